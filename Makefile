@@ -1,0 +1,44 @@
+# Two commands do everything: `make quickstart` and `make test`. Each sets up .venv when it is missing.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+HARNESS := $(VENV)/bin/harness
+BASE_PYTHON ?= python3
+# compiled once at installation; a cold start would otherwise compile on every import
+export PYTHONDONTWRITEBYTECODE :=
+QUICKSTART := robustness prompts peft gan
+
+.PHONY: quickstart test lint types benchmark report clean setup
+
+quickstart: $(VENV)/.ready
+	$(HARNESS) run $(QUICKSTART)
+	$(HARNESS) report $(QUICKSTART) --out results/report.html
+
+test: $(VENV)/.ready
+	$(PYTHON) -m pytest
+
+lint: $(VENV)/.ready
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types: $(VENV)/.ready
+	$(PYTHON) -m mypy
+
+benchmark: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/benchmarks --benchmark-enable
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set BASE_PYTHON"; exit 1; }
+	@if command -v uv >/dev/null; then \
+	  { test -x $(PYTHON) || uv venv --quiet --python $(BASE_PYTHON) $(VENV); } && \
+	  uv pip install --quiet --compile-bytecode --python $(PYTHON) -e '.[dev]'; \
+	else \
+	  { test -x $(PYTHON) || $(BASE_PYTHON) -m venv $(VENV); } && \
+	  $(PYTHON) -m pip install --quiet -e '.[dev]'; \
+	fi
+	@$(PYTHON) -m compileall -q harness plugins suites
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

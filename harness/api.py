@@ -1,0 +1,105 @@
+"""The Python API: the same as the command line, with typed objects and DataFrames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.paths import default_store
+from harness.plan import Choice, Plan, make_plan
+from harness.runner import Run
+from harness.runner import run as run_suite
+from harness.store import Store
+from harness.suite import Suite, from_dict
+from harness.suite import load as load_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.leaderboard.table import Table
+
+SuiteLike = str | Path | Suite | Mapping[str, Any]
+"""A suite by name, by path, as an object, or as the content of a suite file."""
+
+
+def plan(suite: SuiteLike, *, store: str | Path | None = None, **choices: Any) -> Plan:
+    """What a run would do. `choices` are the fields of `Choice`: models, datasets, seeds, limit, …"""
+    return make_plan(_suite(suite), _choice(choices), Store(store or default_store()).done())
+
+
+def run(
+    suite: SuiteLike,
+    *,
+    store: str | Path | None = None,
+    device: str = "auto",
+    batch_size: int = 64,
+    workers: int = 0,
+    fresh: bool = False,
+    executor: str | None = None,
+    listeners: Sequence[object] = (),
+    **choices: Any,
+) -> Run:
+    """Runs what is missing of a suite; `.tables()` and `.frame()` of the answer show the results.
+
+    >>> harness.run("robustness", models=["tiny-clip"], limit=100).tables()  # doctest: +SKIP
+    """
+    return run_suite(
+        _suite(suite),
+        Store(store or default_store()),
+        choice=_choice(choices),
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        fresh=fresh,
+        executor=executor,
+        listeners=listeners,
+    )
+
+
+def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.DataFrame:
+    """The records of a suite (or of the whole store) as a DataFrame, one row per cell."""
+    from harness.index import frame
+    from harness.leaderboard.frame import of_suite, plain
+
+    place = Store(store or default_store())
+    return plain(of_suite(place, suite) if suite else frame(place))
+
+
+def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list[Table]:
+    """The leaderboards of a suite; `layout` overrides fields of its tables (rows, columns, values, …)."""
+    from harness.errors import SuiteError, did_you_mean
+    from harness.leaderboard.build import tables_of
+    from harness.leaderboard.frame import of_suite
+    from harness.suite import TableSpec
+
+    place = Store(store or default_store())
+    manifest = place.manifest(suite)
+    if manifest is None:
+        raise SuiteError(f"{place.path}: no records of suite '{suite}'{did_you_mean(suite, place.suites())}")
+    planned = from_dict(manifest["suite"], suite)
+    if layout:
+        unknown: Iterable[str] = set(layout) - set(TableSpec.model_fields)
+        for name in unknown:
+            raise SuiteError(f"table: unknown setting '{name}'{did_you_mean(name, TableSpec.model_fields)}")
+        specs = planned.tables or [TableSpec(name=suite)]
+        planned = planned.model_copy(update={"tables": [s.model_copy(update=layout) for s in specs]})
+    return tables_of(planned, of_suite(place, suite), place)
+
+
+def _suite(given: SuiteLike) -> Suite:
+    if isinstance(given, Suite):
+        return given
+    return from_dict(given) if isinstance(given, Mapping) else load_suite(given)
+
+
+def _choice(given: Mapping[str, Any]) -> Choice:
+    from dataclasses import fields
+
+    from harness.errors import SuiteError, did_you_mean
+
+    known = [f.name for f in fields(Choice)]
+    for name in given:
+        if name not in known:
+            raise SuiteError(f"run: unknown choice '{name}'{did_you_mean(name, known)}")
+    return Choice(**given)

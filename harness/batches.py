@@ -1,0 +1,142 @@
+"""A network over a split in batches: prefetching, mixed precision, and smaller batches when memory ends."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DataError, HarnessError
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.contract import Split
+
+DTYPES = {"bfloat16": "bfloat16", "float16": "float16"}
+
+
+class OutOfMemory(HarnessError):
+    """Not even a single sample fits into memory."""
+
+
+def forward_all(
+    forward: Callable[[torch.Tensor], torch.Tensor],
+    split: Split,
+    prepare: Callable[[Any], torch.Tensor],
+    *,
+    device: torch.device,
+    batch_size: int = 64,
+    precision: str = "float32",
+    workers: int = 0,
+    indices: Sequence[int] | None = None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+) -> torch.Tensor:
+    """`forward` over all samples of a split, in order: N×… float32 on the CPU.
+
+    `prepare` turns a sample's image into a tensor C×H×W; `workers` threads prepare ahead (Pillow
+    and the resizing release the interpreter's lock). A batch that does not fit into memory is
+    halved and tried again, and the smaller size is kept.
+    Raises DataError naming the sample that can't be read, OutOfMemory when one alone doesn't fit.
+    """
+    import torch
+
+    order = range(len(split)) if indices is None else indices
+    total, out, position = len(order), [], 0
+    with (
+        torch.inference_mode(),
+        autocast(device, precision),
+        _prefetch(split, prepare, order, workers) as take,
+    ):
+        while position < total:
+            batch = torch.stack(take(min(batch_size, total - position)))
+            position += len(batch)
+            largest = 0
+            for part in _fitting(forward, batch.to(device, non_blocking=True)):
+                largest = max(largest, len(part))
+                out.append(part.float().cpu())
+            batch_size = largest if largest < len(batch) else batch_size
+            advance(position, total)
+    return torch.cat(out) if out else torch.empty(0)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision of that name on that device; nothing for float32."""
+    if precision == "float32":
+        return nullcontext()
+    import torch
+
+    return torch.autocast(device.type, dtype=getattr(torch, DTYPES[precision]))
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that a device's or the machine's memory is used up."""
+    import torch
+
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError | OutOfMemory):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def _fitting(forward: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> Iterator[torch.Tensor]:
+    import torch
+
+    size = len(batch)
+    position = 0
+    while position < len(batch):
+        try:
+            result = forward(batch[position : position + size])
+        except (RuntimeError, MemoryError) as error:
+            if not ran_out_of_memory(error):
+                raise
+            if size == 1:
+                raise OutOfMemory("a single sample does not fit into memory") from error
+            size = (size + 1) // 2
+            if batch.is_cuda:
+                torch.cuda.empty_cache()
+            continue
+        yield result
+        position += size
+
+
+class _prefetch:
+    """Prepared samples in order, some batches ahead of their use."""
+
+    def __init__(
+        self, split: Split, prepare: Callable[[Any], Any], order: Sequence[int], workers: int
+    ) -> None:
+        self.split, self.prepare, self.order = split, prepare, iter(order)
+        self.pool = ThreadPoolExecutor(workers, "prepare") if workers > 0 else None
+        self.ahead: deque[Future[Any]] = deque()
+        self.depth = 64 * max(workers, 1)
+
+    def __enter__(self) -> Callable[[int], list[Any]]:
+        return self._take
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
+
+    def _take(self, count: int) -> list[Any]:
+        if self.pool is None:
+            return [self._one(index) for index in itertools.islice(self.order, count)]
+        taken = []
+        for _ in range(count):
+            while len(self.ahead) < self.depth + count and (index := next(self.order, None)) is not None:
+                self.ahead.append(self.pool.submit(self._one, index))
+            taken.append(self.ahead.popleft().result())
+        return taken
+
+    def _one(self, index: int) -> Any:
+        sample = self.split[index]
+        if sample.image is None:
+            raise DataError(f"sample '{sample.id}' has no image")
+        try:
+            return self.prepare(sample.image)
+        except (DataError, OSError) as error:  # an image that is only read now knows no name of its own
+            named = str(error) if sample.id in str(error) else f"sample '{sample.id}': {error}"
+            raise DataError(named) from error

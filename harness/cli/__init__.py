@@ -1,0 +1,88 @@
+"""The command line. Each command's module is imported only when it is called."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    "run": "run suites: what is missing in the store is run, then the leaderboards are shown",
+    "plan": "show what a run would do: to run, done, skipped and why",
+    "table": "show leaderboards from the records in a store",
+    "report": "write one HTML page with leaderboards, plots and records",
+    "compare": "compare two stores, or two parts of one; gates for CI",
+    "merge": "bring the records of several stores together",
+    "export": "write all records as CSV or Parquet in long form",
+    "import": "bring in results of other programs (clip_benchmark)",
+    "list": "list installed plugins and suites",
+    "info": "describe one plugin or suite: options, defaults, where it comes from",
+    "schema": "print the JSON Schema of suite files",
+    "doctor": "check plugins, versions, devices, cache and store",
+    "cache": "show or clear the cache",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The top-level parser, with nothing behind its commands yet."""
+    top = argparse.ArgumentParser(
+        prog="harness",
+        description="A benchmark harness for vision and vision-language models.",
+        epilog="harness COMMAND --help tells more about a command.",
+    )
+    top.add_argument("--version", action="store_true", help="show the version and stop")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    for name, help in COMMANDS.items():
+        commands.add_parser(name, help=help, add_help=False)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; gives its exit status: 0 well, 1 some cells failed, 2 wrong use."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    top = parser()
+    if not given:
+        top.print_help()
+        return 2
+    if given[0] == "--version":
+        from importlib.metadata import version
+
+        print(version("vision-harness"))
+        return 0
+    if given[0] not in COMMANDS:
+        if not given[0].startswith("-"):
+            from harness.errors import did_you_mean
+
+            return complain(f"no command '{given[0]}'{did_you_mean(given[0], COMMANDS)}")
+        top.parse_args(given)
+        return complain(f"a command must come first: {', '.join(COMMANDS)}")
+    from harness.errors import HarnessError
+
+    module = import_module(f"harness.cli.{given[0]}_command")
+    command = argparse.ArgumentParser(
+        prog=f"harness {given[0]}", description=COMMANDS[given[0]].capitalize() + "."
+    )
+    command.add_argument("--json", action="store_true", help="answer in JSON")
+    module.arguments(command)
+    try:
+        return int(module.main(command.parse_args(given[1:])))
+    except HarnessError as error:
+        return complain(str(error), "--json" in given)
+    except KeyboardInterrupt:
+        return complain("interrupted; what was finished is kept, and the same command continues", status=130)
+    except BrokenPipeError:  # the reader has seen enough, as in `harness list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def complain(text: str, as_json: bool = False, status: int = 2) -> int:
+    """Says what is wrong, in one line each, on the error stream."""
+    if as_json:
+        import json
+
+        print(json.dumps({"error": text}))
+    for line in text.splitlines():
+        print(f"harness: {line}", file=sys.stderr)
+    return status

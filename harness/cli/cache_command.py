@@ -1,0 +1,61 @@
+"""`harness cache`: what can be made again: embeddings, trained tiny models, drawn data."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+
+from harness.cli.common import answer, human_size
+from harness.paths import cache_dir
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("action", choices=["show", "clear"], nargs="?", default="show")
+    parser.add_argument("--part", metavar="NAME", help="only this part, as `show` lists them")
+    parser.add_argument(
+        "--older-than", type=float, metavar="DAYS", help="only files not used for so many days"
+    )
+
+
+def main(given: argparse.Namespace) -> int:
+    """Shows the parts with their sizes, or clears them."""
+    folder = cache_dir()
+    parts = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    if given.part:
+        parts = [p for p in parts if p.name == given.part]
+    sizes = {p.name: _size(p) for p in parts}
+    if given.action == "clear":
+        freed = sum(_clear(p, given.older_than) for p in parts)
+        if given.json:
+            answer({"folder": str(folder), "freed": freed})
+        else:
+            print(f"{folder}: {human_size(freed)} freed")
+        return 0
+    if given.json:
+        answer({"folder": str(folder), "parts": sizes})
+    else:
+        print(folder)
+        for name, size in sizes.items():
+            print(f"  {name:<16} {human_size(size)}")
+        print(f"  {'in all':<16} {human_size(sum(sizes.values()))}")
+    return 0
+
+
+def _size(folder: Path) -> int:
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def _clear(folder: Path, days: float | None) -> int:
+    if days is None:
+        size = _size(folder)
+        shutil.rmtree(folder)
+        return size
+    freed, limit = 0, time.time() - days * 86400
+    for path in folder.rglob("*"):
+        if path.is_file() and path.stat().st_mtime < limit:
+            freed += path.stat().st_size
+            path.unlink()
+    return freed

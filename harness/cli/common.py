@@ -1,0 +1,148 @@
+"""Options and answers that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import SuiteError
+
+if TYPE_CHECKING:
+    from harness.plan import Choice
+    from harness.suite import Suite
+
+
+def suite_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to run: suites, and changes to them."""
+    parser.add_argument(
+        "suites", nargs="+", metavar="SUITE", help="a suite's name, or the path of a suite file"
+    )
+    only = "only this one (a label or pattern of the suite's, or a new reference); may be repeated"
+    parser.add_argument("--model", action="append", default=[], metavar="REF", help=only)
+    parser.add_argument("--dataset", action="append", default=[], metavar="REF", help=only)
+    parser.add_argument("--method", action="append", default=[], metavar="REF", help=only)
+    parser.add_argument("--metric", action="append", default=[], metavar="REF", help=only)
+    for kind in ("model", "dataset", "metric"):
+        parser.add_argument(
+            f"--add-{kind}",
+            action="append",
+            default=[],
+            metavar="REF",
+            help=f"this {kind} beside the suite's own",
+        )
+    parser.add_argument(
+        "--experiment", action="append", default=[], metavar="NAME", help="only this experiment of the suite"
+    )
+    parser.add_argument("--seeds", metavar="N,N,…", help="the seeds, in place of the suite's")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a key of the suite, such as axes.shots=[1,2]",
+    )
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument(
+        "--images",
+        choices=["exact", "fast"],
+        help="how images are prepared: bit for bit as the model says, or fast",
+    )
+    parser.add_argument(
+        "--limit", type=positive, metavar="N", help="evaluate on N random samples, the same for every model"
+    )
+    parser.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where data sets lie (else $HARNESS_DATA_ROOT)"
+    )
+    store_argument(parser)
+
+
+def store_argument(parser: argparse.ArgumentParser) -> None:
+    """Where the records are."""
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="the folder of records (else $HARNESS_STORE, else results/store)",
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {text}")
+    return number
+
+
+def open_store(given: argparse.Namespace) -> Any:
+    """The store that the command names."""
+    from harness.paths import default_store
+    from harness.store import Store
+
+    return Store(given.store or default_store())
+
+
+def chosen_suites(given: argparse.Namespace) -> list[Suite]:
+    """The suites with the command's settings put in."""
+    import os
+
+    from harness.reference import parse_value
+    from harness.suite import load
+
+    if given.data_root is not None:
+        if not given.data_root.is_dir():
+            raise SuiteError(f"--data-root {given.data_root}: no such folder")
+        os.environ["HARNESS_DATA_ROOT"] = str(given.data_root.resolve())
+    overrides = {}
+    for text in given.set:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise SuiteError(f"--set {text}: expected key=value")
+        overrides[key.strip()] = parse_value(value)
+    return [load(name, overrides) for name in given.suites]
+
+
+def choice(given: argparse.Namespace) -> Choice:
+    """What the command narrows and adds."""
+    from harness.plan import Choice
+
+    return Choice(
+        models=given.model,
+        datasets=given.dataset,
+        methods=given.method,
+        metrics=given.metric,
+        add_models=given.add_model,
+        add_datasets=given.add_dataset,
+        add_metrics=given.add_metric,
+        experiments=given.experiment,
+        seeds=_seeds(given.seeds),
+        precision=given.precision,
+        images=given.images,
+        limit=given.limit,
+    )
+
+
+def _seeds(text: str | None) -> Sequence[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise SuiteError(f"--seeds {text}: expected whole numbers separated by commas") from None
+
+
+def answer(data: Any) -> None:
+    """Prints JSON."""
+    print(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+
+
+def human_size(count: float) -> str:
+    """Bytes with a unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return ""

@@ -1,0 +1,104 @@
+"""`harness compare`: two stores or selections side by side, with paired statistics and gates."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.cli.common import answer as say
+from harness.errors import HarnessError
+
+EPILOG = """exit status: 0 every gate passes, or none was given; 1 a gate fails; 2 wrong use;
+3 no gate fails, but at least one can't be decided (an interval on both sides of the limit, a
+missing result, no pairing)."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("a", type=Path, metavar="A", help="the store compared with: a folder of records")
+    parser.add_argument("b", type=Path, metavar="B", help="the other store; differences are B − A")
+    selection = "only cells of {} that match, such as model=ViT; cells match in all that A and B share"
+    for side in ("a", "b"):
+        parser.add_argument(
+            f"--{side}",
+            dest=f"where_{side}",
+            action="append",
+            default=[],
+            metavar="NAME=PATTERN",
+            help=selection.format(side.upper()),
+        )
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="NAME=PATTERN", help="only such cells on both sides"
+    )
+    parser.add_argument("--suite", action="append", default=[], metavar="NAME", help="only this suite")
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="what is compared, or all (default: those of the gates, else each cell's first metric)",
+    )
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="GATE",
+        help="what must not be, such as 'top1 < -0.5': B loses more than half a point (points for "
+        "fractions; end with pp or abs to say which)",
+    )
+    parser.add_argument("--level", type=float, default=0.95, help="of intervals and tests (0.95)")
+    parser.add_argument("--significant", action="store_true", help="show only cells with a difference")
+    parser.add_argument("--format", choices=["terminal", "markdown", "json"], default="terminal")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of printing")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Compares, judges the gates, and gives their exit status."""
+    from harness import compare as c
+    from harness.statistics.checks import checked_level
+    from harness.store import Store
+
+    gates = c.parse_gates(given.fail_on)
+    both = c.parse_selection(given.where, "--where")
+    sides = {}
+    for name in ("a", "b"):
+        own = c.parse_selection(getattr(given, f"where_{name}"), f"--{name}")
+        sides[name] = c.Side(name.upper(), Store(getattr(given, name)), {**both, **own})
+    metrics = [*given.metric, *(gate.metric for gate in gates)]
+    found = c.compare(
+        sides["a"], sides["b"], metrics=metrics, suites=given.suite, level=checked_level(given.level)
+    )
+    judged = c.judge_all(found, gates)
+    if given.json or given.format == "json":
+        data = found.to_dict()
+        if gates:
+            data["gates"] = {"answer": str(c.answer(judged)), "verdicts": [j.to_dict() for j in judged]}
+        if given.out is None:
+            say(data)
+        else:
+            _write(given.out, _json(data))
+    else:
+        write = c.terminal if given.format == "terminal" else c.markdown
+        text = write(found, judged, given.significant)
+        if given.out is None:
+            print(text, end="")
+        else:
+            _write(given.out, text)
+    return c.EXIT[c.answer(judged)]
+
+
+def _json(data: object) -> str:
+    import json
+
+    return json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    from harness.files import write_bytes
+
+    try:
+        write_bytes(path, text.encode())
+    except OSError as error:
+        raise HarnessError(f"--out {path}: can't be written: {error.strerror}") from None

@@ -1,0 +1,99 @@
+"""`harness doctor`: whether plugins load, what is installed, which devices there are, what is stored."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from harness import registry
+from harness.cli.common import answer, human_size, open_store, store_argument
+from harness.errors import PluginBroken
+from harness.paths import cache_dir
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    store_argument(parser)
+    parser.add_argument("--traceback", action="store_true", help="show where broken plugins fail")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Imports every plugin; 1 when one is broken or a name is claimed twice."""
+    facts = examine(open_store(given))
+    bad = bool(facts["broken"] or facts["conflicts"])
+    if given.json:
+        answer(facts)
+        return int(bad)
+    environment = facts["environment"]
+    print(
+        f"vision-harness {environment['harness']}, Python {environment['python']} on {environment['host']['system']}"
+    )
+    print("libraries: " + ", ".join(f"{k} {v}" for k, v in environment["libraries"].items()))
+    print("devices:   " + ", ".join(facts["devices"]))
+    print(f"cache:     {facts['cache']['folder']}, {human_size(facts['cache']['bytes'])}")
+    print(
+        f"store:     {facts['store']['folder']}, {facts['store']['records']} records, {human_size(facts['store']['bytes'])}"
+    )
+    print(f"plugins:   {facts['plugins']} from {', '.join(facts['distributions'])}")
+    for item in facts["conflicts"]:
+        print(f"CONFLICT   {item}")
+    for item in facts["broken"]:
+        print(f"BROKEN     {item['reason']}")
+        if given.traceback:
+            print("\n".join(f"    {line}" for line in item["traceback"].splitlines()))
+    if facts["broken"] and not given.traceback:
+        print("           (--traceback shows where)")
+    if not bad:
+        print("all plugins load")
+    return int(bad)
+
+
+def examine(store: Any) -> dict[str, Any]:
+    """Everything that `doctor` tells."""
+    from harness.provenance import environment
+
+    plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
+    for plugin in plugins:
+        try:
+            registry.load(plugin)
+        except PluginBroken:
+            continue  # kept by the registry, told below
+    from harness.suite import path_of
+
+    broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]
+    for suite in registry.installed("suites"):
+        try:
+            path_of(f"{suite.distribution}/{suite.name}")
+        except Exception as error:  # any distribution's metadata can be wrong in any way
+            broken.append({"reason": str(error), "traceback": ""})
+    conflicts = [
+        f"{registry.singular(same[0].kind)} '{same[0].name}' is offered by {' and '.join(p.distribution for p in same)}: "
+        f"say {' or '.join(f'{p.distribution}/{p.name}' for p in same)}"
+        for same in registry.conflicts()
+    ]
+    cache = cache_dir()
+    size = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) if cache.is_dir() else 0
+    return {
+        "environment": environment(),
+        "devices": _devices(),
+        "plugins": len(plugins),
+        "distributions": sorted({p.distribution for p in plugins}),
+        "broken": broken,
+        "conflicts": conflicts,
+        "cache": {"folder": str(cache), "bytes": size},
+        "store": {"folder": str(store.path), "records": len(store.listing()), "bytes": store.size()},
+    }
+
+
+def _devices() -> list[str]:
+    try:
+        import torch
+    except ImportError as error:
+        return [f"torch can't be imported: {error}"]
+    found = [f"cpu ({torch.get_num_threads()} threads)"]
+    for n in range(torch.cuda.device_count()):
+        found.append(f"cuda:{n} ({torch.cuda.get_device_name(n)})")
+    if sys.platform == "darwin" and torch.backends.mps.is_available():
+        found.append("mps")
+    return found

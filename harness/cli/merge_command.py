@@ -1,0 +1,52 @@
+"""`harness merge`: brings the records of several stores into one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.cli.common import answer
+from harness.errors import StoreError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.epilog = (
+        "exit status: 0 all is merged; 1 a record was made twice with different numbers (both files are named, "
+        "neither is changed), or can't be read; what is left has been merged all the same."
+    )
+    parser.add_argument("into", type=Path, metavar="INTO", help="the store that grows; made if need be")
+    parser.add_argument("sources", type=Path, nargs="+", metavar="FROM", help="stores that are only read")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="relative difference up to which numbers count as the same (default: none)",
+    )
+
+
+def main(given: argparse.Namespace) -> int:
+    """Merges and says what happened."""
+    from harness.merging import merge
+    from harness.store import Store
+
+    if not 0 <= given.tolerance < 1:
+        raise StoreError(f"--tolerance {given.tolerance}: expected a number from 0 to below 1, like 1e-6")
+    outcome = merge(Store(given.into), [Store(source) for source in given.sources], given.tolerance)
+    bad = bool(outcome.conflicts or outcome.unreadable)
+    if given.json:
+        answer(outcome.to_dict())
+        return int(bad)
+    print(
+        f"{given.into}: {outcome.copied} records copied, {outcome.replaced} took the place of unfinished ones, "
+        f"{outcome.same} were there already"
+    )
+    for note in outcome.notes:
+        print(note)
+    for conflict in outcome.conflicts:
+        print(f"harness: {conflict}", file=sys.stderr)
+    for problem in outcome.unreadable:
+        print(f"harness: {problem}", file=sys.stderr)
+    return int(bad)

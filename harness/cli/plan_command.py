@@ -1,0 +1,61 @@
+"""`harness plan`: what a run would do, without loading a model or a sample."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+from harness.cli.common import answer, choice, chosen_suites, open_store, suite_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    suite_arguments(parser)
+    parser.add_argument("--fresh", action="store_true", help="as if nothing had been run")
+    parser.add_argument("--all", action="store_true", help="show every cell, not only those to run")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Prints the cells by state; skipped ones with their reason."""
+    from harness.plan import make_plan
+
+    store = open_store(given)
+    done = set() if given.fresh else store.done()
+    plans = [make_plan(suite, choice(given), done) for suite in chosen_suites(given)]
+    if given.json:
+        answer(
+            [
+                {
+                    "suite": plan.suite.name,
+                    "counts": plan.counts(),
+                    "cells": [
+                        {"id": p.cell.id, "state": p.state, "reason": p.reason, **p.cell.coordinates}
+                        for p in plan
+                    ],
+                }
+                for plan in plans
+            ]
+        )
+        return 0
+    for plan in plans:
+        counts = plan.counts()
+        words = {"run": "to run", "done": "done", "skipped": "skipped", "broken": "can't run"}
+        print(
+            f"{plan.suite.name}: {len(plan)} cells: "
+            + ", ".join(f"{counts[s]} {w}" for s, w in words.items() if s in counts)
+        )
+        shown = [p for p in plan if p.state == "run" or given.all]
+        limit = len(shown) if given.all else 40
+        for p in shown[:limit]:
+            print(f"  {words[p.state]:<9} {p.cell.id[:8]}  {p.cell.shown}")
+        if len(shown) > limit:
+            print(f"  … and {len(shown) - limit} more (--all shows them)")
+        reasons = Counter(p.reason for p in plan if p.state in ("skipped", "broken"))
+        most = len(reasons) if given.all else 8
+        for reason, count in reasons.most_common(most):
+            print(f"  skipped   {count} × {reason}")
+        if len(reasons) > most:
+            print(
+                f"  … and {sum(reasons.values())} skipped in all, for {len(reasons)} reasons (--all shows them)"
+            )
+    return 0

@@ -1,0 +1,65 @@
+"""`harness report`: one HTML page with leaderboards, plots and records; plots as files for papers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.cli.common import answer, open_store, store_argument
+from harness.errors import HarnessError, SuiteError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="default: all that the store knows")
+    store_argument(parser)
+    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="also write each plot there as SVG and PNG")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Writes the page, and the plots where they are wanted."""
+    store = open_store(given)
+    known = store.suites()
+    if not known:
+        raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
+    names = [Path(s).stem if s.endswith(".toml") else s for s in given.suites] or known
+    for name in names:
+        if name not in known:
+            raise SuiteError(f"{store.path}: no records of suite '{name}'{did_you_mean(name, known)}")
+    from harness.report import write_report
+
+    try:
+        write_report(store, names, given.out)
+        plots = _plots(store, names, given.plots) if given.plots else []
+    except OSError as error:
+        raise HarnessError(f"{error.filename or given.out}: can't be written: {error.strerror}") from None
+    if given.json:
+        answer({"page": str(given.out), "suites": names, "plots": [str(p) for p in plots]})
+    else:
+        print(given.out)
+        for path in plots:
+            print(path)
+    return 0
+
+
+def _plots(store: Store, names: list[str], folder: Path) -> list[Path]:
+    """The files of all plots; a plot that can't be drawn is named on the error stream."""
+    from harness.leaderboard.frame import of_suite
+    from harness.plots.draw import write_plots
+    from harness.suite import from_dict
+
+    files: list[Path] = []
+    for name in names:
+        manifest = store.manifest(name)
+        suite = from_dict(manifest["suite"] if manifest else {}, name)
+        for drawn in write_plots(suite, of_suite(store, name), store, folder):
+            files += drawn.files
+            if drawn.problem:
+                print(f"harness: plot '{drawn.name}' of {name}: {drawn.problem}", file=sys.stderr)
+    return files

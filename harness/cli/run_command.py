@@ -1,0 +1,91 @@
+"""`harness run`: runs what is missing, then shows the leaderboards."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from harness.cli.common import answer, choice, chosen_suites, open_store, positive, suite_arguments
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    suite_arguments(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument(
+        "--batch-size", type=positive, default=64, metavar="N", help="halved by itself if memory ends"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=None,
+        metavar="N",
+        help="threads that prepare images (default: by cores)",
+    )
+    parser.add_argument(
+        "--executor", metavar="REF", help="inline, or processes:N (default: as the suite says)"
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="where embeddings are kept (else $HARNESS_CACHE)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="run all cells again, done or not")
+    parser.add_argument(
+        "--format", default="terminal", help="of the tables: terminal, markdown, csv, latex, html, json"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the tables")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Runs the suites one after another; 1 when a cell failed."""
+    from harness.leaderboard.formats import writer
+    from harness.runner import run
+
+    write = writer(given.format)
+    suites, store = chosen_suites(given), open_store(given)
+    failed, answers = 0, []
+    for suite in suites:
+        listeners: list[object] = []
+        if not given.quiet and not given.json:
+            from harness.progress import display
+
+            listeners.append(display(sys.stderr))
+        outcome = run(
+            suite,
+            store,
+            choice=choice(given),
+            device=given.device,
+            batch_size=given.batch_size,
+            workers=_workers(given.workers),
+            fresh=given.fresh,
+            executor=given.executor,
+            cache=given.cache,
+            listeners=listeners,
+        )
+        tables = outcome.tables()
+        if given.json:
+            counts = Counter(r.status for r in outcome.records)
+            answers.append(
+                {"suite": suite.name, "ran": dict(counts), "tables": [t.to_dict() for t in tables]}
+            )
+        else:
+            for table in tables:
+                print(write(table), end="\n\n" if given.format == "terminal" else "\n")
+        for record in outcome.failed:
+            where = " · ".join(
+                str(v)
+                for k, v in record.coordinates.items()
+                if v and k not in ("experiment", "protocol", "seed")
+            )
+            print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
+        failed += len(outcome.failed)
+    if given.json:
+        answer(answers)
+    return 1 if failed else 0
+
+
+def _workers(given: int | None) -> int:
+    import os
+
+    return max(0, given) if given is not None else min(8, os.cpu_count() or 1)

@@ -1,0 +1,19 @@
+"""`harness schema`: the JSON Schema of suite files, for editors."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.cli.common import answer
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command has no options of its own."""
+
+
+def main(given: argparse.Namespace) -> int:
+    """Prints the schema."""
+    from harness.suite import json_schema
+
+    answer(json_schema())
+    return 0

@@ -1,0 +1,127 @@
+"""`harness table`: leaderboards from the records in a store; loads no plugin that makes records."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from harness.cli.common import answer, open_store, store_argument
+from harness.errors import SuiteError, did_you_mean
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("suite", nargs="?", help="the suite (default: all that the store knows)")
+    store_argument(parser)
+    parser.add_argument("--table", metavar="NAME", help="only this table of the suite")
+    parser.add_argument("--format", default="terminal", help="terminal, markdown, csv, latex, html, json")
+    parser.add_argument(
+        "--rows", metavar="A,B", help="coordinates in rows: model, dataset, method, seed, an axis, a tag"
+    )
+    parser.add_argument("--columns", metavar="A,B", help="coordinates in columns")
+    parser.add_argument("--value", action="append", metavar="METRIC", help="what is shown; may be repeated")
+    parser.add_argument("--baseline", metavar="model=LABEL", help="adds differences from this row or column")
+    parser.add_argument("--delta", choices=["absolute", "relative"])
+    parser.add_argument(
+        "--sort", metavar="COLUMN", help="sort rows by a column, best first; -COLUMN for worst first"
+    )
+    parser.add_argument("--group", metavar="NAME", help="group rows by a coordinate or tag")
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="NAME=PATTERN", help="only records that match"
+    )
+    parser.add_argument("--decimals", type=int)
+    parser.add_argument("--no-percent", action="store_true", help="fractions as they are")
+    parser.add_argument("--transpose", action="store_true")
+    parser.add_argument("--ranking", action="store_true", help="add average rank, win rate and mean")
+    parser.add_argument("--intervals", choices=["none", "seeds", "samples", "both", "auto"])
+    parser.add_argument("--level", type=float, help="of intervals and tests (0.95)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of printing")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Prints the tables of one suite or of all."""
+    from harness.leaderboard.build import tables_of
+    from harness.leaderboard.formats import render
+    from harness.leaderboard.frame import of_suite
+    from harness.suite import from_dict
+
+    store = open_store(given)
+    known = store.suites()
+    name = Path(given.suite).stem if given.suite else None
+    if name and name not in known:
+        raise SuiteError(f"{store.path}: no records of suite '{name}'{did_you_mean(name, known)}")
+    if not known:
+        raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
+    tables = []
+    for suite_name in [name] if name else known:
+        manifest = store.manifest(suite_name)
+        suite = changed(from_dict(manifest["suite"] if manifest else {}, suite_name), given)
+        tables += tables_of(suite, of_suite(store, suite_name), store)
+    if given.json or given.format == "json":
+        answer([t.to_dict() for t in tables])
+        return 0
+    text = "\n".join(render(t, given.format) + ("\n" if given.format == "terminal" else "") for t in tables)
+    if given.out:
+        given.out.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+    return 0
+
+
+def changed(suite: Any, given: argparse.Namespace) -> Any:
+    """The suite with its tables narrowed and changed as the command says.
+
+    A change of layout makes one table of its own; other changes apply to all of the suite's.
+    """
+    from harness.reference import parse_value
+    from harness.suite import TableSpec
+
+    tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
+    if given.table:
+        names = [t.name for t in tables]
+        if given.table not in names:
+            raise SuiteError(
+                f"suite {suite.name}: no table '{given.table}'{did_you_mean(given.table, names)}"
+            )
+        tables = [t for t in tables if t.name == given.table]
+    layout: dict[str, Any] = {}
+    if given.rows:
+        layout["rows"] = given.rows.split(",")
+    if given.columns is not None:
+        layout["columns"] = given.columns.split(",") if given.columns else []
+    if given.value:
+        layout["values"] = given.value
+    if layout and not given.table:
+        plain = [t for t in tables if not t.summary] or [TableSpec(name=suite.name, title=suite.title)]
+        tables = [
+            plain[0].model_copy(
+                update={
+                    "name": suite.name,
+                    "title": suite.title or suite.name,
+                    "caption": "",
+                    "baseline": None,
+                    "where": {},
+                }
+            )
+        ]
+    update = {
+        k: v
+        for k in ("baseline", "delta", "sort", "group", "decimals", "intervals", "level")
+        if (v := getattr(given, k)) is not None
+    }
+    update |= {"percent": False} if given.no_percent else {}
+    update |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
+    where = {}
+    for text in given.where:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise SuiteError(f"--where {text}: expected name=pattern")
+        where[key] = parse_value(value)
+    return suite.model_copy(
+        update={
+            "tables": [
+                t.model_copy(update={**layout, **update, "where": {**t.where, **where}}) for t in tables
+            ]
+        }
+    )

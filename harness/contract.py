@@ -1,0 +1,332 @@
+"""The contract between the core and plugins: what a model, a data set, a metric, … must offer.
+
+A plugin is a class (or a factory whose return annotation is that class) with typed keyword
+arguments, found through an entry point. Two rules keep planning fast:
+
+* Importing the plugin's module and calling its constructor must be cheap: no torch, no disk scan
+  beyond what the answer needs. Heavy imports and heavy work go into `load`.
+* What a plugin can do is told by the methods it has: each capability below is a typing protocol.
+
+Optional on every plugin object, asked at planning:
+
+* `unavailable() -> str | None`: why it can't be used on this machine and how to change that.
+* `fingerprint() -> str`: what decides its results besides its options (a file's digest, a
+  recipe's version). It goes into the cell's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from harness.features import FeatureCache
+    from harness.plan import Cell
+
+API_VERSION = 1
+"""Version of this contract; a plugin may state the one it was written for as `harness_api`."""
+
+
+# ---------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image still in its file's bytes; the core decodes it, and names `name` if it can't."""
+
+    data: bytes
+    name: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample. `image` is a PIL image, encoded bytes, or a uint8 array H×W×3 (or H×W)."""
+
+    id: str
+    image: Image.Image | EncodedImage | NDArray[np.uint8] | None = None
+    label: int = -1
+    text: str | None = None
+
+
+@runtime_checkable
+class Split(Protocol):
+    """A loaded part of a data set: a sequence of samples in a fixed order.
+
+    Optional attributes: `class_names` (names for zero-shot prompts, one per label), `templates`
+    (its own zero-shot templates with `{}`), `label_indices` (for each label, the indices in the
+    data set's `label_space` that stand for it; absent means label i is index i).
+    """
+
+    ids: Sequence[str]
+    targets: NDArray[np.int64]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A data set: light to construct; `load` opens one of its `splits`.
+
+    Optional attribute: `label_space`, the name of the output space in which a supervised
+    classifier must answer (`"imagenet-1k"`, `"cifar-10"`, …).
+    """
+
+    splits: Sequence[str]
+
+    def load(self, split: str) -> Split: ...
+
+
+# ---------------------------------------------------------------- models
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Any model: `load` builds it and puts it on the device; called once before use."""
+
+    def load(self, device: torch.device) -> None: ...
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How an image becomes the network's input, as data, so that a faster path can do the same.
+
+    Resize the shorter side to `resize` (or the whole image when it is a pair height, width),
+    crop the centre to `crop`, scale to [0, 1], subtract `mean`, divide by `std` (RGB).
+    """
+
+    resize: int | tuple[int, int]
+    crop: int | tuple[int, int]
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@runtime_checkable
+class SeesImages(Protocol):
+    """Turns a PIL image into its input, C×H×W float, exactly as its authors say.
+
+    Optional attribute after `load`: `preparation`, the same as data (allows the fast mode).
+    """
+
+    def prepare(self, image: Image.Image) -> torch.Tensor: ...
+
+
+@runtime_checkable
+class ClassifiesImages(SeesImages, Protocol):
+    """Gives logits B×C over the classes of its `label_space` for prepared images B×3×H×W."""
+
+    label_space: str
+
+    def classify(self, images: torch.Tensor) -> torch.Tensor: ...
+
+
+@runtime_checkable
+class EncodesImages(SeesImages, Protocol):
+    """Gives one embedding per prepared image, B×D (not necessarily normalised)."""
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor: ...
+
+
+@runtime_checkable
+class EncodesTexts(Protocol):
+    """Gives one embedding per text, B×D, in the space of its image embeddings.
+
+    `logit_scale` (after `load`) is the factor on cosine similarities, already exponentiated.
+    """
+
+    logit_scale: float
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor: ...
+
+
+@runtime_checkable
+class HasModule(Protocol):
+    """Exposes its torch module, for counting, fine-tuning and fingerprints."""
+
+    @property
+    def module(self) -> torch.nn.Module: ...
+
+
+CAPABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "classifies images": ("ClassifiesImages", ("prepare", "classify", "label_space")),
+    "encodes images": ("EncodesImages", ("prepare", "encode_image")),
+    "encodes texts": ("EncodesTexts", ("encode_text",)),
+    "exposes its module": ("HasModule", ("module",)),
+}
+"""Capability in words: the typing protocol and the members a class must have for it."""
+
+
+def capabilities(plugin: object) -> list[str]:
+    """The capabilities of a model class or object, in words, without loading anything.
+
+    A member that is an annotation only (`label_space: str`) counts; a model object may take a
+    capability back for its options by listing it in `lacks`.
+    """
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    annotated = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", {})}
+    lacks = () if isinstance(plugin, type) else getattr(plugin, "lacks", ())
+    return [
+        words
+        for words, (_, members) in CAPABILITIES.items()
+        if words not in lacks
+        and all(
+            m in annotated or hasattr(cls, m) or (cls is not plugin and hasattr(plugin, m)) for m in members
+        )
+    ]
+
+
+# ---------------------------------------------------------------- metrics
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a classifier said about N samples: the evidence that classification metrics read.
+
+    `logits` N×C (natural scale: softmax gives the probabilities), `targets` N, `ids` N.
+    """
+
+    logits: NDArray[np.floating[Any]]
+    targets: NDArray[np.int64]
+    ids: Sequence[str]
+    class_names: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def _kept(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        if name not in self.__dict__:
+            object.__setattr__(self, name, make())
+        kept: NDArray[Any] = self.__dict__[name]
+        return kept
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits in float64, N×C."""
+
+        def make() -> NDArray[Any]:
+            import numpy as np
+
+            shifted = self.logits.astype(np.float64)
+            shifted = shifted - shifted.max(axis=1, keepdims=True)
+            e = np.exp(shifted)
+            return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+        return self._kept("_probabilities", make)
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Index of the largest logit (the first of equal ones), N."""
+        return self._kept("_predicted", lambda: self.logits.argmax(axis=1))
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability of the predicted class, N."""
+        return self._kept("_confidence", lambda: self.probabilities.max(axis=1))
+
+    @staticmethod
+    def concat(parts: Sequence[Predictions]) -> Predictions:
+        """The predictions of several disjoint parts as one."""
+        import numpy as np
+
+        return Predictions(
+            np.concatenate([p.logits for p in parts]),
+            np.concatenate([p.targets for p in parts]),
+            [i for p in parts for i in p.ids],
+            parts[0].class_names,
+        )
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A number (or several, by name) from the evidence its argument's annotation names.
+
+    `higher_is_better` is its direction and `bounds` its range; `unit` is `"fraction"` for what
+    tables may show in percent. A proportion of samples also names in `per_sample` a method that
+    gives one value per sample, which paired tests and bootstrap intervals use.
+    """
+
+    higher_is_better: bool
+
+    def __call__(self, evidence: Any) -> float | Mapping[str, float]: ...
+
+
+# ---------------------------------------------------------------- running
+
+
+@dataclass
+class Job:
+    """Everything a protocol gets to run one cell."""
+
+    cell: Cell
+    dataset: Dataset
+    model: Any
+    method: Any
+    metrics: Mapping[str, Metric]
+    device: torch.device
+    precision: str
+    batch_size: int
+    workers: int
+    cache: FeatureCache
+    workdir: Path
+    """A folder of this cell's own for checkpoints; it outlives a kill and goes when the cell is done."""
+    splits: Callable[[str], Split]
+    """Opens a split of the cell's data set, limited as the run asks, and keeps it for other cells."""
+    advance: Callable[[int, int], None] = lambda done, total: None
+    """Tells the progress display how many samples or steps are done of how many."""
+    report: Callable[[str, int, dict[str, float]], None] = lambda name, step, values: None
+    """Tells listeners a training's values at a step; what should be kept goes into `curves`."""
+
+    def seed_for(self, *axes: object) -> int:
+        """A random seed from the named axes alone, e.g. `job.seed_for("shots", 16, job.cell.seed)`."""
+        from harness.seeds import derive_seed
+
+        return derive_seed(*axes)
+
+
+@dataclass
+class Result:
+    """What running one cell gave.
+
+    `metrics`: name to number. `count`: how many test samples they rest on. `samples`: columns of
+    equal length, `id` among them, one row per test sample. `curves`: named series, each a mapping
+    of columns. `cost`: what the protocol measured (`parameters`, `trainable_parameters`,
+    `samples_per_second`, …); wall time and peak memory are added by the core. `images`: uint8
+    arrays H×W×3 by name. `notes`: any JSON-able facts worth keeping. `status`: `ok` or `diverged`.
+    """
+
+    metrics: Mapping[str, float]
+    count: int | None = None
+    samples: Mapping[str, Any] | None = None
+    curves: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "ok"
+    reason: str | None = None
+
+
+@runtime_checkable
+class RunProtocol(Protocol):
+    """How one cell is run.
+
+    Optional: `cannot(model, dataset, method, axes) -> str | None`, asked at planning with light
+    objects: why this combination makes no sense (the cell is skipped with that reason). Optional
+    attributes: `needs_model`, `needs_method` (default: needs a model, takes a method if given),
+    `provides`: the evidence classes its metrics may ask for.
+
+    A protocol that can run several seeds of one configuration at once (their networks stacked, say)
+    also has `seeds_at_once(cell) -> int`, how many for this cell, and `run_many(jobs) -> list[Result]`
+    for jobs that differ in their cell's seed alone; each result must be what `run` gives, to floating
+    point. `run` stays: it serves single seeds, and all of them when `run_many` raises.
+    """
+
+    def run(self, job: Job) -> Result: ...

@@ -1,0 +1,68 @@
+"""The harness's own errors, and how they name what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """A problem the user can act on. Its text is one line that says where, what and what to do."""
+
+
+class SuiteError(HarnessError):
+    """A suite file, or something given on the command line in its place, is not valid."""
+
+
+class OptionError(HarnessError):
+    """An option does not fit the plugin it is meant for."""
+
+
+class PluginNotFound(HarnessError):
+    """No installed plugin has that name, or several distributions claim it."""
+
+
+class PluginBroken(HarnessError):
+    """A plugin is installed, but it can't be imported or is not what its group expects."""
+
+
+class DataError(HarnessError):
+    """A sample or a data set on disk is not what it should be; the text names the file."""
+
+
+class StoreError(HarnessError):
+    """A store of records can't be read or written, or holds contradicting records."""
+
+
+class Unavailable(HarnessError):
+    """Something optional is missing here (a data set, weights, a package); says how to get it."""
+
+
+class Diverged(HarnessError):
+    """A training left the finite numbers; the record keeps the status `diverged`."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `name`, or None when nothing is near."""
+    known = list(known)
+    lowered = {k.lower(): k for k in known}
+    if name.lower() in lowered:
+        return lowered[name.lower()]
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
+    return lowered[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A tail for a message: the nearest known name, or the list when it is short.
+
+    >>> did_you_mean("top-1", ["top1", "ece"])
+    "; did you mean 'top1'?"
+    """
+    known = sorted(set(known))
+    near = nearest(name, known)
+    if near is not None:
+        return f"; did you mean '{near}'?"
+    if not known:
+        return "; there are none"
+    shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
+    return f"; known: {shown}"

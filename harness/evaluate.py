@@ -1,0 +1,183 @@
+"""Evaluating a frozen model on a split: its outputs, its predictions, and the result of a cell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.batches import forward_all
+from harness.contract import Job, Predictions, Result, Split
+from harness.errors import DataError, HarnessError, OptionError
+from harness.features import weights_digest
+from harness.images import decode, exact_prepare, fast_prepare
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+
+def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
+    """What turns a sample's image into the model's input: exactly as its authors say, or fast.
+
+    A split of images that are cropped already (`already_cropped` is their size) skips the resize.
+    """
+    model, preparation = job.model, getattr(job.model, "preparation", None)
+    cropped = getattr(split, "already_cropped", None)
+    if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
+        from dataclasses import replace
+
+        preparation = replace(preparation, resize=cropped)
+        if job.cell.images == "exact":
+            exact = exact_prepare(preparation)
+            return lambda image: exact(decode(image))
+    if job.cell.images == "exact":
+        return lambda image: model.prepare(decode(image))
+    if preparation is None:
+        raise OptionError(
+            f"model '{job.cell.model.label if job.cell.model else ''}' does not say its preparation as data, "
+            "so images can't be prepared fast: use --images exact"
+        )
+    return fast_prepare(preparation)
+
+
+def outputs(
+    job: Job, kind: str, split_name: str = "test", rows: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float32], float | None]:
+    """The frozen model's `logits` or `image embeddings` on a split, N×D, from the cache or computed.
+
+    `rows` restricts it to some samples, in that order, where the whole split would be a waste.
+    Also gives the samples per second when they were computed, which may have been in an earlier run;
+    None when nobody kept it.
+    """
+    split = job.splits(split_name)
+    model = job.model
+    forward = model.classify if kind == "logits" else model.encode_image
+    rate: list[float] = []
+
+    def compute() -> NDArray[np.float32]:
+        prepare = image_pipeline(job, split)
+        start = time.perf_counter()
+        result = forward_all(
+            forward,
+            split,
+            prepare,
+            device=job.device,
+            batch_size=job.batch_size,
+            precision=job.precision,
+            workers=job.workers,
+            indices=None if rows is None else rows.tolist(),
+            advance=job.advance,
+        )
+        rate.append(len(result) / max(time.perf_counter() - start, 1e-9))
+        return result.numpy()
+
+    decides = {
+        "what": kind,
+        "model": json.loads(job.cell.model.identity) if job.cell.model else None,
+        "weights": weights_of(model),
+        "data": json.loads(job.cell.dataset.identity),
+        "split": split_name,
+        "limit": job.cell.limit,
+        "precision": job.precision,
+        "images": job.cell.images,
+        "libraries": _libraries(),
+    }
+    if rows is not None:
+        decides["rows"] = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
+    array = job.cache.get(decides, compute)
+    speed = job.cache.get({**decides, "fact": "samples per second"}, lambda: np.array(rate or [np.nan]))
+    return array, None if np.isnan(speed[0]) else float(speed[0])
+
+
+def weights_of(model: Any) -> str:
+    """The digest of a loaded model's weights, computed once per model; empty without a module."""
+    if not hasattr(model, "module"):
+        return ""
+    kept = getattr(model, "_harness_weights", None)
+    if kept is None:
+        kept = weights_digest(model.module)
+        model._harness_weights = kept
+    return str(kept)
+
+
+def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[Any]:
+    """Logits over a model's label space, N×K, as logits over the split's own classes, N×C.
+
+    A class that several indices stand for takes the largest of them, which gives the same top-1
+    as counting any of them as right.
+    Raises DataError when the label space is too small for the split's classes.
+    """
+    groups: Sequence[Sequence[int]] | None = getattr(split, "label_indices", None)
+    names = getattr(split, "class_names", None)
+    if groups is None:
+        if names is not None and logits.shape[1] != len(names):
+            raise DataError(
+                f"{where}: the model gives {logits.shape[1]} logits, the data set has {len(names)} classes"
+            )
+        return logits
+    highest = max(max(g) for g in groups)
+    if highest >= logits.shape[1]:
+        raise DataError(
+            f"{where}: the data set's classes reach index {highest}, the model gives {logits.shape[1]} logits"
+        )
+    if all(len(g) == 1 for g in groups):
+        return logits[:, [g[0] for g in groups]]
+    return np.stack([logits[:, list(g)].max(axis=1) for g in groups], axis=1)
+
+
+def measured(job: Job, evidence: Any) -> dict[str, float]:
+    """All metrics of the cell that read this kind of evidence, by name."""
+    values: dict[str, float] = {}
+    for name, metric in job.metrics.items():
+        try:
+            value = metric(evidence)
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise HarnessError(f"metric '{name}' failed: {type(error).__name__}: {error}") from error
+        if isinstance(value, Mapping):
+            values |= {key if key.startswith(name) else f"{name}.{key}": float(v) for key, v in value.items()}
+        else:
+            values[name] = float(value)
+    return values
+
+
+def classification_result(job: Job, predictions: Predictions, **more: Any) -> Result:
+    """The result of a cell from its predictions: metrics, count, and one row per sample.
+
+    A column named like a metric holds that metric's value per sample, for paired tests.
+    """
+    targets = predictions.targets
+    columns = predictions.logits.shape[1]
+    if len(targets) == 0:
+        raise DataError(f"{job.cell.dataset.label}: the split has no samples")
+    if targets.min() < 0 or targets.max() >= columns:
+        wrong = int(np.flatnonzero((targets < 0) | (targets >= columns))[0])
+        raise DataError(
+            f"{job.cell.dataset.label}: sample '{predictions.ids[wrong]}' has label {targets[wrong]}, "
+            f"the class list has {columns} entries"
+        )
+    if not np.isfinite(predictions.logits).all():  # what metrics make of these is no measurement
+        facts = {**more, "status": "diverged", "reason": "the logits are not finite"}
+        return Result(metrics={}, count=len(targets), **facts)
+    samples: dict[str, Any] = {
+        "id": list(predictions.ids),
+        "target": targets,
+        "prediction": predictions.predicted,
+        "confidence": predictions.confidence.astype(np.float32),
+    }
+    for name, metric in job.metrics.items():
+        if hasattr(metric, "per_sample"):
+            samples[name] = np.asarray(metric.per_sample(predictions), dtype=np.float32)
+    return Result(metrics=measured(job, predictions), count=len(targets), samples=samples, **more)
+
+
+def _libraries() -> dict[str, str | None]:
+    from harness.provenance import environment
+
+    return dict(environment()["libraries"])

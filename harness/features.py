@@ -1,0 +1,80 @@
+"""What a frozen network says about a split, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.files import replacing
+from harness.parts import canonical
+from harness.paths import cache_dir
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+MEMORY_LIMIT = 512 * 2**20
+
+
+class FeatureCache:
+    """Arrays by what decides them. Safe against kills and several writers: files appear whole.
+
+    A few recent arrays stay in memory, at most `MEMORY_LIMIT` bytes.
+    """
+
+    def __init__(self, folder: Path | None = None, enabled: bool = True) -> None:
+        self.folder = folder or cache_dir() / "features"
+        self.enabled = enabled
+        self.computed = 0
+        """How many arrays this cache had to compute."""
+        self._recent: OrderedDict[str, NDArray[Any]] = OrderedDict()
+
+    def get(self, decides: Mapping[str, Any], compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """The array that `decides` identifies; calls `compute` when nobody has computed it yet."""
+        key = hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]
+        if key in self._recent:
+            self._recent.move_to_end(key)
+            return self._recent[key]
+        path = self.folder / key[:2] / f"{key}.npy"
+        array = self._read(path) if self.enabled else None
+        if array is None:
+            array = compute()
+            self.computed += 1
+            if self.enabled:
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
+        self._remember(key, array)
+        return array
+
+    def _read(self, path: Path) -> NDArray[Any] | None:
+        try:
+            array: NDArray[Any] = np.load(path, allow_pickle=False)
+        except Exception:  # absent, or damaged, for which numpy raises almost anything: computed again
+            return None
+        with suppress(OSError):
+            os.utime(path)  # so that clearing by age spares what is in use
+        return array
+
+    def _remember(self, key: str, array: NDArray[Any]) -> None:
+        self._recent[key] = array
+        while sum(a.nbytes for a in self._recent.values()) > MEMORY_LIMIT and len(self._recent) > 1:
+            self._recent.popitem(last=False)
+
+
+def weights_digest(module: torch.nn.Module) -> str:
+    """A digest of all parameters and buffers: names, types, shapes and bytes."""
+    import torch
+
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(module.state_dict().items()):
+        flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+    return digest.hexdigest()

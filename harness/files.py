@@ -1,0 +1,58 @@
+"""Files that are whole or absent: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY_PREFIX = ".partial-"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a temporary path in the same folder; renames it to `path` when the block ends well.
+
+    A kill at any moment leaves the old file or the new one, never a part; what it may leave is a
+    file with `TEMPORARY_PREFIX`, which nobody reads.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; a store is shared, so give it what a plain open() would
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a whole file at once, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def clear_partial(folder: Path, older_than_seconds: float = 3600.0) -> int:
+    """Removes what killed writers left under `folder`; younger files may still be in use."""
+    import time
+
+    removed = 0
+    for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
+        try:
+            if time.time() - leftover.stat().st_mtime > older_than_seconds:
+                leftover.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue
+    return removed
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value

@@ -1,0 +1,112 @@
+"""Events of a run, for all who listen: specifications, and a caller that survives bad listeners."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from harness import registry
+from harness.errors import PluginBroken
+
+if TYPE_CHECKING:
+    from harness.plan import Cell, Plan
+    from harness.record import Record
+    from harness.store import Store
+
+log = logging.getLogger("harness")
+
+hookspec = pluggy.HookspecMarker("harness")
+hookimpl = pluggy.HookimplMarker("harness")
+"""Marks a listener's methods; each takes any subset of its event's arguments."""
+
+
+class Events:
+    """The events; a listener implements the ones it cares about."""
+
+    @hookspec
+    def run_started(self, plan: Plan, store: Store) -> None:
+        """A plan is about to run."""
+
+    @hookspec
+    def cell_started(self, cell: Cell, position: int, total: int) -> None:
+        """A cell is about to run, as number `position` of `total` (from 1)."""
+
+    @hookspec
+    def cell_progress(self, cell: Cell, done: int, total: int) -> None:
+        """The running cell has done so many samples or steps of so many."""
+
+    @hookspec
+    def cell_curve(self, cell: Cell, name: str, step: int, values: dict[str, float]) -> None:
+        """A running training reports named values at a step."""
+
+    @hookspec
+    def cell_finished(self, cell: Cell, record: Record, workdir: Path | None) -> None:
+        """A cell has its record, whatever its status; the record is on disk."""
+
+    @hookspec
+    def run_finished(self, plan: Plan, records: list[Record]) -> None:
+        """All cells of the plan have been dealt with, or the run was interrupted."""
+
+    @hookspec
+    def leaderboard_made(self, suite: str, table: Any) -> None:
+        """A leaderboard table was made from records."""
+
+
+class Listeners:
+    """Calls the listeners one by one: one that fails is reported once and left out from then on."""
+
+    def __init__(self, extra: list[object] | None = None, installed: bool = True) -> None:
+        self.manager = pluggy.PluginManager("harness")
+        self.manager.add_hookspecs(Events)
+        self.problems: list[str] = []
+        for plugin in registry.installed("hooks") if installed else []:
+            try:
+                loaded = registry.load(plugin)
+                self._add(
+                    loaded() if isinstance(loaded, type) else loaded, f"{plugin.distribution}/{plugin.name}"
+                )
+            except PluginBroken as error:
+                self._problem(str(error))
+            except Exception as error:  # a listener may fail in any way; the run must go on
+                self._problem(
+                    f"listener '{plugin.name}' of {plugin.distribution}: {type(error).__name__}: {_line(error)}"
+                )
+        for listener in extra or []:
+            name = type(listener).__name__
+            try:
+                self._add(listener, name)
+            except pluggy.PluginValidationError as error:
+                self._problem(f"listener '{name}': {_line(error)}")
+
+    def _add(self, listener: object, name: str) -> None:
+        self.manager.register(listener, name=self.manager.get_name(listener) or f"{name}#{id(listener)}")
+        try:
+            self.manager.check_pending()
+        except pluggy.PluginValidationError:  # it knows an event that we don't: it must not stay half in
+            self.manager.unregister(listener)
+            raise
+
+    def call(self, event: str, **arguments: Any) -> None:
+        """Tells every listener of an event."""
+        for implementation in reversed(getattr(self.manager.hook, event).get_hookimpls()):
+            try:
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+            except Exception as error:  # see above
+                name = implementation.plugin_name.partition("#")[0]
+                log.debug("listener %s failed:\n%s", name, traceback.format_exc())
+                self._problem(
+                    f"listener '{name}' failed at {event} and is left out: {type(error).__name__}: {error}"
+                )
+                self.manager.unregister(implementation.plugin)
+
+    def _problem(self, text: str) -> None:
+        self.problems.append(text)
+        log.warning("%s", text)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

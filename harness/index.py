@@ -1,0 +1,145 @@
+"""The index of a store: all records as one flat table, kept fresh, never needed for correctness."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from harness.errors import StoreError
+from harness.files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from harness.record import Record
+    from harness.store import Store
+
+TEXT = ("id", "status", "reason", "suite", "started", "environment")
+NUMBERS = ("metric.", "cost.", "better.", "binary.")
+
+
+def row(record: Record) -> dict[str, Any]:
+    """A record as one flat row: coordinates and tags as JSON text, metrics and costs as numbers."""
+    flat: dict[str, Any] = {
+        "id": record.id,
+        "status": record.status,
+        "reason": record.reason,
+        "suite": record.suite,
+        "started": record.provenance.get("started"),
+        "environment": record.provenance.get("environment"),
+        "count": None if record.count is None else float(record.count),
+    }
+    for key, value in record.coordinates.items():
+        flat[f"at.{key}"] = orjson.dumps(value, default=str).decode()
+    for key, value in record.tags.items():
+        flat[f"tag.{key}"] = orjson.dumps(value, default=str).decode()
+    for key, number in record.metrics.items():
+        flat[f"metric.{key}"] = number
+        flat[f"better.{key}"] = float(record.directions.get(key, True))
+        flat[f"binary.{key}"] = float(key in record.binary)
+        if key in record.units:
+            flat[f"unit.{key}"] = record.units[key]
+    for key, number in record.cost.items():
+        flat[f"cost.{key}"] = number
+    return flat
+
+
+def fresh(store: Store) -> pa.Table:
+    """The table of all records: what changed since the index was written is read anew."""
+    import numpy as np
+    import pyarrow as pa
+
+    listing = store.listing()
+    known = _stored(store)
+    kept = None
+    missing = set(listing)
+    if known is not None:
+        ids = known["id"].to_pylist()
+        stamps = zip(known["_mtime"].to_pylist(), known["_size"].to_pylist(), strict=True)
+        good = np.array([listing.get(i) == s for i, s in zip(ids, stamps, strict=True)], dtype=bool)
+        missing -= {i for i, g in zip(ids, good, strict=True) if g}
+        if not missing and good.all():
+            return known
+        kept = known.filter(pa.array(good))
+    rows = []
+    for id in sorted(missing):
+        record = store.read(id)
+        if record is not None and record.id == id:
+            rows.append({**row(record), "_mtime": listing[id][0], "_size": listing[id][1]})
+    parts = [t for t in (kept, _table(rows)) if t is not None and t.num_rows]
+    if not parts:
+        return _table([])
+    whole = pa.concat_tables(parts, promote_options="default")
+    _keep(store, whole)
+    return whole
+
+
+def statuses(store: Store) -> dict[str, str]:
+    """The status of every record, by id."""
+    table = fresh(store)
+    return dict(zip(table["id"].to_pylist(), table["status"].to_pylist(), strict=True))
+
+
+def frame(store: Store, labels: bool = True) -> pd.DataFrame:
+    """All records as a DataFrame: `id`, `status`, `at.*`, `tag.*`, `metric.*`, `cost.*`, …
+
+    Rows stand in the order of ids, whatever the order in which they were made. Without `labels`
+    the columns `at.*` and `tag.*` are left out.
+    """
+    import pandas as pd
+
+    table = fresh(store)
+    if not labels:
+        table = table.select([c for c in table.column_names if not c.startswith(("at.", "tag."))])
+    data: pd.DataFrame = table.to_pandas(strings_to_categorical=True)
+    for column in data.columns:
+        if column.startswith(("at.", "tag.")):
+            values = data[column].cat.categories
+            decoded = [orjson.loads(v) for v in values]
+            codes = data[column].cat.codes.to_numpy()
+            filled = [None if c < 0 else decoded[c] for c in codes]
+            # with gaps as objects, since whole numbers would become fractions
+            data[column] = pd.Series(filled, dtype=object if None in filled else None)
+        elif isinstance(data[column].dtype, type(data["id"].dtype)) and hasattr(data[column], "cat"):
+            data[column] = data[column].astype(object)
+    return data.sort_values("id", ignore_index=True).drop(columns=["_mtime", "_size"], errors="ignore")
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    import pyarrow as pa
+
+    columns = list(dict.fromkeys([*TEXT, "count", "_mtime", "_size", *(k for r in rows for k in r)]))
+
+    def kind(name: str) -> Any:
+        if name in ("_mtime", "_size"):
+            return pa.int64()
+        return pa.float64() if name == "count" or name.startswith(NUMBERS) else pa.string()
+
+    return pa.table({c: pa.array([r.get(c) for r in rows], type=kind(c)) for c in columns})
+
+
+def _stored(store: Store) -> pa.Table | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = store.path / "index.parquet"
+    try:
+        table = pq.read_table(path)
+    except (FileNotFoundError, pa.ArrowInvalid, OSError):
+        return None  # absent or damaged: it is made again from the records
+    return table if {"id", "_mtime", "_size"} <= set(table.column_names) else None
+
+
+def _keep(store: Store, table: pa.Table) -> None:
+    import pyarrow.parquet as pq
+
+    try:
+        with replacing(store.path / "index.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return  # a store that may only be read works without its index
+        raise StoreError(f"{store.path}: the index can't be written: {error}") from None

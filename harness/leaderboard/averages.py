@@ -1,0 +1,24 @@
+"""Mean and deviation of a few numbers; an array of each few would cost more than the sum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean, rounded once at the end; infinite numbers keep their meaning."""
+    return _total(values) / len(values)
+
+
+def deviation(values: Sequence[float]) -> float:
+    """The standard deviation of a sample (n − 1), of at least two numbers."""
+    centre = mean(values)
+    return math.sqrt(_total([(v - centre) ** 2 for v in values]) / (len(values) - 1))
+
+
+def _total(values: Sequence[float]) -> float:
+    try:
+        return math.fsum(values)
+    except (ValueError, OverflowError):  # infinities of both signs, or beyond the largest number
+        return sum(values)

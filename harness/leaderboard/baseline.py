@@ -1,0 +1,118 @@
+"""Differences from a baseline: a Δ column beside each value column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.errors import SuiteError, did_you_mean
+from harness.leaderboard.table import Column, Entry, Row, Table
+from harness.suite import TableSpec
+
+
+def add_deltas(table: Table, spec: TableSpec) -> None:
+    """Adds Δ columns against the baseline, which is a row or a column: `{model = "label"}`.
+
+    Absolute differences keep the unit (points for percentages); relative ones are in percent of
+    the baseline's value. A Δ whose two sides miss a number is a dash. A run of a part of a suite may
+    lack the baseline: then a footnote says so.
+    """
+    name, label = _baseline(spec)
+    if name in table.row_names:
+        _against_row(table, spec, table.row_names.index(name), label)
+    elif name in table.column_names:
+        _against_column(table, spec, table.column_names.index(name), label)
+    else:
+        known = [*table.row_names, *table.column_names]
+        raise SuiteError(
+            f"table '{table.name}': baseline '{name}' is neither in rows nor in columns{did_you_mean(name, known)}"
+        )
+
+
+def _baseline(spec: TableSpec) -> tuple[str, str]:
+    given: Any = spec.baseline
+    if isinstance(given, str):
+        key, equals, value = given.partition("=")
+        given = {key.strip(): value.strip()} if equals else {"model": given}
+    if not isinstance(given, Mapping) or len(given) != 1:
+        raise SuiteError(
+            f"table '{spec.name}': baseline must name one coordinate, such as model = \"label\", found {given!r}"
+        )
+    ((name, label),) = given.items()
+    return str(name), str(label)
+
+
+def _against_row(table: Table, spec: TableSpec, position: int, label: str) -> None:
+    labels = [r.header[position] for r in table.rows]
+    if label not in labels:
+        table.note(f"no differences: no row for the baseline '{label}'{did_you_mean(label, labels)}")
+        return
+
+    def other(header: tuple[str, ...]) -> tuple[str, ...]:
+        return (*header[:position], label, *header[position + 1 :])
+
+    base = {r.header: list(r.entries) for r in table.rows if r.header[position] == label}
+    columns, sources = [], []
+    for n, column in enumerate(table.columns):
+        columns.append(column)
+        sources.append((n, False))
+        if column.kind == "value":
+            columns.append(_delta_column(column, spec, (*column.header, f"Δ {label}")))
+            sources.append((n, True))
+    for row in table.rows:
+        against = base.get(other(row.header))
+        row.entries = [
+            _delta(row.entries[n], against[n] if against else None, spec, row.header[position] == label)
+            if is_delta
+            else row.entries[n]
+            for n, is_delta in sources
+        ]
+    table.columns = columns
+
+
+def _against_column(table: Table, spec: TableSpec, position: int, label: str) -> None:
+    labels = [c.header[position] for c in table.columns]
+    if label not in labels:
+        table.note(f"no differences: no column for the baseline '{label}'{did_you_mean(label, labels)}")
+        return
+    places = {c.header: n for n, c in enumerate(table.columns)}
+    columns: list[Column] = []
+    sources: list[tuple[int, int | None]] = []
+    for n, column in enumerate(table.columns):
+        columns.append(column)
+        sources.append((n, None))
+        base = places.get((*column.header[:position], label, *column.header[position + 1 :]))
+        if column.kind == "value" and base is not None and base != n:
+            columns.append(_delta_column(column, spec, (*column.header, "Δ")))
+            sources.append((n, base))
+    rows = []
+    for row in table.rows:
+        entries = [
+            row.entries[n] if base is None else _delta(row.entries[n], row.entries[base], spec, False)
+            for n, base in sources
+        ]
+        rows.append(Row(row.header, entries, row.group))
+    table.columns, table.rows = columns, rows
+
+
+def _delta_column(column: Column, spec: TableSpec, header: tuple[str, ...]) -> Column:
+    relative = spec.delta == "relative"
+    return Column(
+        (*header[:-1], header[-1] + (" %" if relative else "")),
+        column.metric,
+        "delta",
+        True if relative else column.percent,
+        1 if relative else column.decimals,
+        column.higher_is_better,
+    )
+
+
+def _delta(entry: Entry, base: Entry | None, spec: TableSpec, is_base: bool) -> Entry:
+    delta = Entry(records=[*entry.records, *(base.records if base else [])])
+    if is_base or base is None or entry.value is None or base.value is None:
+        return delta
+    delta.value = entry.value - base.value
+    if spec.delta == "relative":
+        delta.value = delta.value / abs(base.value) if base.value else None
+    delta.count = delta.expected = min(entry.count, base.count)
+    return delta

@@ -1,0 +1,258 @@
+"""From records to tables: grouping, aggregation over seeds, baselines, order, footnotes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import SuiteError, did_you_mean
+from harness.leaderboard.averages import deviation, mean
+from harness.leaderboard.table import Column, Entry, Row, Table
+from harness.plan import matches
+from harness.reference import parse
+from harness.suite import Suite, TableSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METRIC = "metric"
+"""The pseudo-coordinate that stands for the values shown, when there are several."""
+
+
+def tables_of(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
+    """All leaderboards that the suite declares, or a plain one when it declares none."""
+    from harness.leaderboard.summary import summary_table
+
+    specs = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
+    tables = []
+    for spec in specs:
+        if not spec.values and not spec.summary:
+            spec = spec.model_copy(update={"values": _metrics_of(suite, data)})
+        part = chosen(data, spec)
+        if len(part) or len(specs) == 1:  # a run of a part of the suite has nothing for some tables
+            tables.append(summary_table(spec, part, store) if spec.summary else build(spec, part, store))
+    return tables
+
+
+def _metrics_of(suite: Suite, data: pd.DataFrame) -> list[str]:
+    """The suite's metrics that records have; the first one while there are none."""
+    named = [
+        r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}, metrics")
+    ]
+    return [n for n in dict.fromkeys(named) if f"metric.{n}" in data.columns] or named[:1]
+
+
+def chosen(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+    """The rows that meet the table's `where`."""
+    keep = np.ones(len(data), dtype=bool)
+    for key, pattern in spec.where.items():
+        if key.startswith("tag.") and key not in data.columns:
+            return data.iloc[:0]  # tags are free: these cells simply have none of that name
+        column = column_of(data, key, spec)
+        keep &= np.array([matches(pattern, v) for v in data[column]], dtype=bool)
+    return data[keep].reset_index(drop=True)
+
+
+def column_of(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
+    """The frame's column for a coordinate or tag; SuiteError with the nearest name otherwise."""
+    for candidate in (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}"):
+        if candidate in data.columns:
+            return candidate
+    known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
+    raise SuiteError(
+        f"table '{spec.name}': nothing to lay out by is called '{name}'{did_you_mean(name, [*known, METRIC])}"
+    )
+
+
+def value_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
+    """The frame's column for a metric or cost; SuiteError with the nearest name otherwise."""
+    for candidate in (f"metric.{name}", f"cost.{name}"):
+        if candidate in data.columns:
+            return candidate
+    known = [c.partition(".")[2] for c in data.columns if c.startswith(("metric.", "cost."))]
+    raise SuiteError(f"table '{spec.name}': no record has the value '{name}'{did_you_mean(name, known)}")
+
+
+def _numbers(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[Any, Any]:
+    """A value of every record, NaN where it has none; nothing is amiss while no record is ok."""
+    if not (data["status"] == "ok").any():
+        return np.full(len(data), np.nan)
+    return np.asarray(data[value_column(data, name, spec)].to_numpy(dtype=float, na_value=np.nan))
+
+
+def default_values(data: pd.DataFrame) -> list[str]:
+    """The first metric, when a table names none."""
+    metrics = [
+        c.removeprefix("metric.") for c in data.columns if c.startswith("metric.") and data[c].notna().any()
+    ]
+    return metrics[:1]
+
+
+def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
+    """Lays the records out as the table's specification says.
+
+    Rows and columns are tuples of coordinates, in the plan's order. What a group holds beyond its
+    coordinates is averaged, seed by seed, and the interval says what it rests on.
+    """
+    from harness.leaderboard.uncertainty import Facts, add_intervals, mark_best
+
+    values = spec.values or default_values(data)
+    row_names = tuple(n for n in spec.rows if n != METRIC)
+    column_names = tuple(n for n in spec.columns if n != METRIC)
+    metric_in_rows = METRIC in spec.rows
+    row_keys = _keys(data, row_names, spec)
+    column_keys = _keys(data, column_names, spec)
+    rows = list(dict.fromkeys(row_keys))
+    columns = list(dict.fromkeys(column_keys))
+    shows_metric = len(values) > 1 or METRIC in (*spec.rows, *spec.columns)
+    table = Table(
+        spec.name,
+        spec.title or spec.name,
+        row_names + (("metric",) if metric_in_rows else ()),
+        column_names,
+        [],
+        [],
+        caption=spec.caption,
+        level=spec.level,
+    )
+    # one lookup of the members of every group, rather than a scan of the frame for each
+    members: dict[tuple[Any, Any], list[int]] = {}
+    for position, key in enumerate(zip(row_keys, column_keys, strict=True)):
+        members.setdefault(key, []).append(position)
+    facts = {v: _facts(data, v, spec) for v in values}
+    arrays = {v: _numbers(data, v, spec).tolist() for v in values}
+    group = Groups(data, spec.level)
+    if metric_in_rows:
+        table.columns = [Column(c or ("",), values[0], **facts[values[0]]) for c in columns]
+        for value in values:
+            for r in rows:
+                entries = [group.entry(members.get((r, c), []), arrays[value], table) for c in columns]
+                table.rows.append(Row((*r, value), entries))
+    else:
+        layout = [(c, v) for c in columns for v in values]
+        table.columns = [
+            Column((*c, *((v,) if shows_metric or not c else ())), v, **facts[v]) for c, v in layout
+        ]
+        for r in rows:
+            entries = [group.entry(members.get((r, c), []), arrays[v], table) for c, v in layout]
+            table.rows.append(Row(r, entries))
+    if spec.group:
+        _group(table, data, row_keys, spec)
+    known = Facts(data)
+    add_intervals(table, known, store, spec)
+    mark_best(table, known, store, spec)
+    if spec.baseline is not None:
+        from harness.leaderboard.baseline import add_deltas
+
+        add_deltas(table, spec)
+    if spec.ranking:
+        from harness.leaderboard.ranking import add_ranking
+
+        add_ranking(table, spec)
+    _sort(table, spec)
+    return table.transposed() if spec.transpose else table
+
+
+class Groups:
+    """Aggregates groups of records; knows each record's seed, status and id."""
+
+    def __init__(self, data: pd.DataFrame, level: float) -> None:
+        self.ids = data["id"].to_list()
+        self.status = data["status"].to_list()
+        self.reasons = data["reason"].to_list() if "reason" in data else [None] * len(data)
+        self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
+        self.level = level
+
+    def entry(self, members: Sequence[int], values: Sequence[float], table: Table) -> Entry:
+        """The mean of a group: first within each seed, then over seeds, with the spread over seeds."""
+        good = [m for m in members if self.status[m] == "ok" and values[m] == values[m]]
+        entry = Entry(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
+        if good:
+            by_seed: dict[Any, list[float]] = {}
+            for m in good:
+                by_seed.setdefault(self.seeds[m], []).append(values[m])
+            means = [mean(v) for v in by_seed.values()]
+            entry.value = mean(means)
+            if len(means) > 1:
+                entry.spread = deviation(means)
+        bad = [m for m in members if self.status[m] != "ok"]
+        for m in bad[:3]:
+            entry.notes.append(table.note(self._why(m)))
+        if good and bad:
+            entry.notes.append(table.note(f"mean over the {len(good)} of {len(members)} records that are ok"))
+        return entry
+
+    def _why(self, member: int) -> str:
+        status = self.status[member]
+        if status == "missing":
+            return "not run yet"
+        reason = self.reasons[member]
+        return f"{status}: {reason}" if isinstance(reason, str) and reason else str(status)
+
+
+def _keys(data: pd.DataFrame, names: Sequence[str], spec: TableSpec) -> list[tuple[str, ...]]:
+    if not names:
+        return [()] * len(data)
+    columns = [[_shown(v) for v in data[column_of(data, n, spec)].to_list()] for n in names]
+    return list(zip(*columns, strict=True))
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None or value != value else str(value)
+
+
+def _facts(data: pd.DataFrame, name: str, spec: TableSpec) -> dict[str, Any]:
+    if f"metric.{name}" not in data.columns and f"cost.{name}" in data.columns:
+        lower = name not in ("samples_per_second",)
+        return {
+            "kind": "cost",
+            "percent": False,
+            "decimals": 3,
+            "higher_is_better": None if name == "parameters" else not lower,
+        }
+    unit = _first(data, f"unit.{name}")
+    percent = spec.percent and unit == "fraction"
+    better = _first(data, f"better.{name}")
+    decimals = spec.decimals if spec.decimals is not None else (1 if percent else 3)
+    return {"percent": percent, "decimals": decimals, "higher_is_better": better is None or bool(better)}
+
+
+def _first(data: pd.DataFrame, column: str) -> Any:
+    if column not in data:
+        return None
+    present = data[column].dropna()
+    return present.iloc[0] if len(present) else None
+
+
+def _group(table: Table, data: pd.DataFrame, row_keys: Sequence[tuple[str, ...]], spec: TableSpec) -> None:
+    groups = dict(
+        zip(row_keys, (_shown(v) for v in data[column_of(data, str(spec.group), spec)]), strict=True)
+    )
+    for row in table.rows:
+        row.group = groups.get(row.header, groups.get(row.header[:-1], ""))
+    order = list(dict.fromkeys(r.group for r in table.rows))
+    table.rows.sort(key=lambda r: order.index(r.group))
+
+
+def _sort(table: Table, spec: TableSpec) -> None:
+    """Sorts rows by a column: its innermost header, its metric, or its whole header joined by `/`."""
+    if not spec.sort:
+        return
+    name = spec.sort.removeprefix("-")
+    names = ["/".join(c.header) for c in table.columns]
+    for n, column in enumerate(table.columns):
+        if name in (names[n], column.header[-1], column.metric):
+            ascending = (column.higher_is_better is False) != spec.sort.startswith("-")
+
+            def key(row: Row, n: int = n, ascending: bool = ascending) -> tuple[bool, float, tuple[str, ...]]:
+                value = row.entries[n].value
+                if value is None or value != value:
+                    return (True, 0.0, row.header)
+                return (False, value if ascending else -value, row.header)
+
+            groups = list(dict.fromkeys(r.group for r in table.rows))
+            table.rows.sort(key=lambda r: (groups.index(r.group), key(r)))
+            return
+    raise SuiteError(f"table '{spec.name}': can't sort by '{name}'{did_you_mean(name, names)}")

@@ -1,0 +1,32 @@
+"""Writing a table: one function per format, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from harness.errors import HarnessError, did_you_mean
+from harness.leaderboard.table import Table
+
+FORMATS = {
+    "terminal": "harness.leaderboard.formats.text:terminal",
+    "markdown": "harness.leaderboard.formats.text:markdown",
+    "csv": "harness.leaderboard.formats.data:csv",
+    "json": "harness.leaderboard.formats.data:json",
+    "latex": "harness.leaderboard.formats.latex:latex",
+    "html": "harness.leaderboard.formats.html:html",
+}
+
+
+def writer(format: str) -> Callable[[Table], str]:
+    """The function that writes tables in that format. Raises HarnessError for an unknown one."""
+    if format not in FORMATS:
+        raise HarnessError(f"--format {format}: unknown{did_you_mean(format, FORMATS)}")
+    module, _, name = FORMATS[format].partition(":")
+    found: Callable[[Table], str] = getattr(import_module(module), name)
+    return found
+
+
+def render(table: Table, format: str) -> str:
+    """The table in that format. Raises HarnessError for an unknown one."""
+    return writer(format)(table)

@@ -1,0 +1,56 @@
+"""Tables as data: CSV with one column per number, and JSON with everything the table knows."""
+
+from __future__ import annotations
+
+import csv as writer
+import io
+import json as encoder
+
+from harness.leaderboard.table import Table
+
+
+def csv(table: Table) -> str:
+    """The values at full precision in their own unit, each with its interval's ends and its count."""
+    out = io.StringIO()
+    names = [
+        *table.row_names,
+        *(h for c in table.columns for h in c.header),
+        *(h for r in table.rows for h in r.header),
+    ]
+    # Python before 3.13 leaves a bare carriage return unquoted, which readers take for the end of a row
+    bare = any("\r" in n for n in names)
+    sheet = writer.writer(
+        out, lineterminator="\n", quoting=writer.QUOTE_ALL if bare else writer.QUOTE_MINIMAL
+    )
+    headers = list(table.row_names)
+    for column in table.columns:
+        name = " / ".join(h for h in column.header if h)
+        headers += [name, f"{name} low", f"{name} high", f"{name} records"]
+    sheet.writerow([spreadsheet_safe(h) for h in headers])
+    for row in table.rows:
+        numbers: list[object] = []
+        for entry in row.entries:
+            numbers += ["" if v is None else repr(float(v)) for v in (entry.value, entry.low, entry.high)]
+            numbers.append(entry.count)
+        sheet.writerow([*(spreadsheet_safe(h) for h in row.header), *numbers])
+    return out.getvalue()
+
+
+def json(table: Table) -> str:
+    """Everything the table knows. Infinite values are written as text."""
+    return encoder.dumps(_finite(table.to_dict()), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def spreadsheet_safe(text: str) -> str:
+    """A spreadsheet takes a text that begins with one of these for a formula: a quote disarms it."""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and value - value != 0:
+        return None if value != value else str(value)
+    return value

@@ -1,0 +1,56 @@
+"""Tables in HTML: a fragment with classes for what is best and tied, to be styled by its page."""
+
+from __future__ import annotations
+
+from html import escape
+
+from harness.leaderboard.table import DASH, Column, Entry, Table, half_width, shown
+
+
+def html(table: Table) -> str:
+    """A `<table>` with caption, header rows, and footnotes in its footer. All names are escaped."""
+    layers = max((len(c.header) for c in table.columns), default=1)
+    head = []
+    for layer in range(layers):
+        names = (
+            "".join(f'<th scope="col" rowspan="{layers}">{escape(n)}</th>' for n in table.row_names)
+            if layer == 0
+            else ""
+        )
+        head.append(f"<tr>{names}{_merged(table, layer)}</tr>")
+    body = []
+    for row in table.rows:
+        names = "".join(f'<th scope="row">{escape(h)}</th>' for h in row.header)
+        body.append(f"<tr>{names}{''.join(_cell(e, c) for e, c in zip(row.entries, table.columns))}</tr>")
+    width = len(table.row_names) + len(table.columns)
+    notes = "".join(f"<li>{escape(text)}</li>" for text in table.footnotes)
+    foot = f'<tfoot><tr><td colspan="{width}"><ol>{notes}</ol></td></tr></tfoot>' if notes else ""
+    caption = escape(table.title) + (f"<p>{escape(table.caption)}</p>" if table.caption else "")
+    return (
+        f'<table class="leaderboard"><caption>{caption}</caption>'
+        f"<thead>{''.join(head)}</thead><tbody>{''.join(body)}</tbody>{foot}</table>\n"
+    )
+
+
+def _merged(table: Table, layer: int) -> str:
+    names = [c.header[layer] if layer < len(c.header) else "" for c in table.columns]
+    outer = [c.header[:layer] for c in table.columns]
+    cells, start = [], 0
+    for n in range(1, len(names) + 1):
+        if n == len(names) or names[n] != names[start] or outer[n] != outer[start]:
+            cells.append(f'<th scope="col" colspan="{n - start}">{escape(names[start])}</th>')
+            start = n
+    return "".join(cells)
+
+
+def _cell(entry: Entry, column: Column) -> str:
+    marks = f"<sup>{','.join(str(n + 1) for n in entry.notes)}</sup>" if entry.notes else ""
+    if entry.value is None:
+        return f"<td>{DASH if column.kind != 'delta' or entry.notes else ''}{marks}</td>"
+    kind = "best" if entry.best else "tied" if entry.tied else ""
+    value = escape(shown(entry, column))
+    value = f"<b>{value}</b>" if entry.best else f"<u>{value}</u>" if entry.tied else value
+    interval = half_width(entry, column)
+    span = f' <small class="interval">{escape(interval)}</small>' if interval else ""
+    attribute = f' class="{kind}"' if kind else ""
+    return f'<td{attribute} data-value="{entry.value!r}">{value}{span}{marks}</td>'

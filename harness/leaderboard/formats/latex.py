@@ -1,0 +1,129 @@
+r"""Tables in LaTeX with booktabs: `\usepackage{booktabs}` is all they need beside pdfLaTeX or newer."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from harness.leaderboard.table import Column, Entry, Table, half_width, shown
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "[": "{[}",  # at a row's beginning it would be the optional argument of the rule above
+}
+SYMBOLS = {
+    "−": "$-$",
+    "–": "--",
+    "—": "---",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "∞": r"$\infty$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "°": r"$^\circ$",
+    "σ": r"$\sigma$",
+    "ρ": r"$\rho$",
+    "τ": r"$\tau$",
+    "λ": r"$\lambda$",
+    "…": r"\ldots{}",
+    "'": "'",
+}
+
+
+def latex(table: Table) -> str:
+    r"""A `table` float with booktabs rules; the best is bold, what is tied with it underlined."""
+    layers = max((len(c.header) for c in table.columns), default=1)
+    lines = [
+        "% needs \\usepackage{booktabs}, and \\usepackage{textcomp} before LaTeX 2020",
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{escape(table.title)}{_sentence(table.caption)}}}",
+        rf"\label{{tab:{''.join(c for c in table.name if c.isascii() and (c.isalnum() or c in '-.'))}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.row_names)}{'r' * len(table.columns)}}}",
+        r"\toprule",
+    ]
+    for layer in range(layers):
+        names = [escape(n) if layer == layers - 1 else "" for n in table.row_names]
+        lines.append(" & ".join([*names, *_merged(table, layer)]) + r" \\")
+    lines.append(r"\midrule")
+    group = table.rows[0].group if table.rows else ""
+    for row in table.rows:
+        if row.group != group:
+            lines.append(r"\addlinespace")
+            group = row.group
+        cells = [_cell(e, c) for e, c in zip(row.entries, table.columns)]
+        lines.append(" & ".join([*(escape(h) for h in row.header), *cells]) + r" \\")
+    lines.append(r"\bottomrule")
+    lines.append(r"\end{tabular}")
+    for n, text in enumerate(table.footnotes):
+        lines.append(rf"\par\footnotesize\textsuperscript{{{n + 1}}}~{escape(text)}")
+    lines.append(r"\end{table}")
+    return "\n".join(lines) + "\n"
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX sets as it is; what pdfLaTeX has no letter for becomes its code point."""
+    out = []
+    for character in text:
+        if character in SPECIAL:
+            out.append(SPECIAL[character])
+        elif character in SYMBOLS:
+            out.append(SYMBOLS[character])
+        elif character.isascii():
+            out.append(character if character.isprintable() else " ")
+        elif unicodedata.category(character)[0] == "L" and _accented(character):
+            out.append(character)
+        else:
+            out.append(rf"\texttt{{U+{ord(character):04X}}}")
+    return "".join(out)
+
+
+def _accented(character: str) -> bool:
+    """Whether a letter is a Latin one with an accent, which every LaTeX since 2018 reads as UTF-8."""
+    base = unicodedata.normalize("NFD", character)[0]
+    return base.isascii() and ord(character) < 0x180
+
+
+def _merged(table: Table, layer: int) -> list[str]:
+    """A header line in which equal neighbours share one cell."""
+    names = [c.header[layer] if layer < len(c.header) else "" for c in table.columns]
+    outer = [c.header[:layer] for c in table.columns]
+    cells, start = [], 0
+    for n in range(1, len(names) + 1):
+        if n == len(names) or names[n] != names[start] or outer[n] != outer[start]:
+            width = n - start
+            text = escape(names[start])
+            cells.append(rf"\multicolumn{{{width}}}{{c}}{{{text}}}" if width > 1 else text)
+            start = n
+    return cells
+
+
+def _cell(entry: Entry, column: Column) -> str:
+    marks = rf"\textsuperscript{{{','.join(str(n + 1) for n in entry.notes)}}}" if entry.notes else ""
+    if entry.value is None:
+        return ("--" if column.kind != "delta" or entry.notes else "") + marks
+    value = escape(shown(entry, column))
+    value = rf"\textbf{{{value}}}" if entry.best else rf"\underline{{{value}}}" if entry.tied else value
+    interval = half_width(entry, column)
+    return value + (rf" {{\scriptsize {escape(interval)}}}" if interval else "") + marks
+
+
+def _sentence(caption: str) -> str:
+    return f". {escape(caption)}" if caption else ""

@@ -1,0 +1,92 @@
+"""Tables for the terminal and in markdown, through tabulate."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from harness.leaderboard.table import DASH, Column, Entry, Table, half_width, shown
+
+MAXIMAL_NAME = 60
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def terminal(table: Table) -> str:
+    """The table as plain text; the best is starred, what is tied with it has a degree sign."""
+    from tabulate import tabulate
+
+    def marked(entry: Entry, column: Column) -> str:
+        mark = "*" if entry.best else "°" if entry.tied else ""
+        return _whole(entry, column) + mark
+
+    body = [
+        [*map(plain_text, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
+        for r in table.rows
+    ]
+    headers = [
+        *map(plain_text, table.row_names),
+        *("\n".join(plain_text(h) for h in c.header if h) for c in table.columns),
+    ]
+    align = ["left"] * len(table.row_names) + ["right"] * len(table.columns)
+    text = tabulate(body, headers, tablefmt="simple", colalign=align if body else None, disable_numparse=True)
+    return "\n".join([plain_text(table.title), "", text, *_below(table, "*", "°", plain_text)])
+
+
+def markdown(table: Table) -> str:
+    """The table in GitHub's markdown; the best is bold, what is tied with it underlined."""
+    from tabulate import tabulate
+
+    def marked(entry: Entry, column: Column) -> str:
+        text = _whole(entry, column)
+        return f"**{text}**" if entry.best else f"<u>{text}</u>" if entry.tied else text
+
+    body = [
+        [*map(markdown_text, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
+        for r in table.rows
+    ]
+    headers = [
+        *map(markdown_text, table.row_names),
+        *(" / ".join(markdown_text(h) for h in c.header if h) for c in table.columns),
+    ]
+    align = ["left"] * len(table.row_names) + ["right"] * len(table.columns)
+    text = tabulate(body, headers, tablefmt="pipe", colalign=align if body else None, disable_numparse=True)
+    lines = [
+        f"### {markdown_text(table.title)}",
+        "",
+        text,
+        *(f"{line}  " if line else "" for line in _below(table, "bold", "underlined", markdown_text)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _whole(entry: Entry, column: Column) -> str:
+    notes = ",".join(str(n + 1) for n in entry.notes).translate(SUPERSCRIPTS)
+    if entry.value is None:
+        return DASH + notes if entry.notes else ("" if column.kind == "delta" else DASH)
+    interval = half_width(entry, column)
+    return shown(entry, column) + (f" {interval}" if interval else "") + notes
+
+
+def _below(table: Table, best: str, tied: str, escape: object) -> list[str]:
+    clean = markdown_text if escape is markdown_text else plain_text
+    lines = []
+    if any(e.best for r in table.rows for e in r.entries):
+        lines.append(
+            f"{best}: best; {tied}: not significantly worse (paired on the same samples, Holm, {1 - table.level:.2g})"
+        )
+    if table.caption:
+        lines.append(clean(table.caption))
+    lines += [f"{str(n + 1).translate(SUPERSCRIPTS)} {clean(text)}" for n, text in enumerate(table.footnotes)]
+    return ["", *lines] if lines else []
+
+
+def plain_text(text: str) -> str:
+    """Without control characters, which could move the cursor, and not too long."""
+    clean = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in text)
+    return clean if len(clean) <= 4 * MAXIMAL_NAME else clean[: 4 * MAXIMAL_NAME - 1] + "…"
+
+
+def markdown_text(text: str) -> str:
+    """Text in which nothing is markup: HTML, table bars, emphasis, code, links and mathematics."""
+    escaped = plain_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\|*_`\[\]$~#])", r"\\\1", escaped)

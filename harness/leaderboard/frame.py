@@ -1,0 +1,53 @@
+"""Records as DataFrames: one row per cell, in the order in which the suite plans them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.index import frame as indexed
+from harness.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def of_suite(store: Store, suite: str) -> pd.DataFrame:
+    """The rows of a suite as last planned in this store; by the records' own word without a plan."""
+    manifest = store.manifest(suite)
+    if manifest is not None:
+        return of_manifest(store, manifest["cells"])
+    data = indexed(store)
+    return data[data["suite"] == suite].reset_index(drop=True)
+
+
+def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows of these cells in their order; a cell without a record has the status `missing`.
+
+    Labels and tags come from the plan, since they may have changed after the record was made.
+    """
+    import pandas as pd
+
+    data = indexed(store, labels=False)
+    wanted = pd.DataFrame({"id": [c["id"] for c in cells], "suite_order": range(len(cells))})
+    merged = wanted.merge(data, on="id", how="left")
+    merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
+    columns: dict[str, list[Any]] = {}
+    for prefix, key in (("at.", "at"), ("tag.", "tags")):
+        for name in dict.fromkeys(k for c in cells for k in c[key]):
+            columns[f"{prefix}{name}"] = [c[key].get(name) for c in cells]
+    return pd.concat([merged, pd.DataFrame(columns, dtype=object)], axis=1)
+
+
+def plain(data: pd.DataFrame) -> pd.DataFrame:
+    """The frame with short column names, as users and summaries see it: `model`, `top1`, `seconds`."""
+    short: dict[str, str] = {}
+    for prefix in ("at.", "metric.", "cost."):
+        for column in data.columns:
+            name = column.removeprefix(prefix)
+            if name != column and name not in short.values():
+                short[column] = name
+    kept = [
+        c for c in data.columns if not c.startswith(("better.", "unit.", "binary.")) and c != "suite_order"
+    ]
+    return data[kept].rename(columns=short)

@@ -1,0 +1,162 @@
+"""The table object: what is shown, how sure it is, and what stands below it. Renderers read it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DASH = "–"
+
+
+@dataclass
+class Entry:
+    """One number of a table.
+
+    `low` and `high` bound it at the table's level, by `method`; `spread` is the standard deviation
+    over seeds. `count` records of `expected` stand behind it, whose ids are in `records`. `best`
+    marks the best of its group, `tied` what is not significantly worse. `notes` index footnotes.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
+    method: str = ""
+    count: int = 0
+    expected: int = 0
+    best: bool = False
+    tied: bool = False
+    notes: list[int] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)
+    format: Column | None = None
+    """How its number is shown where its column does not say, as in a transposed table."""
+
+
+@dataclass
+class Column:
+    """A column: its header from outermost to innermost, and what its numbers are."""
+
+    header: tuple[str, ...]
+    metric: str
+    kind: Literal["value", "delta", "cost", "rank"] = "value"
+    percent: bool = False
+    decimals: int = 3
+    higher_is_better: bool | None = True
+
+
+@dataclass
+class Row:
+    """A row: its header, its group (if the table is grouped), and one entry per column."""
+
+    header: tuple[str, ...]
+    entries: list[Entry]
+    group: str = ""
+
+
+@dataclass
+class Table:
+    """A leaderboard, ready to be written in any format."""
+
+    name: str
+    title: str
+    row_names: tuple[str, ...]
+    column_names: tuple[str, ...]
+    columns: list[Column]
+    rows: list[Row]
+    footnotes: list[str] = field(default_factory=list)
+    caption: str = ""
+    level: float = 0.95
+
+    def note(self, text: str) -> int:
+        """The number of the footnote with that text, added if it is new."""
+        if text not in self.footnotes:
+            self.footnotes.append(text)
+        return self.footnotes.index(text)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The table as JSON-able data."""
+        return asdict(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The values as a DataFrame; headers become its index and columns."""
+        import pandas as pd
+
+        index = pd.MultiIndex.from_tuples([r.header for r in self.rows], names=self.row_names)
+        columns = pd.MultiIndex.from_tuples([c.header for c in self.columns])
+        data = [[e.value for e in r.entries] for r in self.rows]
+        return pd.DataFrame(data, index=index, columns=columns, dtype=float)
+
+    def transposed(self) -> Table:
+        """Rows as columns; each entry goes on being shown as its column said."""
+        first = self.columns[0] if self.columns else Column(("",), "")
+        columns = [
+            Column(r.header, first.metric, first.kind, first.percent, first.decimals, first.higher_is_better)
+            for r in self.rows
+        ]
+        rows = [
+            Row(c.header, [replace(r.entries[n], format=c) for r in self.rows])
+            for n, c in enumerate(self.columns)
+        ]
+        return Table(
+            self.name,
+            self.title,
+            self.column_names,
+            self.row_names,
+            columns,
+            rows,
+            self.footnotes,
+            self.caption,
+            self.level,
+        )
+
+
+def shown(entry: Entry, column: Column) -> str:
+    """An entry's value as it is to be shown; a dash where it has none."""
+    return DASH if entry.value is None else number(entry.value, entry.format or column)
+
+
+def number(value: float, column: Column) -> str:
+    """A value as its column shows it; infinite values by name, tiny and huge ones in powers of ten."""
+    if value != value:
+        return DASH
+    if abs(value) == float("inf"):
+        return "∞" if value > 0 else "−∞"
+    shown = value * 100 if column.percent else value
+    if column.kind == "cost":
+        return _cost(shown)
+    text = f"{shown:.{column.decimals}f}"
+    if (shown and float(text) == 0 and not column.percent) or abs(shown) >= 1e7:
+        text = f"{shown:.2e}"
+    if column.kind == "delta" and shown > 0:
+        text = f"+{text}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def _cost(value: float) -> str:
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            return f"{value / (1e3 if unit == 'k' else limit):.3g} {unit}"
+    return f"{value:.0f}" if value == int(value) and abs(value) < 1e4 else f"{value:.3g}"
+
+
+def half_width(entry: Entry, column: Column) -> str:
+    """The interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`."""
+    if entry.low is None or entry.high is None or entry.value is None:
+        return ""
+    column = entry.format or column
+    scale = 100 if column.percent else 1
+    up, down = (entry.high - entry.value) * scale, (entry.value - entry.low) * scale
+    digits = column.decimals
+    if round(up, digits) == round(down, digits):
+        return f"± {up:.{digits}f}"
+    low, high = (_signed(v * scale, digits) for v in (entry.low, entry.high))
+    return f"[{low}, {high}]"
+
+
+def _signed(value: float, digits: int) -> str:
+    """A number with a real minus sign, and none before a zero."""
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")

@@ -1,0 +1,234 @@
+"""How sure a table is: an interval for each number, and which entries are tied with the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.leaderboard.averages import mean
+from harness.leaderboard.table import Column, Entry, Table
+from harness.suite import TableSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.store import Store
+
+COMPETITORS = ("model", "method")
+"""Coordinates whose values compete with each other; all others say on what they do."""
+
+PAIRED_RECORDS = 2000
+"""Above so many records a table leaves the per-sample files alone, and says so."""
+
+
+def add_intervals(table: Table, facts: Facts, store: Store | None, spec: TableSpec) -> None:
+    """Gives every value an interval: over seeds and samples where both are known, else over one.
+
+    Over seeds it is Student's t; over samples Wilson's for proportions, a BCa bootstrap otherwise.
+    """
+    if spec.intervals == "none":
+        return
+    deep = store is not None and len(facts) <= PAIRED_RECORDS
+    used: set[str] = set()
+    for row in table.rows:
+        for entry, column in zip(row.entries, table.columns, strict=True):
+            if column.kind != "value" or entry.value is None:
+                continue
+            interval = _interval(
+                entry, _metric(row.header, column, table), facts, store if deep else None, spec
+            )
+            if interval is not None:
+                entry.low, entry.high, entry.method = interval.low, interval.high, interval.method
+                used.add(interval.method)
+    if used:
+        _caption(table, f"{spec.level:.0%} intervals: {', '.join(sorted(used))}.")
+
+
+def mark_best(table: Table, facts: Facts, store: Store | None, spec: TableSpec) -> None:
+    """Marks the best of each group of competitors and all that is tied with it.
+
+    Tied means not significantly worse in a paired test on the same samples (seeds, where samples
+    are not known), corrected after Holm. Where pairing is impossible a footnote says why.
+    """
+    from harness.statistics import StatisticsError, best_and_tied
+
+    deep = store is not None and len(facts) <= PAIRED_RECORDS
+    if not deep and store is not None:
+        _caption(table, f"Ties are not tested in tables of more than {PAIRED_RECORDS} records.")
+    for group in _groups(table):
+        present = {name: e for name, (e, _, _) in group.items() if e.value is not None}
+        column, metric = next(((c, m) for _, c, m in group.values()), (None, ""))
+        if len(present) < 2 or column is None or column.higher_is_better is None:
+            continue
+        better = max if column.higher_is_better else min
+        top = better(e.value for e in present.values() if e.value is not None)
+        for entry in present.values():
+            entry.best = entry.value == top
+        if not deep:
+            continue
+        scores = {
+            name: s for name, e in present.items() if (s := _scores(e, metric, facts, store)) is not None
+        }
+        lone = sorted(set(present) - set(scores))
+        if not scores or any(present[name].best for name in lone):
+            continue  # nothing to compare the others with
+        for name in lone:
+            reason = "its values by sample or seed are not known"
+            present[name].notes.append(table.note(f"not compared with the best: {reason}"))
+        if len(scores) < 2:
+            continue
+        try:
+            found = best_and_tied(scores, column.higher_is_better, 1 - spec.level)
+        except StatisticsError as error:
+            present[next(iter(present))].notes.append(table.note(f"ties not tested: {error}"))
+            continue
+        for name in found.tied:
+            present[name].tied = not present[name].best
+        for name, reason in found.undecided.items():
+            present[name].notes.append(table.note(f"not compared with the best: {reason}"))
+
+
+class Facts:
+    """What is known of each record without opening its files."""
+
+    def __init__(self, data: pd.DataFrame) -> None:
+        self.place = {id: n for n, id in enumerate(data["id"])}
+        self.seed = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
+        self.status = data["status"].to_list()
+        self.data = data
+        self._columns: dict[str, list[float]] = {}
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    def runs(self, entry: Entry) -> list[tuple[Any, str]]:
+        """Seed and id of the ok records behind an entry."""
+        places = [(self.place[id], id) for id in entry.records]
+        return [(self.seed[p], id) for p, id in places if self.status[p] == "ok"]
+
+    def binary(self, id: str, metric: str) -> bool:
+        """Whether the metric is a proportion of samples in that record."""
+        column = f"binary.{metric}"
+        return column in self.data and bool(self._number(column, id) == 1.0)
+
+    def count(self, id: str) -> float:
+        """How many samples the record rests on."""
+        return self._number("count", id)
+
+    def value(self, id: str, metric: str) -> float:
+        """The record's value of a metric."""
+        return self._number(f"metric.{metric}", id)
+
+    def _number(self, column: str, id: str) -> float:
+        if column not in self._columns:
+            self._columns[column] = self.data[column].to_numpy(dtype=float, na_value=np.nan).tolist()
+        return self._columns[column][self.place[id]]
+
+
+def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec: TableSpec) -> Any:
+    from harness.statistics import summarise, t_interval, wilson_interval
+
+    runs = facts.runs(entry)
+    seeds = [s for s, _ in runs]
+    by_seed: dict[Any, list[float]] = {}
+    for seed, id in runs:
+        by_seed.setdefault(seed, []).append(facts.value(id, metric))
+    means = [mean(v) for v in by_seed.values()]
+    if not all(map(math.isfinite, means)):
+        return None
+    one_each = len(set(seeds)) == len(seeds)
+    if not one_each or spec.intervals == "seeds":
+        return t_interval(means, spec.level) if len(means) > 1 else None
+    if len(runs) == 1 and facts.binary(runs[0][1], metric):
+        n = int(facts.count(runs[0][1]))
+        return wilson_interval(round(means[0] * n), n, spec.level)
+    samples = _stacked(runs, metric, store)
+    if samples is None:
+        return t_interval(means, spec.level) if len(means) > 1 else None
+    summary = summarise(samples[1].mean(axis=1), samples[1], spec.level)
+    return summary.over_samples if spec.intervals == "samples" else summary.interval
+
+
+def _stacked(
+    runs: Sequence[tuple[Any, str]], metric: str, store: Store | None
+) -> tuple[list[str], Any] | None:
+    """Per-sample values S×N over the same samples, or None when they are not known or differ."""
+    if store is None:
+        return None
+    ids: list[str] | None = None
+    rows = []
+    for _, id in sorted(runs, key=str):
+        column = _column(store.file("samples", id, ".parquet"), metric)
+        if column is None or (ids is not None and column[0] != ids):
+            return None
+        ids = column[0]
+        rows.append(column[1])
+    return (ids, np.stack(rows)) if ids is not None else None
+
+
+def _scores(entry: Entry, metric: str, facts: Facts, store: Store | None) -> Any:
+    from harness.statistics import PerSample, PerSeed
+
+    runs = facts.runs(entry)
+    seeds = [s for s, _ in runs]
+    if len(set(seeds)) != len(seeds):
+        return None  # an average over data sets: its ranking columns compare it across these
+    stacked = _stacked(runs, metric, store)
+    if stacked is not None:
+        return PerSample(stacked[0], stacked[1].mean(axis=0))
+    values = [facts.value(id, metric) for _, id in runs]
+    return PerSeed(seeds, values) if len(seeds) > 1 else None
+
+
+def _column(path: Path, metric: str) -> tuple[list[str], Any] | None:
+    """Ids and values of a metric's column; read once for each writing of the file."""
+    try:
+        return _read(path, metric, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["id", metric])
+    except (FileNotFoundError, pa.ArrowInvalid, pa.ArrowKeyError):
+        return None
+    if metric not in table.column_names:
+        return None
+    return table["id"].to_pylist(), table[metric].to_numpy().astype(np.float64)
+
+
+def _metric(header: tuple[str, ...], column: Column, table: Table) -> str:
+    return header[-1] if table.row_names[-1:] == ("metric",) else column.metric
+
+
+def _groups(table: Table) -> list[Mapping[str, tuple[Entry, Column, str]]]:
+    """Entries that compete with each other, by name: they differ in model or method alone."""
+    names = table.row_names if any(n in COMPETITORS for n in table.row_names) else table.column_names
+    rows_compete = names is table.row_names and any(n in COMPETITORS for n in names)
+    places = [n for n, name in enumerate(names) if name in COMPETITORS]
+    groups: dict[Any, dict[str, tuple[Entry, Column, str]]] = {}
+    for row in table.rows:
+        for column, entry in zip(table.columns, row.entries, strict=True):
+            if column.kind != "value" or not places:
+                continue
+            header = row.header if rows_compete else column.header
+            rest = tuple(h for n, h in enumerate(header) if n not in places)
+            other = column.header if rows_compete else row.header
+            metric = _metric(row.header, column, table)
+            group = groups.setdefault((rest, other, metric, row.group if rows_compete else ""), {})
+            group["\x1f".join(header[n] for n in places)] = (entry, column, metric)
+    return list(groups.values())
+
+
+def _caption(table: Table, text: str) -> None:
+    table.caption = f"{table.caption} {text}".strip()

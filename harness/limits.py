@@ -1,0 +1,37 @@
+"""A fixed random part of a split, the same for every model: what `--limit` evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from harness.contract import Sample, Split
+
+
+class Part:
+    """Some samples of a split, in the split's own order; everything else is the split's."""
+
+    def __init__(self, split: Split, indices: np.ndarray[Any, Any]) -> None:
+        self._split, self._indices = split, indices
+        self.ids: Sequence[str] = [split.ids[i] for i in indices]
+        self.targets = np.asarray(split.targets)[indices]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._split[int(self._indices[index])]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._split, name)
+
+
+def limited(split: Split, count: int, seed: int) -> Split:
+    """`count` samples drawn without replacement; folders are sorted by class, so not the first ones."""
+    drawn = np.random.default_rng(seed).permutation(len(split))[:count]
+    return Part(split, np.sort(drawn))

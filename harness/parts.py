@@ -1,0 +1,222 @@
+"""Parts of a cell: a plugin with its options resolved, and the text that identifies both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from harness import options, registry
+from harness.contract import API_VERSION
+from harness.errors import HarnessError, OptionError, PluginBroken, SuiteError
+from harness.redaction import redacted
+from harness.reference import Reference, parse
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One plugin of a cell. `object` is the light instance (None when `problem` says why not).
+
+    `identity` is canonical JSON of what decides results: names, versions, options that are no
+    paths, fingerprint. `missing` is a reason to skip; `problem` is a failure of the plugin itself.
+    """
+
+    kind: str
+    plugin: str
+    distribution: str
+    version: str
+    label: str
+    tags: Mapping[str, Any]
+    options: Mapping[str, Any]
+    identity: str
+    object: Any = field(repr=False)
+    make: Callable[[], Any] = field(repr=False)
+    missing: str | None = None
+    problem: str | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to another process as what was written, and is resolved again there."""
+        return _restored, (
+            self.kind,
+            f"{self.distribution}/{self.plugin}",
+            dict(self.options),
+            self.label,
+            dict(self.tags),
+        )
+
+    def described(self) -> dict[str, Any]:
+        """As it stands in a record: without secrets."""
+        return {
+            "plugin": self.plugin,
+            "distribution": self.distribution,
+            "version": self.version,
+            "label": self.label,
+            "tags": dict(self.tags),
+            "options": redacted(self.options),
+            "identity": redacted(json.loads(self.identity)),
+        }
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is the same for equal values on every machine."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{value!r} can't be written as JSON")
+
+
+class Resolver:
+    """Turns references into parts; equal references give the same part, built once."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Part] = {}
+
+    def resolve(self, kind: str, reference: Reference, where: str) -> Part:
+        """The part a reference stands for.
+
+        Raises SuiteError, OptionError or PluginNotFound, starting with `where`, for what the user
+        wrote wrong; what is wrong with the plugin itself is kept in the part.
+        """
+        try:
+            key = canonical(
+                [kind, reference.plugin, reference.value, reference.options, reference.label, reference.tags]
+            )
+        except TypeError as error:
+            raise SuiteError(f"{where}: {error}") from None
+        if key not in self._parts:
+            self._parts[key] = self._made(kind, reference, where)
+        return self._parts[key]
+
+    def _made(self, kind: str, reference: Reference, where: str) -> Part:
+        plugin = _prefixed(where, lambda: registry.find(kind, reference.plugin))
+        named = f"{where}: {registry.singular(kind)} '{plugin.name}'"
+        facts = {
+            "kind": kind,
+            "plugin": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+        }
+        given = {**reference.options, **({"(value)": reference.value} if reference.value is not None else {})}
+        try:
+            factory = registry.load(plugin)
+        except PluginBroken as error:
+            return _part(facts, reference, given, {**facts, "options": given}, None, problem=str(error))
+        wanted = getattr(factory, "harness_api", API_VERSION)
+        if not isinstance(wanted, int) or wanted > API_VERSION:
+            problem = (
+                f"{registry.singular(kind)} '{plugin.name}' of {plugin.distribution} is written for plugin API {wanted}, "
+                f"this harness has {API_VERSION}: upgrade vision-harness, or use an older {plugin.distribution}"
+            )
+            return _part(facts, reference, given, {**facts, "options": given}, None, problem=problem)
+        checked = options.check(factory, reference.options, reference.value, named)
+        arguments, identity = self._nested(factory, checked, named)
+        instance = _built(factory, arguments, named, plugin)
+        if isinstance(instance, str):
+            return _part(facts, reference, checked, {**facts, "options": checked}, None, problem=instance)
+        missing, fingerprint, trouble = _asked(instance, plugin)
+        whole = {**facts, "options": identity, "fingerprint": fingerprint}
+        if fingerprint:  # what lies at a path is identified by its content, not by where it lies
+            paths = {o.name for o in options.declared(factory)[0] if o.is_path}
+            whole["options"] = {k: v for k, v in identity.items() if k not in paths}
+        return _part(
+            facts, reference, checked, whole, instance, missing, trouble, partial(factory, **arguments)
+        )
+
+    def _nested(
+        self, factory: Any, checked: Mapping[str, Any], where: str
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arguments with references replaced by their objects, and the options' identity."""
+        arguments, identity = dict(checked), dict(checked)
+        for option in options.declared(factory)[0]:
+            if not option.nested or checked.get(option.name) is None:
+                continue
+            given, place = checked[option.name], f"{where}: option '{option.name}'"
+            found = [
+                self.resolve(option.nested, reference, place)
+                for item in (given if isinstance(given, list) else [given])
+                for reference in parse(item, place)
+            ]
+            if troubled := [p for p in found if p.problem]:
+                raise OptionError(f"{place}: {troubled[0].problem}")
+            several = isinstance(given, list)
+            arguments[option.name] = [p.object for p in found] if several else found[0].object
+            identities = [json.loads(p.identity) for p in found]
+            identity[option.name] = identities if several else identities[0]
+        return arguments, identity
+
+
+def _restored(kind: str, plugin: str, given: dict[str, Any], label: str, tags: dict[str, Any]) -> Part:
+    return _resolver().resolve(kind, Reference(plugin, given, label=label, tags=tags), f"worker, {label}")
+
+
+@lru_cache(maxsize=1)
+def _resolver() -> Resolver:
+    return Resolver()
+
+
+def _prefixed(where: str, call: Any) -> Any:
+    try:
+        return call()
+    except HarnessError as error:
+        raise type(error)(f"{where}: {error}") from None
+
+
+def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: registry.Plugin) -> Any:
+    try:
+        return factory(**arguments)
+    except HarnessError as error:
+        raise type(error)(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
+    except Exception as error:  # a plugin's constructor may raise anything
+        return blame(plugin, "can't be constructed", error)
+
+
+def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, str | None]:
+    """What the object says at planning: why it is missing, its fingerprint, and what went wrong."""
+    try:
+        missing = instance.unavailable() if hasattr(instance, "unavailable") else None
+        fingerprint = str(instance.fingerprint()) if not missing and hasattr(instance, "fingerprint") else ""
+    except HarnessError as error:
+        return str(error), "", None
+    except Exception as error:
+        return None, "", blame(plugin, "failed at planning", error)
+    return missing, fingerprint, None
+
+
+def blame(plugin: registry.Plugin | Part, what: str, error: Exception) -> str:
+    """One line that says which plugin failed at what."""
+    text = " ".join(str(error).split())
+    name = plugin.plugin if isinstance(plugin, Part) else plugin.name
+    return f"{registry.singular(plugin.kind)} '{name}' of {plugin.distribution} {what}: {type(error).__name__}: {text}"
+
+
+def _part(
+    facts: Mapping[str, str],
+    reference: Reference,
+    given: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    instance: Any,
+    missing: str | None = None,
+    problem: str | None = None,
+    make: Callable[[], Any] = lambda: None,
+) -> Part:
+    shown = {key: json.loads(canonical(value)) for key, value in given.items()}
+    own_tags = getattr(instance, "tags", {}) if instance is not None else {}
+    return Part(
+        **facts,
+        label=reference.shown,
+        tags={**own_tags, **reference.tags},
+        options=shown,
+        identity=canonical(identity),
+        object=instance,
+        make=make,
+        missing=missing,
+        problem=problem,
+    )

@@ -1,0 +1,136 @@
+"""The progress display: a live panel on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from harness.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from harness.plan import Cell, Plan
+    from harness.record import Record
+    from harness.store import Store
+
+
+def display(stream: TextIO) -> Live | Lines:
+    """The display that suits where it is shown."""
+    return Live(stream) if stream.isatty() else Lines(stream)
+
+
+def headline(record: Record) -> str:
+    """What a cell gave, in a few words."""
+    if record.status != "ok":
+        return f"{record.status}: {(record.reason or '')[:120]}"
+    name, value = next(iter(record.metrics.items()), ("", 0.0))
+    shown = f"{value:.1%}" if record.units.get(name) == "fraction" else f"{value:.4g}"
+    return f"{name} {shown}" if name else "ok"
+
+
+class Lines:
+    """One line per finished cell."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.done = self.total = 0
+        self.start = time.perf_counter()
+
+    @hookimpl
+    def run_started(self, plan: Plan, store: Store) -> None:
+        """Says how much there is to do."""
+        counts = plan.counts()
+        self.total = counts.get("run", 0)
+        others = "".join(
+            f", {counts[s]} {w}"
+            for s, w in (("done", "done"), ("skipped", "skipped"), ("broken", "broken"))
+            if s in counts
+        )
+        print(
+            f"{plan.suite.name}: {self.total} cells to run{others} (store {store.path})",
+            file=self.stream,
+            flush=True,
+        )
+
+    @hookimpl
+    def cell_finished(self, cell: Cell, record: Record) -> None:
+        """One line for the cell."""
+        if record.cost.get("seconds") is None:
+            return  # accounted for without running; the tables say why
+        self.done += 1
+        left = (time.perf_counter() - self.start) / self.done * (self.total - self.done)
+        print(
+            f"[{self.done}/{self.total}] {cell.shown}: {headline(record)} "
+            f"({record.cost['seconds']:.1f} s, {clock(left)} left)",
+            file=self.stream,
+            flush=True,
+        )
+
+
+class Live:
+    """All cells, the running cell, its speed and the time left, redrawn in place."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(file=stream)
+        self.progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}", markup=False),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self.cell_task: Any = None
+        self.whole: Any = None
+        self.cell_start = 0.0
+
+    @hookimpl
+    def run_started(self, plan: Plan) -> None:
+        """Draws the overall bar."""
+        counts = plan.counts()
+        self.whole = self.progress.add_task(plan.suite.name, total=counts.get("run", 0), speed="")
+        self.cell_task = self.progress.add_task("", total=None, speed="", visible=False)
+        if counts.get("run"):
+            self.progress.start()
+
+    @hookimpl
+    def cell_started(self, cell: Cell) -> None:
+        """Names the running cell."""
+        self.cell_start = time.perf_counter()
+        self.progress.reset(
+            self.cell_task, description=f"  {cell.shown}"[:70], total=None, visible=True, speed=""
+        )
+
+    @hookimpl
+    def cell_progress(self, done: int, total: int) -> None:
+        """Moves the cell's bar."""
+        speed = done / max(time.perf_counter() - self.cell_start, 1e-6)
+        self.progress.update(self.cell_task, completed=done, total=total, speed=f"{speed:,.0f}/s")
+
+    @hookimpl
+    def cell_finished(self, cell: Cell, record: Record) -> None:
+        """Counts the cell; what went wrong stays on the screen."""
+        if record.cost.get("seconds") is None:
+            return
+        self.progress.advance(self.whole)
+        if record.status != "ok":
+            self.progress.console.print(f"{cell.shown}: {headline(record)}", markup=False, highlight=False)
+
+    @hookimpl
+    def run_finished(self) -> None:
+        """Clears the bars."""
+        self.progress.stop()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    >>> clock(75)
+    '1:15'
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

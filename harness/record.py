@@ -1,0 +1,108 @@
+"""Records: what running one cell gave, as it is written and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import orjson
+
+from harness.errors import StoreError
+from harness.plan import RECORD_SCHEMA, Cell
+
+STATUSES = ("ok", "failed", "skipped", "diverged", "oom")
+"""What can become of a cell; only `ok` is never run again."""
+
+
+@dataclass
+class Record:
+    """One cell's outcome. Times are in seconds, memory in bytes, started in ISO 8601 UTC."""
+
+    id: str
+    status: str
+    suite: str
+    coordinates: dict[str, Any]
+    tags: dict[str, Any]
+    cell: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    directions: dict[str, bool] = field(default_factory=dict)
+    """For each metric, whether higher is better."""
+    units: dict[str, str] = field(default_factory=dict)
+    binary: list[str] = field(default_factory=list)
+    """Metrics that are proportions of the samples: means of zeros and ones."""
+    count: int | None = None
+    cost: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    reason: str | None = None
+    traceback: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    schema: int = RECORD_SCHEMA
+
+    def to_json(self) -> bytes:
+        """The record as it lies on disk. Infinite and NaN metrics are written as text."""
+        content = asdict(self)
+        content["metrics"] = {k: _finite(v) for k, v in self.metrics.items()}
+        content["cost"] = {k: _finite(v) for k, v in self.cost.items()}
+        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+        try:
+            return orjson.dumps(content, option=options, default=str) + b"\n"
+        except orjson.JSONEncodeError:  # a file name that is no Unicode, or an integer beyond 64 bits
+            return orjson.dumps(_writable(content), option=options, default=str) + b"\n"
+
+    @staticmethod
+    def from_json(data: bytes, where: str) -> Record:
+        """Reads a record; raises StoreError naming the file when it is none."""
+        try:
+            content = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise StoreError(f"{where}: not a record: {error}") from None
+        if not isinstance(content, dict) or not {"id", "status", "coordinates"} <= content.keys():
+            raise StoreError(f"{where}: not a record: expected an object with id, status and coordinates")
+        schema = content.get("schema", 0)
+        if isinstance(schema, int) and schema > RECORD_SCHEMA:
+            raise StoreError(f"{where}: written by a newer harness (schema {schema}); upgrade vision-harness")
+        known = {f.name for f in fields(Record)}
+        try:
+            record = Record(**{k: v for k, v in content.items() if k in known})
+            record.schema = int(schema)
+            record.metrics = {k: float(v) for k, v in record.metrics.items()}
+            record.cost = {k: float(v) for k, v in record.cost.items()}
+        except (AttributeError, TypeError, ValueError) as error:
+            raise StoreError(f"{where}: not a record: {error}") from None
+        return record
+
+
+def _finite(value: float) -> float | str:
+    """JSON has no NaN and no infinity; as text they survive the way and back."""
+    number = float(value)
+    return number if number - number == 0 else str(number)
+
+
+def _writable(value: Any) -> Any:
+    """The value with what JSON in UTF-8 can't say replaced: lone surrogates escaped, huge integers as text."""
+    if isinstance(value, Mapping):
+        return {_writable(k): _writable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(v) for v in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
+
+
+def blank(cell: Cell, status: str, reason: str | None = None) -> Record:
+    """A record of the cell without results."""
+    parts: Mapping[str, Any] = {
+        "protocol": cell.protocol.described(),
+        "model": cell.model.described() if cell.model else None,
+        "dataset": cell.dataset.described(),
+        "method": cell.method.described() if cell.method else None,
+        "metrics": [m.described() for m in cell.metrics],
+        "axes": dict(cell.axes),
+        "seed": cell.seed,
+        "precision": cell.precision,
+        "images": cell.images,
+        "limit": cell.limit,
+    }
+    return Record(cell.id, status, cell.suite, cell.coordinates, cell.tags, dict(parts), reason=reason)

@@ -1,0 +1,118 @@
+"""References to plugins as users write them: `timm:resnet50`, or a table with `plugin = …`."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from harness.errors import SuiteError
+
+RESERVED = ("plugin", "label", "tags", "grid", "options")
+"""Keys of a plugin's table that are not options of the plugin itself."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A plugin by name with the options given to it.
+
+    `value` is what the short form carries after the colon; it goes to the plugin's first
+    parameter. `label` is how tables call it; `tags` are free facts about it for tables.
+    """
+
+    plugin: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    value: str | None = None
+    label: str | None = None
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> str:
+        """The label, or a short name made from what was written."""
+        return self.label or self.value or self.plugin
+
+
+def parse_value(text: str) -> Any:
+    """A value as TOML reads it (`3`, `true`, `[1, 2]`, `"x"`); anything else is the text itself."""
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def parse_short(text: str) -> Reference:
+    """`plugin`, `plugin:value`, `plugin:value?option=1&other=x` as a reference.
+
+    >>> parse_short("timm:resnet18?pretrained=false").options
+    {'pretrained': False}
+    """
+    head, _, query = text.partition("?")
+    plugin, _, value = head.partition(":")
+    if not plugin.strip():
+        raise SuiteError(f"'{text}': expected a plugin name, such as 'timm:resnet50'")
+    options: dict[str, Any] = {}
+    for pair in filter(None, query.split("&")):
+        key, equals, given = pair.partition("=")
+        if not equals:
+            raise SuiteError(f"'{text}': expected option=value after '?', found '{pair}'")
+        options[key] = parse_value(unquote(given))
+    return Reference(plugin.strip(), options, value or None)
+
+
+def parse(given: Any, where: str) -> list[Reference]:
+    """The references a suite's entry stands for; several when it has a `grid` of option values.
+
+    Raises SuiteError that starts with `where` when the entry is no reference.
+    """
+    if isinstance(given, Reference):
+        return [given]
+    if isinstance(given, str):
+        return [parse_short(given)]
+    if not isinstance(given, Mapping) or not isinstance(given.get("plugin"), str):
+        raise SuiteError(f"{where}: expected 'plugin:value' or a table with plugin = \"…\", found {given!r}")
+    base = parse_short(given["plugin"])
+    inner = given.get("options", {})
+    if not isinstance(inner, Mapping):
+        raise SuiteError(f"{where}: options must be a table, found {inner!r}")
+    options = {**base.options, **{k: v for k, v in given.items() if k not in RESERVED}, **inner}
+    label, tags = given.get("label"), given.get("tags", {})
+    if not isinstance(tags, Mapping):
+        raise SuiteError(f"{where}: tags must be a table, found {tags!r}")
+    if label is not None and not isinstance(label, str):
+        raise SuiteError(f"{where}: label must be a text, found {label!r}")
+    grid = given.get("grid", {})
+    if not isinstance(grid, Mapping) or not all(isinstance(v, list) and v for v in grid.values()):
+        raise SuiteError(f"{where}: grid must be a table of non-empty lists, found {grid!r}")
+    return [
+        Reference(
+            base.plugin, {**options, **point}, base.value, _label(label, base, point), _tags(tags, point)
+        )
+        for point in _points(grid)
+    ]
+
+
+def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def _label(label: str | None, base: Reference, point: Mapping[str, Any]) -> str | None:
+    if not point:
+        return label
+    if label is None:
+        return f"{base.shown} ({', '.join(f'{k}={v}' for k, v in point.items())})"
+    return fill(label, point) if "{" in label else f"{label} ({', '.join(str(v) for v in point.values())})"
+
+
+def _tags(tags: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+    filled = {k: fill(v, point) if isinstance(v, str) else v for k, v in tags.items()}
+    return {**point, **filled} if point else filled
+
+
+def fill(text: str, values: Mapping[str, Any]) -> str:
+    """`{key}` in the text replaced by its value; nothing else is interpreted (unlike str.format)."""
+    for key, value in values.items():
+        text = text.replace("{" + key + "}", str(value))
+    return text

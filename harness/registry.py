@@ -1,0 +1,215 @@
+"""Finding plugins through entry points: listing reads metadata only, loading imports one."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import Distribution, distributions
+from typing import Any
+
+from harness.errors import PluginBroken, PluginNotFound, did_you_mean
+
+KINDS = (
+    "models",
+    "datasets",
+    "metrics",
+    "methods",
+    "protocols",
+    "summaries",
+    "plots",
+    "suites",
+    "executors",
+    "hooks",
+)
+"""The kinds of plugin; the entry-point group of a kind is `harness.<kind>`."""
+
+GROUP = "harness."
+
+THIS_PROCESS = "(this process)"
+"""The distribution of plugins that were registered, not installed."""
+
+METHODS = {
+    "models": "load",
+    "datasets": "load",
+    "metrics": "__call__",
+    "protocols": "run",
+    "summaries": "__call__",
+    "executors": "execute",
+}
+"""The method without which a class can't be a plugin of its kind."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One installed plugin, as its distribution's metadata tells: nothing is imported."""
+
+    kind: str
+    name: str
+    target: str
+    distribution: str
+    version: str
+
+
+@dataclass
+class Broken:
+    """Why a plugin could not be used, with the traceback, for `harness doctor`."""
+
+    plugin: Plugin
+    reason: str
+    trace: str
+
+
+_local: dict[tuple[str, str], tuple[Plugin, Any]] = {}
+_broken: dict[tuple[str, str, str], Broken] = {}
+
+
+def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
+    """Adds a plugin to this process only, for notebooks and tests; it wins over installed ones."""
+    plugin = Plugin(kind, name, f"{factory.__module__}:{factory.__qualname__}", THIS_PROCESS, "0")
+    _local[kind, name] = (plugin, factory)
+    _found.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _found() -> dict[str, dict[str, list[Plugin]]]:
+    found: dict[str, dict[str, list[Plugin]]] = {kind: {} for kind in KINDS}
+    seen = set()
+    for dist in distributions():
+        try:
+            text = dist.read_text("entry_points.txt")
+            if not text or GROUP not in text:
+                continue  # most distributions: not worth parsing
+            name = _normal(dist.name)
+            if name in seen:
+                continue  # the first on the path is the one that gets imported
+            seen.add(name)
+            offered = [
+                Plugin(e.group.removeprefix(GROUP), e.name, e.value, dist.name, dist.version)
+                for e in dist.entry_points
+                if e.group.startswith(GROUP)
+            ]
+        except Exception as error:  # metadata half written or by hand: the others are still good
+            _keep_unreadable(dist, error)
+            continue
+        for plugin in offered:
+            if plugin.kind in found:
+                found[plugin.kind].setdefault(plugin.name, []).append(plugin)
+    for (kind, name), (plugin, _) in _local.items():
+        found[kind][name] = [plugin]
+    return found
+
+
+def _normal(distribution: str) -> str:
+    """A distribution's name as packaging compares names: case and separators do not matter."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def _keep_unreadable(dist: Distribution, error: Exception) -> None:
+    where = str(getattr(dist, "_path", "a distribution"))
+    reason = f"the metadata in {where} can't be read: {type(error).__name__}: {error}; install it again"
+    plugin = Plugin("distributions", "*", "entry_points.txt", where, "?")
+    _broken[plugin.kind, where, "*"] = Broken(plugin, reason, traceback.format_exc())
+
+
+def installed(kind: str) -> list[Plugin]:
+    """All plugins of a kind, sorted by name then distribution. Imports none of them."""
+    return sorted(
+        (p for same in _found()[kind].values() for p in same), key=lambda p: (p.name, p.distribution)
+    )
+
+
+def find(kind: str, name: str) -> Plugin:
+    """The plugin of that name, or of `distribution/name`.
+
+    Raises PluginNotFound when there is none (with the nearest name) or when two distributions
+    claim it (with both).
+    """
+    known = _found()[kind]
+    distribution, slash, bare = name.rpartition("/")
+    if slash and bare in known:
+        for plugin in known[bare]:
+            if _normal(plugin.distribution) == _normal(distribution):
+                return plugin
+        have = ", ".join(sorted(p.distribution for p in known[bare]))
+        raise PluginNotFound(
+            f"no distribution '{distribution}' offers the {singular(kind)} '{bare}'; it comes from {have}"
+        )
+    if name not in known:
+        raise PluginNotFound(f"no {singular(kind)} plugin named '{name}'{did_you_mean(name, known)}")
+    same = known[name]
+    if len(same) > 1:
+        claims = " and ".join(f"'{p.distribution}/{name}'" for p in same)
+        raise PluginNotFound(
+            f"the {singular(kind)} name '{name}' is claimed twice: say {claims.replace(' and ', ' or ')}"
+        )
+    return same[0]
+
+
+def load(plugin: Plugin) -> Any:
+    """Imports the plugin's class or factory.
+
+    Raises PluginBroken, which names the plugin and its distribution; the traceback is kept.
+    """
+    if (plugin.kind, plugin.name) in _local and plugin.distribution == THIS_PROCESS:
+        return _local[plugin.kind, plugin.name][1]
+    key = (plugin.kind, plugin.distribution, plugin.name)
+    if key in _broken:
+        raise PluginBroken(_broken[key].reason)
+    module, _, attribute = plugin.target.partition(":")
+    try:
+        loaded: Any = importlib.import_module(module)
+        for part in filter(None, attribute.split(".")):
+            loaded = getattr(loaded, part)
+    except (Exception, SystemExit) as error:  # a plugin's module may raise anything; the others go on
+        named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
+        reason = f"{named} can't be imported: {type(error).__name__}: {error} (harness doctor shows where)"
+        _broken[key] = Broken(plugin, reason, traceback.format_exc())
+        raise PluginBroken(reason) from error
+    if lacking := _lacking(plugin, loaded):
+        reason = (
+            f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}: {lacking}"
+        )
+        _broken[key] = Broken(plugin, reason, "")
+        raise PluginBroken(reason)
+    return loaded
+
+
+def _lacking(plugin: Plugin, loaded: Any) -> str | None:
+    """Why what an entry point names is not what its group expects; None when it may be.
+
+    What a factory function returns is seen when a cell is planned.
+    """
+    if plugin.kind == "hooks":
+        return None  # a listener may be a module or any object
+    if not callable(loaded):
+        return f"{plugin.target} is neither a class nor a function"
+    method = METHODS.get(plugin.kind)
+    if method and isinstance(loaded, type) and not any(method in vars(base) for base in loaded.__mro__):
+        return f"{plugin.target} has no method '{method}', which the contract asks for"
+    return None
+
+
+def broken() -> list[Broken]:
+    """The plugins that failed to import in this process so far."""
+    return list(_broken.values())
+
+
+def conflicts() -> list[list[Plugin]]:
+    """Plugins that share a name within their kind, from different distributions."""
+    return [same for names in _found().values() for same in names.values() if len(same) > 1]
+
+
+def refresh() -> None:
+    """Forgets what was found, for processes in which something was installed meanwhile."""
+    _found.cache_clear()
+    _broken.clear()
+
+
+def singular(kind: str) -> str:
+    """`datasets` as `data set` and so on, for messages."""
+    words = {"datasets": "data set", "summaries": "summary", "hooks": "listener"}
+    return words.get(kind, kind.removesuffix("s"))

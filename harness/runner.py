@@ -1,0 +1,154 @@
+"""Running a plan: what is missing is run, everything else is accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import provenance, registry
+from harness.hooks import Listeners
+from harness.parts import Resolver
+from harness.plan import Choice, Plan, Planned, make_plan
+from harness.record import Record, blank
+from harness.redaction import redacted
+from harness.reference import parse_short
+from harness.store import Store
+from harness.suite import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.leaderboard.table import Table
+
+
+@dataclass
+class Run:
+    """What a run did: its plan, and the records it made (not those that were done before)."""
+
+    plan: Plan
+    store: Store
+    records: list[Record] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[Record]:
+        """Records of cells that should have worked and did not."""
+        return [r for r in self.records if r.status in ("failed", "oom", "diverged")]
+
+    def tables(self) -> list[Table]:
+        """The suite's leaderboards over this plan's cells."""
+        from harness.leaderboard.build import tables_of
+
+        return tables_of(self.plan.suite, self.frame(), self.store)
+
+    def frame(self) -> pd.DataFrame:
+        """The plan's records as a DataFrame, one row per cell."""
+        from harness.leaderboard.frame import of_manifest
+
+        return of_manifest(self.store, manifest_cells(self.plan))
+
+
+def manifest_cells(plan: Plan) -> list[dict[str, Any]]:
+    """The plan's cells as the store keeps them: id, coordinates and tags."""
+    return [{"id": p.cell.id, "at": p.cell.coordinates, "tags": p.cell.tags} for p in plan]
+
+
+def run(
+    suite: Suite,
+    store: Store,
+    *,
+    choice: Choice | None = None,
+    device: str = "auto",
+    batch_size: int = 64,
+    workers: int = 0,
+    fresh: bool = False,
+    executor: str | None = None,
+    cache: Path | None = None,
+    listeners: Sequence[object] = (),
+    installed_listeners: bool = True,
+) -> Run:
+    """Runs the suite's missing cells and gives what happened; `fresh` runs all of them again.
+
+    Raises HarnessError before anything runs when the suite can't be planned.
+    """
+    from harness.worker import Settings
+
+    events = Listeners(list(listeners), installed_listeners)
+    plan = make_plan(suite, choice, () if fresh else store.done())
+    if any(p.state == "run" for p in plan):
+        from harness.devices import pick
+
+        pick(device)  # a device that is not there is told before anything starts
+    store.clear_partial()
+    keep_manifest(store, plan, merge=bool(choice and choice.narrows))
+    outcome = Run(plan, store)
+    settings = Settings(store.path, device, batch_size, workers, cache)
+    runner = _executor(executor or _suited(plan))
+    events.call("run_started", plan=plan, store=store)
+    try:
+        for planned in plan:
+            if planned.state in ("skipped", "broken"):
+                _account(planned, store, events, outcome)
+        todo = [p.cell for p in plan if p.state == "run"]
+        if todo:
+            for cell, record in runner.execute(todo, settings, events.call):
+                outcome.records.append(record)
+                events.call("cell_finished", cell=cell, record=record, workdir=store.path / "work" / cell.id)
+    finally:
+        outcome.problems = events.problems
+        events.call("run_finished", plan=plan, records=outcome.records)
+    return outcome
+
+
+def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
+    """Keeps the plan in the store; a run of a part of the suite adds to what was planned before."""
+    cells = manifest_cells(plan)
+    before = store.manifest(plan.suite.name) if merge else None
+    if before:
+        # by where they stand, in the place they had: an option that changed gives a cell another id
+        def place(cell: dict[str, Any]) -> str:
+            return repr(sorted(cell["at"].items(), key=str))
+
+        cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
+    store.write_manifest(redacted(plan.suite.model_dump(mode="json")), cells)
+
+
+def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) -> None:
+    """Writes the record of a cell that can't run, unless an ok one stands there already."""
+    status = "skipped" if planned.state == "skipped" else "failed"
+    record = blank(planned.cell, status, planned.reason)
+    record.provenance = {"started": provenance.now()}
+    existing = store.read(planned.cell.id)
+    if existing is None or existing.status != "ok":
+        store.write(record)
+    outcome.records.append(record)
+    events.call("cell_finished", cell=planned.cell, record=record, workdir=None)
+
+
+def _suited(plan: Plan) -> str:
+    """The suite's own executor; `inline` when plugins of this process alone take part."""
+    own = plan.suite.executor or "inline"
+    parts = {
+        id(p): p.distribution
+        for planned in plan
+        for p in (
+            planned.cell.protocol,
+            planned.cell.model,
+            planned.cell.dataset,
+            planned.cell.method,
+            *planned.cell.metrics,
+        )
+        if p
+    }
+    return "inline" if registry.THIS_PROCESS in parts.values() else own
+
+
+def _executor(name: str) -> Any:
+    part = Resolver().resolve("executors", parse_short(name), "--executor")
+    if part.problem or part.missing:
+        from harness.errors import PluginBroken
+
+        raise PluginBroken(part.problem or part.missing or registry.singular("executors"))
+    return part.object

@@ -1,0 +1,190 @@
+"""The store: a folder with one whole JSON file per record, and what belongs to it beside it.
+
+<store>/records/<2 digits>/<id>.json      the record; written last, so it is the commit
+<store>/samples/<2 digits>/<id>.parquet   one row per test sample
+<store>/curves/<2 digits>/<id>.parquet    named series in long form
+<store>/images/<2 digits>/<id>/<name>.png
+<store>/suites/<suite>.json               the suite as last planned here, and its cells
+<store>/index.parquet                     made from the records; can be deleted at any time
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from harness.errors import StoreError
+from harness.files import clear_partial, replacing, write_bytes
+from harness.record import Record
+
+ID = re.compile(r"[0-9a-f]{8,64}")
+
+
+class Store:
+    """Records in a folder. Several processes may write to it at once."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"{self.path}: not a folder, so no store")
+
+    def file(self, kind: str, id: str, suffix: str) -> Path:
+        """Where a file of a record lies; refuses ids that could leave the store's folder."""
+        if not ID.fullmatch(id):
+            raise StoreError(f"{self.path}: '{id[:80]}' is no record id")
+        return self.path / kind / id[:2] / f"{id}{suffix}"
+
+    def write(
+        self,
+        record: Record,
+        samples: Mapping[str, Any] | None = None,
+        curves: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+        images: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes the files beside the record, then the record itself, each whole or not at all."""
+        record.files = []
+        if samples:
+            _write_table(self.file("samples", record.id, ".parquet"), samples)
+            record.files.append("samples")
+        if curves:
+            _write_table(self.file("curves", record.id, ".parquet"), _long(curves))
+            record.files.append("curves")
+        if images:
+            _write_images(self.file("images", record.id, ""), images)
+            record.files.append("images")
+        write_bytes(self.file("records", record.id, ".json"), record.to_json())
+
+    def read(self, id: str) -> Record | None:
+        """The record of that id, or None."""
+        path = self.file("records", id, ".json")
+        try:
+            return Record.from_json(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            return None
+
+    def samples(self, id: str) -> Any:
+        """The per-sample outputs of a record as a DataFrame, or None when it has none."""
+        return _read_table(self.file("samples", id, ".parquet"))
+
+    def curves(self, id: str) -> Any:
+        """The curves of a record as a DataFrame (curve, column, position, value), or None."""
+        return _read_table(self.file("curves", id, ".parquet"))
+
+    def images(self, id: str) -> list[Path]:
+        """The image files of a record."""
+        folder = self.file("images", id, "")
+        return sorted(folder.glob("[!.]*.png")) if folder.is_dir() else []
+
+    def listing(self) -> dict[str, tuple[int, int]]:
+        """For each record's id, its file's modification time in ns and size; nothing is opened."""
+        found: dict[str, tuple[int, int]] = {}
+        try:
+            folders = [f.path for f in os.scandir(self.path / "records") if f.is_dir()]
+        except FileNotFoundError:
+            return found
+        for folder in folders:
+            for entry in os.scandir(folder):
+                if entry.name.endswith(".json") and ID.fullmatch(entry.name[:-5]):
+                    stat = entry.stat()
+                    found[entry.name[:-5]] = (stat.st_mtime_ns, stat.st_size)
+        return found
+
+    def records(self) -> Iterator[Record]:
+        """All records, in the order of their ids."""
+        for id in sorted(self.listing()):
+            record = self.read(id)
+            if record is not None:
+                yield record
+
+    def done(self) -> set[str]:
+        """Ids of the cells that need not run again."""
+        from harness.index import statuses
+
+        return {id for id, status in statuses(self).items() if status == "ok"}
+
+    def remove(self, id: str) -> None:
+        """Removes a record and what belongs to it."""
+        for kind, suffix in (("records", ".json"), ("samples", ".parquet"), ("curves", ".parquet")):
+            self.file(kind, id, suffix).unlink(missing_ok=True)
+        for image in self.images(id):
+            image.unlink()
+
+    def clear_partial(self) -> None:
+        """Removes what killed writers left behind."""
+        if self.path.is_dir():
+            clear_partial(self.path)
+
+    def write_manifest(self, suite: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps the suite as planned here: its own content, and id and coordinates of its cells."""
+        path = self.path / "suites" / f"{suite['name']}.json"
+        write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
+
+    def manifest(self, suite: str) -> dict[str, Any] | None:
+        """The suite as last planned in this store, or None."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", suite):
+            return None
+        path = self.path / "suites" / f"{suite}.json"
+        try:
+            content: dict[str, Any] = orjson.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except orjson.JSONDecodeError as error:
+            raise StoreError(f"{path}: not valid JSON: {error}") from None
+        return content
+
+    def suites(self) -> list[str]:
+        """Names of the suites planned in this store."""
+        folder = self.path / "suites"
+        return sorted(p.stem for p in folder.glob("[!.]*.json")) if folder.is_dir() else []
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file()) if self.path.is_dir() else 0
+
+
+def _write_table(path: Path, columns: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({k: _array(v) for k, v in columns.items()}), temporary, compression="zstd")
+
+
+def _array(values: Any) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.array(np.asarray(values)) if not isinstance(values, list | tuple) else pa.array(list(values))
+
+
+def _read_table(path: Path) -> Any:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path).to_pandas() if path.is_file() else None
+
+
+def _long(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[Any]]:
+    """Named series of any lengths as rows (curve, column, position, value)."""
+    rows: dict[str, list[Any]] = {"curve": [], "column": [], "position": [], "value": []}
+    for curve, columns in curves.items():
+        for column, values in columns.items():
+            for position, value in enumerate(values):
+                rows["curve"].append(curve)
+                rows["column"].append(column)
+                rows["position"].append(position)
+                rows["value"].append(float(value))
+    return rows
+
+
+def _write_images(folder: Path, images: Mapping[str, Any]) -> None:
+    from PIL import Image
+
+    for name, pixels in images.items():
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80] or "image"
+        with replacing(folder / f"{safe}.png") as temporary:
+            Image.fromarray(pixels).save(temporary, "PNG")

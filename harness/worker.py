@@ -1,0 +1,247 @@
+"""Running one cell: loading what it needs, measuring, and writing its record whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import provenance
+from harness.batches import ran_out_of_memory
+from harness.contract import Dataset, Job, Metric, Result, Split
+from harness.devices import make_deterministic, pick, seed_all, settle
+from harness.errors import Diverged, HarnessError, Unavailable
+from harness.features import FeatureCache
+from harness.plan import Cell
+from harness.record import Record, blank
+from harness.seeds import derive_seed
+from harness.store import Store
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger(__name__)
+
+KEPT_SPLITS = 128
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How cells are run; none of it decides their numbers beyond floating point."""
+
+    store: Path
+    device: str = "auto"
+    batch_size: int = 64
+    workers: int = 0
+    cache: Path | None = None
+    threads: int | None = None
+
+
+class Worker:
+    """Runs cells one after another; keeps the model and the splits that the next cells share."""
+
+    def __init__(self, settings: Settings, tell: Callable[..., None] = lambda event, **facts: None) -> None:
+        import torch
+
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.settings = settings
+        self.tell = tell
+        self.store = Store(settings.store)
+        self.device = pick(settings.device)
+        self.cache = FeatureCache(settings.cache)
+        make_deterministic()
+        self._model: tuple[str, Any] | None = None
+        self._splits: OrderedDict[str, Split] = OrderedDict()
+
+    def run(self, cell: Cell) -> Record:
+        """Runs the cell and writes its record; only an interrupt goes past it."""
+        started, clock = provenance.now(), time.perf_counter()
+        job = None
+        result: Result | None = None
+        try:
+            seed_all(derive_seed("cell", cell.id))
+            job = self._job(cell)
+            self._reset_memory()
+            result = cell.protocol.object.run(job)
+            record = self._judged(cell, job, result)
+        except Unavailable as error:
+            record = blank(cell, "skipped", str(error))
+        except Diverged as error:
+            record = blank(cell, "diverged", str(error))
+        except Exception as error:  # whatever a cell raises is kept with it, and the rest go on
+            status = "oom" if ran_out_of_memory(error) else "failed"
+            text = " ".join(str(error).split())
+            record = blank(
+                cell, status, text if isinstance(error, HarnessError) else f"{type(error).__name__}: {text}"
+            )
+            record.traceback = traceback.format_exc()
+            self._model = None if status == "oom" else self._model
+        return self._kept(cell, record, result, job, started, time.perf_counter() - clock)
+
+    def run_group(self, cells: Sequence[Cell]) -> list[Record]:
+        """Runs cells that differ in their seed alone, at once where their protocol can.
+
+        When that fails as a whole, each is run alone, so that one seed takes no other down.
+        """
+        protocol = cells[0].protocol.object
+        if len(cells) == 1 or not hasattr(protocol, "run_many"):
+            return [self.run(cell) for cell in cells]
+        started, clock = provenance.now(), time.perf_counter()
+        try:
+            seed_all(derive_seed("cell", cells[0].id))
+            jobs = [self._job(cell) for cell in cells]
+            self._reset_memory()
+            results: list[Result] = protocol.run_many(jobs)
+            records = [self._judged(*each) for each in zip(cells, jobs, results, strict=True)]
+        except Exception as error:  # whatever it is, running each alone says which cell it belongs to
+            log.debug("%s with %d seeds at once: %s", cells[0].shown, len(cells), error)
+            return [self.run(cell) for cell in cells]
+        share = (time.perf_counter() - clock) / len(cells)
+        return [
+            self._kept(cell, record, result, job, started, share)
+            for cell, record, result, job in zip(cells, records, results, jobs, strict=True)
+        ]
+
+    def _kept(
+        self, cell: Cell, record: Record, result: Result | None, job: Job | None, started: str, seconds: float
+    ) -> Record:
+        """The record with its cost and provenance, written with what belongs to it."""
+        record.cost["seconds"] = seconds
+        record.provenance = {
+            "started": started,
+            "ended": provenance.now(),
+            **provenance.of(cell, self.device, self.settings.batch_size, self.settings.workers),
+        }
+        ok = result is not None and record.status in ("ok", "diverged")
+        kept = (result.samples, result.curves, result.images) if ok and result else (None, None, None)
+        try:
+            self.store.write(record, *kept)
+        except OSError:  # the disk, not the cell: no other record could be written either
+            raise
+        except Exception as error:  # columns of different lengths, texts in curves, images that are none
+            text = f"the result can't be kept: {type(error).__name__}: {' '.join(str(error).split())}"
+            failed = blank(cell, "failed", text)
+            failed.traceback = traceback.format_exc()
+            failed.cost, failed.provenance, record = record.cost, record.provenance, failed
+            self.store.write(record)
+        if job is not None and record.status == "ok":
+            shutil.rmtree(job.workdir, ignore_errors=True)
+        return record
+
+    def _job(self, cell: Cell) -> Job:
+        metrics: Mapping[str, Metric] = {m.label: m.object for m in cell.metrics}
+        dataset: Dataset = cell.dataset.object
+        return Job(
+            cell=cell,
+            dataset=dataset,
+            model=self._loaded(cell),
+            method=cell.method.make() if cell.method else None,
+            metrics=metrics,
+            device=self.device,
+            precision=cell.precision,
+            batch_size=self.settings.batch_size,
+            workers=self.settings.workers,
+            cache=self.cache,
+            workdir=self.store.path / "work" / cell.id,
+            splits=lambda name: self._split(cell, name),
+            advance=lambda done, total: self.tell("cell_progress", cell=cell, done=done, total=total),
+            report=lambda name, step, values: self.tell(
+                "cell_curve", cell=cell, name=name, step=step, values=values
+            ),
+        )
+
+    def _loaded(self, cell: Cell) -> Any:
+        """The cell's model, loaded once for the cells that share it.
+
+        A protocol that changes its model (fine-tuning) says `fresh_model = True` and gets a new one.
+        """
+        if cell.model is None:
+            return None
+        fresh = getattr(cell.protocol.object, "fresh_model", False)
+        if self._model is not None and self._model[0] == cell.model.identity and not fresh:
+            return self._model[1]
+        self._model = None  # gone before the next one comes, so that both need not fit
+        model = cell.model.make()
+        if hasattr(model, "load"):
+            model.load(self.device)
+        if hasattr(model, "module") and not fresh:
+            settle(model.module, self.device)
+        if not fresh:
+            self._model = (cell.model.identity, model)
+        return model
+
+    def _split(self, cell: Cell, name: str) -> Split:
+        key = f"{cell.dataset.identity}\n{name}\n{cell.limit}"
+        if key in self._splits:
+            self._splits.move_to_end(key)
+            return self._splits[key]
+        split: Split = cell.dataset.object.load(name)
+        if cell.limit is not None and cell.limit < len(split):
+            from harness.limits import limited
+
+            split = limited(split, cell.limit, derive_seed("limit", cell.limit))
+        self._splits[key] = split
+        while len(self._splits) > KEPT_SPLITS:
+            self._splits.popitem(last=False)
+        return split
+
+    def _judged(self, cell: Cell, job: Job, result: Result) -> Record:
+        record = blank(cell, result.status, result.reason)
+        record.metrics = {k: float(v) for k, v in result.metrics.items()}
+        for name in record.metrics:
+            metric: Any = job.metrics.get(name) or job.metrics.get(name.partition(".")[0])
+            facts = getattr(cell.protocol.object, "directions", {})
+            record.directions[name] = bool(getattr(metric, "higher_is_better", facts.get(name, True)))
+            unit = getattr(metric, "unit", None) or getattr(cell.protocol.object, "units", {}).get(name)
+            if unit:
+                record.units[name] = unit
+        record.count = result.count
+        record.binary = [n for n in record.metrics if result.samples and _is_binary(result.samples.get(n))]
+        record.cost = {**_sizes(job.model), **{k: float(v) for k, v in result.cost.items()}, **self._memory()}
+        record.notes = dict(result.notes)
+        return record
+
+    def _reset_memory(self) -> None:
+        if self.device.type == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def _memory(self) -> dict[str, float]:
+        """Peak memory: allocated and reserved on CUDA; of the whole process, so far, on a CPU."""
+        if self.device.type == "cuda":
+            import torch
+
+            return {
+                "peak_memory": torch.cuda.max_memory_allocated(self.device),
+                "peak_memory_reserved": torch.cuda.max_memory_reserved(self.device),
+            }
+        try:
+            import resource
+        except ImportError:  # not on Windows
+            return {}
+        import sys
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return {"peak_process_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+
+
+def _is_binary(values: Any) -> bool:
+    return values is not None and set(map(float, set(values))) <= {0.0, 1.0}
+
+
+def _sizes(model: Any) -> dict[str, float]:
+    if not hasattr(model, "module"):
+        return {}
+    parameters = list(model.module.parameters())
+    return {
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+    }

@@ -1,0 +1,1 @@
+"""Data sets: folders, shards, hub data, the ImageNet and CIFAR families, and corruptions."""

@@ -1,0 +1,125 @@
+"""A data set seen through a corruption: any other data set, each image corrupted when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import Dataset, Sample, Split
+from harness.errors import DataError
+from harness.seeds import derive_seed
+from harness_data.corruptions import VERSION, ConstantSet, check, corrupt
+
+if TYPE_CHECKING:
+    import numpy as np
+    import PIL.Image
+    from numpy.typing import NDArray
+
+FORWARDED = ("label_space", "class_names", "templates", "label_indices")
+"""Optional attributes of a data set or a split that corrupting the images does not change."""
+
+
+def imagenet_c_crop(image: PIL.Image.Image) -> PIL.Image.Image:
+    """Shorter side to 256 (bilinear), centre 224×224: what ImageNet-C was made from."""
+    import PIL.Image
+
+    width, height = image.size
+    short = min(width, height)
+    image = image.resize((256 * width // short, 256 * height // short), PIL.Image.Resampling.BILINEAR)
+    left, top = round((image.width - 224) / 2), round((image.height - 224) / 2)
+    return image.crop((left, top, left + 224, top + 224))
+
+
+class CorruptedSplit:
+    """A split whose images are corrupted one by one, independently of order and batches."""
+
+    def __init__(self, split: Split, settings: Corrupted) -> None:
+        self.split = split
+        self.settings = settings
+        self.ids: Sequence[str] = split.ids
+        self.targets: NDArray[np.int64] = split.targets
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.split[index]
+        return replace(sample, image=self.settings.applied(sample))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in FORWARDED:
+            return getattr(self.split, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")
+
+
+class Corrupted:
+    """Another data set with one of the common corruptions (Hendrycks & Dietterich, ICLR 2019).
+
+    `dataset`: the clean one. `corruption`, `severity` 1..5, `constants` of ImageNet-C or CIFAR-10-C.
+    `seed`: the random draws of a sample depend on it, the corruption, the severity and the sample's
+    id alone. `imagenet_crop`: first resize to 256 and crop the centre 224×224, as was done for
+    ImageNet-C; otherwise the image is corrupted at its own size.
+
+    Not to be compared with numbers on the published ImageNet-C or CIFAR-10-C files (no JPEG storage,
+    drawn frost, other random numbers): see `harness_data.corruptions`.
+
+    Raises OptionError for an unknown corruption, severity or set of constants.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        corruption: str,
+        severity: int = 1,
+        constants: ConstantSet = "imagenet",
+        seed: int = 0,
+        imagenet_crop: bool = False,
+    ) -> None:
+        check(corruption, severity, constants)
+        self.dataset = dataset
+        self.corruption = corruption
+        self.severity = severity
+        self.constants: ConstantSet = constants
+        self.seed = seed
+        self.imagenet_crop = imagenet_crop
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """The splits of the clean data set."""
+        return self.dataset.splits
+
+    def unavailable(self) -> str | None:
+        """Why the clean data set can't be used here, if so."""
+        ask = getattr(self.dataset, "unavailable", None)
+        return ask() if ask else None
+
+    def fingerprint(self) -> str:
+        """The clean data set's fingerprint and the version of the corruptions."""
+        ask = getattr(self.dataset, "fingerprint", None)
+        return f"{ask() if ask else ''}|corruptions-{VERSION}"
+
+    def load(self, split: str) -> CorruptedSplit:
+        """The split, corrupted on reading."""
+        return CorruptedSplit(self.dataset.load(split), self)
+
+    def applied(self, sample: Sample) -> PIL.Image.Image:
+        """The sample's image, decoded and corrupted. Raises DataError if it has none or can't be."""
+        import numpy as np
+        import PIL.Image
+
+        from harness.images import decode
+
+        if sample.image is None:
+            raise DataError(f"sample {sample.id} has no image to corrupt")
+        image = decode(sample.image, sample.id)
+        if self.imagenet_crop:
+            image = imagenet_c_crop(image)
+        seed = derive_seed(self.seed, self.corruption, self.severity, sample.id)
+        pixels = corrupt(np.asarray(image), self.corruption, self.severity, seed, self.constants)
+        return PIL.Image.fromarray(pixels)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in FORWARDED:
+            return getattr(self.dataset, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute '{name}'")

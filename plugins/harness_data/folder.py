@@ -1,0 +1,144 @@
+"""Image folders: one folder per class, with or without a folder per split above."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness_data.scanning import FolderSplit
+
+FLAT_SPLIT = "test"
+"""The only split of a folder that has no split folders."""
+
+LAYOUTS = "<split>/<class>/*.jpg or <class>/*.jpg"
+
+
+class ImageFolder:
+    """Images in `<path>/<split>/<class>/…` or, with a single split `test`, `<path>/<class>/…`.
+
+    Labels follow the sorted names of the class folders of all splits together, so that a class
+    that one split lacks shifts no label; an empty class folder keeps its label. Files that are no
+    images, and hidden ones, are ignored. Ids are paths relative to the split's folder.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        layout: Literal["auto", "splits", "flat"] = "auto",
+        classes: list[str] | Path | None = None,
+        class_names: list[str] | Path | None = None,
+        templates: list[str] | Path | None = None,
+        label_space: str | None = None,
+    ) -> None:
+        """Keeps the options.
+
+        `layout` "auto" finds split folders where the folders in `path` hold folders and no images.
+        `classes` (list, or file with one per line): the class folders in label order; any other
+        folder is refused. `class_names`: names for prompts, one per class (list, text file, or
+        JSON file from folder to name). `templates`: prompts with `{}`. `label_space`: the output
+        space in which supervised classifiers answer for these labels.
+        """
+        self.path = Path(path).expanduser()
+        self.layout = layout
+        self.classes = classes
+        self.class_names = class_names
+        self.templates = templates
+        self.label_space = label_space
+
+    def unavailable(self) -> str | None:
+        """Why the folder can't be used: it is missing, is no folder, or its layout is ambiguous."""
+        if not self.path.exists():
+            return f"{self.path}: no such folder; expected one with {LAYOUTS} in it"
+        if not self.path.is_dir():
+            return f"{self.path}: is a file, expected a folder of class folders"
+        if self.layout == "auto":
+            deep, direct = self._kinds
+            if deep and direct:
+                return (
+                    f"{self.path}: '{deep[0]}' holds folders and '{direct[0]}' holds images, so they may be "
+                    'splits or classes; say layout = "splits" or "flat"'
+                )
+        return None
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the split folders, or `test` alone; empty when the folder can't be used."""
+        return tuple(self._split_folders)
+
+    def fingerprint(self) -> str:
+        """Digest of the images' relative paths and sizes, and of the class names and templates."""
+        from harness_data.digests import text_digest
+        from harness_data.names import class_names_for, templates_from
+        from harness_data.scanning import scan
+
+        classes = self._classes
+        parts: list[object] = [*classes, *class_names_for(self.class_names, classes, str(self.path))]
+        parts += templates_from(self.templates) or []
+        for split in self.splits:
+            listing = scan(self._split_folders[split], self._labels)
+            parts += [split, *listing.paths, *listing.sizes]
+        return text_digest(parts)
+
+    def load(self, split: str) -> FolderSplit:
+        """Lists one split.
+
+        Raises DataError for a missing split, a folder outside `classes`, or no images at all.
+        """
+        from harness_data.names import class_names_for, templates_from
+        from harness_data.scanning import FolderSplit, check_split, scan
+
+        if missing := self.unavailable():
+            raise DataError(missing)
+        check_split(split, self.splits, str(self.path))
+        folder = self._split_folders[split]
+        names = class_names_for(self.class_names, self._classes, str(self.path))
+        return FolderSplit(folder, scan(folder, self._labels), names, templates_from(self.templates))
+
+    @cached_property
+    def _kinds(self) -> tuple[list[str], list[str]]:
+        """The subfolders that hold folders and no images, and those that hold images."""
+        from harness_data.scanning import has_images, subfolders
+
+        direct = [n for n in subfolders(self.path) if has_images(self.path / n)]
+        deep = [n for n in subfolders(self.path) if n not in direct and subfolders(self.path / n)]
+        return deep, direct
+
+    @cached_property
+    def _split_folders(self) -> dict[str, Path]:
+        from harness_data.scanning import subfolders
+
+        if self.unavailable():
+            return {}
+        if self.layout == "splits":
+            return {n: self.path / n for n in subfolders(self.path)}
+        deep = self._kinds[0] if self.layout == "auto" else []
+        return {n: self.path / n for n in deep} or {FLAT_SPLIT: self.path}
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        from harness_data.names import read_lines
+        from harness_data.scanning import subfolders
+
+        found = {name: split for split in self.splits for name in subfolders(self._split_folders[split])}
+        if not found:
+            raise DataError(f"{self.path}: no class folders; expected {LAYOUTS} in it")
+        listed = read_lines(self.classes)
+        if listed is None:
+            return sorted(found)
+        if repeated := next((c for c in listed if listed.count(c) > 1), None):
+            raise DataError(f"{self.path}: class '{repeated}' is listed twice")
+        for name in sorted(found):
+            if name not in listed:
+                place = self._split_folders[found[name]] / name
+                hint = did_you_mean(name, listed)
+                raise DataError(f"{place}: '{name}' is not in the list of classes{hint}")
+        return listed
+
+    @property
+    def _labels(self) -> dict[str, int]:
+        return {name: label for label, name in enumerate(self._classes)}

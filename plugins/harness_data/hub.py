@@ -1,0 +1,214 @@
+"""Hugging Face `datasets`: from the hub, or from a folder written by `save_to_disk`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import EncodedImage, Sample
+from harness.errors import DataError, Unavailable, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INSTALL = "pip install vision-harness[hub]"
+
+
+class HubSplit:
+    """Rows of a `datasets.Dataset` as samples. Satisfies `Split`; ids are row numbers."""
+
+    def __init__(
+        self,
+        rows: Any,
+        image_column: str,
+        targets: Sequence[int],
+        where: str,
+        class_names: Sequence[str] | None,
+        templates: Sequence[str] | None,
+    ) -> None:
+        import numpy as np
+
+        self.rows = rows
+        self.image_column = image_column
+        self.where = where
+        self.targets = np.asarray(targets, dtype=np.int64)
+        self.ids = [str(i) for i in range(len(rows))]
+        self.class_names = class_names
+        self.templates = templates
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        identity = self.ids[index]
+        value, name = self.rows[index][self.image_column], f"{self.where}, row {identity}"
+        if isinstance(value, dict):
+            value = EncodedImage(_encoded(value, name), name)
+        elif value is None:
+            raise DataError(f"{name}: no image in column '{self.image_column}'")
+        else:
+            import numpy as np
+
+            value = np.asarray(value, dtype=np.uint8)
+        return Sample(identity, value, int(self.targets[index]))
+
+
+class HuggingFace:
+    """A data set of the Hugging Face hub, or a local folder written by `save_to_disk`.
+
+    Images stay encoded until they are needed. Class names come from the label's `ClassLabel`
+    feature; labels that are texts need `class_names`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        config: str | None = None,
+        revision: str | None = None,
+        splits: list[str] | None = None,
+        image_column: str = "image",
+        label_column: str = "label",
+        class_names: list[str] | Path | None = None,
+        templates: list[str] | Path | None = None,
+        label_space: str | None = None,
+    ) -> None:
+        """Keeps the options.
+
+        `name`: `<owner>/<name>` on the hub, or a folder. `splits`: those there are (on the hub
+        `train` and `test` unless given; a folder says itself). `revision`: a commit, tag or branch;
+        give one, so that later runs see the same data. `label_space`: where supervised
+        classifiers answer for these labels.
+        """
+        self.name = name
+        self.config = config
+        self.revision = revision
+        self.image_column = image_column
+        self.label_column = label_column
+        self.class_names = class_names
+        self.templates = templates
+        self.label_space = label_space
+        self._given_splits = splits
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits as given or as the folder says; a folder with a single unnamed one has `test`."""
+        if self._given_splits:
+            return tuple(self._given_splits)
+        return tuple(self._folders) or ("train", "test")
+
+    def unavailable(self) -> str | None:
+        """Why it can't be used: the package is missing, or the named folder is."""
+        if importlib.util.find_spec("datasets") is None:
+            return f"reading Hugging Face data sets needs the package datasets: {INSTALL}"
+        looks_local = self.name.startswith(("/", "./", "../", "~"))
+        if (looks_local or self._path.is_dir()) and not self._folders:
+            return f"{self.name}: no folder written by save_to_disk (dataset_dict.json or dataset_info.json)"
+        return None
+
+    def fingerprint(self) -> str:
+        """Digest of a folder's data files; for the hub the revision, which is all that is known here."""
+        from harness_data.digests import file_digest, text_digest
+        from harness_data.names import read_lines, templates_from
+
+        parts: list[object] = [*(read_lines(self.class_names) or []), *(templates_from(self.templates) or [])]
+        for split, folder in self._folders.items():
+            parts += [split, *(file_digest(file) for file in sorted(folder.glob("*.arrow")))]
+        return text_digest([*parts, "" if self._folders else self.revision])
+
+    def load(self, split: str) -> HubSplit:
+        """Opens one split (downloading it from the hub when it isn't cached).
+
+        Raises Unavailable when the package, the folder or the network is missing; DataError for a
+        missing split or column, or labels outside the class names.
+        """
+        from harness_data.names import templates_from
+        from harness_data.scanning import check_split
+
+        if missing := self.unavailable():
+            raise Unavailable(missing)
+        check_split(split, self.splits, self.name)
+        rows = self._rows(split)
+        where = f"{self.name}, split {split}"
+        for column in (self.image_column, self.label_column):
+            if column not in rows.column_names:
+                raise DataError(f"{where}: no column '{column}'{did_you_mean(column, rows.column_names)}")
+        targets, names = self._labels(rows, where)
+        return HubSplit(_undecoded(rows, self.image_column), self.image_column, targets, where, names,
+                        templates_from(self.templates))  # fmt: skip
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.name).expanduser()
+
+    @property
+    def _folders(self) -> dict[str, Path]:
+        """The folder of each split below a local name; empty for a name of the hub."""
+        listed = self._path / "dataset_dict.json"
+        if listed.is_file():
+            return {
+                name: self._path / name for name in json.loads(listed.read_text(encoding="utf-8"))["splits"]
+            }
+        return {"test": self._path} if (self._path / "dataset_info.json").is_file() else {}
+
+    def _rows(self, split: str) -> Any:
+        import datasets
+
+        try:
+            if split in self._folders:
+                return datasets.load_from_disk(str(self._folders[split]))
+            return datasets.load_dataset(self.name, self.config, split=split, revision=self.revision)
+        except (OSError, datasets.exceptions.DatasetsError) as error:
+            text = " ".join(str(error).split())
+            raise Unavailable(
+                f"{self.name}: can't be loaded ({text}); download it where there is a network, save it "
+                "with save_to_disk, and give that folder"
+            ) from None
+        except ValueError as error:
+            raise DataError(f"{self.name}: {' '.join(str(error).split())}") from None
+
+    def _labels(self, rows: Any, where: str) -> tuple[list[int], list[str] | None]:
+        from harness_data.names import read_lines
+
+        values = list(rows[self.label_column])
+        feature = rows.features[self.label_column]
+        names = read_lines(self.class_names) or getattr(feature, "names", None)
+        if not values:
+            raise DataError(f"{where}: holds no samples")
+        if all(isinstance(v, str) for v in values):
+            if not names:  # numbering those of one split would number another split's differently
+                raise DataError(
+                    f"{where}: labels are texts ('{values[0]}', …); give class_names in label order"
+                )
+            number = {name: i for i, name in enumerate(names)}
+            if strange := next((v for v in values if v not in number), None):
+                raise DataError(
+                    f"{where}: label '{strange}' is not among the class names{did_you_mean(strange, names)}"
+                )
+            return [number[v] for v in values], names
+        classes = len(names) if names else None
+        for row, value in enumerate(values):
+            if not isinstance(value, int) or value < 0 or (classes is not None and value >= classes):
+                among = f"outside 0..{classes - 1}" if classes else "no class index"
+                raise DataError(f"{where}, row {row}: label {value!r} is {among}")
+        return values, names
+
+
+def _undecoded(rows: Any, column: str) -> Any:
+    import datasets
+
+    if isinstance(rows.features[column], datasets.Image):
+        return rows.cast_column(column, datasets.Image(decode=False))
+    return rows
+
+
+def _encoded(value: dict[str, Any], name: str) -> bytes:
+    from harness_data.scanning import read_bytes
+
+    if value.get("bytes") is not None:
+        return bytes(value["bytes"])
+    if value.get("path"):
+        return read_bytes(Path(value["path"]))
+    raise DataError(f"{name}: the image has neither bytes nor a path")

@@ -1,0 +1,303 @@
+"""The ImageNet family: the validation set, and its natural and synthetic shifts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from harness.errors import DataError, Unavailable
+from harness_data import imagenet_classes
+from harness_data.roots import find
+
+if TYPE_CHECKING:
+    from harness_data.scanning import FolderSplit
+
+Corruption = Literal[
+    "gaussian_noise", "shot_noise", "impulse_noise",
+    "defocus_blur", "glass_blur", "motion_blur", "zoom_blur",
+    "snow", "frost", "fog", "brightness",
+    "contrast", "elastic_transform", "pixelate", "jpeg_compression",
+    "speckle_noise", "gaussian_blur", "spatter", "saturate",
+]  # fmt: skip
+
+ARCHIVES = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    "weather": ("snow", "frost", "fog", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+    "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
+}
+"""ImageNet-C's archives and the corruptions in each."""
+
+
+class _ClassFolders:
+    """What the family shares: class folders below a data root, labelled in ImageNet's terms.
+
+    A subclass says which folders (`_names`), how to get them, and which classes they hold. Each
+    split has `class_names`, the 80 `templates`, and `label_indices` into ImageNet's 1000 outputs.
+    """
+
+    label_space: ClassVar[str] = "imagenet-1k"
+    splits: tuple[str, ...] = ("test",)
+    how_to_get: ClassVar[str]
+
+    def __init__(self, root: Path | None, partial: bool) -> None:
+        self.root = root
+        self.partial = partial
+
+    def unavailable(self) -> str | None:
+        """Why it can't be used here, and how to get it."""
+        try:
+            self._folder(self.splits[0])
+        except Unavailable as missing:
+            return str(missing)
+        return None
+
+    def fingerprint(self) -> str:
+        """Digest of the test images' relative paths and sizes."""
+        from harness_data.digests import text_digest
+        from harness_data.scanning import scan
+
+        listing = scan(self._folder(self.splits[0]), self._classes().labels)
+        return text_digest([*listing.paths, *listing.sizes])
+
+    def load(self, split: str = "test") -> FolderSplit:
+        """Lists one split.
+
+        Raises Unavailable when it isn't on disk; DataError when class folders are missing or
+        empty (unless `partial`) or foreign ones are there.
+        """
+        from harness_data.scanning import check_split, scan
+
+        check_split(split, self.splits, type(self).__name__)
+        folder, classes = self._folder(split), self._classes()
+        listing = scan(folder, classes.labels)
+        self._check_folders(folder, classes, {path.split("/", 1)[0] for path in listing.paths})
+        return self._split_class()(
+            folder,
+            listing,
+            imagenet_classes.prompt_names(classes),
+            imagenet_classes.prompt_templates(),
+            [list(indices) for indices in classes.indices],
+        )
+
+    def _names(self, split: str) -> list[str]:
+        """Where the split may lie below the data root."""
+        raise NotImplementedError
+
+    def _classes(self) -> imagenet_classes.Classes:
+        return imagenet_classes.classes()
+
+    def _known_folders(self) -> frozenset[str] | None:
+        """All folders that may be there; None where others are no error."""
+        return frozenset(self._classes().labels)
+
+    def _split_class(self) -> type[FolderSplit]:
+        from harness_data.scanning import FolderSplit
+
+        return FolderSplit
+
+    def _folder(self, split: str) -> Path:
+        return find(self.root, self._names(split), self.how_to_get)
+
+    def _check_folders(self, folder: Path, classes: imagenet_classes.Classes, filled: set[str]) -> None:
+        from harness_data.scanning import subfolders
+
+        known = self._known_folders()
+        if known is not None and (foreign := [n for n in subfolders(folder) if n not in known]):
+            raise DataError(f"{folder / foreign[0]}: is no class folder of {type(self).__name__}")
+        missing = [n for n in classes.labels if n not in filled]
+        if missing and not self.partial:
+            shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+            raise DataError(
+                f"{folder}: {len(missing)} of {len(classes.labels)} class folders are missing or empty "
+                f"({shown}); complete it, or set partial = true to use what is there"
+            )
+
+
+class ImageNet(_ClassFolders):
+    """ImageNet-1k (Russakovsky et al., 2015): 50,000 validation images as `test`, and `train`.
+
+    With `classes` only the samples of a shift's classes, labelled as that shift labels them: the
+    reference for the gap on the same classes.
+    """
+
+    splits = ("test", "train")
+    how_to_get = (
+        "get ILSVRC2012 from image-net.org (an account is needed) and unpack it to "
+        "imagenet/val/nXXXXXXXX/*.JPEG (and imagenet/train/nXXXXXXXX/*.JPEG for training)"
+    )
+
+    def __init__(
+        self,
+        classes: Literal["imagenet-r", "imagenet-a", "objectnet"] | None = None,
+        *,
+        root: Path | None = None,
+        partial: bool = False,
+    ) -> None:
+        """Keeps the options. `root`: the folder that holds `imagenet/`, else $HARNESS_DATA_ROOT."""
+        super().__init__(root, partial)
+        self.classes = classes
+
+    def _names(self, split: str) -> list[str]:
+        name = "val" if split == "test" else "train"
+        return [f"imagenet/{name}", f"imagenet-1k/{name}", f"ILSVRC2012/{name}", name]
+
+    def _classes(self) -> imagenet_classes.Classes:
+        return imagenet_classes.classes(self.classes)
+
+    def _known_folders(self) -> frozenset[str]:
+        return frozenset(imagenet_classes.wnids())
+
+
+class ImageNetV2(_ClassFolders):
+    """ImageNetV2 (Recht et al., 2019): 10,000 images in folders named by class index.
+
+    The folders' names are the labels; sorted as text they would be 0, 1, 10, 100, ….
+    """
+
+    how_to_get = (
+        "get imagenetv2-<variant>.tar.gz (Hugging Face, vaishaal/ImageNetV2) and unpack it to "
+        "imagenetv2-<variant>-format-val/<0..999>/*.jpeg"
+    )
+
+    def __init__(
+        self,
+        variant: Literal["matched-frequency", "threshold0.7", "top-images"] = "matched-frequency",
+        *,
+        root: Path | None = None,
+        partial: bool = False,
+    ) -> None:
+        """Keeps the options. `root`: the folder that holds `imagenetv2-…/`, else $HARNESS_DATA_ROOT."""
+        super().__init__(root, partial)
+        self.variant = variant
+
+    def _names(self, split: str) -> list[str]:
+        name = f"imagenetv2-{self.variant}"
+        return [f"{name}-format-val", f"imagenetv2/{name}-format-val", name, f"imagenetv2/{name}"]
+
+    def _classes(self) -> imagenet_classes.Classes:
+        return imagenet_classes.numbered()
+
+
+class _Shift(_ClassFolders):
+    """A shift without options of its own."""
+
+    def __init__(self, root: Path | None = None, *, partial: bool = False) -> None:
+        """Keeps the options. `root`: the folder that holds the set's own, else $HARNESS_DATA_ROOT."""
+        super().__init__(root, partial)
+
+
+class ImageNetR(_Shift):
+    """ImageNet-R(enditions) (Hendrycks et al., 2021): 30,000 images of 200 classes."""
+
+    how_to_get = (
+        "get imagenet-r.tar (github.com/hendrycks/imagenet-r) and unpack it to imagenet-r/nXXXXXXXX/*.jpg"
+    )
+
+    def _names(self, split: str) -> list[str]:
+        return ["imagenet-r"]
+
+    def _classes(self) -> imagenet_classes.Classes:
+        return imagenet_classes.classes("imagenet-r")
+
+
+class ImageNetA(_Shift):
+    """ImageNet-A(dversarial) (Hendrycks et al., 2021): 7,500 images of 200 classes that fooled ResNet-50."""
+
+    how_to_get = (
+        "get imagenet-a.tar (github.com/hendrycks/natural-adv-examples) and unpack it to "
+        "imagenet-a/nXXXXXXXX/*.jpg"
+    )
+
+    def _names(self, split: str) -> list[str]:
+        return ["imagenet-a"]
+
+    def _classes(self) -> imagenet_classes.Classes:
+        return imagenet_classes.classes("imagenet-a")
+
+
+class ImageNetSketch(_Shift):
+    """ImageNet-Sketch (Wang et al., 2019): some 50,000 sketches of all 1000 classes."""
+
+    how_to_get = (
+        "get ImageNet-Sketch.zip (github.com/HaohanWang/ImageNet-Sketch) and unpack it to "
+        "sketch/nXXXXXXXX/*.JPEG"
+    )
+
+    def _names(self, split: str) -> list[str]:
+        nested = [f"{base}/sketch" for base in ("imagenet-sketch", "ImageNet-Sketch")]
+        return ["sketch", *nested, "imagenet-sketch", "ImageNet-Sketch"]
+
+
+class ObjectNet(_Shift):
+    """ObjectNet (Barbu et al., 2019), the 113 of its 313 classes that ImageNet has too.
+
+    The red border is cropped. A label's ImageNet classes are several for 9 of the 113.
+    """
+
+    how_to_get = "get objectnet-1.0.zip (objectnet.dev) and unpack it to objectnet-1.0/images/<class>/*.png"
+
+    def _names(self, split: str) -> list[str]:
+        return ["objectnet-1.0/images", "objectnet/objectnet-1.0/images", "objectnet/images"]
+
+    def _classes(self) -> imagenet_classes.Classes:
+        return imagenet_classes.objectnet()
+
+    def _known_folders(self) -> None:
+        return None  # the 200 classes that ImageNet lacks lie beside the others
+
+    def _split_class(self) -> type[FolderSplit]:
+        from harness_data.imagenet_splits import BorderlessSplit
+
+        return BorderlessSplit
+
+
+class ImageNetC(_ClassFolders):
+    """ImageNet-C (Hendrycks & Dietterich, 2019) as published: 50,000 JPEG images of 224×224 per severity.
+
+    They are already resized and cropped, which the split says in `already_cropped`: only a centre
+    crop is left to do.
+    """
+
+    how_to_get = (
+        "get noise.tar, blur.tar, weather.tar, digital.tar and extra.tar (Zenodo, ImageNet-C) and unpack "
+        "them to imagenet-c/<corruption>/<severity>/nXXXXXXXX/*.JPEG"
+    )
+
+    def __init__(
+        self,
+        corruption: Corruption,
+        severity: Literal[1, 2, 3, 4, 5] = 3,
+        *,
+        root: Path | None = None,
+        partial: bool = False,
+    ) -> None:
+        """Keeps the options. `root`: the folder that holds `imagenet-c/`, else $HARNESS_DATA_ROOT."""
+        super().__init__(root, partial)
+        self.corruption = corruption
+        self.severity = severity
+
+    def fingerprint(self) -> str:
+        """Digest of the class folders' names and of the first one's listing.
+
+        Not of all: a suite has 75 of these with 50,000 files each.
+        """
+        from harness_data.digests import text_digest
+        from harness_data.scanning import scan, subfolders
+
+        folder = self._folder("test")
+        names = subfolders(folder)
+        listing = scan(folder, dict.fromkeys(names[:1], 0))
+        return text_digest([*names, *listing.paths, *listing.sizes])
+
+    def _names(self, split: str) -> list[str]:
+        archive = next(a for a, corruptions in ARCHIVES.items() if self.corruption in corruptions)
+        inner = f"{self.corruption}/{self.severity}"
+        places = (inner, f"{archive}/{inner}")
+        return [f"{base}/{place}" for base in ("imagenet-c", "ImageNet-C") for place in places]
+
+    def _split_class(self) -> type[FolderSplit]:
+        from harness_data.imagenet_splits import CroppedSplit
+
+        return CroppedSplit

@@ -1,0 +1,45 @@
+"""Where data sets lie on disk: an explicit root, or the environment variable HARNESS_DATA_ROOT."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import Unavailable
+
+ENVIRONMENT_VARIABLE = "HARNESS_DATA_ROOT"
+
+
+def data_root(root: Path | None) -> Path | None:
+    """The folder that holds the data sets: `root` if given, else the environment's, else None."""
+    if root is not None:
+        return Path(root).expanduser()
+    named = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
+    return Path(named).expanduser() if named else None
+
+
+def data_path(root: Path | None, *names: str) -> Path | None:
+    """`names` joined below the data root, whether it exists or not; None when there is no root."""
+    base = data_root(root)
+    return None if base is None else base.joinpath(*names)
+
+
+def find(root: Path | None, names: Sequence[str], how_to_get: str) -> Path:
+    """The first of `names` (relative paths of files or folders) that exists below the data root.
+
+    A name may be "." for the root itself. Raises `Unavailable` with one line that says which
+    places were looked in and, in the words of `how_to_get`, how to get the data.
+    """
+    base = data_root(root)
+    if base is None:
+        wanted = " or ".join(names)
+        raise Unavailable(
+            f"no data root: give the option `root` or set {ENVIRONMENT_VARIABLE} "
+            f"to the folder that holds {wanted}; {how_to_get}"
+        )
+    for name in names:
+        place = base / name
+        if place.exists():
+            return place
+    raise Unavailable(f"not found: looked in {base} for {', '.join(names)}; {how_to_get}")

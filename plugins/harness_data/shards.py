@@ -1,0 +1,77 @@
+"""An index into a tar file of samples: where each member lies, read by offset."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import DataError
+
+BLOCK = tarfile.BLOCKSIZE
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file within a tar file, `size` bytes from `offset` on."""
+
+    shard: Path
+    name: str
+    offset: int
+    size: int
+
+    @property
+    def place(self) -> str:
+        """The member as messages name it."""
+        return f"{self.shard}:{self.name}"
+
+    def read(self) -> bytes:
+        """Its bytes. Raises DataError naming shard and member when they can't be read."""
+        try:
+            with self.shard.open("rb") as file:
+                file.seek(self.offset)
+                data = file.read(self.size)
+        except OSError as error:
+            raise DataError(f"{self.place}: can't be read ({error.strerror})") from None
+        if len(data) != self.size:
+            raise DataError(f"{self.place}: the shard ends within it; fetch the shard again")
+        return data
+
+
+def index_shard(shard: Path) -> dict[str, dict[str, Member]]:
+    """The samples of an uncompressed tar file in its order: key to extension to member.
+
+    As in the webdataset format, the key is the path up to the first dot of the file's name, and
+    the extension (lower case) the rest. Hidden files are left out.
+
+    Raises DataError naming the shard when it is no tar file, is cut short or damaged, or has one
+    member twice.
+    """
+    samples: dict[str, dict[str, Member]] = {}
+    end = 0
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for info in tar:
+                end = info.offset_data + -(-info.size // BLOCK) * BLOCK
+                if not info.isfile():
+                    continue
+                folder, _, base = info.name.removeprefix("./").rpartition("/")
+                stem, dot, extension = base.partition(".")
+                if not stem or not dot:
+                    continue
+                key = f"{folder}/{stem}" if folder else stem
+                sample = samples.setdefault(key, {})
+                if extension.lower() in sample:
+                    raise DataError(f"{shard}: '{info.name}' is in it twice")
+                sample[extension.lower()] = Member(shard, info.name, info.offset_data, info.size)
+        with shard.open("rb") as file:
+            file.seek(end)
+            mark = file.read(BLOCK)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DataError(f"{shard}: broken tar file ({error}); fetch the shard again") from None
+    # tarfile takes a damaged header or a cut between two members for the end; a whole file says so with zeros
+    if len(mark) < BLOCK or any(mark):
+        raise DataError(
+            f"{shard}: broken tar file (cut short or damaged at byte {end}); fetch the shard again"
+        )
+    return samples

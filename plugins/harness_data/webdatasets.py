@@ -1,0 +1,169 @@
+"""Shards in the layout of CLIP_benchmark: tar files of images with labels, class names and templates."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.contract import EncodedImage, Sample
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness_data.shards import Member
+
+CLASS_NAMES = "classnames.txt"
+TEMPLATES = "zeroshot_classification_templates.txt"
+KIND = "dataset_type.txt"
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+
+
+class ShardSplit:
+    """Samples read from their place in the tar files, nothing unpacked. Satisfies `Split`.
+
+    Ids are `<shard number>/<key>`; a sample's `.txt` is its `text`.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Member],
+        labels: Sequence[int],
+        texts: Sequence[Member | None],
+        ids: Sequence[str],
+        class_names: Sequence[str] | None,
+        templates: Sequence[str] | None,
+    ) -> None:
+        import numpy as np
+
+        self.images = images
+        self.texts = texts
+        self.ids = ids
+        self.targets = np.asarray(labels, dtype=np.int64)
+        self.class_names = class_names
+        self.templates = templates
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        image, text = self.images[index], self.texts[index]
+        return Sample(
+            self.ids[index],
+            EncodedImage(image.read(), image.place),
+            int(self.targets[index]),
+            None if text is None else text.read().decode("utf-8", errors="replace").strip(),
+        )
+
+
+class WebDataset:
+    """`<path>/<split>/nshards.txt` and `<path>/<split>/<i>.tar`, with `<key>.jpg` (or png, webp) and
+    `<key>.cls` (and `<key>.txt`) in the shards; `classnames.txt` and
+    `zeroshot_classification_templates.txt` (placeholder `{c}`) beside the splits.
+
+    The layout of CLIP_benchmark's exports. With `dataset_type.txt` saying `retrieval` samples have
+    a text and no label.
+    """
+
+    def __init__(self, path: Path, *, label_space: str | None = None) -> None:
+        """Keeps the options. `label_space`: where supervised classifiers answer for these labels."""
+        self.path = Path(path).expanduser()
+        self.label_space = label_space
+
+    def unavailable(self) -> str | None:
+        """Why there is nothing to load at the path."""
+        if self.splits:
+            return None
+        what = "no <split>/nshards.txt in it" if self.path.is_dir() else "no such folder"
+        return (
+            f"{self.path}: {what}; get a data set in this layout (Hugging Face, clip-benchmark/wds_<name>) "
+            "or export one with clip_benchmark_export_wds"
+        )
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The folders that have an `nshards.txt`."""
+        return tuple(sorted(file.parent.name for file in self.path.glob("*/nshards.txt")))
+
+    def fingerprint(self) -> str:
+        """Digest of names, templates and shards (of each its size and some blocks of its content)."""
+        from harness_data.digests import file_digest, text_digest
+
+        beside = [self.path / name for name in (CLASS_NAMES, TEMPLATES, KIND)]
+        parts: list[object] = [f"{file.name} {file_digest(file)}" for file in beside if file.is_file()]
+        for split in self.splits:
+            parts += [split, *(file_digest(file, blocks=8) for file in self._shards(split))]
+        return text_digest(parts)
+
+    def load(self, split: str) -> ShardSplit:
+        """Indexes the shards of one split.
+
+        Raises DataError naming the shard that is missing or broken, or the sample that has no
+        image, no label, or a label outside the class names.
+        """
+        from harness_data.scanning import check_split
+        from harness_data.shards import index_shard
+
+        if missing := self.unavailable():
+            raise DataError(missing)
+        check_split(split, self.splits, str(self.path))
+        names = self._lines(CLASS_NAMES)
+        images, labels, texts, ids = [], [], [], []
+        for number, shard in enumerate(self._shards(split)):
+            for key, members in index_shard(shard).items():
+                where = f"{shard}: sample '{key}'"
+                image = next((members[e] for e in IMAGE_EXTENSIONS if e in members), None)
+                if image is None:
+                    there = ", ".join(sorted(members))
+                    raise DataError(f"{where}: no image (jpg, jpeg, png or webp), only: {there}")
+                images.append(image)
+                labels.append(-1 if self._is_retrieval else _label(members, names, where))
+                texts.append(members.get("txt"))
+                ids.append(f"{number}/{key}")
+        if not ids:
+            raise DataError(f"{self.path / split}: its shards hold no samples")
+        return ShardSplit(images, labels, texts, ids, names, self._templates)
+
+    @property
+    def _is_retrieval(self) -> bool:
+        return (self._lines(KIND) or [""])[0].lower() == "retrieval"
+
+    @property
+    def _templates(self) -> list[str] | None:
+        from harness_data.names import templates_from
+
+        file = self.path / TEMPLATES
+        return templates_from(file) if file.is_file() else None
+
+    def _lines(self, name: str) -> list[str] | None:
+        from harness_data.names import read_lines
+
+        file = self.path / name
+        return read_lines(file) if file.is_file() else None
+
+    def _shards(self, split: str) -> list[Path]:
+        from harness_data.names import read_lines
+
+        counted = self.path / split / "nshards.txt"
+        text = " ".join(read_lines(counted) or [])
+        if not text.isdecimal():
+            raise DataError(f"{counted}: expected the number of shards, found '{text}'")
+        shards = [self.path / split / f"{i}.tar" for i in range(int(text))]
+        for shard in shards:
+            if not shard.is_file():
+                raise DataError(f"{shard}: missing, though {counted.name} says there are {text} shards")
+        return shards
+
+
+def _label(members: dict[str, Member], names: Sequence[str] | None, where: str) -> int:
+    if "cls" not in members:
+        hint = "; labels in .npy (several per image) are not read" if "npy" in members else ""
+        raise DataError(f"{where}: no label (.cls){hint}")
+    text = members["cls"].read().decode("ascii", errors="replace").strip()
+    if not text.isdecimal():
+        raise DataError(f"{where}: its label must be a class index, found '{text}'")
+    label = int(text)
+    if names is not None and label >= len(names):
+        raise DataError(f"{where}: label {label} is outside the {len(names)} names of {CLASS_NAMES}")
+    return label

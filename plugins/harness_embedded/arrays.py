@@ -1,0 +1,116 @@
+"""A split held in memory, and its file in the cache."""
+
+from __future__ import annotations
+
+import logging
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.contract import Sample
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Images N×H×W×3 (uint8), labels N, and a caption for each."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    captions: Sequence[str]
+
+
+def cache_folder() -> Path:
+    """Where this plugin keeps what it made: a folder of its own in the harness's cache."""
+    from harness.paths import cache_dir
+
+    return cache_dir() / "embedded"
+
+
+def kept(name: str, make: Callable[[], Drawn]) -> Drawn:
+    """The arrays cached under a name, made and written (atomically) when they aren't there.
+
+    A file that can't be read is replaced, with a warning. Of two processes one makes them, and the
+    other waits.
+    """
+    from filelock import FileLock
+
+    path = cache_folder() / f"{name}.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        return _kept(path, make)
+
+
+def _kept(path: Path, make: Callable[[], Drawn]) -> Drawn:
+    from harness.files import replacing
+
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                return Drawn(held["images"], held["labels"], held["captions"].tolist())
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            log.warning("%s can't be read (%s); it is drawn again", path, error)
+    drawn = make()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, images=drawn.images, labels=drawn.labels, captions=np.array(drawn.captions))
+    return drawn
+
+
+class ArraySplit:
+    """A split over arrays in memory, restricted to some classes if told so.
+
+    `classes` are indices into the label space in the order of the split's own labels; samples of
+    other classes are left out, and `label_indices` tells the way back.
+    """
+
+    def __init__(
+        self,
+        drawn: Drawn,
+        prefix: str,
+        space: Sequence[str],
+        classes: Sequence[int],
+        templates: Sequence[str],
+        limit: int | None = None,
+    ) -> None:
+        own = np.full(len(space), -1, np.int64)
+        own[list(classes)] = np.arange(len(classes))
+        rows = np.flatnonzero(own[drawn.labels] >= 0)
+        if limit is not None:
+            within = np.zeros(len(rows), np.int64)
+            for label in np.unique(drawn.labels[rows]):
+                of_label = drawn.labels[rows] == label
+                within[of_label] = np.arange(of_label.sum())
+            rows = rows[within < limit]
+        self._images = drawn.images[rows]
+        self._captions = [drawn.captions[r] for r in rows]
+        self.targets: NDArray[np.int64] = own[drawn.labels[rows]]
+        self.ids: Sequence[str] = [f"{prefix}/{r:05d}" for r in rows]
+        self.class_names: Sequence[str] = [space[c] for c in classes]
+        self.templates: Sequence[str] = list(templates)
+        self.label_indices: Sequence[tuple[int, ...]] = [(int(c),) for c in classes]
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """All images at once, N×H×W×3."""
+        return self._images
+
+    @property
+    def captions(self) -> Sequence[str]:
+        """All captions, N."""
+        return self._captions
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(
+            id=self.ids[index],
+            image=self._images[index],
+            label=int(self.targets[index]),
+            text=self._captions[index],
+        )

@@ -1,0 +1,150 @@
+"""The data sets `digits` (handwritten, scikit-learn's) and `printed-digits` (the same from fonts)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from harness_embedded.arrays import ArraySplit, Drawn
+
+RECIPE = "digits-2"
+"""Version of everything that decides the images; to be raised with any such change."""
+
+SPLITS = ("train", "val", "test")
+CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+TEMPLATES = ('a photo of the number: "{}".', "the digit {}.", "a {}.", "a picture of the digit {}.")
+PRINTED_PER_CLASS = {"train": 60, "val": 20, "test": 40}
+FONTS = (
+    "DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique",
+    "DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic",
+    "DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique",
+)  # fmt: skip
+"""Fonts that matplotlib ships."""
+
+_WORDINGS = ('a photo of the number: "{}".', "the digit {}", "a {} {}", "a picture of the {} digit {}", "{}")
+
+
+def _enlarge(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Images N×8×8 as N×32×32×3, bicubic."""
+    import numpy as np
+    from PIL import Image
+
+    large = [np.asarray(Image.fromarray(s).resize((32, 32), Image.Resampling.BICUBIC)) for s in small]
+    return np.repeat(np.stack(large)[..., None], 3, axis=3)
+
+
+def _captions(labels: NDArray[np.int64], kind: str, seed: int) -> list[str]:
+    import numpy as np
+
+    wordings = np.random.default_rng(seed).integers(len(_WORDINGS), size=len(labels))
+    captions = []
+    for label, wording in zip(labels, wordings, strict=True):
+        text = _WORDINGS[wording]
+        words = (kind, CLASSES[label]) if text.count("{}") == 2 else (CLASSES[label],)
+        captions.append(text.format(*words))
+    return captions
+
+
+def handwritten(split: str) -> Drawn:
+    """The 1797 digits of scikit-learn, split 60/15/25 with each class in proportion."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    from harness.seeds import derive_seed
+    from harness_embedded.arrays import Drawn
+
+    bunch = load_digits()
+    labels = bunch.target.astype(np.int64)
+    rest, test = train_test_split(np.arange(len(labels)), test_size=0.25, stratify=labels, random_state=0)
+    train, val = train_test_split(rest, test_size=0.2, stratify=labels[rest], random_state=0)
+    rows = np.sort({"train": train, "val": val, "test": test}[split])
+    grey = np.minimum(bunch.images[rows] * 16, 255).astype(np.uint8)  # 17 levels, 0 to 16
+    return Drawn(
+        _enlarge(grey),
+        labels[rows],
+        _captions(labels[rows], "handwritten", derive_seed(RECIPE, "hand", split)),
+    )
+
+
+def printed(split: str) -> Drawn:
+    """Digits in twelve fonts, light on dark and through the same 8×8 grid as the handwritten ones.
+
+    Size, place and slant vary a little; what shifts is the shape, not the resolution.
+    """
+    from pathlib import Path
+
+    import matplotlib
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    from harness.seeds import derive_seed
+    from harness_embedded.arrays import Drawn
+
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    rng = np.random.default_rng(derive_seed(RECIPE, "printed", split))
+    labels = np.tile(np.arange(10, dtype=np.int64), PRINTED_PER_CLASS[split])
+    fonts = {(f, s): ImageFont.truetype(folder / f"{f}.ttf", s) for f in FONTS for s in range(60, 81, 4)}
+    small = []
+    for label in labels:
+        font = fonts[FONTS[rng.integers(len(FONTS))], int(rng.integers(60, 81) // 4 * 4)]
+        canvas = Image.new("L", (80, 80))
+        place = (40 + int(rng.integers(-4, 5)), 40 + int(rng.integers(-4, 5)))
+        ImageDraw.Draw(canvas).text(
+            place, str(label), fill=int(rng.integers(200, 256)), font=font, anchor="mm"
+        )
+        turned = canvas.rotate(float(rng.uniform(-8, 8)), Image.Resampling.BILINEAR)
+        small.append(np.asarray(turned.resize((8, 8), Image.Resampling.BOX)))
+    return Drawn(
+        _enlarge(np.stack(small)), labels, _captions(labels, "printed", derive_seed(RECIPE, "pc", split))
+    )
+
+
+class _DigitSet:
+    label_space = "digits"
+    splits: Sequence[str] = SPLITS
+    _name: str
+
+    def fingerprint(self) -> str:
+        """The version of the recipe."""
+        return RECIPE
+
+    def load(self, split: str) -> ArraySplit:
+        """Makes the split, or reads it from the cache.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        from harness_embedded.arrays import ArraySplit
+
+        if split not in self.splits:
+            raise DataError(f"{self._name} has no split '{split}'{did_you_mean(split, self.splits)}")
+        return ArraySplit(
+            kept_digits(self._name, split), f"{self._name}-{split}", CLASSES, range(10), TEMPLATES
+        )
+
+
+class Digits(_DigitSet):
+    """Real handwritten digits (scikit-learn's, 8×8), enlarged to 32×32 RGB."""
+
+    _name = "digits"
+
+
+class PrintedDigits(_DigitSet):
+    """Digits printed in fonts: a shift of the handwritten ones, of the same size and colours."""
+
+    _name = "printed-digits"
+
+
+def kept_digits(name: str, split: str) -> Drawn:
+    """A split of `digits` or `printed-digits`, from the cache when it is there."""
+    from harness_embedded.arrays import kept
+
+    make = handwritten if name == "digits" else printed
+    return kept(f"{RECIPE}-{name}-{split}", lambda: make(split))

@@ -1,0 +1,75 @@
+"""Draws the splits of the scenes: which distribution, which styles, how many, from which seed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.seeds import derive_seed
+from harness_embedded.arrays import Drawn, kept
+from harness_embedded.captions import describe
+from harness_embedded.painting import paint, to_bytes
+from harness_embedded.sampling import ODD_VIEWS, REFERENCE, RESAMPLED, SUBSETS, WIDE, Sampling, sample
+from harness_embedded.shapes import CLASSES
+from harness_embedded.styles import RENDITIONS, WIDE_STYLES, render
+
+RECIPE = "scenes-2"
+"""Version of everything that decides the pixels and captions; to be raised with any such change."""
+
+PER_CLASS = {"train": 500, "val": 50, "test": 50}
+"""Images per class in each split."""
+
+DISTRIBUTIONS: dict[str, tuple[Sampling, tuple[str, ...]]] = {
+    "none": (REFERENCE, ("photo",)),
+    "v2": (RESAMPLED, ("photo",)),
+    "r": (REFERENCE, RENDITIONS),
+    "sketch": (REFERENCE, ("sketch",)),
+    "a": (REFERENCE, ("photo",)),
+    "objectnet": (ODD_VIEWS, ("photo",)),
+    "wide": (WIDE, WIDE_STYLES),
+}
+"""Sampling parameters and styles by shift; `wide` is the contrastive model's training mixture."""
+
+
+def shift_classes(shift: str) -> tuple[str, ...]:
+    """Names of the classes that a shift holds, in the order of its own labels."""
+    return SUBSETS.get(shift, CLASSES)
+
+
+def draw(seed: int, labels: NDArray[np.int64], how: Sampling, styles: tuple[str, ...]) -> Drawn:
+    """Scenes of the given labels in randomly chosen styles, decided by the seed alone.
+
+    Photographs take half of a mixture that holds them among other styles.
+    """
+    rng = np.random.default_rng(seed)
+    n = len(labels)
+    chosen = np.array(styles)[rng.integers(len(styles), size=n)]
+    if len(styles) > 1 and "photo" in styles:
+        chosen[rng.random(n) < 0.4] = "photo"
+    images, captions = [], []
+    for start in range(0, n, 1000):  # a thousand at a time keeps the float layers small
+        part = slice(start, start + 1000)
+        scenes = sample(rng, labels[part], how)
+        images.append(to_bytes(render(paint(scenes, rng), chosen[part], rng)))
+        captions += describe(rng, scenes, chosen[part])
+    return Drawn(np.concatenate(images), labels, captions)
+
+
+def balanced(classes: tuple[str, ...], per_class: int) -> NDArray[np.int64]:
+    """Labels in the label space, class after class in turn, so that any head of it is balanced."""
+    return np.tile(np.array([CLASSES.index(c) for c in classes], np.int64), per_class)
+
+
+def draw_split(shift: str, split: str) -> Drawn:
+    """A split of the scenes under a shift (`a` is drawn by the adversarial filter)."""
+    if shift == "a":
+        from harness_embedded.adversarial import filtered
+
+        return filtered(kept_split("none", "train"))
+    labels = balanced(shift_classes(shift), PER_CLASS[split])
+    return draw(derive_seed(RECIPE, shift, split), labels, *DISTRIBUTIONS[shift])
+
+
+def kept_split(shift: str, split: str) -> Drawn:
+    """As `draw_split`, from the cache when it is there."""
+    return kept(f"{RECIPE}-{shift}-{split}", lambda: draw_split(shift, split))

@@ -1,0 +1,234 @@
+"""The models `tiny-vit`, `tiny-resnet` and `tiny-clip`: real architectures, small and trained on the spot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from harness.contract import Preparation
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import open_clip
+    import torch
+    from PIL import Image
+    from torch import nn
+
+    from harness_embedded.arrays import Drawn
+
+RECIPE = "tiny-3"
+"""Version of the trainings; to be raised with any change that changes the weights."""
+
+SIDE = 32
+
+TrainedOn = Literal["scenes", "digits"]
+
+
+def _at_least_one(model: str, **options: int | None) -> None:
+    for name, value in options.items():
+        if value is not None and value < 1:
+            raise OptionError(f"{model}: {name} must be at least 1, not {value}")
+
+
+class _Tiny:
+    """What the tiny models share: images of 32×32, weights that are trained where they are missing."""
+
+    preparation = Preparation(
+        resize=SIDE, crop=SIDE, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)
+    )
+    options: dict[str, int | str | None]
+    """What the weights hang on besides the recipe."""
+    _name: str
+    _module: nn.Module
+
+    def fingerprint(self) -> str:
+        """The versions of the training and of the data it uses."""
+        from harness_embedded.digits import RECIPE as DIGITS
+        from harness_embedded.drawing import RECIPE as SCENES
+
+        return f"{RECIPE}+{SCENES}+{DIGITS}"
+
+    def _weights_name(self) -> str:
+        from harness_embedded.weights import weights_name
+
+        return weights_name(self._name, {"recipe": self.fingerprint(), **self.options})
+
+    @property
+    def module(self) -> nn.Module:
+        """The torch module; there after `load`."""
+        return self._module
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """A PIL image as 3×32×32 float: RGB, shorter side to 32, centre crop, normalised."""
+        import numpy as np
+        import torch
+        from PIL import Image
+
+        from harness_embedded.training import as_input
+
+        image = image.convert("RGB")
+        if image.size != (SIDE, SIDE):
+            scale = SIDE / min(image.size)
+            width, height = (max(SIDE, int(s * scale)) for s in image.size)
+            image = image.resize((width, height), Image.Resampling.BICUBIC)
+            left, top = (round((s - SIDE) / 2) for s in image.size)
+            image = image.crop((left, top, left + SIDE, top + SIDE))
+        return as_input(torch.from_numpy(np.array(image))[None])[0].contiguous()
+
+
+class _Supervised(_Tiny):
+    label_space: str
+    _rate: float
+
+    def __init__(self, trained_on: TrainedOn, width: int, steps: int | None, seed: int) -> None:
+        _at_least_one(self._name, width=width, steps=steps)
+        self.label_space = self.trained_on = trained_on
+        self.width = width
+        self.steps = steps if steps is not None else self._steps[trained_on]
+        self.seed = seed
+        self.options = {"trained_on": trained_on, "width": width, "steps": self.steps, "seed": seed}
+
+    _steps: dict[str, int]
+
+    def _build(self, classes: int) -> nn.Module:
+        raise NotImplementedError
+
+    def _training_set(self) -> Drawn:
+        if self.trained_on == "digits":
+            from harness_embedded.digits import kept_digits
+
+            return kept_digits("digits", "train")
+        from harness_embedded.drawing import kept_split
+
+        return kept_split("none", "train")
+
+    def load(self, device: torch.device) -> None:
+        """Builds the network and trains it, on the CPU, unless its weights are in the cache."""
+        from harness_embedded.training import fit_labels, own_randomness
+        from harness_embedded.weights import load_or_train
+
+        def train(module: nn.Module) -> None:
+            fit_labels(
+                module, self._training_set(), steps=self.steps, batch=64, rate=self._rate, seed=self.seed
+            )
+
+        with own_randomness(self.seed):
+            module = self._build(10 if self.trained_on == "digits" else 12)
+            load_or_train(module, self._weights_name(), train)
+        self._module = module.eval().to(device)
+
+    def classify(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits B×12 (B×10 for digits) for prepared images B×3×32×32."""
+        return self._module(images)
+
+
+class TinyViT(_Supervised):
+    """timm's VisionTransformer with a convolutional stem and three blocks, trained on labels of plain scenes or digits.
+
+    Args:
+        trained_on: the data set whose training split teaches it, and whose label space it answers in.
+        width: the embedding's dimension, a multiple of 32.
+        steps: optimiser steps (batches of 64); fewer make a weaker model.
+        seed: of the first weights and the order of the batches.
+    """
+
+    _name = "tiny-vit"
+    _rate = 3e-3
+    _steps: ClassVar = {"scenes": 500, "digits": 200}
+
+    def __init__(
+        self, trained_on: TrainedOn = "scenes", width: int = 64, steps: int | None = None, seed: int = 0
+    ) -> None:
+        if width % 32:
+            raise OptionError(f"tiny-vit: width must be a multiple of 32, not {width}")
+        super().__init__(trained_on, width, steps, seed)
+
+    def _build(self, classes: int) -> nn.Module:
+        from harness_embedded.networks import vit
+
+        return vit(classes, self.width)
+
+
+class TinyResNet(_Supervised):
+    """timm's ResNet with one basic block per stage, trained on labels of plain scenes or digits.
+
+    Args:
+        trained_on: the data set whose training split teaches it, and whose label space it answers in.
+        width: channels of the first stage; each further one has twice as many.
+        steps: optimiser steps (batches of 64); fewer make a weaker model.
+        seed: of the first weights and the order of the batches.
+    """
+
+    _name = "tiny-resnet"
+    _rate = 5e-3
+    _steps: ClassVar = {"scenes": 400, "digits": 150}
+
+    def __init__(
+        self, trained_on: TrainedOn = "scenes", width: int = 16, steps: int | None = None, seed: int = 0
+    ) -> None:
+        super().__init__(trained_on, width, steps, seed)
+
+    def _build(self, classes: int) -> nn.Module:
+        from harness_embedded.networks import resnet
+
+        return resnet(classes, self.width)
+
+
+class TinyCLIP(_Tiny):
+    """open_clip's CLIP with small image and text towers, trained on captions of a wide mixture.
+
+    The mixture holds scenes in photographs and four of the six renditions, sketches, any turn and
+    background, and the training splits of both kinds of digits. The splits it is evaluated on, and
+    the renditions `negative` and `mosaic`, it has never seen.
+
+    Args:
+        tower: the image tower: timm's ResNet, or open_clip's ViT (a weaker one at this size, for
+            methods that need transformer blocks).
+        steps: optimiser steps (batches of 128).
+        seed: of the first weights and the order of the batches.
+    """
+
+    _name = "tiny-clip"
+    _clip: open_clip.CLIP
+
+    def __init__(self, tower: Literal["resnet", "vit"] = "resnet", steps: int = 500, seed: int = 0) -> None:
+        _at_least_one(self._name, steps=steps)
+        self.tower, self.steps, self.seed = tower, steps, seed
+        self.options = {"tower": tower, "steps": steps, "seed": seed}
+
+    def load(self, device: torch.device) -> None:
+        """Builds both towers and trains them, on the CPU, unless their weights are in the cache."""
+        import open_clip
+
+        from harness_embedded.networks import CONTEXT, clip
+        from harness_embedded.training import own_randomness
+        from harness_embedded.weights import load_or_train
+
+        self._device = device
+        self.tokenizer = open_clip.SimpleTokenizer(context_length=CONTEXT)
+        with own_randomness(self.seed):
+            module = clip(self.tower)
+            load_or_train(module, self._weights_name(), self._train)
+        self._module = self._clip = module.eval().to(device)
+        self.logit_scale = float(module.logit_scale.detach().exp())
+
+    def _train(self, module: nn.Module) -> None:
+        from harness_embedded.mixture import wide_mixture
+        from harness_embedded.training import fit_captions
+
+        drawn = wide_mixture()
+        tokens = self.tokenizer(list(drawn.captions))
+        fit_captions(module, drawn, tokens, steps=self.steps, batch=128, rate=4e-3, seed=self.seed)
+
+    @property
+    def clip(self) -> open_clip.CLIP:
+        """The open_clip module with both towers; there after `load`."""
+        return self._clip
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Embeddings B×64, not normalised, of prepared images B×3×32×32."""
+        return self._clip.encode_image(images)
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """Embeddings B×64, not normalised, of texts (cut to 32 tokens)."""
+        return self._clip.encode_text(self.tokenizer(list(texts)).to(self._device))

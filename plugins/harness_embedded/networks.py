@@ -1,0 +1,84 @@
+"""Small configurations of timm's and open_clip's networks for images of 32×32 pixels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+import open_clip
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+from timm.models import register_model
+from timm.models.resnet import BasicBlock, ResNet
+from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
+
+SIDE = 32
+CONTEXT = 32
+"""Tokens of a text, start and end included: room for learned prompts of 16."""
+EMBEDDING = 64
+"""Dimension of the contrastive model's joint space."""
+
+
+def _stem(width: int) -> ConvStem:
+    """Four convolutions to 4×4 tokens. With few images they learn far sooner than a single one does
+    (Xiao et al., Early Convolutions Help Transformers See Better, NeurIPS 2021)."""
+    channels = (16, 32, 64, width)
+    return ConvStem(depth=4, channels=channels, kernel_size=(3,) * 4, stride=(2, 2, 1, 2), padding=(1,) * 4)
+
+
+def vit(classes: int, width: int) -> VisionTransformer:
+    """timm's VisionTransformer: convolutional stem, 4×4 tokens averaged, three blocks."""
+    return VisionTransformer(
+        img_size=SIDE,
+        patch_size=1,
+        embed_dim=width,
+        depth=3,
+        num_heads=width // 32,
+        num_classes=classes,
+        embed_layer=partial(HybridEmbed, backbone=_stem(width), proj=False),
+        weight_init="jax",
+        global_pool="avg",
+        class_token=False,
+    )
+
+
+def resnet(classes: int, width: int) -> ResNet:
+    """timm's ResNet: one basic block per stage, `width` channels in the first, doubled in each next."""
+    widths = tuple(width * 2**k for k in range(4))
+    return ResNet(BasicBlock, (1, 1, 1, 1), num_classes=classes, channels=widths, stem_width=width)
+
+
+@register_model
+def harness_tiny_resnet(
+    pretrained: bool = False, *, num_classes: int, global_pool: str, **_: object
+) -> ResNet:
+    """`resnet` of width 16 under a name by which open_clip's timm tower can ask for it."""
+    if pretrained:
+        raise ValueError("harness_tiny_resnet has no published weights")
+    network = resnet(num_classes, 16)
+    network.reset_classifier(num_classes, global_pool)
+    return network
+
+
+def clip(tower: Literal["resnet", "vit"]) -> open_clip.CLIP:
+    """open_clip's CLIP with a text transformer of two layers and one of two image towers.
+
+    `resnet`: open_clip's timm tower around `resnet`. `vit`: open_clip's VisionTransformer of three
+    layers, width 64, its patch embedding replaced by four convolutions.
+    """
+    text = CLIPTextCfg(context_length=CONTEXT, width=64, heads=2, layers=2)
+    if tower == "resnet":
+        return open_clip.CLIP(
+            EMBEDDING,
+            CLIPVisionCfg(
+                timm_model_name="harness_tiny_resnet", timm_pool="avg", timm_proj="", image_size=SIDE
+            ),
+            text,
+        )
+    width = 64
+    vision = CLIPVisionCfg(
+        layers=3, width=width, head_width=32, patch_size=8, image_size=SIDE, pool_type="avg"
+    )
+    module = open_clip.CLIP(EMBEDDING, vision, text)
+    module.visual.conv1 = _stem(width)
+    return module

@@ -1,0 +1,1 @@
+"""Metrics on what a classifier predicted: accuracy, calibration, temperature scaling."""

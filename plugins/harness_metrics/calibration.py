@@ -1,0 +1,124 @@
+"""Calibration of a classifier's confidence: expected calibration error, Brier score, NLL."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.contract import Predictions
+from harness.errors import OptionError
+from harness_metrics.evidence import checked
+
+Norm = Literal["l1", "l2", "max"]
+Binning = Literal["width", "mass"]
+
+
+def calibration_error(
+    confidence: ArrayLike,
+    correct: ArrayLike,
+    bins: int = 15,
+    norm: Norm = "l1",
+    binning: Binning = "width",
+) -> float:
+    """Calibration error of confidences (N, in [0, 1]) against being right (N, 0 or 1).
+
+    With |B_b|/N the share, acc the accuracy and conf the mean confidence of bin b:
+    `l1` Σ share·|acc−conf| (ECE, Naeini et al. 2015; Guo et al. 2017), `l2` the root of
+    Σ share·(acc−conf)² (RMS calibration error, Hendrycks et al. 2019), `max` the largest |acc−conf|.
+    Bins of equal `width` are (lo, hi], confidence 0 goes into the first; bins of equal `mass` hold
+    about N/bins samples each, and equal confidences always share a bin. No bin is left out.
+    """
+    conf = np.asarray(confidence, dtype=np.float64)
+    right = np.asarray(correct, dtype=np.float64)
+    if binning == "width":
+        index = np.searchsorted(np.arange(1, bins) / bins, conf, side="left")
+    else:
+        # Where a confidence first stands in sorted order decides, so ties can't be torn apart.
+        index = np.searchsorted(np.sort(conf), conf, side="left") * bins // len(conf)
+    samples = np.bincount(index, minlength=bins)
+    filled = samples > 0
+    samples = samples[filled]
+    accuracy = np.bincount(index, weights=right, minlength=bins)[filled] / samples
+    mean_confidence = np.bincount(index, weights=conf, minlength=bins)[filled] / samples
+    gap = np.abs(accuracy - mean_confidence)
+    share = samples / len(conf)
+    if norm == "l1":
+        return float((share * gap).sum())
+    if norm == "l2":
+        return float(np.sqrt((share * gap**2).sum()))
+    return float(gap.max())
+
+
+class Ece:
+    """Expected calibration error of the predicted class' probability; see `calibration_error`."""
+
+    higher_is_better = False
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __init__(self, bins: int = 15, norm: Norm = "l1", binning: Binning = "width") -> None:
+        if bins < 1:
+            raise OptionError(f"ece: bins must be at least 1, got {bins}")
+        if norm not in ("l1", "l2", "max"):
+            raise OptionError(f"ece: norm must be 'l1', 'l2' or 'max', got {norm!r}")
+        if binning not in ("width", "mass"):
+            raise OptionError(f"ece: binning must be 'width' or 'mass', got {binning!r}")
+        self.bins, self.norm, self.binning = bins, norm, binning
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Calibration error as a fraction."""
+        checked(predictions)
+        right = predictions.predicted == predictions.targets
+        return calibration_error(predictions.confidence, right, self.bins, self.norm, self.binning)
+
+
+class RmsCalibrationError(Ece):
+    """RMS calibration error (Hendrycks et al. 2019): bins of equal mass, squared gaps."""
+
+    def __init__(self, bins: int = 15) -> None:
+        super().__init__(bins=bins, norm="l2", binning="mass")
+
+
+class Brier:
+    """Brier score over all classes: (1/N) Σ_n Σ_c (p_nc − 1[c = y_n])² (Brier 1950), from 0 to 2."""
+
+    higher_is_better = False
+    bounds = (0.0, 2.0)
+
+    def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
+        """Squared distance of the probabilities from the one-hot target, N."""
+        checked(predictions)
+        p = predictions.probabilities
+        own = np.take_along_axis(p, predictions.targets[:, None], axis=1)[:, 0]
+        # (own − 1)² replaces own² in the sum of squares.
+        return np.maximum((p**2).sum(axis=1) - 2.0 * own + 1.0, 0.0)
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Mean Brier score."""
+        return float(self.per_sample(predictions).mean())
+
+
+class Nll:
+    """Negative log-likelihood of the target in nats: −(1/N) Σ log p_n(y_n)."""
+
+    higher_is_better = False
+    bounds = (0.0, float("inf"))
+
+    def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
+        """−log p(target), N, from the logits themselves so that tiny probabilities keep their log."""
+        checked(predictions)
+        return negative_log_likelihood(predictions.logits, predictions.targets)
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Mean negative log-likelihood in nats."""
+        return float(self.per_sample(predictions).mean())
+
+
+def negative_log_likelihood(logits: NDArray[np.floating], targets: NDArray[np.int64]) -> NDArray[np.float64]:
+    """−log softmax(logits)[target] for logits N×C and targets N, in float64; N."""
+    z = logits.astype(np.float64)
+    z = z - z.max(axis=1, keepdims=True)
+    own = np.take_along_axis(z, targets[:, None], axis=1)[:, 0]
+    return np.log(np.exp(z).sum(axis=1)) - own

@@ -1,0 +1,79 @@
+"""Accuracy of a classifier: top-1, top-k, and the mean over classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.contract import Predictions
+from harness.errors import OptionError
+from harness_metrics.evidence import checked
+
+
+class TopK:
+    """Top-k accuracy: the share of samples whose class is among the k largest logits.
+
+    acc@k = (1/N) Σ 1[rank of the target's logit ≤ k]. Among equal logits the lower class index
+    ranks first, as in argmax, so a tie never counts twice. With k ≥ C every sample counts.
+    """
+
+    higher_is_better = True
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __init__(self, k: int = 5) -> None:
+        if k < 1:
+            raise OptionError(f"top-k: k must be at least 1, got {k}")
+        self.k = k
+
+    def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
+        """1 where the target is among the k largest logits, else 0; N."""
+        checked(predictions)
+        if self.k == 1:
+            return (predictions.predicted == predictions.targets).astype(np.float64)
+        logits, targets = predictions.logits, predictions.targets
+        own = np.take_along_axis(logits, targets[:, None], axis=1)
+        before = np.arange(logits.shape[1])[None, :] < targets[:, None]
+        rank = (logits > own).sum(axis=1) + ((logits == own) & before).sum(axis=1)
+        return (rank < self.k).astype(np.float64)
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Top-k accuracy as a fraction."""
+        return float(self.per_sample(predictions).mean())
+
+
+class Top1(TopK):
+    """Top-1 accuracy: the share of samples whose class has the largest logit."""
+
+    def __init__(self) -> None:
+        super().__init__(k=1)
+
+
+class Top5(TopK):
+    """Top-5 accuracy: the share of samples whose class is among the five largest logits."""
+
+    def __init__(self) -> None:
+        super().__init__(k=5)
+
+
+class MeanPerClass:
+    """Mean per-class accuracy: recall of each class, averaged over the classes that occur.
+
+    (1/|K|) Σ_{c∈K} TP_c / N_c with K the classes that have samples; the same as balanced accuracy.
+    It is the usual number for Pets, Flowers, Caltech-101 and Aircraft outside prompt learning.
+    """
+
+    higher_is_better = True
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Mean recall as a fraction."""
+        checked(predictions)
+        targets = predictions.targets
+        right = (predictions.predicted == targets).astype(np.float64)
+        classes = predictions.logits.shape[1]
+        samples = np.bincount(targets, minlength=classes)
+        hits = np.bincount(targets, weights=right, minlength=classes)
+        present = samples > 0
+        return float((hits[present] / samples[present]).mean())

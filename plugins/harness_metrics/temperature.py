@@ -1,0 +1,80 @@
+"""Temperature scaling: one number that divides all logits, fitted by maximum likelihood."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.contract import Predictions
+from harness.errors import DataError
+from harness_metrics.calibration import Binning, Ece, Norm, negative_log_likelihood
+from harness_metrics.evidence import checked
+
+RANGE = (0.01, 100.0)
+"""Temperatures that the fit may give; perfectly separated data would otherwise go to 0."""
+
+
+def fit_temperature(logits: NDArray[np.floating[Any]], targets: NDArray[np.int64]) -> float:
+    """The temperature T > 0 that minimises the NLL of softmax(logits / T) (Guo et al. 2017).
+
+    Logits N×C, targets N. The NLL is convex in 1/T, so it has a single minimum in log T. The
+    result never has a higher NLL than T = 1, and lies in `RANGE`.
+    """
+    from scipy.optimize import minimize_scalar
+
+    z = logits.astype(np.float64)
+
+    def loss(log_temperature: float) -> float:
+        return float(negative_log_likelihood(z / np.exp(log_temperature), targets).mean())
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(RANGE)), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
+    """Two disjoint halves (the first to fit, the second to evaluate), told by the samples' ids alone.
+
+    Ids are ranked by their SHA-256, so neither sample order nor the model changes the halves.
+    Raises DataError for fewer than two samples.
+    """
+    if len(predictions) < 2:
+        raise DataError("temperature: needs at least two samples, one to fit and one to evaluate")
+    rank = sorted(
+        range(len(predictions)), key=lambda i: hashlib.sha256(str(predictions.ids[i]).encode()).digest()
+    )
+    cut = len(rank) // 2
+    return _take(predictions, sorted(rank[:cut])), _take(predictions, sorted(rank[cut:]))
+
+
+class EceAfterTemperature:
+    """ECE once the temperature is fitted: fitted on one half of the samples, measured on the other.
+
+    The halves come from the sample ids (`halves`), so no sample is both fitted and measured; the
+    number therefore rests on half of the data and is not comparable sample by sample with `ece`.
+    """
+
+    higher_is_better = False
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __init__(self, bins: int = 15, norm: Norm = "l1", binning: Binning = "width") -> None:
+        self.ece = Ece(bins=bins, norm=norm, binning=binning)
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Calibration error of the measured half as a fraction."""
+        fitted, measured = halves(checked(predictions))
+        temperature = fit_temperature(fitted.logits, fitted.targets)
+        scaled = measured.logits.astype(np.float64) / temperature
+        return self.ece(Predictions(scaled, measured.targets, measured.ids, measured.class_names))
+
+
+def _take(predictions: Predictions, index: list[int]) -> Predictions:
+    return Predictions(
+        predictions.logits[index],
+        predictions.targets[index],
+        [predictions.ids[i] for i in index],
+        predictions.class_names,
+    )

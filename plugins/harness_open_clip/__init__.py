@@ -1,0 +1,227 @@
+"""open_clip models as a plugin: any architecture and tag, or a checkpoint file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import Preparation
+from harness.errors import OptionError, Unavailable, did_you_mean
+from harness.seeds import derive_seed
+from harness.weights import digest, downloading, missing_file, one_line, unusable
+from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+TEXTS_AT_ONCE = 256
+_REMEDY = "get them on a machine with a network and give the file as checkpoint=FILE"
+
+
+class OpenClipModel:
+    """An open_clip model: `ViT-B-32/laion2b_s34b_b79k`, `ViT-B-32` with `pretrained`, `hf-hub:…`.
+
+    `checkpoint` is a safetensors or torch file used in place of the tag's weights; a tag given with it
+    still decides QuickGELU and preprocessing. Without a tag and a checkpoint the weights are random,
+    from a fixed seed. `quickgelu` forces or forbids QuickGELU in the towers; left out, the tag decides
+    (OpenAI's weights were trained with it), or else the architecture. `config` is a JSON file with
+    an architecture of one's own (`embed_dim`, `vision_cfg`, `text_cfg`), or such a file of a hub
+    repository (`model_cfg`, `preprocess_cfg`); `name` is then a label.
+    """
+
+    logit_scale: float
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: str | None = None,
+        checkpoint: Path | None = None,
+        quickgelu: bool | None = None,
+        config: Path | None = None,
+    ) -> None:
+        self._where = f"open_clip:{name}"
+        arch, tag = (name, None) if config is not None else split_name(name)
+        if tag and pretrained and tag != pretrained:
+            raise OptionError(f"{self._where}: pretrained is '{pretrained}', but the name says '{tag}'")
+        hub = arch.startswith(HUB_SCHEMES)
+        if hub and (pretrained or checkpoint):
+            raise OptionError(
+                f"{self._where}: weights come from the repository; leave pretrained and checkpoint out"
+            )
+        if config is None and not hub and arch not in (known := architectures()):
+            raise OptionError(
+                f"{self._where}: open_clip has no architecture '{arch}'{did_you_mean(arch, known)}"
+            )
+        if config is not None and pretrained:
+            raise OptionError(
+                f"{self._where}: an architecture from a config has no tags; give checkpoint=FILE"
+            )
+        self.name = name
+        self.architecture = arch
+        self.tag = tag or pretrained
+        self.checkpoint = checkpoint
+        self.quickgelu = quickgelu
+        self.config = config
+        self.preparation: Preparation | None = None
+        self.logit_bias: float | None = None
+        self.tokenizer: Any = None
+        self._module: Any = None
+        self._transform: Any = None
+
+    def unavailable(self) -> str | None:
+        """Why a file named in the options can't be used here; downloads are not tried at planning."""
+        if self.config is not None and not self.config.is_file():
+            return f"{self._where}: config {self.config} is not a file; give the path of a JSON model config"
+        return missing_file(self._where, self.checkpoint)
+
+    def fingerprint(self) -> str:
+        """Digests of the checkpoint and the config, else open_clip's version, which owns the tags."""
+        parts = [f"sha256:{digest(p)}" for p in (self.checkpoint, self.config) if p is not None]
+        if self.checkpoint is None:
+            parts.append(f"open_clip {version('open_clip_torch')}")
+        return " ".join(parts)
+
+    def load(self, device: torch.device) -> None:
+        """Build both towers and the tokenizer, give them their weights, put them on `device`.
+
+        Raises `Unavailable` for weights that can't be had, `OptionError` for what doesn't fit.
+        """
+        import open_clip
+        import torch
+
+        arch, preprocess = self._registered(open_clip)
+        tag = self._tag_config(open_clip, arch)
+        weights = self.checkpoint
+        if problem := self.unavailable():
+            raise Unavailable(problem)
+        with downloading(self._where, _REMEDY):
+            if weights is None and tag:
+                weights = Path(open_clip.pretrained.download_pretrained(tag))
+        if tag:
+            preprocess = open_clip.transform.merge_preprocess_dict(preprocess, tag)
+        with torch.random.fork_rng(devices=[]), downloading(self._where, _REMEDY):
+            torch.manual_seed(derive_seed("open_clip", self.name))
+            try:
+                model = open_clip.create_model(
+                    arch,
+                    pretrained=None if weights is None else str(weights.absolute()),
+                    force_preprocess_cfg=preprocess,
+                    pretrained_text=False,
+                    weights_only=True,
+                    **self._activation(open_clip, arch, tag),
+                )
+                self.tokenizer = open_clip.get_tokenizer(arch)
+            except OSError:
+                raise  # a download or a missing file, told by the block around
+            except Exception as error:  # reading, converting and building each raise their own
+                if weights is not None:
+                    raise unusable(self._where, weights, error) from error
+                raise OptionError(f"{self._where}: open_clip can't build it: {one_line(error)}") from error
+        settings = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
+        self._transform = open_clip.transform.image_transform_v2(settings, is_train=False)
+        self.preparation = preparation_of(settings)
+        self._module = model.to(device).eval()
+        self.logit_scale = float(model.logit_scale.detach().exp())
+        bias = getattr(model, "logit_bias", None)
+        self.logit_bias = None if bias is None else float(bias.detach())
+
+    def _registered(self, open_clip: Any) -> tuple[str, dict[str, Any]]:
+        """The name under which open_clip finds the architecture, and the config's preprocessing."""
+        if self.config is None:
+            return self.architecture, {}
+        try:
+            found = json.loads(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise OptionError(
+                f"{self._where}: config {self.config} is no JSON file: {one_line(error)}"
+            ) from error
+        model = found.get("model_cfg", found) if isinstance(found, dict) else {}
+        if absent := [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in model]:
+            raise OptionError(
+                f"{self._where}: config {self.config} has no '{absent[0]}' "
+                "(it needs embed_dim, vision_cfg and text_cfg)"
+            )
+        # open_clip builds from its registry of files only; a name made of the content can't collide
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            own = Path(folder) / f"config-{digest(self.config)[:16]}.json"
+            own.write_text(json.dumps(model), encoding="utf-8")
+            open_clip.add_model_config(own)
+        return own.stem, found.get("preprocess_cfg", {})
+
+    def _tag_config(self, open_clip: Any, arch: str) -> dict[str, Any]:
+        if self.tag is None:
+            return {}
+        found = open_clip.get_pretrained_cfg(arch, self.tag)
+        if not found:
+            known = open_clip.list_pretrained_tags_by_model(arch)
+            raise OptionError(
+                f"{self._where}: {arch} has no weights '{self.tag}'{did_you_mean(self.tag, known)}"
+            )
+        return found
+
+    def _activation(self, open_clip: Any, arch: str, tag: dict[str, Any]) -> dict[str, bool]:
+        """What to tell open_clip about QuickGELU, x·σ(1.702x), beyond what the architecture says."""
+        if arch.startswith(HUB_SCHEMES):
+            return {} if self.quickgelu is None else {"quick_gelu": self.quickgelu}
+        built_with = bool(open_clip.get_model_config(arch).get("quick_gelu", False))
+        wanted = built_with if self.quickgelu is None else self.quickgelu
+        if tag and self.quickgelu is None:
+            wanted = bool(tag.get("quick_gelu", False))
+        if wanted == built_with:
+            return {}
+        return {"force_quick_gelu": True} if wanted else {"quick_gelu": False}
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The open_clip model, both towers (after `load`)."""
+        return self._module
+
+    @property
+    def clip(self) -> Any:
+        """The same open_clip model, for methods that reach into its towers (after `load`)."""
+        return self._module
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Input 3×H×W as open_clip's own evaluation transform makes it."""
+        return self._transform(image)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Image embeddings B×D in the joint space, not normalised, for prepared images B×3×H×W."""
+        return self._module.encode_image(images)
+
+    def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """Text embeddings B×D in the joint space, not normalised; `TEXTS_AT_ONCE` at a time."""
+        import torch
+
+        device = next(self._module.parameters()).device
+        batches = [list(texts[i : i + TEXTS_AT_ONCE]) for i in range(0, len(texts), TEXTS_AT_ONCE)]
+        return torch.cat([self._module.encode_text(self.tokenizer(batch).to(device)) for batch in batches])
+
+
+def preparation_of(settings: Any) -> Preparation | None:
+    """open_clip's `PreprocessCfg` as a `Preparation`; None where that can't say the same.
+
+    Resizing the shorter side to a square's, or both sides ("squash"), can be said; padding the
+    longest side, and non-square targets that keep the aspect ratio, can't.
+    """
+    size = settings.size
+    height, width = (size, size) if isinstance(size, int) else size
+    if settings.resize_mode == "longest" or (settings.resize_mode == "shortest" and height != width):
+        return None
+    mean, std = ((v,) * 3 if isinstance(v, float) else tuple(v) for v in (settings.mean, settings.std))
+    return Preparation(
+        resize=(height, width) if settings.resize_mode == "squash" else height,
+        crop=(height, width),
+        interpolation="bilinear" if settings.interpolation == "bilinear" else "bicubic",
+        mean=mean,
+        std=std,
+    )
+
+
+__all__ = ["OpenClipModel", "preparation_of"]

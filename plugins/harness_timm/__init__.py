@@ -1,0 +1,212 @@
+"""timm models as a plugin: any classifier or backbone, pretrained or from a checkpoint file."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import Preparation
+from harness.errors import OptionError, Unavailable, did_you_mean
+from harness.libraries import registered_models
+from harness.seeds import derive_seed
+from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+# Weights trained or fine-tuned on ImageNet-1k last say so at the end of their tag (then the size).
+_IMAGENET_TAG = re.compile(r"in1k(_\d+)?$")
+_SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
+
+
+class TimmModel:
+    """A timm model under its name, `resnet50` or `resnet50.a1_in1k`, `hf-hub:…` or `local-dir:…`.
+
+    `pretrained` takes the weights timm names (false: random ones from a fixed seed); `checkpoint` is a
+    safetensors or torch file used instead. `num_classes` changes the head's size (0 takes it off);
+    without it a checkpoint's own head decides. `label_space` names what the outputs stand for; it is
+    "imagenet-1k" by itself where the name says that the head is ImageNet-1k's, and a model whose
+    outputs mean nothing known does not classify. `class_names` are the names of the outputs.
+    """
+
+    label_space: str | None
+
+    def __init__(
+        self,
+        name: str,
+        pretrained: bool = True,
+        checkpoint: Path | None = None,
+        num_classes: int | None = None,
+        label_space: str | None = None,
+        class_names: list[str] | None = None,
+    ) -> None:
+        self._where = f"timm:{name}"
+        self._check_name(name)
+        if class_names is not None:
+            if num_classes not in (None, len(class_names)):
+                raise OptionError(
+                    f"{self._where}: num_classes is {num_classes}, class_names has {len(class_names)} names"
+                )
+            num_classes = len(class_names)
+            self.class_names = class_names
+        self.name = name
+        self.pretrained = pretrained
+        self.checkpoint = checkpoint
+        self.num_classes = num_classes
+        self.label_space = label_space or self._own_label_space()
+        self.lacks = [] if self.label_space and num_classes != 0 else ["classifies images"]
+        self.preparation: Preparation | None = None
+        self._expected_head = 1000 if self.label_space == "imagenet-1k" else num_classes
+        self._module: Any = None
+        self._transform: Any = None
+
+    def _check_name(self, name: str) -> None:
+        if name.startswith(_SOURCES):
+            return
+        arch = name.partition(".")[0]
+        # names may be registered by other packages too; an imported timm knows those
+        if "timm" in sys.modules:
+            known = frozenset(sys.modules["timm"].list_models())
+            works = arch in known or sys.modules["timm"].is_model(arch)
+        else:
+            known, renamed = registered_models("timm")
+            works = arch in known | renamed
+        if not works:
+            raise OptionError(f"{self._where}: timm has no architecture '{arch}'{did_you_mean(arch, known)}")
+
+    def _own_label_space(self) -> str | None:
+        """ "imagenet-1k" where name and options say that the outputs are its 1000 classes."""
+        if self.num_classes not in (None, 1000):
+            return None
+        if _IMAGENET_TAG.search(self.name):
+            return "imagenet-1k"
+        # without a tag timm takes an architecture's first weights, nearly always ImageNet-1k's; a head
+        # of another size is refused by `classify`
+        untagged = not self.name.startswith(_SOURCES) and "." not in self.name
+        return "imagenet-1k" if untagged and self.pretrained and self.checkpoint is None else None
+
+    def unavailable(self) -> str | None:
+        """Why a named file or folder can't be used here; downloads are not tried at planning."""
+        folder = self.name.removeprefix("local-dir:")
+        if folder != self.name and not (Path(folder) / "config.json").is_file():
+            return f"{self._where}: {folder} is no folder with timm's config.json and weights"
+        return missing_file(self._where, self.checkpoint)
+
+    def fingerprint(self) -> str:
+        """The checkpoint's digest, or the version of timm, which decides what a name's weights are."""
+        if self.checkpoint is not None:
+            return f"sha256:{digest(self.checkpoint)}"
+        return f"timm {version('timm')}"
+
+    def load(self, device: torch.device) -> None:
+        """Build the network, give it its weights, and put it on `device` in evaluation mode.
+
+        Raises `Unavailable` for weights that can't be had, `OptionError` for what doesn't fit.
+        """
+        import torch
+        from timm.data import create_transform, resolve_model_data_config
+
+        with torch.random.fork_rng(devices=[]):
+            # whatever keeps random weights (all of them, or a new head) is the same in every process
+            torch.manual_seed(derive_seed("timm", self.name, self.num_classes))
+            module = self._built()
+        config = resolve_model_data_config(module)
+        self._transform = create_transform(**config, is_training=False)
+        self.preparation = preparation_of(config)
+        self._module = module.to(device).eval()
+
+    def _built(self) -> torch.nn.Module:
+        import timm
+
+        if problem := self.unavailable():
+            raise Unavailable(problem)
+        kwargs = {} if self.num_classes is None else {"num_classes": self.num_classes}
+        remedy = "get them on a machine with a network and give the file as checkpoint=FILE"
+        use_own = self.pretrained and self.checkpoint is None
+        self._check_tag(timm)
+        try:
+            with downloading(self._where, remedy):
+                module = timm.create_model(self.name, pretrained=use_own, **kwargs)
+        except (RuntimeError, ValueError, TypeError) as error:
+            hint = "; give checkpoint=FILE, or pretrained=false for random weights" if use_own else ""
+            raise OptionError(f"{self._where}: timm can't build it: {one_line(error)}{hint}") from error
+        if self.checkpoint is not None:
+            self._load_checkpoint(module, self.checkpoint)
+        return module
+
+    def _check_tag(self, timm: Any) -> None:
+        arch, _, tag = self.name.partition(".")
+        if not tag or self.name.startswith(_SOURCES):
+            return
+        tagged = timm.list_models(f"{arch}.*", pretrained=True)
+        if self.name not in tagged and self.checkpoint is None and timm.is_model(arch) and tagged:
+            raise OptionError(
+                f"{self._where}: {arch} has no weights '{tag}'{did_you_mean(self.name, tagged)}"
+            )
+
+    def _load_checkpoint(self, module: Any, path: Path) -> None:
+        state = read_weights(self._where, path)
+        expected = module.state_dict()
+        convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+        if convert is not None and not (state.keys() & expected.keys()):
+            state = convert(state, module)  # published in another library's naming
+        if self.num_classes is None:
+            head = module.pretrained_cfg.get("classifier") or ()
+            first = head if isinstance(head, str) else next(iter(head), "")
+            weight = state.get(f"{first}.weight")
+            classes = 0 if weight is None else weight.shape[0]
+            if first and classes != module.num_classes:
+                module.reset_classifier(classes)
+        load_weights(self._where, path, module, state)
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The timm network itself (after `load`)."""
+        return self._module
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Input 3×H×W as timm's own evaluation transform makes it."""
+        return self._transform(image if image.mode == "RGB" else image.convert("RGB"))
+
+    def classify(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits B×C for prepared images B×3×H×W; `OptionError` when the head is not `label_space`'s."""
+        expected, found = self._expected_head, self._module.num_classes
+        if found == 0 or (expected is not None and found != expected):
+            raise OptionError(
+                f"{self._where}: its head has {found} outputs, not the {expected or ''} classes of "
+                f"{self.label_space}; say what they stand for with label_space, or use it as a backbone"
+            )
+        return self._module(images)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Pooled features B×D, what the classification head would get."""
+        return self._module.forward_head(self._module.forward_features(images), pre_logits=True)
+
+
+def preparation_of(config: dict[str, Any]) -> Preparation | None:
+    """timm's data configuration as a `Preparation`; None where that can't say the same.
+
+    A centre crop after resizing the shorter side, or after resizing both sides ("squash"), can be
+    said; borders, non-square targets that keep the aspect ratio, and other channel counts can't.
+    """
+    import math
+
+    channels, height, width = config["input_size"]
+    scaled = tuple(math.floor(side / config["crop_pct"]) for side in (height, width))
+    mode = config["crop_mode"] or "center"
+    if channels != 3 or mode not in ("center", "squash") or (mode == "center" and scaled[0] != scaled[1]):
+        return None
+    return Preparation(
+        resize=scaled if mode == "squash" else scaled[0],
+        crop=(height, width),
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+    )
+
+
+__all__ = ["TimmModel", "preparation_of"]

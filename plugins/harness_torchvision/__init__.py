@@ -1,0 +1,1 @@
+"""torchvision as plugins: its classification models and its classification data sets."""

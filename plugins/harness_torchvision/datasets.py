@@ -1,0 +1,174 @@
+"""torchvision's classification data sets as a plugin."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import EncodedImage, Sample
+from harness.errors import DataError, OptionError, Unavailable, did_you_mean
+from harness.weights import one_line
+from harness_data.roots import ENVIRONMENT_VARIABLE, data_root
+from harness_torchvision.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class TorchvisionDataset:
+    """A torchvision classification set under its class's name, e.g. `CIFAR100` or `Flowers102`.
+
+    `root` is the folder torchvision would be given, by default the environment's data root; with
+    `download` torchvision fetches into it what is missing. Sets without splits have the split `all`.
+    """
+
+    def __init__(self, name: str, root: Path | None = None, download: bool = False) -> None:
+        self._where = f"torchvision:{name}"
+        known = {n.lower(): n for n in CATALOGUE}
+        if name.lower() not in known:
+            raise OptionError(
+                f"{self._where}: not one of torchvision's classification sets{did_you_mean(name, CATALOGUE)}"
+            )
+        self.name = known[name.lower()]
+        self.root = root
+        self.download = download
+        self._entry = CATALOGUE[self.name]
+        self.splits: Sequence[str] = tuple(self._entry.splits)
+        self.label_space = self._entry.label_space
+
+    def fingerprint(self) -> str:
+        """torchvision's sets are fixed by their name, whatever folder they lie in."""
+        return f"torchvision {self.name}"
+
+    def unavailable(self) -> str | None:
+        """Why it can't be loaded here, and how to get it; nothing is downloaded to find out."""
+        entry, base = self._entry, data_root(self.root)
+        if entry.needs is not None and not _installed(entry.needs):
+            return f"{self._where}: needs the package {entry.needs}"
+        if not entry.places:
+            return None
+        if base is None:
+            return f"{self._where}: no data root: give the option root or set {ENVIRONMENT_VARIABLE}"
+        if any((base / place).exists() for place in entry.places):
+            return None
+        if self.download and entry.downloadable:
+            return None
+        means = f"put {entry.places[0]} there by hand"
+        if entry.downloadable:
+            means = f"set download=true, or {means}"
+        return f"{self._where}: not found: {' or '.join(entry.places)} below {base}; {means}"
+
+    def load(self, split: str) -> TorchvisionSplit:
+        """One split, labels read, images still on disk where the set keeps them as files.
+
+        Raises `OptionError` for an unknown split, `Unavailable` when the data is missing or incomplete.
+        """
+        if split not in self._entry.splits:
+            raise OptionError(f"{self._where}: no split '{split}'{did_you_mean(split, self.splits)}")
+        if problem := self.unavailable():
+            raise Unavailable(problem)
+        from torchvision import datasets
+
+        arguments = {**self._entry.arguments, **self._entry.splits[split]}
+        base = data_root(self.root) or Path()
+        if self._entry.places:
+            arguments["root"] = str(base)
+            if self._entry.downloadable:
+                arguments["download"] = self.download
+        try:
+            source = getattr(datasets, self.name)(**arguments)
+        except (RuntimeError, OSError, ImportError) as error:
+            raise Unavailable(f"{self._where}: split '{split}' can't be loaded: {one_line(error)}") from error
+        return TorchvisionSplit(source, f"{self._where}/{split}", base, self._entry.class_names)
+
+
+class TorchvisionSplit:
+    """A loaded split. Samples that are files on disk are given as their bytes, named by their path."""
+
+    def __init__(self, source: Any, where: str, base: Path, class_names: Sequence[str]) -> None:
+        self._source = source
+        self._where = where
+        files, targets = _files(source), _targets(source)
+        if files is not None:
+            # SUN397 lists its files in whatever order the file system gives
+            order = sorted(range(len(files)), key=lambda i: files[i].as_posix())
+            files, targets = [files[i] for i in order], targets[order]
+        self._files, self.targets = files, targets
+        own = getattr(source, "classes", None) or getattr(source, "categories", None)
+        names = class_names or tuple(_readable(name) for name in own or ())
+        if names:
+            self.class_names = names
+        self.ids: Sequence[str] = (
+            [f"{i:06d}" for i in range(len(self.targets))]
+            if self._files is None
+            else [_relative(file, base) for file in self._files]
+        )
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> Sample:
+        label = int(self.targets[index])
+        if self._files is None:
+            try:
+                image = self._source[index][0]
+            except OSError as error:
+                raise DataError(f"{self._where}: sample {index} can't be read: {one_line(error)}") from error
+            return Sample(self.ids[index], image, label)
+        file = self._files[index]
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise DataError(f"{file}: can't be read: {one_line(error)}") from error
+        return Sample(self.ids[index], EncodedImage(data, str(file)), label)
+
+
+def _installed(package: str) -> bool:
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return importlib.util.find_spec(package) is not None
+
+
+def _files(source: Any) -> list[Path] | None:
+    """The image files in the set's order, or None when it keeps its images otherwise.
+
+    The sets hold them under one of a few attributes, as paths or as pairs of path and label.
+    """
+    for attribute in ("_image_files", "_images", "samples", "_samples"):
+        held = getattr(source, attribute, None)
+        if isinstance(held, list) and held:
+            files = [item[0] if isinstance(item, tuple) else item for item in held]
+            return [Path(f) for f in files] if isinstance(files[0], str | Path) else None
+    return None
+
+
+def _targets(source: Any) -> NDArray[np.int64]:
+    """The labels in the set's order, from its own list; read sample by sample where it has none."""
+    import numpy as np
+
+    for attribute in ("targets", "labels", "_labels", "y"):
+        held = getattr(source, attribute, None)
+        if held is not None and len(held) == len(source):
+            return np.asarray(held, dtype=np.int64)
+    pairs = getattr(source, "_samples", None)
+    if isinstance(pairs, list) and pairs and isinstance(pairs[0], tuple):
+        return np.asarray([label for _, label in pairs], dtype=np.int64)
+    if hasattr(source, "h5py"):  # PCAM: labels lie in an array file of their own
+        with source.h5py.File(source._base_folder / source._FILES[source._split]["targets"][0]) as file:
+            return np.asarray(file["y"][:, 0, 0, 0], dtype=np.int64)
+    return np.asarray([source[i][1] for i in range(len(source))], dtype=np.int64)
+
+
+def _readable(name: Any) -> str:
+    """A class's name as words: `apple_pie` is an apple pie; Imagenette gives several, the first counts."""
+    first = name[0] if isinstance(name, tuple) else name
+    return str(first).replace("_", " ")
+
+
+def _relative(file: Path, base: Path) -> str:
+    """A file's path below the data root, which is the same wherever the root lies."""
+    return file.relative_to(base).as_posix() if file.is_relative_to(base) else file.as_posix()

@@ -1,0 +1,221 @@
+"""torchvision's classification models as a plugin, with the transforms of their weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import Preparation
+from harness.errors import OptionError, did_you_mean
+from harness.libraries import registered_models
+from harness.seeds import derive_seed
+from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+UNTRAINED = "none"
+# The two networks that re-scale ImageNet-normalised input to what their TensorFlow weights expect.
+_RESCALE_INPUT = ("googlenet", "inception_v3")
+# Densenet weights keep names from before dots were forbidden in module names.
+_OLD_DENSENET = re.compile(
+    r"(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
+)
+
+
+class TorchvisionModel:
+    """A torchvision classifier: `resnet50`, with `weights` such as `IMAGENET1K_V2` or `DEFAULT`.
+
+    The weights decide the preprocessing, also for a `checkpoint` file loaded in their place and for
+    `weights="none"` (random ones from a fixed seed, the default's preprocessing). `num_classes` gives
+    the model a head of another size; without it a checkpoint's own head decides. `label_space` names
+    what the outputs stand for; it is "imagenet-1k" by itself for torchvision's own heads.
+    """
+
+    label_space: str | None
+
+    def __init__(
+        self,
+        name: str,
+        weights: str = "DEFAULT",
+        checkpoint: Path | None = None,
+        num_classes: int | None = None,
+        label_space: str | None = None,
+    ) -> None:
+        self._where = f"torchvision:{name}"
+        known, _ = registered_models("torchvision")
+        if name.lower() not in known:
+            raise OptionError(
+                f"{self._where}: torchvision has no classifier '{name}'{did_you_mean(name, known)}"
+            )
+        self.name = name.lower()
+        self.weights = weights
+        self.checkpoint = checkpoint
+        self.num_classes = num_classes
+        own_head = num_classes in (None, 1000) and checkpoint is None
+        self.label_space = label_space or ("imagenet-1k" if own_head else None)
+        self._expected_head = 1000 if self.label_space == "imagenet-1k" else num_classes
+        self.lacks = [] if self.label_space else ["classifies images"]
+        if self.name.startswith("squeezenet"):
+            self.lacks.append("encodes images")  # its head is a convolution before the pooling
+        self.preparation: Preparation | None = None
+        self._module: Any = None
+        self._transform: Any = None
+        self._head = ""
+
+    def unavailable(self) -> str | None:
+        """Why the checkpoint can't be used here; downloads are not tried at planning."""
+        return missing_file(self._where, self.checkpoint)
+
+    def fingerprint(self) -> str:
+        """The checkpoint's digest, or torchvision's version, which says what a name's weights are."""
+        if self.checkpoint is not None:
+            return f"sha256:{digest(self.checkpoint)}"
+        return f"torchvision {version('torchvision')}"
+
+    def load(self, device: torch.device) -> None:
+        """Build the network, give it its weights, and put it on `device` in evaluation mode.
+
+        Raises `Unavailable` for weights that can't be had, `OptionError` for what doesn't fit.
+        """
+        import torch
+
+        entry = self._weights_entry()
+        state, source = self._state(entry)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed("torchvision", self.name, self.num_classes))
+            module = self._built(state, source)
+        self._transform = entry.transforms()
+        self.preparation = preparation_of(self._transform)
+        self._module = module.to(device).eval()
+
+    def _weights_entry(self) -> Any:
+        from torchvision import models
+
+        entries = models.get_model_weights(self.name)
+        wanted = self.weights.rpartition(".")[2]
+        if wanted.lower() == UNTRAINED:
+            return entries["DEFAULT"]
+        known = list(entries.__members__)
+        if wanted not in known:
+            raise OptionError(
+                f"{self._where}: no weights '{wanted}'{did_you_mean(wanted, [*known, UNTRAINED])}"
+            )
+        return entries[wanted]
+
+    def _state(self, entry: Any) -> tuple[dict[str, Any] | None, str]:
+        """The weights to load, None for random ones, and where they come from."""
+        if self.checkpoint is not None:
+            return read_weights(self._where, self.checkpoint), str(self.checkpoint)
+        if self.weights.lower() == UNTRAINED:
+            return None, ""
+        with downloading(
+            self._where, f"fetch {entry.url} on a machine with a network and give checkpoint=FILE"
+        ):
+            state = entry.get_state_dict(
+                progress=False, check_hash=True, map_location="cpu", weights_only=True
+            )
+        return state, entry.url
+
+    def _built(self, state: Mapping[str, Any] | None, source: str) -> torch.nn.Module:
+        from torchvision import models
+
+        kwargs: dict[str, Any] = {}
+        if self.name in _RESCALE_INPUT:
+            auxiliary = state is not None and any(key.lower().startswith("aux") for key in state)
+            kwargs = {
+                "init_weights": state is None,
+                "aux_logits": auxiliary,
+                "transform_input": self.weights.lower() != UNTRAINED,
+            }
+        try:
+            module = models.get_model(self.name, weights=None, **kwargs)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise OptionError(f"{self._where}: torchvision can't build it: {one_line(error)}") from error
+        self._head = _head_name(module)
+        if state is not None:
+            state = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+            weight = state.get(f"{self._head}.weight")
+            wanted = self.num_classes if self.checkpoint is not None else None
+            if weight is not None:
+                _resize_head(module, self._head, wanted or weight.shape[0])
+            load_weights(self._where, source, module, state)
+        if self.num_classes is not None:
+            _resize_head(module, self._head, self.num_classes)
+        return module
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The torchvision network itself (after `load`)."""
+        return self._module
+
+    def prepare(self, image: Image.Image) -> torch.Tensor:
+        """Input 3×H×W as the weights' own transforms make it."""
+        return self._transform(image if image.mode == "RGB" else image.convert("RGB"))
+
+    def classify(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits B×C for prepared images B×3×H×W; `OptionError` when the head is not `label_space`'s."""
+        found = self._module.get_submodule(self._head).weight.shape[0]
+        if self._expected_head is not None and found != self._expected_head:
+            raise OptionError(
+                f"{self._where}: its head has {found} outputs, not {self.label_space}'s {self._expected_head}"
+            )
+        return self._module(images)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """What the last linear layer gets, B×D, for prepared images B×3×H×W."""
+        seen: list[torch.Tensor] = []
+        head = self._module.get_submodule(self._head)
+        handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self._module(images)
+        finally:
+            handle.remove()
+        return seen[-1]
+
+
+def _head_name(module: Any) -> str:
+    """Name of the layer that gives the logits: the last linear one, or in SqueezeNet the last convolution."""
+    from torch import nn
+
+    named = list(module.named_modules())
+    for kind in (nn.Linear, nn.Conv2d):
+        found = [name for name, layer in named if isinstance(layer, kind)]
+        if found:
+            return found[-1]
+    raise OptionError(f"{type(module).__name__} has no layer that could be its head")
+
+
+def _resize_head(module: Any, name: str, classes: int) -> None:
+    """Give the head `classes` outputs, newly initialised, unless it has them already."""
+    from torch import nn
+
+    head = module.get_submodule(name)
+    if head.weight.shape[0] == classes:
+        return
+    bias = head.bias is not None
+    if isinstance(head, nn.Linear):
+        new: nn.Module = nn.Linear(head.in_features, classes, bias=bias)
+    else:
+        new = nn.Conv2d(head.in_channels, classes, head.kernel_size, bias=bias)
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, new)
+
+
+def preparation_of(transform: Any) -> Preparation | None:
+    """torchvision's classification preset as a `Preparation`; None for any other transform."""
+    from torchvision.transforms._presets import ImageClassification
+
+    if not isinstance(transform, ImageClassification):
+        return None
+    return Preparation(
+        resize=transform.resize_size[0],
+        crop=transform.crop_size[0],
+        interpolation=transform.interpolation.value,
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+    )

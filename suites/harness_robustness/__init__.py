@@ -1,0 +1,1 @@
+"""The robustness suite: how accuracy survives natural shifts and corruptions."""

@@ -1,0 +1,136 @@
+"""Summary of corrupted records: corruption errors, mCE and relative mCE against a normaliser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ByCorruption = Mapping[str, Mapping[Any, float]]
+"""Error by corruption and severity."""
+
+ALL_SEVERITIES = (1.0, 2.0, 3.0, 4.0, 5.0)
+
+
+class CorruptionError:
+    """Corruption error per corruption, mCE and relative mCE against a normaliser, in percent.
+
+    `normaliser` is `"alexnet"` (its published ImageNet-C errors; only meaningful there) or the
+    name of a model in the records, whose own mCE is then 100. Corrupted datasets are grouped by
+    the reference that their tags name.
+    """
+
+    unit = "percent"
+    higher_is_better = False
+
+    def __init__(self, normaliser: str = "alexnet", metric: str = "top1") -> None:
+        self.normaliser, self.metric = normaliser, metric
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows `ce` per corruption, and `mce`, `relative_mce`, `mean_corruption_error` per reference.
+
+        A model that lacks a corruption or a severity which the normaliser has gets NaN and a note:
+        its mean would not be comparable. Corruptions beyond the normaliser's are left out and noted.
+        `mean_corruption_error` is the plain mean error over what is there, as for CIFAR-10-C.
+        """
+        from harness_robustness.records import CORRUPTION, cells, frame, shifts
+
+        pairs = shifts(cells(records, self.metric), corruptions=True)
+        pairs = pairs[pairs[CORRUPTION].notna()]
+        rows: list[dict[str, Any]] = []
+        for reference, group in pairs.groupby("reference", sort=False):
+            models = [part for _, part in group.groupby(["model", "method"], sort=False)]
+            against, clean, problem = self._against(models)
+            for part in models:
+                rows += self._rows(part, str(reference), against, clean, problem, group["dataset"])
+        return frame(rows)
+
+    def _against(self, models: list[pd.DataFrame]) -> tuple[ByCorruption, float, str]:
+        """The normaliser's errors and clean error, and what is wrong with it (empty: nothing)."""
+        from harness.errors import did_you_mean
+        from harness_robustness.corruption import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR
+
+        if self.normaliser == "alexnet":
+            # The published figure is the mean over all severities; standing for each it gives the same sums.
+            errors = {name: dict.fromkeys(ALL_SEVERITIES, e) for name, e in ALEXNET_ERROR.items()}
+            return errors, ALEXNET_CLEAN_ERROR, ""
+        found = [part for part in models if part["model"].iloc[0] == self.normaliser]
+        if len(found) != 1:
+            tail = "" if found else did_you_mean(self.normaliser, {p["model"].iloc[0] for p in models})
+            return {}, float("nan"), f"{len(found) or 'no'} cells of the normaliser {self.normaliser!r}{tail}"
+        return _errors(found[0]), 1.0 - float(found[0]["reference_value"].iloc[0]), ""
+
+    def _rows(
+        self,
+        part: pd.DataFrame,
+        reference: str,
+        against: ByCorruption,
+        against_clean: float,
+        problem: str,
+        expected: pd.Series,
+    ) -> list[dict[str, Any]]:
+        """The rows of one model on the corruptions of one reference."""
+        import numpy as np
+
+        from harness.errors import DataError
+        from harness_robustness.corruption import (
+            corruption_errors,
+            mean_corruption_error,
+            relative_mean_corruption_error,
+        )
+        from harness_robustness.records import rests_on, row
+
+        cell, errors = next(part.itertuples()), _errors(part)
+        name, clean = f"corruptions of {reference}", 1.0 - float(part["reference_value"].iloc[0])
+        whole = 100.0 * (1.0 - float(part["value"].mean()))
+        note = rests_on(part["dataset"], expected, "corrupted sets")
+        rows = [row(cell, "mean_corruption_error", whole, count=len(part), note=note, dataset=name)]
+
+        used = {c: e for c, e in errors.items() if c in against}
+        extra = sorted(set(errors) - set(against))
+        count = sum(len(e) for e in used.values())
+        problem = problem or _differences(used, against)
+        if problem:
+            none = [
+                row(cell, m, np.nan, count=count, note=problem, dataset=name) for m in ("mce", "relative_mce")
+            ]
+            return rows + none
+        note = f"without {', '.join(extra)}, which the normaliser lacks" if extra else ""
+        ours = {c: list(e.values()) for c, e in used.items()}
+        theirs = {c: [against[c][s] for s in used[c]] for c in used}
+        mce = mean_corruption_error(ours, theirs)
+        rows.append(row(cell, "mce", mce, count=count, note=note, dataset=name))
+        if np.isfinite(clean) and np.isfinite(against_clean):
+            try:
+                relative, why = relative_mean_corruption_error(ours, clean, theirs, against_clean), note
+            except DataError as error:  # the normaliser loses nothing somewhere: mCE stands all the same
+                relative, why = np.nan, str(error)
+        else:
+            relative, why = np.nan, f"no clean error on {reference!r}"
+        rows.append(row(cell, "relative_mce", relative, count=count, note=why, dataset=name))
+        ratios = corruption_errors(ours, theirs)
+        return rows + [row(cell, "ce", v, count=len(used[c]), dataset=c) for c, v in ratios.items()]
+
+
+def _errors(part: pd.DataFrame) -> dict[str, dict[Any, float]]:
+    """Errors of one model by corruption and severity."""
+    from harness_robustness.records import CORRUPTION, SEVERITY
+
+    out: dict[str, dict[Any, float]] = {}
+    for corruption, severity, value in zip(part[CORRUPTION], part[SEVERITY].astype(float), part["value"]):
+        out.setdefault(str(corruption), {})[severity] = 1.0 - float(value)
+    return out
+
+
+def _differences(errors: ByCorruption, against: ByCorruption) -> str:
+    """What a model lacks of the normaliser's corruptions and severities, or has beyond the latter."""
+    missing = [c for c in against if c not in errors]
+    if missing:
+        return f"not comparable: no cells for {', '.join(missing)}"
+    for name, theirs in against.items():
+        if set(errors[name]) != set(theirs):
+            ours, normal = (", ".join(f"{s:g}" for s in sorted(e)) for e in (errors[name], theirs))
+            return f"not comparable: {name} at severities {ours}, not {normal}"
+    return ""

@@ -1,0 +1,198 @@
+"""Effective and relative robustness: accuracy under shift against what accuracy alone predicts.
+
+After Taori et al. 2020, "Measuring Robustness to Natural Distribution Shifts in Image
+Classification". Accuracies are fractions from 0 to 1 everywhere; ρ is in percentage points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.errors import DataError, OptionError
+
+Scale = Literal["logit", "probit", "linear"]
+SCALES = ("logit", "probit", "linear")
+CLIP = 1e-4
+"""Accuracies are kept this far from 0 and 1 before logit and probit, which are infinite there.
+
+ResNet-50 has exactly 0 on ImageNet-A, whose images were chosen against it.
+"""
+IMAGENET_A_PIVOT = 0.9186
+"""Accuracy on ImageNet-A's classes (of ResNet-50) where the baseline of ImageNet-A bends."""
+
+
+def to_scale(accuracy: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]:
+    """Accuracies (fractions) on the scale of the fit; 0 and 1 are clipped first (not for linear).
+
+    Raises DataError for a value outside [0, 1], which is usually a percentage.
+    """
+    from scipy.special import logit, ndtri
+
+    values = np.asarray(accuracy, dtype=np.float64)
+    if np.any((values < 0) | (values > 1)):
+        raise DataError(
+            f"accuracies must be fractions from 0 to 1, got {values.max():g}; divide percentages by 100"
+        )
+    if scale == "linear":
+        return values
+    clipped = np.clip(values, CLIP, 1 - CLIP)
+    if scale == "logit":
+        return logit(clipped)
+    if scale == "probit":
+        return ndtri(clipped)
+    raise OptionError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
+
+
+def from_scale(value: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]:
+    """The accuracies (fractions) that `to_scale` sends to `value`."""
+    from scipy.special import expit, ndtr
+
+    values = np.asarray(value, dtype=np.float64)
+    if scale == "linear":
+        return values
+    return expit(values) if scale == "logit" else ndtr(values)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A fitted baseline: scaled shift accuracy = intercept + slope · scaled reference accuracy."""
+
+    slope: float
+    intercept: float
+    r2: float
+    count: int
+    scale: Scale = "logit"
+
+    def predict(self, reference: ArrayLike) -> NDArray[np.float64]:
+        """Shift accuracy (fraction) expected at these reference accuracies (fractions)."""
+        return from_scale(self.intercept + self.slope * to_scale(reference, self.scale), self.scale)
+
+    def effective_robustness(self, reference: ArrayLike, shift: ArrayLike) -> NDArray[np.float64]:
+        """ρ = 100·(shift − β(reference)) in percentage points; positive is above the line."""
+        return 100.0 * (np.asarray(shift, dtype=np.float64) - self.predict(reference))
+
+
+@dataclass(frozen=True)
+class TwoPieceLine:
+    """A baseline that bends: one line for reference accuracies up to `pivot`, another above."""
+
+    below: Line
+    above: Line
+    pivot: float
+
+    @property
+    def count(self) -> int:
+        """How many models the two lines rest on together."""
+        return self.below.count + self.above.count
+
+    def predict(self, reference: ArrayLike) -> NDArray[np.float64]:
+        """Shift accuracy (fraction) expected at these reference accuracies (fractions)."""
+        x = np.asarray(reference, dtype=np.float64)
+        return np.where(x <= self.pivot, self.below.predict(x), self.above.predict(x))
+
+    def effective_robustness(self, reference: ArrayLike, shift: ArrayLike) -> NDArray[np.float64]:
+        """ρ = 100·(shift − β(reference)) in percentage points; positive is above the line."""
+        return 100.0 * (np.asarray(shift, dtype=np.float64) - self.predict(reference))
+
+
+def fit_line(reference: ArrayLike, shift: ArrayLike, scale: Scale = "logit") -> Line:
+    """Least squares of scaled shift accuracy on scaled reference accuracy, over standard models.
+
+    Both are fractions, one per model. The caller chooses the models: evaluated ones must not be
+    among them. Raises DataError for fewer than two different reference accuracies.
+    """
+    x, y = np.broadcast_arrays(to_scale(reference, scale), to_scale(shift, scale))
+    x, y = x.ravel(), y.ravel()
+    if len(np.unique(x)) < 2:
+        raise DataError(
+            f"a baseline needs at least two standard models with different reference accuracies, got {len(x)}"
+        )
+    slope, intercept = _least_squares(x, y)
+    residual = ((y - intercept - slope * x) ** 2).sum()
+    total = ((y - y.mean()) ** 2).sum()
+    return Line(slope, intercept, float(1 - residual / total) if total > 0 else 1.0, len(x), scale)
+
+
+def fit_two_pieces(
+    reference: ArrayLike, shift: ArrayLike, pivot: float = IMAGENET_A_PIVOT, scale: Scale = "logit"
+) -> TwoPieceLine:
+    """Two separate lines below and above `pivot`, as ImageNet-A needs (its images fool ResNet-50).
+
+    Models exactly at the pivot enter neither. Raises DataError as `fit_line`, for either side.
+    """
+    x, y = np.asarray(reference, dtype=np.float64), np.asarray(shift, dtype=np.float64)
+    return TwoPieceLine(
+        fit_line(x[x < pivot], y[x < pivot], scale), fit_line(x[x > pivot], y[x > pivot], scale), pivot
+    )
+
+
+def bootstrap_predictions(
+    reference: ArrayLike,
+    shift: ArrayLike,
+    at: ArrayLike,
+    scale: Scale = "logit",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Baseline predictions at `at` (M fractions) from refits on resampled models, resamples × M.
+
+    Models are drawn with replacement; draws with a single reference accuracy have no line and are
+    drawn again. The same seed gives the same draws. Raises DataError as `fit_line`.
+    """
+    line = fit_line(reference, shift, scale)
+    x, y = to_scale(reference, scale), to_scale(shift, scale)
+    where = to_scale(np.atleast_1d(np.asarray(at, dtype=np.float64)), scale)
+    rng = np.random.default_rng(seed)
+    predicted = np.empty((resamples, len(where)))
+    done = 0
+    while done < resamples:
+        draw = rng.integers(0, line.count, line.count)
+        if np.ptp(x[draw]) == 0:
+            continue
+        slope, intercept = _least_squares(x[draw], y[draw])
+        predicted[done] = intercept + slope * where
+        done += 1
+    return from_scale(predicted, scale)
+
+
+def bootstrap_interval(
+    reference: ArrayLike,
+    shift: ArrayLike,
+    at: ArrayLike,
+    scale: Scale = "logit",
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Percentile interval (low, high) of the baseline at `at`, in fractions, from 1000 bootstraps."""
+    drawn = bootstrap_predictions(reference, shift, at, scale, resamples, seed)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def relative_robustness(shift: ArrayLike, baseline_shift: ArrayLike) -> NDArray[np.float64]:
+    """τ = 100·(shift accuracy of the changed model − that of the model it was made from), points."""
+    return 100.0 * (np.asarray(shift, dtype=np.float64) - np.asarray(baseline_shift, dtype=np.float64))
+
+
+def clopper_pearson(accuracy: ArrayLike, count: ArrayLike, alpha: float = 0.005) -> tuple[NDArray, NDArray]:
+    """Exact binomial interval (low, high) of accuracies (fractions) over `count` samples.
+
+    The default coverage 99.5 % is the testbed's. Accuracy · count is rounded to whole samples.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    hits = np.rint(np.asarray(accuracy, dtype=np.float64) * np.asarray(count))
+    low, high = proportion_confint(hits, np.broadcast_to(count, hits.shape), alpha=alpha, method="beta")
+    return np.asarray(low), np.asarray(high)
+
+
+def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Slope and intercept of y on x; a thousand refits are too many for a general solver."""
+    dx = x - x.mean()
+    slope = float((dx * (y - y.mean())).sum() / (dx**2).sum())
+    return slope, float(y.mean() - slope * x.mean())

@@ -1,0 +1,31 @@
+"""The accuracy gap: what is lost from the reference set to a shift over the same classes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.errors import DataError
+
+
+def accuracy_gap(
+    reference: ArrayLike,
+    shift: ArrayLike,
+    reference_classes: Collection[object] | None = None,
+    shift_classes: Collection[object] | None = None,
+) -> NDArray[np.float64]:
+    """Δ = acc(reference restricted to the shift's classes) − acc(shift), as fractions.
+
+    Positive means a loss under shift. Where both class collections are given they must be the same
+    set: a gap between 1000 and 200 classes also measures that 200 are easier. Raises DataError.
+    """
+    if reference_classes is not None and shift_classes is not None:
+        ours, theirs = set(reference_classes), set(shift_classes)
+        if ours != theirs:
+            raise DataError(
+                f"gap: reference and shift must have the same classes, but {len(ours)} and {len(theirs)} "
+                f"are given and {len(ours ^ theirs)} are in one only; restrict the reference first"
+            )
+    return np.asarray(reference, dtype=np.float64) - np.asarray(shift, dtype=np.float64)

@@ -1,0 +1,152 @@
+"""Accuracy under shift against accuracy, with the line of the standard models (Taori et al. 2020)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import HarnessError, OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from harness.store import Store
+
+Scale = Literal["logit", "probit", "linear"]
+TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+
+
+class ScatterFit:
+    """One panel per shift: each model's metric there over the same on the shift's reference.
+
+    The line is fitted to the models tagged `standard` on the axes' scale, with its bootstrap band;
+    what lies above it has effective robustness. `shifts` names data sets (default: every one whose
+    `reference` tag names another data set; corrupted ones only with `corruptions`).
+    """
+
+    def __init__(
+        self,
+        shifts: list[str] | None = None,
+        metric: str = "top1",
+        scale: Scale = "logit",
+        fit: str = "standard",
+        corruptions: bool = False,
+        resamples: int = 1000,
+        level: float = 0.95,
+        seed: int = 0,
+    ) -> None:
+        if scale not in ("logit", "probit", "linear"):
+            raise OptionError(f"scatter-fit: scale must be logit, probit or linear, got {scale!r}")
+        self.shifts, self.metric, self.scale, self.fit = shifts, metric, scale, fit
+        self.corruptions, self.resamples, self.level, self.seed = corruptions, resamples, level, seed
+
+    def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
+        """Draws the panels; standard models are grey circles, each other model has a mark of its own."""
+        from harness.errors import did_you_mean
+        from harness.plots.points import label_of
+        from harness.plots.style import INK, legend, mark, panels
+        from harness_robustness.records import STANDARD, cells, shifts
+
+        tag = f"tag.model.{self.fit}"
+        pairs = shifts(
+            cells(data, self.metric, also=[tag] if tag != STANDARD else []),
+            self.corruptions or self.shifts is not None,
+        )
+        pairs = pairs[pairs["reference_value"].notna()]
+        names = list(dict.fromkeys(pairs["dataset"])) if self.shifts is None else self.shifts
+        if unknown := [n for n in names if n not in set(pairs["dataset"])]:
+            near = did_you_mean(unknown[0], pairs["dataset"])
+            raise HarnessError(f"no record on the shift '{unknown[0]}' and its reference{near}")
+        if not names:
+            raise HarnessError("no model has records both on a shift and on its reference")
+        shown = names[:12]
+        standard = pairs[tag].map(_true).astype(bool)
+        others = list(
+            dict.fromkeys(pairs.loc[~standard, ["model", "method"]].itertuples(index=False, name=None))
+        )
+        handles: dict[str, Any] = {}
+        fitted = True
+        for name, ax in zip(shown, panels(figure, shown), strict=True):
+            here = pairs[pairs["dataset"] == name]
+            base = here[standard.loc[here.index]]
+            fitted &= self._axes(ax, here, base, handles)
+            points = ax.plot(
+                self._at(base["reference_value"]), self._at(base["value"]), "o", color="#7f7f7f", markersize=4
+            )
+            handles.setdefault("standard models", points[0])
+            for cell in here[~standard.loc[here.index]].itertuples():
+                number = others.index((cell.model, cell.method))
+                look = mark(number + number // 7)  # without the grey of the standard models
+                at = self._at([cell.reference_value]), self._at([cell.value])
+                point = ax.plot(*at, look.marker, color=look.color, markeredgecolor=INK, markeredgewidth=0.4)
+                handles.setdefault(f"model {number}", point[0])
+            ax.set_xlabel(f"{self.metric} on {here['reference'].iloc[0]} (%)")
+            ax.set_ylabel(f"{self.metric} on {name} (%)")
+        kept = [k for k in ("y = x", "fitted line", "standard models") if k in handles]
+        marks = [n for n in range(len(others)) if f"model {n}" in handles]
+        legend(
+            figure,
+            [handles[k] for k in kept] + [handles[f"model {n}"] for n in marks],
+            kept + [label_of(others[n]) for n in marks],
+        )
+        missing = "" if fitted else " Without a line where fewer than two standard models differ."
+        rest = f" The first 12 of {len(names)} shifts." if len(names) > 12 else ""
+        return (
+            f"{self.metric} under shift against {self.metric} on the reference, {self.scale} axes; line and "
+            f"{self.level:.0%} bootstrap band over the models tagged '{self.fit}'.{missing}{rest}"
+        )
+
+    def _axes(self, ax: Any, here: pd.DataFrame, base: pd.DataFrame, handles: dict[str, Any]) -> bool:
+        """Scales the axes, draws the diagonal and the line; False when no line can be fitted."""
+        import numpy as np
+
+        from harness.plots.style import INK, MUTED
+        from harness_robustness.effective import bootstrap_interval, fit_line, from_scale
+
+        ends = []
+        for values, which in ((here["reference_value"], "x"), (here["value"], "y")):
+            scaled = self._at(values)
+            margin = max(0.08 * np.ptp(scaled), 0.05 if self.scale == "linear" else 0.15)
+            low, high = scaled.min() - margin, scaled.max() + margin
+            if self.scale == "linear":
+                low, high = max(low, -0.02), min(high, 1.02)
+            ends.append((low, high))
+            getattr(ax, f"set_{which}lim")(low, high)
+            fine = [t for t in TICKS if low <= self._at([t])[0] <= high]
+            if len(fine) < 3:
+                a, b = from_scale([low, high], self.scale)
+                fine = [float(t) for t in np.round(np.linspace(a, b, 5)[1:-1], 2)]
+            getattr(ax, f"set_{which}ticks")(self._at(fine), [f"{100 * t:g}" for t in fine])
+        (left, right), (bottom, top) = ends
+        both = max(left, bottom), min(right, top)
+        if both[0] < both[1]:
+            line = ax.plot(both, both, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
+            handles.setdefault("y = x", line[0])
+        if base["reference_value"].nunique() < 2:
+            return False
+        x, y = base["reference_value"].to_numpy(), base["value"].to_numpy()
+        at = from_scale(np.linspace(left, right, 80), self.scale)
+        drawn = ax.plot(
+            self._at(at), self._at(fit_line(x, y, self.scale).predict(at)), color=INK, linewidth=1.3
+        )
+        handles.setdefault("fitted line", drawn[0])
+        low_band, high_band = bootstrap_interval(x, y, at, self.scale, self.resamples, self.level, self.seed)
+        ax.fill_between(
+            self._at(at), self._at(low_band), self._at(high_band), color=MUTED, alpha=0.18, linewidth=0
+        )
+        return True
+
+    def _at(self, accuracies: Any) -> Any:
+        """Where accuracies lie on the axes."""
+        import numpy as np
+
+        from harness_robustness.effective import to_scale
+
+        values = np.asarray(accuracies, dtype=float)
+        if self.scale == "linear":
+            return values  # a linear fit may leave [0, 1], which is no reason not to draw it
+        return to_scale(values, self.scale)
+
+
+def _true(tag: object) -> bool:
+    return tag is True or str(tag).lower() in ("true", "1", "1.0", "yes")

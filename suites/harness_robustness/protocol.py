@@ -1,0 +1,89 @@
+"""The protocol `classification`: a frozen model, supervised or zero-shot, evaluated on one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.contract import Dataset, Job, Predictions, Result, capabilities
+
+
+class Classification:
+    """Evaluates a frozen model on a data set's test split, without any training.
+
+    A model that classifies images is read through its logits, restricted to the data set's
+    classes; one that encodes images and texts classifies zero-shot, with an ensemble of prompts.
+
+    Args:
+        split: the split to evaluate on; by default `test`, else `val` or `validation`.
+        templates: prompts with `{}` for the class name; by default the data set's own, else
+            "a photo of a {}.".
+        logit_scale: factor on the cosine similarities of zero-shot models, which decides their
+            calibration but no ranking; by default the model's own.
+    """
+
+    provides = (Predictions,)
+    axes = ()
+
+    def __init__(
+        self, split: str | None = None, templates: list[str] | None = None, logit_scale: float | None = None
+    ) -> None:
+        self.split, self.templates, self.logit_scale = split, templates, logit_scale
+
+    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
+        """Why this model can't be evaluated on this data set, from what both say of themselves."""
+        if method is not None:
+            return "the protocol 'classification' takes no method"
+        able = capabilities(model)
+        zero_shot = "encodes images" in able and "encodes texts" in able
+        if "classifies images" not in able:
+            return None if zero_shot else "the model neither classifies images nor encodes images and texts"
+        space = getattr(dataset, "label_space", None)
+        if space and model.label_space and model.label_space != space and not zero_shot:
+            return f"the model answers in the label space '{model.label_space}', the data set's is '{space}'"
+        return None
+
+    def run(self, job: Job) -> Result:
+        """Top-1 and the like on every sample of the split."""
+        from harness.evaluate import classification_result, outputs, to_split_classes
+
+        name = self.split or default_split(job.dataset)
+        split = job.splits(name)
+        space, able = getattr(job.dataset, "label_space", None), capabilities(job.model)
+        supervised = "classifies images" in able and (not space or job.model.label_space == space)
+        notes: dict[str, Any] = {"split": name, "classifier": "supervised" if supervised else "zero-shot"}
+        if supervised:
+            logits, rate = outputs(job, "logits", name)
+            logits = to_split_classes(logits, split, job.cell.dataset.label)
+        else:
+            logits, rate, more = self._zero_shot(job, name)
+            notes |= more
+        predictions = Predictions(logits, split.targets, split.ids, getattr(split, "class_names", None) or ())
+        cost = {"samples_per_second": rate} if rate else {}
+        return classification_result(job, predictions, cost=cost, notes=notes)
+
+    def _zero_shot(self, job: Job, name: str) -> tuple[Any, float | None, dict[str, Any]]:
+        import torch
+        import torch.nn.functional as F
+
+        from harness.errors import DataError
+        from harness.evaluate import outputs
+        from harness.zeroshot import DEFAULT_TEMPLATE, text_classifier
+
+        split = job.splits(name)
+        class_names: Sequence[str] | None = getattr(split, "class_names", None)
+        if not class_names:
+            raise DataError(
+                f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
+            )
+        templates = self.templates or list(getattr(split, "templates", None) or [DEFAULT_TEMPLATE])
+        weights = text_classifier(job.model, class_names, templates).cpu()
+        embeddings, rate = outputs(job, "image embeddings", name)
+        scale = self.logit_scale if self.logit_scale is not None else float(job.model.logit_scale)
+        logits = scale * F.normalize(torch.from_numpy(embeddings), dim=-1) @ weights.T
+        return logits.numpy(), rate, {"templates": len(templates), "logit_scale": scale}
+
+
+def default_split(dataset: Dataset) -> str:
+    """`test` where the data set has it, else `val` or `validation`, else its first split."""
+    return next((s for s in ("test", "val", "validation") if s in dataset.splits), dataset.splits[0])

@@ -1,0 +1,45 @@
+"""Published accuracies, kept with their sources, to check fits against and to draw baselines from."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING
+
+from harness.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def names() -> list[str]:
+    """The tables that are there."""
+    return sorted(p.name.removesuffix(".csv") for p in _folder().iterdir() if p.name.endswith(".csv"))
+
+
+def load(name: str) -> pd.DataFrame:
+    """A published table: one row per model (its index), accuracies as fractions, NaN where none is given.
+
+    Raises DataError for an unknown name.
+    """
+    import io
+
+    import pandas as pd
+
+    return pd.read_csv(io.StringIO(_text(name)), comment="#", index_col="model") / 100
+
+
+def source(name: str) -> str:
+    """Where a table comes from, in one sentence or a few. Raises DataError for an unknown name."""
+    lines = [line[1:].strip() for line in _text(name).splitlines() if line.startswith("#")]
+    return " ".join(lines)
+
+
+def _folder() -> Traversable:
+    return files("harness_robustness") / "published"
+
+
+def _text(name: str) -> str:
+    if name not in names():
+        raise DataError(f"published accuracies: no table {name!r}{did_you_mean(name, names())}")
+    return (_folder() / f"{name}.csv").read_text(encoding="utf-8")

@@ -1,0 +1,119 @@
+"""Reading a table of records: seeds averaged into cells, and shifts paired with their references.
+
+A records table has one row per ok record: `model`, `dataset`, `method`, `seed`, `status`, a column
+per metric, and tags as `tag.model.<key>` and `tag.dataset.<key>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import OptionError, did_you_mean
+
+OUTPUT = ("model", "method", "dataset", "metric", "value", "low", "high", "count", "note")
+"""Columns of what a summary gives: `value` with interval `low` to `high` (NaN: none), over `count` cells."""
+
+REFERENCE = "tag.dataset.reference"
+CORRUPTION = "tag.dataset.corruption"
+SEVERITY = "tag.dataset.severity"
+STANDARD = "tag.model.standard"
+
+
+def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.DataFrame:
+    """One row per model, method and dataset: mean of `metric` over seeds, and the seeds' values.
+
+    Columns: model, method (empty for none), dataset, the tag columns above and `also` (NaN where a
+    table has none), `value` and `seeds` (seed → value). Rows that are not ok or lack the metric are left out.
+    Raises OptionError when the table has no such metric at all.
+    """
+    columns = [REFERENCE, CORRUPTION, SEVERITY, STANDARD, *also]
+    if records.empty:
+        return pd.DataFrame(columns=["model", "method", "dataset", *columns, "value", "seeds"])
+    if metric not in records:
+        known = [c for c in records.select_dtypes("number").columns if c != "seed"]
+        raise OptionError(f"summary: the records have no metric {metric!r}{did_you_mean(metric, known)}")
+    table = records.reindex(columns=["model", "method", "dataset", "seed", "status", metric, *columns])
+    table = table[table[metric].notna()]
+    if "status" in records:
+        table = table[table["status"] == "ok"]
+    table = table.assign(method=table["method"].astype(object).where(table["method"].notna(), ""))
+    rows = []
+    for (model, method, dataset), part in table.groupby(
+        ["model", "method", "dataset"], dropna=False, sort=False
+    ):
+        seeds = dict(zip(part["seed"], part[metric].astype(float)))
+        first = part.iloc[0]
+        rows.append(
+            {
+                "model": model,
+                "method": method,
+                "dataset": dataset,
+                **{c: first[c] for c in columns},
+                "value": float(np.mean(list(seeds.values()))),
+                "seeds": seeds,
+            }
+        )
+    return pd.DataFrame(rows, columns=["model", "method", "dataset", *columns, "value", "seeds"])
+
+
+def shifts(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
+    """The cells on shifts, each with the same model's reference beside it.
+
+    A shift is a dataset whose `reference` tag names another dataset; corrupted ones count only
+    with `corruptions`. Adds `reference` (its name), `reference_value` and `reference_seeds`
+    (NaN and empty when that cell is missing).
+    """
+    named = table[REFERENCE].notna() & (table[REFERENCE] != table["dataset"])
+    if not corruptions:
+        named &= table[CORRUPTION].isna()
+    out = table[named].rename(columns={REFERENCE: "reference"})
+    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in table.itertuples()}
+    found = [by_cell.get((r.model, r.method, r.reference), (np.nan, {})) for r in out.itertuples()]
+    return out.assign(
+        reference_value=pd.Series([v for v, _ in found], index=out.index, dtype=float),
+        reference_seeds=pd.Series([s for _, s in found], index=out.index, dtype=object),
+    )
+
+
+def seed_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
+    """Student-t interval of the mean over seeds; NaN with fewer than two."""
+    from scipy.stats import t
+
+    x = np.asarray(list(values), dtype=np.float64)
+    if len(x) < 2:
+        return np.nan, np.nan
+    half = t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return float(x.mean() - half), float(x.mean() + half)
+
+
+def row(
+    cell: Any,
+    metric: str,
+    value: float,
+    interval: tuple[float, float] = (np.nan, np.nan),
+    count: int = 1,
+    note: str = "",
+    dataset: str | None = None,
+) -> dict[str, Any]:
+    """One output row for the model and method of `cell` (anything with those attributes)."""
+    named = cell.dataset if dataset is None else dataset
+    return dict(zip(OUTPUT, (cell.model, cell.method, named, metric, value, *interval, count, note)))
+
+
+def frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The rows as a table with the output columns, also when there are none."""
+    return pd.DataFrame(list(rows), columns=list(OUTPUT))
+
+
+def rests_on(names: Iterable[str], expected: Iterable[str], what: str) -> str:
+    """A note when an aggregate lacks some of what is there for others; empty when it has all."""
+    names, expected = set(names), list(dict.fromkeys(expected))
+    missing = [name for name in expected if name not in names]
+    if not missing:
+        return ""
+    shown = ", ".join(missing[:8]) + (", …" if len(missing) > 8 else "")
+    return f"rests on {len(expected) - len(missing)} of {len(expected)} {what}; missing {shown}"

@@ -1,0 +1,219 @@
+"""Summaries of robustness records: gap, mean over shifts, effective and relative robustness.
+
+Each takes a table of records (`harness_robustness.records`) and gives a long table with the
+columns `records.OUTPUT`; all values are fractions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Scale = Literal["logit", "probit", "linear"]
+MEAN = "mean over shifts"
+
+
+class Gap:
+    """Accuracy gap Δ = metric on the reference of the same classes − metric on the shift.
+
+    One row per shift and one for their mean. The interval is over seeds, paired by seed.
+    """
+
+    unit = "fraction"
+    higher_is_better = False
+
+    def __init__(self, metric: str = "top1", corruptions: bool = False) -> None:
+        self.metric, self.corruptions = metric, corruptions
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the metric `gap`; NaN with a note where the reference cell is missing."""
+        import numpy as np
+
+        from harness_robustness.gaps import accuracy_gap
+        from harness_robustness.records import cells, frame, row, seed_interval, shifts
+
+        pairs = shifts(cells(records, self.metric), self.corruptions)
+        rows = []
+        for cell in pairs.itertuples():
+            if np.isnan(cell.reference_value):
+                rows.append(
+                    row(cell, "gap", np.nan, count=0, note=f"no cell on the reference {cell.reference!r}")
+                )
+                continue
+            paired = [cell.reference_seeds[s] - v for s, v in cell.seeds.items() if s in cell.reference_seeds]
+            value = float(accuracy_gap(cell.reference_value, cell.value))
+            rows.append(row(cell, "gap", value, seed_interval(paired), count=2))
+        return frame(rows + _means(rows, pairs, "gap"))
+
+
+class MeanOverShifts:
+    """The mean of a metric over the shifts, each shift counting once however large it is.
+
+    The interval is over seeds, of the means within a seed that has every shift of the model.
+    """
+
+    unit = "fraction"
+    higher_is_better = True
+
+    def __init__(self, metric: str = "top1", corruptions: bool = False) -> None:
+        self.metric, self.corruptions = metric, corruptions
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """One row per model, named as the metric; the note says which shifts it lacks."""
+        import numpy as np
+
+        from harness_robustness.records import cells, frame, rests_on, row, seed_interval, shifts
+
+        pairs = shifts(cells(records, self.metric), self.corruptions)
+        rows = []
+        for _, part in pairs.groupby(["model", "method"], sort=False):
+            common = set.intersection(*(set(s) for s in part["seeds"]))
+            per_seed = [np.mean([s[seed] for s in part["seeds"]]) for seed in sorted(common)]
+            note = rests_on(part["dataset"], pairs["dataset"], "shifts")
+            cell = next(part.itertuples())
+            value = float(part["value"].mean())
+            rows.append(row(cell, self.metric, value, seed_interval(per_seed), len(part), note, dataset=MEAN))
+        return frame(rows)
+
+
+class RelativeRobustness:
+    """Relative robustness τ: metric on a shift − the same of the model it was made from.
+
+    The baseline is one model's name for all, or, when none is given, each model's own
+    `tag.model.baseline`. The interval is over seeds, paired by seed.
+    """
+
+    unit = "fraction"
+    higher_is_better = True
+
+    def __init__(self, baseline: str | None = None, metric: str = "top1", corruptions: bool = False) -> None:
+        self.baseline, self.metric, self.corruptions = baseline, metric, corruptions
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the metric `relative_robustness`, per shift and their mean."""
+        import numpy as np
+        import pandas as pd
+
+        from harness.errors import did_you_mean
+        from harness_robustness.effective import relative_robustness
+        from harness_robustness.records import cells, frame, row, seed_interval, shifts
+
+        tag = "tag.model.baseline"
+        pairs = shifts(cells(records, self.metric, also=[tag]), self.corruptions)
+        if self.baseline is not None:
+            pairs = pairs.assign(**{tag: self.baseline})
+        by_cell: dict[tuple[Any, Any], list[Any]] = {}
+        for cell in pairs.itertuples():
+            by_cell.setdefault((cell.model, cell.dataset), []).append(cell)
+        models = set(pairs["model"])
+        rows = []
+        for cell, baseline in zip(pairs.itertuples(), pairs[tag]):
+            if pd.isna(baseline) or cell.model == baseline:
+                continue
+            found = by_cell.get((baseline, cell.dataset), [])
+            same = [c for c in found if c.method == cell.method] or found
+            if len(same) != 1:
+                known = did_you_mean(str(baseline), models) if baseline not in models else ""
+                why = f"{len(same) or 'no'} cells of the baseline {baseline!r} on {cell.dataset!r}{known}"
+                rows.append(row(cell, "relative_robustness", np.nan, count=0, note=why))
+                continue
+            other = same[0]
+            paired = [v - other.seeds[s] for s, v in cell.seeds.items() if s in other.seeds]
+            value = float(relative_robustness(cell.value, other.value)) / 100
+            rows.append(row(cell, "relative_robustness", value, seed_interval(paired), count=2))
+        return frame(rows + _means(rows, pairs, "relative_robustness"))
+
+
+class EffectiveRobustnessSummary:
+    """Effective robustness ρ: metric on a shift above what standard models of that accuracy have.
+
+    The line is fitted to the models tagged `standard` alone (`tag.model.standard`), never to the
+    evaluated ones; its interval is from bootstraps over the standard models, and does not hold
+    the sampling error of the model's own accuracy. ρ of a standard model is its residual.
+    """
+
+    unit = "fraction"
+    higher_is_better = True
+
+    def __init__(
+        self,
+        metric: str = "top1",
+        scale: Scale = "logit",
+        minimum: float = 0.0,
+        resamples: int = 1000,
+        level: float = 0.95,
+        seed: int = 0,
+        corruptions: bool = False,
+    ) -> None:
+        if scale not in ("logit", "probit", "linear"):
+            raise OptionError(f"effective robustness: scale must be logit, probit or linear, got {scale!r}")
+        self.metric, self.scale, self.minimum, self.corruptions = metric, scale, minimum, corruptions
+        self.resamples, self.level, self.seed = resamples, level, seed
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the metric `effective_robustness`, per shift and their mean.
+
+        `count` is the number of standard models in the fit; with fewer than two that differ in
+        reference accuracy (`minimum` leaves weaker ones out) the value is NaN and the note says why.
+        """
+        import numpy as np
+
+        from harness_robustness.effective import bootstrap_interval, fit_line
+        from harness_robustness.records import STANDARD, cells, frame, row, shifts
+
+        pairs = shifts(cells(records, self.metric), self.corruptions)
+        rows = []
+        for _, part in pairs.groupby("dataset", sort=False):
+            usable = part[part["reference_value"].notna()]
+            chosen = usable[usable[STANDARD].map(_true) & (usable["reference_value"] >= self.minimum)]
+            x, y = chosen["reference_value"].to_numpy(), chosen["value"].to_numpy()
+            if len(np.unique(x)) < 2:
+                why = f"no line: {len(x)} standard models with different reference accuracies, needs two"
+                rows += [
+                    row(c, "effective_robustness", np.nan, count=len(x), note=why) for c in part.itertuples()
+                ]
+                continue
+            line = fit_line(x, y, self.scale)
+            low, high = bootstrap_interval(
+                x, y, usable["reference_value"], self.scale, self.resamples, self.level, self.seed
+            )
+            where = {index: i for i, index in enumerate(usable.index)}
+            for cell in part.itertuples():
+                if np.isnan(cell.reference_value):
+                    why = f"no cell on the reference {cell.reference!r}"
+                    rows.append(row(cell, "effective_robustness", np.nan, count=len(x), note=why))
+                    continue
+                i = where[cell.Index]
+                value = float(line.effective_robustness(cell.reference_value, cell.value)) / 100
+                interval = (float(cell.value - high[i]), float(cell.value - low[i]))
+                note = f"line over {len(x)} standard models" + (
+                    ", this one among them" if cell.Index in chosen.index else ""
+                )
+                rows.append(row(cell, "effective_robustness", value, interval, len(x), note))
+        return frame(rows + _means(rows, pairs, "effective_robustness"))
+
+
+def _means(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """One row per model with the mean of its `rows` over shifts, noting what it does not rest on."""
+    import numpy as np
+    import pandas as pd
+
+    from harness_robustness.records import rests_on, row
+
+    out = []
+    table = pd.DataFrame(rows)
+    for _, part in table.groupby(["model", "method"], sort=False) if rows else ():
+        there = part[part["value"].notna()]
+        value = float(there["value"].mean()) if len(there) else np.nan
+        note = rests_on(there["dataset"], pairs["dataset"], "shifts")
+        out.append(row(next(part.itertuples()), metric, value, count=len(there), note=note, dataset=MEAN))
+    return out
+
+
+def _true(tag: object) -> bool:
+    """Whether a tag says yes; tables read from text hold it as a word."""
+    return tag is True or str(tag).lower() in ("true", "1", "1.0", "yes")

@@ -1,0 +1,131 @@
+"""A cell through the harness against the tightest plain PyTorch loop that does the same work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import registry
+from harness.devices import settle
+from harness.executors.inline import Inline
+from harness.limits import limited
+from harness.plan import make_plan
+from harness.seeds import derive_seed
+from harness.store import Store
+from harness.suite import from_dict
+from harness.worker import Settings
+
+BATCH = 64
+
+
+class Kept:
+    """A model as in the suites, with weights from a generator instead of a training."""
+
+    label_space = "scenes"
+
+    def __init__(self, name: str = "resnet", seed: int = 0) -> None:
+        self.name, self.seed = name, seed
+
+    def load(self, device: Any) -> None:
+        """Builds the network."""
+        import torch
+
+        from harness_embedded.networks import resnet, vit
+
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            self.module = (resnet(12, 16) if self.name == "resnet" else vit(12, 64)).eval().to(device)
+
+    def prepare(self, image: Any) -> Any:
+        """3×32×32, normalised."""
+        import torch
+
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return pixels.float().div_(255).sub_(0.5).div_(0.25)
+
+    def classify(self, images: Any) -> Any:
+        """Logits B×12."""
+        return self.module(images)
+
+
+def plain_loop(model: Any, split: Any) -> np.ndarray[Any, Any]:
+    """Images to logits, with nothing around it: the same decoding, preparation, batches and network.
+
+    Kernels are repeatable here too: the harness has asked torch for that by then.
+    """
+    import torch
+    from PIL import Image
+
+    out = []
+    with torch.inference_mode():
+        for start in range(0, len(split), BATCH):
+            images = [split[i].image for i in range(start, min(start + BATCH, len(split)))]
+            images = [i if isinstance(i, Image.Image) else Image.fromarray(i) for i in images]
+            out.append(model.module(torch.stack([model.prepare(i) for i in images])))
+    return torch.cat(out).numpy()
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", ["resnet", "vit"])
+def test_evaluation_costs_no_more_than_a_plain_loop(
+    benchmark: Any, measuring: bool, ratio: Callable[..., float], tmp_path: Path, name: str
+) -> None:
+    import torch
+
+    registry.register("models", "kept", Kept)
+    suite = from_dict(
+        {
+            "name": "cost",
+            # the largest embedded split: a cell's record costs some hundredths of a second, however large it is
+            "protocol": {"plugin": "classification", "split": "train"},
+            "models": [f"kept:{name}"],
+            "datasets": [{"plugin": "scenes", "label": "scenes"}],
+            "metrics": ["top1", "ece"],
+            **({} if measuring else {"limit": 100}),
+        }
+    )
+    (planned,) = make_plan(suite)
+    runs = iter(range(1000))
+    kept: dict[str, Any] = {}
+
+    def through_the_harness() -> None:
+        # a cache of its own for each run: what is measured is computing, not remembering
+        settings = Settings(tmp_path / "store", "cpu", BATCH, cache=tmp_path / f"cache-{next(runs)}")
+        ((_, record),) = Inline().execute([planned.cell], settings, lambda *_, **__: None)
+        assert record.status == "ok", record.reason
+        kept["record"] = record
+
+    def opened() -> Any:
+        split = planned.cell.dataset.object.load("train")
+        return split if measuring else limited(split, 100, derive_seed("limit", 100))
+
+    def plainly() -> None:
+        model = Kept(name)
+        model.load(torch.device("cpu"))
+        settle(model.module, torch.device("cpu"))
+        kept["logits"] = plain_loop(model, opened())
+
+    through_the_harness()
+    plainly()
+    (logits,) = [a for f in tmp_path.glob("cache-0/**/*.npy") if (a := np.load(f)).ndim == 2]
+    assert np.array_equal(logits, kept["logits"])  # to the bit
+    samples = Store(tmp_path / "store").samples(kept["record"].id)
+    assert samples["prediction"].tolist() == kept["logits"].argmax(axis=1).tolist()
+
+    benchmark.pedantic(through_the_harness, rounds=1)
+    if measuring:
+        cost = ratio(through_the_harness, plainly, 7)
+        benchmark.extra_info["times the plain loop"] = cost
+
+        def carelessly() -> None:
+            torch.set_deterministic_debug_mode("default")
+            plainly()
+
+        # what repeatable kernels cost is no part of the promise, but worth knowing
+        careless = ratio(through_the_harness, carelessly, 5)
+        benchmark.extra_info["times a loop without repeatable kernels"] = careless
+        assert cost <= 1.05

@@ -1,0 +1,124 @@
+"""What fine-tuning through the harness costs beside a plain loop, and what cached embeddings save."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness_peft.data import epoch_order
+from harness_peft.network import Network
+from harness_peft.probe import LinearProbe
+from harness_peft.selective import Full, LinearGradient
+from harness_peft.training import Recipe, base_modules, rate_at, train
+
+CLASSES = 10
+
+
+class Held:
+    """Batches from tensors in memory."""
+
+    def __init__(self, images, targets):
+        self.images, self.targets = images, targets
+
+    def __len__(self):
+        return len(self.targets)
+
+    def take(self, positions):
+        at = torch.as_tensor(positions)
+        return self.images[at], self.targets[at]
+
+
+@pytest.fixture(scope="module")
+def model():
+    from timm.models.vision_transformer import VisionTransformer
+
+    torch.manual_seed(0)
+
+    class Plugin:
+        module = VisionTransformer(
+            img_size=64, patch_size=8, embed_dim=96, depth=3, num_heads=3, num_classes=CLASSES
+        ).eval()
+
+    return Plugin()
+
+
+@pytest.fixture(scope="module")
+def data():
+    generator = torch.Generator().manual_seed(0)
+    return Held(torch.randn(320, 3, 64, 64, generator=generator), torch.arange(320) % CLASSES)
+
+
+def plain(network, data, recipe):
+    """The same training as a person would write it down: schedule, clipping, shuffling, the loss kept."""
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.rate)
+    network.train()
+    step, losses = 0, []
+    while step < recipe.steps:
+        order = epoch_order(len(data), 0, step * recipe.batch // len(data))
+        for at in range(0, len(data), recipe.batch):
+            if step == recipe.steps:
+                break
+            images, labels = data.take(order[at : at + recipe.batch])
+            for group in optimizer.param_groups:
+                group["lr"] = rate_at(step, recipe)
+            optimizer.zero_grad(set_to_none=True)
+            loss = F.cross_entropy(network(images), labels)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
+            optimizer.step()
+            losses.append(loss.item())
+            step += 1
+    return losses
+
+
+def test_training_costs_what_a_plain_loop_costs(model, data, measuring, one_thread):
+    """The same losses to the bit; CPU time at most 1.05 times in the median of alternating rounds."""
+    recipe = Recipe(steps=20 if measuring else 4, batch=32, rate=1e-3)
+
+    def timed(ours):
+        net = Network(model, CLASSES, "old", same_space=True)
+        Full().prepare(net)
+        base = base_modules(net)
+        began = time.process_time()
+        losses = train(net, data, recipe, 0, base=base).losses if ours else plain(net, data, recipe)
+        return time.process_time() - began, losses
+
+    assert timed(True)[1] == timed(False)[1]
+    ratios = []
+    for number in range(7 if measuring else 0):
+        times = {ours: timed(ours)[0] for ours in ((True, False) if number % 2 else (False, True))}
+        ratios.append(times[True] / times[False])
+    if measuring:
+        print(f"harness / plain {statistics.median(ratios):.3f}")
+        assert statistics.median(ratios) <= 1.05
+
+
+def test_a_probe_on_cached_embeddings_costs_a_tenth(model, data, measuring, one_thread):
+    """Against 20 epochs of the frozen network end to end; one fit each, its embeddings included."""
+    import sklearn.linear_model  # noqa: F401 - loading a library is no part of the work
+
+    net = Network(model, CLASSES, "old", same_space=True)
+    LinearGradient().prepare(net)
+    base = base_modules(net)
+    epochs = 20 if measuring else 1
+    began = time.process_time()
+    train(net, data, Recipe(steps=epochs * 10, batch=32, rate=1e-2), 0, base=base)
+    end_to_end = time.process_time() - began
+    began = time.process_time()
+    with torch.inference_mode():
+        features = torch.cat([net.features(data.images[i : i + 64]) for i in range(0, len(data), 64)])
+    weight, bias = LinearProbe().solve(features.numpy(), data.targets.numpy(), CLASSES, 1e-3)
+    probe = time.process_time() - began
+    assert weight.shape == (CLASSES, 96)
+    assert bias.shape == (CLASSES,)
+    if measuring:
+        print(f"probe / end to end {probe / end_to_end:.3f}")
+        assert probe <= end_to_end / 10

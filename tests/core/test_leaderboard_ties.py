@@ -1,0 +1,129 @@
+"""Ties and intervals of leaderboards, from per-sample files in a store."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.index import frame
+from harness.leaderboard.build import build
+from harness.leaderboard.table import Entry, Table
+from harness.record import Record
+from harness.store import Store
+from harness.suite import TableSpec
+
+N = 400
+RNG = np.random.default_rng(0)
+BASE = (RNG.random(N) < 0.7).astype(np.float32)
+
+
+def flipped(count: int, seed: int = 1) -> Any:
+    """The base with so many of its right answers made wrong."""
+    out = BASE.copy()
+    out[np.random.default_rng(seed).choice(np.flatnonzero(BASE), count, replace=False)] = 0
+    return out
+
+
+def add(store: Store, model: str, right: Any, seed: int = 0, ids: list[str] | None = None) -> None:
+    number = len(store.listing())
+    record = Record(
+        f"{number:020x}", "ok", "s", {"model": model, "dataset": "d", "seed": seed}, {}, {},
+        metrics={"top1": float(right.mean())}, directions={"top1": True}, units={"top1": "fraction"},
+        binary=["top1"], count=len(right),
+    )  # fmt: skip
+    store.write(record, {"id": ids or [f"s{n}" for n in range(len(right))], "top1": right})
+
+
+def table(store: Store, **fields: Any) -> Table:
+    return build(TableSpec(name="t", **fields), frame(store), store)
+
+
+def entries(made: Table) -> dict[str, Entry]:
+    return {r.header[0]: r.entries[0] for r in made.rows}
+
+
+def marks(store: Store, **fields: Any) -> dict[str, str]:
+    return {
+        m: "best" if e.best else "tied" if e.tied else "" for m, e in entries(table(store, **fields)).items()
+    }
+
+
+def test_near_is_tied_and_far_is_not(store: Store) -> None:
+    add(store, "top", BASE)
+    add(store, "near", flipped(2))
+    add(store, "far", flipped(80))
+    assert marks(store) == {"top": "best", "near": "tied", "far": ""}
+
+
+def test_identical_models_are_all_best(store: Store) -> None:
+    for name in ("a", "b"):
+        add(store, name, BASE)
+    add(store, "c", flipped(90))
+    assert marks(store) == {"a": "best", "b": "best", "c": ""}
+
+
+def test_the_order_in_which_samples_were_written_is_of_no_account(store: Store) -> None:
+    order = RNG.permutation(N)
+    add(store, "top", BASE)
+    add(store, "near", flipped(2)[order], ids=[f"s{n}" for n in order])
+    assert marks(store)["near"] == "tied"
+
+
+def test_seeds_are_paired(store: Store) -> None:
+    for seed in range(3):
+        add(store, "top", flipped(seed, seed), seed)
+        add(store, "far", flipped(80 + seed, seed), seed)
+    assert marks(store) == {"top": "best", "far": ""}
+
+
+def test_other_samples_can_not_be_paired_and_a_footnote_says_so(store: Store) -> None:
+    add(store, "top", BASE)
+    add(store, "other", flipped(2), ids=[f"other{n}" for n in range(N)])
+    made = table(store)
+    entry = entries(made)["other"]
+    assert not entry.tied
+    assert ["not compared with the best" in made.footnotes[n] for n in entry.notes] == [True]
+
+
+def test_a_model_without_samples_leaves_the_others_tested(store: Store) -> None:
+    add(store, "top", BASE)
+    add(store, "near", flipped(2))
+    add(store, "bare", flipped(3))
+    store.file("samples", f"{2:020x}", ".parquet").unlink()
+    made = table(store)
+    assert entries(made)["near"].tied
+    assert not entries(made)["bare"].tied
+    assert any("not compared with the best" in made.footnotes[n] for n in entries(made)["bare"].notes)
+
+
+def test_a_proportion_has_wilsons_interval(store: Store) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
+    add(store, "top", BASE)
+    entry = entries(table(store))["top"]
+    low, high = proportion_confint(int(BASE.sum()), N, method="wilson")
+    assert (entry.low, entry.high) == (pytest.approx(low), pytest.approx(high))
+    assert entries(table(store, intervals="none"))["top"].low is None
+
+
+def test_another_model_never_changes_an_interval(store: Store) -> None:
+    for seed in range(3):
+        add(store, "a", flipped(seed, seed), seed)
+    add(store, "b", flipped(5))
+    before = {m: (e.low, e.value, e.high) for m, e in entries(table(store)).items()}
+    for n in range(4):
+        add(store, f"new{n}", flipped(10 * n, n))
+    after = {m: (e.low, e.value, e.high) for m, e in entries(table(store)).items()}
+    assert {m: after[m] for m in before} == before
+    assert all(low < value < high for low, value, high in after.values())
+
+
+def test_a_record_made_again_in_the_same_process_is_read_again(store: Store) -> None:
+    add(store, "top", BASE)
+    add(store, "other", flipped(80))
+    assert marks(store)["other"] == ""
+    record = store.read(f"{1:020x}")
+    assert record is not None
+    record.metrics = {"top1": float(flipped(1).mean())}
+    store.write(record, {"id": [f"s{n}" for n in range(N)], "top1": flipped(1)})
+    assert marks(store)["other"] == "tied"

@@ -1,0 +1,25 @@
+"""Secrets in options never reach a record or a manifest."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.redaction import HIDDEN, redacted
+
+
+@pytest.mark.parametrize(
+    "name", ["api_key", "apikey", "openai-api-key", "token", "hf_token", "password", "client_secret", "key"]
+)
+def test_secret_names_are_hidden_at_any_depth(name: str) -> None:
+    assert redacted({"a": [{"b": {name: "s3cret"}}]}) == {"a": [{"b": {name: HIDDEN}}]}
+
+
+@pytest.mark.parametrize(
+    "name", ["class_token", "token_position", "keys_per_class", "monkey", "author", "key_dim"]
+)
+def test_names_of_the_field_are_kept(name: str) -> None:
+    assert redacted({name: "value"}) == {name: "value"}
+
+
+def test_numbers_and_empty_texts_are_kept() -> None:
+    assert redacted({"token": 3, "key": ""}) == {"token": 3, "key": ""}

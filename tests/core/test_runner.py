@@ -1,0 +1,317 @@
+"""Running plans: every status, resume, fresh, interrupts, seeds whatever the order, processes."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness.contract import Job, Result
+from harness.hooks import hookimpl
+from harness.index import frame
+from harness.plan import Choice
+from harness.record import Record
+from harness.runner import Run, run
+from harness.store import Store
+from harness.suite import from_dict
+
+MODES = ("good", "fails", "away", "diverges", "huge")
+GRID = [{"plugin": "toy", "label": "{mode}", "grid": {"mode": list(MODES)}}]
+BASE: dict[str, Any] = {
+    "name": "s",
+    "protocol": "toy",
+    "models": ["toy"],
+    "datasets": ["toy"],
+    "metrics": ["toy"],
+}
+
+
+def go(store: Store, choice: Choice | None = None, **changes: Any) -> Run:
+    how = {k: changes.pop(k) for k in ("fresh", "executor", "listeners") if k in changes}
+    return run(
+        from_dict({**BASE, **changes}), store, choice=choice, device="cpu", installed_listeners=False, **how
+    )
+
+
+def by_label(outcome: Run) -> dict[str, Record]:
+    return {r.coordinates["model"]: r for r in outcome.records}
+
+
+def numbers(store: Store) -> dict[str, dict[str, float]]:
+    return {r.id: r.metrics for r in store.records() if r.status == "ok"}
+
+
+def test_every_status_and_the_rest_go_on(toys: Any, store: Store) -> None:
+    outcome = go(store, models=[*GRID, {"plugin": "toy", "bias": 0.1, "label": "last"}])
+    got = by_label(outcome)
+    assert {k: r.status for k, r in got.items()} == {
+        "good": "ok", "fails": "failed", "away": "skipped", "diverges": "diverged", "huge": "oom", "last": "ok",
+    }  # fmt: skip
+    assert got["fails"].reason == "ZeroDivisionError: deliberate"
+    assert "Traceback" in str(got["fails"].traceback)
+    assert 'raise ZeroDivisionError("deliberate")' in str(got["fails"].traceback)
+    assert got["away"].reason == "the weights are not here: fetch them"
+    assert got["diverges"].reason == "the loss is not finite"
+    assert "CUDA out of memory" in str(got["huge"].reason)
+    assert {r.status for r in outcome.failed} == {"failed", "diverged", "oom"}
+    assert {r.id: r.status for r in store.records()} == {r.id: r.status for r in outcome.records}
+
+
+def test_an_ok_record_has_all_there_is_to_know(toys: Any, store: Store) -> None:
+    (record,) = go(store).records
+    read = store.read(record.id)
+    assert read is not None
+    assert (read.count, read.binary, read.files) == (10, ["score"], ["samples", "curves"])
+    assert read.directions == {"score": True, "global": True}
+    assert read.cost["seconds"] > 0
+    assert read.provenance["libraries"]["torch"]
+    assert read.provenance["started"] <= read.provenance["ended"]
+    assert store.samples(record.id)["score"].mean() == pytest.approx(read.metrics["score"])
+    assert not (store.path / "work" / record.id).exists()
+
+
+def test_the_same_command_runs_only_what_is_missing(toys: Any, store: Store) -> None:
+    first = go(store, models=GRID, seeds=[0, 1])
+    assert len(first.records) == 10
+    again = go(store, models=GRID, seeds=[0, 1, 2])
+    ran = sorted((r.coordinates["model"], r.coordinates["seed"]) for r in again.records if r.cost)
+    assert ran == [("diverges", n) for n in range(3)] + [("fails", n) for n in range(3)] + [("good", 2)] + [
+        ("huge", n) for n in range(3)
+    ]
+    before = numbers(store)
+    fresh = go(store, models=GRID, seeds=[0, 1, 2], fresh=True)
+    assert sum(r.status == "ok" for r in fresh.records) == 3
+    assert numbers(store) == before
+
+
+class Interrupts:
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    @hookimpl
+    def cell_started(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+class Hears:
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    @hookimpl
+    def run_started(self) -> None:
+        self.events.append("start")
+
+    @hookimpl
+    def cell_finished(self, cell: Any, record: Record) -> None:
+        self.events.append((cell.model.label, record.status))
+
+    @hookimpl
+    def cell_curve(self, name: str, step: int, values: dict[str, float]) -> None:
+        self.events.append((name, step, values))
+
+    @hookimpl
+    def run_finished(self, records: list[Record]) -> None:
+        self.events.append(len(records))
+
+
+def test_an_interrupt_keeps_what_is_finished(toys: Any, tmp_path: Path) -> None:
+    cut, whole = Store(tmp_path / "cut"), Store(tmp_path / "whole")
+    hears = Hears()
+    with pytest.raises(KeyboardInterrupt):
+        go(cut, seeds=list(range(6)), listeners=[Interrupts(4), hears])
+    assert len(numbers(cut)) == 4
+    assert hears.events[-1] == 4
+    assert len(go(cut, seeds=list(range(6))).records) == 2
+    go(whole, seeds=list(range(6)))
+    assert numbers(cut) == numbers(whole)
+
+
+def test_listeners_hear_everything(toys: Any, store: Store) -> None:
+    hears = Hears()
+    go(store, models=GRID[:1], listeners=[hears])
+    assert hears.events[0] == "start"
+    assert hears.events[-1] == 5
+    assert [e[1] for e in hears.events if isinstance(e, tuple) and e[0] in MODES] == [
+        "skipped",
+        "ok",
+        "failed",
+        "diverged",
+        "oom",
+    ]
+    assert ("loss", 0, {"loss": 1.0}) in hears.events
+
+
+def test_numbers_do_not_depend_on_the_order_of_cells(toys: Any, tmp_path: Path) -> None:
+    one, other, single = (Store(tmp_path / n) for n in "abc")
+    models = [{"plugin": "toy", "bias": b, "label": str(b)} for b in (0.0, 0.1, 0.2)]
+    go(one, models=models, seeds=[0, 1], datasets=["toy", "toy:b"])
+    go(other, models=models[::-1], seeds=[1, 0], datasets=["toy:b", "toy"])
+    assert len(numbers(one)) == 12
+    assert numbers(one) == numbers(other)
+    go(single, models=models[:1], seeds=[1], datasets=["toy:b"])
+    assert numbers(single).items() <= numbers(one).items()
+    assert len({m["global"] for m in numbers(one).values()}) == 12
+
+
+def test_models_are_loaded_once_for_the_cells_that_share_them(toys: Any, store: Store) -> None:
+    loaded: list[Any] = []
+
+    class Counts(toys.Model):
+        def load(self, device: object) -> None:
+            loaded.append(self.bias)
+
+    class Fresh(toys.Protocol):
+        fresh_model = True
+
+    harness.register("models", "counts", Counts)
+    harness.register("protocols", "fresh", Fresh)
+    models = [{"plugin": "counts", "bias": b, "label": str(b)} for b in (0.1, 0.2)]
+    go(store, models=models, seeds=[0, 1], datasets=["toy", "toy:b"])
+    assert loaded == [0.1, 0.2]
+    go(store, models=models, protocol="fresh", seeds=[0, 1])
+    assert loaded == [0.1, 0.2, 0.1, 0.1, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        {"score": 1.0},
+        Result(metrics={"score": "high"}),  # type: ignore[dict-item]
+        Result(metrics={"score": 1.0}, samples={"id": ["a", "b"], "score": [1.0]}),
+        Result(metrics={"score": 1.0}, curves={"loss": {"x": ["a"]}}),  # type: ignore[dict-item]
+        Result(metrics={"score": 1.0}, images={"x": "no pixels"}),  # type: ignore[dict-item]
+    ],
+)
+def test_results_that_can_not_be_kept_fail_their_cell_alone(toys: Any, store: Store, result: Any) -> None:
+    class Sloppy(toys.Protocol):
+        def run(self, job: Job) -> Any:
+            return result if job.cell.seed == 0 else super().run(job)
+
+    harness.register("protocols", "sloppy", Sloppy)
+    outcome = go(store, protocol="sloppy", seeds=[0, 1])
+    assert [r.status for r in outcome.records] == ["failed", "ok"]
+    assert outcome.records[0].traceback
+    assert [r.status for r in store.records()].count("ok") == 1
+    assert store.done() == {outcome.records[1].id}
+
+
+def test_a_part_of_the_suite_leaves_the_rest_of_the_plan(toys: Any, store: Store) -> None:
+    go(store, seeds=[0, 1])
+    go(store, Choice(seeds=[1, 7]), seeds=[0, 1])
+    manifest = store.manifest("s")
+    assert manifest is not None
+    assert [c["at"]["seed"] for c in manifest["cells"]] == [0, 1, 7]
+    assert frame(store)["at.seed"].sort_values().tolist() == [0, 1, 7]
+
+
+CODE = """
+import numpy as np
+from harness import Result, Sample
+
+class M:
+    def __init__(self, level: int = None, half: float = 1): self.level, self.half = level, half
+    def load(self, device): ...
+
+class S:
+    ids, targets = ["a", "b"], np.array([0, 1])
+    def __len__(self): return 2
+    def __getitem__(self, n): return Sample(self.ids[n])
+
+class D:
+    splits = ("test",)
+    def load(self, split): return S()
+
+class P:
+    def run(self, job):
+        import random, torch
+        if job.model.level == 2:
+            raise ValueError("two")
+        drawn = np.random.default_rng(job.seed_for("x", job.cell.seed)).random()
+        return Result({"drawn": drawn, "global": random.random() + float(torch.rand(()))}, count=len(job.splits("test")))
+"""
+
+
+def test_processes_give_what_one_process_gives(
+    install: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {
+        "harness.models": {"out-m": "outside:M"},
+        "harness.datasets": {"out-d": "outside:D"},
+        "harness.protocols": {"out-p": "outside:P"},
+    }
+    site = install("outside", kinds, {"outside": CODE})
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    models = [
+        {"plugin": "out-m", "label": "none"},
+        {"plugin": "out-m", "label": "n{level}", "grid": {"level": [1, 2]}},
+    ]
+    suite = {
+        "name": "s",
+        "protocol": "out-p",
+        "models": models,
+        "datasets": ["out-d"],
+        "seeds": [0, 1],
+        "metrics": [],
+    }
+    one, many = Store(tmp_path / "one"), Store(tmp_path / "many")
+    inline = go(one, **suite)
+    spread = go(many, **suite, executor="processes:2")
+    assert len(numbers(one)) == 4
+    assert numbers(one) == numbers(many)
+    assert {r.id: (r.status, r.reason) for r in inline.records} == {
+        r.id: (r.status, r.reason) for r in spread.records
+    }
+
+
+def test_cells_travel_and_keep_their_id(toys: Any) -> None:
+    from harness.plan import make_plan
+
+    for planned in make_plan(from_dict({**BASE, "axes": {"shots": [1]}})):
+        del planned.cell.__dict__["id"]
+        there = pickle.loads(pickle.dumps(planned.cell))
+        assert there.id == planned.cell.id
+        assert there.coordinates == planned.cell.coordinates
+
+
+def test_plugins_of_this_process_do_not_reach_others(toys: Any, store: Store) -> None:
+    with pytest.raises(harness.HarnessError, match=r"registered in this process"):
+        go(store, executor="processes:1")
+
+
+def test_wrong_executors(toys: Any, store: Store) -> None:
+    with pytest.raises(
+        harness.HarnessError, match="no executor plugin named 'procesess'; did you mean 'processes'"
+    ):
+        go(store, executor="procesess")
+    with pytest.raises(harness.HarnessError, match="count must be at least 1"):
+        go(store, executor="processes:0")
+
+
+def test_chunks_of_models_made_on_first_use_are_spread() -> None:
+    """One process makes the first model while the others have work with the other ones."""
+    from types import SimpleNamespace
+
+    from harness.executors.processes import _spread
+
+    def cell(model: str, number: int) -> Any:
+        return SimpleNamespace(model=SimpleNamespace(identity=model), number=number)
+
+    chunks = [[cell(m, n)] for m in "abc" for n in range(3)]
+    spread = [(c[0].model.identity, c[0].number) for c in _spread(chunks)]
+    assert spread == [
+        ("a", 0),
+        ("b", 0),
+        ("c", 0),
+        ("c", 1),
+        ("c", 2),
+        ("b", 1),
+        ("b", 2),
+        ("a", 1),
+        ("a", 2),
+    ]
+    assert sorted(spread) == sorted((c[0].model.identity, c[0].number) for c in chunks)

@@ -1,0 +1,148 @@
+"""Hugging Face data sets, on small ones saved to disk."""
+
+import importlib.util
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from harness.contract import Dataset, EncodedImage, Split
+from harness.errors import DataError, Unavailable
+from harness.images import decode
+from harness_data.hub import HuggingFace
+
+
+def rows(number=4, labels=None, names=("cat", "dog")):
+    images = [Image.new("RGB", (8, 6), (20 * i, 0, 0)) for i in range(number)]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(names))})
+    return datasets.Dataset.from_dict(
+        {"image": images, "label": labels or [i % 2 for i in range(number)]}, features=features
+    )
+
+
+@pytest.fixture
+def saved(tmp_path):
+    datasets.DatasetDict({"train": rows(6), "validation": rows(3)}).save_to_disk(str(tmp_path / "pets"))
+    return str(tmp_path / "pets")
+
+
+def test_saved_to_disk(saved):
+    data = HuggingFace(saved)
+    assert isinstance(data, Dataset)
+    assert data.unavailable() is None
+    assert data.splits == ("train", "validation")
+    split = data.load("validation")
+    assert isinstance(split, Split)
+    assert split.targets.tolist() == [0, 1, 0]
+    assert split.class_names == ["cat", "dog"]
+    assert split.ids == ["0", "1", "2"]
+    sample = split[1]
+    assert isinstance(sample.image, EncodedImage)
+    assert "validation, row 1" in sample.image.name
+    assert np.asarray(decode(sample.image))[0, 0].tolist() == [20, 0, 0]
+    with pytest.raises(DataError, match="no split 'test'"):
+        data.load("test")
+
+
+def test_single_dataset_is_the_test_split(tmp_path):
+    rows().save_to_disk(str(tmp_path / "one"))
+    data = HuggingFace(str(tmp_path / "one"))
+    assert data.splits == ("test",)
+    assert len(data.load("test")) == 4
+
+
+def test_columns(saved):
+    with pytest.raises(DataError, match="no column 'labels'; did you mean 'label'"):
+        HuggingFace(saved, label_column="labels").load("train")
+    with pytest.raises(DataError, match="no column 'img'"):
+        HuggingFace(saved, image_column="img").load("train")
+
+
+def test_arrays_instead_of_images(tmp_path):
+    pixels = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    features = datasets.Features(
+        {"pixels": datasets.Array3D((4, 5, 3), "uint8"), "fine": datasets.Value("int64")}
+    )
+    made = datasets.Dataset.from_dict({"pixels": list(pixels), "fine": [3, 1]}, features=features)
+    made.save_to_disk(str(tmp_path / "arrays"))
+    split = HuggingFace(str(tmp_path / "arrays"), image_column="pixels", label_column="fine").load("test")
+    assert split.targets.tolist() == [3, 1]
+    assert split.class_names is None
+    np.testing.assert_array_equal(np.asarray(decode(split[1].image)), pixels[1])
+
+
+def test_labels_that_are_texts(tmp_path):
+    made = datasets.Dataset.from_dict({"image": [Image.new("L", (4, 4))] * 2, "label": ["dog", "cat"]})
+    made.save_to_disk(str(tmp_path / "texts"))
+    name = str(tmp_path / "texts")
+    with pytest.raises(DataError, match=r"labels are texts \('dog', …\); give class_names"):
+        HuggingFace(name).load("test")
+    assert HuggingFace(name, class_names=["cat", "dog"]).load("test").targets.tolist() == [1, 0]
+    with pytest.raises(DataError, match="label 'dog' is not among the class names"):
+        HuggingFace(name, class_names=["cat", "dig"]).load("test")
+
+
+def test_unlabelled_rows(tmp_path):
+    rows(2, labels=[0, -1]).save_to_disk(str(tmp_path / "hidden"))
+    with pytest.raises(DataError, match=r"row 1: label -1 is outside 0\.\.1"):
+        HuggingFace(str(tmp_path / "hidden")).load("test")
+
+
+def test_names_and_templates_given(saved):
+    split = HuggingFace(saved, class_names=["tabby", "hound"], templates=["a {}"]).load("train")
+    assert (split.class_names, split.templates) == (["tabby", "hound"], ["a {}"])
+
+
+def test_missing_folder(tmp_path):
+    assert "no folder written by save_to_disk" in HuggingFace(str(tmp_path)).unavailable()
+    with pytest.raises(Unavailable, match="no folder written"):
+        HuggingFace(str(tmp_path / "gone")).load("test")
+
+
+def test_without_the_package(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "datasets" else find(name))
+    assert "pip install vision-harness[hub]" in HuggingFace("cifar10").unavailable()
+    with pytest.raises(Unavailable, match="needs the package datasets"):
+        HuggingFace("cifar10").load("test")
+
+
+def test_hub_that_cannot_be_reached(monkeypatch):
+    def offline(*arguments, **options):
+        raise ConnectionError("Couldn't reach\nthe hub")
+
+    monkeypatch.setattr(datasets, "load_dataset", offline)
+    data = HuggingFace("owner/pets", revision="v1")
+    assert data.splits == ("train", "test")
+    assert data.unavailable() is None
+    with pytest.raises(
+        Unavailable, match=r"owner/pets: can't be loaded \(Couldn't reach the hub\); download"
+    ):
+        data.load("test")
+
+
+def test_hub_options_are_passed_on(monkeypatch):
+    seen = []
+
+    def load(*arguments, **options):
+        seen.append((arguments, options))
+        if options["split"] == "dev":
+            raise ValueError("Unknown split 'dev'.")
+        return rows(2)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    data = HuggingFace("owner/pets", config="small", revision="v1", splits=["test", "dev"])
+    assert len(data.load("test")) == 2
+    assert seen == [(("owner/pets", "small"), {"split": "test", "revision": "v1"})]
+    with pytest.raises(DataError, match="owner/pets: Unknown split 'dev'"):
+        data.load("dev")
+
+
+def test_fingerprint(saved, tmp_path):
+    before = HuggingFace(saved).fingerprint()
+    assert HuggingFace(saved).fingerprint() == before
+    other = datasets.DatasetDict({"train": rows(6), "validation": rows(3, labels=[1, 1, 1])})
+    other.save_to_disk(str(tmp_path / "other"))
+    assert HuggingFace(str(tmp_path / "other")).fingerprint() != before
+    assert HuggingFace("owner/pets", revision="a").fingerprint() != HuggingFace("owner/pets").fingerprint()
