@@ -1,0 +1,80 @@
+"""Holding one model to a recorded leaderboard: for test suites, without the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.compare.comparison import Comparison, compare
+from harness.compare.gating import Judged, answer, judge_all, parse_gates
+from harness.compare.sides import Side
+from harness.compare.text import terminal
+from harness.statistics import Answer
+from harness.store import Store
+
+if TYPE_CHECKING:
+    from harness.api import SuiteLike
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What a check found: the gates' one answer, each verdict, and the comparison behind them."""
+
+    answer: Answer
+    judged: Sequence[Judged]
+    comparison: Comparison
+    failed: Sequence[str] = ()
+    """Cells that were run for this check and failed, with the reason."""
+
+    def __str__(self) -> str:
+        text = terminal(self.comparison, self.judged).rstrip()
+        return "\n".join([text, *(f"run: {line}" for line in self.failed)])
+
+
+def check(
+    suite: SuiteLike,
+    *,
+    model: str,
+    fail_on: Sequence[str],
+    baseline_store: str | Path,
+    store: str | Path,
+    baseline_model: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    run: bool = True,
+    level: float = 0.95,
+    **running: Any,
+) -> Checked:
+    """Compares a model of `store` (B) with the recorded `baseline_store` (A) on a suite's cells.
+
+    With `run`, what is missing in `store` is run first: `model` is then a label or pattern of the suite's,
+    or a new reference, and `running` are settings of `harness.run` (`datasets`, `limit`, `device`, …).
+    `baseline_model` is the label of the recorded model, by default the same. `where` narrows both
+    sides, like `{"dataset": "imagenet*"}`. Cells that only the baseline has are not judged.
+    Raises HarnessError for what can't be run or compared, or a gate that is none.
+    """
+    gates = parse_gates(fail_on)
+    labels, failed, name = [model], [], _name(suite)
+    if run:
+        from harness.api import run as run_suite
+
+        outcome = run_suite(suite, store=store, models=[model], **running)
+        name = outcome.plan.suite.name
+        labels = sorted({p.cell.model.label for p in outcome.plan if p.cell.model})
+        failed = [f"{r.coordinates.get('dataset')}: {r.status}: {r.reason}" for r in outcome.failed]
+    shared = dict(where or {})
+    recorded = [baseline_model] if baseline_model else labels
+    a = Side("A", Store(baseline_store), {"model": recorded, **shared})
+    b = Side("B", Store(store), {"model": labels, **shared})
+    metrics = list(dict.fromkeys(gate.metric for gate in gates))
+    found = compare(a, b, metrics=metrics, suites=[name], level=level)
+    judged = judge_all(found, gates)
+    return Checked(answer(judged), judged, found, failed)
+
+
+def _name(suite: SuiteLike) -> str:
+    if isinstance(suite, str | Path):
+        path = Path(suite)
+        return path.stem if path.suffix == ".toml" else str(suite).rpartition("/")[2]
+    return str(suite["name"]) if isinstance(suite, Mapping) else suite.name

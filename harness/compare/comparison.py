@@ -1,0 +1,309 @@
+"""Comparing two sides: matched cells, differences with intervals and tests, and what stands in the way."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.compare.conditions import different_conditions
+from harness.compare.evidence import Evidence, Samples, gather
+from harness.compare.sides import CompareError, Found, Side, by_cell, cell_of, differing
+from harness.errors import did_you_mean
+from harness.record import Record
+from harness.statistics import Interval, StatisticsError, holm, wilcoxon_test
+
+Answer = Literal["better", "worse", "no difference shown", "undecided"]
+
+WILCOXON_FROM = 6
+"""Data sets from which on Wilcoxon's signed-rank test can reach p < 0.05."""
+
+
+@dataclass(eq=False)
+class Difference:
+    """One metric in one matched cell; `a` and `b` are means over each side's seeds, on its own scale.
+
+    `p_value` is after Holm's correction over the cells of this metric; `reason` says why there is
+    no test, or what the pairing left out.
+    """
+
+    cell: dict[str, Any]
+    metric: str
+    unit: str | None
+    higher_is_better: bool
+    a: float
+    b: float
+    evidence: Evidence
+    interval: Interval | None
+    raw_p: float | None
+    test: str
+    level: float
+    p_value: float | None = None
+
+    @property
+    def difference(self) -> float:
+        """B − A on the metric's own scale."""
+        return self.b - self.a
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is undecided, or what the pairing left out."""
+        return self.evidence.reason or (self.test if self.raw_p is None else None)
+
+    @property
+    def answer(self) -> Answer:
+        """What is shown about B against A at the level of the comparison."""
+        if self.p_value is None:
+            return "undecided"
+        if self.p_value > 1 - self.level or self.difference == 0:
+            return "no difference shown"
+        return "better" if (self.difference > 0) == self.higher_is_better else "worse"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A matched cell and seed that is not ok on both sides."""
+
+    cell: dict[str, Any]
+    seed: Any
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A condition that differs between matched records: `cells` of the `of` matched ones."""
+
+    what: str
+    a: str
+    b: str
+    cells: int
+    of: int
+
+    def __str__(self) -> str:
+        where = "" if self.cells == self.of else f" ({self.cells} of {self.of} records)"
+        return f"{self.what} differs: {self.a} in A, {self.b} in B{where}"
+
+
+@dataclass(frozen=True)
+class Overall:
+    """A metric over all its matched cells; Wilcoxon's test is over `data_sets` mean differences."""
+
+    metric: str
+    cells: int
+    answers: Mapping[str, int]
+    mean_difference: float
+    data_sets: int
+    wilcoxon_p: float | None
+
+
+@dataclass(eq=False)
+class Comparison:
+    """Everything that `compare` found. Differences stand in the order in which A was planned."""
+
+    a: str
+    b: str
+    level: float
+    without: tuple[str, ...]
+    differences: list[Difference] = field(default_factory=list)
+    unfinished: list[Unfinished] = field(default_factory=list)
+    lacking: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    """Matched cells that have no value of a metric on one side."""
+    only_a: list[dict[str, Any]] = field(default_factory=list)
+    only_b: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
+    matched: int = 0
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that were compared."""
+        return list(dict.fromkeys(d.metric for d in self.differences))
+
+    def overall(self) -> list[Overall]:
+        """Each metric over all its cells."""
+        return [_overall(m, [d for d in self.differences if d.metric == m]) for m in self.metrics]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON-able data; what is not a finite number is null."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "level": self.level,
+            "differs_in": list(self.without),
+            "matched": self.matched,
+            "differences": [_as_dict(d) for d in self.differences],
+            "overall": [
+                {**vars(o), "answers": dict(o.answers), "mean_difference": _finite(o.mean_difference)}
+                for o in self.overall()
+            ],
+            "unfinished": [vars(u) for u in self.unfinished],
+            "lacking": [{"cell": cell, "metric": metric} for cell, metric in self.lacking],
+            "only_a": self.only_a,
+            "only_b": self.only_b,
+            "warnings": [{**vars(w), "text": str(w)} for w in self.warnings],
+        }
+
+
+def compare(
+    a: Side,
+    b: Side,
+    metrics: Sequence[str] = (),
+    suites: Sequence[str] = (),
+    level: float = 0.95,
+) -> Comparison:
+    """Compares side B with side A, cell by cell; a difference is B − A.
+
+    Cells match by suite and coordinates, apart from those in which the two selections differ.
+    Without `metrics` the first metric of each record is compared; `all` stands for all of them.
+    Raises CompareError where nothing matches, or a metric is unknown.
+    """
+    found_a, found_b = a.cells(suites), b.cells(suites)
+    known = {key for c in (*found_a, *found_b) for key in c.at}
+    without = differing(a, b, sorted(known))
+    cells_a, cells_b = by_cell(a, found_a, without), by_cell(b, found_b, without)
+    result = Comparison(a.shown, b.shown, level, tuple(sorted(without)))
+    result.only_a = [_named(cells_a[k], without) for k in cells_a if k not in cells_b]
+    result.only_b = [_named(cells_b[k], without) for k in cells_b if k not in cells_a]
+    shared = [k for k in cells_a if k in cells_b]
+    if not shared:
+        raise CompareError(
+            f"{a.shown} and {b.shown}: no cell is on both sides: {_unlike(cells_a, cells_b, without)}"
+        )
+    samples = Samples(a.store), Samples(b.store)
+    wanted = _wanted(metrics, [c.record for c in (*found_a, *found_b) if c.record])
+    warned: Counter[tuple[str, str, str]] = Counter()
+    for key in shared:
+        _compare_cell(result, cells_a[key], cells_b[key], wanted, samples, without, warned)
+    result.warnings = [Warned(*what, count, result.matched) for what, count in warned.items()]
+    _correct(result.differences)
+    return result
+
+
+def _compare_cell(
+    result: Comparison,
+    a: Mapping[Any, Found],
+    b: Mapping[Any, Found],
+    wanted: Sequence[str] | None,
+    samples: tuple[Samples, Samples],
+    without: set[str],
+    warned: Counter[tuple[str, str, str]],
+) -> None:
+    cell = _named(a, without)
+    for seed in sorted({*a, *b}, key=str):
+        states = [s[seed].status if seed in s else "absent" for s in (a, b)]
+        if "absent" not in states and states != ["ok", "ok"]:
+            result.unfinished.append(Unfinished(cell, seed, *states))
+        one, other = (s[seed].record if seed in s else None for s in (a, b))
+        if states == ["ok", "ok"] and one and other:
+            result.matched += 1
+            warned.update(different_conditions(one, other, without))
+    good = [{s: c.record for s, c in side.items() if c.record and c.status == "ok"} for side in (a, b)]
+    if not good[0] or not good[1]:
+        return
+    records: list[Record] = [r for side in good for r in side.values()]
+    for metric in wanted if wanted is not None else list(records[0].metrics)[:1]:
+        having = [{s: r for s, r in side.items() if metric in r.metrics} for side in good]
+        if not having[0] or not having[1]:
+            if any(having):
+                result.lacking.append((cell, metric))
+            continue
+        evidence = gather(metric, having[0], having[1], *samples)
+        p, test = evidence.tested()
+        sample = next(iter(having[0].values()))
+        mean_a, mean_b = (float(np.mean([r.metrics[metric] for r in side.values()])) for side in having)
+        result.differences.append(
+            Difference(
+                cell,
+                metric,
+                sample.units.get(metric),
+                sample.directions.get(metric, True),
+                mean_a,
+                mean_b,
+                evidence=evidence,
+                interval=evidence.interval(result.level),
+                raw_p=p,
+                test=test,
+                level=result.level,
+            )
+        )
+
+
+def _wanted(metrics: Sequence[str], records: Sequence[Record]) -> list[str] | None:
+    if not metrics:
+        return None
+    known = list(dict.fromkeys(m for r in records for m in r.metrics))
+    if "all" in metrics:
+        return known
+    for name in metrics:
+        if name not in known:
+            raise CompareError(f"no record has the metric '{name}'{did_you_mean(name, known)}")
+    return list(dict.fromkeys(metrics))
+
+
+def _correct(differences: Sequence[Difference]) -> None:
+    for metric in {d.metric for d in differences}:
+        tested = [d for d in differences if d.metric == metric and d.raw_p is not None]
+        for difference, p in zip(tested, holm([d.raw_p for d in tested if d.raw_p is not None])):
+            difference.p_value = float(p)
+
+
+def _overall(metric: str, differences: Sequence[Difference]) -> Overall:
+    finite = [d for d in differences if math.isfinite(d.difference)]
+    by_data: dict[str, list[float]] = {}
+    for d in finite:
+        by_data.setdefault(str(d.cell.get("dataset", "")), []).append(d.difference)
+    means = [float(np.mean(v)) for v in by_data.values()]
+    p = None
+    if len(means) >= WILCOXON_FROM:
+        try:
+            p = wilcoxon_test(means, [0.0] * len(means)).p_value
+        except StatisticsError:
+            p = None
+    mean = float(np.mean([d.difference for d in finite])) if finite else math.nan
+    return Overall(metric, len(differences), Counter(d.answer for d in differences), mean, len(means), p)
+
+
+def _named(cells: Mapping[Any, Found], without: set[str]) -> dict[str, Any]:
+    return cell_of(next(iter(cells.values())), without)
+
+
+def _unlike(
+    a: Mapping[str, Mapping[Any, Found]], b: Mapping[str, Mapping[Any, Found]], without: set[str]
+) -> str:
+    """The first coordinate by which nothing on one side can match the other."""
+    one, other = ([_named(c, without) for c in side.values()] for side in (a, b))
+    for key in dict.fromkeys(k for c in (*one, *other) for k in c):
+        values = [{str(c.get(key, "")) for c in side} for side in (one, other)]
+        if not values[0] & values[1]:
+            return f"{key} is {' or '.join(sorted(values[0])[:3])} in A, {' or '.join(sorted(values[1])[:3])} in B"
+    return "no two have all coordinates in common"
+
+
+def _as_dict(d: Difference) -> dict[str, Any]:
+    interval = d.interval
+    return {
+        "cell": d.cell,
+        "metric": d.metric,
+        "unit": d.unit,
+        "higher_is_better": d.higher_is_better,
+        "a": _finite(d.a),
+        "b": _finite(d.b),
+        "difference": _finite(d.difference),
+        "interval": None if interval is None else [_finite(interval.low), _finite(interval.high)],
+        "interval_method": None if interval is None else interval.method,
+        "paired_by": d.evidence.kind,
+        "pairs": d.evidence.n,
+        "p_value": d.raw_p,
+        "p_holm": d.p_value,
+        "test": d.test if d.raw_p is not None else None,
+        "answer": d.answer,
+        "reason": d.reason,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

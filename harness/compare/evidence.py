@@ -1,0 +1,236 @@
+"""What a difference of one metric in one cell rests on: pairs of samples, pairs of seeds, or nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.record import Record
+from harness.statistics import (
+    Interval,
+    StatisticsError,
+    Unpairable,
+    align,
+    paired_difference_interval,
+    paired_t_test,
+    paired_test,
+    seeds_samples_interval,
+    t_interval,
+)
+from harness.statistics.bootstrap import RESAMPLES
+from harness.statistics.checks import Floats
+from harness.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind = Literal["identical", "samples", "seeds×samples", "seeds", "none"]
+
+WORK = 400_000_000
+"""Random numbers that the bootstrap of one difference may draw; beyond it Student's t is used."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Paired values of B and A, S×N (seeds × samples), or vectors S for the kind `seeds`.
+
+    `reason` says why there is no pairing, or what the pairing had to leave out. `n` counts samples,
+    for `seeds` the seeds.
+    """
+
+    kind: Kind
+    b: Floats
+    a: Floats
+    reason: str | None = None
+
+    @property
+    def n(self) -> int:
+        """How many independent pairs there are."""
+        return int(self.b.shape[-1]) if self.kind != "none" else 0
+
+    def interval(self, level: float = 0.95) -> Interval | None:
+        """Interval for B − A at this level, or None where nothing bears one.
+
+        One seed: a BCa bootstrap over samples, with as many resamples as the level needs. Several:
+        both seeds and samples count as drawn at random. By seeds alone: Student's t.
+        """
+        if self.kind == "none":
+            return None
+        if self.kind == "identical":
+            return Interval(0.0, 0.0, level, "identical", self.n)
+        if self.kind == "seeds":
+            return t_interval(self.b - self.a, level) if self.tested()[0] is not None else None
+        if self.kind == "seeds×samples":
+            return _crossed(self.b - self.a, level)
+        b, a = self.b[0], self.a[0]
+        # Forty resamples beyond each end keep the ends of a strict level steady.
+        resamples = max(RESAMPLES, math.ceil(80 / (1 - level)))
+        distinct = len(np.unique(b - a))
+        if resamples > RESAMPLES and resamples * (distinct if distinct <= len(a) // 8 else len(a)) > WORK:
+            return t_interval(b - a, level)
+        return paired_difference_interval(b, a, level=level, resamples=resamples)
+
+    def tested(self) -> tuple[float | None, str]:
+        """The p-value of "no difference" and the test's name, or None and why there is none."""
+        if self.kind == "none":
+            return None, self.reason or ""
+        if self.kind == "identical":
+            return 1.0, "identical"
+        try:
+            if self.kind == "seeds":
+                test = paired_t_test(self.b, self.a)
+            elif self.kind == "samples":
+                test = paired_test(self.b[0], self.a[0])
+            else:
+                return _p_of_crossed(self.b - self.a), "seeds×samples"
+        except StatisticsError as error:
+            return None, str(error)
+        return test.p_value, test.method
+
+
+class Samples:
+    """Per-sample tables of one side's store; those of the cell in hand are kept."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._kept: dict[str, pd.DataFrame | None] = {}
+
+    def of(self, record: Record) -> pd.DataFrame | None:
+        """The record's table, or None when it has none with ids."""
+        if record.id not in self._kept:
+            if len(self._kept) > 64:
+                self._kept.clear()
+            table = self.store.samples(record.id)
+            self._kept[record.id] = table if table is not None and "id" in table.columns else None
+        return self._kept[record.id]
+
+
+def gather(
+    metric: str, a: Mapping[Any, Record], b: Mapping[Any, Record], in_a: Samples, in_b: Samples
+) -> Evidence:
+    """The strongest pairing of two sides' ok records (by seed) that have the metric."""
+    shared = sorted(set(a) & set(b), key=str)
+    values = [np.array([r.metrics[metric] for r in (x[s] for s in shared)]) for x in (b, a)]
+    if not all(math.isfinite(r.metrics[metric]) for side in (a, b) for r in side.values()):
+        return _none(f"{metric} is not a finite number everywhere")
+    same_seeds = set(a) == set(b)
+    if same_seeds and all(_identical(metric, a[s], b[s], in_a, in_b) for s in shared):
+        n = a[shared[0]].count or 1
+        return Evidence("identical", np.zeros(n), np.zeros(n))
+    by_sample = _by_sample(metric, a, b, in_a, in_b, shared if same_seeds else None)
+    if isinstance(by_sample, Evidence):
+        return by_sample
+    if same_seeds and len(shared) > 1:
+        return Evidence("seeds", values[0], values[1], f"paired by seed only: {by_sample}")
+    if not same_seeds:
+        by_sample += f"; seeds differ: {_listed(a)} in A, {_listed(b)} in B"
+    return _none(by_sample)
+
+
+def _by_sample(
+    metric: str,
+    a: Mapping[Any, Record],
+    b: Mapping[Any, Record],
+    in_a: Samples,
+    in_b: Samples,
+    seeds: Sequence[Any] | None,
+) -> Evidence | str:
+    """Pairs by sample: seed by seed for shared `seeds`, else of each side's average over its own."""
+    columns: dict[str, dict[Any, tuple[list[str], Floats]]] = {}
+    for side, records, tables in (("A", a, in_a), ("B", b, in_b)):
+        columns[side] = {}
+        for seed, record in records.items():
+            column = _column(metric, record, tables)
+            if isinstance(column, str):
+                return f"{column} in {side}"
+            columns[side][seed] = column
+    if seeds is None:
+        whole = [
+            ([i for ids, _ in side.values() for i in ids], np.concatenate([v for _, v in side.values()]))
+            for side in (columns["A"], columns["B"])
+        ]
+        found = align(*whole[0], *whole[1])
+        if isinstance(found, Unpairable):
+            return found.reason
+        reason = f"seeds differ ({_listed(a)} in A, {_listed(b)} in B): paired over samples only"
+        return Evidence("samples", found.b[None], found.a[None], reason)
+    rows_a, rows_b, first = [], [], None
+    for seed in seeds:
+        found = align(*columns["A"][seed], *columns["B"][seed])
+        if isinstance(found, Unpairable):
+            return found.reason
+        if first is not None and list(found.ids) != first:
+            return "the samples are not the same for every seed"
+        first = list(found.ids)
+        rows_a.append(found.a)
+        rows_b.append(found.b)
+    kind: Kind = "samples" if len(seeds) == 1 else "seeds×samples"
+    return Evidence(kind, np.stack(rows_b), np.stack(rows_a))
+
+
+def _column(metric: str, record: Record, tables: Samples) -> tuple[list[str], Floats] | str:
+    """Ids and values of a metric by sample, or why there are none."""
+    table = tables.of(record)
+    if table is None:
+        return "no per-sample records"
+    if metric not in table.columns:
+        return f"{metric} has no value per sample"
+    values = table[metric].to_numpy(dtype=np.float64)
+    number = record.metrics[metric]
+    if len(values) == 0 or abs(float(np.mean(values)) - number) > 1e-5 * max(1.0, abs(number)):
+        return f"{metric} is not the mean of its per-sample values"
+    return [str(i) for i in table["id"]], values
+
+
+def _identical(metric: str, a: Record, b: Record, in_a: Samples, in_b: Samples) -> bool:
+    """Whether both said the same about every sample, so that any metric of it is the same too."""
+    if a.metrics[metric] != b.metrics[metric]:
+        return False
+    one, other = in_a.of(a), in_b.of(b)
+    if one is None or other is None or len(one) != len(other):
+        return False
+    told = [c for c in one.columns if c in other.columns]
+    if "prediction" not in told and metric not in told:
+        return False
+    sides = [t[told].sort_values("id", kind="stable", ignore_index=True) for t in (one, other)]
+    return bool(sides[0].equals(sides[1]))
+
+
+def _crossed(differences: Floats, level: float) -> Interval | None:
+    """`seeds_samples_interval` of differences, which are no proportions even where all are 0 or 1.
+
+    Doubling them keeps a model that happens never to lose a sample from Wilson's interval,
+    which would exclude zero after a single difference.
+    """
+    if not np.any(differences):
+        return Interval(0.0, 0.0, level, "identical", differences.shape[1])
+    found = seeds_samples_interval(2 * differences, level)
+    if found is None:
+        return None
+    return Interval(found.low / 2, found.high / 2, level, found.method, found.n)
+
+
+def _p_of_crossed(differences: Floats) -> float | None:
+    """The least α whose interval at level 1 − α excludes zero, by bisection of its logarithm."""
+    if not np.any(differences):
+        return 1.0
+    low, high = math.log(1e-12), 0.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        found = _crossed(differences, 1 - math.exp(middle))
+        if found is None:
+            return None
+        low, high = (middle, high) if 0.0 in found else (low, middle)
+    return min(1.0, math.exp(high))
+
+
+def _none(reason: str) -> Evidence:
+    return Evidence("none", np.zeros(0), np.zeros(0), reason)
+
+
+def _listed(records: Mapping[Any, Record]) -> str:
+    return ",".join(str(s) for s in sorted(records, key=str))

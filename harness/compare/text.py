@@ -1,0 +1,158 @@
+"""A comparison in words and tables, for the terminal and in markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness.compare.comparison import Comparison, Difference, Overall
+from harness.compare.gating import Judged, answer
+from harness.leaderboard.formats.text import markdown_text, plain_text
+
+LISTED = 10
+"""Cells that are listed where nothing but their names is told; --json has all of them."""
+
+MARKS = {"better": "▲", "worse": "▼", "no difference shown": "=", "undecided": "?"}
+
+
+def terminal(comparison: Comparison, judged: Sequence[Judged] = (), significant: bool = False) -> str:
+    """The comparison as plain text; `significant` leaves out rows that show no difference."""
+    return _written(comparison, judged, significant, plain_text, "simple", "")
+
+
+def markdown(comparison: Comparison, judged: Sequence[Judged] = (), significant: bool = False) -> str:
+    """The comparison in GitHub's markdown."""
+    return _written(comparison, judged, significant, markdown_text, "pipe", "### ")
+
+
+def _written(
+    comparison: Comparison,
+    judged: Sequence[Judged],
+    significant: bool,
+    clean: Callable[[str], str],
+    style: str,
+    heading: str,
+) -> str:
+    paragraphs = ["\n".join(_lines([f"A: {clean(comparison.a)}", f"B: {clean(comparison.b)}"], heading))]
+    for overall in comparison.overall():
+        rows = [d for d in comparison.differences if d.metric == overall.metric]
+        paragraphs.append(f"{heading}{clean(overall.metric)}")
+        shown = [d for d in rows if not significant or d.answer in ("better", "worse")]
+        if shown:
+            paragraphs.append(_table(shown, rows, comparison.level, clean, style))
+        paragraphs.append("\n".join(_lines(_summary(overall, rows, clean), heading)))
+    warnings = [f"warning: {clean(str(w))}" for w in comparison.warnings]
+    if warnings:
+        paragraphs.append("\n".join(_lines(warnings, heading)))
+    cells = [d.cell for d in comparison.differences] + [u.cell for u in comparison.unfinished]
+    names = _varying([*cells, *comparison.only_a, *comparison.only_b])
+    absent = [
+        f"{clean(_name(u.cell, names))} · seed {u.seed}: {u.a} in A, {u.b} in B"
+        for u in comparison.unfinished
+    ] + [
+        f"{clean(_name(cell, names))}: {clean(metric)} is on one side only"
+        for cell, metric in comparison.lacking
+    ]
+    for title, items in (
+        ("not ok on both sides", absent),
+        ("only in A", [clean(_name(c, names)) for c in comparison.only_a]),
+        ("only in B", [clean(_name(c, names)) for c in comparison.only_b]),
+    ):
+        if items:
+            more = [f"… and {len(items) - LISTED} more (--json lists all)"] if len(items) > LISTED else []
+            bullets = [f"- {item}" for item in [*items[:LISTED], *more]]
+            paragraphs.append("\n".join([f"{title}: {len(items)}", "", *bullets]))
+    if judged:
+        paragraphs.append("\n".join(_lines(verdict_lines(judged, clean), heading)))
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def verdict_lines(judged: Sequence[Judged], clean: Callable[[str], str] = plain_text) -> list[str]:
+    """One line per verdict that does not pass, a count of those that do, and the answer."""
+    names = _varying([j.cell for j in judged])
+    lines = [
+        clean(f"gate {j.verdict.gate}: {j.answer.upper()}: {_name(j.cell, names)}: {j.verdict.reason}")
+        for j in sorted(judged, key=lambda j: str(j.answer))
+        if j.answer != "pass"
+    ]
+    passed = sum(j.answer == "pass" for j in judged)
+    return [*lines, f"gates: {answer(judged).upper()} ({passed} of {len(judged)} verdicts pass)"]
+
+
+def _table(
+    shown: Sequence[Difference],
+    rows: Sequence[Difference],
+    level: float,
+    clean: Callable[[str], str],
+    style: str,
+) -> str:
+    from tabulate import tabulate
+
+    names = _varying([d.cell for d in rows])
+    points = rows[0].unit == "fraction"
+    body = []
+    reasons = list(dict.fromkeys(d.reason for d in shown if d.reason))
+    for d in shown:
+        note = f" ({reasons.index(d.reason) + 1})" if d.reason else ""
+        interval = (
+            f"[{_number(d.interval.low, points, True)}, {_number(d.interval.high, points, True)}]"
+            if d.interval
+            else "–"
+        )
+        body.append(
+            [
+                *(clean(str(d.cell.get(n, ""))) for n in names),
+                _number(d.a, points),
+                _number(d.b, points),
+                _number(d.difference, points, True),
+                interval,
+                "–" if d.p_value is None else "<0.001" if d.p_value < 0.001 else f"{d.p_value:.3f}",
+                f"{MARKS[d.answer]} {d.answer}{note}",
+            ]
+        )
+    unit = " (points)" if points else ""
+    headers = [*map(clean, names), "A", "B", f"B − A{unit}", f"{level:.0%} interval", "p (Holm)", "B is"]
+    align = ["left"] * len(names) + ["right"] * 5 + ["left"]
+    text = tabulate(body, headers, tablefmt=style, colalign=align, disable_numparse=True)
+    notes = [f"({n + 1}) {clean(reason)}" for n, reason in enumerate(reasons)]
+    return "\n\n".join([text, *(["  \n".join(notes)] if notes else [])])
+
+
+def _summary(overall: Overall, rows: Sequence[Difference], clean: Callable[[str], str]) -> list[str]:
+    points = rows[0].unit == "fraction"
+    counts = ", ".join(f"{a} in {overall.answers[a]}" for a in MARKS if overall.answers.get(a))
+    mean = _number(overall.mean_difference, points, True) + (" points" if points else "")
+    over = f"B: {counts} of {overall.cells} cells; mean difference {mean}"
+    if overall.wilcoxon_p is not None:
+        over += f"; Wilcoxon over {overall.data_sets} data sets p = {overall.wilcoxon_p:.3g}"
+    tests = dict.fromkeys(d.test for d in rows if d.raw_p is not None)
+    methods = dict.fromkeys(d.interval.method for d in rows if d.interval)
+    rests = []
+    if tests:
+        rests.append(f"tests: {', '.join(tests)}, Holm over {overall.cells} cells")
+    if methods:
+        rests.append(f"intervals: {', '.join(methods)}")
+    return [over + ".", *([clean("; ".join(rests)) + "."] if rests else [])]
+
+
+def _varying(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The coordinates that tell the cells apart; the data set where there is but one cell."""
+    names = list(dict.fromkeys(k for c in cells for k in c))
+    varying = [n for n in names if len({str(c.get(n)) for c in cells}) > 1]
+    return varying or [n for n in names if n in ("model", "dataset")] or names[:1]
+
+
+def _name(cell: Mapping[str, Any], names: Sequence[str]) -> str:
+    return " · ".join(f"{n} {cell[n]}" for n in names if cell.get(n) not in ("", None))
+
+
+def _number(value: float, points: bool, signed: bool = False) -> str:
+    if value != value:
+        return "–"
+    text = f"{100 * value:{'+' if signed else ''}.2f}" if points else f"{value:{'+' if signed else ''}.4g}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def _lines(texts: Sequence[str], heading: str) -> list[str]:
+    """Lines that stay lines: markdown joins them unless two blanks end each."""
+    return [text + "  " for text in texts[:-1]] + list(texts[-1:]) if heading else list(texts)

@@ -1,0 +1,213 @@
+"""Bringing the records of several stores into one; nothing that is ok is ever overwritten."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.errors import StoreError
+from harness.files import write_bytes
+from harness.parts import canonical
+from harness.record import Record
+from harness.store import Store
+
+BESIDE = (("samples", ".parquet"), ("curves", ".parquet"))
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One cell made twice with different numbers: both files, and what differs first."""
+
+    id: str
+    kept: Path
+    other: Path
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kept} and {self.other}: the same cell with different numbers: {self.what}"
+
+
+@dataclass
+class Merged:
+    """What a merge did. `replaced` are records that were not ok where the other store's is."""
+
+    copied: int = 0
+    replaced: int = 0
+    same: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as JSON-able data."""
+        return {
+            "copied": self.copied,
+            "replaced": self.replaced,
+            "same": self.same,
+            "conflicts": [
+                {"id": c.id, "kept": str(c.kept), "other": str(c.other), "what": c.what}
+                for c in self.conflicts
+            ],
+            "unreadable": self.unreadable,
+            "notes": self.notes,
+        }
+
+
+def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merged:
+    """Copies what `sources` have and `into` lacks, one whole record at a time.
+
+    A record on both sides is left as it is when its numbers agree to the relative `tolerance`
+    (provenance, costs and notes may differ); an ok one takes the place of one that is not; two ok ones
+    with different numbers are a conflict, and stay where they are. Raises StoreError for a source
+    that is no folder, or is `into` itself.
+    """
+    for source in sources:
+        if not source.path.is_dir():
+            raise StoreError(f"{source.path}: no such store")
+        if source.path.resolve() == into.path.resolve():
+            raise StoreError(f"{source.path}: a store can't be merged into itself")
+    outcome = Merged()
+    for source in sources:
+        for id in sorted(source.listing()):
+            try:
+                _merge_record(into, source, id, tolerance, outcome)
+            except StoreError as error:  # one damaged file must not keep the others back
+                outcome.unreadable.append(str(error))
+        for suite in source.suites():
+            try:
+                _merge_manifest(into, source, suite, outcome)
+            except StoreError as error:
+                outcome.unreadable.append(str(error))
+    return outcome
+
+
+def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: Merged) -> None:
+    theirs = source.read(id)
+    if theirs is None:
+        return
+    file = source.file("records", id, ".json")
+    if theirs.id != id:
+        raise StoreError(f"{file}: holds the record of another id, {str(theirs.id)[:80]}")
+    ours = into.read(id)
+    if ours is None:
+        _copy(into, source, id)
+        outcome.copied += 1
+    elif theirs.status != "ok":
+        outcome.same += 1
+    elif ours.status != "ok":
+        _copy(into, source, id)
+        outcome.replaced += 1
+    else:
+        what = _different(ours, theirs, tolerance) or _different_samples(
+            into, source, ours, theirs, tolerance
+        )
+        if what is None:
+            outcome.same += 1
+        else:
+            outcome.conflicts.append(Conflict(id, into.file("records", id, ".json"), file, what))
+
+
+def _copy(into: Store, source: Store, id: str) -> None:
+    """Copies a record: first what lies beside it, then the record, which makes it count."""
+    for kind, suffix in BESIDE:
+        beside = source.file(kind, id, suffix)
+        target = into.file(kind, id, suffix)
+        if beside.is_file():
+            write_bytes(target, beside.read_bytes())
+        else:
+            target.unlink(missing_ok=True)
+    images = source.images(id)
+    for old in into.images(id):
+        if old.name not in {i.name for i in images}:
+            old.unlink()
+    for image in images:
+        write_bytes(into.file("images", id, "") / image.name, image.read_bytes())
+    write_bytes(into.file("records", id, ".json"), source.file("records", id, ".json").read_bytes())
+
+
+def _different(ours: Record, theirs: Record, tolerance: float) -> str | None:
+    """The first number in which two records of a cell differ, in words."""
+    if ours.count != theirs.count:
+        return f"{ours.count} samples and {theirs.count}"
+    for name in dict.fromkeys([*ours.metrics, *theirs.metrics]):
+        if name not in ours.metrics or name not in theirs.metrics:
+            return f"only one has {name}"
+        one, other = ours.metrics[name], theirs.metrics[name]
+        if not _close(one, other, tolerance):
+            return f"{name} {one!r} and {other!r}"
+    return None
+
+
+def _different_samples(
+    into: Store, source: Store, ours: Record, theirs: Record, tolerance: float
+) -> str | None:
+    """Whether the same metrics rest on different answers to single samples."""
+    files = [s.file("samples", ours.id, ".parquet") for s in (into, source)]
+    if not all(f.is_file() for f in files) or files[0].read_bytes() == files[1].read_bytes():
+        return None
+    one, other = into.samples(ours.id), source.samples(theirs.id)
+    if "id" not in one or "id" not in other:
+        return None
+    one, other = (t.sort_values("id", kind="stable", ignore_index=True) for t in (one, other))
+    if list(one["id"]) != list(other["id"]):
+        return "their samples are not the same"
+    told = ["target", "prediction", *ours.metrics]
+    for column in [c for c in told if c in one.columns and c in other.columns]:
+        pairs = zip(one["id"], one[column], other[column], strict=True)
+        for sample, a, b in pairs:
+            if not _close(a, b, tolerance):
+                return f"{column} of sample {sample!r}: {a!r} and {b!r}"
+    return None
+
+
+def _close(a: Any, b: Any, tolerance: float) -> bool:
+    if a == b or (a != a and b != b):
+        return True
+    try:
+        return math.isclose(a, b, rel_tol=tolerance, abs_tol=0.0)
+    except TypeError:  # texts, or lists of predictions
+        return False
+
+
+def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> None:
+    """Unites the planned cells by coordinates; ours stand unless only theirs has an ok record."""
+    theirs, ours = source.manifest(suite), into.manifest(suite)
+    if theirs is None:
+        return
+    if ours is None:
+        into.write_manifest(theirs["suite"], theirs["cells"])
+        return
+    cells = {_place(c): c for c in ours["cells"]}
+    unlike = 0
+    for cell in theirs["cells"]:
+        mine = cells.setdefault(_place(cell), cell)
+        if mine["id"] != cell["id"]:
+            unlike += 1
+            if not _ok(into, mine["id"]) and _ok(into, cell["id"]):
+                cells[_place(cell)] = cell
+    if unlike:
+        outcome.notes.append(
+            f"suite {suite}: {unlike} cells were made under other versions or options in {source.path}; "
+            "both records are kept, tables show the one planned first (harness compare tells the difference)"
+        )
+    if _layout(theirs["suite"]) != _layout(ours["suite"]):
+        outcome.notes.append(
+            f"suite {suite}: {source.path} has other tables or plots; those of {into.path} stay"
+        )
+    into.write_manifest(ours["suite"], list(cells.values()))
+
+
+def _place(cell: Mapping[str, Any]) -> str:
+    return canonical(cell["at"])
+
+
+def _layout(suite: Mapping[str, Any]) -> str:
+    return canonical([suite.get("tables"), suite.get("plots")])
+
+
+def _ok(store: Store, id: str) -> bool:
+    record = store.read(id)
+    return record is not None and record.status == "ok"

@@ -1,0 +1,31 @@
+"""What a plot plugin offers: a class with typed keyword options that draws on a given figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from harness.store import Store
+
+
+@runtime_checkable
+class Plot(Protocol):
+    """A plot of records, found through the entry-point group `harness.plots`.
+
+    Its module must import cheaply: matplotlib and pandas are imported inside `draw`.
+    """
+
+    def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
+        """Draws `data` on the empty `figure` (whose size it may change) and gives a caption.
+
+        `data` has one row per cell that meets the plot's `where`, with the columns `id`, `status`,
+        the coordinates (`model`, `dataset`, `method`, `seed`, axes), tags as `tag.<part>.<key>`,
+        metrics and costs. `data.attrs` says more: `metrics` and `costs` list those columns in order,
+        `fractions` the metrics that may be shown in percent, `lower` those where lower is better.
+
+        Raises HarnessError when the data can't be plotted; the text says what is missing.
+        """
+        ...

@@ -1,0 +1,139 @@
+"""Drawing the plots that a suite declares: for a page as SVG text, for a paper as SVG and PNG files."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import HarnessError, did_you_mean
+from harness.leaderboard.frame import plain
+from harness.parts import Resolver
+from harness.plan import matches
+from harness.plots.style import styled
+from harness.reference import parse
+from harness.store import Store
+from harness.suite import PlotSpec, Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+DPI = 300
+"""Of PNG files: what journals ask for."""
+
+
+@dataclass
+class Drawn:
+    """What became of one plot: its caption and files, or the problem that kept it from being drawn."""
+
+    name: str
+    title: str
+    caption: str = ""
+    problem: str = ""
+    svg: str = ""
+    files: tuple[Path, ...] = ()
+
+
+def draw_plots(suite: Suite, data: pd.DataFrame, store: Store) -> list[Drawn]:
+    """The suite's plots as SVG whose text stays text. `data` is the suite's frame of records.
+
+    A plot that can't be drawn keeps the reason in `problem`; the others are drawn.
+    """
+    return [_drawn(suite, spec, data, store, None) for spec in suite.plots]
+
+
+def write_plots(suite: Suite, data: pd.DataFrame, store: Store, folder: Path) -> list[Drawn]:
+    """Writes each of the suite's plots to `folder` as SVG and as PNG on white, with safe file names."""
+    return [_drawn(suite, spec, data, store, folder) for spec in suite.plots]
+
+
+def file_name(suite: str, plot: str) -> str:
+    """A file name without suffix that is safe on every system, and different for different plots."""
+    import hashlib
+
+    name = f"{suite}-{plot}"
+    safe = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:80] or "plot"
+    if safe == name:
+        return safe
+    return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def _drawn(suite: Suite, spec: PlotSpec, data: pd.DataFrame, store: Store, folder: Path | None) -> Drawn:
+    from matplotlib.figure import Figure
+
+    drawn = Drawn(spec.name, spec.title or spec.name)
+    where = f"plot '{spec.name}'"
+    blame = f"the plot plugin '{spec.kind}'"
+    try:
+        reference = parse({"plugin": spec.kind, "options": spec.options}, where)[0]
+        part = Resolver().resolve("plots", reference, where)
+        if part.problem or part.missing:
+            raise HarnessError(part.problem or part.missing or "")
+        blame = f"{part.plugin} of {part.distribution}"
+        rows = described(selected(data, spec.where))
+        with styled(file_name(suite.name, spec.name), text_as_paths=folder is not None):
+            figure = Figure(figsize=(5.4, 3.6))
+            drawn.caption = part.object.draw(rows, store, figure) or ""
+            if folder is None:
+                drawn.svg = svg_of(figure)
+            else:
+                drawn.files = _written(figure, folder / file_name(suite.name, spec.name), drawn.title)
+    except HarnessError as error:
+        drawn.problem = str(error)
+    except Exception as error:  # a plugin's plot may fail in any way; the others must be drawn
+        text = " ".join(str(error).split())
+        drawn.problem = f"{blame} failed: {type(error).__name__}: {text}"
+    return drawn
+
+
+def selected(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    """The rows of a frame that meet a plot's `where`, which names coordinates or tags."""
+    keep = np.ones(len(data), dtype=bool)
+    for name, pattern in where.items():
+        column = next((c for c in (f"at.{name}", f"tag.{name}", name) if c in data.columns), None)
+        if column is None:
+            known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
+            raise HarnessError(f"nothing to choose records by is called '{name}'{did_you_mean(name, known)}")
+        keep &= np.array([matches(pattern, v) for v in data[column]], dtype=bool)
+    return data[keep].reset_index(drop=True)
+
+
+def described(data: pd.DataFrame) -> pd.DataFrame:
+    """The frame as plots see it: short names, and in `attrs` which columns are metrics and costs."""
+    rows = plain(data)
+    metrics = [c.removeprefix("metric.") for c in data.columns if c.startswith("metric.")]
+    rows.attrs = {
+        "metrics": [m for m in metrics if m in rows.columns],
+        "costs": [c.removeprefix("cost.") for c in data.columns if c.startswith("cost.")],
+        "fractions": [m for m in metrics if _says(data, f"unit.{m}", "fraction")],
+        "lower": [m for m in metrics if _says(data, f"better.{m}", 0.0)],
+    }
+    return rows
+
+
+def _says(data: pd.DataFrame, column: str, value: object) -> bool:
+    return column in data.columns and bool((data[column].dropna() == value).any())
+
+
+def svg_of(figure: Figure) -> str:
+    """The figure as SVG text, the same on every run (no date in it)."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def _written(figure: Figure, stem: Path, title: str) -> tuple[Path, ...]:
+    from harness.files import replacing
+
+    vector, pixels = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
+    with replacing(vector) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    with replacing(pixels) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
+    return vector, pixels

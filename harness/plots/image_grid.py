@@ -1,0 +1,54 @@
+"""Images that records keep, such as samples of a generator, beside each other."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from harness.errors import DataError, HarnessError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from harness.store import Store
+
+
+class ImageGrid:
+    """The images whose names match `name`, one panel per record and image, at most `limit`."""
+
+    def __init__(self, name: str = "*", limit: int = 12, columns: int = 4) -> None:
+        self.name, self.limit, self.columns = name, limit, columns
+
+    def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
+        """Draws the images unsmoothed; those of different sizes keep their proportions."""
+        from PIL import Image, UnidentifiedImageError
+
+        from harness.plots.points import label_of
+        from harness.plots.style import shortened
+
+        names = [n for n in ("model", "method", "dataset", "seed") if n in data.columns]
+        varying = [n for n in names if data[n].nunique() > 1] or names[:1]
+        found = []
+        for row in data[data["status"].isin(["ok", "diverged"])].to_dict("records"):
+            for path in store.images(row["id"]):
+                if fnmatchcase(path.stem, self.name):
+                    found.append((path, label_of([row[n] for n in varying])))
+        if not found:
+            raise HarnessError(f"no record keeps images named '{self.name}'")
+        shown = found[: self.limit]
+        columns = min(self.columns, len(shown))
+        rows = -(-len(shown) // columns)
+        figure.set_size_inches(1.9 * columns, 2.05 * rows)
+        several = len({path.stem for path, _ in found}) > 1
+        for n, (path, label) in enumerate(shown):
+            ax = figure.add_subplot(rows, columns, n + 1)
+            try:
+                with Image.open(path) as image:
+                    ax.imshow(image.convert("RGB"), interpolation="nearest")
+            except (UnidentifiedImageError, OSError) as error:
+                raise DataError(f"{path.parent.name}/{path.name}: damaged image ({error})") from None
+            title = f"{label} ({path.stem})" if several else label
+            ax.set_title(shortened(title, 26), fontsize=7, fontweight="normal", loc="left")
+            ax.set_axis_off()
+        return f"Images kept with the records: {len(shown)} of {len(found)}."

@@ -1,0 +1,125 @@
+"""Cost against quality, with the Pareto front: what no other model beats in both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from harness.store import Store
+
+
+def front(costs: Sequence[float], qualities: Sequence[float], lower_quality: bool = False) -> list[int]:
+    """Positions of the points that no other point beats, in the order of cost.
+
+    A point is beaten by one that costs no more and is no worse, and is better in one of both.
+    """
+    sign = -1.0 if lower_quality else 1.0
+    order = sorted(range(len(costs)), key=lambda n: (costs[n], -sign * qualities[n]))
+    kept: list[int] = []
+    for n in order:
+        if not kept or sign * qualities[n] > sign * qualities[kept[-1]]:
+            kept.append(n)
+        elif costs[n] == costs[kept[-1]] and qualities[n] == qualities[kept[-1]]:
+            kept.append(n)  # an equal point is beaten by nothing either
+    return kept
+
+
+class Pareto:
+    """Points of cost and metric, averaged over all else; the front is drawn and named.
+
+    `cost` is a column of costs where less is better (`parameters`, `seconds`, `peak_memory`), or
+    `samples_per_second`, where more is.
+    """
+
+    def __init__(
+        self,
+        cost: str = "parameters",
+        metric: str | None = None,
+        points: list[str] | None = None,
+        log: bool = True,
+        level: float = 0.95,
+    ) -> None:
+        self.cost, self.metric, self.points, self.log, self.level = cost, metric, points, log, level
+
+    def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
+        """Draws the points with the intervals of the metric, and the front as steps."""
+        from harness.errors import did_you_mean
+        from harness.plots.points import label_of, measured, metric_of, percent, points, series_names
+        from harness.plots.style import INK, engineering, legend, mark, plain_log, shortened
+
+        metric = metric_of(data, self.metric)
+        if self.cost not in data.columns:
+            known = data.attrs.get("costs", [])
+            raise HarnessError(f"the records have no cost '{self.cost}'{did_you_mean(self.cost, known)}")
+        kept = measured(data, metric)
+        kept = kept[kept[self.cost].notna()]
+        if kept.empty:
+            raise HarnessError(f"no record that is ok has both '{self.cost}' and '{metric}'")
+        scale, words = percent(data, metric)
+        names = series_names(kept, self.points)
+        found = points(kept, names, metric, store, self.level)
+        costs = [p.value for p in points(kept, names, self.cost, None)]
+        more_is_better = self.cost == "samples_per_second"
+        lower = metric in data.attrs.get("lower", ())
+        best = front([-c if more_is_better else c for c in costs], [p.value for p in found], lower)
+        figure.set_size_inches(5.8, 3.8)
+        ax = figure.add_subplot()
+        values = [p.value * scale for p in found]
+        steps = [(costs[n], values[n]) for n in best]
+        ax.step(*zip(*steps, strict=True), where="post", color=INK, linewidth=1.0, alpha=0.6, zorder=1)
+        # beyond so many points names would lie on each other: those not on the front are plain dots
+        many = len(found) > 16
+        handles, labels = [], []
+        for n, point in enumerate(found):
+            look, on_front = mark(n), n in best
+            if many:
+                look = mark(0) if on_front else mark(7)
+            if point.low is not None and point.high is not None:
+                ax.vlines(costs[n], point.low * scale, point.high * scale, color=look.color, linewidth=1.2)
+            handle = ax.plot(
+                [costs[n]],
+                [values[n]],
+                linestyle="none",
+                marker=look.marker,
+                markersize=7 if on_front else 5,
+                markeredgecolor=INK if on_front else "none",
+                color=look.color,
+                clip_on=False,
+            )[0]
+            handles.append(handle)
+            labels.append(label_of(point.key))
+        if many:
+            self._named(ax, best, costs, values, labels)
+        else:
+            legend(figure, handles, labels)
+        if max(costs) == min(costs):
+            ax.set_xticks(costs[:1], [engineering(costs[0])])
+        elif self.log and min(costs) > 0:
+            plain_log(ax, "x")
+        else:
+            ax.xaxis.set_major_formatter(lambda value, _: engineering(value))
+        ax.set_xlabel(self.cost.replace("_", " "))
+        ax.set_ylabel(words)
+        shown = ", ".join(shortened(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
+        return (
+            f"{words} against {self.cost.replace('_', ' ')}; ringed and joined: the Pareto front ({shown})."
+        )
+
+    @staticmethod
+    def _named(ax: Any, best: list[int], costs: list[float], values: list[float], labels: list[str]) -> None:
+        from harness.plots.style import shortened
+
+        for n in best[:12]:
+            ax.annotate(
+                shortened(labels[n], 24),
+                (costs[n], values[n]),
+                xytext=(5, -9),
+                textcoords="offset points",
+                fontsize=7,
+            )

@@ -1,0 +1,139 @@
+"""From rows to points: finding columns, averaging over seeds, and how sure each point is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import HarnessError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.store import Store
+
+PARTS = ("", "tag.", "tag.dataset.", "tag.model.", "tag.method.")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The mean of one group of records with its interval, if there is one; `key` names the group."""
+
+    key: tuple[Any, ...]
+    value: float
+    low: float | None
+    high: float | None
+    ids: tuple[str, ...]
+    seeds: int
+
+
+def column_of(data: pd.DataFrame, name: str) -> str:
+    """The column of a coordinate or tag: `severity` also finds `tag.dataset.severity`.
+
+    Raises HarnessError with the nearest name when there is none.
+    """
+    for prefix in PARTS:
+        if f"{prefix}{name}" in data.columns:
+            return f"{prefix}{name}"
+    raise HarnessError(f"the records have no '{name}'{did_you_mean(name, map(str, data.columns))}")
+
+
+def metric_of(data: pd.DataFrame, name: str | None) -> str:
+    """The metric of that name, or the first one; HarnessError with the nearest name otherwise."""
+    known: list[str] = list(data.attrs.get("metrics", []))
+    if name is None:
+        for metric in known:
+            if data[metric].notna().any():
+                return metric
+        raise HarnessError("the records have no metric yet")
+    if name not in data.columns:
+        raise HarnessError(f"the records have no metric '{name}'{did_you_mean(name, known)}")
+    return name
+
+
+def percent(data: pd.DataFrame, metric: str) -> tuple[float, str]:
+    """The factor and the axis label with which a metric is shown."""
+    return (100.0, f"{metric} (%)") if metric in data.attrs.get("fractions", ()) else (1.0, metric)
+
+
+def measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The ok rows that have the metric; HarnessError when there are none."""
+    kept = data[(data["status"] == "ok") & data[metric].notna()]
+    if kept.empty:
+        raise HarnessError(f"no record that is ok has '{metric}'")
+    return kept
+
+
+def series_names(data: pd.DataFrame, given: Sequence[str] | None) -> list[str]:
+    """Columns that tell series apart: those given, else model and method as far as they vary."""
+    if given is not None:
+        return [column_of(data, name) for name in given]
+    names = [n for n in ("model", "method") if n in data.columns and data[n].nunique() > 1]
+    return names or ["model"]
+
+
+def label_of(key: Sequence[Any]) -> str:
+    """A group's key as text."""
+    return " · ".join(str(k) for k in key if not _absent(k) and str(k)) or "(none)"
+
+
+def points(
+    data: pd.DataFrame, names: Sequence[str], metric: str, store: Store | None, level: float = 0.95
+) -> list[Point]:
+    """One point per group of equal `names`, in the order of their first rows.
+
+    The mean is taken within each seed, then over seeds. The interval is Student's t over seeds
+    where there are two or more, else over the samples of the only record, else absent.
+    """
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    columns = [data[n].tolist() for n in names]
+    for row, key in enumerate(zip(*columns, strict=True)) if columns else enumerate([()] * len(data)):
+        groups.setdefault(tuple(None if _absent(k) else k for k in key), []).append(row)
+    ids, values = data["id"].tolist(), data[metric].to_numpy(dtype=float)
+    seeds = data["seed"].tolist() if "seed" in data.columns else [0] * len(data)
+    found = []
+    for key, rows in groups.items():
+        by_seed: dict[Any, list[float]] = {}
+        for row in rows:
+            by_seed.setdefault(seeds[row], []).append(float(values[row]))
+        means = [float(np.mean(v)) for v in by_seed.values()]
+        members = tuple(ids[row] for row in rows)
+        low, high = _interval(means, members, metric, store, level)
+        found.append(Point(key, float(np.mean(means)), low, high, members, len(means)))
+    return found
+
+
+def _interval(
+    means: list[float], ids: tuple[str, ...], metric: str, store: Store | None, level: float
+) -> tuple[float | None, float | None]:
+    from harness.statistics import summarise, t_interval
+
+    if not np.isfinite(means).all():
+        return None, None
+    interval = None
+    if len(means) > 1:
+        interval = t_interval(means, level)
+    elif len(ids) == 1 and store is not None:
+        samples = store.samples(ids[0])
+        if samples is not None and metric in samples.columns and len(samples):
+            interval = summarise(means, samples[metric].to_numpy(dtype=float), level).over_samples
+    return (interval.low, interval.high) if interval else (None, None)
+
+
+def interval_words(found: Sequence[Point], level: float = 0.95) -> str:
+    """What the bands or bars of these points are, for the caption."""
+    if not any(p.low is not None for p in found):
+        return "One run each, without intervals."
+    several = {p.seeds > 1 for p in found if p.low is not None}
+    source = {
+        frozenset({True}): "seeds",
+        frozenset({False}): "samples",
+    }.get(frozenset(several), "seeds, or samples where there is one seed")
+    return f"Bands: {level:.0%} intervals over {source}."
+
+
+def _absent(value: Any) -> bool:
+    return value is None or value != value

@@ -1,0 +1,107 @@
+"""Training curves, as the protocols kept them: one panel per quantity, one line per run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from harness.store import Store
+
+STEPS = ("step", "epoch", "iteration")
+"""Columns of a curve that count its progress, if it has one; otherwise its position does."""
+
+MOST = 200
+"""Records whose curves are opened."""
+
+
+class Training:
+    """Values over training steps; runs that differ only in their seed share colour and dashes.
+
+    `curves` and `values` choose among the named curves and their columns (default: all).
+    """
+
+    def __init__(
+        self,
+        values: list[str] | None = None,
+        curves: list[str] | None = None,
+        lines: list[str] | None = None,
+        log: bool = False,
+    ) -> None:
+        self.values, self.curves, self.lines, self.log = values, curves, lines, log
+
+    def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
+        """Draws the curves of ok and of diverged records; the latter end in a cross."""
+        from harness.plots.points import label_of, series_names
+        from harness.plots.style import legend, mark, panels
+
+        kept = data[data["status"].isin(["ok", "diverged"])]
+        names = series_names(kept, self.lines) if len(kept) else []
+        order = list(dict.fromkeys(kept[names].itertuples(index=False, name=None)))
+        runs: dict[tuple[str, str], list[tuple[int, bool, list[float], list[float]]]] = {}
+        step_name: dict[tuple[str, str], str] = {}
+        opened = 0
+        for row, key in zip(
+            kept.to_dict("records"), kept[names].itertuples(index=False, name=None), strict=True
+        ):
+            table = store.curves(row["id"]) if opened < MOST else None
+            if table is None:
+                continue
+            opened += 1
+            for curve, columns in _by_curve(table).items():
+                if self.curves is not None and curve not in self.curves:
+                    continue
+                step = next((s for s in STEPS if s in columns), None)
+                for name, values in columns.items():
+                    if name == step or (self.values is not None and name not in self.values):
+                        continue
+                    at = columns[step][: len(values)] if step else [float(n) for n in range(len(values))]
+                    line = (order.index(key), row["status"] == "diverged", at, values[: len(at)])
+                    runs.setdefault((curve, name), []).append(line)
+                    step_name[curve, name] = step or "step"
+        if not runs:
+            raise HarnessError(self._nothing(kept, store))
+        chosen = list(runs)[:12]
+        handles: dict[int, Any] = {}
+        several = len({c for c, _ in runs}) > 1
+        titles = [f"{c}: {n}" if several else n for c, n in chosen]
+        for what, ax in zip(chosen, panels(figure, titles), strict=True):
+            for number, diverged, at, values in runs[what]:
+                look = mark(number)
+                line2d = ax.plot(at, values, color=look.color, linestyle=look.dashes, linewidth=1.3)[0]
+                handles.setdefault(number, line2d)
+                if diverged and at:
+                    ax.plot(at[-1:], values[-1:], marker="x", markersize=7, color=look.color)
+            ax.set_xlabel(step_name[what])
+            if self.log:
+                from harness.plots.style import plain_log
+
+                plain_log(ax, "y")
+        legend(figure, [handles[n] for n in sorted(handles)], [label_of(order[n]) for n in sorted(handles)])
+        left = f" The first {MOST} of {len(kept)} records." if len(kept) > MOST else ""
+        crosses = " A cross: training diverged." if (kept["status"] == "diverged").any() else ""
+        return f"Training curves, one line per run.{crosses}{left}"
+
+    def _nothing(self, kept: pd.DataFrame, store: Store) -> str:
+        known: set[str] = set()
+        for id in list(kept["id"])[:20]:
+            table = store.curves(id)
+            if table is not None:
+                known |= {*map(str, table["curve"]), *map(str, table["column"])}
+        wanted = [*(self.curves or []), *(self.values or [])]
+        if known and wanted:
+            return f"no training curve '{wanted[0]}'{did_you_mean(wanted[0], known)}"
+        return "no record keeps training curves"
+
+
+def _by_curve(table: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
+    """Long rows (curve, column, position, value) as columns of each curve."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for (curve, column), part in table.groupby(["curve", "column"], sort=False):
+        values = part.sort_values("position")["value"].astype(float).tolist()
+        found.setdefault(str(curve), {})[str(column)] = values
+    return found

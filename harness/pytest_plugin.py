@@ -1,0 +1,120 @@
+"""A pytest plugin: the fixture `harness_check` holds a model to a recorded leaderboard.
+
+    def test_no_worse_than_published(harness_check):
+        harness_check(
+            "robustness",
+            model="my_net",
+            baseline_store="results/published",
+            baseline_model="ViT",
+            fail_on=["top1 < -0.5"],
+        )
+
+Every pytest run imports this module, so it imports nothing of the harness until the fixture is called.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.compare.check import Checked
+
+INCONCLUSIVE = ("fail", "xfail", "warn")
+
+
+class InconclusiveGate(UserWarning):
+    """A gate that can't be decided from the records there are."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where records are, and what becomes of a gate that can't be decided."""
+    group = parser.getgroup("vision-harness")
+    group.addoption(
+        "--harness-store",
+        metavar="DIR",
+        help="store of records made by harness_check (default: the ini value harness_store, else a folder of the test's own)",
+    )
+    group.addoption(
+        "--harness-inconclusive",
+        choices=INCONCLUSIVE,
+        help="a harness_check that can't be decided: fail (default), xfail or warn",
+    )
+    parser.addini("harness_store", "store of records made by harness_check, relative to this file")
+    parser.addini("harness_inconclusive", "fail, xfail or warn, as --harness-inconclusive", default="fail")
+
+
+@pytest.fixture
+def harness_check(request: pytest.FixtureRequest) -> Callable[..., Checked]:
+    """A function that compares a model with a recorded leaderboard, and fails the test by its gates.
+
+    Its arguments are those of `harness.compare.check.check`; `store` may be left out, and
+    `inconclusive` (fail, xfail or warn) is this call's own answer to what can't be decided.
+    """
+
+    def checked(
+        suite: Any,
+        *,
+        model: str,
+        fail_on: Sequence[str] | str,
+        baseline_store: str | Path,
+        store: str | Path | None = None,
+        baseline_model: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        run: bool = True,
+        level: float = 0.95,
+        inconclusive: str | None = None,
+        **running: Any,
+    ) -> Checked:
+        __tracebackhide__ = True
+        from harness.compare.check import check
+        from harness.errors import HarnessError
+
+        allowed = _inconclusive(request.config, inconclusive)
+        try:
+            found = check(
+                suite,
+                model=model,
+                fail_on=[fail_on] if isinstance(fail_on, str) else fail_on,
+                baseline_store=baseline_store,
+                store=store or _store(request),
+                baseline_model=baseline_model,
+                where=where,
+                run=run,
+                level=level,
+                **running,
+            )
+        except HarnessError as error:
+            pytest.fail(f"harness_check: {error}", pytrace=False)
+        text = f"harness_check: {found.answer}\n{found}"
+        if found.answer == "fail" or (found.answer == "inconclusive" and allowed == "fail"):
+            pytest.fail(text, pytrace=False)
+        if found.answer == "inconclusive" and allowed == "xfail":
+            pytest.xfail(text)
+        if found.answer == "inconclusive":
+            warnings.warn(InconclusiveGate(text), stacklevel=2)
+        return found
+
+    return checked
+
+
+def _inconclusive(config: pytest.Config, own: str | None) -> str:
+    value = own or config.getoption("--harness-inconclusive") or config.getini("harness_inconclusive")
+    if value not in INCONCLUSIVE:
+        raise pytest.UsageError(f"harness_inconclusive: expected {', '.join(INCONCLUSIVE)}, found '{value}'")
+    return str(value)
+
+
+def _store(request: pytest.FixtureRequest) -> Path:
+    given = request.config.getoption("--harness-store")
+    if given:
+        return Path(given)
+    configured = request.config.getini("harness_store")
+    if configured:
+        return request.config.rootpath / str(configured)
+    folder: Path = request.getfixturevalue("tmp_path")
+    return folder / "harness-store"

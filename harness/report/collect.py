@@ -1,0 +1,65 @@
+"""What goes into a report: for each suite its tables, plots and records, and what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError, StoreError, did_you_mean
+from harness.leaderboard.table import Table
+from harness.store import Store
+from harness.suite import Suite, TableSpec, from_dict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.plots.draw import Drawn
+
+
+@dataclass
+class View:
+    """One suite as the page shows it. `data` has one row per planned cell."""
+
+    suite: Suite
+    data: pd.DataFrame
+    tables: list[Table] = field(default_factory=list)
+    plots: list[Drawn] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """How many cells have each status, the ok ones first."""
+        counts = self.data["status"].value_counts()
+        return {str(s): int(counts[s]) for s in sorted(counts.index, key=lambda s: (s != "ok", str(s)))}
+
+
+def views(store: Store, suites: Sequence[str] | None) -> list[View]:
+    """The suites of the store by name, or all of them.
+
+    Raises StoreError for a name that the store does not know, and when there is nothing to show.
+    """
+    known = store.suites()
+    if not known:
+        raise StoreError(f"{store.path}: no records yet: harness run SUITE makes some")
+    for name in suites or ():
+        if name not in known:
+            raise StoreError(f"{store.path}: no records of suite '{name}'{did_you_mean(name, known)}")
+    return [_view(store, name) for name in dict.fromkeys(suites or known)]
+
+
+def _view(store: Store, name: str) -> View:
+    from harness.leaderboard.build import tables_of
+    from harness.leaderboard.frame import of_suite
+    from harness.plots.draw import draw_plots
+
+    manifest = store.manifest(name)
+    suite = from_dict((manifest or {}).get("suite", {}), f"{store.path}: suite {name}")
+    view = View(suite, of_suite(store, name))
+    for spec in suite.tables or [TableSpec(name=suite.name, title=suite.title or suite.name)]:
+        try:
+            # one at a time, so that one that can't be made leaves the others
+            view.tables += tables_of(suite.model_copy(update={"tables": [spec]}), view.data, store)
+        except HarnessError as error:
+            view.problems.append(str(error))
+    view.plots = draw_plots(suite, view.data, store)
+    return view

@@ -1,0 +1,71 @@
+"""Everything about each record that the page shows when it is opened, with equal parts written once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from harness.record import Record
+from harness.report.index import number
+from harness.report.samples import Excerpts
+from harness.store import Store
+
+CHUNK = 200
+"""Records per block of JSON; the page reads a block when one of its records is opened."""
+
+
+class Pool:
+    """Values by number: most records share their plugins, options and environment."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[bytes, int] = {}
+
+    def add(self, value: Any) -> int:
+        """The number of that value."""
+        key = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS, default=str)
+        if key not in self._places:
+            self._places[key] = len(self.values)
+            self.values.append(value)
+        return self._places[key]
+
+
+def chunks(store: Store, ids: Sequence[str], excerpts: Excerpts, pool: Pool) -> Iterator[list[Any]]:
+    """The details of all records in their order, in blocks; None for one that is not there."""
+    for start in range(0, len(ids), CHUNK):
+        block = []
+        for id in ids[start : start + CHUNK]:
+            record = store.read(id)
+            block.append(None if record is None else _detail(record, excerpts, pool))
+        yield block
+
+
+def _detail(record: Record, excerpts: Excerpts, pool: Pool) -> dict[str, Any]:
+    provenance = dict(record.provenance)
+    own = {k: provenance.pop(k) for k in ("started", "ended") if k in provenance}
+    detail: dict[str, Any] = {
+        "metrics": {k: number(v) for k, v in record.metrics.items()},
+        "cost": {k: number(v) for k, v in record.cost.items()},
+        "count": record.count,
+        "run": own,
+        "tags": pool.add(record.tags),
+        "parts": {name: pool.add(_part(part)) for name, part in record.cell.items()},
+        "provenance": {k: pool.add(v) for k, v in provenance.items()},
+        "files": pool.add([f for f in record.files if f != "samples"]),
+    }
+    if record.notes:
+        detail["notes"] = pool.add(record.notes)
+    if record.traceback:
+        detail["traceback"] = pool.add(record.traceback)
+    if "samples" in record.files:
+        detail["samples"] = excerpts.of(record)
+    return {k: v for k, v in detail.items() if v not in (None, {}, [])}
+
+
+def _part(part: Any) -> Any:
+    """A part without its identity, which repeats what its name, version and options say."""
+    if isinstance(part, list):
+        return [_part(p) for p in part]
+    return {k: v for k, v in part.items() if k != "identity"} if isinstance(part, dict) else part

@@ -1,0 +1,174 @@
+"""Writing the report: one HTML file that opens from disk and asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from harness.files import write_bytes
+from harness.report.boards import board
+from harness.report.collect import View, views
+from harness.report.figures import figure
+from harness.report.index import Index
+from harness.store import Store
+
+SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js")
+"""The page's scripts in order; each may use what those before it define."""
+
+
+def write_report(
+    store: Store,
+    suites: Sequence[str] | None,
+    out: Path,
+    *,
+    thumbnails: int = 24,
+    thumbnail_records: int = 40,
+    samples: int = 60,
+    sample_records: int = 1000,
+) -> Path:
+    """Writes the report on these suites (None: all that the store knows) and gives its path.
+
+    `out` is the file, or a folder in which it is called report.html. For
+    `sample_records` records, spread over the models, up to `samples` per-sample outputs are kept, and
+    for `thumbnail_records` of them up to `thumbnails` pictures, where the data set can be opened here.
+
+    Raises StoreError for an unknown suite or a store without records.
+    """
+    from harness.report.details import CHUNK, Pool, chunks
+    from harness.report.samples import Excerpts, fair_order
+    from harness.report.thumbnails import Thumbnails
+
+    shown = views(store, suites)
+    index, pool = Index(shown), Pool()
+    order = fair_order(*index.finished())
+    pictures = Thumbnails(set(order[:thumbnail_records]), thumbnails)
+    excerpts = Excerpts(store, pictures, set(order[:sample_records]), samples)
+    blocks = list(chunks(store, index.ids, excerpts, pool))
+    data = {"index": {**index.to_dict(), "chunk": CHUNK}, "pool": pool.values, "pictures": pictures.pictures}
+    data |= {f"details-{n}": block for n, block in enumerate(blocks)}
+    target = out / "report.html" if out.is_dir() else out
+    write_bytes(target, page(shown, index, data, store.path.name).encode("utf-8", "replace"))
+    return target
+
+
+def page(shown: Sequence[View], index: Index, data: dict[str, Any], store_name: str) -> str:
+    """The whole page as text."""
+    assets = files("harness.report") / "assets"
+    style = (assets / "report.css").read_text(encoding="utf-8")
+    scripts = "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{scripts}}})();\n'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # nothing is loaded, nothing is sent, and no script runs but the one whose digest stands here
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    titles = [v.suite.title or v.suite.name for v in shown]
+    title = titles[0] if len(titles) == 1 else "Benchmark report"
+    sections = "".join(section(view, n, index) for n, view in enumerate(shown))
+    links = [f'<a href="#suite-{n}">{escape(t)}</a>' for n, t in enumerate(titles) if len(titles) > 1]
+    nav = "".join([*links, '<a href="#records">Records</a>'])
+    blocks = "".join(
+        f'<script type="application/json" id="data-{name}">{embedded(value)}</script>\n'
+        for name, value in data.items()
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<title>{escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the leaderboards</a>
+<header class="top"><strong class="brand">{escape(title)}</strong><nav aria-label="Sections">{nav}</nav>
+<div class="switches"><button type="button" id="intervals" aria-pressed="true">Intervals</button>
+<button type="button" id="theme">Theme: system</button></div></header>
+<main id="main" tabindex="-1">
+{sections}
+<section class="records" id="records"><h2>Records</h2>
+<p class="caption">All records of this page, from the store <code>{escape(store_name)}</code>.
+Open one for its metrics, cost, predictions and provenance.</p>
+<noscript><p class="problem">Sorting, filtering and the records need JavaScript.</p></noscript>
+<div id="explorer"></div></section>
+</main>
+<dialog id="dialog" aria-labelledby="dialog-title"><div class="bar"><button type="button" id="back" hidden>← Back</button>
+<h2 id="dialog-title" tabindex="-1"></h2>
+<button type="button" id="close" aria-label="Close">✕</button></div><div id="content" tabindex="0"></div></dialog>
+{blocks}<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def section(view: View, number: int, index: Index) -> str:
+    """One suite: what it is, its tables, its plots, and what did not run to the end."""
+    suite, name = view.suite, view.suite.name
+    place = {id: n for (s, id), n in index.place.items() if s == name}
+    words = ", ".join(f"{count} {said(status)}" for status, count in view.counts().items())
+    cells = len(view.data)
+    parts = [
+        f'<section class="suite" id="suite-{number}"><h2>{escape(suite.title or name)}</h2>',
+        f"<p>{escape(suite.description)}</p>" if suite.description else "",
+        f'<p class="state">{cells} {"cell" if cells == 1 else "cells"}: {escape(words)}.</p>',
+        *(f'<p class="problem">{escape(problem)}</p>' for problem in view.problems),
+    ]
+    if any(e.best for t in view.tables for r in t.rows for e in r.entries):
+        parts.append(
+            '<p class="key"><span class="best">Bold</span>: the best of its column or row. '
+            '<span class="tied">Underlined</span>: not significantly worse than the best. '
+            "Open a number to see the records behind it.</p>"
+        )
+    parts += [board(t, f"t{number}-{n}", place) for n, t in enumerate(view.tables)]
+    parts += ['<div class="plots">'] if view.plots else []
+    parts += [figure(p, f"p{number}-{n}") for n, p in enumerate(view.plots)]
+    parts += ["</div>"] if view.plots else []
+    parts += [failures(view, place), "</section>"]
+    return "\n".join(p for p in parts if p)
+
+
+def failures(view: View, place: dict[str, int]) -> str:
+    """Cells that gave no result, by status and reason, or nothing when there are none."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    reasons = view.data["reason"] if "reason" in view.data else [None] * len(view.data)
+    for id, status, reason in zip(view.data["id"], view.data["status"], reasons, strict=True):
+        if status != "ok":
+            groups.setdefault((status, reason if isinstance(reason, str) else ""), []).append(id)
+    if not groups:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row"><span class="status {escape(status)}">{escape(said(status))}</span></th>'
+        f'<td class="text reason">{escape(reason) or "–"}</td>'
+        f'<td><button type="button" class="open" data-r="{" ".join(str(place[i]) for i in ids)}">{len(ids)}</button></td></tr>'
+        for (status, reason), ids in groups.items()
+    )
+    return (
+        '<section class="failures"><h3>Cells without a result</h3><div class="scroll" tabindex="0" role="region" '
+        'aria-label="Cells without a result"><table><thead><tr><th scope="col">status</th><th scope="col">reason</th>'
+        f'<th scope="col">cells</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
+    )
+
+
+def said(status: str) -> str:
+    """A status in words."""
+    return {"oom": "out of memory", "missing": "not run yet"}.get(status, status)
+
+
+def embedded(value: Any) -> str:
+    """JSON that can stand inside a `<script>` element whatever it holds."""
+    text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text

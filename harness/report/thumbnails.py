@@ -1,0 +1,116 @@
+"""Small pictures of samples, from data sets that can be opened on this machine."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.images import decode
+from harness.record import Record
+
+SIDE = 72
+"""Pixels of the longer side."""
+
+DATASETS = 12
+"""Data sets that are opened for one page."""
+
+
+class Thumbnails:
+    """Pictures of at most `each` samples of the records whose ids are `wanted`; the same picture once."""
+
+    def __init__(self, wanted: Collection[str], each: int = 24) -> None:
+        self.wanted, self.each = wanted, each
+        self.pictures: list[str] = []
+        self._places: dict[tuple[str, str], int] = {}
+        self._splits: dict[str, tuple[Any, dict[str, int], str]] = {}
+
+    def of(self, record: Record, ids: Sequence[str], classes: Collection[int]) -> dict[str, Any]:
+        """For the excerpt of a record: `thumbs` (per id the number of its picture) and `names` of classes.
+
+        What can't be opened, for whatever reason, leaves a line in `without`.
+        """
+        if self.each <= 0 or record.id not in self.wanted or not ids:
+            return {}
+        part = record.cell.get("dataset")
+        if not isinstance(part, dict):
+            return {}
+        key = repr((part.get("plugin"), part.get("options"), part.get("label")))
+        if key not in self._splits and len(self._splits) >= DATASETS:
+            return {}
+        if key not in self._splits:
+            self._splits[key] = _opened(part, set(ids))
+        split, places, problem = self._splits[key]
+        if problem:
+            return {"without": problem}
+        named = getattr(split, "class_names", None) or ()
+        names = {str(c): str(named[c]) for c in sorted(classes) if 0 <= c < len(named)}
+        thumbs = []
+        # the excerpt lists misses first, and both kinds should be seen
+        for position in spread(len(ids), self.each):
+            try:
+                thumbs.append([position, self._picture(key, split, places, ids[position])])
+            except HarnessError as error:
+                return {"names": names, "without": str(error)}
+            except Exception as error:  # a data set may fail in any way; the page is made without it
+                return {"names": names, "without": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        return {"names": names, "thumbs": thumbs}
+
+    def _picture(self, key: str, split: Any, places: dict[str, int], id: str) -> int:
+        if (key, id) not in self._places:
+            if id not in places:
+                raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
+            self.pictures.append(picture(split[places[id]].image))
+            self._places[key, id] = len(self.pictures) - 1
+        return self._places[key, id]
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """Positions of the first half of `wanted` from the start and of the rest from the middle on."""
+    if count <= wanted:
+        return list(range(count))
+    half = wanted // 2
+    middle = max(half, count // 2)
+    return [*range(half), *range(middle, min(count, middle + wanted - half))]
+
+
+def picture(image: Any) -> str:
+    """An image as a data URI: small ones whole as PNG, others shrunk as JPEG."""
+    if image is None:
+        raise HarnessError("the samples have no images")
+    shown, buffer = decode(image), io.BytesIO()
+    if max(shown.size) <= SIDE:
+        shown.save(buffer, "PNG", optimize=True)
+        kind = "png"
+    else:
+        shown.thumbnail((SIDE, SIDE))
+        shown.save(buffer, "JPEG", quality=80)
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _opened(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int], str]:
+    """The split that holds these samples, where each one lies, or why it can't be opened."""
+    from harness.parts import Resolver
+    from harness.reference import Reference
+
+    try:
+        reference = Reference(
+            f"{part['distribution']}/{part['plugin']}", part.get("options", {}), label=part.get("label")
+        )
+        found = Resolver().resolve("datasets", reference, "report")
+        if found.problem or found.missing:
+            return None, {}, found.problem or found.missing or ""
+        names = sorted(found.object.splits, key=lambda s: s != "test")
+        for name in names:
+            split = found.object.load(name)
+            places = {str(id): n for n, id in enumerate(split.ids)}
+            if ids & places.keys():
+                return split, places, ""
+    except HarnessError as error:
+        return None, {}, str(error)
+    except Exception as error:  # a data set may fail in any way; the page is made without it
+        return None, {}, f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return None, {}, "the data set has none of these samples any more"

@@ -1,0 +1,208 @@
+"""Imports of clip_benchmark's files, in the forms that its versions write."""
+
+import json
+
+import pytest
+
+from harness.cli import main
+from harness.errors import DataError, StoreError, SuiteError
+from harness.importing import import_clip_benchmark
+from harness.store import Store
+
+# As published in the repository of clip_benchmark (zero-shot ImageNet with Arabic prompts).
+ARABIC = (
+    '{"dataset": "imagenet1k", "model": "xlm-roberta-base-ViT-B-32", "pretrained": "laion5b_s13b_b90k", '
+    '"task": "zeroshot_classification", "metrics": {"acc1": 0.26514, "acc5": 0.4663, '
+    '"mean_per_class_recall": 0.26506}, "language": "ar"}'
+)
+# In the form that `json.dump` of a NaN takes: data sets of fewer than five classes have no acc5.
+PCAM = (
+    '{"dataset": "wds/vtab/pcam", "model": "ViT-B-32", "pretrained": "openai", "task": '
+    '"zeroshot_classification", "metrics": {"acc1": 0.62, "acc5": NaN, "mean_per_class_recall": 0.6}, '
+    '"language": "en"}'
+)
+RETRIEVAL = (
+    '{"dataset": "flickr30k", "model": "ViT-B-32", "pretrained": "openai", "task": "zeroshot_retrieval", '
+    '"metrics": {"image_retrieval_recall@5": 0.835, "text_retrieval_recall@5": 0.944}, "language": "en"}'
+)
+VOC = (  # an older version, without a language
+    '{"dataset": "voc2007_multilabel", "model": "ViT-B-32-quickgelu", "pretrained": "laion400m_e32", '
+    '"task": "zeroshot_classification", "metrics": {"mean_average_precision": 0.7627869844436646}}'
+)
+PROBE = (
+    '{"dataset": "cifar10", "model": "ViT-B-32", "pretrained": "openai", "task": "linear_probe", "metrics": '
+    '{"lp_acc1": 0.95, "lp_acc5": 0.999, "lp_mean_per_class_recall": 0.95, "lr": 0.1, "epochs": 10, '
+    '"seed": 3, "fewshot_k": -1}, "language": "en"}'
+)
+ALL = (ARABIC, PCAM, RETRIEVAL, VOC, PROBE)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a file of that content and gives its path."""
+
+    def write(content, name="r.json"):
+        path = tmp_path / name
+        path.write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def test_all_kinds_of_results_become_tables(store, file, capsys):
+    files = [file(text, f"{n}.json") for n, text in enumerate(ALL)]
+    assert main(["import", "clip_benchmark", *map(str, files), "--store", str(store.path)]) == 0
+    capsys.readouterr()
+    assert main(["table", "clip_benchmark", "--store", str(store.path), "--json"]) == 0
+    tables = {t["name"]: t for t in json.loads(capsys.readouterr().out)}
+    assert set(tables) == {
+        "zeroshot_classification-top1",
+        "zeroshot_classification-mean_average_precision",
+        "zeroshot_retrieval-image_retrieval_recall@5",
+        "zeroshot_retrieval-text_retrieval_recall@5",
+        "linear_probe-top1",
+    }
+    top1 = tables["zeroshot_classification-top1"]
+    shown = {
+        (row["header"][0], column["header"][0]): entry["value"]
+        for row in top1["rows"]
+        for column, entry in zip(top1["columns"], row["entries"], strict=True)
+        if entry["value"] is not None
+    }
+    assert shown == {
+        ("xlm-roberta-base-ViT-B-32 laion5b_s13b_b90k", "imagenet1k"): 0.26514,
+        ("ViT-B-32 openai", "vtab/pcam"): 0.62,
+    }
+    assert top1["columns"][0]["percent"]
+    assert main(["table", "--store", str(store.path)]) == 0
+
+
+def test_records_say_what_they_are(store, file):
+    import_clip_benchmark([file(PROBE)], store)
+    (record,) = store.records()
+    assert record.metrics == {"top1": 0.95, "top5": 0.999, "mean_per_class": 0.95}
+    assert record.units == {"top1": "fraction", "top5": "fraction", "mean_per_class": "fraction"}
+    assert record.coordinates["seed"] == 3
+    assert record.coordinates["fewshot_k"] == -1
+    assert record.coordinates["protocol"] == "linear_probe"
+    assert record.notes["metrics as written"]["lp_acc1"] == 0.95
+    assert record.provenance["imported"]["from"] == "clip_benchmark"
+    assert record.provenance["imported"]["file"] == "r.json"
+    assert record.count is None
+    assert record.binary == []
+
+
+def test_again_is_the_same_whatever_the_order(store, file, tmp_path):
+    files = [file(text, f"{n}.json") for n, text in enumerate(ALL)]
+    assert import_clip_benchmark(files, store).written == 5
+    assert import_clip_benchmark(files[::-1], store).same == 5
+    other = Store(tmp_path / "other")
+    import_clip_benchmark(files[::-1], other)
+    assert set(other.listing()) == set(store.listing())
+    assert len(store.manifest("clip_benchmark")["cells"]) == 5
+
+
+def test_a_folder_and_a_list_of_results(store, file, tmp_path):
+    (tmp_path / "results").mkdir()
+    file(f"[{ARABIC}, {VOC}]", "results/two.json")
+    file("not a result", "results/notes.txt")
+    assert import_clip_benchmark([tmp_path / "results"], store).written == 2
+
+
+def test_the_same_evaluation_with_other_numbers_is_reported_and_nothing_written(store, file):
+    import_clip_benchmark([file(ARABIC, "first.json")], store)
+    changed = file(ARABIC.replace("0.26514", "0.3"), "second.json")
+    with pytest.raises(StoreError, match=r"second\.json: .* other numbers than first\.json"):
+        import_clip_benchmark([file(VOC, "voc.json"), changed], store)
+    assert len(store.listing()) == 1
+
+
+def test_imports_never_stand_for_cells_that_would_be_run(store, file):
+    """A suite with the same labels plans cells of other ids, so nothing of it counts as done."""
+    from harness.plan import make_plan
+    from harness.suite import from_dict
+
+    text = ARABIC.replace("imagenet1k", "digits").replace("xlm-roberta-base-ViT-B-32", "tiny-vit")
+    import_clip_benchmark([file(text)], store)
+    suite = from_dict(
+        {
+            "name": "s",
+            "protocol": {"plugin": "classification", "label": "zeroshot_classification"},
+            "models": [{"plugin": "tiny-vit", "label": "tiny-vit laion5b_s13b_b90k", "trained_on": "digits"}],
+            "datasets": ["digits"],
+            "metrics": ["top1"],
+        }
+    )
+    plan = make_plan(suite, done=store.done())
+    assert [p.state for p in plan] == ["run"]
+    assert store.done().isdisjoint(p.cell.id for p in plan)
+
+
+def test_a_suite_of_this_harness_is_left_alone(maker, file):
+    made = maker("s", "robustness")
+    made.record("m", "d", [1, 0])
+    with pytest.raises(SuiteError, match="holds other records"):
+        import_clip_benchmark([file(VOC)], made.done(), "robustness")
+    with pytest.raises(SuiteError, match="--suite"):
+        import_clip_benchmark([file(VOC)], made.store, "../x")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+        ("[" * 100_000, "not valid JSON"),
+        ("3", "found int"),
+        ("[]", "an empty list"),
+        ('{"results": 1}', "found no 'dataset'"),
+        (VOC.replace('"task"', '"tsak"'), "found no 'task'"),
+        (VOC.replace('"metrics"', '"metric"'), "found no table 'metrics'"),
+        (VOC.replace("0.7627869844436646", '"high"'), "metrics.mean_average_precision: expected a number"),
+        (VOC.replace("0.7627869844436646", "true"), "expected a number, found True"),
+        (VOC.replace("0.7627869844436646", "null"), "holds no number"),
+        (VOC.replace('"laion400m_e32"', "3"), "'pretrained': expected a text"),
+        (VOC.replace("voc2007", "\\ud800"), "not valid JSON"),
+    ],
+)
+def test_what_is_no_result_gets_one_line(store, file, content, message):
+    path = file(content, "bad.json")
+    with pytest.raises(DataError) as caught:
+        import_clip_benchmark([file(VOC, "good.json"), path], store)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not store.path.exists()
+
+
+def test_missing_files_and_empty_folders(store, tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        import_clip_benchmark([tmp_path / "no.json"], store)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="json file there"):
+        import_clip_benchmark([tmp_path / "empty"], store)
+
+
+def test_nasty_names_travel_unchanged(store, file, nasty, capsys):
+    results = [{**json.loads(VOC), "model": name, "dataset": name} for name in nasty]
+    import_clip_benchmark([file(json.dumps(results))], store)
+    assert {r.coordinates["dataset"] for r in store.records()} == set(nasty)
+    for format in ("terminal", "markdown", "csv", "latex", "html", "json"):
+        assert main(["table", "--store", str(store.path), "--format", format]) == 0
+        assert "<script>" not in capsys.readouterr().out or format not in ("markdown", "html")
+
+
+def test_imports_compare_with_each_other(store, file, tmp_path, capsys):
+    other = Store(tmp_path / "other")
+    import_clip_benchmark([file(VOC)], store)
+    import_clip_benchmark([file(VOC.replace("0.7627869844436646", "0.8"))], other)
+    assert main(["compare", str(store.path), str(other.path), "--json"]) == 0
+    (d,) = json.loads(capsys.readouterr().out)["differences"]
+    assert d["answer"] == "undecided"
+    assert d["difference"] == pytest.approx(0.8 - 0.7627869844436646)

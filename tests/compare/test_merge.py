@@ -1,0 +1,148 @@
+"""Merging stores: nothing lost, nothing that is ok overwritten, contradictions named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from harness.cli import main
+from harness.errors import StoreError
+from harness.files import TEMPORARY_PREFIX
+from harness.leaderboard.frame import of_suite
+from harness.merging import merge
+from harness.store import Store
+
+
+def test_two_machines_merge_into_one_table(maker):
+    a, b, into = maker("a"), maker("b"), maker("into").store
+    first = a.record("m", "x", np.ones(10), images={"grid": np.zeros((2, 2, 3), np.uint8)})
+    second = b.record("m", "y", np.zeros(10), curves={"loss": {"step": [0, 1], "value": [2.0, 1.0]}})
+    outcome = merge(into, [a.done(), b.done()])
+    assert (outcome.copied, outcome.conflicts, outcome.unreadable) == (2, [], [])
+    assert into.read(first) == a.store.read(first)
+    assert into.samples(first).equals(a.store.samples(first))
+    assert into.curves(second).equals(b.store.curves(second))
+    assert [p.name for p in into.images(first)] == ["grid.png"]
+    data = of_suite(into, "demo")
+    assert dict(zip(data["at.dataset"], data["metric.top1"], strict=True)) == {"x": 1.0, "y": 0.0}
+    assert not list(into.path.rglob(f"{TEMPORARY_PREFIX}*"))
+
+
+def test_merging_again_changes_nothing(maker):
+    a, into = maker("a"), maker("into").store
+    a.record("m", "x", np.ones(10))
+    merge(into, [a.done()])
+    before = {p: p.read_bytes() for p in into.path.rglob("*") if p.is_file()}
+    outcome = merge(into, [a.store])
+    assert (outcome.copied, outcome.same) == (0, 1)
+    assert {p: p.read_bytes() for p in into.path.rglob("*") if p.is_file()} == before
+
+
+def test_equal_numbers_from_another_machine_are_the_same_record(maker):
+    a, b = maker("a"), maker("b")
+    id = a.record("m", "x", np.ones(10), device="H200")
+    b.record("m", "x", np.ones(10), device="A100", torch="2.5.1")
+    outcome = merge(a.done(), [b.done()])
+    assert (outcome.same, outcome.conflicts) == (1, [])
+    assert a.store.read(id).provenance["device"]["name"] == "H200"
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        ({"right": [1, 1, 1, 0]}, "top1 0.5 and 0.75"),
+        ({"right": [1, 1, 0, 0, 1, 0]}, "4 samples and 6"),
+        ({"right": [1, 0, 1, 0]}, "prediction of sample"),
+        ({"right": [1, 1, 0, 0], "values": {"ece": 0.1}}, "only one has ece"),
+        ({"right": [1, 1, 0, 0], "ids": list("abcd")}, "their samples are not the same"),
+    ],
+)
+def test_a_record_made_twice_with_different_numbers_is_named_and_kept(maker, capsys, other, what):
+    a, b = maker("a"), maker("b")
+    id = a.record("m", "x", [1, 1, 0, 0])
+    b.record("m", "x", **other)
+    b.record("m", "y", [1, 1])
+    files = [m.done().file("records", id, ".json") for m in (a, b)]
+    before = [f.read_bytes() for f in files]
+    assert main(["merge", str(a.store.path), str(b.store.path)]) == 1
+    told = capsys.readouterr().err
+    assert f"{files[0]} and {files[1]}" in told
+    assert what in told
+    assert [f.read_bytes() for f in files] == before
+    assert len(a.store.listing()) == 2  # the rest is merged all the same
+
+
+def test_tolerance_lets_rounding_pass(maker):
+    a, b = maker("a"), maker("b")
+    a.record("m", "x", values={"nll": 0.5})
+    b.record("m", "x", values={"nll": 0.5 * (1 + 1e-9)})
+    assert len(merge(a.done(), [b.done()]).conflicts) == 1
+    assert merge(a.store, [b.store], tolerance=1e-6).conflicts == []
+
+
+def test_nan_is_equal_to_nan(maker):
+    a, b = maker("a"), maker("b")
+    for made in (a, b):
+        made.record("m", "x", values={"acc5": float("nan")})
+    assert merge(a.done(), [b.done()]).same == 1
+
+
+def test_ok_wins_over_failed_in_either_direction(maker):
+    good, bad = maker("good"), maker("bad")
+    id = good.record("m", "x", np.ones(10))
+    bad.record("m", "x", status="failed", reason="no memory")
+    good.done(), bad.done()
+    shutil.copytree(bad.store.path, bad.store.path.parent / "copy")
+    assert merge(bad.store, [good.store]).replaced == 1
+    assert bad.store.read(id).status == "ok"
+    assert len(bad.store.samples(id)) == 10
+    assert merge(good.store, [Store(bad.store.path.parent / "copy")]).same == 1
+    assert good.store.read(id).status == "ok"
+
+
+def test_manifests_are_united_by_coordinates(maker):
+    a, b = maker("a"), maker("b")
+    a.record("m", "x", np.ones(10), version="1")
+    a.record("m", "z", status="failed", version="1")
+    b.record("m", "x", np.ones(10), version="2")
+    newer = b.record("m", "z", np.ones(10), version="2")
+    b.record("m", "y", np.ones(10))
+    outcome = merge(a.done(), [b.done()])
+    cells = {c["at"]["dataset"]: c["id"] for c in a.store.manifest("demo")["cells"]}
+    assert list(cells) == ["x", "z", "y"]
+    assert cells["x"] == a.cells[0]["id"]  # the plan here stands
+    assert cells["z"] == newer  # unless only the other has a result
+    assert "2 cells were made under other versions" in outcome.notes[0]
+
+
+def test_a_damaged_record_keeps_no_other_back(maker, capsys):
+    a, b = maker("a"), maker("b")
+    id = b.record("m", "x", np.ones(10))
+    b.record("m", "y", np.ones(10))
+    b.done().file("records", id, ".json").write_bytes(b'{"half":')
+    assert main(["merge", str(a.store.path), str(b.store.path), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["copied"] == 1
+    assert f"{id}.json: not a record" in told["unreadable"][0]
+
+
+def test_a_record_under_another_name_is_refused(maker):
+    a, b = maker("a"), maker("b")
+    id = b.record("m", "x", np.ones(10))
+    file = b.done().file("records", id, ".json")
+    other = b.store.file("records", "0" * 20, ".json")
+    other.parent.mkdir(exist_ok=True)
+    shutil.copy(file, other)
+    outcome = merge(a.store, [b.store])
+    assert "holds the record of another id" in outcome.unreadable[0]
+    assert list(a.store.listing()) == [id]
+
+
+def test_sources_must_be_other_stores(maker, tmp_path):
+    a = maker("a")
+    a.record("m", "x", np.ones(10))
+    with pytest.raises(StoreError, match="no such store"):
+        merge(a.store, [Store(tmp_path / "no")])
+    with pytest.raises(StoreError, match="into itself"):
+        merge(a.store, [Store(tmp_path / "." / "a")])
