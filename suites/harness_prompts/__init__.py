@@ -1,0 +1,1 @@
+"""The prompts suite: hand-written prompts, ensembles, learned contexts, adapters, and prompts found by search."""

@@ -1,0 +1,150 @@
+"""Learnable context vectors in the place of words (Zhou et al., CoOp, IJCV 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import nn
+
+from harness.errors import OptionError
+from harness_prompts.tower import BeforeBlock, TextTower
+
+Position = Literal["end", "middle", "front"]
+
+
+class Context(nn.Module):
+    """M context vectors, for all classes (M×d) or for each (C×M×d): the only thing that is trained.
+
+    With `init` they start as the embeddings of its tokens, and M is their number, whatever the
+    number of its words; otherwise from N(0, 0.02²).
+    """
+
+    def __init__(
+        self, tower: TextTower, length: int = 16, init: str = "", classes: int | None = None, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if init:
+            with torch.no_grad():
+                vectors = tower.embed(init_tokens(tower, init)[None])[0].float()
+        elif length < 1:
+            raise OptionError(f"the context needs at least one vector, got {length}")
+        else:
+            generator = torch.Generator().manual_seed(seed)
+            shape = (length, tower.width) if classes is None else (classes, length, tower.width)
+            vectors = (0.02 * torch.randn(shape, generator=generator)).to(tower.device)
+        if classes is not None and vectors.ndim == 2:
+            vectors = vectors.expand(classes, -1, -1)
+        self.vectors = nn.Parameter(vectors.clone())
+
+    @property
+    def length(self) -> int:
+        """How many vectors stand before, behind or around a class name."""
+        return int(self.vectors.shape[-2])
+
+
+class Wording:
+    """Class names with room for a context: where each class's tokens and the context go.
+
+    The text is `X … X name.` with M placeholders, laid out as [start, context, name, rest] (`end`),
+    [start, half, name, half, rest] (`middle`) or [start, name, context, rest] (`front`).
+    Raises OptionError for a name that leaves no room.
+    """
+
+    def __init__(
+        self, tower: TextTower, class_names: Sequence[str], length: int, position: Position = "end"
+    ) -> None:
+        names = [name.replace("_", " ") for name in class_names]
+        placeholders = " ".join(["X"] * length)
+        texts = [f"{placeholders} {name}." for name in names]
+        tokens = tower.tokens(texts, strict=True)
+        self.tower, self.length = tower, length
+        self.tokens = tokens[:, : tower.needed(tokens)]
+        start = first_token(tower)
+        bare = tower.lengths([f"{placeholders} ."])[0]
+        sizes = [n - bare for n in tower.lengths(texts)]
+        with torch.no_grad():
+            self.fixed = tower.embed(self.tokens)
+        self.order = torch.stack(
+            [_layout(self.tokens.shape[1], start, length, size, position) for size in sizes]
+        ).to(tower.device)
+        self.start = start
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def embeddings(self, context: torch.Tensor) -> torch.Tensor:
+        """Token embeddings …×C×L×d with the context (…×M×d, or …×C×M×d when per class) in its place.
+
+        `context` of one dimension more than 2 is read as per class unless it has shape B×1×M×d.
+        """
+        if context.ndim == 2:
+            context = context.expand(len(self), -1, -1)
+        fixed, order = self.fixed, self.order
+        lead = context.shape[:-3]
+        classes, length, width = fixed.shape
+        context = context.expand(*lead, classes, -1, -1)
+        head = fixed[:, : self.start].expand(*lead, -1, -1, -1)
+        tail = fixed[:, self.start + self.length :].expand(*lead, -1, -1, -1)
+        whole = torch.cat([head, context.to(fixed.dtype), tail], dim=-2)
+        if bool((order == torch.arange(length, device=order.device)).all()):
+            return whole
+        return whole.gather(-2, order[..., None].expand(*lead, classes, length, width))
+
+    def features(self, context: torch.Tensor, before: BeforeBlock | None = None) -> torch.Tensor:
+        """Normalised text embeddings C×D for the context M×d or C×M×d; `before` as for the tower."""
+        embedded = self.tower(self.embeddings(context), self.tokens, before)
+        return nn.functional.normalize(embedded.float(), dim=-1)
+
+    def shifted_features(self, contexts: torch.Tensor) -> torch.Tensor:
+        """Normalised text embeddings B×C×D, one classifier for each of the contexts B×M×d."""
+        x = self.embeddings(contexts[:, None])
+        many = x.shape[0]
+        flat = self.tower(x.flatten(0, 1), self.tokens.repeat(many, 1))
+        return nn.functional.normalize(flat.float(), dim=-1).reshape(many, len(self), -1)
+
+
+def first_token(tower: TextTower) -> int:
+    """Position of a text's first own token: 1 behind a start token, 0 in towers that have none."""
+    tokens = tower.tokens(["X", "photo"])
+    return int((tokens[0] != tokens[1]).int().argmax())
+
+
+def init_tokens(tower: TextTower, words: str) -> torch.Tensor:
+    """The tokens of some words alone, without start and end."""
+    tokens = tower.tokens([words.replace("_", " ")], strict=True)[0]
+    start = first_token(tower)
+    count = tower.lengths([words])[0] - tower.lengths([""])[0]
+    if count < 1:
+        raise OptionError(f"the initial context '{words}' has no tokens")
+    return tokens[start : start + count]
+
+
+def _layout(total: int, start: int, length: int, name: int, position: Position) -> torch.Tensor:
+    """For each place of the prompt, the place in `[start, context, name, rest]` that goes there."""
+    context = torch.arange(start, start + length)
+    named = torch.arange(start + length, start + length + name)
+    rest = torch.arange(start + length + name, total)
+    half = length // 2
+    middle = {
+        "end": [context, named],
+        "middle": [context[:half], named, context[half:]],
+        "front": [named, context],
+    }[position]
+    return torch.cat([torch.arange(start), *middle, rest])
+
+
+def nearest_words(tower: TextTower, vectors: torch.Tensor, count: int = 3) -> list[list[tuple[str, float]]]:
+    """For each vector M×d, the vocabulary's nearest tokens and their Euclidean distances.
+
+    Source: CoOp, Table 4. Tokens that are no text (unknown to the decoder) show as their id.
+    """
+    table = tower.part.token_embedding.weight.detach().float()
+    distances = torch.cdist(vectors.detach().float().to(table.device), table)
+    found = distances.topk(count, largest=False)
+    decoder = getattr(tower.tokenizer, "decoder", None) or {}
+    return [
+        [(str(decoder.get(int(i), int(i))).replace("</w>", ""), round(float(d), 4)) for i, d in zip(ids, near, strict=True)]
+        for ids, near in zip(found.indices, found.values, strict=True)
+    ]  # fmt: skip

@@ -1,0 +1,155 @@
+"""CoOp's published splits: the data set `coop-split`, read from a `split_zhou_*.json` file and a folder of images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import EncodedImage, Sample
+from harness.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SPLITS = ("train", "val", "test")
+
+PLACES = {
+    "caltech101": ("caltech-101/split_zhou_Caltech101.json", "caltech-101/101_ObjectCategories"),
+    "oxford_pets": ("oxford_pets/split_zhou_OxfordPets.json", "oxford_pets/images"),
+    "stanford_cars": ("stanford_cars/split_zhou_StanfordCars.json", "stanford_cars"),
+    "oxford_flowers": ("oxford_flowers/split_zhou_OxfordFlowers.json", "oxford_flowers/jpg"),
+    "food101": ("food-101/split_zhou_Food101.json", "food-101/images"),
+    "sun397": ("sun397/split_zhou_SUN397.json", "sun397/SUN397"),
+    "dtd": ("dtd/split_zhou_DescribableTextures.json", "dtd/images"),
+    "eurosat": ("eurosat/split_zhou_EuroSAT.json", "eurosat/2750"),
+    "ucf101": ("ucf101/split_zhou_UCF101.json", "ucf101/UCF-101-midframes"),
+}
+"""Where CoOp's instructions put the split file and the images of each data set, below one root."""
+
+
+class CoOpSplit:
+    """A data set of CoOp's, with its published split and class names.
+
+    Args:
+        name: one of CoOp's data sets, found below `root` where CoOp's instructions put it.
+        root: the folder of all data sets; default: $HARNESS_DATA_ROOT.
+        split_file, images: the file and the folder themselves, for other places or data sets.
+    """
+
+    splits: Sequence[str] = SPLITS
+
+    def __init__(
+        self, name: str, root: Path | None = None, split_file: Path | None = None, images: Path | None = None
+    ) -> None:
+        self.name, self.root, self.split_file, self.images = name, root, split_file, images
+        self.label_space = name
+
+    def unavailable(self) -> str | None:
+        """Why the split file or the images can't be used here."""
+        try:
+            file, images = self._places
+        except DataError as error:
+            return str(error)
+        if not file.is_file():
+            return f"{file}: no such split file; put CoOp's published split there, or give split_file"
+        return None if images.is_dir() else f"{images}: no such folder of images; or give images"
+
+    def fingerprint(self) -> str:
+        """The split file's digest."""
+        import hashlib
+
+        return hashlib.sha256(self._places[0].read_bytes()).hexdigest()[:16]
+
+    def load(self, split: str) -> CoOpSplitPart:
+        """Reads the split file. Raises DataError for an unknown split, or a file that is no such thing."""
+        if split not in SPLITS:
+            raise DataError(f"{self.name} has no split '{split}'{did_you_mean(split, SPLITS)}")
+        file, images = self._places
+        return CoOpSplitPart(
+            images, _entries(self._parsed[split], f"{file}: '{split}'"), self._names, self.name
+        )
+
+    @cached_property
+    def _places(self) -> tuple[Path, Path]:
+        from harness_data.roots import data_root
+
+        if self.split_file is not None and self.images is not None:
+            return Path(self.split_file).expanduser(), Path(self.images).expanduser()
+        if self.name not in PLACES:
+            raise DataError(
+                f"coop-split: no place is known for '{self.name}'{did_you_mean(self.name, PLACES)}; "
+                "or give split_file and images"
+            )
+        base = data_root(self.root)
+        if base is None and (self.split_file is None or self.images is None):
+            raise DataError(f"{self.name}: no data root: give the option root or set HARNESS_DATA_ROOT")
+        file, images = (base / place for place in PLACES[self.name]) if base else (Path(), Path())
+        return Path(self.split_file or file).expanduser(), Path(self.images or images).expanduser()
+
+    @cached_property
+    def _parsed(self) -> dict[str, Any]:
+        file = self._places[0]
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: the split can't be read: {error}") from None
+        if not isinstance(found, dict) or any(s not in found for s in SPLITS):
+            raise DataError(f"{file}: expected an object with the lists train, val and test")
+        return found
+
+    @cached_property
+    def _names(self) -> list[str]:
+        file = self._places[0]
+        names: dict[int, str] = {}
+        for split in SPLITS:
+            for _, label, name in _entries(self._parsed[split], f"{file}: '{split}'"):
+                if names.setdefault(label, name) != name:
+                    raise DataError(f"{file}: label {label} is both '{names[label]}' and '{name}'")
+        if sorted(names) != list(range(len(names))):
+            raise DataError(f"{file}: the labels are not 0 to {len(names) - 1}")
+        return [names[label].replace("_", " ") for label in range(len(names))]
+
+
+class CoOpSplitPart:
+    """One split: image files, labels and class names, in the file's order. Ids are relative paths."""
+
+    def __init__(
+        self, folder: Path, entries: Sequence[tuple[str, int, str]], class_names: list[str], name: str
+    ) -> None:
+        import numpy as np
+
+        from harness_prompts.templates import COOP
+
+        self.folder = folder
+        self.ids = [path for path, _, _ in entries]
+        self.targets: NDArray[np.int64] = np.array([label for _, label, _ in entries], np.int64)
+        self.class_names = class_names
+        self.templates = [COOP.get(name, "a photo of a {}.")]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Raises DataError for a file that can't be read."""
+        path = self.folder / self.ids[index]
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: can't be read ({error.strerror})") from None
+        return Sample(self.ids[index], EncodedImage(data, str(path)), int(self.targets[index]))
+
+
+def _entries(given: Any, where: str) -> list[tuple[str, int, str]]:
+    if not isinstance(given, list):
+        raise DataError(f"{where}: expected a list of [path, label, class name]")
+    for number, entry in enumerate(given):
+        good = isinstance(entry, list) and len(entry) == 3
+        if not good or not isinstance(entry[1], int) or not all(isinstance(entry[i], str) for i in (0, 2)):
+            raise DataError(f"{where}, entry {number}: expected [path, label, class name], found {entry!r}")
+        if Path(entry[0]).is_absolute() or ".." in Path(entry[0]).parts:
+            raise DataError(f"{where}, entry {number}: the path '{entry[0]}' leaves the folder of images")
+    return [(path, label, name) for path, label, name in given]

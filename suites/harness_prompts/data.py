@@ -1,0 +1,265 @@
+"""A cell's data set as prompt methods need it: names, embeddings of the shots, embeddings to evaluate on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.contract import Job, Predictions, Split
+from harness.errors import DataError
+from harness_prompts.shots import POOL, draw_shots, relabelled
+from harness_prompts.task import Classifier, Task
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+ROWS_AT_ONCE = 8192
+VAL_SHOTS = 4
+"""Validation shots per class, where there are as many training shots (CoOp's min(K, 4))."""
+
+
+class Source:
+    """The data set of a job. `names` chooses the class names; `split` is where they are read from.
+
+    Without a split it is the one to evaluate on. Raises DataError for a data set without class names.
+    """
+
+    def __init__(self, job: Job, names: str = "data", split: str | None = None) -> None:
+        from harness_prompts.names import class_names
+
+        splits = job.dataset.splits
+        default = next((s for s in ("test", "val", "validation") if s in splits), splits[0])
+        self.job, self.split = job, split or default
+        opened = job.splits(self.split)
+        own: Sequence[str] | None = getattr(opened, "class_names", None)
+        if not own:
+            raise DataError(f"{job.cell.dataset.label}: prompts need class names, and the data set has none")
+        self.class_names = class_names(own, names)
+        self.templates = list(getattr(opened, "templates", None) or ["a photo of a {}."])
+
+    def task(
+        self, classes: Sequence[int], shots: int, train: str, validation: str, logit_scale: float | None
+    ) -> Task:
+        """The task of telling `classes` apart, with `shots` of each; relabelled in their order."""
+        from harness_prompts.texts import Texts
+
+        job = self.job
+        rows, labels, features = self._shots(train, shots, classes, 0)
+        if validation in job.dataset.splits:
+            held = self._shots(validation, min(shots, VAL_SHOTS), classes, 0)
+        else:
+            held = self._shots(train, min(shots, VAL_SHOTS), classes, max(POOL, shots))
+        return Task(
+            class_names=[self.class_names[c] for c in classes],
+            templates=self.templates,
+            features=features,
+            labels=labels,
+            val_features=held[2],
+            val_labels=held[1],
+            texts=Texts.of(job.model),
+            logit_scale=float(job.model.logit_scale) if logit_scale is None else logit_scale,
+            shots=shots,
+            seed=job.seed_for("few-shot", job.cell.seed),
+            views=self._views(train, rows) if shots else _no_views,
+            images=self._images(train, rows),
+            report=job.report,
+            advance=job.advance,
+        )
+
+    def predictions(
+        self, classifier: Classifier, classes: Sequence[int], split: str
+    ) -> tuple[Predictions, float | None]:
+        """What the classifier says about the samples of `classes`, among these classes only.
+
+        Also the samples per second of the image tower, or None when the embeddings were kept.
+        """
+        import torch
+        import torch.nn.functional as F
+
+        from harness.evaluate import outputs
+
+        opened = self.job.splits(split)
+        rows, targets = relabelled(opened.targets, classes)
+        if hasattr(classifier, "encode_image"):
+            embeddings, rate = self._encoded(classifier.encode_image, split, rows)
+        else:
+            kept, rate = outputs(self.job, "image embeddings", split)
+            embeddings = torch.from_numpy(kept[rows])
+        names = [self.class_names[c] for c in classes]
+        features = F.normalize(embeddings.to(self.job.device), dim=-1)
+        with torch.no_grad():
+            logits = [classifier.logits(part, names).float().cpu() for part in features.split(ROWS_AT_ONCE)]
+        ids = [opened.ids[r] for r in rows]
+        empty = torch.empty(0, len(names))
+        return Predictions(torch.cat(logits or [empty]).numpy(), targets, ids, names), rate
+
+    def _encoded(
+        self, encode: Callable[[torch.Tensor], torch.Tensor], split: str, rows: NDArray[np.int64]
+    ) -> tuple[torch.Tensor, float | None]:
+        """Embeddings that a classifier's own image tower makes, and its samples per second. Not kept."""
+        import time
+
+        from harness.batches import forward_all
+        from harness.evaluate import image_pipeline
+
+        job, start = self.job, time.perf_counter()
+        opened = job.splits(split)
+        embeddings = forward_all(
+            encode,
+            opened,
+            image_pipeline(job, opened),
+            device=job.device,
+            batch_size=job.batch_size,
+            precision=job.precision,
+            workers=job.workers,
+            indices=rows.tolist(),
+        )
+        return embeddings.clone(), len(rows) / max(time.perf_counter() - start, 1e-9)
+
+    def _shots(
+        self, split: str, shots: int, classes: Sequence[int], skip: int
+    ) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
+        """Rows, labels and normalised embeddings of the shots; those that come first in the draw are skipped."""
+        import torch
+        import torch.nn.functional as F
+
+        from harness.evaluate import outputs
+
+        if not shots:
+            none = torch.empty(0, device=self.job.device)
+            return np.empty(0, np.int64), none.long(), none.reshape(0, 0)
+        job = self.job
+        opened = job.splits(split)
+        pool = draw_shots(
+            opened.targets, skip + max(POOL, shots), job.cell.dataset.plugin, split, job.cell.seed
+        )
+        pool = [drawn[skip:] for drawn in pool]
+        together = np.concatenate(pool)
+        embeddings, _ = outputs(job, "image embeddings", split, together)
+        place = dict(zip(together.tolist(), range(len(together)), strict=True))
+        chosen = [(row, new) for new, c in enumerate(classes) if c < len(pool) for row in pool[c][:shots]]
+        if not chosen:
+            return self._shots(split, 0, classes, skip)
+        rows = np.array([row for row, _ in chosen], np.int64)
+        features = torch.from_numpy(embeddings[[place[int(r)] for r in rows]]).to(job.device)
+        labels = torch.tensor([new for _, new in chosen], device=job.device)
+        return rows, labels, F.normalize(features, dim=-1)
+
+    def _views(self, split: str, rows: NDArray[np.int64]) -> Callable[[int], torch.Tensor]:
+        """Normalised embeddings of the shots under random crops (scale 0.08 to 1) and flips."""
+
+        def view(number: int) -> torch.Tensor:
+            import torch
+            import torch.nn.functional as F
+
+            from harness.batches import forward_all
+
+            job = self.job
+            prepare = random_preparation(job.model)
+            seed = job.seed_for("views", job.cell.dataset.plugin, job.cell.seed, number)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                encoded = forward_all(
+                    job.model.encode_image,
+                    job.splits(split),
+                    prepare,
+                    device=job.device,
+                    batch_size=job.batch_size,
+                    precision=job.precision,
+                    indices=rows.tolist(),
+                )
+            return F.normalize(encoded.to(job.device), dim=-1).clone()
+
+        return view
+
+    def _images(
+        self, split: str, rows: NDArray[np.int64]
+    ) -> Callable[[Sequence[int], int | None], torch.Tensor]:
+        """The shots themselves, by their place among the shots; a view is the same whatever its company."""
+
+        def images(wanted: Sequence[int], view: int | None) -> torch.Tensor:
+            import torch
+
+            from harness.evaluate import image_pipeline
+
+            job = self.job
+            opened = job.splits(split)
+            prepare = image_pipeline(job, opened) if view is None else random_preparation(job.model)
+            prepared = []
+            with torch.random.fork_rng(devices=[]):
+                for i in wanted:
+                    if view is not None:
+                        torch.manual_seed(
+                            job.seed_for("image", job.cell.dataset.plugin, job.cell.seed, view, i)
+                        )
+                    prepared.append(prepare(opened[int(rows[i])].image))
+            return torch.stack(prepared).to(job.device)
+
+        return images
+
+
+def random_preparation(model: Any) -> Callable[[Any], torch.Tensor]:
+    """RandomResizedCrop to the model's input size, scale (0.08, 1), bicubic; horizontal flip; its normalisation."""
+    from torchvision import transforms
+
+    from harness.errors import OptionError
+    from harness.images import decode
+
+    preparation = getattr(model, "preparation", None)
+    if preparation is None:
+        raise OptionError("the model does not say its preparation as data, so its images can't be augmented")
+    bicubic = transforms.InterpolationMode.BICUBIC
+    crop = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(preparation.crop, scale=(0.08, 1.0), interpolation=bicubic),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(preparation.mean, preparation.std),
+        ]
+    )
+    return lambda image: crop(decode(image))
+
+
+def elsewhere(job: Job, references: Sequence[Any]) -> dict[str, Job]:
+    """A job on each further data set, by its label: the same model and metrics, other samples."""
+    from harness.parts import Resolver
+    from harness.reference import parse
+
+    resolver, jobs = Resolver(), {}
+    for given in references:
+        for reference in parse(given, "evaluate_on"):
+            part = resolver.resolve("datasets", reference, "evaluate_on")
+            if part.missing:
+                from harness.errors import Unavailable
+
+                raise Unavailable(f"evaluate_on, {part.label}: {part.missing}")
+            cell = replace(job.cell, dataset=part)
+            jobs[part.label] = replace(
+                job, cell=cell, dataset=part.object, splits=_opener(part.object, job.cell.limit)
+            )
+    return jobs
+
+
+def _opener(dataset: Any, limit: int | None) -> Callable[[str], Split]:
+    from harness.limits import limited
+    from harness.seeds import derive_seed
+
+    opened: dict[str, Split] = {}
+
+    def splits(name: str) -> Split:
+        if name not in opened:
+            split = dataset.load(name)
+            if limit is not None and limit < len(split):
+                split = limited(split, limit, derive_seed("limit", limit))
+            opened[name] = split
+        return opened[name]
+
+    return splits
+
+
+def _no_views(number: int) -> torch.Tensor:
+    raise DataError("there are no shots to augment")

@@ -1,0 +1,165 @@
+"""Prompts inside both towers: vectors that stand beside the tokens of several transformer blocks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.errors import OptionError
+from harness_prompts.context import Context, Wording
+from harness_prompts.tower import TextTower, through
+
+SPREAD = 0.02
+"""Standard deviation of the vectors that no word gives."""
+
+
+class ImageTower:
+    """An open_clip vision transformer that takes further tokens, in its first blocks anew.
+
+    The further tokens stand behind the image's own and have no positions; what the tower pools is
+    the image's own tokens, as without them.
+    Raises OptionError for towers without such blocks: ResNets, and those that timm makes.
+    """
+
+    def __init__(self, clip: Any) -> None:
+        from open_clip.transformer import VisionTransformer
+
+        visual = getattr(clip, "visual", None)
+        if not isinstance(visual, VisionTransformer) or not hasattr(visual.transformer, "resblocks"):
+            raise OptionError(
+                f"the image tower {type(visual).__name__} has no transformer blocks of open_clip's own: prompts "
+                "inside it need a vision transformer such as ViT-B-16"
+            )
+        self.part = visual
+
+    @property
+    def width(self) -> int:
+        """Dimension of the tokens."""
+        return int(self.part.positional_embedding.shape[1])
+
+    @property
+    def blocks(self) -> int:
+        """How many transformer blocks it has."""
+        return len(self.part.transformer.resblocks)
+
+    def __call__(self, images: torch.Tensor, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Embeddings B×D, not normalised, of images B×3×H×W; `prompts` V×w each, one for each of the first blocks."""
+        part = self.part
+        x = part._embeds(images)
+        own = x.shape[1]
+
+        def beside(x: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x[:, :own], prompt.to(x.dtype).expand(len(x), -1, -1)], dim=1)
+
+        if prompts:
+            x = beside(x, part.ln_pre(prompts[0]))  # per token, so it may come before the joining
+        x = through(part.transformer, x, None, replacing(prompts, beside))[:, :own]
+        pooled, _ = part._pool(x)
+        embeddings: torch.Tensor = pooled if part.proj is None else pooled @ part.proj
+        return embeddings
+
+
+def replacing(
+    prompts: Sequence[torch.Tensor], put: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> Callable[[int, torch.Tensor], torch.Tensor]:
+    """What happens to the tokens before block i: those of the prompt give way to `prompts[i]`, if there is one."""
+
+    def before(block: int, x: torch.Tensor) -> torch.Tensor:
+        return put(x, prompts[block]) if 0 < block < len(prompts) else x
+
+    return before
+
+
+class DeepText:
+    """Class names behind a context whose first vectors are learned, and are put anew in the first blocks.
+
+    The text is `init name.`; the first `length` of the initial words' tokens (all when it is None)
+    give way to learned vectors, the others stay words.
+    """
+
+    def __init__(self, tower: TextTower, class_names: Sequence[str], init: str, length: int | None) -> None:
+        start = Context(tower, init=init).vectors.detach()
+        self.length = len(start) if length is None else length
+        if self.length > len(start):
+            raise OptionError(
+                f"the initial words '{init}' have {len(start)} tokens, {self.length} are to be learned"
+            )
+        self.initial, self.words = start[: self.length], start[self.length :]
+        self.wording = Wording(tower, class_names, len(start))
+
+    def features(self, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Normalised text embeddings C×D for `prompts` M×d each, one for each of the first blocks."""
+        first, last = self.wording.start, self.wording.start + self.length
+
+        def among(x: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+            return torch.cat([x[:, :first], prompt.to(x.dtype).expand(len(x), -1, -1), x[:, last:]], dim=1)
+
+        whole = torch.cat([prompts[0], self.words])
+        return self.wording.features(whole, replacing(prompts, among))
+
+
+class Independent(nn.Module):
+    """Vectors for each of the first blocks of either tower, which do not know of each other.
+
+    Text: M×d for `text_blocks`, the first from words; image: V×w for `image_blocks`. The others
+    start from N(0, 0.02²), drawn from a seed.
+    """
+
+    def __init__(
+        self,
+        initial: torch.Tensor,
+        text_blocks: int,
+        image_shape: tuple[int, int],
+        image_blocks: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self._text = nn.ParameterList(_starts(initial, text_blocks, seed))
+        generator = torch.Generator().manual_seed(seed + 1)
+        self._image = nn.ParameterList(
+            nn.Parameter((SPREAD * torch.randn(image_shape, generator=generator)).to(initial.device))
+            for _ in range(image_blocks)
+        )
+
+    def text(self) -> list[torch.Tensor]:
+        """The text tower's prompts, a block each."""
+        return list(self._text)
+
+    def image(self) -> list[torch.Tensor]:
+        """The image tower's prompts, a block each."""
+        return list(self._image)
+
+
+class Coupled(nn.Module):
+    """Vectors for the first blocks of the text tower; the image tower's are linear maps of them, one per block.
+
+    The maps have torch's own initial weights; those behind the first block start from the same ones,
+    as in MaPLe's code.
+    """
+
+    def __init__(self, initial: torch.Tensor, blocks: int, image_width: int, seed: int) -> None:
+        super().__init__()
+        self._text = nn.ParameterList(_starts(initial, blocks, seed))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            first, other = (nn.Linear(initial.shape[1], image_width) for _ in range(2))
+        self.maps = nn.ModuleList([first, *(copy.deepcopy(other) for _ in range(blocks - 1))])
+        self.maps.to(initial.device)
+
+    def text(self) -> list[torch.Tensor]:
+        """The text tower's prompts, a block each."""
+        return list(self._text)
+
+    def image(self) -> list[torch.Tensor]:
+        """The image tower's prompts, a block each."""
+        return [projected(prompt) for projected, prompt in zip(self.maps, self._text, strict=True)]
+
+
+def _starts(initial: torch.Tensor, blocks: int, seed: int) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [SPREAD * torch.randn(initial.shape, generator=generator) for _ in range(blocks - 1)]
+    return [nn.Parameter(initial.clone()), *(nn.Parameter(d.to(initial.device)) for d in drawn)]

@@ -1,0 +1,175 @@
+"""A chat model behind any endpoint that speaks OpenAI's protocol: retries, budgets, and no key anywhere."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.errors import OptionError, Unavailable
+from harness_prompts.search import OutOfBudget
+
+Message = Mapping[str, str]
+
+ADDRESS_VARIABLE = "OPENAI_BASE_URL"
+WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said, and the tokens it took."""
+
+    text: str
+    tokens: int
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the key to another host."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+class Endpoint:
+    """Asks `POST <address>/chat/completions`.
+
+    Args:
+        model: the model's name there.
+        address: of the endpoint, such as `http://localhost:8000/v1`; default: $OPENAI_BASE_URL.
+        key_variable: the environment variable that holds the key; without a value none is sent.
+        timeout: seconds to wait for an answer.
+        retries: further tries after a rate limit, a server's error, a time-out, a disconnect or an
+            answer that is none; each waits twice as long as the one before, or as the server says.
+        calls, tokens: budgets; OutOfBudget is raised when one is spent. Failed tries count as calls.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        address: str | None = None,
+        key_variable: str = "OPENAI_API_KEY",
+        timeout: float = 60.0,
+        retries: int = 5,
+        temperature: float = 1.0,
+        max_tokens: int = 400,
+        calls: int = 1000,
+        tokens: int = 1_000_000,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.address = checked_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
+        self.model, self.key_variable = model, key_variable
+        self.timeout, self.retries = timeout, retries
+        self.temperature, self.max_tokens = temperature, max_tokens
+        self.calls_left, self.tokens_left = calls, tokens
+        self._sleep = sleep
+        self._opener = urllib.request.build_opener(_NoRedirects)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers; no address and no key."""
+        return {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
+
+    def ask(self, messages: Sequence[Message]) -> Answer:
+        """The model's answer.
+
+        Raises OutOfBudget, or Unavailable when the endpoint refuses or never gives a usable answer.
+        """
+        trouble = ""
+        for attempt in range(self.retries + 1):
+            if self.calls_left <= 0:
+                raise OutOfBudget("the budget of calls is spent")
+            if self.tokens_left <= 0:
+                raise OutOfBudget("the budget of tokens is spent")
+            self.calls_left -= 1
+            wait = min(LONGEST_WAIT, 2.0**attempt)
+            try:
+                answer = read_answer(self._post(messages))
+                self.tokens_left -= answer.tokens
+                return answer
+            except urllib.error.HTTPError as error:
+                trouble = f"{error.code} {error.reason}"
+                detail = self._hidden(_body(error))
+                if error.code not in WORTH_RETRYING:
+                    raise Unavailable(f"{self._where}: {trouble}{detail and f' ({detail})'}") from None
+                wait = _asked_to_wait(error.headers.get("Retry-After"), wait)
+            except ValueError as error:
+                trouble = f"an answer that is none: {error}"
+            except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
+                reason = getattr(error, "reason", error)
+                trouble = f"{type(reason).__name__}: {self._hidden(str(reason))}"
+            if attempt < self.retries:
+                self._sleep(wait)
+        raise Unavailable(f"{self._where}: no usable answer in {self.retries + 1} tries; the last: {trouble}")
+
+    @property
+    def _where(self) -> str:
+        return f"{self.address}, model '{self.model}'"
+
+    def _post(self, messages: Sequence[Message]) -> bytes:
+        body = {"messages": [dict(m) for m in messages], **self.identity}
+        headers = {"Content-Type": "application/json"}
+        key = os.environ.get(self.key_variable, "")
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        request = urllib.request.Request(
+            f"{self.address}/chat/completions", json.dumps(body).encode(), headers, method="POST"
+        )
+        with self._opener.open(request, timeout=self.timeout) as response:
+            return bytes(response.read())
+
+    def _hidden(self, text: str) -> str:
+        """A server's words with the key taken out: some repeat it."""
+        key = os.environ.get(self.key_variable, "")
+        return text.replace(key, "…") if key else text
+
+
+def read_answer(body: bytes) -> Answer:
+    """The text and the tokens of a chat completion. Raises ValueError when it is no such thing."""
+    found = json.loads(body.decode("utf-8"))
+    try:
+        text = found["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        raise ValueError("no choices[0].message.content in it") from None
+    if not isinstance(text, str):
+        raise ValueError("the message has no text")
+    usage = found.get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
+    return Answer(text, tokens if isinstance(tokens, int) else len(text) // 4 + 1)
+
+
+def checked_address(address: str) -> str:
+    """The address without a slash at its end. OptionError for none, another scheme, or a password in it."""
+    if not address:
+        raise OptionError(
+            f"an endpoint needs an address: give the option `address` or set {ADDRESS_VARIABLE}"
+        )
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise OptionError("the endpoint's address must start with http:// or https:// and name a host")
+    if parts.username or parts.password or parts.query:
+        raise OptionError(
+            "the endpoint's address must hold no user, password or query: keys come from the environment"
+        )
+    return address.rstrip("/")
+
+
+def _asked_to_wait(header: str | None, otherwise: float) -> float:
+    try:
+        return min(LONGEST_WAIT, max(0.0, float(header))) if header else otherwise
+    except ValueError:
+        return otherwise  # a date; our own pace will do
+
+
+def _body(error: urllib.error.HTTPError) -> str:
+    try:
+        return " ".join(error.read(500).decode("utf-8", "replace").split())
+    except OSError:
+        return ""

@@ -1,0 +1,298 @@
+"""Baselines on the embeddings of the shots: linear probe, Tip-Adapter and Tip-Adapter-F, CLIP-Adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_prompts.task import Task
+
+
+class FixedClassifier:
+    """A function from embeddings to logits of the classes it was fitted on, or of some of them."""
+
+    def __init__(self, class_names: Sequence[str], function: object) -> None:
+        self.class_names, self.function = list(class_names), function
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+        """Logits N×C; OptionError for a class it was not fitted on."""
+        from harness_prompts.task import columns_for
+
+        columns = columns_for(self.class_names, class_names)
+        return self.function(features)[:, columns]  # type: ignore[operator, no-any-return]
+
+
+class LinearProbe:
+    """Logistic regression on the normalised embeddings of the shots (scikit-learn's L-BFGS).
+
+    `strengths` are the inverse regularisation strengths to choose from, on the validation shots when
+    there are any; otherwise the middle one is taken.
+    """
+
+    needs_shots = True
+    transfers = False
+    needs_tower = False
+
+    def __init__(self, strengths: list[float] | None = None) -> None:
+        self.strengths = strengths or [0.1, 1.0, 10.0, 100.0, 1000.0]
+
+    def fit(self, task: Task) -> FixedClassifier:
+        """Fits one regression per strength and keeps the best."""
+        import torch
+        from sklearn.linear_model import LogisticRegression
+
+        x, y = task.features.cpu().numpy(), task.labels.cpu().numpy()
+        strengths, fitted = sorted(self.strengths), {}
+        if not len(task.val_labels):
+            strengths = [strengths[len(strengths) // 2]]
+        for strength in strengths:
+            fitted[strength] = LogisticRegression(C=strength, max_iter=1000).fit(x, y)
+        best = strengths[0]
+        if len(strengths) > 1:
+            val_x, val_y = task.val_features.cpu().numpy(), task.val_labels.cpu().numpy()
+            best = max(strengths, key=lambda s: (fitted[s].score(val_x, val_y), -s))
+        chosen = fitted[best]
+        task.notes |= {
+            "selected_on": "validation shots" if len(strengths) > 1 else "nothing",
+            "strength": best,
+        }
+        weight = torch.zeros(len(task.class_names), x.shape[1])
+        bias = torch.full((len(task.class_names),), -1e4)  # a class without any sample is never predicted
+        if len(chosen.classes_) == 2:  # scikit-learn keeps one row for two classes
+            weight[chosen.classes_[0]], bias[chosen.classes_[0]] = 0.0, 0.0
+            weight[chosen.classes_[1]] = torch.from_numpy(chosen.coef_[0]).float()
+            bias[chosen.classes_[1]] = float(chosen.intercept_[0])
+        else:
+            weight[chosen.classes_] = torch.from_numpy(chosen.coef_).float()
+            bias[chosen.classes_] = torch.from_numpy(chosen.intercept_).float()
+        weight, bias = weight.to(task.device), bias.to(task.device)
+        task.cost["trainable_parameters"] = float(weight.numel() + bias.numel())
+        return FixedClassifier(task.class_names, lambda f: f @ weight.T + bias)
+
+
+def tip_logits(
+    features: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    classifier: torch.Tensor,
+    scale: float,
+    alpha: float,
+    beta: float,
+) -> torch.Tensor:
+    """Logits N×C: s·f·Wᵀ + α·exp(−β(1 − f·Kᵀ))·L for keys K×D, one-hot values K×C and classifier C×D.
+
+    Source: Zhang et al., Tip-Adapter, ECCV 2022, equations 5 and 6.
+    """
+    affinity = features @ keys.T
+    return scale * features @ classifier.T + alpha * (-beta * (1 - affinity)).exp() @ values
+
+
+class TipAdapter:
+    """Tip-Adapter: a cache of the shots' embeddings beside the zero-shot classifier, without training.
+
+    α and β are searched on the validation shots (on the training shots left at 1 and 5.5 when
+    there are none).
+
+    Args:
+        templates: the zero-shot classifier's templates, as for `ensemble`.
+        views: augmented views of each shot whose mean is its key; 0 takes the image as it is.
+        fine_tune: train the keys too (Tip-Adapter-F): AdamW, rate 1e-3, eps 1e-4, cosine.
+        epochs: of that training; its last step is kept, nothing is chosen on test.
+    """
+
+    needs_shots = True
+    transfers = False
+    needs_tower = False
+
+    def __init__(
+        self,
+        templates: str | list[str] = "data",
+        views: int = 0,
+        fine_tune: bool = False,
+        epochs: int = 20,
+        rate: float = 1e-3,
+        batch: int = 256,
+    ) -> None:
+        if views < 0 or epochs < 0:
+            raise OptionError(f"views and epochs must be 0 or more, got {views} and {epochs}")
+        self.templates, self.views, self.fine_tune = templates, views, fine_tune
+        self.epochs, self.rate, self.batch = epochs, rate, batch
+
+    def fit(self, task: Task) -> FixedClassifier:
+        """Builds the cache, trains its keys if asked, and searches α and β."""
+        import torch
+        import torch.nn.functional as F
+
+        keys = task.features
+        if self.views:
+            keys = F.normalize(torch.stack([task.views(v) for v in range(self.views)]).mean(dim=0), dim=-1)
+        values = F.one_hot(task.labels, len(task.class_names)).float()
+        classifier = zero_shot_weights(task, self.templates)
+        scale = task.logit_scale
+        alpha, beta = 1.0, 5.5
+        if self.fine_tune:
+            keys = self._trained(task, keys, values, classifier, alpha, beta)
+        if len(task.val_labels):
+            alpha, beta = self._searched(task, keys, values, classifier)
+        task.notes |= {
+            "selected_on": "validation shots" if len(task.val_labels) else "nothing",
+            "alpha": alpha,
+            "beta": beta,
+        }
+        return FixedClassifier(
+            task.class_names, lambda f: tip_logits(f, keys, values, classifier, scale, alpha, beta)
+        )
+
+    def _searched(
+        self, task: Task, keys: torch.Tensor, values: torch.Tensor, classifier: torch.Tensor
+    ) -> tuple[float, float]:
+        best, chosen = (-1.0, 0.0), (1.0, 5.5)
+        for beta in (0.5, 1.0, 2.0, 3.5, 5.5, 7.0, 10.0):
+            for alpha in (0.0, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0):
+                logits = tip_logits(
+                    task.val_features, keys, values, classifier, task.logit_scale, alpha, beta
+                )
+                right = float((logits.argmax(dim=1) == task.val_labels).float().mean())
+                sure = float(logits.log_softmax(dim=1).gather(1, task.val_labels[:, None]).mean())
+                if (right, sure) > best:
+                    best, chosen = (right, sure), (alpha, beta)
+        return chosen
+
+    def _trained(
+        self,
+        task: Task,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        classifier: torch.Tensor,
+        alpha: float,
+        beta: float,
+    ) -> torch.Tensor:
+        import torch
+
+        from harness_prompts.training import batches
+
+        trained = torch.nn.Parameter(keys.clone())
+        optimiser = torch.optim.AdamW([trained], lr=self.rate, eps=1e-4)
+        generator = torch.Generator().manual_seed(task.seed)
+        steps = max(1, self.epochs * max(1, len(task.labels) // self.batch))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        for epoch in range(self.epochs):
+            features = task.views(100 + epoch) if self.views else task.features
+            for rows in batches(len(task.labels), self.batch, generator):
+                at = rows.to(task.device)
+                logits = tip_logits(features[at], trained, values, classifier, task.logit_scale, alpha, beta)
+                loss = torch.nn.functional.cross_entropy(logits, task.labels[at])
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+            task.advance(epoch + 1, self.epochs)
+        task.cost["trainable_parameters"] = float(trained.numel())
+        return trained.detach()
+
+
+class TipAdapterF(TipAdapter):
+    """Tip-Adapter-F: Tip-Adapter whose keys are trained for some epochs."""
+
+    def __init__(
+        self,
+        templates: str | list[str] = "data",
+        views: int = 0,
+        epochs: int = 20,
+        rate: float = 1e-3,
+        batch: int = 256,
+    ) -> None:
+        super().__init__(templates, views, True, epochs, rate, batch)
+
+
+class ClipAdapter:
+    """CLIP-Adapter: a bottleneck on the image embedding, mixed with it; the texts stay.
+
+    f' = ratio·ReLU(W₂ ReLU(W₁ f)) + (1 − ratio)·f with W₁ D→D/reduction. Source: Gao et al.,
+    CLIP-Adapter, IJCV 2024, section 3.2 (visual adapter).
+    """
+
+    needs_shots = True
+    transfers = True
+    needs_tower = False
+
+    def __init__(
+        self,
+        templates: str | list[str] = "data",
+        ratio: float = 0.2,
+        reduction: int = 4,
+        epochs: int = 50,
+        rate: float = 0.002,
+        batch: int = 32,
+        augment: bool = False,
+    ) -> None:
+        if not 0 <= ratio <= 1 or reduction < 1:
+            raise OptionError(
+                f"ratio must lie in 0…1 and reduction be at least 1, got {ratio} and {reduction}"
+            )
+        self.templates, self.ratio, self.reduction = templates, ratio, reduction
+        self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
+
+    def fit(self, task: Task) -> AdapterClassifier:
+        """Trains the bottleneck with cross-entropy on the shots."""
+        import torch
+        import torch.nn.functional as F
+
+        from harness_prompts.training import descend
+
+        width = task.features.shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(task.seed)
+            layers = torch.nn.Sequential(
+                torch.nn.Linear(width, max(1, width // self.reduction), bias=False),
+                torch.nn.ReLU(),
+                torch.nn.Linear(max(1, width // self.reduction), width, bias=False),
+                torch.nn.ReLU(),
+            ).to(task.device)
+        fixed = AdapterClassifier(task, self.templates, layers, self.ratio)
+        classifier = zero_shot_weights(task, self.templates)
+
+        def loss(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return F.cross_entropy(task.logit_scale * fixed.adapted(features) @ classifier.T, labels)
+
+        descend(
+            task, layers.parameters(), loss,
+            epochs=self.epochs, rate=self.rate, batch=self.batch, augment=self.augment,
+        )  # fmt: skip
+        return fixed
+
+
+class AdapterClassifier:
+    """Zero-shot classification of adapted image embeddings."""
+
+    def __init__(self, task: Task, templates: str | list[str], layers: torch.nn.Module, ratio: float) -> None:
+        self.task, self.templates, self.layers, self.ratio = task, templates, layers, ratio
+
+    def adapted(self, features: torch.Tensor) -> torch.Tensor:
+        """Normalised embeddings N×D after the bottleneck."""
+        import torch.nn.functional as F
+
+        return F.normalize(self.ratio * self.layers(features) + (1 - self.ratio) * features, dim=-1)
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+        """Logits N×C."""
+        weights = zero_shot_weights(self.task, self.templates, class_names)
+        return self.task.logit_scale * self.adapted(features) @ weights.T
+
+
+def zero_shot_weights(
+    task: Task, templates: str | list[str], class_names: Sequence[str] | None = None
+) -> torch.Tensor:
+    """The zero-shot classifier C×D of an ensemble: normalised mean of normalised text embeddings."""
+    import torch.nn.functional as F
+
+    from harness_prompts.methods.zero_shot import chosen_templates
+
+    names = task.class_names if class_names is None else class_names
+    grid = task.texts.grid(names, chosen_templates(templates, task)).to(task.device)
+    return F.normalize(F.normalize(grid, dim=-1).mean(dim=1), dim=-1)

@@ -1,0 +1,148 @@
+"""CoCoOp: a context that each image shifts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_prompts.context import Wording
+    from harness_prompts.task import Task
+
+Position = Literal["end", "middle", "front"]
+
+POSITIONS_AT_ONCE = 40_000
+"""Token positions per pass of the text tower: images × classes × length; halved when memory ends."""
+
+
+def meta_net(width: int, context_width: int, seed: int = 0) -> torch.nn.Sequential:
+    """Linear(v → v//16), ReLU, Linear(v//16 → d), with torch's own initial weights from a seed."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        hidden = max(1, width // 16)
+        return torch.nn.Sequential(
+            torch.nn.Linear(width, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, context_width)
+        )
+
+
+def conditional_logits(
+    features: torch.Tensor, vectors: torch.Tensor, shift: Any, wording: Wording, scale: float
+) -> torch.Tensor:
+    """Logits B×C of normalised embeddings B×D, each against the texts of its own context V + π(f)."""
+    import torch
+
+    contexts = vectors + shift(features)[:, None]
+    return scale * torch.einsum("bd,bcd->bc", features, wording.shifted_features(contexts))
+
+
+class ConditionalClassifier:
+    """Zero-shot classification with a context that depends on the image, in chunks that fit."""
+
+    def __init__(
+        self, tower: Any, vectors: torch.Tensor, shift: torch.nn.Module, position: Position, scale: float
+    ) -> None:
+        self.tower, self.vectors, self.shift = tower, vectors.detach(), shift
+        self.position, self.scale = position, scale
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+        """Logits N×C."""
+        import torch
+
+        from harness_prompts.context import Wording
+
+        wording = Wording(self.tower, class_names, self.vectors.shape[0], self.position)
+        with torch.inference_mode():
+            parts = [
+                conditional_logits(part, self.vectors, self.shift, wording, self.scale)
+                for part in features.split(chunk(wording))
+            ]
+        return torch.cat(parts).clone()
+
+
+def chunk(wording: Wording) -> int:
+    """How many images go through the text tower together."""
+    return max(1, POSITIONS_AT_ONCE // (len(wording) * wording.tokens.shape[1]))
+
+
+def fitting(features: torch.Tensor, size: int) -> Iterator[slice]:
+    """Slices of `size` rows."""
+    for start in range(0, len(features), size):
+        yield slice(start, min(start + size, len(features)))
+
+
+class CoCoOp:
+    """Conditional context optimisation: a shared context plus a shift that a small network makes of the image.
+
+    Source: Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022; defaults
+    are those of its code, which trains one image per step.
+
+    Args:
+        length: M, the number of context vectors, where `init` is empty.
+        init: words whose token embeddings they start from.
+        position: of the class name.
+        epochs: passes over the shots.
+        rate: of SGD, as for CoOp.
+        batch: images per step; each has texts of its own, which go through the tower in chunks.
+        augment: fresh random views in every epoch.
+    """
+
+    needs_shots = True
+    transfers = True
+    needs_tower = True
+
+    def __init__(
+        self,
+        length: int = 4,
+        init: str = "a photo of a",
+        position: Position = "end",
+        epochs: int = 10,
+        rate: float = 0.002,
+        batch: int = 1,
+        augment: bool = False,
+    ) -> None:
+        if length < 1 or batch < 1 or epochs < 0:
+            raise OptionError("length and batch must be at least 1, epochs 0 or more")
+        self.length, self.init, self.position = length, init, position
+        self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
+
+    def fit(self, task: Task) -> ConditionalClassifier:
+        """Learns the context and the network; the encoders stay as they are."""
+        import torch.nn.functional as F
+
+        from harness_prompts.context import Context, Wording
+        from harness_prompts.methods.coop import frozen
+        from harness_prompts.training import descend
+
+        tower = task.texts.tower
+        context = Context(tower, self.length, self.init, None, task.seed)
+        shift = meta_net(task.features.shape[1], tower.width, task.seed).to(task.device)
+        wording = Wording(tower, task.class_names, context.length, self.position)
+        size = chunk(wording)
+
+        def step(features: torch.Tensor, labels: torch.Tensor) -> float:
+            total = 0.0
+            for rows in fitting(features, size):
+                logits = conditional_logits(features[rows], context.vectors, shift, wording, task.logit_scale)
+                loss = F.cross_entropy(logits, labels[rows], reduction="sum") / len(labels)
+                loss.backward()
+                total += float(loss.detach())
+            return total
+
+        with frozen(tower.part):
+            descend(
+                task,
+                [*context.parameters(), *shift.parameters()],
+                None,
+                epochs=self.epochs,
+                rate=self.rate,
+                batch=self.batch,
+                augment=self.augment,
+                step=step,
+            )
+        return ConditionalClassifier(tower, context.vectors, shift, self.position, task.logit_scale)

@@ -1,0 +1,230 @@
+"""CoOp and what changes its loss or its gradient only: KgCoOp and ProGrad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_prompts.context import Context, Wording
+    from harness_prompts.task import Task
+
+Position = Literal["end", "middle", "front"]
+
+
+class ContextClassifier:
+    """Zero-shot classification with learned vectors in the place of words."""
+
+    def __init__(
+        self, tower: Any, vectors: torch.Tensor, class_names: Sequence[str], position: Position, scale: float
+    ) -> None:
+        self.tower, self.vectors, self.class_names = tower, vectors.detach(), list(class_names)
+        self.position, self.scale = position, scale
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+        """Logits N×C. A context per class knows its own classes only: OptionError for others."""
+        import torch
+
+        from harness_prompts.context import Wording
+        from harness_prompts.task import columns_for
+
+        vectors = self.vectors
+        if vectors.ndim == 3:
+            vectors = vectors[columns_for(self.class_names, class_names)]
+        wording = Wording(self.tower, class_names, vectors.shape[-2], self.position)
+        with torch.no_grad():
+            return self.scale * features @ wording.features(vectors).T
+
+
+class CoOp:
+    """Context optimisation: M vectors in front of the class name, learned by cross-entropy on the shots.
+
+    Source: Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022; defaults are
+    those of its code.
+
+    Args:
+        length: M, the number of context vectors.
+        init: words whose token embeddings they start from; M is then the number of their tokens.
+        position: of the class name: at the `end`, in the `middle`, or in `front`.
+        class_specific: a context for each class (it can't name new classes then).
+        epochs: default by the shots: 50 for 1, 100 for 2 and 4, 200 for more.
+        rate: of SGD with momentum 0.9 and weight decay 5e-4, cosine after a warm-up epoch.
+        batch: images per step.
+        augment: fresh random crops and flips in every epoch, which runs the image tower each time;
+            otherwise the kept embeddings of the shots serve.
+        words: how many nearest words of each learned vector to keep in the record; 0 for none.
+    """
+
+    needs_shots = True
+    needs_tower = True
+
+    def __init__(
+        self,
+        length: int = 16,
+        init: str = "",
+        position: Position = "end",
+        class_specific: bool = False,
+        epochs: int | None = None,
+        rate: float = 0.002,
+        batch: int = 32,
+        augment: bool = False,
+        words: int = 3,
+    ) -> None:
+        if length < 1 or batch < 1 or (epochs is not None and epochs < 0):
+            raise OptionError("length and batch must be at least 1, epochs 0 or more")
+        self.length, self.init, self.position = length, init, position
+        self.class_specific, self.epochs, self.rate = class_specific, epochs, rate
+        self.batch, self.augment, self.words = batch, augment, words
+
+    @property
+    def transfers(self) -> bool:
+        """A shared context can be put before any class name."""
+        return not self.class_specific
+
+    def fit(self, task: Task) -> ContextClassifier:
+        """Learns the context; the encoders stay as they are."""
+        from harness_prompts.context import Context, Wording, nearest_words
+        from harness_prompts.training import descend, epochs_for
+
+        tower = task.texts.tower
+        classes = len(task.class_names) if self.class_specific else None
+        context = Context(tower, self.length, self.init, classes, task.seed)
+        wording = Wording(tower, task.class_names, context.length, self.position)
+        with frozen(tower.part):
+            loss, step = self._objective(task, context, wording)
+            descend(
+                task,
+                context.parameters(),
+                loss,
+                epochs=epochs_for(task.shots) if self.epochs is None else self.epochs,
+                rate=self.rate,
+                batch=self.batch,
+                augment=self.augment,
+                step=step,
+            )
+        vectors = context.vectors.detach()
+        if self.words and vectors.ndim == 2:
+            task.notes["nearest_words"] = nearest_words(tower, vectors, self.words)
+        return ContextClassifier(tower, vectors, task.class_names, self.position, task.logit_scale)
+
+    def _objective(self, task: Task, context: Context, wording: Wording) -> tuple[Any, Any]:
+        """The loss, and the step where a method makes its own gradient."""
+        import torch.nn.functional as F
+
+        def loss(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            logits = task.logit_scale * features @ wording.features(context.vectors).T
+            return F.cross_entropy(logits, labels)
+
+        return loss, None
+
+
+class KgCoOp(CoOp):
+    """CoOp held near the hand-written prompt: + weight·(1 − mean cosine between the two classifiers).
+
+    Source: Yao et al., KgCoOp, CVPR 2023, equations 4 and 5. Its code's defaults: M = 4 from
+    "a photo of a", batch 128, 100 epochs. `templates` give the classifier to stay near.
+    """
+
+    def __init__(
+        self,
+        weight: float = 8.0,
+        templates: str | list[str] = "data",
+        length: int = 4,
+        init: str = "a photo of a",
+        position: Position = "end",
+        epochs: int | None = 100,
+        rate: float = 0.002,
+        batch: int = 128,
+        augment: bool = False,
+        words: int = 3,
+    ) -> None:
+        super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
+        self.weight, self.templates = weight, templates
+
+    def _objective(self, task: Task, context: Context, wording: Wording) -> tuple[Any, Any]:
+        import torch.nn.functional as F
+
+        from harness_prompts.methods.adapters import zero_shot_weights
+
+        anchor = zero_shot_weights(task, self.templates)
+
+        def loss(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            learned = wording.features(context.vectors)
+            entropy = F.cross_entropy(task.logit_scale * features @ learned.T, labels)
+            return entropy + self.weight * (1 - (learned * anchor).sum(dim=1).mean())
+
+        return loss, None
+
+
+class ProGrad(CoOp):
+    """CoOp whose gradient may not work against the zero-shot model's knowledge.
+
+    Where the cross-entropy's gradient opposes that of the divergence from the zero-shot
+    predictions, its part along the latter is taken out, times `strength` (λ). Source: Zhu et al.,
+    Prompt-aligned Gradient for Prompt Tuning, ICCV 2023, equation 4.
+    """
+
+    def __init__(
+        self,
+        strength: float = 1.0,
+        templates: str | list[str] = "data",
+        length: int = 16,
+        init: str = "",
+        position: Position = "end",
+        epochs: int | None = None,
+        rate: float = 0.002,
+        batch: int = 32,
+        augment: bool = False,
+        words: int = 3,
+    ) -> None:
+        super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
+        self.strength, self.templates = strength, templates
+
+    def _objective(self, task: Task, context: Context, wording: Wording) -> tuple[Any, Any]:
+        import torch
+        import torch.nn.functional as F
+
+        from harness_prompts.methods.adapters import zero_shot_weights
+
+        anchor = zero_shot_weights(task, self.templates)
+
+        def step(features: torch.Tensor, labels: torch.Tensor) -> float:
+            logits = task.logit_scale * features @ wording.features(context.vectors).T
+            known = (task.logit_scale * features @ anchor.T).softmax(dim=1)
+            entropy = F.cross_entropy(logits, labels)
+            divergence = F.kl_div(logits.log_softmax(dim=1), known, reduction="batchmean")
+            (g_kl,) = torch.autograd.grad(divergence, context.vectors, retain_graph=True)
+            (g_ce,) = torch.autograd.grad(entropy, context.vectors)
+            context.vectors.grad = aligned_gradient(g_ce, g_kl, self.strength)
+            return float(entropy.detach())
+
+        return None, step
+
+
+def aligned_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
+    """g, without `strength` times its part along `known` where the two oppose each other."""
+    norm = known.norm()
+    if norm == 0:
+        return g
+    unit = known / norm
+    along = (g * unit).sum()
+    return g - strength * along * unit if along < 0 else g
+
+
+class frozen:
+    """Inside the block the module's parameters take no gradients; afterwards they are as before."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._trainable = [p for p in module.parameters() if p.requires_grad]
+
+    def __enter__(self) -> None:
+        for parameter in self._trainable:
+            parameter.requires_grad_(False)
+
+    def __exit__(self, *_: object) -> None:
+        for parameter in self._trainable:
+            parameter.requires_grad_(True)

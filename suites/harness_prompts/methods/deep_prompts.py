@@ -1,0 +1,301 @@
+"""Prompts in both towers: independent ones (IVLP), coupled ones (MaPLe), and regularised ones (PromptSRC)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_prompts.deep import DeepText, ImageTower
+    from harness_prompts.task import Task
+
+Batch = tuple["torch.Tensor", "torch.Tensor"]
+"""Images B×3×H×W of some shots, and their rows among the shots."""
+
+
+class DeepClassifier:
+    """Zero-shot classification by two towers with prompts in them; it makes its own image embeddings."""
+
+    def __init__(
+        self, towers: Towers, text: Sequence[torch.Tensor], image: Sequence[torch.Tensor], scale: float
+    ) -> None:
+        self.towers, self.scale = towers, scale
+        self.text, self.image = [p.detach() for p in text], [p.detach() for p in image]
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """Embeddings B×D, not normalised, of prepared images."""
+        return self.towers.image(images, self.image)
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+        """Logits N×C for embeddings that `encode_image` made, normalised."""
+        import torch
+
+        with torch.no_grad():
+            return self.scale * features @ self.towers.wording(class_names).features(self.text).T
+
+
+class Towers:
+    """Both towers of a loaded model, and how the class names are worded in the text tower.
+
+    OptionError when either can't take prompts.
+    """
+
+    def __init__(self, task: Task, init: str, length: int | None) -> None:
+        from harness_prompts.deep import ImageTower
+
+        self.clip = task.texts.model.clip
+        self.image: ImageTower = ImageTower(self.clip)
+        self.text = task.texts.tower
+        self.init, self.length = init, length
+
+    def wording(self, class_names: Sequence[str]) -> DeepText:
+        """The class names' texts."""
+        from harness_prompts.deep import DeepText
+
+        return DeepText(self.text, class_names, self.init, self.length)
+
+
+class IVLP:
+    """Independent prompts in the image and the text tower, learned by cross-entropy on the shots.
+
+    Source: the baseline of Khattak et al., PromptSRC, ICCV 2023, whose code's defaults these are.
+    The image tower runs in every step: kept embeddings do not serve.
+
+    Args:
+        image_length: prompts beside the image's tokens in each block; 0 leaves the image tower alone.
+        init: words in front of the class name, whose token embeddings the text prompts start from.
+        depth: how many of the first blocks of each tower get prompts of their own; all of them in a
+            tower with fewer.
+        epochs: passes over the shots.
+        rate: of SGD, as for CoOp.
+        batch: images per step.
+        augment: fresh random crops and flips in every epoch.
+    """
+
+    needs_shots = True
+    transfers = True
+    needs_tower = True
+
+    def __init__(
+        self,
+        image_length: int = 4,
+        init: str = "a photo of a",
+        depth: int = 9,
+        epochs: int = 20,
+        rate: float = 0.0025,
+        batch: int = 4,
+        augment: bool = False,
+    ) -> None:
+        if depth < 1 or batch < 1 or epochs < 0 or image_length < 0:
+            raise OptionError("depth and batch must be at least 1, epochs and image_length 0 or more")
+        if not init:
+            raise OptionError("prompts in both towers start from words: init can't be empty")
+        self.image_length, self.init, self.depth = image_length, init, depth
+        self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
+
+    def fit(self, task: Task) -> DeepClassifier:
+        """Learns the prompts; the encoders stay as they are."""
+        from harness_prompts.methods.coop import frozen
+        from harness_prompts.training import descend
+
+        towers = Towers(task, self.init, self._learned_tokens)
+        wording = towers.wording(task.class_names)
+        prompts = self._prompts(towers, wording.initial, task.seed).to(task.device)
+        after_epoch, finish = self._averaging(list(prompts.parameters()))
+
+        def inputs(epoch: int, rows: torch.Tensor) -> Batch:
+            return task.images(rows.tolist(), epoch if self.augment else None), rows
+
+        with frozen(towers.clip):
+            descend(
+                task,
+                prompts.parameters(),
+                self._objective(task, towers, wording, prompts),
+                epochs=self.epochs,
+                rate=self.rate,
+                batch=self.batch,
+                inputs=inputs,
+                after_epoch=after_epoch,
+            )
+        finish()
+        text, image = prompts.text(), prompts.image()
+        task.notes["prompted_blocks"] = {"text": len(text), "image": len(image)}
+        return DeepClassifier(towers, text, image, task.logit_scale)
+
+    _learned_tokens: int | None = None
+    """How many of the initial words' tokens are learned; all when None."""
+
+    def _prompts(self, towers: Towers, initial: torch.Tensor, seed: int) -> Any:
+        from harness_prompts.deep import Independent
+
+        shape = (self.image_length, towers.image.width)
+        image_blocks = min(self.depth, towers.image.blocks) if self.image_length else 0
+        return Independent(initial, min(self.depth, towers.text.blocks), shape, image_blocks, seed)
+
+    def _objective(
+        self, task: Task, towers: Towers, wording: DeepText, prompts: Any
+    ) -> Callable[[Batch, torch.Tensor], torch.Tensor]:
+        import torch.nn.functional as F
+
+        def loss(batch: Batch, labels: torch.Tensor) -> torch.Tensor:
+            seen = F.normalize(towers.image(batch[0], prompts.image()).float(), dim=-1)
+            return F.cross_entropy(task.logit_scale * seen @ wording.features(prompts.text()).T, labels)
+
+        return loss
+
+    def _averaging(
+        self, parameters: Sequence[torch.nn.Parameter]
+    ) -> tuple[Callable[[int], None], Callable[[], None]]:
+        """What to do after each epoch, and at the end: here nothing, the last prompts are taken."""
+        return lambda epoch: None, lambda: None
+
+
+class MaPLe(IVLP):
+    """Prompts in the text tower, and linear maps of them in the image tower, block by block.
+
+    Source: Khattak et al., MaPLe: Multi-modal Prompt Learning, CVPR 2023; defaults are those of its
+    code, which for transfer to other data sets takes depth 3, rate 0.0026 and 2 epochs.
+
+    Args:
+        length: prompts per block; the first block's start from the first tokens of `init`, whose
+            other tokens stay words.
+        init: words in front of the class name.
+        depth: how many of the first blocks of both towers get prompts of their own, at most as many
+            as either has.
+        epochs: passes over the shots.
+        rate: of SGD, as for CoOp.
+        batch: images per step.
+        augment: fresh random crops and flips in every epoch.
+    """
+
+    def __init__(
+        self,
+        length: int = 2,
+        init: str = "a photo of a",
+        depth: int = 9,
+        epochs: int = 5,
+        rate: float = 0.0035,
+        batch: int = 4,
+        augment: bool = False,
+    ) -> None:
+        if length < 1:
+            raise OptionError("length must be at least 1")
+        super().__init__(length, init, depth, epochs, rate, batch, augment)
+        self.length = self._learned_tokens = length
+
+    def _prompts(self, towers: Towers, initial: torch.Tensor, seed: int) -> Any:
+        from harness_prompts.deep import Coupled
+
+        blocks = min(self.depth, towers.text.blocks, towers.image.blocks)
+        return Coupled(initial, blocks, towers.image.width, seed)
+
+
+class PromptSRC(IVLP):
+    """Independent prompts, held near the frozen model and averaged over the epochs.
+
+    To the cross-entropy come `text_weight` times the mean absolute difference between the prompted and
+    the ensemble's text embeddings, `image_weight` times that between prompted and frozen image
+    embeddings, and `logit_weight` times the divergence of the prompted from the frozen predictions,
+    per logit. The prompts taken are the mean over the epochs with weights of a normal distribution
+    (`mean` and `deviation` in epochs). Source: Khattak et al., Self-regulating Prompts, ICCV 2023;
+    defaults are those of its code for base-to-new; for few shots it takes 50 epochs and mean 30,
+    deviation 30.
+
+    Args:
+        image_length: as for `ivlp`, like `init`, `depth`, `epochs`, `rate`, `batch` and `augment`.
+        templates: the ensemble to stay near.
+    """
+
+    def __init__(
+        self,
+        image_length: int = 4,
+        init: str = "a photo of a",
+        depth: int = 9,
+        epochs: int = 20,
+        rate: float = 0.0025,
+        batch: int = 4,
+        augment: bool = False,
+        templates: str | list[str] = "imagenet-80",
+        text_weight: float = 25.0,
+        image_weight: float = 10.0,
+        logit_weight: float = 1.0,
+        mean: float = 15.0,
+        deviation: float = 1.0,
+    ) -> None:
+        super().__init__(image_length, init, depth, epochs, rate, batch, augment)
+        if deviation <= 0:
+            raise OptionError(f"deviation must be above 0, not {deviation}")
+        self.templates = templates
+        self.text_weight, self.image_weight, self.logit_weight = text_weight, image_weight, logit_weight
+        self.mean, self.deviation = mean, deviation
+
+    def _objective(
+        self, task: Task, towers: Towers, wording: DeepText, prompts: Any
+    ) -> Callable[[Batch, torch.Tensor], torch.Tensor]:
+        import torch
+        import torch.nn.functional as F
+
+        from harness_prompts.methods.adapters import zero_shot_weights
+
+        anchor = zero_shot_weights(task, self.templates)
+
+        def known_features(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            if not self.augment:
+                return task.features[rows]
+            with torch.no_grad():
+                return F.normalize(towers.clip.encode_image(images).float(), dim=-1)
+
+        def loss(batch: Batch, labels: torch.Tensor) -> torch.Tensor:
+            known = known_features(*batch)
+            seen = F.normalize(towers.image(batch[0], prompts.image()).float(), dim=-1)
+            texts = wording.features(prompts.text())
+            logits = task.logit_scale * seen @ texts.T
+            before = task.logit_scale * known @ anchor.T
+            divergence = F.kl_div(
+                logits.log_softmax(dim=1), before.log_softmax(dim=1), reduction="sum", log_target=True
+            )
+            return (
+                F.cross_entropy(logits, labels)
+                + self.text_weight * F.l1_loss(texts, anchor)
+                + self.image_weight * F.l1_loss(seen, known)
+                + self.logit_weight * divergence / logits.numel()
+            )
+
+        return loss
+
+    def _averaging(
+        self, parameters: Sequence[torch.nn.Parameter]
+    ) -> tuple[Callable[[int], None], Callable[[], None]]:
+        import torch
+
+        weights = epoch_weights(self.epochs, self.mean, self.deviation)
+        averages = [torch.zeros_like(p) for p in parameters]
+
+        def after_epoch(epoch: int) -> None:
+            for average, parameter in zip(averages, parameters, strict=True):
+                average.add_(parameter.detach(), alpha=weights[epoch])
+
+        def finish() -> None:
+            if not weights:
+                return
+            with torch.no_grad():
+                for average, parameter in zip(averages, parameters, strict=True):
+                    parameter.copy_(average)
+
+        return after_epoch, finish
+
+
+def epoch_weights(epochs: int, mean: float, deviation: float) -> list[float]:
+    """Weights of epochs 1…E, proportional to a normal density and of sum one, as PromptSRC averages its prompts.
+
+    Where the density is too small for a number at every epoch, the nearest one keeps all the weight.
+    """
+    import math
+
+    powers = [-((e - mean) ** 2) / (2 * deviation**2) for e in range(1, epochs + 1)]
+    densities = [math.exp(p - max(powers)) for p in powers]
+    return [d / sum(densities) for d in densities]

@@ -1,0 +1,193 @@
+"""IPO: a readable prompt found by search, with a language model or a grammar as its proposer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    from harness_prompts.methods.zero_shot import PromptClassifier
+    from harness_prompts.search import Proposer
+    from harness_prompts.task import Task
+    from harness_prompts.transcript import Chat, Transcript
+
+Replay = Literal["use", "only", "off"]
+
+
+class IPO:
+    """Interpretable prompt optimisation: prompts proposed, scored on the training shots, and proposed anew.
+
+    Every prompt is scored on the same un-augmented training shots by accuracy and mean cross-entropy.
+    Source: Du et al., IPO: Interpretable Prompt Optimization for Vision-Language Models, NeurIPS 2024;
+    without its image captions.
+
+    Args:
+        proposer: `grammar` evolves templates and needs no model; `openai` asks an endpoint that speaks
+            OpenAI's protocol; `transformers` runs a model here.
+        steps: rounds of proposals.
+        proposals: prompts per round.
+        keep: how many of the best prompts are remembered and shown to the proposer.
+        seed_prompts: the prompts to start from, with `<CLASS>`.
+        about: a sentence about the pictures for the language model.
+        language_model: its name at the endpoint, or its name or folder for `transformers`.
+        address: of the endpoint; default: $OPENAI_BASE_URL.
+        key_variable: the environment variable that holds the key.
+        temperature, max_tokens, timeout, retries: of the requests.
+        calls, tokens: budgets; the search ends with the best so far when one is spent.
+        transcript: the folder of kept answers, from which a run is repeated without the model.
+        replay: `use` kept answers and ask for the others; `only` kept ones; `off` asks anew.
+    """
+
+    needs_shots = True
+    transfers = True
+    needs_tower = False
+
+    def __init__(
+        self,
+        proposer: Literal["grammar", "openai", "transformers"] = "grammar",
+        steps: int = 100,
+        proposals: int = 5,
+        keep: int = 20,
+        seed_prompts: list[str] | None = None,
+        about: str = "",
+        language_model: str = "",
+        address: str | None = None,
+        key_variable: str = "OPENAI_API_KEY",
+        temperature: float = 1.0,
+        max_tokens: int = 400,
+        timeout: float = 60.0,
+        retries: int = 5,
+        calls: int = 1000,
+        tokens: int = 1_000_000,
+        transcript: Path | None = None,
+        replay: Replay = "use",
+    ) -> None:
+        from harness_prompts.search import PLACEHOLDER
+
+        if steps < 0 or proposals < 1 or keep < 1:
+            raise OptionError("steps must be 0 or more, proposals and keep at least 1")
+        if proposer != "grammar" and not language_model:
+            raise OptionError(f"the proposer '{proposer}' needs the option 'language_model'")
+        self.seed_prompts = seed_prompts or [f"a photo of a {PLACEHOLDER}."]
+        if lost := [p for p in self.seed_prompts if PLACEHOLDER not in p]:
+            raise OptionError(f"seed_prompts: '{lost[0]}' has no {PLACEHOLDER}")
+        self.proposer, self.steps, self.proposals, self.keep = proposer, steps, proposals, keep
+        self.about, self.language_model, self.address = about, language_model, address
+        self.key_variable, self.temperature, self.max_tokens = key_variable, temperature, max_tokens
+        self.timeout, self.retries, self.calls, self.tokens = timeout, retries, calls, tokens
+        self.transcript, self.replay = transcript, replay
+
+    def fingerprint(self) -> str:
+        """The version of the search and of the grammar; where the transcript lies decides nothing."""
+        return "ipo-1"
+
+    def fit(self, task: Task) -> PromptClassifier:
+        """Searches; the best prompt becomes a template."""
+        from harness_prompts.methods.zero_shot import PromptClassifier
+        from harness_prompts.search import PLACEHOLDER, search
+
+        kept = self._transcript(task)
+        found = search(
+            lambda prompt: score(task, prompt),
+            self._proposer(task, kept),
+            task.class_names,
+            steps=self.steps,
+            proposals=self.proposals,
+            keep=self.keep,
+            seeds=self.seed_prompts,
+            fits=lambda prompt: fits(task, prompt),
+            after_step=lambda step, best: task.report(
+                "search", step, {"accuracy": best.accuracy, "loss": best.loss}
+            ),
+        )
+        task.curves["search"] = {
+            "step": list(range(len(found.best_by_step))), "best_accuracy": found.best_by_step,
+        }  # fmt: skip
+        task.notes |= {"selected_on": "training shots", "proposer": self.proposer, **found.notes()}
+        if kept is not None:
+            task.notes["language_model"] = {
+                **kept.identity, "asked": kept.asked, "replayed": kept.replayed, "tokens": kept.tokens,
+            }  # fmt: skip
+        template = found.best.prompt.replace(PLACEHOLDER, "{}")
+        return PromptClassifier(task.texts, [template], task.logit_scale)
+
+    def _proposer(self, task: Task, kept: Transcript | None) -> Proposer:
+        from harness_prompts.grammar import Grammar
+        from harness_prompts.proposer import LanguageModel
+
+        return Grammar(task.seed) if kept is None else LanguageModel(kept, self.about)
+
+    def _transcript(self, task: Task) -> Transcript | None:
+        from harness.paths import cache_dir
+        from harness_prompts.transcript import Transcript
+
+        if self.proposer == "grammar":
+            return None
+        folder = self.transcript or cache_dir() / "prompts" / "transcript"
+        return Transcript(self._chat(task), folder.expanduser(), self.replay, [task.seed, task.shots])
+
+    def _chat(self, task: Task) -> Chat:
+        if self.replay == "only":
+            return Silent(self._identity(task))
+        if self.proposer == "openai":
+            from harness_prompts.endpoint import Endpoint
+
+            return Endpoint(
+                self.language_model, self.address, self.key_variable, self.timeout, self.retries,
+                self.temperature, self.max_tokens, self.calls, self.tokens,
+            )  # fmt: skip
+        from harness_prompts.local_model import LocalModel
+
+        return LocalModel(
+            self.language_model, self.temperature, self.max_tokens, self.calls, self.tokens, task.seed,
+            str(task.device),
+        )  # fmt: skip
+
+    def _identity(self, task: Task) -> dict[str, object]:
+        told: dict[str, object] = {
+            "model": self.language_model, "temperature": self.temperature, "max_tokens": self.max_tokens,
+        }  # fmt: skip
+        return told if self.proposer == "openai" else {**told, "seed": task.seed}
+
+
+class Silent:
+    """Stands in for a model that is never asked, with its identity."""
+
+    def __init__(self, identity: dict[str, object]) -> None:
+        self.identity = identity
+
+    def ask(self, messages: object) -> object:
+        """Never called: the transcript refuses first."""
+        raise AssertionError("a transcript that may only be replayed asked its model")
+
+
+def score(task: Task, prompt: str) -> tuple[float, float]:
+    """Accuracy and mean cross-entropy of a prompt with `<CLASS>` on the training shots."""
+    import torch
+    import torch.nn.functional as F
+
+    from harness_prompts.methods.zero_shot import PromptClassifier
+    from harness_prompts.search import PLACEHOLDER
+
+    classifier = PromptClassifier(task.texts, [prompt.replace(PLACEHOLDER, "{}")], task.logit_scale)
+    with torch.no_grad():
+        logits = classifier.logits(task.features, task.class_names)
+    right = float((logits.argmax(dim=1) == task.labels).float().mean())
+    return right, float(F.cross_entropy(logits, task.labels))
+
+
+def fits(task: Task, prompt: str) -> bool:
+    """Whether the prompt leaves room for every class name; a cut text may have lost its name.
+
+    Towers that don't tell their tokens get 300 characters.
+    """
+    from harness_prompts.search import PLACEHOLDER
+
+    texts = [prompt.replace(PLACEHOLDER, name) for name in task.class_names]
+    try:
+        tower = task.texts.tower
+    except OptionError:
+        return max(map(len, texts)) <= 300
+    return max(tower.lengths(texts)) <= tower.context_length

@@ -1,0 +1,198 @@
+"""Hand-written prompts: a single template, ensembles combined in four ways, descriptions per class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import DataError, OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_prompts.task import Task
+    from harness_prompts.texts import Texts
+
+Combine = Literal["embeddings", "logits", "probabilities", "raw-embeddings"]
+
+
+def combined(
+    features: torch.Tensor,
+    grid: torch.Tensor,
+    scale: float,
+    how: Combine,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Logits N×C of normalised image embeddings N×D for text embeddings C×T×D, not normalised.
+
+    `embeddings`: the normalised mean of normalised embeddings (Radford et al. 2021). `logits`: the
+    mean of the templates' logits, which is the same mean without normalising again.
+    `probabilities`: the logarithm of the mean of the templates' probabilities. `raw-embeddings`:
+    the normalised mean of embeddings that were not normalised. `weights` T sum to one.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    count = grid.shape[1]
+    w = torch.full((count,), 1 / count, device=grid.device) if weights is None else weights
+    if how == "probabilities":
+        each = F.normalize(grid, dim=-1)
+        parts = [
+            (scale * features @ each[:, t].T).log_softmax(dim=-1) + w[t].log()
+            for t in range(count)
+            if w[t] > 0
+        ]
+        return torch.stack(parts).logsumexp(dim=0)
+    vectors = grid if how == "raw-embeddings" else F.normalize(grid, dim=-1)
+    classifier = torch.einsum("t,ctd->cd", w, vectors)
+    if how != "logits":
+        classifier = F.normalize(classifier, dim=-1)
+    return scale * features @ classifier.T
+
+
+class PromptClassifier:
+    """Zero-shot classifier for any class names, from templates that may be weighted."""
+
+    def __init__(
+        self,
+        texts: Texts,
+        templates: Sequence[str],
+        scale: float,
+        how: Combine = "embeddings",
+        weights: torch.Tensor | None = None,
+    ) -> None:
+        self.texts, self.templates, self.scale = texts, list(templates), scale
+        self.how, self.weights = how, weights
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+        """Logits N×C."""
+        grid = self.texts.grid(class_names, self.templates).to(features.device)
+        return combined(features, grid, self.scale, self.how, self.weights)
+
+
+class Template:
+    """One hand-written template with `{}` for the class name; by default CLIP's "a photo of a {}."."""
+
+    needs_shots = False
+    transfers = True
+    needs_tower = False
+
+    def __init__(self, template: str = "a photo of a {}.") -> None:
+        from harness_prompts.templates import checked
+
+        self.template = checked([template], "template")[0]
+
+    def fit(self, task: Task) -> PromptClassifier:
+        """Nothing is learned."""
+        return PromptClassifier(task.texts, [self.template], task.logit_scale)
+
+
+class Ensemble:
+    """An ensemble of templates.
+
+    Args:
+        templates: a named set (`data`, `imagenet-80`, `imagenet-7`, `coop:NAME`,
+            `clip_benchmark:NAME`) or a file (`.json`, `.txt`), or a list of templates.
+        combine: mean of `embeddings`, `logits` or `probabilities`; or `raw-embeddings`, the mean
+            before normalising.
+    """
+
+    needs_shots = False
+    transfers = True
+    needs_tower = False
+
+    def __init__(self, templates: str | list[str] = "data", combine: Combine = "embeddings") -> None:
+        self.templates, self.combine = templates, combine
+
+    def fingerprint(self) -> str:
+        """The templates' text, wherever it is kept; empty for those that a name or the options tell."""
+        return _file_digest(self.templates)
+
+    def fit(self, task: Task) -> PromptClassifier:
+        """Nothing is learned."""
+        chosen = chosen_templates(self.templates, task)
+        task.notes["templates"] = len(chosen)
+        return PromptClassifier(task.texts, chosen, task.logit_scale, self.combine)
+
+
+class DescriptionClassifier:
+    """Zero-shot classifier from several whole texts per class."""
+
+    def __init__(
+        self, texts: Texts, described: Mapping[str, Sequence[str]], scale: float, where: str
+    ) -> None:
+        self.texts, self.described, self.scale, self.where = texts, described, scale, where
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+        """Logits N×C; DataError for a class without a description."""
+        import torch
+        import torch.nn.functional as F
+
+        rows = []
+        for name in class_names:
+            if name not in self.described:
+                raise DataError(
+                    f"{self.where}: no description of '{name}'{did_you_mean(name, self.described)}"
+                )
+            each = F.normalize(self.texts.encode(self.described[name]), dim=-1)
+            rows.append(F.normalize(each.mean(dim=0), dim=-1))
+        return self.scale * features @ torch.stack(rows).to(features.device).T
+
+
+class Descriptions:
+    """Texts of each class's own from a JSON file: an object from class name to a text or a list of texts.
+
+    `{}` in a text stands for the class name.
+    """
+
+    needs_shots = False
+    transfers = True
+    needs_tower = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path).expanduser()
+
+    def unavailable(self) -> str | None:
+        """Why the file can't be read."""
+        return None if self.path.is_file() else f"{self.path}: no such file of descriptions"
+
+    def fingerprint(self) -> str:
+        """The file's digest."""
+        return _file_digest(str(self.path))
+
+    def fit(self, task: Task) -> DescriptionClassifier:
+        """Reads the file; DataError when it is not what it should be."""
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.path}: descriptions can't be read: {error}") from None
+        if not isinstance(found, dict):
+            raise DataError(f"{self.path}: expected an object from class name to texts")
+        described: dict[str, list[str]] = {}
+        for name, given in found.items():
+            texts = [given] if isinstance(given, str) else given
+            if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+                raise DataError(f"{self.path}: '{name}' needs a text or a list of texts")
+            described[name] = [t.replace("{}", name) for t in texts]
+        task.notes["descriptions"] = sum(map(len, described.values()))
+        return DescriptionClassifier(task.texts, described, task.logit_scale, str(self.path))
+
+
+def chosen_templates(given: str | Sequence[str], task: Task) -> list[str]:
+    """Templates by the name of a set, from a file, or as they are given."""
+    from harness_prompts.templates import checked, named_set
+
+    return named_set(given, task.templates) if isinstance(given, str) else checked(given)
+
+
+def _file_digest(given: str | Sequence[str]) -> str:
+    import hashlib
+
+    if not isinstance(given, str) or not Path(given).suffix:
+        return ""
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise OptionError(f"{path}: no such file")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -1,0 +1,157 @@
+"""The protocol `few-shot`: a prompt method fitted on a few shots (or none) of a frozen model, then evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from harness.contract import Dataset, Job, Predictions, Result, capabilities
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    from harness_prompts.data import Source
+    from harness_prompts.task import Classifier, Task
+
+
+class FewShot:
+    """Fits a prompt method on K shots per class and evaluates it on test splits.
+
+    The axis `shots` is K; without it, or with 0, nothing is fitted and only methods that need no
+    shots run. Shots depend on data set and seed alone, so every model and method sees the same, and
+    fewer shots are the first of more. Whatever a method chooses, it chooses on its training or
+    validation shots: the test split is first read after it is fitted.
+
+    Args:
+        classes: `all`, or `base-to-new`: fitted on the first half of the classes and evaluated on
+            both, each half against its own names only; gives `<metric>.base`, `<metric>.new` and `H`.
+        evaluate_on: further data sets to evaluate the same fitted method on: other data sets with
+            their own class names (transfer), or shifts of this one (domain generalisation); each gives
+            `<metric>.<label>`, and all of them `<metric>.mean`.
+        class_names: names for the prompts: `data`, `openai-imagenet`, `coop-eurosat`, … or a file;
+            data sets of `evaluate_on` keep their own.
+        train: the split that shots are drawn from.
+        validation: the split for validation shots; the rest of `train` when there is none.
+        logit_scale: factor on the cosine similarities; by default the model's own.
+    """
+
+    provides = (Predictions,)
+    axes = ("shots",)
+    directions: ClassVar = {"H": True}
+    units: ClassVar = {"H": "fraction"}
+
+    def __init__(
+        self,
+        classes: Literal["all", "base-to-new"] = "all",
+        evaluate_on: list[Dataset] | None = None,
+        class_names: str = "data",
+        train: str = "train",
+        validation: str = "val",
+        logit_scale: float | None = None,
+    ) -> None:
+        if classes == "base-to-new" and evaluate_on:
+            raise OptionError("base-to-new and evaluate_on are two protocols: choose one of them")
+        self.classes, self.evaluate_on, self.class_names = classes, evaluate_on, class_names
+        self.train, self.validation, self.logit_scale = train, validation, logit_scale
+
+    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
+        """Why this combination makes no sense, from what its parts say of themselves."""
+        if method is None or not hasattr(method, "fit"):
+            return "the protocol 'few-shot' needs a prompt method"
+        able = capabilities(model)
+        if not {"encodes images", "encodes texts"} <= set(able):
+            return "the model does not encode both images and texts"
+        if method.needs_tower and not hasattr(type(model), "clip"):
+            return "learned contexts need a model that shows its open_clip text tower"
+        shots = int(axes.get("shots", 0))
+        if method.needs_shots and shots < 1:
+            return "the method needs shots"
+        if method.needs_shots and self.train not in dataset.splits:
+            return f"the data set has no split '{self.train}' to draw shots from"
+        if "test" not in dataset.splits:
+            return "the data set has no split 'test'"
+        if self.classes == "base-to-new" and not method.transfers:
+            return "the method can't name classes it was not fitted on"
+        space = getattr(dataset, "label_space", None)
+        others = {getattr(other, "label_space", None) for other in self.evaluate_on or []}
+        if not method.transfers and others - {space}:
+            return "the method can't name classes of other data sets"
+        return None
+
+    def run(self, job: Job) -> Result:
+        """Fits the method, then evaluates it wherever the protocol says."""
+        import time
+
+        from harness.devices import seed_all
+        from harness_prompts.data import Source
+        from harness_prompts.shots import base_and_new
+
+        shots = int(job.cell.axes.get("shots", 0)) if job.method.needs_shots else 0
+        source = Source(job, self.class_names, self.train if shots else "test")
+        everything = list(range(len(source.class_names)))
+        base, new = base_and_new(len(everything)) if self.classes == "base-to-new" else (everything, [])
+        task = source.task(base, shots, self.train, self.validation, self.logit_scale)
+        seed_all(task.seed)
+        start = time.perf_counter()
+        classifier = job.method.fit(task)
+        task.cost["fit_seconds"] = time.perf_counter() - start
+        task.notes = {
+            "shots": shots,
+            "training_samples": len(task.labels),
+            "validation_samples": len(task.val_labels),
+            "selected_on": "nothing",
+            "logit_scale": task.logit_scale,
+            "fitted_classes": len(base),
+            **task.notes,
+        }
+        if new:
+            return self._halves(job, source, classifier, task, {"base": base, "new": new})
+        result = self._evaluated(job, source, classifier, task)
+        return self._elsewhere(job, result, classifier, task)
+
+    def _evaluated(self, job: Job, source: Source, classifier: Classifier, task: Task) -> Result:
+        from harness.evaluate import classification_result
+
+        predictions, rate = source.predictions(classifier, list(range(len(source.class_names))), "test")
+        cost = {**task.cost, **({"samples_per_second": rate} if rate else {})}
+        return classification_result(job, predictions, curves=task.curves, cost=cost, notes=task.notes)
+
+    def _halves(
+        self, job: Job, source: Source, classifier: Classifier, task: Task, halves: dict[str, list[int]]
+    ) -> Result:
+        """Both halves, each against its own names only; H from the accuracies."""
+        from harness.evaluate import measured
+        from harness_prompts.shots import harmonic_mean
+
+        metrics: dict[str, float] = {}
+        samples: dict[str, list[Any]] = {"id": [], "target": [], "prediction": [], "half": []}
+        for half, classes in halves.items():
+            predictions, _ = source.predictions(classifier, classes, "test")
+            metrics |= {f"{name}.{half}": value for name, value in measured(job, predictions).items()}
+            samples["id"] += list(predictions.ids)
+            samples["target"] += [classes[t] for t in predictions.targets]
+            samples["prediction"] += [classes[p] for p in predictions.predicted]
+            samples["half"] += [half] * len(predictions)
+            task.notes[f"{half}_samples"] = len(predictions)
+        first = "top1" if "top1" in job.metrics else next(iter(job.metrics))
+        metrics["H"] = harmonic_mean(metrics[f"{first}.base"], metrics[f"{first}.new"])
+        return Result(metrics, len(samples["id"]), samples, task.curves, task.cost, notes=task.notes)
+
+    def _elsewhere(self, job: Job, result: Result, classifier: Classifier, task: Task) -> Result:
+        """Adds what the same classifier gives on the further data sets, and the means over them."""
+        from harness.evaluate import measured
+        from harness_prompts.data import Source, elsewhere
+
+        places = elsewhere(job, job.cell.protocol.options.get("evaluate_on") or [])
+        found: dict[str, dict[str, float]] = {}
+        for label, place in places.items():
+            source = Source(place, "data", None)
+            predictions, _ = source.predictions(
+                classifier, list(range(len(source.class_names))), source.split
+            )
+            for name, value in measured(place, predictions).items():
+                found.setdefault(name, {})[label] = value
+            task.notes[f"samples.{label}"] = len(predictions)
+        for name, values in found.items():
+            added = {f"{name}.{label}": v for label, v in values.items()}
+            result.metrics = {**result.metrics, **added, f"{name}.mean": sum(values.values()) / len(values)}
+        return result

@@ -1,0 +1,101 @@
+"""What a prompt method gets to learn from, and what it must give back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_prompts.texts import Texts
+
+
+def _no_images(rows: Sequence[int], view: int | None) -> torch.Tensor:
+    raise DataError("this task has no images, only their embeddings")
+
+
+@dataclass
+class Task:
+    """A few labelled samples of some classes, seen through a frozen model. No test sample is in here.
+
+    `features` N×D are the image embeddings of the training shots, normalised, and `labels` N theirs;
+    `val_features` and `val_labels` those of the validation shots (both may be empty). `views(k)`
+    gives embeddings N×D of the shots under fresh random crops and flips, different for each k.
+    `images(rows, k)` gives some shots themselves, B×3×H×W as the model takes them: under the random
+    crops and flips of view k, or prepared as for evaluation where k is None.
+    """
+
+    class_names: Sequence[str]
+    templates: Sequence[str]
+    features: torch.Tensor
+    labels: torch.Tensor
+    val_features: torch.Tensor
+    val_labels: torch.Tensor
+    texts: Texts
+    logit_scale: float
+    shots: int
+    seed: int
+    views: Callable[[int], torch.Tensor]
+    images: Callable[[Sequence[int], int | None], torch.Tensor] = _no_images
+    report: Callable[[str, int, dict[str, float]], None] = lambda name, step, values: None
+    advance: Callable[[int, int], None] = lambda done, total: None
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What the method wants kept in the record."""
+    curves: dict[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embeddings are."""
+        return self.features.device
+
+    @property
+    def selection(self) -> tuple[torch.Tensor, torch.Tensor, str]:
+        """Embeddings and labels to choose settings on, and in words which they are."""
+        if len(self.val_labels):
+            return self.val_features, self.val_labels, "validation shots"
+        return self.features, self.labels, "training shots"
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What a method learned: logits N×C (natural scale) for normalised image embeddings N×D.
+
+    `class_names` are the classes to tell apart. A classifier of the training classes only
+    raises OptionError for others. A classifier that has changed the image tower has a method
+    `encode_image(images)` as models have it, and is given the embeddings that this makes.
+    """
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor: ...
+
+
+@runtime_checkable
+class PromptMethod(Protocol):
+    """A way to classify with a frozen vision-language model from names and a few samples.
+
+    Attributes: `needs_shots` (it can't do without training samples), `transfers` (its classifier
+    can name classes it was not fitted on), `needs_tower` (it puts vectors in the place of words).
+    """
+
+    needs_shots: bool
+    transfers: bool
+    needs_tower: bool
+
+    def fit(self, task: Task) -> Classifier: ...
+
+
+def columns_for(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where the wanted classes stand among the known ones.
+
+    Raises OptionError for a class that is not among them.
+    """
+    from harness.errors import OptionError
+
+    place = {name: i for i, name in enumerate(known)}
+    if missing := [name for name in wanted if name not in place]:
+        raise OptionError(f"fitted on classes without '{missing[0]}', and it can't name new ones")
+    return [place[name] for name in wanted]

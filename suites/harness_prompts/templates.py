@@ -1,0 +1,95 @@
+"""Prompt templates by name: the 80 and the 7 of ImageNet, CoOp's per data set, clip_benchmark's, a data set's own, a file's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from harness.errors import DataError, OptionError, Unavailable, did_you_mean
+
+COOP = {
+    "imagenet": "a photo of a {}.",
+    "caltech101": "a photo of a {}.",
+    "oxford_pets": "a photo of a {}, a type of pet.",
+    "stanford_cars": "a photo of a {}.",
+    "oxford_flowers": "a photo of a {}, a type of flower.",
+    "food101": "a photo of {}, a type of food.",
+    "fgvc_aircraft": "a photo of a {}, a type of aircraft.",
+    "sun397": "a photo of a {}.",
+    "dtd": "{} texture.",
+    "eurosat": "a centered satellite photo of {}.",
+    "ucf101": "a photo of a person doing {}.",
+}
+"""CoOp's hand-written prompt for each of its data sets (Zhou et al., IJCV 2022)."""
+
+SETS = ("data", "imagenet-80", "imagenet-7")
+PREFIXES = ("coop", "clip_benchmark")
+
+
+def named_set(name: str, own: Sequence[str] | None = None) -> list[str]:
+    """The templates of a set, each with `{}` for the class name.
+
+    `data` is the data set's own (`own`); `imagenet-80` and `imagenet-7` are OpenAI's, as open_clip
+    holds them; `coop:NAME` is CoOp's for that data set; `clip_benchmark:NAME` is that package's, when
+    it is installed; anything with a suffix is a file: a JSON list, or one template per line.
+    Raises OptionError, Unavailable or DataError.
+    """
+    kind, _, which = name.partition(":")
+    if name == "data":
+        if not own:
+            raise DataError("the data set has no templates of its own: name another set")
+        return [t.replace("{c}", "{}") for t in own]
+    if name in ("imagenet-80", "imagenet-7"):
+        import open_clip
+
+        calls = (
+            open_clip.OPENAI_IMAGENET_TEMPLATES
+            if name == "imagenet-80"
+            else open_clip.SIMPLE_IMAGENET_TEMPLATES
+        )
+        return [call("{}") for call in calls]
+    if kind == "coop":
+        if which not in COOP:
+            raise OptionError(f"templates: CoOp has no data set '{which}'{did_you_mean(which, COOP)}")
+        return [COOP[which]]
+    if kind == "clip_benchmark":
+        return _clip_benchmark(which)
+    if Path(name).suffix:
+        return _from_file(Path(name).expanduser())
+    known = [*SETS, *(f"{p}:NAME" for p in PREFIXES), "FILE.json", "FILE.txt"]
+    raise OptionError(f"templates: no set '{name}'{did_you_mean(name, known)}")
+
+
+def checked(templates: Sequence[str], where: str = "templates") -> list[str]:
+    """The templates, `{c}` read as `{}`; OptionError when there are none or one has no placeholder."""
+    found = [t.replace("{c}", "{}") for t in templates]
+    if not found:
+        raise OptionError(f"{where}: needs at least one template")
+    for template in found:
+        if "{}" not in template:
+            raise OptionError(f"{where}: '{template}' has no {{}} for the class name")
+    return found
+
+
+def _clip_benchmark(name: str) -> list[str]:
+    spec = find_spec("clip_benchmark")
+    if spec is None or not spec.submodule_search_locations:
+        raise Unavailable(f"templates clip_benchmark:{name}: install clip_benchmark, or give a file")
+    folder = Path(spec.submodule_search_locations[0]) / "datasets"
+    found = json.loads((folder / "en_zeroshot_classification_templates.json").read_text(encoding="utf-8"))
+    if name not in found:
+        raise OptionError(f"templates: clip_benchmark has no set '{name}'{did_you_mean(name, found)}")
+    return [t.replace("{c}", "{}") for t in found[name]]
+
+
+def _from_file(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else [s.strip() for s in text.splitlines()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: templates can't be read: {error}") from None
+    if not isinstance(found, list) or not all(isinstance(t, str) for t in found):
+        raise DataError(f"{path}: expected a list of templates")
+    return checked([t for t in found if t], str(path))

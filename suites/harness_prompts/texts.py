@@ -1,0 +1,77 @@
+"""Texts of a frozen model, each encoded once, in batches no longer than their longest text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import OptionError
+from harness.zeroshot import fill_template
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_prompts.tower import TextTower
+
+AT_ONCE = 256
+
+
+class Texts:
+    """The text side of a loaded model: embeddings by text, kept for as long as the model is."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.encoded = 0
+        """How many texts were encoded so far, equal ones counted once."""
+        self._kept: dict[str, torch.Tensor] = {}
+        self._tower: TextTower | None = None
+
+    @classmethod
+    def of(cls, model: Any) -> Texts:
+        """The model's own text side, shared by all who ask."""
+        kept: Texts | None = getattr(model, "_harness_texts", None)
+        if kept is None:
+            kept = model._harness_texts = cls(model)
+        return kept
+
+    @property
+    def tower(self) -> TextTower:
+        """The text tower; OptionError when it can't take token embeddings."""
+        from harness_prompts.tower import tower_of
+
+        if self._tower is None:
+            self._tower = tower_of(self.model)
+        return self._tower
+
+    def encode(self, texts: Sequence[str]) -> torch.Tensor:
+        """Embeddings N×D (float32, not normalised, on the model's device), one row per text."""
+        import torch
+
+        missing = [t for t in dict.fromkeys(texts) if t not in self._kept]
+        if missing:
+            with torch.no_grad():
+                for text, row in zip(missing, self._compute(missing), strict=True):
+                    self._kept[text] = row
+            self.encoded += len(missing)
+        return torch.stack([self._kept[t] for t in texts])
+
+    def grid(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+        """Embeddings C×T×D of every class name in every template, not normalised."""
+        texts = [fill_template(t, name) for name in class_names for t in templates]
+        return self.encode(texts).reshape(len(class_names), len(templates), -1)
+
+    def _compute(self, texts: Sequence[str]) -> torch.Tensor:
+        import torch
+
+        try:
+            tower = self.tower
+        except OptionError:
+            return self.model.encode_text(list(texts)).float()  # type: ignore[no-any-return]
+        if not tower.trims:
+            return self.model.encode_text(list(texts)).float()  # type: ignore[no-any-return]
+        tokens = tower.tokens(texts)
+        order = tower.ends(tokens).argsort(stable=True)
+        rows = torch.cat([tower.encode(tokens[part]).float() for part in order.split(AT_ONCE)])
+        out = torch.empty_like(rows)
+        out[order] = rows
+        return out

@@ -1,0 +1,167 @@
+"""open_clip's text towers from token embeddings on: what learned contexts need and `encode_text` hides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+
+BeforeBlock = Callable[[int, "torch.Tensor"], "torch.Tensor"]
+"""From a block's number and its input N×L×d to what it is to see instead."""
+
+BIT_EQUAL_STEP = 16
+"""Cut to a multiple of this many positions, a causal tower's embeddings keep every bit: the vectorised
+softmax then adds up the same terms in the same order. Between multiples they differ by rounding."""
+
+
+class TextTower:
+    """A view of an open_clip model's text tower that takes token embeddings.
+
+    A causal tower that reads its answer at a token of the text never looks at what follows it, so
+    texts are cut to the longest one (`trims`); any other tower keeps the padding it was trained with.
+
+    Raises OptionError for towers that this can't be done with: those of `transformers`, whose own
+    code makes positions and masks from the token ids.
+    """
+
+    def __init__(self, clip: Any, tokenizer: Any) -> None:
+        from open_clip.transformer import TextTransformer
+
+        part = getattr(clip, "text", None)
+        if part is None and all(hasattr(clip, n) for n in ("token_embedding", "transformer", "ln_final")):
+            part = clip
+        elif not isinstance(part, TextTransformer):
+            found = type(part if part is not None else clip).__name__
+            raise OptionError(
+                f"the text tower {found} takes no token embeddings: contexts can be learned with open_clip's own "
+                "text transformers only"
+            )
+        self.part, self.tokenizer = part, tokenizer
+        self.context_length: int = int(part.context_length)
+        self.pool: str = part.text_pool_type if part is clip else part.pool_type
+        self.eos: int | None = getattr(part, "text_eos_id" if part is clip else "eos_id", None)
+        self.appended = getattr(part, "cls_emb", None)
+        self.causal = part.attn_mask is not None
+        self.trims = self.causal and self.appended is None and self.pool in ("argmax", "eos", "first")
+
+    @property
+    def width(self) -> int:
+        """Dimension of the token embeddings."""
+        return int(self.part.token_embedding.weight.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower's weights are."""
+        return self.part.token_embedding.weight.device  # type: ignore[no-any-return]
+
+    def tokens(self, texts: Sequence[str], strict: bool = False) -> torch.Tensor:
+        """Token ids N×context length; with `strict`, OptionError for a text that would be cut."""
+        if strict:
+            for text, length in zip(texts, self.lengths(texts), strict=True):
+                if length > self.context_length:
+                    raise OptionError(
+                        f"'{text}' has {length} tokens, the text tower takes {self.context_length}: "
+                        "use a shorter class name or context"
+                    )
+        return self.tokenizer(list(texts)).to(self.device)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, with start and end, before anything is cut."""
+        longest = max((len(t) for t in texts), default=0)
+        room = self.context_length + 3 * longest + 8  # no tokeniser makes more tokens than bytes
+        ids = self.tokenizer(list(texts), context_length=room)
+        own = ids != ids[:, -1:]
+        ends = own.int().cumsum(dim=1).argmax(dim=1) + 1
+        # towers that read the last place have one token for both end and padding: the end counts
+        return [int(e) + int(self.pool == "last") for e in ends]
+
+    def ends(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Position that the tower reads its answer from, for each row of token ids."""
+        import torch
+
+        if self.appended is not None or self.pool == "last":
+            return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
+        if self.pool == "first":
+            return torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
+        return (tokens == self.eos).int().argmax(dim=1) if self.pool == "eos" else tokens.argmax(dim=1)
+
+    def needed(self, tokens: torch.Tensor) -> int:
+        """How many positions these texts need: up to the last one read, or all of them."""
+        return int(self.ends(tokens).max()) + 1 if self.trims else tokens.shape[1]
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Token embeddings N×L×d, without positions."""
+        return self.part.token_embedding(tokens).to(self.part.transformer.get_cast_dtype())
+
+    def encode(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Text embeddings N×D of token ids, not normalised: as the model's own `encode_text`."""
+        tokens = tokens[:, : -(-self.needed(tokens) // BIT_EQUAL_STEP) * BIT_EQUAL_STEP]
+        return self(self.embed(tokens), tokens)
+
+    @property
+    def blocks(self) -> int:
+        """How many transformer blocks it has."""
+        return len(self.part.transformer.resblocks)
+
+    def __call__(
+        self, x: torch.Tensor, tokens: torch.Tensor, before: BeforeBlock | None = None
+    ) -> torch.Tensor:
+        """Text embeddings N×D, not normalised, from token embeddings N×L×d.
+
+        `tokens` N×L (or 1×L) only say where the text ends and which positions are padding. Leading
+        dimensions of `x` beyond one are not allowed. `before` may change what a block sees.
+        """
+        import torch
+
+        part = self.part
+        if len(tokens) != len(x):
+            tokens = tokens.expand(len(x), -1)
+        length, mask = x.shape[1], part.attn_mask
+        if self.appended is not None:
+            x = torch.cat([x, self.appended.to(x.dtype).expand(len(x), 1, -1)], dim=1)
+            length += 1
+        if mask is not None:
+            mask = mask[:length, :length]
+        if self.appended is not None or getattr(part, "use_pad_mask", False):
+            padding = part._build_additive_mask(tokens, length, x.dtype)
+            mask = padding if mask is None else mask.unsqueeze(0) + padding
+        x = x + part.positional_embedding[:length].to(x.dtype)
+        x = through(part.transformer, x, mask, before)
+        if self.appended is not None:
+            pooled = part.ln_final(x[:, -1])
+        else:
+            # normalising one row alone is the same as normalising all of them and keeping it
+            pooled = part.ln_final(x[torch.arange(len(x), device=x.device), self.ends(tokens)])
+        projection = part.text_projection
+        if projection is None:
+            return pooled
+        return projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
+
+
+def through(
+    transformer: Any, x: torch.Tensor, mask: torch.Tensor | None, before: BeforeBlock | None = None
+) -> torch.Tensor:
+    """Tokens N×L×d through an open_clip transformer, each block's input changed by `before`."""
+    if before is None:
+        return transformer(x, attn_mask=mask)  # type: ignore[no-any-return]
+    for number, block in enumerate(transformer.resblocks):
+        x = before(number, x)
+        x = x if transformer.batch_first else x.transpose(0, 1)
+        x = block(x, attn_mask=mask)
+        x = x if transformer.batch_first else x.transpose(0, 1)
+    return x
+
+
+def tower_of(model: Any) -> TextTower:
+    """The text tower of a loaded model plugin that exposes its open_clip module as `clip`.
+
+    Raises OptionError when it doesn't, or when its tower can't take token embeddings.
+    """
+    clip = getattr(model, "clip", None)
+    if clip is None:
+        raise OptionError("learned contexts need an open_clip model; this one does not show its text tower")
+    return TextTower(clip, model.tokenizer)

@@ -1,0 +1,277 @@
+"""Learned contexts and adapters: their identities, gradients, schedules and sizes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from harness.errors import Diverged, OptionError
+from harness.features import weights_digest
+from harness_prompts.context import Context, Wording
+from harness_prompts.methods import cocoop
+from harness_prompts.methods.adapters import (
+    ClipAdapter,
+    LinearProbe,
+    TipAdapter,
+    TipAdapterF,
+    tip_logits,
+    zero_shot_weights,
+)
+from harness_prompts.methods.cocoop import CoCoOp, ConditionalClassifier, meta_net
+from harness_prompts.methods.coop import CoOp, KgCoOp, ProGrad, aligned_gradient
+from harness_prompts.methods.zero_shot import Template
+from harness_prompts.training import descend, epochs_for, learning_rate
+
+
+def logits(task, method, class_names=None):
+    return method.fit(task).logits(task.features, class_names or task.class_names)
+
+
+@pytest.mark.parametrize(
+    ("position", "template"),
+    [("end", "a photo of a {}."), ("middle", "a photo {} of a."), ("front", "{} a photo of a.")],
+)
+@pytest.mark.parametrize("class_specific", [False, True])
+def test_coop_without_steps_is_its_initial_wording(task, position, template, class_specific):
+    method = CoOp(init="a photo of a", position=position, epochs=0, class_specific=class_specific)
+    torch.testing.assert_close(logits(task, method), logits(task, Template(template)), atol=1e-4, rtol=0)
+
+
+def test_coop_at_rate_zero_is_its_initial_wording(task, monkeypatch):
+    monkeypatch.setattr("harness_prompts.training.WARM_UP_RATE", 0.0)
+    method = CoOp(init="a photo of a", epochs=3, rate=0.0)
+    torch.testing.assert_close(
+        logits(task, method), logits(task, Template("a photo of a {}.")), atol=1e-4, rtol=0
+    )
+
+
+@pytest.mark.parametrize("method", [
+    CoOp(4, epochs=4, batch=8), CoOp(4, epochs=4, class_specific=True), CoCoOp(epochs=2, batch=4),
+    KgCoOp(epochs=3), ProGrad(epochs=3, length=4),
+], ids=["CoOp", "CoOp per class", "CoCoOp", "KgCoOp", "ProGrad"])  # fmt: skip
+def test_the_encoders_stay_as_they_are_and_the_loss_falls(task, model, method):
+    before = weights_digest(model.clip)
+    grads = {n: p.requires_grad for n, p in model.clip.named_parameters()}
+    method.rate = 0.05
+    method.fit(task)
+    assert weights_digest(model.clip) == before
+    assert all(p.grad is None for p in model.clip.parameters())
+    assert {n: p.requires_grad for n, p in model.clip.named_parameters()} == grads
+    losses = task.curves["training"]["loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_learning_raises_the_likelihood_of_the_shots(task):
+    start = logits(task, CoOp(4, epochs=0))
+    learned = logits(task, CoOp(4, epochs=40, rate=0.05))
+    assert F.cross_entropy(learned, task.labels) < 0.8 * F.cross_entropy(start, task.labels)
+    assert len(task.notes["nearest_words"]) == 4
+
+
+def test_the_same_seed_learns_the_same(task, kit, model):
+    a = CoOp(4, epochs=5).fit(task).vectors
+    b = CoOp(4, epochs=5).fit(kit.make_task(model)).vectors
+    c = CoOp(4, epochs=5).fit(kit.make_task(model, seed=1)).vectors
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_the_rates_are_the_closed_form_and_those_of_torchs_own_schedule(task):
+    CoOp(4, epochs=10).fit(task)
+    trace = task.curves["training"]["learning_rate"]
+    assert trace[0] == 1e-5
+    for epoch in range(1, 10):
+        assert trace[epoch] == pytest.approx(0.001 * (1 + math.cos(math.pi * (epoch - 1) / 10)), rel=1e-12)
+    assert trace[-1] == pytest.approx(1.91e-4, abs=1e-6)
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.002)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 10)
+    for epoch in range(1, 10):
+        assert optimiser.param_groups[0]["lr"] == pytest.approx(trace[epoch], rel=1e-9)
+        optimiser.step()
+        cosine.step()
+    assert learning_rate(0, 10) == 1e-5
+    assert [epochs_for(k) for k in (1, 2, 4, 8, 16)] == [50, 100, 100, 200, 200]
+
+
+def test_a_step_is_sgd_with_momentum_and_weight_decay(task):
+    """Three epochs of one batch against the update written out."""
+    tower = task.texts.tower
+    context = Context(tower, 4, seed=task.seed)
+    wording = Wording(tower, task.class_names, 4)
+    v, momentum = context.vectors.detach().clone(), torch.zeros(4, 32)
+    order = []
+    generator = torch.Generator().manual_seed(task.seed)
+    for epoch in range(3):
+        order.append(torch.randperm(len(task.labels), generator=generator))
+        v.requires_grad_(True)
+        loss = F.cross_entropy(20 * task.features @ wording.features(v).T, task.labels)
+        (g,) = torch.autograd.grad(loss, v)
+        v = v.detach()
+        momentum = 0.9 * momentum + g + 5e-4 * v
+        v = v - learning_rate(epoch, 3, 0.1) * momentum
+    found = CoOp(4, epochs=3, rate=0.1, batch=100).fit(task).vectors
+    torch.testing.assert_close(found, v, atol=1e-5, rtol=0)
+
+
+def test_a_loss_that_is_not_finite_is_a_divergence(task):
+    weight = torch.nn.Parameter(torch.ones(1))
+    with pytest.raises(Diverged, match="epoch 1 of 2"):
+        descend(task, [weight], lambda f, y: weight.sum() * float("nan"), epochs=2)
+
+
+def test_a_context_per_class_knows_its_own_classes_only(task):
+    fitted = CoOp(4, epochs=0, class_specific=True).fit(task)
+    whole = fitted.logits(task.features, task.class_names)
+    part = fitted.logits(task.features, task.class_names[1:3])
+    torch.testing.assert_close(part, whole[:, 1:3], atol=1e-4, rtol=0)
+    with pytest.raises(OptionError, match="without 'dog'"):
+        fitted.logits(task.features, ["dog"])
+    assert not CoOp(class_specific=True).transfers
+
+
+def conditional(task, zero=False):
+    tower = task.texts.tower
+    vectors = Context(tower, init="a photo of a").vectors
+    shift = meta_net(16, tower.width, seed=3)
+    with torch.no_grad():
+        if zero:
+            shift[2].weight.zero_()
+            shift[2].bias.zero_()
+        else:
+            shift[2].weight.mul_(20)
+    return ConditionalClassifier(tower, vectors, shift, "end", 20.0)
+
+
+def test_cocoop_with_a_silent_meta_net_is_coop(task):
+    found = conditional(task, zero=True).logits(task.features, task.class_names)
+    expected = logits(task, CoOp(init="a photo of a", epochs=0))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+def test_cocoop_images_do_not_touch_each_other_and_classes_permute(task, monkeypatch):
+    classifier = conditional(task)
+    whole = classifier.logits(task.features, task.class_names)
+    singles = torch.cat([classifier.logits(f[None], task.class_names) for f in task.features])
+    torch.testing.assert_close(whole, singles, atol=1e-4, rtol=0)
+    order = [2, 0, 3, 1]
+    permuted = classifier.logits(task.features, [task.class_names[i] for i in order])
+    torch.testing.assert_close(permuted, whole[:, order], atol=1e-4, rtol=0)
+    plain = conditional(task, zero=True).logits(task.features, task.class_names)
+    assert (plain - whole).abs().max() > 1e-2  # the image does shift the context
+    monkeypatch.setattr(cocoop, "POSITIONS_AT_ONCE", 100)
+    assert cocoop.chunk(Wording(classifier.tower, task.class_names, 4)) < 4
+    torch.testing.assert_close(classifier.logits(task.features, task.class_names), whole, atol=1e-4, rtol=0)
+
+
+def test_cocoop_learns_the_same_in_chunks(task, kit, model, monkeypatch):
+    whole = CoCoOp(epochs=2, batch=8, rate=0.02).fit(task).vectors
+    monkeypatch.setattr(cocoop, "POSITIONS_AT_ONCE", 100)
+    chunked = CoCoOp(epochs=2, batch=8, rate=0.02).fit(kit.make_task(model)).vectors
+    torch.testing.assert_close(whole, chunked, atol=1e-5, rtol=0)
+
+
+def test_published_parameter_counts():
+    assert sum(p.numel() for p in meta_net(512, 512).parameters()) == 33_312
+
+    class B16:
+        width, device = 512, torch.device("cpu")
+
+    assert Context(B16(), 4).vectors.numel() == 2_048
+    assert Context(B16(), 16).vectors.numel() == 8_192
+
+
+def test_kgcoop_without_weight_is_coop_and_with_much_stays_near(task, kit, model):
+    plain = CoOp(4, "a photo of a", epochs=5, batch=128, rate=0.1).fit(kit.make_task(model))
+    none = KgCoOp(0.0, epochs=5, rate=0.1).fit(kit.make_task(model))
+    much = KgCoOp(1000.0, ["a photo of a {}."], epochs=5, rate=0.1).fit(kit.make_task(model))
+    torch.testing.assert_close(plain.vectors, none.vectors, atol=1e-6, rtol=0)
+    anchor = zero_shot_weights(task, ["a photo of a {}."])
+
+    def cosine(classifier):
+        wording = Wording(task.texts.tower, task.class_names, 4)
+        with torch.no_grad():
+            return float((wording.features(classifier.vectors) * anchor).sum(dim=1).mean())
+
+    assert cosine(much) > cosine(none)
+
+
+def test_prograds_gradient_never_works_against_what_is_known():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        g, known = torch.randn(2, 4, 8, generator=generator)
+        if (g * known).sum() > 0:
+            assert torch.equal(aligned_gradient(g, known), g)
+        else:
+            assert abs(float((aligned_gradient(g, known) * known).sum())) < 1e-4
+            half = aligned_gradient(g, known, 0.5)
+            assert float((half * known).sum()) == pytest.approx(0.5 * float((g * known).sum()), rel=1e-4)
+    assert torch.equal(aligned_gradient(g, torch.zeros_like(g)), g)
+
+
+def test_prograd_of_strength_zero_is_coop(kit, model):
+    plain = CoOp(4, epochs=4, rate=0.1).fit(kit.make_task(model))
+    free = ProGrad(0.0, length=4, epochs=4, rate=0.1).fit(kit.make_task(model))
+    torch.testing.assert_close(plain.vectors, free.vectors, atol=1e-6, rtol=0)
+
+
+def test_tip_adapters_formula(task):
+    w = zero_shot_weights(task, "data")
+    values = F.one_hot(task.labels, 4).float()
+    zero = 20 * task.features @ w.T
+    close = {"atol": 1e-4, "rtol": 0}
+    torch.testing.assert_close(
+        tip_logits(task.features, task.features, values, w, 20, 0.0, 5.5), zero, **close
+    )
+    sharp = tip_logits(task.features, task.features, values, w, 20, 1.0, 1e4) - zero
+    torch.testing.assert_close(sharp, values, atol=5e-3, rtol=0)  # only each shot's own key is left
+    order = torch.randperm(len(task.labels))
+    torch.testing.assert_close(
+        tip_logits(task.features, task.features[order], values[order], w, 20, 2.0, 5.5),
+        tip_logits(task.features, task.features, values, w, 20, 2.0, 5.5), **close,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "method",
+    [TipAdapter(), TipAdapterF(epochs=5, rate=0.01), LinearProbe(), ClipAdapter(epochs=30, rate=0.05)],
+)
+def test_adapters_fit_their_shots(task, method):
+    found = logits(task, method)
+    baseline = logits(task, Template())
+    assert F.cross_entropy(found, task.labels) < F.cross_entropy(baseline, task.labels)
+    part = method.fit(task).logits(task.features, task.class_names[:2])
+    torch.testing.assert_close(part, found[:, :2], atol=1e-3, rtol=1e-4)
+    if not method.transfers:
+        assert task.notes["selected_on"] == "validation shots"
+        with pytest.raises(OptionError, match="can't name new ones"):
+            method.fit(task).logits(task.features, ["dog"])
+
+
+def test_clip_adapter_of_ratio_zero_is_zero_shot(task):
+    found = logits(task, ClipAdapter(["a photo of a {}."], ratio=0.0, epochs=2))
+    torch.testing.assert_close(found, logits(task, Template("a photo of a {}.")), atol=1e-4, rtol=0)
+
+
+def test_the_linear_probe_is_scikit_learns(task):
+    from sklearn.linear_model import LogisticRegression
+
+    found = LinearProbe([1.0]).fit(task).logits(task.features, task.class_names)
+    theirs = LogisticRegression(C=1.0, max_iter=1000).fit(task.features.numpy(), task.labels.numpy())
+    np.testing.assert_allclose(
+        found.softmax(dim=1).numpy(), theirs.predict_proba(task.features.numpy()), atol=1e-4
+    )
+
+
+def test_a_class_without_a_shot_is_never_predicted_by_the_probe(task):
+    keep = task.labels != 2
+    task.features, task.labels = task.features[keep], task.labels[keep]
+    task.val_features, task.val_labels = task.val_features[:0], task.val_labels[:0]
+    found = logits(task, LinearProbe())
+    assert set(found.argmax(dim=1).tolist()) <= {0, 1, 3}
+    two = task.labels < 2
+    task.features, task.labels = task.features[two], task.labels[two]
+    assert set(logits(task, LinearProbe()).argmax(dim=1).tolist()) <= {0, 1}
