@@ -1,0 +1,73 @@
+"""Checks that a training did what it says: frozen tensors untouched, every trainable one reached."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import nn
+
+from harness.errors import HarnessError
+
+
+class TrainingFault(HarnessError):
+    """A frozen tensor changed, or a trainable one never got a gradient: the cell is not valid."""
+
+
+def trained(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The trainable parameters by name, each once."""
+    return {n: p for n, p in network.named_parameters() if p.requires_grad}
+
+
+def frozen_digests(network: nn.Module) -> dict[str, str]:
+    """A digest of each frozen parameter's bytes."""
+    out = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            flat = parameter.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
+            out[name] = hashlib.blake2b(
+                flat.numpy().data if flat.numel() else b"", digest_size=16
+            ).hexdigest()
+    return out
+
+
+def check_frozen(network: nn.Module, before: dict[str, str]) -> None:
+    """Raises TrainingFault naming frozen tensors that are not what they were."""
+    after = frozen_digests(network)
+    changed = [n for n in before if after.get(n, before[n]) != before[n]]
+    if changed:
+        raise TrainingFault(f"{len(changed)} frozen tensors changed while training, first '{changed[0]}'")
+
+
+class GradientCheck:
+    """Sees within two steps whether every trainable tensor gets a gradient that is not all zero.
+
+    Two, because LoRA's A has none before B has left zero.
+    """
+
+    STEPS = 2
+
+    def __init__(self, network: nn.Module) -> None:
+        self.waiting = trained(network)
+        self.steps = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to see."""
+        return not self.waiting
+
+    def after_backward(self) -> None:
+        """To be called with the gradients there. Raises TrainingFault after the second step."""
+        self.waiting = {
+            n: p for n, p in self.waiting.items() if p.grad is None or not bool(p.grad.count_nonzero())
+        }
+        self.steps += 1
+        if self.waiting and self.steps >= self.STEPS:
+            raise TrainingFault(
+                f"{len(self.waiting)} trainable tensors got no gradient in {self.STEPS} steps, first "
+                f"'{next(iter(self.waiting))}': they are counted as trained, but nothing depends on them"
+            )
+
+    def finish(self) -> None:
+        """After a training of a single step there is nothing more to wait for."""
+        self.waiting = {}

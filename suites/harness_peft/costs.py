@@ -1,0 +1,105 @@
+"""What a fine-tuned network costs: parameters, bytes, speed, and where back-propagation stops."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from harness_peft.network import Network
+
+
+def counts(network: Network) -> dict[str, float]:
+    """Parameters, each tensor once: all, trainable with and without the head, and their share."""
+    everything = {id(p): p for p in network.parameters()}
+    head = {id(p) for p in network.head.parameters(recurse=True)}
+    backbone = {id(p) for p in network.backbone.parameters()}
+    # a text tower in the graph counts as backbone; the head is what only it has and no tower
+    own_head = head - backbone if not hasattr(network.head, "clip") else set()
+    trainable = sum(p.numel() for p in everything.values() if p.requires_grad)
+    in_head = sum(p.numel() for i, p in everything.items() if p.requires_grad and i in own_head)
+    total = sum(p.numel() for p in everything.values())
+    return {
+        "parameters": total,
+        "trainable_parameters": trainable,
+        "trainable_without_head": trainable - in_head,
+        "trainable_share": trainable / total,
+    }
+
+
+def memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
+    """Bytes of parameters, of gradients, and of the optimiser's state: what training must hold at least.
+
+    Activations are not in it; on CUDA the measured peak is recorded beside it.
+    """
+    parameters = sum(p.numel() * p.element_size() for p in network.parameters())
+    gradients = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
+    return {
+        "parameter_bytes": parameters,
+        "gradient_bytes": gradients,
+        "optimizer_bytes": optimizer_bytes,
+        "training_bytes": parameters + gradients + optimizer_bytes,
+    }
+
+
+def backprop_stop(network: Network, images: torch.Tensor) -> tuple[str, float]:
+    """The first module of a forward pass that has something to train, and the share of modules from there on.
+
+    Back-propagation ends at that module: what is before it costs no backward pass. Modules count
+    that have parameters of their own. ("", 0.0) when nothing trains.
+    """
+    order: list[str] = []
+    hooks = [
+        module.register_forward_pre_hook(lambda _, __, name=name: order.append(name))
+        for name, module in network.named_modules()
+        if _own(module)
+    ]
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    sequence = list(dict.fromkeys(order))
+    for position, name in enumerate(sequence):
+        if any(p.requires_grad for p in _own(network.get_submodule(name))):
+            return name, (len(sequence) - position) / len(sequence)
+    return "", 0.0
+
+
+def _own(module: nn.Module) -> list[nn.Parameter]:
+    """A module's parameters that no called submodule has; peft keeps some in containers."""
+    held = (m for m in module.children() if isinstance(m, nn.ParameterDict | nn.ParameterList))
+    return [*module.parameters(recurse=False), *(p for m in held for p in m.parameters())]
+
+
+def inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 5) -> float:
+    """Samples per second of the forward pass alone; the fastest of some repeats, after one to warm up."""
+    fastest = float("inf")
+    with torch.inference_mode():
+        for number in range(repeats + 1):
+            _wait(images)
+            began = time.perf_counter()
+            network(images)
+            _wait(images)
+            if number:
+                fastest = min(fastest, time.perf_counter() - began)
+    return len(images) / max(fastest, 1e-9)
+
+
+def merged_copy(network: Network, method: Any) -> Network | None:
+    """A copy with everything folded into the base, for a method that can; None for others."""
+    if not hasattr(method, "merge"):
+        return None
+    merged = copy.deepcopy(network)
+    method.merge(merged)
+    return merged.eval()
+
+
+def _wait(images: torch.Tensor) -> None:
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)

@@ -1,0 +1,193 @@
+"""LoRA, DoRA, (IA)³ through peft, on plain Linear layers, and CLIP-LoRA on split attention."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import nn
+
+    from harness_peft.network import Network
+
+Target = Literal["q", "k", "v", "qkv", "proj", "fc1", "fc2"]
+_NAMES = {"proj": ("proj", "out"), "fc1": ("fc1", "c_fc"), "fc2": ("fc2", "c_proj")}
+_SPLIT = {"q", "k", "v"}
+
+
+def targeted(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Module]:
+    """The Linear layers of these blocks under the names given, splitting attention where needed.
+
+    `qkv` is a fused projection as one layer; q, k, v are its parts. Layers outside of blocks (the
+    patch embedding's `proj`, say) are never met. Raises OptionError for what a block doesn't have.
+    """
+    from torch import nn
+
+    from harness_peft.attention import split
+
+    found: list[nn.Module] = []
+    for block in blocks:
+        attention, parts = block.attn, None
+        # nn.MultiheadAttention keeps its projections to itself, so any target inside needs the split
+        if _SPLIT & set(targets) or (
+            isinstance(attention, nn.MultiheadAttention) and {"qkv", "proj"} & set(targets)
+        ):
+            parts, _ = split(block)
+        for target in targets:
+            if target in _SPLIT:
+                layers = [getattr(parts, target)]
+            elif target == "qkv" and parts is not None:
+                layers = [parts.q, parts.k, parts.v]
+            elif target == "qkv":
+                layers = [getattr(attention, "qkv", None)]
+            else:
+                holder = block.attn if target == "proj" else block.mlp
+                layers = [next((getattr(holder, n) for n in _NAMES[target] if hasattr(holder, n)), None)]
+            if not all(isinstance(layer, nn.Linear) for layer in layers):
+                raise OptionError(f"target '{target}': {type(block).__name__} has no such Linear layer")
+            found += layers
+    return found
+
+
+def inject(network: Network, layers: list[nn.Module], config: Any) -> None:
+    """Puts peft's layers in the place of these, and leaves what was trainable trainable."""
+    import warnings
+
+    from peft import inject_adapter_in_model
+
+    places = {id(m): name for name, m in network.named_modules()}
+    names = [places[id(layer)] for layer in layers]
+    config.target_modules = "|".join(re.escape(n) for n in names)
+    feedforward = getattr(config, "feedforward_modules", None)
+    if feedforward is not None:
+        inputs = [re.escape(places[id(layer)]) for layer in feedforward]
+        # peft matches suffixes of a set, or a whole pattern
+        config.feedforward_modules = "|".join(inputs) or "(?!)"
+    thawed = [p for p in network.parameters() if p.requires_grad]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        inject_adapter_in_model(config, network)
+    for parameter in thawed:
+        parameter.requires_grad_(True)
+
+
+def merge(network: Network) -> None:
+    """Folds every peft layer into the layer that it wraps, and fuses split attention again."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    from harness_peft.attention import SplitQKV
+
+    for name, module in list(network.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            network.set_submodule(name, module.get_base_layer())
+    for name, module in list(network.named_modules()):
+        if isinstance(module, SplitQKV):
+            network.set_submodule(name, module.fused())
+
+
+class LoRA:
+    """W + s·B·A on chosen layers, s = α/r, or α/√r with `rslora` (Hu et al. 2022; Kalajdzievski 2023).
+
+    `targets`: q, k, v split a fused projection (r·2d each); `qkv` takes it as one layer (r·4d, A
+    shared); proj, fc1, fc2. `dropout` acts on the input of A. Through peft.
+    """
+
+    rates = (1e-3, 3e-3, 1e-2)
+    _more: dict[str, Any] = {}  # noqa: RUF012 - constant
+
+    def __init__(
+        self,
+        rank: int = 8,
+        alpha: float | None = None,
+        targets: list[Target] | None = None,
+        dropout: float = 0.0,
+        rslora: bool = False,
+    ) -> None:
+        if rank < 1:
+            raise OptionError(f"lora: rank must be at least 1, not {rank}")
+        if not 0 <= dropout < 1:
+            raise OptionError(f"lora: dropout must be in [0, 1), not {dropout}")
+        self.rank, self.alpha = rank, float(rank) if alpha is None else alpha
+        self.targets: list[Target] = targets or ["q", "v"]
+        self.dropout, self.rslora = dropout, rslora
+
+    def prepare(self, network: Network) -> None:
+        """Adds A (Kaiming uniform) and B (zero) to each target."""
+        inject(network, targeted(network.blocks(), self.targets), self._config())
+
+    def merge(self, network: Network) -> None:
+        """W becomes W + s·B·A."""
+        merge(network)
+
+    def _config(self) -> Any:
+        from peft import LoraConfig
+
+        return LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            use_rslora=self.rslora,
+            bias="none",
+            **self._more,
+        )
+
+
+class DoRA(LoRA):
+    """LoRA on the direction of each weight, and a magnitude of its own per output (Liu et al. 2024)."""
+
+    _more = {"use_dora": True}  # noqa: RUF012 - constant
+
+
+class IA3:
+    """(IA)³: factors on keys, values and the second layer's input, first 1 (Liu et al. 2022). No weight decay."""
+
+    rates = (3e-3, 1e-2, 3e-2)
+    weight_decay = 0.0
+
+    def prepare(self, network: Network) -> None:
+        """Splits attention, so that queries stay as they are, and adds the factors."""
+        from peft import IA3Config
+
+        blocks = network.blocks()
+        inputs = targeted(blocks, ["fc2"])
+        inject(network, [*targeted(blocks, ["k", "v"]), *inputs], IA3Config(feedforward_modules=inputs))
+
+    def merge(self, network: Network) -> None:
+        """Multiplies the factors into weights and biases."""
+        merge(network)
+
+
+class ClipLoRA(LoRA):
+    """CLIP-LoRA: low-rank q, k, v in every layer of both towers, s = α/√r (Zanella and Ben Ayed 2024).
+
+    The text embeddings of one prompt are computed anew at each step; the head has nothing of its own.
+    """
+
+    needs_clip = True
+    rates = (1e-4, 2e-4, 1e-3)
+    weight_decay = 0.01
+
+    def __init__(
+        self,
+        rank: int = 2,
+        alpha: float = 1.0,
+        targets: list[Target] | None = None,
+        dropout: float = 0.25,
+        towers: Literal["both", "image", "text"] = "both",
+    ) -> None:
+        super().__init__(rank, alpha, targets or ["q", "k", "v"], dropout, rslora=True)
+        self.towers = towers
+
+    def prepare(self, network: Network) -> None:
+        """Splits `nn.MultiheadAttention` in both towers and adds A and B."""
+        text = network.use_text()
+        blocks = [] if self.towers == "text" else network.blocks()
+        if self.towers != "image":
+            tower = text if hasattr(text, "resblocks") else text.transformer
+            blocks = [*blocks, *tower.resblocks]
+        inject(network, targeted(blocks, self.targets), self._config())

@@ -1,0 +1,225 @@
+"""The network that is fine-tuned: a backbone, its transformer blocks, and a head for one data set's classes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from harness.errors import OptionError, Unavailable
+
+HeadKind = Literal["auto", "new", "old", "zero-shot"]
+
+_BLOCKS = ("blocks", "transformer.resblocks", "trunk.blocks")
+_STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+class CosineHead(nn.Module):
+    """Logits scale·cos(f, w_c) from C×D unit weights; the scale is folded in, as WiSE-FT does.
+
+    Source: Wortsman et al. 2022, section 2: a zero-shot classifier as the linear layer's first value.
+    """
+
+    def __init__(self, weights: torch.Tensor, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(scale * weights.detach().clone().float())
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits B×C of embeddings B×D."""
+        return F.normalize(features, dim=-1) @ self.weight.T
+
+
+class TextHead(nn.Module):
+    """Logits from texts that are encoded anew at each training step, so that the text tower can train."""
+
+    def __init__(self, clip: nn.Module, tokens: torch.Tensor, scale: float) -> None:
+        super().__init__()
+        self.clip, self.scale = clip, scale
+        self.register_buffer("tokens", tokens, persistent=False)
+        self._kept: torch.Tensor | None = None
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits B×C of embeddings B×D."""
+        return self.scale * F.normalize(features, dim=-1) @ self.weights().T
+
+    def weights(self) -> torch.Tensor:
+        """Unit text embeddings C×D; kept from call to call outside of training."""
+        if self._kept is not None and not torch.is_grad_enabled():
+            return self._kept
+        encoded = F.normalize(self.clip.encode_text(self.tokens), dim=-1)
+        self._kept = None if torch.is_grad_enabled() else encoded
+        return encoded
+
+
+class Network(nn.Module):
+    """A backbone and a head, in one module with stable names: `backbone.…` and `head.…`.
+
+    `model` is the loaded plugin; nothing of it is shared, so it stays as it was. `head_kind` says
+    what the head's first value is; `class_names` and `templates` make a zero-shot one.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        classes: int,
+        head: HeadKind = "auto",
+        *,
+        label_indices: Sequence[Sequence[int]] | None = None,
+        same_space: bool = False,
+        class_names: Sequence[str] = (),
+        templates: Sequence[str] = (),
+        logit_scale: float | None = None,
+    ) -> None:
+        super().__init__()
+        if not hasattr(model, "module"):
+            raise OptionError("fine-tuning: the model does not expose its module")
+        self.classes = classes
+        self.is_clip = hasattr(model.module, "visual") and hasattr(model, "encode_text")
+        self._texts = (model, tuple(class_names), tuple(templates))
+        self._scale = logit_scale if logit_scale is not None else float(getattr(model, "logit_scale", 1.0))
+        self._plugin: Any = None
+        if self.is_clip:
+            self.backbone = copy.deepcopy(model.module.visual)
+        elif hasattr(model.module, "forward_head"):
+            self.backbone = copy.deepcopy(model.module)
+        elif hasattr(model, "encode_image"):
+            self._plugin = copy.deepcopy(model)
+            self.backbone = self._plugin.module
+        else:
+            raise OptionError("fine-tuning: the model gives no features (no forward_head, no encode_image)")
+        self.head_kind = self._kind(head, same_space)
+        self.backbone.eval()
+        if self.head_kind == "old":
+            self.head: nn.Module = _rows(self._own_head(), classes, label_indices)
+        elif self.head_kind == "zero-shot":
+            self.head = CosineHead(self.text_weights(), self._scale)
+        if hasattr(self.backbone, "reset_classifier"):
+            self.backbone.reset_classifier(0)
+        if self.head_kind == "new":
+            self.head = nn.Linear(self._width(model), classes)
+            nn.init.trunc_normal_(self.head.weight, std=0.02)
+            nn.init.zeros_(self.head.bias)
+        device = next(self.backbone.parameters()).device
+        self.head.to(device)
+        self.requires_grad_(False)
+        self.head.requires_grad_(True)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Embeddings B×D that the head gets, of prepared images."""
+        if self._plugin is not None:
+            found: torch.Tensor = self._plugin.encode_image(images)
+            return found
+        if self.is_clip:
+            return self.backbone(images)
+        return self.backbone.forward_head(self.backbone.forward_features(images), pre_logits=True)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits B×C of prepared images."""
+        return self.head(self.features(images))
+
+    def blocks(self) -> list[nn.Module]:
+        """The transformer blocks, first to last. Raises Unavailable where there are none."""
+        found = self._at(_BLOCKS)
+        if found is None or not all(hasattr(b, "mlp") and hasattr(b, "attn") for b in found):
+            raise Unavailable(
+                f"{type(self.backbone).__name__} has no transformer blocks with attn and mlp: use a ViT"
+            )
+        return list(found)
+
+    def stages(self) -> list[nn.Module]:
+        """Blocks, or a convolutional network's stages: what can be thawed from the top."""
+        found = self._at(_BLOCKS) or self._at(("stages",))
+        if found is not None:
+            return list(found)
+        trunk = getattr(self.backbone, "trunk", self.backbone)
+        if all(hasattr(trunk, s) for s in _STAGES):
+            return [getattr(trunk, s) for s in _STAGES]
+        raise Unavailable(f"{type(self.backbone).__name__} has neither blocks nor stages that are known")
+
+    def tops(self) -> Iterator[nn.Module]:
+        """What stands between the last block and the head: final norms and projections."""
+        for name in ("norm", "fc_norm", "ln_post"):
+            if isinstance(found := getattr(self.backbone, name, None), nn.Module):
+                yield found
+
+    def use_text(self) -> nn.Module:
+        """Puts the text tower into the graph instead of fixed text weights; gives the text part.
+
+        Raises Unavailable for a model without one.
+        """
+        model, names, templates = self._texts
+        if not self.is_clip or not names:
+            raise Unavailable("needs an image-text model and a data set with class names")
+        from harness.zeroshot import fill_template
+
+        clip = copy.deepcopy(model.module)
+        clip.visual = self.backbone
+        device = next(self.backbone.parameters()).device
+        texts = [fill_template(templates[0], name) for name in names]
+        self.head = TextHead(clip, model.tokenizer(texts).to(device), self._scale).to(device)
+        self.head.requires_grad_(False)
+        return clip.transformer if hasattr(clip, "transformer") else clip.text
+
+    def text_weights(self) -> torch.Tensor:
+        """Zero-shot classifier weights C×D, unit length."""
+        from harness.zeroshot import text_classifier
+
+        model, names, templates = self._texts
+        return text_classifier(model, names, templates).clone()
+
+    def _kind(self, asked: HeadKind, same_space: bool) -> str:
+        own = same_space and not self.is_clip and self._own_head() is not None
+        texts = self.is_clip and bool(self._texts[1])
+        if asked == "auto":
+            return "zero-shot" if texts else "old" if own else "new"
+        if asked == "old" and not own:
+            raise Unavailable("the model has no head for these classes; use head = 'new'")
+        if asked == "zero-shot" and not texts:
+            raise Unavailable("a zero-shot head needs an image-text model and a data set with class names")
+        return asked
+
+    def _own_head(self) -> nn.Linear | None:
+        get = getattr(self.backbone, "get_classifier", None)
+        found = get() if get else None
+        return found if isinstance(found, nn.Linear) else None
+
+    def _width(self, model: Any) -> int:
+        preparation = getattr(model, "preparation", None)
+        if preparation is not None:
+            side = preparation.crop
+            shape = (3, side, side) if isinstance(side, int) else (3, *side)
+        else:
+            from PIL import Image
+
+            shape = tuple(model.prepare(Image.new("RGB", (256, 256))).shape)
+        device = next(self.backbone.parameters()).device
+        with torch.inference_mode():
+            return int(self.features(torch.zeros(1, *shape, device=device)).shape[1])
+
+    def _at(self, paths: Sequence[str]) -> Any:
+        for path in paths:
+            try:
+                found = self.backbone.get_submodule(path)
+            except AttributeError:
+                continue
+            if isinstance(found, nn.Sequential | nn.ModuleList) and len(found):
+                return found
+        return None
+
+
+def _rows(head: nn.Linear | None, classes: int, groups: Sequence[Sequence[int]] | None) -> nn.Linear:
+    """The old head's rows for the data set's classes; the first row where several stand for one."""
+    assert head is not None
+    rows = list(range(classes)) if groups is None else [g[0] for g in groups]
+    if max(rows) >= head.out_features:
+        raise OptionError(f"the old head has {head.out_features} outputs, the data set needs {max(rows) + 1}")
+    own = nn.Linear(head.in_features, len(rows), bias=head.bias is not None)
+    with torch.no_grad():
+        own.weight.copy_(head.weight[rows])
+        if head.bias is not None:
+            own.bias.copy_(head.bias[rows])
+    return own

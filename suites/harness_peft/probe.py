@@ -1,0 +1,88 @@
+"""Linear probe on cached embeddings: multinomial logistic regression by L-BFGS, λ swept on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness_peft.network import Network
+
+
+class LinearProbe:
+    """Logistic regression with penalty λ‖W‖²/2 (mean loss, biases free), fitted by L-BFGS.
+
+    `sweep`: `grid` tries as many λ as every other method has trials, evenly in the logarithm;
+    `clip` is the search of Radford et al. 2021, appendix A.3: λ from 1e-6 to 1e6, the interval
+    around the best halved until there are eight steps per decade. `features`: `projected`
+    embeddings, or `penultimate`, the output of an image tower before its projection, where the
+    projection is a matrix of its own (open_clip's VisionTransformer; others give what they give).
+    """
+
+    def __init__(
+        self,
+        sweep: Literal["grid", "clip"] = "grid",
+        iterations: int = 1000,
+        features: Literal["projected", "penultimate"] = "projected",
+    ) -> None:
+        if iterations < 1:
+            raise OptionError(f"linear-probe: iterations must be at least 1, not {iterations}")
+        self.sweep, self.iterations, self.features = sweep, iterations, features
+
+    def prepare(self, network: Network) -> None:
+        """Takes the projection off where that is asked for; the head alone is fitted."""
+        if self.features == "penultimate" and getattr(network.backbone, "proj", None) is not None:
+            network.backbone.proj = None
+
+    def candidates(self, trials: int) -> list[float]:
+        """The values of λ that are tried."""
+        if self.sweep == "clip":
+            return [10.0**k for k in range(-6, 7, 2)]
+        return [float(v) for v in np.logspace(-5, -1, trials)] if trials > 1 else [1e-3]
+
+    def refine(self, score: Callable[[float], float]) -> dict[float, float]:
+        """λ → validation score of all that the sweep `clip` visits."""
+        scores = {v: score(v) for v in self.candidates(0)}
+        step = 1.0
+        while step >= 0.125:  # in decades
+            best = np.log10(max(scores, key=lambda v: scores[v]))
+            for exponent in (best - step, best + step):
+                value = float(10.0**exponent)
+                if -6 <= exponent <= 6 and not any(np.isclose(value, s, rtol=1e-9) for s in scores):
+                    scores[value] = score(value)
+            step /= 2
+        return scores
+
+    def solve(
+        self, features: NDArray[Any], targets: NDArray[Any], classes: int, candidate: float
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Weights C×D and biases C for embeddings N×D; classes without samples are never predicted.
+
+        `candidate` is λ; scikit-learn's C is 1/(λN).
+        """
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        present = np.unique(targets)
+        weight = np.zeros((classes, features.shape[1]), dtype=np.float64)
+        bias = np.full(classes, -1e4)
+        if len(present) == 1:
+            bias[present] = 0.0
+            return weight, bias
+        model = LogisticRegression(C=1 / (candidate * len(targets)), max_iter=self.iterations, tol=1e-6)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not converge
+            model.fit(features.astype(np.float64), targets)
+        if len(present) == 2:  # scikit-learn keeps one row for two classes
+            weight[present[1]], bias[present] = model.coef_[0], (0.0, model.intercept_[0])
+        else:
+            weight[present], bias[present] = model.coef_, model.intercept_
+        return weight, bias

@@ -1,0 +1,93 @@
+"""Visual prompt tuning: learned tokens in front of the image's (Jia et al. 2022)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from harness.errors import OptionError, Unavailable
+
+if TYPE_CHECKING:
+    from harness_peft.network import Network
+
+
+class Prompts(nn.Module):
+    """`count` tokens of width d, first uniform in ±v with v = √(6 / (3·P² + d)) for patches of side P."""
+
+    def __init__(self, count: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.tokens = nn.Parameter(torch.empty(count, width))
+        bound = math.sqrt(6 / (3 * patch**2 + width))
+        nn.init.uniform_(self.tokens, -bound, bound)
+
+    def forward(self, x: torch.Tensor, at: int, replaced: int) -> torch.Tensor:
+        """The sequence B×T×d with the prompts at position `at`, in the place of `replaced` tokens there."""
+        own = self.tokens.to(x.dtype).expand(len(x), -1, -1)
+        return torch.cat([x[:, :at], own, x[:, at + replaced :]], dim=1)
+
+
+class _VPT:
+    rates = (3e-3, 3e-2, 1e-1)
+    weight_decay = 0.0
+    _deep = False
+
+    def __init__(self, prompts: int = 5) -> None:
+        if prompts < 0:
+            raise OptionError(f"vpt: prompts must be at least 0, not {prompts}")
+        self.prompts = prompts
+
+    def prepare(self, network: Network) -> None:
+        """Adds the prompts before the first block (deep: new ones at each) and drops them after the last."""
+        if self.prompts == 0:
+            return
+        blocks = network.blocks()
+        place = 1 if _has_class_token(network.backbone) else 0
+        width, patch = _width(blocks[0]), _patch_side(network.backbone)
+        for number, block in enumerate(blocks if self._deep else blocks[:1]):
+            own = Prompts(self.prompts, width, patch).to(next(block.parameters()).device)
+            block.add_module("prompts", own)
+            block.register_forward_pre_hook(_putting(own, place, self.prompts if number else 0))
+        blocks[-1].register_forward_hook(_dropping(place, self.prompts))
+
+
+class VPTShallow(_VPT):
+    """VPT-shallow: `prompts` tokens after the class token, once: p·d parameters."""
+
+
+class VPTDeep(_VPT):
+    """VPT-deep: every block replaces the prompts by its own: L·p·d parameters."""
+
+    _deep = True
+
+
+def _putting(own: Prompts, place: int, replaced: int) -> Any:
+    return lambda _, inputs: (own(inputs[0], place, replaced), *inputs[1:])
+
+
+def _dropping(place: int, count: int) -> Any:
+    return lambda _, __, x: torch.cat([x[:, :place], x[:, place + count :]], dim=1)
+
+
+def _has_class_token(backbone: nn.Module) -> bool:
+    trunk = getattr(backbone, "trunk", backbone)
+    if hasattr(trunk, "class_embedding"):
+        if not getattr(trunk.transformer, "batch_first", True):
+            raise Unavailable("vpt: the tower keeps tokens in front of the batch")
+        return True
+    return getattr(trunk, "cls_token", None) is not None
+
+
+def _width(block: nn.Module) -> int:
+    from harness_peft.adapters import width_of
+
+    return width_of(block)
+
+
+def _patch_side(backbone: nn.Module) -> int:
+    trunk = getattr(backbone, "trunk", backbone)
+    embed = getattr(trunk, "patch_embed", trunk)
+    size, grid = getattr(embed, "img_size", None) or getattr(embed, "image_size", None), embed.grid_size
+    return int(size[0] // grid[0])

@@ -1,0 +1,143 @@
+"""The protocol `finetuning`: a network adapted to a data set by a method, with its tuning and its costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.contract import Dataset, Job, Predictions, Result, capabilities
+from harness.errors import OptionError
+
+Augmentation = Literal["none", "flip", "crop-flip", "randaugment"]
+
+
+class Finetuning:
+    """Adapts a network to a data set's training split, and evaluates it on the test split and on shifts.
+
+    Axis: `shots`, samples per class ("all" or absent: the whole training split).
+
+    Args:
+        steps: updates of one training; by default from `epochs`, or from `steps_per_shot` times shots.
+        epochs: passes over the training samples.
+        steps_per_shot: updates for each shot, as CLIP-LoRA counts them.
+        batch: samples per update.
+        trials: learning rates (or penalties) that tuning tries, the same number for every method,
+            evenly in the logarithm over the method's own span; 1 takes its middle, without validation.
+        tune: `shared` tunes once, on a draw of its own, for all seeds; `each` for every seed anew.
+        rates: first and last learning rate for all methods, instead of their own spans.
+        head: first value of the classifier: `old` rows, `zero-shot` text embeddings, `new`; `auto`
+            takes the best that there is.
+        train_head: whether the head trains with the method.
+        optimizer, schedule, warmup, weight_decay, label_smoothing, clip_norm: of the training;
+            `warmup` is a share of the steps. A method may have a weight decay of its own.
+        augmentation: random preparation of training images.
+        patience: evaluations on validation without a better one, after which training stops and
+            the best weights are taken; `evaluate_every` says how many steps lie between two.
+        train_size: only so many training samples, drawn once for all (VTAB-1k: 1000).
+        holdout: a share of the training samples for validation, instead of the `val` split.
+        retrain: after tuning, train on the held-out samples too.
+        shifts: data sets that the adapted network is evaluated on besides, without training on them.
+        shift_names: their names in the metrics, `top1.NAME`.
+        templates: prompts of a zero-shot head; by default the data set's own.
+        logit_scale: factor of a zero-shot head, by default the model's own.
+        split: what is tested on, by default `test`, else `val`.
+        checkpoint_every: steps between checkpoints, from which a killed run goes on.
+        keep: a folder where what was trained is kept, one safetensors file for each cell.
+    """
+
+    provides = (Predictions,)
+    axes = ("shots",)
+    needs_method = True
+    directions: Mapping[str, bool] = {}
+
+    def __init__(
+        self,
+        steps: int | None = None,
+        epochs: float | None = None,
+        steps_per_shot: int | None = None,
+        batch: int = 32,
+        trials: int = 3,
+        tune: Literal["shared", "each"] = "shared",
+        rates: list[float] | None = None,
+        head: Literal["auto", "new", "old", "zero-shot"] = "auto",
+        train_head: bool = True,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
+        schedule: Literal["cosine", "linear", "constant"] = "cosine",
+        warmup: float = 0.1,
+        weight_decay: float = 0.01,
+        label_smoothing: float = 0.0,
+        clip_norm: float | None = 1.0,
+        augmentation: Augmentation = "none",
+        patience: int | None = None,
+        evaluate_every: int = 50,
+        train_size: int | None = None,
+        holdout: float | None = None,
+        retrain: bool = False,
+        shifts: list[Dataset] | None = None,
+        shift_names: list[str] | None = None,
+        templates: list[str] | None = None,
+        logit_scale: float | None = None,
+        split: str | None = None,
+        checkpoint_every: int = 200,
+        keep: Path | None = None,
+    ) -> None:
+        if sum(v is not None for v in (steps, epochs, steps_per_shot)) != 1:
+            raise OptionError("finetuning: give one of steps, epochs and steps_per_shot")
+        for name, value in (("batch", batch), ("trials", trials), ("evaluate_every", evaluate_every)):
+            if value < 1:
+                raise OptionError(f"finetuning: {name} must be at least 1, not {value}")
+        if retrain and holdout is None:
+            raise OptionError("finetuning: retrain needs a holdout, whose samples it adds")
+        if holdout is not None and not 0 < holdout < 1:
+            raise OptionError(f"finetuning: holdout must be between 0 and 1, not {holdout}")
+        if len(shift_names or []) != len(shifts or []):
+            raise OptionError("finetuning: shift_names must name every data set in shifts")
+        if rates is not None and (not rates or min(rates) <= 0):
+            raise OptionError(f"finetuning: rates must be positive numbers, found {rates}")
+        self.steps, self.epochs, self.steps_per_shot, self.batch = steps, epochs, steps_per_shot, batch
+        self.trials, self.tune, self.rates = trials, tune, rates
+        self.head, self.train_head = head, train_head
+        self.optimizer, self.schedule, self.warmup = optimizer, schedule, warmup
+        self.weight_decay, self.label_smoothing, self.clip_norm = weight_decay, label_smoothing, clip_norm
+        self.augmentation, self.patience, self.evaluate_every = augmentation, patience, evaluate_every
+        self.train_size, self.holdout, self.retrain = train_size, holdout, retrain
+        self.shifts = dict(zip(shift_names or [], shifts or [], strict=True))
+        self.templates, self.logit_scale, self.split = templates, logit_scale, split
+        self.checkpoint_every, self.keep = checkpoint_every, keep
+        self.prepared: Any = None
+        """Prepared images that cells of one worker share."""
+
+    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
+        """Why this model can't be adapted to this data set by this method."""
+        if method is None:
+            return "the protocol 'finetuning' needs a method"
+        if not hasattr(method, "prepare"):
+            return "the method has no function 'prepare', which fine-tuning calls"
+        able = capabilities(model)
+        if "exposes its module" not in able:
+            return "the model does not expose its module, so it can't be trained"
+        clip = "encodes texts" in able
+        if getattr(method, "needs_clip", False) and not clip:
+            return "the method needs an image-text model"
+        space, own = getattr(dataset, "label_space", None), getattr(model, "label_space", None)
+        headless = self.head == "new" or not (clip or (space is not None and space == own))
+        if getattr(method, "needs_old_head", False) and headless:
+            return "without training there must be a head for these classes, and the model has none"
+        if "train" not in dataset.splits:
+            return "the data set has no split 'train'"
+        shots = axes.get("shots", "all")
+        if shots != "all" and (not isinstance(shots, int) or shots < 1):
+            return f"shots must be a positive number or 'all', not {shots!r}"
+        if self.steps_per_shot is not None and shots == "all":
+            return "steps_per_shot needs a number of shots"
+        return None
+
+    def run(self, job: Job) -> Result:
+        """Tunes, trains, checks, measures and evaluates one cell."""
+        from harness_peft.run import Run
+
+        return Run(self, job).result()
+
+
+__all__ = ["Finetuning"]

@@ -1,0 +1,87 @@
+"""Which samples one cell trains, validates and tests on, and their batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.contract import Job
+from harness.errors import DataError
+from harness.evaluate import image_pipeline
+from harness.seeds import derive_seed
+from harness_peft.data import Batches, drawn_per_class, held_out
+from harness_peft.prepared import PreparedSplit, PreparedSplits, as_is
+
+if TYPE_CHECKING:
+    from harness_peft.protocol import Finetuning
+
+Indices = Any
+
+
+class CellData:
+    """The data of a cell; prepared images are shared with the other cells of the protocol's worker."""
+
+    def __init__(self, protocol: Finetuning, job: Job) -> None:
+        self.protocol, self.job = protocol, job
+        if protocol.prepared is None:
+            protocol.prepared = PreparedSplits()
+        self.shots = job.cell.axes.get("shots", "all")
+        self.train_split = job.splits("train")
+
+    def samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
+        """Indices for training and validation, and the name of the split that the latter are in.
+
+        Without `validate` there need not be a validation split.
+        """
+        data, shots = self.job.cell.dataset.identity, self.shots
+        targets = np.asarray(self.train_split.targets)
+        indices = np.arange(len(targets))
+        if self.protocol.train_size is not None:
+            size = self.protocol.train_size
+            if size > len(targets):
+                raise DataError(f"finetuning: train_size is {size}, the split has {len(targets)} samples")
+            rng = np.random.default_rng(derive_seed("train size", data, size))
+            indices = np.sort(rng.permutation(len(targets))[:size])
+        if shots != "all":
+            own = drawn_per_class(targets[indices], shots, derive_seed("shots", data, shots, seed))
+            indices = indices[own]
+        if self.protocol.holdout is not None:
+            part, rest = held_out(
+                targets, indices, self.protocol.holdout, derive_seed("holdout", data, shots, seed)
+            )
+            return part, rest, "train"
+        if not validate:
+            return indices, indices[:0], "train"
+        name = next((s for s in ("val", "validation") if s in self.job.dataset.splits), None)
+        if name is None:
+            raise DataError(
+                f"{self.job.cell.dataset.label}: no split 'val' to tune on: give holdout, a share of the training samples"
+            )
+        validation = np.asarray(self.job.splits(name).targets)
+        if shots == "all":
+            return indices, np.arange(len(validation)), name
+        few = drawn_per_class(validation, min(shots, 4), derive_seed("val shots", data, shots, seed))
+        return indices, few, name
+
+    def prepared(self, name: str) -> PreparedSplit:
+        """A split of the cell's data set with its images prepared."""
+        split, job = self.job.splits(name), self.job
+        key = f"{job.cell.model.identity}\n{job.cell.dataset.identity}\n{name}\n{job.cell.limit}\n{job.cell.images}"
+        found: PreparedSplit = self.protocol.prepared.get(key, split, image_pipeline(job, split))
+        found.name = name
+        return found
+
+    def batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
+        """Batches of some of a split's samples."""
+        if augment and self.protocol.augmentation != "none":
+            preparation = getattr(self.job.model, "preparation", None)
+            return Batches(
+                self.job.splits(name),
+                indices,
+                as_is,
+                self.job.device,
+                self.protocol.augmentation,
+                preparation,
+            )
+        return Batches(self.prepared(name), indices, as_is, self.job.device)

@@ -1,0 +1,89 @@
+"""SSF: a scale and a shift after every operation (Lian et al. 2022)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    from harness_peft.network import Network
+
+
+class ScaleShift(nn.Module):
+    """γ⊙y + β over the last dimension, or over channels of B×C×H×W; first γ ≈ 1 and β ≈ 0."""
+
+    def __init__(self, width: int, std: float, channels_first: bool) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        if std > 0:
+            nn.init.normal_(self.scale, 1.0, std)
+            nn.init.normal_(self.shift, 0.0, std)
+        self.channels_first = channels_first
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        """Scaled and shifted, of the same shape."""
+        if self.channels_first:
+            return y * self.scale[:, None, None] + self.shift[:, None, None]
+        return y * self.scale + self.shift
+
+
+class SSF:
+    """Scale and shift after every linear layer, normalisation and the patch embedding; merges for free.
+
+    `std` is the spread of the first values, around 1 and 0.
+    """
+
+    rates = (1e-3, 3e-3, 1e-2)
+    weight_decay = 0.0
+
+    def __init__(self, std: float = 0.02) -> None:
+        if std < 0:
+            raise OptionError(f"ssf: std must not be negative, found {std}")
+        self.std = std
+
+    def prepare(self, network: Network) -> None:
+        """Adds them; the attention of open_clip's towers is split first, to have layers to follow."""
+        from harness_peft.attention import split
+
+        for block in network.blocks():
+            if isinstance(block.attn, nn.MultiheadAttention):
+                split(block)
+        for module in list(network.backbone.modules()):
+            width = _width(module)
+            if width is None:
+                continue
+            own = ScaleShift(width, self.std, isinstance(module, nn.Conv2d)).to(module.weight.device)
+            module.add_module("ssf", own)
+            module.register_forward_hook(_apply)
+
+    def merge(self, network: Network) -> None:
+        """W becomes γW and b becomes γb + β; every layer that has them stays what it is."""
+        with torch.no_grad():
+            for module in network.backbone.modules():
+                own = module._modules.pop("ssf", None)
+                if own is None:
+                    continue
+                module.weight.mul_(own.scale.view(-1, *[1] * (module.weight.ndim - 1)))
+                if module.bias is None:
+                    module.bias = nn.Parameter(own.shift.detach().clone(), requires_grad=False)
+                else:
+                    module.bias.mul_(own.scale).add_(own.shift)
+
+
+def _apply(module: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
+    own = module._modules.get("ssf")  # gone after merging, while the hook stays
+    return output if own is None else own(output)
+
+
+def _width(module: nn.Module) -> int | None:
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    if isinstance(module, nn.Conv2d):
+        return module.out_channels
+    if isinstance(module, nn.LayerNorm) and module.weight is not None:
+        return module.weight.shape[0]
+    return None

@@ -1,0 +1,191 @@
+"""Summaries of fine-tuning records: PPT score, Pareto front, VTAB's two means, shift before and after.
+
+Each takes a table of records, one row per ok cell with `model`, `method`, `dataset`, `seed`, metrics, costs
+and tags, and gives a long table with the columns `OUTPUT`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTPUT = ("model", "method", "dataset", "metric", "value", "low", "high", "count", "note")
+GROUP = "tag.dataset.group"
+
+
+def ppt(accuracy: float, trainable: float) -> float:
+    """Performance-parameter trade-off acc·exp(−log10(P/10⁷ + 1)), P trainable parameters without the head.
+
+    Source: Xin et al. 2024, V-PETL Bench. `accuracy` is a fraction.
+    """
+    import math
+
+    return accuracy * math.exp(-math.log10(trainable / 1e7 + 1))
+
+
+class PptScore:
+    """PPT score of each model, method and data set: quality discounted by trained parameters."""
+
+    unit = "fraction"
+    higher_is_better = True
+
+    def __init__(self, metric: str = "top1") -> None:
+        self.metric = metric
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the metric `PPT`, the mean over seeds with its t-interval."""
+        _need(records, [self.metric, "trainable_without_head"])
+        rows = []
+        for key, part in _cells(records, ["model", "method", "dataset"]):
+            scores = [ppt(a, p) for a, p in zip(part[self.metric], part["trainable_without_head"])]
+            rows.append(_row(key, "PPT", scores))
+        return _frame(rows)
+
+
+class ParetoFront:
+    """Quality, cost, and whether no other method of the same model and data set beats both.
+
+    `cost` is a column where less is better: `trainable_parameters`, `seconds_per_step`,
+    `training_seconds`, `adapter_bytes`.
+    """
+
+    def __init__(self, cost: str = "trainable_parameters", metric: str = "top1") -> None:
+        self.cost, self.metric = cost, metric
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """For each method the metric, the cost and `on the front` (1 or 0)."""
+        from harness.plots.pareto import front
+
+        _need(records, [self.metric, self.cost])
+        rows = []
+        for _, group in _cells(records, ["model", "dataset"]):
+            cells = list(_cells(group, ["model", "method", "dataset"]))
+            costs = [float(part[self.cost].mean()) for _, part in cells]
+            # a method without training has no step to take time: it costs nothing
+            costs = [0.0 if c != c else c for c in costs]
+            best = set(front(costs, [float(part[self.metric].mean()) for _, part in cells]))
+            for position, ((key, part), cost) in enumerate(zip(cells, costs)):
+                rows.append(_row(key, self.metric, part[self.metric]))
+                rows.append(_row(key, self.cost, [cost]))
+                rows.append(_row(key, "on the front", [float(position in best)]))
+        return _frame(rows)
+
+
+class VtabMeans:
+    """Both ways in which papers average VTAB-1k, side by side: over data sets, and over group means.
+
+    A data set's group is its tag `group` (natural, specialized, structured). The same cells give
+    numbers that differ by points, so that the two must never be compared with each other. A method
+    that lacks a data set has no mean.
+    """
+
+    unit = "fraction"
+    higher_is_better = True
+
+    def __init__(self, metric: str = "top1") -> None:
+        self.metric = metric
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows of each group's mean, `mean of N data sets` and `mean of K groups`."""
+        import numpy as np
+
+        _need(records, [self.metric, GROUP])
+        tagged = records[records[GROUP].notna()]
+        everything = list(dict.fromkeys(tagged["dataset"]))
+        groups = {g: list(dict.fromkeys(p["dataset"])) for g, p in tagged.groupby(GROUP, sort=False)}
+        over_sets, over_groups = f"mean of {len(everything)} data sets", f"mean of {len(groups)} groups"
+        rows = []
+        for (model, method), part in _cells(tagged, ["model", "method"]):
+            values = part.groupby("dataset")[self.metric].mean()
+            missing = [d for d in everything if d not in values.index]
+            note = f"lacks {', '.join(missing[:5])}" + (", …" if len(missing) > 5 else "") if missing else ""
+            means = {
+                g: float(values[names].mean()) if all(n in values.index for n in names) else np.nan
+                for g, names in groups.items()
+            }
+            means[over_sets] = np.nan if missing else float(values[everything].mean())
+            means[over_groups] = np.nan if missing else float(np.mean([means[g] for g in groups]))
+            for name, value in means.items():
+                rows.append(_row((model, method, name), self.metric, [value], note, len(values)))
+        return _frame(rows)
+
+
+class ShiftChange:
+    """What adapting does to accuracy in distribution and under shift: before, after and the difference.
+
+    `before` is the label of the method that trains nothing; shifts are the protocol's, which stand
+    in the records as `METRIC.NAME`. Differences are paired by seed.
+    """
+
+    unit = "fraction"
+    higher_is_better = True
+
+    def __init__(self, before: str, metric: str = "top1") -> None:
+        self.before, self.metric = before, metric
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows `before`, `after` and `change` for the test split and each shift."""
+        _need(records, [self.metric])
+        if self.before not in set(records["method"]):
+            raise OptionError(
+                f"shift-change: no method '{self.before}'{did_you_mean(self.before, map(str, set(records['method'])))}"
+            )
+        prefix = f"{self.metric}."
+        columns = [self.metric, *(c for c in records.columns if c.startswith(prefix))]
+        rows = []
+        for (model, dataset), group in _cells(records, ["model", "dataset"]):
+            start = group[group["method"] == self.before].set_index("seed")
+            for (method,), part in _cells(group, ["method"]):
+                for column in columns:
+                    after, name = part[column].dropna(), column.removeprefix(prefix)
+                    if after.empty:
+                        continue
+                    key = (model, method, str(dataset) if column == self.metric else name)
+                    first = {} if start.empty else start[column].dropna().to_dict()
+                    paired = [
+                        v - first[s] for s, v in zip(part["seed"], part[column]) if s in first and v == v
+                    ]
+                    if not paired:
+                        continue
+                    rows.append(_row(key, "before", first.values()))
+                    rows.append(_row(key, "after", after))
+                    rows.append(_row(key, "change", paired))
+        return _frame(rows)
+
+
+def _need(records: pd.DataFrame, columns: Sequence[str]) -> None:
+    for column in columns:
+        if column not in records.columns:
+            known = [str(c) for c in records.columns]
+            raise OptionError(f"summary: the records have no '{column}'{did_you_mean(column, known)}")
+
+
+def _cells(records: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
+    found: Iterable[tuple[tuple[Any, ...], pd.DataFrame]] = records.groupby(by, sort=False, dropna=False)
+    return found
+
+
+def _row(
+    key: tuple[Any, ...], metric: str, values: Iterable[float], note: str = "", count: int | None = None
+) -> dict[str, Any]:
+    """One output row: the mean of values over seeds, with Student's interval where there are two or more."""
+    import numpy as np
+
+    from harness.statistics.intervals import t_interval
+
+    numbers = [float(v) for v in values]
+    interval = t_interval(numbers) if len(numbers) > 1 else None
+    low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
+    count = len(numbers) if count is None else count
+    return dict(zip(OUTPUT, (*key, metric, float(np.mean(numbers)), low, high, count, note)))
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(OUTPUT))

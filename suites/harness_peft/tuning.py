@@ -1,0 +1,64 @@
+"""The tuning budget: as many trials for every method, on validation, kept for the seeds that share it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.files import write_bytes
+
+if TYPE_CHECKING:
+    from harness.features import FeatureCache
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate's validation accuracy and mean loss, and the seconds it took."""
+
+    candidate: float
+    accuracy: float
+    loss: float
+    seconds: float
+
+
+def spread(rates: Sequence[float], trials: int) -> list[float]:
+    """`trials` values evenly in the logarithm over the span of a method's rates (one: its middle)."""
+    low, high = min(rates), max(rates)
+    if trials == 1:
+        return [float(np.sqrt(low * high))]
+    return [float(v) for v in np.geomspace(low, high, trials)]
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The trial of the highest accuracy; the lower loss decides between equal ones."""
+    return max(trials, key=lambda t: (t.accuracy, -t.loss))
+
+
+def tuned(
+    candidates: Sequence[float],
+    run: Callable[[float, Path], Trial],
+    folder: Path,
+    cache: FeatureCache,
+    decides: Mapping[str, Any],
+) -> list[Trial]:
+    """All trials; from the cache when another seed's cell has run them, and from where a kill left them.
+
+    `decides` is all that the trials' numbers hang on besides the candidates.
+    """
+
+    def compute() -> np.ndarray[Any, Any]:
+        kept = folder / "trials.json"
+        done: list[list[float]] = json.loads(kept.read_text()) if kept.is_file() else []
+        for number, candidate in enumerate(candidates[len(done) :], start=len(done)):
+            found = run(candidate, folder / f"trial-{number}")
+            done.append([found.candidate, found.accuracy, found.loss, found.seconds])
+            write_bytes(kept, json.dumps(done).encode())
+        return np.asarray(done, dtype=np.float64).reshape(-1, 4)
+
+    rows = cache.get({**decides, "what": "tuning trials", "candidates": list(candidates)}, compute)
+    return [Trial(*map(float, row)) for row in rows]

@@ -1,0 +1,103 @@
+"""Trainable parameters against closed forms and published counts, on networks without any memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from harness_peft import adapters, costs, lora, prompts, selective, ssf
+from harness_peft.network import Network
+
+D, L, FF = 768, 12, 3072
+
+
+@pytest.fixture(scope="module")
+def vit_b():
+    import timm
+
+    with torch.device("meta"):
+        module = timm.create_model("vit_base_patch16_224", num_classes=1000)
+
+    class Plugin:
+        pass
+
+    plugin = Plugin()
+    plugin.module = module
+    plugin.preparation = type("P", (), {"crop": 224})()
+    return plugin
+
+
+def counted(plugin, method):
+    with torch.device("meta"):
+        net = Network(plugin, 1000, "old", same_space=True)
+        method.prepare(net)
+    return costs.counts(net)
+
+
+@pytest.mark.parametrize(
+    ("method", "closed", "published"),
+    [
+        (selective.BitFit(), 102_912, 0.10),
+        (lora.LoRA(8), L * 2 * 8 * (D + D), 0.29),
+        (lora.LoRA(8, targets=["qkv"]), L * 8 * (D + 3 * D), None),
+        (lora.LoRA(4, targets=["proj", "fc1", "fc2"]), L * 4 * (2 * D + 2 * (D + FF)), None),
+        (lora.DoRA(8), L * 2 * (8 * (D + D) + D), None),
+        (lora.IA3(), L * (2 * D + FF), None),
+        (adapters.AdaptFormer(8), L * (2 * D * 8 + 8 + D), 0.16),
+        (adapters.Adapter(64), L * (2 * D * 64 + 64 + D), None),
+        (adapters.Adapter(64, "both"), 2 * L * (2 * D * 64 + 64 + D), None),
+        (prompts.VPTShallow(50), 50 * D, None),
+        (prompts.VPTDeep(5), L * 5 * D, None),
+        (selective.NormTuning(), (2 * L + 1) * 2 * D, None),
+        (ssf.SSF(), 2 * D * (L * (1 + 3 + 1 + 1 + 4 + 1) + 2), None),
+        (selective.Full(), 85_798_656, 85.8),
+        (selective.LinearGradient(), 0, None),
+    ],
+    ids=lambda v: type(v).__name__ if hasattr(v, "prepare") else None,
+)
+def test_vit_b(vit_b, method, closed, published):
+    found = counted(vit_b, method)
+    assert found["trainable_without_head"] == closed
+    assert found["trainable_parameters"] == closed + 1000 * (D + 1)
+    assert found["trainable_share"] == found["trainable_parameters"] / found["parameters"]
+    if published is not None:
+        digits = 2 if published < 1 else 1
+        assert round(closed / 1e6, digits) == pytest.approx(published, abs=1e-9)
+
+
+def test_adapters_are_counted_beside_the_base(vit_b):
+    found = counted(vit_b, lora.LoRA(8))
+    assert found["parameters"] == 85_798_656 + 1000 * (D + 1) + 294_912
+
+
+def test_clip_lora_on_vit_b_16():
+    """184,320 = r·2·(512 + 768)·3·12 with r = 2: q, k, v in both towers (Zanella and Ben Ayed 2024)."""
+    import open_clip
+
+    with torch.device("meta"):
+        module = open_clip.CLIP(**open_clip.get_model_config("ViT-B-16"))
+
+        class Plugin:
+            logit_scale = 100.0
+
+            def encode_text(self, texts):
+                return module.encode_text(self.tokenizer(texts))
+
+            def tokenizer(self, texts):
+                return torch.zeros(len(texts), 77, dtype=torch.long, device="meta")
+
+        plugin = Plugin()
+        plugin.module = module
+        net = Network(plugin, 2, class_names=["a", "b"], templates=["{}"])
+        lora.ClipLoRA().prepare(net)
+    found = costs.counts(net)
+    assert found["trainable_parameters"] == found["trainable_without_head"] == 184_320
+
+
+def test_small_closed_forms():
+    """Linear 10→7 of rank 2: 34."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    net = torch.nn.Sequential(torch.nn.Linear(10, 7))
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["0"]), net)
+    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 34

@@ -1,0 +1,327 @@
+"""The training loop and the protocol: resuming, schedules, draws, probes, records."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import harness
+from harness.errors import DataError, Diverged, OptionError
+from harness_peft import checkpoints, lora, selective
+from harness_peft.data import Batches, drawn_per_class, held_out
+from harness_peft.probe import LinearProbe
+from harness_peft.protocol import Finetuning
+from harness_peft.training import Recipe, base_modules, rate_at, train
+from harness_peft.tuning import spread
+
+
+class Killed(Exception):
+    """Stands for a kill in the middle of a training."""
+
+
+@pytest.mark.parametrize("method", [lora.LoRA(2, dropout=0.3), selective.Full()], ids=["lora", "full"])
+def test_a_killed_training_goes_on_to_the_same_end(network, held, tmp_path, method):
+    """Dropout, order, optimiser state, best weights and losses are as if nothing had happened."""
+    recipe = Recipe(steps=9, batch=4, rate=1e-2, patience=5, evaluate_every=2)
+    scores = {2: 0.1, 4: 0.9, 6: 0.3, 8: 0.2}
+
+    def run(folder, stop=None, every=3):
+        net = network()
+        base = base_modules(net)
+        torch.manual_seed(11)
+        method.prepare(net)
+        calls = {"step": 0}
+
+        def tell(step, values):
+            calls["step"] = step
+            if step == stop:
+                raise Killed
+
+        result = train(net, held, recipe, 4, base=base, folder=folder, checkpoint_every=every,
+                       validate=lambda: scores[calls["step"]], tell=tell)  # fmt: skip
+        return net, result
+
+    whole, expected = run(None)
+    with pytest.raises(Killed):
+        run(tmp_path, stop=8)
+    assert (tmp_path / checkpoints.PROGRESS).is_file()
+    again, found = run(tmp_path)
+    assert len(found.step_seconds) == 3  # steps 7 to 9 only
+    assert found.losses == expected.losses
+    assert found.scores == expected.scores == scores
+    for (name, a), (_, b) in zip(whole.state_dict().items(), again.state_dict().items()):
+        assert torch.equal(a, b), name
+
+
+def test_early_stopping_takes_the_best_weights(network, held):
+    net = network()
+    base = base_modules(net)
+    selective.Full().prepare(net)
+    kept = {}
+    scores = iter([0.2, 0.8, 0.5, 0.4, 0.3, 0.2])
+
+    def validate():
+        value = next(scores)
+        kept[value] = net.head.weight.detach().clone()
+        return value
+
+    recipe = Recipe(steps=50, batch=6, rate=1e-2, patience=1, evaluate_every=1)
+    result = train(net, held, recipe, 0, base=base, validate=validate)
+    assert result.steps == 4
+    assert torch.equal(net.head.weight, kept[0.8])
+
+
+def test_schedules():
+    cosine = Recipe(steps=100, rate=1.0, warmup=0.1)
+    rates = [rate_at(s, cosine) for s in range(100)]
+    assert rates[0] == pytest.approx(1 / 11)
+    assert max(rates) == rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
+    assert rate_at(55, Recipe(steps=100, rate=1.0, schedule="linear")) == pytest.approx(0.5)
+    assert rate_at(99, Recipe(steps=100, rate=0.3, schedule="constant")) == 0.3
+
+
+def test_a_loss_that_is_not_finite_diverges(network, held):
+    net = network()
+    with torch.no_grad():
+        net.head.bias.fill_(float("nan"))
+    with pytest.raises(Diverged, match="step 1 of 3"):
+        train(net, held, Recipe(steps=3, batch=6), 0, base=base_modules(net))
+
+
+def test_label_smoothing_reaches_the_loss(network, held):
+    losses = []
+    for amount in (0.0, 0.5):
+        net = network()
+        expected = torch.nn.functional.cross_entropy(net(held.images), held.targets, label_smoothing=amount)
+        result = train(net, held, Recipe(steps=1, batch=6, label_smoothing=amount), 0, base=base_modules(net))
+        assert result.losses[0] == pytest.approx(float(expected.detach()), abs=1e-5)
+        losses.append(result.losses[0])
+    assert losses[0] != losses[1]
+
+
+def test_draws():
+    targets = np.repeat(np.arange(4), [10, 10, 10, 2])
+    drawn = drawn_per_class(targets, 3, 0)
+    assert np.bincount(targets[drawn]).tolist() == [3, 3, 3, 2]
+    assert (
+        drawn.tolist() == drawn_per_class(targets, 3, 0).tolist() != drawn_per_class(targets, 3, 1).tolist()
+    )
+    part, rest = held_out(targets, np.arange(32), 0.25, 0)
+    assert (len(part), len(rest)) == (24, 8)
+    assert sorted([*part, *rest]) == list(range(32))
+    with pytest.raises(DataError, match="too few"):
+        held_out(targets, np.arange(1), 0.5, 0)
+
+
+def test_every_method_has_as_many_trials():
+    assert spread((1e-3, 1e-1), 3) == pytest.approx([1e-3, 1e-2, 1e-1])
+    assert spread((1e-3, 3e-3, 1e-1), 1) == pytest.approx([1e-2])
+    assert len(LinearProbe().candidates(4)) == 4
+
+
+def test_augmentation_differs_by_step_and_keeps_size():
+    from harness.contract import Preparation, Sample
+
+    class Split:
+        targets = np.zeros(4, np.int64)
+        ids = tuple("abcd")
+
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, i):
+            return Sample(self.ids[i], np.random.default_rng(i).integers(0, 256, (20, 20, 3), dtype=np.uint8))
+
+    for kind in ("flip", "crop-flip", "randaugment"):
+        data = Batches(Split(), range(4), None, torch.device("cpu"), kind, Preparation(16, 16))
+        seen = []
+        for seed in (0, 0, 1, 2, 3):
+            torch.manual_seed(seed)
+            seen.append(data.take(np.arange(4))[0])
+        assert seen[0].shape == (4, 3, 16, 16)
+        assert torch.equal(seen[0], seen[1])
+        assert any(not torch.equal(seen[0], s) for s in seen[2:])
+    with pytest.raises(OptionError, match="preparation"):
+        Batches(Split(), range(4), None, torch.device("cpu"), "flip", None)
+
+
+def test_probe_on_embeddings_equals_the_frozen_network_trained_end_to_end(network, images):
+    """Check 15: both minimise the same convex function; L-BFGS through the network reaches the same logits."""
+    net = network(head="new", classes=3)
+    x = torch.randn(30, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    y = torch.arange(30) % 3
+    penalty = 0.05
+    features = net.features(x).detach().numpy()
+    weight, bias = LinearProbe().solve(features, y.numpy(), 3, penalty)
+    optimizer = torch.optim.LBFGS(net.head.parameters(), max_iter=300, tolerance_grad=1e-9, tolerance_change=1e-12,
+                                  line_search_fn="strong_wolfe")  # fmt: skip
+
+    def closure():
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(net(x), y) + penalty / 2 * net.head.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    wanted = net(images).detach().softmax(1).numpy()
+    logits = net.features(images).detach().numpy() @ weight.T + bias
+    found = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert np.abs(found - wanted).max() < 2e-3
+    assert np.abs(weight - net.head.weight.detach().numpy()).max() < 5e-3
+
+
+def test_probe_with_absent_and_with_two_classes():
+    features = np.array([[0.0, 1], [0, 2], [3, 0], [4, 0]])
+    weight, bias = LinearProbe().solve(features, np.array([1, 1, 3, 3]), 5, 0.01)
+    assert (features @ weight.T + bias).argmax(1).tolist() == [1, 1, 3, 3]
+    weight, bias = LinearProbe().solve(features, np.array([2, 2, 2, 2]), 5, 0.01)
+    assert set((features @ weight.T + bias).argmax(1)) == {2}
+
+
+def test_penultimate_features_leave_the_projection_out(network, images):
+    net = network("clip")
+    projection = net.backbone.proj.detach().clone()
+    projected = net.features(images)
+    LinearProbe(features="penultimate").prepare(net)
+    assert torch.allclose(net.features(images) @ projection, projected, atol=1e-5)
+
+
+def test_clip_sweep_ends_at_eight_steps_per_decade():
+    """The search of the CLIP paper finds the peak of a smooth score on its finest grid."""
+    peak = 10**-2.375
+    scores = LinearProbe("clip").refine(lambda v: -abs(math.log10(v) - math.log10(peak)))
+    assert max(scores, key=scores.get) == pytest.approx(peak)
+    assert len(scores) <= 7 + 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "one of steps"),
+        ({"steps": 1, "epochs": 1}, "one of steps"),
+        ({"steps": 1, "batch": 0}, "batch must be at least 1"),
+        ({"steps": 1, "retrain": True}, "needs a holdout"),
+        ({"steps": 1, "holdout": 1.5}, "between 0 and 1"),
+        ({"steps": 1, "shift_names": ["x"]}, "shift_names"),
+        ({"steps": 1, "rates": [0.0]}, "positive"),
+    ],
+)
+def test_bad_options_in_one_line(options, says):
+    with pytest.raises(OptionError, match=says):
+        Finetuning(**options)
+
+
+SUITE = {
+    "name": "small",
+    "protocol": {"plugin": "finetuning", "steps": 3, "batch": 8, "trials": 2, "head": "new",
+                 "shifts": ["printed-digits"], "shift_names": ["printed"]},
+    "models": [{"plugin": "tiny-vit", "steps": 1}],
+    "datasets": ["digits"],
+    "axes": {"shots": [2]},
+    "metrics": ["top1"],
+    "limit": 60,
+}  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+
+    def go(store="store", seeds=(0,), **changes):
+        changed = {**SUITE, **changes, "seeds": list(seeds)}
+        harness.run(changed, store=tmp_path / store, device="cpu")
+        return [json.loads(p.read_text()) for p in sorted((tmp_path / store / "records").rglob("*.json"))]
+
+    return go
+
+
+def test_a_cell_measures_what_it_says(run):
+    methods = [{"plugin": "lora", "rank": 2, "label": "lora"}, "probe", "untrained"]
+    found = {
+        r["coordinates"]["method"]: r
+        for r in run(methods=methods, seeds=(0, 1))
+        if r["coordinates"]["seed"] == 1
+    }
+    record = found["lora"]
+    assert record["status"] == "ok", record["reason"]
+    assert {"top1", "top1.printed"} <= record["metrics"].keys()
+    cost = record["cost"]
+    assert cost["trainable_without_head"] == 3 * 2 * 2 * (64 + 64)
+    assert cost["trainable_parameters"] == cost["trainable_without_head"] + 650
+    assert cost["gradient_bytes"] == 4 * cost["trainable_parameters"]
+    assert cost["optimizer_bytes"] == pytest.approx(8 * cost["trainable_parameters"], rel=0.02)
+    assert cost["adapter_bytes"] >= cost["gradient_bytes"]
+    for name in (
+        "seconds_per_step",
+        "samples_per_second",
+        "training_samples_per_second",
+        "merged_samples_per_second",
+    ):
+        assert cost[name] > 0
+    assert record["notes"]["backprop_stops_at"].startswith("backbone.blocks.0.attn.qkv")
+    assert record["notes"]["merged_difference"] < 1e-4
+    tuning = record["notes"]["tuning"]
+    assert tuning["trials"] == 2 == len(tuning["validation_accuracy"])
+    assert found["probe"]["status"] == "ok", found["probe"]["reason"]
+    assert found["probe"]["notes"]["tuning"]["trials"] == 2
+    assert found["untrained"]["status"] == "skipped"
+    assert "there must be a head for these classes" in found["untrained"]["reason"]
+
+
+def test_vtab_style_tuning_and_retraining(run):
+    options = {"plugin": "finetuning", "steps": 2, "batch": 8, "trials": 2, "head": "new", "train_size": 40,
+               "holdout": 0.2, "retrain": True}  # fmt: skip
+    (record,) = run(protocol=options, axes={}, methods=["bitfit"])
+    assert record["status"] == "ok", record["reason"]
+    assert record["notes"]["training_samples"] == 40
+    assert record["notes"]["tuning"]["validation_samples"] == 8
+    assert record["notes"]["tuning"]["validation_split"] == "held out of train"
+
+
+def test_what_is_kept_is_small_and_safe(run, tmp_path):
+    from safetensors import safe_open
+
+    options = {**SUITE["protocol"], "keep": str(tmp_path / "kept")}
+    (record,) = run(protocol=options, methods=["norm-tuning"])
+    (path,) = (tmp_path / "kept").glob("*.safetensors")
+    with safe_open(path, "pt") as file:
+        names = list(file.keys())
+        assert sum(file.get_tensor(n).numel() for n in names) == record["cost"]["trainable_parameters"]
+        assert json.loads(file.metadata()["method"])["plugin"] == "norm-tuning"
+
+
+class Kill(BaseException):
+    """What no handler of failed cells catches."""
+
+
+def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
+    """Killed in the last training's second step: the trials and the first step are not repeated."""
+    from harness_peft import training
+
+    options = {**SUITE["protocol"], "checkpoint_every": 1}
+    methods = [{"plugin": "lora", "rank": 2, "dropout": 0.2}]
+    (whole,) = run(protocol=options, methods=methods)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other cache"))
+    own, calls = training.rate_at, []
+
+    def counted(step, recipe):
+        calls.append(step)
+        if len(calls) == 2 * (2 * 3 + 2):  # there are two groups of parameters
+            raise Kill
+        return own(step, recipe)
+
+    monkeypatch.setattr(training, "rate_at", counted)
+    with pytest.raises(Kill):
+        run("killed", protocol=options, methods=methods)
+    first = len(calls)
+    (again,) = run("killed", protocol=options, methods=methods)
+    assert again["status"] == "ok", again["reason"]
+    assert [calls[first], calls[-1]] == [1, 2]
+    assert again["metrics"] == whole["metrics"]
+    assert again["notes"]["tuning"]["validation_accuracy"] == whole["notes"]["tuning"]["validation_accuracy"]
