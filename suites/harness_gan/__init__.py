@@ -1,0 +1,1 @@
+"""GAN stability: losses and remedies trained over many seeds, with verdicts and stability tables."""

@@ -1,0 +1,186 @@
+"""Architectures: plugins that build a generator, and the discriminator's body up to its last features.
+
+Each is a class with `latent` (size of z), `fits(shape)` (why a sample's shape can't be made, or
+None), `generator(shape, streams)` and `trunk(shape, settings, streams)`; the last output comes from
+a linear head that the suite adds, after the features that remedies append. `stacks` says that its
+networks have an axis of seeds; one that has none wraps them in `harness_gan.stacked.Alone`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import OptionError
+from harness_gan.contracts import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from harness_gan.streams import Streams
+
+
+class Architecture:
+    """What the suite asks of an architecture; annotating an option with it makes that a reference."""
+
+    plugin_kind = "models"
+    stacks = True
+    small_start = False
+    """Whether the head starts at N(0, 0.02²) as DCGAN does, or uniformly."""
+    latent: int
+
+    def load(self, device: torch.device) -> None:
+        """Nothing: every run builds networks of its own, from its own seeds."""
+
+    def fits(self, shape: Sequence[int]) -> str | None:
+        """Why samples of this shape (D, or C×H×W) can't be made; None when they can."""
+        return None
+
+    def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
+        """z S×B×latent to samples S×B×shape (images in [−1, 1])."""
+        raise NotImplementedError
+
+    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+        """Samples S×B×shape to features S×B×F, and F."""
+        raise NotImplementedError
+
+
+def _power_of_two(name: str, shape: Sequence[int]) -> str | None:
+    if len(shape) != 3:
+        return f"{name} makes images, the data set has vectors"
+    size = shape[1]
+    if shape[1] != shape[2] or size < 8 or size & (size - 1):
+        return f"{name} makes square images of a power of two from 8 up, the size is {shape[1]}×{shape[2]}"
+    return None
+
+
+def _positive(name: str, **options: int) -> None:
+    for option, value in options.items():
+        if value < 1:
+            raise OptionError(f"{name}: {option} must be at least 1, found {value}")
+
+
+class MLP(Architecture):
+    """Multilayer perceptrons with ReLU, as the two-dimensional toys use; images are flattened.
+
+    Args:
+        hidden: width of the hidden layers of both networks.
+        layers: number of hidden layers.
+        latent: size of z.
+    """
+
+    def __init__(self, hidden: int = 128, layers: int = 3, latent: int = 2) -> None:
+        _positive("gan-mlp", hidden=hidden, layers=layers, latent=latent)
+        self.hidden, self.layers, self.latent = hidden, layers, latent
+
+    def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
+        """Hidden layers and a linear output; tanh at the end for images."""
+        from harness_gan.networks import mlp_generator
+
+        return mlp_generator(self.latent, [self.hidden] * self.layers, shape, streams)
+
+    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+        """The hidden layers."""
+        from harness_gan.networks import mlp_trunk
+
+        width = max(1, round(self.hidden * settings.d_width))
+        return mlp_trunk(shape, [width] * self.layers, streams), width
+
+
+class Perceptron(MLP):
+    """The baseline discriminator: a linear map of the (flattened) sample; its generator is an MLP's."""
+
+    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+        """The sample itself."""
+        from math import prod
+
+        from harness_gan.networks import mlp_trunk
+
+        return mlp_trunk(shape, [], streams), prod(shape)
+
+
+class DCGAN(Architecture):
+    """Strided convolutions with batch normalisation (Radford et al. 2016), for any power-of-two size.
+
+    Args:
+        width: channels at the largest resolution; they double down to 4×4, up to eight times as many.
+        latent: size of z.
+    """
+
+    small_start = True
+
+    def __init__(self, width: int = 64, latent: int = 100) -> None:
+        _positive("gan-dcgan", width=width, latent=latent)
+        self.width, self.latent = width, latent
+
+    def fits(self, shape: Sequence[int]) -> str | None:
+        """Only square images of a power-of-two size."""
+        return _power_of_two("gan-dcgan", shape)
+
+    def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
+        """A projection to 4×4 and transposed convolutions."""
+        from harness_gan.networks import dcgan_generator
+
+        return dcgan_generator(self.latent, self.width, shape, streams)
+
+    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+        """Strided convolutions down to 4×4, flattened."""
+        from harness_gan.networks import dcgan_trunk
+
+        return dcgan_trunk(max(1, round(self.width * settings.d_width)), shape, settings.d_norm, streams)
+
+
+class ResNet(Architecture):
+    """Residual blocks of constant width (Gulrajani et al. 2017; Miyato et al. 2018).
+
+    Args:
+        width: channels of every block (128 for CIFAR-10's discriminator in both papers).
+        latent: size of z.
+    """
+
+    def __init__(self, width: int = 128, latent: int = 128) -> None:
+        _positive("gan-resnet", width=width, latent=latent)
+        self.width, self.latent = width, latent
+
+    def fits(self, shape: Sequence[int]) -> str | None:
+        """Only square images of a power-of-two size."""
+        return _power_of_two("gan-resnet", shape)
+
+    def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
+        """A projection to 4×4 and upsampling blocks with batch normalisation."""
+        from harness_gan.residual import resnet_generator
+
+        return resnet_generator(self.latent, self.width, shape, streams)
+
+    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+        """Two downsampling blocks, two at one size, and the sum over places; no normalisation."""
+        from harness_gan.residual import resnet_trunk
+
+        width = max(1, round(self.width * settings.d_width))
+        return resnet_trunk(width, shape, streams), width
+
+
+class Mixed(Architecture):
+    """The generator of one architecture against the discriminator of another."""
+
+    def __init__(self, generator: Architecture, discriminator: Architecture) -> None:
+        for part, given in (("generator", generator), ("discriminator", discriminator)):
+            if not isinstance(given, Architecture):
+                raise OptionError(f"gan-mixed: {part} must be a GAN architecture, found {given!r}")
+        self._generator, self._discriminator = generator, discriminator
+        self.latent = generator.latent
+        self.stacks = generator.stacks and discriminator.stacks
+        self.small_start = discriminator.small_start
+
+    def fits(self, shape: Sequence[int]) -> str | None:
+        """What either can't make or judge."""
+        return self._generator.fits(shape) or self._discriminator.fits(shape)
+
+    def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
+        """The first one's generator."""
+        return self._generator.generator(shape, streams)
+
+    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+        """The second one's body."""
+        return self._discriminator.trunk(shape, settings, streams)

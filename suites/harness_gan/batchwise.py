@@ -1,0 +1,38 @@
+"""Features of a whole batch that are appended to each sample's own."""
+
+from __future__ import annotations
+
+import torch
+
+from harness_gan.streams import Streams
+
+
+class Closeness(torch.nn.Module):
+    """Minibatch discrimination: S×B×W to S×B×(W+K), with oᵢ = Σ_{j≠i} exp(−‖Mᵢ − Mⱼ‖₁) per kernel."""
+
+    def __init__(self, width: int, kernels: int, dimensions: int, streams: Streams) -> None:
+        super().__init__()
+        start = streams.normal("initial weights", (width, kernels * dimensions)) * 0.1
+        self.tensor = torch.nn.Parameter(start)
+        self.kernels, self.dimensions = kernels, dimensions
+
+    def closeness(self, features: torch.Tensor) -> torch.Tensor:
+        """o alone, S×B×K: from 0 (all others far) to B−1 (all the same)."""
+        seeds, batch = features.shape[:2]
+        m = torch.bmm(features, self.tensor).view(seeds, batch, self.kernels, self.dimensions)
+        distance = (m[:, :, None] - m[:, None]).abs().sum(-1)
+        return torch.exp(-distance).sum(2) - 1  # less the sample itself
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """The features with the closeness appended."""
+        return torch.cat([features, self.closeness(features)], 2)
+
+
+class Spread(torch.nn.Module):
+    """Minibatch standard deviation: S×B×W to S×B×(W+1)."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """The features with the mean over features of their deviation over the batch appended."""
+        # the root at 0, where a collapsed batch stands, has no derivative
+        deviation = (features.var(1, unbiased=False) + 1e-8).sqrt().mean(1)
+        return torch.cat([features, deviation[:, None, None].expand(-1, features.shape[1], 1)], 2)

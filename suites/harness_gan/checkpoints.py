@@ -1,0 +1,104 @@
+"""Checkpoints: the whole state of each seed's training in a file of its own, whoever it trained with."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.files import replacing
+from harness_gan.training import Training
+
+log = logging.getLogger(__name__)
+
+FILE = "training.pt"
+COUNTS = ("rounds", "g_steps", "d_steps", "evaluations")
+
+
+def save(training: Training, folders: Sequence[Path], more: Sequence[Mapping[str, Any]]) -> None:
+    """Writes each seed's state, with what the protocol keeps beside it, atomically."""
+    seeds = len(folders)
+    whole = _parts(training)
+    for number, folder in enumerate(folders):
+        state = {
+            "parts": _sliced(whole, number, seeds),
+            "streams": training.streams.state(number),
+            "counts": {name: getattr(training, name) for name in COUNTS},
+            "more": dict(more[number]),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / FILE) as temporary:
+            torch.save(state, temporary)
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """A seed's state, or None when there is none, or none that can be read (it then starts anew)."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        log.warning("%s can't be read (%s); training starts anew", path, error)
+        return None
+    return state
+
+
+def restore(training: Training, states: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Puts the training where these states of its seeds left it; gives what the protocol kept."""
+    joined = _joined([s["parts"] for s in states])
+    for name, part in _holders(training).items():
+        part.load_state_dict(joined[name])
+    training.streams.restore([s["streams"] for s in states])
+    for name in COUNTS:
+        setattr(training, name, states[0]["counts"][name])
+    return [s["more"] for s in states]
+
+
+def _holders(training: Training) -> dict[str, Any]:
+    holders: dict[str, Any] = {
+        "generator": training.generator,
+        "discriminator": training.discriminator,
+        "g_optimizer": training.g_optimizer,
+        "d_optimizer": training.d_optimizer,
+        "d_scaler": training.scalers[0],
+        "g_scaler": training.scalers[1],
+    }
+    if training.averaged is not None:
+        holders["averaged"] = training.averaged
+    return holders
+
+
+def _parts(training: Training) -> dict[str, Any]:
+    return {name: part.state_dict() for name, part in _holders(training).items()}
+
+
+def _sliced(value: Any, number: int, seeds: int) -> Any:
+    """A seed's share of a state: its slice of every tensor with an axis of seeds, all else as it is."""
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu()
+        return value[number : number + 1].clone() if seeds > 1 and value.dim() else value
+    if isinstance(value, Mapping):
+        return {k: _sliced(v, number, seeds) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_sliced(v, number, seeds) for v in value]
+    return value
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    """The states of several seeds as one, the inverse of `_sliced`."""
+    first = values[0]
+    if len(values) == 1:
+        return first
+    if isinstance(first, torch.Tensor):
+        return torch.cat(list(values)) if first.dim() else first
+    if isinstance(first, Mapping):
+        return {k: _joined([v[k] for v in values]) for k in first}
+    if isinstance(first, list):
+        return [_joined(list(v)) for v in zip(*values, strict=True)]
+    return first

@@ -1,0 +1,87 @@
+"""Distances between sets of features: Fréchet, kernel (KID), precision, recall, density, coverage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Features = NDArray[np.floating]
+
+
+def frechet_distance(x: Features, y: Features) -> float:
+    """‖μ₁−μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of Gaussians fitted to N×D and M×D (Heusel et al. 2017).
+
+    The trace of the root is the sum of the square roots of Σ₁Σ₂'s eigenvalues, which are real and
+    not negative; rounding below zero is cut off. Both sets need two samples.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    mean = ((x.mean(0) - y.mean(0)) ** 2).sum()
+    s1, s2 = (np.atleast_2d(np.cov(f, rowvar=False)) for f in (x, y))
+    # Σ₁^½ Σ₂ Σ₁^½ has the same eigenvalues as Σ₁Σ₂ and is symmetric
+    values, vectors = np.linalg.eigh(s1)
+    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+    cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ s2 @ root), 0, None)).sum()
+    return float(mean + np.trace(s1) + np.trace(s2) - 2 * cross)
+
+
+def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 1000, seed: int = 0) -> float:
+    """The unbiased squared MMD with the kernel (xᵀy/D + 1)³, averaged over subsets (KID).
+
+    Subsets are as large as the smaller set when that holds fewer than `size`; one is then enough
+    for each draw without replacement. May be negative (Bińkowski et al. 2018).
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    m = min(size, len(x), len(y))
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(1 if m == len(x) == len(y) else subsets):
+        a = x[rng.choice(len(x), m, replace=False)]
+        b = y[rng.choice(len(y), m, replace=False)]
+        aa, bb, ab = (_cubic(u, v) for u, v in ((a, a), (b, b), (a, b)))
+        within = (aa.sum() - np.trace(aa) + bb.sum() - np.trace(bb)) / (m * (m - 1))
+        values.append(within - 2 * ab.mean())
+    return float(np.mean(values))
+
+
+def _cubic(u: Features, v: Features) -> Features:
+    return (u @ v.T / u.shape[1] + 1) ** 3
+
+
+class PRDC(NamedTuple):
+    """Precision and recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def prdc(real: Features, fake: Features, k: int = 5) -> PRDC:
+    """The four by k-nearest-neighbour balls, with strict inequality as in their authors' code."""
+    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
+    real_radius, fake_radius = _radii(real, k), _radii(fake, k)
+    between = _distances(real, fake)
+    in_real = between < real_radius[:, None]
+    return PRDC(
+        float(in_real.any(0).mean()),
+        float((between < fake_radius[None]).any(1).mean()),
+        float(in_real.sum(0).mean() / k),
+        float((between.min(1) < real_radius).mean()),
+    )
+
+
+def _distances(x: Features, y: Features) -> Features:
+    from sklearn.metrics import pairwise_distances
+
+    return pairwise_distances(x, y)
+
+
+def _radii(x: Features, k: int) -> Features:
+    """Distance to the k-th neighbour; the sample itself comes first, at 0."""
+    distances = _distances(x, x)
+    np.fill_diagonal(distances, 0)
+    return np.partition(distances, min(k, len(x) - 1), axis=1)[:, min(k, len(x) - 1)]

@@ -1,0 +1,40 @@
+"""Sample grids: images side by side, points as a picture of where they lie."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from harness_gan.sources import to_bytes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIDE = 256
+
+
+def image_grid(samples: torch.Tensor) -> NDArray[np.uint8]:
+    """Images N×C×H×W in [−1, 1] as one picture, row by row, H'×W'×3, with a pixel between them."""
+    images = to_bytes(torch.nan_to_num(samples)).permute(0, 2, 3, 1).numpy()
+    n, height, width, channels = images.shape
+    columns = ceil(sqrt(n))
+    rows = ceil(n / columns)
+    grid = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), 255, np.uint8)
+    for k, image in enumerate(images):
+        top, left = k // columns * (height + 1), k % columns * (width + 1)
+        grid[top : top + height, left : left + width] = image if channels == 3 else image[..., :1]
+    return grid
+
+
+def point_picture(samples: torch.Tensor, real: torch.Tensor) -> NDArray[np.uint8]:
+    """Points N×2 in dark on the real ones in light, on the real ones' range and a quarter more."""
+    grid = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    extent = float(real.abs().max()) * 1.25
+    for points, colour in ((real, (190, 215, 240)), (samples, (170, 30, 30))):
+        place = ((points.numpy() / extent + 1) / 2 * SIDE)[np.isfinite(points.numpy()).all(1)]
+        inside = place[((place >= 0) & (place < SIDE)).all(1)].astype(int)
+        grid[SIDE - 1 - inside[:, 1], inside[:, 0]] = colour
+    return grid

@@ -1,0 +1,142 @@
+"""Judging samples: the modes they fall on and the features they are compared by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from harness.errors import HarnessError
+from harness_gan.evidence import Generated, Modes
+from harness_gan.modes import nearest_modes
+from harness_gan.sources import to_bytes, to_floats
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness_gan.classifier import Classifier
+
+
+class Judge(Protocol):
+    """Sees samples N×shape as evidence for metrics; `notes` are facts about what it sees by."""
+
+    notes: dict[str, Any]
+
+    def modes(self, samples: torch.Tensor) -> Modes | None: ...
+
+    def evidence(self, samples: torch.Tensor) -> Generated: ...
+
+
+class PointJudge:
+    """Points of a mixture: modes by distance, features are the points themselves."""
+
+    def __init__(self, split: Any, train: torch.Tensor, test: torch.Tensor) -> None:
+        self.split = split
+        self.train, self.test = train.numpy(), test.numpy()
+        self.notes: dict[str, Any] = {}
+
+    def modes(self, samples: torch.Tensor) -> Modes:
+        """By the nearest centre."""
+        centres = self.split.centres.numpy()
+        return Modes(*nearest_modes(samples.numpy(), centres, self.split.sigma), len(centres))
+
+    def evidence(self, samples: torch.Tensor) -> Generated:
+        """Points beside points; what is not finite stands at the origin."""
+        points = np.nan_to_num(samples.numpy(), nan=0.0, posinf=0.0, neginf=0.0)
+        return Generated(points, self.train, self.test, "points", self.modes(samples))
+
+
+class ImageJudge:
+    """Images through an extractor; modes by a classifier of the data set's own labels, if it has any.
+
+    `channels` classifies each colour as an image of its own (stacked data): modes are the tuples.
+    A sample is of high quality when the classifier gives its label at least `confidence`.
+    """
+
+    def __init__(
+        self,
+        train: torch.Tensor,
+        test: torch.Tensor,
+        classifier: Classifier | None,
+        extractor: Extractor | None,
+        *,
+        channels: bool = False,
+        confidence: float = 0.9,
+    ) -> None:
+        if classifier is None and extractor is None:
+            raise HarnessError(
+                "protocol gan: a data set with fewer than two labels needs an extractor, "
+                'such as extractor = "timm:vit_small_patch14_dinov2"'
+            )
+        self.classifier, self.extractor = classifier, extractor
+        self.channels, self.confidence = channels, confidence
+        self.notes = {}
+        if classifier is not None:
+            self.notes = {"classifier": classifier.digest, "classifier_accuracy": classifier.accuracy}
+        self.name = extractor.name if extractor is not None else "classifier"
+        self.train, self.test = self._features(train), self._features(test)
+
+    def modes(self, samples: torch.Tensor) -> Modes | None:
+        """By the classifier's likeliest label."""
+        if self.classifier is None:
+            return None
+        parts = self._channels(self._shown(samples))
+        likely = [self.classifier(part)[1] for part in parts]
+        classes = likely[0].shape[1]
+        modes = np.zeros(len(samples), np.int64)
+        sure = np.ones(len(samples))
+        for p in likely:
+            modes = modes * classes + p.argmax(1)
+            sure = np.minimum(sure, p.max(1))
+        good = (sure >= self.confidence) & torch.isfinite(samples.flatten(1)).all(1).numpy()
+        return Modes(modes, good, classes ** len(parts))
+
+    def evidence(self, samples: torch.Tensor) -> Generated:
+        """Features beside the real images' features."""
+        return Generated(self._features(samples), self.train, self.test, self.name, self.modes(samples))
+
+    def _features(self, images: torch.Tensor) -> NDArray[np.floating]:
+        shown = self._shown(images)
+        if self.extractor is not None:
+            return self.extractor(to_bytes(shown))
+        assert self.classifier is not None
+        return np.concatenate([self.classifier(part)[0] for part in self._channels(shown)], 1)
+
+    def _channels(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return list(images.split(1, 1)) if self.channels else [images]
+
+    @staticmethod
+    def _shown(images: torch.Tensor) -> torch.Tensor:
+        """As an image file would hold them: bytes, so that no score rests on what can't be shown."""
+        return to_floats(to_bytes(torch.nan_to_num(images, nan=0.0)))
+
+
+def extractor_of(model: Any, given: Any, device: torch.device) -> Extractor | None:
+    """The protocol's extractor, loaded and named as the suite file names it; None when it has none."""
+    if model is None:
+        return None
+    model.load(device)
+    if hasattr(model, "module"):
+        model.module.eval().requires_grad_(False)
+    return Extractor(model, given if isinstance(given, str) else str(given["plugin"]), device)
+
+
+class Extractor:
+    """Features by a model that encodes images (DINO, CLIP, Inception, …), prepared as its authors say."""
+
+    def __init__(self, model: Any, name: str, device: torch.device) -> None:
+        self.model, self.name, self.device = model, name, device
+
+    @torch.no_grad()
+    def __call__(self, images: torch.Tensor) -> NDArray[np.floating]:
+        """Embeddings N×D of images N×C×H×W (uint8)."""
+        from PIL import Image
+
+        out = []
+        for part in images.split(64):
+            arrays = part.permute(0, 2, 3, 1).numpy()
+            arrays = np.repeat(arrays, 3, axis=3) if arrays.shape[3] == 1 else arrays
+            prepared = torch.stack([self.model.prepare(Image.fromarray(a)) for a in arrays])
+            out.append(self.model.encode_image(prepared.to(self.device)).float().cpu())
+        return torch.cat(out).numpy()

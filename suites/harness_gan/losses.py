@@ -1,0 +1,187 @@
+"""Adversarial losses. a = D(x) and b = D(G(z)) are raw outputs, sp is softplus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from harness.errors import OptionError
+from harness_gan.contracts import Loss, Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_gan.streams import Streams
+
+    Discriminate = Callable[[torch.Tensor], torch.Tensor]
+
+
+class NonSaturating(Loss):
+    """Discriminator sp(−a) + sp(b), generator sp(−b) (Goodfellow et al. 2014, section 3)."""
+
+    logits = True
+    threshold = 0.0
+    chance = 2 * math.log(2)
+
+    def real(self, output: torch.Tensor) -> torch.Tensor:
+        """−log σ(a), as a softplus: log(σ + ε) would lose its gradient far from the boundary."""
+        import torch.nn.functional as F
+
+        return F.softplus(-output)
+
+    def fake(self, output: torch.Tensor) -> torch.Tensor:
+        """−log(1 − σ(b))."""
+        import torch.nn.functional as F
+
+        return F.softplus(output)
+
+    def generator(self, output: torch.Tensor) -> torch.Tensor:
+        """−log σ(b)."""
+        import torch.nn.functional as F
+
+        return F.softplus(-output)
+
+
+class Saturating(NonSaturating):
+    """The minimax game itself: the generator minimises log(1 − σ(b)) = −sp(b)."""
+
+    def generator(self, output: torch.Tensor) -> torch.Tensor:
+        """log(1 − σ(b)), whose gradient vanishes where the discriminator is sure."""
+        import torch.nn.functional as F
+
+        return -F.softplus(output)
+
+
+class LeastSquares(Loss):
+    """½(a−1)² + ½b², generator ½(b−1)² (Mao et al. 2017)."""
+
+    threshold = 0.5
+    chance = 0.25
+
+    def real(self, output: torch.Tensor) -> torch.Tensor:
+        """½(a−1)²."""
+        return 0.5 * (output - 1) ** 2
+
+    def fake(self, output: torch.Tensor) -> torch.Tensor:
+        """½b²."""
+        return 0.5 * output**2
+
+    def generator(self, output: torch.Tensor) -> torch.Tensor:
+        """½(b−1)²."""
+        return 0.5 * (output - 1) ** 2
+
+
+class Hinge(Loss):
+    """relu(1−a) + relu(1+b), generator −b (Lim & Ye 2017; Miyato et al. 2018)."""
+
+    threshold = 0.0
+    chance = 2.0
+
+    def real(self, output: torch.Tensor) -> torch.Tensor:
+        """relu(1−a)."""
+        return (1 - output).relu()
+
+    def fake(self, output: torch.Tensor) -> torch.Tensor:
+        """relu(1+b)."""
+        return (1 + output).relu()
+
+    def generator(self, output: torch.Tensor) -> torch.Tensor:
+        """−b."""
+        return -output
+
+
+class Wasserstein(Loss):
+    """b − a with every weight of the critic clipped to ±clip after its steps (Arjovsky et al. 2017).
+
+    Its authors train with RMSProp at 5e-5 and five critic steps, which are the defaults.
+    """
+
+    def __init__(self, clip: float = 0.01, n_critic: int = 5) -> None:
+        if clip <= 0:
+            raise OptionError(f"wasserstein: clip must be positive, found {clip}")
+        self.clip, self.n_critic = clip, n_critic
+
+    def adjust(self, settings: Settings) -> None:
+        """RMSProp, and no batch normalisation: clipping its scale to ±clip would stop the signal."""
+        settings.optimizer, settings.lr_g, settings.lr_d = "rmsprop", 5e-5, 5e-5
+        settings.n_critic, settings.d_norm = self.n_critic, "none"
+
+    def real(self, output: torch.Tensor) -> torch.Tensor:
+        """−a."""
+        return -output
+
+    def fake(self, output: torch.Tensor) -> torch.Tensor:
+        """b."""
+        return output
+
+    def generator(self, output: torch.Tensor) -> torch.Tensor:
+        """−b."""
+        return -output
+
+    def after_d_step(self, discriminator: torch.nn.Module) -> None:
+        """Clips every parameter of the critic."""
+        import torch
+
+        with torch.no_grad():
+            for parameter in discriminator.parameters():
+                parameter.clamp_(-self.clip, self.clip)
+
+
+class WassersteinGP(Loss):
+    """b − a + λ·mean((‖∇D(x̂)‖₂ − 1)²), x̂ between real and generated (Gulrajani et al. 2017).
+
+    λ is 10 for images and 0.1 for the two-dimensional toys in their code.
+    """
+
+    penalty_passes = 1
+
+    def __init__(self, weight: float = 10.0, n_critic: int = 5) -> None:
+        if weight < 0:
+            raise OptionError(f"wasserstein-gp: weight must not be negative, found {weight}")
+        self.weight, self.n_critic = weight, n_critic
+
+    def adjust(self, settings: Settings) -> None:
+        """No batch normalisation: the penalty is on single samples' gradients."""
+        settings.n_critic, settings.d_norm = self.n_critic, "none"
+        settings.beta2 = 0.9
+
+    real = Wasserstein.real
+    fake = Wasserstein.fake
+    generator = Wasserstein.generator
+
+    def penalty(
+        self, discriminate: Discriminate, real: torch.Tensor, fake: torch.Tensor, streams: Streams
+    ) -> torch.Tensor:
+        """λ·mean((‖∇D(x̂)‖₂ − 1)²) with one ε per sample."""
+        from harness_gan.penalties import gradient_penalty
+
+        return self.weight * gradient_penalty(discriminate, real, fake, streams)
+
+
+class ZeroCentred(NonSaturating):
+    """The non-saturating loss with R₁ = γ/2·mean(‖∇D(x)‖²) on real samples (Mescheder et al. 2018).
+
+    With `on` "fake" it is R₂, on generated samples; "both" adds the two.
+    """
+
+    penalty_passes = 1
+
+    def __init__(self, gamma: float = 10.0, on: str = "real") -> None:
+        if on not in ("real", "fake", "both"):
+            raise OptionError(f"zero-centred: on must be real, fake or both, found {on!r}")
+        self.gamma, self.on = gamma, on
+        self.penalty_passes = 2 if on == "both" else 1
+
+    def adjust(self, settings: Settings) -> None:
+        """No batch normalisation: the penalty is on single samples' gradients."""
+        settings.d_norm = "none"
+
+    def penalty(
+        self, discriminate: Discriminate, real: torch.Tensor, fake: torch.Tensor, streams: Streams
+    ) -> torch.Tensor:
+        """γ/2·mean(‖∇D‖²)."""
+        from harness_gan.penalties import squared_gradient
+
+        chosen = {"real": [real], "fake": [fake], "both": [real, fake]}[self.on]
+        return 0.5 * self.gamma * sum(squared_gradient(discriminate, x) for x in chosen)

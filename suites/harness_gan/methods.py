@@ -1,0 +1,67 @@
+"""The method `gan`: one loss and any remedies, with the optimiser's settings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from harness.errors import OptionError
+from harness_gan.contracts import Loss, Remedy, Settings
+
+
+class GAN:
+    """Adversarial training by a loss, with remedies.
+
+    What is not given here is the loss's own choice, or Adam at 2e-4 with betas 0.5 and 0.999.
+
+    Args:
+        loss: the loss, by name or with options: "hinge", {plugin = "wasserstein-gp", weight = 0.1}.
+        remedies: remedies in the order in which they are applied.
+        optimizer: "adam" or "rmsprop".
+        lr: learning rate of both networks.
+        lr_g: the generator's own, instead of `lr`.
+        lr_d: the discriminator's own, instead of `lr`.
+        beta1: Adam's first decay.
+        beta2: Adam's second decay; RMSProp's smoothing stays at 0.99.
+        n_critic: discriminator steps per generator step.
+    """
+
+    def __init__(
+        self,
+        loss: Loss,
+        remedies: list[Remedy] | None = None,
+        optimizer: Literal["adam", "rmsprop"] | None = None,
+        lr: float | None = None,
+        lr_g: float | None = None,
+        lr_d: float | None = None,
+        beta1: float | None = None,
+        beta2: float | None = None,
+        n_critic: int | None = None,
+    ) -> None:
+        if not isinstance(loss, Loss):
+            raise OptionError(f"gan: loss must be an adversarial loss, found {type(loss).__name__}")
+        self.loss, self.remedies = loss, list(remedies or [])
+        for remedy in self.remedies:
+            if not isinstance(remedy, Remedy):
+                raise OptionError(f"gan: remedies must be remedies, found {type(remedy).__name__}")
+        given = {
+            "optimizer": optimizer,
+            "lr_g": lr_g if lr_g is not None else lr,
+            "lr_d": lr_d if lr_d is not None else lr,
+            "beta1": beta1,
+            "beta2": beta2,
+            "n_critic": n_critic,
+        }
+        self._given = {k: v for k, v in given.items() if v is not None}
+        for name, value in self._given.items():
+            if name in ("lr_g", "lr_d", "n_critic") and value <= 0:
+                raise OptionError(f"gan: {name} must be positive, found {value}")
+
+    def settings(self) -> Settings:
+        """The loss's choice, over it the options given, over them the remedies in their order."""
+        settings = Settings()
+        self.loss.adjust(settings)
+        for name, value in self._given.items():
+            setattr(settings, name, value)
+        for remedy in self.remedies:
+            remedy.adjust(settings)
+        return settings

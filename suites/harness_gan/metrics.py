@@ -1,0 +1,117 @@
+"""Metrics of generated samples, as plugins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError, OptionError
+
+if TYPE_CHECKING:
+    from harness_gan.evidence import Generated, Modes
+
+
+def _modes(evidence: Generated, name: str) -> Modes:
+    if evidence.modes is None:
+        raise HarnessError(f"metric '{name}' needs a data set with known modes, or labels to learn them from")
+    return evidence.modes
+
+
+class ModesCovered:
+    """Modes that hold at least `share`·N/K of the N samples as good ones; one sample when `share` is 0.
+
+    One sample is the literature's threshold, and an insensitive one: print others beside it.
+    """
+
+    higher_is_better = True
+
+    def __init__(self, share: float = 0.0) -> None:
+        if share < 0:
+            raise OptionError(f"modes: share must not be negative, found {share}")
+        self.share = share
+
+    def __call__(self, evidence: Generated) -> float:
+        """The number of modes."""
+        from harness_gan.modes import coverage
+
+        modes = _modes(evidence, "modes")
+        return coverage(modes.nearest, modes.good, modes.count, [self.share])[f"at_{self.share:g}"]
+
+
+class HighQuality:
+    """Share of samples within 3σ of their mode, or, for images, that the classifier is sure of."""
+
+    higher_is_better = True
+    unit = "fraction"
+    bounds = (0, 1)
+
+    def __call__(self, evidence: Generated) -> float:
+        """The share."""
+        return float(_modes(evidence, "high-quality").good.mean())
+
+
+class ReverseKL:
+    """KL of the good samples' modes from uniform, in nats; ln K, the worst, when no sample is good."""
+
+    higher_is_better = False
+
+    def __call__(self, evidence: Generated) -> float:
+        """The divergence."""
+        from harness_gan.modes import counts, reverse_kl
+
+        modes = _modes(evidence, "reverse-kl")
+        return reverse_kl(counts(modes.nearest, modes.good, modes.count))
+
+
+class FrechetDistance:
+    """Fréchet distance to the test samples, named by its extractor, and the floor real data have.
+
+    It is a FID only with the original Inception network, and then says so by the extractor's name.
+    """
+
+    higher_is_better = False
+
+    def __call__(self, evidence: Generated) -> dict[str, float]:
+        """The distance, and `floor`: that of as many real training samples."""
+        from harness_gan.fidelity import frechet_distance
+
+        real = evidence.train[: len(evidence.fake)]
+        return {
+            evidence.described(evidence.test): frechet_distance(evidence.fake, evidence.test),
+            "floor": frechet_distance(real, evidence.test),
+        }
+
+
+class KernelDistance:
+    """KID (×1), named by its extractor, and the floor; unbiased, so it may be negative."""
+
+    higher_is_better = False
+
+    def __call__(self, evidence: Generated) -> dict[str, float]:
+        """The distance, and `floor`: that of as many real training samples."""
+        from harness_gan.fidelity import kernel_distance
+
+        real = evidence.train[: len(evidence.fake)]
+        return {
+            evidence.described(evidence.test): kernel_distance(evidence.fake, evidence.test),
+            "floor": kernel_distance(real, evidence.test),
+        }
+
+
+class PrecisionRecall:
+    """Precision, recall, density and coverage by k nearest neighbours, and what real data score."""
+
+    higher_is_better = True
+    unit = "fraction"
+
+    def __init__(self, k: int = 5) -> None:
+        if k < 1:
+            raise OptionError(f"prdc: k must be at least 1, found {k}")
+        self.k = k
+
+    def __call__(self, evidence: Generated) -> dict[str, float]:
+        """The four, and each with `_floor` for as many real training samples."""
+        from harness_gan.fidelity import prdc
+
+        found = prdc(evidence.test, evidence.fake, self.k)._asdict()
+        floor = prdc(evidence.test, evidence.train[: len(evidence.fake)], self.k)._asdict()
+        return found | {f"{name}_floor": value for name, value in floor.items()}

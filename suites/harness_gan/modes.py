@@ -1,0 +1,67 @@
+"""Counting modes: which are covered, what share of the samples is good, how evenly they spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RADIUS = 3.0
+"""A sample is of high quality within so many standard deviations of its nearest mode."""
+
+
+def nearest_modes(
+    points: NDArray[np.floating], centres: NDArray[np.floating], sigma: float
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The nearest centre of each point (N), and whether it lies within 3σ of it (Lin et al. 2018).
+
+    Non-finite points belong to no mode and are of low quality.
+    """
+    finite = np.isfinite(points).all(1)
+    clean = np.where(finite[:, None], points, 0.0).astype(np.float64)
+    distance = np.sqrt(((clean[:, None] - centres[None]) ** 2).sum(-1))
+    nearest = distance.argmin(1)
+    good = finite & (distance[np.arange(len(points)), nearest] < RADIUS * sigma)
+    return nearest, good
+
+
+def counts(modes: NDArray[np.int64], good: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
+    """How many good samples each of the k modes has."""
+    return np.bincount(modes[good], minlength=k)
+
+
+def reverse_kl(counted: NDArray[np.int64]) -> float:
+    """KL(p̂ ‖ uniform) = Σ p̂ ln(p̂·K) over the good samples; at most ln K.
+
+    Without any good sample it is undefined, and ln K, its worst value, stands for it, so that a run
+    with nothing to show is never better placed than one that shows a single mode.
+    """
+    total, k = counted.sum(), len(counted)
+    if total == 0:
+        return float(np.log(k))
+    p = counted[counted > 0] / total
+    return float((p * np.log(p * k)).sum())
+
+
+def coverage(
+    modes: NDArray[np.int64], good: NDArray[np.bool_], k: int, shares: Sequence[float]
+) -> dict[str, float]:
+    """`covered` (at least one good sample), `high_quality`, `reverse_kl`, and counts by threshold.
+
+    For each share s in `shares`, `at_<s>` counts the modes that hold at least s·N/K of the N samples.
+    """
+    counted = counts(modes, good, k)
+    n = len(modes)
+    found = {
+        "covered": float((counted >= 1).sum()),
+        "high_quality": float(good.mean()) if n else 0.0,
+        "reverse_kl": reverse_kl(counted),
+    }
+    for share in shares:
+        found[f"at_{share:g}"] = float((counted >= max(1, ceil(share * n / k))).sum())
+    return found

@@ -1,0 +1,131 @@
+"""Multilayer perceptrons and DCGAN as stacked networks, and the discriminator around a body."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from math import log2, prod
+
+import torch
+from torch import nn
+
+from harness_gan.architectures import Architecture
+from harness_gan.contracts import Remedy, Settings
+from harness_gan.stacked import BatchNorm, Convolution, Linear, normal_start
+from harness_gan.streams import Streams
+
+
+class Shape(nn.Module):
+    """S×B×… as S×B×shape."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The reshaped samples."""
+        return x.reshape(*x.shape[:2], *self.shape)
+
+
+class Discriminator(nn.Module):
+    """A body, the features that remedies append, and a linear head: samples S×B×… to outputs S×B."""
+
+    def __init__(self, trunk: nn.Module, extras: Sequence[nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.trunk, self.extras, self.head = trunk, nn.Sequential(*extras), head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """One raw output per sample (per pack, under PacGAN)."""
+        return self.head(self.extras(self.trunk(x))).squeeze(-1)
+
+
+def build_discriminator(
+    architecture: Architecture,
+    shape: Sequence[int],
+    settings: Settings,
+    remedies: Sequence[Remedy],
+    streams: Streams,
+) -> nn.Module:
+    """The discriminator of packs of samples, with everything the remedies change."""
+    packed = (shape[0] * settings.pack, *shape[1:])
+    trunk, width = architecture.trunk(packed, settings, streams)
+    extras = []
+    for remedy in remedies:
+        if (added := remedy.features(width, streams)) is not None:
+            module, width = added
+            extras.append(module)
+    start = normal_start(streams) if architecture.small_start else None
+    network: nn.Module = Discriminator(trunk, extras, Linear(width, 1, streams, start))
+    for remedy in remedies:
+        network = remedy.wrap(network, streams)
+    return network
+
+
+def packs(samples: torch.Tensor, m: int) -> torch.Tensor:
+    """S×B×C×… as S×(B/m)×(m·C)×…: each pack joins m samples along their channels."""
+    if m == 1:
+        return samples
+    seeds, batch, channels, *rest = samples.shape
+    return samples.reshape(seeds, batch // m, m * channels, *rest)
+
+
+def mlp_generator(latent: int, widths: Sequence[int], shape: Sequence[int], streams: Streams) -> nn.Module:
+    """z to samples through hidden ReLU layers."""
+    layers: list[nn.Module] = []
+    for width in widths:
+        layers += [Linear(latent, width, streams), nn.ReLU()]
+        latent = width
+    layers.append(Linear(latent, prod(shape), streams))
+    if len(shape) > 1:
+        layers += [nn.Tanh(), Shape(*shape)]
+    return nn.Sequential(*layers)
+
+
+def mlp_trunk(shape: Sequence[int], widths: Sequence[int], streams: Streams) -> nn.Module:
+    """Samples to the last hidden layer, or to themselves, flattened."""
+    inputs = prod(shape)
+    layers: list[nn.Module] = [Shape(inputs)]
+    for width in widths:
+        layers += [Linear(inputs, width, streams), nn.ReLU()]
+        inputs = width
+    return nn.Sequential(*layers)
+
+
+def _channels(width: int, size: int) -> list[int]:
+    """Channels from size/2 down to 4×4."""
+    return [width * min(2**n, 8) for n in range(int(log2(size)) - 2)]
+
+
+def dcgan_generator(latent: int, width: int, shape: Sequence[int], streams: Streams) -> nn.Module:
+    """z to images: 4×4 projection, then 4×4 transposed convolutions of stride 2."""
+    start = normal_start(streams)
+    widths = _channels(width, shape[1])[::-1]
+    layers: list[nn.Module] = [
+        Linear(latent, widths[0] * 16, streams, start, bias=False),
+        Shape(widths[0], 4, 4),
+        BatchNorm(widths[0], streams),
+        nn.ReLU(),
+    ]
+    for inputs, outputs in itertools.pairwise(widths):
+        layers += [
+            Convolution(inputs, outputs, 4, 2, 1, streams, transposed=True, bias=False, start=start),
+            BatchNorm(outputs, streams),
+            nn.ReLU(),
+        ]
+    last = Convolution(widths[-1], shape[0], 4, 2, 1, streams, transposed=True, start=start)
+    return nn.Sequential(*layers, last, nn.Tanh())
+
+
+def dcgan_trunk(width: int, shape: Sequence[int], norm: str, streams: Streams) -> tuple[nn.Module, int]:
+    """Images to 4×4 features by 4×4 convolutions of stride 2; the first has no normalisation."""
+    start = normal_start(streams)
+    widths = _channels(width, shape[1])
+    layers: list[nn.Module] = []
+    inputs = shape[0]
+    for n, outputs in enumerate(widths):
+        normed = norm == "batch" and n > 0
+        layers.append(Convolution(inputs, outputs, 4, 2, 1, streams, bias=not normed, start=start))
+        layers += [BatchNorm(outputs, streams)] if normed else []
+        layers.append(nn.LeakyReLU(0.2))
+        inputs = outputs
+    return nn.Sequential(*layers, Shape(inputs * 16)), inputs * 16

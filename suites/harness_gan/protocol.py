@@ -1,0 +1,119 @@
+"""The protocol `gan`: adversarial training of one or several seeds, measured and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import Dataset, Job, Model, Result
+from harness.errors import OptionError
+from harness_gan.architectures import Architecture
+from harness_gan.evidence import Generated
+from harness_gan.methods import GAN
+from harness_gan.verdicts import VERDICTS, Thresholds
+
+if TYPE_CHECKING:
+    from harness.plan import Cell
+
+POINT_SHAPE = (2,)
+
+
+class Gan:
+    """Trains a generator against a discriminator and judges what became of it.
+
+    Every run is measured twice: after `steps` generator steps, and when `evaluations` gradient
+    evaluations have been spent (metrics that end in `.equal_evaluations`), since a penalty or more
+    critic steps make a generator step dearer.
+
+    Args:
+        steps: generator steps.
+        batch_size: samples of a batch, real and generated each.
+        size: images are resized and cropped to this size.
+        grey: images are taken as grey.
+        samples: generated samples that metrics rest on.
+        evaluations: the budget of gradient evaluations; by default two per step, a plain GAN's.
+        extractor: a model that encodes images for distances; by default a classifier trained on the
+            data set's labels.
+        confidence: from which probability of its label a generated image is of high quality; 0 counts all.
+        thresholds: where verdicts begin, by name; the others keep their defaults.
+        together: seeds that train at once, where the architecture can (the numbers are the same).
+        checkpoint_every: rounds between checkpoints.
+    """
+
+    provides = (Generated,)
+    axes = ()
+    directions = dict.fromkeys(VERDICTS, False) | {"healthy": True}
+    units = dict.fromkeys(VERDICTS, "fraction")
+
+    def __init__(
+        self,
+        steps: int = 1000,
+        batch_size: int = 64,
+        size: int | None = None,
+        grey: bool = False,
+        samples: int = 2500,
+        evaluations: int | None = None,
+        extractor: Model | None = None,
+        confidence: float = 0.9,
+        thresholds: dict[str, float] | None = None,
+        together: int = 16,
+        checkpoint_every: int = 500,
+    ) -> None:
+        for name, value in (
+            ("steps", steps),
+            ("batch_size", batch_size),
+            ("together", together),
+            ("checkpoint_every", checkpoint_every),
+        ):
+            if value < 1:
+                raise OptionError(f"protocol gan: {name} must be at least 1, found {value}")
+        if samples < 10:
+            raise OptionError(f"protocol gan: samples must be at least 10, found {samples}")
+        self.steps, self.batch_size, self.samples = steps, batch_size, samples
+        self.size, self.grey, self.confidence = size, grey, confidence
+        self.evaluations = 2 * steps if evaluations is None else evaluations
+        self.extractor, self.together, self.checkpoint_every = extractor, together, checkpoint_every
+        self.thresholds = Thresholds.of(thresholds or {})
+        self._world: tuple[str, Any] | None = None
+
+    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
+        """Why these can't be trained together."""
+        if not isinstance(model, Architecture):
+            return "the protocol 'gan' trains GAN architectures (gan-mlp, gan-dcgan, gan-resnet, …)"
+        if not isinstance(method, GAN):
+            return "the protocol 'gan' needs the method 'gan' with a loss"
+        if self.batch_size % (pack := method.settings().pack):
+            return f"the batch of {self.batch_size} is no multiple of PacGAN's m = {pack}"
+        if hasattr(dataset, "centres"):
+            return model.fits(POINT_SHAPE)
+        channels = 1 if self.grey else 3
+        return model.fits((channels, self.size, self.size)) if self.size else None
+
+    def seeds_at_once(self, cell: Cell) -> int:
+        """How many seeds of a configuration may train as one.
+
+        Half precision scales the loss by one factor for all, which one diverging seed would spoil.
+        """
+        stacks = cell.model is not None and getattr(cell.model.object, "stacks", False)
+        return self.together if stacks and cell.precision != "float16" else 1
+
+    def run(self, job: Job) -> Result:
+        """One seed."""
+        return self.run_many([job])[0]
+
+    def run_many(self, jobs: Sequence[Job]) -> list[Result]:
+        """Seeds of one configuration, at once; those whose checkpoints differ in age in turns."""
+        from harness_gan.checkpoints import read
+        from harness_gan.running import Run, world_of
+
+        key = f"{jobs[0].cell.dataset.identity}\n{jobs[0].cell.limit}"
+        if self._world is None or self._world[0] != key:
+            self._world = (key, world_of(self, jobs[0]))
+        states = [read(job.workdir) for job in jobs]
+        ages = [s["counts"]["rounds"] if s else 0 for s in states]
+        results: dict[int, Result] = {}
+        for age in dict.fromkeys(ages):
+            same = [n for n, a in enumerate(ages) if a == age]
+            run = Run(self, [jobs[n] for n in same], self._world[1], [states[n] for n in same])
+            results |= dict(zip(same, run.results(), strict=True))
+        return [results[n] for n in range(len(jobs))]

@@ -1,0 +1,174 @@
+"""Remedies against collapse and divergence, each combinable with any loss and with each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import OptionError
+from harness_gan.contracts import Loss, Remedy, Settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_gan.streams import Streams
+
+
+def _at_least_one(name: str, option: str, value: int) -> int:
+    if value < 1:
+        raise OptionError(f"{name}: {option} must be at least 1, found {value}")
+    return value
+
+
+class LabelSmoothing(Remedy):
+    """One-sided label smoothing: real samples count as real with weight t only (Salimans et al. 2016).
+
+    The term for real samples becomes t·real(a) + (1−t)·fake(a), which for the logarithmic losses is
+    the cross-entropy to the target t, and for least squares moves the target from 1 to t.
+    """
+
+    def __init__(self, target: float = 0.9) -> None:
+        if not 0.5 < target <= 1:
+            raise OptionError(f"label-smoothing: target must be in (0.5, 1], found {target}")
+        self.target = target
+
+    def real(self, loss: Loss, output: torch.Tensor) -> torch.Tensor:
+        """t·real(a) + (1−t)·fake(a)."""
+        return self.target * loss.real(output) + (1 - self.target) * loss.fake(output)
+
+
+class MinibatchDiscrimination(Remedy):
+    """Appends how close each sample is to the others of its batch (Salimans et al. 2016, section 3.2)."""
+
+    def __init__(self, kernels: int = 16, dimensions: int = 4) -> None:
+        self.kernels = _at_least_one("minibatch-discrimination", "kernels", kernels)
+        self.dimensions = _at_least_one("minibatch-discrimination", "dimensions", dimensions)
+
+    def features(self, width: int, streams: Streams) -> tuple[torch.nn.Module, int]:
+        """o = Σⱼ exp(−‖Mᵢ − Mⱼ‖₁) over the other samples, one per kernel."""
+        from harness_gan.batchwise import Closeness
+
+        return Closeness(width, self.kernels, self.dimensions, streams), width + self.kernels
+
+
+class MinibatchStd(Remedy):
+    """Appends the batch's standard deviation, averaged over features (Karras et al. 2018)."""
+
+    def features(self, width: int, streams: Streams) -> tuple[torch.nn.Module, int]:
+        """One more feature, the same for every sample of a batch."""
+        from harness_gan.batchwise import Spread
+
+        return Spread(), width + 1
+
+
+class InstanceNoise(Remedy):
+    """Gaussian noise on real and generated samples alike, annealed to 0 (Sønderby et al. 2017).
+
+    `sigma` falls linearly to 0 at the fraction `until` of training.
+    """
+
+    def __init__(self, sigma: float = 0.2, until: float = 0.8) -> None:
+        if sigma < 0 or not 0 < until <= 1:
+            raise OptionError(
+                f"instance-noise: needs sigma >= 0 and until in (0, 1], found {sigma} and {until}"
+            )
+        self.sigma, self.until = sigma, until
+
+    def inputs(self, samples: torch.Tensor, progress: float, streams: Streams) -> torch.Tensor:
+        """x + σ(progress)·N(0, 1)."""
+        sigma = self.sigma * max(0.0, 1 - progress / self.until)
+        if sigma == 0:
+            return samples
+        return samples + sigma * streams.normal("instance noise", samples.shape[1:], samples.device)
+
+
+class SpectralNorm(Remedy):
+    """Divides each weight of the discriminator by its largest singular value (Miyato et al. 2018).
+
+    For a convolution that is the value of the reshaped kernel, as in the paper, not the operator's.
+    """
+
+    def __init__(self, iterations: int = 1) -> None:
+        self.iterations = _at_least_one("spectral-norm", "iterations", iterations)
+
+    def adjust(self, settings: Settings) -> None:
+        """No batch normalisation, whose scale would undo the bound."""
+        settings.d_norm = "none"
+
+    def wrap(self, discriminator: torch.nn.Module, streams: Streams) -> torch.nn.Module:
+        """The discriminator with every weight layer parametrised."""
+        from harness_gan.spectral import normalise
+
+        return normalise(discriminator, self.iterations, streams)
+
+
+class TwoTimeScale(Remedy):
+    """Two learning rates: the generator's is the discriminator's divided by `ratio` (Heusel et al. 2017)."""
+
+    def __init__(self, ratio: float = 4.0) -> None:
+        if ratio <= 0:
+            raise OptionError(f"two-time-scale: ratio must be positive, found {ratio}")
+        self.ratio = ratio
+
+    def adjust(self, settings: Settings) -> None:
+        """Slows the generator down."""
+        settings.lr_g = settings.lr_d / self.ratio
+
+
+class CriticSteps(Remedy):
+    """`n` discriminator steps for every generator step."""
+
+    def __init__(self, n: int = 2) -> None:
+        self.n = _at_least_one("critic-steps", "n", n)
+
+    def adjust(self, settings: Settings) -> None:
+        """Sets the number of critic steps."""
+        settings.n_critic = self.n
+
+
+class GeneratorSteps(Remedy):
+    """`n` generator steps for every round of the discriminator."""
+
+    def __init__(self, n: int = 2) -> None:
+        self.n = _at_least_one("generator-steps", "n", n)
+
+    def adjust(self, settings: Settings) -> None:
+        """Sets the number of generator steps."""
+        settings.n_generator = self.n
+
+
+class WeakDiscriminator(Remedy):
+    """A discriminator of `factor` times the width, and `rate` times the learning rate."""
+
+    def __init__(self, factor: float = 0.5, rate: float = 1.0) -> None:
+        if factor <= 0 or rate <= 0:
+            raise OptionError(f"weak-discriminator: factor and rate must be positive, found {factor}, {rate}")
+        self.factor, self.rate = factor, rate
+
+    def adjust(self, settings: Settings) -> None:
+        """Shrinks the discriminator and slows it down."""
+        settings.d_width *= self.factor
+        settings.lr_d *= self.rate
+
+
+class PacGAN(Remedy):
+    """The discriminator judges `m` samples at once, joined along their channels (Lin et al. 2018)."""
+
+    def __init__(self, m: int = 2) -> None:
+        self.m = _at_least_one("pacgan", "m", m)
+
+    def adjust(self, settings: Settings) -> None:
+        """Sets the packing degree."""
+        settings.pack = self.m
+
+
+class AveragedGenerator(Remedy):
+    """Samples come from an exponential moving average of the generator's weights (Yazıcı et al. 2019)."""
+
+    def __init__(self, decay: float = 0.999) -> None:
+        if not 0 < decay < 1:
+            raise OptionError(f"averaged-generator: decay must be in (0, 1), found {decay}")
+        self.decay = decay
+
+    def adjust(self, settings: Settings) -> None:
+        """Sets the decay of the average."""
+        settings.averaged = self.decay

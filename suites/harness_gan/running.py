@@ -1,0 +1,282 @@
+"""One run of the protocol `gan`: training, curves, checkpoints, measurements, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from math import ceil, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness.contract import Job, Result
+from harness.evaluate import measured
+from harness.paths import cache_dir
+from harness_gan import checkpoints
+from harness_gan.fidelity import prdc
+from harness_gan.grids import image_grid, point_picture
+from harness_gan.judging import ImageJudge, Judge, PointJudge, extractor_of
+from harness_gan.modes import coverage
+from harness_gan.sources import Images, Points, as_array, chosen_split, source_of, to_floats
+from harness_gan.stacked_data import StackedSplit
+from harness_gan.training import Training
+from harness_gan.verdicts import VERDICTS, Signs, verdict
+
+if TYPE_CHECKING:
+    from harness_gan.protocol import Gan
+
+WATCHED = 1000
+"""Samples that coverage over time rests on."""
+
+SMALL = 256
+"""Samples of at most so many numbers are trained on one thread."""
+
+GRID = 64
+"""Images of a sample grid."""
+
+NEIGHBOURS = 2000
+"""At most so many samples for the precision and recall that a verdict reads."""
+
+
+@dataclass
+class World:
+    """A data set as a run sees it: real samples to train on, and the judge of generated ones."""
+
+    source: Points | Images
+    judge: Judge
+    rms: float
+    centre: float
+    half: float
+
+
+def world_of(protocol: Gan, job: Job) -> World:
+    """Loads the data set, and trains the classifier or loads the extractor that judges it."""
+    dataset, label = job.dataset, job.cell.dataset.label
+    train = job.splits(chosen_split(dataset, "train", ()))
+    test = job.splits(chosen_split(dataset, "test", ("val", "validation")))
+    source = source_of(train, protocol.size, protocol.grey, label)
+    held = source.held(protocol.samples)
+    judge: Judge
+    if isinstance(source, Points):
+        judge = PointJudge(train, held, test.points[: protocol.samples])
+    else:
+        judge = _image_judge(protocol, job, train, test, held)
+    # one range for all coordinates: a pixel that is black in every real image has none of its own
+    low, high = float(held.min()), float(held.max())
+    return World(source, judge, float(held.square().mean().sqrt()), (low + high) / 2, (high - low) / 2)
+
+
+def _image_judge(protocol: Gan, job: Job, train: Any, test: Any, held: torch.Tensor) -> ImageJudge:
+    label = job.cell.dataset.label
+    test_images = as_array(test, protocol.size, protocol.grey, label)
+    named = job.cell.protocol.options.get("extractor")
+    extractor = extractor_of(protocol.extractor, named, job.device)
+    stacked = isinstance(train, StackedSplit)
+    learn, check = (train.base, test.base) if stacked else (train, test)
+    targets = np.asarray(learn.targets)
+    classifier = None
+    if targets.min() >= 0 and len(np.unique(targets)) > 1:
+        from harness_gan.classifier import trained
+
+        grey = protocol.grey or stacked
+        classifier = trained(
+            (as_array(learn, protocol.size, grey, label), targets),
+            (as_array(check, protocol.size, grey, label), np.asarray(check.targets)),
+            cache_dir() / "gan",
+        )
+    real_test = to_floats(torch.from_numpy(test_images[: protocol.samples]))
+    return ImageJudge(
+        held, real_test, classifier, extractor, channels=stacked, confidence=protocol.confidence
+    )
+
+
+class Run:
+    """The training of some seeds from where their checkpoints left it (all at the same round)."""
+
+    def __init__(
+        self, protocol: Gan, jobs: Sequence[Job], world: World, states: Sequence[dict[str, Any] | None]
+    ) -> None:
+        self.protocol, self.jobs, self.world = protocol, jobs, world
+        first = jobs[0]
+        self.training = Training(
+            first.method,
+            first.model,
+            world.source,
+            [job.cell.seed for job in jobs],
+            batch_size=protocol.batch_size,
+            steps=protocol.steps,
+            device=first.device,
+            precision=first.precision,
+        )
+        settings = self.training.settings
+        passes = settings.n_critic * (1 + first.method.loss.penalty_passes) + settings.n_generator
+        self.total = max(ceil(protocol.steps / settings.n_generator), ceil(protocol.evaluations / passes))
+        self.log_every, self.watch_every = max(1, self.total // 100), max(1, self.total // 20)
+        self.kept: list[dict[str, Any]] = [
+            {"training": {}, "coverage": {}, "alive": True, "final": None, "equal": None} for _ in jobs
+        ]
+        self.fixed = self.training.latents("grid", GRID if len(world.source.shape) > 1 else 1000)
+        present = [s for s in states if s is not None]
+        if present:
+            self.kept = checkpoints.restore(self.training, present)
+
+    def results(self) -> list[Result]:
+        """Trains to the end and gives each seed's result."""
+        with one_thread() if prod(self.world.source.shape) <= SMALL else nullcontext():
+            return self._trained()
+
+    def _trained(self) -> list[Result]:
+        training, protocol = self.training, self.protocol
+        while training.rounds < self.total and any(k["alive"] for k in self.kept):
+            training.round()
+            done = training.rounds
+            if done % self.log_every == 0 or done == self.total:
+                self._log()
+            if done % self.watch_every == 0 or done == self.total:
+                self._watch()
+            self._measure_when_due()
+            if done % protocol.checkpoint_every == 0 and done < self.total:
+                checkpoints.save(training, [job.workdir for job in self.jobs], self.kept)
+            if done % self.log_every == 0 or done == self.total:
+                for job in self.jobs:
+                    job.advance(done, self.total)
+        self._measure_when_due(at_the_end=True)
+        return [self._result(n) for n in range(len(self.jobs))]
+
+    def _log(self) -> None:
+        rows, finite = self.training.logged(), self.training.finite()
+        for job, kept, row, fine in zip(self.jobs, self.kept, rows, finite, strict=True):
+            if not kept["alive"]:
+                continue  # what follows the first number that is not finite says nothing more
+            row = {"step": self.training.g_steps, "evaluations": self.training.evaluations, **row}
+            _append(kept["training"], row)
+            job.report("training", self.training.g_steps, row)
+            kept["alive"] = fine
+
+    def _watch(self) -> None:
+        """Coverage over time, and the samples as they are now in the run's folder."""
+        samples = self.training.sample(self.training.latents("watch", WATCHED))
+        pictures = self._pictures()
+        for n, (job, kept) in enumerate(zip(self.jobs, self.kept, strict=True)):
+            if not kept["alive"]:
+                continue
+            modes = self.world.judge.modes(samples[n])
+            if modes is not None:
+                row = {"step": self.training.g_steps, **coverage(modes.nearest, modes.good, modes.count, ())}
+                _append(kept["coverage"], row)
+                job.report("coverage", self.training.g_steps, row)
+            from PIL import Image
+
+            job.workdir.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pictures[n]).save(job.workdir / "samples.png")
+
+    def _pictures(self) -> list[np.ndarray[Any, Any]]:
+        samples = self.training.sample(self.fixed)
+        if isinstance(self.world.source, Points):
+            return [point_picture(s, self.world.source.held(1000)) for s in samples]
+        return [image_grid(s) for s in samples]
+
+    def _measure_when_due(self, at_the_end: bool = False) -> None:
+        training = self.training
+        final = training.g_steps >= self.protocol.steps or at_the_end
+        equal = training.evaluations >= self.protocol.evaluations or at_the_end
+        final, equal = final and self.kept[0]["final"] is None, equal and self.kept[0]["equal"] is None
+        if not (final or equal):
+            return
+        samples = training.sample(training.latents("samples", self.protocol.samples))
+        finite = training.finite()
+        for n, kept in enumerate(self.kept):
+            evidence = self.world.judge.evidence(samples[n])
+            values = measured(self.jobs[n], evidence)
+            if equal:
+                kept["equal"] = values
+            if final:
+                signs = self._signs(kept, samples[n], evidence, finite[n])
+                kept["final"] = values
+                kept["signs"] = asdict(signs)
+                kept["verdict"], kept["why"] = verdict(signs, self.protocol.thresholds)
+
+    def _signs(self, kept: dict[str, Any], samples: torch.Tensor, evidence: Any, finite: bool) -> Signs:
+        """What the verdict is read from."""
+        flat = samples.flatten(1)
+        world, limits = self.world, self.protocol.thresholds
+        near = (flat - world.centre).abs() <= limits.range * world.half
+        curve = {name: values[-max(2, len(values) // 10) :] for name, values in kept["training"].items()}
+        g_loss = np.array(curve["g_loss"])
+        slope = float(np.polyfit(np.arange(len(g_loss)), g_loss, 1)[0]) if _usable(g_loss) else 0.0
+        bounded = self.training.loss.chance is not None
+        found: dict[str, Any] = {}
+        if evidence.modes is not None:
+            modes = evidence.modes
+            shares = coverage(modes.nearest, modes.good, modes.count, ())
+            found = {"modes": modes.count, **shares}
+        if isinstance(world.source, Images):
+            four = prdc(evidence.test[:NEIGHBOURS], evidence.fake[:NEIGHBOURS])
+            found |= {"precision": four.precision, "recall": four.recall, "coverage": four.coverage}
+        return Signs(
+            finite=finite and bool(torch.isfinite(flat).all()),
+            rms_ratio=float(flat.square().mean().sqrt()) / world.rms,
+            inside=float(near.all(1).float().mean()),
+            d_loss=float(np.mean(curve["d_loss"])) if bounded else None,
+            d_accuracy=float(np.mean(curve["d_accuracy"])) if "d_accuracy" in curve else None,
+            g_slope=slope,
+            g_gradient=float(np.mean(curve["g_gradient"])),
+            **found,
+        )
+
+    def _result(self, n: int) -> Result:
+        kept, training = self.kept[n], self.training
+        metrics = dict(kept["final"])
+        metrics |= {f"{name}.equal_evaluations": value for name, value in kept["equal"].items()}
+        metrics |= {name: float(kept["verdict"] == name) for name in VERDICTS}
+        sizes = {
+            name: sum(p.numel() for p in network.parameters()) / len(self.jobs)
+            for name, network in (
+                ("generator", training.generator),
+                ("discriminator", training.discriminator),
+            )
+        }
+        limits = self.protocol.thresholds.described()
+        return Result(
+            metrics,
+            self.protocol.samples,
+            curves={name: kept[name] for name in ("training", "coverage") if kept[name]},
+            cost={
+                "parameters": sum(sizes.values()),
+                "generator_steps": training.g_steps,
+                "gradient_evaluations": training.evaluations,
+            },
+            images={"samples": self._pictures()[n]},
+            notes={
+                "verdict": kept["verdict"],
+                "why": kept["why"],
+                "signs": kept["signs"],
+                "thresholds": asdict(self.protocol.thresholds),
+                "parameters": sizes,
+                "seeds_at_once": len(self.jobs),
+                **self.world.judge.notes,
+            },
+            reason=f"{kept['verdict']}: {kept['why']}; thresholds: {limits}",
+        )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for work in tiny pieces, where waiting for a second costs more than it brings."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _append(columns: dict[str, list[float]], row: dict[str, float]) -> None:
+    for name, value in row.items():
+        columns.setdefault(name, []).append(float(value))
+
+
+def _usable(values: np.ndarray[Any, Any]) -> bool:
+    return len(values) > 1 and bool(np.isfinite(values).all())

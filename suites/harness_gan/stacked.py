@@ -1,0 +1,134 @@
+"""Layers with a leading axis of S independent networks, so that many seeds train in one pass.
+
+Inputs are S×B×…; parameters and buffers have S as their first axis. Every slice is computed as it
+would be alone: linear layers are batched matrix products, convolutions have one group per seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from harness_gan.streams import Streams
+
+Draw = Callable[[tuple[int, ...]], torch.Tensor]
+"""Gives the starting weights of S slices for a slice's shape."""
+
+
+def uniform_start(streams: Streams, fan_in: int) -> Draw:
+    """Uniform in ±1/√fan_in, torch's own start for linear layers and convolutions."""
+    bound = 1 / math.sqrt(fan_in)
+    return lambda shape: (2 * streams.uniform("initial weights", shape) - 1) * bound
+
+
+def normal_start(streams: Streams, deviation: float = 0.02) -> Draw:
+    """N(0, deviation²), DCGAN's start (Radford et al. 2016)."""
+    return lambda shape: deviation * streams.normal("initial weights", shape)
+
+
+class Linear(nn.Module):
+    """S×B×I to S×B×O."""
+
+    def __init__(
+        self, inputs: int, outputs: int, streams: Streams, start: Draw | None = None, bias: bool = True
+    ) -> None:
+        super().__init__()
+        draw = start or uniform_start(streams, inputs)
+        self.weight = nn.Parameter(draw((inputs, outputs)))
+        first = torch.zeros(len(streams), outputs) if start else draw((outputs,))
+        self.bias = nn.Parameter(first) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The affine map of each seed."""
+        if self.bias is None:
+            return torch.bmm(x, self.weight)
+        return torch.baddbmm(self.bias[:, None], x, self.weight)
+
+
+class Convolution(nn.Module):
+    """S×B×I×H×W to S×B×O×H'×W'; `transposed` makes it a transposed convolution."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        padding: int,
+        streams: Streams,
+        *,
+        transposed: bool = False,
+        bias: bool = True,
+        start: Draw | None = None,
+    ) -> None:
+        super().__init__()
+        draw = start or uniform_start(streams, inputs * kernel**2)
+        self.transposed, self.stride, self.padding = transposed, stride, padding
+        shape = (inputs, outputs) if transposed else (outputs, inputs)
+        self.weight = nn.Parameter(draw((*shape, kernel, kernel)))
+        self.bias = nn.Parameter(torch.zeros(len(streams), outputs)) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The convolution of each seed, as groups of one convolution."""
+        apply = F.conv_transpose2d if self.transposed else F.conv2d
+        bias = None if self.bias is None else self.bias.flatten()
+        seeds = x.shape[0]
+        out = apply(folded(x), self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=seeds)
+        return unfolded(out, seeds)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation of S×B×C or S×B×C×H×W, statistics over each seed's own batch.
+
+    `track_running_stats` says, as in torch, whether a training pass updates the running statistics.
+    """
+
+    def __init__(self, channels: int, streams: Streams, momentum: float = 0.1) -> None:
+        super().__init__()
+        seeds = len(streams)
+        # DCGAN starts the scale at N(1, 0.02²)
+        self.weight = nn.Parameter(1 + 0.02 * streams.normal("initial weights", (channels,)))
+        self.bias = nn.Parameter(torch.zeros(seeds, channels))
+        self.register_buffer("running_mean", torch.zeros(seeds, channels))
+        self.register_buffer("running_var", torch.ones(seeds, channels))
+        self.momentum, self.track_running_stats = momentum, True
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """By the batch's statistics in training, by the running ones in evaluation."""
+        seeds, keeps = x.shape[0], not self.training or self.track_running_stats
+        out = F.batch_norm(
+            folded(x),
+            self.running_mean.view(-1) if keeps else None,
+            self.running_var.view(-1) if keeps else None,
+            self.weight.flatten(),
+            self.bias.flatten(),
+            self.training,
+            self.momentum,
+        )
+        return unfolded(out, seeds)
+
+
+class Alone(nn.Module):
+    """An ordinary network as a stack of one: for architectures that know no axis of seeds."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """1×B×… through the network."""
+        return self.network(x[0])[None]
+
+
+def folded(x: torch.Tensor) -> torch.Tensor:
+    """S×B×C×… as B×(S·C)×…, a view when there is one seed."""
+    return x[0] if x.shape[0] == 1 else x.transpose(0, 1).flatten(1, 2)
+
+
+def unfolded(x: torch.Tensor, seeds: int) -> torch.Tensor:
+    """B×(S·C)×… as S×B×C×…."""
+    return x[None] if seeds == 1 else x.unflatten(1, (seeds, -1)).transpose(0, 1)

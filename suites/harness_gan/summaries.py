@@ -1,0 +1,114 @@
+"""The summary `gan-stability`: what a configuration does over its seeds, failures included."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, OptionError, did_you_mean
+from harness_gan.verdicts import VERDICTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COORDINATES = ("experiment", "model", "dataset", "method")
+EQUAL = ".equal_evaluations"
+
+
+class Stability:
+    """Median, interquartile range and worst of each metric over seeds; rates of verdicts.
+
+    A rate stands with its Wilson interval. Every seed counts, whatever became of it; a footnote says so where there are
+    fewer than `least`. The thresholds of the verdicts stand below the table.
+
+    Args:
+        metrics: names of metrics, as tables name them.
+        rates: verdicts whose share of the seeds is shown.
+        equal_evaluations: metrics at equal gradient evaluations instead of equal generator steps.
+        lower: those of `metrics` for which lower is better, so that the worst is the largest.
+        level: confidence of the Wilson intervals.
+        least: seeds below which a footnote says so.
+    """
+
+    def __init__(
+        self,
+        metrics: list[str] | None = None,
+        rates: list[str] | None = None,
+        equal_evaluations: bool = False,
+        lower: list[str] | None = None,
+        level: float = 0.95,
+        least: int = 5,
+    ) -> None:
+        self.metrics = list(metrics or [])
+        self.rates = list(rates) if rates is not None else ["healthy", "collapsed", "diverged"]
+        for name in self.rates:
+            if name not in VERDICTS:
+                raise OptionError(f"gan-stability: no verdict '{name}'{did_you_mean(name, VERDICTS)}")
+        self.lower = set(lower or [])
+        if unknown := self.lower - set(self.metrics):
+            raise OptionError(f"gan-stability: lower names '{min(unknown)}', which is none of its metrics")
+        self.equal_evaluations, self.level, self.least = equal_evaluations, level, least
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows of `<metric> median`, `IQR`, `worst`, and of each rate, per configuration."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        names = [name + EQUAL if self.equal_evaluations else name for name in self.metrics]
+        for name in names:
+            if name not in records.columns:
+                raise HarnessError(f"no record has the metric '{name}'{did_you_mean(name, records.columns)}")
+        by = [c for c in COORDINATES if c in records.columns]
+        for key, part in records.groupby(by, sort=False, dropna=False):
+            at = dict(zip(by, key, strict=True))
+            note = self._note(part)
+            for shown, name in zip(self.metrics, names, strict=True):
+                values = part[name].dropna().to_numpy(dtype=float)
+                rows += [{**at, **row, "note": note} for row in self._spread(shown, values)]
+            rows += [{**at, **self._rate(name, part), "note": note} for name in self.rates]
+        columns = [*by, "metric", "value", "low", "high", "count", "note"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _spread(self, name: str, values: Any) -> list[dict[str, Any]]:
+        import numpy as np
+
+        if not len(values):
+            return []
+        quartiles = np.quantile(values, [0.25, 0.75])
+        count = len(values)
+        worst = float(values.max() if name in self.lower else values.min())
+        return [
+            {"metric": f"{name} median", "value": float(np.median(values)), "count": count},
+            {"metric": f"{name} IQR", "value": float(quartiles[1] - quartiles[0]), "count": count},
+            {"metric": f"{name} worst", "value": worst, "count": count},
+        ]
+
+    def _rate(self, name: str, part: pd.DataFrame) -> dict[str, Any]:
+        from harness.statistics.intervals import wilson_interval
+
+        hits = part[name].dropna() if name in part.columns else part.iloc[:, 0].iloc[:0]
+        n = len(hits)
+        if n == 0:
+            return {"metric": f"{name} rate", "value": float("nan"), "count": 0}
+        interval = wilson_interval(int(hits.sum()), n, self.level)
+        return {
+            "metric": f"{name} rate",
+            "value": float(hits.mean()),
+            "low": interval.low,
+            "high": interval.high,
+            "count": n,
+        }
+
+    def _note(self, part: pd.DataFrame) -> str:
+        lines = []
+        if len(part) < self.least:
+            lines.append(f"only {len(part)} of at least {self.least} seeds")
+        if (limits := thresholds_of(part.get("reason", []))) is not None:
+            lines.append(f"thresholds of the verdicts: {limits}")
+        return "; ".join(lines)
+
+
+def thresholds_of(reasons: Sequence[Any]) -> str | None:
+    """The thresholds that the records' reasons end with, one line for all that differ."""
+    found = [str(r).partition("; thresholds: ")[2] for r in reasons]
+    return " | ".join(dict.fromkeys(f for f in found if f)) or None

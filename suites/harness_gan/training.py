@@ -1,0 +1,215 @@
+"""Adversarial training of S seeds at once: the steps of both networks, and their state."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.errors import OptionError
+from harness_gan.architectures import Architecture
+from harness_gan.methods import GAN
+from harness_gan.networks import build_discriminator, packs
+from harness_gan.sources import Images, Points
+from harness_gan.spectral import ITERATING
+from harness_gan.streams import Streams
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Training:
+    """Both networks, their optimisers and random streams, for the seeds that train together.
+
+    `rounds` counts rounds of n_critic discriminator and n_generator generator steps; `g_steps`,
+    `d_steps` and `evaluations` (gradient evaluations of either network on a batch, a penalty's own
+    included) count what was done. Raises OptionError when a batch can't be parted into packs.
+    """
+
+    def __init__(
+        self,
+        method: GAN,
+        architecture: Architecture,
+        source: Points | Images,
+        seeds: Sequence[int],
+        *,
+        batch_size: int,
+        steps: int,
+        device: torch.device,
+        precision: str = "float32",
+    ) -> None:
+        self.method, self.loss, self.settings = method, method.loss, method.settings()
+        self.latent, self.source = architecture.latent, source
+        if batch_size % self.settings.pack:
+            raise OptionError(f"pacgan: the batch of {batch_size} is no multiple of m = {self.settings.pack}")
+        self.batch_size, self.steps, self.device = batch_size, steps, device
+        self.streams = Streams(seeds)
+        shape = source.shape
+        self.generator = architecture.generator(shape, self.streams).to(device)
+        self.discriminator = build_discriminator(
+            architecture, shape, self.settings, method.remedies, self.streams
+        ).to(device)
+        self.averaged = copy.deepcopy(self.generator) if self.settings.averaged else None
+        self.g_optimizer = self._optimizer(self.generator, self.settings.lr_g)
+        self.d_optimizer = self._optimizer(self.discriminator, self.settings.lr_d)
+        self.precision = precision
+        self.scalers = [torch.amp.GradScaler(device.type, enabled=precision == "float16") for _ in range(2)]
+        self.rounds = self.g_steps = self.d_steps = self.evaluations = 0
+        self.seen: dict[str, torch.Tensor] = {}
+
+    def round(self) -> None:
+        """n_critic discriminator steps, then n_generator generator steps."""
+        for _ in range(self.settings.n_critic):
+            self.d_step()
+        for _ in range(self.settings.n_generator):
+            self.g_step()
+        self.rounds += 1
+
+    def d_step(self) -> None:
+        """One step of the discriminator; the generator and its buffers stay as they are."""
+        real = self._real()
+        with torch.no_grad(), unchanged_buffers(self.generator), self._autocast():
+            fake = self.generator(self._latent()).float()
+        real, fake = self._judged(real), self._judged(fake)
+        with self._autocast():
+            on_real, on_fake = self.discriminator(real).float(), self.discriminator(fake).float()
+        terms = [r for r in (m.real(self.loss, on_real) for m in self.method.remedies) if r is not None]
+        real_term = terms[-1] if terms else self.loss.real(on_real)
+        loss = real_term.mean(1) + self.loss.fake(on_fake).mean(1)
+        penalty = self.loss.penalty(self.discriminator, real, fake, self.streams)
+        self._update(self.d_optimizer, loss if penalty is None else loss + penalty, self.scalers[0])
+        self.loss.after_d_step(self.discriminator)
+        self.d_steps += 1
+        self.evaluations += 1 + self.loss.penalty_passes
+        self.seen |= {"d_loss": loss.detach(), "on_real": on_real.detach(), "on_fake": on_fake.detach()}
+
+    def g_step(self) -> None:
+        """One step of the generator; the discriminator and its buffers stay as they are."""
+        self.discriminator.requires_grad_(False)
+        with unchanged_buffers(self.discriminator), self._autocast():
+            fake = self.generator(self._latent())
+            output = self.discriminator(self._judged(fake)).float()
+        loss = self.loss.generator(output).mean(1)
+        self._update(self.g_optimizer, loss, self.scalers[1])
+        self.discriminator.requires_grad_(True)
+        self.g_steps += 1
+        self.evaluations += 1
+        self.seen["g_loss"] = loss.detach()
+        if self.averaged is not None:
+            self._average()
+
+    @torch.no_grad()
+    def sample(self, latent: torch.Tensor, batch: int = 1024) -> torch.Tensor:
+        """Samples S×N×… on the CPU for latents S×N×Z, by the averaged generator where there is one."""
+        network = self.averaged if self.averaged is not None else self.generator
+        network.eval()
+        parts = [network(z.to(self.device)).float().cpu() for z in latent.split(batch, 1)]
+        network.train()
+        return torch.cat(parts, 1)
+
+    def latents(self, name: str, n: int) -> torch.Tensor:
+        """n latents per seed from a stream of their own, so that looking changes no training."""
+        return self.streams.normal(name, (n, self.latent))
+
+    def logged(self) -> list[dict[str, float]]:
+        """What the last steps showed, per seed."""
+        seen = self.seen
+        rows: dict[str, torch.Tensor] = {"d_loss": seen["d_loss"], "g_loss": seen["g_loss"]}
+        squash = torch.sigmoid if self.loss.logits else lambda x: x
+        rows["d_real"], rows["d_fake"] = squash(seen["on_real"]).mean(1), squash(seen["on_fake"]).mean(1)
+        if self.loss.threshold is not None:
+            right = (seen["on_real"] > self.loss.threshold).float().mean(1)
+            rows["d_accuracy"] = (right + (seen["on_fake"] < self.loss.threshold).float().mean(1)) / 2
+        if self.loss.logits:
+            rows["d_from_half"] = ((rows["d_real"] - 0.5).abs() + (rows["d_fake"] - 0.5).abs()) / 2
+        if self.loss.chance is not None:
+            rows["d_loss_from_equilibrium"] = seen["d_loss"] - self.loss.chance
+        rows["d_gradient"] = gradient_norm(self.discriminator, len(self.streams))
+        rows["g_gradient"] = gradient_norm(self.generator, len(self.streams))
+        table = torch.stack([v.float() for v in rows.values()]).cpu()
+        return [dict(zip(rows, table[:, s].tolist())) for s in range(len(self.streams))]
+
+    def finite(self) -> list[bool]:
+        """Whether all of a seed's weights are finite."""
+        seeds = len(self.streams)
+        good = torch.ones(seeds, dtype=torch.bool, device=self.device)
+        for network in (self.generator, self.discriminator):
+            for p in network.parameters():
+                good &= torch.isfinite(_by_seed(p, seeds)).all(1)
+        return good.tolist()
+
+    def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
+        s = self.settings
+        if s.optimizer == "rmsprop":
+            return torch.optim.RMSprop(network.parameters(), lr=lr)
+        fused = self.device.type in ("cpu", "cuda")
+        return torch.optim.Adam(network.parameters(), lr=lr, betas=(s.beta1, s.beta2), fused=fused)
+
+    def _update(
+        self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, scaler: torch.amp.GradScaler
+    ) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        # the sum over seeds gives every seed its own gradient, since no seed's loss sees another's weights
+        scaler.scale(loss.sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    def _autocast(self) -> Any:
+        mixed = self.precision != "float32"
+        return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision], enabled=mixed)
+
+    def _latent(self) -> torch.Tensor:
+        return self.streams.normal("latent", (self.batch_size, self.latent), self.device)
+
+    def _real(self) -> torch.Tensor:
+        drawn = [self.source.draw(self.batch_size, g) for g in self.streams.named("data")]
+        return torch.stack(drawn).to(self.device)
+
+    def _judged(self, samples: torch.Tensor) -> torch.Tensor:
+        """What the discriminator sees of samples S×B×…."""
+        progress = min(1.0, self.g_steps / self.steps)
+        for remedy in self.method.remedies:
+            samples = remedy.inputs(samples, progress, self.streams)
+        return packs(samples, self.settings.pack)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # a young average follows closely, so that it forgets the starting weights
+        decay = min(float(self.settings.averaged or 0), (1 + self.g_steps) / (10 + self.g_steps))
+        pairs = zip(self.averaged.state_dict().values(), self.generator.state_dict().values())
+        for kept, new in pairs:
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
+
+
+@contextmanager
+def unchanged_buffers(network: nn.Module) -> Iterator[None]:
+    """Training passes inside use batch statistics, and change no buffer of the network."""
+    tracking = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
+    iterating = [m for m in network.modules() if isinstance(m, ITERATING) and m.training]
+    for m in tracking:
+        m.track_running_stats = False
+    for m in iterating:
+        m.training = False
+    try:
+        yield
+    finally:
+        for m in tracking:
+            m.track_running_stats = True
+        for m in iterating:
+            m.training = True
+
+
+def gradient_norm(network: nn.Module, seeds: int) -> torch.Tensor:
+    """The norm of all gradients of each seed, S."""
+    squares = [_by_seed(p.grad, seeds).square().sum(1) for p in network.parameters() if p.grad is not None]
+    return torch.stack(squares).sum(0).sqrt()
+
+
+def _by_seed(tensor: torch.Tensor, seeds: int) -> torch.Tensor:
+    return tensor.reshape(1, -1) if seeds == 1 else tensor.flatten(1)

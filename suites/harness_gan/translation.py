@@ -1,0 +1,145 @@
+"""Plugins of image translation: the methods `cyclegan` and `pix2pix`, and the generators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Translation:
+    """What both methods share: Adam at 2e-4 with betas 0.5 and 0.999, decaying over the second half."""
+
+    needs_pairs = False
+
+    def __init__(self, lr: float, beta1: float, decay_from: float) -> None:
+        if lr <= 0 or not 0 <= decay_from <= 1:
+            raise OptionError(
+                f"translation: needs lr > 0 and decay_from in [0, 1], found {lr} and {decay_from}"
+            )
+        self.lr, self.beta1, self.decay_from = lr, beta1, decay_from
+
+    def rate(self, progress: float) -> float:
+        """The factor on the learning rate: 1, then falling linearly to 0 at the end."""
+        if progress <= self.decay_from:
+            return 1.0
+        return max(0.0, (1 - progress) / (1 - self.decay_from))
+
+
+class CycleGAN(Translation):
+    """Unpaired translation with cycle consistency (Zhu et al. 2017), least-squares adversarial terms.
+
+    Args:
+        lambda_a: weight of the cycle A→B→A (L1).
+        lambda_b: weight of the cycle B→A→B (L1).
+        identity: weight of the identity terms, as a share of the cycle weights.
+        pool: earlier translations that the discriminators are shown; 0 for none.
+        lr: learning rate of all networks.
+        beta1: Adam's first decay.
+        decay_from: share of training after which the learning rate falls linearly to 0.
+    """
+
+    def __init__(
+        self,
+        lambda_a: float = 10.0,
+        lambda_b: float = 10.0,
+        identity: float = 0.5,
+        pool: int = 50,
+        lr: float = 2e-4,
+        beta1: float = 0.5,
+        decay_from: float = 0.5,
+    ) -> None:
+        super().__init__(lr, beta1, decay_from)
+        if min(lambda_a, lambda_b, identity, pool) < 0:
+            raise OptionError("cyclegan: lambda_a, lambda_b, identity and pool must not be negative")
+        self.lambda_a, self.lambda_b, self.identity, self.pool = lambda_a, lambda_b, identity, pool
+
+
+class Pix2Pix(Translation):
+    """Paired translation A→B (Isola et al. 2017): the upper bound for unpaired methods.
+
+    The discriminator sees A beside B; the generator adds `weight` times the L1 distance to the truth.
+    """
+
+    needs_pairs = True
+
+    def __init__(
+        self, weight: float = 100.0, lr: float = 2e-4, beta1: float = 0.5, decay_from: float = 0.5
+    ) -> None:
+        super().__init__(lr, beta1, decay_from)
+        if weight < 0:
+            raise OptionError(f"pix2pix: weight must not be negative, found {weight}")
+        self.weight = weight
+
+
+class Translator:
+    """A generator's and a discriminator's architecture for images of equal size in and out."""
+
+    width: int
+    patch_layers: int
+
+    def load(self, device: torch.device) -> None:
+        """Nothing: every run builds networks of its own, from its own seeds."""
+
+    def fits(self, size: int) -> str | None:
+        """Why images of this size can't be translated, or None."""
+        least = 4 * 2**self.patch_layers
+        if size < least:
+            return f"{self.patch_layers} patch layers need images of {least} pixels, the size is {size}"
+        return None
+
+    def generator(self, size: int) -> nn.Module:
+        """B×3×H×W to the same, in [−1, 1]."""
+        raise NotImplementedError
+
+    def discriminator(self, channels: int = 3) -> nn.Module:
+        """B×C×H×W to one output per patch."""
+        from harness_gan.translation_networks import patch_discriminator
+
+        return patch_discriminator(self.width, self.patch_layers, channels)
+
+
+class ResNetTranslator(Translator):
+    """The ResNet generator (nine blocks from 256 pixels up, six below in the paper) and a PatchGAN."""
+
+    def __init__(self, width: int = 64, blocks: int = 9, patch_layers: int = 3) -> None:
+        if min(width, blocks, patch_layers) < 1:
+            raise OptionError("cyclegan-resnet: width, blocks and patch_layers must be at least 1")
+        self.width, self.blocks, self.patch_layers = width, blocks, patch_layers
+
+    def fits(self, size: int) -> str | None:
+        """Sizes that two halvings part evenly."""
+        if size % 4:
+            return f"cyclegan-resnet needs a size divisible by 4, found {size}"
+        return super().fits(size)
+
+    def generator(self, size: int) -> nn.Module:
+        """The ResNet."""
+        from harness_gan.translation_networks import resnet_translator
+
+        return resnet_translator(self.width, self.blocks)
+
+
+class UNetTranslator(Translator):
+    """The U-Net generator and a PatchGAN, for power-of-two sizes."""
+
+    def __init__(self, width: int = 64, patch_layers: int = 3) -> None:
+        if min(width, patch_layers) < 1:
+            raise OptionError("cyclegan-unet: width and patch_layers must be at least 1")
+        self.width, self.patch_layers = width, patch_layers
+
+    def fits(self, size: int) -> str | None:
+        """Powers of two from 8 up."""
+        if size < 8 or size & (size - 1):
+            return f"cyclegan-unet needs a power of two from 8 up, found {size}"
+        return super().fits(size)
+
+    def generator(self, size: int) -> nn.Module:
+        """The U-Net."""
+        from harness_gan.translation_networks import UNet
+
+        return UNet(self.width, size)

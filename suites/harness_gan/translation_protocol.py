@@ -1,0 +1,90 @@
+"""The protocol `cyclegan`: training a translation between two domains, and scoring what it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import Dataset, Job, Model, Result
+from harness.errors import OptionError
+from harness_gan.domains import SPLITS
+from harness_gan.evidence import Generated
+from harness_gan.translation import CycleGAN, Translation, Translator
+from harness_gan.verdicts import VERDICTS, Thresholds
+
+if TYPE_CHECKING:
+    from harness_gan.translation_running import World
+
+LOWER = ("pixel_error", "untranslated_pixel_error", "cycle_error", "identity_error", *VERDICTS[1:])
+
+
+class Translate:
+    """Trains a translation from domain A to domain B (and back, for CycleGAN) and scores A→B on test images.
+
+    Scores that need a truth (`pixel_error`: mean absolute difference to the true B, in [0, 1]) are
+    given where the data set is paired, `accuracy` (of a classifier of the target domain on translated
+    images) where it has labels; both stand beside what no translation and the true images score.
+
+    Args:
+        steps: training steps.
+        batch_size: images of each domain in a step (1 in the paper).
+        size: images are resized and cropped to this size.
+        extractor: a model that encodes images for distances; by default the classifier of domain B.
+        thresholds: where verdicts begin, by name.
+        checkpoint_every: steps between checkpoints.
+    """
+
+    provides = (Generated,)
+    axes = ()
+    directions = dict.fromkeys(LOWER, False)
+    units = dict.fromkeys(VERDICTS, "fraction") | {
+        "accuracy": "fraction",
+        "true_accuracy": "fraction",
+        "untranslated_accuracy": "fraction",
+    }
+
+    def __init__(
+        self,
+        steps: int = 1000,
+        batch_size: int = 1,
+        size: int = 256,
+        extractor: Model | None = None,
+        thresholds: dict[str, float] | None = None,
+        checkpoint_every: int = 500,
+    ) -> None:
+        for name, value in (
+            ("steps", steps),
+            ("batch_size", batch_size),
+            ("size", size),
+            ("checkpoint_every", checkpoint_every),
+        ):
+            if value < 1:
+                raise OptionError(f"protocol cyclegan: {name} must be at least 1, found {value}")
+        self.steps, self.batch_size, self.size = steps, batch_size, size
+        self.extractor, self.checkpoint_every = extractor, checkpoint_every
+        self.thresholds = Thresholds.of(thresholds or {})
+        self._world: tuple[str, World] | None = None
+
+    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
+        """Why these can't be trained together."""
+        if not isinstance(model, Translator):
+            return "the protocol 'cyclegan' trains translators (cyclegan-resnet, cyclegan-unet)"
+        if not isinstance(method, Translation):
+            return "the protocol 'cyclegan' needs the method 'cyclegan' or 'pix2pix'"
+        if not set(SPLITS) <= set(dataset.splits):
+            return f"the data set has no two domains (splits {', '.join(SPLITS)})"
+        if method.needs_pairs and not getattr(dataset, "paired", False):
+            return "pix2pix learns from pairs, and the data set's domains are unpaired"
+        return model.fits(self.size)
+
+    def run(self, job: Job) -> Result:
+        """One seed."""
+        from harness_gan.translation_running import Run, world_of
+        from harness_gan.translation_training import CycleTraining, PairedTraining
+
+        key = f"{job.cell.dataset.identity}\n{job.cell.limit}"
+        if self._world is None or self._world[0] != key:
+            self._world = (key, world_of(self, job))
+        cls = CycleTraining if isinstance(job.method, CycleGAN) else PairedTraining
+        training = cls(job.method, job.model, self.size, job.cell.seed, self.steps, job.device, job.precision)
+        return Run(self, job, self._world[1], training).result()

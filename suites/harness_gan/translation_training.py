@@ -1,0 +1,241 @@
+"""Training of CycleGAN and Pix2Pix: their steps, and their whole state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness_gan.losses import LeastSquares
+from harness_gan.pool import ImagePool
+from harness_gan.sources import Images
+from harness_gan.streams import Streams
+from harness_gan.training import PRECISIONS
+from harness_gan.translation import CycleGAN, Pix2Pix, Translation, Translator
+from harness_gan.translation_networks import start_normal
+
+LSGAN = LeastSquares()
+
+
+def _l1(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return (x - y).abs().mean()
+
+
+def _parameters(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
+    return list(chain.from_iterable(n.parameters() for n in networks))
+
+
+class _Training:
+    """Two optimisers, one over all generators and one over all discriminators; generators step first."""
+
+    def __init__(
+        self,
+        method: Translation,
+        networks: dict[str, nn.Module],
+        seed: int,
+        steps: int,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.method, self.steps, self.device, self.precision = method, steps, device, precision
+        self.streams = Streams([seed])
+        start = self.streams.named("initial weights")[0]
+        self.networks = {name: start_normal(n, start).to(device) for name, n in networks.items()}
+        self.generators = [n for name, n in self.networks.items() if name.startswith("g")]
+        self.discriminators = [n for name, n in self.networks.items() if name.startswith("d")]
+        betas = (method.beta1, 0.999)
+        self.g_optimizer = torch.optim.Adam(_parameters(self.generators), lr=method.lr, betas=betas)
+        self.d_optimizer = torch.optim.Adam(_parameters(self.discriminators), lr=method.lr, betas=betas)
+        self.scalers = [torch.amp.GradScaler(device.type, enabled=precision == "float16") for _ in range(2)]
+        self.step_number = 0
+        self.pools: dict[str, ImagePool] = {}
+
+    def autocast(self) -> Any:
+        """Mixed precision where the run asks for it."""
+        mixed = self.precision != "float32"
+        return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision], enabled=mixed)
+
+    def step(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, float]:
+        """A step of the generators with the discriminators frozen, then one of the discriminators."""
+        factor = self.method.rate(self.step_number / self.steps)
+        for optimizer in (self.g_optimizer, self.d_optimizer):
+            optimizer.param_groups[0]["lr"] = self.method.lr * factor
+        for network in self.discriminators:
+            network.requires_grad_(False)
+        with self.autocast():
+            g_terms = self.generator_terms(a, b)
+        self._update(self.g_optimizer, sum(g_terms.values()), self.scalers[0])
+        gradient = _norm(self.generators)
+        for network in self.discriminators:
+            network.requires_grad_(True)
+        with self.autocast():
+            d_loss = self.discriminator_loss(a, b)
+        self._update(self.d_optimizer, d_loss, self.scalers[1])
+        self.step_number += 1
+        found = {name: float(value.detach()) for name, value in g_terms.items()}
+        return {
+            **found,
+            "d_loss": float(d_loss.detach()),
+            "g_gradient": gradient,
+            "d_gradient": _norm(self.discriminators),
+        }
+
+    def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The generators' loss, term by term."""
+        raise NotImplementedError
+
+    def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """The discriminators' loss on what the generators made in this step."""
+        raise NotImplementedError
+
+    def finite(self) -> bool:
+        """Whether all weights are."""
+        return all(bool(torch.isfinite(p).all()) for n in self.networks.values() for p in n.parameters())
+
+    @torch.no_grad()
+    def translate(self, images: torch.Tensor, name: str = "g_ab", batch: int = 64) -> torch.Tensor:
+        """Images through a generator, on the CPU."""
+        network = self.networks[name]
+        return torch.cat([network(part.to(self.device)).float().cpu() for part in images.split(batch)])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides what follows."""
+        return {
+            "networks": {name: n.state_dict() for name, n in self.networks.items()},
+            "g_optimizer": self.g_optimizer.state_dict(),
+            "d_optimizer": self.d_optimizer.state_dict(),
+            "scalers": [s.state_dict() for s in self.scalers],
+            "streams": self.streams.state(0),
+            "pools": {name: p.state_dict() for name, p in self.pools.items()},
+            "step_number": self.step_number,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Puts the training where the state left it."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        self.g_optimizer.load_state_dict(state["g_optimizer"])
+        self.d_optimizer.load_state_dict(state["d_optimizer"])
+        for scaler, kept in zip(self.scalers, state["scalers"], strict=True):
+            scaler.load_state_dict(kept)
+        self.streams.restore([state["streams"]])
+        for name, pool in self.pools.items():
+            pool.load_state_dict(state["pools"][name], self.device)
+        self.step_number = state["step_number"]
+
+    def _update(self, optimizer: Any, loss: Any, scaler: torch.amp.GradScaler) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+
+class CycleTraining(_Training):
+    """G: A→B, F: B→A, a discriminator for each domain, and a pool for each."""
+
+    method: CycleGAN
+
+    def __init__(
+        self,
+        method: CycleGAN,
+        architecture: Translator,
+        size: int,
+        seed: int,
+        steps: int,
+        device: torch.device,
+        precision: str = "float32",
+    ) -> None:
+        networks = {
+            "g_ab": architecture.generator(size),
+            "g_ba": architecture.generator(size),
+            "d_a": architecture.discriminator(),
+            "d_b": architecture.discriminator(),
+        }
+        super().__init__(method, networks, seed, steps, device, precision)
+        self.pools = {
+            name: ImagePool(method.pool, self.streams.named(f"pool {name}")[0]) for name in ("a", "b")
+        }
+        self._fakes: dict[str, torch.Tensor] = {}
+
+    def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Adversarial, cycle and identity terms, each weighted as it counts."""
+        n, m = self.networks, self.method
+        fake_b, fake_a = n["g_ab"](a), n["g_ba"](b)
+        self._fakes = {"a": fake_a.detach().float(), "b": fake_b.detach().float()}
+        terms = {
+            # (D − 1)² without the half, as in the authors' code
+            "g_adversarial": 2
+            * (LSGAN.generator(n["d_b"](fake_b)).mean() + LSGAN.generator(n["d_a"](fake_a)).mean()),
+            "g_cycle": m.lambda_a * _l1(n["g_ba"](fake_b), a) + m.lambda_b * _l1(n["g_ab"](fake_a), b),
+        }
+        if m.identity > 0:
+            same_a, same_b = _l1(n["g_ba"](a), a), _l1(n["g_ab"](b), b)
+            terms["g_identity"] = m.identity * (m.lambda_a * same_a + m.lambda_b * same_b)
+        return terms
+
+    def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """½((D(x)−1)² + D(pooled)²) for both domains."""
+        total = torch.zeros((), device=self.device)
+        for name, real in (("a", a), ("b", b)):
+            network = self.networks[f"d_{name}"]
+            shown = self.pools[name].query(self._fakes[name])
+            total = total + LSGAN.real(network(real)).mean() + LSGAN.fake(network(shown)).mean()
+        return total
+
+
+class PairedTraining(_Training):
+    """G: A→B beside a discriminator of pairs."""
+
+    method: Pix2Pix
+
+    def __init__(
+        self,
+        method: Pix2Pix,
+        architecture: Translator,
+        size: int,
+        seed: int,
+        steps: int,
+        device: torch.device,
+        precision: str = "float32",
+    ) -> None:
+        networks = {"g_ab": architecture.generator(size), "d_b": architecture.discriminator(6)}
+        super().__init__(method, networks, seed, steps, device, precision)
+        self._fake = torch.empty(0)
+
+    def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The adversarial term, and L1 to the truth."""
+        import torch.nn.functional as F
+
+        fake = self.networks["g_ab"](a)
+        self._fake = fake.detach().float()
+        output = self.networks["d_b"](torch.cat([a, fake], 1))
+        return {"g_adversarial": F.softplus(-output).mean(), "g_truth": self.method.weight * _l1(fake, b)}
+
+    def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Half the sum of −log D(a, b) and −log(1 − D(a, G(a)))."""
+        import torch.nn.functional as F
+
+        network = self.networks["d_b"]
+        real, fake = network(torch.cat([a, b], 1)), network(torch.cat([a, self._fake], 1))
+        return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+
+
+def draw_pair(
+    a: Images, b: Images, n: int, streams: Streams, paired: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """n images of each domain: the same rows of both, or rows drawn independently."""
+    generator = streams.named("data")[0]
+    if not paired:
+        return a.draw(n, generator), b.draw(n, generator)
+    state = generator.get_state()
+    first = a.draw(n, generator)
+    generator.set_state(state)
+    return first, b.draw(n, generator)
+
+
+def _norm(networks: Iterable[nn.Module]) -> float:
+    squares = [p.grad.float().square().sum() for p in _parameters(networks) if p.grad is not None]
+    return float(torch.stack(squares).sum().sqrt())

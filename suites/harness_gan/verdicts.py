@@ -1,0 +1,117 @@
+"""The verdict on a finished run: healthy, collapsed, D wins, frozen, diverged, or unconverged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from harness.errors import OptionError, did_you_mean
+
+VERDICTS = ("healthy", "collapsed", "d_wins", "frozen", "diverged", "unconverged")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a verdict begins; each can be set in the suite file.
+
+    `rms`: diverged when the samples' root mean square is that many times the data's; `inside` and
+    `range`: diverged when a smaller share than `inside` lies within `range` times the data's range.
+    `d_loss` and `d_accuracy`: D wins when its loss is below and its accuracy above, over the last
+    tenth of training, while the generator's loss rises. `gradient`: frozen when the generator's
+    gradient norm is below. `modes` and `kl`: collapsed when at most that share of the modes is
+    covered, or the reverse KL exceeds that share of ln K. `coverage` and `precision`: collapsed when
+    recall or coverage is below the first while precision is above the second. `quality`:
+    unconverged when a smaller share of the samples is of high quality.
+    """
+
+    rms: float = 10.0
+    inside: float = 0.05
+    range: float = 2.0
+    d_loss: float = 0.05
+    d_accuracy: float = 0.99
+    gradient: float = 1e-6
+    modes: float = 0.5
+    kl: float = 0.5
+    coverage: float = 0.1
+    precision: float = 0.5
+    quality: float = 0.05
+
+    @classmethod
+    def of(cls, given: Mapping[str, float]) -> Thresholds:
+        """The defaults with what is given; OptionError for a name that is no threshold."""
+        known = [f.name for f in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise OptionError(f"gan: unknown threshold '{name}'{did_you_mean(name, known)}")
+        return cls(**given)
+
+    def described(self) -> str:
+        """All thresholds in one line."""
+        return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items())
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What a verdict is read from; None where a run has no such number.
+
+    `finite`: all weights and samples are. `rms_ratio`: root mean square of the samples over the
+    data's. `inside`: share of samples within the allowed range. The losses' and gradients' numbers
+    are means over the last tenth of training, `g_slope` the generator's loss per logged point there.
+    """
+
+    finite: bool
+    rms_ratio: float
+    inside: float
+    d_loss: float | None = None
+    d_accuracy: float | None = None
+    g_slope: float = 0.0
+    g_gradient: float = math.inf
+    modes: int | None = None
+    covered: float | None = None
+    reverse_kl: float | None = None
+    high_quality: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    coverage: float | None = None
+
+
+def verdict(signs: Signs, limits: Thresholds) -> tuple[str, str]:
+    """The verdict and why, the gravest first.
+
+    A discriminator's loss at its equilibrium is no sign of health: a slow discriminator stands
+    there too while the generator covers nothing.
+    """
+    if not signs.finite:
+        return "diverged", "weights or samples are not finite"
+    if signs.rms_ratio > limits.rms:
+        return "diverged", f"samples are {signs.rms_ratio:.3g} times as large as the data"
+    if signs.inside < limits.inside:
+        return "diverged", f"{signs.inside:.1%} of the samples lie within {limits.range:g} data ranges"
+    if signs.g_gradient < limits.gradient:
+        return "frozen", f"the generator's gradient norm is {signs.g_gradient:.2g}"
+    if (
+        signs.d_loss is not None
+        and signs.d_accuracy is not None
+        and signs.d_loss < limits.d_loss
+        and signs.d_accuracy > limits.d_accuracy
+        and signs.g_slope > 0
+    ):
+        return "d_wins", f"D's loss {signs.d_loss:.2g}, accuracy {signs.d_accuracy:.1%}, G's loss rising"
+    if signs.modes is not None and signs.covered is not None and signs.covered <= limits.modes * signs.modes:
+        return "collapsed", f"{signs.covered:g} of {signs.modes} modes"
+    if (
+        signs.modes is not None
+        and signs.modes > 1
+        and signs.reverse_kl is not None
+        and signs.reverse_kl > limits.kl * math.log(signs.modes)
+    ):
+        return "collapsed", f"reverse KL {signs.reverse_kl:.2f} of at most {math.log(signs.modes):.2f}"
+    if signs.precision is not None and signs.precision > limits.precision:
+        for name in ("recall", "coverage"):
+            value = getattr(signs, name)
+            if value is not None and value < limits.coverage:
+                return "collapsed", f"{name} {value:.1%} at precision {signs.precision:.1%}"
+    if signs.high_quality is not None and signs.high_quality < limits.quality:
+        return "unconverged", f"{signs.high_quality:.1%} of the samples are of high quality"
+    return "healthy", "no threshold is crossed"

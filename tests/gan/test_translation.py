@@ -1,0 +1,212 @@
+"""CycleGAN and Pix2Pix: their terms on known generators, the pool, networks, domains, resuming."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import harness
+import harness.api
+from harness.errors import OptionError
+from harness_gan.domains import Domains, SceneDomains
+from harness_gan.pool import ImagePool
+from harness_gan.sources import Images
+from harness_gan.streams import Streams
+from harness_gan.translation import CycleGAN, Pix2Pix, ResNetTranslator, UNetTranslator
+from harness_gan.translation_networks import patch_discriminator
+from harness_gan.translation_training import CycleTraining, PairedTraining, draw_pair
+
+SMALL = ResNetTranslator(4, 1, 1)
+
+
+def cycle(**options: Any) -> CycleTraining:
+    return CycleTraining(CycleGAN(**options), SMALL, 8, 0, 10, torch.device("cpu"))
+
+
+def images(seed: int, n: int = 2) -> torch.Tensor:
+    return torch.rand(n, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def test_identity_generators_have_no_cycle_and_no_identity_error() -> None:
+    training = cycle()
+    training.networks["g_ab"] = training.networks["g_ba"] = nn.Identity()
+    terms = training.generator_terms(images(0), images(1))
+    assert float(terms["g_cycle"]) == float(terms["g_identity"]) == 0
+    assert float(terms["g_adversarial"].detach()) > 0
+
+
+def test_doubling_lambda_doubles_the_cycle_term_only() -> None:
+    """The identity weight is a share of λ, so it is halved to keep its term."""
+    a, b = images(0), images(1)
+    plain = cycle(lambda_a=10, lambda_b=10, identity=0.5).generator_terms(a, b)
+    doubled = cycle(lambda_a=20, lambda_b=20, identity=0.25).generator_terms(a, b)
+    torch.testing.assert_close(doubled["g_cycle"], 2 * plain["g_cycle"])
+    for name in ("g_adversarial", "g_identity"):
+        torch.testing.assert_close(doubled[name], plain[name])
+
+
+def test_constant_discriminators_have_the_least_squares_losses() -> None:
+    """D ≡ 0: generators (0−1)² twice, discriminators ½·1 twice."""
+    training = cycle()
+    for name in ("d_a", "d_b"):
+        for p in training.networks[name].parameters():
+            nn.init.zeros_(p)
+    a, b = images(0), images(1)
+    assert float(training.generator_terms(a, b)["g_adversarial"]) == pytest.approx(2)
+    assert float(training.discriminator_loss(a, b)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "make", [cycle, lambda: PairedTraining(Pix2Pix(), SMALL, 8, 0, 10, torch.device("cpu"))]
+)
+def test_each_half_of_a_step_changes_its_own_networks(make: Any) -> None:
+    training = make()
+    before = {n: [p.detach().clone() for p in net.parameters()] for n, net in training.networks.items()}
+    training.d_optimizer.step = lambda *_, **__: None  # only the generators may move now
+    training.step(images(0), images(1))
+    for name, network in training.networks.items():
+        moved = any(not torch.equal(p, q) for p, q in zip(network.parameters(), before[name]))
+        assert moved == name.startswith("g")
+
+
+def test_learning_rate_is_constant_then_falls_to_zero() -> None:
+    method = CycleGAN()
+    assert [method.rate(p) for p in (0, 0.5, 0.75, 1)] == [1, 1, 0.5, 0]
+
+
+def test_an_empty_pool_passes_through_and_a_full_one_replays_half() -> None:
+    batch = images(0)
+    passed = ImagePool(0, torch.Generator()).query(batch.requires_grad_(True))
+    assert torch.equal(passed, batch)
+    assert not passed.requires_grad
+    pool = ImagePool(10, torch.Generator().manual_seed(0))
+    numbered = [torch.full((1, 1), float(n)) for n in range(1010)]
+    first = [pool.query(image) for image in numbered[:10]]
+    assert all(torch.equal(x, y) for x, y in zip(first, numbered))
+    replayed = [not torch.equal(pool.query(image), image) for image in numbered[10:]]
+    assert np.mean(replayed) == pytest.approx(0.5, abs=0.05)
+    assert len(pool.images) == 10
+
+
+def test_seventy_pixels_are_seen_by_a_patch_of_three_layers() -> None:
+    """The receptive field by the gradient of one output; normalisation, which sees all, is left out."""
+    network = patch_discriminator(2, 3).eval()
+    for name, module in list(network.named_children()):
+        if isinstance(module, nn.InstanceNorm2d):
+            setattr(network, name, nn.Identity())
+    x = torch.zeros(1, 3, 256, 256, requires_grad=True)
+    out = network(x)
+    out[0, 0, 15, 15].backward()
+    seen = (x.grad.abs().sum((0, 1)) > 0).nonzero()
+    assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [70, 70]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "size"),
+    [(ResNetTranslator(4, 2, 1), 12), (UNetTranslator(4, 1), 8), (UNetTranslator(4, 2), 32)],
+)
+def test_translators_keep_the_size(architecture: Any, size: int) -> None:
+    assert architecture.fits(size) is None
+    out = architecture.generator(size)(torch.rand(2, 3, size, size))
+    assert out.shape == (2, 3, size, size)
+    assert out.abs().max() <= 1
+    assert architecture.discriminator()(out).shape[1] == 1
+
+
+def test_sizes_that_do_not_fit() -> None:
+    assert "power of two" in (UNetTranslator().fits(48) or "")
+    assert "divisible by 4" in (ResNetTranslator().fits(50) or "")
+    assert "32 pixels" in (ResNetTranslator(patch_layers=3).fits(16) or "")
+
+
+def test_pairs_are_the_same_rows_and_unpaired_draws_are_not() -> None:
+    rows = np.arange(100, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 2), np.uint8)
+    a, b = Images(rows), Images(rows)
+    x, y = draw_pair(a, b, 20, Streams([0]), paired=True)
+    assert torch.equal(x, y)
+    assert len(x.unique()) > 10
+    x, y = draw_pair(a, b, 20, Streams([0]), paired=False)
+    assert not torch.equal(x, y)
+
+
+def test_scene_domains_show_the_same_scenes() -> None:
+    domains = SceneDomains(24, 12)
+    a, b = domains.load("testA"), domains.load("testB")
+    assert a.targets.tolist() == b.targets.tolist()
+    dark = 255 - b.images.astype(float).mean(-1)
+    edges = np.abs(np.diff(a.images.astype(float).mean(-1), axis=1))[:, :, :-1]
+    same = np.mean([np.corrcoef(e.ravel(), d[:-1, :-1].ravel())[0, 1] for e, d in zip(edges, dark)])
+    other = np.mean(
+        [np.corrcoef(e.ravel(), d[:-1, :-1].ravel())[0, 1] for e, d in zip(edges, np.roll(dark, 1, 0))]
+    )
+    assert same > other + 0.1
+
+
+def folders(root: Path, counts: dict[str, int]) -> None:
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for n in range(count):
+            pixels = rng.integers(0, 256, (10, 12, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{n:02d}.png")
+
+
+def test_folders_in_the_usual_layout_and_two_plain_ones(tmp_path: Path) -> None:
+    folders(tmp_path / "x", {"trainA": 3, "trainB": 4, "testA": 2, "testB": 1})
+    folders(tmp_path / "y", {"cats": 10, "dogs": 20})
+    usual = Domains(tmp_path / "x")
+    assert usual.unavailable() is None
+    assert [len(usual.load(s)) for s in usual.splits] == [3, 4, 2, 1]
+    plain = Domains(a=tmp_path / "y" / "cats", b=tmp_path / "y" / "dogs", held_out=0.2)
+    assert [len(plain.load(s)) for s in plain.splits] == [8, 16, 2, 4]
+    assert not set(plain.load("trainA").ids) & set(plain.load("testA").ids)
+    assert "as many" in (Domains(tmp_path / "x", paired=True).unavailable() or "")
+    assert "no images for trainA" in (Domains(tmp_path / "none").unavailable() or "")
+    with pytest.raises(OptionError, match="either path"):
+        Domains(tmp_path, a=tmp_path)
+
+
+SUITE: dict[str, Any] = {
+    "name": "translate",
+    "protocol": {"plugin": "cyclegan", "steps": 6, "size": 8, "batch_size": 2, "checkpoint_every": 2},
+    "models": [{"plugin": "cyclegan-resnet", "width": 4, "blocks": 1, "patch_layers": 1}],
+    "datasets": [{"plugin": "scene-domains", "train": 48, "test": 24}],
+    "methods": [{"plugin": "cyclegan", "pool": 3}],
+    "metrics": ["frechet"],
+}
+
+
+class Stop:
+    """Ends the run like a kill would, at a step."""
+
+    @harness.hookimpl
+    def cell_progress(self, done: int) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+
+def test_a_killed_translation_continues_to_the_same_result(tmp_path: Path) -> None:
+    """Networks, optimisers, pools and random numbers, from the last checkpoint, which is at step 4."""
+    whole = harness.run(SUITE, store=tmp_path / "whole", device="cpu").records[0]
+    with pytest.raises(KeyboardInterrupt):
+        harness.run(SUITE, store=tmp_path / "cut", device="cpu", listeners=[Stop()])
+    assert list((tmp_path / "cut").rglob("training.pt"))
+    again = harness.run(SUITE, store=tmp_path / "cut", device="cpu").records[0]
+    assert whole.status == again.status == "ok", whole.reason
+    assert again.metrics == whole.metrics
+    assert {"cycle_error", "identity_error", "pixel_error", "accuracy", "frechet.floor"} <= set(whole.metrics)
+    assert whole.directions["pixel_error"] is False
+
+
+def test_pix2pix_needs_pairs(tmp_path: Path) -> None:
+    folders(tmp_path, {"trainA": 3, "trainB": 4, "testA": 2, "testB": 1})
+    suite = {**SUITE, "datasets": [{"plugin": "domains", "path": str(tmp_path)}], "methods": ["pix2pix"]}
+    planned = list(harness.api.plan(suite, store=tmp_path / "store"))
+    assert planned[0].state == "skipped"
+    assert "pairs" in (planned[0].reason or "")
