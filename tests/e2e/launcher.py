@@ -6,6 +6,7 @@ its exit status as `os.waitstatus_to_exitcode` gives it (−9 for a kill).
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def run(arguments: list[str], output: Path) -> None:
     """One command, with both of its streams going to the file `output`; never returns."""
     from harness.cli import main as harness
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run where Ctrl-C is ignored
     sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123 - the requests are the parent's
     stream = output.open("w", buffering=1)
     os.dup2(stream.fileno(), 1)

@@ -15,6 +15,10 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium-driver"
 )
 
+PLAIN_TABLE = """const div = document.createElement('div'); div.id = 'plain';
+div.innerHTML = '<table>' + '<tr><td>name</td><td>1.5</td><td>2.5</td></tr>'.repeat(5000) + '</table>';
+document.body.append(div)"""
+
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(18, 22, 27)"
 
 
@@ -344,23 +348,25 @@ def test_every_control_has_a_name(browser, report):
 
 
 def test_ten_thousand_records_stay_usable(browser, large):
-    path, _ = large
-    browser.driver.get(path.as_uri())
+    browser.driver.get(large.as_uri())
     ready = browser.js("performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart")
-    assert ready < 5000
+    # what this machine takes for a plain table of as many rows: 20 ms or so where it is quiet
+    plain = max(browser.took(PLAIN_TABLE), 5)
+    browser.js("document.getElementById('plain').remove()")
+    assert ready < 250 * plain
     assert browser.one("#found").text == "10,000 records"
     assert len(browser.rows()) == 200
     assert len(browser.all("#records tbody tr")) == 50
 
-    assert browser.took("document.querySelector('#t0-0 th[data-at=\"1\"] button').click()") < 2000
+    assert browser.took("document.querySelector('#t0-0 th[data-at=\"1\"] button').click()") < 100 * plain
     top = browser.js(
         "[...document.querySelectorAll('#t0-0 tbody tr')].slice(0, 3).map(r => Number(r.cells[1].dataset.v))"
     )
     assert top == sorted(top, reverse=True)
     box = "document.getElementById('search')"
-    assert browser.took(f"{box}.value = 'model-4321'; {box}.dispatchEvent(new Event('input'))") < 2000
+    assert browser.took(f"{box}.value = 'model-4321'; {box}.dispatchEvent(new Event('input'))") < 100 * plain
     assert browser.one("#found").text == "2 of 10,000 records"
-    assert browser.took("document.querySelector('#records tbody button.open').click()") < 1000
+    assert browser.took("document.querySelector('#records tbody button.open').click()") < 50 * plain
     assert browser.one("#dialog-title").text.startswith("model-4321")
     browser.one("#close").click()
     browser.js("arguments[0].scrollIntoView({block: 'center'})", browser.one("#t0-0 button.all"))

@@ -169,8 +169,12 @@ def test_twenty_models_on_ten_thousand_samples_are_quick(kind: str) -> None:
     draw = rng.normal if kind == "continuous" else rng.integers
     size = {"size": 10_000} if kind == "continuous" else {"low": 0, "high": 2, "size": 10_000}
     scores = {str(m): PerSample(ids, draw(**size)) for m in range(20)}
-    best_and_tied(dict(list(scores.items())[:2]))  # scipy's import is not what is measured
-    start = time.perf_counter()
+    few = dict(list(scores.items())[:5])
+    best_and_tied(few)  # scipy's import is not what is measured
+    start = time.process_time()
+    best_and_tied(few)
+    between = time.process_time()
     result = best_and_tied(scores)
     assert len(result.p_values) == 19
-    assert time.perf_counter() - start < 1.5
+    # four tests against nineteen: linear in the models, not in their pairs (10 against 190)
+    assert time.process_time() - between < 12 * max(between - start, 0.02)
