@@ -1,0 +1,1 @@
+"""Fusion of image and text: what each modality brings, alone and together, under one protocol."""
