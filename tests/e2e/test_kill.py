@@ -156,7 +156,7 @@ def test_killed_at_random_moments(launcher: Launcher, tmp_path: Path) -> None:
             child = launcher.start(*command, store)
             if kills < KILLS:
                 # a random stage, which does not hang on the machine's speed, and a random moment in it
-                target = 0 if kills == 0 else rng.randint(done, len(expected) - 1)
+                target = 0 if kills == 0 else rng.randint(done + 1, len(expected) + 1)
                 wait_for(lambda store=store, target=target, child=child: reached(store, target, child))
                 time.sleep(rng.uniform(0, 0.02))
                 with suppress(ProcessLookupError):  # it may have ended before
