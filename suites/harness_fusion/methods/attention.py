@@ -1,0 +1,77 @@
+"""Cross-attention in both directions, over tokens and over single vectors, and bottleneck fusion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness_fusion.methods.limits import at_least, heads_divide
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class CrossAttention:
+    """Text tokens read patches and patches read text tokens; the means of both go through a hidden layer.
+
+    x = t + MHA(t, v, v) and y = v + MHA(v, t, t) on tokens projected to `hidden`, without positions
+    of their own (the encoders' tokens carry theirs).
+    """
+
+    modalities = ("text", "image")
+    reads = "tokens"
+
+    def __init__(self, hidden: int = 64, heads: int = 4) -> None:
+        heads_divide("cross-attention", hidden, heads)
+        self.hidden, self.heads = hidden, heads
+
+    def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
+        """The module for tokens of these two widths."""
+        from harness_fusion.networks.attention import CrossAttention as Network
+
+        return Network(text, image, self.hidden, self.heads)
+
+
+class CrossAttentionPooled:
+    """Cross-attention over pooled vectors, one key each: a LINEAR map of [t; v], to be labelled as such.
+
+    A softmax over one key is 1 whatever the query, so only the value path acts; query and key weights
+    are among the parameters but never get a gradient. It is here because papers print it as attention.
+    """
+
+    modalities = ("text", "image")
+    reads = "pooled"
+    linear = True
+
+    def __init__(self, hidden: int = 64, heads: int = 4) -> None:
+        heads_divide("cross-attention-pooled", hidden, heads)
+        self.hidden, self.heads = hidden, heads
+
+    def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
+        """The module for these two widths."""
+        from harness_fusion.networks.attention import PooledCrossAttention
+
+        return PooledCrossAttention(text, image, self.hidden, self.heads)
+
+
+class Bottleneck:
+    """A transformer stream per modality; they exchange through a few shared tokens only.
+
+    With one layer nothing would pass between the streams, so there are at least two. Source: Nagrani
+    et al., Attention Bottlenecks for Multimodal Fusion, NeurIPS 2021, section 3.2; there the two class
+    tokens' logits are averaged, here one linear classifier reads both.
+    """
+
+    modalities = ("text", "image")
+    reads = "tokens"
+
+    def __init__(self, hidden: int = 64, heads: int = 4, layers: int = 2, bottlenecks: int = 4) -> None:
+        heads_divide("bottleneck", hidden, heads)
+        at_least(2, "bottleneck", layers=layers)
+        at_least(1, "bottleneck", bottlenecks=bottlenecks)
+        self.hidden, self.heads, self.layers, self.bottlenecks = hidden, heads, layers, bottlenecks
+
+    def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
+        """The module for tokens of these two widths."""
+        from harness_fusion.networks.attention import BottleneckFusion
+
+        return BottleneckFusion(text, image, self.hidden, self.heads, self.layers, self.bottlenecks)

@@ -1,0 +1,49 @@
+"""Early fusion, in both meanings of the word: features side by side, or tokens in one transformer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness_fusion.methods.limits import at_least, heads_divide
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class EarlyFeatures:
+    """The two vectors side by side, then one hidden layer (feature concatenation)."""
+
+    modalities = ("text", "image")
+    reads = "pooled"
+
+    def __init__(self, hidden: int = 128) -> None:
+        at_least(1, "early-features", hidden=hidden)
+        self.hidden = hidden
+
+    def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
+        """The module for these two widths."""
+        from harness_fusion.networks.pooled import Concatenation
+
+        return Concatenation(text, image, self.hidden)
+
+
+class EarlyTokens:
+    """Text tokens and patches as one sequence for a small transformer with a class token.
+
+    Tokens are projected to `hidden` and marked with a learned vector of their modality; positions are
+    what the encoders left in them. Also called early fusion: MultiBench, Liang et al., NeurIPS 2021.
+    """
+
+    modalities = ("text", "image")
+    reads = "tokens"
+
+    def __init__(self, hidden: int = 64, heads: int = 4, layers: int = 1) -> None:
+        heads_divide("early-tokens", hidden, heads)
+        at_least(1, "early-tokens", layers=layers)
+        self.hidden, self.heads, self.layers = hidden, heads, layers
+
+    def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
+        """The module for tokens of these two widths."""
+        from harness_fusion.networks.attention import TokenConcatenation
+
+        return TokenConcatenation(text, image, self.hidden, self.heads, self.layers)

@@ -1,0 +1,30 @@
+"""Gated fusion: each dimension chooses between text and image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness_fusion.methods.limits import at_least
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Gated:
+    """z ⊙ tanh(A t) + (1 − z) ⊙ tanh(B v), z = σ(W [t; v] + b): the gated multimodal unit.
+
+    The mean gate is the method's modality weight. Source: Arevalo et al., ICLR 2017 workshop, section 3.
+    """
+
+    modalities = ("text", "image")
+    reads = "pooled"
+
+    def __init__(self, hidden: int = 128) -> None:
+        at_least(1, "gated", hidden=hidden)
+        self.hidden = hidden
+
+    def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
+        """The module for these two widths."""
+        from harness_fusion.networks.pooled import GatedUnit
+
+        return GatedUnit(text, image, self.hidden)

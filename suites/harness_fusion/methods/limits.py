@@ -1,0 +1,19 @@
+"""Checks of the methods' options, with messages that name method, option and bound."""
+
+from __future__ import annotations
+
+from harness.errors import OptionError
+
+
+def at_least(least: int, method: str, **options: int) -> None:
+    """Raises OptionError for an option below `least`."""
+    for name, value in options.items():
+        if value < least:
+            raise OptionError(f"{method}: {name} must be at least {least}, not {value}")
+
+
+def heads_divide(method: str, hidden: int, heads: int) -> None:
+    """Raises OptionError unless the width can be shared out to the attention heads."""
+    at_least(1, method, hidden=hidden, heads=heads)
+    if hidden % heads:
+        raise OptionError(f"{method}: hidden must be a multiple of heads, found {hidden} and {heads}")

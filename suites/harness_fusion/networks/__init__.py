@@ -1,0 +1,1 @@
+"""The torch modules behind the fusion methods; importing them imports torch."""

@@ -1,0 +1,70 @@
+"""What the token networks are made of: attention that survives empty sequences, blocks, pooling."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from harness_fusion.contracts import Features
+
+
+def masked_mean(x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """The mean B×D of the visible tokens of B×T×D; zero where none is."""
+    kept = x.masked_fill(~visible[..., None], 0.0).sum(dim=1)
+    return kept / visible.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class Tokens(nn.Module):
+    """Tokens of an encoder B×T×D as tokens B×T×hidden: layer norm, then a linear layer; zero under the mask.
+
+    The norm is there because encoders' tokens, unlike their normalised embeddings, have any scale.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden))
+
+    def forward(self, features: Features) -> torch.Tensor:
+        """The projected tokens B×T×hidden."""
+        return self.project(features.tokens).masked_fill(~features.visible[..., None], 0.0)
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose answer is zero where there is nothing to read.
+
+    A softmax over nothing is NaN, and a NaN passes through every later mask; so samples without a
+    visible key attend to everything and their answer is replaced.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attend = nn.MultiheadAttention(width, heads, batch_first=True)
+
+    def forward(
+        self, queries: torch.Tensor, keys: torch.Tensor, visible: torch.Tensor, shares: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The answers B×Q×D; with `shares` also the attention B×Q×K, averaged over heads."""
+        any_visible = visible.any(dim=1)[:, None, None]
+        hidden = ~(visible | ~any_visible[:, 0])
+        answer, attention = self.attend(queries, keys, keys, key_padding_mask=hidden, need_weights=shares)
+        answer = answer.masked_fill(~any_visible, 0.0)
+        return answer, attention.masked_fill(~any_visible, 0.0) if shares else None
+
+
+class Block(nn.Module):
+    """A transformer block with the norms first: attention to itself, then an MLP of twice the width."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(
+        self, x: torch.Tensor, visible: torch.Tensor, shares: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The tokens B×T×D after the block, and its attention B×T×T with `shares`."""
+        normed = self.before_attention(x)
+        answer, attention = self.attention(normed, normed, visible, shares)
+        x = x + answer
+        return x + self.mlp(self.before_mlp(x)), attention

@@ -1,0 +1,81 @@
+"""Networks that multiply the modalities: bilinear, tensor, and low-rank tensor fusion."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from harness_fusion.contracts import Features
+
+
+class Projection(nn.Module):
+    """A vector on a few dimensions of unit scale: linear, then layer norm; zero where missing.
+
+    Without the norm, products of two small projections start near zero and learn late.
+    """
+
+    def __init__(self, width: int, size: int) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.Linear(width, size), nn.LayerNorm(size))
+
+    def forward(self, features: Features) -> torch.Tensor:
+        """The projected vectors B×size."""
+        return self.project(features.vector).masked_fill(~features.present[:, None], 0.0)
+
+
+def with_one(x: torch.Tensor) -> torch.Tensor:
+    """[1; x], B×(D+1)."""
+    return torch.cat([x.new_ones(len(x), 1), x], dim=-1)
+
+
+class Bilinear(nn.Module):
+    """Each output k is t ᵀ W_k v + b_k of the projected vectors."""
+
+    def __init__(self, text: int, image: int, size: int, hidden: int) -> None:
+        super().__init__()
+        self.width = hidden
+        self.text, self.image = Projection(text, size), Projection(image, size)
+        self.product = nn.Bilinear(size, size, hidden)
+
+    def forward(self, text: Features, image: Features) -> torch.Tensor:
+        """The vector B×hidden."""
+        return self.product(self.text(text), self.image(image))
+
+
+class Tensor(nn.Module):
+    """[1; t] ⊗ [1; v] of the projected vectors, flattened row by row: entry i·(size+1)+j is tᵢ vⱼ."""
+
+    def __init__(self, text: int, image: int, size: int) -> None:
+        super().__init__()
+        self.width = (size + 1) ** 2
+        self.text, self.image = Projection(text, size), Projection(image, size)
+
+    def forward(self, text: Features, image: Features) -> torch.Tensor:
+        """The vector B×(size+1)²."""
+        t, v = with_one(self.text(text)), with_one(self.image(image))
+        return (t[:, :, None] * v[:, None, :]).flatten(1)
+
+
+class LowRank(nn.Module):
+    """Σᵣ wᵣ ([1; t] Uᵣ ⊙ [1; v] Vᵣ) + b: the linear map Σᵣ wᵣ Uᵣ ⊗ Vᵣ of the full tensor.
+
+    Each factor starts as a normal matrix of variance ½, so that for unit vectors ([1; t] has length
+    √2) every product starts at unit scale: Xavier's fans would be wrong for a stack of matrices, and
+    the product of two small factors would start near zero.
+    """
+
+    def __init__(self, text: int, image: int, rank: int, hidden: int) -> None:
+        super().__init__()
+        self.width = hidden
+        self.text = nn.Parameter(torch.randn(rank, text + 1, hidden) * math.sqrt(0.5))
+        self.image = nn.Parameter(torch.randn(rank, image + 1, hidden) * math.sqrt(0.5))
+        self.weight = nn.Parameter(torch.full((rank,), 1 / math.sqrt(rank)))
+        self.bias = nn.Parameter(torch.zeros(hidden))
+
+    def forward(self, text: Features, image: Features) -> torch.Tensor:
+        """The vector B×hidden."""
+        t = torch.einsum("bd,rdh->brh", with_one(text.vector), self.text)
+        v = torch.einsum("bd,rdh->brh", with_one(image.vector), self.image)
+        return torch.einsum("r,brh->bh", self.weight, t * v) + self.bias
