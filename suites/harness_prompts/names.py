@@ -3,69 +3,133 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from harness.errors import DataError, OptionError, did_you_mean
 
-_EUROSAT = (
-    "AnnualCrop", "Forest", "HerbaceousVegetation", "Highway", "Industrial",
-    "Pasture", "PermanentCrop", "Residential", "River", "SeaLake",
+Whose = Literal["openai", "coop"]
+
+DATASETS = (
+    "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101", "fgvc_aircraft",
+    "sun397", "dtd", "eurosat", "ucf101",
 )  # fmt: skip
+"""The data sets whose names are known, as CoOp calls them."""
 
-RENAMED: dict[str, dict[str, str]] = {
-    "coop-eurosat": dict(zip(_EUROSAT, (
-        "Annual Crop Land", "Forest", "Herbaceous Vegetation Land", "Highway or Road", "Industrial Buildings",
-        "Pasture Land", "Permanent Crop Land", "Residential Buildings", "River", "Sea or Lake",
-    ), strict=True)),
-    "openai-eurosat": dict(zip(_EUROSAT, (
-        "annual crop land", "forest", "brushland or shrubland", "highway or road",
-        "industrial buildings or commercial buildings", "pasture land", "permanent crop land",
-        "residential buildings or homes or apartments", "river", "lake or sea",
-    ), strict=True)),
-    "coop-caltech101": {
-        "airplanes": "airplane", "Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbike",
-    },
-}  # fmt: skip
-"""Names that a set changes, by the data set's own; the others stay (CoOp's code; OpenAI's `data/prompts.md`)."""
+SETS = ("data", "openai", "coop", *(f"openai-{d}" for d in DATASETS), *(f"coop-{d}" for d in DATASETS[1:]))
+"""CoOp publishes its names of ImageNet's classes with the split files only: they can be given as a file."""
 
-SETS = ("data", "openai-imagenet", *RENAMED)
+_TABLES = Path(__file__).with_name("class_names.json")
+
+
+@cache
+def table(dataset: str) -> list[dict[str, str]]:
+    """The classes of a data set, each with its name as `own`, `openai` and `coop` (absent: not in that set).
+
+    Sources: `data/prompts.md` of openai/CLIP, and the naming rules in `datasets/` of KaiyangZhou/CoOp
+    (Caltech101 without two classes, years first, SUN397's paths from behind, UCF101's words apart).
+    """
+    rows = json.loads(_TABLES.read_text(encoding="utf-8"))[dataset]
+    found = []
+    for row in rows:
+        names = [row] * 3 if isinstance(row, str) else row
+        found.append({k: n for k, n in zip(("own", "openai", "coop"), names, strict=True) if n is not None})
+    return found
 
 
 def class_names(own: Sequence[str], chosen: str) -> list[str]:
     """The names to put into prompts, one per class of `own`, by the set `chosen`.
 
-    `openai-imagenet` are OpenAI's curated names of the 1000 classes in ImageNet's order. A name with
-    the suffix `.json` is a file: an object from own name to name, or a list in label order; `.txt`
-    has one name per line. Raises OptionError or DataError.
+    `data` are the data set's own. `openai-NAME` and `coop-NAME` are OpenAI's and CoOp's for that data
+    set, looked up by the own names however they are spelt; `openai` and `coop` find out which data set
+    it is. ImageNet's are in ImageNet's order. A name with the suffix `.json` is a file: an object from
+    own name to name, or a list in label order; `.txt` has one name per line.
+    Raises OptionError or DataError.
     """
     if chosen == "data":
         return list(own)
-    if chosen == "openai-imagenet":
-        import open_clip
-
-        names = list(open_clip.IMAGENET_CLASSNAMES)
-        if len(own) != len(names):
+    if (file := file_of(chosen)) is not None:
+        return _from_file(own, file)
+    whose, _, dataset = chosen.partition("-")
+    dataset = dataset or recognised(own)
+    if dataset == "imagenet":
+        if whose == "coop":
             raise OptionError(
-                f"class names openai-imagenet are {len(names)}, the data set has {len(own)} classes"
+                "class names: CoOp's of ImageNet are not built in: give its classnames.txt as a file"
             )
-        return names
-    if chosen in RENAMED:
-        return renamed(own, RENAMED[chosen])
+        return _of_imagenet(own)
+    return renamed(own, dataset, "openai" if whose == "openai" else "coop")
+
+
+def file_of(chosen: str) -> Path | None:
+    """The file that `chosen` names; None for the name of a set. OptionError for neither."""
     path = Path(chosen).expanduser()
     if path.suffix not in (".json", ".txt"):
-        raise OptionError(f"class names: no set '{chosen}'{did_you_mean(chosen, SETS)}")
-    return _from_file(own, path)
+        if chosen not in SETS:
+            raise OptionError(f"class names: no set '{chosen}'{did_you_mean(chosen, SETS)}")
+        return None
+    if not path.is_file():
+        raise OptionError(f"class names: {path}: no such file")
+    return path
 
 
-def renamed(own: Sequence[str], changes: Mapping[str, str]) -> list[str]:
-    """The names with `changes` applied, looked up as written, or without spaces and underscores."""
-    bare = {_bare(k): v for k, v in changes.items()}
-    return [changes.get(name, bare.get(_bare(name), name)) for name in own]
+def digest(chosen: str) -> str:
+    """Of what the names are read from; empty for the data set's own."""
+    import hashlib
+
+    file = file_of(chosen)
+    if chosen == "data":
+        return ""
+    return hashlib.sha256((file or _TABLES).read_bytes()).hexdigest()[:16]
+
+
+def recognised(own: Sequence[str]) -> str:
+    """The data set whose classes these are; OptionError when none or several fit."""
+    if len(own) == 1000:
+        return "imagenet"
+    bare = {_bare(name) for name in own}
+    fitting = [d for d in DATASETS[1:] if bare <= set(_places(d))]
+    whole = [d for d in fitting if len(own) in (len(table(d)), sum("coop" in row for row in table(d)))]
+    if len(whole or fitting) != 1:
+        found = f"fit {' and '.join(fitting)}" if fitting else "are those of no data set with known names"
+        raise OptionError(f"class names: '{own[0]}' and the others {found}: name the set, or give a file")
+    return (whole or fitting)[0]
+
+
+def renamed(own: Sequence[str], dataset: str, whose: Whose) -> list[str]:
+    """The names of `whose` set for the classes `own` of a data set; OptionError for one that is not in it."""
+    rows, places = table(dataset), _places(dataset)
+    found = []
+    for name in own:
+        place = places.get(_bare(name))
+        if place is None or whose not in rows[place]:
+            known = [row["own"] for row in rows if whose in row]
+            raise OptionError(f"class names {whose}-{dataset}: no class '{name}'{did_you_mean(name, known)}")
+        found.append(rows[place][whose])
+    return found
+
+
+def _of_imagenet(own: Sequence[str]) -> list[str]:
+    import open_clip
+
+    names = list(open_clip.IMAGENET_CLASSNAMES)
+    if len(own) != len(names):
+        raise OptionError(
+            f"class names openai-imagenet are {len(names)}, the data set has {len(own)} classes"
+        )
+    return names
+
+
+@cache
+def _places(dataset: str) -> dict[str, int]:
+    """The row of a class by any of its names, without what spellings differ in."""
+    return {_bare(name): i for i, row in enumerate(table(dataset)) for name in row.values()}
 
 
 def _bare(name: str) -> str:
-    return name.replace("_", "").replace(" ", "").lower()
+    return "".join(c for c in name.lower() if c.isalnum())
 
 
 def _from_file(own: Sequence[str], path: Path) -> list[str]:

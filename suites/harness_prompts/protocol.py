@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import OptionError
+from harness_prompts.names import digest, file_of
 
 if TYPE_CHECKING:
     from harness_prompts.data import Source
@@ -27,8 +28,8 @@ class FewShot:
         evaluate_on: further data sets to evaluate the same fitted method on: other data sets with
             their own class names (transfer), or shifts of this one (domain generalisation); each gives
             `<metric>.<label>`, and all of them `<metric>.mean`.
-        class_names: names for the prompts: `data`, `openai-imagenet`, `coop-eurosat`, … or a file;
-            data sets of `evaluate_on` keep their own.
+        class_names: names for the prompts: `data`, `openai` or `coop` (whichever of the known data sets
+            it is), `openai-imagenet`, `coop-eurosat`, … or a file; data sets of `evaluate_on` keep their own.
         train: the split that shots are drawn from.
         validation: the split for validation shots; the rest of `train` when there is none.
         logit_scale: factor on the cosine similarities; by default the model's own.
@@ -50,8 +51,13 @@ class FewShot:
     ) -> None:
         if classes == "base-to-new" and evaluate_on:
             raise OptionError("base-to-new and evaluate_on are two protocols: choose one of them")
+        file_of(class_names)
         self.classes, self.evaluate_on, self.class_names = classes, evaluate_on, class_names
         self.train, self.validation, self.logit_scale = train, validation, logit_scale
+
+    def fingerprint(self) -> str:
+        """Of the class names, unless they are the data set's own."""
+        return digest(self.class_names)
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this combination makes no sense, from what its parts say of themselves."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,8 @@ from harness.zeroshot import text_classifier
 from harness_prompts import names, templates
 from harness_prompts.methods.selection import TemplateSelection
 from harness_prompts.methods.zero_shot import Descriptions, Ensemble, PromptClassifier, Template, combined
+from harness_prompts.protocol import FewShot
+from harness_prompts.shots import base_and_new
 
 SET = ["a photo of a {}.", "a sketch of a {}.", "{}", "the {} in the snow"]
 
@@ -134,20 +138,107 @@ def test_sets_by_name_and_file(tmp_path):
         templates.named_set("data", None)
 
 
-def test_class_name_sets(tmp_path):
+def test_class_names_from_files(tmp_path):
     own = ["AnnualCrop", "Sea Lake", "Something"]
     assert names.class_names(own, "data") == own
-    assert names.class_names(own, "coop-eurosat") == ["Annual Crop Land", "Sea or Lake", "Something"]
-    assert names.class_names(own, "openai-eurosat")[1] == "lake or sea"
     file = tmp_path / "names.json"
     file.write_text(json.dumps({"Something": "else"}))
     assert names.class_names(own, str(file)) == ["AnnualCrop", "Sea Lake", "else"]
+    before = names.digest(str(file))
     file.write_text(json.dumps({"Somethin": "else"}))
+    assert names.digest(str(file)) != before
     with pytest.raises(DataError, match="did you mean 'Something'"):
         names.class_names(own, str(file))
-    with pytest.raises(OptionError, match="1000"):
-        names.class_names(own, "openai-imagenet")
+    with pytest.raises(OptionError, match="no such file"):
+        FewShot(class_names=str(tmp_path / "none.json"))
+    with pytest.raises(OptionError, match="did you mean 'coop-eurosat'"):
+        FewShot(class_names="coop-eurosatt")
+
+
+# CoCoOp, section 4.1 and its code: base and new classes of each data set
+HALVES = {
+    "caltech101": (50, 50), "oxford_pets": (19, 18), "stanford_cars": (98, 98), "oxford_flowers": (51, 51),
+    "food101": (51, 50), "fgvc_aircraft": (50, 50), "sun397": (199, 198), "dtd": (24, 23), "eurosat": (5, 5),
+    "ucf101": (51, 50),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", names.DATASETS[1:])
+def test_name_sets_have_the_published_number_of_classes_and_tell_them_apart(dataset):
+    rows = names.table(dataset)
+    coop = [row["coop"] for row in rows if "coop" in row]
+    base, new = base_and_new(len(coop))
+    assert (len(base), len(new)) == HALVES[dataset]
+    openai = [row["openai"] for row in rows]
+    for listed in (coop, openai):
+        assert len({n.lower() for n in listed}) == len(listed)
+        assert all(n == n.strip() and "_" not in n for n in listed)
+    # whichever spelling a data set has, the names are found, and the data set is recognised
+    own = [row["own"] for row in rows if "coop" in row]
+    spelt = [n.replace(" ", "_") for n in own]
+    assert names.class_names(own, "openai") == names.class_names(coop, f"openai-{dataset}")
+    assert names.class_names(spelt, "coop") == coop == names.class_names(coop, "coop")
+    assert names.class_names([row["own"] for row in rows], "openai") == openai
+    with pytest.raises(OptionError, match=rf"coop-{dataset}: no class 'nothing'"):
+        names.class_names(["nothing"], f"coop-{dataset}")
+
+
+def test_names_that_the_sets_are_known_to_change():
+    def one(dataset: str, own: str) -> tuple[str, str]:
+        return tuple(names.class_names([own], f"{whose}-{dataset}")[0] for whose in ("openai", "coop"))
+
+    assert one("stanford_cars", "Acura RL Sedan 2012") == ("Acura RL Sedan 2012", "2012 Acura RL Sedan")
+    assert one("sun397", "apartment_building/outdoor") == (
+        "apartment building outdoor",
+        "outdoor apartment building",
+    )
+    assert one("sun397", "theater/indoor_procenium") == (
+        "theater indoor procenium",
+        "indoor procenium theater",
+    )
+    assert one("ucf101", "HandstandPushups") == ("Hand Stand Pushups", "Handstand Pushups")
+    assert one("ucf101", "YoYo") == ("Yo Yo", "Yo Yo")
+    assert one("eurosat", "SeaLake") == ("lake or sea", "Sea or Lake")
+    assert one("caltech101", "Leopards") == ("leopard", "leopard")
+    assert one("caltech101", "car_side") == ("side of a car", "car side")
+    assert one("oxford_pets", "american_bulldog") == ("american bulldog", "american bulldog")
+    assert one("oxford_flowers", "ball moss") == ("air plant", "ball moss")
+    with pytest.raises(OptionError, match="no class 'Faces_easy'"):  # CoOp leaves it out
+        names.class_names(["Faces_easy"], "coop-caltech101")
+
+
+def test_names_agree_with_torchvisions_and_clip_benchmarks():
+    from torchvision.datasets import Flowers102
+
+    if hasattr(Flowers102, "classes"):
+        found = names.class_names(Flowers102.classes, "openai")
+        changed = {a: b for a, b in zip(Flowers102.classes, found, strict=True) if a != b}
+        assert changed == {
+            "globe-flower": "globe flower", "pink-yellow dahlia?": "pink and yellow dahlia", "ball moss": "air plant",
+        }  # fmt: skip
+    spec = find_spec("clip_benchmark")
+    if spec is not None and spec.submodule_search_locations:
+        file = Path(spec.submodule_search_locations[0]) / "datasets" / "en_classnames.json"
+        theirs = json.loads(file.read_text(encoding="utf-8"))
+        for dataset, called in (
+            ("caltech101", "caltech101"),
+            ("oxford_flowers", "flowers"),
+            ("eurosat", "eurosat"),
+        ):
+            assert [row["openai"] for row in names.table(dataset)] == theirs[called]
+
+
+def test_names_of_imagenet_and_of_unknown_data_sets():
     assert len(names.class_names([""] * 1000, "openai-imagenet")) == 1000
+    assert names.class_names([str(i) for i in range(1000)], "openai")[0] == "tench"
+    with pytest.raises(OptionError, match="1000"):
+        names.class_names(["a"], "openai-imagenet")
+    with pytest.raises(OptionError, match="not built in"):
+        names.class_names([""] * 1000, "coop")
+    with pytest.raises(OptionError, match="no data set with known names"):
+        names.class_names(["circle", "square"], "openai")
+    with pytest.raises(OptionError, match=r"fit .* and .*: name the set"):  # a flower and Caltech's
+        names.class_names(["sunflower", "lotus"], "openai")
 
 
 def test_descriptions(task, tmp_path):
