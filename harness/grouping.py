@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from harness.cell import Cell
 from harness.parts import canonical
-from harness.plan import Cell
 
 
 def seed_groups(cells: Sequence[Cell]) -> list[list[Cell]]:

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.plan import Cell
+from harness.cell import Cell
 
 LIBRARIES = ("torch", "torchvision", "timm", "open_clip_torch", "peft", "numpy", "pillow", "scikit-learn")
 _CHECKOUT = Path(__file__).resolve().parent.parent

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
+from harness.cell import RECORD_SCHEMA, Cell
 from harness.errors import StoreError
-from harness.plan import RECORD_SCHEMA, Cell
 
 STATUSES = ("ok", "failed", "skipped", "diverged", "oom")
 """What can become of a cell; only `ok` is never run again."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import HarnessError, did_you_mean
+from harness.expansion import matches
 from harness.parts import canonical
-from harness.plan import matches
 from harness.record import Record
 from harness.reference import parse_value
 from harness.store import Store

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import SuiteError, did_you_mean
+from harness.expansion import matches
 from harness.leaderboard.averages import deviation, mean
 from harness.leaderboard.table import Column, Entry, Row, Table
-from harness.plan import matches
 from harness.reference import parse
 from harness.suite import Suite, TableSpec
 

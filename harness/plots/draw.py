@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import HarnessError, did_you_mean
+from harness.expansion import matches
 from harness.leaderboard.frame import plain
 from harness.parts import Resolver
-from harness.plan import matches
 from harness.plots.style import styled
 from harness.reference import parse
 from harness.store import Store

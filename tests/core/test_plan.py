@@ -10,7 +10,8 @@ import pytest
 import harness
 from harness.contract import Predictions
 from harness.errors import OptionError, PluginNotFound, SuiteError
-from harness.plan import Choice, Plan, make_plan, matches
+from harness.expansion import matches
+from harness.plan import Choice, Plan, make_plan
 from harness.suite import from_dict
 
 BASE: dict[str, Any] = {

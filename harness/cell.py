@@ -1,0 +1,89 @@
+"""A cell, one point of a suite's grid, with an id that hashes what decides its result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from harness.parts import Part, canonical
+
+RECORD_SCHEMA = 1
+
+State = Literal["run", "done", "skipped", "broken"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One point of the grid with every option resolved."""
+
+    suite: str
+    experiment: str
+    protocol: Part
+    model: Part | None
+    dataset: Part
+    method: Part | None
+    metrics: tuple[Part, ...]
+    axes: Mapping[str, Any]
+    seed: int
+    precision: str = "float32"
+    images: str = "exact"
+    limit: int | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash of what decides the result: 20 hexadecimal digits."""
+        parts = [self.protocol, self.model, self.dataset, self.method]
+        rest = {
+            "schema": RECORD_SCHEMA,
+            "axes": self.axes,
+            "seed": self.seed,
+            "precision": self.precision,
+            "images": self.images,
+            "limit": self.limit,
+        }
+        metrics = sorted(m.identity for m in self.metrics)
+        text = "\n".join([p.identity if p else "" for p in parts] + metrics + [canonical(rest)])
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        """Where the cell stands in tables: labels, seed and axes."""
+        return {
+            "experiment": self.experiment,
+            "protocol": self.protocol.label,
+            "model": self.model.label if self.model else "",
+            "dataset": self.dataset.label,
+            "method": self.method.label if self.method else "",
+            **self.axes,
+            "seed": self.seed,
+        }
+
+    @property
+    def tags(self) -> dict[str, Any]:
+        """The tags of its parts, as `model.<key>` and so on."""
+        named = (("model", self.model), ("dataset", self.dataset), ("method", self.method))
+        return {f"{kind}.{k}": v for kind, part in named if part for k, v in part.tags.items()}
+
+    @property
+    def shown(self) -> str:
+        """A short text for a person."""
+        parts = [
+            self.model.label if self.model else "",
+            self.method.label if self.method else "",
+            self.dataset.label,
+        ]
+        axes = [f"{k} {v}" for k, v in self.axes.items()]
+        seed = [f"seed {self.seed}"] if self.seed else []
+        return " · ".join([p for p in parts if p] + axes + seed)
+
+
+@dataclass
+class Planned:
+    """A cell and what is to become of it."""
+
+    cell: Cell
+    state: State = "run"
+    reason: str | None = None
