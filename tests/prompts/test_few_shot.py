@@ -254,7 +254,7 @@ def test_without_a_validation_split_the_rest_of_train_validates(run):
 
 
 def test_augmented_training_sees_fresh_views_and_nothing_else_does(run, monkeypatch):
-    from harness_prompts.methods.adapters import ClipAdapter
+    from harness_prompts.methods.clip_adapter import ClipAdapter
 
     views = []
     fit = ClipAdapter.fit

@@ -14,13 +14,13 @@ from harness.features import weights_digest
 from harness_prompts.context import Context, Wording
 from harness_prompts.methods import cocoop
 from harness_prompts.methods.adapters import (
-    ClipAdapter,
     LinearProbe,
     TipAdapter,
     TipAdapterF,
     tip_logits,
     zero_shot_weights,
 )
+from harness_prompts.methods.clip_adapter import ClipAdapter
 from harness_prompts.methods.cocoop import CoCoOp, ConditionalClassifier, meta_net
 from harness_prompts.methods.coop import CoOp, KgCoOp, ProGrad, aligned_gradient
 from harness_prompts.methods.zero_shot import Template
@@ -249,6 +249,19 @@ def test_adapters_fit_their_shots(task, method):
         assert task.notes["selected_on"] == "validation shots"
         with pytest.raises(OptionError, match="can't name new ones"):
             method.fit(task).logits(task.features, ["dog"])
+
+
+@pytest.mark.parametrize("method", [TipAdapter(), TipAdapterF(epochs=2), ClipAdapter(epochs=2, rate=0.05)])
+def test_heads_are_the_classifiers_and_come_back_from_their_tensors(task, method):
+    """The module that other protocols store answers as the classifier does; so does its copy."""
+    classifier = method.fit(task)
+    head = classifier.head()
+    found = classifier.logits(task.features, task.class_names)
+    torch.testing.assert_close(head(task.features), found, atol=1e-4, rtol=1e-5)
+    again = method.rebuild({n: t.clone() for n, t in head.state_dict().items()})
+    assert torch.equal(again(task.features), head(task.features))
+    counted = sum(p.numel() for p in head.parameters() if p.requires_grad)
+    assert counted == task.cost.get("trainable_parameters", 0)
 
 
 def test_clip_adapter_of_ratio_zero_is_zero_shot(task):

@@ -1,8 +1,8 @@
-"""Baselines on the embeddings of the shots: linear probe, Tip-Adapter and Tip-Adapter-F, CLIP-Adapter."""
+"""Baselines on the embeddings of the shots: linear probe, Tip-Adapter and Tip-Adapter-F."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import OptionError
@@ -10,14 +10,25 @@ from harness.errors import OptionError
 if TYPE_CHECKING:
     import torch
 
+    from harness_prompts.heads import TipHead
     from harness_prompts.task import Task
 
 
 class FixedClassifier:
-    """A function from embeddings to logits of the classes it was fitted on, or of some of them."""
+    """A function from embeddings to logits of the classes it was fitted on, or of some of them.
 
-    def __init__(self, class_names: Sequence[str], function: object) -> None:
+    `head`, where there is one, makes the same as a module for all of them.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        function: object,
+        head: Callable[[], torch.nn.Module] | None = None,
+    ) -> None:
         self.class_names, self.function = list(class_names), function
+        if head is not None:
+            self.head = head
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
         """Logits N×C; OptionError for a class it was not fitted on."""
@@ -144,9 +155,21 @@ class TipAdapter:
             "alpha": alpha,
             "beta": beta,
         }
+
+        def head() -> TipHead:
+            from harness_prompts.heads import TipHead
+
+            return TipHead(keys, task.labels, classifier, (scale, alpha, beta), self.fine_tune)
+
         return FixedClassifier(
-            task.class_names, lambda f: tip_logits(f, keys, values, classifier, scale, alpha, beta)
+            task.class_names, lambda f: tip_logits(f, keys, values, classifier, scale, alpha, beta), head
         )
+
+    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> TipHead:
+        """The module that a fitted classifier's `head` is, from its stored tensors."""
+        from harness_prompts.heads import TipHead
+
+        return TipHead.from_tensors(tensors, self.fine_tune)
 
     def _searched(
         self, task: Task, keys: torch.Tensor, values: torch.Tensor, classifier: torch.Tensor
@@ -199,6 +222,8 @@ class TipAdapter:
 class TipAdapterF(TipAdapter):
     """Tip-Adapter-F: Tip-Adapter whose keys are trained for some epochs."""
 
+    rates = (3e-4, 1e-3, 3e-3)
+
     def __init__(
         self,
         templates: str | list[str] = "data",
@@ -208,81 +233,6 @@ class TipAdapterF(TipAdapter):
         batch: int = 256,
     ) -> None:
         super().__init__(templates, views, True, epochs, rate, batch)
-
-
-class ClipAdapter:
-    """CLIP-Adapter: a bottleneck on the image embedding, mixed with it; the texts stay.
-
-    f' = ratio·ReLU(W₂ ReLU(W₁ f)) + (1 − ratio)·f with W₁ D→D/reduction. Source: Gao et al.,
-    CLIP-Adapter, IJCV 2024, section 3.2 (visual adapter).
-    """
-
-    needs_shots = True
-    transfers = True
-    needs_tower = False
-
-    def __init__(
-        self,
-        templates: str | list[str] = "data",
-        ratio: float = 0.2,
-        reduction: int = 4,
-        epochs: int = 50,
-        rate: float = 0.002,
-        batch: int = 32,
-        augment: bool = False,
-    ) -> None:
-        if not 0 <= ratio <= 1 or reduction < 1:
-            raise OptionError(
-                f"ratio must lie in 0…1 and reduction be at least 1, got {ratio} and {reduction}"
-            )
-        self.templates, self.ratio, self.reduction = templates, ratio, reduction
-        self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
-
-    def fit(self, task: Task) -> AdapterClassifier:
-        """Trains the bottleneck with cross-entropy on the shots."""
-        import torch
-        import torch.nn.functional as F
-
-        from harness_prompts.training import descend
-
-        width = task.features.shape[1]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(task.seed)
-            layers = torch.nn.Sequential(
-                torch.nn.Linear(width, max(1, width // self.reduction), bias=False),
-                torch.nn.ReLU(),
-                torch.nn.Linear(max(1, width // self.reduction), width, bias=False),
-                torch.nn.ReLU(),
-            ).to(task.device)
-        fixed = AdapterClassifier(task, self.templates, layers, self.ratio)
-        classifier = zero_shot_weights(task, self.templates)
-
-        def loss(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            return F.cross_entropy(task.logit_scale * fixed.adapted(features) @ classifier.T, labels)
-
-        descend(
-            task, layers.parameters(), loss,
-            epochs=self.epochs, rate=self.rate, batch=self.batch, augment=self.augment,
-        )  # fmt: skip
-        return fixed
-
-
-class AdapterClassifier:
-    """Zero-shot classification of adapted image embeddings."""
-
-    def __init__(self, task: Task, templates: str | list[str], layers: torch.nn.Module, ratio: float) -> None:
-        self.task, self.templates, self.layers, self.ratio = task, templates, layers, ratio
-
-    def adapted(self, features: torch.Tensor) -> torch.Tensor:
-        """Normalised embeddings N×D after the bottleneck."""
-        import torch.nn.functional as F
-
-        return F.normalize(self.ratio * self.layers(features) + (1 - self.ratio) * features, dim=-1)
-
-    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C."""
-        weights = zero_shot_weights(self.task, self.templates, class_names)
-        return self.task.logit_scale * self.adapted(features) @ weights.T
 
 
 def zero_shot_weights(

@@ -1,0 +1,100 @@
+"""CLIP-Adapter: a bottleneck on the image embeddings of the shots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.errors import OptionError
+from harness_prompts.methods.adapters import zero_shot_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness_prompts.heads import AdapterHead
+    from harness_prompts.task import Task
+
+
+class ClipAdapter:
+    """CLIP-Adapter: a bottleneck on the image embedding, mixed with it; the texts stay.
+
+    f' = ratio·ReLU(W₂ ReLU(W₁ f)) + (1 − ratio)·f with W₁ D→D/reduction. Source: Gao et al.,
+    CLIP-Adapter, IJCV 2024, section 3.2 (visual adapter).
+    """
+
+    needs_shots = True
+    transfers = True
+    needs_tower = False
+    rates = (2e-3, 6e-3, 2e-2)
+
+    def __init__(
+        self,
+        templates: str | list[str] = "data",
+        ratio: float = 0.2,
+        reduction: int = 4,
+        epochs: int = 50,
+        rate: float = 0.002,
+        batch: int = 32,
+        augment: bool = False,
+    ) -> None:
+        if not 0 <= ratio <= 1 or reduction < 1:
+            raise OptionError(
+                f"ratio must lie in 0…1 and reduction be at least 1, got {ratio} and {reduction}"
+            )
+        self.templates, self.ratio, self.reduction = templates, ratio, reduction
+        self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
+
+    def fit(self, task: Task) -> AdapterClassifier:
+        """Trains the bottleneck with cross-entropy on the shots."""
+        import torch
+        import torch.nn.functional as F
+
+        from harness_prompts.heads import bottleneck
+        from harness_prompts.training import descend
+
+        width = task.features.shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(task.seed)
+            layers = bottleneck(width, max(1, width // self.reduction)).to(task.device)
+        fixed = AdapterClassifier(task, self.templates, layers, self.ratio)
+        classifier = zero_shot_weights(task, self.templates)
+
+        def loss(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return F.cross_entropy(task.logit_scale * fixed.adapted(features) @ classifier.T, labels)
+
+        descend(
+            task, layers.parameters(), loss,
+            epochs=self.epochs, rate=self.rate, batch=self.batch, augment=self.augment,
+        )  # fmt: skip
+        return fixed
+
+    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> AdapterHead:
+        """The module that a fitted classifier's `head` is, from its stored tensors."""
+        from harness_prompts.heads import AdapterHead
+
+        return AdapterHead.from_tensors(tensors)
+
+
+class AdapterClassifier:
+    """Zero-shot classification of adapted image embeddings."""
+
+    def __init__(self, task: Task, templates: str | list[str], layers: torch.nn.Module, ratio: float) -> None:
+        self.task, self.templates, self.layers, self.ratio = task, templates, layers, ratio
+
+    def adapted(self, features: torch.Tensor) -> torch.Tensor:
+        """Normalised embeddings N×D after the bottleneck."""
+        import torch.nn.functional as F
+
+        return F.normalize(self.ratio * self.layers(features) + (1 - self.ratio) * features, dim=-1)
+
+    def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+        """Logits N×C."""
+        weights = zero_shot_weights(self.task, self.templates, class_names)
+        return self.task.logit_scale * self.adapted(features) @ weights.T
+
+    def head(self) -> AdapterHead:
+        """The same for the task's own classes, as a module."""
+        from harness_prompts.heads import AdapterHead
+
+        weights = zero_shot_weights(self.task, self.templates)
+        return AdapterHead(self.layers, weights, (self.task.logit_scale, self.ratio))
