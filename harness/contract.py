@@ -149,6 +149,22 @@ class EncodesTexts(Protocol):
 
 
 @runtime_checkable
+class GivesImageTokens(SeesImages, Protocol):
+    """Gives embeddings B×E and the patches B×P×D they are made of, in one pass over B×3×H×W."""
+
+    def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+
+@runtime_checkable
+class GivesTextTokens(Protocol):
+    """Gives embeddings B×E, tokens B×T×D and their mask B×T (true: a token is there), in one pass."""
+
+    def encode_text_tokens(
+        self, texts: Sequence[str]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: ...
+
+
+@runtime_checkable
 class HasModule(Protocol):
     """Exposes its torch module, for counting, fine-tuning and fingerprints."""
 
@@ -160,6 +176,8 @@ CAPABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "classifies images": ("ClassifiesImages", ("prepare", "classify", "label_space")),
     "encodes images": ("EncodesImages", ("prepare", "encode_image")),
     "encodes texts": ("EncodesTexts", ("encode_text",)),
+    "gives image tokens": ("GivesImageTokens", ("prepare", "encode_image_tokens")),
+    "gives text tokens": ("GivesTextTokens", ("encode_text_tokens",)),
     "exposes its module": ("HasModule", ("module",)),
 }
 """Capability in words: the typing protocol and the members a class must have for it."""
@@ -283,7 +301,9 @@ class Job:
     advance: Callable[[int, int], None] = lambda done, total: None
     """Tells the progress display how many samples or steps are done of how many."""
     report: Callable[[str, int, dict[str, float]], None] = lambda name, step, values: None
-    """Tells listeners a training's values at a step; what should be kept goes into `curves`."""
+    """Tells a training's values at a step to listeners and to the log folder; what should be kept goes into `curves`."""
+    show: Callable[[str, int, NDArray[np.uint8]], None] = lambda name, step, pixels: None
+    """Shows a picture of a training at a step, H×W×3, in the log folder and to listeners."""
 
     def seed_for(self, *axes: object) -> int:
         """A random seed from the named axes alone, e.g. `job.seed_for("shots", 16, job.cell.seed)`."""

@@ -44,6 +44,10 @@ class Events:
         """A running training reports named values at a step."""
 
     @hookspec
+    def cell_image(self, cell: Cell, name: str, step: int, path: Path) -> None:
+        """A running training shows a picture; the PNG file at `path` is replaced by the next of that name."""
+
+    @hookspec
     def cell_finished(self, cell: Cell, record: Record, workdir: Path | None) -> None:
         """A cell has its record, whatever its status; the record is on disk."""
 

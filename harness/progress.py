@@ -6,8 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from harness.hooks import hookimpl
+from harness.logs import FOLDER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.plan import Cell, Plan
     from harness.record import Record
     from harness.store import Store
@@ -33,6 +36,7 @@ class Lines:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.done = self.total = 0
+        self.logs: Path | None = None
         self.start = time.perf_counter()
 
     @hookimpl
@@ -50,6 +54,14 @@ class Lines:
             file=self.stream,
             flush=True,
         )
+        self.logs = store.path / FOLDER
+
+    @hookimpl
+    def cell_curve(self) -> None:
+        """Says once where a training can be watched."""
+        if self.logs is not None:
+            print(watching(self.logs), file=self.stream, flush=True)
+            self.logs = None
 
     @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
@@ -83,13 +95,15 @@ class Live:
             console=self.console,
             transient=True,
         )
+        self.logs: Path | None = None
         self.cell_task: Any = None
         self.whole: Any = None
         self.cell_start = 0.0
 
     @hookimpl
-    def run_started(self, plan: Plan) -> None:
+    def run_started(self, plan: Plan, store: Store) -> None:
         """Draws the overall bar."""
+        self.logs = store.path / FOLDER
         counts = plan.counts()
         self.whole = self.progress.add_task(plan.suite.name, total=counts.get("run", 0), speed="")
         self.cell_task = self.progress.add_task("", total=None, speed="", visible=False)
@@ -111,6 +125,13 @@ class Live:
         self.progress.update(self.cell_task, completed=done, total=total, speed=f"{speed:,.0f}/s")
 
     @hookimpl
+    def cell_curve(self) -> None:
+        """Says once where a training can be watched."""
+        if self.logs is not None:
+            self.progress.console.print(watching(self.logs), markup=False, highlight=False, soft_wrap=True)
+            self.logs = None
+
+    @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
         """Counts the cell; what went wrong stays on the screen."""
         if record.cost.get("seconds") is None:
@@ -123,6 +144,11 @@ class Live:
     def run_finished(self) -> None:
         """Clears the bars."""
         self.progress.stop()
+
+
+def watching(logs: Path) -> str:
+    """Where curves and pictures of running trainings lie."""
+    return f"curves and pictures of running trainings: {logs}"
 
 
 def clock(seconds: float) -> str:

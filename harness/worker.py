@@ -18,13 +18,15 @@ from harness.contract import Dataset, Job, Metric, Result, Split
 from harness.devices import make_deterministic, pick, seed_all, settle
 from harness.errors import Diverged, HarnessError, Unavailable
 from harness.features import FeatureCache
+from harness.logs import CellLog, cell_folder
 from harness.plan import Cell
 from harness.record import Record, blank
 from harness.seeds import derive_seed
 from harness.store import Store
 
 if TYPE_CHECKING:
-    pass
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +140,15 @@ class Worker:
     def _job(self, cell: Cell) -> Job:
         metrics: Mapping[str, Metric] = {m.label: m.object for m in cell.metrics}
         dataset: Dataset = cell.dataset.object
+        files = CellLog(cell_folder(self.store.path, cell.shown, cell.id))
+
+        def report(name: str, step: int, values: dict[str, float]) -> None:
+            files.curve(name, step, values)
+            self.tell("cell_curve", cell=cell, name=name, step=step, values=values)
+
+        def show(name: str, step: int, pixels: NDArray[np.uint8]) -> None:
+            self.tell("cell_image", cell=cell, name=name, step=step, path=files.image(name, pixels))
+
         return Job(
             cell=cell,
             dataset=dataset,
@@ -152,9 +163,8 @@ class Worker:
             workdir=self.store.path / "work" / cell.id,
             splits=lambda name: self._split(cell, name),
             advance=lambda done, total: self.tell("cell_progress", cell=cell, done=done, total=total),
-            report=lambda name, step, values: self.tell(
-                "cell_curve", cell=cell, name=name, step=step, values=values
-            ),
+            report=report,
+            show=show,
         )
 
     def _loaded(self, cell: Cell) -> Any:
