@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Lock
 
+from harness.cell import Cell
 from harness.errors import HarnessError
+from harness.executors.channel import RECORD, Event, Receiver, Sender
 from harness.grouping import seed_groups
-from harness.plan import Cell
 from harness.record import Record
 from harness.registry import THIS_PROCESS
 from harness.worker import Settings, Worker
 
 _worker: Worker | None = None
+_sender: Sender | None = None
 
 
 class Processes:
@@ -34,7 +38,7 @@ class Processes:
     def execute(
         self, cells: Sequence[Cell], settings: Settings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
-        """Runs the cells and gives each with its record as it is finished, in no fixed order."""
+        """Runs the cells and gives each with its record as it is finished, in no fixed order; `tell` hears all events."""
         from dataclasses import replace
 
         for cell in cells:
@@ -49,20 +53,17 @@ class Processes:
         setup = replace(settings, threads=settings.threads or threads)
         # several chunks a process, so that none waits long for the last; a chunk shares its model
         chunks = _spread(_chunks(cells, max(1, len(cells) // (16 * self.count))))
-        done = 0
         # Workers end as soon as nobody holds the other end of this pipe: neither a killed parent nor
         # an interrupted one leaves any behind or waits for theirs to finish.
         alive, lifeline = context.Pipe(duplex=False)
-        with ProcessPoolExecutor(self.count, context, _start, (setup, alive)) as pool:
-            waiting: dict[Future[list[Record]], list[Cell]] = {pool.submit(_run, c): c for c in chunks}
+        inbox: queue.SimpleQueue[Event | Future[None]] = queue.SimpleQueue()
+        receiver = Receiver(context, inbox.put)
+        start = (setup, alive, receiver.pipe, receiver.lock)
+        with ProcessPoolExecutor(self.count, context, _start, start) as pool:
             try:
-                while waiting:
-                    finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        for cell, record in zip(waiting.pop(future), future.result(), strict=True):
-                            done += 1
-                            tell("cell_started", cell=cell, position=done, total=len(cells))
-                            yield cell, record
+                for chunk in chunks:
+                    pool.submit(_run, chunk).add_done_callback(inbox.put)
+                yield from _arriving(inbox, cells, tell)
             except BrokenProcessPool:
                 raise HarnessError(
                     "a worker process died (killed, or out of memory); what was finished is kept: "
@@ -72,6 +73,32 @@ class Processes:
                 lifeline.close()
                 pool.shutdown(wait=False, cancel_futures=True)
                 alive.close()
+                receiver.close()
+
+
+def _arriving(
+    inbox: queue.SimpleQueue[Event | Future[None]], cells: Sequence[Cell], tell: Callable[..., None]
+) -> Iterator[tuple[Cell, Record]]:
+    """Tells the workers' events, and gives their records, until all cells have theirs or a worker fails."""
+    by_id = {cell.id: cell for cell in cells}
+    started, left = 0, len(cells)
+    trouble: BaseException | None = None
+    while left and not (trouble and inbox.empty()):
+        item = inbox.get()
+        if isinstance(item, Future):
+            trouble = trouble or (None if item.cancelled() else item.exception())
+            continue
+        event, cell, facts = item[0], by_id[item[1]], item[2]
+        if event == RECORD:
+            left -= 1
+            yield cell, facts["record"]
+            continue
+        if event == "cell_started":
+            started += 1
+            facts = {"position": started, "total": len(cells)}
+        tell(event, cell=cell, **facts)
+    if trouble:
+        raise trouble
 
 
 def _chunks(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
@@ -102,11 +129,12 @@ def _spread(chunks: Sequence[list[Cell]]) -> list[list[Cell]]:
     return first + [chunk for same in reversed(by_model.values()) for chunk in same[1:]]
 
 
-def _start(settings: Settings, alive: Connection) -> None:
-    global _worker
+def _start(settings: Settings, alive: Connection, pipe: Connection, lock: Lock) -> None:
+    global _worker, _sender
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
-    _worker = Worker(settings)
+    _sender = Sender(pipe, lock)
+    _worker = Worker(settings, _sender)
 
 
 def _end_with_parent(alive: Connection) -> None:
@@ -116,6 +144,12 @@ def _end_with_parent(alive: Connection) -> None:
         os._exit(1)  # files appear whole or not at all, so this may happen anywhere
 
 
-def _run(cells: list[Cell]) -> list[Record]:
+def _run(cells: list[Cell]) -> None:
     assert _worker is not None
-    return [record for group in seed_groups(cells) for record in _worker.run_group(group)]
+    assert _sender is not None
+    for group in seed_groups(cells):
+        for cell in group:
+            _sender("cell_started", cell=cell)
+        _sender.flush()
+        for cell, record in zip(group, _worker.run_group(group), strict=True):
+            _sender.record(cell, record)
