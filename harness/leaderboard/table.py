@@ -89,6 +89,22 @@ class Table:
         data = [[e.value for e in r.entries] for r in self.rows]
         return pd.DataFrame(data, index=index, columns=columns, dtype=float)
 
+    def render(self, format: str = "terminal") -> str:
+        """The table as text: `terminal`, `markdown`, `csv`, `json`, `latex` or `html`.
+
+        Raises HarnessError for another format.
+        """
+        from harness.leaderboard.formats import render
+
+        return render(self, format)
+
+    def __str__(self) -> str:
+        return self.render()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.render("html")
+
     def transposed(self) -> Table:
         """Rows as columns; each entry goes on being shown as its column said."""
         first = self.columns[0] if self.columns else Column(("",), "")
