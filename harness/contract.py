@@ -61,7 +61,8 @@ class Split(Protocol):
 
     Optional attributes: `class_names` (names for zero-shot prompts, one per label), `templates`
     (its own zero-shot templates with `{}`), `label_indices` (for each label, the indices in the
-    data set's `label_space` that stand for it; absent means label i is index i).
+    data set's `label_space` that stand for it; absent means label i is index i), `per_sample` (names
+    of further attributes that hold one value per sample, which a part of the split cuts along).
     """
 
     ids: Sequence[str]
@@ -159,9 +160,7 @@ class GivesImageTokens(SeesImages, Protocol):
 class GivesTextTokens(Protocol):
     """Gives embeddings B×E, tokens B×T×D and their mask B×T (true: a token is there), in one pass."""
 
-    def encode_text_tokens(
-        self, texts: Sequence[str]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: ...
+    def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: ...
 
 
 @runtime_checkable

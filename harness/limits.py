@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 
 class Part:
-    """Some samples of a split, in the split's own order; everything else is the split's."""
+    """Some samples of a split, in the split's own order; everything else is the split's.
+
+    What the split lists in `per_sample` (attributes with one value per sample, or mappings of names to
+    such) is cut along.
+    """
 
     def __init__(self, split: Split, indices: np.ndarray[Any, Any]) -> None:
         self._split, self._indices = split, indices
@@ -28,7 +32,13 @@ class Part:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(self._split, name)
+        value = getattr(self._split, name)
+        return self._cut(value) if name in getattr(self._split, "per_sample", ()) else value
+
+    def _cut(self, values: Any) -> Any:
+        if isinstance(values, Mapping):
+            return {name: self._cut(column) for name, column in values.items()}
+        return values[self._indices] if isinstance(values, np.ndarray) else [values[i] for i in self._indices]
 
 
 def limited(split: Split, count: int, seed: int) -> Split:

@@ -33,29 +33,35 @@ _GROUND = {
 _HOW_OFTEN = (0.04, 0.03, 0.06, 0.03, 0.02, 0.02, 0.4, 0.1, 0.1, 0.2)
 
 
-def _with_article(words: str) -> str:
+def with_article(words: str) -> str:
+    """The words with "a" or "an" before them."""
     return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def ground_words(background: int, colour: int) -> str:
+    """Words for a scene's surroundings: indices into `BACKGROUNDS` and the names of `COLOURS`."""
+    return _GROUND[BACKGROUNDS[background]].format(list(COLOURS)[colour])
 
 
 def _caption(style: str, thing: str, colour: str, texture: str, ground: str, wording: int) -> str:
     if style in COLOURLESS:
         texts = (
-            f"{_with_article(style)} of {_with_article(thing)}",
-            f"{_with_article(thing)}, {style}",
+            f"{with_article(style)} of {with_article(thing)}",
+            f"{with_article(thing)}, {style}",
             thing,
         )
         return texts[(wording > 6) + (wording > 8)]
     look = f"{colour} {texture} {thing}" if texture != "plain" else f"{colour} {thing}"
     return (
-        f"{_with_article(style)} of {_with_article(look)} {ground}",
-        f"{_with_article(look)} {ground}, {style}",
-        f"{_with_article(style)} of {_with_article(colour + ' ' + thing)}",
-        f"{_with_article(style)} of {_with_article(look)}",
-        f"{_with_article(thing)} {ground}",
-        f"{_with_article(style)} of {_with_article(thing)} {ground}",
-        f"{_with_article(style)} of {_with_article(thing)}",
-        _with_article(thing),
-        f"a picture of {_with_article(thing)}",
+        f"{with_article(style)} of {with_article(look)} {ground}",
+        f"{with_article(look)} {ground}, {style}",
+        f"{with_article(style)} of {with_article(colour + ' ' + thing)}",
+        f"{with_article(style)} of {with_article(look)}",
+        f"{with_article(thing)} {ground}",
+        f"{with_article(style)} of {with_article(thing)} {ground}",
+        f"{with_article(style)} of {with_article(thing)}",
+        with_article(thing),
+        f"a picture of {with_article(thing)}",
         thing,
     )[wording]
 
@@ -70,7 +76,7 @@ def describe(rng: np.random.Generator, scenes: Scenes, styles: NDArray[np.str_])
             CLASSES[scenes.label[i]],
             colours[scenes.colour[i]],
             TEXTURES[scenes.texture[i]],
-            _GROUND[BACKGROUNDS[scenes.background[i]]].format(colours[scenes.ground[i]]),
+            ground_words(scenes.background[i], scenes.ground[i]),
             int(wordings[i]),
         )
         for i in range(len(scenes))

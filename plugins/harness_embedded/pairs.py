@@ -1,0 +1,171 @@
+"""The data set `scene-pairs`: drawn posts of an image and a text whose polarity either, both or their conflict tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.contract import Sample
+from harness.errors import DataError, OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LabelFrom = Literal["both", "text", "image", "xor"]
+
+RELATIONS = ("conflict", "agreement")
+"""Class names of the planted exclusive or."""
+
+BLUR = 1.6
+"""Radius in pixels with which the blurred share is blurred."""
+
+
+class PairSplit:
+    """Pairs in memory. Satisfies `Split`; what is missing is None (image) or "" (text)."""
+
+    per_sample = ("texts", "has_text", "has_image", "groups")
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        texts: Sequence[str],
+        targets: NDArray[np.int64],
+        prefix: str,
+        class_names: Sequence[str],
+        groups: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """`groups` holds at least "missing_text" and "missing_image" (bool N)."""
+        self._images = images
+        self.has_text: NDArray[np.bool_] = ~groups["missing_text"]
+        self.has_image: NDArray[np.bool_] = ~groups["missing_image"]
+        self.texts = [t if there else "" for t, there in zip(texts, self.has_text, strict=True)]
+        self.targets = targets
+        self.ids: Sequence[str] = [f"{prefix}/{i:05d}" for i in range(len(targets))]
+        self.class_names = list(class_names)
+        self.groups = dict(groups)
+        self.report: dict[str, Any] = {
+            "pairs": len(targets),
+            "kinds": {
+                kind: {
+                    "count": int(groups[name].sum()),
+                    "of": of,
+                    "names": [self.ids[i] for i in np.flatnonzero(groups[name])[:50]],
+                }
+                for kind, name, of in (
+                    ("text missing", "missing_text", "pairs"),
+                    ("image missing", "missing_image", "pairs"),
+                )
+            },
+        }
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        image = self._images[index] if self.has_image[index] else None
+        return Sample(self.ids[index], image, int(self.targets[index]), self.texts[index])
+
+
+class ScenePairs:
+    """Posts of a 32×32 drawing and a short text, each negative, neutral or positive by itself.
+
+    The object drawn tells the polarity of the image, a word that of the text; the two are independent.
+    Under `label_from="both"` the label is the polarity they share; where one is neutral, that of the
+    other; and where they are in conflict (one negative, one positive), that of the text if the text is
+    emphatic ("really awful") and that of the image if it is mild ("rather awful"). The classes are
+    imbalanced. Labels were given to whole posts, before parts of some got lost.
+
+    Args:
+        label_from: what tells the label. Planted cases: `text` or `image` alone (the other one knows
+            nothing of it), or `xor`: two classes, whether the two polarities, now negative or positive
+            with equal odds, are in conflict or in agreement, which neither modality alone can tell.
+        count: pairs in the split `all`; the split `unlabelled` has a tenth as many others.
+        missing: the share of pairs without a text, and the share of others without an image.
+        blur: the share of pairs with a blurred image.
+        seed: of everything that is drawn.
+    """
+
+    splits: Sequence[str] = ("all", "unlabelled")
+
+    def __init__(
+        self,
+        label_from: LabelFrom = "both",
+        count: int = 2400,
+        missing: float = 0.08,
+        blur: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        if count < 20:
+            raise OptionError(f"scene-pairs: count must be at least 20, not {count}")
+        if not 0 <= missing <= 0.5:
+            raise OptionError(f"scene-pairs: missing must be from 0 to 0.5, not {missing}")
+        if not 0 <= blur <= 1:
+            raise OptionError(f"scene-pairs: blur must be from 0 to 1, not {blur}")
+        self.label_from, self.count, self.missing, self.blur, self.seed = (
+            label_from, count, missing, blur, seed,
+        )  # fmt: skip
+
+    def fingerprint(self) -> str:
+        """The version of the drawing recipe."""
+        from harness_embedded.pair_drawing import RECIPE
+
+        return RECIPE
+
+    def load(self, split: str) -> PairSplit:
+        """Draws the split, or reads its pixels from the cache.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        from harness.seeds import derive_seed
+        from harness_embedded.pair_drawing import POLARITIES, RECIPE, SHARES, blurred, draw_posts
+
+        if split not in self.splits:
+            raise DataError(f"scene-pairs has no split '{split}'{did_you_mean(split, self.splits)}")
+        count = self.count if split == "all" else max(1, self.count // 10)
+        xor = self.label_from == "xor"
+        posts = draw_posts(split, count, self.seed, (0.5, 0.0, 0.5) if xor else SHARES)
+
+        rng = np.random.default_rng(derive_seed(RECIPE, "losses", split, count, self.seed))
+        order, lost = rng.permutation(count), round(self.missing * count)
+        no_text, no_image = np.zeros(count, bool), np.zeros(count, bool)
+        no_text[order[:lost]], no_image[order[lost : 2 * lost]] = True, True
+        soft = np.zeros(count, bool)
+        soft[rng.permutation(count)[: round(self.blur * count)]] = True
+        images = posts.images
+        if soft.any():
+            images = images.copy()
+            images[soft] = blurred(images[soft], BLUR)
+
+        whole = ~(no_text | no_image)
+        opposed = np.abs(posts.text - posts.image) == 2
+        names = np.array(POLARITIES)
+        groups: dict[str, NDArray[Any]] = {
+            "conflict": opposed & whole,
+            "agreement": (posts.text == posts.image) & whole,
+            "missing_text": no_text,
+            "missing_image": no_image,
+            "blurred": soft & ~no_image,
+            "emphatic": posts.emphatic,
+            "text_polarity": names[posts.text],
+            "image_polarity": names[posts.image],
+        }
+        targets = self._labels(posts.text, posts.image, posts.emphatic)
+        if split == "unlabelled":
+            targets = np.full(count, -1, np.int64)
+        classes = RELATIONS if xor else POLARITIES
+        return PairSplit(images, posts.texts, targets, f"scene-pairs-{split}", classes, groups)
+
+    def _labels(
+        self, text: NDArray[np.int64], image: NDArray[np.int64], emphatic: NDArray[np.bool_]
+    ) -> NDArray[np.int64]:
+        if self.label_from == "xor":
+            return (text == image).astype(np.int64)
+        if self.label_from in ("text", "image"):
+            return text if self.label_from == "text" else image
+        neutral = 1
+        in_conflict = np.where(emphatic, text, image)
+        opposed = np.abs(text - image) == 2
+        return np.where(opposed, in_conflict, np.where(text == neutral, image, text)).astype(np.int64)
