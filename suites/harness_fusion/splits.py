@@ -1,0 +1,185 @@
+"""Which pairs train, which stop the training, which are reported: the reference protocol's rule and a clean one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from harness.errors import DataError, OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.contract import Split
+
+Rule = Literal["reference", "clean"]
+RULES: tuple[Rule, ...] = ("reference", "clean")
+
+SEED = 42
+"""The reference protocol's `random_state`; the division never depends on the seed of a training."""
+
+TEST_SHARE = 0.2
+VALIDATION_SHARE = 0.1
+"""Of the training part, under the clean rule."""
+
+ALL = "all"
+UNLABELLED = "unlabelled"
+VALIDATION_NAMES = ("val", "validation", "valid", "dev")
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """Rows (int64, ascending) of each part. Under the reference rule `validation` is `test` itself."""
+
+    train: NDArray[np.int64]
+    validation: NDArray[np.int64]
+    test: NDArray[np.int64]
+    kept_whole: tuple[int, ...] = ()
+    """Labels with too few pairs to divide; all of them train."""
+
+
+def _held_out(
+    rows: NDArray[np.int64], targets: NDArray[np.int64], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, ...]]:
+    """Rows kept and rows held out, stratified; classes with a single pair are kept whole."""
+    from sklearn.model_selection import train_test_split
+
+    labels, counts = np.unique(targets[rows], return_counts=True)
+    single = labels[counts < 2]
+    apart = np.isin(targets[rows], single)
+    divided = rows[~apart]
+    classes = len(labels) - len(single)
+    if round(share * len(divided)) < max(1, classes):
+        raise DataError(
+            f"{len(divided)} labelled pairs of {classes} classes are too few to hold out {share:.0%} "
+            f"of them with every class in it; at least {int(np.ceil(max(1, classes) / share))} are needed"
+        )
+    kept, out = train_test_split(divided, test_size=share, stratify=targets[divided], random_state=seed)
+    return np.sort(np.concatenate([kept, rows[apart]])), np.sort(out), tuple(int(s) for s in single)
+
+
+def reference_split(targets: NDArray[np.int64], seed: int = SEED) -> Division:
+    """80 % train, and 20 % that both stop the training and are reported.
+
+    Exactly `train_test_split(test_size=0.2, stratify=targets, random_state=seed)` where every class has
+    two pairs. What is reported was selected on, so it is too good. Rows with target −1 are in no part.
+    Raises DataError when there are too few labelled pairs.
+    """
+    labelled = np.flatnonzero(targets >= 0)
+    train, test, whole = _held_out(labelled, targets, TEST_SHARE, seed)
+    return Division(train, test, test, whole)
+
+
+def clean_split(targets: NDArray[np.int64], seed: int = SEED) -> Division:
+    """The same 20 % reported as under the reference rule, and 10 % of the others to stop the training.
+
+    Rows with target −1 are in no part. Raises DataError when there are too few labelled pairs.
+    """
+    first = reference_split(targets, seed)
+    train, validation, whole = _held_out(first.train, targets, VALIDATION_SHARE, seed)
+    return Division(train, validation, first.test, tuple(sorted({*first.kept_whole, *whole})))
+
+
+@dataclass(frozen=True, eq=False)
+class Portion:
+    """Some rows (ascending) of a loaded split; features are kept for the whole split and taken by row."""
+
+    name: str
+    split: Split
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def targets(self) -> NDArray[np.int64]:
+        """Labels of the rows, none of them −1."""
+        return np.asarray(self.split.targets)[self.rows]
+
+    @property
+    def ids(self) -> list[str]:
+        """Ids of the rows."""
+        return [self.split.ids[r] for r in self.rows]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The parts of a data set under a rule; `validation` is `test` under the reference rule."""
+
+    rule: Rule
+    train: Portion
+    validation: Portion
+    test: Portion
+    unlabelled: str | None
+    """The name of the split without labels, if the data set has one."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """JSON-able: how many pairs each part has, and what had to be left out or kept whole."""
+
+
+def arrange(
+    names: Sequence[str], open_split: Callable[[str], Split], rule: Rule, seed: int = SEED
+) -> Arrangement:
+    """The parts of a data set whose splits are `names`, opened by `open_split`.
+
+    A data set with the split `all` is divided by `reference_split` or `clean_split`. One with a split
+    `train` keeps its own: `test` is reported or, where it is missing or has no labels, the validation
+    split. Under the reference rule the reported part also stops the training; under the clean one the
+    validation split does or, where it is missing or reported itself, a stratified 10 % of `train`.
+    Rows without a label are left out, and counted.
+
+    Raises OptionError for an unknown rule, DataError when parts are missing or too small.
+    """
+    if rule not in RULES:
+        raise OptionError(f"split: there is no rule '{rule}'{did_you_mean(rule, RULES)}")
+    spare = UNLABELLED if UNLABELLED in names else None
+    notes: dict[str, Any] = {}
+    if ALL in names:
+        split = open_split(ALL)
+        targets = np.asarray(split.targets)
+        division = (reference_split if rule == "reference" else clean_split)(targets, seed)
+        parts = [Portion(ALL, split, r) for r in (division.train, division.validation, division.test)]
+        whole, opened = division.kept_whole, [split]
+    else:
+        parts, whole, opened, spare = _own_parts(names, open_split, rule, seed, spare)
+    if rule == "reference":
+        parts[1] = parts[2]
+    if left := sum(int((np.asarray(s.targets) < 0).sum()) for s in opened):
+        notes["pairs without a label, left out"] = left
+    if whole:
+        notes["labels with too few pairs to divide, kept for training"] = list(whole)
+    for role, part in zip(("train", "validation", "test"), parts, strict=True):
+        notes[role] = {"split": part.name, "pairs": len(part)}
+    return Arrangement(rule, *parts, spare, notes)
+
+
+def _own_parts(
+    names: Sequence[str], open_split: Callable[[str], Split], rule: Rule, seed: int, spare: str | None
+) -> tuple[list[Portion], tuple[int, ...], list[Split], str | None]:
+    if "train" not in names:
+        raise DataError(f"fusion needs a split 'all', or 'train' and one to report; there are: {list(names)}")
+    validation_name = next((n for n in VALIDATION_NAMES if n in names), None)
+    found: dict[str, Portion] = {}
+    for name in ("train", validation_name, "test"):
+        if name is not None and name in names:
+            split = open_split(name)
+            rows = np.flatnonzero(np.asarray(split.targets) >= 0)
+            if len(rows):
+                found[name] = Portion(name, split, rows)
+            elif name == "test" and spare is None:
+                spare = name
+    if "train" not in found:
+        raise DataError("the split 'train' has no labelled pairs")
+    train, test = found["train"], found.get("test") or found.get(validation_name or "")
+    if test is None:
+        raise DataError(
+            f"no split besides 'train' has labels, so none can be reported; there are: {list(names)}"
+        )
+    opened: list[Split] = [portion.split for portion in found.values()]
+    if rule == "reference" or (validation_name in found and found[validation_name] is not test):
+        return [train, found.get(validation_name or "", test), test], (), opened, spare
+    kept, out, whole = _held_out(train.rows, np.asarray(train.split.targets), VALIDATION_SHARE, seed)
+    parts = [Portion("train", train.split, kept), Portion("train", train.split, out), test]
+    return parts, whole, opened, spare
