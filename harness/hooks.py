@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from harness import registry
-from harness.errors import PluginBroken
+from harness import registry, versions
+from harness.errors import PluginBroken, Unavailable
 
 if TYPE_CHECKING:
     from harness.plan import Cell, Plan
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 log = logging.getLogger("harness")
+
+VARIABLE = "HARNESS_LISTEN"
+"""The environment variable that asks for installed listeners: references with blanks between them."""
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")
@@ -61,25 +66,38 @@ class Events:
 
 
 class Listeners:
-    """Calls the listeners one by one: one that fails is reported once and left out from then on."""
+    """Calls the listeners one by one: one that fails is reported once and left out from then on.
 
-    def __init__(self, extra: list[object] | None = None, installed: bool = True) -> None:
+    An installed listener that says `on_request = True` listens only when it is asked for by name:
+    a text among `extra` (`tensorboard?folder=runs`), or in the environment variable HARNESS_LISTEN.
+    Raises HarnessError for one that is asked for and can't listen.
+    """
+
+    def __init__(self, extra: Sequence[object] = (), installed: bool = True) -> None:
         self.manager = pluggy.PluginManager("harness")
         self.manager.add_hookspecs(Events)
         self.problems: list[str] = []
+        named = [text for text in extra if isinstance(text, str)]
+        given = [listener for listener in extra if not isinstance(listener, str)]
+        asked = [_asked_for(text, "--listen") for text in dict.fromkeys(named)]
+        if installed:
+            texts = os.environ.get(VARIABLE, "").split()
+            asked += [_asked_for(text, VARIABLE) for text in dict.fromkeys(texts) if text not in named]
         for plugin in registry.installed("hooks") if installed else []:
             try:
                 loaded = registry.load(plugin)
-                self._add(
-                    loaded() if isinstance(loaded, type) else loaded, f"{plugin.distribution}/{plugin.name}"
-                )
+                if misfit := versions.misfit(plugin, loaded):
+                    self._problem(misfit)
+                elif not getattr(loaded, "on_request", False):
+                    made = loaded() if isinstance(loaded, type) else loaded
+                    self._add(made, f"{plugin.distribution}/{plugin.name}")
             except PluginBroken as error:
                 self._problem(str(error))
             except Exception as error:  # a listener may fail in any way; the run must go on
                 self._problem(
                     f"listener '{plugin.name}' of {plugin.distribution}: {type(error).__name__}: {_line(error)}"
                 )
-        for listener in extra or []:
+        for listener in [*asked, *given]:
             name = type(listener).__name__
             try:
                 self._add(listener, name)
@@ -110,6 +128,20 @@ class Listeners:
     def _problem(self, text: str) -> None:
         self.problems.append(text)
         log.warning("%s", text)
+
+
+def _asked_for(text: str, where: str) -> object:
+    """The installed listener that a reference names, with its options."""
+    from harness.parts import Resolver
+    from harness.reference import parse_short
+
+    part = Resolver().resolve("hooks", parse_short(text), where)
+    if part.problem:
+        raise PluginBroken(part.problem)
+    if part.missing:
+        raise Unavailable(f"{where}: listener '{part.plugin}': {part.missing}")
+    listener: object = part.object
+    return listener
 
 
 def _line(error: Exception) -> str:

@@ -9,8 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from harness import options, registry
-from harness.contract import API_VERSION
+from harness import options, registry, versions
 from harness.errors import HarnessError, OptionError, PluginBroken, SuiteError
 from harness.redaction import redacted
 from harness.reference import Reference, parse
@@ -109,13 +108,8 @@ class Resolver:
             factory = registry.load(plugin)
         except PluginBroken as error:
             return _part(facts, reference, given, {**facts, "options": given}, None, problem=str(error))
-        wanted = getattr(factory, "harness_api", API_VERSION)
-        if not isinstance(wanted, int) or wanted > API_VERSION:
-            problem = (
-                f"{registry.singular(kind)} '{plugin.name}' of {plugin.distribution} is written for plugin API {wanted}, "
-                f"this harness has {API_VERSION}: upgrade vision-harness, or use an older {plugin.distribution}"
-            )
-            return _part(facts, reference, given, {**facts, "options": given}, None, problem=problem)
+        if misfit := versions.misfit(plugin, factory):
+            return _part(facts, reference, given, {**facts, "options": given}, None, problem=misfit)
         checked = options.check(factory, reference.options, reference.value, named)
         arguments, identity = self._nested(factory, checked, named)
         instance = _built(factory, arguments, named, plugin)

@@ -99,6 +99,8 @@ class Live:
         self.cell_task: Any = None
         self.whole: Any = None
         self.cell_start = 0.0
+        self.running: dict[str, tuple[int, int]] = {}
+        """How far each running cell is, of how much; several run at once in processes, or as stacked seeds."""
 
     @hookimpl
     def run_started(self, plan: Plan, store: Store) -> None:
@@ -112,17 +114,25 @@ class Live:
 
     @hookimpl
     def cell_started(self, cell: Cell) -> None:
-        """Names the running cell."""
+        """Names the running cell, or says how many there are."""
+        self.running[cell.id] = (0, 0)
         self.cell_start = time.perf_counter()
-        self.progress.reset(
-            self.cell_task, description=f"  {cell.shown}"[:70], total=None, visible=True, speed=""
-        )
+        several = len(self.running) > 1
+        shown = f"  {len(self.running)} cells" if several else f"  {cell.shown}"[:70]
+        self.progress.reset(self.cell_task, description=shown, total=None, visible=True, speed="")
 
     @hookimpl
-    def cell_progress(self, done: int, total: int) -> None:
-        """Moves the cell's bar."""
+    def cell_progress(self, cell: Cell, done: int, total: int) -> None:
+        """Moves the bar, which stands for all running cells together."""
+        self.running[cell.id] = (done, total)
+        known = [each for each in self.running.values() if each != (0, 0)]
         speed = done / max(time.perf_counter() - self.cell_start, 1e-6)
-        self.progress.update(self.cell_task, completed=done, total=total, speed=f"{speed:,.0f}/s")
+        self.progress.update(
+            self.cell_task,
+            completed=sum(done for done, _ in known),
+            total=sum(total for _, total in known),
+            speed=f"{speed:,.0f}/s" if len(self.running) == 1 else "",
+        )
 
     @hookimpl
     def cell_curve(self) -> None:
@@ -134,6 +144,7 @@ class Live:
     @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
         """Counts the cell; what went wrong stays on the screen."""
+        self.running.pop(cell.id, None)
         if record.cost.get("seconds") is None:
             return
         self.progress.advance(self.whole)

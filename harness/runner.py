@@ -71,11 +71,13 @@ def run(
 ) -> Run:
     """Runs the suite's missing cells and gives what happened; `fresh` runs all of them again.
 
+    `listeners` are objects, or references of installed ones (`tensorboard?folder=runs`).
+
     Raises HarnessError before anything runs when the suite can't be planned.
     """
     from harness.worker import Settings
 
-    events = Listeners(list(listeners), installed_listeners)
+    events = Listeners(listeners, installed_listeners)
     plan = make_plan(suite, choice, () if fresh else store.done())
     if any(p.state == "run" for p in plan):
         from harness.devices import pick

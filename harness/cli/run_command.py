@@ -30,6 +30,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="where embeddings are kept (else $HARNESS_CACHE)"
     )
+    parser.add_argument(
+        "--listen",
+        action="append",
+        default=[],
+        metavar="REF",
+        help="an installed listener, such as tensorboard or wandb?mode=online (else $HARNESS_LISTEN); may be repeated",
+    )
     parser.add_argument("--fresh", action="store_true", help="run all cells again, done or not")
     parser.add_argument(
         "--format", default="terminal", help="of the tables: terminal, markdown, csv, latex, html, json"
@@ -46,7 +53,7 @@ def main(given: argparse.Namespace) -> int:
     suites, store = chosen_suites(given), open_store(given)
     failed, answers = 0, []
     for suite in suites:
-        listeners: list[object] = []
+        listeners: list[object] = list(given.listen)
         if not given.quiet and not given.json:
             from harness.progress import display
 

@@ -155,13 +155,22 @@ def test_a_harness_error_at_planning_is_a_reason_to_skip() -> None:
     assert part("models", "away").missing == "no folder given: use --data-root"
 
 
-@pytest.mark.parametrize("version", [99, "2"])
-def test_another_version_of_the_contract(version: object) -> None:
-    cls = type("Newer", (), {"harness_api": version, "load": lambda self, device: None})
-    harness.register("models", "newer", cls)
-    assert f"is written for plugin API {version}, this harness has 1: upgrade" in str(
-        part("models", "newer").problem
-    )
+@pytest.mark.parametrize(
+    ("version", "text"),
+    [
+        (99, "is written for plugin API 99, this harness has 1: upgrade vision-harness, or use an older"),
+        (
+            0,
+            "is written for plugin API 0, this harness needs 1 or newer: upgrade (this process), or use an older",
+        ),
+        ("2", "harness_api must be a whole number, such as 1, found '2'"),
+        (True, "harness_api must be a whole number, such as 1, found True"),
+    ],
+)
+def test_another_version_of_the_contract(version: object, text: str) -> None:
+    cls = type("Other", (), {"harness_api": version, "load": lambda self, device: None})
+    harness.register("models", "other", cls)
+    assert text in str(part("models", "other").problem)
 
 
 def test_canonical_is_stable_and_refuses_objects() -> None:
