@@ -232,3 +232,15 @@ class TinyCLIP(_Tiny):
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
         """Embeddings B×64, not normalised, of texts (cut to 32 tokens)."""
         return self._clip.encode_text(self.tokenizer(list(texts)).to(self._device))
+
+    def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embeddings B×64 and the image tower's last patches, B×16×64 (`vit`) or B×1×128 (`resnet`)."""
+        from harness_open_clip.tokens import image_tokens
+
+        return image_tokens(self._clip, images)
+
+    def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Embeddings B×64, the text tower's last tokens B×32×64 and their mask B×32."""
+        from harness_open_clip.tokens import text_tokens
+
+        return text_tokens(self._clip, self.tokenizer(list(texts)).to(self._device))

@@ -105,7 +105,8 @@ def test_an_own_config_leaves_the_shipped_architecture_of_that_name_alone(loaded
 
 
 def test_capabilities_are_a_two_tower_models(tiny):
-    expected = ["encodes images", "encodes texts", "exposes its module"]
+    tokens = ["gives image tokens", "gives text tokens"]
+    expected = ["encodes images", "encodes texts", *tokens, "exposes its module"]
     assert capabilities(OpenClipModel) == expected
     assert capabilities(OpenClipModel("ViT-B-32/openai")) == expected
 

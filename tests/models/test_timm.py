@@ -78,7 +78,12 @@ def test_answers_equal_the_bare_network_bit_for_bit(tmp_path, arch, file):
         assert torch.equal(model.module.get_classifier()(features), logits)
     assert logits.shape == (2, 1000)
     assert model.label_space == "imagenet-1k"
-    assert capabilities(model) == ["classifies images", "encodes images", "exposes its module"]
+    assert capabilities(model) == [
+        "classifies images",
+        "encodes images",
+        "gives image tokens",
+        "exposes its module",
+    ]
 
 
 def test_every_kind_of_timm_preprocessing_is_said_exactly_or_not_at_all():
@@ -174,7 +179,7 @@ def test_a_head_that_is_not_imagenets_is_never_read_as_imagenets(tmp_path):
 )
 def test_a_model_whose_outputs_mean_nothing_known_does_not_classify(name, options, classifies):
     model = TimmModel(name, **options)
-    rest = ["encodes images", "exposes its module"]
+    rest = ["encodes images", "gives image tokens", "exposes its module"]
     assert capabilities(model) == (["classifies images", *rest] if classifies else rest)
 
 
