@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.files import replacing
+from harness_peft.network import FittedHead
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,9 @@ def adapter_state(network: nn.Module) -> dict[str, torch.Tensor]:
     state = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
     if all(p.requires_grad for p in network.parameters()):  # then batch norm's statistics move too
         state |= {n: b.detach() for n, b in network.named_buffers()}
+    head = getattr(network, "head", None)
+    if isinstance(head, FittedHead):  # a cache of embeddings is kept, too, though nothing trained it
+        state |= {f"head.{n}": t.detach() for n, t in head.state_dict().items()}
     return state
 
 
@@ -63,7 +67,7 @@ def load_into(path: Path, network: nn.Module) -> None:
     """
     import torch
 
-    tensors, _ = _read(path)
+    tensors, _ = read(path)
     own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     with torch.no_grad():
         for name, tensor in tensors.items():
@@ -96,7 +100,7 @@ def read_progress(folder: Path, network: nn.Module, optimizer: torch.optim.Optim
     path = folder / PROGRESS
     if not path.is_file():
         return None
-    tensors, facts = _read(path)
+    tensors, facts = read(path)
     own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     stored = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
     if stored.keys() != adapter_state(network).keys():
@@ -122,7 +126,8 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[Any]:
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and facts of a stored file. Raises DataError for what can't be read."""
     from safetensors import SafetensorError, safe_open
 
     try:

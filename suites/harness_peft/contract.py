@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness_peft.network import Network
+    from harness_prompts.task import Task
 
 
 @runtime_checkable
@@ -23,15 +24,17 @@ class PeftMethod(Protocol):
     Optional functions:
 
     * `state(network) -> Mapping[str, Tensor]`: what is stored of a trained network instead of all
-      trained parameters and changed buffers.
+      trained parameters and changed buffers, under the names that they have in the network.
     * `merge(network)`: folds what was added into the base's weights, in place.
     * `finish(network, start)`: called after training; `start` maps names to the tensors (on the CPU)
       that the parameters had before it (WiSE-FT).
-    * `solve(...)`: trains without gradients, on embeddings (see `Solves`).
 
     Optional attributes: `rates`, the learning rates that tuning tries instead of the protocol's;
     `weight_decay`, instead of the protocol's; `keeps_start`, true when `finish` is given;
     `needs_old_head` and `needs_clip`, checked before anything is trained.
+
+    Methods that need no gradient through the network have another function in the place of training:
+    `solve` (see `Solves`) or `fit` (see `Fits`).
     """
 
     def prepare(self, network: Network) -> None: ...
@@ -39,7 +42,11 @@ class PeftMethod(Protocol):
 
 @runtime_checkable
 class Solves(Protocol):
-    """A method that is fitted on embeddings of the frozen network, without gradient steps."""
+    """A method that finds a linear head on embeddings of the frozen network.
+
+    `solve` gets embeddings N×D, labels N (or N×C of 1, 0 and −1, not counted, where samples have
+    several) and one of the `candidates`; it gives weights C×D and biases C.
+    """
 
     def candidates(self, trials: int) -> list[float]: ...
 
@@ -48,4 +55,23 @@ class Solves(Protocol):
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
 
 
-State = Mapping[str, "torch.Tensor"]
+@runtime_checkable
+class Head(Protocol):
+    """What `fit` gives: `head` makes a module from normalised embeddings N×D to logits N×C."""
+
+    def head(self) -> torch.nn.Module: ...
+
+
+@runtime_checkable
+class Fits(Protocol):
+    """A method that fits itself on embeddings of a frozen image-text model, as the prompts suite has them.
+
+    The same class serves there and here. With `rates` and an attribute `rate`, tuning tries learning
+    rates on it as on any other; whatever else it chooses, it chooses on the task's validation samples.
+    `rebuild` makes the head again from the tensors of its `state_dict`. The head's parameters
+    that require a gradient count as trained; its buffers are stored with them.
+    """
+
+    def fit(self, task: Task) -> Head: ...
+
+    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module: ...

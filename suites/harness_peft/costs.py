@@ -18,8 +18,8 @@ def counts(network: Network) -> dict[str, float]:
     everything = {id(p): p for p in network.parameters()}
     head = {id(p) for p in network.head.parameters(recurse=True)}
     backbone = {id(p) for p in network.backbone.parameters()}
-    # a text tower in the graph counts as backbone; the head is what only it has and no tower
-    own_head = head - backbone if not hasattr(network.head, "clip") else set()
+    # what a text tower or a fitted adapter has in the head's place is no head
+    own_head = set() if getattr(network.head, "is_adapter", False) else head - backbone
     trainable = sum(p.numel() for p in everything.values() if p.requires_grad)
     in_head = sum(p.numel() for i, p in everything.items() if p.requires_grad and i in own_head)
     total = sum(p.numel() for p in everything.values())

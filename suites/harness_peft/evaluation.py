@@ -1,15 +1,29 @@
-"""Evaluating a fine-tuned network: validation scores, and the classes of a shift among its own."""
+"""Evaluating a fine-tuned network: validation scores, the test split, and shifts with classes of their own."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from harness.contract import Dataset, Split
+from harness.batches import forward_all
+from harness.contract import Dataset, Predictions, Result, Split
 from harness.errors import DataError
+from harness.evaluate import classification_result, image_pipeline, measured
 from harness_peft.data import Batches
+from harness_peft.evidence import LabelSets, check_metrics
+from harness_peft.metrics import MeanAveragePrecision11
 from harness_peft.network import Network
+from harness_peft.prepared import as_is
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness_peft.run import Run
 
 
 def columns(own: Split, other: Split, where: str) -> list[int]:
@@ -37,12 +51,69 @@ def test_split_of(dataset: Dataset) -> str:
 
 
 def score(network: Network, data: Batches) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy on validation samples."""
-    right, loss = 0, 0.0
+    """Accuracy and mean cross-entropy on validation samples.
+
+    With several labels per sample: 11-point mean average precision and mean binary cross-entropy.
+    """
+    found, targets = [], []
     with torch.inference_mode():
         for start in range(0, len(data), 256):
             images, labels = data.take(np.arange(start, min(start + 256, len(data))))
-            logits = network(images).float()
-            right += int((logits.argmax(1) == labels).sum())
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-    return right / len(data), loss / len(data)
+            found.append(network(images).float())
+            targets.append(labels)
+        logits, labels = torch.cat(found), torch.cat(targets)
+        if labels.ndim == 1:
+            right = int((logits.argmax(1) == labels).sum())
+            return right / len(data), float(F.cross_entropy(logits, labels))
+        counted = labels >= 0
+        loss = float(F.binary_cross_entropy_with_logits(logits[counted], labels[counted].float()))
+    evidence = LabelSets(
+        logits.cpu().numpy(), labels.cpu().numpy(), [data.split.ids[i] for i in data.indices]
+    )
+    return MeanAveragePrecision11()(evidence), loss
+
+
+def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapping[str, Any]) -> Result:
+    """The cell's result on its test split, with its metrics on the shifts besides.
+
+    Raises OptionError for metrics that read another kind of labels than the data has.
+    """
+    job, protocol = run.job, run.protocol
+    evidence = LabelSets if run.label_sets else Predictions
+    check_metrics(job.metrics, evidence, f"'{job.cell.dataset.label}'")
+    logits, split = _logits(run, network, job.dataset, protocol.split or test_split_of(job.dataset))
+    names = getattr(split, "class_names", None) or ()
+    if run.label_sets:
+        found = LabelSets(logits, np.asarray(split.targets), split.ids, names)
+        return Result(measured(job, found), count=len(found), cost=cost, notes=notes)
+    result = classification_result(
+        job, Predictions(logits, split.targets, split.ids, names), cost=cost, notes=notes
+    )
+    metrics = dict(result.metrics)
+    for name, dataset in protocol.shifts.items():
+        logits, split = _logits(run, network, dataset, test_split_of(dataset), name)
+        shifted = measured(job, Predictions(logits, split.targets, split.ids))
+        metrics |= {f"{metric}.{name}": value for metric, value in shifted.items()}
+    return replace(result, metrics=metrics)
+
+
+def _logits(
+    run: Run, network: Network, dataset: Dataset, name: str, shift: str | None = None
+) -> tuple[NDArray[np.float32], Split]:
+    """Logits on a test split, over that split's own classes."""
+    job = run.job
+    if shift is None:
+        split: Split = job.splits(name)
+        source = run.data.prepared(name)
+    else:
+        model = job.cell.model.identity if job.cell.model else None
+        key = f"{model}\nshift\n{job.cell.protocol.identity}\n{shift}\n{job.cell.images}"
+        split = dataset.load(name)
+        source = run.data.splits.get(key, split, image_pipeline(job, split))
+    found = forward_all(
+        network, source, as_is, device=job.device, batch_size=job.batch_size,
+        precision=job.precision, workers=job.workers,
+    ).numpy()  # fmt: skip
+    if shift is not None:
+        found = found[:, columns(run.data.train_split, split, shift)]
+    return found, split

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -33,8 +33,25 @@ class CosineHead(nn.Module):
         return F.normalize(features, dim=-1) @ self.weight.T
 
 
+class FittedHead(nn.Module):
+    """A head that a method has fitted on normalised embeddings; its parameters are an adapter's, not a head's."""
+
+    is_adapter = True
+
+    def __init__(self, fitted: nn.Module) -> None:
+        super().__init__()
+        self.fitted = fitted
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits B×C of embeddings B×D."""
+        found: torch.Tensor = self.fitted(F.normalize(features, dim=-1))
+        return found
+
+
 class TextHead(nn.Module):
     """Logits from texts that are encoded anew at each training step, so that the text tower can train."""
+
+    is_adapter = True
 
     def __init__(self, clip: nn.Module, tokens: torch.Tensor, scale: float) -> None:
         super().__init__()
@@ -107,6 +124,17 @@ class Network(nn.Module):
         self.head.to(device)
         self.requires_grad_(False)
         self.head.requires_grad_(True)
+
+    @classmethod
+    def from_facts(cls, model: Any, facts: Mapping[str, Any]) -> Network:
+        """A network whose random parts and options are the ones that were written down."""
+        options = dict(facts)
+        torch.manual_seed(options.pop("seed"))
+        classes, head, train_head = options.pop("classes"), options.pop("head"), options.pop("train_head")
+        network = cls(model, classes, head, **options)
+        if not train_head:
+            network.head.requires_grad_(False)
+        return network
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Embeddings B×D that the head gets, of prepared images."""

@@ -43,6 +43,24 @@ class PreparedSplit:
         return Sample(sample.id, image)  # type: ignore[arg-type]
 
 
+class JoinedSplit:
+    """Several splits one after the other, as one."""
+
+    def __init__(self, parts: Sequence[Any]) -> None:
+        self.parts = list(parts)
+        self.ids: Sequence[str] = [i for part in self.parts for i in part.ids]
+        self.targets: NDArray[np.int64] = np.concatenate([np.asarray(part.targets) for part in self.parts])
+        self._ends = np.cumsum([len(part) for part in self.parts])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        found: Sample = self.parts[part][index - int(self._ends[part]) + len(self.parts[part])]
+        return found
+
+
 class PreparedSplits:
     """The last few prepared splits, by what decides their tensors; together at most `KEPT_BYTES`."""
 

@@ -64,8 +64,14 @@ class LinearProbe:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Weights C×D and biases C for embeddings N×D; classes without samples are never predicted.
 
-        `candidate` is λ; scikit-learn's C is 1/(λN).
+        `candidate` is λ; scikit-learn's C is 1/(λN). Targets N×C, of samples with several labels, make
+        one binary regression for each class, on the samples that count for it (1 and 0).
         """
+        if targets.ndim == 2:
+            rows = [
+                self.solve(features[column >= 0], column[column >= 0], 2, candidate) for column in targets.T
+            ]
+            return np.stack([w[1] - w[0] for w, _ in rows]), np.array([b[1] - b[0] for _, b in rows])
         import warnings
 
         from sklearn.exceptions import ConvergenceWarning

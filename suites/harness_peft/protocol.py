@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import OptionError
+from harness_peft.evidence import LabelSets
 
 Augmentation = Literal["none", "flip", "crop-flip", "randaugment"]
 
@@ -36,7 +37,8 @@ class Finetuning:
             the best weights are taken; `evaluate_every` says how many steps lie between two.
         train_size: only so many training samples, drawn once for all (VTAB-1k: 1000).
         holdout: a share of the training samples for validation, instead of the `val` split.
-        retrain: after tuning, train on the held-out samples too.
+        own_validation: hold out only where the data set has no `val` split of its own.
+        retrain: after tuning, train on the validation samples too.
         shifts: data sets that the adapted network is evaluated on besides, without training on them.
         shift_names: their names in the metrics, `top1.NAME`.
         templates: prompts of a zero-shot head; by default the data set's own.
@@ -46,7 +48,7 @@ class Finetuning:
         keep: a folder where what was trained is kept, one safetensors file for each cell.
     """
 
-    provides = (Predictions,)
+    provides = (Predictions, LabelSets)
     axes = ("shots",)
     needs_method = True
     directions: Mapping[str, bool] = {}
@@ -73,6 +75,7 @@ class Finetuning:
         evaluate_every: int = 50,
         train_size: int | None = None,
         holdout: float | None = None,
+        own_validation: bool = False,
         retrain: bool = False,
         shifts: list[Dataset] | None = None,
         shift_names: list[str] | None = None,
@@ -89,6 +92,10 @@ class Finetuning:
                 raise OptionError(f"finetuning: {name} must be at least 1, not {value}")
         if retrain and holdout is None:
             raise OptionError("finetuning: retrain needs a holdout, whose samples it adds")
+        if own_validation and holdout is None:
+            raise OptionError(
+                "finetuning: own_validation needs a holdout, for data sets without a split 'val'"
+            )
         if holdout is not None and not 0 < holdout < 1:
             raise OptionError(f"finetuning: holdout must be between 0 and 1, not {holdout}")
         if len(shift_names or []) != len(shifts or []):
@@ -102,6 +109,7 @@ class Finetuning:
         self.weight_decay, self.label_smoothing, self.clip_norm = weight_decay, label_smoothing, clip_norm
         self.augmentation, self.patience, self.evaluate_every = augmentation, patience, evaluate_every
         self.train_size, self.holdout, self.retrain = train_size, holdout, retrain
+        self.own_validation = own_validation
         self.shifts = dict(zip(shift_names or [], shifts or [], strict=True))
         self.templates, self.logit_scale, self.split = templates, logit_scale, split
         self.checkpoint_every, self.keep = checkpoint_every, keep
@@ -112,13 +120,16 @@ class Finetuning:
         """Why this model can't be adapted to this data set by this method."""
         if method is None:
             return "the protocol 'finetuning' needs a method"
-        if not hasattr(method, "prepare"):
-            return "the method has no function 'prepare', which fine-tuning calls"
+        fits = hasattr(method, "fit") and hasattr(method, "rebuild")
+        if not hasattr(method, "prepare") and not fits:
+            return (
+                "the method has neither a function 'prepare' nor 'fit' and 'rebuild', which fine-tuning calls"
+            )
         able = capabilities(model)
         if "exposes its module" not in able:
             return "the model does not expose its module, so it can't be trained"
         clip = "encodes texts" in able
-        if getattr(method, "needs_clip", False) and not clip:
+        if (fits or getattr(method, "needs_clip", False)) and not clip:
             return "the method needs an image-text model"
         space, own = getattr(dataset, "label_space", None), getattr(model, "label_space", None)
         headless = self.head == "new" or not (clip or (space is not None and space == own))

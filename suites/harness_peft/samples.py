@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contract import Job
+from harness.contract import Job, Split
 from harness.errors import DataError
 from harness.evaluate import image_pipeline
 from harness.seeds import derive_seed
 from harness_peft.data import Batches, drawn_per_class, held_out
-from harness_peft.prepared import PreparedSplit, PreparedSplits, as_is
+from harness_peft.prepared import JoinedSplit, PreparedSplit, PreparedSplits, as_is
 
 if TYPE_CHECKING:
     from harness_peft.protocol import Finetuning
@@ -26,6 +26,7 @@ class CellData:
         self.protocol, self.job = protocol, job
         if protocol.prepared is None:
             protocol.prepared = PreparedSplits()
+        self.splits: PreparedSplits = protocol.prepared
         self.shots = job.cell.axes.get("shots", "all")
         self.train_split = job.splits("train")
 
@@ -36,6 +37,10 @@ class CellData:
         """
         data, shots = self.job.cell.dataset.identity, self.shots
         targets = np.asarray(self.train_split.targets)
+        if targets.ndim > 1 and shots != "all":
+            raise DataError(
+                f"{self.job.cell.dataset.label}: samples with several labels can't be drawn per class"
+            )
         indices = np.arange(len(targets))
         if self.protocol.train_size is not None:
             size = self.protocol.train_size
@@ -46,14 +51,15 @@ class CellData:
         if shots != "all":
             own = drawn_per_class(targets[indices], shots, derive_seed("shots", data, shots, seed))
             indices = indices[own]
-        if self.protocol.holdout is not None:
+        name = next((s for s in ("val", "validation") if s in self.job.dataset.splits), None)
+        own = self.protocol.own_validation and name is not None
+        if self.protocol.holdout is not None and not own:
             part, rest = held_out(
                 targets, indices, self.protocol.holdout, derive_seed("holdout", data, shots, seed)
             )
             return part, rest, "train"
         if not validate:
             return indices, indices[:0], "train"
-        name = next((s for s in ("val", "validation") if s in self.job.dataset.splits), None)
         if name is None:
             raise DataError(
                 f"{self.job.cell.dataset.label}: no split 'val' to tune on: give holdout, a share of the training samples"
@@ -64,24 +70,39 @@ class CellData:
         few = drawn_per_class(validation, min(shots, 4), derive_seed("val shots", data, shots, seed))
         return indices, few, name
 
+    @property
+    def can_validate(self) -> bool:
+        """Whether there are samples to validate on."""
+        return (
+            self.protocol.holdout is not None or {"val", "validation"} & set(self.job.dataset.splits) != set()
+        )
+
     def prepared(self, name: str) -> PreparedSplit:
         """A split of the cell's data set with its images prepared."""
         split, job = self.job.splits(name), self.job
         key = f"{job.cell.model.identity}\n{job.cell.dataset.identity}\n{name}\n{job.cell.limit}\n{job.cell.images}"
-        found: PreparedSplit = self.protocol.prepared.get(key, split, image_pipeline(job, split))
+        found: PreparedSplit = self.splits.get(key, split, image_pipeline(job, split))
         found.name = name
         return found
+
+    def together(self, indices: Indices, name: str, held: Indices, augment: bool) -> Batches:
+        """Batches of training samples and of those that validation had, for training on both."""
+        if name == "train":
+            return self.batches("train", np.sort(np.concatenate([indices, held])), augment)
+        both = np.concatenate([indices, held + len(self.train_split.targets)])
+        if augment and self.protocol.augmentation != "none":
+            raw = JoinedSplit([self.train_split, self.job.splits(name)])
+            return self._augmented(raw, both)
+        return Batches(
+            JoinedSplit([self.prepared("train"), self.prepared(name)]), both, as_is, self.job.device
+        )
+
+    def _augmented(self, split: Split, indices: Indices) -> Batches:
+        preparation = getattr(self.job.model, "preparation", None)
+        return Batches(split, indices, as_is, self.job.device, self.protocol.augmentation, preparation)
 
     def batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
         """Batches of some of a split's samples."""
         if augment and self.protocol.augmentation != "none":
-            preparation = getattr(self.job.model, "preparation", None)
-            return Batches(
-                self.job.splits(name),
-                indices,
-                as_is,
-                self.job.device,
-                self.protocol.augmentation,
-                preparation,
-            )
+            return self._augmented(self.job.splits(name), indices)
         return Batches(self.prepared(name), indices, as_is, self.job.device)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OUTPUT = ("model", "method", "dataset", "metric", "value", "low", "high", "count", "note")
 GROUP = "tag.dataset.group"
+TAG = "tag.dataset.metric"
 
 
 def ppt(accuracy: float, trainable: float) -> float:
@@ -112,6 +113,42 @@ class VtabMeans:
             means[over_groups] = np.nan if missing else float(np.mean([means[g] for g in groups]))
             for name, value in means.items():
                 rows.append(_row((model, method, name), self.metric, [value], note, len(values)))
+        return _frame(rows)
+
+
+class OwnMetric:
+    """Each data set by the metric that its papers use, side by side, and the mean over data sets.
+
+    A data set's metric is its tag `metric`, by default `top1`; every metric must be a fraction where
+    more is better. A model that lacks a data set which another one has gets no mean.
+    """
+
+    unit = "fraction"
+    higher_is_better = True
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the metric `score`, for each data set and `mean of N data sets`."""
+        import numpy as np
+
+        own = records[TAG] if TAG in records.columns else None
+        names = ["top1"] * len(records) if own is None else own.fillna("top1").tolist()
+        _need(records, list(dict.fromkeys(names)))
+        scored = records.assign(score=[row[n] for n, (_, row) in zip(names, records.iterrows())])
+        everything = list(dict.fromkeys(scored["dataset"]))
+        rows = []
+        for (model, method), part in _cells(scored, ["model", "method"]):
+            values = {d: float(p["score"].mean()) for (d,), p in _cells(part, ["dataset"])}
+            for (dataset,), cells in _cells(part, ["dataset"]):
+                rows.append(_row((model, method, dataset), "score", cells["score"]))
+            missing = [d for d in everything if d not in values]
+            note = (
+                f"lacks {', '.join(map(str, missing[:5]))}" + (", …" if len(missing) > 5 else "")
+                if missing
+                else ""
+            )
+            mean = np.nan if missing else float(np.mean(list(values.values())))
+            key = (model, method, f"mean of {len(everything)} data sets")
+            rows.append(_row(key, "score", [mean], note, len(values)))
         return _frame(rows)
 
 

@@ -1,0 +1,151 @@
+"""Methods without gradients through the network: heads found on cached embeddings of the frozen backbone."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from harness.batches import autocast, forward_all
+from harness.contract import Job
+from harness.errors import HarnessError, Unavailable
+from harness.evaluate import weights_of
+from harness.seeds import derive_seed
+from harness_peft.checks import GradientCheck, trained
+from harness_peft.data import Batches
+from harness_peft.network import FittedHead, Network
+from harness_peft.prepared import JoinedSplit, as_is
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness_peft.run import Run
+
+
+def embeddings(job: Job, method: Any, network: Network, data: Batches) -> NDArray[np.float32]:
+    """The frozen network's embeddings N×D of these samples, from the cache of the whole split."""
+    parts = data.split.parts if isinstance(data.split, JoinedSplit) else [data.split]
+    whole = [_of_split(job, method, network, part) for part in parts]
+    found: NDArray[np.float32] = (whole[0] if len(whole) == 1 else np.concatenate(whole))[data.indices]
+    return found
+
+
+def _of_split(job: Job, method: Any, network: Network, split: Any) -> NDArray[np.float32]:
+    decides = {
+        "what": f"peft {getattr(method, 'features', 'projected')} features",
+        "model": job.cell.model.identity if job.cell.model else None,
+        "weights": weights_of(job.model),
+        "data": job.cell.dataset.identity,
+        "split": split.name,
+        "limit": job.cell.limit,
+        "images": job.cell.images,
+        "precision": job.precision,
+        "torch": torch.__version__,
+    }
+    return job.cache.get(
+        decides,
+        lambda: forward_all(
+            network.features, split, as_is, device=job.device, batch_size=job.batch_size,
+            precision=job.precision, workers=job.workers,
+        ).numpy(),
+    )  # fmt: skip
+
+
+def solve(run: Run, network: Network, training: Batches, candidate: float) -> None:
+    """Puts the linear head that the method finds in closed form (or by L-BFGS) into the network."""
+    features = embeddings(run.job, run.method, network, training)
+    weight, bias = run.method.solve(features, training.targets.cpu().numpy(), run.classes, candidate)
+    head = torch.nn.Linear(weight.shape[1], run.classes).to(run.job.device)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(weight))
+        head.bias.copy_(torch.from_numpy(bias))
+    network.head, network.head_kind = head, "fitted"
+
+
+def fit(
+    run: Run,
+    network: Network,
+    training: Batches,
+    validation: Batches | None,
+    rate: float | None,
+    seed: object,
+) -> dict[str, Any]:
+    """Puts the head that a method fits on embeddings into the network; gives what it wants kept.
+
+    `rate` stands for the method's own learning rate. Raises TrainingFault when a tensor that counts as
+    trained has no gradient, Unavailable for a data set without class names.
+    """
+    from harness_prompts.task import Task
+    from harness_prompts.texts import Texts
+
+    job, method = run.job, run.method
+    if not run.class_names:
+        raise Unavailable(
+            f"{job.cell.dataset.label}: the method needs class names, and the data set has none"
+        )
+    if rate is not None:
+        method = copy.copy(method)
+        method.rate = rate
+    features, labels = _unit(job, method, network, training), training.targets
+    task = Task(
+        class_names=run.class_names,
+        templates=run.templates,
+        features=features,
+        labels=labels,
+        val_features=features[:0] if validation is None else _unit(job, method, network, validation),
+        val_labels=labels[:0] if validation is None else validation.targets,
+        texts=Texts.of(job.model),
+        logit_scale=run.protocol.logit_scale or float(job.model.logit_scale),
+        shots=run.data.shots if isinstance(run.data.shots, int) else len(labels),
+        seed=derive_seed("fit", job.cell.dataset.identity, seed),
+        views=lambda number: _view(run, network, training, seed, number),
+        report=job.report,
+        advance=job.advance,
+    )
+    classifier = method.fit(task)
+    if not hasattr(classifier, "head"):
+        raise HarnessError(
+            f"{type(method).__name__}.fit gave a classifier without 'head', which fine-tuning stores"
+        )
+    network.head, network.head_kind = FittedHead(classifier.head()).to(job.device), "fitted"
+    _check_gradients(network, features, labels)
+    return task.notes
+
+
+def _unit(job: Job, method: Any, network: Network, data: Batches) -> torch.Tensor:
+    return F.normalize(torch.from_numpy(embeddings(job, method, network, data)).to(job.device), dim=-1)
+
+
+def _view(run: Run, network: Network, training: Batches, seed: object, number: int) -> torch.Tensor:
+    """Normalised embeddings of the training samples under random crops and flips, the same for a number."""
+    job = run.job
+    preparation = getattr(job.model, "preparation", None)
+    raw = getattr(training.split, "source", training.split)
+    with torch.random.fork_rng(devices=[]), torch.inference_mode(), autocast(job.device, job.precision):
+        torch.manual_seed(derive_seed("views", job.cell.dataset.identity, seed, number))
+        data = Batches(raw, training.indices, as_is, job.device, "crop-flip", preparation)
+        starts = range(0, len(data), job.batch_size)
+        found = [
+            network.features(data.take(np.arange(s, min(s + job.batch_size, len(data))))[0]).float()
+            for s in starts
+        ]
+    return F.normalize(torch.cat(found), dim=-1).clone()
+
+
+def _check_gradients(network: Network, features: torch.Tensor, labels: torch.Tensor) -> None:
+    """What a fitted head counts as trained must take part in its answers."""
+    parameters = trained(network.head)
+    if not parameters:
+        return
+    check = GradientCheck(network)
+    for _ in range(GradientCheck.STEPS):
+        loss = F.cross_entropy(network.head(features), labels)
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        for parameter, gradient in zip(parameters.values(), gradients, strict=True):
+            parameter.grad = gradient
+        if not check.done:
+            check.after_backward()
+    network.zero_grad(set_to_none=True)

@@ -1,0 +1,42 @@
+"""What metrics of data with several labels per sample read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSets:
+    """Scores N×C of N samples, and targets N×C: 1 has the class, 0 has not, −1 is not counted."""
+
+    scores: NDArray[np.floating]
+    targets: NDArray[np.integer]
+    ids: Sequence[str]
+    class_names: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+def check_metrics(metrics: Mapping[str, Any], evidence: type, data: str) -> None:
+    """Raises OptionError for a metric that reads something else than this kind of evidence.
+
+    Which of a protocol's kinds a data set gives shows only when its labels are there.
+    """
+    import inspect
+
+    for name, metric in metrics.items():
+        parameters = list(inspect.signature(metric).parameters.values())
+        annotation = parameters[0].annotation if parameters else ""
+        wanted = str(getattr(annotation, "__name__", annotation)).rpartition(".")[2].strip("'\"")
+        if wanted in ("Predictions", "LabelSets") and wanted != evidence.__name__:
+            kind = "several labels" if evidence is LabelSets else "one label"
+            raise OptionError(f"metric '{name}' reads {wanted}, but {data} has {kind} per sample")

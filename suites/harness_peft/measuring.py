@@ -1,0 +1,74 @@
+"""What is measured of a trained network in one cell: costs, what is stored, training curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness_peft import checkpoints, costs
+from harness_peft.network import Network
+from harness_peft.training import Trained, summary
+
+if TYPE_CHECKING:
+    from harness_peft.run import Run
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """Most bytes that a CUDA device had allocated and reserved since the count began; nothing elsewhere."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "training_peak_memory": torch.cuda.max_memory_allocated(device),
+        "training_peak_memory_reserved": torch.cuda.max_memory_reserved(device),
+    }
+
+
+def measured_costs(
+    run: Run, network: Network, outcome: Trained | None, notes: dict[str, Any]
+) -> dict[str, float]:
+    """Memory, speed of training and inference (merged too), where gradients stop, and the stored bytes."""
+    job, cost = run.job, peak_memory(run.job.device)
+    cost |= costs.memory(network, outcome.optimizer_bytes if outcome else 0)
+    images, _ = run.training.take(np.arange(min(len(run.training), job.batch_size)))
+    cost["samples_per_second"] = costs.inference_rate(network, images)
+    if outcome:
+        cost |= summary(outcome)
+        if "seconds_per_step" in cost:
+            size = min(run.protocol.batch, len(run.training))
+            cost["training_samples_per_second"] = size / cost["seconds_per_step"]
+        cost["steps"] = outcome.steps
+    notes["backprop_stops_at"], cost["backprop_share"] = costs.backprop_stop(network, images[:1])
+    if run.trains:
+        cost["adapter_bytes"] = _stored(run, network)
+    merged = costs.merged_copy(network, run.method)
+    if merged is not None:
+        cost["merged_samples_per_second"] = costs.inference_rate(merged, images)
+        with torch.inference_mode():
+            notes["merged_difference"] = float((merged(images) - network(images)).abs().max())
+    return cost
+
+
+def _stored(run: Run, network: Network) -> int:
+    """Writes what was trained, with what it takes to put it into the base again; gives the file's bytes."""
+    job, folder = run.job, run.protocol.keep
+    state = getattr(run.method, "state", checkpoints.adapter_state)(network)
+    path = folder / f"{job.cell.id}.safetensors" if folder else job.workdir / "adapter.safetensors"
+    facts = {"method": job.cell.method.described() if job.cell.method else None}
+    return checkpoints.save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
+
+
+def curves(outcome: Trained | None) -> dict[str, dict[str, list[float]]]:
+    """Losses (at most some hundred of them) and validation scores by step."""
+    if outcome is None:
+        return {}
+    kept = list(range(0, len(outcome.losses), max(1, len(outcome.losses) // 200)))
+    found = {"training": {"step": [float(i + 1) for i in kept], "loss": [outcome.losses[i] for i in kept]}}
+    if outcome.scores:
+        steps = sorted(outcome.scores)
+        found["validation"] = {
+            "step": [float(s) for s in steps],
+            "accuracy": [outcome.scores[s] for s in steps],
+        }
+    return found

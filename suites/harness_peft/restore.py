@@ -1,0 +1,54 @@
+"""A fine-tuned network again, from the base model and the file of what was trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+from harness_peft import checkpoints
+from harness_peft.network import FittedHead, Network
+
+
+def restored(path: Path, model: Any) -> Network:
+    """The network of a cell whose protocol had `keep`, in evaluation mode.
+
+    `model` is the same model plugin, loaded; it stays as it is. The method is the installed plugin
+    that the file names, with its options. Raises DataError for a file that is not of this kind or
+    does not fit the model.
+    """
+    import torch
+    from torch import nn
+
+    tensors, facts = checkpoints.read(path)
+    if not isinstance(facts.get("method"), dict) or not isinstance(facts.get("network"), dict):
+        raise DataError(f"{path}: does not say which method and network its tensors are of")
+    method = _method(facts["method"], path)
+    network = Network.from_facts(model, facts["network"])
+    if hasattr(method, "prepare"):
+        method.prepare(network)
+    device = next(network.parameters()).device
+    if hasattr(method, "fit"):
+        own = {n.removeprefix("head.fitted."): t for n, t in tensors.items()}
+        network.requires_grad_(False)
+        network.head, network.head_kind = FittedHead(method.rebuild(own)).to(device), "fitted"
+    elif hasattr(method, "solve"):
+        if "head.weight" not in tensors:
+            raise DataError(f"{path}: has no 'head.weight', which '{facts['method']['plugin']}' stores")
+        classes, width = tensors["head.weight"].shape
+        network.head, network.head_kind = nn.Linear(width, classes).to(device), "fitted"
+    with torch.no_grad():
+        checkpoints.load_into(path, network)
+    return network.eval()
+
+
+def _method(described: dict[str, Any], path: Path) -> Any:
+    from harness.parts import Resolver
+    from harness.reference import parse
+
+    given = {"plugin": described["plugin"], **described.get("options", {})}
+    (reference,) = parse(given, str(path))
+    part = Resolver().resolve("methods", reference, str(path))
+    if part.missing:
+        raise DataError(f"{path}: its method can't be used: {part.missing}")
+    return part.object

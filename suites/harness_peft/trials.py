@@ -1,0 +1,99 @@
+"""Which candidates are tried for a cell, and what is chosen among them on validation."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.evaluate import weights_of
+from harness_peft.evaluation import score
+from harness_peft.tuning import Trial, best, spread, tuned
+
+if TYPE_CHECKING:
+    from harness_peft.run import Run
+
+
+def tune(run: Run, notes: dict[str, Any]) -> tuple[list[Trial], float | None]:
+    """The trials on validation and the candidate they choose; None where a method has nothing to try.
+
+    A method that fits itself on embeddings and has no learning rates chooses for itself, on the same
+    validation samples; with one trial for everybody it keeps its own rate.
+    """
+    protocol, method = run.protocol, run.method
+    if not run.trains:
+        notes["tuning"] = {"trials": 0}
+        return [], None
+    if run.fits and not (hasattr(method, "rates") and hasattr(method, "rate") and protocol.trials > 1):
+        kept = getattr(method, "rate", None) if hasattr(method, "rates") else None
+        notes["tuning"] = {"trials": 1, "what": "the method's own settings", "chosen": kept}
+        return [], None
+    candidates = _candidates(run)
+    what = "penalty" if run.solves else "learning rate"
+    refined = _refines(method)
+    if protocol.trials == 1 and not refined:  # nothing to choose from, so nothing to validate on
+        notes["tuning"] = {"trials": 1, "what": what, "chosen": candidates[0], "validation_samples": 0}
+        return [], candidates[0]
+    seed: object = "tuning" if protocol.tune == "shared" else run.job.cell.seed
+    indices, held, name = run.data.samples(seed)
+    training = run.data.batches("train", indices, augment=not (run.solves or run.fits))
+    validation = run.data.batches(name, held)
+
+    def one(candidate: float, folder: Path) -> Trial:
+        began = time.perf_counter()
+        network, _, _ = run.fit(candidate, training, validation, seed, folder)
+        accuracy, loss = score(network, validation)
+        return Trial(candidate, accuracy, loss, time.perf_counter() - began)
+
+    if refined:
+        visited: dict[float, Trial] = {}
+
+        def judged(candidate: float) -> float:
+            visited[candidate] = one(candidate, run.job.workdir)
+            return visited[candidate].accuracy
+
+        method.refine(judged)
+        trials = list(visited.values())
+    else:
+        trials = tuned(candidates, one, run.job.workdir / "tuning", run.job.cache, _decides(run, seed))
+    chosen = best(trials)
+    notes["tuning"] = {
+        "trials": len(trials),
+        "what": what,
+        "candidates": [t.candidate for t in trials],
+        "validation_accuracy": [t.accuracy for t in trials],
+        "judged_by": "11-point mAP" if run.label_sets else "accuracy",
+        "chosen": chosen.candidate,
+        "shared_by_seeds": protocol.tune == "shared",
+        "validation_samples": len(validation),
+        "validation_split": f"held out of {name}" if name == "train" else name,
+    }
+    return trials, chosen.candidate
+
+
+def _refines(method: Any) -> bool:
+    return hasattr(method, "solve") and getattr(method, "sweep", "grid") == "clip"
+
+
+def _candidates(run: Run) -> list[float]:
+    protocol = run.protocol
+    if run.solves:
+        found: list[float] = run.method.candidates(protocol.trials)
+        return found
+    rates = protocol.rates or list(getattr(run.method, "rates", (1e-4, 1e-3, 1e-2)))
+    return spread(rates, protocol.trials)
+
+
+def _decides(run: Run, seed: object) -> dict[str, Any]:
+    job = run.job
+    return {
+        "protocol": job.cell.protocol.identity,
+        "model": job.cell.model.identity if job.cell.model else None,
+        "weights": weights_of(job.model),
+        "method": job.cell.method.identity if job.cell.method else None,
+        "data": job.cell.dataset.identity,
+        "shots": run.data.shots, "seed": seed, "limit": job.cell.limit, "images": job.cell.images,
+        "precision": job.precision, "torch": torch.__version__,
+    }  # fmt: skip

@@ -1,0 +1,105 @@
+"""PASCAL VOC 2007 classification: images with one or more of twenty classes, from the development kit's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.contract import EncodedImage, Sample
+from harness.errors import DataError, OptionError, Unavailable, did_you_mean
+from harness_data.roots import data_path
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+_SAID = {"1": 1, "-1": 0, "0": -1}
+"""The kit's marks: present, absent, and present but difficult, which is not counted."""
+
+
+class VOC2007Split:
+    """One split. `targets` N×20: 1 has the class, 0 has not, −1 is difficult. Ids are image numbers."""
+
+    class_names = CLASSES
+
+    def __init__(self, base: Path, split: str) -> None:
+        import numpy as np
+
+        lists = base / "ImageSets" / "Main"
+        self._images = base / "JPEGImages"
+        self.ids: Sequence[str] = [line[0] for line in _lines(lists / f"{split}.txt", 1)]
+        columns = []
+        for name in CLASSES:
+            file = lists / f"{name}_{split}.txt"
+            marks: dict[str, str] = dict(_lines(file, 2))
+            if missing := [i for i in self.ids if i not in marks]:
+                raise DataError(f"{file}: says nothing of image '{missing[0]}'")
+            if wrong := [m for m in marks.values() if m not in _SAID]:
+                raise DataError(f"{file}: expected 1, 0 or -1, found '{wrong[0]}'")
+            columns.append([_SAID[marks[i]] for i in self.ids])
+        self.targets: NDArray[np.int64] = np.asarray(columns, np.int64).T.reshape(len(self.ids), len(CLASSES))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        file = self._images / f"{self.ids[index]}.jpg"
+        try:
+            return Sample(self.ids[index], EncodedImage(file.read_bytes(), str(file)))
+        except OSError as error:
+            raise DataError(f"{file}: can't be read: {error.strerror}") from None
+
+
+class VOC2007:
+    """PASCAL VOC 2007 classification, several labels per image (Everingham et al. 2010).
+
+    `root` holds `VOCdevkit/VOC2007`, as the archives unpack; by default the environment's data root.
+    """
+
+    splits: Sequence[str] = ("train", "val", "test")
+    label_space = "voc-2007"
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root
+
+    def fingerprint(self) -> str:
+        """The data set is fixed by its name, wherever it lies."""
+        return "VOC2007 classification"
+
+    def unavailable(self) -> str | None:
+        """Why it can't be loaded here, and how to get it."""
+        base = data_path(self.root, "VOCdevkit", "VOC2007")
+        if base is None:
+            return "voc2007: no data root: give the option root or set HARNESS_DATA_ROOT"
+        if all((base / "ImageSets" / "Main" / f"{split}.txt").is_file() for split in self.splits):
+            return None
+        return (
+            f"voc2007: not found: {base} with the lists of train, val and test; unpack VOCtrainval_06-Nov-2007.tar and "
+            "VOCtest_06-Nov-2007.tar there (torchvision.datasets.VOCDetection fetches them with download=True)"
+        )
+
+    def load(self, split: str) -> VOC2007Split:
+        """Reads the lists of one split. Raises OptionError for an unknown one, Unavailable without the data."""
+        if split not in self.splits:
+            raise OptionError(f"voc2007: no split '{split}'{did_you_mean(split, self.splits)}")
+        if problem := self.unavailable():
+            raise Unavailable(problem)
+        base = data_path(self.root, "VOCdevkit", "VOC2007")
+        assert base is not None
+        return VOC2007Split(base, split)
+
+
+def _lines(file: Path, words: int) -> list[list[str]]:
+    """The lines of a list, each as so many words."""
+    try:
+        found = [line.split() for line in file.read_text(encoding="ascii").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: can't be read: {error}") from None
+    if wrong := [line for line in found if len(line) != words]:
+        raise DataError(f"{file}: expected {words} words on each line, found '{' '.join(wrong[0])}'")
+    return found
