@@ -33,11 +33,17 @@ _TEXT_TOWER = ("transformer.", "token_embedding.", "positional_embedding", "ln_f
 @contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
     """Seeds torch inside the block only; the caller's random state is untouched."""
+    import random
+
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+    before = random.getstate()  # libraries that are first imported inside draw from it
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(before)
 
 
 def as_input(images: Tensor) -> Tensor:
