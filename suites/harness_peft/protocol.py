@@ -137,6 +137,10 @@ class Finetuning:
             return "without training there must be a head for these classes, and the model has none"
         if "train" not in dataset.splits:
             return "the data set has no split 'train'"
+        for name, shift in self.shifts.items():
+            missing = shift.unavailable() if hasattr(shift, "unavailable") else None
+            if missing:
+                return f"shift '{name}': {missing}"
         shots = axes.get("shots", "all")
         if shots != "all" and (not isinstance(shots, int) or shots < 1):
             return f"shots must be a positive number or 'all', not {shots!r}"
