@@ -14,6 +14,7 @@ from torch import nn
 from harness_gan.sources import to_floats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -82,37 +83,42 @@ def trained(
     folder: Path,
 ) -> Classifier:
     """The classifier of these images N×C×H×W and labels, read from the folder or trained and kept."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file, save_file
-
-    from harness.files import replacing
-
     images, labels = train
     classes = int(labels.max()) + 1
     key = hashlib.sha256(RECIPE.encode() + images.tobytes() + labels.tobytes()).hexdigest()[:20]
-    path = folder / f"{RECIPE}-{key}.safetensors"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Network(images.shape[1], classes)
-    known = None
-    if path.exists():
-        try:
-            known = load_file(path)
-            network.load_state_dict(known)
-        except (OSError, RuntimeError, SafetensorError) as error:
-            log.warning("%s can't be read (%s); it is trained again", path, error)
-            known = None
-    if known is None:
-        _fit(network, torch.from_numpy(images), torch.from_numpy(labels))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            save_file(network.state_dict(), temporary)
+    kept(
+        network,
+        folder / f"{RECIPE}-{key}.safetensors",
+        lambda: _fit(network, torch.from_numpy(images), torch.from_numpy(labels)),
+    )
     classifier = Classifier(network)
     own, _ = classifier(to_floats(torch.from_numpy(images)))
     classifier.scale = max(float(np.sqrt(np.mean(own**2))), 1e-12)
     _, probabilities = classifier(to_floats(torch.from_numpy(test[0])))
     classifier.accuracy = float((probabilities.argmax(1) == test[1]).mean())
     return classifier
+
+
+def kept(network: nn.Module, path: Path, fit: Callable[[], None]) -> None:
+    """Gives the network the weights at the path, or trains it by `fit` and writes them there."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file, save_file
+
+    from harness.files import replacing
+
+    if path.exists():
+        try:
+            network.load_state_dict(load_file(path))
+            return
+        except (OSError, RuntimeError, SafetensorError) as error:
+            log.warning("%s can't be read (%s); it is trained again", path, error)
+    fit()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        save_file(network.state_dict(), temporary)
 
 
 def _fit(network: Network, images: torch.Tensor, labels: torch.Tensor) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from harness.contract import Sample
 
 SPLITS = ("trainA", "trainB", "testA", "testB")
+NEEDED_MAPS = ("trainB", "testA")
+"""Parts whose label maps a segmentation score needs: to learn to read maps, and to compare with."""
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
@@ -35,6 +37,9 @@ class Domains:
         held_out: share of the images of `a` and `b` that are kept for testing.
         paired: the n-th image of A and the n-th of B show the same, so that Pix2Pix can learn from
             them and translations can be compared with the truth.
+        labels: a folder of label maps, for the segmentation score of translations: PNG files of class
+            numbers (255: not counted), named like the images, in `trainB` and `testA` (and `testB`)
+            where `path` is given, in `A` and `B` where two folders are.
     """
 
     splits: Sequence[str] = SPLITS
@@ -46,20 +51,28 @@ class Domains:
         b: Path | None = None,
         held_out: float = 0.1,
         paired: bool = False,
+        labels: Path | None = None,
     ) -> None:
         if (path is None) == (a is None) or (a is None) != (b is None):
             raise OptionError("domains: give either path, or both a and b")
         if not 0 < held_out < 1:
             raise OptionError(f"domains: held_out must be between 0 and 1, found {held_out}")
         self.path, self.a, self.b, self.held_out, self.paired = path, a, b, held_out, paired
+        self.labels = labels
+
+    def folder(self, split: str) -> Path:
+        """Where the images of a split lie."""
+        if self.path is not None:
+            return Path(self.path).expanduser() / split
+        folder = self.a if split.endswith("A") else self.b
+        assert folder is not None
+        return Path(folder).expanduser()
 
     def files(self, split: str) -> list[Path]:
         """The image files of a split, in order."""
+        found = _images(self.folder(split))
         if self.path is not None:
-            return _images(Path(self.path).expanduser() / split)
-        folder = self.a if split.endswith("A") else self.b
-        assert folder is not None
-        found = _images(Path(folder).expanduser())
+            return found
         cut = len(found) - max(1, round(self.held_out * len(found)))
         return found[:cut] if split.startswith("train") else found[cut:]
 
@@ -72,30 +85,81 @@ class Domains:
                 return f"domains: {where}: no images for {split} (expected {', '.join(SUFFIXES)} files)"
         if self.paired and any(counts[f"{p}A"] != counts[f"{p}B"] for p in ("train", "test")):
             return f"domains: {where}: paired domains need as many images of A as of B, found {counts}"
+        if self.labels is not None:
+            for split in NEEDED_MAPS:
+                for image in self.files(split):
+                    if not (path := self.label_map(split, image)).is_file():
+                        return f"domains: {path}: no label map for the image {image.name} of {split}"
         return None
+
+    def label_map(self, split: str, image: Path) -> Path:
+        """Where the label map of an image lies, or would."""
+        assert self.labels is not None
+        part = split if self.path is not None else split[-1]
+        name = image.relative_to(self.folder(split)).with_suffix(".png")
+        return Path(self.labels).expanduser() / part / name
+
+    def label_maps(self, split: str, ids: Sequence[str], size: int) -> NDArray[np.uint8] | None:
+        """The label maps of images by their ids, N×H×W, fitted as the images are; None where there are none.
+
+        Raises DataError for a file that is no map of class numbers.
+        """
+        if self.labels is None:
+            return None
+        import numpy as np
+
+        paths = [self.label_map(split, self.folder(split) / id) for id in ids]
+        if split not in NEEDED_MAPS and not all(p.is_file() for p in paths):
+            return None
+        return np.stack([_map_of(p, size) for p in paths])
 
     def fingerprint(self) -> str:
         """Digest of the files' names and sizes."""
         import hashlib
 
-        lines = [f"{s}/{p.name} {p.stat().st_size}" for s in SPLITS for p in self.files(s)]
+        files = [(s, p) for s in SPLITS for p in self.files(s)]
+        if self.labels is not None:
+            maps = [(f"map {s}", self.label_map(s, p)) for s, p in files]
+            files += [(s, p) for s, p in maps if p.is_file()]
+        lines = [f"{s}/{p.name} {p.stat().st_size}" for s, p in files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:20]
 
     def load(self, split: str) -> DomainFiles:
         """One domain's part; raises DataError for a split that there is not."""
         if split not in SPLITS:
             raise DataError(f"domains has no split '{split}'{did_you_mean(split, SPLITS)}")
-        return DomainFiles(self.files(split))
+        return DomainFiles(self.files(split), self.folder(split))
+
+
+def _map_of(path: Path, size: int) -> NDArray[np.uint8]:
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    from harness_gan.sources import fitted
+
+    try:
+        image = Image.open(path)
+        image.load()
+    except (OSError, UnidentifiedImageError) as error:
+        raise DataError(f"domains: label map {path} can't be read: {' '.join(str(error).split())}") from error
+    if image.mode not in ("L", "P"):
+        raise DataError(
+            f"domains: label map {path} must hold a class number per pixel (a grey or palette PNG), "
+            f"found mode {image.mode}"
+        )
+    if image.size != (size, size):
+        image = fitted(image, size, Image.Resampling.NEAREST)
+    return np.asarray(image, np.uint8)
 
 
 class DomainFiles:
-    """Image files of one domain, without labels."""
+    """Image files of one domain, without labels; an id is a file's path from the domain's folder."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], folder: Path) -> None:
         import numpy as np
 
         self.files = list(files)
-        self.ids: Sequence[str] = [p.name for p in files]
+        self.ids: Sequence[str] = [p.relative_to(folder).as_posix() for p in files]
         self.targets: NDArray[np.int64] = np.full(len(self.files), -1, np.int64)
 
     def __len__(self) -> int:

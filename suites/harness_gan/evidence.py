@@ -24,7 +24,8 @@ class Generated:
     """N generated samples, seen through a named feature extractor beside real ones.
 
     `fake`, `train` and `test` are features N×D, M×D and L×D; `modes` is None where the data set
-    has no known modes. `extractor` names what made the features ("points" when they are the samples).
+    has no known modes. `extractor` names what made the features ("points" when they are the samples);
+    `is_fid` says that it is the network that the FID is defined by.
     """
 
     fake: NDArray[np.floating]
@@ -32,6 +33,7 @@ class Generated:
     test: NDArray[np.floating]
     extractor: str
     modes: Modes | None = None
+    is_fid: bool = False
 
     def described(self, real: NDArray[np.floating]) -> str:
         """Extractor, dimensions, and how many generated and real samples a distance rests on."""

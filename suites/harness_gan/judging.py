@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from harness.errors import HarnessError
+from harness.reference import parse
 from harness_gan.evidence import Generated, Modes
-from harness_gan.modes import nearest_modes
+from harness_gan.modes import coverage, nearest_modes
 from harness_gan.sources import to_bytes, to_floats
 
 if TYPE_CHECKING:
@@ -19,9 +20,15 @@ if TYPE_CHECKING:
 
 
 class Judge(Protocol):
-    """Sees samples N×shape as evidence for metrics; `notes` are facts about what it sees by."""
+    """Sees samples N×shape as evidence for metrics.
+
+    `notes` are facts about what it sees by, `counts` how many real samples it holds, and `real` is
+    what as many real training samples score where modes are counted.
+    """
 
     notes: dict[str, Any]
+    counts: dict[str, int]
+    real: dict[str, float]
 
     def modes(self, samples: torch.Tensor) -> Modes | None: ...
 
@@ -35,6 +42,8 @@ class PointJudge:
         self.split = split
         self.train, self.test = train.numpy(), test.numpy()
         self.notes: dict[str, Any] = {}
+        self.counts = {"train": len(train), "test": len(test)}
+        self.real = _scores(self.modes(train))
 
     def modes(self, samples: torch.Tensor) -> Modes:
         """By the nearest centre."""
@@ -71,10 +80,14 @@ class ImageJudge:
             )
         self.classifier, self.extractor = classifier, extractor
         self.channels, self.confidence = channels, confidence
-        self.notes = {}
+        self.notes: dict[str, Any] = {}
         if classifier is not None:
             self.notes = {"classifier": classifier.digest, "classifier_accuracy": classifier.accuracy}
+        if extractor is not None:
+            self.notes["extractor"] = extractor.fingerprint
         self.name = extractor.name if extractor is not None else "classifier"
+        self.counts = {"train": len(train), "test": len(test)}
+        self.real = _scores(self.modes(train))
         self.train, self.test = self._features(train), self._features(test)
 
     def modes(self, samples: torch.Tensor) -> Modes | None:
@@ -94,7 +107,14 @@ class ImageJudge:
 
     def evidence(self, samples: torch.Tensor) -> Generated:
         """Features beside the real images' features."""
-        return Generated(self._features(samples), self.train, self.test, self.name, self.modes(samples))
+        return Generated(
+            self._features(samples),
+            self.train,
+            self.test,
+            self.name,
+            self.modes(samples),
+            is_fid=self.extractor is not None and self.extractor.is_fid,
+        )
 
     def _features(self, images: torch.Tensor) -> NDArray[np.floating]:
         shown = self._shown(images)
@@ -112,6 +132,14 @@ class ImageJudge:
         return to_floats(to_bytes(torch.nan_to_num(images, nan=0.0)))
 
 
+def _scores(modes: Modes | None) -> dict[str, float]:
+    """Modes covered, share of high quality and reverse KL, or nothing where there are no modes."""
+    if modes is None:
+        return {}
+    found = coverage(modes.nearest, modes.good, modes.count, ())
+    return {"modes": found.pop("covered"), **found}
+
+
 def extractor_of(model: Any, given: Any, device: torch.device) -> Extractor | None:
     """The protocol's extractor, loaded and named as the suite file names it; None when it has none."""
     if model is None:
@@ -119,7 +147,18 @@ def extractor_of(model: Any, given: Any, device: torch.device) -> Extractor | No
     model.load(device)
     if hasattr(model, "module"):
         model.module.eval().requires_grad_(False)
-    return Extractor(model, given if isinstance(given, str) else str(given["plugin"]), device)
+    return Extractor(model, extractor_name(model, given), device)
+
+
+def extractor_name(model: Any, given: Any) -> str:
+    """A name of its own, else the label, else what was written: the plugin and its model's name."""
+    if own := getattr(model, "shown", None):
+        return str(own)
+    reference = parse(given, "extractor")[0]
+    if isinstance(given, str) or reference.label:
+        return reference.label or given
+    inner = reference.value or reference.options.get("name")
+    return f"{reference.plugin}:{inner}" if inner else reference.plugin
 
 
 class Extractor:
@@ -127,6 +166,8 @@ class Extractor:
 
     def __init__(self, model: Any, name: str, device: torch.device) -> None:
         self.model, self.name, self.device = model, name, device
+        self.is_fid = bool(getattr(model, "is_fid", False))
+        self.fingerprint = str(model.fingerprint()) if hasattr(model, "fingerprint") else ""
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> NDArray[np.floating]:

@@ -65,7 +65,7 @@ class ReverseKL:
 class FrechetDistance:
     """Fréchet distance to the test samples, named by its extractor, and the floor real data have.
 
-    It is a FID only with the original Inception network, and then says so by the extractor's name.
+    With the weights that the FID is defined by (`fid-inception`), and only then, it is called FID.
     """
 
     higher_is_better = False
@@ -75,8 +75,9 @@ class FrechetDistance:
         from harness_gan.fidelity import frechet_distance
 
         real = evidence.train[: len(evidence.fake)]
+        name = evidence.described(evidence.test)
         return {
-            evidence.described(evidence.test): frechet_distance(evidence.fake, evidence.test),
+            f"FID {name}" if evidence.is_fid else name: frechet_distance(evidence.fake, evidence.test),
             "floor": frechet_distance(real, evidence.test),
         }
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.plan import Cell
 
 POINT_SHAPE = (2,)
+RATES = (*VERDICTS, *(f"{name}.equal_evaluations" for name in VERDICTS))
 
 
 class Gan:
@@ -42,8 +43,12 @@ class Gan:
 
     provides = (Generated,)
     axes = ()
-    directions = dict.fromkeys(VERDICTS, False) | {"healthy": True}
-    units = dict.fromkeys(VERDICTS, "fraction")
+    directions = dict.fromkeys(RATES, False) | {
+        "healthy": True,
+        "healthy.equal_evaluations": True,
+        "floor.reverse_kl": False,
+    }
+    units = dict.fromkeys((*RATES, "floor.high_quality"), "fraction")
 
     def __init__(
         self,
@@ -75,6 +80,10 @@ class Gan:
         self.extractor, self.together, self.checkpoint_every = extractor, together, checkpoint_every
         self.thresholds = Thresholds.of(thresholds or {})
         self._world: tuple[str, Any] | None = None
+
+    def unavailable(self) -> str | None:
+        """Why the extractor can't be used."""
+        return self.extractor.unavailable() if hasattr(self.extractor, "unavailable") else None
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why these can't be trained together."""

@@ -22,13 +22,16 @@ from harness_gan.modes import coverage
 from harness_gan.sources import Images, Points, as_array, chosen_split, source_of, to_floats
 from harness_gan.stacked_data import StackedSplit
 from harness_gan.training import Training
-from harness_gan.verdicts import VERDICTS, Signs, verdict
+from harness_gan.verdicts import VERDICTS, Signs, rise, verdict
 
 if TYPE_CHECKING:
     from harness_gan.protocol import Gan
 
 WATCHED = 1000
 """Samples that coverage over time rests on."""
+
+SHARES = (0.1, 0.5)
+"""Thresholds of coverage over time, as shares of an even spread, beside the one of a single sample."""
 
 SMALL = 256
 """Samples of at most so many numbers are trained on one thread."""
@@ -156,7 +159,8 @@ class Run:
             kept["alive"] = fine
 
     def _watch(self) -> None:
-        """Coverage over time, and the samples as they are now in the run's folder."""
+        """Coverage over time, and the samples as they are now, for who watches."""
+        step = self.training.g_steps
         samples = self.training.sample(self.training.latents("watch", WATCHED))
         pictures = self._pictures()
         for n, (job, kept) in enumerate(zip(self.jobs, self.kept, strict=True)):
@@ -164,13 +168,10 @@ class Run:
                 continue
             modes = self.world.judge.modes(samples[n])
             if modes is not None:
-                row = {"step": self.training.g_steps, **coverage(modes.nearest, modes.good, modes.count, ())}
+                row = {"step": step, **coverage(modes.nearest, modes.good, modes.count, SHARES)}
                 _append(kept["coverage"], row)
-                job.report("coverage", self.training.g_steps, row)
-            from PIL import Image
-
-            job.workdir.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pictures[n]).save(job.workdir / "samples.png")
+                job.report("coverage", step, row)
+            job.show("samples", step, pictures[n])
 
     def _pictures(self) -> list[np.ndarray[Any, Any]]:
         samples = self.training.sample(self.fixed)
@@ -179,24 +180,27 @@ class Run:
         return [image_grid(s) for s in samples]
 
     def _measure_when_due(self, at_the_end: bool = False) -> None:
-        training = self.training
-        final = training.g_steps >= self.protocol.steps or at_the_end
-        equal = training.evaluations >= self.protocol.evaluations or at_the_end
-        final, equal = final and self.kept[0]["final"] is None, equal and self.kept[0]["equal"] is None
-        if not (final or equal):
+        """Scores and verdicts at equal generator steps ("final") and at equal gradient evaluations."""
+        training, protocol = self.training, self.protocol
+        reached = {
+            "final": training.g_steps >= protocol.steps,
+            "equal": training.evaluations >= protocol.evaluations,
+        }
+        due = [name for name, now in reached.items() if (now or at_the_end) and self.kept[0][name] is None]
+        if not due:
             return
-        samples = training.sample(training.latents("samples", self.protocol.samples))
+        if not self.kept[0]["training"]:  # a budget smaller than the first row of the curves
+            self._log()
+        samples = training.sample(training.latents("samples", protocol.samples))
         finite = training.finite()
         for n, kept in enumerate(self.kept):
             evidence = self.world.judge.evidence(samples[n])
-            values = measured(self.jobs[n], evidence)
-            if equal:
-                kept["equal"] = values
-            if final:
-                signs = self._signs(kept, samples[n], evidence, finite[n])
-                kept["final"] = values
-                kept["signs"] = asdict(signs)
-                kept["verdict"], kept["why"] = verdict(signs, self.protocol.thresholds)
+            signs = self._signs(kept, samples[n], evidence, finite[n])
+            found, why = verdict(signs, protocol.thresholds)
+            values = measured(self.jobs[n], evidence) | {name: float(found == name) for name in VERDICTS}
+            kept |= dict.fromkeys(due, values)
+            if "final" in due:
+                kept |= {"signs": asdict(signs), "verdict": found, "why": why}
 
     def _signs(self, kept: dict[str, Any], samples: torch.Tensor, evidence: Any, finite: bool) -> Signs:
         """What the verdict is read from."""
@@ -204,8 +208,6 @@ class Run:
         world, limits = self.world, self.protocol.thresholds
         near = (flat - world.centre).abs() <= limits.range * world.half
         curve = {name: values[-max(2, len(values) // 10) :] for name, values in kept["training"].items()}
-        g_loss = np.array(curve["g_loss"])
-        slope = float(np.polyfit(np.arange(len(g_loss)), g_loss, 1)[0]) if _usable(g_loss) else 0.0
         bounded = self.training.loss.chance is not None
         found: dict[str, Any] = {}
         if evidence.modes is not None:
@@ -221,7 +223,7 @@ class Run:
             inside=float(near.all(1).float().mean()),
             d_loss=float(np.mean(curve["d_loss"])) if bounded else None,
             d_accuracy=float(np.mean(curve["d_accuracy"])) if "d_accuracy" in curve else None,
-            g_slope=slope,
+            g_slope=rise(curve["g_loss"]),
             g_gradient=float(np.mean(curve["g_gradient"])),
             **found,
         )
@@ -230,7 +232,7 @@ class Run:
         kept, training = self.kept[n], self.training
         metrics = dict(kept["final"])
         metrics |= {f"{name}.equal_evaluations": value for name, value in kept["equal"].items()}
-        metrics |= {name: float(kept["verdict"] == name) for name in VERDICTS}
+        metrics |= {f"floor.{name}": value for name, value in self.world.judge.real.items()}
         sizes = {
             name: sum(p.numel() for p in network.parameters()) / len(self.jobs)
             for name, network in (
@@ -256,6 +258,7 @@ class Run:
                 "thresholds": asdict(self.protocol.thresholds),
                 "parameters": sizes,
                 "seeds_at_once": len(self.jobs),
+                "real_samples": self.world.judge.counts,
                 **self.world.judge.notes,
             },
             reason=f"{kept['verdict']}: {kept['why']}; thresholds: {limits}",
@@ -276,7 +279,3 @@ def one_thread() -> Iterator[None]:
 def _append(columns: dict[str, list[float]], row: dict[str, float]) -> None:
     for name, value in row.items():
         columns.setdefault(name, []).append(float(value))
-
-
-def _usable(values: np.ndarray[Any, Any]) -> bool:
-    return len(values) > 1 and bool(np.isfinite(values).all())

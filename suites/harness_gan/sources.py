@@ -86,7 +86,7 @@ def as_array(split: Split, size: int | None, grey: bool, where: str) -> NDArray[
             raise DataError(f"{where}: sample {sample.id} has no image")
         image = decode(sample.image).convert("L" if grey else "RGB")
         if size is not None and image.size != (size, size):
-            image = _fitted(image, size)
+            image = fitted(image, size)
         array = np.asarray(image)
         if out and array.shape != out[0].shape:
             raise DataError(
@@ -100,11 +100,12 @@ def as_array(split: Split, size: int | None, grey: bool, where: str) -> NDArray[
     return np.ascontiguousarray(whole[:, None] if whole.ndim == 3 else whole.transpose(0, 3, 1, 2))
 
 
-def _fitted(image: Image.Image, size: int) -> Image.Image:
-    """The shorter side to `size` by area averaging (bicubic when enlarging), the centre cropped."""
+def fitted(image: Image.Image, size: int, how: Image.Resampling | None = None) -> Image.Image:
+    """The shorter side to `size`, the centre cropped; by area averaging, or bicubic when enlarging."""
     width, height = image.size
     scale = size / min(width, height)
-    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    if how is None:
+        how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
     image = image.resize((max(size, round(width * scale)), max(size, round(height * scale))), how)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return image.crop((left, top, left + size, top + size))

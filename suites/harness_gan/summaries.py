@@ -18,13 +18,15 @@ EQUAL = ".equal_evaluations"
 class Stability:
     """Median, interquartile range and worst of each metric over seeds; rates of verdicts.
 
-    A rate stands with its Wilson interval. Every seed counts, whatever became of it; a footnote says so where there are
-    fewer than `least`. The thresholds of the verdicts stand below the table.
+    A rate stands with its Wilson interval. Every seed counts, whatever became of it; footnotes say where
+    there are fewer than `least`, and which have no numbers because their run failed. The thresholds of
+    the verdicts stand below the table.
 
     Args:
-        metrics: names of metrics, as tables name them.
+        metrics: names of metrics, as tables name them; a metric of several numbers ("frechet") stands
+            for all of them but its floors, each by its whole name with extractor and sample counts.
         rates: verdicts whose share of the seeds is shown.
-        equal_evaluations: metrics at equal gradient evaluations instead of equal generator steps.
+        equal_evaluations: metrics and verdicts at equal gradient evaluations instead of equal generator steps.
         lower: those of `metrics` for which lower is better, so that the worst is the largest.
         level: confidence of the Wilson intervals.
         least: seeds below which a footnote says so.
@@ -54,29 +56,43 @@ class Stability:
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        names = [name + EQUAL if self.equal_evaluations else name for name in self.metrics]
-        for name in names:
-            if name not in records.columns:
-                raise HarnessError(f"no record has the metric '{name}'{did_you_mean(name, records.columns)}")
+        columns = [found for name in self.metrics for found in self._columns(name, records)]
         by = [c for c in COORDINATES if c in records.columns]
         for key, part in records.groupby(by, sort=False, dropna=False):
             at = dict(zip(by, key, strict=True))
             note = self._note(part)
-            for shown, name in zip(self.metrics, names, strict=True):
-                values = part[name].dropna().to_numpy(dtype=float)
-                rows += [{**at, **row, "note": note} for row in self._spread(shown, values)]
+            for shown, column, lower in columns:
+                values = part[column].dropna().to_numpy(dtype=float)
+                rows += [{**at, **row, "note": note} for row in self._spread(shown, values, lower)]
             rows += [{**at, **self._rate(name, part), "note": note} for name in self.rates]
-        columns = [*by, "metric", "value", "low", "high", "count", "note"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=[*by, "metric", "value", "low", "high", "count", "note"])
 
-    def _spread(self, name: str, values: Any) -> list[dict[str, Any]]:
+    def _columns(self, name: str, records: pd.DataFrame) -> list[tuple[str, str, bool]]:
+        """How each number of a metric is shown, its column, and whether lower is better."""
+        suffix = EQUAL if self.equal_evaluations else ""
+        lower = name in self.lower
+        if name + suffix in records.columns:
+            return [(name, name + suffix, lower)]
+        known = {str(c): str(c).removesuffix(suffix) for c in records.columns if str(c).endswith(suffix)}
+        if not suffix:
+            known = {c: shown for c, shown in known.items() if not c.endswith(EQUAL)}
+        found = [
+            (shown, column, lower)
+            for column, shown in known.items()
+            if shown.startswith(f"{name}.") and not shown.endswith("floor") and records[column].notna().any()
+        ]
+        if not found:
+            raise HarnessError(f"no record has the metric '{name}'{did_you_mean(name, known.values())}")
+        return found
+
+    def _spread(self, name: str, values: Any, lower: bool) -> list[dict[str, Any]]:
         import numpy as np
 
         if not len(values):
             return []
         quartiles = np.quantile(values, [0.25, 0.75])
         count = len(values)
-        worst = float(values.max() if name in self.lower else values.min())
+        worst = float(values.max() if lower else values.min())
         return [
             {"metric": f"{name} median", "value": float(np.median(values)), "count": count},
             {"metric": f"{name} IQR", "value": float(quartiles[1] - quartiles[0]), "count": count},
@@ -86,7 +102,8 @@ class Stability:
     def _rate(self, name: str, part: pd.DataFrame) -> dict[str, Any]:
         from harness.statistics.intervals import wilson_interval
 
-        hits = part[name].dropna() if name in part.columns else part.iloc[:, 0].iloc[:0]
+        column = name + EQUAL if self.equal_evaluations else name
+        hits = part[column].dropna() if column in part.columns else part.iloc[:, 0].iloc[:0]
         n = len(hits)
         if n == 0:
             return {"metric": f"{name} rate", "value": float("nan"), "count": 0}
@@ -103,6 +120,10 @@ class Stability:
         lines = []
         if len(part) < self.least:
             lines.append(f"only {len(part)} of at least {self.least} seeds")
+        if "status" in part.columns:
+            lost = part[~part["status"].isin(["ok", "diverged"])]
+            for status, count in lost["status"].value_counts().items():
+                lines.append(f"{count} of {len(part)} seeds {status}, without numbers")
         if (limits := thresholds_of(part.get("reason", []))) is not None:
             lines.append(f"thresholds of the verdicts: {limits}")
         return "; ".join(lines)

@@ -154,6 +154,8 @@ class Training:
         optimizer.zero_grad(set_to_none=True)
         # the sum over seeds gives every seed its own gradient, since no seed's loss sees another's weights
         scaler.scale(loss.sum()).backward()
+        if scaler.is_enabled():
+            scaler.unscale_(optimizer)  # so that the norms that are logged are the gradients' own
         scaler.step(optimizer)
         scaler.update()
 

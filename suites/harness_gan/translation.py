@@ -1,4 +1,4 @@
-"""Plugins of image translation: the methods `cyclegan` and `pix2pix`, and the generators."""
+"""Plugins of image translation: the methods `cyclegan`, `pix2pix` and `untranslated`, and the generators."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Translation:
-    """What both methods share: Adam at 2e-4 with betas 0.5 and 0.999, decaying over the second half."""
+    """What the methods share: Adam at 2e-4 with betas 0.5 and 0.999, decaying over the second half."""
 
     needs_pairs = False
 
@@ -76,6 +76,13 @@ class Pix2Pix(Translation):
         self.weight = weight
 
 
+class Untranslated(Translation):
+    """The identity: images are shown as they are, which is what any translation has to beat."""
+
+    def __init__(self) -> None:
+        super().__init__(2e-4, 0.5, 0.5)
+
+
 class Translator:
     """A generator's and a discriminator's architecture for images of equal size in and out."""
 
@@ -104,24 +111,33 @@ class Translator:
 
 
 class ResNetTranslator(Translator):
-    """The ResNet generator (nine blocks from 256 pixels up, six below in the paper) and a PatchGAN."""
+    """The ResNet generator (nine blocks from 256 pixels up, six below in the paper) and a PatchGAN.
 
-    def __init__(self, width: int = 64, blocks: int = 9, patch_layers: int = 3) -> None:
-        if min(width, blocks, patch_layers) < 1:
-            raise OptionError("cyclegan-resnet: width, blocks and patch_layers must be at least 1")
-        self.width, self.blocks, self.patch_layers = width, blocks, patch_layers
+    Args:
+        width: channels at full resolution.
+        blocks: residual blocks.
+        patch_layers: layers of the discriminator; three see 70×70 pixels.
+        halvings: of the resolution before the blocks; fewer than the paper's two suit tiny images.
+    """
+
+    def __init__(self, width: int = 64, blocks: int = 9, patch_layers: int = 3, halvings: int = 2) -> None:
+        if min(width, blocks, patch_layers) < 1 or halvings < 0:
+            raise OptionError(
+                "cyclegan-resnet: width, blocks and patch_layers must be at least 1, halvings not negative"
+            )
+        self.width, self.blocks, self.patch_layers, self.halvings = width, blocks, patch_layers, halvings
 
     def fits(self, size: int) -> str | None:
-        """Sizes that two halvings part evenly."""
-        if size % 4:
-            return f"cyclegan-resnet needs a size divisible by 4, found {size}"
+        """Sizes that the halvings part evenly."""
+        if size % 2**self.halvings:
+            return f"cyclegan-resnet needs a size divisible by {2**self.halvings}, found {size}"
         return super().fits(size)
 
     def generator(self, size: int) -> nn.Module:
         """The ResNet."""
         from harness_gan.translation_networks import resnet_translator
 
-        return resnet_translator(self.width, self.blocks)
+        return resnet_translator(self.width, self.blocks, self.halvings)
 
 
 class UNetTranslator(Translator):

@@ -33,17 +33,18 @@ class _Residual(nn.Module):
         return x + self.body(x)
 
 
-def resnet_translator(width: int, blocks: int) -> nn.Module:
-    """7×7, two halvings, residual blocks, two doublings, 7×7 (Johnson et al. 2016; Zhu et al. 2017)."""
+def resnet_translator(width: int, blocks: int, halvings: int = 2) -> nn.Module:
+    """7×7, halvings (two), residual blocks, doublings, 7×7 (Johnson et al. 2016; Zhu et al. 2017)."""
     layers: list[nn.Module] = [
         nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"),
         nn.InstanceNorm2d(width),
         nn.ReLU(),
     ]
-    for w in (width, 2 * width):
+    widths = [width * 2**n for n in range(halvings + 1)]
+    for w in widths[:-1]:
         layers += [nn.Conv2d(w, 2 * w, 3, 2, 1), nn.InstanceNorm2d(2 * w), nn.ReLU()]
-    layers += [_Residual(4 * width) for _ in range(blocks)]
-    for w in (4 * width, 2 * width):
+    layers += [_Residual(widths[-1]) for _ in range(blocks)]
+    for w in reversed(widths[1:]):
         layers += [
             nn.ConvTranspose2d(w, w // 2, 3, 2, 1, output_padding=1),
             nn.InstanceNorm2d(w // 2),

@@ -9,12 +9,13 @@ from harness.contract import Dataset, Job, Model, Result
 from harness.errors import OptionError
 from harness_gan.domains import SPLITS
 from harness_gan.evidence import Generated
-from harness_gan.translation import CycleGAN, Translation, Translator
+from harness_gan.translation import CycleGAN, Translation, Translator, Untranslated
 from harness_gan.verdicts import VERDICTS, Thresholds
 
 if TYPE_CHECKING:
     from harness_gan.translation_running import World
 
+SEGMENTATION = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 LOWER = ("pixel_error", "untranslated_pixel_error", "cycle_error", "identity_error", *VERDICTS[1:])
 
 
@@ -23,7 +24,10 @@ class Translate:
 
     Scores that need a truth (`pixel_error`: mean absolute difference to the true B, in [0, 1]) are
     given where the data set is paired, `accuracy` (of a classifier of the target domain on translated
-    images) where it has labels; both stand beside what no translation and the true images score.
+    images) where it has labels, and the segmentation score (`per_pixel_accuracy`, `per_class_accuracy`,
+    `class_iou`: the label maps that a network trained on domain B reads from translated images, against
+    the inputs' own) where it has label maps. They stand beside what no translation and what the true
+    images of B score.
 
     Args:
         steps: training steps.
@@ -41,6 +45,7 @@ class Translate:
         "accuracy": "fraction",
         "true_accuracy": "fraction",
         "untranslated_accuracy": "fraction",
+        **{f"{of}{name}": "fraction" for of in ("", "untranslated_", "true_") for name in SEGMENTATION},
     }
 
     def __init__(
@@ -65,12 +70,16 @@ class Translate:
         self.thresholds = Thresholds.of(thresholds or {})
         self._world: tuple[str, World] | None = None
 
+    def unavailable(self) -> str | None:
+        """Why the extractor can't be used."""
+        return self.extractor.unavailable() if hasattr(self.extractor, "unavailable") else None
+
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why these can't be trained together."""
         if not isinstance(model, Translator):
             return "the protocol 'cyclegan' trains translators (cyclegan-resnet, cyclegan-unet)"
         if not isinstance(method, Translation):
-            return "the protocol 'cyclegan' needs the method 'cyclegan' or 'pix2pix'"
+            return "the protocol 'cyclegan' needs the method 'cyclegan', 'pix2pix' or 'untranslated'"
         if not set(SPLITS) <= set(dataset.splits):
             return f"the data set has no two domains (splits {', '.join(SPLITS)})"
         if method.needs_pairs and not getattr(dataset, "paired", False):
@@ -80,11 +89,13 @@ class Translate:
     def run(self, job: Job) -> Result:
         """One seed."""
         from harness_gan.translation_running import Run, world_of
-        from harness_gan.translation_training import CycleTraining, PairedTraining
+        from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining
 
         key = f"{job.cell.dataset.identity}\n{job.cell.limit}"
         if self._world is None or self._world[0] != key:
             self._world = (key, world_of(self, job))
+        if isinstance(job.method, Untranslated):
+            return Run(self, job, self._world[1], NoTraining(job.method, self.steps)).result()
         cls = CycleTraining if isinstance(job.method, CycleGAN) else PairedTraining
         training = cls(job.method, job.model, self.size, job.cell.seed, self.steps, job.device, job.precision)
         return Run(self, job, self._world[1], training).result()

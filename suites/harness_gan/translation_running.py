@@ -18,11 +18,13 @@ from harness_gan.classifier import Classifier
 from harness_gan.fidelity import prdc
 from harness_gan.grids import image_grid
 from harness_gan.judging import ImageJudge, extractor_of
+from harness_gan.segmentation import IGNORED, Segmenter, segmentation_score, trained_segmenter
 from harness_gan.sources import Images, as_array, to_bytes, to_floats
-from harness_gan.translation_training import CycleTraining, PairedTraining, draw_pair
-from harness_gan.verdicts import VERDICTS, Signs, verdict
+from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining, draw_pair
+from harness_gan.verdicts import VERDICTS, Signs, rise, verdict
 
 if TYPE_CHECKING:
+    from harness_gan.evidence import Generated
     from harness_gan.translation_protocol import Translate
 
 GRID = 8
@@ -41,6 +43,16 @@ class World:
     labels: np.ndarray[Any, Any] | None
     classifier: Classifier | None
     judge: ImageJudge
+    maps: LabelMaps | None
+
+
+@dataclass
+class LabelMaps:
+    """The label maps of the test images N×H×W (of B where given), and who reads maps from images of B."""
+
+    a: np.ndarray[Any, Any]
+    b: np.ndarray[Any, Any] | None
+    segmenter: Segmenter
 
 
 def world_of(protocol: Translate, job: Job) -> World:
@@ -71,49 +83,70 @@ def world_of(protocol: Translate, job: Job) -> World:
     train_b = Images(arrays["trainB"])
     judge = ImageJudge(train_b.held(len(test_a)), test_b, classifier, extractor)
     labels = targets["testA"] if known else None
-    return World(Images(arrays["trainA"]), train_b, test_a, test_b, paired, labels, classifier, judge)
+    maps = _label_maps(protocol, job, arrays["trainB"], splits)
+    if maps is not None:
+        judge.notes["segmenter"] = maps.segmenter.digest
+    return World(Images(arrays["trainA"]), train_b, test_a, test_b, paired, labels, classifier, judge, maps)
+
+
+def _label_maps(
+    protocol: Translate, job: Job, images: np.ndarray[Any, Any], splits: dict[str, Any]
+) -> LabelMaps | None:
+    """The data set's label maps with a segmenter trained on B's, or None where it gives none."""
+    if not hasattr(job.dataset, "label_maps"):
+        return None
+    read = {n: job.dataset.label_maps(n, splits[n].ids, protocol.size) for n in ("trainB", "testA", "testB")}
+    if read["trainB"] is None or read["testA"] is None:
+        return None
+    classes = 1 + max(int(m[m != IGNORED].max(initial=0)) for m in read.values() if m is not None)
+    segmenter = trained_segmenter(images, read["trainB"], classes, cache_dir() / "gan")
+    return LabelMaps(read["testA"], read["testB"], segmenter)
 
 
 class Run:
     """A training from where its checkpoint left it to its scores."""
 
     def __init__(
-        self, protocol: Translate, job: Job, world: World, training: CycleTraining | PairedTraining
+        self,
+        protocol: Translate,
+        job: Job,
+        world: World,
+        training: CycleTraining | PairedTraining | NoTraining,
     ) -> None:
         self.protocol, self.job, self.world, self.training = protocol, job, world, training
         self.curve: dict[str, list[float]] = {}
-        state = checkpoints.read(job.workdir)
+        state = None if isinstance(training, NoTraining) else checkpoints.read(job.workdir)
         if state is not None:
             training.load_state_dict(state["training"])
             self.curve = state["curve"]
 
     def result(self) -> Result:
         """Trains to the end and scores."""
-        protocol, job, training, world = self.protocol, self.job, self.training, self.world
-        every = max(1, protocol.steps // 100)
+        if not isinstance(self.training, NoTraining):
+            self._train(self.training)
+        return self._scored()
+
+    def _train(self, training: CycleTraining | PairedTraining) -> None:
+        protocol, job, world = self.protocol, self.job, self.world
+        log_every, show_every = max(1, protocol.steps // 100), max(1, protocol.steps // 20)
         paired = training.method.needs_pairs
         fine = True
         while training.step_number < protocol.steps and fine:
             a, b = draw_pair(world.train_a, world.train_b, protocol.batch_size, training.streams, paired)
             values = training.step(a.to(job.device), b.to(job.device))
             done = training.step_number
-            if done % every == 0 or done == protocol.steps:
+            if done % log_every == 0 or done == protocol.steps:
                 for name, value in {"step": float(done), **values}.items():
                     self.curve.setdefault(name, []).append(value)
                 job.report("training", done, values)
                 fine = training.finite()
+            if done % show_every == 0 or done == protocol.steps:
+                job.show("translations", done, self._grid())
             if done % protocol.checkpoint_every == 0 and done < protocol.steps:
-                self._save()
+                job.workdir.mkdir(parents=True, exist_ok=True)
+                with replacing(job.workdir / checkpoints.FILE) as temporary:
+                    torch.save({"training": training.state_dict(), "curve": self.curve}, temporary)
             job.advance(done, protocol.steps)
-        return self._scored()
-
-    def _save(self) -> None:
-        from PIL import Image
-
-        self.job.workdir.mkdir(parents=True, exist_ok=True)
-        with replacing(self.job.workdir / checkpoints.FILE) as temporary:
-            torch.save({"training": self.training.state_dict(), "curve": self.curve}, temporary)
-        Image.fromarray(self._grid()).save(self.job.workdir / "samples.png")
 
     def _grid(self) -> np.ndarray[Any, Any]:
         """Rows of inputs, their translations and (where known) the truth; columns are scenes."""
@@ -131,36 +164,49 @@ class Run:
         finite = training.finite() and bool(torch.isfinite(fake).all())
         evidence = world.judge.evidence(fake)
         metrics = {**self._errors(fake), **measured(self.job, evidence)}
-        tail = {name: float(np.mean(v[-max(2, len(v) // 10) :])) for name, v in self.curve.items()}
+        notes: dict[str, Any] = {}
+        reason = None
+        if not isinstance(training, NoTraining):
+            limits = self.protocol.thresholds
+            signs = self._signs(fake, finite, evidence)
+            found, why = verdict(signs, limits)
+            metrics |= {name: float(found == name) for name in VERDICTS}
+            notes = {"verdict": found, "why": why, "signs": asdict(signs)}
+            reason = f"{found}: {why}; thresholds: {limits.described()}"
+        parameters = sum(p.numel() for n in training.networks.values() for p in n.parameters())
+        return Result(
+            metrics,
+            len(fake),
+            curves={"training": self.curve} if self.curve else {},
+            cost={"parameters": parameters, "steps": training.step_number},
+            images={"translations": self._grid()},
+            notes={**notes, "real_samples": world.judge.counts, **world.judge.notes},
+            reason=reason,
+        )
+
+    def _signs(self, fake: torch.Tensor, finite: bool, evidence: Generated) -> Signs:
+        """What the verdict is read from."""
+        tail = {name: v[-max(2, len(v) // 10) :] for name, v in self.curve.items()}
+        mean = {name: float(np.mean(v)) for name, v in tail.items()}
         four = prdc(evidence.test, evidence.fake)
         modes = evidence.modes
-        signs = Signs(
+        return Signs(
             finite=finite,
-            rms_ratio=_rms(fake) / _rms(world.test_b),
+            rms_ratio=_rms(fake) / _rms(self.world.test_b),
             inside=1.0 if finite else 0.0,
-            g_gradient=tail["g_gradient"],
+            d_loss=mean["d_loss"],
+            d_accuracy=mean["d_accuracy"],
+            g_slope=rise(tail["g_loss"]),
+            g_gradient=mean["g_gradient"],
             modes=modes.count if modes is not None else None,
             covered=float(len(np.unique(modes.nearest))) if modes is not None else None,
             precision=four.precision,
             recall=four.recall,
             coverage=four.coverage,
         )
-        limits = self.protocol.thresholds
-        found, why = verdict(signs, limits)
-        metrics |= {name: float(found == name) for name in VERDICTS}
-        parameters = sum(p.numel() for n in training.networks.values() for p in n.parameters())
-        return Result(
-            metrics,
-            len(fake),
-            curves={"training": self.curve},
-            cost={"parameters": parameters, "steps": training.step_number},
-            images={"translations": self._grid()},
-            notes={"verdict": found, "why": why, "signs": asdict(signs), **world.judge.notes},
-            reason=f"{found}: {why}; thresholds: {limits.described()}",
-        )
 
     def _errors(self, fake: torch.Tensor) -> dict[str, float]:
-        """Errors in [0, 1] per pixel and channel, and accuracies under the classifier of domain B."""
+        """Errors in [0, 1] per pixel and channel, accuracies by B's classifier, the segmentation score."""
         training, world = self.training, self.world
         found: dict[str, float] = {}
         if isinstance(training, CycleTraining):
@@ -184,6 +230,14 @@ class Run:
                 likely = world.classifier(clean)[1].argmax(1)
                 found[name] = float((likely == world.labels).mean())
             found["true_accuracy"] = world.classifier.accuracy
+        if (maps := world.maps) is not None:
+            shown = {"": (fake, maps.a), "untranslated_": (world.test_a, maps.a)}
+            if maps.b is not None:
+                shown["true_"] = (world.test_b, maps.b)
+            for of, (images, truth) in shown.items():
+                read = maps.segmenter(to_floats(to_bytes(torch.nan_to_num(images))))
+                score = segmentation_score(truth, read, maps.segmenter.classes)
+                found |= {f"{of}{name}": value for name, value in score._asdict().items()}
         return found
 
 

@@ -14,7 +14,7 @@ from harness_gan.pool import ImagePool
 from harness_gan.sources import Images
 from harness_gan.streams import Streams
 from harness_gan.training import PRECISIONS
-from harness_gan.translation import CycleGAN, Pix2Pix, Translation, Translator
+from harness_gan.translation import CycleGAN, Pix2Pix, Translation, Translator, Untranslated
 from harness_gan.translation_networks import start_normal
 
 LSGAN = LeastSquares()
@@ -29,7 +29,13 @@ def _parameters(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
 
 
 class _Training:
-    """Two optimisers, one over all generators and one over all discriminators; generators step first."""
+    """Two optimisers, one over all generators and one over all discriminators; generators step first.
+
+    `threshold` is the output that parts real from translated; `logits` says that the outputs are.
+    """
+
+    threshold = 0.5
+    logits = False
 
     def __init__(
         self,
@@ -52,6 +58,7 @@ class _Training:
         self.scalers = [torch.amp.GradScaler(device.type, enabled=precision == "float16") for _ in range(2)]
         self.step_number = 0
         self.pools: dict[str, ImagePool] = {}
+        self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def autocast(self) -> Any:
         """Mixed precision where the run asks for it."""
@@ -71,6 +78,7 @@ class _Training:
         gradient = _norm(self.generators)
         for network in self.discriminators:
             network.requires_grad_(True)
+        self._outputs = []
         with self.autocast():
             d_loss = self.discriminator_loss(a, b)
         self._update(self.d_optimizer, d_loss, self.scalers[1])
@@ -78,10 +86,20 @@ class _Training:
         found = {name: float(value.detach()) for name, value in g_terms.items()}
         return {
             **found,
+            "g_loss": sum(found.values()),
             "d_loss": float(d_loss.detach()),
+            **self._seen(),
             "g_gradient": gradient,
             "d_gradient": _norm(self.discriminators),
         }
+
+    def _seen(self) -> dict[str, float]:
+        """The discriminators' mean outputs on real and translated images, and the share they tell right."""
+        real, fake = (torch.cat([o[k].detach().float().flatten() for o in self._outputs]) for k in (0, 1))
+        right = (real > self.threshold).float().mean() + (fake < self.threshold).float().mean()
+        squash = torch.sigmoid if self.logits else lambda x: x
+        means = squash(real).mean(), squash(fake).mean()
+        return {"d_real": float(means[0]), "d_fake": float(means[1]), "d_accuracy": float(right) / 2}
 
     def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
         """The generators' loss, term by term."""
@@ -129,6 +147,7 @@ class _Training:
     def _update(self, optimizer: Any, loss: Any, scaler: torch.amp.GradScaler) -> None:
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)  # so that the norms that are logged are the gradients' own
         scaler.step(optimizer)
         scaler.update()
 
@@ -182,7 +201,9 @@ class CycleTraining(_Training):
         for name, real in (("a", a), ("b", b)):
             network = self.networks[f"d_{name}"]
             shown = self.pools[name].query(self._fakes[name])
-            total = total + LSGAN.real(network(real)).mean() + LSGAN.fake(network(shown)).mean()
+            on_real, on_fake = network(real), network(shown)
+            self._outputs.append((on_real, on_fake))
+            total = total + LSGAN.real(on_real).mean() + LSGAN.fake(on_fake).mean()
         return total
 
 
@@ -190,6 +211,8 @@ class PairedTraining(_Training):
     """G: A→B beside a discriminator of pairs."""
 
     method: Pix2Pix
+    threshold = 0.0
+    logits = True
 
     def __init__(
         self,
@@ -220,7 +243,24 @@ class PairedTraining(_Training):
 
         network = self.networks["d_b"]
         real, fake = network(torch.cat([a, b], 1)), network(torch.cat([a, self._fake], 1))
+        self._outputs.append((real, fake))
         return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+
+
+class NoTraining:
+    """The identity in a training's place: nothing to train, and images come out as they went in."""
+
+    def __init__(self, method: Untranslated, steps: int) -> None:
+        self.method, self.step_number = method, steps
+        self.networks: dict[str, nn.Module] = {}
+
+    def finite(self) -> bool:
+        """There is no weight that is not."""
+        return True
+
+    def translate(self, images: torch.Tensor) -> torch.Tensor:
+        """The images."""
+        return images
 
 
 def draw_pair(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 from harness.errors import OptionError, did_you_mean
@@ -74,6 +74,15 @@ class Signs:
     precision: float | None = None
     recall: float | None = None
     coverage: float | None = None
+
+
+def rise(values: Sequence[float]) -> float:
+    """The slope of a curve's line of best fit per logged point; 0 for one that has none."""
+    import numpy as np
+
+    if len(values) < 2 or not np.isfinite(values).all():
+        return 0.0
+    return float(np.polyfit(np.arange(len(values)), values, 1)[0])
 
 
 def verdict(signs: Signs, limits: Thresholds) -> tuple[str, str]:

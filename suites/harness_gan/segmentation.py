@@ -1,0 +1,133 @@
+"""The segmentation score of translations: a network reads label maps from images, counts compare them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from harness_gan.classifier import kept
+from harness_gan.sources import to_floats
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Maps = NDArray[np.uint8]
+
+IGNORED = 255
+"""The label of pixels that count in no score, as in Cityscapes and Pascal VOC."""
+
+RECIPE = "gan-segmenter-1"
+"""Version of everything that decides the weights; to be raised with any such change."""
+
+STEPS, BATCH = 600, 8
+
+
+class Score(NamedTuple):
+    """Share of pixels that are right, its mean over classes, and the mean intersection over union."""
+
+    per_pixel_accuracy: float
+    per_class_accuracy: float
+    class_iou: float
+
+
+def confusion(truth: Maps, found: Maps, classes: int) -> NDArray[np.int64]:
+    """How many pixels of each true class (rows) were found to be of which (columns); ignored ones of none."""
+    counted = truth != IGNORED
+    places = truth[counted].astype(np.int64) * classes + found[counted]
+    return np.bincount(places, minlength=classes**2).reshape(classes, classes)
+
+
+def segmentation_score(truth: Maps, found: Maps, classes: int) -> Score:
+    """The FCN score's three numbers (Long et al. 2015, section 5), over all pixels of all maps together.
+
+    Classes that no true pixel has are left out of the mean accuracy, and those that no map has at
+    all out of the mean IoU.
+    """
+    counts = confusion(truth, found, classes)
+    right, rows = np.diag(counts), counts.sum(1)
+    union = rows + counts.sum(0) - right
+    return Score(
+        float(right.sum() / max(1, rows.sum())),
+        float((right[rows > 0] / rows[rows > 0]).mean()) if rows.any() else 0.0,
+        float((right[union > 0] / union[union > 0]).mean()) if union.any() else 0.0,
+    )
+
+
+class Network(nn.Module):
+    """A fully convolutional network: two halvings, wider views by dilation, and a skip at each size."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.fine = nn.Conv2d(3, 16, 3, padding=1)
+        self.middle = nn.Conv2d(16, 32, 3, stride=2, padding=1)
+        self.coarse = nn.Sequential(
+            nn.Conv2d(32, 64, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, padding=2, dilation=2),
+            nn.ReLU(),
+        )
+        self.join = nn.Conv2d(96, 32, 3, padding=1)
+        self.head = nn.Conv2d(48, classes, 3, padding=1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """B×3×H×W in [−1, 1] to logits B×C×H×W."""
+        fine = self.fine(images).relu()
+        middle = self.middle(fine).relu()
+        coarse = F.interpolate(self.coarse(middle), middle.shape[-2:])
+        joined = F.interpolate(self.join(torch.cat([middle, coarse], 1)).relu(), fine.shape[-2:])
+        return self.head(torch.cat([fine, joined], 1))
+
+
+class Segmenter:
+    """A network trained on one domain's images and label maps: reads maps N×H×W from images N×3×H×W."""
+
+    def __init__(self, network: Network, classes: int) -> None:
+        self.network, self.classes = network.eval(), classes
+        digest = hashlib.sha256()
+        for tensor in network.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+        self.digest = digest.hexdigest()[:12]
+
+    @torch.no_grad()
+    def __call__(self, images: torch.Tensor) -> Maps:
+        """The likeliest class of every pixel."""
+        return np.concatenate([self.network(p).argmax(1).to(torch.uint8).numpy() for p in images.split(32)])
+
+
+def trained_segmenter(images: NDArray[np.uint8], maps: Maps, classes: int, folder: Path) -> Segmenter:
+    """The segmenter of these images N×3×H×W and maps N×H×W, read from the folder or trained and kept."""
+    key = hashlib.sha256(RECIPE.encode() + bytes([classes]) + images.tobytes() + maps.tobytes())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Network(classes)
+    kept(
+        network,
+        folder / f"{RECIPE}-{key.hexdigest()[:20]}.safetensors",
+        lambda: _fit(network, torch.from_numpy(images), torch.from_numpy(maps)),
+    )
+    return Segmenter(network, classes)
+
+
+def _fit(network: Network, images: torch.Tensor, maps: torch.Tensor) -> None:
+    generator = torch.Generator().manual_seed(0)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, STEPS)
+    network.train()
+    for _ in range(STEPS):
+        rows = torch.randint(len(images), (BATCH,), generator=generator)
+        truth = maps[rows].long()
+        # a sum over what counts, so that a batch in which nothing does gives no NaN
+        loss = F.cross_entropy(
+            network(to_floats(images[rows])), truth, ignore_index=IGNORED, reduction="sum"
+        ) / (truth != IGNORED).sum().clamp(min=1)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()

@@ -1,0 +1,133 @@
+"""The FID's Inception: safe loading, its features against torchvision's blocks, and what may be called FID."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torchvision.models import inception, inception_v3
+
+from harness.errors import OptionError, Unavailable
+from harness_gan import inception as fid_inception
+from harness_gan.evidence import Generated
+from harness_gan.inception import FIDInception
+from harness_gan.judging import Extractor, extractor_name
+from harness_gan.metrics import FrechetDistance
+
+pytest.importorskip("torch_fidelity")
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    """torchvision's Inception with as many outputs as the FID's; the weights have the same names."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return inception_v3(num_classes=1008, aux_logits=False, init_weights=False).eval()
+
+
+@pytest.fixture(scope="module")
+def weights(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("fid") / "random.pth"
+    torch.save(network.state_dict(), path)
+    yield path
+    path.unlink()
+
+
+def images(n: int, side: int) -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)) for _ in range(n)]
+
+
+def test_features_are_those_of_the_original_network(
+    network: torch.nn.Module, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It differs from torchvision's by average pools that leave the border out, and a maximum in the last block."""
+    model = FIDInception(weights)
+    model.load(torch.device("cpu"))
+    batch = torch.stack([model.prepare(image) for image in images(2, 299)])
+    ours = model.encode_image(batch)
+    assert ours.shape == (2, 2048)
+
+    last = False
+
+    def average(x: torch.Tensor, **options: Any) -> torch.Tensor:
+        return F.max_pool2d(x, 3, 1, 1) if last else F.avg_pool2d(x, **options, count_include_pad=False)
+
+    def enter(*_: Any) -> None:
+        nonlocal last
+        last = True
+
+    functions = {**vars(F), "avg_pool2d": average}
+    monkeypatch.setattr(inception, "F", SimpleNamespace(**functions))
+    pooled: list[torch.Tensor] = []
+    handles = [
+        network.Mixed_7c.register_forward_pre_hook(enter),
+        network.avgpool.register_forward_hook(lambda _m, _i, out: pooled.append(out.flatten(1))),
+    ]
+    with torch.no_grad():
+        network((batch - 128) / 128)
+    for handle in handles:
+        handle.remove()
+    torch.testing.assert_close(ours, pooled[0], rtol=1e-3, atol=1e-4)
+
+
+def test_only_the_original_weights_are_called_fid(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = FIDInception(weights)
+    assert not model.is_fid
+    assert extractor_name(model, {"plugin": "fid-inception"}).startswith("inception-2015-12-05 sha256:")
+    rng = np.random.default_rng(1)
+    fake, train, test = (rng.normal(size=(20, 3)) for _ in range(3))
+    for is_fid in (False, True):
+        found = FrechetDistance()(Generated(fake, train, test, model.shown, is_fid=is_fid))
+        assert any(name.startswith("FID ") for name in found) == is_fid
+        assert "floor" in found
+    monkeypatch.setattr(fid_inception, "DIGEST", model.fingerprint().removeprefix("sha256:")[:8])
+    assert model.is_fid
+    assert Extractor(model, model.shown, torch.device("cpu")).is_fid
+    assert model.shown == "inception-2015-12-05"
+
+
+def test_the_file_published_as_the_fids_is_known_by_its_name() -> None:
+    """Its publishers put the first digits of its SHA-256 into its name."""
+    assert fid_inception.FILE.endswith(f"-{fid_inception.DIGEST}.pth")
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (print, ("never",))
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = FIDInception(tmp_path / "none.pth")
+    assert "none.pth is not a file" in (missing.unavailable() or "")
+    with pytest.raises(Unavailable):
+        missing.load(torch.device("cpu"))
+    (tmp_path / "evil.pth").write_bytes(pickle.dumps({"fc.bias": Evil()}, protocol=2))
+    with pytest.raises(OptionError, match="plain weights"):
+        FIDInception(tmp_path / "evil.pth").load(torch.device("cpu"))
+    assert "never" not in capsys.readouterr().out
+    torch.save({"fc.bias": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(OptionError, match="does not fit the architecture"):
+        FIDInception(tmp_path / "other.pth").load(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("timm:vit_small", "timm:vit_small"),
+        ({"plugin": "timm", "name": "vit_small", "pretrained": False}, "timm:vit_small"),
+        ({"plugin": "torchvision:inception_v3", "checkpoint": "x.pth"}, "torchvision:inception_v3"),
+        ({"plugin": "timm", "name": "vit_small", "label": "DINO"}, "DINO"),
+        ({"plugin": "corners"}, "corners"),
+    ],
+)
+def test_extractors_are_named_as_the_suite_file_names_them(given: Any, expected: str) -> None:
+    assert extractor_name(object(), given) == expected
