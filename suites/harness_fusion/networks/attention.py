@@ -84,9 +84,9 @@ class TokenConcatenation(nn.Module):
             self.image(image) + self.kind[1],
         ]
         x, visible = torch.cat(tokens, dim=1), _with_start(text.visible, image.visible)
-        attention = None
-        for block in self.blocks:
-            x, attention = block(x, visible, shares)
+        for block in self.blocks[:-1]:
+            x, _ = block(x, visible)
+        x, attention = self.blocks[-1](x, visible, rows=1, shares=shares)
         return self.norm(x[:, 0]), attention
 
 
@@ -94,7 +94,7 @@ class BottleneckFusion(nn.Module):
     """A stream of blocks per modality; they exchange through a few bottleneck tokens only.
 
     In every layer each stream sees its own tokens and the bottlenecks; the two updates of the
-    bottlenecks are averaged over the modalities that are there. The vector is both class tokens.
+    bottlenecks are averaged over the modalities that have any. The vector is both class tokens.
     """
 
     def __init__(self, text: int, image: int, hidden: int, heads: int, layers: int, bottlenecks: int) -> None:
@@ -116,16 +116,16 @@ class BottleneckFusion(nn.Module):
         always = text.present.new_ones(size, count)
         see_text = torch.cat([_with_start(text.visible), always], dim=1)
         see_image = torch.cat([_with_start(image.visible), always], dim=1)
-        votes = torch.stack([text.present, image.present]).to(t.dtype)[..., None, None]
+        votes = torch.stack([text.visible.any(1), image.visible.any(1)]).to(t.dtype)[..., None, None]
         votes = torch.where(votes.sum(dim=0) > 0, votes / votes.sum(dim=0).clamp(min=1), 0.5)
-        for text_block, image_block in zip(self.text_blocks, self.image_blocks, strict=True):
-            t, from_text = text_block(torch.cat([t, shared], dim=1), see_text)[0].tensor_split(
-                [-count], dim=1
-            )
-            v, from_image = image_block(torch.cat([v, shared], dim=1), see_image)[0].tensor_split(
-                [-count], dim=1
-            )
-            shared = votes[0] * from_text + votes[1] * from_image
+        last = len(self.text_blocks) - 1
+        for layer, (text_block, image_block) in enumerate(zip(self.text_blocks, self.image_blocks)):
+            rows = 1 if layer == last else None  # of the last layer only the class tokens are used
+            t = text_block(torch.cat([t, shared], dim=1), see_text, rows)[0]
+            v = image_block(torch.cat([v, shared], dim=1), see_image, rows)[0]
+            if rows is None:
+                (t, from_text), (v, from_image) = (x.tensor_split([-count], dim=1) for x in (t, v))
+                shared = votes[0] * from_text + votes[1] * from_image
         return self.norm(torch.cat([t[:, 0], v[:, 0]], dim=-1))
 
 

@@ -33,7 +33,9 @@ class Attention(nn.Module):
     """Multi-head attention whose answer is zero where there is nothing to read.
 
     A softmax over nothing is NaN, and a NaN passes through every later mask; so samples without a
-    visible key attend to everything and their answer is replaced.
+    visible key attend to everything and their answer is replaced. A single key is computed step by
+    step: there the queries' gradient is exactly zero, of which fused kernels leave a rounding residue
+    that Adam would scale up to steps.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -46,7 +48,8 @@ class Attention(nn.Module):
         """The answers B×Q×D; with `shares` also the attention B×Q×K, averaged over heads."""
         any_visible = visible.any(dim=1)[:, None, None]
         hidden = ~(visible | ~any_visible[:, 0])
-        answer, attention = self.attend(queries, keys, keys, key_padding_mask=hidden, need_weights=shares)
+        plain = shares or keys.shape[1] == 1
+        answer, attention = self.attend(queries, keys, keys, key_padding_mask=hidden, need_weights=plain)
         answer = answer.masked_fill(~any_visible, 0.0)
         return answer, attention.masked_fill(~any_visible, 0.0) if shares else None
 
@@ -61,10 +64,13 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(
-        self, x: torch.Tensor, visible: torch.Tensor, shares: bool = False
+        self, x: torch.Tensor, visible: torch.Tensor, rows: int | None = None, shares: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The tokens B×T×D after the block, and its attention B×T×T with `shares`."""
+        """The first `rows` of the tokens B×T×D after the block (all by default).
+
+        Also their attention B×rows×T, with `shares`. All tokens are read in any case.
+        """
         normed = self.before_attention(x)
-        answer, attention = self.attention(normed, normed, visible, shares)
-        x = x + answer
+        answer, attention = self.attention(normed[:, :rows], normed, visible, shares)
+        x = x[:, :rows] + answer
         return x + self.mlp(self.before_mlp(x)), attention

@@ -30,6 +30,11 @@ def with_one(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x.new_ones(len(x), 1), x], dim=-1)
 
 
+def outer(t: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """All products of two entries, B×(T·V): entry i·V + j is tᵢ vⱼ."""
+    return (t[:, :, None] * v[:, None, :]).flatten(1)
+
+
 class Bilinear(nn.Module):
     """Each output k is t ᵀ W_k v + b_k of the projected vectors."""
 
@@ -37,15 +42,15 @@ class Bilinear(nn.Module):
         super().__init__()
         self.width = hidden
         self.text, self.image = Projection(text, size), Projection(image, size)
-        self.product = nn.Bilinear(size, size, hidden)
+        self.product = nn.Linear(size**2, hidden)  # of t ⊗ v: nn.Bilinear, several times as fast on a CPU
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """The vector B×hidden."""
-        return self.product(self.text(text), self.image(image))
+        return self.product(outer(self.text(text), self.image(image)))
 
 
 class Tensor(nn.Module):
-    """[1; t] ⊗ [1; v] of the projected vectors, flattened row by row: entry i·(size+1)+j is tᵢ vⱼ."""
+    """[1; t] ⊗ [1; v] of the projected vectors, flattened as `outer` does."""
 
     def __init__(self, text: int, image: int, size: int) -> None:
         super().__init__()
@@ -54,8 +59,7 @@ class Tensor(nn.Module):
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """The vector B×(size+1)²."""
-        t, v = with_one(self.text(text)), with_one(self.image(image))
-        return (t[:, :, None] * v[:, None, :]).flatten(1)
+        return outer(with_one(self.text(text)), with_one(self.image(image)))
 
 
 class LowRank(nn.Module):
