@@ -34,14 +34,14 @@ class Option:
     @property
     def is_path(self) -> bool:
         """A path says where something lies, not what it is: it is left out of a cell's id."""
-        return Path in _named(self.annotation)
+        return Path in named(self.annotation)
 
     @property
     def nested(self) -> str | None:
         """The kind of plugin that the option refers to, if it does."""
-        named = _named(self.annotation)
-        own = (getattr(part, "plugin_kind", None) for part in named if isinstance(part, type))
-        known = (kind for contract, kind in NESTED.items() if contract in named)
+        parts = named(self.annotation)
+        own = (getattr(part, "plugin_kind", None) for part in parts if isinstance(part, type))
+        known = (kind for contract, kind in NESTED.items() if contract in parts)
         return next((str(kind) for kind in (*known, *own) if kind), None)
 
     @property
@@ -53,9 +53,9 @@ class Option:
         return text or str(self.annotation).replace("typing.", "").replace("pathlib.", "")
 
 
-def _named(annotation: Any) -> list[Any]:
+def named(annotation: Any) -> list[Any]:
     """The annotation and all it is made of: `list[Path] | None` names `Path` too."""
-    return [annotation, *(inner for part in typing.get_args(annotation) for inner in _named(part))]
+    return [annotation, *(inner for part in typing.get_args(annotation) for inner in named(part))]
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import Distribution, distributions
@@ -72,6 +73,20 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
     plugin = Plugin(kind, name, f"{factory.__module__}:{factory.__qualname__}", THIS_PROCESS, "0")
     _local[kind, name] = (plugin, factory)
     _found.cache_clear()
+
+
+@contextmanager
+def registered(kind: str, name: str, factory: Callable[..., Any]) -> Iterator[None]:
+    """As `register`, for as long as the block runs; what was registered under that name before comes back."""
+    before = _local.get((kind, name))
+    register(kind, name, factory)
+    try:
+        yield
+    finally:
+        del _local[kind, name]
+        if before is not None:
+            _local[kind, name] = before
+        _found.cache_clear()
 
 
 @lru_cache(maxsize=1)
