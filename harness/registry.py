@@ -98,12 +98,12 @@ def _found() -> dict[str, dict[str, list[Plugin]]]:
             text = dist.read_text("entry_points.txt")
             if not text or GROUP not in text:
                 continue  # most distributions: not worth parsing
-            name = _normal(dist.name)
-            if name in seen:
+            name, version = dist.name, dist.version  # each look-up parses the whole metadata anew
+            if _normal(name) in seen:
                 continue  # the first on the path is the one that gets imported
-            seen.add(name)
+            seen.add(_normal(name))
             offered = [
-                Plugin(e.group.removeprefix(GROUP), e.name, e.value, dist.name, dist.version)
+                Plugin(e.group.removeprefix(GROUP), e.name, e.value, name, version)
                 for e in dist.entry_points
                 if e.group.startswith(GROUP)
             ]
