@@ -13,6 +13,7 @@ import pluggy
 
 from harness import registry, versions
 from harness.errors import PluginBroken, Unavailable
+from harness.redaction import redacted
 
 if TYPE_CHECKING:
     from harness.plan import Cell, Plan
@@ -126,6 +127,7 @@ class Listeners:
                 self.manager.unregister(implementation.plugin)
 
     def _problem(self, text: str) -> None:
+        text = redacted(text)
         self.problems.append(text)
         log.warning("%s", text)
 

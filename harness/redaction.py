@@ -14,12 +14,21 @@ NAME = re.compile(
 """Names of options that hold secrets; `class_token` and `token_position` are none."""
 
 
+LOGIN = re.compile(r"(://)[^/@\s]+@")
+"""What stands before the host of an address."""
+
+SETTING = re.compile(r"(?<=[?&])([^=&?\s]+)=([^&\s]+)")
+"""An option of a reference in short form, `name:value?option=1`, or of an address."""
+
+
 def redacted(value: Any) -> Any:
     """The value with every non-empty text under a secret-looking name replaced, at any depth.
 
-    >>> redacted({"name": "x", "llm": {"api_key": "abc"}})
-    {'name': 'x', 'llm': {'api_key': '***'}}
+    >>> redacted({"name": "x", "llm": {"api_key": "abc"}, "short": "llm:y?api_key=abc"})
+    {'name': 'x', 'llm': {'api_key': '***'}, 'short': 'llm:y?api_key=***'}
     """
+    if isinstance(value, str):
+        return SETTING.sub(_setting, LOGIN.sub(rf"\1{HIDDEN}@", value))
     if isinstance(value, Mapping):
         return {
             k: HIDDEN if isinstance(v, str) and v and NAME.match(str(k)) else redacted(v)
@@ -28,3 +37,7 @@ def redacted(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [redacted(v) for v in value]
     return value
+
+
+def _setting(found: re.Match[str]) -> str:
+    return f"{found[1]}={HIDDEN}" if NAME.match(found[1]) else found[0]

@@ -23,3 +23,17 @@ def test_names_of_the_field_are_kept(name: str) -> None:
 
 def test_numbers_and_empty_texts_are_kept() -> None:
     assert redacted({"token": 3, "key": ""}) == {"token": 3, "key": ""}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("llm:gpt?api_key=abc&size=2", "llm:gpt?api_key=***&size=2"),
+        ("llm:gpt?size=2&token=a%20b", "llm:gpt?size=2&token=***"),
+        ("https://me:abc@host/x?class_token=1", "https://***@host/x?class_token=1"),
+        ("timm:resnet50?pretrained=false", "timm:resnet50?pretrained=false"),
+        ("what is key = value? no idea", "what is key = value? no idea"),
+    ],
+)
+def test_short_references_and_addresses_inside_texts(text: str, shown: str) -> None:
+    assert redacted({"models": [text]}) == {"models": [shown]}
