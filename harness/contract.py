@@ -63,6 +63,9 @@ class Split(Protocol):
     (its own zero-shot templates with `{}`), `label_indices` (for each label, the indices in the
     data set's `label_space` that stand for it; absent means label i is index i), `per_sample` (names
     of further attributes that hold one value per sample, which a part of the split cuts along).
+
+    `targets` is N labels; where samples have several, N×C of 1, 0 and −1 (not counted), which few
+    protocols take.
     """
 
     ids: Sequence[str]

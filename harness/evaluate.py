@@ -156,6 +156,8 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
     columns = predictions.logits.shape[1]
     if len(targets) == 0:
         raise DataError(f"{job.cell.dataset.label}: the split has no samples")
+    if np.ndim(targets) != 1:
+        raise DataError(f"{job.cell.dataset.label}: its samples have several labels, here they need one each")
     if targets.min() < 0 or targets.max() >= columns:
         wrong = int(np.flatnonzero((targets < 0) | (targets >= columns))[0])
         raise DataError(
