@@ -1,0 +1,94 @@
+"""Precision, recall and F1 over classes of unequal size, from scikit-learn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.contract import Predictions
+from harness_metrics.evidence import checked
+
+
+def _scores(predictions: Predictions, average: str | None) -> tuple[Any, Any, Any, Any]:
+    """Precision, recall, F1 and support over the classes that are targets or predictions; 0 for 0/0."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    checked(predictions)
+    found: tuple[Any, Any, Any, Any] = precision_recall_fscore_support(
+        predictions.targets, predictions.predicted, average=average, zero_division=0
+    )
+    return found
+
+
+class MacroPrecision:
+    """Precision of each class, averaged over the classes that are targets or predictions.
+
+    Precision is TP/(TP + FP), and 0 for a class that is never predicted.
+    """
+
+    higher_is_better = True
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Mean precision as a fraction."""
+        return float(_scores(predictions, "macro")[0])
+
+
+class MacroRecall:
+    """Recall of each class, averaged over the classes that are targets or predictions.
+
+    Recall is TP/(TP + FN), and 0 for a class that is predicted but has no samples; where every class has
+    samples it is `mean_per_class`, the balanced accuracy.
+    """
+
+    higher_is_better = True
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Mean recall as a fraction."""
+        return float(_scores(predictions, "macro")[1])
+
+
+class MacroF1:
+    """F1 of each class, the harmonic mean of its precision and recall, averaged over classes.
+
+    Classes that are neither targets nor predictions do not count. It is not the F1 of the means.
+    """
+
+    higher_is_better = True
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Mean F1 as a fraction."""
+        return float(_scores(predictions, "macro")[2])
+
+
+class WeightedF1:
+    """F1 of each class, averaged with the classes' numbers of samples as weights."""
+
+    higher_is_better = True
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __call__(self, predictions: Predictions) -> float:
+        """Weighted F1 as a fraction."""
+        return float(_scores(predictions, "weighted")[2])
+
+
+class F1PerClass:
+    """F1 of each class by its name (its number where the data set has no names)."""
+
+    higher_is_better = True
+    bounds = (0.0, 1.0)
+    unit = "fraction"
+
+    def __call__(self, predictions: Predictions) -> dict[str, float]:
+        """F1 as a fraction for each class that is a target or a prediction."""
+        import numpy as np
+
+        scores = _scores(predictions, None)[2]
+        labels = np.union1d(predictions.targets, predictions.predicted)
+        names = predictions.class_names or [str(n) for n in range(predictions.logits.shape[1])]
+        return {str(names[label]): float(score) for label, score in zip(labels, scores, strict=True)}
