@@ -52,10 +52,11 @@ def _held_out(
     apart = np.isin(targets[rows], single)
     divided = rows[~apart]
     classes = len(labels) - len(single)
-    if round(share * len(divided)) < max(1, classes):
+    needed = int((max(1, classes) - 1) / share) + 1  # scikit-learn holds out the share rounded up
+    if len(divided) < needed or not classes:
         raise DataError(
             f"{len(divided)} labelled pairs of {classes} classes are too few to hold out {share:.0%} "
-            f"of them with every class in it; at least {int(np.ceil(max(1, classes) / share))} are needed"
+            f"of them with every class in it; at least {needed} are needed"
         )
     kept, out = train_test_split(divided, test_size=share, stratify=targets[divided], random_state=seed)
     return np.sort(np.concatenate([kept, rows[apart]])), np.sort(out), tuple(int(s) for s in single)

@@ -67,8 +67,10 @@ def test_a_class_of_one_pair_trains():
 
 
 def test_too_few_pairs_are_refused_with_the_number_needed():
-    with pytest.raises(DataError, match="at least 15"):
-        reference_split(np.array([0, 0, 1, 1, 2, 2]))
+    with pytest.raises(DataError, match="at least 11"):
+        reference_split(np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2]))
+    division = reference_split(np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]))
+    assert len(division.test) == 3
 
 
 def test_arranging_all_opens_one_split_and_counts_what_is_left_out():

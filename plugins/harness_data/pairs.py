@@ -1,0 +1,239 @@
+"""The data set `pairs`: a folder of images and texts in the usual layouts, or a table of pairs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness_data.pair_assembly import Assembled
+    from harness_data.pair_files import PairFiles
+    from harness_data.pair_split import PairSplit
+    from harness_data.pair_tables import Table
+
+ALL, UNLABELLED = "all", "unlabelled"
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
+    ("val", "valid", "validation", "dev"), "val"
+)
+"""Names of tables that are a split of their own, and the split's name."""
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
+LABEL_FILES = ("labels", "label", "annotations", "metadata", "pairs", "data", "index", "train")
+"""Names of tables that hold all pairs, the likeliest first."""
+
+UNLABELLED_FILES = ("unlabelled", "unlabeled", "test_without_label", "test_without_labels")
+
+LAYOUTS = "a table (id and label, or text and image columns) beside <id>.jpg and <id>.txt, or <class>/<id>.jpg and <id>.txt"
+
+
+class PairFolder:
+    """What data sets of pairs on disk share: tables and files are put together once, splits opened from that."""
+
+    path: Path
+
+    def unavailable(self) -> str | None:
+        """Why there is nothing to load at the path."""
+        raise NotImplementedError
+
+    def _tables(self) -> Mapping[str, Table]:
+        """The table of each split, in order."""
+        raise NotImplementedError
+
+    @property
+    def _classes(self) -> list[str]:
+        """The labels as the tables spell them, in their order."""
+        raise NotImplementedError
+
+    @property
+    def _class_names(self) -> list[str]:
+        """Their names for prompts and tables."""
+        return [name.replace("_", " ") for name in self._classes]
+
+    def _files(self) -> PairFiles:
+        from harness_data.pair_files import list_files
+
+        folder = self.path if self.path.is_dir() else self.path.parent
+        return list_files(folder, frozenset(table.path for table in self._read.values()))
+
+    @cached_property
+    def _read(self) -> Mapping[str, Table]:
+        return self._tables()
+
+    @cached_property
+    def _assembled(self) -> Assembled:
+        from harness_data.pair_assembly import assemble
+
+        return assemble(self._read, self._files(), self._classes)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have pairs; `unlabelled` holds those without a label."""
+        if self.unavailable():
+            return ()
+        found = [name for name, table in self._read.items() if any(r.label for r in table.rows)]
+        bare = any(row.label is None for table in self._read.values() for row in table.rows)
+        return (*dict.fromkeys(n for n in found if n != UNLABELLED), *((UNLABELLED,) if bare else ()))
+
+    def fingerprint(self) -> str:
+        """Digest of the tables, and of names and sizes of all images and texts."""
+        from harness_data.digests import file_digest, text_digest
+
+        parts: list[object] = [*self._classes, *self._class_names]
+        for split, table in self._read.items():
+            parts += [split, file_digest(table.path) if table.path.is_file() else len(table.rows)]
+        files = self._files()
+        parts += [f"{f.name} {f.size}" for of in (files.images, files.texts) for f in of.files.values()]
+        return text_digest(parts)
+
+    def load(self, split: str) -> PairSplit:
+        """Reads all texts and checks all images of one split; what is wrong goes into its `report`.
+
+        Raises DataError for a missing split, or one in which nothing can be read.
+        """
+        from copy import deepcopy
+
+        from harness_data.pair_findings import Findings
+        from harness_data.pair_split import PairSplit
+        from harness_data.scanning import check_split
+
+        if missing := self.unavailable():
+            raise DataError(missing)
+        check_split(split, self.splits, str(self.path))
+        found = self._assembled
+        return PairSplit(
+            found.entries.get(split, []),
+            self._class_names,
+            deepcopy(found.findings.get(split, Findings())),
+            f"{self.path}, split '{split}'",
+            found.whole.report(),
+        )
+
+
+class Pairs(PairFolder):
+    """Image-text pairs from a folder, or from a CSV, TSV, JSON or JSON-lines file.
+
+    Layouts: a label file with ids beside `<id>.jpg` and `<id>.txt`, which may lie in folders below
+    (`data/`, `images/`, `texts/`); a table with a text column, an image column, or both; folders
+    `<class>/` with `<id>.jpg` and `<id>.txt` side by side. Tables `train`, `val`, `test` become splits
+    of these names; a single table becomes the split `all`; rows without a label (empty, `null`) form
+    the split `unlabelled`.
+
+    Nothing in the files stops a run half-way: what is missing, unreadable, in another encoding,
+    contradictory or left over is handled as `harness_data.pair_findings.KINDS` says, and reported.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        labels: str | None = None,
+        unlabelled: str | None = None,
+        classes: list[str] | None = None,
+        class_names: list[str] | None = None,
+        id_column: str | None = None,
+        label_column: str | None = None,
+        text_column: str | None = None,
+        image_column: str | None = None,
+    ) -> None:
+        """Keeps the options.
+
+        `labels`: the table's name in the folder, `unlabelled`: that of further pairs, whose labels are
+        not read; found by their usual names where not given. `classes`: the labels in their order; pairs with
+        any other are left out and reported (without it every label is a class). `class_names`: names
+        for prompts, one per class. The `…_column` options name columns with unusual names.
+        """
+        self.path = Path(path).expanduser()
+        self.labels, self.unlabelled = labels, unlabelled
+        self.classes, self.class_names = classes, class_names
+        self.columns = {
+            "id": id_column, "label": label_column, "text": text_column, "image": image_column,
+        }  # fmt: skip
+
+    def unavailable(self) -> str | None:
+        """Why there is nothing to load at the path."""
+        if not self.path.exists():
+            return f"{self.path}: no such file or folder; expected {LAYOUTS}"
+        if self.path.is_file():
+            known = self.path.suffix.lower() in TABLE_SUFFIXES
+            return None if known else f"{self.path}: no table of pairs ({' '.join(TABLE_SUFFIXES)})"
+        for name in (self.labels, self.unlabelled):
+            if name is not None and not (self.path / name).is_file():
+                return f"{self.path / name}: no such table"
+        if not self._table_files() and not self._class_folders():
+            return f"{self.path}: no table and no class folders in it; expected {LAYOUTS}, or say `labels`"
+        return None
+
+    def _table_files(self) -> dict[str, Path]:
+        """The table of each split, by the options or by usual names."""
+        if self.path.is_file():
+            return {ALL: self.path}
+        bare = self._named((self.unlabelled,) if self.unlabelled else UNLABELLED_FILES)
+        extra = {UNLABELLED: bare} if bare else {}
+        if self.labels is not None:
+            return {ALL: self.path / self.labels} | extra
+        own = {split: file for name, split in SPLIT_NAMES.items() if (file := self._named((name,)))}
+        if "train" in own and len(own) > 1:
+            return {name: own[name] for name in ("train", "val", "test") if name in own} | extra
+        single = self._named(LABEL_FILES)
+        return ({ALL: single} | extra) if single else {}
+
+    def _named(self, names: tuple[str, ...]) -> Path | None:
+        for name in names:
+            for suffix in ("", *TABLE_SUFFIXES):
+                file = self.path / f"{name}{suffix}"
+                if file.suffix.lower() in TABLE_SUFFIXES and file.is_file():
+                    return file
+        return None
+
+    def _class_folders(self) -> list[str]:
+        from harness_data.scanning import has_images, subfolders
+
+        return [n for n in subfolders(self.path) if has_images(self.path / n)]
+
+    def _tables(self) -> dict[str, Table]:
+        from dataclasses import replace
+
+        from harness_data.pair_tables import read_table
+
+        files = self._table_files()
+        if not files:
+            return {ALL: self._from_folders()}
+        tables = {}
+        for split, file in files.items():
+            columns = self.columns if split != UNLABELLED else self.columns | {"label": None}
+            tables[split] = read_table(file, columns)
+        if UNLABELLED in tables:
+            rows = tables[UNLABELLED].rows
+            tables[UNLABELLED].rows = [replace(row, label=None) for row in rows]
+        return tables
+
+    def _from_folders(self) -> Table:
+        """Rows for the files of class folders: the id is the path without suffix, the label the folder."""
+        from harness_data.pair_files import list_files
+        from harness_data.pair_tables import Row, Table
+
+        files, folders = list_files(self.path), set(self._class_folders())
+        stems = sorted({*files.images.of_id, *files.texts.of_id})
+        rows = [
+            Row(stem, stem.split("/")[0], None, None, stem)
+            for stem in stems
+            if "/" in stem and stem.split("/")[0] in folders
+        ]
+        return Table(self.path, rows)
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        from harness_data.pair_assembly import class_list
+
+        return class_list(self._read, self.classes)
+
+    @property
+    def _class_names(self) -> list[str]:
+        from harness_data.names import class_names_for
+
+        return class_names_for(self.class_names, self._classes, str(self.path))
