@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.paths import default_store
-from harness.plan import Choice, Plan, make_plan
+from harness.planning import Choice, Plan, make_plan
 from harness.runner import Run
 from harness.runner import run as run_suite
 from harness.store import Store

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from harness.features import FeatureCache
-    from harness.plan import Cell
+    from harness.planning import Cell
 
 API_VERSION = 1
 """Version of this contract; a plugin may state the one it was written for as `harness_api`."""

@@ -16,7 +16,7 @@ from harness.errors import PluginBroken, Unavailable
 from harness.redaction import redacted
 
 if TYPE_CHECKING:
-    from harness.plan import Cell, Plan
+    from harness.planning import Cell, Plan
     from harness.record import Record
     from harness.store import Store
 

@@ -11,7 +11,7 @@ from harness.logs import FOLDER
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.plan import Cell, Plan
+    from harness.planning import Cell, Plan
     from harness.record import Record
     from harness.store import Store
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness import provenance, registry
 from harness.hooks import Listeners
 from harness.parts import Resolver
-from harness.plan import Choice, Plan, Planned, make_plan
+from harness.planning import Choice, Plan, Planned, make_plan
 from harness.record import Record, blank
 from harness.redaction import redacted
 from harness.reference import parse_short

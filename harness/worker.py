@@ -19,7 +19,7 @@ from harness.devices import make_deterministic, pick, seed_all, settle
 from harness.errors import Diverged, HarnessError, Unavailable
 from harness.features import FeatureCache
 from harness.logs import CellLog, cell_folder
-from harness.plan import Cell
+from harness.planning import Cell
 from harness.record import Record, blank
 from harness.seeds import derive_seed
 from harness.store import Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import SuiteError
 
 if TYPE_CHECKING:
-    from harness.plan import Choice
+    from harness.planning import Choice
     from harness.suite import Suite
 
 
@@ -107,7 +107,7 @@ def chosen_suites(given: argparse.Namespace) -> list[Suite]:
 
 def choice(given: argparse.Namespace) -> Choice:
     """What the command narrows and adds."""
-    from harness.plan import Choice
+    from harness.planning import Choice
 
     return Choice(
         models=given.model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.grouping import seed_groups
-from harness.plan import Cell
+from harness.planning import Cell
 from harness.record import Record
 from harness.worker import Settings, Worker
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from harness.cell import Cell
 from harness.hooks import hookimpl
-from harness.plan import Plan
+from harness.planning import Plan
 from harness.record import Record
 from harness.redaction import redacted
 

@@ -13,7 +13,7 @@ from harness import registry
 from harness.devices import settle
 from harness.executors.inline import Inline
 from harness.limits import limited
-from harness.plan import make_plan
+from harness.planning import make_plan
 from harness.seeds import derive_seed
 from harness.store import Store
 from harness.suite import from_dict

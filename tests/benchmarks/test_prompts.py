@@ -24,7 +24,7 @@ from PIL import Image
 from harness import registry
 from harness import suite as suites
 from harness.contract import Sample
-from harness.plan import make_plan
+from harness.planning import make_plan
 from harness.store import Store
 from harness.worker import Settings, Worker
 from harness_open_clip import OpenClipModel

@@ -12,7 +12,7 @@ from harness import registry
 from harness.contract import Job, Result
 from harness.leaderboard.build import tables_of
 from harness.leaderboard.frame import of_suite
-from harness.plan import Plan, make_plan
+from harness.planning import Plan, make_plan
 from harness.record import blank
 from harness.runner import keep_manifest, run
 from harness.store import Store

@@ -124,7 +124,7 @@ def test_the_same_evaluation_with_other_numbers_is_reported_and_nothing_written(
 
 def test_imports_never_stand_for_cells_that_would_be_run(store, file):
     """A suite with the same labels plans cells of other ids, so nothing of it counts as done."""
-    from harness.plan import make_plan
+    from harness.planning import make_plan
     from harness.suite import from_dict
 
     text = ARABIC.replace("imagenet1k", "digits").replace("xlm-roberta-base-ViT-B-32", "tiny-vit")

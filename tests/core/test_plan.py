@@ -11,7 +11,7 @@ import harness
 from harness.contract import Predictions
 from harness.errors import OptionError, PluginNotFound, SuiteError
 from harness.expansion import matches
-from harness.plan import Choice, Plan, make_plan
+from harness.planning import Choice, Plan, make_plan
 from harness.suite import from_dict
 
 BASE: dict[str, Any] = {

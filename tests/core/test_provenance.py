@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness import provenance
-from harness.plan import make_plan
+from harness.planning import make_plan
 from harness.suite import from_dict
 
 

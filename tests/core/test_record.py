@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import StoreError
-from harness.plan import make_plan
+from harness.planning import make_plan
 from harness.record import Record, blank
 from harness.suite import from_dict
 

@@ -11,7 +11,7 @@ import harness
 from harness.contract import Job, Result
 from harness.hooks import hookimpl
 from harness.index import frame
-from harness.plan import Choice
+from harness.planning import Choice
 from harness.record import Record
 from harness.runner import Run, run
 from harness.store import Store
@@ -269,7 +269,7 @@ def test_processes_give_what_one_process_gives(
 
 
 def test_cells_travel_and_keep_their_id(toys: Any) -> None:
-    from harness.plan import make_plan
+    from harness.planning import make_plan
 
     for planned in make_plan(from_dict({**BASE, "axes": {"shots": [1]}})):
         del planned.cell.__dict__["id"]

@@ -11,7 +11,7 @@ from PIL import Image
 from harness import suite as suites
 from harness.errors import DataError
 from harness.images import decode
-from harness.plan import make_plan
+from harness.planning import make_plan
 from harness_prompts.coop_split import PLACES, CoOpSplit
 from harness_prompts.templates import COOP
 

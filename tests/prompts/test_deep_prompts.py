@@ -16,7 +16,7 @@ from harness import suite as suites
 from harness.contract import Sample
 from harness.errors import DataError, OptionError
 from harness.features import weights_digest
-from harness.plan import make_plan
+from harness.planning import make_plan
 from harness.worker import Settings, Worker
 from harness_embedded import networks
 from harness_prompts.deep import Coupled, ImageTower, Independent

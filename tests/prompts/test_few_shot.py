@@ -14,7 +14,7 @@ import torch
 from harness import suite as suites
 from harness.contract import Preparation
 from harness.errors import DataError
-from harness.plan import make_plan
+from harness.planning import make_plan
 from harness.worker import Settings, Worker
 from harness_prompts.protocol import FewShot
 from harness_prompts.shots import base_and_new, draw_shots, harmonic_mean, relabelled
