@@ -1,7 +1,8 @@
 """A plugin-based benchmark harness for vision and vision-language models.
 
-The public API: everything named in `__all__` here, and `harness.testing`. Names are imported when
-they are first used, so that `import harness` costs nothing.
+The public API: everything named in `__all__` here and in `harness.testing`, and nothing else; README.md
+tells what that promises. Names are imported when they are first used, so that `import harness` costs
+nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api import load, plan, run, table
+    from harness.batches import forward_all
+    from harness.cell import Cell
     from harness.contract import (
         API_VERSION,
         ClassifiesImages,
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
         EncodedImage,
         EncodesImages,
         EncodesTexts,
+        GivesImageTokens,
+        GivesTextTokens,
         HasModule,
         Job,
         Metric,
@@ -29,14 +34,46 @@ if TYPE_CHECKING:
         Sample,
         SeesImages,
         Split,
+        capabilities,
     )
-    from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable
+    from harness.errors import (
+        DataError,
+        Diverged,
+        HarnessError,
+        OptionError,
+        PluginBroken,
+        PluginNotFound,
+        StoreError,
+        SuiteError,
+        Unavailable,
+        did_you_mean,
+    )
+    from harness.evaluate import classification_result, image_pipeline, measured, outputs, to_split_classes
+    from harness.features import FeatureCache
     from harness.hooks import hookimpl
+    from harness.images import decode
+    from harness.leaderboard.table import Table
+    from harness.paths import cache_dir
+    from harness.planning import Plan
+    from harness.record import Record
+    from harness.redaction import redacted
     from harness.registry import register
+    from harness.runner import Run
     from harness.seeds import derive_seed
+    from harness.store import Store
+    from harness.suite import Suite
+    from harness.weights import load_weights
+    from harness.zeroshot import text_classifier
 
 _HOMES = {
-    "harness.api": ("load", "plan", "run", "table"),
+    "harness.api": (
+        "load",
+        "plan",
+        "run",
+        "table",
+    ),
+    "harness.batches": ("forward_all",),
+    "harness.cell": ("Cell",),
     "harness.contract": (
         "API_VERSION",
         "ClassifiesImages",
@@ -44,6 +81,8 @@ _HOMES = {
         "EncodedImage",
         "EncodesImages",
         "EncodesTexts",
+        "GivesImageTokens",
+        "GivesTextTokens",
         "HasModule",
         "Job",
         "Metric",
@@ -55,15 +94,47 @@ _HOMES = {
         "Sample",
         "SeesImages",
         "Split",
+        "capabilities",
     ),
-    "harness.errors": ("DataError", "Diverged", "HarnessError", "OptionError", "Unavailable"),
+    "harness.errors": (
+        "DataError",
+        "Diverged",
+        "HarnessError",
+        "OptionError",
+        "PluginBroken",
+        "PluginNotFound",
+        "StoreError",
+        "SuiteError",
+        "Unavailable",
+        "did_you_mean",
+    ),
+    "harness.evaluate": (
+        "classification_result",
+        "image_pipeline",
+        "measured",
+        "outputs",
+        "to_split_classes",
+    ),
+    "harness.features": ("FeatureCache",),
     "harness.hooks": ("hookimpl",),
+    "harness.images": ("decode",),
+    "harness.leaderboard.table": ("Table",),
+    "harness.paths": ("cache_dir",),
+    "harness.planning": ("Plan",),
+    "harness.record": ("Record",),
+    "harness.redaction": ("redacted",),
     "harness.registry": ("register",),
+    "harness.runner": ("Run",),
     "harness.seeds": ("derive_seed",),
+    "harness.store": ("Store",),
+    "harness.suite": ("Suite",),
+    "harness.weights": ("load_weights",),
+    "harness.zeroshot": ("text_classifier",),
 }
 
 __all__ = [
     "API_VERSION",
+    "Cell",
     "ClassifiesImages",
     "DataError",
     "Dataset",
@@ -71,27 +142,53 @@ __all__ = [
     "EncodedImage",
     "EncodesImages",
     "EncodesTexts",
+    "FeatureCache",
+    "GivesImageTokens",
+    "GivesTextTokens",
     "HarnessError",
     "HasModule",
     "Job",
     "Metric",
     "Model",
     "OptionError",
+    "Plan",
+    "PluginBroken",
+    "PluginNotFound",
     "Predictions",
     "Preparation",
+    "Record",
     "Result",
+    "Run",
     "RunProtocol",
     "Sample",
     "SeesImages",
     "Split",
+    "Store",
+    "StoreError",
+    "Suite",
+    "SuiteError",
+    "Table",
     "Unavailable",
+    "cache_dir",
+    "capabilities",
+    "classification_result",
+    "decode",
     "derive_seed",
+    "did_you_mean",
+    "forward_all",
     "hookimpl",
+    "image_pipeline",
     "load",
+    "load_weights",
+    "measured",
+    "outputs",
     "plan",
+    "redacted",
     "register",
     "run",
     "table",
+    "text_classifier",
+    "to_split_classes",
 ]
 
 
