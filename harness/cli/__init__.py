@@ -19,6 +19,7 @@ COMMANDS = {
     "import": "bring in results of other programs (clip_benchmark)",
     "list": "list installed plugins and suites",
     "info": "describe one plugin or suite: options, defaults, where it comes from",
+    "check": "check that a plugin or suite does what the harness expects of its kind",
     "schema": "print the JSON Schema of suite files",
     "doctor": "check plugins, versions, devices, cache and store",
     "cache": "show or clear the cache",

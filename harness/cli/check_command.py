@@ -1,0 +1,133 @@
+"""`harness check`: whether a plugin or suite does what the harness expects of its kind, with a verdict."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import registry
+from harness.cli.common import answer
+from harness.errors import PluginBroken, PluginNotFound, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.reference import Reference
+    from harness.testing.outcome import Finding
+
+SIGNS = {"holds": "ok  ", "fails": "FAIL", "not checked": "  - "}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument(
+        "plugin",
+        help="a plugin as suites name it (timm:resnet18?pretrained=false), or a suite's name or file",
+    )
+    kinds = ", ".join(registry.KINDS)
+    parser.add_argument("--kind", help=f"when the name is used by several kinds: {kinds}")
+
+
+def main(given: argparse.Namespace) -> int:
+    """Makes the checks; gives 1 when one fails."""
+    verdicts = [_checked(kind, given.plugin) for kind in _kinds(given.plugin, given.kind)]
+    if given.json:
+        answer(verdicts)
+    else:
+        for verdict in verdicts:
+            _print(verdict)
+    return int(any(v["verdict"] == "fails" for v in verdicts))
+
+
+def _kinds(text: str, wanted: str | None) -> list[str]:
+    """The kinds that have a plugin of that name."""
+    if wanted is not None and wanted not in {*registry.KINDS, *(k.removesuffix("s") for k in registry.KINDS)}:
+        raise PluginNotFound(f"--kind {wanted}: no such kind{did_you_mean(wanted, registry.KINDS)}")
+    if Path(text).suffix == ".toml":
+        return ["suites"]
+    name = _name(text)
+    kinds = [k for k in registry.KINDS if wanted in (None, k, k.removesuffix("s"))]
+    bare = name.rpartition("/")[2]
+    found = [k for k in kinds if bare in {p.name for p in registry.installed(k)}]
+    if not found:
+        known = [p.name for k in kinds for p in registry.installed(k)]
+        raise PluginNotFound(f"no plugin or suite named '{name}'{did_you_mean(bare, known)}")
+    return found
+
+
+def _name(text: str) -> str:
+    return text.partition("?")[0].partition(":")[0]
+
+
+def _checked(kind: str, text: str) -> dict[str, Any]:
+    """The verdict on one plugin: as it is written, or with the options that its class calls smallest."""
+    if kind == "suites":
+        from harness.testing.kinds import check
+
+        origin = {} if Path(text).suffix == ".toml" else _origin(registry.find(kind, text))
+        return _verdict(kind, text, {}, check(kind, text), origin)
+    plugin = registry.find(kind, _name(text))
+    reference = _completed(plugin, text)
+    findings = _findings(kind, plugin, reference, text)
+    shown = {**({"(value)": reference.value} if reference.value else {}), **reference.options}
+    return _verdict(kind, plugin.name, shown, findings, _origin(plugin))
+
+
+def _completed(plugin: registry.Plugin, text: str) -> Reference:
+    """The reference; one without any options gets the smallest that the plugin's class states."""
+    from dataclasses import replace
+
+    from harness.reference import parse_short
+    from harness.testing.cells import smallest_options
+
+    reference = parse_short(text)
+    if reference.options or reference.value:
+        return reference
+    return replace(reference, options=smallest_options(registry.load(plugin)))
+
+
+def _findings(kind: str, plugin: registry.Plugin, reference: Reference, text: str) -> Sequence[Finding]:
+    """The checks on the plugin's object; on its reference where it has to be put into a suite."""
+    from harness.parts import Resolver
+    from harness.testing.kinds import check
+
+    part = Resolver().resolve(kind, reference, text)
+    if part.problem:
+        raise PluginBroken(part.problem)
+    if kind in ("methods", "protocols"):
+        table = {"plugin": f"{plugin.distribution}/{plugin.name}", "options": dict(part.options)}
+        return check(kind, table if plugin.distribution != registry.THIS_PROCESS else part.object)
+    return check(kind, part.object)
+
+
+def _origin(plugin: registry.Plugin) -> dict[str, str]:
+    return {"distribution": plugin.distribution, "version": plugin.version, "target": plugin.target}
+
+
+def _verdict(
+    kind: str, name: str, options: dict[str, Any], findings: Sequence[Finding], origin: dict[str, str]
+) -> dict[str, Any]:
+    states: list[str] = [f.status for f in findings]
+    return {
+        "name": name,
+        "kind": kind,
+        **origin,
+        "options": options,
+        "verdict": "fails" if "fails" in states else "holds",
+        "counts": {state: states.count(state) for state in SIGNS},
+        "checks": [{"check": f.check, "status": f.status, "message": f.message} for f in findings],
+    }
+
+
+def _print(verdict: dict[str, Any]) -> None:
+    origin = f" from {verdict['distribution']} {verdict['version']}" if "distribution" in verdict else ""
+    print(f"{verdict['name']} ({registry.singular(verdict['kind'])}){origin}")
+    if verdict["options"]:
+        print("  with " + ", ".join(f"{k} = {v!r}" for k, v in verdict["options"].items()))
+    for found in verdict["checks"]:
+        print(f"  {SIGNS[found['status']]}  {found['check']}")
+        if found["message"]:
+            print(f"          {found['message']}")
+    counts = verdict["counts"]
+    said = f"{counts['holds']} hold, {counts['fails']} fail, {counts['not checked']} not checked"
+    print(f"  {'does not conform' if verdict['verdict'] == 'fails' else 'conforms'}: {said}")

@@ -1,0 +1,83 @@
+"""A data set under test: its opened splits, and what decides results in them as digests that can be compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from harness.contract import Dataset, EncodedImage, Sample, Split
+from harness.testing.outcome import NotChecked, must
+
+LOOKED_AT = 12
+"""Samples of a split that are looked at one by one."""
+
+
+class DatasetSubject:
+    """A data set to be checked, and its opened splits."""
+
+    def __init__(self, plugin: Any) -> None:
+        self.plugin = plugin
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """The opened splits by name."""
+        names = list(self.names)
+        found: dict[str, Split] = {}
+        for name in names:
+            with must(f"load('{name}') to open the split", "Every split that it names may be asked for."):
+                found[name] = self.plugin.load(name)
+        return found
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the splits, from the light object."""
+        reason = self.plugin.unavailable() if hasattr(self.plugin, "unavailable") else None
+        if reason:
+            raise NotChecked(reason)
+        with must("`splits` to name the splits before anything is loaded", "Planning asks for them."):
+            names: Sequence[str] = list(self.plugin.splits)
+        return names
+
+
+def some(split: Split) -> list[int]:
+    """The first, the last, and a few other positions of a split."""
+    count = len(split)
+    if not count:
+        return []
+    inner = np.random.default_rng(count).integers(0, count, LOOKED_AT)
+    return sorted({0, count - 1, *map(int, inner)})
+
+
+def content(sample: Sample) -> str:
+    """A digest of what a sample shows, without its id."""
+    digest = hashlib.blake2b(digest_size=16)
+    image = sample.image
+    if isinstance(image, EncodedImage):
+        digest.update(image.data)
+    elif image is not None:
+        array = np.asarray(image)
+        digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
+    digest.update(f"\0{sample.text}".encode())
+    return digest.hexdigest()
+
+
+def content_at(split: Split, index: int) -> str:
+    return content(split[index])
+
+
+def described_split(dataset: Dataset, name: str, split: Split | None = None) -> dict[str, Any]:
+    """What decides results in a split, as numbers and digests that two processes can compare."""
+    split = dataset.load(name) if split is None else split
+    ids = hashlib.sha256("\n".join(map(str, split.ids)).encode()).hexdigest()
+    samples = {str(i): [split[i].id, split[i].label, content(split[i])] for i in some(split)}
+    return {
+        "length": len(split),
+        "ids": ids,
+        "targets": hashlib.sha256(np.asarray(split.targets, np.int64).tobytes()).hexdigest(),
+        "class names": list(getattr(split, "class_names", None) or []),
+        "samples": samples,
+    }

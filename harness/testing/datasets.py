@@ -1,0 +1,162 @@
+"""What is expected of a data set: splits that end, ids and labels that hold, samples that can be read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from harness.contract import Split
+from harness.errors import HarnessError
+from harness.testing import general, sameness
+from harness.testing.dataset_subject import DatasetSubject, some
+from harness.testing.outcome import Check, described, expect, must
+
+
+def check_splits(subject: DatasetSubject) -> None:
+    """The splits have names, each once, and one that is not there is refused."""
+    names = subject.names
+    expect(
+        bool(names) and all(isinstance(n, str) for n in names) and len(set(names)) == len(names),
+        "`splits` to be a sequence of different names",
+        repr(names),
+        "Protocols choose a split by its name.",
+    )
+    wrong = "no-such-split"
+    try:
+        subject.plugin.load(wrong)
+    except HarnessError:
+        return
+    except Exception as error:  # any other kind of error is what is looked for
+        expect(
+            False,
+            f"load('{wrong}') to raise harness.DataError that names the splits",
+            described(error),
+            "The text is all that a user sees of a typing error in a suite.",
+        )
+    expect(False, f"load('{wrong}') to raise harness.DataError", "an answer", "A typing error would be run.")
+
+
+def check_length(subject: DatasetSubject) -> None:
+    """A split has as many ids and labels as samples, and ends where it ends."""
+    for name, split in subject.splits.items():
+        counts = {"len(split)": len(split), "ids": len(split.ids), "targets": len(split.targets)}
+        expect(
+            len(set(counts.values())) == 1 and len(split) > 0,
+            f"split '{name}' to have samples, as many as ids and targets",
+            str(counts),
+            "Predictions are set against targets by position.",
+        )
+        try:
+            split[len(split)]
+        except IndexError:
+            continue
+        except Exception as error:  # any other kind of error is what is looked for
+            found = described(error)
+        else:
+            found = "an answer"
+        expect(
+            False,
+            f"split '{name}' to raise IndexError behind its last sample",
+            found,
+            "A loop over the split would never end, or end with an error.",
+        )
+
+
+def check_samples(subject: DatasetSubject) -> None:
+    """A sample has the id and label that its split lists at its position, and an image that can be read."""
+    from harness.images import decode
+
+    for name, split in subject.splits.items():
+        for i in some(split):
+            with must(f"sample {i} of split '{name}' to be read", "It will be, in every run."):
+                sample = split[i]
+                if sample.image is not None:
+                    decode(sample.image, str(sample.id))
+            stated = (str(split.ids[i]), int(split.targets[i]))
+            expect(
+                (sample.id, int(sample.label)) == stated,
+                f"sample {i} of split '{name}' to have the id and label that the split lists, {stated}",
+                f"{(sample.id, sample.label)}",
+                "Metrics read the lists, models the samples: predictions would be set against other labels.",
+            )
+
+
+def check_ids(subject: DatasetSubject) -> None:
+    """The ids of a split are texts, each once."""
+    for name, split in subject.splits.items():
+        ids = list(split.ids)
+        repeated = next((i for i, n in _counted(ids).items() if n > 1), None)
+        texts = all(isinstance(i, str) for i in ids)
+        expect(
+            texts and repeated is None,
+            f"the ids of split '{name}' to be different texts",
+            f"'{repeated}' more than once" if texts else f"an id of type {type(ids[0]).__name__}",
+            "Paired tests bring the predictions of two models together by the samples' ids.",
+        )
+
+
+def _counted(ids: list[Any]) -> dict[Any, int]:
+    from collections import Counter
+
+    return Counter(ids)
+
+
+def check_labels(subject: DatasetSubject) -> None:
+    """Labels are whole numbers inside the class list; −1 stands for none, in a split without any."""
+    for name, split in subject.splits.items():
+        targets = np.asarray(split.targets)
+        expect(
+            targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer),
+            f"the targets of split '{name}' to be an array of N whole numbers",
+            f"{targets.dtype} of shape {targets.shape}",
+            "They index the columns of the logits.",
+        )
+        names = getattr(split, "class_names", None)
+        if (targets == -1).all() and not names:
+            continue  # an unlabelled part, such as the images of a domain
+        top = len(names) if names else int(targets.max()) + 1
+        wrong = np.flatnonzero((targets < 0) | (targets >= top))
+        expect(
+            not len(wrong),
+            f"every label of split '{name}' inside its class list, 0 to {top - 1}",
+            f"{int(targets[wrong[0]])} at sample '{split.ids[wrong[0]]}'" if len(wrong) else "",
+            "There is no logit to set it against.",
+        )
+        _check_class_facts(name, split, names)
+
+
+def _check_class_facts(name: str, split: Split, names: Any) -> None:
+    if names:
+        expect(
+            all(isinstance(n, str) and n.strip() for n in names),
+            f"the class names of split '{name}' to be texts",
+            repr([n for n in names if not (isinstance(n, str) and n.strip())][:3]),
+            "Zero-shot prompts are made of them.",
+        )
+    groups = getattr(split, "label_indices", None)
+    if groups is not None and names:
+        expect(
+            len(groups) == len(names) and all(len(g) and min(g) >= 0 for g in groups),
+            f"`label_indices` of split '{name}' to hold, for each of its {len(names)} classes, at least one index",
+            f"{len(groups)} entries" if len(groups) != len(names) else "an empty or a negative one",
+            "A classifier's logits are brought to the split's classes by them.",
+        )
+    templates = getattr(split, "templates", None) or []
+    expect(
+        all("{}" in t for t in templates),
+        f"every template of split '{name}' to have a place {{}} for the class name",
+        repr([t for t in templates if "{}" not in t][:2]),
+        "All classes would get the same prompt.",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    *general.CHECKS,
+    check_splits,
+    check_length,
+    check_samples,
+    check_ids,
+    check_labels,
+    *sameness.CHECKS,
+)

@@ -1,0 +1,117 @@
+"""A model under test: the light object, a loaded copy of it, and what it says about images and texts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import capabilities
+from harness.testing.images import pictures
+from harness.testing.outcome import NotChecked, must
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+TEXTS = (
+    "a photo of a cat.",
+    "an old stone bridge over a river, photographed in the evening from far away",
+    "é ß 漢字 😀",
+    "word " * 200,
+)
+"""Short, long, not ASCII, and longer than any context."""
+
+TOLERANCE = 1e-4
+"""Of the largest output: what summing in another order may change in float32, with room."""
+
+
+class ModelSubject:
+    """A model to be checked: the light object, a loaded copy of it, and prepared images."""
+
+    def __init__(self, plugin: Any, images: Sequence[Image.Image] | None = None) -> None:
+        self.plugin = plugin
+        self.images = list(images) if images else pictures()
+        self._trouble: Exception | None = None
+
+    def fresh(self) -> Any:
+        """Another loaded copy on the CPU."""
+        import torch
+
+        with must(
+            "the unloaded model to be copied and `load(device)` to build it",
+            "Nothing else can be asked of it.",
+        ):
+            model = copy.deepcopy(self.plugin)
+            if hasattr(model, "load"):
+                model.load(torch.device("cpu"))
+        return model
+
+    @cached_property
+    def able(self) -> list[str]:
+        """What the light object says that it can do."""
+        return capabilities(self.plugin)
+
+    @cached_property
+    def _loaded(self) -> Any:
+        return self.fresh()
+
+    @property
+    def model(self) -> Any:
+        """The loaded model; a load that failed once is not tried again."""
+        if self._trouble is not None:
+            raise self._trouble
+        try:
+            return self._loaded
+        except Exception as error:
+            self._trouble = error
+            raise
+
+    @cached_property
+    def batch(self) -> torch.Tensor:
+        """The images, prepared and stacked, B×C×H×W."""
+        import torch
+
+        self.needs_images()
+        with must("prepare(image) to turn a PIL image into a tensor", "Every image goes through it."):
+            return torch.stack([self.model.prepare(i) for i in self.images])
+
+    def needs_images(self) -> None:
+        """Raises NotChecked for a model that sees no images."""
+        if not {"classifies images", "encodes images", "gives image tokens"} & set(self.able):
+            raise NotChecked("the model neither classifies nor encodes images")
+
+    def seen(self, batch: torch.Tensor, model: Any = None) -> dict[str, torch.Tensor]:
+        """What the model says about a batch of prepared images, by the method's name."""
+        import torch
+
+        model = self.model if model is None else model
+        found = {}
+        with torch.inference_mode():
+            for words, method in (("classifies images", "classify"), ("encodes images", "encode_image")):
+                if words in self.able:
+                    with must(f"{method}(images) to work", "The model says that it can."):
+                        found[method] = getattr(model, method)(batch)
+        return found
+
+    def read(self, texts: Sequence[str]) -> torch.Tensor:
+        """The embeddings of texts, B×D."""
+        import torch
+
+        if "encodes texts" not in self.able:
+            raise NotChecked("the model encodes no texts")
+        with (
+            torch.inference_mode(),
+            must("encode_text(texts) to take any text, short, long or not ASCII", "Class names may be any."),
+        ):
+            found: torch.Tensor = self.model.encode_text(list(texts))
+        return found
+
+
+def gap(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest difference, as a share of the largest value."""
+    if one.shape != other.shape:
+        return float("inf")
+    scale = float(one.abs().max()) or 1.0
+    return float((one.float() - other.float()).abs().max()) / scale
