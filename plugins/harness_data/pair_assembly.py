@@ -58,6 +58,9 @@ def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[st
         found.whole.extend("id missing", table.without_id)
     for one in _unique(resolved, found.whole):
         row, label = one.row, -1
+        if row.left_out is not None:
+            found.whole.add(row.left_out, row.id)
+            continue
         if row.label is None:
             found.whole.add("label null", row.id)
         elif row.label.casefold() in labels:

@@ -49,6 +49,8 @@ class Row:
     where: str
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further values, such as the labels of single modalities."""
+    left_out: str | None = None
+    """The kind of finding for which the row is left out."""
 
 
 @dataclass

@@ -76,7 +76,7 @@ class PairFolder:
         if self.unavailable():
             return ()
         found = [name for name, table in self._read.items() if any(r.label for r in table.rows)]
-        bare = any(row.label is None for table in self._read.values() for row in table.rows)
+        bare = any(r.label is None and not r.left_out for t in self._read.values() for r in t.rows)
         return (*dict.fromkeys(n for n in found if n != UNLABELLED), *((UNLABELLED,) if bare else ()))
 
     def fingerprint(self) -> str:

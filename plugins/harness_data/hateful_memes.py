@@ -1,0 +1,75 @@
+"""Hateful Memes: memes whose image and text are often harmless alone and hateful together.
+
+Kiela et al., "The Hateful Memes Challenge", NeurIPS 2020.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness_data.pairs import PairFolder
+
+if TYPE_CHECKING:
+    from harness_data.pair_tables import Table
+
+COLUMNS = {"id": "id", "label": "label", "text": "text", "image": "img"}
+
+
+class HatefulMemes(PairFolder):
+    """Hateful Memes from its folder: `train.jsonl`, `dev*.jsonl`, `test*.jsonl` beside `img/`.
+
+    Splits: `train`, `val` (the file `dev`), `test`. Without labels in the file of the test split, its
+    memes are the split `unlabelled`.
+    """
+
+    def __init__(self, path: Path, *, phase: Literal["seen", "unseen"] = "seen") -> None:
+        """Keeps the options.
+
+        `phase`: `dev_seen.jsonl` and `test_seen.jsonl` (in older copies `dev.jsonl` and `test.jsonl`), or
+        the `_unseen` ones of the challenge's second phase.
+        """
+        self.path = Path(path).expanduser()
+        self.phase = phase
+
+    @property
+    def _classes(self) -> list[str]:
+        return ["0", "1"]
+
+    @property
+    def _class_names(self) -> list[str]:
+        return ["not hateful", "hateful"]
+
+    def unavailable(self) -> str | None:
+        """Why there is nothing to load at the path."""
+        missing = [name for name, file in self._jsonl().items() if file is None]
+        if not missing:
+            return None
+        return (
+            f"{self.path}: no file for {' and '.join(missing)} (train.jsonl, dev_{self.phase}.jsonl, "
+            f"test_{self.phase}.jsonl); get the data from the Hateful Memes Challenge and unpack it there"
+        )
+
+    def _jsonl(self) -> dict[str, Path | None]:
+        plain = ("",) if self.phase == "seen" else ()
+        found: dict[str, Path | None] = {}
+        for split, stem, endings in (
+            ("train", "train", ("",)),
+            ("val", "dev", (f"_{self.phase}", *plain)),
+            ("test", "test", (f"_{self.phase}", *plain)),
+        ):
+            files = (self.path / f"{stem}{ending}.jsonl" for ending in endings)
+            found[split] = next((file for file in files if file.is_file()), None)
+        return found
+
+    def _tables(self) -> dict[str, Table]:
+        from harness_data.pair_tables import read_table
+
+        tables = {}
+        for split, file in self._jsonl().items():
+            if file is not None:
+                columns = (
+                    COLUMNS if split == "train" else COLUMNS | {"label": None}
+                )  # tests may lack the column
+                tables[split] = read_table(file, columns)
+        return tables

@@ -1,0 +1,98 @@
+"""MVSA-Single and MVSA-Multiple: tweets with an image, whose text and image annotators judged apart.
+
+Niu, Zhu, Pang, El Saddik, "Sentiment analysis on multi-view social data", MMM 2016. The labels of text and
+image are made one by the usual rule (Xu and Mao, "MultiSentiNet", CIKM 2017): of several annotators the
+majority counts for each modality; opposite polarities are dropped; neutral and polar is polar.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import DataError
+from harness_data.pairs import ALL, PairFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness_data.pair_tables import Table
+
+CLASSES = ("negative", "neutral", "positive")
+LABEL_FILE = "labelResultAll.txt"
+
+
+def majority(votes: Sequence[str]) -> str | None:
+    """What more than half of the annotators say; None when there is no such answer."""
+    label, count = Counter(votes).most_common(1)[0]
+    return label if 2 * count > len(votes) else None
+
+
+def joint_label(text: str, image: str) -> str | None:
+    """One polarity for a pair: the one they share, the polar one beside neutral; None when opposite.
+
+    >>> joint_label("neutral", "negative")
+    'negative'
+    """
+    if text == image:
+        return text
+    if "neutral" in (text, image):
+        return image if text == "neutral" else text
+    return None
+
+
+class MVSA(PairFolder):
+    """MVSA from its folder: `labelResultAll.txt` beside `data/<id>.jpg` and `data/<id>.txt`.
+
+    The number of annotators (one: MVSA-Single; three: MVSA-Multiple) is read from the file. What the
+    label rule drops is counted in the `report`; the labels of the single modalities are in `groups` as
+    `text_polarity` and `image_polarity`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Keeps the option: the folder that holds `labelResultAll.txt`."""
+        self.path = Path(path).expanduser()
+
+    @property
+    def _classes(self) -> list[str]:
+        return list(CLASSES)
+
+    def unavailable(self) -> str | None:
+        """Why there is nothing to load at the path."""
+        if (self.path / LABEL_FILE).is_file():
+            return None
+        return (
+            f"{self.path}: no {LABEL_FILE} in it; get MVSA-Single or MVSA-Multiple from its authors "
+            "(McMaster University) and unpack it there"
+        )
+
+    def _tables(self) -> dict[str, Table]:
+        from harness_data.pair_tables import Row, Table
+        from harness_data.scanning import read_bytes
+        from harness_data.text_encoding import decode_text
+
+        file = self.path / LABEL_FILE
+        table = Table(file)
+        lines = decode_text(read_bytes(file)).text.splitlines()
+        if not lines or "text,image" not in lines[0].replace(" ", ""):
+            raise DataError(f"{file}: its first line must be 'ID', then 'text,image' for each annotator")
+        annotators = lines[0].replace(" ", "").count("text,image")
+        for number, line in enumerate(lines[1:], 2):
+            where = f"{file.name}:{number}"
+            identity, *cells = line.strip().split("\t")
+            votes = [cell.replace(" ", "").lower().split(",") for cell in cells if cell.strip()]
+            if not identity and not cells:
+                continue
+            if len(votes) != annotators or any(len(v) != 2 or not {*v} <= {*CLASSES} for v in votes):
+                table.broken.append(where)
+                continue
+            text, image = majority([t for t, _ in votes]), majority([i for _, i in votes])
+            label, reason = None, None
+            if text is None or image is None:
+                reason = "labels without majority"
+            elif (label := joint_label(text, image)) is None:
+                reason = "labels opposite"
+            facts = {"text_polarity": text or "", "image_polarity": image or ""}
+            table.rows.append(Row(identity, label, None, None, where, facts, reason))
+        return {ALL: table}

@@ -1,0 +1,166 @@
+"""The data set `pairs-webdataset`: image-text pairs in tar files, in the layout of `webdataset`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import DataError
+from harness_data.webdatasets import IMAGE_EXTENSIONS, WebDataset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness_data.pair_findings import Findings
+    from harness_data.pair_split import Entry, PairSplit
+    from harness_data.shards import Member
+
+TEXT_FIELDS = ("text", "caption", "txt")
+LABEL_FIELDS = ("label", "cls", "class", "sentiment")
+
+
+@dataclass(frozen=True)
+class MemberSource:
+    """A member of a shard, with what a change of the shard changes."""
+
+    member: Member
+    changed: int
+
+    @property
+    def place(self) -> str:
+        """The member as messages name it."""
+        return self.member.place
+
+    @property
+    def stamp(self) -> str:
+        """What a change of the content changes."""
+        return f"{self.member.place}|{self.member.offset}|{self.member.size}|{self.changed}"
+
+    def read(self) -> bytes:
+        """Its bytes. Raises DataError naming shard and member when they can't be read."""
+        return self.member.read()
+
+
+class PairShards(WebDataset):
+    """Pairs from `<path>/<split>/nshards.txt` and `<path>/<split>/<i>.tar` with `<key>.jpg` (png, webp),
+    `<key>.txt` and `<key>.cls`, or `<key>.json` with the fields `text` or `caption`, and `label`.
+
+    Labels are class indices or names of `classnames.txt`; without that file all labels found are the
+    classes. Samples that lack an image, a text or a label are kept for what they have, and reported.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Keeps the option."""
+        super().__init__(path)
+
+    def load(self, split: str) -> PairSplit:  # type: ignore[override]
+        """Indexes the shards of one split, reads its texts and checks its images.
+
+        Raises DataError naming the shard that is missing or broken, or when nothing can be read.
+        """
+        from harness_data.pair_findings import Findings
+        from harness_data.pair_split import PairSplit
+        from harness_data.scanning import check_split
+
+        if missing := self.unavailable():
+            raise DataError(missing)
+        check_split(split, self.splits, str(self.path))
+        names, findings, whole = self._names, Findings(), Findings()
+        entries = []
+        for key, members, changed in self._samples(split):
+            entry = self._entry(key, members, changed, names, findings, whole)
+            if entry is not None:
+                entries.append(entry)
+        return PairSplit(entries, names, findings, f"{self.path}, split '{split}'", whole.report())
+
+    def _samples(self, split: str) -> list[tuple[str, Mapping[str, Member], int]]:
+        from harness_data.shards import index_shard
+
+        return [
+            (f"{number}/{key}", members, shard.stat().st_mtime_ns)
+            for number, shard in enumerate(self._shards(split))
+            for key, members in index_shard(shard).items()
+        ]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        from harness_data.pair_tables import NULL
+        from harness_data.webdatasets import CLASS_NAMES
+
+        given = self._lines(CLASS_NAMES)
+        if given is not None:
+            return given
+        labels = {
+            label
+            for split in self.splits
+            for _, members, _ in self._samples(split)
+            if (label := _label(members, _record(members))).lower() not in NULL
+        }
+        if labels and all(label.isdecimal() for label in labels):  # indices: the names are the numbers
+            return [str(i) for i in range(max(map(int, labels)) + 1)]
+        return sorted(labels)
+
+    def _entry(
+        self,
+        key: str,
+        members: Mapping[str, Member],
+        changed: int,
+        names: list[str],
+        findings: Findings,
+        whole: Findings,
+    ) -> Entry | None:
+        from harness.errors import did_you_mean
+        from harness_data.pair_split import Entry
+        from harness_data.pair_tables import NULL
+
+        record = _record(members)
+        if record is None:
+            whole.add("row broken", members["json"].place)
+        label, index = _label(members, record), -1
+        if label.lower() in NULL:
+            whole.add("label null", key)
+        elif label in names:
+            index = names.index(label)
+        elif label.isdecimal() and int(label) < len(names):
+            index = int(label)
+        else:
+            whole.add("label unknown", f"{key}: '{label}'{did_you_mean(label, names)}")
+            return None
+        images = [members[e] for e in IMAGE_EXTENSIONS if e in members]
+        whole.extend("second file of an id", (m.place for m in images[1:]))
+        text: MemberSource | str | None = None
+        if "txt" in members:
+            text = MemberSource(members["txt"], changed)
+        else:
+            text = next((str(record[f]) for f in TEXT_FIELDS if record and record.get(f) is not None), None)
+        return Entry(
+            key,
+            index,
+            MemberSource(images[0], changed) if images else None,
+            text,
+            {},
+            images[0].place if images else f"{key} (no image)",
+            members["txt"].place if "txt" in members else f"{key} (no text)",
+        )
+
+
+def _record(members: Mapping[str, Member]) -> dict[str, Any] | None:
+    """The sample's JSON; empty when it has none, None when it can't be read."""
+    if "json" not in members:
+        return {}
+    try:
+        found = json.loads(members["json"].read())
+    except (ValueError, DataError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _label(members: Mapping[str, Member], record: Mapping[str, Any] | None) -> str:
+    """The label as written, "" where there is none."""
+    if "cls" in members:
+        return members["cls"].read().decode("utf-8", errors="replace").strip()
+    found = next((record[f] for f in LABEL_FIELDS if record and record.get(f) is not None), None)
+    return "" if found is None else str(found).strip()
