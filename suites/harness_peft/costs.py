@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +94,7 @@ def merged_copy(network: Network, method: Any) -> Network | None:
     """A copy with everything folded into the base, for a method that can; None for others."""
     if not hasattr(method, "merge"):
         return None
-    merged = copy.deepcopy(network)
+    merged = network.copied()
     method.merge(merged)
     return merged.eval()
 

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from harness_peft.run import Run
 
 
+def forget_peak_memory(device: torch.device) -> None:
+    """Begins the count for `peak_memory` anew; what earlier work only kept for reuse goes back first."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> dict[str, float]:
     """Most bytes that a CUDA device had allocated and reserved since the count began; nothing elsewhere."""
     if device.type != "cuda":
@@ -29,7 +36,7 @@ def measured_costs(
     run: Run, network: Network, outcome: Trained | None, notes: dict[str, Any]
 ) -> dict[str, float]:
     """Memory, speed of training and inference (merged too), where gradients stop, and the stored bytes."""
-    job, cost = run.job, peak_memory(run.job.device)
+    job, cost = run.job, dict[str, float]()
     cost |= costs.memory(network, outcome.optimizer_bytes if outcome else 0)
     images, _ = run.training.take(np.arange(min(len(run.training), job.batch_size)))
     cost["samples_per_second"] = costs.inference_rate(network, images)

@@ -149,6 +149,10 @@ class Network(nn.Module):
         """Logits B×C of prepared images."""
         return self.head(self.features(images))
 
+    def copied(self) -> Network:
+        """A copy that shares nothing but the model it was made from, which it only reads."""
+        return copy.deepcopy(self, {id(self._texts): self._texts})
+
     def blocks(self) -> list[nn.Module]:
         """The transformer blocks, first to last. Raises Unavailable where there are none."""
         found = self._at(_BLOCKS)

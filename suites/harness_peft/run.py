@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from harness.contract import Job, Result
 from harness.errors import Unavailable
@@ -19,7 +18,7 @@ from harness_peft import costs, embeddings
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
 from harness_peft.data import Batches
 from harness_peft.evaluation import evaluated, score
-from harness_peft.measuring import curves, measured_costs
+from harness_peft.measuring import curves, forget_peak_memory, measured_costs, peak_memory
 from harness_peft.network import Network
 from harness_peft.samples import CellData
 from harness_peft.training import Recipe, Trained, base_modules, steps_for, train
@@ -58,7 +57,7 @@ class Run:
         notes: dict[str, Any] = {}
         trials, chosen = tune(self, notes)
         network, outcome, seconds = self._final(chosen, notes)
-        cost = {**costs.counts(network), "training_seconds": seconds}
+        cost = {**peak_memory(self.job.device), **costs.counts(network), "training_seconds": seconds}
         cost["tuning_seconds"] = sum(t.seconds for t in trials)
         cost |= measured_costs(self, network, outcome, notes)
         return replace(evaluated(self, network, cost, notes), curves=curves(outcome))
@@ -169,8 +168,7 @@ class Run:
         else:
             self.training = self.data.batches("train", indices, augment)
         validation = self.data.batches(name, held) if validates and len(held) else None
-        if job.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(job.device)
+        forget_peak_memory(job.device)
         began = time.perf_counter()
         network, outcome, own = self.fit(
             chosen, self.training, validation, job.cell.seed, job.workdir / "final"
