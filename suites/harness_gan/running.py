@@ -22,7 +22,7 @@ from harness_gan.modes import coverage
 from harness_gan.sources import Images, Points, as_array, chosen_split, source_of, to_floats
 from harness_gan.stacked_data import StackedSplit
 from harness_gan.training import Training
-from harness_gan.verdicts import VERDICTS, Signs, rise, verdict
+from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
 
 if TYPE_CHECKING:
     from harness_gan.protocol import Gan
@@ -221,10 +221,10 @@ class Run:
             finite=finite and bool(torch.isfinite(flat).all()),
             rms_ratio=float(flat.square().mean().sqrt()) / world.rms,
             inside=float(near.all(1).float().mean()),
-            d_loss=float(np.mean(curve["d_loss"])) if bounded else None,
-            d_accuracy=float(np.mean(curve["d_accuracy"])) if "d_accuracy" in curve else None,
+            d_loss=level(curve["d_loss"]) if bounded else None,
+            d_accuracy=level(curve["d_accuracy"]) if "d_accuracy" in curve else None,
             g_slope=rise(curve["g_loss"]),
-            g_gradient=float(np.mean(curve["g_gradient"])),
+            g_gradient=level(curve["g_gradient"]),
             **found,
         )
 

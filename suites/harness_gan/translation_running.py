@@ -21,7 +21,7 @@ from harness_gan.judging import ImageJudge, extractor_of
 from harness_gan.segmentation import IGNORED, Segmenter, segmentation_score, trained_segmenter
 from harness_gan.sources import Images, as_array, to_bytes, to_floats
 from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining, draw_pair
-from harness_gan.verdicts import VERDICTS, Signs, rise, verdict
+from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
 
 if TYPE_CHECKING:
     from harness_gan.evidence import Generated
@@ -187,7 +187,7 @@ class Run:
     def _signs(self, fake: torch.Tensor, finite: bool, evidence: Generated) -> Signs:
         """What the verdict is read from."""
         tail = {name: v[-max(2, len(v) // 10) :] for name, v in self.curve.items()}
-        mean = {name: float(np.mean(v)) for name, v in tail.items()}
+        mean = {name: level(v) for name, v in tail.items()}
         four = prdc(evidence.test, evidence.fake)
         modes = evidence.modes
         return Signs(

@@ -52,9 +52,13 @@ class _Training:
         self.networks = {name: start_normal(n, start).to(device) for name, n in networks.items()}
         self.generators = [n for name, n in self.networks.items() if name.startswith("g")]
         self.discriminators = [n for name, n in self.networks.items() if name.startswith("d")]
-        betas = (method.beta1, 0.999)
-        self.g_optimizer = torch.optim.Adam(_parameters(self.generators), lr=method.lr, betas=betas)
-        self.d_optimizer = torch.optim.Adam(_parameters(self.discriminators), lr=method.lr, betas=betas)
+        betas, fused = (method.beta1, 0.999), device.type in ("cpu", "cuda")
+        self.g_optimizer = torch.optim.Adam(
+            _parameters(self.generators), lr=method.lr, betas=betas, fused=fused
+        )
+        self.d_optimizer = torch.optim.Adam(
+            _parameters(self.discriminators), lr=method.lr, betas=betas, fused=fused
+        )
         self.scalers = [torch.amp.GradScaler(device.type, enabled=precision == "float16") for _ in range(2)]
         self.step_number = 0
         self.pools: dict[str, ImagePool] = {}

@@ -76,6 +76,15 @@ class Signs:
     coverage: float | None = None
 
 
+def level(values: Sequence[float]) -> float:
+    """The mean of what is finite; NaN without any.
+
+    A step that mixed precision left out, because its scaled gradients overflowed, has a norm that is not.
+    """
+    finite = [v for v in values if math.isfinite(v)]
+    return sum(finite) / len(finite) if finite else math.nan
+
+
 def rise(values: Sequence[float]) -> float:
     """The slope of a curve's line of best fit per logged point; 0 for one that has none."""
     import numpy as np

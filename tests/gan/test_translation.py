@@ -13,6 +13,7 @@ from torch import nn
 
 import harness
 import harness.api
+import harness_gan.classifier
 from harness.errors import OptionError
 from harness_gan.domains import Domains, SceneDomains
 from harness_gan.pool import ImagePool
@@ -21,6 +22,7 @@ from harness_gan.streams import Streams
 from harness_gan.translation import CycleGAN, Pix2Pix, ResNetTranslator, UNetTranslator
 from harness_gan.translation_networks import patch_discriminator
 from harness_gan.translation_training import CycleTraining, PairedTraining, draw_pair
+from harness_gan.verdicts import VERDICTS
 
 SMALL = ResNetTranslator(4, 1, 1)
 
@@ -109,7 +111,12 @@ def test_seventy_pixels_are_seen_by_a_patch_of_three_layers() -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "size"),
-    [(ResNetTranslator(4, 2, 1), 12), (UNetTranslator(4, 1), 8), (UNetTranslator(4, 2), 32)],
+    [
+        (ResNetTranslator(4, 2, 1), 12),
+        (ResNetTranslator(4, 1, 1, halvings=0), 9),
+        (UNetTranslator(4, 1), 8),
+        (UNetTranslator(4, 2), 32),
+    ],
 )
 def test_translators_keep_the_size(architecture: Any, size: int) -> None:
     assert architecture.fits(size) is None
@@ -191,6 +198,46 @@ class Stop:
             raise KeyboardInterrupt
 
 
+@pytest.fixture
+def quick_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier of few steps, which stays with the test."""
+    monkeypatch.setattr(harness_gan.classifier, "STEPS", 60)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("quick_classifier")
+def test_no_translation_is_a_row_of_its_own(tmp_path: Path) -> None:
+    """It scores what the others' untranslated numbers say, and has no verdict."""
+    suite = {**SUITE, "methods": ["untranslated", *SUITE["methods"]]}
+    outcome = harness.run(suite, store=tmp_path / "store", device="cpu")
+    same, translated = outcome.records
+    assert same.status == translated.status == "ok", same.traceback or same.reason
+    for name in ("pixel_error", "accuracy"):
+        assert same.metrics[name] == same.metrics[f"untranslated_{name}"]
+        assert same.metrics[name] == translated.metrics[f"untranslated_{name}"]
+    assert "healthy" not in same.metrics
+    assert "cycle_error" not in same.metrics
+    assert sum(translated.metrics[v] for v in VERDICTS) == 1
+    assert same.cost["parameters"] == 0
+    curves = set(outcome.store.curves(translated.id)["column"])
+    assert {"g_loss", "d_loss", "d_real", "d_fake", "d_accuracy", "g_gradient", "d_gradient"} <= curves
+    (folder,) = (f for f in (tmp_path / "store" / "logs").iterdir() if f.name.endswith(translated.id[:8]))
+    assert {p.name for p in folder.iterdir()} == {"training.csv", "translations.png"}
+
+
+def test_discriminators_outputs_are_told() -> None:
+    """Discriminators that say 0 of everything take every image for translated: half are told right."""
+    training = cycle()
+    for name in ("d_a", "d_b"):
+        for p in training.networks[name].parameters():
+            nn.init.zeros_(p)
+    values = training.step(images(0), images(1))
+    assert (values["d_real"], values["d_fake"], values["d_accuracy"]) == (0, 0, 0.5)
+    terms = ("g_adversarial", "g_cycle", "g_identity")
+    assert values["g_loss"] == pytest.approx(sum(values[name] for name in terms))
+
+
+@pytest.mark.usefixtures("quick_classifier")
 def test_a_killed_translation_continues_to_the_same_result(tmp_path: Path) -> None:
     """Networks, optimisers, pools and random numbers, from the last checkpoint, which is at step 4."""
     whole = harness.run(SUITE, store=tmp_path / "whole", device="cpu").records[0]

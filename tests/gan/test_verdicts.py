@@ -13,7 +13,7 @@ import torch
 from harness.errors import OptionError
 from harness_gan.mixtures import GaussianMixture
 from harness_gan.modes import coverage, nearest_modes, reverse_kl
-from harness_gan.verdicts import Signs, Thresholds, verdict
+from harness_gan.verdicts import Signs, Thresholds, level, rise, verdict
 
 HEALTHY = Signs(
     finite=True,
@@ -119,3 +119,10 @@ def test_thresholds_come_from_the_suite_file() -> None:
     assert "modes 0.25" in limits.described()
     with pytest.raises(OptionError, match="did you mean 'quality'"):
         Thresholds.of({"qualty": 1})
+
+
+def test_levels_and_slopes_of_curves() -> None:
+    assert level([1.0, math.nan, 3.0, math.inf]) == 2
+    assert math.isnan(level([math.nan]))
+    assert rise([1.0, 3.0, 5.0, 7.0]) == pytest.approx(2)
+    assert rise([1.0]) == rise([1.0, math.nan]) == 0
