@@ -24,10 +24,10 @@ SIDE = 32
 TrainedOn = Literal["scenes", "digits"]
 
 
-def _at_least_one(model: str, **options: int | None) -> None:
-    for name, value in options.items():
-        if value is not None and value < 1:
-            raise OptionError(f"{model}: {name} must be at least 1, not {value}")
+def _checked(model: str, steps: int | None, width: int = 1) -> None:
+    for name, value, least in (("steps", steps, 0), ("width", width, 1)):
+        if value is not None and value < least:
+            raise OptionError(f"{model}: {name} must be at least {least}, not {value}")
 
 
 class _Tiny:
@@ -81,7 +81,7 @@ class _Supervised(_Tiny):
     _rate: float
 
     def __init__(self, trained_on: TrainedOn, width: int, steps: int | None, seed: int) -> None:
-        _at_least_one(self._name, width=width, steps=steps)
+        _checked(self._name, steps, width)
         self.label_space = self.trained_on = trained_on
         self.width = width
         self.steps = steps if steps is not None else self._steps[trained_on]
@@ -108,6 +108,8 @@ class _Supervised(_Tiny):
         from harness_embedded.weights import load_or_train
 
         def train(module: nn.Module) -> None:
+            if self.steps == 0:
+                return
             fit_labels(
                 module, self._training_set(), steps=self.steps, batch=64, rate=self._rate, seed=self.seed
             )
@@ -128,7 +130,7 @@ class TinyViT(_Supervised):
     Args:
         trained_on: the data set whose training split teaches it, and whose label space it answers in.
         width: the embedding's dimension, a multiple of 32.
-        steps: optimiser steps (batches of 64); fewer make a weaker model.
+        steps: optimiser steps (batches of 64); fewer make a weaker model, 0 leaves random weights.
         seed: of the first weights and the order of the batches.
     """
 
@@ -155,7 +157,7 @@ class TinyResNet(_Supervised):
     Args:
         trained_on: the data set whose training split teaches it, and whose label space it answers in.
         width: channels of the first stage; each further one has twice as many.
-        steps: optimiser steps (batches of 64); fewer make a weaker model.
+        steps: optimiser steps (batches of 64); fewer make a weaker model, 0 leaves random weights.
         seed: of the first weights and the order of the batches.
     """
 
@@ -184,7 +186,7 @@ class TinyCLIP(_Tiny):
     Args:
         tower: the image tower: timm's ResNet, or open_clip's ViT (a weaker one at this size, for
             methods that need transformer blocks).
-        steps: optimiser steps (batches of 128).
+        steps: optimiser steps (batches of 128); 0 leaves random weights.
         seed: of the first weights and the order of the batches.
     """
 
@@ -192,7 +194,7 @@ class TinyCLIP(_Tiny):
     _clip: open_clip.CLIP
 
     def __init__(self, tower: Literal["resnet", "vit"] = "resnet", steps: int = 500, seed: int = 0) -> None:
-        _at_least_one(self._name, steps=steps)
+        _checked(self._name, steps)
         self.tower, self.steps, self.seed = tower, steps, seed
         self.options = {"tower": tower, "steps": steps, "seed": seed}
 
@@ -213,6 +215,8 @@ class TinyCLIP(_Tiny):
         self.logit_scale = float(module.logit_scale.detach().exp())
 
     def _train(self, module: nn.Module) -> None:
+        if self.steps == 0:
+            return
         from harness_embedded.mixture import wide_mixture
         from harness_embedded.training import fit_captions
 

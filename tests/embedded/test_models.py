@@ -137,6 +137,6 @@ def test_the_vit_tower_has_open_clips_blocks():
 
 
 def test_impossible_options_are_refused():
-    for make in (lambda: TinyViT(width=33), lambda: TinyResNet(width=0), lambda: TinyCLIP(steps=0)):
+    for make in (lambda: TinyViT(width=33), lambda: TinyResNet(width=0), lambda: TinyCLIP(steps=-1)):
         with pytest.raises(OptionError):
             make()
