@@ -1,8 +1,9 @@
 """The published leaderboards: the heart of each command, run again, still gives them.
 
-Tolerance: a training on another machine, or with another number of threads, ends in other weights.
-Top-1 of a tiny model moves by a few points then; a proportion of 600 samples has a standard error
-of two points by itself. So a cell may differ by 8 points, and the claims must hold as they stand.
+Tolerance: another kind of CPU rounds otherwise, and a training there ends in other weights, as another
+seed would. How much that is was measured over seeds and stands in the published file. A number must lie
+within four standard deviations of its mean over seeds (at least 8 points: a proportion of 600 samples has
+a standard error of two by itself), and the claims must hold as they stand.
 """
 
 from __future__ import annotations
@@ -15,20 +16,16 @@ import pytest
 import harness
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "robustness.md"
-POINTS = 8.0
+POINTS, DEVIATIONS = 8.0, 4.0
 
 
-def published(title: str) -> dict[tuple[str, str], float]:
-    """Row and column labels to numbers of the table under that title."""
-    lines = PUBLISHED.read_text(encoding="utf-8").split(f"### {title}")[1].strip().splitlines()
+def published(title: str) -> dict[tuple[str, str], str]:
+    """Row and column labels to the cells of the table under that title."""
+    section = PUBLISHED.read_text(encoding="utf-8").split(f"### {title}\n")[1].split("\n### ")[0]
+    lines = section.strip().splitlines()
     rows = [[_plain(c) for c in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     header, body = rows[0], rows[2:]
-    return {
-        (row[0], name): float(found[0].replace("−", "-"))
-        for row in body
-        for name, cell in zip(header[1:], row[1:])
-        if (found := re.findall(r"^[+−]?\d+\.\d+", cell))
-    }
+    return {(row[0], name): cell for row in body for name, cell in zip(header[1:], row[1:])}
 
 
 def _plain(cell: str) -> str:
@@ -51,10 +48,15 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], flo
 
 def test_the_command_still_gives_the_published_table(again: dict[tuple[str, str], float]) -> None:
     table = published("Supervised against zero-shot, top-1")
-    compared = {key: value for key, value in table.items() if key in again}
+    seeds = published("Over training seeds, top-1")
+    compared = [key for key in table if key in again]
     assert len(compared) == 18  # six data sets, three models
-    wrong = {k: (v, again[k]) for k, v in compared.items() if abs(again[k] - v) > POINTS}
-    assert not wrong, f"published and measured differ by more than {POINTS} points: {wrong}"
+    for key in compared:
+        mean, deviation = map(float, seeds[key].split("±"))
+        allowed = max(POINTS, DEVIATIONS * deviation)
+        shown = float(re.search(r"\d+\.\d+", table[key])[0])
+        assert abs(shown - mean) <= allowed, f"{key}: the published {shown} is no draw from {seeds[key]}"
+        assert abs(again[key] - mean) <= allowed, f"{key}: {again[key]:.1f} is far from {seeds[key]}"
 
 
 def test_zero_shot_loses_less_where_styles_edges_and_viewpoints_change(
