@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness import registry
 from harness.errors import DataError, OptionError
-from harness_fusion.contracts import Features, FusionMethod
+from harness_fusion.contracts import Features, FusionMethod, Pairs
 from harness_fusion.heads import Head, build_head, shares
 from harness_fusion.networks.layers import Attention
 from harness_fusion.networks.pooled import Unimodal
@@ -246,7 +246,7 @@ def test_late_fusion_lets_only_present_modalities_vote() -> None:
     no_image = missing(image, torch.tensor([False, True, False, True]))
     no_text = missing(text, torch.tensor([False, False, True, True]))
     expected = torch.tensor([[0.5, 0.5], [1, 0], [0, 1], [0.5, 0.5]])
-    assert torch.equal(head.fusion.weights(no_text, no_image), expected)
+    assert torch.equal(head.fusion.votes(no_text, no_image), expected)
     alone = head.fusion.text(no_text, no_image).log_softmax(-1)[1]
     assert torch.allclose(head(no_text, no_image)[1], alone)
 
@@ -426,9 +426,7 @@ def test_a_sample_does_not_depend_on_its_batch(name: str, order: list[int]) -> N
 
 @pytest.mark.parametrize("name", ["gated", "late", "early-tokens"])
 def test_shares_of_the_modalities_sum_to_one(name: str) -> None:
-    from harness_fusion.contracts import Pairs
-
-    head = head_of(name)
+    head = head_of(name, **({"rule": "learned"} if name == "late" else {}))
     text, image = inputs()
     image = missing(image, torch.arange(8) == 3)
     found = shares(head, Pairs(text, image, torch.zeros(8, dtype=torch.long)), batch=3)
@@ -441,7 +439,6 @@ def test_shares_of_the_modalities_sum_to_one(name: str) -> None:
 
 
 def test_methods_without_modality_weights_say_so() -> None:
-    from harness_fusion.contracts import Pairs
-
     pairs = Pairs(*inputs(), torch.zeros(8, dtype=torch.long))
-    assert shares(head_of("tensor"), pairs) is None
+    for name in ("tensor", "late"):  # fixed weights tell nothing of the modalities
+        assert shares(head_of(name), pairs) is None

@@ -43,10 +43,13 @@ class Late:
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """The module; both heads start as text-only and image-only do."""
-        from harness_fusion.networks.decision import Late as Network
+        from harness_fusion.networks import decision
 
         heads = unimodal_heads(text, image, classes, dropout, self.hidden)
-        return Network(*heads, self.rule, self.text_weight, self.training == "separate")
+        separate = self.training == "separate"
+        if self.rule == "learned":
+            return decision.LearnedLate(*heads, separate)
+        return decision.Late(*heads, self.rule, self.text_weight, separate)
 
 
 class Oracle:

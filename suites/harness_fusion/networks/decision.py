@@ -12,7 +12,7 @@ from torch import nn
 from harness.errors import DataError
 from harness_fusion.contracts import Features
 
-Rule = Literal["log-probabilities", "probabilities", "logits", "learned"]
+Rule = Literal["log-probabilities", "probabilities", "logits"]
 
 BALANCE_SCALE = 50.0
 """Factor on the learned weights' logits: AdamW moves every number by the rate at most, and at rates fit
@@ -28,22 +28,23 @@ class Late(nn.Module):
     scores = True
 
     def __init__(
-        self, text: nn.Module, image: nn.Module, rule: Rule, text_weight: float, separate: bool
+        self, text: nn.Module, image: nn.Module, rule: Rule, text_weight: float = 0.5, separate: bool = False
     ) -> None:
         super().__init__()
         self.text, self.image, self.rule, self.separate = text, image, rule, separate
-        if rule == "learned":
-            self.balance = nn.Parameter(torch.zeros(2))
-        else:
-            self.register_buffer("fixed", torch.tensor([text_weight, 1 - text_weight]))
+        self.register_buffer("fixed", torch.tensor([text_weight, 1 - text_weight]))
 
     def parts(self) -> Mapping[str, nn.Module]:
         """The heads that are trained before, each alone."""
         return {"text": self.text, "image": self.image} if self.separate else {}
 
-    def weights(self, text: Features, image: Features) -> torch.Tensor:
-        """The vote of text and image, B×2, of sum 1; the plain weights where no weighted modality is there."""
-        plain = torch.softmax(BALANCE_SCALE * self.balance, dim=0) if self.rule == "learned" else self.fixed
+    def plain(self) -> torch.Tensor:
+        """The weights of text and image where both are there, 2, of sum 1."""
+        return self.fixed
+
+    def votes(self, text: Features, image: Features) -> torch.Tensor:
+        """The weights of text and image, B×2, of sum 1; the plain ones where no weighted modality is there."""
+        plain = self.plain()
         votes = plain * torch.stack([text.present, image.present], dim=-1)
         total = votes.sum(dim=-1, keepdim=True)
         return torch.where(total > 0, votes / torch.where(total > 0, total, 1.0), plain)
@@ -51,13 +52,29 @@ class Late(nn.Module):
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """Scores B×C: (log-)probabilities, or logits by that rule."""
         said = torch.stack([self.text(text, image), self.image(text, image)])
-        weights = self.weights(text, image).T[..., None]
+        weights = self.votes(text, image).T[..., None]
         if self.rule == "logits":
             return (weights * said).sum(dim=0)
         said = F.log_softmax(said, dim=-1)
         if self.rule == "probabilities":
             return torch.logsumexp(said + weights.log(), dim=0)  # a weight of 0 adds exp(−∞)
         return (weights * said).sum(dim=0)
+
+
+class LearnedLate(Late):
+    """Late fusion of log-probabilities whose two weights are a softmax of two trained numbers."""
+
+    def __init__(self, text: nn.Module, image: nn.Module, separate: bool = False) -> None:
+        super().__init__(text, image, "log-probabilities", separate=separate)
+        self.balance = nn.Parameter(torch.zeros(2))
+
+    def plain(self) -> torch.Tensor:
+        """The learned weights of text and image, 2."""
+        return torch.softmax(BALANCE_SCALE * self.balance, dim=0)
+
+    def weights(self, text: Features, image: Features) -> torch.Tensor:
+        """The share of each modality, B×2: its vote."""
+        return self.votes(text, image)
 
 
 class Majority(nn.Module):
