@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import OptionError
@@ -52,6 +52,23 @@ class Finetuning:
     axes = ("shots",)
     needs_method = True
     directions: Mapping[str, bool] = {}
+    smallest: ClassVar = {
+        "steps": 4,
+        "batch": 8,
+        "trials": 1,
+        "checkpoint_every": 2,
+        "cell": {
+            "models": [
+                {"plugin": "tiny-vit", "trained_on": "digits", "width": 32, "steps": 0},
+                {"plugin": "tiny-clip", "tower": "vit", "steps": 0},
+            ],
+            "datasets": ["digits"],
+            "methods": ["full"],
+            "metrics": ["top1"],
+            "axes": {"shots": [1]},
+            "limit": 48,
+        },
+    }
 
     def __init__(
         self,

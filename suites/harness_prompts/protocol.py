@@ -39,6 +39,16 @@ class FewShot:
     axes = ("shots",)
     directions: ClassVar = {"H": True}
     units: ClassVar = {"H": "fraction"}
+    smallest: ClassVar = {
+        "cell": {
+            "models": [{"plugin": "tiny-clip", "tower": "vit", "steps": 0}],
+            "datasets": ["digits"],
+            "methods": ["template"],
+            "metrics": ["top1"],
+            "axes": {"shots": [1]},
+            "limit": 48,
+        }
+    }
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 
@@ -24,6 +24,14 @@ class Classification:
 
     provides = (Predictions,)
     axes = ()
+    smallest: ClassVar = {
+        "cell": {
+            "models": [{"plugin": "tiny-vit", "trained_on": "digits", "width": 32, "steps": 0}],
+            "datasets": ["digits"],
+            "metrics": ["top1"],
+            "limit": 48,
+        }
+    }
 
     def __init__(
         self, split: str | None = None, templates: list[str] | None = None, logit_scale: float | None = None
