@@ -7,7 +7,7 @@ BASE_PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE :=
 QUICKSTART := robustness prompts peft gan
 
-.PHONY: quickstart test lint types benchmark report clean setup
+.PHONY: quickstart test lint types benchmark docs clean setup
 
 quickstart: $(VENV)/.ready
 	$(HARNESS) run $(QUICKSTART)
@@ -25,6 +25,9 @@ types: $(VENV)/.ready
 
 benchmark: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests/benchmarks --benchmark-enable
+
+docs: $(VENV)/.ready
+	$(PYTHON) -m mkdocs build --quiet -f .docs/mkdocs.yml
 
 setup: $(VENV)/.ready
 

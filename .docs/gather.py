@@ -1,0 +1,86 @@
+"""Brings the pages from beside what they explain into the site, and makes the reference's pages."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+from pathlib import Path
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("harness", "plugins", "suites")
+PAGES = {
+    "index.md": "README.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "results.md": "results/README.md",
+    "results/robustness.md": "results/robustness.md",
+    **{f"{room}.md": f"{room}/README.md" for room in ROOMS},
+}
+
+
+def sources() -> dict[str, Path]:
+    """Each page's address in the site, and the file that it is."""
+    found = {page: ROOT / source for page, source in PAGES.items()}
+    for room in ROOMS:
+        for guide in sorted((ROOT / room).glob("guides/*.md")):
+            found[f"guides/{guide.name}"] = guide
+    return found
+
+
+def public(package: str) -> list[str]:
+    """The public names of a package: what its `__all__` lists, read without importing it."""
+    tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return [str(n) for n in ast.literal_eval(node.value)]
+    raise ValueError(f"{package} lists no public names")
+
+
+def homes(package: str) -> dict[str, str]:
+    """Where each public name of a package is defined, from its imports for type checkers."""
+    tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
+    return {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+
+
+def reference(package: str) -> str:
+    """A page that asks mkdocstrings for every public name."""
+    where = homes(package)
+    parts = [f"# `{package}`", "Public names; anything else may change without notice."]
+    return "\n\n".join([*parts, *(f"::: {where.get(name, f'{package}.{name}')}" for name in public(package))])
+
+
+def relinked(text: str, source: Path, page: str, pages: dict[Path, str]) -> str:
+    """Links between files of the repository as links between pages; a link to code becomes plain text."""
+
+    def replaced(match: re.Match[str]) -> str:
+        words, target = match[1], match[2]
+        if re.match(r"[a-z]+:|#", target):
+            return match[0]
+        path, _, anchor = target.partition("#")
+        to = pages.get((source.parent / path).resolve())
+        if to is None:
+            return words
+        link = posixpath.relpath(to, posixpath.dirname(page) or ".")
+        return f"[{words}]({link}{'#' + anchor if anchor else ''})"
+
+    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", replaced, text)
+
+
+def on_files(files: Files, config: object) -> Files:
+    """Adds every page to the site."""
+    found = sources()
+    pages = {source.resolve(): page for page, source in found.items()}
+    for page, source in found.items():
+        text = relinked(source.read_text(encoding="utf-8"), source, page, pages)
+        files.append(File.generated(config, page, content=text))
+    for package in ("harness", "harness.testing"):
+        files.append(File.generated(config, f"reference/{package}.md", content=reference(package)))
+    return files
