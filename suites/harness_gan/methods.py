@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from harness.errors import OptionError
 from harness_gan.contracts import Loss, Remedy, Settings
@@ -24,6 +24,8 @@ class GAN:
         beta2: Adam's second decay; RMSProp's smoothing stays at 0.99.
         n_critic: discriminator steps per generator step.
     """
+
+    smallest: ClassVar = {"loss": "non-saturating"}
 
     def __init__(
         self,

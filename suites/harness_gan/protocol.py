@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Model, Result
 from harness.errors import OptionError
@@ -49,6 +49,19 @@ class Gan:
         "floor.reverse_kl": False,
     }
     units = dict.fromkeys((*RATES, "floor.high_quality"), "fraction")
+    smallest: ClassVar = {
+        "steps": 6,
+        "batch_size": 8,
+        "samples": 40,
+        "size": 8,
+        "checkpoint_every": 2,
+        "cell": {
+            "models": [{"plugin": "gan-mlp", "hidden": 16, "layers": 1}],
+            "datasets": ["gaussian-mixture", "digits"],
+            "methods": [{"plugin": "gan", "loss": "non-saturating"}],
+            "metrics": ["modes", "high-quality"],
+        },
+    }
 
     def __init__(
         self,

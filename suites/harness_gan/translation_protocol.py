@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Model, Result
 from harness.errors import OptionError
@@ -40,6 +40,18 @@ class Translate:
 
     provides = (Generated,)
     axes = ()
+    smallest: ClassVar = {
+        "steps": 4,
+        "batch_size": 2,
+        "size": 16,
+        "checkpoint_every": 2,
+        "cell": {
+            "models": [{"plugin": "cyclegan-resnet", "width": 4, "blocks": 1, "patch_layers": 1}],
+            "datasets": [{"plugin": "scene-domains", "train": 12, "test": 12}],
+            "methods": ["cyclegan"],
+            "metrics": ["frechet"],
+        },
+    }
     directions = dict.fromkeys(LOWER, False)
     units = dict.fromkeys(VERDICTS, "fraction") | {
         "accuracy": "fraction",
