@@ -18,7 +18,7 @@ KINDS: dict[str, str] = {
     "text damaged": "what can't be decoded became U+FFFD",
     "name outside the folder": "not read; taken for missing",
     "neither text nor image": "the pair is left out",
-    "label null": "the pair is neither trained on nor reported, but predicted",
+    "label null": "the pair is neither trained on nor reported",
     "label unknown": "the pair is left out",
     "labels opposite": "the pair is left out",
     "labels without majority": "the pair is left out",

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness_data.webdatasets import IMAGE_EXTENSIONS, WebDataset
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from harness_data.pair_findings import Findings
     from harness_data.pair_split import Entry, PairSplit
     from harness_data.shards import Member
@@ -49,7 +48,8 @@ class PairShards(WebDataset):
     `<key>.txt` and `<key>.cls`, or `<key>.json` with the fields `text` or `caption`, and `label`.
 
     Labels are class indices or names of `classnames.txt`; without that file all labels found are the
-    classes. Samples that lack an image, a text or a label are kept for what they have, and reported.
+    classes. Samples that lack an image or a text are kept for what they have; those without a label are
+    left out, unless the whole split has none (its targets are −1 then). All of it is reported.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,6 +74,8 @@ class PairShards(WebDataset):
             entry = self._entry(key, members, changed, names, findings, whole)
             if entry is not None:
                 entries.append(entry)
+        if any(entry.label >= 0 for entry in entries):
+            entries = [entry for entry in entries if entry.label >= 0]
         return PairSplit(entries, names, findings, f"{self.path}, split '{split}'", whole.report())
 
     def _samples(self, split: str) -> list[tuple[str, Mapping[str, Member], int]]:

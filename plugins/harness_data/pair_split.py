@@ -39,8 +39,8 @@ class PairSplit:
     All texts are read and all images checked on opening, so that nothing fails half-way. `texts` N ("" where
     missing), `has_text`, `has_image` N bool, `encodings` N (that of the text's file, "" where none was
     read), `groups` (by name N bool or N str: `missing_text`, `missing_image`, and the facts of the
-    entries), `report` (JSON-able: what was wrong, counted and named). A sample's image is None where
-    `has_image` is False.
+    entries), `report` (JSON-able: what was wrong, counted and named), `left_out` (ids of pairs without both).
+    A sample's image is None where `has_image` is False.
     """
 
     per_sample = ("texts", "has_text", "has_image", "encodings", "groups")
@@ -61,9 +61,10 @@ class PairSplit:
         texts, encodings = zip(*(_text(e, findings) for e in entries), strict=True) if entries else ((), ())
         seen = _images(entries, findings)
         kept = [i for i in range(len(entries)) if texts[i] or seen[i]]
-        findings.extend(
-            "neither text nor image", (entries[i].id for i in range(len(entries)) if i not in set(kept))
-        )
+        self.left_out = [
+            e.id for e, text, sees in zip(entries, texts, seen, strict=True) if not (text or sees)
+        ]
+        findings.extend("neither text nor image", self.left_out)
         if not kept:
             raise DataError(f"{where}: no pair has a text or an image that can be read")
         self._entries = [entries[i] for i in kept]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness import testing
 from harness.errors import DataError, OptionError
 from harness.images import decode
 from harness_data.pairs import Pairs
@@ -366,3 +367,9 @@ def test_a_missing_folder_or_table_is_told(tmp_path):
     assert "labelz.csv" in (Pairs(tmp_path, labels="labelz.csv").unavailable() or "")
     with pytest.raises(DataError, match="no table"):
         Pairs(tmp_path).load("all")
+
+
+class TestPairs(testing.DatasetConformance):
+    @pytest.fixture
+    def dataset(self, dirty):
+        return Pairs(dirty[0], classes=["negative", "neutral", "positive"])

@@ -7,6 +7,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from harness import testing
 from harness.errors import DataError, OptionError
 from harness.limits import limited
 from harness_embedded.pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
@@ -158,3 +159,9 @@ def test_options_out_of_range_are_refused(options, word):
 def test_an_unknown_split_names_the_nearest():
     with pytest.raises(DataError, match="unlabelled"):
         ScenePairs().load("unlabeled")
+
+
+class TestScenePairs(testing.DatasetConformance):
+    @pytest.fixture
+    def dataset(self):
+        return ScenePairs(count=60)
