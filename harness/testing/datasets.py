@@ -73,7 +73,8 @@ def check_samples(subject: DatasetSubject) -> None:
                 sample = split[i]
                 if sample.image is not None:
                     decode(sample.image, str(sample.id))
-            stated = (str(split.ids[i]), int(split.targets[i]))
+            single = np.ndim(split.targets) == 1  # a sample with several labels has none of its own
+            stated = (str(split.ids[i]), int(split.targets[i]) if single else int(sample.label))
             expect(
                 (sample.id, int(sample.label)) == stated,
                 f"sample {i} of split '{name}' to have the id and label that the split lists, {stated}",
@@ -106,6 +107,9 @@ def check_labels(subject: DatasetSubject) -> None:
     """Labels are whole numbers inside the class list; −1 stands for none, in a split without any."""
     for name, split in subject.splits.items():
         targets = np.asarray(split.targets)
+        if targets.ndim == 2:
+            _check_label_sets(name, split, targets)
+            continue
         expect(
             targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer),
             f"the targets of split '{name}' to be an array of N whole numbers",
@@ -127,6 +131,18 @@ def check_labels(subject: DatasetSubject) -> None:
             "There is no logit to set it against.",
         )
         _check_class_facts(name, split, names)
+
+
+def _check_label_sets(name: str, split: Split, targets: Any) -> None:
+    names = getattr(split, "class_names", None)
+    right = bool(np.isin(targets, (-1, 0, 1)).all()) and (not names or targets.shape[1] == len(names))
+    expect(
+        right,
+        f"the targets of split '{name}', whose samples have several labels, to be 1, 0 or −1 for each class",
+        f"{np.unique(targets)[:5]} in {targets.shape[1]} columns for {len(names or ())} classes",
+        "They are set against the columns of the scores.",
+    )
+    _check_class_facts(name, split, names)
 
 
 def _check_class_facts(name: str, split: Split, names: Any) -> None:

@@ -6,6 +6,7 @@ An evidence class other than Predictions may offer the same as methods of its ow
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -19,17 +20,17 @@ Make = Callable[[float, int], Any]
 SAMPLES, CLASSES = 240, 10
 
 
-def predictions(quality: float, seed: int) -> Predictions:
-    """240 predictions over ten classes; 0 is sure of wrong classes, 0.5 guesses, 1 is sure and right."""
+def predictions(quality: float, seed: int, classes: int = CLASSES) -> Predictions:
+    """240 predictions over some classes; 0 is sure of wrong classes, 0.5 guesses, 1 is sure and right."""
     rng = np.random.default_rng(seed)
-    targets = rng.permutation(np.arange(SAMPLES) % CLASSES)
-    logits = rng.normal(size=(SAMPLES, CLASSES)) * (1 - abs(2 * quality - 1))
+    targets = rng.permutation(np.arange(SAMPLES) % classes)
+    logits = rng.normal(size=(SAMPLES, classes)) * (1 - abs(2 * quality - 1))
     strength = 24 * (quality - 0.5)
     logits[np.arange(SAMPLES), targets] += strength
     if quality < 0.5:  # sure of one wrong class, rather than unsure among nine
-        logits[np.arange(SAMPLES), (targets + 1) % CLASSES] -= strength
+        logits[np.arange(SAMPLES), (targets + 1) % classes] -= strength
     return Predictions(
-        logits, targets, [f"s{i:04d}" for i in range(SAMPLES)], [f"c{c}" for c in range(CLASSES)]
+        logits, targets, [f"s{i:04d}" for i in range(SAMPLES)], [f"c{c}" for c in range(classes)]
     )
 
 
@@ -75,3 +76,42 @@ def refused() -> dict[str, Predictions]:
         "no samples": taken(usual, np.arange(0)),
         "a logit that is NaN": Predictions(broken, usual.targets, usual.ids, usual.class_names),
     }
+
+
+def class_read_by(metric: Any) -> Any:
+    """The class that the metric's argument is annotated with; Predictions when it says nothing."""
+    from typing import get_type_hints
+
+    call = type(metric).__call__
+    parameters = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
+    if not parameters or parameters[0].annotation is inspect.Parameter.empty:
+        return Predictions
+    try:
+        hints = get_type_hints(call)
+    except NameError:  # imported for type checkers only: found where the plugin's package holds it
+        hints = {}
+    found = hints.get(parameters[0].name, parameters[0].annotation)
+    return _looked_up(str(found), type(metric)) if isinstance(found, str) else found
+
+
+def _looked_up(name: str, cls: type) -> Any:
+    """A class that is imported under TYPE_CHECKING only, found by reading the module's source."""
+    import ast
+    import sys
+    from importlib import import_module
+
+    name = name.strip("'\"").rpartition(".")[2]
+    if name == Predictions.__name__:
+        return Predictions
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
+    except (OSError, TypeError, KeyError):
+        return name
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and name in {a.asname or a.name for a in node.names}
+        ):
+            return getattr(import_module(node.module), name, name)
+    return name

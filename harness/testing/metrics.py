@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,9 @@ class MetricSubject:
         """
         if self._make is not None:
             return self._make(quality, seed)
-        kind = evidence_class(self.plugin)
+        kind = kit.class_read_by(self.plugin)
         if kind is Predictions:
-            return kit.predictions(quality, seed)
+            return kit.predictions(quality, seed, self._classes)
         if hasattr(kind, "example"):
             return kind.example(quality, seed)
         name = getattr(kind, "__name__", str(kind))
@@ -46,6 +46,17 @@ class MetricSubject:
             "`example(quality, seed)`, or the test a fixture `make_evidence`"
         )
 
+    @cached_property
+    def _classes(self) -> int:
+        """Ten classes, or two for a metric that says that it takes no more."""
+        try:
+            self.plugin(kit.predictions(0.7, 0))
+        except HarnessError:
+            return 2
+        except Exception:  # whatever it is, the checks will say
+            pass
+        return kit.CLASSES
+
     def values(self, evidence: Any, what: str) -> dict[str, float]:
         """What the metric says, as numbers by name (one number has the name "")."""
         with must(f"a number for {what}", "A cell fails whose metric raises."):
@@ -53,45 +64,6 @@ class MetricSubject:
         named = given if isinstance(given, Mapping) else {"": given}
         with must("a number, or numbers by name", "Records hold numbers only."):
             return {str(name): float(value) for name, value in named.items()}
-
-
-def evidence_class(metric: Any) -> Any:
-    """The class that the metric's argument is annotated with; Predictions when it says nothing."""
-    from typing import get_type_hints
-
-    call = type(metric).__call__
-    parameters = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
-    if not parameters or parameters[0].annotation is inspect.Parameter.empty:
-        return Predictions
-    try:
-        hints = get_type_hints(call)
-    except NameError:  # imported for type checkers only: found where the plugin's package holds it
-        hints = {}
-    found = hints.get(parameters[0].name, parameters[0].annotation)
-    return _looked_up(str(found), type(metric)) if isinstance(found, str) else found
-
-
-def _looked_up(name: str, cls: type) -> Any:
-    """A class that is imported under TYPE_CHECKING only, found by reading the module's source."""
-    import ast
-    import sys
-    from importlib import import_module
-
-    name = name.strip("'\"").rpartition(".")[2]
-    if name == Predictions.__name__:
-        return Predictions
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
-    except (OSError, TypeError, KeyError):
-        return name
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.module
-            and name in {a.asname or a.name for a in node.names}
-        ):
-            return getattr(import_module(node.module), name, name)
-    return name
 
 
 def same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:

@@ -38,6 +38,8 @@ class Outcome:
     curves: dict[str, list[Any]] = field(default_factory=dict)
     told: int = 0
     progress: list[tuple[int, int]] = field(default_factory=list)
+    model: tuple[dict[str, Any], dict[str, Any]] | None = None
+    """What the shared model was before and after the cell, where there is one."""
 
 
 def folder() -> tempfile.TemporaryDirectory[str]:
@@ -57,11 +59,16 @@ def run(trial: Trial, place: Path, stop: int | None = None, seed: int = 0) -> Ou
         if stop is not None and len(told) >= stop:
             raise Killed
 
+    seen = captured(cell)
     record = worker(place, tell).run(cell)
-    progress = [(f["done"], f["total"]) for event, f in told if event == "cell_progress"]
     store = Store(place / "store")
     return Outcome(
-        record, _columns(store, record, "samples"), _columns(store, record, "curves"), len(told), progress
+        record,
+        _columns(store, record, "samples"),
+        _columns(store, record, "curves"),
+        len(told),
+        [(f["done"], f["total"]) for event, f in told if event == "cell_progress"],
+        seen[0] if seen else None,
     )
 
 
@@ -137,20 +144,22 @@ def _timed(name: str) -> bool:
     return any(part in name for part in CLOCKS)
 
 
-def captured(cell: Cell) -> list[dict[str, Any]]:
-    """Lets the cell's protocol note its model before and after; the list is filled when the cell is run."""
-    from harness.features import weights_digest
+def captured(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Lets the cell's protocol note the model that it shares with other cells, before and after the cell.
 
-    protocol, seen = cell.protocol.object, list[dict[str, Any]]()
+    The list is filled when the cell is run; it stays empty where the protocol has the model for itself.
+    """
+    protocol = cell.protocol.object
+    seen: list[tuple[dict[str, Any], dict[str, Any]]] = []
     original = protocol.run
 
     def noting(job: Any) -> Any:
         module = getattr(job.model, "module", None) if job.model is not None else None
-        if module is None:
+        if module is None or getattr(protocol, "fresh_model", False):
             return original(job)
-        before = {"weights": weights_digest(module), **_state(module)}
+        before = _state(module)
         result = original(job)
-        seen.append({"before": before, "after": {"weights": weights_digest(module), **_state(module)}})
+        seen.append((before, _state(module)))
         return result
 
     protocol.run = noting
@@ -158,8 +167,11 @@ def captured(cell: Cell) -> list[dict[str, Any]]:
 
 
 def _state(module: Any) -> dict[str, Any]:
-    """What a method might leave behind in a network besides other weights."""
+    """What a method might leave behind in a network: other weights, and more."""
+    from harness.features import weights_digest
+
     return {
+        "weights": weights_digest(module),
         "hooks": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules()),
         "layers": [(name, type(m).__name__) for name, m in module.named_modules()],
         "training mode": [name for name, m in module.named_modules() if m.training],
