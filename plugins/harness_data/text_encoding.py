@@ -6,16 +6,19 @@ next. The encodings that occur in collections of posts are few, and their bytes 
 1. a byte order mark says UTF-8 or UTF-16;
 2. what is valid UTF-8 is UTF-8: other texts with high bytes almost never are. So is what ends within
    a character (a post cut by its length in bytes) and is valid before it, with a character of 3 bytes;
-3. GB18030, when it decodes without an error, at least half of its ideographs are in GB2312 (thousands of
-   common characters, two high bytes each), and not every ideograph stands alone beside a Latin letter.
+3. GB18030, when it decodes without an error, at least half of its ideographs are in GB2312 (the common
+   simplified characters, two high bytes each), and not every ideograph stands alone beside a Latin letter;
+   or more than half are in GB2312 or Big5 (the traditional ones), and as many in runs of three or more.
    European texts read as GB18030 fail: an accented letter takes the ASCII letter behind it along, which
    gives rare characters outside GB2312, or stands before a space, which is an error;
 4. UTF-8 with damage (a byte lost), when more characters of several bytes are whole than broken: what is
    broken becomes U+FFFD;
 5. else Windows-1252, or Latin-1 where it leaves a byte undefined. Latin-1 always succeeds, so it is last.
 
-Left undecidable: one or two characters with nothing around them (the bytes of `éé` are those of `殚`),
-and a Chinese text whose only ideograph stands directly beside a Latin letter; both are read as rule 3 says.
+Of the translated messages of a Linux distribution (short texts mostly, each read alone) this reads 0.06 %
+of 214,393 in thirteen European languages wrongly, 0.6 % of 40,827 in simplified and 2.6 % of 27,445 in
+traditional Chinese. Some bytes stand for two sensible texts: those of `通知` are valid UTF-8, those of `éé`
+are `殚`.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ ISO_LATIN = "latin-1"
 
 _IDEOGRAPH = re.compile("[㐀-䶿一-鿿]")
 _LONE = re.compile("(?<![㐀-䶿一-鿿])[㐀-䶿一-鿿](?![㐀-䶿一-鿿])")
+_RUN = re.compile("[㐀-䶿一-鿿]{3,}")
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -79,19 +83,21 @@ def _as_gb18030(data: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     ideographs = _IDEOGRAPH.findall(text)
-    common = sum(_in_gb2312(c) for c in ideographs)
-    if not ideographs or 2 * common < len(ideographs):
+    if not ideographs:
         return None
-    lone = [m.start() for m in _LONE.finditer(text)]
-    beside_letters = sum(
-        bool({text[max(0, i - 1)], text[min(i + 1, len(text) - 1)]} & _LETTERS) for i in lone
-    )
-    return None if beside_letters == len(ideographs) else text
+    simplified = [_encodes(c, "gb2312") for c in ideographs]
+    if 2 * sum(simplified) >= len(ideographs):
+        lone = [m.start() for m in _LONE.finditer(text)]
+        beside = sum(bool({text[max(0, i - 1)], text[min(i + 1, len(text) - 1)]} & _LETTERS) for i in lone)
+        return None if beside == len(ideographs) else text
+    common = sum(known or _encodes(c, "big5") for c, known in zip(ideographs, simplified, strict=True))
+    in_runs = sum(len(run) for run in _RUN.findall(text))
+    return text if 2 * min(common, in_runs) > len(ideographs) else None
 
 
-def _in_gb2312(character: str) -> bool:
+def _encodes(character: str, encoding: str) -> bool:
     try:
-        character.encode("gb2312")
+        character.encode(encoding)
     except UnicodeEncodeError:
         return False
     return True
