@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from harness.seeds import derive_seed
     from harness.store import Store
     from harness.suite import Suite
-    from harness.weights import load_weights
+    from harness.weights import digest, load_weights, read_weights
     from harness.zeroshot import text_classifier
 
 _HOMES = {
@@ -128,7 +128,11 @@ _HOMES = {
     "harness.seeds": ("derive_seed",),
     "harness.store": ("Store",),
     "harness.suite": ("Suite",),
-    "harness.weights": ("load_weights",),
+    "harness.weights": (
+        "digest",
+        "load_weights",
+        "read_weights",
+    ),
     "harness.zeroshot": ("text_classifier",),
 }
 
@@ -175,6 +179,7 @@ __all__ = [
     "decode",
     "derive_seed",
     "did_you_mean",
+    "digest",
     "forward_all",
     "hookimpl",
     "image_pipeline",
@@ -183,6 +188,7 @@ __all__ = [
     "measured",
     "outputs",
     "plan",
+    "read_weights",
     "redacted",
     "register",
     "run",

@@ -20,6 +20,7 @@ COMMANDS = {
     "list": "list installed plugins and suites",
     "info": "describe one plugin or suite: options, defaults, where it comes from",
     "check": "check that a plugin or suite does what the harness expects of its kind",
+    "new": "write a small, complete package with a plugin, to begin with",
     "schema": "print the JSON Schema of suite files",
     "doctor": "check plugins, versions, devices, cache and store",
     "cache": "show or clear the cache",

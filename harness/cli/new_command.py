@@ -1,0 +1,52 @@
+"""`harness new`: a small, complete package with a plugin of a kind, to begin with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness.cli.common import answer
+from harness.errors import HarnessError
+from harness.scaffold.names import GROUPS, checked
+from harness.scaffold.package import write
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    kinds = ", ".join(GROUPS)
+    parser.add_argument("kind", nargs="?", help=f"what it is: {kinds} (asked for on a terminal)")
+    parser.add_argument("name", nargs="?", help="its name, such as my-net (asked for on a terminal)")
+    parser.add_argument(
+        "--out", type=Path, default=Path(), metavar="DIR", help="where its folder goes (default: here)"
+    )
+
+
+def main(given: argparse.Namespace) -> int:
+    """Writes the package, and says how to go on."""
+    kind = given.kind or _asked("kind", f"What is it? ({', '.join(GROUPS)}) ")
+    name = given.name or _asked("name", "What is it called? (such as my-net) ")
+    names = checked(kind, name)
+    folder = write(names, given.out)
+    if given.json:
+        written = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        answer({"name": names.plugin, "kind": names.kind, "folder": str(folder), "files": written})
+        return 0
+    steps = ["pip install -e '.[dev]'", "pytest", f"harness check {names.plugin}"]
+    run = {"suite": names.plugin, "listener": f"try.toml --listen {names.plugin}"}
+    print(f"{names.plugin}: a {names.kind} in {folder}")
+    for step in (f"cd {folder}", *steps, f"harness run {run.get(names.kind, 'try.toml')}"):
+        print(f"  {step}")
+    return 0
+
+
+def _asked(what: str, question: str) -> str:
+    """What was not given, from a terminal; elsewhere nobody would answer."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise HarnessError(
+            f"harness new: needs a {what}, as in `harness new model my-net`; kinds: {', '.join(GROUPS)}"
+        )
+    try:
+        return input(question).strip()
+    except EOFError:
+        raise HarnessError(f"harness new: needs a {what}") from None

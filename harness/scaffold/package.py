@@ -1,0 +1,79 @@
+"""Writing a new package: templates filled in, and a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from harness.contract import API_VERSION
+from harness.errors import HarnessError
+from harness.scaffold.names import Names
+
+MARK = re.compile(r"\{\{(\w+)\}\}")
+
+
+def contents(names: Names) -> dict[str, str]:
+    """The files of a new package: path inside it, and text."""
+    own = names.kind
+    values = {
+        "name": names.plugin,
+        "kind": {"dataset": "data set"}.get(own, own),
+        "module": names.module,
+        "cls": names.cls,
+        "group": names.group,
+        "target": names.target,
+        "harness": ".".join(version("vision-harness").split(".")[:2]),
+        "api": str(API_VERSION),
+    }
+    for part in ("about", "use", "module_is"):  # what the README says of this kind
+        values[part] = _filled(f"{own}/{part}", values).strip()
+    suite = f"{names.module}/{names.plugin}.toml"
+    templates = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{names.module}/__init__.py": f"{own}/module.py",
+        f"tests/test_{names.module}.py": f"{own}/test.py",
+        **({suite: "suite/suite.toml"} if own == "suite" else {"try.toml": f"{own}/try.toml"}),
+    }
+    written = {path: _filled(template, values) for path, template in templates.items()}
+    return {**written, f"{names.module}/py.typed": ""}
+
+
+def write(names: Names, parent: Path) -> Path:
+    """Writes a new package into `parent`, in a folder of its name, and gives that folder.
+
+    Raises HarnessError when something is there already: nothing is ever overwritten.
+    """
+    target = parent / names.plugin
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(target):
+            raise FileExistsError
+        made = parent / f".{names.plugin}-{os.getpid()}"
+        made.mkdir()
+        try:
+            for path, text in contents(names).items():
+                (made / path).parent.mkdir(parents=True, exist_ok=True)
+                (made / path).write_text(text, encoding="utf-8")
+            made.rename(target)  # refused when somebody has filled the place meanwhile
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+    except FileExistsError:
+        raise HarnessError(
+            f"harness new: {target} is there already, and nothing is overwritten: "
+            "choose another name, or another place with --out"
+        ) from None
+    except OSError as error:
+        raise HarnessError(f"harness new: {target} can't be written: {error.strerror or error}") from None
+    return target
+
+
+def _filled(template: str, values: dict[str, str]) -> str:
+    """A template with its marks replaced. They end in .txt, so that nobody takes them for code."""
+    file = files("harness.scaffold").joinpath("templates", f"{template}.txt")
+    return MARK.sub(lambda found: values[found[1]], file.read_text(encoding="utf-8"))
