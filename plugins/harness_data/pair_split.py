@@ -36,11 +36,11 @@ class Entry:
 class PairSplit:
     """Pairs of an image and a text, either of which may be missing. Satisfies `Split`.
 
-    All texts are read and all images checked on opening, so that nothing fails half-way. `texts` N ("" where
-    missing), `has_text`, `has_image` N bool, `encodings` N (that of the text's file, "" where none was
-    read), `groups` (by name N bool or N str: `missing_text`, `missing_image`, and the facts of the
-    entries), `report` (JSON-able: what was wrong, counted and named), `left_out` (ids of pairs without both).
-    A sample's image is None where `has_image` is False.
+    All texts are read and all images checked on opening, so that nothing fails half-way. `texts` N (""
+    where missing), `has_text`, `has_image` N bool, `encodings` N (that of the text's file, "" where none
+    was read), `groups` (by name N bool or N str: `missing_text`, `missing_image`, the facts of the entries
+    and, where these are two polarities, their `agreement`), `report` (JSON-able: what was wrong, counted
+    and named), `left_out` (ids of pairs without both). A sample's image is None where `has_image` is False.
     """
 
     per_sample = ("texts", "has_text", "has_image", "encodings", "groups")
@@ -81,6 +81,9 @@ class PairSplit:
         }
         for name in dict.fromkeys(name for e in self._entries for name in e.facts):
             self.groups[name] = np.array([e.facts.get(name, "") for e in self._entries])
+        if {"text_polarity", "image_polarity"} <= self.groups.keys():
+            said, shown = self.groups["text_polarity"], self.groups["image_polarity"]
+            self.groups["agreement"] = (said == shown) & self.has_text & self.has_image
         counts = Counter(self.targets.tolist())
         self.report: dict[str, Any] = {
             "pairs": len(self.ids),

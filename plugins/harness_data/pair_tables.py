@@ -63,13 +63,13 @@ class Table:
     without_id: list[str] = field(default_factory=list)
 
 
-def read_table(path: Path, columns: Mapping[str, str | None]) -> Table:
+def read_table(path: Path, columns: Mapping[str, str | None], classes: Sequence[str] | None = None) -> Table:
     """The rows of a table.
 
     `columns` names the columns for "id", "label", "text" and "image"; what is None is recognised by
     its usual names. Tables without a header are label files: id, then label. Where there is no column
     for ids, the image's name without its suffix serves (with `#2` for its second row, and so on), or
-    else the number of the row, from 0.
+    else the number of the row, from 0. A word for no label (`NULL`) is a label if `classes` lists it.
 
     Raises DataError when the file can't be read or has no usable columns, OptionError when a column
     that is named is not there.
@@ -84,6 +84,7 @@ def read_table(path: Path, columns: Mapping[str, str | None]) -> Table:
     table = Table(path, broken=broken)
     named = _columns(records, columns, path)
     times: Counter[str] = Counter()
+    null = NULL - {name.lower() for name in classes or ()}
     for number, (where, record) in enumerate(records):
         cells = {kind: _cell(record.get(name)) for kind, name in named.items()}
         identity = cells.get("id") or ""
@@ -99,7 +100,7 @@ def read_table(path: Path, columns: Mapping[str, str | None]) -> Table:
         table.rows.append(
             Row(
                 identity,
-                None if label is None or label.lower() in NULL else label,
+                None if label is None or label.lower() in null else label,
                 (cells["text"] or "") if "text" in named else None,
                 (cells["image"] or "") if "image" in named else None,
                 where,

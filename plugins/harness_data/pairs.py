@@ -206,7 +206,7 @@ class Pairs(PairFolder):
         tables = {}
         for split, file in files.items():
             columns = self.columns if split != UNLABELLED else self.columns | {"label": None}
-            tables[split] = read_table(file, columns)
+            tables[split] = read_table(file, columns, self.classes)
         if UNLABELLED in tables:
             rows = tables[UNLABELLED].rows
             tables[UNLABELLED].rows = [replace(row, label=None) for row in rows]

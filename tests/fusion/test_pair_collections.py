@@ -72,6 +72,7 @@ def test_mvsa_single(tmp_path):
     assert split.ids == ["1", "2", "4"]
     assert [split.class_names[t] for t in split.targets] == ["positive", "negative", "neutral"]
     assert split.groups["text_polarity"].tolist() == ["positive", "neutral", "neutral"]
+    assert split.groups["agreement"].tolist() == [True, False, True]
     assert split.report["whole"]["labels opposite"]["names"] == ["3"]
     assert split.report["whole"]["row broken"]["names"] == ["labelResultAll.txt:6"]
     # the files of a pair that the rule drops belong to it; those of a broken row to none

@@ -350,6 +350,14 @@ def test_a_label_file_without_a_header(tmp_path):
     assert split.class_names == ["glad", "sad"]
 
 
+def test_a_word_for_no_label_is_one_where_the_classes_say_so(tmp_path):
+    (tmp_path / "labels.csv").write_text("id,label,text\n1,none,a\n2,hate,b\n3,NULL,c\n")
+    assert Pairs(tmp_path).load("all").class_names == ["hate"]
+    data = Pairs(tmp_path, classes=["none", "hate"])
+    assert data.load("all").targets.tolist() == [0, 1]
+    assert data.load("unlabelled").ids == ["3"]
+
+
 def test_a_file_that_is_no_table_is_refused(tmp_path):
     (tmp_path / "labels.csv").write_text("only one column\n1\n")
     with pytest.raises(DataError, match="no tab, comma"):
