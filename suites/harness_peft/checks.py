@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 
 import torch
 from torch import nn
@@ -19,24 +20,32 @@ def trained(network: nn.Module) -> dict[str, nn.Parameter]:
     return {n: p for n, p in network.named_parameters() if p.requires_grad}
 
 
-def frozen_digests(network: nn.Module) -> dict[str, str]:
-    """A digest of each frozen parameter's bytes."""
-    out = {}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            flat = parameter.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
-            out[name] = hashlib.blake2b(
-                flat.numpy().data if flat.numel() else b"", digest_size=16
-            ).hexdigest()
-    return out
+def frozen_digests(network: nn.Module, base: Collection[int] = ()) -> dict[str, str]:
+    """A digest of the bytes of each tensor that training must leave as it is.
+
+    These are the frozen parameters and, unless everything trains, the buffers of the modules in `base`
+    (their ids): statistics of batch norm, say, which also move where nothing has a gradient.
+    """
+    kept = {n: p for n, p in network.named_parameters() if not p.requires_grad}
+    if kept:
+        for name, module in network.named_modules():
+            if id(module) in base:
+                prefix = f"{name}." if name else ""
+                kept |= {prefix + n: b for n, b in module.named_buffers(recurse=False)}
+    return {name: _digest(tensor) for name, tensor in kept.items()}
 
 
 def check_frozen(network: nn.Module, before: dict[str, str]) -> None:
     """Raises TrainingFault naming frozen tensors that are not what they were."""
-    after = frozen_digests(network)
-    changed = [n for n in before if after.get(n, before[n]) != before[n]]
+    own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    changed = [n for n, digest in before.items() if n in own and _digest(own[n]) != digest]
     if changed:
         raise TrainingFault(f"{len(changed)} frozen tensors changed while training, first '{changed[0]}'")
+
+
+def _digest(tensor: torch.Tensor) -> str:
+    flat = tensor.detach().to("cpu").contiguous().reshape(-1).view(torch.uint8)
+    return hashlib.blake2b(flat.numpy().data if flat.numel() else b"", digest_size=16).hexdigest()
 
 
 class GradientCheck:

@@ -24,7 +24,8 @@ class PeftMethod(Protocol):
     Optional functions:
 
     * `state(network) -> Mapping[str, Tensor]`: what is stored of a trained network instead of all
-      trained parameters and changed buffers, under the names that they have in the network.
+      trained parameters (and buffers, when everything trains), under their names in the network.
+      Modules with buffers that training moves need it.
     * `merge(network)`: folds what was added into the base's weights, in place.
     * `finish(network, start)`: called after training; `start` maps names to the tensors (on the CPU)
       that the parameters had before it (WiSE-FT).

@@ -98,7 +98,7 @@ class Run:
         outcome, own = None, {}
         if self.fits:
             network.requires_grad_(False)
-            before = frozen_digests(network.backbone)
+            before = frozen_digests(network.backbone, base)
             own = embeddings.fit(self, network, training, validation, candidate, seed)
             check_frozen(network.backbone, before)
         elif self.solves:
@@ -126,7 +126,7 @@ class Run:
             recipe = replace(recipe, patience=None, evaluate_every=0)
         finish = getattr(self.method, "finish", None)
         start = {n: t.detach().cpu().clone() for n, t in network.state_dict().items()} if finish else {}
-        before = frozen_digests(network)
+        before = frozen_digests(network, base)
         outcome = train(
             network,
             training,

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+import harness
+from harness import registry
+from harness.devices import settle
+from harness.limits import limited
+from harness.parts import canonical
+from harness.seeds import derive_seed
+from harness_embedded.networks import vit
+from harness_embedded.scenes import Scenes
 from harness_peft.data import epoch_order
 from harness_peft.network import Network
 from harness_peft.probe import LinearProbe
@@ -99,6 +109,114 @@ def test_training_costs_what_a_plain_loop_costs(model, data, measuring, one_thre
     if measuring:
         print(f"harness / plain {statistics.median(ratios):.3f}")
         assert statistics.median(ratios) <= 1.05
+
+
+class Kept:
+    """A ViT of 32×32 images with random weights, whose old head has the scenes' classes."""
+
+    label_space = "scenes"
+    module: torch.nn.Module
+
+    def load(self, device):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.module = vit(12, 64).eval().to(device)
+
+    def prepare(self, image):
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+        return pixels.float().div_(255).sub_(0.5).div_(0.25)
+
+    def classify(self, images):
+        return self.module(images)
+
+
+def whole_training(recipe, limit, seed, order_seed):
+    """A data set and a model to a trained network and its top-1, written down without a harness."""
+    from PIL import Image
+
+    def opened(name):
+        split = Scenes().load(name)
+        split = split if limit is None else limited(split, limit, derive_seed("limit", limit))
+        images = (split[i].image for i in range(len(split)))
+        images = (i if isinstance(i, Image.Image) else Image.fromarray(i) for i in images)
+        return torch.stack([model.prepare(i) for i in images]), torch.as_tensor(split.targets)
+
+    model = Kept()
+    model.load(torch.device("cpu"))
+    settle(model.module, torch.device("cpu"))
+    network = model.module.requires_grad_(True)
+    images, labels = opened("train")
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.rate)
+    network.train()
+    per_epoch = -(-len(labels) // recipe.batch)
+    for step in range(recipe.steps):
+        epoch, at = divmod(step, per_epoch)
+        if at == 0:
+            order = torch.as_tensor(epoch_order(len(labels), order_seed, epoch))
+        rows = order[at * recipe.batch : (at + 1) * recipe.batch]
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(step, recipe)
+        optimizer.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(network(images[rows]), labels[rows])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
+        optimizer.step()
+        loss.item()
+    network.eval()
+    images, labels = opened("test")
+    with torch.inference_mode():
+        logits = torch.cat([network(part) for part in images.split(64)])
+    right = float((logits.argmax(1) == labels).double().mean())
+    return right, float(F.cross_entropy(logits.double(), labels))
+
+
+def test_a_whole_cell_costs_what_the_same_without_the_harness_costs(
+    measuring, one_thread, ratio, tmp_path, monkeypatch
+):
+    """`harness.run` from the suite to the record: planning, data, training, checks, costs, evaluation, storing.
+
+    The training is as long as a short one in practice; what does not grow with it is a part of the promise.
+    """
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    registry.register("models", "kept", Kept)
+    steps, limit = (400, None) if measuring else (4, 64)
+    recipe = Recipe(steps=steps, batch=32, rate=1e-3, weight_decay=0.01)
+    suite = {
+        "name": "cost",
+        "protocol": {"plugin": "finetuning", "steps": steps, "batch": 32, "trials": 1, "rates": [1e-3], "head": "old"},
+        "models": ["kept"],
+        "datasets": ["scenes"],
+        "methods": ["full"],
+        "metrics": ["top1", "nll"],
+        **({} if measuring else {"limit": limit}),
+    }  # fmt: skip
+    runs = iter(range(1000))
+    kept = {}
+
+    def through_the_harness():
+        store = tmp_path / f"store-{next(runs)}"
+        harness.run(suite, store=store, device="cpu")
+        (path,) = (store / "records").rglob("*.json")
+        kept["record"] = json.loads(path.read_text())
+        assert kept["record"]["status"] == "ok", kept["record"]["reason"]
+
+    def plainly():
+        kept["plain"] = whole_training(recipe, limit, 0, order)
+
+    through_the_harness()
+    order = derive_seed("training", canonical(kept["record"]["cell"]["dataset"]["identity"]), 0)
+    plainly()
+    top1, loss = kept["plain"]
+    assert kept["record"]["metrics"]["top1"] == pytest.approx(top1, abs=1e-9)
+    assert kept["record"]["metrics"]["nll"] == pytest.approx(loss, abs=1e-5)
+    if measuring:
+        cost = ratio(through_the_harness, plainly, 5)
+        print(f"whole cell / plain {cost:.3f}")
+        assert cost <= 1.05
 
 
 def test_a_probe_on_cached_embeddings_costs_a_tenth(model, data, measuring, one_thread):

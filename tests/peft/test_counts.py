@@ -95,9 +95,25 @@ def test_clip_lora_on_vit_b_16():
 
 
 def test_small_closed_forms():
-    """Linear 10→7 of rank 2: 34."""
+    """Linear 10→7 of rank 2: 34; `nn.MultiheadAttention` of width 16 and rank 4, fused: 384."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    net = torch.nn.Sequential(torch.nn.Linear(10, 7))
-    inject_adapter_in_model(LoraConfig(r=2, target_modules=["0"]), net)
-    assert sum(p.numel() for p in net.parameters() if p.requires_grad) == 34
+    def count(net, rank, names):
+        inject_adapter_in_model(LoraConfig(r=rank, target_modules=names), net)
+        return sum(p.numel() for n, p in net.named_parameters() if "lora" in n)
+
+    assert count(torch.nn.Sequential(torch.nn.Linear(10, 7)), 2, ["0"]) == 34
+    assert count(torch.nn.Sequential(torch.nn.MultiheadAttention(16, 2)), 4, ["0"]) == 384
+
+
+def test_split_attention_counts_what_the_fused_one_does_only_by_coincidence():
+    """open_clip's ViT-B-32, rank 2: 184,320 for fused q, k, v with out as for split q, k, v in both towers."""
+    import open_clip
+
+    with torch.device("meta"):
+        clip = open_clip.CLIP(**open_clip.get_model_config("ViT-B-32"))
+        towers = [(clip.visual.transformer, 768), (clip.transformer, 512)]
+    rank = 2
+    fused = sum(len(t.resblocks) * rank * ((d + 3 * d) + (d + d)) for t, d in towers)
+    split = sum(len(t.resblocks) * rank * 3 * (d + d) for t, d in towers)
+    assert fused == split == 184_320

@@ -136,11 +136,31 @@ class Plain:
         network.blocks()[0].norm1.requires_grad_(True)
 
 
+class Idle:
+    """Counts a tensor as trained that nothing depends on."""
+
+    def prepare(self, network):
+        network.backbone.register_parameter("idle", torch.nn.Parameter(torch.zeros(3)))
+
+
+class Meddling:
+    """Changes a frozen tensor in every forward pass."""
+
+    def prepare(self, network):
+        def meddle(module, inputs):
+            with torch.no_grad():
+                module.weight.add_(1e-3)
+
+        network.blocks()[0].mlp.fc1.register_forward_pre_hook(meddle)
+
+
 @pytest.fixture
 def outside(monkeypatch):
     monkeypatch.setattr(registry, "_local", dict(registry._local))
     registry.register("methods", "acme-gains", Gains)
     registry.register("methods", "acme-plain", Plain)
+    registry.register("methods", "acme-idle", Idle)
+    registry.register("methods", "acme-meddling", Meddling)
     yield
     monkeypatch.undo()
     registry.refresh()
@@ -170,6 +190,19 @@ def test_a_method_from_outside_trains_stores_and_comes_back(outside, run, tmp_pa
     for record in found.values():
         network = restored(kept / f"{record['id']}.safetensors", model)
         test_logits(network, model, loaded("datasets", "scenes"), record)
+
+
+def test_a_cell_that_breaks_its_word_fails(outside, run):
+    found = run(models=[{"plugin": "tiny-vit", "steps": 1}], methods=["acme-idle", "acme-meddling"])
+    assert [r["status"] for r in found.values()] == ["failed", "failed"]
+    assert (
+        "1 trainable tensors got no gradient in 2 steps, first 'backbone.idle'"
+        in found["acme-idle"]["reason"]
+    )
+    assert (
+        "frozen tensors changed while training, first 'backbone.blocks.0.mlp.fc1.weight'"
+        in (found["acme-meddling"]["reason"])
+    )
 
 
 def test_a_file_that_is_no_adapter_is_refused_in_one_line(tmp_path):

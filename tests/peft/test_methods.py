@@ -102,6 +102,23 @@ def test_a_changed_frozen_tensor_fails(network):
         check_frozen(net, digests)
 
 
+def test_a_moved_statistic_of_a_frozen_layer_fails(network):
+    """Batch norm in training mode moves its statistics without any gradient."""
+    net = network()
+    net.backbone.add_module("bn", torch.nn.BatchNorm1d(3))
+    net.requires_grad_(False)
+    base = base_modules(net)
+    net.head.requires_grad_(True)
+    digests = frozen_digests(net, base)
+    net.backbone.bn.eval()(torch.randn(4, 3))
+    check_frozen(net, digests)
+    net.backbone.bn.train()(torch.randn(4, 3))
+    with pytest.raises(TrainingFault, match=r"backbone\.bn\.running_mean"):
+        check_frozen(net, digests)
+    net.requires_grad_(True)
+    assert frozen_digests(net, base) == {}  # full fine-tuning may move them
+
+
 def test_frozen_parts_stay_in_evaluation_mode(network):
     from harness_peft.training import set_mode
 
