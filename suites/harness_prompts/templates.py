@@ -1,9 +1,10 @@
-"""Prompt templates by name: the 80 and the 7 of ImageNet, CoOp's per data set, clip_benchmark's, a data set's own, a file's."""
+"""Prompt templates by name: ImageNet's 80 and 7, OpenAI's, CoOp's, clip_benchmark's, a data set's own, a file's."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,18 +26,21 @@ COOP = {
 """CoOp's hand-written prompt for each of its data sets (Zhou et al., IJCV 2022)."""
 
 SETS = ("data", "imagenet-80", "imagenet-7")
-PREFIXES = ("coop", "clip_benchmark")
+PREFIXES = ("openai", "coop", "clip_benchmark")
 
 
 def named_set(name: str, own: Sequence[str] | None = None) -> list[str]:
     """The templates of a set, each with `{}` for the class name.
 
     `data` is the data set's own (`own`); `imagenet-80` and `imagenet-7` are OpenAI's, as open_clip
-    holds them; `coop:NAME` is CoOp's for that data set; `clip_benchmark:NAME` is that package's, when
-    it is installed; anything with a suffix is a file: a JSON list, or one template per line.
+    holds them; `openai:NAME` and `coop:NAME` are OpenAI's and CoOp's for that one of CoOp's data sets;
+    `clip_benchmark:NAME` is that package's, when it is installed; anything with a suffix is a file: a
+    JSON list, or one template per line.
     Raises OptionError, Unavailable or DataError.
     """
     kind, _, which = name.partition(":")
+    if name == "openai:imagenet":
+        name = "imagenet-80"
     if name == "data":
         if not own:
             raise DataError("the data set has no templates of its own: name another set")
@@ -54,6 +58,12 @@ def named_set(name: str, own: Sequence[str] | None = None) -> list[str]:
         if which not in COOP:
             raise OptionError(f"templates: CoOp has no data set '{which}'{did_you_mean(which, COOP)}")
         return [COOP[which]]
+    if kind == "openai":
+        if which not in (known := _openai()):
+            raise OptionError(
+                f"templates: none of OpenAI's are known for '{which}'{did_you_mean(which, ('imagenet', *known))}"
+            )
+        return list(known[which])
     if kind == "clip_benchmark":
         return _clip_benchmark(which)
     if Path(name).suffix:
@@ -70,6 +80,14 @@ def checked(templates: Sequence[str], where: str = "templates") -> list[str]:
     for template in found:
         if "{}" not in template:
             raise OptionError(f"{where}: '{template}' has no {{}} for the class name")
+    return found
+
+
+@cache
+def _openai() -> dict[str, list[str]]:
+    """OpenAI's templates by data set (`data/prompts.md` of openai/CLIP)."""
+    file = Path(__file__).with_name("openai_templates.json")
+    found: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 

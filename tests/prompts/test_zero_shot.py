@@ -122,6 +122,27 @@ def test_imagenet_sets_are_the_published_ones():
     assert digest.startswith("571ae1c583b4be7d")
 
 
+def test_openais_templates_are_the_published_ones():
+    counts = {n: len(templates.named_set(f"openai:{n}")) for n in names.DATASETS}
+    assert counts == {
+        "imagenet": 80, "caltech101": 34, "oxford_pets": 1, "stanford_cars": 8, "oxford_flowers": 1, "food101": 1,
+        "fgvc_aircraft": 2, "sun397": 2, "dtd": 8, "eurosat": 3, "ucf101": 48,
+    }  # fmt: skip
+    for name in names.DATASETS:
+        found = templates.checked(templates.named_set(f"openai:{name}"))
+        assert len(set(found)) == len(found)
+        if name not in ("caltech101", "dtd", "ucf101"):  # CoOp takes its own words for these
+            assert {t.removesuffix(".") for t in templates.named_set(f"coop:{name}")} <= {
+                t.removesuffix(".") for t in (*found, "a photo of a {}.")
+            }
+    assert templates.named_set("openai:imagenet") == templates.named_set("imagenet-80")
+    with pytest.raises(OptionError, match="did you mean 'food101'"):
+        templates.named_set("openai:food-101")
+    if find_spec("clip_benchmark") is not None:
+        for ours, theirs in (("stanford_cars", "cars"), ("caltech101", "caltech101"), ("dtd", "dtd")):
+            assert templates.named_set(f"openai:{ours}") == templates.named_set(f"clip_benchmark:{theirs}")
+
+
 def test_sets_by_name_and_file(tmp_path):
     assert templates.named_set("coop:dtd") == ["{} texture."]
     assert templates.named_set("data", ["a {c}"]) == ["a {}"]

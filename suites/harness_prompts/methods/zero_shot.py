@@ -93,7 +93,7 @@ class Ensemble:
     """An ensemble of templates.
 
     Args:
-        templates: a named set (`data`, `imagenet-80`, `imagenet-7`, `coop:NAME`,
+        templates: a named set (`data`, `imagenet-80`, `imagenet-7`, `openai:NAME`, `coop:NAME`,
             `clip_benchmark:NAME`) or a file (`.json`, `.txt`), or a list of templates.
         combine: mean of `embeddings`, `logits` or `probabilities`; or `raw-embeddings`, the mean
             before normalising.
