@@ -13,7 +13,7 @@ from harness_gan.methods import GAN
 from harness_gan.verdicts import VERDICTS, Thresholds
 
 if TYPE_CHECKING:
-    from harness.planning import Cell
+    from harness.cell import Cell
 
 POINT_SHAPE = (2,)
 RATES = (*VERDICTS, *(f"{name}.equal_evaluations" for name in VERDICTS))
