@@ -173,6 +173,23 @@ def test_attention_to_one_key_is_its_value_projection_and_queries_learn_nothing(
     assert bool((attention.attend.in_proj_weight.grad[16:] != 0).any())
 
 
+def test_attention_to_nothing_is_zero_and_to_the_rest_is_as_if_the_hidden_were_not_there() -> None:
+    torch.manual_seed(0)
+    attention = Attention(8, 2)
+    torch.nn.init.normal_(attention.attend.in_proj_bias)
+    torch.nn.init.normal_(attention.attend.out_proj.bias)
+    queries, keys = torch.randn(2, 3, 8), torch.randn(2, 4, 8)
+    visible = torch.tensor([[False] * 4, [True, False, True, False]])
+    for with_shares in (False, True):
+        answer, shared = attention(queries, keys, visible, with_shares)
+        assert bool((answer[0] == 0).all())
+        alone = attention.attend(queries[1:], keys[1:, ::2], keys[1:, ::2])[0]
+        assert torch.allclose(answer[1:], alone, atol=1e-6)
+        if shared is not None:
+            assert bool((shared[0] == 0).all())
+            assert torch.allclose(shared[1].sum(-1), torch.ones(3))
+
+
 def test_pooled_cross_attention_is_an_affine_map() -> None:
     head = head_of("cross-attention-pooled")
     text, image = inputs(3)

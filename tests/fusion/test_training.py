@@ -246,6 +246,16 @@ def test_separate_heads_are_the_unimodal_arms_bit_for_bit(name: str) -> None:
     assert all(p.requires_grad for p in both.parameters())
 
 
+def test_heads_that_are_trained_keep_their_dropout_off_while_weights_are_learned() -> None:
+    head = head_of("late", training="separate", rule="learned").eval()
+    modes: list[tuple[bool, bool]] = []
+    train_head(
+        head, pairs(), None, FAST, 0,
+        tell=lambda *_: modes.append((head.training, head.parts["text"].training)),
+    )  # fmt: skip
+    assert modes == [(False, True)] * 3 + [(False, False)] * 3 + [(True, False)] * 3
+
+
 def test_joint_training_is_another_training() -> None:
     train = pairs()
     joint, alone = head_of("late"), head_of("text-only")
