@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.errors import DataError, did_you_mean
 from harness_data.pair_files import PairFiles, inside
@@ -56,6 +56,7 @@ def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[st
     for table in tables.values():
         found.whole.extend("row broken", table.broken)
         found.whole.extend("id missing", table.without_id)
+    taken: set[tuple[str, str]] = set()
     for one in _unique(resolved, found.whole):
         row, label = one.row, -1
         if row.left_out is not None:
@@ -70,8 +71,11 @@ def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[st
             found.whole.add("label unknown", f"{row.id}: '{row.label}' ({row.where}{hint})")
             continue
         home = one.split if label >= 0 else UNLABELLED
-        findings = found.findings.setdefault(home, Findings())
-        found.entries.setdefault(home, []).append(_entry(one, label, files, findings))
+        entry = _entry(one, label, files, found.findings.setdefault(home, Findings()))
+        if (home, entry.id) in taken:  # from tables of two splits, both without a label
+            entry = replace(entry, id=f"{one.split}/{entry.id}")
+        taken.add((home, entry.id))
+        found.entries.setdefault(home, []).append(entry)
     used = {name for one in resolved for name in (one.image, one.text) if name}
     _left_over(files, used, found.whole)
     return found

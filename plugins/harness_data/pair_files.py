@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import DataError
 from harness_data.scanning import IMAGE_SUFFIXES, read_bytes
+from harness_data.text_encoding import without_surrogates
 
 TEXT_SUFFIXES = frozenset((".txt", ".text", ".caption"))
 
@@ -89,8 +90,8 @@ def list_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFi
     can't be listed.
     """
     found = PairFiles()
-    for name, entry in sorted(_walk(folder, "", frozenset()), key=lambda file: file[0]):
-        path = Path(entry.path)
+    for found_name, entry in sorted(_walk(folder, "", frozenset()), key=lambda file: file[0]):
+        path, name = Path(entry.path), without_surrogates(found_name)
         if path in leave_out:
             continue
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 (a Path per entry costs 3 times as much)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
+from harness_data.text_encoding import without_surrogates
 from harness_data.webdatasets import IMAGE_EXTENSIONS, WebDataset
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class PairShards(WebDataset):
         from harness_data.shards import index_shard
 
         return [
-            (f"{number}/{key}", members, shard.stat().st_mtime_ns)
+            (f"{number}/{without_surrogates(key)}", members, shard.stat().st_mtime_ns)
             for number, shard in enumerate(self._shards(split))
             for key, members in index_shard(shard).items()
         ]
@@ -137,7 +138,14 @@ class PairShards(WebDataset):
         if "txt" in members:
             text = MemberSource(members["txt"], changed)
         else:
-            text = next((str(record[f]) for f in TEXT_FIELDS if record and record.get(f) is not None), None)
+            text = next(
+                (
+                    without_surrogates(str(record[f]))
+                    for f in TEXT_FIELDS
+                    if record and record.get(f) is not None
+                ),
+                None,
+            )
         return Entry(
             key,
             index,
@@ -165,4 +173,4 @@ def _label(members: Mapping[str, Member], record: Mapping[str, Any] | None) -> s
     if "cls" in members:
         return members["cls"].read().decode("utf-8", errors="replace").strip()
     found = next((record[f] for f in LABEL_FIELDS if record and record.get(f) is not None), None)
-    return "" if found is None else str(found).strip()
+    return "" if found is None else without_surrogates(str(found)).strip()

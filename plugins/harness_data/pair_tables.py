@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import DataError, OptionError, did_you_mean
 from harness_data.scanning import read_bytes
-from harness_data.text_encoding import decode_text
+from harness_data.text_encoding import decode_text, without_surrogates
 
 COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "guid", "uid", "post_id", "tweet_id", "key"),
@@ -205,4 +205,6 @@ def _columns(records: Records, asked: Mapping[str, str | None], path: Path) -> d
 def _cell(value: Any) -> str | None:
     if value is None:
         return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return without_surrogates(str(value)).strip()

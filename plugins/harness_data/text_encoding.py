@@ -77,6 +77,14 @@ def decode_text(data: bytes) -> Decoded:
         return Decoded(plain.decode("latin-1"), ISO_LATIN)
 
 
+def without_surrogates(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, which no file can take.
+
+    They come from file names that are not UTF-8, and from emoji cut in two in JSON.
+    """
+    return text.encode("utf-16-le", errors="surrogatepass").decode("utf-16-le", errors="replace")
+
+
 def _as_gb18030(data: bytes) -> str | None:
     try:
         text = data.decode("gb18030")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -313,6 +314,23 @@ def test_json_lines_with_columns_named_by_hand(tmp_path):
         Pairs(file, text_column="say").load("all")
 
 
+def test_names_and_texts_that_are_no_unicode_survive(tmp_path):
+    folder = tmp_path / "sad"
+    folder.mkdir()
+    name = os.fsdecode(b"caf\xe9")
+    (folder / f"{name}.jpg").write_bytes(_image())
+    (folder / f"{name}.txt").write_bytes(b"words")
+    data = Pairs(tmp_path)
+    split = data.load("all")
+    assert split.ids == ["sad/caf\ufffd"]
+    assert split[0].image is not None
+    assert data.fingerprint()
+    cut = tmp_path / "cut.jsonl"
+    cut.write_text('{"id": 1, "text": "nice \\ud83d", "label": "a"}')
+    text = Pairs(cut).load("all").texts[0]
+    assert text.encode() == "nice \ufffd".encode()
+
+
 def test_own_splits_and_class_folders(tmp_path):
     own = tmp_path / "own"
     for name, ids in {"train": "123", "dev": "45", "test": "67"}.items():
@@ -335,11 +353,13 @@ def test_own_splits_and_class_folders(tmp_path):
 def test_the_same_id_in_two_splits_stands_for_two_pairs(tmp_path):
     for name, label in (("train", "a"), ("test", "b")):
         _side_by_side(tmp_path / name, "1", "2", text=name)
-        (tmp_path / f"{name}.csv").write_text(f"id,label\n1,{label}\n2,a\n")
+        _side_by_side(tmp_path / name, "3")
+        (tmp_path / f"{name}.csv").write_text(f"id,label\n1,{label}\n2,a\n3,null\n")
     data = Pairs(tmp_path)
     assert data.load("train").texts == ["train 1", "train 2"]
     assert data.load("test").texts == ["test 1", "test 2"]
     assert "id twice" not in data.load("test").report["whole"]
+    assert data.load("unlabelled").ids == ["3", "test/3"]
 
 
 def test_a_label_file_without_a_header(tmp_path):
