@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     )
     from harness.evaluate import classification_result, image_pipeline, measured, outputs, to_split_classes
     from harness.features import FeatureCache
-    from harness.hooks import hookimpl
+    from harness.hooks import Events, hookimpl
     from harness.images import decode
     from harness.leaderboard.table import Table
     from harness.paths import cache_dir
@@ -116,7 +116,10 @@ _HOMES = {
         "to_split_classes",
     ),
     "harness.features": ("FeatureCache",),
-    "harness.hooks": ("hookimpl",),
+    "harness.hooks": (
+        "Events",
+        "hookimpl",
+    ),
     "harness.images": ("decode",),
     "harness.leaderboard.table": ("Table",),
     "harness.paths": ("cache_dir",),
@@ -146,6 +149,7 @@ __all__ = [
     "EncodedImage",
     "EncodesImages",
     "EncodesTexts",
+    "Events",
     "FeatureCache",
     "GivesImageTokens",
     "GivesTextTokens",

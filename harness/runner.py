@@ -31,6 +31,7 @@ class Run:
     store: Store
     records: list[Record] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    _events: Listeners | None = field(default=None, init=False, repr=False)
 
     @property
     def failed(self) -> list[Record]:
@@ -38,10 +39,14 @@ class Run:
         return [r for r in self.records if r.status in ("failed", "oom", "diverged")]
 
     def tables(self) -> list[Table]:
-        """The suite's leaderboards over this plan's cells."""
+        """The suite's leaderboards over this plan's cells; the run's listeners hear of each."""
         from harness.leaderboard.build import tables_of
 
-        return tables_of(self.plan.suite, self.frame(), self.store)
+        tables = tables_of(self.plan.suite, self.frame(), self.store)
+        for table in tables:
+            if self._events:
+                self._events.call("leaderboard_made", suite=self.plan.suite.name, table=table)
+        return tables
 
     def frame(self) -> pd.DataFrame:
         """The plan's records as a DataFrame, one row per cell."""
@@ -86,6 +91,7 @@ def run(
     store.clear_partial()
     keep_manifest(store, plan, merge=bool(choice and choice.narrows))
     outcome = Run(plan, store)
+    outcome._events = events
     settings = Settings(store.path, device, batch_size, workers, cache)
     runner = _executor(executor or _suited(plan))
     events.call("run_started", plan=plan, store=store)

@@ -33,8 +33,8 @@ class Gan:
         grey: images are taken as grey.
         samples: generated samples that metrics rest on.
         evaluations: the budget of gradient evaluations; by default two per step, a plain GAN's.
-        extractor: a model that encodes images for distances; by default a classifier trained on the
-            data set's labels.
+        extractor: a model that encodes images for distances (DINO, CLIP, "fid-inception" with its
+            weights, …); by default a classifier trained on the data set's labels.
         confidence: from which probability of its label a generated image is of high quality; 0 counts all.
         thresholds: where verdicts begin, by name; the others keep their defaults.
         together: seeds that train at once, where the architecture can (the numbers are the same).

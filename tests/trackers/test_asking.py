@@ -153,3 +153,25 @@ def test_a_listener_marks_its_methods() -> None:
     heard: list[Any] = []
     Listeners([Plain()], installed=False).call("run_finished", plan=None, records=heard)
     assert heard == ["heard"]
+
+
+def test_leaderboards_are_told_when_they_are_made(talks: dict[str, Any], tmp_path: Path) -> None:
+    from harness.runner import run
+    from harness.store import Store
+    from harness.suite import from_dict
+
+    class Shows:
+        heard: list[Any] = []  # noqa: RUF012
+
+        @hookimpl
+        def leaderboard_made(self, suite: str, table: Any) -> None:
+            self.heard.append((suite, table.name, len(table.rows)))
+
+    tables = [{"name": "scores", "rows": ["seed"], "columns": ["metric"], "values": ["score"]}]
+    outcome = run(
+        from_dict({**talks, "tables": tables}), Store(tmp_path / "store"), device="cpu", listeners=[Shows()],
+        installed_listeners=False,
+    )  # fmt: skip
+    assert Shows.heard == []
+    outcome.tables()
+    assert Shows.heard == [("talk", "scores", 2)]
