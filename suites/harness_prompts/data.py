@@ -21,6 +21,8 @@ ROWS_AT_ONCE = 8192
 VAL_SHOTS = 4
 """Validation shots per class, where there are as many training shots (CoOp's min(K, 4))."""
 
+FRESH = "fresh random crops and flips of the images"
+
 
 class Source:
     """The data set of a job. `names` chooses the class names; `split` is where they are read from.
@@ -40,6 +42,8 @@ class Source:
             raise DataError(f"{job.cell.dataset.label}: prompts need class names, and the data set has none")
         self.class_names = class_names(own, names)
         self.templates = list(getattr(opened, "templates", None) or ["a photo of a {}."])
+        self.fitted_on = "kept embeddings"
+        """In words: what fitting asked for, beyond embeddings that are computed once."""
 
     def task(
         self, classes: Sequence[int], shots: int, train: str, validation: str, logit_scale: float | None
@@ -159,6 +163,7 @@ class Source:
             from harness.batches import forward_all
 
             job = self.job
+            self.fitted_on = FRESH
             prepare = random_preparation(job.model)
             seed = job.seed_for("views", job.cell.dataset.plugin, job.cell.seed, number)
             with torch.random.fork_rng(devices=[]):
@@ -188,6 +193,7 @@ class Source:
 
             job = self.job
             opened = job.splits(split)
+            self.fitted_on = "the images themselves" if view is None else FRESH
             prepare = image_pipeline(job, opened) if view is None else random_preparation(job.model)
             prepared = []
             with torch.random.fork_rng(devices=[]):

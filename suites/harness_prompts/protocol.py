@@ -115,6 +115,7 @@ class FewShot:
             "training_samples": len(task.labels),
             "validation_samples": len(task.val_labels),
             "selected_on": "nothing",
+            "fitted_on": source.fitted_on if shots else "nothing",
             "logit_scale": task.logit_scale,
             "fitted_classes": len(base),
             **task.notes,

@@ -234,6 +234,7 @@ def test_every_method_sees_the_same_shots_and_says_what_it_chose_on(run):
     for record in records:
         shots = record.coordinates["shots"]
         assert record.notes["training_samples"] == 4 * shots
+        assert record.notes["fitted_on"] == "kept embeddings"
         assert record.notes["validation_samples"] == 4 * min(shots, 4)
         assert record.notes["selected_on"] in ("validation shots", "training shots")
         assert record.count == 40
@@ -266,7 +267,8 @@ def test_augmented_training_sees_fresh_views_and_nothing_else_does(run, monkeypa
     text = 'protocol = "few-shot"\naxes = {{ shots = [2] }}\nmethods = [{{ plugin = "clip-adapter", epochs = 3{} }}]'
     run(text.format(""))
     plain = ENCODED["images"]
-    run(text.format(", augment = true"))
+    (fresh,), _, _ = run(text.format(", augment = true"))
+    assert fresh.notes["fitted_on"] == "fresh random crops and flips of the images"
     assert (
         ENCODED["images"] - plain == (3 + 3) * 8
     )  # three views here, one per epoch, of 2 shots of 4 classes
