@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ from harness_torchvision.catalogue import CATALOGUE
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Held while a sample is read that lies in memory: FakeData seeds torch's global generator for each."""
 
 
 class TorchvisionDataset:
@@ -115,7 +119,8 @@ class TorchvisionSplit:
         label = int(self.targets[index])
         if self._files is None:
             try:
-                image = self._source[index][0]
+                with _ONE_AT_A_TIME:
+                    image = self._source[index][0]
             except OSError as error:
                 raise DataError(f"{self._where}: sample {index} can't be read: {one_line(error)}") from error
             return Sample(self.ids[index], image, label)
