@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import io
 import json
 import os
 import pickle
+import struct
 import subprocess
 import sys
 from functools import lru_cache
@@ -13,9 +16,10 @@ from typing import Any
 
 from harness.testing.outcome import NotChecked
 
-CHILD = "import sys; from harness.testing.apart import answer; answer()"
+CHILD = "from harness.testing.apart import serve; serve()"
 IMPORTS = "import importlib, json, sys; importlib.import_module(sys.argv[1]); print(json.dumps(sorted(sys.modules)))"
 WAIT = 300
+"""Seconds that an import may take on a machine that is busy with other things."""
 
 
 @lru_cache(maxsize=256)
@@ -25,7 +29,8 @@ def imported_with(module: str) -> frozenset[str]:
     Raises NotChecked for a module that other processes can't import, such as a test's own.
     """
     _importable(module)
-    done = _python(["-c", IMPORTS, module], b"")
+    command = [sys.executable, "-c", IMPORTS, module]
+    done = subprocess.run(command, capture_output=True, env=_environment(), timeout=WAIT, check=False)
     if done.returncode:
         raise NotChecked(f"another process can't import {module}: {_last_line(done.stderr)}")
     return frozenset(json.loads(done.stdout.splitlines()[-1]))
@@ -36,39 +41,84 @@ def asked(function: Any, *arguments: Any) -> Any:
 
     Arguments travel pickled, the answer as JSON. Raises NotChecked where an argument's class lives in
     a module that the other process can't import, RuntimeError with the last line of the traceback
-    when the function raises there; what pickle raises goes through.
+    when the function raises there; what pickle raises goes through. The process stays for the next
+    question, so that it pays for its imports once.
     """
     for argument in arguments:
         _importable(type(argument).__module__)
-    request = pickle.dumps((function.__module__, function.__name__, arguments))
-    done = _python(["-c", CHILD], request)
-    if done.returncode:
-        raise RuntimeError(f"in another process: {_last_line(done.stderr)}")
-    return json.loads(done.stdout.splitlines()[-1])
+    where = pickle.dumps(list(sys.path))
+    request = where + pickle.dumps((dict(os.environ), function.__module__, function.__name__, arguments))
+    found = _other().ask(request)
+    if "error" in found:
+        raise RuntimeError(f"in another process: {found['error']}")
+    return found["answer"]
 
 
-def answer() -> None:
-    """The other process's part: reads the request, calls the function, prints the answer as JSON."""
+class Other:
+    """Another process, which answers one request after another until this one ends."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+        )
+        atexit.register(self.process.kill)
+
+    def ask(self, request: bytes) -> Any:
+        """The answer to a request; an error when the process dies of it."""
+        given, told = self.process.stdin, self.process.stdout
+        assert given is not None
+        assert told is not None
+        try:
+            given.write(struct.pack("!Q", len(request)) + request)
+            given.flush()
+            line = told.readline()
+        except OSError:
+            line = b""
+        if not line:
+            _other.cache_clear()
+            return {"error": f"the process died, with status {self.process.wait()}"}
+        return json.loads(line)
+
+
+@lru_cache(maxsize=1)
+def _other() -> Other:
+    return Other()
+
+
+def serve() -> None:
+    """The other process's part: reads a request, calls its function, prints the answer as JSON, and again."""
     from importlib import import_module
 
-    # only what the parent, which started this process, wrote into the pipe between the two
-    module, name, arguments = pickle.loads(sys.stdin.buffer.read())
-    print(json.dumps(getattr(import_module(module), name)(*arguments)))
+    told, sys.stdout = sys.stdout, sys.stderr  # what a plugin prints is no answer
+    given = sys.stdin.buffer
+    while header := given.read(8):
+        # only what the parent, which started this process, wrote into the pipe between the two
+        raw = given.read(struct.unpack("!Q", header)[0])
+        try:
+            sys.path[:], environment, module, name, arguments = _unpacked(raw)
+            os.environ.update(environment)
+            reply = {"answer": getattr(import_module(module), name)(*arguments)}
+        except Exception as error:  # whatever the plugin raises
+            reply = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        told.write(json.dumps(reply) + "\n")
+        told.flush()
 
 
-def _python(arguments: list[str], given: bytes) -> subprocess.CompletedProcess[bytes]:
-    # the same places to import from, and set order that differs from this process's
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONHASHSEED"}
-    environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p)
-    environment["PYTHONHASHSEED"] = "20011"
-    return subprocess.run(
-        [sys.executable, *arguments],
-        input=given,
-        capture_output=True,
-        env=environment,
-        timeout=WAIT,
-        check=False,
-    )
+def _unpacked(raw: bytes) -> Any:
+    """The request; the path to import from comes first, since the rest needs it."""
+    reader = io.BytesIO(raw)
+    sys.path[:] = pickle.load(reader)
+    return (list(sys.path), *pickle.load(reader))
+
+
+def _environment() -> dict[str, str]:
+    """The same places to import from, and set order that differs from this process's."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONHASHSEED"}
+    return kept | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONHASHSEED": "20011"}
 
 
 def _importable(module: str) -> None:

@@ -1,0 +1,90 @@
+"""Every first-party data set passes the kit, on small files where it reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import registry
+from harness.parts import Resolver
+from harness.reference import Reference
+from harness.testing import DatasetConformance
+
+SMALL: dict[str, Mapping[str, Any] | None] = {
+    "arrays": {"path": "{files}/arrays"},
+    "cifar10": {"root": "{files}"},
+    "cifar10-c": {"root": "{files}", "corruption": "fog", "severity": 3},
+    "cifar10.1": {"root": "{files}"},
+    "coop-split": {"name": "mine", "split_file": "{files}/coop.json", "images": "{files}/coop"},
+    "corrupted": {"dataset": {"plugin": "imagefolder", "path": "{files}/folders"}, "corruption": "fog"},
+    "digits": {},
+    "domains": {"path": "{files}/domains"},
+    "gaussian-mixture": {},
+    "hateful-memes": None,  # in tests/fusion, with its own files
+    "huggingface": {"name": "{files}/hub"},
+    "imagefolder": {"path": "{files}/folders"},
+    "imagenet": {"root": "{files}", "partial": True},
+    "imagenet-a": {"root": "{files}", "partial": True},
+    "imagenet-c": {"root": "{files}", "corruption": "fog", "severity": 3, "partial": True},
+    "imagenet-r": {"root": "{files}", "partial": True},
+    "imagenet-sketch": {"root": "{files}", "partial": True},
+    "imagenetv2": {"root": "{files}", "partial": True},
+    "mvsa": None,  # in tests/fusion, with its own files
+    "objectnet": {"root": "{files}", "partial": True},
+    "pairs": {"path": "{files}/pairs.csv"},
+    "pairs-webdataset": None,  # in tests/fusion, with its own files
+    "printed-digits": {},
+    "scene-domains": {"train": 12, "test": 12},
+    "scene-pairs": {"count": 40},
+    "scenes": {"per_class": 2},
+    "stacked": {"dataset": "digits", "count": 40},
+    "torchvision": {"name": "FakeData"},
+    "voc2007": {"root": "{files}"},
+    "webdataset": {"path": "{files}/shards"},
+}
+
+
+def own() -> set[str]:
+    """The names of the first-party data sets."""
+    return {p.name for p in registry.installed("datasets") if p.distribution == "vision-harness"}
+
+
+def test_none_is_left_out() -> None:
+    assert own() == set(SMALL)
+
+
+def filled(value: Any, files: Path) -> Any:
+    """The options with the folder of files put in."""
+    if isinstance(value, Mapping):
+        return {k: filled(v, files) for k, v in value.items()}
+    return value.replace("{files}", str(files)) if isinstance(value, str) else value
+
+
+class TestFirstParty(DatasetConformance):
+    @pytest.fixture(params=[name for name, options in SMALL.items() if options is not None])
+    def dataset(self, request: pytest.FixtureRequest, files: Path) -> Any:
+        if request.param == "huggingface" and not (files / "hub").exists():
+            saved_by_datasets(files / "hub")
+        options = filled(SMALL[request.param], files)
+        part = Resolver().resolve("datasets", Reference(request.param, options), "kit")
+        assert part.problem is None, part.problem
+        assert part.missing is None, part.missing
+        return part.object
+
+
+def saved_by_datasets(folder: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    from PIL import Image
+
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+
+    def rows(first: int) -> Any:
+        images = [Image.new("RGB", (6, 6), (first + i, 20, 30)) for i in range(4)]
+        return datasets.Dataset.from_dict({"image": images, "label": [0, 1, 0, 1]}, features=features)
+
+    datasets.DatasetDict({"train": rows(1), "test": rows(100)}).save_to_disk(str(folder))
