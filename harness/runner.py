@@ -13,9 +13,9 @@ from harness.parts import Resolver
 from harness.planning import Choice, Plan, Planned, make_plan
 from harness.record import Record, blank
 from harness.redaction import redacted
-from harness.reference import parse_short
+from harness.reference import parse, parse_short
 from harness.store import Store
-from harness.suite import Suite
+from harness.suite import Suite, TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +82,7 @@ def run(
     """
     from harness.worker import Settings
 
+    suite = _showing(suite, choice.add_metrics if choice else ())
     events = Listeners(listeners, installed_listeners)
     plan = make_plan(suite, choice, () if fresh else store.done())
     if any(p.state == "run" for p in plan):
@@ -121,6 +122,21 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
 
         cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
     store.write_manifest(redacted(plan.suite.model_dump(mode="json")), cells)
+
+
+def _showing(suite: Suite, added: Sequence[str]) -> Suite:
+    """The suite with a table for the metrics that the command adds, or with them in its only, plain one."""
+    if not added:
+        return suite
+    values = [parse_short(text).shown for text in added]
+    if suite.tables:
+        rows = ["model", "method"] if any(g.methods for g in suite.grids) else ["model"]
+        table = TableSpec(name="added-metrics", title="Added metrics", rows=rows, values=values)
+    else:
+        own = [r.shown for g in suite.grids for e in g.metrics for r in parse(e, "metrics")]
+        values = list(dict.fromkeys([*own, *values]))
+        table = TableSpec(name=suite.name, title=suite.title, values=values)
+    return suite.model_copy(update={"tables": [*suite.tables, table]})
 
 
 def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) -> None:

@@ -315,3 +315,22 @@ def test_chunks_of_models_made_on_first_use_are_spread() -> None:
         ("a", 2),
     ]
     assert sorted(spread) == sorted((c[0].model.identity, c[0].number) for c in chunks)
+
+
+@pytest.mark.parametrize("own", [[], [{"name": "main", "values": ["toy"]}]])
+def test_an_added_metric_is_in_a_table(toys: Any, store: Store, own: list[dict[str, Any]]) -> None:
+    """In one of its own beside the suite's tables, and in the plain one where the suite has none."""
+
+    class Other:
+        higher_is_better = True
+
+        def __call__(self, evidence: Any) -> float:
+            return 0.0
+
+    harness.register("metrics", "other", Other)
+    outcome = go(store, Choice(add_metrics=["other"]), tables=own)
+    kept = store.manifest("s")
+    assert kept is not None
+    for tables in (outcome.plan.suite.model_dump()["tables"], kept["suite"]["tables"]):
+        assert len(tables) == len(own) + 1
+        assert tables[-1]["values"] == (["other"] if own else ["toy", "other"])

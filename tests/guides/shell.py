@@ -4,6 +4,7 @@ Reads one JSON request a line, `{"words", "folder", "site", "output"}`; answers 
 the site-packages of the environment that the guide's reader has, and into which `pip install` installs.
 """
 
+import importlib
 import json
 import os
 import runpy
@@ -15,9 +16,17 @@ from pathlib import Path
 
 def main() -> None:
     """Imports what commands need, then serves until its input ends."""
-    import pandas  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import torch  # noqa: F401
+    for library in (
+        "pandas",
+        "scipy.stats",
+        "sklearn.metrics",
+        "statsmodels.api",
+        "torch",
+        "open_clip",
+        "timm",
+        "peft",
+    ):
+        importlib.import_module(library)
 
     print("ready", flush=True)
     for line in sys.stdin:
