@@ -5,6 +5,7 @@
 <store>/curves/<2 digits>/<id>.parquet    named series in long form
 <store>/images/<2 digits>/<id>/<name>.png
 <store>/suites/<suite>.json               the suite as last planned here, and its cells
+<store>/logs/<cell>-<8 digits>/           curves and pictures of running trainings (logs.py)
 <store>/index.parquet                     made from the records; can be deleted at any time
 """
 

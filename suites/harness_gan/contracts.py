@@ -26,7 +26,8 @@ class Settings:
 
     `d_width` multiplies the discriminator's width, `d_norm` is its normalisation layer where the
     architecture has one, `pack` the number of samples it sees as one, `averaged` the decay of the
-    generator's averaged weights (None: the weights themselves are evaluated).
+    generator's averaged weights (None: the weights themselves are evaluated). With `decay` both
+    learning rates fall linearly to 0 over the generator steps.
     """
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
@@ -40,6 +41,7 @@ class Settings:
     d_norm: Normalisation = "batch"
     pack: int = 1
     averaged: float | None = None
+    decay: bool = False
 
 
 class Loss:

@@ -23,6 +23,7 @@ class GAN:
         beta1: Adam's first decay.
         beta2: Adam's second decay; RMSProp's smoothing stays at 0.99.
         n_critic: discriminator steps per generator step.
+        decay: both learning rates fall linearly to 0 over training.
     """
 
     smallest: ClassVar = {"loss": "non-saturating"}
@@ -38,6 +39,7 @@ class GAN:
         beta1: float | None = None,
         beta2: float | None = None,
         n_critic: int | None = None,
+        decay: bool | None = None,
     ) -> None:
         if not isinstance(loss, Loss):
             raise OptionError(f"gan: loss must be an adversarial loss, found {type(loss).__name__}")
@@ -52,6 +54,7 @@ class GAN:
             "beta1": beta1,
             "beta2": beta2,
             "n_critic": n_critic,
+            "decay": decay,
         }
         self._given = {k: v for k, v in given.items() if v is not None}
         for name, value in self._given.items():

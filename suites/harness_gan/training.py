@@ -62,6 +62,13 @@ class Training:
 
     def round(self) -> None:
         """n_critic discriminator steps, then n_generator generator steps."""
+        if self.settings.decay:
+            left = max(0.0, 1 - self.g_steps / self.steps)
+            for optimizer, lr in (
+                (self.g_optimizer, self.settings.lr_g),
+                (self.d_optimizer, self.settings.lr_d),
+            ):
+                optimizer.param_groups[0]["lr"] = lr * left
         for _ in range(self.settings.n_critic):
             self.d_step()
         for _ in range(self.settings.n_generator):

@@ -237,3 +237,16 @@ def test_image_networks_of_every_power_of_two(size: int) -> None:
 def test_sizes_that_do_not_fit_are_named(shape: tuple[int, ...]) -> None:
     for architecture in (DCGAN(), ResNet(), Mixed(MLP(), DCGAN())):
         assert "image" in (architecture.fits(shape) or "")
+
+
+def test_learning_rates_fall_linearly_where_asked(make_training: Any) -> None:
+    """After k of 100 generator steps both are at 1 − k/100 of their start, each of its own."""
+    training = make_training(WassersteinGP(0.1, 2), [TwoTimeScale(4)], decay=True)
+    for k in range(4):
+        training.round()
+        assert training.d_optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * (1 - k / 100))
+        assert training.g_optimizer.param_groups[0]["lr"] == pytest.approx(2.5e-4 * (1 - k / 100))
+    constant = make_training()
+    constant.round()
+    constant.round()
+    assert constant.g_optimizer.param_groups[0]["lr"] == 1e-3
