@@ -68,7 +68,7 @@ def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.Dat
 
 def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list[Table]:
     """The leaderboards of a suite; `layout` overrides fields of its tables (rows, columns, values, …)."""
-    from harness.errors import SuiteError, did_you_mean
+    from harness.errors import SuiteError, did_you_mean, no_records
     from harness.leaderboard.build import tables_of
     from harness.leaderboard.frame import of_suite
     from harness.suite import TableSpec
@@ -76,7 +76,7 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
     place = Store(store or default_store())
     manifest = place.manifest(suite)
     if manifest is None:
-        raise SuiteError(f"{place.path}: no records of suite '{suite}'{did_you_mean(suite, place.suites())}")
+        raise SuiteError(no_records(place.path, suite, place.suites()))
     planned = from_dict(manifest["suite"], suite)
     if layout:
         unknown: Iterable[str] = set(layout) - set(TableSpec.model_fields)

@@ -66,3 +66,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return "; there are none"
     shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
     return f"; known: {shown}"
+
+
+def no_records(place: object, suite: str, known: Iterable[str]) -> str:
+    """The message for a suite of which a store has no records.
+
+    >>> no_records("results/store", "gan", [])
+    "results/store: no records of suite 'gan': run it first, with `harness run gan`"
+    """
+    known = list(known)
+    hint = did_you_mean(suite, known) if known else f": run it first, with `harness run {suite}`"
+    return f"{place}: no records of suite '{suite}'{hint}"

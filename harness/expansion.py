@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from harness import registry
 from harness.cell import Cell, Planned
 from harness.errors import HarnessError, SuiteError, did_you_mean
 from harness.parts import Part, Resolver, blame, canonical
@@ -49,7 +51,10 @@ class Expansion:
         self.suite, self.grid, self.choice, self.resolver = suite, grid, choice, resolver
         self.where = f"suite {suite.name}" + (f", experiment {grid.name}" if suite.experiments else "")
         if grid.protocol is None:
-            raise SuiteError(f"{self.where}: needs a protocol")
+            known = [p.name for p in registry.installed("protocols")]
+            raise SuiteError(
+                f'{self.where}: needs a protocol, as in protocol = "classification"{did_you_mean("", known)}'
+            )
         self.empty = False
         self.protocol = self._one("protocols", grid.protocol, "protocol")
         self.models = self._chosen("models", grid.models, choice.models, choice.add_models)
@@ -135,7 +140,8 @@ class Expansion:
         key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
         if key not in self._reasons:
             model, method = (p.object if p else None for p in (cell.model, cell.method))
-            self._reasons[key] = protocol.cannot(model, cell.dataset.object, method, cell.axes)
+            reason = protocol.cannot(model, cell.dataset.object, method, cell.axes)
+            self._reasons[key] = with_names(reason, cell) if reason else None
         return self._reasons[key]
 
     def _one(self, kind: str, entry: Entry, key: str) -> Part:
@@ -183,8 +189,6 @@ class Expansion:
 
     def _new(self, kind: str, text: str, labels: Sequence[str]) -> Reference:
         reference = parse(text, f"--{kind.removesuffix('s')}")[0]
-        from harness import registry
-
         names = [p.name for p in registry.installed(kind)]
         if reference.plugin.rpartition("/")[2] not in names:
             known = [*labels, *names]
@@ -197,8 +201,9 @@ class Expansion:
         known = getattr(self.protocol.object, "axes", None)
         for axis in axes:
             if known is not None and axis not in known:
+                hint = did_you_mean(axis, known) if known else "; it has none at all: leave it out"
                 raise SuiteError(
-                    f"{self.where}: protocol '{self.protocol.plugin}' has no axis '{axis}'{did_you_mean(axis, known)}"
+                    f"{self.where}: protocol '{self.protocol.plugin}' has no axis '{axis}'{hint}"
                 )
             try:
                 json.dumps(axes[axis], allow_nan=False)
@@ -227,7 +232,8 @@ class Expansion:
             if wanted in ("", "Any", "_empty") or wanted in names:
                 continue
             raise SuiteError(
-                f"{self.where}: metric '{part.plugin}' reads {wanted}, protocol '{self.protocol.plugin}' gives {', '.join(names)}"
+                f"{self.where}: metric '{part.plugin}' reads {wanted}, protocol '{self.protocol.plugin}' gives "
+                f"{', '.join(names)}: leave the metric out, or use a protocol that gives {wanted}"
             )
 
     @staticmethod
@@ -235,6 +241,23 @@ class Expansion:
         coordinates = {**cell.coordinates, **cell.tags}
         given = {k: v for k, v in rule.model_dump(exclude={"axes"}).items() if v is not None}
         return all(matches(v, coordinates.get(k)) for k, v in {**given, **rule.axes}.items())
+
+
+UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
+"""A part that a protocol mentions: it knows objects, not what a suite calls them."""
+
+
+def with_names(reason: str, cell: Cell) -> str:
+    """Why a cell can't work, with the names of the parts that it mentions; of model and method if of none."""
+    parts = {"model": cell.model, "method": cell.method, "data set": cell.dataset}
+    labels = {word: part.label for word, part in parts.items() if part}
+    named = UNNAMED.sub(
+        lambda found: f"{found[0]} '{labels[found[1]]}'" if found[1] in labels else found[0], reason
+    )
+    if named != reason:
+        return named
+    here = [f"{word} '{label}'" for word, label in labels.items() if word != "data set"]
+    return f"{reason} (here: {', '.join(here)})" if here else reason
 
 
 def matches(pattern: Any, value: Any) -> bool:

@@ -106,7 +106,7 @@ def write_parquet(data: pd.DataFrame, path: Path) -> None:
 def _records(store: Store, suite: str | None) -> Any:
     import pyarrow.compute as pc
 
-    from harness.errors import did_you_mean
+    from harness.errors import no_records
     from harness.index import fresh
 
     if not store.path.is_dir():
@@ -115,7 +115,7 @@ def _records(store: Store, suite: str | None) -> Any:
     if suite is not None:
         known = sorted({s for s in table["suite"].to_pylist() if s})
         if suite not in known:
-            raise HarnessError(f"{store.path}: no records of suite '{suite}'{did_you_mean(suite, known)}")
+            raise HarnessError(no_records(store.path, suite, known))
         table = table.filter(pc.equal(table["suite"], suite))
     return table.sort_by("id")
 

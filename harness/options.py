@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from harness.contract import Dataset, Model
 from harness.errors import OptionError, did_you_mean
 
-NESTED = {Dataset: "datasets", Model: "models"}
+NESTED: dict[Any, str] = {Dataset: "datasets", Model: "models"}
 """Annotations that stand for another plugin: the option is a reference to be resolved.
 
 A class that says `plugin_kind = "methods"` (or another kind) stands for a plugin of that kind in the
@@ -46,11 +47,30 @@ class Option:
 
     @property
     def type_name(self) -> str:
-        """The annotation as a person would write it."""
-        if self.annotation is inspect.Parameter.empty:
-            return "anything"
-        text = getattr(self.annotation, "__name__", None) if isinstance(self.annotation, type) else None
-        return text or str(self.annotation).replace("typing.", "").replace("pathlib.", "")
+        """The annotation as a person would write it; an option that names a plugin is of that kind."""
+        return "anything" if self.annotation is inspect.Parameter.empty else _spelled(self.annotation)
+
+
+def _spelled(annotation: Any) -> str:
+    """A type as it is written in a signature: `'a' | 'b' | None`, `list[data set]`."""
+    from harness.registry import singular
+
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is type(None):
+        return "None"
+    if origin is typing.Literal:
+        return " | ".join(map(repr, parts))
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(map(_spelled, parts))
+    kind = NESTED.get(annotation) if isinstance(annotation, type) else None
+    if isinstance(annotation, type) and not parts:
+        kind = kind or getattr(annotation, "plugin_kind", None)
+        return singular(kind) if kind else annotation.__name__
+    if origin is typing.Annotated:
+        return _spelled(parts[0])
+    if isinstance(origin, type) and parts:
+        return f"{origin.__name__}[{', '.join('…' if p is Ellipsis else _spelled(p) for p in parts)}]"
+    return str(annotation).replace("typing.", "")
 
 
 def named(annotation: Any) -> list[Any]:
@@ -118,7 +138,8 @@ def check(factory: Any, given: Mapping[str, Any], value: str | None, where: str)
         given[first] = value
     for name in given:
         if name not in by_name and not open_ended:
-            raise OptionError(f"{where}: unknown option '{name}'{did_you_mean(name, by_name)}")
+            hint = did_you_mean(name, by_name) if by_name else "; it takes no options"
+            raise OptionError(f"{where}: unknown option '{name}'{hint}")
     checked = {}
     for option in options:
         if option.name not in given:

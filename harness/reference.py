@@ -70,10 +70,10 @@ def parse(given: Any, where: str) -> list[Reference]:
     if isinstance(given, Reference):
         return [given]
     if isinstance(given, str):
-        return [parse_short(given)]
+        return [_short(given, where)]
     if not isinstance(given, Mapping) or not isinstance(given.get("plugin"), str):
         raise SuiteError(f"{where}: expected 'plugin:value' or a table with plugin = \"…\", found {given!r}")
-    base = parse_short(given["plugin"])
+    base = _short(given["plugin"], where)
     inner = given.get("options", {})
     if not isinstance(inner, Mapping):
         raise SuiteError(f"{where}: options must be a table, found {inner!r}")
@@ -92,6 +92,13 @@ def parse(given: Any, where: str) -> list[Reference]:
         )
         for point in _points(grid)
     ]
+
+
+def _short(text: str, where: str) -> Reference:
+    try:
+        return parse_short(text)
+    except SuiteError as error:
+        raise SuiteError(f"{where}: {error}") from None
 
 
 def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -157,7 +157,9 @@ def find(kind: str, name: str) -> Plugin:
         raise PluginNotFound(f"no {singular(kind)} plugin named '{name}'{did_you_mean(name, known)}")
     same = known[name]
     if len(same) > 1:
-        claims = " and ".join(f"'{p.distribution}/{name}'" for p in same)
+        claims = " and ".join(
+            f"'{p.distribution}/{name}'" for p in sorted(same, key=lambda p: p.distribution)
+        )
         raise PluginNotFound(
             f"the {singular(kind)} name '{name}' is claimed twice: say {claims.replace(' and ', ' or ')}"
         )

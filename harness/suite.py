@@ -200,6 +200,13 @@ def _line(where: str, error: Any) -> str:
         *parents, key = error["loc"]
         known = _known_keys([p for p in parents if isinstance(p, str)])
         return f"{where}: unknown key '{location}'{did_you_mean(str(key), known)}"
+    if error["type"] == "list_type" and isinstance(error["input"], str | int | float):
+        return f"{where}: {location}: expected a list, such as [{error['input']!r}], found {error['input']!r}"
+    if error["type"] == "string_pattern_mismatch":
+        return (
+            f"{where}: {location}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
+            f"digit, at most 100 of them, found {error['input']!r}"
+        )
     message = error["msg"][0].lower() + error["msg"][1:]
     return f"{where}: {location}: {message}" + (
         f", found {error['input']!r}" if error["type"] != "missing" else ""

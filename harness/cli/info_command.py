@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness import registry
+from harness import docstrings, registry
 from harness.cli.common import answer
-from harness.errors import PluginNotFound, did_you_mean
+from harness.errors import HarnessError, PluginNotFound, did_you_mean
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,8 @@ def main(given: argparse.Namespace) -> int:
     """Imports the plugin it describes, and no other."""
     bare = given.name.rpartition("/")[2].partition(":")[0]
     kinds = [k for k in registry.KINDS if given.kind in (None, k, k.removesuffix("s"))]
+    if not kinds:
+        raise HarnessError(f"--kind {given.kind}: no such kind{did_you_mean(given.kind, registry.KINDS)}")
     found = [
         registry.find(k, given.name.partition(":")[0])
         for k in kinds
@@ -29,7 +32,8 @@ def main(given: argparse.Namespace) -> int:
     ]
     if not found:
         known = [p.name for k in kinds for p in registry.installed(k)]
-        raise PluginNotFound(f"no plugin or suite named '{given.name}'{did_you_mean(bare, known)}")
+        what = registry.singular(kinds[0]) if len(kinds) == 1 else "plugin or suite"
+        raise PluginNotFound(f"no {what} named '{given.name}'{did_you_mean(bare, known)}")
     described = [describe(p) for p in found]
     if given.json:
         answer(described)
@@ -61,10 +65,11 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
         }
         return facts
     from harness import options
-    from harness.contract import capabilities
+    from harness.abilities import of_plugin
 
     factory = registry.load(plugin)
-    facts["documentation"] = inspect.getdoc(factory) or ""
+    facts["documentation"] = docstrings.split(inspect.getdoc(factory))[0]
+    told = _told(factory)
     declared, open_ended = options.declared(factory) if callable(factory) else ((), False)
     facts["options"] = [
         {
@@ -72,23 +77,66 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
             "type": o.type_name,
             **({} if o.required else {"default": _plain(o.default)}),
             "required": o.required,
+            "documentation": told.get(o.name, ""),
         }
         for o in declared
-    ] + ([{"name": "**", "type": "any other option", "required": False}] if open_ended else [])
-    if plugin.kind == "models":
-        facts["capabilities"] = capabilities(factory)
-    facts["example"] = _example(plugin, declared)
+    ]
+    if open_ended:
+        facts["options"].append(
+            {"name": "**", "type": "any other option", "required": False, "documentation": ""}
+        )
+    facts["capabilities"] = of_plugin(plugin.kind, factory)
+    facts["example"] = _example(plugin, factory, declared)
     return facts
 
 
-def _example(plugin: registry.Plugin, declared: Any) -> str:
-    parts = [f'plugin = "{plugin.name}"']
-    for option in declared:
-        if option.required:
-            parts.append(f'{option.name} = "…"')
-        elif option.default is not None:
-            parts.append(f"{option.name} = {json.dumps(_plain(option.default))}")
-    return f"{plugin.kind} = [{{ {', '.join(parts[:4])} }}]"
+def _told(factory: Any) -> dict[str, str]:
+    """What is said of each option, by the class, its constructor, or those it inherits from."""
+    told: dict[str, str] = {}
+    for base in reversed(factory.__mro__) if isinstance(factory, type) else [factory]:
+        for text in (getattr(vars(base).get("__init__"), "__doc__", None), base.__doc__):
+            told |= docstrings.split(text)[1]
+    return told
+
+
+def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> str:
+    """A line of a suite, or a command, that uses the plugin."""
+    smallest = dict(getattr(factory, "smallest", None) or {})
+    smallest.pop("cell", None)
+    chosen = smallest or _some(declared)
+    table = _table({"plugin": plugin.name, **chosen}) if chosen else f'"{plugin.name}"'
+    if plugin.kind == "hooks":
+        if getattr(factory, "on_request", False):
+            return f"harness run SUITE --listen {plugin.name}"
+        return f"it listens to every run, since {plugin.distribution} is installed"
+    if plugin.kind == "executors":
+        return f'executor = "{plugin.name}"'
+    if plugin.kind == "plots":
+        more = {"options": chosen} if chosen else {}
+        return f"plots = [{_table({'name': plugin.name, 'kind': plugin.name, **more})}]"
+    if plugin.kind == "summaries":
+        return f'tables = [{{ name = "{plugin.name}", summary = {table} }}]'
+    return f"protocol = {table}" if plugin.kind == "protocols" else f"{plugin.kind} = [{table}]"
+
+
+def _some(declared: Sequence[Any]) -> dict[str, Any]:
+    """The options that are needed (a path that comes first is what is read), else one that has something to show."""
+    needed: dict[str, Any] = {o.name: "…" for o in declared if o.required or (o.is_path and o is declared[0])}
+    other = next((o for o in declared if o.default not in (None, "", [], {})), None)
+    return needed or ({other.name: _plain(other.default)} if other else {})
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in values.items()) + " }"
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML writes it on one line."""
+    if isinstance(value, Mapping):
+        return _table(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
@@ -96,18 +144,27 @@ def _plain(value: Any) -> Any:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    print(
-        f"{facts['name']} ({registry.singular(facts['kind'])}) from {facts['distribution']} {facts['version']}"
-    )
+    kind = registry.singular(facts["kind"])
+    print(f"{facts['name']} ({kind}) from {facts['distribution']} {facts['version']}")
     print(f"  {facts.get('file') or facts['target']}")
     for line in (facts.get("title", "") + "\n" + facts["documentation"]).strip().splitlines():
-        print(f"  {line}")
+        print(f"  {line}".rstrip())
     if "capabilities" in facts:
-        print(f"  can: {', '.join(facts['capabilities']) or 'nothing the contract knows'}")
+        able = "can" if facts["kind"] == "models" else "facts"
+        if facts["capabilities"] or facts["kind"] == "models":
+            print(f"  {able}: {', '.join(facts['capabilities']) or 'nothing the contract knows'}")
     if facts.get("options"):
         print("  options:")
         width = max(len(o["name"]) for o in facts["options"])
         for o in facts["options"]:
-            default = "required" if o["required"] else f"default {o.get('default')!r}"
+            default = "required" if o["required"] else f"default {_toml_or_none(o.get('default'))}"
             print(f"    {o['name']:<{width}}  {o['type']}, {default}")
+            if o["documentation"]:
+                print(f"    {'':<{width}}    {o['documentation']}")
+    elif "options" in facts:
+        print("  options: none")
     print(f"  {facts['example']}")
+
+
+def _toml_or_none(value: Any) -> str:
+    return "none" if value is None else _toml(value)

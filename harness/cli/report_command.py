@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import answer, open_store, store_argument
-from harness.errors import HarnessError, SuiteError, did_you_mean
+from harness.errors import HarnessError, SuiteError, no_records
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -31,7 +31,7 @@ def main(given: argparse.Namespace) -> int:
     names = [Path(s).stem if s.endswith(".toml") else s for s in given.suites] or known
     for name in names:
         if name not in known:
-            raise SuiteError(f"{store.path}: no records of suite '{name}'{did_you_mean(name, known)}")
+            raise SuiteError(no_records(store.path, name, known))
     from harness.report import write_report
 
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.common import answer, open_store, store_argument
-from harness.errors import SuiteError, did_you_mean
+from harness.errors import SuiteError, did_you_mean, no_records
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def main(given: argparse.Namespace) -> int:
     known = store.suites()
     name = Path(given.suite).stem if given.suite else None
     if name and name not in known:
-        raise SuiteError(f"{store.path}: no records of suite '{name}'{did_you_mean(name, known)}")
+        raise SuiteError(no_records(store.path, name, known))
     if not known:
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
     tables = []

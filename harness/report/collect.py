@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, StoreError, did_you_mean
+from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
 from harness.store import Store
 from harness.suite import Suite, TableSpec, from_dict
@@ -43,7 +43,7 @@ def views(store: Store, suites: Sequence[str] | None) -> list[View]:
         raise StoreError(f"{store.path}: no records yet: harness run SUITE makes some")
     for name in suites or ():
         if name not in known:
-            raise StoreError(f"{store.path}: no records of suite '{name}'{did_you_mean(name, known)}")
+            raise StoreError(no_records(store.path, name, known))
     return [_view(store, name) for name in dict.fromkeys(suites or known)]
 
 

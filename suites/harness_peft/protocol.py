@@ -136,24 +136,25 @@ class Finetuning:
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this model can't be adapted to this data set by this method."""
         if method is None:
-            return "the protocol 'finetuning' needs a method"
+            return "the protocol 'finetuning' needs a method: name one under `methods`, such as lora or full"
         fits = hasattr(method, "fit") and hasattr(method, "rebuild")
         if not hasattr(method, "prepare") and not fits:
             return (
-                "the method has neither a function 'prepare' nor 'fit' and 'rebuild', which fine-tuning calls"
+                "the method has neither a function 'prepare' nor 'fit' and 'rebuild', which fine-tuning calls: "
+                "choose one that has, such as lora"
             )
         able = capabilities(model)
         if "exposes its module" not in able:
             return "the model does not expose its module, so it can't be trained"
         clip = "encodes texts" in able
         if (fits or getattr(method, "needs_clip", False)) and not clip:
-            return "the method needs an image-text model"
+            return "the method needs an image-text model, such as tiny-clip or open_clip"
         space, own = getattr(dataset, "label_space", None), getattr(model, "label_space", None)
         headless = self.head == "new" or not (clip or (space is not None and space == own))
         if getattr(method, "needs_old_head", False) and headless:
             return "without training there must be a head for these classes, and the model has none"
         if "train" not in dataset.splits:
-            return "the data set has no split 'train'"
+            return "the data set has no split 'train', which fine-tuning learns from"
         for name, shift in self.shifts.items():
             missing = shift.unavailable() if hasattr(shift, "unavailable") else None
             if missing:

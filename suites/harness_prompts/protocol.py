@@ -72,15 +72,15 @@ class FewShot:
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this combination makes no sense, from what its parts say of themselves."""
         if method is None or not hasattr(method, "fit"):
-            return "the protocol 'few-shot' needs a prompt method"
+            return "the protocol 'few-shot' needs a prompt method: name one under `methods`, such as template or coop"
         able = capabilities(model)
         if not {"encodes images", "encodes texts"} <= set(able):
-            return "the model does not encode both images and texts"
+            return "the model does not encode both images and texts: choose one that does, such as tiny-clip or open_clip"
         if method.needs_tower and not hasattr(type(model), "clip"):
             return "learned contexts need a model that shows its open_clip text tower"
         shots = int(axes.get("shots", 0))
         if method.needs_shots and shots < 1:
-            return "the method needs shots"
+            return "the method needs shots: give the axis `shots`"
         if method.needs_shots and self.train not in dataset.splits:
             return f"the data set has no split '{self.train}' to draw shots from"
         if "test" not in dataset.splits:

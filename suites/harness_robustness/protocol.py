@@ -41,14 +41,20 @@ class Classification:
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this model can't be evaluated on this data set, from what both say of themselves."""
         if method is not None:
-            return "the protocol 'classification' takes no method"
+            return "the protocol 'classification' takes no method: leave `methods` out"
         able = capabilities(model)
         zero_shot = "encodes images" in able and "encodes texts" in able
-        if "classifies images" not in able:
-            return None if zero_shot else "the model neither classifies images nor encodes images and texts"
+        if not zero_shot and "classifies images" not in able:
+            return (
+                "the model neither classifies images nor encodes images and texts: choose one that does "
+                "(`harness info` tells what a model can)"
+            )
         space = getattr(dataset, "label_space", None)
-        if space and model.label_space and model.label_space != space and not zero_shot:
-            return f"the model answers in the label space '{model.label_space}', the data set's is '{space}'"
+        if not zero_shot and space and model.label_space and model.label_space != space:
+            return (
+                f"the model answers in the label space '{model.label_space}', the data set's is '{space}': "
+                "choose a model for that, or one that encodes images and texts"
+            )
         return None
 
     def run(self, job: Job) -> Result:

@@ -104,7 +104,7 @@ def test_nothing_can_follow_the_colon_without_options() -> None:
         OptionError, match="takes no options, so nothing can follow the colon \\(found 'x'\\)"
     ):
         check(none, {}, "x", "here")
-    with pytest.raises(OptionError, match="unknown option 'a'; there are none"):
+    with pytest.raises(OptionError, match="unknown option 'a'; it takes no options"):
         check(none, {"a": 1}, None, "here")
 
 

@@ -104,7 +104,7 @@ def test_states_and_reasons(toys: Any) -> None:
     made = plan(models=models, protocol={"plugin": "toy", "refuse": "16"}, axes={"shots": ["16", "4"]})
     found = {(p.cell.model.label, p.cell.axes["shots"]): (p.state, p.reason) for p in made if p.cell.model}
     assert found == {
-        ("toy", "16"): ("skipped", "refused by the protocol"),
+        ("toy", "16"): ("skipped", "refused by the protocol (here: model 'toy')"),
         ("toy", "4"): ("run", None),
         ("away", "16"): ("skipped", "the weights are not here: fetch them"),
         ("away", "4"): ("skipped", "the weights are not here: fetch them"),

@@ -352,7 +352,7 @@ WRONG = [
     (["table", "small"], "no records"),
     (["table"], "no records yet"),
     (["info", "tiny-vti"], "did you mean 'tiny-vit'"),
-    (["info", "tiny-vit", "--kind", "metricks"], "tiny-vit"),
+    (["info", "tiny-vit", "--kind", "metricks"], "did you mean 'metrics'"),
     (["list", "modles"], "did you mean 'models'"),
 ]  # fmt: skip
 

@@ -337,14 +337,14 @@ def test_transfer_evaluates_the_same_fit_elsewhere(run):
 def test_combinations_that_make_no_sense_are_skipped_with_their_reason(run):
     _, skipped, _ = run('protocol = "few-shot"\nmethods = ["coop", "linear-probe", "template"]')
     assert sorted(skipped.values()) == [
-        "learned contexts need a model that shows its open_clip text tower",
-        "the method needs shots",
+        "learned contexts need a model that shows its open_clip text tower (here: model 'toy', method 'coop')",
+        "the method 'linear-probe' needs shots: give the axis `shots`",
     ]
     _, skipped, _ = run(
         'protocol = "few-shot"\naxes = { shots = [1] }\nmethods = ["linear-probe", "template"]\n'
         'datasets = [{ plugin = "toy", splits = ["test"] }]'
     )
-    assert list(skipped.values()) == ["the data set has no split 'train' to draw shots from"]
+    assert list(skipped.values()) == ["the data set 'toy' has no split 'train' to draw shots from"]
     assert "needs a prompt method" in FewShot().cannot(ToyModel(), Toy(), None, {})
 
 
