@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -143,8 +143,16 @@ def nearest_words(tower: TextTower, vectors: torch.Tensor, count: int = 3) -> li
     table = tower.part.token_embedding.weight.detach().float()
     distances = torch.cdist(vectors.detach().float().to(table.device), table)
     found = distances.topk(count, largest=False)
-    decoder = getattr(tower.tokenizer, "decoder", None) or {}
     return [
-        [(str(decoder.get(int(i), int(i))).replace("</w>", ""), round(float(d), 4)) for i, d in zip(ids, near, strict=True)]
+        [(word(tower.tokenizer, int(i)), round(float(d), 4)) for i, d in zip(ids, near, strict=True)]
         for ids, near in zip(found.indices, found.values, strict=True)
-    ]  # fmt: skip
+    ]
+
+
+def word(tokenizer: Any, token: int) -> str:
+    """A token as it is read; in the tokeniser's own letters for bytes where it is no whole character."""
+    letters = (getattr(tokenizer, "decoder", None) or {}).get(token)
+    if letters is None:
+        return str(token)
+    text: str = tokenizer.decode([token]).strip()
+    return text if text and "\ufffd" not in text else str(letters).replace("</w>", "")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harness.errors import OptionError
-from harness_prompts.context import Context, Wording, first_token, init_tokens, nearest_words
+from harness_prompts.context import Context, Wording, first_token, init_tokens, nearest_words, word
 from harness_prompts.texts import Texts
 from harness_prompts.tower import TextTower, tower_of
 
@@ -185,6 +185,13 @@ def test_nearest_words_of_words_are_themselves(model):
     assert [words[0][0] for words in found] == ["a", "photo", "of", "a"]
     assert all(words[0][1] == pytest.approx(0, abs=2e-2) for words in found)
     assert all(words[0][1] <= words[1][1] for words in found)
+
+
+def test_tokens_are_shown_as_they_are_read(model):
+    handshake = model.tokenizer.encode("\U0001f91d")
+    assert "".join(word(model.tokenizer, t) for t in handshake) == "\U0001f91d"
+    assert word(model.tokenizer, 128) == model.tokenizer.decoder[128]  # one byte of a longer character
+    assert word(object(), 7) == "7"
 
 
 def test_where_a_text_starts(model):
