@@ -203,6 +203,7 @@ main()
 """clip_benchmark's own command and its defaults, told of an architecture that open_clip does not know."""
 
 
+@pytest.mark.timeout(1800)  # six processes, each from nothing: minutes where others use the machine too
 def test_whole_processes_against_clip_benchmark(config, tmp_path, measuring, monkeypatch):
     """One process of ours for five prompt sets, five of clip_benchmark's, from nothing to the written results."""
     images, templates = (2000, 80) if measuring else (20, 2)
