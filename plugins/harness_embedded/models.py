@@ -123,6 +123,17 @@ class _Supervised(_Tiny):
         """Logits B×12 (B×10 for digits) for prepared images B×3×32×32."""
         return self._module(images)
 
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        """What the classifier's last layer gets, B×`width` (`tiny-vit`) or B×8·`width` (`tiny-resnet`)."""
+        return self.encode_image_tokens(images)[0]
+
+    def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same with the places it is the mean of: 4×4 patches (`tiny-vit`), 1 place (`tiny-resnet`)."""
+        from harness_timm.patches import patches_of
+
+        features = self._module.forward_features(images)
+        return self._module.forward_head(features, pre_logits=True), patches_of(self._module, features)
+
 
 class TinyViT(_Supervised):
     """timm's VisionTransformer with a convolutional stem and three blocks, trained on labels of plain scenes or digits.

@@ -1,0 +1,78 @@
+"""What an arm costs: the parameters it uses and trains, and samples per second from features and from raw input."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness.evaluate import image_pipeline
+from harness_fusion.contracts import Source
+from harness_fusion.features import Encoders, Modality, there
+from harness_fusion.training import predict
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from harness.contract import Split
+    from harness_fusion.heads import Head
+
+BATCH = 1024
+"""Samples at once when prediction from cached features is timed."""
+
+
+def encoder_parameters(
+    encoders: Encoders, modality: Modality, reads: str, split: Split
+) -> list[nn.Parameter]:
+    """The parameters of the model that a method's input of one modality is computed from.
+
+    Found by differentiating that input for one sample, so whatever a model's towers are called, one that
+    is not used is not counted. Their `requires_grad` is left as it was.
+    """
+    if not hasattr(encoders.model, "module"):
+        return []
+    everything = list(encoders.model.module.parameters())
+    before = [p.requires_grad for p in everything]
+    row = int(np.flatnonzero(there(split, modality))[0])
+    try:
+        for parameter in everything:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            if modality == "text":
+                parts = encoders.text_parts([split.texts[row]])  # type: ignore[attr-defined]
+            else:
+                image = image_pipeline(encoders.job, split)(split[row].image)
+                parts = encoders.image_parts(image[None].to(encoders.job.device))
+            read = parts[1] if reads == "tokens" and len(parts) > 1 else parts[0]
+            gradients = torch.autograd.grad(read.float().sum(), everything, allow_unused=True)
+    finally:
+        for parameter, required in zip(everything, before, strict=True):
+            parameter.requires_grad_(required)
+    return [p for p, g in zip(everything, gradients, strict=True) if g is not None]
+
+
+def counted(parameters: list[Any]) -> int:
+    """Numbers in these parameters, each tensor once."""
+    return sum(p.numel() for p in {id(p): p for p in parameters}.values())
+
+
+def cached_rate(head: Head, source: Source, repeats: int = 3) -> float:
+    """Samples per second of prediction from features in memory: the fastest of some repeats after one."""
+    fastest = float("inf")
+    for number in range(repeats + 1):
+        began = time.perf_counter()
+        predict(head, source, BATCH)
+        if number:
+            fastest = min(fastest, time.perf_counter() - began)
+    return len(source) / max(fastest, 1e-9)
+
+
+def raw_rate(cached: float, encoding: Mapping[str, float]) -> float:
+    """Samples per second when each sample is also read and encoded, one step after the other.
+
+    NaN when an encoder's speed is not known.
+    """
+    return 1 / (1 / cached + sum(1 / rate for rate in encoding.values()))

@@ -1,0 +1,300 @@
+"""What the frozen encoders say about each modality: encoded once, kept on disk, shared by all arms."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from harness.batches import autocast, forward_all
+from harness.contract import Job, Split
+from harness.errors import DataError
+from harness.evaluate import image_pipeline, weights_of
+from harness.parts import canonical
+from harness.provenance import environment
+from harness_fusion.contracts import Features, Pairs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Modality = Literal["text", "image"]
+Arrays = dict[str, "NDArray[Any]"]
+Change = Callable[[int, Any], Any]
+"""Alters a row's image or text: `change(row, value)`."""
+
+ROWS_AT_ONCE = 2048
+"""Images whose float32 patches are held at once; what is kept is half as large."""
+
+TEXTS_AT_ONCE = 512
+
+
+class Encoders:
+    """The two encoders of a job's model.
+
+    Vectors and tokens come from one pass, since a suite's arms need both; tokens are kept as float16
+    (as float32 where a number does not fit). `tokens` false encodes and keeps vectors only. `unit`
+    scales vectors to length 1, as CLIP's embeddings are compared.
+    """
+
+    def __init__(self, job: Job, tokens: bool = True, unit: bool = True) -> None:
+        self.job, self.model = job, job.model
+        self.gives_tokens = {
+            "text": tokens and hasattr(job.model, "encode_text_tokens"),
+            "image": tokens and hasattr(job.model, "encode_image_tokens"),
+        }
+        self.unit = unit
+        self._rates: dict[str, float] = {}
+
+    def kept(
+        self,
+        modality: Modality,
+        name: str,
+        tokens: bool,
+        rows: NDArray[np.int64] | None = None,
+        change: Change | None = None,
+        view: Mapping[str, Any] | None = None,
+    ) -> Features:
+        """A split's features on the CPU, from the cache or encoded; with the sequences if `tokens`.
+
+        `view` says what decides altered ones beside the encoders: which `rows`, and their `change`.
+        """
+        parts = ("pooled", "tokens", "mask", "rate") if self.gives_tokens[modality] else ("pooled", "rate")
+        split, decides, made = self.job.splits(name), self._decides(modality, name), Arrays()
+        decides |= {"view": view} if view else {}
+        chosen = np.arange(len(split)) if rows is None else rows
+        present = there(split, modality)[chosen]
+
+        def part(which: str) -> NDArray[Any]:
+            def compute() -> NDArray[Any]:
+                if not made:
+                    encoded = self._encoded(modality, split, chosen[present], change)
+                    made.update(_scattered(encoded, np.flatnonzero(present), len(chosen)))
+                return made[which]
+
+            return self.job.cache.get({**decides, "part": which}, compute)
+
+        needed = ("pooled", "tokens", "mask") if tokens and self.gives_tokens[modality] else ("pooled",)
+        with self._alone(decides):
+            arrays = {which: part(which) for which in needed}
+            for which in parts if made else ():  # what one pass gave is kept as a whole
+                part(which)
+        return self._features(arrays, present)
+
+    def rate(self, modality: Modality, name: str) -> float:
+        """Samples per second when that split was encoded: reading, preparing or tokenising, and the network.
+
+        Of encoders whose features are not kept, when they last encoded; NaN when they never did.
+        """
+        if modality in self._rates:
+            return self._rates[modality]
+        decides = {**self._decides(modality, name), "part": "rate"}
+        return float(self.job.cache.get(decides, lambda: np.array([np.nan]))[0])
+
+    def encoded(
+        self,
+        modality: Modality,
+        name: str,
+        rows: NDArray[np.int64],
+        change: Change | None = None,
+    ) -> Features:
+        """Some rows encoded anew; `change(row, value)` alters an image or a text before that. Not kept."""
+        split = self.job.splits(name)
+        present = there(split, modality)[rows]
+        arrays = self._encoded(modality, split, rows[present], change)
+        return self._features(_scattered(arrays, np.flatnonzero(present), len(rows)), present)
+
+    def scaled(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Vectors as heads get them: float32, of length 1 if `unit`."""
+        return F.normalize(pooled.float(), dim=-1) if self.unit else pooled.float()
+
+    # ---------------------------------------------------------------- inside
+
+    def _features(self, arrays: Arrays, present: NDArray[np.bool_]) -> Features:
+        pooled = self.scaled(torch.from_numpy(arrays["pooled"]))
+        sequence, mask = (torch.from_numpy(arrays[k]) if k in arrays else None for k in ("tokens", "mask"))
+        return Features.of(pooled, torch.from_numpy(present), sequence, mask)
+
+    def _decides(self, modality: Modality, name: str) -> dict[str, Any]:
+        job = self.job
+        return {
+            "what": f"fusion {modality}",
+            "tokens": self.gives_tokens[modality],
+            "model": json.loads(job.cell.model.identity) if job.cell.model else None,
+            "weights": weights_of(job.model),
+            "data": json.loads(job.cell.dataset.identity),
+            "split": name,
+            "limit": job.cell.limit,
+            "precision": job.precision,
+            "images": job.cell.images if modality == "image" else None,
+            "libraries": dict(environment()["libraries"]),
+        }
+
+    @contextmanager
+    def _alone(self, decides: dict[str, Any]) -> Iterator[None]:
+        """Of several processes that want the same features one encodes, and the others wait for it."""
+        if not self.job.cache.enabled:
+            yield
+            return
+        from filelock import FileLock
+
+        folder = self.job.cache.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]}.lock"):
+            yield
+
+    def _encoded(
+        self,
+        modality: Modality,
+        split: Split,
+        rows: NDArray[np.int64],
+        change: Change | None = None,
+    ) -> Arrays:
+        """Arrays over these rows, all of which have the modality, and samples per second."""
+        if not len(rows):
+            raise DataError(f"{self.job.cell.dataset.label}: no sample has {_an(modality)}")
+        began = time.perf_counter()
+        encode = self._texts if modality == "text" else self._images
+        arrays = encode(split, rows, change)
+        rate = len(rows) / max(time.perf_counter() - began, 1e-9)
+        if change is None:
+            self._rates[modality] = rate
+        return {**arrays, "rate": np.array([rate])}
+
+    def _texts(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
+        texts = [split.texts[r] if change is None else change(int(r), split.texts[r]) for r in rows]  # type: ignore[attr-defined]
+        job, found = self.job, []
+        with torch.inference_mode(), autocast(job.device, job.precision):
+            for start in range(0, len(texts), TEXTS_AT_ONCE):
+                parts = self.text_parts(texts[start : start + TEXTS_AT_ONCE])
+                found.append(tuple(part.cpu() for part in parts))
+                job.advance(min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
+        arrays = {"pooled": torch.cat([f[0] for f in found]).float().numpy()}
+        if self.gives_tokens["text"]:
+            longest = max(int(f[2].sum(1).max()) for f in found)
+            arrays["tokens"] = np.concatenate([_half(_fit(f[1], longest)) for f in found])
+            arrays["mask"] = torch.cat([_fit(f[2], longest) for f in found]).numpy()
+        return arrays
+
+    def _images(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
+        job = self.job
+        prepare = image_pipeline(job, split)
+        source: Any = split if change is None else _Changed(split, change)
+        shape: list[torch.Size] = []
+
+        def forward(images: torch.Tensor) -> torch.Tensor:
+            pooled, *patches = self.image_parts(images)
+            shape[:] = [pooled.shape[1:], *(p.shape[1:] for p in patches)]
+            return torch.cat([pooled, *(p.flatten(1) for p in patches)], dim=1)
+
+        pooled, patches = [], []
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            flat = forward_all(
+                forward, source, prepare, device=job.device, batch_size=job.batch_size, precision=job.precision,
+                workers=job.workers, indices=rows[start : start + ROWS_AT_ONCE].tolist(),
+                advance=lambda done, _, start=start: job.advance(start + done, len(rows)),
+            )  # fmt: skip
+            width = shape[0][0]
+            pooled.append(flat[:, :width].numpy())
+            patches += [_half(flat[:, width:].unflatten(1, s)) for s in shape[1:]]
+        arrays = {"pooled": np.concatenate(pooled)}
+        if patches:
+            arrays["tokens"] = np.concatenate(patches)
+            arrays["mask"] = np.ones(arrays["tokens"].shape[:2], bool)
+        return arrays
+
+    def image_parts(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Vectors B×E and, where there are any, patches B×P×D of prepared images."""
+        if self.gives_tokens["image"]:
+            return tuple(self.model.encode_image_tokens(images))
+        return (self.model.encode_image(images),)
+
+    def text_parts(self, texts: Sequence[str]) -> tuple[torch.Tensor, ...]:
+        """Vectors B×E and, where there are any, tokens B×T×D and their mask."""
+        if self.gives_tokens["text"]:
+            return tuple(self.model.encode_text_tokens(texts))
+        if hasattr(self.model, "encode_text"):
+            return (self.model.encode_text(texts),)
+        return (self.model.encode_text_tokens(texts)[0],)
+
+
+class Kept:
+    """Pairs whose sequences may be kept in half precision; batches are float32. A `Source`."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs, self.targets = pairs, pairs.targets
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def batch(self, epoch: int, rows: torch.Tensor) -> Pairs:
+        """These rows, the same in every epoch."""
+        taken = self.pairs.take(rows)
+        text, image = (f.each(_float) for f in (taken.text, taken.image))
+        return Pairs(text, image, taken.targets)
+
+
+def absent(count: int) -> Features:
+    """Features of a modality that a method does not read: none is there, and nothing was encoded."""
+    return Features.of(torch.zeros(count, 1), torch.zeros(count, dtype=torch.bool))
+
+
+def there(split: Split, modality: Modality) -> NDArray[np.bool_]:
+    """Which samples of a split have the modality. Raises DataError for a data set without pairs."""
+    found = getattr(split, f"has_{modality}", None)
+    if found is None:
+        raise DataError(
+            "fusion needs a data set of image-text pairs (its splits say has_text, has_image and texts)"
+        )
+    return np.asarray(found, dtype=bool)
+
+
+class _Changed:
+    """A split whose images are changed on their way, by row."""
+
+    def __init__(self, split: Split, change: Change) -> None:
+        self._split, self._change = split, change
+
+    def __getitem__(self, index: int) -> Any:
+        from dataclasses import replace
+
+        sample = self._split[index]
+        return replace(sample, image=self._change(index, sample.image))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._split, name)
+
+
+def _an(modality: Modality) -> str:
+    return "a text" if modality == "text" else "an image"
+
+
+def _float(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
+
+
+def _half(tokens: torch.Tensor) -> NDArray[Any]:
+    half = tokens.half()
+    return (half if bool(torch.isfinite(half).all()) else tokens.float()).numpy()
+
+
+def _fit(tensor: torch.Tensor, length: int) -> torch.Tensor:
+    """A batch of sequences cut or padded with zeros to a length."""
+    fitted = tensor.new_zeros(len(tensor), length, *tensor.shape[2:])
+    shared = min(length, tensor.shape[1])
+    fitted[:, :shared] = tensor[:, :shared]
+    return fitted
+
+
+def _scattered(arrays: Arrays, rows: NDArray[Any], count: int) -> Arrays:
+    """Arrays of some rows as arrays of `count` rows, zero elsewhere; the rate is none of rows."""
+    whole = {k: np.zeros((count, *a.shape[1:]), a.dtype) for k, a in arrays.items() if k != "rate"}
+    for name, array in whole.items():
+        array[rows] = arrays[name]
+    return {**arrays, **whole}

@@ -1,0 +1,69 @@
+"""Probes at test time: what a trained head says when one modality is shuffled, zeroed, averaged or missing."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from harness_fusion.contracts import Features, Pairs
+
+Kind = Literal["shuffled", "zeroed", "averaged", "missing"]
+KINDS: tuple[Kind, ...] = ("shuffled", "zeroed", "averaged", "missing")
+"""`shuffled` is the honest one: each input is as real as in training, and only the pairing is wrong."""
+
+ROWS_AT_ONCE = 1024
+
+
+def probed(
+    pairs: Pairs, modality: Literal["text", "image"], kind: Kind, train: Features, seed: int = 0
+) -> Pairs:
+    """The pairs with one modality taken away.
+
+    `shuffled`: every pair gets another one's, drawn from `seed` (whether it is present goes along).
+    `zeroed`: vectors and tokens of zeros that count as present. `averaged`: the mean vector and the mean
+    token of the training part's `train` in every place. `missing`: declared missing, as lost ones are.
+    """
+    features: Features = getattr(pairs, modality)
+    if kind == "shuffled":
+        changed = features.each(lambda t: t[elsewhere(len(pairs), seed).to(t.device)])
+    elif kind == "missing":
+        changed = Features.of(
+            features.pooled, torch.zeros_like(features.present), features.sequence, features.mask
+        )
+    else:
+        vector, token = (torch.zeros_like(f[:1]) for f in (features.pooled, features.sequence[:, 0]))
+        if kind == "averaged":
+            vector, token = (m[None].to(features.pooled.device) for m in means(train))
+        changed = Features.of(
+            vector.expand_as(features.pooled),
+            features.present,
+            token[:, None].to(features.sequence.dtype).expand_as(features.sequence),
+            features.mask,
+        )
+    return Pairs(
+        changed if modality == "text" else pairs.text,
+        changed if modality == "image" else pairs.image,
+        pairs.targets,
+    )
+
+
+def elsewhere(count: int, seed: int) -> torch.Tensor:
+    """A random permutation of `count` places in which none stays (as long as there are two).
+
+    It is one random cycle through all places.
+    """
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    permutation = torch.empty_like(order)
+    permutation[order] = order.roll(1)
+    return permutation
+
+
+def means(features: Features) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean vector E of samples that have the modality, and the mean D of their visible tokens."""
+    vector = features.pooled[features.present].float().mean(0)
+    visible = features.visible
+    total = torch.zeros(features.sequence.shape[-1], device=features.sequence.device)
+    for part in torch.arange(len(features), device=total.device).split(ROWS_AT_ONCE):
+        total += (features.sequence[part].float() * visible[part][..., None]).sum((0, 1))
+    return torch.nan_to_num(vector), total / visible.sum().clamp(min=1)

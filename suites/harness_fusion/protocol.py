@@ -1,0 +1,155 @@
+"""The protocol `fusion`: a head on frozen (or tuned) encoders of text and image, its probes and its costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+from harness.contract import Dataset, Job, Predictions, Result, capabilities
+from harness.errors import OptionError, did_you_mean
+from harness_fusion.augmentation import Augmentation as Strength
+
+Split = Literal["reference", "clean"]
+Augmentation = Literal["off", "on", "image", "text"]
+Layout = Literal["label", "tag", "memes"]
+
+CHOICES = {"split": get_args(Split), "augmentation": get_args(Augmentation)}
+
+
+class Fusion:
+    """Trains a fusion method's head on image-text pairs and asks it what each modality brings.
+
+    Axes: `split` and `augmentation`, over the options of the same names. The division into parts is the
+    same for all seeds and methods; seeds differ in initial weights, order and dropout.
+
+    Args:
+        split: `reference` reports the part that also stops the training (the reference classifier's 8:2),
+            which flatters every row; `clean` stops on a tenth of the training part, and the reported part is
+            used once. A data set with its own splits keeps them.
+        augmentation: of the training part: of both modalities (`on`), one of them, or `off`.
+        changes: how strong augmentation is, by the fields of `harness_fusion.augmentation.Augmentation`.
+        views: with frozen encoders, how many augmented copies of the training part are encoded, kept and
+            shared by all arms and seeds, epoch after epoch in turn; 0 encodes anew in every epoch.
+        epochs, rate, batch, weight_decay: of AdamW on the head.
+        schedule: `cosine` or `constant`; the cosine falls to 0 over `t_max` epochs or steps (`cosine_over`),
+            by default over all of them.
+        patience: epochs without a better weighted F1 after which training stops; 0 trains to the end.
+            The best epoch's weights are taken either way.
+        class_weights: whether the loss is weighted by N/(C·n_c) of the training part.
+        dropout: before the classifier.
+        vectors: pooled vectors are scaled to length 1 (`unit`), to mean 0 and deviation 1 of the training part's
+            (`standard`, for frozen encoders), or left as they are (`raw`).
+        encoders: `frozen`, or `tuned` end to end (in eval mode: no dropout, fixed statistics) at `encoder_rate`.
+        tokens: whether tokens and patches are kept beside vectors; without them methods that read them are
+            skipped, and the cache is far smaller.
+        probes: whether modalities are shuffled, zeroed, averaged and declared missing at test time.
+        probe_metrics: the metrics that probes and subsets give; the first of the cell's where it has none.
+        predict: a folder for predictions of the split without labels, one file per cell.
+        layout: of those files: `label` (id, label), `tag` (guid, tag), `memes` (id, proba, label).
+    """
+
+    provides = (Predictions,)
+    axes = ("split", "augmentation")
+    needs_method = True
+    directions: ClassVar[Mapping[str, bool]] = {}
+    units: ClassVar = {"share.text": "fraction", "share.image": "fraction"}
+    smallest: ClassVar = {
+        "epochs": 2,
+        "batch": 8,
+        "cell": {
+            "models": [{"plugin": "tiny-clip", "tower": "vit", "steps": 0}],
+            "datasets": [{"plugin": "scene-pairs", "count": 40}],
+            "methods": ["early-features"],
+            "metrics": ["top1"],
+        },
+    }
+
+    def __init__(
+        self,
+        split: Split = "clean",
+        augmentation: Augmentation = "off",
+        changes: dict[str, float] | None = None,
+        views: int = 0,
+        epochs: int = 5,
+        rate: float = 1e-4,
+        batch: int = 64,
+        weight_decay: float = 0.01,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        cosine_over: Literal["epochs", "steps"] = "epochs",
+        t_max: int | None = None,
+        patience: int = 2,
+        class_weights: bool = True,
+        dropout: float = 0.1,
+        vectors: Literal["unit", "standard", "raw"] = "unit",
+        encoders: Literal["frozen", "tuned"] = "frozen",
+        encoder_rate: float = 1e-5,
+        tokens: bool = True,
+        probes: bool = True,
+        probe_metrics: list[str] | None = None,
+        predict: Path | None = None,
+        layout: Layout = "label",
+    ) -> None:
+        for name, value, least in (("epochs", epochs, 1), ("batch", batch, 2), ("views", views, 0)):
+            if value < least:
+                raise OptionError(f"fusion: {name} must be at least {least}, not {value}")
+        if patience < 0:
+            raise OptionError(f"fusion: patience must be at least 0, not {patience}")
+        for name, number in (("rate", rate), ("encoder_rate", encoder_rate)):
+            if not number > 0:
+                raise OptionError(f"fusion: {name} must be above 0, not {number}")
+        if vectors == "standard" and encoders == "tuned":
+            raise OptionError(
+                "fusion: vectors = 'standard' needs frozen encoders, whose spread stays as it is"
+            )
+        if not 0 <= dropout < 1:
+            raise OptionError(f"fusion: dropout must be from 0 to below 1, not {dropout}")
+        self.split, self.augmentation, self.views = split, augmentation, views
+        self.changes = dict(changes or {})
+        known = [f.name for f in fields(Strength)]
+        for name in self.changes:
+            if name not in known:
+                raise OptionError(f"fusion: changes has no '{name}'{did_you_mean(name, known)}")
+        Strength(**self.changes)
+        self.epochs, self.rate, self.batch, self.weight_decay = epochs, rate, batch, weight_decay
+        self.schedule, self.cosine_over, self.t_max = schedule, cosine_over, t_max
+        self.patience, self.class_weights, self.dropout = patience, class_weights, dropout
+        self.vectors, self.encoders, self.encoder_rate = vectors, encoders, encoder_rate
+        self.tokens, self.probes = tokens, probes
+        self.probe_metrics = probe_metrics if probe_metrics is not None else ["top1", "weighted_f1"]
+        self.predict, self.layout = predict, layout
+        self.fresh_model = encoders == "tuned"
+        """Whether each cell needs the model as it was before training."""
+
+    def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
+        """Why this combination makes no sense, from what its parts say of themselves."""
+        if method is None or not hasattr(method, "modalities"):
+            return "the protocol 'fusion' needs a fusion method (one that says which modalities it reads)"
+        for name, value in axes.items():
+            if value not in CHOICES[name]:
+                hint = did_you_mean(str(value), CHOICES[name])
+                return f"{name} must be one of {', '.join(CHOICES[name])}, not {value!r}{hint}"
+        able = set(capabilities(model))
+        for modality in ("text", "image"):
+            if not {f"encodes {modality}s", f"gives {modality} tokens"} & able:
+                return f"the model does not encode {modality}s"
+        if method.reads == "tokens":
+            if not self.tokens:
+                return "the method reads tokens, which are not kept here (tokens = false)"
+            if not {"gives image tokens", "gives text tokens"} <= able:
+                return "the method reads tokens, and the model does not give them for both modalities"
+        if self.encoders == "tuned" and "exposes its module" not in able:
+            return "the model does not expose its module, so its encoders can't be tuned"
+        if not {"all", "train"} & set(dataset.splits):
+            return "the data set has no split 'all' or 'train'"
+        return None
+
+    def run(self, job: Job) -> Result:
+        """Encodes, trains, probes and measures one cell."""
+        from harness_fusion.run import Run
+
+        return Run(self, job).result()
+
+
+__all__ = ["Fusion"]

@@ -1,0 +1,253 @@
+"""One cell of fusion: features, training, prediction, probes, subsets, costs and what is noted of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness.contract import Job, Predictions, Result
+from harness.errors import DataError
+from harness.evaluate import classification_result, measured
+from harness_fusion import costs
+from harness_fusion.features import Encoders, Kept
+from harness_fusion.heads import build_head, shares
+from harness_fusion.misses import DESCRIPTIONS, analyse, find_groups
+from harness_fusion.probes import KINDS, probed
+from harness_fusion.sources import Sources
+from harness_fusion.splits import arrange
+from harness_fusion.submission import write_submission
+from harness_fusion.training import Recipe, Trained, class_weights, predict, train_head
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness_fusion.protocol import Fusion
+
+RULES_IN_WORDS = {
+    "reference": "reference protocol: the reported part also stops the training, which flatters every row",
+    "clean": "clean: training stops on a part of its own, and the reported part is used once",
+}
+
+
+class Run:
+    """A cell being run; `result` calls the steps in order."""
+
+    def __init__(self, protocol: Fusion, job: Job) -> None:
+        self.protocol, self.job, self.method = protocol, job, job.method
+        axes = job.cell.axes
+        self.augmentation = str(axes.get("augmentation", protocol.augmentation))
+        self.parts = arrange(job.dataset.splits, job.splits, axes.get("split", protocol.split))
+        self.encoders = Encoders(job, protocol.tokens, protocol.vectors == "unit")
+        self.seed = job.seed_for("fusion", job.cell.seed)
+        self.sources = Sources(self.encoders, self.method, protocol, self.augmentation, self.seed)
+        if protocol.vectors == "standard":
+            self.sources.standardise(self.parts.train)
+        self.classes = list(self.parts.train.split.class_names)  # type: ignore[attr-defined]
+        found = set(np.unique(np.concatenate([self.parts.train.targets, self.parts.test.targets])).tolist())
+        if len(found) < 2:
+            raise DataError(f"{job.cell.dataset.label}: all labelled pairs are of one class")
+
+    def result(self) -> Result:
+        """Everything about the cell."""
+        job, method = self.job, self.method
+        used = self._used()
+        training = self.sources.training(self.parts.train)
+        first = training.batch(0, torch.arange(1, device=job.device))
+        head = build_head(
+            method, first.text.width(method.reads), first.image.width(method.reads), len(self.classes),
+            dropout=self.protocol.dropout, seed=self.seed,
+        ).to(job.device)  # fmt: skip
+        trained = self._trained(head, training, used)
+        test = self.sources.plain(self.parts.test)
+        scores = predict(head, test).numpy()
+        predictions = Predictions(scores, self.parts.test.targets, self.parts.test.ids, self.classes)
+        cost = self._costs(head, test, trained, used)
+        result = classification_result(job, predictions, cost=cost, curves=_curves(trained))
+        if result.status != "ok":
+            return result
+        extra, samples = self._probes(head, test)
+        for name, chosen in self._subsets().items():
+            extra |= self._measured(_of(predictions, chosen), name)
+            samples[f"in {name}"] = chosen
+        if (share := shares(head, test)) is not None:
+            extra |= {"share.text": float(share[:, 0].mean()), "share.image": float(share[:, 1].mean())}
+            samples["text share"] = share[:, 0].astype(np.float32)
+        notes = self._notes(trained, predictions)
+        if self.protocol.predict is not None:
+            notes["predictions"] = self._submitted(head)
+        columns = {**(result.samples or {}), **samples}
+        return replace(result, metrics={**result.metrics, **extra}, samples=columns, notes=notes)
+
+    # ---------------------------------------------------------------- training
+
+    def _used(self) -> list[torch.nn.Parameter]:
+        """The encoders' parameters that this method's inputs are computed from."""
+        split, reads = self.parts.train.split, self.method.reads
+        found = [costs.encoder_parameters(self.encoders, m, reads, split) for m in self.method.modalities]
+        return list({id(p): p for parameters in found for p in parameters}.values())
+
+    def _trained(self, head: Any, training: Any, used: list[Any]) -> Trained:
+        protocol, job = self.protocol, self.job
+        recipe = Recipe(
+            epochs=protocol.epochs, rate=protocol.rate, batch=protocol.batch, weight_decay=protocol.weight_decay,
+            schedule=protocol.schedule, cosine_over=protocol.cosine_over, t_max=protocol.t_max,
+            patience=protocol.patience or None, class_weights=protocol.class_weights,
+        )  # fmt: skip
+
+        def tell(epoch: int, values: Mapping[str, float]) -> None:
+            job.advance(epoch, protocol.epochs)
+            job.report("training", epoch, dict(values))
+
+        validation = self.sources.judging(self.parts.validation)
+        if protocol.encoders == "frozen":
+            return train_head(head, training, validation, recipe, self.seed, tell=tell)
+        for parameter in used:
+            parameter.requires_grad_(True)
+        try:
+            return train_head(
+                head, training, validation, recipe, self.seed, tell=tell,
+                encoders=self.encoders.model.module.eval(), encoder_rate=protocol.encoder_rate,
+            )  # fmt: skip
+        finally:
+            for parameter in used:
+                parameter.requires_grad_(False)
+
+    # ---------------------------------------------------------------- measuring
+
+    def _measured(self, predictions: Predictions, name: str) -> dict[str, float]:
+        """The probe metrics of these predictions, as `METRIC.NAME`; none without samples."""
+        metrics = self.job.metrics
+        chosen = [m for m in self.protocol.probe_metrics if m in metrics] or list(metrics)[:1]
+        if not len(predictions):
+            return {}
+        found = measured(replace(self.job, metrics={m: metrics[m] for m in chosen}), predictions)
+        return {f"{metric}.{name}": value for metric, value in found.items()}
+
+    def _probes(self, head: Any, test: Kept) -> tuple[dict[str, float], dict[str, Any]]:
+        """Metrics under each probe, and what `top1` says of each sample there."""
+        values: dict[str, float] = {}
+        samples: dict[str, Any] = {}
+        if not self.protocol.probes:
+            return values, samples
+        train = self.sources.plain(self.parts.train).pairs
+        for modality in self.method.modalities:
+            for kind in KINDS:
+                altered = probed(test.pairs, modality, kind, getattr(train, modality), self.seed)
+                scores = predict(head, Kept(altered)).numpy()
+                predictions = Predictions(scores, self.parts.test.targets, self.parts.test.ids, self.classes)
+                name = f"{modality} {kind}"
+                values |= self._measured(predictions, name)
+                samples[f"top1.{name}"] = (predictions.predicted == predictions.targets).astype(np.float32)
+        return values, samples
+
+    def _subsets(self) -> dict[str, NDArray[np.bool_]]:
+        """What the data set says of the reported samples, yes or no by name."""
+        portion = self.parts.test
+        groups = getattr(portion.split, "groups", {})
+        found = {name: np.asarray(column)[portion.rows] for name, column in groups.items()}
+        return {name: column for name, column in found.items() if column.dtype == bool}
+
+    def _costs(self, head: Any, test: Kept, trained: Trained, used: list[Any]) -> dict[str, float]:
+        own = [p for p in head.parameters() if p.requires_grad]
+        tuned = used if self.protocol.encoders == "tuned" else []
+        rates = {m: self._rate(m) for m in self.method.modalities}
+        cached = costs.cached_rate(head, test)
+        cost = {
+            "parameters": costs.counted([*used, *head.parameters()]),
+            "trainable_parameters": costs.counted([*own, *tuned]),
+            "cached_samples_per_second": cached,
+            "samples_per_second": costs.raw_rate(cached, rates),
+            "training_seconds": trained.seconds,
+            "epochs": trained.epochs,
+        }
+        if trained.seconds > 0 and trained.samples:
+            cost["training_samples_per_second"] = trained.samples / trained.seconds
+        return {k: v for k, v in cost.items() if np.isfinite(v)}
+
+    def _rate(self, modality: Any) -> float:
+        return self.encoders.rate(modality, self.parts.test.name)
+
+    # ---------------------------------------------------------------- notes
+
+    def _notes(self, trained: Trained, predictions: Predictions) -> dict[str, Any]:
+        parts, protocol = self.parts, self.protocol
+        counts = np.bincount(parts.train.targets, minlength=len(self.classes))
+        weights = class_weights(torch.from_numpy(parts.train.targets), len(self.classes))
+        over = f"{protocol.t_max or 'all'} {protocol.cosine_over}"
+        return {
+            "split": RULES_IN_WORDS[parts.rule],
+            "parts": parts.notes,
+            "classes": self.classes,
+            "training_counts": counts.tolist(),
+            "class_weights": weights.tolist() if protocol.class_weights else None,
+            "training": {
+                "epochs": trained.epochs,
+                "best_epoch": trained.best_epoch,
+                "schedule": f"cosine over {over}" if protocol.schedule == "cosine" else "constant",
+                "encoders": protocol.encoders,
+                "augmentation": self.augmentation,
+                "views": protocol.views,
+            },
+            "throughput": {
+                "cached": f"prediction from features in memory, {costs.BATCH} at once, after a first run",
+                "raw": "reading, preparing or tokenising, encoding and predicting one after the other; encoders "
+                f"timed over the whole split, {self.job.batch_size} images at once, first batch included",
+            },
+            "data": getattr(parts.test.split, "report", {}),
+            "misses": analyse(
+                self._miss_groups(), predictions.targets, predictions.predicted, predictions.confidence,
+                predictions.ids, [parts.test.split.texts[r] for r in parts.test.rows], self.classes,  # type: ignore[attr-defined]
+            ),
+        }  # fmt: skip
+
+    def _miss_groups(self) -> dict[str, NDArray[np.bool_]]:
+        """What the reported pairs may have in common; found once, since images are read for it."""
+        job, test, train = self.job, self.parts.test, self.parts.train
+
+        def compute() -> NDArray[np.int8]:
+            found = find_groups(test.split, test.rows, train.targets)
+            unknown = np.full(len(test), -1)
+            return np.stack([found.get(name, unknown) for name in DESCRIPTIONS]).astype(np.int8)
+
+        decides = {
+            "what": "fusion groups of misses",
+            "data": job.cell.dataset.identity,
+            "split": test.name,
+            "limit": job.cell.limit,
+            "rows": hashlib.sha256(test.rows.tobytes() + b"|" + train.targets.tobytes()).hexdigest(),
+        }
+        table = job.cache.get(decides, compute)
+        return {n: row.astype(bool) for n, row in zip(DESCRIPTIONS, table, strict=True) if (row >= 0).all()}
+
+    def _submitted(self, head: Any) -> str:
+        """Writes predictions of the pairs without labels; gives the file's name."""
+        from harness_fusion.splits import Portion
+
+        job, name = self.job, self.parts.unlabelled
+        if name is None:
+            raise DataError(f"{job.cell.dataset.label}: no split without labels to predict")
+        split = job.splits(name)
+        portion = Portion(name, split, np.arange(len(split)))
+        scores = predict(head, self.sources.plain(portion))
+        assert self.protocol.predict is not None
+        path = self.protocol.predict / f"{job.cell.id}.csv"
+        write_submission(
+            path, portion.ids, torch.softmax(scores, 1).numpy(), self.classes, self.protocol.layout
+        )
+        return str(path.name)
+
+
+def _of(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predictions:
+    ids = [i for i, keep in zip(predictions.ids, chosen, strict=True) if keep]
+    return Predictions(predictions.logits[chosen], predictions.targets[chosen], ids, predictions.class_names)
+
+
+def _curves(trained: Trained) -> dict[str, dict[str, list[float]]]:
+    """The curves of the head and of parts that were trained before it."""
+    curves = {name: part.curves for name, part in trained.parts.items() if part.curves["epoch"]}
+    return {**curves, **({"training": trained.curves} if trained.curves["epoch"] else {})}

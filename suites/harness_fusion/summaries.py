@@ -1,0 +1,331 @@
+"""Summaries of fusion records: gains over the best unimodal, contributions, subsets, misses, the data's dirt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from harness.store import Store
+
+PLACES = ("experiment", "model", "dataset", "split", "augmentation")
+"""Coordinates within which methods are compared with each other."""
+
+KIND = "tag.method.kind"
+
+
+class Gain:
+    """Accuracy and weighted F1 of each method beside the best unimodal one's, with paired tests.
+
+    The best unimodal is the one with the higher weighted F1 on the reported part. Accuracies are
+    compared on the same samples (their means over seeds; McNemar's test for a single seed, a permutation
+    test otherwise), F1 by a paired bootstrap over samples and seeds; p-values are corrected after Holm
+    within each data set, and a note says which gains are significant.
+
+    Args:
+        unimodal: labels of the unimodal methods; by default those with the tag `kind = "unimodal"`.
+        level: confidence of intervals, and 1 − the level of significance.
+    """
+
+    needs_store = True
+    unit = None
+    higher_is_better = None
+
+    def __init__(self, unimodal: list[str] | None = None, level: float = 0.95) -> None:
+        self.unimodal, self.level = unimodal, level
+
+    def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
+        """Metrics `accuracy`, `Δ accuracy`, `p`, `weighted F1`, `Δ weighted F1` and `p (F1)` per method."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for place, part in _places(records):
+            answers = {m: a for m, a in _answers(part, store).items() if a is not None}
+            names = _unimodal(part, self.unimodal, answers)
+            if not names:
+                continue
+            rows += self._compared(place, answers, names)
+        return pd.DataFrame(rows, columns=[*_columns(records), "method", *_VALUES])
+
+    def _compared(
+        self, place: dict[str, Any], answers: dict[str, Answers], names: Sequence[str]
+    ) -> Iterable[dict[str, Any]]:
+        from harness.statistics import paired_difference_interval, paired_test
+        from harness.statistics.multiple import holm
+        from harness_fusion.gains import f1_gain
+
+        best = max(names, key=lambda name: answers[name].f1)
+        base = answers[best]
+        others = [m for m, a in answers.items() if m != best and a.ids == base.ids]
+        tests = {m: paired_test(answers[m].right.mean(0), base.right.mean(0)) for m in others}
+        gains = {m: f1_gain(answers[m].predicted, base.predicted, base.targets, self.level) for m in others}
+        p_accuracy = (
+            dict(zip(others, holm([tests[m].p_value for m in others]), strict=True)) if others else {}
+        )
+        p_f1 = dict(zip(others, holm([gains[m].p_value for m in others]), strict=True)) if others else {}
+        for method, own in answers.items():
+            row = {**place, "method": method, "count": len(own.right)}
+            note = f"the best unimodal, which the others are compared with: {best}" if method == best else ""
+            yield {**row, "metric": "accuracy", "value": float(own.right.mean()), "note": note}
+            if method in tests:
+                between = paired_difference_interval(own.right.mean(0), base.right.mean(0), level=self.level)
+                ends = {"low": between.low, "high": between.high} if between else {}
+                yield {**row, "metric": "Δ accuracy", "value": tests[method].difference, **ends}
+                yield {**row, "metric": "p", "value": float(p_accuracy[method])}
+            yield {**row, "metric": "weighted F1", "value": own.f1}
+            if method in tests:
+                gain = gains[method]
+                ends = {"low": gain.low, "high": gain.high}
+                yield {**row, "metric": "Δ weighted F1", "value": gain.difference, **ends}
+                yield {
+                    **row,
+                    "metric": "p (F1)",
+                    "value": float(p_f1[method]),
+                    "note": self._verdict(gain, p_f1[method]),
+                }
+
+    def _verdict(self, gain: Any, p: float) -> str:
+        if p > 1 - self.level:
+            return ""
+        return "significantly better" if gain.difference > 0 else "significantly worse"
+
+
+class Contribution:
+    """How far a metric falls when a modality is taken away at test time, and the weights a method gives.
+
+    `METRIC of TEXT PROBE` is whole − probed, paired by seed: a fusion that loses nothing when its images
+    are shuffled does not use them. `share` is the mean weight of the text where the method has weights.
+    """
+
+    unit = "fraction"
+    higher_is_better = None
+
+    def __init__(self, metric: str = "weighted_f1", kinds: list[str] | None = None) -> None:
+        from harness_fusion.probes import KINDS
+
+        self.metric, self.kinds = metric, list(kinds or KINDS)
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise OptionError(f"fusion-contribution: no probe '{kind}'{did_you_mean(kind, KINDS)}")
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        """The metric `whole`, `−MODALITY (PROBE)` for each probe, and `weight of text`, per method."""
+        import pandas as pd
+
+        if self.metric not in records:
+            raise OptionError(
+                f"fusion-contribution: no '{self.metric}'{did_you_mean(self.metric, map(str, records))}"
+            )
+        rows: list[dict[str, Any]] = []
+        for place, part in _places(records):
+            for method, own in part.groupby("method", sort=False):
+                whole = own[self.metric]
+                found = {"whole": whole}
+                for kind in self.kinds:
+                    for modality in ("text", "image"):
+                        column = f"{self.metric}.{modality} {kind}"
+                        if column in own:
+                            found[f"−{modality} ({kind})"] = whole - own[column]
+                if "share.text" in own:
+                    found["weight of text"] = own["share.text"]
+                rows += [_over_seeds({**place, "method": method}, n, v.dropna()) for n, v in found.items()]
+        rows = [row for row in rows if row["count"]]
+        return pd.DataFrame(rows, columns=[*_columns(records), "method", *_VALUES])
+
+
+class Subsets:
+    """Accuracy where the modalities agree and where they don't.
+
+    Two kinds of subsets: those that the data set tells (`conflict`, `missing text`, …), and whether the
+    answers of the first text-only and image-only methods of the same seed are the same, which needs no
+    such knowledge. The size of each stands in its name.
+
+    Args:
+        unimodal: labels of the two unimodal methods; by default those with the tag `kind = "unimodal"`.
+        groups: only these of the data set's subsets, in this order.
+    """
+
+    needs_store = True
+    unit = "fraction"
+    higher_is_better = True
+
+    def __init__(self, unimodal: list[str] | None = None, groups: list[str] | None = None) -> None:
+        self.unimodal, self.groups = unimodal, groups
+
+    def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
+        """The metric `accuracy` by method and `subset`, with Student's interval over seeds."""
+        import numpy as np
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for place, part in _places(records):
+            answers = {m: a for m, a in _answers(part, store).items() if a is not None}
+            names = _unimodal(part, self.unimodal, answers)
+            for method, own in answers.items():
+                for subset, inside in self._subsets(own, [answers[n] for n in names[:2]]).items():
+                    right = [
+                        r[i].mean() if i.any() else np.nan for r, i in zip(own.right, inside, strict=True)
+                    ]
+                    size = round(float(np.mean([i.sum() for i in inside])))
+                    row = {**place, "method": method, "subset": f"{subset} ({size})"}
+                    rows.append(_over_seeds(row, "accuracy", pd.Series(right).dropna()))
+        return pd.DataFrame(rows, columns=[*_columns(records), "method", "subset", *_VALUES])
+
+    def _subsets(self, own: Answers, unimodal: list[Answers]) -> dict[str, list[NDArray[np.bool_]]]:
+        seeds = len(own.right)
+        told = self.groups if self.groups is not None else list(own.groups)
+        found = {name.replace("_", " "): [own.groups[name]] * seeds for name in told if name in own.groups}
+        if len(unimodal) == 2 and all(u.ids == own.ids and u.seeds == own.seeds for u in unimodal):
+            same = unimodal[0].predicted == unimodal[1].predicted
+            found |= {"unimodals agree": list(same), "unimodals differ": list(~same)}
+        return found
+
+
+class Misses:
+    """Where the misses are: the error rate in groups of pairs, and the share of all misses there."""
+
+    needs_store = True
+    unit = "fraction"
+    higher_is_better = False
+
+    def __init__(self, metric: str = "error") -> None:
+        if metric not in ("error", "share"):
+            raise OptionError(f"fusion-misses: metric must be error or share, not '{metric}'")
+        self.metric = metric
+
+    def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
+        """The metric by method and `group`, with Student's interval over seeds."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for place, part in _places(records):
+            for method, own in part.groupby("method", sort=False):
+                found: dict[str, list[float]] = {}
+                for notes in _notes(own, store):
+                    for group, facts in notes.get("misses", {}).get("groups", {}).items():
+                        if facts[self.metric] is not None and facts["pairs"]:
+                            name = f"{group} ({facts['pairs']})" if group != "other" else "other"
+                            found.setdefault(name, []).append(facts[self.metric])
+                for group, values in found.items():
+                    row = {**place, "method": method, "group": group}
+                    rows.append(_over_seeds(row, self.metric, pd.Series(values)))
+        return pd.DataFrame(rows, columns=[*_columns(records), "method", "group", *_VALUES])
+
+
+class Dirt:
+    """What was wrong with a data set's pairs, by kind: how many, and the first names."""
+
+    needs_store = True
+    unit = None
+    higher_is_better = None
+
+    def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
+        """The metric `count` by data set and `kind`, whose notes name files or ids."""
+        import pandas as pd
+
+        rows: list[dict[str, Any]] = []
+        for dataset, part in records.groupby("dataset", sort=False):
+            notes = next(iter(_notes(part, store)), {})
+            report = notes.get("data") or {}
+            shared = {"model": "", "dataset": dataset, "metric": "count"}
+            if "pairs" in report:
+                rows.append({**shared, "kind": "pairs", "value": report["pairs"], "note": ""})
+            for kind, facts in report.get("kinds", {}).items():
+                names = ", ".join(map(str, facts["names"][:3]))
+                more = ", …" if facts["count"] > 3 else ""
+                note = f"{kind}: {names}{more}" if names else ""
+                rows.append({**shared, "kind": kind, "value": facts["count"], "note": note})
+        return pd.DataFrame(rows, columns=["model", "dataset", "kind", "metric", "value", "note"])
+
+
+_VALUES = ("metric", "value", "low", "high", "count", "note")
+
+
+class Answers:
+    """What one method said over its seeds: `predicted` and `right` S×N, `targets` N, `groups` of N."""
+
+    def __init__(self, frames: Sequence[Any], seeds: Sequence[Any]) -> None:
+        import numpy as np
+
+        first = frames[0]
+        self.ids = [str(i) for i in first["id"]]
+        if any([str(i) for i in frame["id"]] != self.ids for frame in frames[1:]):
+            raise HarnessError(
+                "seeds of one method rest on different samples, so they can't be taken together"
+            )
+        self.seeds = list(seeds)
+        self.targets: NDArray[np.int64] = first["target"].to_numpy()
+        self.predicted: NDArray[np.int64] = np.stack([f["prediction"].to_numpy() for f in frames])
+        self.right: NDArray[np.float64] = (self.predicted == self.targets).astype(np.float64)
+        self.groups = {c.removeprefix("in "): first[c].to_numpy(bool) for c in first if c.startswith("in ")}
+
+    @property
+    def f1(self) -> float:
+        """Mean weighted F1 over seeds."""
+        import numpy as np
+        from sklearn.metrics import f1_score
+
+        return float(np.mean([f1_score(self.targets, p, average="weighted") for p in self.predicted]))
+
+
+def _answers(part: pd.DataFrame, store: Store) -> dict[str, Answers | None]:
+    found: dict[str, Answers | None] = {}
+    for method, own in part.groupby("method", sort=False):
+        frames = [store.samples(id) for id in own["id"]]
+        complete = all(f is not None and {"target", "prediction"} <= set(f.columns) for f in frames)
+        found[str(method)] = Answers(frames, own["seed"].tolist()) if complete else None
+    return found
+
+
+def _unimodal(part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, Answers]) -> list[str]:
+    """The unimodal methods that these records have."""
+    if given is not None:
+        return [name for name in given if name in answers]
+    if KIND not in part:
+        raise OptionError('name the unimodal methods, or give them the tag kind = "unimodal"')
+    tagged = dict.fromkeys(part.loc[part[KIND] == "unimodal", "method"])
+    return [str(name) for name in tagged if str(name) in answers]
+
+
+def _columns(records: pd.DataFrame) -> list[str]:
+    return [name for name in PLACES if name in records.columns]
+
+
+def _places(records: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]:
+    by = _columns(records)
+    for key, part in records.groupby(by, sort=False, dropna=False):
+        yield dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True)), part
+
+
+def _notes(part: pd.DataFrame, store: Store) -> Iterable[dict[str, Any]]:
+    for id in part["id"]:
+        record = store.read(id)
+        if record is not None:
+            yield record.notes
+
+
+def _over_seeds(row: dict[str, Any], metric: str, values: Any) -> dict[str, Any]:
+    """A row with the mean over seeds and, where there are several, Student's interval."""
+    import numpy as np
+
+    from harness.statistics.intervals import t_interval
+
+    numbers = [float(v) for v in values]
+    interval = t_interval(numbers) if len(numbers) > 1 else None
+    low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
+    mean = float(np.mean(numbers)) if numbers else np.nan
+    return {
+        **row,
+        "metric": metric,
+        "value": mean,
+        "low": low,
+        "high": high,
+        "count": len(numbers),
+        "note": "",
+    }
