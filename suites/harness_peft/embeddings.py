@@ -19,6 +19,8 @@ from harness_peft.data import Batches
 from harness_peft.network import FittedHead, Network
 from harness_peft.prepared import JoinedSplit, as_is
 
+ROWS_AT_ONCE = 8192
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,17 +30,20 @@ if TYPE_CHECKING:
 def embeddings(job: Job, method: Any, network: Network, data: Batches) -> NDArray[np.float32]:
     """The frozen network's embeddings N×D of these samples, from the cache of the whole split."""
     parts = data.split.parts if isinstance(data.split, JoinedSplit) else [data.split]
-    whole = [_of_split(job, method, network, part) for part in parts]
+    whole = [of_split(job, method, network, part) for part in parts]
     found: NDArray[np.float32] = (whole[0] if len(whole) == 1 else np.concatenate(whole))[data.indices]
     return found
 
 
-def _of_split(job: Job, method: Any, network: Network, split: Any) -> NDArray[np.float32]:
+def of_split(
+    job: Job, method: Any, network: Network, split: Any, shift: list[str] | None = None
+) -> NDArray[np.float32]:
+    """Embeddings of a whole prepared split, computed once for all cells; `shift` tells another data set's."""
     decides = {
         "what": f"peft {getattr(method, 'features', 'projected')} features",
         "model": job.cell.model.identity if job.cell.model else None,
         "weights": weights_of(job.model),
-        "data": job.cell.dataset.identity,
+        "data": shift or job.cell.dataset.identity,
         "split": split.name,
         "limit": job.cell.limit,
         "images": job.cell.images,
@@ -52,6 +57,16 @@ def _of_split(job: Job, method: Any, network: Network, split: Any) -> NDArray[np
             precision=job.precision, workers=job.workers,
         ).numpy(),
     )  # fmt: skip
+
+
+def head_logits(network: Network, features: NDArray[np.float32]) -> torch.Tensor:
+    """Logits N×C of a fitted head on kept embeddings; the backbone need not run again."""
+    device = next(network.backbone.parameters()).device
+    with torch.inference_mode():
+        parts = [
+            network.head(part.to(device)).float() for part in torch.from_numpy(features).split(ROWS_AT_ONCE)
+        ]
+        return torch.cat(parts)
 
 
 def solve(run: Run, network: Network, training: Batches, candidate: float) -> None:

@@ -15,6 +15,7 @@ from harness.contract import Dataset, Predictions, Result, Split
 from harness.errors import DataError
 from harness.evaluate import classification_result, image_pipeline, measured
 from harness_peft.data import Batches
+from harness_peft.embeddings import head_logits, of_split
 from harness_peft.evidence import LabelSets, check_metrics
 from harness_peft.metrics import MeanAveragePrecision11
 from harness_peft.network import Network
@@ -61,16 +62,17 @@ def score(network: Network, data: Batches) -> tuple[float, float]:
             images, labels = data.take(np.arange(start, min(start + 256, len(data))))
             found.append(network(images).float())
             targets.append(labels)
-        logits, labels = torch.cat(found), torch.cat(targets)
-        if labels.ndim == 1:
-            right = int((logits.argmax(1) == labels).sum())
-            return right / len(data), float(F.cross_entropy(logits, labels))
-        counted = labels >= 0
-        loss = float(F.binary_cross_entropy_with_logits(logits[counted], labels[counted].float()))
-    evidence = LabelSets(
-        logits.cpu().numpy(), labels.cpu().numpy(), [data.split.ids[i] for i in data.indices]
-    )
-    return MeanAveragePrecision11()(evidence), loss
+        return judged(torch.cat(found), torch.cat(targets))
+
+
+def judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+    """What `score` gives, from logits N×C and labels N or N×C."""
+    if labels.ndim == 1:
+        right = int((logits.argmax(1) == labels).sum())
+        return right / len(labels), float(F.cross_entropy(logits, labels))
+    counted = labels >= 0
+    loss = float(F.binary_cross_entropy_with_logits(logits[counted], labels[counted].float()))
+    return MeanAveragePrecision11()(LabelSets(logits.cpu().numpy(), labels.cpu().numpy(), ())), loss
 
 
 def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapping[str, Any]) -> Result:
@@ -110,10 +112,14 @@ def _logits(
         key = f"{model}\nshift\n{job.cell.protocol.identity}\n{shift}\n{job.cell.images}"
         split = dataset.load(name)
         source = run.data.splits.get(key, split, image_pipeline(job, split))
-    found = forward_all(
-        network, source, as_is, device=job.device, batch_size=job.batch_size,
-        precision=job.precision, workers=job.workers,
-    ).numpy()  # fmt: skip
+    if run.solves or run.fits:
+        where = None if shift is None else [job.cell.protocol.identity, shift, name]
+        found = head_logits(network, of_split(job, run.method, network, source, where)).cpu().numpy()
+    else:
+        found = forward_all(
+            network, source, as_is, device=job.device, batch_size=job.batch_size,
+            precision=job.precision, workers=job.workers,
+        ).numpy()  # fmt: skip
     if shift is not None:
         found = found[:, columns(run.data.train_split, split, shift)]
     return found, split

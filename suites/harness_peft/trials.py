@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.evaluate import weights_of
-from harness_peft.evaluation import score
+from harness_peft.embeddings import embeddings, head_logits
+from harness_peft.evaluation import judged, score
 from harness_peft.tuning import Trial, best, spread, tuned
 
 if TYPE_CHECKING:
@@ -44,17 +45,21 @@ def tune(run: Run, notes: dict[str, Any]) -> tuple[list[Trial], float | None]:
     def one(candidate: float, folder: Path) -> Trial:
         began = time.perf_counter()
         network, _, _ = run.fit(candidate, training, validation, seed, folder)
-        accuracy, loss = score(network, validation)
+        if run.solves or run.fits:
+            kept = embeddings(run.job, method, network, validation)
+            accuracy, loss = judged(head_logits(network, kept), validation.targets)
+        else:
+            accuracy, loss = score(network, validation)
         return Trial(candidate, accuracy, loss, time.perf_counter() - began)
 
     if refined:
         visited: dict[float, Trial] = {}
 
-        def judged(candidate: float) -> float:
+        def visit(candidate: float) -> float:
             visited[candidate] = one(candidate, run.job.workdir)
             return visited[candidate].accuracy
 
-        method.refine(judged)
+        method.refine(visit)
         trials = list(visited.values())
     else:
         trials = tuned(candidates, one, run.job.workdir / "tuning", run.job.cache, _decides(run, seed))

@@ -17,7 +17,7 @@ from harness_peft.restore import restored
 SUITE = {
     "name": "embeddings",
     "protocol": {"plugin": "finetuning", "steps": 3, "batch": 8, "trials": 2},
-    "models": [{"plugin": "tiny-clip", "steps": 1, "tower": "vit"}],
+    "models": [{"plugin": "tiny-clip", "steps": 0, "tower": "vit"}],
     "datasets": ["scenes"],
     "axes": {"shots": [2]},
     "metrics": ["top1", "nll"],
@@ -89,7 +89,7 @@ def test_adapters_of_the_prompts_suite_and_their_files(run, tmp_path):
     found = run(methods=methods, protocol={**SUITE["protocol"], "keep": str(kept)})
     assert {m: r["reason"] for m, r in found.items() if r["status"] != "ok"} == {}
     trained = {m: r["cost"]["trainable_without_head"] for m, r in found.items()}
-    model = loaded("models", "tiny-clip", steps=1, tower="vit")
+    model = loaded("models", "tiny-clip", steps=0, tower="vit")
     model.load(torch.device("cpu"))
     width = model.encode_text(["a"]).shape[1]
     assert trained["clip-adapter"] == 2 * width * (width // 4)
@@ -173,14 +173,14 @@ def test_a_method_from_outside_trains_stores_and_comes_back(outside, run, tmp_pa
     methods = [{"plugin": "acme-gains", "start": 0.9}, "acme-plain"]
     found = run(
         methods=methods,
-        models=[{"plugin": "tiny-vit", "steps": 1}],
+        models=[{"plugin": "tiny-vit", "steps": 0}],
         protocol={**SUITE["protocol"], "keep": str(kept), "checkpoint_every": 1},
     )
     assert {m: r["reason"] for m, r in found.items() if r["status"] != "ok"} == {}
     (gains,) = (m for m in found if m.startswith("acme-gains"))
     assert found[gains]["cost"]["trainable_without_head"] == 3
     assert found["acme-plain"]["cost"]["trainable_without_head"] == 2 * 64
-    model = loaded("models", "tiny-vit", steps=1)
+    model = loaded("models", "tiny-vit", steps=0)
     model.load(torch.device("cpu"))
     path = kept / f"{found[gains]['id']}.safetensors"
     with safe_open(path, "pt") as file:
@@ -193,7 +193,7 @@ def test_a_method_from_outside_trains_stores_and_comes_back(outside, run, tmp_pa
 
 
 def test_a_cell_that_breaks_its_word_fails(outside, run):
-    found = run(models=[{"plugin": "tiny-vit", "steps": 1}], methods=["acme-idle", "acme-meddling"])
+    found = run(models=[{"plugin": "tiny-vit", "steps": 0}], methods=["acme-idle", "acme-meddling"])
     assert [r["status"] for r in found.values()] == ["failed", "failed"]
     assert (
         "1 trainable tensors got no gradient in 2 steps, first 'backbone.idle'"
@@ -248,12 +248,15 @@ class NoHead:
 
 def test_what_can_not_be_fitted_here_says_so(run, monkeypatch):
     protocol = Finetuning(steps=1)
-    clip = loaded("models", "tiny-clip", steps=1)
-    vit = loaded("models", "tiny-vit", steps=1)
+    clip = loaded("models", "tiny-clip", steps=0)
+    vit = loaded("models", "tiny-vit", steps=0)
     scenes = loaded("datasets", "scenes")
     adapter, coop = loaded("methods", "clip-adapter"), loaded("methods", "coop")
     assert protocol.cannot(clip, scenes, adapter, {"shots": 2}) is None
-    assert protocol.cannot(vit, scenes, adapter, {"shots": 2}) == "the method needs an image-text model"
+    assert (
+        protocol.cannot(vit, scenes, adapter, {"shots": 2})
+        == "the method needs an image-text model, such as tiny-clip or open_clip"
+    )
     assert "'fit' and 'rebuild'" in protocol.cannot(clip, scenes, coop, {"shots": 2})
     monkeypatch.setattr(registry, "_local", dict(registry._local))
     registry.register("methods", "no-head", NoHead)
