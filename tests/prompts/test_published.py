@@ -14,6 +14,8 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.timeout(1800)  # the model is trained first, where no run has left it in the cache
+
 PUBLISHED = Path(__file__).parents[2] / "results" / "prompts.md"
 POINTS = 8.0
 DATASETS = ("scenes", "handwritten digits")
