@@ -76,7 +76,7 @@ def _own(module: nn.Module) -> list[nn.Parameter]:
     return [*module.parameters(recurse=False), *(p for m in held for p in m.parameters())]
 
 
-def inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 5) -> float:
+def inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 3) -> float:
     """Samples per second of the forward pass alone; the fastest of some repeats, after one to warm up."""
     fastest = float("inf")
     with torch.inference_mode():
