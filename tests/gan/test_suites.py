@@ -39,15 +39,19 @@ def test_thresholds_of_verdicts_are_written_in_the_file(name: str) -> None:
 
 
 def test_a_small_run_fills_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step or two of a few methods of every experiment: each column that a table names gets numbers."""
+    """A step of a few methods of every experiment: each column that a table names gets numbers."""
     monkeypatch.setattr(harness_gan.classifier, "STEPS", 30)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     suite: dict[str, Any] = tomllib.loads((FOLDER / "gan.toml").read_text())
     suite["executor"] = "inline"
-    suite["seeds"] = [0, 1]
-    suite["methods"] = [m for m in suite["methods"] if m["label"] in ("non-saturating", "WGAN-GP")]
+    suite["seeds"] = [0]
+    suite["methods"] = [m for m in suite["methods"] if m["label"] == "WGAN-GP"]
     for experiment in suite["experiments"]:
-        experiment["protocol"]["steps"] = 2
+        experiment["protocol"]["steps"] = 1
+        if experiment["name"] in ("ring", "ring-perceptron", "grid"):
+            experiment["protocol"]["samples"] = 100
+        if experiment["name"] == "translation":
+            experiment["datasets"][0]["train"] = 48
     outcome = harness.run(suite, store=tmp_path / "store", device="cpu")
     for record in outcome.records:
         assert record.status == "ok", record.traceback or record.reason
