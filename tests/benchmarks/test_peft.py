@@ -174,6 +174,7 @@ def whole_training(recipe, limit, seed, order_seed):
     return right, float(F.cross_entropy(logits.double(), labels))
 
 
+@pytest.mark.timeout(3600)  # as long as a busy machine needs: what is compared is processor time
 def test_a_whole_cell_costs_what_the_same_without_the_harness_costs(
     measuring, one_thread, ratio, tmp_path, monkeypatch
 ):
