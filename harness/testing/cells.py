@@ -102,13 +102,16 @@ def grids() -> Iterator[tuple[str, dict[str, Any]]]:
             yield plugin.name, found
 
 
-def accepted(kind: str, plugin: Given) -> str | None:
-    """The first installed protocol that takes this plugin on its smallest grid; None when none does."""
+def refusals(kind: str, plugin: Given) -> list[str]:
+    """Why no installed protocol takes this plugin on its smallest grid; empty when one does."""
+    said = []
     with named(kind, plugin) as reference:
         for name, grid in grids():
-            if _runs({**grid, kind: [reference]})[0]:
-                return name
-    return None
+            runs, reason = _runs({**grid, kind: [reference]})
+            if runs:
+                return []
+            said.append(f"{name}: {reason}")
+    return said or ["there is no protocol that states its smallest grid"]
 
 
 def grid_of_method(
@@ -121,17 +124,17 @@ def grid_of_method(
     """
     if cell is not None:
         return {**cell, "methods": [reference]}
-    refusals: list[str] = []
+    said: list[str] = []
     for composed in (reference, *hosts(reference, method)):
         for name, grid in grids():
             content = {**grid, "methods": [composed]}
             runs, reason = _runs(content)
             if runs:
                 return content
-            refusals.append(f"{name}: {reason}")
+            said.append(f"{name}: {reason}")
     raise Violation(
         "an installed protocol that takes the method on its smallest grid",
-        "; ".join(dict.fromkeys(refusals)) or "no protocol that states its smallest grid",
+        "; ".join(dict.fromkeys(said)) or "no protocol that states its smallest grid",
         "A method belongs to a protocol, which calls it; every cell of this one would be skipped. "
         "(A grid of your own: the fixture `cell`.)",
     )

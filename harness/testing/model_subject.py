@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract import capabilities
 from harness.testing.images import pictures
-from harness.testing.outcome import NotChecked, must
+from harness.testing.outcome import NotChecked, expect, must
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,15 @@ class ModelSubject:
 
         self.needs_images()
         with must("prepare(image) to turn a PIL image into a tensor", "Every image goes through it."):
-            return torch.stack([self.model.prepare(i) for i in self.images])
+            prepared = [self.model.prepare(i) for i in self.images]
+            shapes = {tuple(p.shape) for p in prepared}
+        expect(
+            len(shapes) == 1,
+            "prepare to give tensors of one shape for images of any size",
+            f"shapes {sorted(shapes)}",
+            "Prepared images are stacked into a batch B×C×H×W.",
+        )
+        return torch.stack(prepared)
 
     def needs_images(self) -> None:
         """Raises NotChecked for a model that sees no images."""

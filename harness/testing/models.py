@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.contract import CAPABILITIES
+from harness.contract import CAPABILITIES, capabilities
 from harness.errors import nearest
 from harness.testing import general, tokens, weights
 from harness.testing.images import odd_images
@@ -20,11 +20,19 @@ def check_capabilities(subject: ModelSubject) -> None:
         f"{unknown}",
         "A capability that is taken back under another name stays claimed.",
     )
+    late = [c for c in capabilities(subject.model) if c not in subject.able]
+    expect(
+        not late,
+        "what the model can do to be seen before it is loaded (a method, a property, or an annotation in the "
+        "class, such as `module: torch.nn.Module`)",
+        f"'{late[0] if late else ''}' only after load",
+        "Planning asks the light object: cells that need it would be skipped.",
+    )
     if set(subject.able) - {"exposes its module"}:
         return
-    from harness.testing.cells import accepted
+    from harness.testing.cells import refusals
 
-    if accepted("models", subject.plugin):
+    if not (said := refusals("models", subject.plugin)):
         return
     members = {m for _, names in CAPABILITIES.values() for m in names}
     near = {n: nearest(n, members) for n in dir(subject.plugin) if not n.startswith("_") and n not in members}
@@ -32,7 +40,7 @@ def check_capabilities(subject: ModelSubject) -> None:
     raise Violation(
         "the methods of a capability (prepare and classify with label_space, prepare and encode_image, "
         "encode_text), or a protocol that takes the model as it is",
-        f"neither; its methods are {', '.join(close) or 'of other names'}",
+        f"{', '.join(close) or 'no such method'}, and no protocol takes it ({'; '.join(said)})",
         "Every cell of it would be skipped: what a model can do is told by the methods it has.",
     )
 

@@ -118,7 +118,9 @@ def check_continues_after_a_kill(subject: RunSubject) -> None:
         raise NotChecked(
             "the cell tells no progress (job.advance, job.report), so there is no step to be killed at"
         )
-    for stop in sorted({max(1, whole.told // 3), max(1, 2 * whole.told // 3)}):
+    # a method is killed half-way; a protocol, which has the checkpoints, early and late
+    shares = (1 / 2,) if subject.kind == "methods" else (1 / 3, 2 / 3)
+    for stop in sorted({max(1, round(whole.told * share)) for share in shares}):
         with subject.trial() as trial, runs.folder() as place:
             try:
                 runs.run(trial, Path(place), stop)
@@ -191,7 +193,7 @@ def check_cannot(subject: RunSubject) -> None:
     if not hasattr(protocol, "cannot"):
         raise NotChecked("the protocol has no `cannot`: every cell is tried")
     with subject.trial() as trial:
-        cell = trial.cells()[0]
+        cell = trial.planned()[0].cell
 
     class Unknown:
         splits = ("something",)

@@ -123,10 +123,10 @@ def _check_table(made: Any, what: str) -> None:
 
 
 def check_leaves_the_records(subject: ShowSubject) -> None:
-    """It changes neither the records that it is given nor matplotlib's settings."""
+    """It changes neither the records that it is given nor pyplot's figures."""
     with subject.frames() as (frames, store):
         for what, frame in frames.items():
-            before, settings = frame.copy(deep=True), _settings(subject)
+            before, figures = frame.copy(deep=True), _open_figures(subject)
             try:
                 subject.shown(frame, store)
             except (HarnessError, Violation):
@@ -138,22 +138,20 @@ def check_leaves_the_records(subject: ShowSubject) -> None:
                 "The next table or plot is made of the same frame: work on a copy.",
             )
             expect(
-                _settings(subject) == settings,
-                "matplotlib's settings and pyplot's figures as they were (draw on the figure given)",
+                _open_figures(subject) == figures,
+                "pyplot's figures as they were (draw on the figure given)",
                 "others",
-                "The next plot would look different, and figures would pile up.",
+                "Figures would pile up, one for each plot of each report.",
             )
 
 
-def _settings(subject: ShowSubject) -> Any:
+def _open_figures(subject: ShowSubject) -> Any:
     import sys
 
     if subject.kind != "plots":
         return None
-    import matplotlib
-
     pyplot = sys.modules.get("matplotlib.pyplot")
-    return dict(matplotlib.rcParams), pyplot.get_fignums() if pyplot else []
+    return pyplot.get_fignums() if pyplot else []
 
 
 def check_order_of_records(subject: ShowSubject) -> None:

@@ -52,7 +52,7 @@ class ToyMethod:
 
 
 class ToyProtocol:
-    """Guesses, with a curve and a picture on the way, and ends as the method says."""
+    """Gets most squares right, with a curve and a picture on the way, and ends as the method says."""
 
     axes = ()
     needs_model = False
@@ -62,7 +62,6 @@ class ToyProtocol:
     def run(self, job: Job) -> Result:
         """One cell."""
         split, outcome = job.splits("test"), job.method.outcome
-        rng = np.random.default_rng(job.seed_for("toy", job.cell.seed))
         for step in range(4):
             job.advance(step + 1, 4)
             job.report("training", step, {"loss": 1.0 / (step + 1)})
@@ -75,7 +74,7 @@ class ToyProtocol:
             raise Diverged("deliberate: the loss is not finite")
         if outcome == "no memory":
             raise MemoryError("deliberate")
-        right = rng.random(SAMPLES) < 0.8
+        right = np.arange(SAMPLES) >= 3 + 2 * job.cell.seed
         loss = float("nan") if outcome == "not a number" else 0.4
         return Result(
             metrics={"top1": float(right.mean()), "loss": loss},

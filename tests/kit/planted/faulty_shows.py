@@ -1,0 +1,145 @@
+"""Listeners, summaries, plots and executors: sound ones, and the same with one fault each, for the kit to find."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import hookimpl
+
+
+class Quiet:
+    """A sound listener."""
+
+    @hookimpl
+    def cell_finished(self, cell: Any, record: Any) -> None:
+        self.last = record.status
+
+
+class UnknownEvent(Quiet):
+    """Listens to an event that there is not."""
+
+    @hookimpl
+    def cell_ended(self, cell: Any) -> None:
+        pass
+
+
+class UnknownArgument:
+    """Asks for an argument that its event has not."""
+
+    @hookimpl
+    def cell_finished(self, cell: Any, result: Any) -> None:
+        pass
+
+
+class Unmarked:
+    """Forgot to mark its method."""
+
+    def cell_finished(self, cell: Any, record: Any) -> None:
+        pass
+
+
+class ExpectsMetrics:
+    """Takes for granted that every record has a metric."""
+
+    @hookimpl
+    def cell_finished(self, record: Any) -> None:
+        self.best = record.metrics["top1"]
+
+
+class Best:
+    """A sound summary: the largest top-1 of each method."""
+
+    def __call__(self, records: Any) -> Any:
+        import pandas as pd
+
+        rows = [("", m, "best top1", float(g["top1"].max())) for m, g in records.groupby("method")]
+        return pd.DataFrame(rows, columns=["model", "method", "metric", "value"])
+
+
+class NoValueColumn(Best):
+    """Calls its numbers something else."""
+
+    def __call__(self, records: Any) -> Any:
+        return super().__call__(records).rename(columns={"value": "number"})
+
+
+class FailsOnNothing(Best):
+    """Takes the first record for granted."""
+
+    def __call__(self, records: Any) -> Any:
+        records.iloc[0]
+        return super().__call__(records)
+
+
+class ChangesRecords(Best):
+    """Writes into the frame that it is given."""
+
+    def __call__(self, records: Any) -> Any:
+        records["top1"] = records["top1"] * 100
+        return super().__call__(records)
+
+
+class FirstRecord(Best):
+    """Takes the first record of each method for its best."""
+
+    def __call__(self, records: Any) -> Any:
+        import pandas as pd
+
+        rows = [("", m, "first", float(g["top1"].iloc[0])) for m, g in records.groupby("method")]
+        return pd.DataFrame(rows, columns=["model", "method", "metric", "value"])
+
+
+class Dots:
+    """A sound plot."""
+
+    def draw(self, data: Any, store: Any, figure: Any) -> str | None:
+        figure.add_subplot().plot(list(data["top1"]) if len(data) else [], "o")
+        return "Dots."
+
+
+class DrawsNothing(Dots):
+    """Leaves the figure empty."""
+
+    def draw(self, data: Any, store: Any, figure: Any) -> str | None:
+        return None
+
+
+class OpensFigures(Dots):
+    """Draws on a figure of its own as well."""
+
+    def draw(self, data: Any, store: Any, figure: Any) -> str | None:
+        import matplotlib.pyplot
+
+        matplotlib.pyplot.figure()
+        return super().draw(data, store, figure)
+
+
+class OneByOne:
+    """A sound executor: what the core's own does."""
+
+    def execute(self, cells: Any, settings: Any, tell: Any) -> Any:
+        from harness.executors.inline import Inline
+
+        yield from Inline().execute(cells, settings, tell)
+
+
+class LosesCells(OneByOne):
+    """Leaves out the last cell."""
+
+    def execute(self, cells: Any, settings: Any, tell: Any) -> Any:
+        yield from super().execute(cells[:-1], settings, tell)
+
+
+class TellsNobody(OneByOne):
+    """Tells no events."""
+
+    def execute(self, cells: Any, settings: Any, tell: Any) -> Any:
+        yield from super().execute(cells, settings, lambda event, **facts: None)
+
+
+class SwapsRecords(OneByOne):
+    """Gives cells each other's records."""
+
+    def execute(self, cells: Any, settings: Any, tell: Any) -> Any:
+        done = list(super().execute(cells, settings, tell))
+        yield from ((cell, record) for (cell, _), (_, record) in zip(done, done[::-1], strict=True))

@@ -1,0 +1,195 @@
+"""Each planted fault is found by the check that is meant for it, with what was expected and why; sound plugins pass."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness import Predictions, registry
+from harness.testing import check
+from harness.testing.kinds import checks_of, subject_of
+from harness.testing.outcome import NotChecked, Violation, words
+
+RANKED = Predictions(np.array([[2.0, 1.0], [2.0, 1.0]]), np.array([0, 1]), ["a", "b"])
+
+# kind, class, name of the check, what its message says
+FAULTS = [
+    ("models", "ForgotEval", "deterministic", "evaluation mode after load.*found training mode"),
+    ("models", "NoisyOutput", "deterministic", "the same for the same images"),
+    ("models", "BatchMean", "batch independence", "the same row alone and in a batch.*batch size would decide"),
+    ("models", "FlatOutput", "shapes", "one row per image"),
+    ("models", "Doubles", "dtypes", "floating point.*found torch.float64"),
+    ("models", "GivesNan", "dtypes", "finite numbers; found NaN"),
+    ("models", "NeedsThreeChannels", "odd images", "an image of mode"),
+    ("models", "LongSideFree", "odd images", "very wide.*stacked"),
+    ("models", "WrongPreparation", "preparation", "say what `prepare` does"),
+    ("models", "PaddedTexts", "texts", "alone and among others.*longest name"),
+    ("models", "OtherSpace", "texts", "embeddings of one dimension"),
+    ("models", "LogScale", "texts", "already exponentiated.*found -1.2"),
+    ("models", "Misspelt", "capabilities", "clasify.*meant 'classify'"),
+    ("models", "ShowsLate", "capabilities", "before it is loaded.*'classifies images' only after load"),
+    ("models", "ManyShapes", "shapes", "tensors of one shape for images of any size"),
+    ("models", "Nameless", "label space", "name what the outputs stand for"),
+    ("models", "SeedsGlobally", "load", "random generator of torch"),
+    ("models", "OtherWeights", "load", "the same weights at every load"),
+    ("models", "HiddenState", "save and load", "neither a parameter nor a buffer"),
+    ("models", "Decoy", "module is used", "a network that is not used"),
+    ("models", "StaysBehind", "devices", "register it as a buffer"),
+    ("datasets", "Endless", "length", "IndexError behind its last sample"),
+    ("datasets", "AnySplit", "splits", "no-such-split.*found an answer"),
+    ("datasets", "RaisesKeyError", "splits", "DataError.*found KeyError"),
+    ("datasets", "TooFewLabels", "length", "as many as ids and targets.*11"),
+    ("datasets", "OtherLabels", "samples", "the id and label that the split lists"),
+    ("datasets", "SameIds", "ids", "'0/0' more than once"),
+    ("datasets", "LabelTooHigh", "labels", "inside its class list, 0 to 2; found 3"),
+    ("datasets", "NoPlaceForTheName", "labels", "place {} for the class name"),
+    ("datasets", "Shuffles", "order", "opened a second time"),
+    ("datasets", "SetOrder", "processes", "the same ids in split 'train' in another process"),
+    ("datasets", "HashedFingerprint", "processes", "in every process.*every cell would run again"),
+    ("datasets", "OneHandle", "order", "when several threads read them"),
+    ("datasets", "HoldsAFunction", "worker", "to pickle and to be read in a worker"),
+    ("datasets", "Leaks", "disjoint", "share no sample.*trained on would be tested on"),
+    ("datasets", "Heavy", "light import", "imports no torch.*found that it imports torch"),
+    ("datasets", "Untyped", "typed options", "a type for every option.*count"),
+    ("datasets", "Restless", "planning", "the same text each time"),
+    ("metrics", "Undocumented", "documented", "a docstring on Undocumented"),
+    ("metrics", "FromTheFuture", "api version", "from 1 to 1; found 99"),
+    ("metrics", "ErrorAsAccuracy", "direction", "the direction is declared the other way round"),
+    ("metrics", "Constant", "direction", "measures nothing"),
+    ("metrics", "Percent", "range", "percent instead of a fraction"),
+    ("metrics", "WrongFormula", "known values", "0.5 for example 0; found 0.333"),
+    ("metrics", "FirstHalf", "order invariance", "in another order"),
+    ("metrics", "RelativeToBatch", "merging", "whatever stands beside it"),
+    ("metrics", "OtherMean", "merging", "the mean of per_sample to be the metric's value"),
+    ("metrics", "Counts", "purity", "the same value twice"),
+    ("metrics", "SortsInPlace", "purity", "other logits after the metric"),
+    ("metrics", "DividesByNothing", "odd evidence", "for no samples; found nan"),
+    ("metrics", "Traceback", "odd evidence", "for no samples; found IndexError"),
+    ("hooks", "UnknownEvent", "events", "cell_ended"),
+    ("hooks", "UnknownArgument", "events", "result"),
+    ("hooks", "Unmarked", "events", "marked with @harness.hookimpl"),
+    ("hooks", "ExpectsMetrics", "runs", "KeyError: 'top1'.*left out"),
+    ("summaries", "NoValueColumn", "shows", "no 'value' among"),
+    ("summaries", "FailsOnNothing", "shows", "found IndexError"),
+    ("summaries", "ChangesRecords", "leaves the records", "as they were; found changed"),
+    ("summaries", "FirstRecord", "order of records", "in another order"),
+    ("plots", "DrawsNothing", "shows", "found 0 axes"),
+    ("plots", "OpensFigures", "leaves the records", "pyplot's figures"),
+    ("executors", "LosesCells", "executes", "each of 3 cells once; found 2"),
+    ("executors", "TellsNobody", "executes", "cell_started.*found 0 for 3"),
+    ("executors", "SwapsRecords", "executes", "its own record"),
+    ("protocols", "ForgetsTheGenerator", "continues after a kill", "after a kill at step.*random generators"),
+    ("protocols", "OwnSeed", "same seed", "the same result from the same seed"),
+    ("protocols", "Swallows", "continues after a kill", "catch Exception, never BaseException"),
+    ("protocols", "EndsInNan", "runs", "metrics, all of them finite; found end"),
+    ("protocols", "BeyondTheEnd", "runs", r"done from 0 to total; found \(7, 6\)"),
+    ("protocols", "CannotRaises", "cannot", "found AttributeError.*would count as broken"),
+    ("protocols", "AxesAsText", "declarations", "a sequence of names; found 'shots'"),
+    ("protocols", "SeedsMixed", "seeds at once", "seed 1 to give the same beside another"),
+    ("protocols", "TrainsTheModel", "leaves the model", "found other weights.*the same loaded model"),
+    ("protocols", "LeavesAHook", "leaves the model", "found other hooks"),
+    ("methods", "GlobalNoise", "same seed", "the same result from the same seed"),
+    ("methods", "Remembers", "continues after a kill", "after a kill at step"),
+    ("methods", "Trains", "leaves the model", "found other weights"),
+    ("methods", "Stranger", "runs", "protocol that takes the method.*few-shot: .*gan: "),
+]  # fmt: skip
+SOUND = {
+    "models": "Net",
+    "datasets": "Squares",
+    "metrics": "Accuracy",
+    "hooks": "Quiet",
+    "summaries": "Best",
+    "plots": "Dots",
+    "executors": "OneByOne",
+    "protocols": "Training",
+    "methods": "Walk",
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def installed() -> Any:
+    """The sound plugins by name, for grids."""
+    with (
+        registry.registered("datasets", "kit-squares", planted("Squares")),
+        registry.registered("models", "kit-net", planted("Net")),
+        registry.registered("protocols", "kit-training", planted("Training")),
+    ):
+        yield
+
+
+def planted(name: str) -> Any:
+    """A class of the folder of planted faults."""
+    from importlib import import_module
+
+    for module in (
+        "faulty_models",
+        "faulty_data",
+        "faulty_metrics",
+        "faulty_shows",
+        "faulty_runs",
+        "faulty_heavy",
+    ):
+        if hasattr(import_module(module), name):
+            return getattr(import_module(module), name)
+    raise LookupError(name)
+
+
+def made(name: str) -> Any:
+    return planted(name)()
+
+
+def more(kind: str, plugin: Any) -> Mapping[str, Any]:
+    grid = {"datasets": ["kit-squares"], "models": ["kit-net"]}
+    if kind == "metrics":
+        known = not hasattr(type(plugin), "bounds") or type(plugin).__name__ in ("Accuracy", "WrongFormula")
+        return {"examples": [(RANKED, 0.5)] if known else []}
+    if kind == "protocols":
+        return {"cell": grid}
+    if kind == "executors":
+        return {"cell": {**grid, "protocol": "kit-training"}}
+    if kind == "methods" and type(plugin).__name__ != "Stranger":
+        return {"cell": {**grid, "protocol": "kit-training"}}
+    return {}
+
+
+@pytest.mark.parametrize(("kind", "name", "wanted", "message"), FAULTS, ids=[f[1] for f in FAULTS])
+def test_fault_is_found(kind: str, name: str, wanted: str, message: str) -> None:
+    plugin = made(name)
+    (one,) = (c for c in checks_of(kind) if words(c) == wanted)
+    with pytest.raises(Violation) as found:
+        one(subject_of(kind, plugin, more(kind, plugin)))
+    text = str(found.value)
+    assert re.search(message, text, re.DOTALL), text
+    assert re.fullmatch(r"expected .+; found .+\. [A-Z`].+", text, re.DOTALL), text
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_sound_plugin_passes(kind: str) -> None:
+    plugin = made(SOUND[kind])
+    findings = check(kind, plugin, **more(kind, plugin))
+    assert not [f for f in findings if f.status == "fails"], findings
+    assert sum(f.status == "holds" for f in findings) > len(findings) / 2
+
+
+def test_every_check_has_a_fault_that_it_finds() -> None:
+    planted = {(kind, wanted) for kind, _, wanted, _ in FAULTS}
+    shared = {words(c) for c in checks_of("datasets")[:5]}
+    for kind in SOUND:
+        own = {words(c) for c in checks_of(kind)} - shared
+        if kind == "methods":  # the same function as for protocols
+            own -= {"runs"}
+        missing = {c for c in own if (kind, c) not in planted and not c.endswith("tokens")}
+        assert not missing, f"{kind}: {missing}"
+    assert shared <= {wanted for _, wanted in planted}
+
+
+def test_not_checked_is_no_fault() -> None:
+    (one,) = (c for c in checks_of("datasets") if words(c) == "disjoint")
+    single = made("Squares")
+    single.splits = ("train",)
+    with pytest.raises(NotChecked, match="only one split"):
+        one(subject_of("datasets", single, {}))
