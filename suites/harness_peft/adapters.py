@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
-
-import torch
-from torch import nn
 
 from harness.errors import OptionError
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from harness_peft.added import Bottleneck
     from harness_peft.network import Network
-
-
-class Bottleneck(nn.Module):
-    """s·up(f(down(x))), d → h → d with biases: 2dh + h + d parameters.
-
-    Down is Kaiming uniform (a = √5) and up is zero, so it starts as nothing and both learn; with
-    both zero, as some code has it, only the last bias ever gets a gradient.
-    """
-
-    def __init__(self, width: int, hidden: int, scale: float, activation: type[nn.Module]) -> None:
-        super().__init__()
-        self.down, self.up = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        self.activation, self.scale = activation(), scale
-        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
-        for tensor in (self.down.bias, self.up.weight, self.up.bias):
-            nn.init.zeros_(tensor)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What is to be added, of the shape of `x`."""
-        return self.scale * self.up(self.activation(self.down(x)))
-
-
-def width_of(block: nn.Module) -> int:
-    """The width d of a transformer block: what its MLP's first Linear layer takes."""
-    first = next((m for m in block.mlp.modules() if isinstance(m, nn.Linear)), None)
-    if first is None:
-        raise OptionError(f"{type(block).__name__}: its MLP has no Linear layer")
-    return first.in_features
 
 
 class AdaptFormer:
@@ -54,6 +25,10 @@ class AdaptFormer:
 
     def prepare(self, network: Network) -> None:
         """Adds a bottleneck beside every MLP."""
+        from torch import nn
+
+        from harness_peft.added import Bottleneck, width_of
+
         for block in network.blocks():
             _beside(block, Bottleneck(width_of(block), self.hidden, self.scale, nn.ReLU))
 
@@ -73,6 +48,10 @@ class Adapter:
 
     def prepare(self, network: Network) -> None:
         """Adds the bottlenecks, before the residual sum."""
+        from torch import nn
+
+        from harness_peft.added import Bottleneck, width_of
+
         for block in network.blocks():
             names = ("attn", "mlp") if self.place == "both" else ("mlp",)
             for name in names:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import nn
 
 from harness.errors import OptionError, Unavailable
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from harness_peft.added import Prompts
     from harness_peft.network import Network
-
-
-class Prompts(nn.Module):
-    """`count` tokens of width d, first uniform in ±v with v = √(6 / (3·P² + d)) for patches of side P."""
-
-    def __init__(self, count: int, width: int, patch: int) -> None:
-        super().__init__()
-        self.tokens = nn.Parameter(torch.empty(count, width))
-        bound = math.sqrt(6 / (3 * patch**2 + width))
-        nn.init.uniform_(self.tokens, -bound, bound)
-
-    def forward(self, x: torch.Tensor, at: int, replaced: int) -> torch.Tensor:
-        """The sequence B×T×d with the prompts at position `at`, in the place of `replaced` tokens there."""
-        own = self.tokens.to(x.dtype).expand(len(x), -1, -1)
-        return torch.cat([x[:, :at], own, x[:, at + replaced :]], dim=1)
 
 
 class _VPT:
@@ -41,11 +25,13 @@ class _VPT:
 
     def prepare(self, network: Network) -> None:
         """Adds the prompts before the first block (deep: new ones at each) and drops them after the last."""
+        from harness_peft.added import Prompts, width_of
+
         if self.prompts == 0:
             return
         blocks = network.blocks()
         place = 1 if _has_class_token(network.backbone) else 0
-        width, patch = _width(blocks[0]), _patch_side(network.backbone)
+        width, patch = width_of(blocks[0]), _patch_side(network.backbone)
         for number, block in enumerate(blocks if self._deep else blocks[:1]):
             own = Prompts(self.prompts, width, patch).to(next(block.parameters()).device)
             block.add_module("prompts", own)
@@ -68,6 +54,8 @@ def _putting(own: Prompts, place: int, replaced: int) -> Any:
 
 
 def _dropping(place: int, count: int) -> Any:
+    import torch
+
     return lambda _, __, x: torch.cat([x[:, :place], x[:, place + count :]], dim=1)
 
 
@@ -78,12 +66,6 @@ def _has_class_token(backbone: nn.Module) -> bool:
             raise Unavailable("vpt: the tower keeps tokens in front of the batch")
         return True
     return getattr(trunk, "cls_token", None) is not None
-
-
-def _width(block: nn.Module) -> int:
-    from harness_peft.adapters import width_of
-
-    return width_of(block)
 
 
 def _patch_side(backbone: nn.Module) -> int:

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
 from harness.errors import OptionError
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from harness_peft.network import Network
-
-
-class ScaleShift(nn.Module):
-    """γ⊙y + β over the last dimension, or over channels of B×C×H×W; first γ ≈ 1 and β ≈ 0."""
-
-    def __init__(self, width: int, std: float, channels_first: bool) -> None:
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        if std > 0:
-            nn.init.normal_(self.scale, 1.0, std)
-            nn.init.normal_(self.shift, 0.0, std)
-        self.channels_first = channels_first
-
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Scaled and shifted, of the same shape."""
-        if self.channels_first:
-            return y * self.scale[:, None, None] + self.shift[:, None, None]
-        return y * self.scale + self.shift
 
 
 class SSF:
@@ -47,6 +29,9 @@ class SSF:
 
     def prepare(self, network: Network) -> None:
         """Adds them; the attention of open_clip's towers is split first, to have layers to follow."""
+        from torch import nn
+
+        from harness_peft.added import ScaleShift
         from harness_peft.attention import split
 
         for block in network.blocks():
@@ -62,6 +47,9 @@ class SSF:
 
     def merge(self, network: Network) -> None:
         """W becomes γW and b becomes γb + β; every layer that has them stays what it is."""
+        import torch
+        from torch import nn
+
         with torch.no_grad():
             for module in network.backbone.modules():
                 own = module._modules.pop("ssf", None)
@@ -80,6 +68,8 @@ def _apply(module: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
 
 
 def _width(module: nn.Module) -> int | None:
+    from torch import nn
+
     if isinstance(module, nn.Linear):
         return module.out_features
     if isinstance(module, nn.Conv2d):

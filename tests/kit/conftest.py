@@ -96,6 +96,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n, (path, _, _) in enumerate(row for rows in parts.values() for row in rows):
         write(root / "coop" / path, picture(2000 + n))
     (root / "coop.json").write_text(json.dumps(parts))
+    digits = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    (root / "descriptions.json").write_text(json.dumps({name: [f"the digit {name}"] for name in digits}))
     _imagenet(root)
     _pairs(root)
     _voc(root / "VOCdevkit" / "VOC2007")

@@ -13,12 +13,12 @@ from harness.testing import ExecutorConformance, MethodConformance, ProtocolConf
 
 # options that make a method shorter than by default; those that are not named run as they are
 SHORT: Mapping[str, Mapping[str, Any]] = {
-    "adapter": {"width": 2},
+    "adapter": {"hidden": 2},
     "clip-adapter": {"epochs": 2},
     "cocoop": {"epochs": 1, "length": 2},
     "coop": {"epochs": 3, "length": 2},
     "cyclegan": {},
-    "descriptions": {},
+    "descriptions": {"path": "{files}/descriptions.json"},
     "gan": {"loss": "hinge"},
     "ipo": {"steps": 3},
     "ivlp": {"epochs": 2},
@@ -36,8 +36,10 @@ def names(kind: str) -> list[str]:
 
 class TestMethods(MethodConformance):
     @pytest.fixture(params=names("methods"))
-    def method(self, request: pytest.FixtureRequest) -> Any:
-        return {"plugin": request.param, "options": dict(SHORT.get(request.param, {}))}
+    def method(self, request: pytest.FixtureRequest, files: Path) -> Any:
+        short = SHORT.get(request.param, {})
+        options = {k: v.replace("{files}", str(files)) if isinstance(v, str) else v for k, v in short.items()}
+        return {"plugin": request.param, "options": options}
 
 
 class TestProtocols(ProtocolConformance):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness_peft import adapters, checkpoints, costs, lora, prompts, selective, ssf
+from harness_peft import adapters, added, checkpoints, costs, lora, prompts, selective, ssf
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
 from harness_peft.training import Recipe, base_modules, optimizer_for, train
 
@@ -183,7 +183,7 @@ def test_prompts(network, images, deep):
 
 def test_prompts_start_in_their_range():
     torch.manual_seed(0)
-    tokens = prompts.Prompts(500, 16, 8).tokens
+    tokens = added.Prompts(500, 16, 8).tokens
     bound = (6 / (3 * 64 + 16)) ** 0.5
     assert tokens.abs().max() <= bound
     assert float(tokens.detach().std()) == pytest.approx(bound / 3**0.5, rel=0.03)
