@@ -54,7 +54,9 @@ class Pair:
         """Both networks as one module; there after `load`."""
         from torch import nn
 
-        return nn.ModuleDict({"image": self.image.module, "text": self.text.module})
+        both = nn.ModuleDict({"image": self.image.module, "text": self.text.module})
+        both.training = any(part.training for part in both.values())  # a new dictionary would say yes
+        return both
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """What the image encoder makes of an image."""
