@@ -302,7 +302,7 @@ def test_base_to_new_scores_each_half_among_its_own_names(run, tmp_path):
         methods = ["template", "clip-adapter", "linear-probe"]
         """
     )
-    assert list(skipped.values()) == ["the method can't name classes it was not fitted on"]
+    assert list(skipped.values()) == ["the method 'linear-probe' can't name classes it was not fitted on"]
     for record in records:
         m = record.metrics
         assert m["H"] == pytest.approx(harmonic_mean(m["top1.base"], m["top1.new"]))
@@ -337,7 +337,7 @@ def test_transfer_evaluates_the_same_fit_elsewhere(run):
 def test_combinations_that_make_no_sense_are_skipped_with_their_reason(run):
     _, skipped, _ = run('protocol = "few-shot"\nmethods = ["coop", "linear-probe", "template"]')
     assert sorted(skipped.values()) == [
-        "learned contexts need a model that shows its open_clip text tower (here: model 'toy', method 'coop')",
+        "learned contexts need a model that shows its open_clip text tower (here: model 'toy-model', method 'coop')",
         "the method 'linear-probe' needs shots: give the axis `shots`",
     ]
     _, skipped, _ = run(
