@@ -264,6 +264,12 @@ def test_heads_are_the_classifiers_and_come_back_from_their_tensors(task, method
     assert counted == task.cost.get("trainable_parameters", 0)
 
 
+def test_tip_adapter_f_before_its_first_step_is_tip_adapter(task):
+    before, trained = (logits(task, TipAdapterF(epochs=n, rate=0.01)) for n in (0, 3))
+    assert torch.equal(before, logits(task, TipAdapter()))
+    assert not torch.allclose(before, trained)
+
+
 def test_clip_adapter_of_ratio_zero_is_zero_shot(task):
     found = logits(task, ClipAdapter(["a photo of a {}."], ratio=0.0, epochs=2))
     torch.testing.assert_close(found, logits(task, Template("a photo of a {}.")), atol=1e-4, rtol=0)
