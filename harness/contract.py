@@ -12,6 +12,12 @@ Optional on every plugin object, asked at planning:
 * `unavailable() -> str | None`: why it can't be used on this machine and how to change that.
 * `fingerprint() -> str`: what decides its results besides its options (a file's digest, a
   recipe's version). It goes into the cell's id.
+
+Optional on every plugin class:
+
+* `smallest`: options that make the smallest sensible one, for `harness check` and the conformance
+  kit. A protocol's also has `cell`, the content of a suite in which it runs for a second or two
+  (models, datasets, methods, metrics, axes); by it the kit finds the protocol that takes a method.
 """
 
 from __future__ import annotations
