@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,9 +199,28 @@ class OpenClipModel:
         """Text embeddings B×D in the joint space, not normalised; `TEXTS_AT_ONCE` at a time."""
         import torch
 
+        return torch.cat([self._module.encode_text(ids) for ids in self._token_ids(texts)])
+
+    def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`encode_image`'s embeddings B×E and the tower's last patches B×P×D, in one pass."""
+        from harness_open_clip.tokens import image_tokens
+
+        return image_tokens(self._module, images)
+
+    def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """`encode_text`'s embeddings B×E, the tower's last tokens B×T×D and their mask, in one pass."""
+        import torch
+
+        from harness_open_clip.tokens import text_tokens
+
+        parts = zip(*(text_tokens(self._module, ids) for ids in self._token_ids(texts)), strict=True)
+        pooled, tokens, mask = (torch.cat(part) for part in parts)
+        return pooled, tokens, mask
+
+    def _token_ids(self, texts: Sequence[str]) -> Iterator[torch.Tensor]:
         device = next(self._module.parameters()).device
-        batches = [list(texts[i : i + TEXTS_AT_ONCE]) for i in range(0, len(texts), TEXTS_AT_ONCE)]
-        return torch.cat([self._module.encode_text(self.tokenizer(batch).to(device)) for batch in batches])
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            yield self.tokenizer(list(texts[start : start + TEXTS_AT_ONCE])).to(device)
 
 
 def preparation_of(settings: Any) -> Preparation | None:

@@ -186,6 +186,13 @@ class TimmModel:
         """Pooled features B×D, what the classification head would get."""
         return self._module.forward_head(self._module.forward_features(images), pre_logits=True)
 
+    def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`encode_image`'s features B×E and the last patches (places of the feature map) B×P×D."""
+        from harness_timm.patches import patches_of
+
+        features = self._module.forward_features(images)
+        return self._module.forward_head(features, pre_logits=True), patches_of(self._module, features)
+
 
 def preparation_of(config: dict[str, Any]) -> Preparation | None:
     """timm's data configuration as a `Preparation`; None where that can't say the same.

@@ -15,6 +15,7 @@ from harness_fusion.features import Encoders, Modality, there
 from harness_fusion.training import predict
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
     from harness.contract import Split
@@ -29,12 +30,21 @@ def encoder_parameters(
 ) -> list[nn.Parameter]:
     """The parameters of the model that a method's input of one modality is computed from.
 
-    Found by differentiating that input for one sample, so whatever a model's towers are called, one that
-    is not used is not counted. Their `requires_grad` is left as it was.
+    Found once by differentiating that input for one sample, so whatever a model's towers are called, one
+    that is not used is not counted.
     """
     if not hasattr(encoders.model, "module"):
         return []
     everything = list(encoders.model.module.parameters())
+    decides = {**encoders.identity(modality), "what": "fusion parameters", "reads": reads}
+    used = encoders.job.cache.get(decides, lambda: _used(encoders, modality, reads, split, everything))
+    return [parameter for parameter, needed in zip(everything, used, strict=True) if needed]
+
+
+def _used(
+    encoders: Encoders, modality: Modality, reads: str, split: Split, everything: list[nn.Parameter]
+) -> NDArray[np.bool_]:
+    """Whether each parameter has a gradient; `requires_grad` is left as it was."""
     before = [p.requires_grad for p in everything]
     row = int(np.flatnonzero(there(split, modality))[0])
     try:
@@ -51,7 +61,7 @@ def encoder_parameters(
     finally:
         for parameter, required in zip(everything, before, strict=True):
             parameter.requires_grad_(required)
-    return [p for p, g in zip(everything, gradients, strict=True) if g is not None]
+    return np.array([gradient is not None for gradient in gradients])
 
 
 def counted(parameters: list[Any]) -> int:

@@ -121,20 +121,23 @@ class Encoders:
         sequence, mask = (torch.from_numpy(arrays[k]) if k in arrays else None for k in ("tokens", "mask"))
         return Features.of(pooled, torch.from_numpy(present), sequence, mask)
 
-    def _decides(self, modality: Modality, name: str) -> dict[str, Any]:
+    def identity(self, modality: Modality) -> dict[str, Any]:
+        """What decides features besides the data they are of."""
         job = self.job
         return {
             "what": f"fusion {modality}",
             "tokens": self.gives_tokens[modality],
             "model": json.loads(job.cell.model.identity) if job.cell.model else None,
             "weights": weights_of(job.model),
-            "data": json.loads(job.cell.dataset.identity),
-            "split": name,
-            "limit": job.cell.limit,
             "precision": job.precision,
             "images": job.cell.images if modality == "image" else None,
             "libraries": dict(environment()["libraries"]),
         }
+
+    def _decides(self, modality: Modality, name: str) -> dict[str, Any]:
+        cell = self.job.cell
+        data = {"data": json.loads(cell.dataset.identity), "split": name, "limit": cell.limit}
+        return {**self.identity(modality), **data}
 
     @contextmanager
     def _alone(self, decides: dict[str, Any]) -> Iterator[None]:
@@ -158,7 +161,7 @@ class Encoders:
     ) -> Arrays:
         """Arrays over these rows, all of which have the modality, and samples per second."""
         if not len(rows):
-            raise DataError(f"{self.job.cell.dataset.label}: no sample has {_an(modality)}")
+            raise DataError(f"{self.job.cell.dataset.label}: {modality}s are missing in all samples")
         began = time.perf_counter()
         encode = self._texts if modality == "text" else self._images
         arrays = encode(split, rows, change)
@@ -269,10 +272,6 @@ class _Changed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._split, name)
-
-
-def _an(modality: Modality) -> str:
-    return "a text" if modality == "text" else "an image"
 
 
 def _float(tensor: torch.Tensor) -> torch.Tensor:

@@ -106,6 +106,7 @@ class Run:
         validation = self.sources.judging(self.parts.validation)
         if protocol.encoders == "frozen":
             return train_head(head, training, validation, recipe, self.seed, tell=tell)
+        self.encoders.model.module.requires_grad_(False)
         for parameter in used:
             parameter.requires_grad_(True)
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, OptionError, did_you_mean
+from harness.errors import OptionError, did_you_mean
+from harness_fusion.answers import Answers, answers_of, unimodal_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 PLACES = ("experiment", "model", "dataset", "split", "augmentation")
 """Coordinates within which methods are compared with each other."""
-
-KIND = "tag.method.kind"
 
 
 class Gain:
@@ -46,8 +45,8 @@ class Gain:
 
         rows: list[dict[str, Any]] = []
         for place, part in _places(records):
-            answers = {m: a for m, a in _answers(part, store).items() if a is not None}
-            names = _unimodal(part, self.unimodal, answers)
+            answers = answers_of(part, store)
+            names = unimodal_of(part, self.unimodal, answers)
             if not names:
                 continue
             rows += self._compared(place, answers, names)
@@ -62,7 +61,8 @@ class Gain:
 
         best = max(names, key=lambda name: answers[name].f1)
         base = answers[best]
-        others = [m for m, a in answers.items() if m != best and a.ids == base.ids]
+        alike = (base.ids, base.seeds)
+        others = [m for m, a in answers.items() if m != best and (a.ids, a.seeds) == alike]
         tests = {m: paired_test(answers[m].right.mean(0), base.right.mean(0)) for m in others}
         gains = {m: f1_gain(answers[m].predicted, base.predicted, base.targets, self.level) for m in others}
         p_accuracy = (
@@ -165,8 +165,8 @@ class Subsets:
 
         rows: list[dict[str, Any]] = []
         for place, part in _places(records):
-            answers = {m: a for m, a in _answers(part, store).items() if a is not None}
-            names = _unimodal(part, self.unimodal, answers)
+            answers = answers_of(part, store)
+            names = unimodal_of(part, self.unimodal, answers)
             for method, own in answers.items():
                 for subset, inside in self._subsets(own, [answers[n] for n in names[:2]]).items():
                     right = [
@@ -245,52 +245,6 @@ class Dirt:
 
 
 _VALUES = ("metric", "value", "low", "high", "count", "note")
-
-
-class Answers:
-    """What one method said over its seeds: `predicted` and `right` S×N, `targets` N, `groups` of N."""
-
-    def __init__(self, frames: Sequence[Any], seeds: Sequence[Any]) -> None:
-        import numpy as np
-
-        first = frames[0]
-        self.ids = [str(i) for i in first["id"]]
-        if any([str(i) for i in frame["id"]] != self.ids for frame in frames[1:]):
-            raise HarnessError(
-                "seeds of one method rest on different samples, so they can't be taken together"
-            )
-        self.seeds = list(seeds)
-        self.targets: NDArray[np.int64] = first["target"].to_numpy()
-        self.predicted: NDArray[np.int64] = np.stack([f["prediction"].to_numpy() for f in frames])
-        self.right: NDArray[np.float64] = (self.predicted == self.targets).astype(np.float64)
-        self.groups = {c.removeprefix("in "): first[c].to_numpy(bool) for c in first if c.startswith("in ")}
-
-    @property
-    def f1(self) -> float:
-        """Mean weighted F1 over seeds."""
-        import numpy as np
-        from sklearn.metrics import f1_score
-
-        return float(np.mean([f1_score(self.targets, p, average="weighted") for p in self.predicted]))
-
-
-def _answers(part: pd.DataFrame, store: Store) -> dict[str, Answers | None]:
-    found: dict[str, Answers | None] = {}
-    for method, own in part.groupby("method", sort=False):
-        frames = [store.samples(id) for id in own["id"]]
-        complete = all(f is not None and {"target", "prediction"} <= set(f.columns) for f in frames)
-        found[str(method)] = Answers(frames, own["seed"].tolist()) if complete else None
-    return found
-
-
-def _unimodal(part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, Answers]) -> list[str]:
-    """The unimodal methods that these records have."""
-    if given is not None:
-        return [name for name in given if name in answers]
-    if KIND not in part:
-        raise OptionError('name the unimodal methods, or give them the tag kind = "unimodal"')
-    tagged = dict.fromkeys(part.loc[part[KIND] == "unimodal", "method"])
-    return [str(name) for name in tagged if str(name) in answers]
 
 
 def _columns(records: pd.DataFrame) -> list[str]:

@@ -1,0 +1,88 @@
+"""Embeddings of open_clip's towers together with the tokens and patches they are made of, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.errors import OptionError
+from harness_timm.patches import patches_of
+
+
+def image_tokens(clip: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Embeddings B×E, as `encode_image` gives them, and the image tower's last patches B×P×D.
+
+    Patches are what the tower pools, before any projection; its class token is not among them.
+    Raises OptionError for a tower of a make that is not known to have any.
+    """
+    visual = clip.visual
+    if hasattr(visual, "output_tokens"):
+        with _telling_tokens(visual):
+            pooled, patches = visual(images)
+        return pooled, patches
+    if hasattr(visual, "trunk"):
+        features = visual.trunk.forward_features(images)
+        pooled = visual.head(visual.trunk.forward_head(features))
+        return pooled, patches_of(visual.trunk, features)
+    if hasattr(visual, "attnpool"):
+        pooled, (grid,) = _with(visual.attnpool, lambda: visual(images), lambda inputs, _: inputs[0])
+        return pooled, grid.flatten(2).transpose(1, 2)
+    raise OptionError(f"open_clip: an image tower of the make {type(visual).__name__} shows no patches")
+
+
+def text_tokens(clip: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Embeddings B×E, as `encode_text` gives them, the text tower's last tokens B×T×D, and their mask B×T.
+
+    `ids` are token ids B×T. The mask is true from the first token to the one that ends the text:
+    padding can't be told by its id alone, since in CLIP's vocabulary 0 is also an exclamation mark.
+    """
+    text = getattr(clip, "text", None)
+    if text is None:  # CLIP itself keeps the parts of its text tower
+        pooled, (tokens,) = _with(clip.ln_final, lambda: clip.encode_text(ids), lambda _, output: output)
+        pool, end, padding = clip.text_pool_type, getattr(clip, "text_eos_id", None), 0
+    elif hasattr(text, "output_tokens"):
+        with _telling_tokens(text):
+            pooled, tokens = text(ids)
+        pool, end = getattr(text, "pool_type", "mask"), getattr(text, "eos_id", None)
+        padding = text.config.pad_token_id if hasattr(text, "config") else text.pad_id
+    else:
+        raise OptionError(f"open_clip: a text tower of the make {type(text).__name__} shows no tokens")
+    mask = _until_end(ids, pool, end, padding)
+    return pooled, tokens, mask[:, mask.shape[1] - tokens.shape[1] :]  # a tower may leave its first one out
+
+
+def _until_end(ids: torch.Tensor, pool: str, end: int | None, padding: int) -> torch.Tensor:
+    places = torch.arange(ids.shape[1], device=ids.device)
+    if pool == "argmax":
+        return places <= ids.argmax(dim=1, keepdim=True)
+    if pool == "eos":
+        return places <= (ids == end).int().argmax(dim=1, keepdim=True)
+    mask = ids != padding
+    mask[:, 0] |= ~mask.any(dim=1)  # an empty text is one token rather than none
+    return mask
+
+
+@contextmanager
+def _telling_tokens(tower: Any) -> Iterator[None]:
+    before = tower.output_tokens
+    tower.output_tokens = True
+    try:
+        yield
+    finally:
+        tower.output_tokens = before
+
+
+def _with(
+    module: nn.Module, work: Callable[[], torch.Tensor], choose: Callable[[Any, Any], torch.Tensor]
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """What `work` gives, and what `choose` takes from each call of `module` meanwhile."""
+    seen: list[torch.Tensor] = []
+    hook = module.register_forward_hook(lambda _, inputs, output: seen.append(choose(inputs, output)))
+    try:
+        return work(), seen
+    finally:
+        hook.remove()

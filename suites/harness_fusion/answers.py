@@ -1,0 +1,66 @@
+"""What methods said about the same samples over their seeds, read from the store, for paired comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import HarnessError, OptionError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from harness.store import Store
+
+KIND = "tag.method.kind"
+"""The tag by which a suite says which methods are unimodal."""
+
+
+class Answers:
+    """What one method said over its seeds: `predicted` and `right` S×N, `targets` N, `groups` of N."""
+
+    def __init__(self, frames: Sequence[Any], seeds: Sequence[Any]) -> None:
+        import numpy as np
+
+        first = frames[0]
+        self.ids = [str(i) for i in first["id"]]
+        if any([str(i) for i in frame["id"]] != self.ids for frame in frames[1:]):
+            raise HarnessError(
+                "seeds of one method rest on different samples, so they can't be taken together"
+            )
+        self.seeds = list(seeds)
+        self.targets: NDArray[np.int64] = first["target"].to_numpy()
+        self.predicted: NDArray[np.int64] = np.stack([f["prediction"].to_numpy() for f in frames])
+        self.right: NDArray[np.float64] = (self.predicted == self.targets).astype(np.float64)
+        self.groups = {c.removeprefix("in "): first[c].to_numpy(bool) for c in first if c.startswith("in ")}
+
+    @property
+    def f1(self) -> float:
+        """Mean weighted F1 over seeds."""
+        import numpy as np
+        from sklearn.metrics import f1_score
+
+        return float(np.mean([f1_score(self.targets, p, average="weighted") for p in self.predicted]))
+
+
+def answers_of(part: pd.DataFrame, store: Store) -> dict[str, Answers]:
+    """What each method said; those without samples on disk are left out."""
+    found: dict[str, Answers] = {}
+    for method, own in part.groupby("method", sort=False):
+        frames = [store.samples(id) for id in own["id"]]
+        complete = all(f is not None and {"target", "prediction"} <= set(f.columns) for f in frames)
+        if complete:
+            found[str(method)] = Answers(frames, own["seed"].tolist())
+    return found
+
+
+def unimodal_of(part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, Answers]) -> list[str]:
+    """The unimodal methods that these records have."""
+    if given is not None:
+        return [name for name in given if name in answers]
+    if KIND not in part:
+        raise OptionError('name the unimodal methods, or give them the tag kind = "unimodal"')
+    tagged = dict.fromkeys(part.loc[part[KIND] == "unimodal", "method"])
+    return [str(name) for name in tagged if str(name) in answers]
