@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.contract import Preparation
@@ -187,6 +188,14 @@ class TinyResNet(_Supervised):
         return resnet(classes, self.width)
 
 
+@lru_cache(maxsize=1)
+def _tokenizer(context: int) -> open_clip.SimpleTokenizer:
+    """open_clip's tokenizer; reading its merges takes longer than building the model."""
+    import open_clip
+
+    return open_clip.SimpleTokenizer(context_length=context)
+
+
 class TinyCLIP(_Tiny):
     """open_clip's CLIP with small image and text towers, trained on captions of a wide mixture.
 
@@ -211,14 +220,12 @@ class TinyCLIP(_Tiny):
 
     def load(self, device: torch.device) -> None:
         """Builds both towers and trains them, on the CPU, unless their weights are in the cache."""
-        import open_clip
-
         from harness_embedded.networks import CONTEXT, clip
         from harness_embedded.training import own_randomness
         from harness_embedded.weights import load_or_train
 
         self._device = device
-        self.tokenizer = open_clip.SimpleTokenizer(context_length=CONTEXT)
+        self.tokenizer = _tokenizer(CONTEXT)
         with own_randomness(self.seed):
             module = clip(self.tower)
             load_or_train(module, self._weights_name(), self._train)
