@@ -5,7 +5,7 @@ HARNESS := $(VENV)/bin/harness
 BASE_PYTHON ?= python3
 # compiled once at installation; a cold start would otherwise compile on every import
 export PYTHONDONTWRITEBYTECODE :=
-QUICKSTART := robustness prompts peft gan
+QUICKSTART := robustness prompts peft gan fusion
 
 .PHONY: quickstart test lint types benchmark docs clean setup
 

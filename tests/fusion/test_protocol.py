@@ -1,0 +1,240 @@
+"""The protocol: each sample encoded once, splits, probes, costs, augmentation, tuning, predictions, refusals."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+import harness
+from harness.errors import OptionError
+from harness.store import Store
+from harness_fusion.contracts import Features, Pairs
+from harness_fusion.costs import raw_rate
+from harness_fusion.probes import KINDS, elsewhere, probed
+from harness_fusion.protocol import Fusion
+
+
+def test_each_sample_is_encoded_once_for_all_arms_seeds_and_splits(suite, records, counting, posts, only):
+    split, methods = posts().load("all"), only("text only", "early", "cross")
+    suite(methods=methods, seeds=[0, 1], axes={"split": ["clean", "reference"]})
+    assert len(records()) == 3 * 2 * 2
+    # and one of each more for each way of reading (vectors, tokens), to find the parameters in use
+    once = {"image": int(split.has_image.sum()) + 2, "text": int(split.has_text.sum()) + 2}
+    assert counting.encoded == once
+    suite(methods=only("gated", "cross"), store="another", seeds=[5])
+    assert counting.encoded == once
+
+
+def test_both_rules_report_the_same_samples_and_say_what_stopped_the_training(suite, records, tmp_path, only):
+    suite(methods=only("early"), axes={"split": ["clean", "reference"]})
+    frame, store = records(), Store(tmp_path / "store")
+    ids = {i: tuple(store.samples(i)["id"]) for i in frame["id"]}
+    assert len(set(ids.values())) == 1  # the clean rule reports the same fifth
+    assert len(next(iter(ids.values()))) == 48
+    for split, words in (("clean", "used once"), ("reference", "also stops the training")):
+        notes = store.read(frame.loc[frame["split"] == split, "id"].iloc[0]).notes
+        assert words in notes["split"]
+        assert notes["parts"]["test"]["pairs"] == 48
+        assert sum(notes["training_counts"]) == {"clean": 172, "reference": 192}[split]
+        counts = np.array(notes["training_counts"])
+        assert notes["class_weights"] == pytest.approx(counts.sum() / (2 * counts))
+
+
+def test_probes_tell_what_each_modality_brings(suite, records):
+    """With a label from the text alone, shuffled images change nothing and shuffled texts everything."""
+    suite(
+        datasets=[{"plugin": "posts", "label": "posts", "label_from": "text"}],
+        protocol={"epochs": 20, "rate": 3e-2, "patience": 20},
+    )
+    frame = records().set_index("method")
+    assert frame.loc["text only", "top1"] > 0.9
+    for method in ("early", "gated", "cross"):
+        row = frame.loc[method]
+        assert row["top1"] > 0.8
+        assert row["top1"] - row["top1.image shuffled"] < 0.1
+        assert row["top1"] - row["top1.text shuffled"] > 0.25
+    assert np.isnan(frame.loc["text only", "top1.image shuffled"])  # it reads no images
+    assert np.isnan(frame.loc["majority", "top1.text shuffled"])
+    assert frame.loc["oracle", "top1"] >= frame.loc[["text only", "image only"], "top1"].max()
+    assert 0 <= frame.loc["gated", "share.text"] <= 1
+    assert frame.loc["gated", "share.text"] + frame.loc["gated", "share.image"] == pytest.approx(1, abs=1e-5)
+    inside, size = frame.loc["early", "top1.conflict"], frame.loc["early", "top1"]
+    assert inside != size  # the subset that the data set tells is measured apart
+
+
+def test_parameters_are_those_in_use_and_rates_belong_together(suite, records):
+    suite()
+    frame = records().set_index("method")
+    text, image = 64 * 5, 12 * 6 + 6
+    for method, tower in (
+        ("text only", text),
+        ("image only", image),
+        ("early", text + image),
+        ("majority", 0),
+    ):
+        row = frame.loc[method]
+        assert row["parameters"] == tower + row["trainable_parameters"]
+    assert frame.loc["majority", "trainable_parameters"] == 0
+    assert frame.loc["text only", "trainable_parameters"] == 5 * 16 + 16 + 16 * 2 + 2
+    both = frame.loc["early"]
+    assert both["samples_per_second"] < both["cached_samples_per_second"]
+    assert raw_rate(100.0, {"text": 50.0, "image": 25.0}) == pytest.approx(1 / (1 / 100 + 1 / 50 + 1 / 25))
+
+
+def test_the_same_seed_gives_the_same_numbers(suite, records, only):
+    for store in ("store", "again"):
+        suite(store=store, methods=only("gated", "cross"))
+    first, second = (records(s).set_index("method") for s in ("store", "again"))
+    for column in ("top1", "weighted_f1", "top1.image shuffled"):
+        assert first[column].equals(second[column])
+
+
+def test_augmented_views_are_encoded_once_for_arms_and_seeds(suite, records, counting, only):
+    methods = only("early", "text only")
+    suite(methods=methods, axes={"augmentation": ["off"]})
+    plain = dict(counting.encoded)
+    suite(methods=methods, seeds=[0, 1], axes={"augmentation": ["on"]}, protocol={"views": 2}, store="on")
+    more = {k: counting.encoded[k] - plain[k] for k in plain}
+    training = 172  # two views of those in the training part that have the modality
+    assert 0.9 * 2 * training < more["text"] <= 2 * training
+    assert 0.9 * 2 * training < more["image"] <= 2 * training
+    assert not records().equals(records("on"))
+
+
+def test_augmentation_of_one_modality_leaves_the_other_alone(suite, counting, only):
+    suite(methods=only("early"), axes={"augmentation": ["text"]}, protocol={"epochs": 2})
+    split_sizes = counting.encoded
+    assert split_sizes["text"] > split_sizes["image"] + 200  # anew in both epochs
+
+
+@pytest.mark.parametrize("augmentation", ["off", "on"])
+def test_end_to_end_training_moves_the_towers_that_are_used(
+    suite, records, counting, tmp_path, augmentation, monkeypatch, only
+):
+    seen = []
+    load = counting.load
+
+    def remember(self, device):
+        load(self, device)
+        seen.append((self, {n: p.clone() for n, p in self.module.named_parameters()}))
+
+    monkeypatch.setattr(counting, "load", remember)
+    suite(
+        methods=only("text only", "cross"), axes={"augmentation": [augmentation]},
+        protocol={"encoders": "tuned", "encoder_rate": 1e-2, "epochs": 2},
+    )  # fmt: skip
+    frame = records().set_index("method")
+    moved = [
+        {n for n, p in model.module.named_parameters() if not torch.equal(p, before[n])}
+        for model, before in seen
+    ]
+    assert moved == [{"text.weight"}, {"text.weight", "image.weight", "image.bias"}]
+    assert frame.loc["text only", "trainable_parameters"] == frame.loc["text only", "parameters"]
+    assert np.isfinite(frame["samples_per_second"]).all()
+    assert not any(p.requires_grad for model, _ in seen for p in model.module.parameters())
+
+
+def test_predictions_of_the_split_without_labels_go_to_a_file(suite, records, tmp_path, only):
+    suite(methods=only("early"), protocol={"predict": str(tmp_path / "out"), "layout": "label"})
+    records()
+    (file,) = (tmp_path / "out").glob("*.csv")
+    with file.open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    assert [r["id"] for r in rows] == [f"unlabelled{i}" for i in range(240)]
+    assert {r["label"] for r in rows} <= {"negative", "positive"}
+
+
+def test_standardised_vectors_have_the_training_parts_mean_and_deviation(suite, records, only):
+    suite(protocol={"vectors": "standard"}, methods=only("early"))
+    records()
+    with pytest.raises(OptionError, match="needs frozen encoders"):
+        Fusion(vectors="standard", encoders="tuned")
+
+
+def test_limit_and_curves_and_notes(suite, tmp_path, only):
+    run = suite(methods=only("gated"))
+    store = Store(tmp_path / "store")
+    (row,) = harness.load("small", store=tmp_path / "store").to_dict("records")
+    curves = store.curves(row["id"])
+    assert set(curves["column"]) == {"epoch", "rate", "loss", "validation_loss", "weighted_f1"}
+    notes = store.read(row["id"]).notes
+    assert notes["data"]["kinds"]["text missing"]["count"] == 3
+    assert notes["misses"]["pairs"] == 48
+    assert notes["training"]["schedule"] == "cosine over all epochs"
+    assert run.tables()
+
+
+def test_what_can_not_work_is_skipped_with_the_reason(suite, tmp_path):
+    def reasons(**changes):
+        suite(store="skipped", **changes)
+        plan = harness.plan(
+            {"name": "p", "protocol": "fusion", "datasets": ["posts"], "methods": ["cross-attention"],
+             "models": ["counting"], "metrics": ["top1"], **changes}
+        )  # fmt: skip
+        return {p.reason for p in plan}
+
+    assert "does not encode texts" in next(iter(reasons(models=["timm:resnet10t?pretrained=false"])))
+    assert "did you mean 'clean'" in next(iter(reasons(axes={"split": ["clena"]})))
+    assert "no split 'all' or 'train'" in next(iter(reasons(datasets=[{"plugin": "scenes", "shift": "r"}])))
+    assert "tokens = false" in next(iter(reasons(protocol={"plugin": "fusion", "tokens": False})))
+
+
+def test_options_that_mean_nothing_are_refused():
+    for wrong in ({"epochs": 0}, {"rate": 0}, {"dropout": 1.0}, {"patience": -1}, {"views": -1}):
+        with pytest.raises(OptionError, match=next(iter(wrong))):
+            Fusion(**wrong)
+    with pytest.raises(OptionError, match="did you mean 'flip'"):
+        Fusion(changes={"flap": 0.1})
+
+
+# ---------------------------------------------------------------- probes
+
+
+def pairs(count=12):
+    generator = torch.Generator().manual_seed(0)
+    present = torch.arange(count) % 5 != 0
+    mask = torch.arange(4)[None] < (1 + torch.arange(count) % 4)[:, None]
+    text = Features.of(
+        torch.randn(count, 3, generator=generator),
+        present,
+        torch.randn(count, 4, 2, generator=generator),
+        mask,
+    )
+    image = Features.of(torch.randn(count, 5, generator=generator))
+    return Pairs(text, image, torch.arange(count) % 2)
+
+
+@pytest.mark.parametrize("count", [2, 3, 50])
+def test_a_shuffle_is_a_permutation_that_leaves_nobody_in_place(count):
+    order = elsewhere(count, 3)
+    assert sorted(order.tolist()) == list(range(count))
+    assert not (order == torch.arange(count)).any()
+    assert elsewhere(1, 0).tolist() == [0]
+
+
+def test_probes_change_one_modality_as_they_say():
+    given = pairs()
+    shuffled = probed(given, "text", "shuffled", given.text, 1)
+    order = elsewhere(12, 1)
+    assert torch.equal(shuffled.text.pooled, given.text.pooled[order])
+    assert torch.equal(shuffled.text.present, given.text.present[order])
+    assert torch.equal(shuffled.text.mask, given.text.mask[order])
+    zeroed = probed(given, "text", "zeroed", given.text)
+    assert not zeroed.text.pooled.any()
+    assert not zeroed.text.tokens.any()
+    assert torch.equal(zeroed.text.present, given.text.present)
+    averaged = probed(given, "text", "averaged", given.text)
+    expected = given.text.pooled[given.text.present].mean(0)
+    assert torch.allclose(averaged.text.pooled, expected.expand(12, 3))
+    tokens = given.text.sequence[given.text.visible]
+    assert torch.allclose(averaged.text.sequence[0, 0], tokens.mean(0), atol=1e-6)
+    missing = probed(given, "text", "missing", given.text)
+    assert not missing.text.visible.any()
+    assert not missing.text.vector.any()
+    for kind in KINDS:
+        altered = probed(given, "image", kind, given.image)
+        assert altered.text is given.text
+        assert torch.equal(altered.targets, given.targets)

@@ -1,0 +1,90 @@
+"""The shipped suites: their plans, and a small part of the embedded one from end to end with all its tables."""
+
+from __future__ import annotations
+
+import pytest
+
+import harness
+from harness import suite as suites
+from harness.planning import make_plan
+from harness.store import Store
+
+
+@pytest.mark.parametrize("name", ["fusion", "fusion-sentiment", "fusion-memes"])
+def test_every_cell_is_to_be_run_or_skipped_with_how_to_get_its_data(name, monkeypatch, tmp_path):
+    monkeypatch.delenv("HARNESS_DATA_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    plan = make_plan(suites.load(name))
+    assert not [p for p in plan if p.state == "broken"]
+    if name == "fusion":
+        assert plan.counts() == {"run": len(plan)}
+        return
+    assert plan.counts() == {"skipped": len(plan)}
+    assert all("expected" in p.reason or "get" in p.reason for p in plan)
+
+
+def test_the_embedded_suite_has_three_seeds_both_splits_and_both_augmentations():
+    cells = [p.cell for p in make_plan(suites.load("fusion"))]
+    assert {c.seed for c in cells} >= {0, 1, 2}
+    assert {c.axes["split"] for c in cells} == {"reference", "clean"}
+    assert {c.axes["augmentation"] for c in cells} == {"off", "on"}
+    ablation = {c.method.plugin for c in cells if c.experiment == "ablation"}
+    assert {
+        "majority",
+        "text-only",
+        "image-only",
+        "early-features",
+        "early-tokens",
+        "late",
+        "gated",
+    } <= ablation
+    assert {"cross-attention", "cross-attention-pooled", "bilinear", "tensor", "low-rank"} <= ablation
+    assert {"bottleneck", "oracle"} <= ablation
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The embedded suite with four methods, few posts, barely trained encoders and two seeds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        planned = suites.load("fusion").model_dump()
+        planned["protocol"] |= {"epochs": 1, "views": 1}
+        text = {"plugin": "tiny-clip", "tower": "vit", "steps": 0}
+        planned["models"] = [{"plugin": "pair", "image": {"plugin": "tiny-vit", "steps": 0}, "text": text}]
+        kept = ("text only", "image only", "gated", "early (features)")
+        for experiment in planned["experiments"]:
+            experiment["methods"] = [m for m in experiment["methods"] if m["label"] in kept]
+            for data in experiment["datasets"] or planned["datasets"]:
+                data["count"] = 120
+        planned["seeds"] = [0, 1]
+        store = tmp_path_factory.mktemp("store")
+        run = harness.run(planned, store=store, device="cpu", executor="inline")
+        yield run, Store(store)
+
+
+def test_all_tables_and_plots_of_the_embedded_suite_can_be_made(small):
+    run, store = small
+    frame = harness.load("fusion", store=store.path)
+    assert (frame["status"] == "ok").all(), frame[["method", "reason"]].to_string()
+    tables = {t.name: t for t in run.tables()}
+    assert set(tables) == {t.name for t in suites.load("fusion").tables}
+    for table in tables.values():
+        assert table.rows, table.name
+        assert not [n for n in table.footnotes if n.startswith("not available")], table.footnotes
+    compared = [c.header[-1] for c in tables["gain"].columns]
+    assert compared == ["accuracy", "Δ accuracy", "p", "weighted F1", "Δ weighted F1", "p (F1)"]
+    assert [c.kind for c in tables["augmentation"].columns] == ["value", "value", "delta"]  # off, on, their Δ
+    assert [c.kind for c in tables["protocols"].columns] == ["value", "value", "delta"]
+
+
+def test_curves_and_confusion_matrices_are_drawn(small):
+    from matplotlib.figure import Figure
+
+    from harness.plots.confusion import Confusion
+    from harness.plots.training import Training
+
+    _, store = small
+    frame = harness.load("fusion", store=store.path)
+    caption = Training(["loss", "weighted_f1"], ["training"], ["method"]).draw(frame, store, Figure())
+    assert "Training curves" in caption
+    assert "Confusion matrices" in Confusion().draw(frame, store, Figure())
