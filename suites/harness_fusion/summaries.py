@@ -76,7 +76,7 @@ class Gain:
             if method in tests:
                 between = paired_difference_interval(own.right.mean(0), base.right.mean(0), level=self.level)
                 ends = {"low": between.low, "high": between.high} if between else {}
-                yield {**row, "metric": "Δ accuracy", "value": tests[method].difference, **ends}
+                yield {**row, "metric": "Δ accuracy", "value": round(tests[method].difference, 12), **ends}
                 yield {**row, "metric": "p", "value": float(p_accuracy[method])}
             yield {**row, "metric": "weighted F1", "value": own.f1}
             if method in tests:
