@@ -13,8 +13,10 @@ quickstart: $(VENV)/.ready
 	$(HARNESS) run $(QUICKSTART)
 	$(HARNESS) report $(QUICKSTART) --out results/report.html
 
+# a process per core, one thread each: tests of one file stay together and share what they make
+WORKERS ?= 2
 test: $(VENV)/.ready
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.ready
 	$(PYTHON) -m ruff check .
