@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness_data.pairs import PairFolder
+from harness_data.roots import below_root
 
 if TYPE_CHECKING:
     from harness_data.pair_tables import Table
@@ -29,7 +30,7 @@ class HatefulMemes(PairFolder):
         `phase`: `dev_seen.jsonl` and `test_seen.jsonl` (in older copies `dev.jsonl` and `test.jsonl`), or
         the `_unseen` ones of the challenge's second phase.
         """
-        self.path = Path(path).expanduser()
+        self.path = below_root(path)
         self.phase = phase
 
     @property

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import DataError
 from harness_data.pairs import ALL, PairFolder
+from harness_data.roots import below_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ class MVSA(PairFolder):
 
     def __init__(self, path: Path) -> None:
         """Keeps the option: the folder that holds `labelResultAll.txt`."""
-        self.path = Path(path).expanduser()
+        self.path = below_root(path)
 
     @property
     def _classes(self) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError
+from harness_data.roots import below_root
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,7 +148,7 @@ class Pairs(PairFolder):
         any other are left out and reported (without it every label is a class). `class_names`: names
         for prompts, one per class. The `…_column` options name columns with unusual names.
         """
-        self.path = Path(path).expanduser()
+        self.path = below_root(path)
         self.labels, self.unlabelled = labels, unlabelled
         self.classes, self.class_names = classes, class_names
         self.columns = {

@@ -88,3 +88,44 @@ def test_curves_and_confusion_matrices_are_drawn(small):
     caption = Training(["loss", "weighted_f1"], ["training"], ["method"]).draw(frame, store, Figure())
     assert "Training curves" in caption
     assert "Confusion matrices" in Confusion().draw(frame, store, Figure())
+
+
+def test_the_sentiment_suite_takes_an_untidy_folder_below_the_data_root(own_plugins, monkeypatch, tmp_path):
+    """Texts in two encodings, a grey, a missing and a broken image, an id without files, labels to predict."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path / "data" / "posts"
+    (folder / "data").mkdir(parents=True)
+    rng, lines = np.random.default_rng(0), ["guid,tag"]
+    for n in range(66):
+        label = ("negative", "neutral", "positive")[n % 3] if n < 60 else "null"
+        lines.append(f"{n},{label}")
+        text = f"c'était une journée {label if n < 60 else 'positive'}"
+        (folder / "data" / f"{n}.txt").write_bytes(text.encode("latin-1" if n % 4 == 0 else "utf-8"))
+        if n == 7:
+            (folder / "data" / f"{n}.jpg").write_bytes(b"no image")
+        elif n != 8:
+            pixels = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8))
+            pixels.convert("L" if n == 9 else "RGB").save(folder / "data" / f"{n}.jpg")
+    lines.append("99,positive")
+    (folder / "train.txt").write_text("\n".join(lines), encoding="utf-8")
+
+    monkeypatch.setenv("HARNESS_DATA_ROOT", str(tmp_path / "data"))
+    planned = suites.load("fusion-sentiment").model_dump()
+    planned["models"] = [{"plugin": "counting"}]
+    planned["datasets"] = planned["datasets"][:1]
+    planned["protocol"] |= {"epochs": 1, "views": 1, "predict": str(tmp_path / "out"), "layout": "tag"}
+    planned["methods"] = [m for m in planned["methods"] if m["label"] in ("text only", "image only", "gated")]
+    planned["seeds"] = [0]
+    run = harness.run(planned, store=tmp_path / "store", device="cpu", executor="inline")
+    frame = harness.load("fusion-sentiment", store=tmp_path / "store")
+    assert (frame["status"] == "ok").all(), frame[["method", "reason"]].to_string()
+    dirt = {r.header[1]: r.entries[0].value for t in run.tables() if t.name == "data" for r in t.rows}
+    assert dirt["pairs"] >= 60
+    assert sum(dirt.values()) > dirt["pairs"] + 3  # the kinds are named and counted beside it
+    written = sorted((tmp_path / "out").glob("*.csv"))
+    assert len(written) == len(frame)
+    rows = written[0].read_text(encoding="utf-8").splitlines()
+    assert rows[0] == "guid,tag"
+    assert [r.split(",")[0] for r in rows[1:]] == [str(n) for n in range(60, 66)]
