@@ -304,7 +304,7 @@ def test_low_rank_is_a_linear_map_of_the_full_tensor_and_its_factors_train() -> 
     fusion, (text, image) = head.fusion, inputs()
     full = torch.einsum("r,rih,rjh->ijh", fusion.weight, fusion.text, fusion.image)
     one = torch.ones(len(text), 1)
-    t, v = torch.cat([one, text.pooled], 1), torch.cat([one, image.pooled], 1)
+    t, v = (torch.cat([one, f.pooled / f.pooled.norm(dim=1, keepdim=True)], 1) for f in (text, image))
     expected = torch.einsum("bi,bj,ijh->bh", t, v, full) + fusion.bias
     assert torch.allclose(fusion(text, image), expected, rtol=1e-4, atol=1e-5)
     factors = {"fusion.text", "fusion.image", "fusion.weight", "fusion.bias"}
@@ -315,9 +315,10 @@ def test_low_rank_is_a_linear_map_of_the_full_tensor_and_its_factors_train() -> 
     assert all(not torch.equal(before[name], p) for name, p in head.named_parameters())
 
 
-def test_low_rank_starts_at_unit_scale_for_unit_vectors() -> None:
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_low_rank_starts_at_unit_scale_whatever_the_encoders_is(scale: float) -> None:
     wide = build_head(method("low-rank", hidden=64), 512, 512, 2).fusion
-    text, image = (torch.nn.functional.normalize(torch.randn(64, 512), dim=-1) for _ in range(2))
+    text, image = (scale * torch.randn(64, 512) for _ in range(2))
     assert 0.7 < wide(Features.of(text), Features.of(image)).std().item() < 1.4
 
 

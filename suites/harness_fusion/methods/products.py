@@ -53,7 +53,7 @@ class Tensor:
 
 
 class LowRank:
-    """Σᵣ wᵣ ([1; t] Uᵣ ⊙ [1; v] Vᵣ) + b: tensor fusion whose weight tensor has rank `rank`.
+    """Σᵣ wᵣ ([1; t] Uᵣ ⊙ [1; v] Vᵣ) + b of unit vectors: tensor fusion whose weight tensor has rank `rank`.
 
     It reads whole vectors, since the tensor is never formed. Source: Liu et al., Efficient Low-rank
     Multimodal Fusion, ACL 2018, section 3.2.

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import nn
+from torch.nn.functional import normalize
 
 from harness_fusion.contracts import Features
 
@@ -65,9 +66,10 @@ class Tensor(nn.Module):
 class LowRank(nn.Module):
     """Σᵣ wᵣ ([1; t] Uᵣ ⊙ [1; v] Vᵣ) + b: the linear map Σᵣ wᵣ Uᵣ ⊗ Vᵣ of the full tensor.
 
-    Each factor starts as a normal matrix of variance ½, so that for unit vectors ([1; t] has length
-    √2) every product starts at unit scale: Xavier's fans would be wrong for a stack of matrices, and
-    the product of two small factors would start near zero.
+    t and v are the vectors at unit length. Each factor starts as a normal matrix of variance ½, so that
+    ([1; t] has length √2) every product starts at unit scale, whatever the encoders' own scale is:
+    Xavier's fans would be wrong for a stack of matrices, the product of two small factors would start
+    near zero, and that of two large ones drowns everything else.
     """
 
     def __init__(self, text: int, image: int, rank: int, hidden: int) -> None:
@@ -80,6 +82,6 @@ class LowRank(nn.Module):
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """The vector B×hidden."""
-        t = torch.einsum("bd,rdh->brh", with_one(text.vector), self.text)
-        v = torch.einsum("bd,rdh->brh", with_one(image.vector), self.image)
+        t = torch.einsum("bd,rdh->brh", with_one(normalize(text.vector, dim=-1)), self.text)
+        v = torch.einsum("bd,rdh->brh", with_one(normalize(image.vector, dim=-1)), self.image)
         return torch.einsum("r,brh->bh", self.weight, t * v) + self.bias
