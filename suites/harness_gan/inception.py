@@ -71,7 +71,8 @@ class FIDInception:
         torch.save(read_weights("fid-inception", self.checkpoint), tensors)
         tensors.seek(0)
         try:
-            module = FeatureExtractorInceptionV3("fid-inception", [FEATURES], tensors)
+            with torch.random.fork_rng(devices=[]):  # it draws weights before it reads the file's
+                module = FeatureExtractorInceptionV3("fid-inception", [FEATURES], tensors)
         except RuntimeError as error:
             raise unusable("fid-inception", self.checkpoint, error) from error
         self._module = module.to(device)

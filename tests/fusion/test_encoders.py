@@ -16,6 +16,7 @@ from harness.contract import capabilities
 from harness.errors import OptionError, Unavailable
 from harness.parts import Resolver
 from harness.reference import parse
+from harness.testing import ModelConformance
 from harness_embedded.networks import clip as tiny
 from harness_fusion.encoders import HfText, Pair
 from harness_open_clip.tokens import image_tokens, text_tokens
@@ -143,6 +144,12 @@ def bert(tmp_path_factory):
     )  # fmt: skip
     BertModel(config).save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+class TestTextEncoderInTheKit(ModelConformance):
+    @pytest.fixture
+    def model(self, bert):
+        return HfText(bert, max_length=12)
 
 
 def test_a_text_encoder_from_a_folder_gives_masked_means(bert):

@@ -16,6 +16,7 @@ from PIL import Image
 from torchvision.models import inception, inception_v3
 
 from harness.errors import OptionError, Unavailable
+from harness.testing import ModelConformance
 from harness_gan import inception as fid_inception
 from harness_gan.evidence import Generated
 from harness_gan.inception import FIDInception
@@ -44,6 +45,21 @@ def weights(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) 
 def images(n: int, side: int) -> list[Image.Image]:
     rng = np.random.default_rng(0)
     return [Image.fromarray(rng.integers(0, 256, (side, side, 3), dtype=np.uint8)) for _ in range(n)]
+
+
+class TestInTheKit(ModelConformance):
+    # The original network resizes by itself, in a way of its own, so `prepare` keeps an image's size. What it
+    # sees in the suites is of one size; the kit's images of many sizes can't be stacked.
+    test_odd_images = None
+
+    @pytest.fixture
+    def model(self, weights: Path) -> FIDInception:
+        return FIDInception(weights)
+
+    @pytest.fixture
+    def images(self) -> list[Image.Image]:
+        """Of one size: the network itself resizes, so what `prepare` gives keeps the image's own."""
+        return images(4, 40)
 
 
 def test_features_are_those_of_the_original_network(

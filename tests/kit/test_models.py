@@ -23,13 +23,16 @@ CLIP = {
 SMALL: dict[str, Mapping[str, Any] | None] = {
     "cyclegan-resnet": {"width": 4, "blocks": 1, "patch_layers": 1},
     "cyclegan-unet": {"width": 4, "patch_layers": 1},
-    "fid-inception": None,  # its weights are a file that nobody has here; in tests/gan, with made-up ones
+    "fid-inception": None,  # its weights are a file; held to the kit in tests/gan, with made-up ones
     "gan-dcgan": {"width": 4, "latent": 4},
-    "gan-mixed": None,  # composed of two others
+    "gan-mixed": {
+        "generator": {"plugin": "gan-mlp", "hidden": 8},
+        "discriminator": {"plugin": "gan-perceptron", "hidden": 8},
+    },
     "gan-mlp": {"hidden": 8},
     "gan-perceptron": {"hidden": 8},
     "gan-resnet": {"width": 4, "latent": 4},
-    "hf-text": None,  # its weights come from a folder of transformers'; in tests/fusion, with made-up ones
+    "hf-text": None,  # its weights are a folder; held to the kit in tests/fusion, with made-up ones
     "open_clip": {"name": "small", "config": "{config}"},
     "pair": {"image": VIT, "text": {"plugin": "tiny-clip", "tower": "vit", "steps": 0}},
     "timm": {k: v for k, v in VIT.items() if k != "plugin"},
