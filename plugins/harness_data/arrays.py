@@ -67,6 +67,12 @@ class Arrays:
     """Images and labels from `<path>.npz` (`images`, `labels` and, if wanted, `class_names`), from
     a folder with one such `<split>.npz` per split, or from a folder with `images.npy`, `labels.npy`
     and, if wanted, `class_names.txt`. Where no split is named it is `test`. Ids count from 0.
+
+    Args:
+        path: the .npz file, or the folder of .npz or .npy files.
+        class_names: a list, or a file with one per line; they go before names in the files.
+        templates: zero-shot prompts with `{}` for the class name, as a list or in a file.
+        label_space: the output space in which supervised classifiers answer for these labels.
     """
 
     def __init__(
@@ -77,11 +83,7 @@ class Arrays:
         templates: list[str] | Path | None = None,
         label_space: str | None = None,
     ) -> None:
-        """Keeps the options.
-
-        `class_names` (list, or file with one per line) goes before names in the files.
-        `templates`: prompts with `{}`. `label_space`: where supervised classifiers answer.
-        """
+        """Keeps the options."""
         self.path = Path(path).expanduser()
         self.class_names = class_names
         self.templates = templates

@@ -104,7 +104,11 @@ def _sizes(paths: Sequence[Path]) -> str:
 
 
 class _OnDisk:
-    """What the three have in common: files that may be missing, and the label space."""
+    """What the three have in common: files that may be missing, and the label space.
+
+    Args:
+        root: the folder that holds the data set's own; by default $HARNESS_DATA_ROOT.
+    """
 
     label_space = "cifar-10"
 
@@ -216,7 +220,11 @@ def _from_pickles(folder: Path, split: str) -> tuple[Any, Any]:
 
 
 class CIFAR101(_OnDisk):
-    """CIFAR-10.1 (Recht et al. 2019), a new test set: v6 (2,000 images, balanced) or v4 (2,021)."""
+    """CIFAR-10.1 (Recht et al. 2019), a new test set: v6 (2,000 images, balanced) or v4 (2,021).
+
+    Args:
+        version: `v6`, 2,000 images, as many of each class, or `v4`, 2,021 images.
+    """
 
     splits = ("test",)
 
@@ -245,6 +253,10 @@ class CIFAR10C(_OnDisk):
     """CIFAR-10-C as published: the 10,000 test images under one corruption at one severity 1..5.
 
     Ids are those of the clean test split of `cifar10`, so that results can be paired.
+
+    Args:
+        corruption: its name, which is that of its file: `gaussian_noise`, `fog`, `jpeg_compression`, ….
+        severity: from 1 (weakest) to 5.
     """
 
     splits = ("test",)

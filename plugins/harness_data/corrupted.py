@@ -56,15 +56,20 @@ class CorruptedSplit:
 class Corrupted:
     """Another data set with one of the common corruptions (Hendrycks & Dietterich, ICLR 2019).
 
-    `dataset`: the clean one. `corruption`, `severity` 1..5, `constants` of ImageNet-C or CIFAR-10-C.
-    `seed`: the random draws of a sample depend on it, the corruption, the severity and the sample's
-    id alone. `imagenet_crop`: first resize to 256 and crop the centre 224×224, as was done for
-    ImageNet-C; otherwise the image is corrupted at its own size.
-
     Not to be compared with numbers on the published ImageNet-C or CIFAR-10-C files (no JPEG storage,
     drawn frost, other random numbers): see `harness_data.corruptions`.
 
     Raises OptionError for an unknown corruption, severity or set of constants.
+
+    Args:
+        dataset: the clean one.
+        corruption: one of the 15 of the benchmark (`gaussian_noise`, `fog`, …), or of the 4 extra ones.
+        severity: from 1 (weakest) to 5.
+        constants: strengths of the corruptions, those of ImageNet-C or of CIFAR-10-C.
+        seed: the random draws of a sample depend on it, the corruption, the severity and the sample's id
+            alone.
+        imagenet_crop: first resize to 256 and crop the centre 224×224, as was done for ImageNet-C;
+            otherwise the image is corrupted at its own size.
     """
 
     def __init__(

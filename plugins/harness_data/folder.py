@@ -23,6 +23,16 @@ class ImageFolder:
     Labels follow the sorted names of the class folders of all splits together, so that a class
     that one split lacks shifts no label; an empty class folder keeps its label. Files that are no
     images, and hidden ones, are ignored. Ids are paths relative to the split's folder.
+
+    Args:
+        path: the folder that holds the split folders, or the class folders.
+        layout: `<split>/<class>/…` (`splits`) or `<class>/…` (`flat`); `auto` finds split folders where the
+            folders in `path` hold folders and no images.
+        classes: the class folders in label order (list, or file with one per line); any other folder is
+            refused.
+        class_names: names for prompts, one per class (list, text file, or JSON file from folder to name).
+        templates: zero-shot prompts with `{}` for the class name, as a list or in a file.
+        label_space: the output space in which supervised classifiers answer for these labels.
     """
 
     def __init__(
@@ -35,14 +45,7 @@ class ImageFolder:
         templates: list[str] | Path | None = None,
         label_space: str | None = None,
     ) -> None:
-        """Keeps the options.
-
-        `layout` "auto" finds split folders where the folders in `path` hold folders and no images.
-        `classes` (list, or file with one per line): the class folders in label order; any other
-        folder is refused. `class_names`: names for prompts, one per class (list, text file, or
-        JSON file from folder to name). `templates`: prompts with `{}`. `label_space`: the output
-        space in which supervised classifiers answer for these labels.
-        """
+        """Keeps the options."""
         self.path = Path(path).expanduser()
         self.layout = layout
         self.classes = classes

@@ -22,14 +22,15 @@ class HatefulMemes(PairFolder):
 
     Splits: `train`, `val` (the file `dev`), `test`. Without labels in the file of the test split, its
     memes are the split `unlabelled`.
+
+    Args:
+        path: the folder that holds the files, itself or below $HARNESS_DATA_ROOT.
+        phase: `dev_seen.jsonl` and `test_seen.jsonl` (in older copies `dev.jsonl` and `test.jsonl`), or the
+            `_unseen` ones of the challenge's second phase.
     """
 
     def __init__(self, path: Path, *, phase: Literal["seen", "unseen"] = "seen") -> None:
-        """Keeps the options.
-
-        `phase`: `dev_seen.jsonl` and `test_seen.jsonl` (in older copies `dev.jsonl` and `test.jsonl`), or
-        the `_unseen` ones of the challenge's second phase.
-        """
+        """Keeps the options."""
         self.path = below_root(path)
         self.phase = phase
 

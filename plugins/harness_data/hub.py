@@ -60,6 +60,18 @@ class HuggingFace:
 
     Images stay encoded until they are needed. Class names come from the label's `ClassLabel`
     feature; labels that are texts need `class_names`.
+
+    Args:
+        name: `<owner>/<name>` on the hub, or a folder.
+        config: which of the hub data set's configurations (subsets); not used for a folder.
+        revision: a commit, tag or branch on the hub; give one, so that later runs see the same data.
+        splits: those there are (on the hub `train` and `test` unless given; a folder says itself).
+        image_column: the column that holds the images.
+        label_column: the column that holds the labels, class indices or names.
+        class_names: names in label order, as a list or in a file with one per line; they go before the
+            feature's.
+        templates: zero-shot prompts with `{}` for the class name, as a list or in a file.
+        label_space: the output space in which supervised classifiers answer for these labels.
     """
 
     def __init__(
@@ -75,13 +87,7 @@ class HuggingFace:
         templates: list[str] | Path | None = None,
         label_space: str | None = None,
     ) -> None:
-        """Keeps the options.
-
-        `name`: `<owner>/<name>` on the hub, or a folder. `splits`: those there are (on the hub
-        `train` and `test` unless given; a folder says itself). `revision`: a commit, tag or branch;
-        give one, so that later runs see the same data. `label_space`: where supervised
-        classifiers answer for these labels.
-        """
+        """Keeps the options."""
         self.name = name
         self.config = config
         self.revision = revision

@@ -35,6 +35,10 @@ class _ClassFolders:
 
     A subclass says which folders (`_names`), how to get them, and which classes they hold. Each
     split has `class_names`, the 80 `templates`, and `label_indices` into ImageNet's 1000 outputs.
+
+    Args:
+        root: the folder that holds the set's own; by default $HARNESS_DATA_ROOT.
+        partial: use the class folders that are there; otherwise missing or empty ones are an error.
     """
 
     label_space: ClassVar[str] = "imagenet-1k"
@@ -118,8 +122,9 @@ class _ClassFolders:
 class ImageNet(_ClassFolders):
     """ImageNet-1k (Russakovsky et al., 2015): 50,000 validation images as `test`, and `train`.
 
-    With `classes` only the samples of a shift's classes, labelled as that shift labels them: the
-    reference for the gap on the same classes.
+    Args:
+        classes: only the samples of a shift's classes, labelled as that shift labels them: the reference
+            for the gap on the same classes.
     """
 
     splits = ("test", "train")
@@ -135,7 +140,6 @@ class ImageNet(_ClassFolders):
         root: Path | None = None,
         partial: bool = False,
     ) -> None:
-        """Keeps the options. `root`: the folder that holds `imagenet/`, else $HARNESS_DATA_ROOT."""
         super().__init__(root, partial)
         self.classes = classes
 
@@ -154,6 +158,9 @@ class ImageNetV2(_ClassFolders):
     """ImageNetV2 (Recht et al., 2019): 10,000 images in folders named by class index.
 
     The folders' names are the labels; sorted as text they would be 0, 1, 10, 100, ….
+
+    Args:
+        variant: selection frequency of the images: as in the validation set, at least 0.7, or highest.
     """
 
     how_to_get = (
@@ -168,7 +175,6 @@ class ImageNetV2(_ClassFolders):
         root: Path | None = None,
         partial: bool = False,
     ) -> None:
-        """Keeps the options. `root`: the folder that holds `imagenetv2-…/`, else $HARNESS_DATA_ROOT."""
         super().__init__(root, partial)
         self.variant = variant
 
@@ -184,7 +190,6 @@ class _Shift(_ClassFolders):
     """A shift without options of its own."""
 
     def __init__(self, root: Path | None = None, *, partial: bool = False) -> None:
-        """Keeps the options. `root`: the folder that holds the set's own, else $HARNESS_DATA_ROOT."""
         super().__init__(root, partial)
 
 
@@ -258,6 +263,10 @@ class ImageNetC(_ClassFolders):
 
     They are already resized and cropped, which the split says in `already_cropped`: only a centre
     crop is left to do.
+
+    Args:
+        corruption: one of the 15 of the benchmark, or of the 4 extra ones.
+        severity: from 1 (weakest) to 5.
     """
 
     how_to_get = (
@@ -273,7 +282,6 @@ class ImageNetC(_ClassFolders):
         root: Path | None = None,
         partial: bool = False,
     ) -> None:
-        """Keeps the options. `root`: the folder that holds `imagenet-c/`, else $HARNESS_DATA_ROOT."""
         super().__init__(root, partial)
         self.corruption = corruption
         self.severity = severity

@@ -49,10 +49,13 @@ class MVSA(PairFolder):
     The number of annotators (one: MVSA-Single; three: MVSA-Multiple) is read from the file. What the
     label rule drops is counted in the `report`; the labels of the single modalities are in `groups` as
     `text_polarity` and `image_polarity`.
+
+    Args:
+        path: the folder that holds `labelResultAll.txt`, itself or below $HARNESS_DATA_ROOT.
     """
 
     def __init__(self, path: Path) -> None:
-        """Keeps the option: the folder that holds `labelResultAll.txt`."""
+        """Keeps the option."""
         self.path = below_root(path)
 
     @property

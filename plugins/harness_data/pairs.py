@@ -126,6 +126,18 @@ class Pairs(PairFolder):
 
     Nothing in the files stops a run half-way: what is missing, unreadable, in another encoding,
     contradictory or left over is handled as `harness_data.pair_findings.KINDS` says, and reported.
+
+    Args:
+        path: the folder or the table, itself or below $HARNESS_DATA_ROOT.
+        labels: the table's name in the folder; found by its usual names where not given.
+        unlabelled: the name of a table of further pairs, whose labels are not read; found likewise.
+        classes: the labels in their order; pairs with any other are left out and reported (without it every
+            label is a class).
+        class_names: names for prompts, one per class.
+        id_column: the column of ids, where its name is unusual.
+        label_column: the column of labels, where its name is unusual.
+        text_column: the column of texts, where its name is unusual.
+        image_column: the column of image files, where its name is unusual.
     """
 
     def __init__(
@@ -141,13 +153,7 @@ class Pairs(PairFolder):
         text_column: str | None = None,
         image_column: str | None = None,
     ) -> None:
-        """Keeps the options.
-
-        `labels`: the table's name in the folder, `unlabelled`: that of further pairs, whose labels are
-        not read; found by their usual names where not given. `classes`: the labels in their order; pairs with
-        any other are left out and reported (without it every label is a class). `class_names`: names
-        for prompts, one per class. The `…_column` options name columns with unusual names.
-        """
+        """Keeps the options."""
         self.path = below_root(path)
         self.labels, self.unlabelled = labels, unlabelled
         self.classes, self.class_names = classes, class_names

@@ -64,10 +64,14 @@ class WebDataset:
 
     The layout of CLIP_benchmark's exports. With `dataset_type.txt` saying `retrieval` samples have
     a text and no label.
+
+    Args:
+        path: the folder that holds the splits' folders.
+        label_space: the output space in which supervised classifiers answer for these labels.
     """
 
     def __init__(self, path: Path, *, label_space: str | None = None) -> None:
-        """Keeps the options. `label_space`: where supervised classifiers answer for these labels."""
+        """Keeps the options."""
         self.path = Path(path).expanduser()
         self.label_space = label_space
 

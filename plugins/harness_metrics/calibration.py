@@ -52,7 +52,13 @@ def calibration_error(
 
 
 class Ece:
-    """Expected calibration error of the predicted class' probability; see `calibration_error`."""
+    """Expected calibration error of the predicted class' probability; see `calibration_error`.
+
+    Args:
+        bins: number of bins of confidence, at least 1.
+        norm: of the bins' gaps |accuracy − confidence|: `l1` mean, `l2` root mean square, `max` largest.
+        binning: bins of equal `width`, or of equal `mass` (numbers of samples).
+    """
 
     higher_is_better = False
     bounds = (0.0, 1.0)

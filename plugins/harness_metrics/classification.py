@@ -15,6 +15,9 @@ class TopK:
 
     acc@k = (1/N) Σ 1[rank of the target's logit ≤ k]. Among equal logits the lower class index
     ranks first, as in argmax, so a tie never counts twice. With k ≥ C every sample counts.
+
+    Args:
+        k: how many of the largest logits count, at least 1.
     """
 
     higher_is_better = True

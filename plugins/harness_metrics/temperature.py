@@ -54,6 +54,11 @@ class EceAfterTemperature:
 
     The halves come from the sample ids (`halves`), so no sample is both fitted and measured; the
     number therefore rests on half of the data and is not comparable sample by sample with `ece`.
+
+    Args:
+        bins: number of bins of confidence, at least 1.
+        norm: of the bins' gaps |accuracy − confidence|: `l1` mean, `l2` root mean square, `max` largest.
+        binning: bins of equal `width`, or of equal `mass` (numbers of samples).
     """
 
     higher_is_better = False

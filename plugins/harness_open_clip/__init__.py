@@ -25,12 +25,18 @@ _REMEDY = "get them on a machine with a network and give the file as checkpoint=
 class OpenClipModel:
     """An open_clip model: `ViT-B-32/laion2b_s34b_b79k`, `ViT-B-32` with `pretrained`, `hf-hub:…`.
 
-    `checkpoint` is a safetensors or torch file used in place of the tag's weights; a tag given with it
-    still decides QuickGELU and preprocessing. Without a tag and a checkpoint the weights are random,
-    from a fixed seed. `quickgelu` forces or forbids QuickGELU in the towers; left out, the tag decides
-    (OpenAI's weights were trained with it), or else the architecture. `config` is a JSON file with
-    an architecture of one's own (`embed_dim`, `vision_cfg`, `text_cfg`), or such a file of a hub
-    repository (`model_cfg`, `preprocess_cfg`); `name` is then a label.
+    Without a tag and a checkpoint the weights are random, from a fixed seed.
+
+    Args:
+        name: the architecture, alone or as `ARCH/TAG`, or a repository that brings its weights:
+            `hf-hub:OWNER/NAME`, `local-dir:FOLDER`.
+        pretrained: the tag of the weights, where the name has none.
+        checkpoint: a safetensors or torch file used in place of the tag's weights; a tag given with it
+            still decides QuickGELU and preprocessing.
+        quickgelu: forces or forbids QuickGELU in the towers; left out, the tag decides (OpenAI's weights
+            were trained with it), or else the architecture.
+        config: a JSON file with an architecture of one's own (`embed_dim`, `vision_cfg`, `text_cfg`), or
+            such a file of a hub repository (`model_cfg`, `preprocess_cfg`); `name` is then a label.
     """
 
     logit_scale: float

@@ -26,11 +26,17 @@ _SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
 class TimmModel:
     """A timm model under its name, `resnet50` or `resnet50.a1_in1k`, `hf-hub:…` or `local-dir:…`.
 
-    `pretrained` takes the weights timm names (false: random ones from a fixed seed); `checkpoint` is a
-    safetensors or torch file used instead. `num_classes` changes the head's size (0 takes it off);
-    without it a checkpoint's own head decides. `label_space` names what the outputs stand for; it is
-    "imagenet-1k" by itself where the name says that the head is ImageNet-1k's, and a model whose
-    outputs mean nothing known does not classify. `class_names` are the names of the outputs.
+    A model whose outputs mean nothing known does not classify.
+
+    Args:
+        name: timm's name of the architecture, with or without the tag of its weights.
+        pretrained: takes the weights timm names; false: random ones from a fixed seed.
+        checkpoint: a safetensors or torch file used instead of the weights timm names.
+        num_classes: the head's number of outputs (0 takes the head off); without it a checkpoint's own
+            head decides.
+        label_space: names what the outputs stand for; it is "imagenet-1k" by itself where the name says
+            that the head is ImageNet-1k's.
+        class_names: the names of the outputs, in their order; the head has as many.
     """
 
     label_space: str | None

@@ -26,8 +26,12 @@ _ONE_AT_A_TIME = threading.Lock()
 class TorchvisionDataset:
     """A torchvision classification set under its class's name, e.g. `CIFAR100` or `Flowers102`.
 
-    `root` is the folder torchvision would be given, by default the environment's data root; with
-    `download` torchvision fetches into it what is missing. Sets without splits have the split `all`.
+    Sets without splits have the split `all`.
+
+    Args:
+        name: torchvision's name of the class, in upper or lower case.
+        root: the folder torchvision would be given; by default $HARNESS_DATA_ROOT.
+        download: whether torchvision fetches into that folder what is missing.
     """
 
     def __init__(self, name: str, root: Path | None = None, download: bool = False) -> None:

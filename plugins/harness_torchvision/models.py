@@ -31,9 +31,16 @@ class TorchvisionModel:
     """A torchvision classifier: `resnet50`, with `weights` such as `IMAGENET1K_V2` or `DEFAULT`.
 
     The weights decide the preprocessing, also for a `checkpoint` file loaded in their place and for
-    `weights="none"` (random ones from a fixed seed, the default's preprocessing). `num_classes` gives
-    the model a head of another size; without it a checkpoint's own head decides. `label_space` names
-    what the outputs stand for; it is "imagenet-1k" by itself for torchvision's own heads.
+    `weights="none"`.
+
+    Args:
+        name: torchvision's name of the architecture.
+        weights: one of torchvision's names of the architecture's weights, `DEFAULT` for those it
+            recommends, or `none`: random ones from a fixed seed, the default's preprocessing.
+        checkpoint: a safetensors or torch file used instead of the weights.
+        num_classes: the head's number of outputs; without it a checkpoint's own head decides.
+        label_space: names what the outputs stand for; it is "imagenet-1k" by itself for torchvision's
+            own heads.
     """
 
     label_space: str | None
