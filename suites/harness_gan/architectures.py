@@ -89,7 +89,12 @@ class MLP(Architecture):
 
 
 class Perceptron(MLP):
-    """The baseline discriminator: a linear map of the (flattened) sample; its generator is an MLP's."""
+    """The baseline discriminator: a linear map of the (flattened) sample; its generator is an MLP's.
+
+    Args:
+        hidden: width of the generator's hidden layers.
+        layers: number of the generator's hidden layers.
+    """
 
     def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
         """The sample itself."""
@@ -162,7 +167,12 @@ class ResNet(Architecture):
 
 
 class Mixed(Architecture):
-    """The generator of one architecture against the discriminator of another."""
+    """The generator of one architecture against the discriminator of another.
+
+    Args:
+        generator: the architecture whose generator is taken, and its size of z.
+        discriminator: the architecture whose discriminator is taken.
+    """
 
     def __init__(self, generator: Architecture, discriminator: Architecture) -> None:
         for part, given in (("generator", generator), ("discriminator", discriminator)):

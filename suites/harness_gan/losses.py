@@ -95,6 +95,10 @@ class Wasserstein(Loss):
     """b − a with every weight of the critic clipped to ±clip after its steps (Arjovsky et al. 2017).
 
     Its authors train with RMSProp at 5e-5 and five critic steps, which are the defaults.
+
+    Args:
+        clip: bound of every weight's absolute value, above 0.
+        n_critic: critic steps per generator step.
     """
 
     def __init__(self, clip: float = 0.01, n_critic: int = 5) -> None:
@@ -132,6 +136,10 @@ class WassersteinGP(Loss):
     """b − a + λ·mean((‖∇D(x̂)‖₂ − 1)²), x̂ between real and generated (Gulrajani et al. 2017).
 
     λ is 10 for images and 0.1 for the two-dimensional toys in their code.
+
+    Args:
+        weight: λ, the weight of the gradient penalty; not negative.
+        n_critic: critic steps per generator step.
     """
 
     penalty_passes = 1
@@ -162,7 +170,10 @@ class WassersteinGP(Loss):
 class ZeroCentred(NonSaturating):
     """The non-saturating loss with R₁ = γ/2·mean(‖∇D(x)‖²) on real samples (Mescheder et al. 2018).
 
-    With `on` "fake" it is R₂, on generated samples; "both" adds the two.
+    Args:
+        gamma: γ, the weight of the penalty.
+        on: where the gradient is penalised: on `real` samples (R₁), on `fake`, generated ones (R₂), or on
+            `both`, which adds the two.
     """
 
     penalty_passes = 1

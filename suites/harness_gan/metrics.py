@@ -20,6 +20,9 @@ class ModesCovered:
     """Modes that hold at least `share`·N/K of the N samples as good ones; one sample when `share` is 0.
 
     One sample is the literature's threshold, and an insensitive one: print others beside it.
+
+    Args:
+        share: in units of N/K, the samples of each mode where all have as many; not negative.
     """
 
     higher_is_better = True
@@ -99,7 +102,11 @@ class KernelDistance:
 
 
 class PrecisionRecall:
-    """Precision, recall, density and coverage by k nearest neighbours, and what real data score."""
+    """Precision, recall, density and coverage by k nearest neighbours, and what real data score.
+
+    Args:
+        k: a sample's ball reaches to its k-th nearest neighbour, k at least 1.
+    """
 
     higher_is_better = True
     unit = "fraction"

@@ -24,6 +24,9 @@ class LabelSmoothing(Remedy):
 
     The term for real samples becomes t·real(a) + (1−t)·fake(a), which for the logarithmic losses is
     the cross-entropy to the target t, and for least squares moves the target from 1 to t.
+
+    Args:
+        target: t, the weight of real samples as real ones, above 0.5 and up to 1 (no smoothing).
     """
 
     def __init__(self, target: float = 0.9) -> None:
@@ -37,7 +40,12 @@ class LabelSmoothing(Remedy):
 
 
 class MinibatchDiscrimination(Remedy):
-    """Appends how close each sample is to the others of its batch (Salimans et al. 2016, section 3.2)."""
+    """Appends how close each sample is to the others of its batch (Salimans et al. 2016, section 3.2).
+
+    Args:
+        kernels: number of kernels, each of which appends one feature.
+        dimensions: dimensions of each kernel, over which the L1 distance of two samples is taken.
+    """
 
     def __init__(self, kernels: int = 16, dimensions: int = 4) -> None:
         self.kernels = _at_least_one("minibatch-discrimination", "kernels", kernels)
@@ -63,7 +71,9 @@ class MinibatchStd(Remedy):
 class InstanceNoise(Remedy):
     """Gaussian noise on real and generated samples alike, annealed to 0 (Sønderby et al. 2017).
 
-    `sigma` falls linearly to 0 at the fraction `until` of training.
+    Args:
+        sigma: standard deviation at the start, in the samples' unit (images lie in [−1, 1]).
+        until: the fraction of training, in (0, 1], at which it reaches 0; it falls linearly.
     """
 
     def __init__(self, sigma: float = 0.2, until: float = 0.8) -> None:
@@ -85,6 +95,9 @@ class SpectralNorm(Remedy):
     """Divides each weight of the discriminator by its largest singular value (Miyato et al. 2018).
 
     For a convolution that is the value of the reshaped kernel, as in the paper, not the operator's.
+
+    Args:
+        iterations: steps of power iteration in each forward pass of training.
     """
 
     def __init__(self, iterations: int = 1) -> None:
@@ -102,7 +115,11 @@ class SpectralNorm(Remedy):
 
 
 class TwoTimeScale(Remedy):
-    """Two learning rates: the generator's is the discriminator's divided by `ratio` (Heusel et al. 2017)."""
+    """Two learning rates: the generator's is the discriminator's divided by `ratio` (Heusel et al. 2017).
+
+    Args:
+        ratio: the discriminator's learning rate over the generator's, above 0.
+    """
 
     def __init__(self, ratio: float = 4.0) -> None:
         if ratio <= 0:
@@ -115,7 +132,11 @@ class TwoTimeScale(Remedy):
 
 
 class CriticSteps(Remedy):
-    """`n` discriminator steps for every generator step."""
+    """`n` discriminator steps for every generator step.
+
+    Args:
+        n: discriminator steps per generator step, at least 1.
+    """
 
     def __init__(self, n: int = 2) -> None:
         self.n = _at_least_one("critic-steps", "n", n)
@@ -126,7 +147,11 @@ class CriticSteps(Remedy):
 
 
 class GeneratorSteps(Remedy):
-    """`n` generator steps for every round of the discriminator."""
+    """`n` generator steps for every round of the discriminator.
+
+    Args:
+        n: generator steps per round of the discriminator, at least 1.
+    """
 
     def __init__(self, n: int = 2) -> None:
         self.n = _at_least_one("generator-steps", "n", n)
@@ -137,7 +162,12 @@ class GeneratorSteps(Remedy):
 
 
 class WeakDiscriminator(Remedy):
-    """A discriminator of `factor` times the width, and `rate` times the learning rate."""
+    """A discriminator of `factor` times the width, and `rate` times the learning rate.
+
+    Args:
+        factor: multiplies the discriminator's width; above 0.
+        rate: multiplies the discriminator's learning rate; above 0.
+    """
 
     def __init__(self, factor: float = 0.5, rate: float = 1.0) -> None:
         if factor <= 0 or rate <= 0:
@@ -151,7 +181,11 @@ class WeakDiscriminator(Remedy):
 
 
 class PacGAN(Remedy):
-    """The discriminator judges `m` samples at once, joined along their channels (Lin et al. 2018)."""
+    """The discriminator judges `m` samples at once, joined along their channels (Lin et al. 2018).
+
+    Args:
+        m: samples that are judged at once; the batch size must be a multiple of it.
+    """
 
     def __init__(self, m: int = 2) -> None:
         self.m = _at_least_one("pacgan", "m", m)
@@ -162,7 +196,12 @@ class PacGAN(Remedy):
 
 
 class AveragedGenerator(Remedy):
-    """Samples come from an exponential moving average of the generator's weights (Yazıcı et al. 2019)."""
+    """Samples come from an exponential moving average of the generator's weights (Yazıcı et al. 2019).
+
+    Args:
+        decay: share of the average that a generator step keeps, in (0, 1); (1 + step)/(10 + step) while
+            that is less.
+    """
 
     def __init__(self, decay: float = 0.999) -> None:
         if not 0 < decay < 1:

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 
 class Translation:
-    """What the methods share: Adam at 2e-4 with betas 0.5 and 0.999, decaying over the second half."""
+    """What the methods share: Adam at 2e-4 with betas 0.5 and 0.999, decaying over the second half.
+
+    Args:
+        lr: learning rate of all networks.
+        beta1: Adam's first decay.
+        decay_from: share of training after which the learning rate falls linearly to 0.
+    """
 
     needs_pairs = False
 
@@ -38,9 +44,6 @@ class CycleGAN(Translation):
         lambda_b: weight of the cycle B→A→B (L1).
         identity: weight of the identity terms, as a share of the cycle weights.
         pool: earlier translations that the discriminators are shown; 0 for none.
-        lr: learning rate of all networks.
-        beta1: Adam's first decay.
-        decay_from: share of training after which the learning rate falls linearly to 0.
     """
 
     def __init__(
@@ -63,6 +66,9 @@ class Pix2Pix(Translation):
     """Paired translation A→B (Isola et al. 2017): the upper bound for unpaired methods.
 
     The discriminator sees A beside B; the generator adds `weight` times the L1 distance to the truth.
+
+    Args:
+        weight: weight of the L1 distance to the truth, beside the adversarial term; not negative.
     """
 
     needs_pairs = True
@@ -141,7 +147,12 @@ class ResNetTranslator(Translator):
 
 
 class UNetTranslator(Translator):
-    """The U-Net generator and a PatchGAN, for power-of-two sizes."""
+    """The U-Net generator and a PatchGAN, for power-of-two sizes.
+
+    Args:
+        width: channels of both networks' first convolution; they double, up to eight times as many.
+        patch_layers: layers of the discriminator; three see 70×70 pixels.
+    """
 
     def __init__(self, width: int = 64, patch_layers: int = 3) -> None:
         if min(width, patch_layers) < 1:
