@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 
 class AdaptFormer:
-    """AdaptFormer: x + MLP(LN(x)) + s·up(ReLU(down(LN(x)))) (Chen et al. 2022, equations 2 and 3)."""
+    """AdaptFormer: x + MLP(LN(x)) + s·up(ReLU(down(LN(x)))) (Chen et al. 2022, equations 2 and 3).
+
+    Args:
+        hidden: width of the bottleneck, at least 1.
+        scale: s, a constant factor on what the bottleneck adds.
+    """
 
     rates = (1e-3, 3e-3, 1e-2)
 
@@ -37,6 +42,10 @@ class Adapter:
     """Bottleneck adapter x + up(GELU(down(x))) after the MLP (`mlp`), or after attention too (`both`).
 
     Sources: Pfeiffer et al. 2021; Houlsby et al. 2019.
+
+    Args:
+        hidden: width of the bottleneck, at least 1.
+        place: after the MLP of each block (`mlp`), or after its attention and its MLP (`both`).
     """
 
     rates = (1e-3, 3e-3, 1e-2)

@@ -93,8 +93,15 @@ def merge(network: Network) -> None:
 class LoRA:
     """W + s·B·A on chosen layers, s = α/r, or α/√r with `rslora` (Hu et al. 2022; Kalajdzievski 2023).
 
-    `targets`: q, k, v split a fused projection (r·2d each); `qkv` takes it as one layer (r·4d, A
-    shared); proj, fc1, fc2. `dropout` acts on the input of A. Through peft.
+    Through peft.
+
+    Args:
+        rank: r, the rank of B·A.
+        alpha: α, which scales the update; by default r.
+        targets: layers of each block: q, k, v split a fused projection (r·2d each); `qkv` takes it as one
+            layer (r·4d, A shared); proj, fc1, fc2; by default q and v.
+        dropout: probability of dropout on the input of A, in [0, 1).
+        rslora: s = α/√r in place of α/r.
     """
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -166,6 +173,11 @@ class ClipLoRA(LoRA):
     """CLIP-LoRA: low-rank q, k, v in every layer of both towers, s = α/√r (Zanella and Ben Ayed 2024).
 
     The text embeddings of one prompt are computed anew at each step; the head has nothing of its own.
+
+    Args:
+        alpha: α, which scales the update by α/√r.
+        targets: as for `lora`; by default q, k and v.
+        towers: which of the two towers get B·A.
     """
 
     needs_clip = True

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 class LinearProbe:
     """Logistic regression with penalty λ‖W‖²/2 (mean loss, biases free), fitted by L-BFGS.
 
-    `sweep`: `grid` tries as many λ as every other method has trials, evenly in the logarithm;
-    `clip` is the search of Radford et al. 2021, appendix A.3: λ from 1e-6 to 1e6, the interval
-    around the best halved until there are eight steps per decade. `features`: `projected`
-    embeddings, or `penultimate`, the output of an image tower before its projection, where the
-    projection is a matrix of its own (open_clip's VisionTransformer; others give what they give).
+    Args:
+        sweep: `grid` tries as many λ as every other method has trials, evenly in the logarithm; `clip` is
+            the search of Radford et al. 2021, appendix A.3: λ from 1e-6 to 1e6, the interval around the
+            best halved until there are eight steps per decade.
+        iterations: the most iterations of L-BFGS in each fit.
+        features: `projected` embeddings, or `penultimate`, the output of an image tower before its
+            projection, where the projection is a matrix of its own (open_clip's VisionTransformer; others
+            give what they give).
     """
 
     def __init__(

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 
 class _VPT:
+    """Learned tokens among the image's; the two kinds differ in whether each block has its own.
+
+    Args:
+        prompts: p, the number of learned tokens in a sequence; 0 adds none.
+    """
+
     rates = (3e-3, 3e-2, 1e-1)
     weight_decay = 0.0
     _deep = False

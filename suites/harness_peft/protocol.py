@@ -30,11 +30,16 @@ class Finetuning:
         head: first value of the classifier: `old` rows, `zero-shot` text embeddings, `new`; `auto`
             takes the best that there is.
         train_head: whether the head trains with the method.
-        optimizer, schedule, warmup, weight_decay, label_smoothing, clip_norm: of the training;
-            `warmup` is a share of the steps. A method may have a weight decay of its own.
+        optimizer: `adamw`, or `sgd` with momentum 0.9.
+        schedule: how the learning rate falls to 0 after the warm-up, if it does.
+        warmup: share of the steps in which the learning rate rises linearly.
+        weight_decay: of matrices and kernels, not of vectors; a method may have one of its own.
+        label_smoothing: share of each target that is spread evenly over the classes.
+        clip_norm: the largest norm of the gradient; 0 for no limit.
         augmentation: random preparation of training images.
         patience: evaluations on validation without a better one, after which training stops and
-            the best weights are taken; `evaluate_every` says how many steps lie between two.
+            the best weights are taken.
+        evaluate_every: steps between two such evaluations.
         train_size: only so many training samples, drawn once for all (VTAB-1k: 1000).
         holdout: a share of the training samples for validation, instead of the `val` split.
         own_validation: hold out only where the data set has no `val` split of its own.

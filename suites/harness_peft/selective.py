@@ -61,7 +61,11 @@ class Full:
 
 
 class Partial:
-    """The last `blocks` blocks (or stages) train, with what comes after them."""
+    """The last `blocks` blocks (or stages) train, with what comes after them.
+
+    Args:
+        blocks: how many blocks (or stages) train, counted from the last; at least 1.
+    """
 
     rates = (1e-4, 3e-4, 1e-3)
 
@@ -120,7 +124,11 @@ class NormTuning:
 
 
 class WiseFT:
-    """Full fine-tuning, then θ = (1−α)·θ₀ + α·θ₁ (Wortsman et al. 2022); integer buffers are left alone."""
+    """Full fine-tuning, then θ = (1−α)·θ₀ + α·θ₁ (Wortsman et al. 2022); integer buffers are left alone.
+
+    Args:
+        alpha: α, the weight of the fine-tuned parameters, from 0 (pre-trained) to 1 (fine-tuned).
+    """
 
     rates = (1e-4, 3e-4, 1e-3)
     keeps_start = True

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class SSF:
     """Scale and shift after every linear layer, normalisation and the patch embedding; merges for free.
 
-    `std` is the spread of the first values, around 1 and 0.
+    Args:
+        std: standard deviation of the first values, around 1 for scales and around 0 for shifts.
     """
 
     rates = (1e-3, 3e-3, 1e-2)

@@ -30,7 +30,11 @@ def ppt(accuracy: float, trainable: float) -> float:
 
 
 class PptScore:
-    """PPT score of each model, method and data set: quality discounted by trained parameters."""
+    """PPT score of each model, method and data set: quality discounted by trained parameters.
+
+    Args:
+        metric: accuracy, or another quality, as a fraction.
+    """
 
     unit = "fraction"
     higher_is_better = True
@@ -51,8 +55,10 @@ class PptScore:
 class ParetoFront:
     """Quality, cost, and whether no other method of the same model and data set beats both.
 
-    `cost` is a column where less is better: `trainable_parameters`, `seconds_per_step`,
-    `training_seconds`, `adapter_bytes`.
+    Args:
+        cost: a column where less is better: `trainable_parameters`, `seconds_per_step`,
+            `training_seconds`, `adapter_bytes`.
+        metric: the quality, a metric where more is better.
     """
 
     def __init__(self, cost: str = "trainable_parameters", metric: str = "top1") -> None:
@@ -83,6 +89,9 @@ class VtabMeans:
     A data set's group is its tag `group` (natural, specialized, structured). The same cells give
     numbers that differ by points, so that the two must never be compared with each other. A method
     that lacks a data set has no mean.
+
+    Args:
+        metric: the metric that is averaged.
     """
 
     unit = "fraction"
@@ -155,8 +164,11 @@ class OwnMetric:
 class ShiftChange:
     """What adapting does to accuracy in distribution and under shift: before, after and the difference.
 
-    `before` is the label of the method that trains nothing; shifts are the protocol's, which stand
-    in the records as `METRIC.NAME`. Differences are paired by seed.
+    Shifts are the protocol's, which stand in the records as `METRIC.NAME`. Differences are paired by seed.
+
+    Args:
+        before: the label of the method that trains nothing.
+        metric: the metric that is compared, on the test split and on each shift.
     """
 
     unit = "fraction"

@@ -58,7 +58,9 @@ class VOC2007Split:
 class VOC2007:
     """PASCAL VOC 2007 classification, several labels per image (Everingham et al. 2010).
 
-    `root` holds `VOCdevkit/VOC2007`, as the archives unpack; by default the environment's data root.
+    Args:
+        root: the folder that holds `VOCdevkit/VOC2007`, as the archives unpack; by default
+            $HARNESS_DATA_ROOT.
     """
 
     splits: Sequence[str] = ("train", "val", "test")
