@@ -32,9 +32,13 @@ class Fusion:
         changes: how strong augmentation is, by the fields of `harness_fusion.augmentation.Augmentation`.
         views: with frozen encoders, how many augmented copies of the training part are encoded, kept and
             shared by all arms and seeds, epoch after epoch in turn; 0 encodes anew in every epoch.
-        epochs, rate, batch, weight_decay: of AdamW on the head.
-        schedule: `cosine` or `constant`; the cosine falls to 0 over `t_max` epochs or steps (`cosine_over`),
-            by default over all of them.
+        epochs: the most passes over the training part.
+        rate: AdamW's learning rate for the head.
+        batch: pairs per step.
+        weight_decay: of AdamW.
+        schedule: `cosine` or `constant`.
+        cosine_over: whether the cosine falls from epoch to epoch or from step to step.
+        t_max: after how many epochs or steps the cosine reaches 0; by default after all of them.
         patience: epochs without a better weighted F1 after which training stops; 0 trains to the end.
             The best epoch's weights are taken either way.
         class_weights: whether the loss is weighted by N/(C·n_c) of the training part.
@@ -42,6 +46,7 @@ class Fusion:
         vectors: pooled vectors are scaled to length 1 (`unit`), to mean 0 and deviation 1 of the training part's
             (`standard`, for frozen encoders), or left as they are (`raw`).
         encoders: `frozen`, or `tuned` end to end (in eval mode: no dropout, fixed statistics) at `encoder_rate`.
+        encoder_rate: AdamW's learning rate for tuned encoders.
         tokens: whether tokens and patches are kept beside vectors; without them methods that read them are
             skipped, and the cache is far smaller.
         probes: whether modalities are shuffled, zeroed, averaged and declared missing at test time.

@@ -101,6 +101,10 @@ class Contribution:
 
     `METRIC of TEXT PROBE` is whole − probed, paired by seed: a fusion that loses nothing when its images
     are shuffled does not use them. `share` is the mean weight of the text where the method has weights.
+
+    Args:
+        metric: the metric that falls.
+        kinds: only these probes, in this order; by default all: shuffled, zeroed, averaged, missing.
     """
 
     unit = "fraction"
@@ -188,7 +192,12 @@ class Subsets:
 
 
 class Misses:
-    """Where the misses are: the error rate in groups of pairs, and the share of all misses there."""
+    """Where the misses are: the error rate in groups of pairs, and the share of all misses there.
+
+    Args:
+        metric: `error`, the share of a group's pairs that are missed, or `share`, the group's share of all
+            misses.
+    """
 
     needs_store = True
     unit = "fraction"

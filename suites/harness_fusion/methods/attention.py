@@ -15,6 +15,10 @@ class CrossAttention:
 
     x = t + MHA(t, v, v) and y = v + MHA(v, t, t) on tokens projected to `hidden`, without positions
     of their own (the encoders' tokens carry theirs).
+
+    Args:
+        hidden: width of the projected tokens and of the hidden layer; a multiple of `heads`.
+        heads: attention heads in each direction.
     """
 
     modalities = ("text", "image")
@@ -36,6 +40,10 @@ class CrossAttentionPooled:
 
     A softmax over one key is 1 whatever the query, so only the value path acts; query and key weights
     are among the parameters but never get a gradient. It is here because papers print it as attention.
+
+    Args:
+        hidden: width of the projected vectors; a multiple of `heads`.
+        heads: attention heads in each direction.
     """
 
     modalities = ("text", "image")
@@ -59,6 +67,12 @@ class Bottleneck:
     With one layer nothing would pass between the streams, so there are at least two. Source: Nagrani
     et al., Attention Bottlenecks for Multimodal Fusion, NeurIPS 2021, section 3.2; there the two class
     tokens' logits are averaged, here one linear classifier reads both.
+
+    Args:
+        hidden: width of the tokens; a multiple of `heads`.
+        heads: attention heads of each block.
+        layers: blocks of each stream, at least 2.
+        bottlenecks: number of the shared tokens, at least 1.
     """
 
     modalities = ("text", "image")

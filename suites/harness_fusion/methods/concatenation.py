@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 class EarlyFeatures:
-    """The two vectors side by side, then one hidden layer (feature concatenation)."""
+    """The two vectors side by side, then one hidden layer (feature concatenation).
+
+    Args:
+        hidden: width of the hidden layer.
+    """
 
     modalities = ("text", "image")
     reads = "pooled"
@@ -32,6 +36,11 @@ class EarlyTokens:
 
     Tokens are projected to `hidden` and marked with a learned vector of their modality; positions are
     what the encoders left in them. Also called early fusion: MultiBench, Liang et al., NeurIPS 2021.
+
+    Args:
+        hidden: width of the tokens; a multiple of `heads`.
+        heads: attention heads of each block.
+        layers: blocks of the transformer, at least 1.
     """
 
     modalities = ("text", "image")

@@ -14,6 +14,9 @@ class Gated:
     """z ⊙ tanh(A t) + (1 − z) ⊙ tanh(B v), z = σ(W [t; v] + b): the gated multimodal unit.
 
     The mean gate is the method's modality weight. Source: Arevalo et al., ICLR 2017 workshop, section 3.
+
+    Args:
+        hidden: dimensions of the gate z and of the fused vector.
     """
 
     modalities = ("text", "image")

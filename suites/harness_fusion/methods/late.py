@@ -12,16 +12,18 @@ if TYPE_CHECKING:
 
 
 class Late:
-    """Decision fusion: a mean of what a text head and an image head say.
+    """Decision fusion: a mean of what a text head and an image head say. A missing modality has no vote.
 
-    `rule`: the mean of log-probabilities, of probabilities, of logits, or of log-probabilities with
-    `learned` weights (one per modality, softmax, start equal). Logits and log-probabilities differ by a
-    constant per head and sample, so their means give the same probabilities and the same training; a
-    mean of probabilities is another method. `text_weight` is the fixed weight of the text.
-
-    `training`: `joint` trains both heads on the fused answer's loss; `separate` trains each alone, with
-    its own early stopping, exactly as text-only and image-only are, and then fuses (learned weights
-    are fitted on the training part with the heads frozen). A missing modality has no vote.
+    Args:
+        rule: the mean of log-probabilities, of probabilities, of logits, or of log-probabilities with
+            `learned` weights (one per modality, softmax, start equal). Logits and log-probabilities differ
+            by a constant per head and sample, so their means give the same probabilities and the same
+            training; a mean of probabilities is another method.
+        training: `joint` trains both heads on the fused answer's loss; `separate` trains each alone, with
+            its own early stopping, exactly as text-only and image-only are, and then fuses (learned weights
+            are fitted on the training part with the heads frozen).
+        hidden: width of each head's hidden layer.
+        text_weight: the fixed weight of the text, from 0 to 1; the image has the rest.
     """
 
     modalities = ("text", "image")
@@ -56,6 +58,9 @@ class Oracle:
     """A bound: right wherever text-only or image-only, each trained alone, is right.
 
     No late fusion that picks one of the two answers can be better. It needs the labels.
+
+    Args:
+        hidden: width of each head's hidden layer.
     """
 
     modalities = ("text", "image")

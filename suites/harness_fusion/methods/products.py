@@ -14,6 +14,10 @@ class Bilinear:
     """tᵀ W_k v + b_k of both vectors projected to `size`: products only.
 
     A missing modality leaves the bias alone, since there is no term of one modality.
+
+    Args:
+        size: dimensions that each vector is projected to, at least 2.
+        hidden: number of the outputs k, which the classifier reads.
     """
 
     modalities = ("text", "image")
@@ -36,6 +40,9 @@ class Tensor:
 
     The ones keep the terms of each modality alone. The projection keeps (size + 1)² inputs where
     vectors of 512 would give 263,169. Source: Zadeh et al., Tensor Fusion Network, EMNLP 2017, section 4.2.
+
+    Args:
+        size: dimensions that each vector is projected to, at least 2.
     """
 
     modalities = ("text", "image")
@@ -57,6 +64,10 @@ class LowRank:
 
     It reads whole vectors, since the tensor is never formed. Source: Liu et al., Efficient Low-rank
     Multimodal Fusion, ACL 2018, section 3.2.
+
+    Args:
+        rank: number of terms of the sum over r, at least 1.
+        hidden: dimensions of the fused vector, which the classifier reads.
     """
 
     modalities = ("text", "image")

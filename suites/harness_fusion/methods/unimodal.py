@@ -24,7 +24,11 @@ class Majority:
 
 
 class TextOnly:
-    """One hidden layer on the text's vector. Nothing is built, run or counted for the image."""
+    """One hidden layer on the text's vector. Nothing is built, run or counted for the image.
+
+    Args:
+        hidden: width of the hidden layer.
+    """
 
     modalities = ("text",)
     reads = "pooled"
@@ -41,7 +45,11 @@ class TextOnly:
 
 
 class ImageOnly:
-    """One hidden layer on the image's vector. Nothing is built, run or counted for the text."""
+    """One hidden layer on the image's vector. Nothing is built, run or counted for the text.
+
+    Args:
+        hidden: width of the hidden layer.
+    """
 
     modalities = ("image",)
     reads = "pooled"
