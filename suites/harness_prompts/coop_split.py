@@ -37,7 +37,8 @@ class CoOpSplit:
     Args:
         name: one of CoOp's data sets, found below `root` where CoOp's instructions put it.
         root: the folder of all data sets; default: $HARNESS_DATA_ROOT.
-        split_file, images: the file and the folder themselves, for other places or data sets.
+        split_file: the split's file itself, for other places or data sets.
+        images: the folder of the images itself, for other places or data sets.
     """
 
     splits: Sequence[str] = SPLITS

@@ -24,6 +24,9 @@ class BaseToNew:
     Per data set, H is the harmonic mean of the means over seeds. The row `average` has the means over
     the data sets, and both averages of H: `H` is the harmonic mean of the averages (as published tables
     have it), `mean of H` the average of the data sets' H.
+
+    Args:
+        metric: the metric that is averaged; records hold it as `METRIC.base` and `METRIC.new`.
     """
 
     unit = "fraction"
@@ -74,6 +77,9 @@ class WordingSensitivity:
     """How much the wording decides: mean, standard deviation, best and worst over the methods of each data set.
 
     Meant for records whose methods are single templates; the notes name the best and the worst.
+
+    Args:
+        metric: the metric that is compared; its mean over seeds stands for each method.
     """
 
     unit = "fraction"
@@ -117,7 +123,8 @@ class WordingSensitivity:
 class NearestWords:
     """The vocabulary's nearest words of each learned context vector, with their Euclidean distance.
 
-    Of every record with learned words, or of one seed only.
+    Args:
+        seed: only the records of this seed; none: every record with learned words.
     """
 
     needs_store = True
@@ -144,7 +151,9 @@ class NearestWords:
 class FoundPrompts:
     """The prompts that a search found, best first, with their scores on its own shots and their step.
 
-    `count` of each record, of one seed or (without one) of all.
+    Args:
+        count: the most prompts of each record.
+        seed: only the records of this seed; none: of all seeds.
     """
 
     needs_store = True

@@ -17,9 +17,12 @@ ALL_SEVERITIES = (1.0, 2.0, 3.0, 4.0, 5.0)
 class CorruptionError:
     """Corruption error per corruption, mCE and relative mCE against a normaliser, in percent.
 
-    `normaliser` is `"alexnet"` (its published ImageNet-C errors; only meaningful there) or the
-    name of a model in the records, whose own mCE is then 100. Corrupted datasets are grouped by
-    the reference that their tags name.
+    Corrupted datasets are grouped by the reference that their tags name.
+
+    Args:
+        normaliser: `alexnet` (its published ImageNet-C errors; only meaningful there) or the name of a
+            model in the records, whose own mCE is then 100.
+        metric: the accuracy, a fraction; the error is 1 − accuracy.
     """
 
     unit = "percent"

@@ -20,8 +20,17 @@ class ScatterFit:
     """One panel per shift: each model's metric there over the same on the shift's reference.
 
     The line is fitted to the models tagged `standard` on the axes' scale, with its bootstrap band;
-    what lies above it has effective robustness. `shifts` names data sets (default: every one whose
-    `reference` tag names another data set; corrupted ones only with `corruptions`).
+    what lies above it has effective robustness.
+
+    Args:
+        shifts: names of data sets; by default every one whose `reference` tag names another data set.
+        metric: the accuracy, a fraction, on both axes.
+        scale: of the axes and the fit: `logit`, `probit` (both clip 0 and 1) or `linear`.
+        fit: the tag of the models that the line is fitted to.
+        corruptions: whether corrupted data sets count by default too.
+        resamples: number of bootstraps.
+        level: confidence of the band, in (0, 1).
+        seed: of the bootstraps.
     """
 
     def __init__(

@@ -21,6 +21,10 @@ class Gap:
     """Accuracy gap Δ = metric on the reference of the same classes − metric on the shift.
 
     One row per shift and one for their mean. The interval is over seeds, paired by seed.
+
+    Args:
+        metric: the accuracy, or another metric, on reference and shift.
+        corruptions: whether corrupted data sets count as shifts too.
     """
 
     unit = "fraction"
@@ -54,6 +58,10 @@ class MeanOverShifts:
     """The mean of a metric over the shifts, each shift counting once however large it is.
 
     The interval is over seeds, of the means within a seed that has every shift of the model.
+
+    Args:
+        metric: the metric that is averaged.
+        corruptions: whether corrupted data sets count as shifts too.
     """
 
     unit = "fraction"
@@ -83,8 +91,12 @@ class MeanOverShifts:
 class RelativeRobustness:
     """Relative robustness τ: metric on a shift − the same of the model it was made from.
 
-    The baseline is one model's name for all, or, when none is given, each model's own
-    `tag.model.baseline`. The interval is over seeds, paired by seed.
+    The interval is over seeds, paired by seed.
+
+    Args:
+        baseline: one model's name for all, or, when none is given, each model's own `tag.model.baseline`.
+        metric: the accuracy, or another metric, on the shift.
+        corruptions: whether corrupted data sets count as shifts too.
     """
 
     unit = "fraction"
@@ -134,6 +146,15 @@ class EffectiveRobustnessSummary:
     The line is fitted to the models tagged `standard` alone (`tag.model.standard`), never to the
     evaluated ones; its interval is from bootstraps over the standard models, and does not hold
     the sampling error of the model's own accuracy. ρ of a standard model is its residual.
+
+    Args:
+        metric: the accuracy, a fraction, on reference and shift.
+        scale: on which the line is fitted: `logit`, `probit` (both clip 0 and 1) or `linear`.
+        minimum: accuracy on the reference, a fraction, below which standard models are left out of the fit.
+        resamples: number of bootstraps.
+        level: confidence of the interval, in (0, 1).
+        seed: of the bootstraps.
+        corruptions: whether corrupted data sets count as shifts too.
     """
 
     unit = "fraction"

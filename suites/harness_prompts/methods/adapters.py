@@ -41,8 +41,9 @@ class FixedClassifier:
 class LinearProbe:
     """Logistic regression on the normalised embeddings of the shots (scikit-learn's L-BFGS).
 
-    `strengths` are the inverse regularisation strengths to choose from, on the validation shots when
-    there are any; otherwise the middle one is taken.
+    Args:
+        strengths: the inverse regularisation strengths C to choose from, on the validation shots when
+            there are any; otherwise the middle one is taken. By default 0.1, 1, 10, 100 and 1000.
     """
 
     needs_shots = True
@@ -112,8 +113,11 @@ class TipAdapter:
     Args:
         templates: the zero-shot classifier's templates, as for `ensemble`.
         views: augmented views of each shot whose mean is its key; 0 takes the image as it is.
-        fine_tune: train the keys too (Tip-Adapter-F): AdamW, rate 1e-3, eps 1e-4, cosine.
-        epochs: of that training; its last step is kept, nothing is chosen on test.
+        fine_tune: train the keys too (Tip-Adapter-F): AdamW, eps 1e-4, cosine.
+        epochs: passes over the shots that train the keys; the last step is kept, nothing is chosen on
+            test.
+        rate: AdamW's learning rate for the keys.
+        batch: shots per step in training the keys.
     """
 
     needs_shots = True

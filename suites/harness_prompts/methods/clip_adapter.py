@@ -20,6 +20,16 @@ class ClipAdapter:
 
     f' = ratio·ReLU(W₂ ReLU(W₁ f)) + (1 − ratio)·f with W₁ D→D/reduction. Source: Gao et al.,
     CLIP-Adapter, IJCV 2024, section 3.2 (visual adapter).
+
+    Args:
+        templates: the zero-shot classifier's templates, as for `ensemble`.
+        ratio: weight of the bottleneck's output beside the embedding's own, from 0 to 1.
+        reduction: the embedding's width over the bottleneck's, at least 1.
+        epochs: passes over the shots.
+        rate: learning rate of SGD with momentum 0.9 and weight decay 5e-4, cosine after a warm-up epoch.
+        batch: images per step.
+        augment: fresh random crops and flips in every epoch, which runs the image tower each time;
+            otherwise the kept embeddings of the shots serve.
     """
 
     needs_shots = True

@@ -87,7 +87,7 @@ class CoCoOp:
         init: words whose token embeddings they start from.
         position: of the class name.
         epochs: passes over the shots.
-        rate: of SGD, as for CoOp.
+        rate: learning rate of SGD, as for CoOp.
         batch: images per step; each has texts of its own, which go through the tower in chunks.
         augment: fresh random views in every epoch.
     """

@@ -51,8 +51,8 @@ class CoOp:
         init: words whose token embeddings they start from; M is then the number of their tokens.
         position: of the class name: at the `end`, in the `middle`, or in `front`.
         class_specific: a context for each class (it can't name new classes then).
-        epochs: default by the shots: 50 for 1, 100 for 2 and 4, 200 for more.
-        rate: of SGD with momentum 0.9 and weight decay 5e-4, cosine after a warm-up epoch.
+        epochs: passes over the shots; none: by their number, 50 for 1, 100 for 2 and 4, 200 for more.
+        rate: learning rate of SGD with momentum 0.9 and weight decay 5e-4, cosine after a warm-up epoch.
         batch: images per step.
         augment: fresh random crops and flips in every epoch, which runs the image tower each time;
             otherwise the kept embeddings of the shots serve.
@@ -126,7 +126,11 @@ class KgCoOp(CoOp):
     """CoOp held near the hand-written prompt: + weight·(1 − mean cosine between the two classifiers).
 
     Source: Yao et al., KgCoOp, CVPR 2023, equations 4 and 5. Its code's defaults: M = 4 from
-    "a photo of a", batch 128, 100 epochs. `templates` give the classifier to stay near.
+    "a photo of a", batch 128, 100 epochs.
+
+    Args:
+        weight: weight of the distance from the hand-written classifier; 0 leaves CoOp.
+        templates: those of the classifier to stay near, as for `ensemble`.
     """
 
     def __init__(
@@ -166,6 +170,10 @@ class ProGrad(CoOp):
     Where the cross-entropy's gradient opposes that of the divergence from the zero-shot
     predictions, its part along the latter is taken out, times `strength` (λ). Source: Zhu et al.,
     Prompt-aligned Gradient for Prompt Tuning, ICCV 2023, equation 4.
+
+    Args:
+        strength: λ; 0 leaves CoOp's gradient, 1 takes the whole part out.
+        templates: those of the zero-shot model, as for `ensemble`.
     """
 
     def __init__(

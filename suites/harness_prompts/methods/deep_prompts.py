@@ -71,7 +71,7 @@ class IVLP:
         depth: how many of the first blocks of each tower get prompts of their own; all of them in a
             tower with fewer.
         epochs: passes over the shots.
-        rate: of SGD, as for CoOp.
+        rate: learning rate of SGD, as for CoOp.
         batch: images per step.
         augment: fresh random crops and flips in every epoch.
     """
@@ -167,7 +167,7 @@ class MaPLe(IVLP):
         depth: how many of the first blocks of both towers get prompts of their own, at most as many
             as either has.
         epochs: passes over the shots.
-        rate: of SGD, as for CoOp.
+        rate: learning rate of SGD, as for CoOp.
         batch: images per step.
         augment: fresh random crops and flips in every epoch.
     """
@@ -197,17 +197,17 @@ class MaPLe(IVLP):
 class PromptSRC(IVLP):
     """Independent prompts, held near the frozen model and averaged over the epochs.
 
-    To the cross-entropy come `text_weight` times the mean absolute difference between the prompted and
-    the ensemble's text embeddings, `image_weight` times that between prompted and frozen image
-    embeddings, and `logit_weight` times the divergence of the prompted from the frozen predictions,
-    per logit. The prompts taken are the mean over the epochs with weights of a normal distribution
-    (`mean` and `deviation` in epochs). Source: Khattak et al., Self-regulating Prompts, ICCV 2023;
-    defaults are those of its code for base-to-new; for few shots it takes 50 epochs and mean 30,
-    deviation 30.
+    The prompts taken are the mean over the epochs with weights of a normal distribution. Source: Khattak
+    et al., Self-regulating Prompts, ICCV 2023; defaults are those of its code for base-to-new; for few
+    shots it takes 50 epochs and mean 30, deviation 30.
 
     Args:
-        image_length: as for `ivlp`, like `init`, `depth`, `epochs`, `rate`, `batch` and `augment`.
         templates: the ensemble to stay near.
+        text_weight: weight of the mean absolute difference between prompted and ensemble's text embeddings.
+        image_weight: weight of that between prompted and frozen image embeddings.
+        logit_weight: weight of the divergence of the prompted from the frozen predictions, per logit.
+        mean: epoch at which the normal distribution of the average's weights has its mean.
+        deviation: standard deviation of that distribution, in epochs; above 0.
     """
 
     def __init__(

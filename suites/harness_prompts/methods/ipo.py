@@ -34,8 +34,13 @@ class IPO:
         language_model: its name at the endpoint, or its name or folder for `transformers`.
         address: of the endpoint; default: $OPENAI_BASE_URL.
         key_variable: the environment variable that holds the key.
-        temperature, max_tokens, timeout, retries: of the requests.
-        calls, tokens: budgets; the search ends with the best so far when one is spent.
+        temperature: of the language model's sampling; 0 takes the likeliest answer.
+        max_tokens: the longest answer, in tokens.
+        timeout: seconds to wait for an answer of the endpoint.
+        retries: further tries where the endpoint gives no usable answer.
+        calls: budget of requests, failed tries included; when it is spent, the search ends with the best
+            so far.
+        tokens: budget of tokens, of questions and answers together; with the same end.
         transcript: the folder of kept answers, from which a run is repeated without the model.
         replay: `use` kept answers and ask for the others; `only` kept ones; `off` asks anew.
     """

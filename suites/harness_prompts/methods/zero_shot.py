@@ -73,7 +73,11 @@ class PromptClassifier:
 
 
 class Template:
-    """One hand-written template with `{}` for the class name; by default CLIP's "a photo of a {}."."""
+    """One hand-written template with `{}` for the class name; by default CLIP's "a photo of a {}.".
+
+    Args:
+        template: the prompt; `{}` stands for the class name.
+    """
 
     needs_shots = False
     transfers = True
@@ -145,6 +149,9 @@ class Descriptions:
     """Texts of each class's own from a JSON file: an object from class name to a text or a list of texts.
 
     `{}` in a text stands for the class name.
+
+    Args:
+        path: the JSON file.
     """
 
     needs_shots = False
