@@ -27,7 +27,11 @@ _sender: Sender | None = None
 
 
 class Processes:
-    """Cells in `count` processes (default: one per two cores), each with its share of threads."""
+    """Cells in `count` processes, each with its share of threads.
+
+    Args:
+        count: number of worker processes, at least 1; by default one per two cores.
+    """
 
     def __init__(self, count: int | None = None) -> None:
         cores = os.cpu_count() or 1

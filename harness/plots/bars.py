@@ -15,7 +15,14 @@ MOST = 40
 
 
 class Bars:
-    """One row per `rows` (model and method), one mark per `by`, each with its interval."""
+    """One row per `rows` (model and method), one mark per `by`, each with its interval.
+
+    Args:
+        metric: by default the first that the records have.
+        rows: coordinates or tags whose values tell rows apart; by default model and method, if they vary.
+        by: coordinate or tag whose values are the marks of a row; none: a single mark.
+        level: confidence of the intervals, in (0, 1).
+    """
 
     def __init__(
         self,

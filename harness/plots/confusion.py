@@ -38,6 +38,10 @@ class Confusion:
     """One matrix per model, method and data set (at most `panels`), seeds taken together.
 
     With more than `classes` classes those that take part in most mistakes are shown.
+
+    Args:
+        panels: the most matrices.
+        classes: the most classes in a matrix.
     """
 
     def __init__(self, panels: int = 4, classes: int = 20) -> None:

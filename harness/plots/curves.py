@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 class Curves:
     """Lines over `x`, averaged over what neither `lines` nor `panels` tells apart.
 
-    `lines` defaults to model and method; `panels` gives one panel for each of its values.
+    Args:
+        x: coordinate or tag on the horizontal axis.
+        metric: by default the first that the records have.
+        lines: coordinates or tags whose values tell lines apart; by default model and method, if they vary.
+        panels: coordinate or tag with one panel for each of its values; at most 12 are drawn.
+        log: whether the horizontal axis is logarithmic, where all its values are numbers above 0.
+        level: confidence of the intervals, in (0, 1).
     """
 
     def __init__(

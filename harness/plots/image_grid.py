@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 class ImageGrid:
-    """The images whose names match `name`, one panel per record and image, at most `limit`."""
+    """The images whose names match `name`, one panel per record and image, at most `limit`.
+
+    Args:
+        name: the images' name, with `*` and `?` as in file patterns.
+        limit: the most panels.
+        columns: panels beside each other.
+    """
 
     def __init__(self, name: str = "*", limit: int = 12, columns: int = 4) -> None:
         self.name, self.limit, self.columns = name, limit, columns

@@ -33,8 +33,13 @@ def front(costs: Sequence[float], qualities: Sequence[float], lower_quality: boo
 class Pareto:
     """Points of cost and metric, averaged over all else; the front is drawn and named.
 
-    `cost` is a column of costs where less is better (`parameters`, `seconds`, `peak_memory`), or
-    `samples_per_second`, where more is.
+    Args:
+        cost: a column of costs where less is better (`parameters`, `seconds`, `peak_memory`), or
+            `samples_per_second`, where more is.
+        metric: by default the first that the records have.
+        points: coordinates or tags whose values tell points apart; by default model and method, if they vary.
+        log: whether the axis of costs is logarithmic, where all costs are above 0.
+        level: confidence of the intervals, in (0, 1).
     """
 
     def __init__(

@@ -22,7 +22,11 @@ MOST = 200
 class Training:
     """Values over training steps; runs that differ only in their seed share colour and dashes.
 
-    `curves` and `values` choose among the named curves and their columns (default: all).
+    Args:
+        values: only these columns of the curves; by default all.
+        curves: only the curves of these names; by default all.
+        lines: coordinates or tags whose values tell lines apart; by default model and method, if they vary.
+        log: whether the vertical axis is logarithmic.
     """
 
     def __init__(
