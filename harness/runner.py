@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import provenance, registry
+from harness.errors import PluginBroken
 from harness.hooks import Listeners
 from harness.parts import Resolver
 from harness.planning import Choice, Plan, Planned, make_plan
@@ -73,10 +75,12 @@ def run(
     cache: Path | None = None,
     listeners: Sequence[object] = (),
     installed_listeners: bool = True,
+    executors: Executors | None = None,
 ) -> Run:
     """Runs the suite's missing cells and gives what happened; `fresh` runs all of them again.
 
     `listeners` are objects, or references of installed ones (`tensorboard?folder=runs`).
+    `executors` outlive this run, for others after it; without them the run ends its own.
 
     Raises HarnessError before anything runs when the suite can't be planned.
     """
@@ -94,20 +98,22 @@ def run(
     outcome = Run(plan, store)
     outcome._events = events
     settings = Settings(store.path, device, batch_size, workers, cache)
-    runner = _executor(executor or _suited(plan))
-    events.call("run_started", plan=plan, store=store)
-    try:
-        for planned in plan:
-            if planned.state in ("skipped", "broken"):
-                _account(planned, store, events, outcome)
-        todo = [p.cell for p in plan if p.state == "run"]
-        if todo:
-            for cell, record in runner.execute(todo, settings, events.call):
-                outcome.records.append(record)
-                events.call("cell_finished", cell=cell, record=record, workdir=store.path / "work" / cell.id)
-    finally:
-        outcome.problems = events.problems
-        events.call("run_finished", plan=plan, records=outcome.records)
+    with Executors() if executors is None else nullcontext(executors) as available:
+        runner = available.named(executor or _suited(plan))
+        events.call("run_started", plan=plan, store=store)
+        try:
+            for planned in plan:
+                if planned.state in ("skipped", "broken"):
+                    _account(planned, store, events, outcome)
+            todo = [p.cell for p in plan if p.state == "run"]
+            if todo:
+                for cell, record in runner.execute(todo, settings, events.call):
+                    outcome.records.append(record)
+                    workdir = store.path / "work" / cell.id
+                    events.call("cell_finished", cell=cell, record=record, workdir=workdir)
+        finally:
+            outcome.problems = events.problems
+            events.call("run_finished", plan=plan, records=outcome.records)
     return outcome
 
 
@@ -169,10 +175,25 @@ def _suited(plan: Plan) -> str:
     return "inline" if registry.THIS_PROCESS in parts.values() else own
 
 
-def _executor(name: str) -> Any:
-    part = Resolver().resolve("executors", parse_short(name), "--executor")
-    if part.problem or part.missing:
-        from harness.errors import PluginBroken
+class Executors:
+    """Executors by their references, each made once, so that its processes can serve several runs."""
 
-        raise PluginBroken(part.problem or part.missing or registry.singular("executors"))
-    return part.object
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def named(self, reference: str) -> Any:
+        """The executor of that reference; PluginBroken, PluginNotFound or OptionError when there is none."""
+        if reference not in self._made:
+            part = Resolver().resolve("executors", parse_short(reference), "--executor")
+            if part.problem or part.missing:
+                raise PluginBroken(part.problem or part.missing or registry.singular("executors"))
+            self._made[reference] = part.object
+        return self._made[reference]
+
+    def __enter__(self) -> Executors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for made in self._made.values():
+            if hasattr(made, "close"):
+                made.close()

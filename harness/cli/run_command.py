@@ -6,8 +6,14 @@ import argparse
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.common import answer, choice, chosen_suites, open_store, positive, suite_arguments
+
+if TYPE_CHECKING:
+    from harness.runner import Executors, Run
+    from harness.store import Store
+    from harness.suite import Suite
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,49 +53,57 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Runs the suites one after another; 1 when a cell failed."""
     from harness.leaderboard.formats import writer
-    from harness.runner import run
 
     write = writer(given.format)
     suites, store = chosen_suites(given), open_store(given)
     failed, answers = 0, []
-    for suite in suites:
-        listeners: list[object] = list(given.listen)
-        if not given.quiet and not given.json:
-            from harness.progress import display
-
-            listeners.append(display(sys.stderr))
-        outcome = run(
-            suite,
-            store,
-            choice=choice(given),
-            device=given.device,
-            batch_size=given.batch_size,
-            workers=_workers(given.workers),
-            fresh=given.fresh,
-            executor=given.executor,
-            cache=given.cache,
-            listeners=listeners,
-        )
-        tables = outcome.tables()
-        if given.json:
-            counts = Counter(r.status for r in outcome.records)
-            answers.append(
-                {"suite": suite.name, "ran": dict(counts), "tables": [t.to_dict() for t in tables]}
-            )
-        else:
-            for table in tables:
-                print(write(table), end="\n\n" if given.format == "terminal" else "\n")
-        for record in outcome.failed:
-            where = " · ".join(
-                str(v)
-                for k, v in record.coordinates.items()
-                if v and k not in ("experiment", "protocol", "seed")
-            )
-            print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
-        failed += len(outcome.failed)
+    with Executors() as executors:
+        for suite in suites:
+            outcome = _ran(suite, store, given, executors)
+            tables = outcome.tables()
+            if given.json:
+                counts = Counter(r.status for r in outcome.records)
+                answers.append(
+                    {"suite": suite.name, "ran": dict(counts), "tables": [t.to_dict() for t in tables]}
+                )
+            else:
+                for table in tables:
+                    print(write(table), end="\n\n" if given.format == "terminal" else "\n")
+            for record in outcome.failed:
+                where = " · ".join(
+                    str(v)
+                    for k, v in record.coordinates.items()
+                    if v and k not in ("experiment", "protocol", "seed")
+                )
+                print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
+            failed += len(outcome.failed)
     if given.json:
         answer(answers)
     return 1 if failed else 0
+
+
+def _ran(suite: Suite, store: Store, given: argparse.Namespace, executors: Executors) -> Run:
+    """One suite, told of on the standard error unless that is to be quiet."""
+    from harness.runner import run
+
+    listeners: list[object] = list(given.listen)
+    if not given.quiet and not given.json:
+        from harness.progress import display
+
+        listeners.append(display(sys.stderr))
+    return run(
+        suite,
+        store,
+        choice=choice(given),
+        device=given.device,
+        batch_size=given.batch_size,
+        workers=_workers(given.workers),
+        fresh=given.fresh,
+        executor=given.executor,
+        cache=given.cache,
+        listeners=listeners,
+        executors=executors,
+    )
 
 
 def _workers(given: int | None) -> int:

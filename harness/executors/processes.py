@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from itertools import groupby
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Lock
@@ -27,10 +28,10 @@ _sender: Sender | None = None
 
 
 class Processes:
-    """Cells in `count` processes, each with its share of threads.
+    """Cells in `count` processes (default: one per two cores), each with its share of threads.
 
-    Args:
-        count: number of worker processes, at least 1; by default one per two cores.
+    The processes stay for the next `execute` with the same settings, until `close`: what they have
+    imported, loaded and opened need not be so again.
     """
 
     def __init__(self, count: int | None = None) -> None:
@@ -38,13 +39,12 @@ class Processes:
         self.count = count if count is not None else max(1, cores // 2)
         if self.count < 1:
             raise HarnessError(f"executor processes: count must be at least 1, found {count}")
+        self._pool: _Pool | None = None
 
     def execute(
         self, cells: Sequence[Cell], settings: Settings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
         """Runs the cells and gives each with its record as it is finished, in no fixed order; `tell` hears all events."""
-        from dataclasses import replace
-
         for cell in cells:
             parts = (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics)
             if here := next((p for p in parts if p and p.distribution == THIS_PROCESS), None):
@@ -53,31 +53,61 @@ class Processes:
                     "use the executor 'inline', or install the plugin"
                 )
         threads = max(1, (os.cpu_count() or 1) // self.count)
-        context = multiprocessing.get_context("spawn")
         setup = replace(settings, threads=settings.threads or threads)
+        if self._pool is None or self._pool.setup != setup:
+            self.close()
+            self._pool = _Pool(self.count, setup)
         # several chunks a process, so that none waits long for the last; a chunk shares its model
         chunks = _spread(_chunks(cells, max(1, len(cells) // (16 * self.count))))
+        finished = False
+        try:
+            yield from self._pool.run(chunks, cells, tell)
+            finished = True
+        except BrokenProcessPool:
+            raise HarnessError(
+                "a worker process died (killed, or out of memory); what was finished is kept: "
+                "run the same command again, with fewer processes if memory is short"
+            ) from None
+        finally:
+            if not finished:  # somebody interrupted it, and nobody waits for the cells in flight
+                self.close()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+
+class _Pool:
+    """Worker processes that share their settings, and the way to and from them."""
+
+    def __init__(self, count: int, setup: Settings) -> None:
+        self.setup = setup
+        context = multiprocessing.get_context("spawn")
         # Workers end as soon as nobody holds the other end of this pipe: neither a killed parent nor
         # an interrupted one leaves any behind or waits for theirs to finish.
-        alive, lifeline = context.Pipe(duplex=False)
-        inbox: queue.SimpleQueue[Event | Future[None]] = queue.SimpleQueue()
-        receiver = Receiver(context, inbox.put)
-        start = (setup, alive, receiver.pipe, receiver.lock)
-        with ProcessPoolExecutor(self.count, context, _start, start) as pool:
-            try:
-                for chunk in chunks:
-                    pool.submit(_run, chunk).add_done_callback(inbox.put)
-                yield from _arriving(inbox, cells, tell)
-            except BrokenProcessPool:
-                raise HarnessError(
-                    "a worker process died (killed, or out of memory); what was finished is kept: "
-                    "run the same command again, with fewer processes if memory is short"
-                ) from None
-            finally:
-                lifeline.close()
-                pool.shutdown(wait=False, cancel_futures=True)
-                alive.close()
-                receiver.close()
+        self.alive, self.lifeline = context.Pipe(duplex=False)
+        self.inbox: queue.SimpleQueue[Event | Future[None]] = queue.SimpleQueue()
+        self.receiver = Receiver(context, self.inbox.put)
+        start = (setup, self.alive, self.receiver.pipe, self.receiver.lock)
+        self.processes = ProcessPoolExecutor(count, context, _start, start)
+
+    def run(
+        self, chunks: Sequence[list[Cell]], cells: Sequence[Cell], tell: Callable[..., None]
+    ) -> Iterator[tuple[Cell, Record]]:
+        """The cells with their records, as they arrive."""
+        for chunk in chunks:
+            self.processes.submit(_run, chunk).add_done_callback(self.inbox.put)
+        yield from _arriving(self.inbox, cells, tell)
+
+    def close(self) -> None:
+        """Ends the processes wherever they are: files appear whole or not at all."""
+        self.lifeline.close()
+        self.processes.shutdown(wait=False, cancel_futures=True)
+        self.alive.close()
+        self.receiver.close()
+        self.processes.shutdown()
 
 
 def _arriving(

@@ -13,7 +13,7 @@ from harness.hooks import hookimpl
 from harness.index import frame
 from harness.planning import Choice
 from harness.record import Record
-from harness.runner import Run, run
+from harness.runner import Executors, Run, run
 from harness.store import Store
 from harness.suite import from_dict
 
@@ -29,7 +29,7 @@ BASE: dict[str, Any] = {
 
 
 def go(store: Store, choice: Choice | None = None, **changes: Any) -> Run:
-    how = {k: changes.pop(k) for k in ("fresh", "executor", "listeners") if k in changes}
+    how = {k: changes.pop(k) for k in ("fresh", "executor", "executors", "listeners") if k in changes}
     return run(
         from_dict({**BASE, **changes}), store, choice=choice, device="cpu", installed_listeners=False, **how
     )
@@ -233,19 +233,72 @@ class P:
             raise ValueError("two")
         drawn = np.random.default_rng(job.seed_for("x", job.cell.seed)).random()
         return Result({"drawn": drawn, "global": random.random() + float(torch.rand(()))}, count=len(job.splits("test")))
+
+class Where:
+    def run(self, job):
+        import os
+        return Result({"process": os.getpid()})
 """
 
 
-def test_processes_give_what_one_process_gives(
-    install: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def outside(install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`out-m`, `out-d`, `out-p` and `out-where` in an installed distribution, so that other processes have them."""
     kinds = {
         "harness.models": {"out-m": "outside:M"},
         "harness.datasets": {"out-d": "outside:D"},
-        "harness.protocols": {"out-p": "outside:P"},
+        "harness.protocols": {"out-p": "outside:P", "out-where": "outside:Where"},
     }
-    site = install("outside", kinds, {"outside": CODE})
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", str(install("outside", kinds, {"outside": CODE})))
+
+
+def test_processes_serve_several_runs(outside: None, store: Store) -> None:
+    suite = {"models": ["out-m"], "datasets": ["out-d"], "metrics": [], "executor": "processes:1"}
+
+    def where(executors: Executors | None, name: str, **changes: Any) -> float:
+        outcome = go(store, **suite, name=name, protocol="out-where", executors=executors, **changes)
+        (record,) = outcome.records
+        return record.metrics["process"]
+
+    with Executors() as executors:
+        first = where(executors, "first", seeds=[0])
+        assert where(executors, "second", seeds=[1]) == first
+        # a cell that raises takes no process down
+        go(
+            store,
+            **{**suite, "models": [{"plugin": "out-m", "level": 2}]},
+            protocol="out-p",
+            executors=executors,
+        )
+        assert where(executors, "third", seeds=[2]) == first
+    assert where(None, "fourth", seeds=[3]) != first
+
+
+def test_processes_end_with_a_run_that_is_interrupted(outside: None, store: Store) -> None:
+    class Impatient:
+        @hookimpl
+        def cell_finished(self, record: Record) -> None:
+            raise KeyboardInterrupt
+
+    suite = {"models": ["out-m"], "datasets": ["out-d"], "metrics": [], "protocol": "out-where"}
+    with Executors() as executors:
+        with pytest.raises(KeyboardInterrupt):
+            go(
+                store,
+                **suite,
+                seeds=[0, 1, 2],
+                executor="processes:1",
+                executors=executors,
+                listeners=[Impatient()],
+            )
+        (before,) = {r.metrics["process"] for r in store.records()}
+        outcome = go(store, **suite, seeds=[0, 1, 2, 3], executor="processes:1", executors=executors)
+        assert {r.status for r in outcome.records} == {"ok"}
+        assert before not in {r.metrics["process"] for r in outcome.records}
+        assert len(store.done()) == 4
+
+
+def test_processes_give_what_one_process_gives(outside: None, tmp_path: Path) -> None:
     models = [
         {"plugin": "out-m", "label": "none"},
         {"plugin": "out-m", "label": "n{level}", "grid": {"level": [1, 2]}},
