@@ -6,8 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,20 +24,6 @@ def weights_name(model: str, recipe: Mapping[str, object]) -> str:
     libraries = {name: version(name) for name in ("torch", "timm", "open_clip_torch", "numpy")}
     told = json.dumps([dict(recipe), libraries], sort_keys=True, default=str)
     return f"{model}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors"
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread inside the block: networks this small gain nothing from more, and the weights
-    do not hang on how many the machine has."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def load_or_train(module: nn.Module, name: str, train: Callable[[nn.Module], None]) -> None:
@@ -59,6 +44,7 @@ def _load_or_train(module: nn.Module, path: Path, train: Callable[[nn.Module], N
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
+    from harness.devices import one_thread
     from harness.files import replacing
 
     if path.exists():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from math import ceil, prod
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from harness.contract import Job, Result
+from harness.devices import one_thread
 from harness.evaluate import measured
 from harness.paths import cache_dir
 from harness_gan import checkpoints
@@ -263,17 +264,6 @@ class Run:
             },
             reason=f"{kept['verdict']}: {kept['why']}; thresholds: {limits}",
         )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for work in tiny pieces, where waiting for a second costs more than it brings."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _append(columns: dict[str, list[float]], row: dict[str, float]) -> None:

@@ -12,27 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.errors import DataError, did_you_mean
+from harness_data.corruptions.constants import CORRUPTIONS
 
 Errors = Mapping[str, float | Sequence[float]]
 """Error rate per corruption: one per severity, or their mean."""
 
-IMAGENET_C = (
-    "gaussian_noise",
-    "shot_noise",
-    "impulse_noise",
-    "defocus_blur",
-    "glass_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "frost",
-    "fog",
-    "brightness",
-    "contrast",
-    "elastic_transform",
-    "pixelate",
-    "jpeg_compression",
-)
+IMAGENET_C = CORRUPTIONS
 """The 15 corruptions that mCE averages over; the other four of ImageNet-C are held out."""
 
 ALEXNET_ERROR: dict[str, float] = {
