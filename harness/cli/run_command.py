@@ -53,6 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Runs the suites one after another; 1 when a cell failed."""
     from harness.leaderboard.formats import writer
+    from harness.runner import Executors
 
     write = writer(given.format)
     suites, store = chosen_suites(given), open_store(given)
