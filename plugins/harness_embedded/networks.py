@@ -19,11 +19,15 @@ EMBEDDING = 64
 """Dimension of the contrastive model's joint space."""
 
 
+MLP_RATIO = 2
+"""Of all transformer blocks: half the usual, at which towers this small lose nothing."""
+
+
 def _stem(width: int) -> ConvStem:
     """Four convolutions to 4×4 tokens. With few images they learn far sooner than a single one does
     (Xiao et al., Early Convolutions Help Transformers See Better, NeurIPS 2021)."""
-    channels = (16, 32, 64, width)
-    return ConvStem(depth=4, channels=channels, kernel_size=(3,) * 4, stride=(2, 2, 1, 2), padding=(1,) * 4)
+    channels = (8, 16, 32, width)
+    return ConvStem(depth=4, channels=channels, kernel_size=(3,) * 4, stride=(2, 2, 2, 1), padding=(1,) * 4)
 
 
 def vit(classes: int, width: int) -> VisionTransformer:
@@ -34,6 +38,7 @@ def vit(classes: int, width: int) -> VisionTransformer:
         embed_dim=width,
         depth=3,
         num_heads=width // 32,
+        mlp_ratio=MLP_RATIO,
         num_classes=classes,
         embed_layer=partial(HybridEmbed, backbone=_stem(width), proj=False),
         weight_init="jax",
@@ -43,9 +48,17 @@ def vit(classes: int, width: int) -> VisionTransformer:
 
 
 def resnet(classes: int, width: int) -> ResNet:
-    """timm's ResNet: one basic block per stage, `width` channels in the first, doubled in each next."""
-    widths = tuple(width * 2**k for k in range(4))
-    return ResNet(BasicBlock, (1, 1, 1, 1), num_classes=classes, channels=widths, stem_width=width)
+    """timm's ResNet: one basic block per stage, of `width`, 2, 4 and 4 times as many channels.
+
+    The stem is three 3×3 convolutions (ResNet-D): a 7×7 one to timm's fixed 64 channels would take
+    most of the time of a network this narrow. The last stage sees a single place and needs no more
+    channels than the one before.
+    """
+    widths = (width, 2 * width, 4 * width, 4 * width)
+    stem = max(1, width // 2)
+    return ResNet(
+        BasicBlock, (1, 1, 1, 1), num_classes=classes, channels=widths, stem_width=stem, stem_type="deep"
+    )
 
 
 @register_model
@@ -66,7 +79,7 @@ def clip(tower: Literal["resnet", "vit"]) -> open_clip.CLIP:
     `resnet`: open_clip's timm tower around `resnet`. `vit`: open_clip's VisionTransformer of three
     layers, width 64, its patch embedding replaced by four convolutions.
     """
-    text = CLIPTextCfg(context_length=CONTEXT, width=64, heads=2, layers=2)
+    text = CLIPTextCfg(context_length=CONTEXT, width=64, heads=2, layers=2, mlp_ratio=MLP_RATIO)
     if tower == "resnet":
         return open_clip.CLIP(
             EMBEDDING,
@@ -77,7 +90,13 @@ def clip(tower: Literal["resnet", "vit"]) -> open_clip.CLIP:
         )
     width = 64
     vision = CLIPVisionCfg(
-        layers=3, width=width, head_width=32, patch_size=8, image_size=SIDE, pool_type="avg"
+        layers=3,
+        width=width,
+        head_width=32,
+        patch_size=8,
+        image_size=SIDE,
+        pool_type="avg",
+        mlp_ratio=MLP_RATIO,
     )
     module = open_clip.CLIP(EMBEDDING, vision, text)
     module.visual.conv1 = _stem(width)

@@ -87,7 +87,7 @@ def _optimise(
                         "weight_decay": 0.02 if matrix else 0.0,
                     }
                 )
-    optimiser = torch.optim.AdamW(groups)
+    optimiser = torch.optim.AdamW(groups, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, [g["lr"] for g in groups], total_steps=max(steps, 2), pct_start=0.2
     )
@@ -132,7 +132,7 @@ def _spread_texts(module: nn.Module, tokens: Tensor, steps: int, batch: int, see
     texts = torch.unique(tokens, dim=0)
     rng = np.random.default_rng(seed)
     own = [p for name, p in module.named_parameters() if name.startswith(_TEXT_TOWER)]
-    optimiser = torch.optim.AdamW(own, lr=2e-3, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(own, lr=2e-3, weight_decay=0.0, fused=True)
     for _ in range(steps):
         rows = rng.choice(len(texts), min(batch, len(texts)), replace=False)
         apart = torch.pdist(module.encode_text(texts[rows], normalize=True)).square()

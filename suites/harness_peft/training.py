@@ -75,7 +75,8 @@ def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=recipe.rate)
+    fused = all(p.device.type in ("cpu", "cuda") for p in network.parameters())
+    return torch.optim.AdamW(groups, lr=recipe.rate, fused=fused)
 
 
 def set_mode(network: nn.Module, base: set[int]) -> None:

@@ -68,7 +68,7 @@ def plain(network, data, recipe):
         {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.rate)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.rate, fused=True)
     network.train()
     step, losses = 0, []
     while step < recipe.steps:
@@ -150,7 +150,7 @@ def whole_training(recipe, limit, seed, order_seed):
         {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.rate)
+    optimizer = torch.optim.AdamW(groups, lr=recipe.rate, fused=True)
     network.train()
     per_epoch = -(-len(labels) // recipe.batch)
     for step in range(recipe.steps):
