@@ -72,6 +72,14 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def preparing_threads(device: torch.device, cores: int) -> int:
+    """How many threads prepare images ahead where nobody says: the cores but the one that runs the network, 8 at most.
+
+    Where the network runs on another device than the CPU it is one at least, so that the device need not wait.
+    """
+    return min(8, max(cores - 1, 0 if device.type == "cpu" else 1))
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """One thread of torch's inside the block: work in tiny pieces waits longer for a second thread than it gains.

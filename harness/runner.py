@@ -69,7 +69,7 @@ def run(
     choice: Choice | None = None,
     device: str = "auto",
     batch_size: int = 64,
-    workers: int = 0,
+    workers: int | None = 0,
     fresh: bool = False,
     executor: str | None = None,
     cache: Path | None = None,
@@ -89,7 +89,8 @@ def run(
     suite = _showing(suite, choice.add_metrics if choice else ())
     events = Listeners(listeners, installed_listeners)
     plan = make_plan(suite, choice, () if fresh else store.done())
-    if any(p.state == "run" for p in plan):
+    # the names that always work are not worth importing torch for, which takes seconds
+    if device not in ("auto", "cpu") and any(p.state == "run" for p in plan):
         from harness.devices import pick
 
         pick(device)  # a device that is not there is told before anything starts

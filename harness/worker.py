@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 import traceback
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness import provenance
 from harness.batches import ran_out_of_memory
 from harness.contract import Dataset, Job, Metric, Result, Split
-from harness.devices import make_deterministic, pick, seed_all, settle
+from harness.devices import make_deterministic, pick, preparing_threads, seed_all, settle
 from harness.errors import Diverged, HarnessError, Unavailable
 from harness.features import FeatureCache
 from harness.logs import CellLog, cell_folder
@@ -40,9 +41,11 @@ class Settings:
     store: Path
     device: str = "auto"
     batch_size: int = 64
-    workers: int = 0
+    workers: int | None = 0
+    """Threads that prepare images; None for as many as the cores allow."""
     cache: Path | None = None
     threads: int | None = None
+    """Cores that are this process's, where it has not all of them."""
 
 
 class Worker:
@@ -57,6 +60,9 @@ class Worker:
         self.tell = tell
         self.store = Store(settings.store)
         self.device = pick(settings.device)
+        cores = settings.threads or os.cpu_count() or 1
+        own = settings.workers
+        self.workers: int = preparing_threads(self.device, cores) if own is None else own
         self.cache = FeatureCache(settings.cache)
         make_deterministic()
         self._model: tuple[str, Any] | None = None
@@ -119,7 +125,7 @@ class Worker:
         record.provenance = {
             "started": started,
             "ended": provenance.now(),
-            **provenance.of(cell, self.device, self.settings.batch_size, self.settings.workers),
+            **provenance.of(cell, self.device, self.settings.batch_size, self.workers),
         }
         ok = result is not None and record.status in ("ok", "diverged")
         kept = (result.samples, result.curves, result.images) if ok and result else (None, None, None)
@@ -158,7 +164,7 @@ class Worker:
             device=self.device,
             precision=cell.precision,
             batch_size=self.settings.batch_size,
-            workers=self.settings.workers,
+            workers=self.workers,
             cache=self.cache,
             workdir=self.store.path / "work" / cell.id,
             splits=lambda name: self._split(cell, name),

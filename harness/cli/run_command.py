@@ -98,16 +98,10 @@ def _ran(suite: Suite, store: Store, given: argparse.Namespace, executors: Execu
         choice=choice(given),
         device=given.device,
         batch_size=given.batch_size,
-        workers=_workers(given.workers),
+        workers=None if given.workers is None else max(0, given.workers),
         fresh=given.fresh,
         executor=given.executor,
         cache=given.cache,
         listeners=listeners,
         executors=executors,
     )
-
-
-def _workers(given: int | None) -> int:
-    import os
-
-    return max(0, given) if given is not None else min(8, os.cpu_count() or 1)

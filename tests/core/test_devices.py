@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from harness.devices import is_convolutional, make_deterministic, pick, seed_all, settle
+from harness.devices import (
+    is_convolutional,
+    make_deterministic,
+    one_thread,
+    pick,
+    preparing_threads,
+    seed_all,
+    settle,
+)
 from harness.errors import HarnessError
 
 
@@ -76,3 +84,23 @@ def test_settling() -> None:
     transformer = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 4, 4), torch.nn.TransformerEncoderLayer(8, 2, 16))
     assert is_convolutional(conv)
     assert not is_convolutional(transformer)
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "threads"),
+    [("cpu", 1, 0), ("cpu", 2, 1), ("cpu", 64, 8), ("cuda", 1, 1), ("cuda", 4, 3), ("cuda", 64, 8)],
+)
+def test_threads_that_prepare_leave_a_core_to_the_network(device: str, cores: int, threads: int) -> None:
+    assert preparing_threads(torch.device(device), cores) == threads
+
+
+def test_one_thread_is_for_the_block_only() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError), one_thread():
+            assert torch.get_num_threads() == 1
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
