@@ -95,12 +95,16 @@ def test_threads_that_prepare_leave_a_core_to_the_network(device: str, cores: in
 
 
 def test_one_thread_is_for_the_block_only() -> None:
+    def fails() -> None:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            raise ZeroDivisionError
+
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with pytest.raises(ZeroDivisionError), one_thread():
-            assert torch.get_num_threads() == 1
-            raise ZeroDivisionError
+        with pytest.raises(ZeroDivisionError):
+            fails()
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
