@@ -66,12 +66,19 @@ def _settings() -> dict[str, Any]:
 
     return {
         "random generator of torch": torch.get_rng_state().numpy().tobytes(),
-        "random generator of NumPy": np.random.get_state()[1].tobytes(),  # type: ignore[index]  # noqa: NPY002
+        "random generator of NumPy": _exact(np.random.get_state(legacy=False)),  # noqa: NPY002
         "random generator of Python": random.getstate(),
         "default dtype": torch.get_default_dtype(),
         "gradient mode": torch.is_grad_enabled(),
         "number of threads": torch.get_num_threads(),
     }
+
+
+def _exact(state: Any) -> Any:
+    """A generator's state in a form that compares whole: beside its numbers, how many of them are used up."""
+    if isinstance(state, dict):
+        return {name: _exact(part) for name, part in state.items()}
+    return state.tolist() if hasattr(state, "tolist") else state
 
 
 def check_save_and_load(subject: ModelSubject) -> None:

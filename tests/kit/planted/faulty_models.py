@@ -186,6 +186,22 @@ class SeedsGlobally(Net):
         self.logit_scale = 10.0
 
 
+class DrawsFromNumpy(Net):
+    """Takes one number from NumPy's generator of all."""
+
+    def load(self, device: Any) -> None:
+        super().load(device)
+        np.random.rand()  # noqa: NPY002
+
+
+class DrawsFromPython(Net):
+    """Takes one number from Python's generator of all."""
+
+    def load(self, device: Any) -> None:
+        super().load(device)
+        random.random()
+
+
 class OtherWeights(Net):
     """Random weights that are others each time."""
 
