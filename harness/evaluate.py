@@ -158,8 +158,9 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
         raise DataError(f"{job.cell.dataset.label}: the split has no samples")
     if np.ndim(targets) != 1:
         raise DataError(f"{job.cell.dataset.label}: its samples have several labels, here they need one each")
-    if targets.min() < 0 or targets.max() >= columns:
-        wrong = int(np.flatnonzero((targets < 0) | (targets >= columns))[0])
+    outside = np.flatnonzero((targets < 0) | (targets >= columns))
+    if len(outside):
+        wrong = int(outside[0])
         raise DataError(
             f"{job.cell.dataset.label}: sample '{predictions.ids[wrong]}' has label {targets[wrong]}, "
             f"the class list has {columns} entries"

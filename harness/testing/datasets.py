@@ -122,7 +122,7 @@ def check_labels(subject: DatasetSubject) -> None:
         ).all():  # an unlabelled part, such as the images of a domain, or a test set to predict
             _check_class_facts(name, split, names)
             continue
-        top = len(names) if names else int(targets.max()) + 1
+        top = len(names) if names else int(np.max(targets)) + 1
         wrong = np.flatnonzero((targets < 0) | (targets >= top))
         expect(
             not len(wrong),
