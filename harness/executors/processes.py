@@ -28,10 +28,13 @@ _sender: Sender | None = None
 
 
 class Processes:
-    """Cells in `count` processes (default: one per two cores), each with its share of threads.
+    """Cells in `count` processes, each with its share of threads.
 
     The processes stay for the next `execute` with the same settings, until `close`: what they have
     imported, loaded and opened need not be so again.
+
+    Args:
+        count: number of worker processes, at least 1; by default one per two cores.
     """
 
     def __init__(self, count: int | None = None) -> None:
