@@ -38,11 +38,10 @@ class Answers:
 
     @property
     def f1(self) -> float:
-        """Mean weighted F1 over seeds."""
-        import numpy as np
-        from sklearn.metrics import f1_score
+        """Mean weighted F1 over seeds, from the same counts as the gains."""
+        from harness_fusion.gains import confusion, weighted_f1
 
-        return float(np.mean([f1_score(self.targets, p, average="weighted") for p in self.predicted]))
+        return float(weighted_f1(confusion(self.targets, self.predicted)).mean())
 
 
 def answers_of(part: pd.DataFrame, store: Store) -> dict[str, Answers]:

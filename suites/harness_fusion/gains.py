@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,14 @@ def weighted_f1(confusion: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray((f1 * true).sum(-1) / true.sum(-1), dtype=np.float64)
 
 
+def confusion(targets: NDArray[np.int64], predictions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts S×C×C of true class by predicted class, from targets N and predictions S×N."""
+    classes = int(max(targets.max(), predictions.max())) + 1
+    cells = targets * classes + predictions
+    counts = [np.bincount(row, minlength=classes * classes) for row in cells]
+    return np.stack(counts).reshape(-1, classes, classes)
+
+
 def f1_gain(
     one: NDArray[np.int64],
     other: NDArray[np.int64],
@@ -47,9 +56,7 @@ def f1_gain(
     """
     seeds, count = one.shape
     classes = int(max(one.max(), other.max(), targets.max())) + 1
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)
-    chosen = rng.integers(seeds, size=(resamples, seeds))
+    weights, chosen = _drawn(count, seeds, resamples, seed)
 
     def resampled(predictions: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
         each, whole = [], []
@@ -65,3 +72,16 @@ def f1_gain(
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     return Gain(a - b, float(low), float(high), min(1.0, 2 * (beyond + 1) / (resamples + 1)))
+
+
+@lru_cache(maxsize=1)
+def _drawn(
+    count: int, seeds: int, resamples: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """How often each resample has each sample (resamples×N), and which seeds (resamples×S).
+
+    Kept, since all methods of a table are compared on the same samples.
+    """
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)
+    return weights, rng.integers(seeds, size=(resamples, seeds))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from harness_fusion.contracts import Features, Pairs
+
+if TYPE_CHECKING:
+    import torch
 
 Kind = Literal["shuffled", "zeroed", "averaged", "missing"]
 KINDS: tuple[Kind, ...] = ("shuffled", "zeroed", "averaged", "missing")
@@ -24,6 +25,8 @@ def probed(
     `zeroed`: vectors and tokens of zeros that count as present. `averaged`: the mean vector and the mean
     token of the training part's `train` in every place. `missing`: declared missing, as lost ones are.
     """
+    import torch
+
     features: Features = getattr(pairs, modality)
     if kind == "shuffled":
         changed = features.each(lambda t: t[elsewhere(len(pairs), seed).to(t.device)])
@@ -53,6 +56,8 @@ def elsewhere(count: int, seed: int) -> torch.Tensor:
 
     It is one random cycle through all places.
     """
+    import torch
+
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     permutation = torch.empty_like(order)
     permutation[order] = order.roll(1)
@@ -61,6 +66,8 @@ def elsewhere(count: int, seed: int) -> torch.Tensor:
 
 def means(features: Features) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean vector E of samples that have the modality, and the mean D of their visible tokens."""
+    import torch
+
     vector = features.pooled[features.present].float().mean(0)
     visible = features.visible
     total = torch.zeros(features.sequence.shape[-1], device=features.sequence.device)
