@@ -95,16 +95,13 @@ def frame(store: Store, labels: bool = True) -> pd.DataFrame:
     if not labels:
         table = table.select([c for c in table.column_names if not c.startswith(("at.", "tag."))])
     data: pd.DataFrame = table.to_pandas(strings_to_categorical=True)
-    for column in data.columns:
-        if column.startswith(("at.", "tag.")):
-            values = data[column].cat.categories
-            decoded = [orjson.loads(v) for v in values]
-            codes = data[column].cat.codes.to_numpy()
-            filled = [None if c < 0 else decoded[c] for c in codes]
-            # with gaps as objects, since whole numbers would become fractions
-            data[column] = pd.Series(filled, dtype=object if None in filled else None)
-        elif isinstance(data[column].dtype, type(data["id"].dtype)) and hasattr(data[column], "cat"):
-            data[column] = data[column].astype(object)
+    for column in [c for c in data.columns if c.startswith(("at.", "tag."))]:
+        decoded = [orjson.loads(v) for v in data[column].cat.categories]
+        codes = data[column].cat.codes.to_numpy()
+        filled = [None if c < 0 else decoded[c] for c in codes]
+        # with gaps as objects, since whole numbers would become fractions
+        data[column] = pd.Series(filled, dtype=object if None in filled else None)
+    data["id"] = data["id"].astype(object)  # all differ; other texts repeat and stay categories
     return data.sort_values("id", ignore_index=True).drop(columns=["_mtime", "_size"], errors="ignore")
 
 
@@ -123,11 +120,12 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 
 def _stored(store: Store) -> pa.Table | None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from harness.store import read_table
 
     path = store.path / "index.parquet"
     try:
-        table = pq.read_table(path)
+        table = read_table(path)
     except (FileNotFoundError, pa.ArrowInvalid, OSError):
         return None  # absent or damaged: it is made again from the records
     return table if {"id", "_mtime", "_size"} <= set(table.column_names) else None

@@ -15,13 +15,16 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from harness.errors import StoreError
 from harness.files import clear_partial, replacing, write_bytes
 from harness.record import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ID = re.compile(r"[0-9a-f]{8,64}")
 
@@ -70,11 +73,11 @@ class Store:
 
     def samples(self, id: str) -> Any:
         """The per-sample outputs of a record as a DataFrame, or None when it has none."""
-        return _read_table(self.file("samples", id, ".parquet"))
+        return _frame(self.file("samples", id, ".parquet"))
 
     def curves(self, id: str) -> Any:
         """The curves of a record as a DataFrame (curve, column, position, value), or None."""
-        return _read_table(self.file("curves", id, ".parquet"))
+        return _frame(self.file("curves", id, ".parquet"))
 
     def images(self, id: str) -> list[Path]:
         """The image files of a record."""
@@ -163,10 +166,20 @@ def _array(values: Any) -> Any:
     return pa.array(np.asarray(values)) if not isinstance(values, list | tuple) else pa.array(list(values))
 
 
-def _read_table(path: Path) -> Any:
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file as a table, or those of the columns that it has.
+
+    Raises FileNotFoundError, and pyarrow's ArrowInvalid for a damaged file.
+    """
     import pyarrow.parquet as pq
 
-    return pq.read_table(path).to_pandas() if path.is_file() else None
+    # not pq.read_table, whose data sets of many files cost more than a file as small as these
+    with pq.ParquetFile(path) as file:
+        return file.read(None if columns is None else list(columns), use_threads=False)
+
+
+def _frame(path: Path) -> Any:
+    return read_table(path).to_pandas() if path.is_file() else None
 
 
 def _long(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[Any]]:

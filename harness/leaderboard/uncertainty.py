@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.leaderboard.averages import mean
 from harness.leaderboard.table import Column, Entry, Table
+from harness.store import read_table
 from harness.suite import TableSpec
 
 if TYPE_CHECKING:
@@ -196,13 +197,12 @@ def _column(path: Path, metric: str) -> tuple[list[str], Any] | None:
 @lru_cache(maxsize=4096)
 def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=["id", metric])
-    except (FileNotFoundError, pa.ArrowInvalid, pa.ArrowKeyError):
+        table = read_table(path, ["id", metric])
+    except (FileNotFoundError, pa.ArrowInvalid):
         return None
-    if metric not in table.column_names:
+    if not {"id", metric} <= set(table.column_names):
         return None
     return table["id"].to_pylist(), table[metric].to_numpy().astype(np.float64)
 

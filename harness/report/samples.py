@@ -10,10 +10,10 @@ import numpy as np
 from harness.record import Record
 from harness.report.index import number
 from harness.report.thumbnails import Thumbnails
-from harness.store import Store
+from harness.store import Store, read_table
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
 COLUMNS = 10
 TEXT = 200
@@ -43,33 +43,36 @@ class Excerpts:
         path = self.store.file("samples", record.id, ".parquet").relative_to(self.store.path)
         if record.id not in self.wanted:
             return {"note": f"Left out to keep this page small; in the store they are {path.as_posix()}."}
-        samples = self.store.samples(record.id)
-        if samples is None or "id" not in samples.columns:
+        try:
+            samples = read_table(self.store.path / path)
+        except FileNotFoundError:
+            samples = None
+        if samples is None or "id" not in samples.column_names:
             return {"note": f"{path.as_posix()} is missing in the store."}
         hits = self._hits(record, samples)
         chosen = self._chosen(samples, hits)
-        names = [str(c) for c in samples.columns[:COLUMNS]]
-        part = samples.iloc[chosen]
+        part = samples.take(chosen)
+        names = samples.column_names[:COLUMNS]
+        columns = [_column(part[name]) for name in names]
         excerpt: dict[str, Any] = {
             "total": len(samples),
             "columns": names,
-            "rows": [
-                [_shown(v) for v in row] for row in part[samples.columns[:COLUMNS]].to_numpy(dtype=object)
-            ],
+            "rows": [list(row) for row in zip(*columns, strict=True)],
         }
         if hits is not None:
-            excerpt |= {"hit": [int(hits[n]) for n in chosen], "hits": int(hits.sum())}
-        ids = [str(i) for i in part["id"]]
-        classes = {int(v) for c in ("target", "prediction") if c in part.columns for v in part[c].tolist()}
+            excerpt |= {"hit": hits[chosen].astype(int).tolist(), "hits": int(hits.sum())}
+        ids = [str(i) for i in part["id"].to_pylist()]
+        told = [c for c in ("target", "prediction") if c in part.column_names]
+        classes = {int(v) for c in told for v in part[c].to_pylist()}
         return excerpt | self.thumbnails.of(record, ids, classes)
 
-    def _chosen(self, samples: pd.DataFrame, hits: Any) -> list[int]:
+    def _chosen(self, samples: pa.Table, hits: Any) -> list[int]:
         """Half misses and half hits, as far as there are so many, the surest first."""
         if hits is None:
             return list(range(min(len(samples), self.rows)))
         sure = (
-            samples["confidence"].to_numpy(dtype=float)
-            if "confidence" in samples.columns
+            samples["confidence"].to_pandas().to_numpy(dtype=float)
+            if "confidence" in samples.column_names
             else np.zeros(len(samples))
         )
         order = np.argsort(-sure, kind="stable")
@@ -78,13 +81,33 @@ class Excerpts:
         return [*misses[:few].tolist(), *right[: self.rows - few].tolist()]
 
     @staticmethod
-    def _hits(record: Record, samples: pd.DataFrame) -> Any:
-        if {"target", "prediction"} <= set(samples.columns):
-            return (samples["target"] == samples["prediction"]).to_numpy(dtype=bool)
+    def _hits(record: Record, samples: pa.Table) -> Any:
+        if {"target", "prediction"} <= set(samples.column_names):
+            target, prediction = (samples[name].to_pandas() for name in ("target", "prediction"))
+            return (target == prediction).to_numpy(dtype=bool)
         for metric in record.binary:
-            if metric in samples.columns:
-                return samples[metric].to_numpy(dtype=float) == 1.0
+            if metric in samples.column_names:
+                return samples[metric].to_pandas().to_numpy(dtype=float) == 1.0
         return None
+
+
+def _column(values: pa.ChunkedArray) -> list[Any]:
+    """A column's values as they are shown; those of the kinds that most columns have at once."""
+    from pyarrow import types
+
+    kind = values.type
+    if types.is_float32(kind) or types.is_float64(kind):
+        return [v if v is None else _fraction(v) for v in values.to_pylist()]
+    if values.null_count == 0 and (types.is_boolean(kind) or types.is_integer(kind)):
+        return list(values.to_pylist())
+    if types.is_string(kind):
+        return [v if v is None else v[:TEXT] for v in values.to_pylist()]
+    return [_shown(v) for v in values.to_pandas()]
+
+
+def _fraction(value: float) -> Any:
+    shown = number(value)
+    return float(f"{shown:.4g}") if isinstance(shown, float) else shown
 
 
 def _shown(value: Any) -> Any:
@@ -93,6 +116,5 @@ def _shown(value: Any) -> Any:
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
-        shown = number(float(value))
-        return float(f"{shown:.4g}") if isinstance(shown, float) else shown
+        return _fraction(float(value))
     return None if value is None else str(value)[:TEXT]
