@@ -42,11 +42,13 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
 def plain(data: pd.DataFrame) -> pd.DataFrame:
     """The frame with short column names, as users and summaries see it: `model`, `top1`, `seconds`."""
     short: dict[str, str] = {}
+    taken: set[str] = set()
     for prefix in ("at.", "metric.", "cost."):
         for column in data.columns:
             name = column.removeprefix(prefix)
-            if name != column and name not in short.values():
+            if name != column and name not in taken:
                 short[column] = name
+                taken.add(name)
     kept = [
         c for c in data.columns if not c.startswith(("better.", "unit.", "binary.")) and c != "suite_order"
     ]

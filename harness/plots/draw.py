@@ -104,27 +104,43 @@ def selected(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     return data[keep].reset_index(drop=True)
 
 
+class Names(list[str]):
+    """Names of columns. pandas copies what is in `attrs` deeply whenever it makes a frame of another."""
+
+    def __deepcopy__(self, memo: object) -> Names:
+        return Names(self)
+
+
 def described(data: pd.DataFrame) -> pd.DataFrame:
     """The frame as plots see it: short names, and in `attrs` which columns are metrics and costs."""
     rows = plain(data)
     metrics = [c.removeprefix("metric.") for c in data.columns if c.startswith("metric.")]
+    metrics = [m for m in metrics if m in rows.columns]
+    fractions, lower = _saying(data, "unit.", "fraction"), _saying(data, "better.", 0.0)
     rows.attrs = {
-        "metrics": [m for m in metrics if m in rows.columns],
-        "costs": [c.removeprefix("cost.") for c in data.columns if c.startswith("cost.")],
-        "fractions": [m for m in metrics if _says(data, f"unit.{m}", "fraction")],
-        "lower": [m for m in metrics if _says(data, f"better.{m}", 0.0)],
+        "metrics": Names(metrics),
+        "costs": Names(c.removeprefix("cost.") for c in data.columns if c.startswith("cost.")),
+        "fractions": Names(m for m in metrics if m in fractions),
+        "lower": Names(m for m in metrics if m in lower),
     }
     return rows
 
 
-def _says(data: pd.DataFrame, column: str, value: object) -> bool:
-    return column in data.columns and bool((data[column].dropna() == value).any())
+def _saying(data: pd.DataFrame, prefix: str, value: object) -> set[str]:
+    """The metrics whose column with that prefix has the value in any row."""
+    columns = [c for c in data.columns if c.startswith(prefix)]
+    found = (data[columns].to_numpy(dtype=object) == value).any(axis=0)
+    return {c.removeprefix(prefix) for c, says in zip(columns, found, strict=True) if says}
 
 
 def svg_of(figure: Figure) -> str:
     """The figure as SVG text, the same on every run (no date in it)."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    # not `savefig`, which draws everything once more beforehand to lay it out; drawing does that anyway
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 

@@ -36,10 +36,12 @@ class ImageGrid:
         names = [n for n in ("model", "method", "dataset", "seed") if n in data.columns]
         varying = [n for n in names if data[n].nunique() > 1] or names[:1]
         found = []
-        for row in data[data["status"].isin(["ok", "diverged"])].to_dict("records"):
-            for path in store.images(row["id"]):
+        kept = data[data["status"].isin(["ok", "diverged"])]
+        keys = kept[varying].itertuples(index=False, name=None)
+        for id, key in zip(kept["id"], keys, strict=True):
+            for path in store.images(id):
                 if fnmatchcase(path.stem, self.name):
-                    found.append((path, label_of([row[n] for n in varying])))
+                    found.append((path, label_of(key)))
         if not found:
             raise HarnessError(f"no record keeps images named '{self.name}'")
         shown = found[: self.limit]

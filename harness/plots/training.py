@@ -49,10 +49,9 @@ class Training:
         runs: dict[tuple[str, str], list[tuple[int, bool, list[float], list[float]]]] = {}
         step_name: dict[tuple[str, str], str] = {}
         opened = 0
-        for row, key in zip(
-            kept.to_dict("records"), kept[names].itertuples(index=False, name=None), strict=True
-        ):
-            table = store.curves(row["id"]) if opened < MOST else None
+        keys = kept[names].itertuples(index=False, name=None)
+        for id, status, key in zip(kept["id"], kept["status"], keys, strict=True):
+            table = store.curves(id) if opened < MOST else None
             if table is None:
                 continue
             opened += 1
@@ -64,7 +63,7 @@ class Training:
                     if name == step or (self.values is not None and name not in self.values):
                         continue
                     at = columns[step][: len(values)] if step else [float(n) for n in range(len(values))]
-                    line = (order.index(key), row["status"] == "diverged", at, values[: len(at)])
+                    line = (order.index(key), status == "diverged", at, values[: len(at)])
                     runs.setdefault((curve, name), []).append(line)
                     step_name[curve, name] = step or "step"
         if not runs:
