@@ -111,7 +111,7 @@ def fit_line(reference: ArrayLike, shift: ArrayLike, scale: Scale = "logit") -> 
         raise DataError(
             f"a baseline needs at least two standard models with different reference accuracies, got {len(x)}"
         )
-    slope, intercept = _least_squares(x, y)
+    slope, intercept = map(float, _least_squares(x, y))
     residual = ((y - intercept - slope * x) ** 2).sum()
     total = ((y - y.mean()) ** 2).sum()
     return Line(slope, intercept, float(1 - residual / total) if total > 0 else 1.0, len(x), scale)
@@ -147,16 +147,12 @@ def bootstrap_predictions(
     x, y = to_scale(reference, scale), to_scale(shift, scale)
     where = to_scale(np.atleast_1d(np.asarray(at, dtype=np.float64)), scale)
     rng = np.random.default_rng(seed)
-    predicted = np.empty((resamples, len(where)))
-    done = 0
-    while done < resamples:
-        draw = rng.integers(0, line.count, line.count)
-        if np.ptp(x[draw]) == 0:
-            continue
-        slope, intercept = _least_squares(x[draw], y[draw])
-        predicted[done] = intercept + slope * where
-        done += 1
-    return from_scale(predicted, scale)
+    draws = np.empty((0, line.count), dtype=np.int64)
+    while len(draws) < resamples:
+        new = rng.integers(0, line.count, (resamples - len(draws), line.count))
+        draws = np.concatenate([draws, new[np.ptp(x[new], axis=1) > 0]])
+    slope, intercept = _least_squares(x[draws], y[draws])
+    return from_scale(intercept[:, None] + slope[:, None] * where, scale)
 
 
 def bootstrap_interval(
@@ -191,8 +187,10 @@ def clopper_pearson(accuracy: ArrayLike, count: ArrayLike, alpha: float = 0.005)
     return np.asarray(low), np.asarray(high)
 
 
-def _least_squares(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and intercept of y on x; a thousand refits are too many for a general solver."""
-    dx = x - x.mean()
-    slope = float((dx * (y - y.mean())).sum() / (dx**2).sum())
-    return slope, float(y.mean() - slope * x.mean())
+def _least_squares(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Slopes and intercepts of y on x (…×N each); a thousand refits are too many for a general solver."""
+    dx = x - x.mean(axis=-1, keepdims=True)
+    slope = (dx * (y - y.mean(axis=-1, keepdims=True))).sum(axis=-1) / (dx**2).sum(axis=-1)
+    return slope, y.mean(axis=-1) - slope * x.mean(axis=-1)
