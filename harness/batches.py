@@ -14,7 +14,10 @@ from harness.errors import DataError, HarnessError
 if TYPE_CHECKING:
     import torch
 
-    from harness.contract import Split
+    from harness.contract import Sample, Split
+
+GROUP = 8
+"""Samples that are prepared together."""
 
 DTYPES = {"bfloat16": "bfloat16", "float16": "float16"}
 
@@ -37,9 +40,9 @@ def forward_all(
 ) -> torch.Tensor:
     """`forward` over all samples of a split, in order: N×… float32 on the CPU.
 
-    `prepare` turns a sample's image into a tensor C×H×W; `workers` threads prepare ahead (Pillow
-    and the resizing release the interpreter's lock). A batch that does not fit into memory is
-    halved and tried again, and the smaller size is kept.
+    `prepare` turns a sample's image into a tensor C×H×W, or, where it has `many`, several at once;
+    `workers` threads prepare ahead (Pillow and the resizing release the interpreter's lock). A batch
+    that does not fit into memory is halved and tried again, and the smaller size is kept.
     Raises DataError naming the sample that can't be read, OutOfMemory when one alone doesn't fit.
     """
     import torch
@@ -111,8 +114,9 @@ class _prefetch:
     ) -> None:
         self.split, self.prepare, self.order = split, prepare, iter(order)
         self.pool = ThreadPoolExecutor(workers, "prepare") if workers > 0 else None
-        self.ahead: deque[Future[Any]] = deque()
-        self.depth = 64 * max(workers, 1)
+        self.ready: deque[Any] = deque()
+        self.ahead: deque[Future[list[Any]]] = deque()
+        self.depth = 64 // GROUP * max(workers, 1)
 
     def __enter__(self) -> Callable[[int], list[Any]]:
         return self._take
@@ -122,17 +126,30 @@ class _prefetch:
             self.pool.shutdown(cancel_futures=True)
 
     def _take(self, count: int) -> list[Any]:
-        if self.pool is None:
-            return [self._one(index) for index in itertools.islice(self.order, count)]
-        taken = []
-        for _ in range(count):
-            while len(self.ahead) < self.depth + count and (index := next(self.order, None)) is not None:
-                self.ahead.append(self.pool.submit(self._one, index))
-            taken.append(self.ahead.popleft().result())
-        return taken
+        while len(self.ready) < count and (group := self._next(count)):
+            self.ready.extend(group)
+        return [self.ready.popleft() for _ in range(min(count, len(self.ready)))]
 
-    def _one(self, index: int) -> Any:
-        sample = self.split[index]
+    def _next(self, count: int) -> list[Any]:
+        """The next few samples; none when all are taken."""
+        if self.pool is None:
+            return self._several(list(itertools.islice(self.order, GROUP)))
+        while len(self.ahead) < self.depth + count // GROUP and (
+            rows := list(itertools.islice(self.order, GROUP))
+        ):
+            self.ahead.append(self.pool.submit(self._several, rows))
+        return self.ahead.popleft().result() if self.ahead else []
+
+    def _several(self, rows: Sequence[int]) -> list[Any]:
+        samples = [self.split[row] for row in rows]
+        if hasattr(self.prepare, "many") and all(sample.image is not None for sample in samples):
+            try:
+                return list(self.prepare.many([sample.image for sample in samples]))
+            except (DataError, OSError):
+                pass  # one by one they tell which sample it was
+        return [self._one(sample) for sample in samples]
+
+    def _one(self, sample: Sample) -> Any:
         if sample.image is None:
             raise DataError(f"sample '{sample.id}' has no image")
         try:

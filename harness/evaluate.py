@@ -14,7 +14,7 @@ from harness.batches import forward_all
 from harness.contract import Job, Predictions, Result, Split
 from harness.errors import DataError, HarnessError, OptionError
 from harness.features import weights_digest
-from harness.images import decode, exact_prepare, fast_prepare
+from harness.images import Staged, exact_prepare, fast_prepare
 
 if TYPE_CHECKING:
     import torch
@@ -33,10 +33,9 @@ def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
 
         preparation = replace(preparation, resize=cropped)
         if job.cell.images == "exact":
-            exact = exact_prepare(preparation)
-            return lambda image: exact(decode(image))
+            return Staged(exact_prepare(preparation))
     if job.cell.images == "exact":
-        return lambda image: model.prepare(decode(image))
+        return Staged(model.prepare)
     if preparation is None:
         raise OptionError(
             f"model '{job.cell.model.label if job.cell.model else ''}' does not say its preparation as data, "
