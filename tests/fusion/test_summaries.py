@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -144,3 +147,16 @@ def test_seeds_on_different_samples_are_not_taken_together():
     ]
     with pytest.raises(HarnessError, match="different samples"):
         Answers(frames, [0, 1])
+
+
+def test_tables_import_neither_torch_nor_scikit_learn(run):
+    """They take seconds to import, which is more than all the tables of a suite take to make."""
+    code = (
+        "import sys, harness; from harness.store import Store\n"
+        "from harness_fusion.summaries import Contribution, Dirt, Gain, Misses, Subsets\n"
+        f"store = Store({str(run[1].path)!r}); frame = harness.load('small', store=store.path)\n"
+        "for made in (Gain(), Subsets(), Misses(), Dirt()): assert len(made(frame, store))\n"
+        "assert len(Contribution()(frame))\n"
+        "assert not {'torch', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
