@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from harness.contract import Sample, Split
 
-GROUP = 8
-"""Samples that are prepared together."""
+GROUP = 64
+"""Samples that are prepared together at most."""
 
 DTYPES = {"bfloat16": "bfloat16", "float16": "float16"}
 
@@ -55,13 +55,13 @@ def forward_all(
         _prefetch(split, prepare, order, workers) as take,
     ):
         while position < total:
-            batch = torch.stack(take(min(batch_size, total - position)))
-            position += len(batch)
-            largest = 0
-            for part in _fitting(forward, batch.to(device, non_blocking=True)):
+            size, largest = min(batch_size, total - position), 0
+            # no name holds a batch on, so that the next one is laid into memory that is still in the cache
+            for part in _fitting(forward, torch.stack(take(size)).to(device, non_blocking=True)):
                 largest = max(largest, len(part))
                 out.append(part.float().cpu())
-            batch_size = largest if largest < len(batch) else batch_size
+            position += size
+            batch_size = largest if largest < size else batch_size
             advance(position, total)
     return torch.cat(out) if out else torch.empty(0)
 
@@ -116,7 +116,9 @@ class _prefetch:
         self.pool = ThreadPoolExecutor(workers, "prepare") if workers > 0 else None
         self.ready: deque[Any] = deque()
         self.ahead: deque[Future[list[Any]]] = deque()
-        self.depth = 64 // GROUP * max(workers, 1)
+        # threads take smaller groups, several each
+        self.group = max(1, min(GROUP // 4, len(order) // (4 * workers))) if workers > 0 else GROUP
+        self.depth = workers * (GROUP // self.group)
 
     def __enter__(self) -> Callable[[int], list[Any]]:
         return self._take
@@ -133,16 +135,16 @@ class _prefetch:
     def _next(self, count: int) -> list[Any]:
         """The next few samples; none when all are taken."""
         if self.pool is None:
-            return self._several(list(itertools.islice(self.order, GROUP)))
-        while len(self.ahead) < self.depth + count // GROUP and (
-            rows := list(itertools.islice(self.order, GROUP))
+            return self._several(list(itertools.islice(self.order, self.group)))
+        while len(self.ahead) < self.depth + count // self.group and (
+            rows := list(itertools.islice(self.order, self.group))
         ):
             self.ahead.append(self.pool.submit(self._several, rows))
         return self.ahead.popleft().result() if self.ahead else []
 
     def _several(self, rows: Sequence[int]) -> list[Any]:
         samples = [self.split[row] for row in rows]
-        if hasattr(self.prepare, "many") and all(sample.image is not None for sample in samples):
+        if hasattr(self.prepare, "many"):
             try:
                 return list(self.prepare.many([sample.image for sample in samples]))
             except (DataError, OSError):

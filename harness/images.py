@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 UINT8 = np.dtype(np.uint8)
+HELD = 2**21
+"""Pixels of decoded images that wait for their preparation together: 6 MB."""
+
 Prepare = Callable[[Any], "torch.Tensor"]
 
 
@@ -71,8 +74,17 @@ class Staged:
         return self.prepare(decode(image))
 
     def many(self, images: Sequence[Any]) -> list[torch.Tensor]:
-        """Several images, each as alone."""
-        return [self.prepare(image) for image in [decode(image) for image in images]]
+        """Several images, each as alone; of large ones few are held at a time."""
+        done: list[torch.Tensor] = []
+        decoded: list[Image.Image] = []
+        pixels = 0
+        for image in images:
+            decoded.append(decode(image))
+            pixels += decoded[-1].width * decoded[-1].height
+            if pixels >= HELD:
+                done += [self.prepare(image) for image in decoded]
+                decoded, pixels = [], 0
+        return done + [self.prepare(image) for image in decoded]
 
 
 def exact_prepare(preparation: Preparation) -> Prepare:

@@ -1,15 +1,19 @@
 """A network over a split: order, halving when memory ends, workers, errors, mixed precision."""
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from harness.batches import OutOfMemory, autocast, forward_all, ran_out_of_memory
 from harness.contract import EncodedImage, Sample
 from harness.errors import DataError
-from harness.images import decode
+from harness.images import Staged, decode
 
 CPU = torch.device("cpu")
 
@@ -126,24 +130,54 @@ def truncated() -> Any:
     """An image of the lazy kind, whose file ends too early."""
     import io
 
-    from PIL import Image
-
     whole = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).save(whole, "PNG")
     return Image.open(io.BytesIO(whole.getvalue()[:-4000]))
 
 
+def shrunk(image: Image.Image) -> torch.Tensor:
+    return prepare(np.asarray(image.convert("L").resize((1, 1))))
+
+
+@pytest.mark.parametrize("staged", [False, True])
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
     "image", [None, EncodedImage(b"", "folder/bad.png"), np.zeros((2, 2), np.float32), truncated]
 )
-def test_errors_name_the_sample(image: Any, workers: int) -> None:
-    def small(image: Any) -> torch.Tensor:
-        return prepare(np.asarray(decode(image).convert("L").resize((1, 1))))
-
+def test_errors_name_the_sample(image: Any, workers: int, staged: bool) -> None:
+    way = Staged(shrunk) if staged else lambda image: shrunk(decode(image))
     split = Bad(image() if image is truncated else image)
     with pytest.raises(DataError, match=r"folder/bad\.png"):
-        forward_all(Forward(), split, small, device=CPU, workers=workers)
+        forward_all(Forward(), split, way, device=CPU, workers=workers)
+
+
+@given(
+    count=st.integers(0, 150),
+    batch_size=st.integers(1, 80),
+    workers=st.integers(0, 3),
+    held=st.sampled_from([1, 5000, 2**21]),
+)
+@settings(max_examples=30)
+def test_groups_change_no_image(count: int, batch_size: int, workers: int, held: int) -> None:
+    """Whatever of them is prepared together: each image as alone, in order, each looked at once."""
+    rng = np.random.default_rng(count)
+    pictures = [rng.integers(0, 256, (*rng.integers(1, 90, 2), 3), np.uint8) for _ in range(count)]
+    seen: list[bytes] = []
+
+    class Pictures(Numbers):
+        def __getitem__(self, index: int) -> Sample:
+            return Sample(self.ids[index], pictures[index])
+
+    def way(image: Image.Image) -> torch.Tensor:
+        seen.append(image.tobytes())
+        return shrunk(image)
+
+    split = Pictures(count)
+    with mock.patch("harness.images.HELD", held):
+        got = forward_all(Forward(), split, Staged(way), device=CPU, batch_size=batch_size, workers=workers)
+    alone = [2 * shrunk(Image.fromarray(picture)).item() for picture in pictures]
+    assert got.flatten().tolist() == alone
+    assert sorted(seen) == sorted(picture.tobytes() for picture in pictures)
 
 
 def test_precision_reaches_the_forward() -> None:
