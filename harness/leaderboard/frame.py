@@ -34,8 +34,10 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
     columns: dict[str, list[Any]] = {}
     for prefix, key in (("at.", "at"), ("tag.", "tags")):
-        for name in dict.fromkeys(k for c in cells for k in c[key]):
-            columns[f"{prefix}{name}"] = [c[key].get(name) for c in cells]
+        texts = [cell[key] for cell in cells]
+        alike = dict.fromkeys(map(tuple, texts))  # nearly all cells have the same names
+        for name in dict.fromkeys(name for names in alike for name in names):
+            columns[f"{prefix}{name}"] = [text.get(name) for text in texts]
     return pd.concat([merged, pd.DataFrame(columns, dtype=object)], axis=1)
 
 
