@@ -100,3 +100,8 @@ def test_bounds_repeatability_and_shift(values: list[float], shift: float) -> No
     percentile = bootstrap_mean_interval(x, 0.9, "percentile", 200)
     wider = bootstrap_mean_interval(x, 0.99, "percentile", 200)
     assert wider.low <= percentile.low <= percentile.high <= wider.high
+    moved = bootstrap_mean_interval(x + shift, 0.9, "percentile", 200)
+    slack = 1e-9 * (np.abs(x).max() + abs(shift) + 1)
+    assert (moved.low, moved.high) == pytest.approx(
+        (percentile.low + shift, percentile.high + shift), abs=slack
+    )
