@@ -87,11 +87,15 @@ class LinearProbe:
             bias[present] = 0.0
             return weight, bias
         model = LogisticRegression(C=1 / (candidate * len(targets)), max_iter=self.iterations, tol=1e-6)
+        # Around their mean the embeddings take L-BFGS a fraction of the steps, to the same optimum: the
+        # bias, which is not penalised, takes up the difference.
+        mean = features.mean(axis=0, dtype=np.float64)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not converge
-            model.fit(features.astype(np.float64), targets)
+            model.fit(features - mean, targets)
+        intercept = model.intercept_ - model.coef_ @ mean
         if len(present) == 2:  # scikit-learn keeps one row for two classes
-            weight[present[1]], bias[present] = model.coef_[0], (0.0, model.intercept_[0])
+            weight[present[1]], bias[present] = model.coef_[0], (0.0, intercept[0])
         else:
-            weight[present], bias[present] = model.coef_, model.intercept_
+            weight[present], bias[present] = model.coef_, intercept
         return weight, bias
