@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
+from harness.batches import autocast
 from harness.errors import OptionError
 from harness_gan.architectures import Architecture
 from harness_gan.methods import GAN
@@ -17,8 +17,6 @@ from harness_gan.networks import build_discriminator, packs
 from harness_gan.sources import Images, Points
 from harness_gan.spectral import ITERATING
 from harness_gan.streams import Streams
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Training:
@@ -78,10 +76,10 @@ class Training:
     def d_step(self) -> None:
         """One step of the discriminator; the generator and its buffers stay as they are."""
         real = self._real()
-        with torch.no_grad(), unchanged_buffers(self.generator), self._autocast():
+        with torch.no_grad(), unchanged_buffers(self.generator), autocast(self.device, self.precision):
             fake = self.generator(self._latent()).float()
         real, fake = self._judged(real), self._judged(fake)
-        with self._autocast():
+        with autocast(self.device, self.precision):
             on_real, on_fake = self.discriminator(real).float(), self.discriminator(fake).float()
         terms = [r for r in (m.real(self.loss, on_real) for m in self.method.remedies) if r is not None]
         real_term = terms[-1] if terms else self.loss.real(on_real)
@@ -96,7 +94,7 @@ class Training:
     def g_step(self) -> None:
         """One step of the generator; the discriminator and its buffers stay as they are."""
         self.discriminator.requires_grad_(False)
-        with unchanged_buffers(self.discriminator), self._autocast():
+        with unchanged_buffers(self.discriminator), autocast(self.device, self.precision):
             fake = self.generator(self._latent())
             output = self.discriminator(self._judged(fake)).float()
         loss = self.loss.generator(output).mean(1)
@@ -165,11 +163,6 @@ class Training:
             scaler.unscale_(optimizer)  # so that the norms that are logged are the gradients' own
         scaler.step(optimizer)
         scaler.update()
-
-    def _autocast(self) -> Any:
-        if self.precision == "float32":
-            return nullcontext()  # an autocast that is switched off takes its time too
-        return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision])
 
     def _latent(self) -> torch.Tensor:
         return self.streams.normal("latent", (self.batch_size, self.latent), self.device)

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.batches import autocast
 from harness_gan.losses import LeastSquares
 from harness_gan.pool import ImagePool
 from harness_gan.sources import Images
 from harness_gan.streams import Streams
-from harness_gan.training import PRECISIONS
 from harness_gan.translation import CycleGAN, Pix2Pix, Translation, Translator, Untranslated
 from harness_gan.translation_networks import start_normal
 
@@ -64,11 +64,6 @@ class _Training:
         self.pools: dict[str, ImagePool] = {}
         self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
 
-    def autocast(self) -> Any:
-        """Mixed precision where the run asks for it."""
-        mixed = self.precision != "float32"
-        return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision], enabled=mixed)
-
     def step(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, float]:
         """A step of the generators with the discriminators frozen, then one of the discriminators."""
         factor = self.method.rate(self.step_number / self.steps)
@@ -76,14 +71,14 @@ class _Training:
             optimizer.param_groups[0]["lr"] = self.method.lr * factor
         for network in self.discriminators:
             network.requires_grad_(False)
-        with self.autocast():
+        with autocast(self.device, self.precision):
             g_terms = self.generator_terms(a, b)
         self._update(self.g_optimizer, sum(g_terms.values()), self.scalers[0])
         gradient = _norm(self.generators)
         for network in self.discriminators:
             network.requires_grad_(True)
         self._outputs = []
-        with self.autocast():
+        with autocast(self.device, self.precision):
             d_loss = self.discriminator_loss(a, b)
         self._update(self.d_optimizer, d_loss, self.scalers[1])
         self.step_number += 1

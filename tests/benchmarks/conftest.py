@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import registry
+from harness import devices, registry
 
 
 @pytest.fixture
@@ -21,12 +21,8 @@ def measuring(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """torch on one thread, so that a ratio does not depend on the cores that are free."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with devices.one_thread():
+        yield
 
 
 def seconds(work: Callable[[], Any]) -> float:
