@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     import PIL.Image
     from numpy.typing import NDArray
 
-FORWARDED = ("label_space", "class_names", "templates", "label_indices")
+FORWARDED = ("label_space", "class_names", "templates", "label_indices", "already_cropped")
 """Optional attributes of a data set or a split that corrupting the images does not change."""
+
+
+CROP = 224
+"""Side of the square that ImageNet-C's images were cropped to before they were corrupted."""
 
 
 def imagenet_c_crop(image: PIL.Image.Image) -> PIL.Image.Image:
@@ -27,8 +31,8 @@ def imagenet_c_crop(image: PIL.Image.Image) -> PIL.Image.Image:
     width, height = image.size
     short = min(width, height)
     image = image.resize((256 * width // short, 256 * height // short), PIL.Image.Resampling.BILINEAR)
-    left, top = round((image.width - 224) / 2), round((image.height - 224) / 2)
-    return image.crop((left, top, left + 224, top + 224))
+    left, top = round((image.width - CROP) / 2), round((image.height - CROP) / 2)
+    return image.crop((left, top, left + CROP, top + CROP))
 
 
 class CorruptedSplit:
@@ -39,6 +43,8 @@ class CorruptedSplit:
         self.settings = settings
         self.ids: Sequence[str] = split.ids
         self.targets: NDArray[np.int64] = split.targets
+        if settings.imagenet_crop:
+            self.already_cropped = CROP
 
     def __len__(self) -> int:
         return len(self.split)
@@ -68,8 +74,9 @@ class Corrupted:
         constants: strengths of the corruptions, those of ImageNet-C or of CIFAR-10-C.
         seed: the random draws of a sample depend on it, the corruption, the severity and the sample's id
             alone.
-        imagenet_crop: first resize to 256 and crop the centre 224×224, as was done for ImageNet-C;
-            otherwise the image is corrupted at its own size.
+        imagenet_crop: first resize to 256 and crop the centre 224×224, as was done for ImageNet-C, after
+            which models only crop (the split says so in `already_cropped`); otherwise the image is corrupted
+            at its own size.
     """
 
     def __init__(
@@ -100,9 +107,10 @@ class Corrupted:
         return ask() if ask else None
 
     def fingerprint(self) -> str:
-        """The clean data set's fingerprint and the version of the corruptions."""
+        """The clean data set's fingerprint, the version of the corruptions, and a size that models don't change."""
         ask = getattr(self.dataset, "fingerprint", None)
-        return f"{ask() if ask else ''}|corruptions-{VERSION}"
+        sized = f"|already {CROP}" if self.imagenet_crop else ""
+        return f"{ask() if ask else ''}|corruptions-{VERSION}{sized}"
 
     def load(self, split: str) -> CorruptedSplit:
         """The split, corrupted on reading."""
@@ -121,7 +129,10 @@ class Corrupted:
         if self.imagenet_crop:
             image = imagenet_c_crop(image)
         seed = derive_seed(self.seed, self.corruption, self.severity, sample.id)
-        pixels = corrupt(np.asarray(image), self.corruption, self.severity, seed, self.constants)
+        try:
+            pixels = corrupt(np.asarray(image), self.corruption, self.severity, seed, self.constants)
+        except DataError as error:
+            raise DataError(f"sample {sample.id}: {error}") from None
         return PIL.Image.fromarray(pixels)
 
     def __getattr__(self, name: str) -> Any:

@@ -166,6 +166,26 @@ def test_with_the_crop_the_corruption_sees_224_pixels() -> None:
     np.testing.assert_array_equal(out, corrupt(cropped, "pixelate", 5, 0))
 
 
+def test_models_do_not_resize_what_is_cropped_already() -> None:
+    inner = Inner()
+    clean, cropped = (Corrupted(inner, "fog", imagenet_crop=crop) for crop in (False, True))
+    assert cropped.load("test").already_cropped == 224
+    assert not hasattr(clean.load("test"), "already_cropped")
+    assert clean.fingerprint() != cropped.fingerprint()
+    InnerSplit.already_cropped = 224
+    try:
+        assert clean.load("test").already_cropped == 224
+    finally:
+        del InnerSplit.already_cropped
+
+
+def test_an_image_too_small_is_named() -> None:
+    inner = Inner()
+    inner.arrays[2] = inner.arrays[2][:5]
+    with pytest.raises(DataError, match=r"^sample c: corruption frost: .* at least 8 px, got uint8 5×20×3"):
+        Corrupted(inner, "frost").load("test")[2]
+
+
 def test_constructing_it_loads_no_heavy_library(tmp_path: Path) -> None:
     code = (
         "import sys; from harness_data.corrupted import Corrupted; from harness_data.cifar import CIFAR10C\n"
