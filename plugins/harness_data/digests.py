@@ -15,7 +15,7 @@ def text_digest(parts: Iterable[object]) -> str:
     """A digest of the parts' texts, in order; 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(str(part).encode())
+        digest.update(str(part).encode(errors="surrogateescape"))  # file names may be no UTF-8
         digest.update(b"\x1f")
     return digest.hexdigest()[:16]
 

@@ -133,6 +133,8 @@ class ImageFolder:
         listed = read_lines(self.classes)
         if listed is None:
             return sorted(found)
+        if strange := [c for c in listed if not c or c == ".." or Path(c).name != c]:
+            raise DataError(f"{self.path}: class '{strange[0]}' can't be the name of a class folder")
         if repeated := next((c for c in listed if listed.count(c) > 1), None):
             raise DataError(f"{self.path}: class '{repeated}' is listed twice")
         for name in sorted(found):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import DataError
+from harness_data.scanning import readable
 
 
 def read_lines(given: Sequence[str] | Path | None) -> list[str] | None:
@@ -33,7 +34,7 @@ def class_names_for(given: Sequence[str] | Path | None, classes: Sequence[str], 
     Raises DataError when the numbers differ or a class has no name.
     """
     if given is None:
-        return [c.replace("_", " ") for c in classes]
+        return [readable(c).replace("_", " ") for c in classes]
     if isinstance(given, Path) and given.suffix.lower() == ".json":
         found = _json(given, _text(given))
         if isinstance(found, dict):

@@ -60,6 +60,15 @@ def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
     return listing
 
 
+def readable(name: str) -> str:
+    r"""A file's name as text that can be written: what is no UTF-8 in it becomes `\xe9` and the like."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode(errors="backslashreplace")
+    return name
+
+
 def check_split(split: str, known: Sequence[str], where: str) -> None:
     """Raises DataError when `split` is not one of `known`; `where` names the data set."""
     if split not in known:
@@ -71,7 +80,8 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror}); remove it or replace it") from None
+        where = readable(str(path))
+        raise DataError(f"{where}: can't be read ({error.strerror}); remove it or replace it") from None
 
 
 class FolderSplit:
@@ -93,7 +103,8 @@ class FolderSplit:
             suffixes = " ".join(sorted(IMAGE_SUFFIXES))
             raise DataError(f"{folder}: no images in its class folders (looked for {suffixes})")
         self.folder = folder
-        self.ids: Sequence[str] = listing.paths
+        self._paths = listing.paths
+        self.ids: Sequence[str] = [readable(path) for path in listing.paths]
         self.targets = np.asarray(listing.labels, dtype=np.int64)
         self.class_names = list(class_names)
         self.templates = list(templates) if templates else None
@@ -103,9 +114,9 @@ class FolderSplit:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        identity = self.ids[index]
-        path = self.folder / identity
-        return Sample(identity, EncodedImage(read_bytes(path), str(path)), int(self.targets[index]))
+        path = self.folder / self._paths[index]
+        image = EncodedImage(read_bytes(path), readable(str(path)))
+        return Sample(self.ids[index], image, int(self.targets[index]))
 
 
 def _open(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:

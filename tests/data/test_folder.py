@@ -1,5 +1,6 @@
 """Image folders: layouts, order, class lists, and what is wrong with files and folders."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,31 @@ def test_flat_layout_has_one_split(pets):
 def test_class_missing_from_one_split_shifts_no_label(pets):
     put(pets / "train" / "ant" / "0.png")
     assert ImageFolder(pets).load("test").targets.tolist() == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["../train", "..", ".", "", "/etc", "cat/"])
+def test_a_listed_class_can_not_lead_out_of_the_folder(pets, name):
+    with pytest.raises(DataError, match="can't be the name of a class folder"):
+        ImageFolder(pets / "test", classes=["cat", "big_dog", name]).load("test")
+
+
+def test_names_that_are_no_utf8_can_be_read_and_written(tmp_path):
+    (tmp_path / "tree").mkdir()
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    for name in (b"p\xe2t\xe9.png", b"p\xe2t\xe8.png"):
+        put(tmp_path / "0.png").rename(folder / os.fsdecode(name))
+    split = ImageFolder(tmp_path).load("test")
+    assert list(split.ids) == [r"caf\xe9/p\xe2t\xe8.png", r"caf\xe9/p\xe2t\xe9.png"]
+    assert split.class_names == [r"caf\xe9", "tree"]
+    assert split[1].image.name == str(tmp_path / r"caf\xe9/p\xe2t\xe9.png")
+    assert decode(split[1].image).size == (8, 6)
+    before = ImageFolder(tmp_path).fingerprint()
+    (folder / os.fsdecode(b"p\xe2t\xe8.png")).unlink()
+    assert ImageFolder(tmp_path).fingerprint() != before
 
 
 def test_empty_class_folder_keeps_its_label(pets):
