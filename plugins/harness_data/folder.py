@@ -125,7 +125,7 @@ class ImageFolder:
     @cached_property
     def _classes(self) -> list[str]:
         from harness_data.names import read_lines
-        from harness_data.scanning import subfolders
+        from harness_data.scanning import inside, subfolders
 
         found = {name: split for split in self.splits for name in subfolders(self._split_folders[split])}
         if not found:
@@ -133,7 +133,7 @@ class ImageFolder:
         listed = read_lines(self.classes)
         if listed is None:
             return sorted(found)
-        if strange := [c for c in listed if not c or c == ".." or Path(c).name != c]:
+        if strange := [c for c in listed if not inside(c)]:
             raise DataError(f"{self.path}: class '{strange[0]}' can't be the name of a class folder")
         if repeated := next((c for c in listed if listed.count(c) > 1), None):
             raise DataError(f"{self.path}: class '{repeated}' is listed twice")

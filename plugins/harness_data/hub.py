@@ -13,6 +13,9 @@ from harness.errors import DataError, Unavailable, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 INSTALL = "pip install vision-harness[hub]"
 
 
@@ -44,15 +47,12 @@ class HubSplit:
     def __getitem__(self, index: int) -> Sample:
         identity = self.ids[index]
         value, name = self.rows[index][self.image_column], f"{self.where}, row {identity}"
-        if isinstance(value, dict):
-            value = EncodedImage(_encoded(value, name), name)
-        elif value is None:
+        if value is None:
             raise DataError(f"{name}: no image in column '{self.image_column}'")
-        else:
-            import numpy as np
-
-            value = np.asarray(value, dtype=np.uint8)
-        return Sample(identity, value, int(self.targets[index]))
+        if isinstance(value, dict):
+            value = _encoded(value, name)
+        image = EncodedImage(value, name) if isinstance(value, bytes) else _pixels(value, name)
+        return Sample(identity, image, int(self.targets[index]))
 
 
 class HuggingFace:
@@ -154,9 +154,7 @@ class HuggingFace:
         """The folder of each split below a local name; empty for a name of the hub."""
         listed = self._path / "dataset_dict.json"
         if listed.is_file():
-            return {
-                name: self._path / name for name in json.loads(listed.read_text(encoding="utf-8"))["splits"]
-            }
+            return {name: self._path / name for name in _split_names(listed)}
         return {"test": self._path} if (self._path / "dataset_info.json").is_file() else {}
 
     def _rows(self, split: str) -> Any:
@@ -200,6 +198,34 @@ class HuggingFace:
                 among = f"outside 0..{classes - 1}" if classes else "no class index"
                 raise DataError(f"{where}, row {row}: label {value!r} is {among}")
         return values, names
+
+
+def _split_names(listed: Path) -> list[str]:
+    from harness_data.scanning import inside
+
+    try:
+        names = json.loads(listed.read_text(encoding="utf-8"))["splits"]
+    except (OSError, ValueError, KeyError, TypeError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(n, str) and inside(n) for n in names):
+        raise DataError(f"{listed}: expected the names of splits as save_to_disk writes them; save it again")
+    return names
+
+
+def _pixels(value: Any, name: str) -> NDArray[np.uint8]:
+    """Pixels that a row holds as numbers; whole ones from 0 to 255."""
+    import numpy as np
+
+    try:
+        found = np.asarray(value)
+    except ValueError:  # rows of unequal length
+        found = np.empty(0)
+    if found.size == 0 or found.dtype.kind not in "iu" or found.min() < 0 or found.max() > 255:
+        kind = f"{type(value).__name__} of {found.dtype}" if found.size else type(value).__name__
+        raise DataError(
+            f"{name}: expected an image file or pixels as whole numbers from 0 to 255, found {kind}"
+        )
+    return found.astype(np.uint8)
 
 
 def _undecoded(rows: Any, column: str) -> Any:

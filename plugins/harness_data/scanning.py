@@ -69,6 +69,11 @@ def readable(name: str) -> str:
     return name
 
 
+def inside(name: str) -> bool:
+    """Whether a name that somebody wrote can only be that of something directly in a folder."""
+    return name not in ("", "..") and Path(name).name == name
+
+
 def check_split(split: str, known: Sequence[str], where: str) -> None:
     """Raises DataError when `split` is not one of `known`; `where` names the data set."""
     if split not in known:

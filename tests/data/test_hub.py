@@ -1,6 +1,7 @@
 """Hugging Face data sets, on small ones saved to disk."""
 
 import importlib.util
+import io
 
 import datasets
 import numpy as np
@@ -146,3 +147,43 @@ def test_fingerprint(saved, tmp_path):
     other.save_to_disk(str(tmp_path / "other"))
     assert HuggingFace(str(tmp_path / "other")).fingerprint() != before
     assert HuggingFace("owner/pets", revision="a").fingerprint() != HuggingFace("owner/pets").fingerprint()
+
+
+@pytest.mark.parametrize(
+    "content", ["{broken", "[]", '{"splits": "train"}', '{"splits": ["../pets"]}', '{"splits": [".."]}']
+)
+def test_a_damaged_list_of_splits_is_named(saved, tmp_path, content):
+    folder = tmp_path / "damaged"
+    folder.mkdir()
+    (folder / "dataset_dict.json").write_text(content)
+    with pytest.raises(DataError, match=r"damaged/dataset_dict\.json: expected the names of splits"):
+        HuggingFace(str(folder)).unavailable()
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ([[0.5, 1.0], [0.2, 0.9]], "list of float64"),
+        ([[300, 1], [2, 9]], "list of int64"),
+        ([[-1, 1], [2, 9]], "list of int64"),
+        ([[1, 2], [3]], "list"),
+        ("cat.jpg", "str"),
+    ],
+)
+def test_images_of_another_kind_are_refused(tmp_path, value, found):
+    data = datasets.Dataset.from_dict({"image": [value], "label": [0]})
+    data.save_to_disk(str(tmp_path / "set"))
+    with pytest.raises(DataError, match=f"row 0: expected an image file or pixels .*, found {found}"):
+        HuggingFace(str(tmp_path / "set")).load("test")[0]
+
+
+def test_images_as_pixels_and_as_bare_bytes(tmp_path):
+    datasets.Dataset.from_dict({"image": [[[0, 255], [7, 8]]], "label": [0]}).save_to_disk(
+        str(tmp_path / "a")
+    )
+    image = HuggingFace(str(tmp_path / "a")).load("test")[0].image
+    assert (image.dtype, image.tolist()) == (np.uint8, [[0, 255], [7, 8]])
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), (20, 0, 0)).save(file, "PNG")
+    datasets.Dataset.from_dict({"image": [file.getvalue()], "label": [0]}).save_to_disk(str(tmp_path / "b"))
+    assert decode(HuggingFace(str(tmp_path / "b")).load("test")[0].image).getpixel((0, 0)) == (20, 0, 0)
