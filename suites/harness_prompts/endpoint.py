@@ -21,6 +21,8 @@ Message = Mapping[str, str]
 ADDRESS_VARIABLE = "OPENAI_BASE_URL"
 WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 LONGEST_WAIT = 60.0
+SECRET_FROM = 12
+"""Characters from which on a key is one; shorter ones stand in where a server needs none."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Endpoint:
         self.temperature, self.max_tokens = temperature, max_tokens
         self.calls_left, self.tokens_left = calls, tokens
         self._sleep = sleep
+        self._key()
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     @property
@@ -93,9 +96,11 @@ class Endpoint:
             try:
                 answer = read_answer(self._post(messages))
                 self.tokens_left -= answer.tokens
-                return answer
+                # an answer is kept: it must not hold the key, even if the server repeats what it was sent
+                secret = len(self._key()) >= SECRET_FROM
+                return Answer(self._hidden(answer.text), answer.tokens) if secret else answer
             except urllib.error.HTTPError as error:
-                trouble = f"{error.code} {error.reason}"
+                trouble = self._hidden(f"{error.code} {error.reason}")
                 detail = self._hidden(_body(error))
                 if error.code not in WORTH_RETRYING:
                     raise Unavailable(f"{self._where}: {trouble}{detail and f' ({detail})'}") from None
@@ -116,8 +121,7 @@ class Endpoint:
     def _post(self, messages: Sequence[Message]) -> bytes:
         body = {"messages": [dict(m) for m in messages], **self.identity}
         headers = {"Content-Type": "application/json"}
-        key = os.environ.get(self.key_variable, "")
-        if key:
+        if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(
             f"{self.address}/chat/completions", json.dumps(body).encode(), headers, method="POST"
@@ -125,9 +129,18 @@ class Endpoint:
         with self._opener.open(request, timeout=self.timeout) as response:
             return bytes(response.read())
 
+    def _key(self) -> str:
+        """The key, without blanks around it. OptionError, which does not show it, for one that no header can carry."""
+        key = os.environ.get(self.key_variable, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise OptionError(
+                f"the key in {self.key_variable} has characters that no header can carry, such as a line break: set it anew"
+            )
+        return key
+
     def _hidden(self, text: str) -> str:
         """A server's words with the key taken out: some repeat it."""
-        key = os.environ.get(self.key_variable, "")
+        key = self._key()
         return text.replace(key, "…") if key else text
 
 
@@ -146,14 +159,20 @@ def read_answer(body: bytes) -> Answer:
 
 
 def checked_address(address: str) -> str:
-    """The address without a slash at its end. OptionError for none, another scheme, or a password in it."""
+    """The address without a slash at its end. OptionError for none, one that is no URL, or a password in it."""
     if not address:
         raise OptionError(
             f"an endpoint needs an address: give the option `address` or set {ADDRESS_VARIABLE}"
         )
-    parts = urlsplit(address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise OptionError("the endpoint's address must start with http:// or https:// and name a host")
+    try:
+        parts = urlsplit(address)
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        named = False
+    if not named or any(c.isspace() for c in address):
+        raise OptionError(
+            "the endpoint's address must start with http:// or https:// and name a host, and a port if need be"
+        )
     if parts.username or parts.password or parts.query:
         raise OptionError(
             "the endpoint's address must hold no user, password or query: keys come from the environment"
@@ -171,5 +190,5 @@ def _asked_to_wait(header: str | None, otherwise: float) -> float:
 def _body(error: urllib.error.HTTPError) -> str:
     try:
         return " ".join(error.read(500).decode("utf-8", "replace").split())
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return ""

@@ -248,6 +248,17 @@ def half(handler):
     handler.connection.shutdown(socket.SHUT_RDWR)
 
 
+def half_a_refusal(handler):
+    """Says that it is busy, and breaks off in the middle of saying why."""
+    handler.protocol_version = "HTTP/1.1"
+    handler.send_response(503)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    handler.wfile.write(b"ff\r\nhalf of the")
+    handler.wfile.flush()
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
 def silent(handler):
     """No answer before the test is over."""
     handler.over.wait()
@@ -296,9 +307,12 @@ def test_a_good_answer(serve):
     [
         reply(429, {"error": "slow down"}), reply(503, b"busy"), reply(200, b"<html>"), reply(200, {"choices": []}),
         reply(200, [1]), reply(200, {"choices": [{"message": {"content": None}}]}), reply(200, b"\xff\xfe"),
-        disconnect, half,
+        disconnect, half, half_a_refusal,
     ],
-    ids=["rate limit", "busy", "html", "no choices", "list", "no text", "no utf-8", "disconnect", "half"],
+    ids=[
+        "rate limit", "busy", "html", "no choices", "list", "no text", "no utf-8", "disconnect", "half",
+        "half a refusal",
+    ],
 )  # fmt: skip
 def test_trouble_is_tried_again(serve, trouble):
     server, endpoint, waits = serve(trouble, trouble, good("at last"))
@@ -339,6 +353,29 @@ def test_a_refusal_is_told_at_once_without_the_key(serve):
     assert len(server.seen) == 1
 
 
+def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(monkeypatch):
+    for key in (f"{KEY}\nmore", f"{KEY}\x07", f"{KEY}\u2026"):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with pytest.raises(OptionError, match="OPENAI_API_KEY") as error:
+            Endpoint("m", "http://localhost:1/v1")
+        assert KEY not in str(error.value)
+
+
+def test_blanks_around_a_key_are_left_out(serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\r\n")
+    server, endpoint, _ = serve(good("hi"))
+    assert endpoint.ask(ASKED).text == "hi"
+    assert server.seen[0][1]["Authorization"] == f"Bearer {KEY}"
+
+
+def test_a_server_that_repeats_the_key_does_not_get_it_into_an_answer(serve, monkeypatch):
+    _, endpoint, _ = serve(good(f"<INS>{KEY} <CLASS></INS>"))
+    assert KEY not in endpoint.ask(ASKED).text
+    monkeypatch.setenv("OPENAI_API_KEY", "a")  # stands in for none: its letter stays in the answers
+    _, endpoint, _ = serve(good("a <CLASS>"))
+    assert endpoint.ask(ASKED).text == "a <CLASS>"
+
+
 def test_a_redirect_never_carries_the_key_away(serve):
     other, _, _ = serve(good("stolen"))
     server, endpoint, _ = serve(reply(307, b"", Location=f"{other.address}/chat/completions"))
@@ -375,6 +412,9 @@ def test_addresses_without_secrets_only():
         ("file:///x", "http"),
         ("http://u:p@h/v1", "no user"),
         ("http://h/?k=1", "query"),
+        ("http://h:port/v1", "a port"),
+        ("http://[::1/v1", "name a host"),
+        ("http://h/v1 x", "name a host"),
     ):
         with pytest.raises(OptionError, match=why) as error:
             checked_address(bad)
