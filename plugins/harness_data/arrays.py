@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,17 +127,17 @@ class Arrays:
         names: Sequence[str] | None = None
         if files[0].suffix == ".npz":
             where = files[0]
-            with _loaded(where) as stored:
+            with opened(where) as stored:
                 for key in ("images", "labels"):
                     if key not in stored:
                         there = ", ".join(stored) or "none"
                         raise DataError(f"{where}: no array '{key}' in it; there are: {there}")
-                images, labels = _member(stored, "images", where), _member(stored, "labels", where)
+                images, labels = member(stored, "images", where), member(stored, "labels", where)
                 if "class_names" in stored:
-                    names = [str(name) for name in _member(stored, "class_names", where)]
+                    names = [str(name) for name in member(stored, "class_names", where)]
         else:
             where = self.path
-            images, labels = _loaded(files[0], mmap_mode="r"), _loaded(files[1])
+            images, labels = opened(files[0], mmap_mode="r"), opened(files[1])
             names = read_lines(files[2]) if len(files) > 2 else None
         given = read_lines(self.class_names)
         return ArraySplit(images, labels, str(where), given or names, templates_from(self.templates))
@@ -152,17 +153,26 @@ class Arrays:
         return {file.stem: [file] for file in sorted(self.path.glob("*.npz"))}
 
 
-def _loaded(file: Path, **options: Any) -> Any:
+def opened(file: Path, **options: Any) -> Any:
+    """What is in an .npy or .npz file, without pickle support.
+
+    Raises DataError naming the file when it is damaged, or is not what its name says.
+    """
     import numpy as np
 
     try:
-        return np.load(file, allow_pickle=False, **options)
+        found = np.load(file, allow_pickle=False, **options)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{file}: can't be read as a NumPy file of plain numbers ({error})") from None
+    if isinstance(found, np.ndarray) == (file.suffix == ".npz"):
+        held = "one array (.npy)" if isinstance(found, np.ndarray) else "an archive (.npz)"
+        raise DataError(f"{file}: holds {held}, not what its name says; rename it or save it again")
+    return found
 
 
-def _member(stored: Any, key: str, where: Path) -> Any:
+def member(stored: Any, key: str, where: Path) -> Any:
+    """An array of an opened .npz file. Raises DataError naming both when it can't be read."""
     try:
         return stored[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{where}: array '{key}' can't be read ({error})") from None

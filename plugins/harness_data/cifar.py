@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.contract import Sample
 from harness.errors import DataError, OptionError, Unavailable
 from harness_data import roots
+from harness_data.arrays import member, opened
 from harness_data.corruptions import check
 
 if TYPE_CHECKING:
@@ -84,18 +85,6 @@ def _split(images: Any, labels: Any, ids: Sequence[str], source: Path) -> PixelS
     if len(targets) and not 0 <= targets.min() <= targets.max() < len(CLASS_NAMES):
         raise DataError(f"{source}: labels must lie in 0..9, found {targets.min()}..{targets.max()}")
     return PixelSplit(images, targets, ids)
-
-
-def _opened(path: Path, *, mapped: bool = False) -> Any:
-    """An .npy or .npz file without pickle support; DataError names the file if it is not one."""
-    import zipfile
-
-    import numpy as np
-
-    try:
-        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a plain numpy file ({error}); download it again") from None
 
 
 def _sizes(paths: Sequence[Path]) -> str:
@@ -177,15 +166,12 @@ class CIFAR10(_OnDisk):
 
 
 def _from_npz(path: Path, split: str) -> tuple[Any, Any]:
-    with _opened(path) as arrays:
+    with opened(path) as arrays:
         wanted = (f"x_{split}", f"y_{split}")
         missing = [name for name in wanted if name not in arrays]
         if missing:
             raise DataError(f"{path}: has no array {' or '.join(missing)}; it has {', '.join(arrays)}")
-        try:
-            return arrays[wanted[0]], arrays[wanted[1]]
-        except ValueError as error:
-            raise DataError(f"{path}: not plain arrays ({error})") from None
+        return member(arrays, wanted[0], path), member(arrays, wanted[1], path)
 
 
 def _from_binary(folder: Path, split: str) -> tuple[Any, Any]:
@@ -242,11 +228,11 @@ class CIFAR101(_OnDisk):
         """The test split. Raises Unavailable for missing files, DataError for wrong ones."""
         self._check(split, self.splits)
         data, labels = self._files()
-        images, count = _opened(data), CIFAR101_COUNTS[self.version]
-        if len(images) != count:
-            raise DataError(f"{data}: expected {count} images, found {len(images)}")
+        images, count = opened(data), CIFAR101_COUNTS[self.version]
+        if images.shape[:1] != (count,):
+            raise DataError(f"{data}: expected {count} images, found shape {images.shape}")
         ids = [f"{self.version}/{i:04d}" for i in range(count)]
-        return _split(images, _opened(labels), ids, data)
+        return _split(images, opened(labels), ids, data)
 
 
 class CIFAR10C(_OnDisk):
@@ -277,7 +263,7 @@ class CIFAR10C(_OnDisk):
         """The test split. Raises Unavailable for missing files, DataError for wrong ones."""
         self._check(split, self.splits)
         data, label_file = self._files()
-        images, labels = _opened(data, mapped=True), _opened(label_file)
+        images, labels = opened(data, mmap_mode="r"), opened(label_file)
         for path, array in ((data, images), (label_file, labels)):
             if array.ndim == 0 or len(array) != 5 * ROWS:
                 raise DataError(f"{path}: expected {5 * ROWS} rows (5 severities), found shape {array.shape}")

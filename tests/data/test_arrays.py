@@ -84,6 +84,30 @@ def test_damaged_file(tmp_path):
         Arrays(tmp_path / "cut.npz").load("test")
 
 
+def test_damaged_content_of_an_archive(tmp_path):
+    np.savez_compressed(tmp_path / "bad.npz", images=IMAGES, labels=LABELS)
+    content = bytearray((tmp_path / "bad.npz").read_bytes())
+    for place in range(100, 200):
+        content[place] ^= 255
+    (tmp_path / "bad.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"bad\.npz: array 'images' can't be read"):
+        Arrays(tmp_path / "bad.npz").load("test")
+
+
+def test_files_that_are_not_what_their_names_say(tmp_path):
+    np.save(tmp_path / "images.npy", IMAGES)
+    (tmp_path / "images.npy").rename(tmp_path / "set.npz")
+    with pytest.raises(DataError, match=r"set\.npz: holds one array \(\.npy\), not what its name says"):
+        Arrays(tmp_path / "set.npz").load("test")
+    folder = tmp_path / "pair"
+    folder.mkdir()
+    np.savez(folder / "images.npz", images=IMAGES)
+    (folder / "images.npz").rename(folder / "images.npy")
+    np.save(folder / "labels.npy", LABELS)
+    with pytest.raises(DataError, match=r"images\.npy: holds an archive \(\.npz\), not what its name says"):
+        Arrays(folder).load("test")
+
+
 def test_fingerprint_is_of_the_content(tmp_path):
     for name, images in (("a", IMAGES), ("b", IMAGES), ("c", IMAGES[::-1])):
         np.savez(tmp_path / f"{name}.npz", images=images, labels=LABELS)
