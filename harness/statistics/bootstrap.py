@@ -17,6 +17,9 @@ RESAMPLES = 2000
 _CHUNK = 1 << 21
 """Indices held at once while resampling."""
 
+_ROUNDING = 1e-9
+"""Draws this close to the estimate, relative to the furthest, are equal to it but for rounding."""
+
 Method = Literal["bca", "percentile"]
 
 
@@ -120,7 +123,10 @@ def _ends(draws: Floats, estimate: float, level: float, influence: Floats | None
     if influence is not None and np.any(influence):
         influence = influence / np.abs(influence).max()  # a power of something tiny would be zero
         b = len(draws)
-        share = (np.count_nonzero(draws < estimate) + np.count_nonzero(draws <= estimate)) / (2 * b)
+        # Draws that equal the estimate count half; as sums in another order they differ by rounding.
+        gap = draws - estimate
+        near = _ROUNDING * np.abs(gap).max()
+        share = (np.count_nonzero(gap < -near) + np.count_nonzero(gap <= near)) / (2 * b)
         # The correction is undefined when all resamples fall on one side, as with N of two or three.
         bias = float(ndtri(min(max(share, 0.5 / b), 1 - 0.5 / b)))
         acceleration = float((influence**3).sum()) / (6 * float((influence**2).sum()) ** 1.5)

@@ -105,3 +105,13 @@ def test_bounds_repeatability_and_shift(values: list[float], shift: float) -> No
     assert (moved.low, moved.high) == pytest.approx(
         (percentile.low + shift, percentile.high + shift), abs=slack
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_does_not_tell_resamples_from_the_mean_they_equal(seed: int) -> None:
+    # Halves and quarters are exact in binary, so that sums of wholes and of thirds of them only differ by rounding.
+    x = np.random.default_rng(seed).integers(0, 3, 64) / 2
+    whole = bootstrap_mean_interval(x)
+    for factor in (3.0, 0.1, 1 / 3):
+        scaled = bootstrap_mean_interval(x * factor)
+        assert (scaled.low / factor, scaled.high / factor) == pytest.approx((whole.low, whole.high), abs=1e-9)
