@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -34,12 +35,17 @@ class _Resolved:
 
 
 def class_list(tables: Mapping[str, Table], classes: Sequence[str] | None) -> list[str]:
-    """The classes given, or the labels of all tables: numbers by value, before words by name."""
+    """The classes given, or the labels of all tables: numbers by value, before words by name.
+
+    Labels that differ in case alone are one class, spelled as it is most often.
+    """
     if classes is not None:
         if len({c.casefold() for c in classes}) != len(classes):
             raise DataError(f"classes: one is listed twice in {list(classes)}")
         return list(classes)
-    found = {row.label for table in tables.values() for row in table.rows if row.label is not None}
+    times = Counter(row.label for table in tables.values() for row in table.rows if row.label is not None)
+    rarest_first = sorted(times, key=lambda name: (times[name], name))
+    found = {name.casefold(): name for name in rarest_first}.values()
     return sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
 

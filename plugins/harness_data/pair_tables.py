@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -150,6 +151,8 @@ def _separated(text: str, path: Path, columns: Mapping[str, str | None]) -> tupl
     if not first.count(delimiter):
         raise DataError(f"{path}: its first line has no tab, comma, semicolon or bar: '{first[:60]}'")
     rows = [(f"{path.name}:{number}", row) for number, row in _rows(text, delimiter, path)]
+    if not rows:
+        raise DataError(f"{path}: holds empty rows only")
     header = [cell.strip() for cell in rows[0][1]]
     known = {name for names in COLUMN_NAMES.values() for name in names}
     if {h.lower() for h in header} & known or set(header) & {c for c in columns.values() if c}:
@@ -166,23 +169,31 @@ def _separated(text: str, path: Path, columns: Mapping[str, str | None]) -> tupl
 
 
 def _rows(text: str, delimiter: str, path: Path) -> list[tuple[int, list[str]]]:
-    """Line numbers and cells. Quotation marks group cells, unless the file is tab-separated or one stays open."""
+    """Line numbers and cells. Quotation marks group cells, unless the file is tab-separated or one stays open.
+
+    Where marks are misplaced, and one may have swallowed rows, what gives more whole rows decides.
+    """
 
     def read(quoting: int, strict: bool) -> list[tuple[int, list[str]]]:
-        lines = text.lstrip("\n").splitlines(keepends=True)
+        # lines end at \n and \r alone: posts hold other separators, which `splitlines` would cut them at
+        lines = io.StringIO(text.lstrip("\n"), newline="")
         reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=strict)
         return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
 
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    def whole(rows: list[tuple[int, list[str]]]) -> int:
+        return sum(len(row) == len(rows[0][1]) for _, row in rows)
+
+    if delimiter != "\t":
+        try:
+            return read(csv.QUOTE_MINIMAL, True)
+        except csv.Error:
+            pass  # misplaced marks
     try:
-        return read(quoting, True)
-    except csv.Error as error:
-        if "unexpected end of data" in str(error):
-            quoting = csv.QUOTE_NONE
-    try:
-        return read(quoting, False)
+        plain = read(csv.QUOTE_NONE, False)
+        grouped = plain if delimiter == "\t" else read(csv.QUOTE_MINIMAL, False)
     except csv.Error as error:
         raise DataError(f"{path}: can't be read as a table ({error})") from None
+    return grouped if whole(grouped) >= whole(plain) else plain
 
 
 def _columns(records: Records, asked: Mapping[str, str | None], path: Path) -> dict[str, str]:

@@ -382,12 +382,45 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
     (tmp_path / "labels.csv").write_text("only one column\n1\n")
     with pytest.raises(DataError, match="no tab, comma"):
         Pairs(tmp_path).load("all")
+    (tmp_path / "labels.csv").write_text(",,\n , ,\n")
+    with pytest.raises(DataError, match=r"labels\.csv: holds empty rows only"):
+        Pairs(tmp_path).load("all")
 
 
 def test_an_open_quotation_mark_swallows_no_rows(tmp_path):
     (tmp_path / "labels.csv").write_text('id,label,text\n1,a,"open\n2,b,fine\n3,a,fine too\n')
     split = Pairs(tmp_path).load("all")
     assert split.texts == ['"open', "fine", "fine too"]
+
+
+def test_misplaced_quotation_marks_swallow_no_rows(tmp_path):
+    (tmp_path / "labels.csv").write_text('id,label,text\n1,a,"open\n2,b,fine\n3,a,"other"\n4,b,x\n')
+    split = Pairs(tmp_path).load("all")
+    assert split.ids == ["1", "2", "3", "4"]
+    assert split.texts[1] == "fine"
+    # a mark within a cell that is grouped: its line break still belongs to it
+    (tmp_path / "labels.csv").write_text('id,label,text\n1,a,"two, \nlines"\n2,b,"says "hi" to all"\n3,a,x\n')
+    split = Pairs(tmp_path).load("all")
+    assert split.ids == ["1", "2", "3"]
+    assert split.texts[0] == "two, \nlines"
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0b", "\x1c"])
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_rows_end_at_line_breaks_alone(tmp_path, separator, delimiter):
+    rows = [("id", "label", "text"), ("1", "a", f"one{separator}post"), ("2", "b", "fine")]
+    table = "\n".join(delimiter.join(row) for row in rows)
+    (tmp_path / "labels.csv").write_text(table, encoding="utf-8")
+    split = Pairs(tmp_path).load("all")
+    assert split.texts == [f"one{separator}post", "fine"]
+    assert split.report["whole"] == {}
+
+
+def test_labels_that_differ_in_case_are_one_class(tmp_path):
+    (tmp_path / "labels.csv").write_text("id,label,text\n1,GOOD,a\n2,bad,b\n3,good,c\n4,good,d\n5,Bad,e\n")
+    split = Pairs(tmp_path).load("all")
+    assert split.class_names == ["bad", "good"]
+    assert split.targets.tolist() == [1, 0, 1, 1, 0]
 
 
 def test_a_missing_folder_or_table_is_told(tmp_path):
