@@ -27,10 +27,30 @@ SECRET_FROM = 12
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said, and the tokens it took."""
+    """What the model said, and the tokens and tries it took."""
 
     text: str
     tokens: int
+    calls: int = 1
+
+
+@dataclass
+class Budget:
+    """Calls and tokens that a search may still spend."""
+
+    calls: int
+    tokens: int
+
+    def check(self) -> None:
+        """OutOfBudget when either is spent."""
+        for what, left in (("calls", self.calls), ("tokens", self.tokens)):
+            if left <= 0:
+                raise OutOfBudget(f"the budget of {what} is spent")
+
+    def spend(self, answer: Answer) -> None:
+        """Takes off what an answer took."""
+        self.calls -= answer.calls
+        self.tokens -= answer.tokens
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -70,7 +90,7 @@ class Endpoint:
         self.model, self.key_variable = model, key_variable
         self.timeout, self.retries = timeout, retries
         self.temperature, self.max_tokens = temperature, max_tokens
-        self.calls_left, self.tokens_left = calls, tokens
+        self.budget = Budget(calls, tokens)
         self._sleep = sleep
         self._key()
         self._opener = urllib.request.build_opener(_NoRedirects)
@@ -87,18 +107,17 @@ class Endpoint:
         """
         trouble = ""
         for attempt in range(self.retries + 1):
-            if self.calls_left <= 0:
-                raise OutOfBudget("the budget of calls is spent")
-            if self.tokens_left <= 0:
-                raise OutOfBudget("the budget of tokens is spent")
-            self.calls_left -= 1
+            self.budget.check()
+            self.budget.calls -= 1
             wait = min(LONGEST_WAIT, 2.0**attempt)
             try:
                 answer = read_answer(self._post(messages))
-                self.tokens_left -= answer.tokens
+                self.budget.tokens -= answer.tokens
                 # an answer is kept: it must not hold the key, even if the server repeats what it was sent
                 secret = len(self._key()) >= SECRET_FROM
-                return Answer(self._hidden(answer.text), answer.tokens) if secret else answer
+                return Answer(
+                    self._hidden(answer.text) if secret else answer.text, answer.tokens, attempt + 1
+                )
             except urllib.error.HTTPError as error:
                 trouble = self._hidden(f"{error.code} {error.reason}")
                 detail = self._hidden(_body(error))

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import Unavailable
-from harness_prompts.endpoint import Answer, Message
-from harness_prompts.search import OutOfBudget
+from harness_prompts.endpoint import Answer, Budget, Message
 
 
 class LocalModel:
@@ -37,7 +36,7 @@ class LocalModel:
             reason = str(error).splitlines()[0]
             raise Unavailable(f"the language model '{model}' can't be loaded: {reason}") from None
         self.model, self.temperature, self.max_tokens, self.seed = model, temperature, max_tokens, seed
-        self.calls_left, self.tokens_left = calls, tokens
+        self.budget = Budget(calls, tokens)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -50,9 +49,8 @@ class LocalModel:
         """A sampled answer; OutOfBudget when a budget is spent."""
         import torch
 
-        if self.calls_left <= 0 or self.tokens_left <= 0:
-            raise OutOfBudget("the budget of calls or tokens is spent")
-        self.calls_left -= 1
+        self.budget.check()
+        number = self.budget.calls  # a replayed answer counts too, so a continued search draws the same
         if getattr(self._tokenizer, "chat_template", None):
             text = self._tokenizer.apply_chat_template(
                 [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
@@ -61,7 +59,7 @@ class LocalModel:
             text = "\n\n".join(m["content"] for m in messages) + "\n\n"
         inputs = self._tokenizer(text, return_tensors="pt").to(self._model.device)
         with torch.random.fork_rng(), torch.inference_mode():
-            torch.manual_seed(self.seed + self.calls_left)
+            torch.manual_seed(self.seed + number)
             out = self._model.generate(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
@@ -70,6 +68,7 @@ class LocalModel:
                 max_new_tokens=self.max_tokens,
                 pad_token_id=self._tokenizer.eos_token_id,
             )
-        self.tokens_left -= int(out.shape[1])
         own = out[0, inputs["input_ids"].shape[1] :]
-        return Answer(self._tokenizer.decode(own, skip_special_tokens=True), int(out.shape[1]))
+        answer = Answer(self._tokenizer.decode(own, skip_special_tokens=True), int(out.shape[1]))
+        self.budget.spend(answer)
+        return answer

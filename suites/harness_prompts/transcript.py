@@ -12,13 +12,16 @@ from typing import Any, Literal, Protocol
 from harness.errors import DataError, Unavailable
 from harness.files import write_bytes
 from harness.parts import canonical
-from harness_prompts.endpoint import Answer, Message
+from harness_prompts.endpoint import Answer, Budget, Message
+from harness_prompts.search import OutOfBudget
 
 Replay = Literal["use", "only", "off"]
 
 
 class Chat(Protocol):
-    """A chat model; `identity` is what decides its answers."""
+    """A chat model; `identity` is what decides its answers, `budget` what it may still be asked."""
+
+    budget: Budget
 
     @property
     def identity(self) -> dict[str, Any]: ...
@@ -31,7 +34,8 @@ class Transcript:
 
     The n-th time that the same messages are asked in a run is told apart from the first. With
     `only` nothing is asked that is not in the transcript; with `off` everything is asked anew, and
-    kept in place of what was there. `axes` (data set, seed, …) keep runs apart.
+    kept in place of what was there. `axes` (data set, seed, …) keep runs apart. A kept answer counts
+    against the budgets with what it took when it was asked, so a repeated run ends where the first did.
     """
 
     def __init__(self, chat: Chat, folder: Path, replay: Replay = "use", axes: Sequence[object] = ()) -> None:
@@ -48,7 +52,8 @@ class Transcript:
     def ask(self, messages: Sequence[Message]) -> Answer:
         """The kept answer, or the model's.
 
-        Raises Unavailable when it may not be asked, DataError for a file that can't be read.
+        Raises Unavailable when it may not be asked, OutOfBudget when a budget is spent, DataError for a
+        file that can't be read.
         """
         question = {"chat": self.identity, "axes": self.axes, "messages": [dict(m) for m in messages]}
         base = canonical(question)
@@ -56,24 +61,40 @@ class Transcript:
         digest = hashlib.sha256(f"{self._times[base]}\n{base}".encode()).hexdigest()[:32]
         path = self.folder / f"{digest}.json"
         if self.replay != "off" and path.exists():
-            self.replayed += 1
-            return _read(path)
+            found = _read(path)
+            if isinstance(found, Answer):
+                self.chat.budget.check()
+                self.chat.budget.spend(found)
+                self.replayed += 1
+                return found
+            if self.replay == "only":
+                raise found
         if self.replay == "only":
             raise Unavailable(
                 f"{self.folder}: the transcript has no answer to this question, and replay is 'only'"
             )
-        answer = self.chat.ask(messages)
+        kept = {**question, "time": self._times[base]}
+        try:
+            answer = self.chat.ask(messages)
+        except OutOfBudget as spent:  # by tries that failed: a replay has to end here, too
+            _write(path, {**kept, "ended": str(spent)})
+            raise
         self.asked += 1
         self.tokens += answer.tokens
-        kept = {**question, "time": self._times[base], "answer": answer.text, "tokens": answer.tokens}
-        write_bytes(path, json.dumps(kept, ensure_ascii=False, indent=1).encode())
+        _write(path, {**kept, "answer": answer.text, "tokens": answer.tokens, "calls": answer.calls})
         return answer
 
 
-def _read(path: Path) -> Answer:
+def _write(path: Path, kept: dict[str, Any]) -> None:
+    write_bytes(path, json.dumps(kept, ensure_ascii=False, indent=1).encode())
+
+
+def _read(path: Path) -> Answer | OutOfBudget:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Answer(str(found["answer"]), int(found["tokens"]))
+        if "ended" in found:
+            return OutOfBudget(str(found["ended"]))
+        return Answer(str(found["answer"]), int(found["tokens"]), int(found.get("calls", 1)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: this answer of a transcript can't be read ({error}); remove the file"

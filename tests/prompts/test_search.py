@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from harness.errors import OptionError, Unavailable
-from harness_prompts.endpoint import Answer, Endpoint, checked_address
+from harness_prompts.endpoint import Answer, Budget, Endpoint, checked_address
 from harness_prompts.grammar import Grammar
 from harness_prompts.methods.ipo import IPO, fits, score
 from harness_prompts.methods.zero_shot import Template
@@ -138,12 +138,15 @@ class Chat:
 
     identity = {"model": "scripted"}  # noqa: RUF012
 
-    def __init__(self, *answers: str) -> None:
-        self.answers, self.asked = list(answers), 0
+    def __init__(self, *answers: str, calls: int = 1000) -> None:
+        self.answers, self.asked, self.budget = list(answers), 0, Budget(calls, 10_000)
 
     def ask(self, messages):
+        self.budget.check()
         self.asked += 1
-        return Answer(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0], 7)
+        answer = Answer(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0], 7)
+        self.budget.spend(answer)
+        return answer
 
 
 def test_an_unmarked_answer_is_asked_again_and_then_given_up():
@@ -184,6 +187,19 @@ def test_a_run_that_was_cut_short_goes_on_where_it_was(tmp_path):
     found = run(LanguageModel(kept))
     assert (kept.replayed, rest.asked) == (2, 1)
     assert found.scored == 4
+
+
+def test_a_run_that_a_budget_ended_is_repeated_to_the_same_end(tmp_path):
+    answers = [f"<INS>{n} <CLASS></INS>" for n in ("one", "three", "seven7", "eleven")]
+    first = run(LanguageModel(Transcript(Chat(*answers, calls=2), tmp_path)), steps=4)
+    assert (first.ended, first.scored) == ("the budget of calls is spent", 3)
+    for replay in ("use", "only"):
+        silent = Chat("must not be asked", calls=2)
+        assert run(LanguageModel(Transcript(silent, tmp_path, replay)), steps=4) == first
+        assert silent.asked == 0
+    more = Chat(*answers[2:], calls=3)  # a larger budget goes on behind what is kept
+    assert run(LanguageModel(Transcript(more, tmp_path)), steps=4).scored == 4
+    assert more.asked == 1
 
 
 class Server:
@@ -299,7 +315,7 @@ def test_a_good_answer(serve):
     assert body["model"] == "m"
     assert KEY not in json.dumps(body)
     assert waits == []
-    assert endpoint.tokens_left == 1_000_000 - 12
+    assert endpoint.budget == Budget(999, 1_000_000 - 12)
 
 
 @pytest.mark.parametrize(
@@ -403,6 +419,20 @@ def test_budgets_in_calls_and_tokens(serve):
     endpoint.ask(ASKED)
     with pytest.raises(OutOfBudget, match="tokens"):
         endpoint.ask(ASKED)
+
+
+def test_tries_that_failed_count_in_a_replay_as_they_did_in_the_run(serve, tmp_path):
+    busy, answers = reply(503, b"busy"), [good(f"<INS>{n} <CLASS></INS>") for n in ("one", "three")]
+    _, endpoint, _ = serve(busy, answers[0], answers[1], busy, calls=4)
+    first = run(LanguageModel(Transcript(endpoint, tmp_path)))
+    assert (first.ended, first.scored) == ("the budget of calls is spent", 3)
+    server, silent, _ = serve(good("must not be asked"), calls=4)
+    assert run(LanguageModel(Transcript(silent, tmp_path, "only"))) == first
+    assert server.seen == []
+    assert silent.budget.calls == 1  # what was left for the try that failed
+    server, endpoint, _ = serve(good("<INS>seven7 <CLASS></INS>"), calls=4)
+    assert run(LanguageModel(Transcript(endpoint, tmp_path))).scored == 4  # the server is back
+    assert len(server.seen) == 1
 
 
 def test_addresses_without_secrets_only():

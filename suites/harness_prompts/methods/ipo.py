@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.errors import OptionError
 
 if TYPE_CHECKING:
+    from harness_prompts.endpoint import Answer, Budget
     from harness_prompts.methods.zero_shot import PromptClassifier
     from harness_prompts.search import Proposer
     from harness_prompts.task import Task
@@ -134,8 +135,10 @@ class IPO:
         return Transcript(self._chat(task), folder.expanduser(), self.replay, [task.seed, task.shots])
 
     def _chat(self, task: Task) -> Chat:
+        from harness_prompts.endpoint import Budget
+
         if self.replay == "only":
-            return Silent(self._identity(task))
+            return Silent(self._identity(task), Budget(self.calls, self.tokens))
         if self.proposer == "openai":
             from harness_prompts.endpoint import Endpoint
 
@@ -158,12 +161,12 @@ class IPO:
 
 
 class Silent:
-    """Stands in for a model that is never asked, with its identity."""
+    """Stands in for a model that is never asked, with its identity and its budgets."""
 
-    def __init__(self, identity: dict[str, object]) -> None:
-        self.identity = identity
+    def __init__(self, identity: dict[str, object], budget: Budget) -> None:
+        self.identity, self.budget = identity, budget
 
-    def ask(self, messages: object) -> object:
+    def ask(self, messages: object) -> Answer:
         """Never called: the transcript refuses first."""
         raise AssertionError("a transcript that may only be replayed asked its model")
 
