@@ -17,8 +17,10 @@ from harness.errors import DataError
 log = logging.getLogger(__name__)
 
 Verdict = Literal["colour", "greyscale", "unreadable"]
+Kept = Verdict | Literal["unread"]
+"""A verdict as it is remembered; `unread` is that of a file that could not be opened, which may change."""
 
-VERSION = "image-checks-1"
+VERSION = "image-checks-2"
 """Version of how images are judged; to be raised with any change."""
 
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"))
@@ -36,17 +38,22 @@ class Source(Protocol):
     def read(self) -> bytes: ...
 
 
-def judge(source: Source) -> Verdict:
+def judge(source: Source) -> Kept:
     """Whether an image decodes from its first byte to its last, and whether its mode is grey.
 
     JPEG files are decoded at an eighth of their size: that reads all of their data at a third of the time.
+    `unread` where there are no bytes to decode: no permission, or no such file.
     """
     from PIL import Image, UnidentifiedImageError
 
     from harness.images import decode
 
     try:
-        with Image.open(io.BytesIO(source.read())) as image:
+        data = source.read()
+    except DataError:
+        return "unread"
+    try:
+        with Image.open(io.BytesIO(data)) as image:
             mode = image.mode
             image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             decode(image, source.place)
@@ -63,15 +70,22 @@ def judge(source: Source) -> Verdict:
 
 
 def judge_all(sources: Sequence[Source]) -> list[Verdict]:
-    """`judge` for each, several at once; from the cache when none of the files has changed."""
+    """`judge` for each, several at once; from the cache when none of the files has changed.
+
+    What could not be opened is unreadable too, but looked at again the next time.
+    """
     kept = _cache_file(sources)
     known = _remembered(kept)
-    if known is not None:
-        return [known.get(str(i), "colour") for i in range(len(sources))]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-        verdicts = list(threads.map(judge, sources))
-    _remember(kept, {str(i): v for i, v in enumerate(verdicts) if v != "colour"})
-    return verdicts
+    found: dict[str, Kept] = {} if known is None else known
+    again = [i for i in range(len(sources)) if known is None or known.get(str(i)) == "unread"]
+    if again:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+            verdicts = list(threads.map(judge, (sources[i] for i in again)))
+        found = found | dict(zip(map(str, again), verdicts, strict=True))
+        if found != known:
+            _remember(kept, {i: v for i, v in found.items() if v != "colour"})
+    judged = (found.get(str(i), "colour") for i in range(len(sources)))
+    return ["unreadable" if v == "unread" else v for v in judged]
 
 
 def _cache_file(sources: Sequence[Source]) -> Path:
@@ -83,16 +97,18 @@ def _cache_file(sources: Sequence[Source]) -> Path:
     return cache_dir() / "image-checks" / f"{digest.hexdigest()[:32]}.json"
 
 
-def _remembered(path: Path) -> dict[str, Verdict] | None:
+def _remembered(path: Path) -> dict[str, Kept] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    whole = isinstance(found, dict) and all(v in ("greyscale", "unreadable") for v in found.values())
+    whole = isinstance(found, dict) and all(
+        v in ("greyscale", "unreadable", "unread") for v in found.values()
+    )
     return found if whole else None
 
 
-def _remember(path: Path, verdicts: dict[str, Verdict]) -> None:
+def _remember(path: Path, verdicts: dict[str, Kept]) -> None:
     from harness.files import replacing
 
     try:

@@ -216,6 +216,32 @@ def test_verdicts_about_images_are_kept_until_a_file_changes(dirty, loaded, monk
     assert again.report == loaded[1].report
 
 
+def test_what_could_not_be_opened_is_looked_at_again(tmp_path, monkeypatch):
+    from harness_data.image_checks import judge_all
+
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+
+    @dataclass
+    class Held:
+        data: bytes
+        locked: bool = False
+        reads: int = 0
+        place = stamp = "unchanged"
+
+        def read(self):
+            self.reads += 1
+            if self.locked:
+                raise DataError("Permission denied")
+            return self.data
+
+    files = [Held(_image()), Held(_image(), locked=True), Held(b"no image"), Held(_image(mode="L"))]
+    assert judge_all(files) == ["colour", "unreadable", "unreadable", "greyscale"]
+    files[1].locked = False
+    assert judge_all(files) == ["colour", "colour", "unreadable", "greyscale"]
+    assert judge_all(files) == ["colour", "colour", "unreadable", "greyscale"]
+    assert [f.reads for f in files] == [1, 2, 1, 1]
+
+
 def test_the_fingerprint_follows_the_files(tmp_path):
     _side_by_side(tmp_path, "1")
     (tmp_path / "labels.csv").write_text("id,label\n1,a\n")
