@@ -32,7 +32,7 @@ class Entry:
     notes: list[int] = field(default_factory=list)
     records: list[str] = field(default_factory=list)
     format: Column | None = None
-    """How its number is shown where its column does not say, as in a transposed table."""
+    """What its number is where its column does not say, as in a transposed table; see `what`."""
 
 
 @dataclass
@@ -108,12 +108,14 @@ class Table:
     def transposed(self) -> Table:
         """Rows as columns; each entry goes on being shown as its column said."""
         first = self.columns[0] if self.columns else Column(("",), "")
+        directions = {c.higher_is_better for c in self.columns if c.kind == "value"}
+        better = directions.pop() if len(directions) == 1 else None
         columns = [
-            Column(r.header, first.metric, first.kind, first.percent, first.decimals, first.higher_is_better)
+            Column(r.header, first.metric, first.kind, first.percent, first.decimals, better)
             for r in self.rows
         ]
         rows = [
-            Row(c.header, [replace(r.entries[n], format=c) for r in self.rows])
+            Row(c.header, [replace(r.entries[n], format=what(r.entries[n], c)) for r in self.rows])
             for n, c in enumerate(self.columns)
         ]
         return Table(
@@ -129,9 +131,14 @@ class Table:
         )
 
 
+def what(entry: Entry, column: Column) -> Column:
+    """What an entry's number is: as the entry itself says, else as its column does."""
+    return entry.format or column
+
+
 def shown(entry: Entry, column: Column) -> str:
     """An entry's value as it is to be shown; a dash where it has none."""
-    return DASH if entry.value is None else number(entry.value, entry.format or column)
+    return DASH if entry.value is None else number(entry.value, what(entry, column))
 
 
 def number(value: float, column: Column) -> str:
@@ -152,17 +159,20 @@ def number(value: float, column: Column) -> str:
 
 
 def _cost(value: float) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+    """Three digits that count and a unit prefix from ten thousand on: `3811`, `25.6 M`."""
+    # a value goes to the next prefix where three digits would round it up to a thousand of this one
+    steps = ((0.9995e12, 1e12, "T"), (0.9995e9, 1e9, "G"), (0.9995e6, 1e6, "M"), (1e4, 1e3, "k"))
+    for limit, unit, prefix in steps:
         if abs(value) >= limit:
-            return f"{value / (1e3 if unit == 'k' else limit):.3g} {unit}"
-    return f"{value:.0f}" if value == int(value) and abs(value) < 1e4 else f"{value:.3g}"
+            return f"{value / unit:.3g} {prefix}"
+    return f"{value:.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
 def half_width(entry: Entry, column: Column) -> str:
     """The interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`."""
     if entry.low is None or entry.high is None or entry.value is None:
         return ""
-    column = entry.format or column
+    column = what(entry, column)
     scale = 100 if column.percent else 1
     up, down = (entry.high - entry.value) * scale, (entry.value - entry.low) * scale
     digits = column.decimals

@@ -77,12 +77,7 @@ class CorruptionError:
         """The rows of one model on the corruptions of one reference."""
         import numpy as np
 
-        from harness.errors import DataError
-        from harness_robustness.corruption import (
-            corruption_errors,
-            mean_corruption_error,
-            relative_mean_corruption_error,
-        )
+        from harness_robustness.corruption import corruption_errors, mean_corruption_error
         from harness_robustness.records import rests_on, row
 
         cell, errors = next(part.itertuples()), _errors(part)
@@ -106,15 +101,28 @@ class CorruptionError:
         mce = mean_corruption_error(ours, theirs)
         rows.append(row(cell, "mce", mce, count=count, note=note, dataset=name))
         if np.isfinite(clean) and np.isfinite(against_clean):
-            try:
-                relative, why = relative_mean_corruption_error(ours, clean, theirs, against_clean), note
-            except DataError as error:  # the normaliser loses nothing somewhere: mCE stands all the same
-                relative, why = np.nan, str(error)
+            relative, without = _relative(ours, clean, theirs, against_clean)
+            why = f"without {', '.join(without)}, to which the normaliser loses nothing" if without else ""
         else:
-            relative, why = np.nan, f"no clean error on {reference!r}"
-        rows.append(row(cell, "relative_mce", relative, count=count, note=why, dataset=name))
+            relative, without, why = np.nan, [], f"no clean error on {reference!r}"
+        why = "; ".join(filter(None, (note, why)))
+        rest = count - sum(len(used[c]) for c in without)
+        rows.append(row(cell, "relative_mce", relative, count=rest, note=why, dataset=name))
         ratios = corruption_errors(ours, theirs)
         return rows + [row(cell, "ce", v, count=len(used[c]), dataset=c) for c, v in ratios.items()]
+
+
+def _relative(
+    ours: Mapping[str, list[float]], clean: float, theirs: Mapping[str, list[float]], theirs_clean: float
+) -> tuple[float, list[str]]:
+    """Relative mCE over the corruptions that cost the normaliser something, and those that do not."""
+    from harness_robustness.corruption import harmless_corruptions, relative_mean_corruption_error
+
+    without = harmless_corruptions(theirs, theirs_clean)
+    if len(without) == len(theirs):
+        return float("nan"), without
+    ours, theirs = ({c: e for c, e in side.items() if c not in without} for side in (ours, theirs))
+    return relative_mean_corruption_error(ours, clean, theirs, theirs_clean), without
 
 
 def _errors(part: pd.DataFrame) -> dict[str, dict[Any, float]]:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.leaderboard.formats import FORMATS, render
-from harness.leaderboard.table import Column, Entry, Row, Table
+from harness.leaderboard.table import Column, Entry, Row, Table, number
 
 NAMES = [
     "<script>alert(1)</script>",
@@ -153,3 +153,12 @@ def test_empty_tables_can_be_written(format: str, tmp_path: Path) -> None:
 def test_unknown_format() -> None:
     with pytest.raises(HarnessError, match=r"--format markdwon: unknown; did you mean 'markdown'"):
         render(table(), "markdwon")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.00123, "0.00123"), (12.34, "12.3"), (99.96, "100"), (3811.2, "3811"), (-4000.5, "-4000"),
+     (12_345, "12.3 k"), (999_400, "999 k"), (999_600, "1 M"), (25.6e6, "25.6 M"), (9.996e8, "1 G"), (3e12, "3 T")],
+)  # fmt: skip
+def test_costs_have_a_prefix_and_no_powers_of_ten(value: float, text: str) -> None:
+    assert number(value, Column(("cost",), "cost", kind="cost")) == text

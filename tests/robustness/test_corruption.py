@@ -88,6 +88,11 @@ def test_what_can_not_be_divided_is_refused():
         corruption_errors({"fog": 0.1}, {"fog": 0.0})
     with pytest.raises(DataError, match="loses nothing to 'fog'"):
         relative_mean_corruption_error({"fog": 0.1}, 0.05, {"fog": 0.3}, 0.3)
+    # 1 − 0.56 and the mean of five errors around it differ in the last bit, which is no loss to divide by
+    same = [1 - accuracy for accuracy in (0.57, 0.59, 0.55, 0.57, 0.52)]
+    assert 0 < np.mean(same) - (1 - 0.56) < 1e-12
+    with pytest.raises(DataError, match="loses nothing to 'fog'"):
+        relative_mean_corruption_error({"fog": 0.1}, 0.05, {"fog": same}, 1 - 0.56)
     with pytest.raises(DataError, match="'fog' has 4 severities, its normaliser has 5"):
         corruption_errors({"fog": [0.1] * 4}, {"fog": [0.2] * 5})
 

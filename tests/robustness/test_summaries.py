@@ -268,6 +268,22 @@ def test_corruption_error_against_alexnet_and_against_a_model():
     assert plain.value == pytest.approx(78.8993, abs=1e-3)
 
 
+def test_relative_mce_leaves_out_what_costs_the_normaliser_nothing():
+    errors = dict.fromkeys(IMAGENET_C, 0.4) | {"fog": 0.2}
+    rows = corrupted("norm", errors, 0.2, spread=0.01)
+    rows += corrupted("half", {c: 0.1 + (e - 0.2) / 2 + (c == "fog") * 0.3 for c, e in errors.items()}, 0.1)
+    table = CorruptionError("norm")(pd.DataFrame(rows))
+    where = "corruptions of ref"
+    for model, relative in (("norm", 100), ("half", 50)):
+        got = value(table, model, where, "relative_mce")
+        assert got.value == pytest.approx(relative)
+        assert got["count"] == 70
+        assert got.note == "without fog, to which the normaliser loses nothing"
+        assert value(table, model, where, "mce")["count"] == 75
+    table = CorruptionError("norm")(pd.DataFrame(corrupted("norm", 0.2, 0.2)))
+    assert np.isnan(value(table, "norm", where, "relative_mce").value)
+
+
 def test_natural_shifts_and_corruptions_are_kept_apart():
     records = pd.DataFrame([*corrupted("net", 0.5, 0.2), record("net", "x", 0.6, reference="ref")])
     assert value(MeanOverShifts()(records), "net", MEAN, "top1").value == pytest.approx(0.6)
