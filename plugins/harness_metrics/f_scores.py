@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from harness.contract import Predictions
@@ -78,7 +79,10 @@ class WeightedF1:
 
 
 class F1PerClass:
-    """F1 of each class by its name (its number where the data set has no names)."""
+    """F1 of each class by its name (its number where the data set has no names).
+
+    Classes of one name, such as ImageNet's two missiles, are told apart by their numbers: `missile (657)`.
+    """
 
     higher_is_better = True
     bounds = (0.0, 1.0)
@@ -90,5 +94,7 @@ class F1PerClass:
 
         scores = _scores(predictions, None)[2]
         labels = np.union1d(predictions.targets, predictions.predicted)
-        names = predictions.class_names or [str(n) for n in range(predictions.logits.shape[1])]
-        return {str(names[label]): float(score) for label, score in zip(labels, scores, strict=True)}
+        names = [str(name) for name in predictions.class_names or range(predictions.logits.shape[1])]
+        times = Counter(names)
+        own = [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
+        return {own[label]: float(score) for label, score in zip(labels, scores, strict=True)}

@@ -71,6 +71,13 @@ def test_scores_by_hand_and_names():
     assert WeightedF1()(p) == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
+def test_classes_of_one_name_are_told_apart():
+    p = predictions([0, 0, 2, 1], [0, 2, 2, 1], names=["missile", "cat", "missile"])
+    scores = F1PerClass()(p)
+    assert scores == pytest.approx({"missile (0)": 2 / 3, "cat": 1.0, "missile (2)": 2 / 3})
+    assert MacroF1()(p) == pytest.approx(np.mean(list(scores.values())))
+
+
 def test_one_class_said_always_is_the_majority_row():
     p = predictions([1] * 10, [1] * 6 + [0] * 3 + [2])
     assert Top1()(p) == pytest.approx(0.6)
