@@ -20,6 +20,7 @@ from harness_peft.evidence import LabelSets, check_metrics
 from harness_peft.metrics import MeanAveragePrecision11
 from harness_peft.network import Network
 from harness_peft.prepared import as_is
+from harness_peft.splits import tested
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,11 +45,6 @@ def columns(own: Split, other: Split, where: str) -> list[int]:
         return [keys.index(c) for c in wanted]
     count = int(np.asarray(own.targets).max()) + 1
     return list(range(count))
-
-
-def test_split_of(dataset: Dataset) -> str:
-    """`test` where the data set has it, else `val` or `validation`, else its first split."""
-    return next((s for s in ("test", "val", "validation") if s in dataset.splits), dataset.splits[0])
 
 
 def score(network: Network, data: Batches) -> tuple[float, float]:
@@ -83,7 +79,7 @@ def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapp
     job, protocol = run.job, run.protocol
     evidence = LabelSets if run.label_sets else Predictions
     check_metrics(job.metrics, evidence, f"'{job.cell.dataset.label}'")
-    logits, split = _logits(run, network, job.dataset, protocol.split or test_split_of(job.dataset))
+    logits, split = _logits(run, network, job.dataset, run.data.tested)
     names = getattr(split, "class_names", None) or ()
     if run.label_sets:
         found = LabelSets(logits, np.asarray(split.targets), split.ids, names)
@@ -93,7 +89,7 @@ def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapp
     )
     metrics = dict(result.metrics)
     for name, dataset in protocol.shifts.items():
-        logits, split = _logits(run, network, dataset, test_split_of(dataset), name)
+        logits, split = _logits(run, network, dataset, tested(dataset.splits), name)
         shifted = measured(job, Predictions(logits, split.targets, split.ids))
         metrics |= {f"{metric}.{name}": value for metric, value in shifted.items()}
     return replace(result, metrics=metrics)

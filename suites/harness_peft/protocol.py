@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
-from harness.errors import OptionError
+from harness.errors import OptionError, did_you_mean
 from harness_peft.evidence import LabelSets
+from harness_peft.splits import tested
 
 Augmentation = Literal["none", "flip", "crop-flip", "randaugment"]
 
@@ -48,7 +49,7 @@ class Finetuning:
         shift_names: their names in the metrics, `top1.NAME`.
         templates: prompts of a zero-shot head; by default the data set's own.
         logit_scale: factor of a zero-shot head, by default the model's own.
-        split: what is tested on, by default `test`, else `val`.
+        split: what is tested on, by default `test`, else `val`; it never validates.
         checkpoint_every: steps between checkpoints, from which a killed run goes on.
         keep: a folder where what was trained is kept, one safetensors file for each cell.
     """
@@ -161,6 +162,10 @@ class Finetuning:
             return "without training there must be a head for these classes, and the model has none"
         if "train" not in dataset.splits:
             return "the data set has no split 'train', which fine-tuning learns from"
+        if self.split is not None and self.split not in dataset.splits:
+            return f"the data set has no split '{self.split}' to test on{did_you_mean(self.split, dataset.splits)}"
+        if self.split is None and tested(dataset.splits) == "train":
+            return "the data set has neither a split 'test' nor 'val': name the one to test on with the option `split`"
         for name, shift in self.shifts.items():
             missing = shift.unavailable() if hasattr(shift, "unavailable") else None
             if missing:

@@ -12,6 +12,7 @@ from harness.evaluate import image_pipeline
 from harness.seeds import derive_seed
 from harness_peft.data import Batches, drawn_per_class, held_out
 from harness_peft.prepared import JoinedSplit, PreparedSplit, PreparedSplits, as_is
+from harness_peft.splits import tested, validating
 
 if TYPE_CHECKING:
     from harness_peft.protocol import Finetuning
@@ -29,6 +30,8 @@ class CellData:
         self.splits: PreparedSplits = protocol.prepared
         self.shots = job.cell.axes.get("shots", "all")
         self.train_split = job.splits("train")
+        self.tested = protocol.split or tested(job.dataset.splits)
+        self.validating = validating(job.dataset.splits, self.tested)
 
     def samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
         """Indices for training and validation, and the name of the split that the latter are in.
@@ -51,7 +54,7 @@ class CellData:
         if shots != "all":
             own = drawn_per_class(targets[indices], shots, derive_seed("shots", data, shots, seed))
             indices = indices[own]
-        name = next((s for s in ("val", "validation") if s in self.job.dataset.splits), None)
+        name = self.validating
         own = self.protocol.own_validation and name is not None
         if self.protocol.holdout is not None and not own:
             part, rest = held_out(
@@ -62,7 +65,8 @@ class CellData:
             return indices, indices[:0], "train"
         if name is None:
             raise DataError(
-                f"{self.job.cell.dataset.label}: no split 'val' to tune on: give holdout, a share of the training samples"
+                f"{self.job.cell.dataset.label}: no split 'val' to tune on besides '{self.tested}', which is tested on: "
+                "give holdout, a share of the training samples"
             )
         validation = np.asarray(self.job.splits(name).targets)
         if shots == "all":
@@ -73,9 +77,7 @@ class CellData:
     @property
     def can_validate(self) -> bool:
         """Whether there are samples to validate on."""
-        return (
-            self.protocol.holdout is not None or {"val", "validation"} & set(self.job.dataset.splits) != set()
-        )
+        return self.protocol.holdout is not None or self.validating is not None
 
     def prepared(self, name: str) -> PreparedSplit:
         """A split of the cell's data set with its images prepared."""

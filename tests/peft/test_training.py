@@ -284,6 +284,51 @@ def test_vtab_style_tuning_and_retraining(run):
     assert record["notes"]["tuning"]["validation_split"] == "held out of train"
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """Makes a folder of images in three classes with the splits that are asked for."""
+    from PIL import Image
+
+    def make(**counts):
+        for split, count in counts.items():
+            for label, name in enumerate("abc"):
+                (tmp_path / "data" / split / name).mkdir(parents=True)
+                for i in range(count):
+                    pixels = np.random.default_rng([label, i]).integers(0, 256, (16, 16, 3), np.uint8)
+                    Image.fromarray(pixels).save(tmp_path / "data" / split / name / f"{i}.png")
+        return [{"plugin": "imagefolder", "path": str(tmp_path / "data"), "layout": "splits"}]
+
+    return make
+
+
+def test_what_is_tested_on_never_validates(run, folder):
+    """A data set with `train` and `val` alone is tested on the latter, so that nothing may be chosen on it."""
+    options = {"plugin": "finetuning", "steps": 2, "batch": 8, "trials": 2, "head": "new"}
+    case = {"axes": {}, "methods": ["probe-gradient"], "datasets": folder(train=10, val=4)}
+    (record,) = run("bare", protocol=options, **case)
+    assert record["status"] == "failed"
+    assert "'val', which is tested on: give holdout" in record["reason"]
+    for own in (False, True):
+        held = {**options, "holdout": 0.2, "retrain": True, "own_validation": own}
+        (record,) = run(f"held {own}", protocol=held, **case)
+        assert record["status"] == "ok", record["reason"]
+        assert record["notes"]["tuning"]["validation_split"] == "held out of train"
+        assert record["notes"]["training_samples"] == 30
+        assert record["count"] == 12
+
+
+def test_a_split_to_test_on_is_asked_for_at_planning(run, folder):
+    options = {"plugin": "finetuning", "steps": 1, "trials": 1, "head": "new"}
+    case = {"axes": {}, "methods": ["full"], "datasets": folder(train=3)}
+    (record,) = run("none", protocol=options, **case)
+    assert record["status"] == "skipped"
+    assert "neither a split 'test' nor 'val'" in record["reason"]
+    (record,) = run("wrong", protocol={**options, "split": "trian"}, **case)
+    assert record["status"] == "skipped"
+    assert "no split 'trian' to test on" in record["reason"]
+    assert "train" in record["reason"]
+
+
 def test_what_is_kept_is_small_and_safe(run, tmp_path):
     from safetensors import safe_open
 
