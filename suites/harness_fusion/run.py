@@ -18,6 +18,7 @@ from harness_fusion.features import Encoders, Kept
 from harness_fusion.heads import build_head, shares
 from harness_fusion.misses import DESCRIPTIONS, analyse, find_groups
 from harness_fusion.probes import KINDS, probed
+from harness_fusion.reports import joined
 from harness_fusion.sources import Sources
 from harness_fusion.splits import arrange
 from harness_fusion.submission import write_submission
@@ -26,6 +27,7 @@ from harness_fusion.training import Recipe, Trained, class_weights, predict, tra
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.contract import Split
     from harness_fusion.protocol import Fusion
 
 RULES_IN_WORDS = {
@@ -199,12 +201,18 @@ class Run:
                 "raw": "reading, preparing or tokenising, encoding and predicting one after the other; encoders "
                 f"timed over the whole split, {self.job.batch_size} images at once, first batch included",
             },
-            "data": getattr(parts.test.split, "report", {}),
+            "data": joined(self._opened()),
             "misses": analyse(
                 self._miss_groups(), predictions.targets, predictions.predicted, predictions.confidence,
                 predictions.ids, [parts.test.split.texts[r] for r in parts.test.rows], self.classes,  # type: ignore[attr-defined]
             ),
         }  # fmt: skip
+
+    def _opened(self) -> list[Split]:
+        """The splits that this cell read, that of the predicted pairs among them."""
+        parts, names = self.parts, [self.parts.unlabelled] if self.protocol.predict is not None else []
+        own = [part.split for part in (parts.train, parts.validation, parts.test)]
+        return own + [self.job.splits(name) for name in names if name is not None]
 
     def _miss_groups(self) -> dict[str, NDArray[np.bool_]]:
         """What the reported pairs may have in common; found once, since images are read for it."""
@@ -226,20 +234,24 @@ class Run:
         return {n: row.astype(bool) for n, row in zip(DESCRIPTIONS, table, strict=True) if (row >= 0).all()}
 
     def _submitted(self, head: Any) -> str:
-        """Writes predictions of the pairs without labels; gives the file's name."""
+        """Writes predictions of the pairs without labels; gives the file's name, or why there is none."""
         from harness_fusion.splits import Portion
 
         job, name = self.job, self.parts.unlabelled
         if name is None:
             raise DataError(f"{job.cell.dataset.label}: no split without labels to predict")
+        if hasattr(head.fusion, "judged"):
+            return "none: a bound knows the labels, and these pairs have none"
         split = job.splits(name)
         portion = Portion(name, split, np.arange(len(split)))
         scores = predict(head, self.sources.plain(portion))
         assert self.protocol.predict is not None
         path = self.protocol.predict / f"{job.cell.id}.csv"
         write_submission(
-            path, portion.ids, torch.softmax(scores, 1).numpy(), self.classes, self.protocol.layout
-        )
+            path, portion.ids, torch.softmax(scores, 1).numpy(), self.classes, self.protocol.layout,
+            left_out=getattr(split, "left_out", ()),
+            fallback=int(np.bincount(self.parts.train.targets).argmax()),
+        )  # fmt: skip
         return str(path.name)
 
 

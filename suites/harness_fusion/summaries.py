@@ -228,7 +228,7 @@ class Misses:
 
 
 class Dirt:
-    """What was wrong with a data set's pairs, by kind: how many, and the first names."""
+    """What was wrong with a data set's pairs and files, by kind: how many, and the first names."""
 
     needs_store = True
     unit = None
@@ -238,14 +238,15 @@ class Dirt:
         """The metric `count` by data set and `kind`, whose notes name files or ids."""
         import pandas as pd
 
+        from harness_fusion.reports import together
+
         rows: list[dict[str, Any]] = []
         for dataset, part in records.groupby("dataset", sort=False):
-            notes = next(iter(_notes(part, store)), {})
-            report = notes.get("data") or {}
+            report = next((notes["data"] for notes in _notes(part, store) if notes.get("data")), {})
             shared = {"model": "", "dataset": dataset, "metric": "count"}
             if "pairs" in report:
                 rows.append({**shared, "kind": "pairs", "value": report["pairs"], "note": ""})
-            for kind, facts in report.get("kinds", {}).items():
+            for kind, facts in together([report.get("kinds", {}), report.get("whole", {})]).items():
                 names = ", ".join(map(str, facts["names"][:3]))
                 more = ", …" if facts["count"] > 3 else ""
                 note = f"{kind}: {names}{more}" if names else ""

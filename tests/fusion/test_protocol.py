@@ -147,6 +147,59 @@ def test_predictions_of_the_split_without_labels_go_to_a_file(suite, records, tm
     assert {r["label"] for r in rows} <= {"negative", "positive"}
 
 
+def test_pairs_in_which_nothing_can_be_read_are_in_the_file_too(
+    suite, records, tmp_path, only, posts, monkeypatch
+):
+    """A challenge wants an answer for every id; these get the commonest class of the training part."""
+    load = posts.load
+
+    def with_lost(self, name):
+        split = load(self, name)
+        split.left_out = ["lost"] if name == "unlabelled" else []
+        if name == "all":
+            split.targets = (np.arange(len(split)) % 3 > 0).astype(np.int64)
+        return split
+
+    monkeypatch.setattr(posts, "load", with_lost)
+    suite(methods=only("early"), protocol={"predict": str(tmp_path / "out"), "layout": "label"})
+    records()
+    (file,) = (tmp_path / "out").glob("*.csv")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + 240 + 1
+    assert lines[-1] == "lost,positive"
+
+
+def test_a_bound_is_measured_though_it_can_predict_nothing(suite, records, tmp_path, only):
+    suite(methods=only("oracle", "early"), protocol={"predict": str(tmp_path / "out")})
+    frame = records().set_index("method")
+    store = Store(tmp_path / "store")
+    assert len(list((tmp_path / "out").glob("*.csv"))) == 1
+    assert store.read(frame.loc["oracle", "id"]).notes["predictions"].startswith("none")
+    assert store.read(frame.loc["early", "id"]).notes["predictions"].endswith(".csv")
+
+
+def test_what_was_found_in_all_splits_of_a_cell_is_noted(suite, records, tmp_path, only, posts, monkeypatch):
+    """A data set's own splits are reported on together, the one that is predicted among them."""
+    load = posts.load
+
+    def own(self, name):
+        split = load(self, name)
+        split.report |= {"labels": {"negative": 1}, "whole": {"label null": {"count": 9, "names": ["x"]}}}
+        return split
+
+    monkeypatch.setattr(posts, "load", own)
+    monkeypatch.setattr(posts, "splits", ("train", "val", "test", "unlabelled"))
+    suite(methods=only("early"), store="bare")
+    suite(methods=only("early"), protocol={"predict": str(tmp_path / "out")})
+    for name, count in (("bare", 3), ("store", 4)):
+        data = Store(tmp_path / name).read(records(name)["id"].iloc[0]).notes["data"]
+        assert data["pairs"] == count * 240
+        assert data["labels"] == {"negative": count}
+        assert data["kinds"]["text missing"]["count"] == 3 * count
+        assert data["kinds"]["text missing"]["names"] == ["a", "b", "c"] * count
+        assert data["whole"]["label null"]["count"] == 9  # said of the collection, by every split
+
+
 def test_standardised_vectors_have_the_training_parts_mean_and_deviation(suite, records, only):
     suite(protocol={"vectors": "standard"}, methods=only("early"))
     records()

@@ -109,6 +109,7 @@ def test_the_sentiment_suite_takes_an_untidy_folder_below_the_data_root(own_plug
             pixels = Image.fromarray(rng.integers(0, 255, (12, 12, 3), dtype=np.uint8))
             pixels.convert("L" if n == 9 else "RGB").save(folder / "data" / f"{n}.jpg")
     lines.append("99,positive")
+    (folder / "notes.pdf").write_bytes(b"")
     (folder / "train.txt").write_text("\n".join(lines), encoding="utf-8")
 
     monkeypatch.setenv("HARNESS_DATA_ROOT", str(tmp_path / "data"))
@@ -123,6 +124,8 @@ def test_the_sentiment_suite_takes_an_untidy_folder_below_the_data_root(own_plug
     assert (frame["status"] == "ok").all(), frame[["method", "reason"]].to_string()
     dirt = {r.header[1]: r.entries[0].value for t in run.tables() if t.name == "data" for r in t.rows}
     assert dirt["pairs"] >= 60
+    assert dirt["label null"] == 6  # what is wrong with the table stands beside what is wrong with pairs
+    assert dirt["file of another kind"] == 1
     assert sum(dirt.values()) > dirt["pairs"] + 3  # the kinds are named and counted beside it
     written = sorted((tmp_path / "out").glob("*.csv"))
     assert len(written) == len(frame)
