@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.contract import Job, Predictions, Split
-from harness.errors import DataError
+from harness.errors import DataError, Diverged
 from harness_prompts.shots import POOL, draw_shots, relabelled
 from harness_prompts.task import Classifier, Task
 
@@ -53,6 +53,8 @@ class Source:
 
         job = self.job
         rows, labels, features = self._shots(train, shots, classes, 0)
+        if shots and not len(rows):
+            raise DataError(f"{job.cell.dataset.label}: '{train}' has no samples of the classes to learn")
         if validation in job.dataset.splits:
             held = self._shots(validation, min(shots, VAL_SHOTS), classes, 0)
         else:
@@ -79,7 +81,8 @@ class Source:
     ) -> tuple[Predictions, float | None]:
         """What the classifier says about the samples of `classes`, among these classes only.
 
-        Also the samples per second of the image tower, or None when the embeddings were kept.
+        Also the samples per second of the image tower, or None when the embeddings were kept. Raises
+        DataError when no sample is of these classes, Diverged for logits that are not finite.
         """
         import torch
         import torch.nn.functional as F
@@ -87,7 +90,11 @@ class Source:
         from harness.evaluate import outputs
 
         opened = self.job.splits(split)
-        rows, targets = relabelled(opened.targets, classes)
+        rows, targets = relabelled(self._targets(split), classes)
+        if not len(rows):
+            raise DataError(
+                f"{self.job.cell.dataset.label}: '{split}' has no samples of the classes to tell apart"
+            )
         if hasattr(classifier, "encode_image"):
             embeddings, rate = self._encoded(classifier.encode_image, split, rows)
         else:
@@ -97,9 +104,25 @@ class Source:
         features = F.normalize(embeddings.to(self.job.device), dim=-1)
         with torch.no_grad():
             logits = [classifier.logits(part, names).float().cpu() for part in features.split(ROWS_AT_ONCE)]
-        ids = [opened.ids[r] for r in rows]
-        empty = torch.empty(0, len(names))
-        return Predictions(torch.cat(logits or [empty]).numpy(), targets, ids, names), rate
+        found = torch.cat(logits)
+        if not found.isfinite().all():  # what metrics make of these is no measurement
+            raise Diverged(f"the logits on {self.job.cell.dataset.label} are not finite")
+        return Predictions(found.numpy(), targets, [opened.ids[r] for r in rows], names), rate
+
+    def _targets(self, split: str) -> NDArray[np.int64]:
+        """The split's labels; DataError for several per sample, or one that no class name belongs to."""
+        opened, label = self.job.splits(split), self.job.cell.dataset.label
+        targets = np.asarray(opened.targets)
+        if targets.ndim != 1:
+            raise DataError(f"{label}: its samples have several labels, prompts need one each")
+        count = len(self.class_names)
+        if len(outside := np.flatnonzero((targets < 0) | (targets >= count))):
+            wrong = int(outside[0])
+            raise DataError(
+                f"{label}: sample '{opened.ids[wrong]}' of '{split}' has label {targets[wrong]}, "
+                f"the class list has {count} entries"
+            )
+        return targets
 
     def _encoded(
         self, encode: Callable[[torch.Tensor], torch.Tensor], split: str, rows: NDArray[np.int64]
@@ -133,14 +156,12 @@ class Source:
 
         from harness.evaluate import outputs
 
-        if not shots:
+        targets = self._targets(split) if shots else np.empty(0, np.int64)
+        if not len(targets):
             none = torch.empty(0, device=self.job.device)
             return np.empty(0, np.int64), none.long(), none.reshape(0, 0)
         job = self.job
-        opened = job.splits(split)
-        pool = draw_shots(
-            opened.targets, skip + max(POOL, shots), job.cell.dataset.plugin, split, job.cell.seed
-        )
+        pool = draw_shots(targets, skip + max(POOL, shots), job.cell.dataset.plugin, split, job.cell.seed)
         pool = [drawn[skip:] for drawn in pool]
         together = np.concatenate(pool)
         embeddings, _ = outputs(job, "image embeddings", split, together)

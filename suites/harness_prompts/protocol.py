@@ -61,6 +61,9 @@ class FewShot:
     ) -> None:
         if classes == "base-to-new" and evaluate_on:
             raise OptionError("base-to-new and evaluate_on are two protocols: choose one of them")
+        for option, name in (("train", train), ("validation", validation)):
+            if name == "test":
+                raise OptionError(f"few-shot: {option} can't be 'test', which is what is evaluated on")
         file_of(class_names)
         self.classes, self.evaluate_on, self.class_names = classes, evaluate_on, class_names
         self.train, self.validation, self.logit_scale = train, validation, logit_scale
@@ -78,7 +81,9 @@ class FewShot:
             return "the model does not encode both images and texts: choose one that does, such as tiny-clip or open_clip"
         if method.needs_tower and not hasattr(type(model), "clip"):
             return "learned contexts need a model that shows its open_clip text tower"
-        shots = int(axes.get("shots", 0))
+        shots = axes.get("shots", 0)
+        if not isinstance(shots, int) or isinstance(shots, bool) or shots < 0:
+            return f"shots must be a number of samples per class, not {shots!r}"
         if method.needs_shots and shots < 1:
             return "the method needs shots: give the axis `shots`"
         if method.needs_shots and self.train not in dataset.splits:

@@ -172,9 +172,10 @@ class FoundPrompts:
             for rank, found in enumerate(notes.get("history", [])[: self.count], start=1):
                 place = {**shared, "rank": rank, "prompt": found["prompt"]}
                 rows += [
-                    {**place, "metric": m, "value": float(found[m])} for m in ("accuracy", "loss", "step")
+                    {**place, "metric": m, "value": float(found[m]), "unit": unit}
+                    for m, unit in (("accuracy", "fraction"), ("loss", None), ("step", "count"))
                 ]
-        return pd.DataFrame(rows, columns=[*_SHARED, "rank", "prompt", "metric", "value"])
+        return pd.DataFrame(rows, columns=[*_SHARED, "rank", "prompt", "metric", "value", "unit"])
 
 
 _SHARED = ("model", "method", "dataset", "shots", "seed")

@@ -91,11 +91,15 @@ class PromptMethod(Protocol):
 def columns_for(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Where the wanted classes stand among the known ones.
 
+    Classes of the same name (ImageNet has two missiles, and sunglasses twice) follow each other in both.
     Raises OptionError for a class that is not among them.
     """
     from harness.errors import OptionError
 
-    place = {name: i for i, name in enumerate(known)}
-    if missing := [name for name in wanted if name not in place]:
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(known):
+        places.setdefault(name, []).append(i)
+    if missing := [name for name in wanted if name not in places]:
         raise OptionError(f"fitted on classes without '{missing[0]}', and it can't name new ones")
-    return [place[name] for name in wanted]
+    # the last one of a name serves for all that there are more of
+    return [places[name].pop(0) if len(places[name]) > 1 else places[name][0] for name in wanted]

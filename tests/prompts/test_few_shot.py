@@ -13,12 +13,14 @@ import torch
 
 from harness import suite as suites
 from harness.contract import Preparation
-from harness.errors import DataError
+from harness.errors import DataError, OptionError
 from harness.planning import make_plan
 from harness.worker import Settings, Worker
+from harness_prompts.methods.adapters import FixedClassifier
 from harness_prompts.protocol import FewShot
 from harness_prompts.shots import base_and_new, draw_shots, harmonic_mean, relabelled
 from harness_prompts.summaries import BaseToNew, FoundPrompts, NearestWords, WordingSensitivity
+from harness_prompts.task import columns_for
 
 # CoCoOp, Table 1: base/new/H of CLIP, CoOp and CoCoOp, ViT-B/16, 16 shots
 PUBLISHED = """
@@ -106,6 +108,16 @@ def test_shots_are_decided_by_their_axes_nested_and_never_repeated():
     assert all(np.array_equal(a, b[:2]) for a, b in zip(few, drawn, strict=True))
     other = draw_shots(targets, 16, "data", "train", 1)
     assert not np.array_equal(other[0], drawn[0])
+
+
+def test_classes_of_one_name_keep_their_own_columns():
+    """ImageNet has two missiles, and sunglasses twice: a probe can tell them apart, so its columns may not merge."""
+    names = ["missile", "cat", "missile", "dog"]
+    logits = torch.arange(8.0).reshape(2, 4)
+    fixed = FixedClassifier(names, lambda features: logits)
+    assert torch.equal(fixed.logits(logits, names), logits)
+    assert columns_for(names, ["dog", "missile"]) == [3, 0]
+    assert columns_for(["cat", "dog"], ["dog", "dog", "cat"]) == [1, 1, 0]
 
 
 class Toy:
@@ -316,6 +328,46 @@ def test_base_to_new_scores_each_half_among_its_own_names(run, tmp_path):
     assert records[1].notes["training_samples"] == 12
 
 
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([-1, 0, 1, 2], "has label -1, the class list has 4 entries"),
+        ([0, 4, 1, 2], "has label 4, the class list has 4 entries"),
+        ([[1, 0, 0, 0]] * 4, "several labels"),
+        ([0, 1, 1, 0], "'test' has no samples of the classes"),
+    ],
+)
+def test_labels_that_are_no_class_are_told_and_not_counted(run, monkeypatch, labels, says):
+    given = ToySplit.__init__
+
+    def relabelled_split(self, dataset, split):
+        given(self, dataset, split)
+        if split == "test":
+            self.ids, self.targets = self.ids[:4], np.array(labels)
+
+    monkeypatch.setattr(ToySplit, "__init__", relabelled_split)
+    with pytest.raises(AssertionError, match=says):  # the fixture's, on the reason of a failed cell
+        run('protocol = { plugin = "few-shot", classes = "base-to-new" }\nmethods = ["template"]')
+
+
+def test_logits_that_are_not_finite_are_no_measurement(run, monkeypatch):
+    from harness_prompts.methods.zero_shot import PromptClassifier
+
+    given = PromptClassifier.logits
+    monkeypatch.setattr(
+        PromptClassifier, "logits", lambda self, features, names: given(self, features, names) * float("nan")
+    )
+    for options in ('classes = "base-to-new"', 'evaluate_on = ["toy"]'):
+        with pytest.raises(AssertionError, match="not finite"):
+            run(f'protocol = {{ plugin = "few-shot", {options} }}\nmethods = ["template"]')
+
+
+def test_nothing_is_fitted_or_chosen_on_what_is_evaluated():
+    for option in ("train", "validation"):
+        with pytest.raises(OptionError, match=f"{option} can't be 'test'"):
+            FewShot(**{option: "test"})
+
+
 def test_transfer_evaluates_the_same_fit_elsewhere(run):
     records, _, _ = run(
         """
@@ -335,6 +387,11 @@ def test_transfer_evaluates_the_same_fit_elsewhere(run):
 
 
 def test_combinations_that_make_no_sense_are_skipped_with_their_reason(run):
+    for shots in ('"all"', "1.5", "-1", "true"):
+        _, skipped, _ = run(
+            f'protocol = "few-shot"\nmethods = ["linear-probe"]\naxes = {{ shots = [{shots}] }}'
+        )
+        assert "shots must be a number of samples per class" in next(iter(skipped.values()))
     _, skipped, _ = run('protocol = "few-shot"\nmethods = ["coop", "linear-probe", "template"]')
     assert sorted(skipped.values()) == [
         "learned contexts need a model that shows its open_clip text tower (here: model 'toy-model', method 'coop')",
