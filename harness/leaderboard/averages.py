@@ -14,7 +14,8 @@ def mean(values: Sequence[float]) -> float:
 def deviation(values: Sequence[float]) -> float:
     """The standard deviation of a sample (n − 1), of at least two numbers."""
     centre = mean(values)
-    return math.sqrt(_total([(v - centre) ** 2 for v in values]) / (len(values) - 1))
+    # multiplied, since a power beyond the largest number raises where a product is infinite
+    return math.sqrt(_total([(v - centre) * (v - centre) for v in values]) / (len(values) - 1))
 
 
 def _total(values: Sequence[float]) -> float:

@@ -109,6 +109,8 @@ def _delta_column(column: Column, spec: TableSpec, header: tuple[str, ...]) -> C
 
 def _delta(entry: Entry, base: Entry | None, spec: TableSpec, is_base: bool) -> Entry:
     delta = Entry(records=[*entry.records, *(base.records if base else [])])
+    if entry.format is not None:
+        delta.format = _delta_column(entry.format, spec, entry.format.header)
     if is_base or base is None or entry.value is None or base.value is None:
         return delta
     delta.value = entry.value - base.value

@@ -98,7 +98,7 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
     """
     from harness.leaderboard.uncertainty import Facts, add_intervals, mark_best
 
-    values = spec.values or default_values(data)
+    values = list(dict.fromkeys(spec.values)) or default_values(data)
     row_names = tuple(n for n in spec.rows if n != METRIC)
     column_names = tuple(n for n in spec.columns if n != METRIC)
     metric_in_rows = METRIC in spec.rows
@@ -125,10 +125,18 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
     arrays = {v: _numbers(data, v, spec).tolist() for v in values}
     group = Groups(data, spec.level)
     if metric_in_rows:
-        table.columns = [Column(c or ("",), values[0], **facts[values[0]]) for c in columns]
+        better = facts[values[0]]["higher_is_better"]
+        if any(f["higher_is_better"] != better for f in facts.values()):
+            better = None
+        table.columns = [
+            Column(c or ("",), values[0], **{**facts[values[0]], "higher_is_better": better}) for c in columns
+        ]
         for value in values:
+            own = Column((value,), value, **facts[value])
             for r in rows:
                 entries = [group.entry(members.get((r, c), []), arrays[value], table) for c in columns]
+                for entry in entries:
+                    entry.format = own
                 table.rows.append(Row((*r, value), entries))
     else:
         layout = [(c, v) for c in columns for v in values]
@@ -180,8 +188,9 @@ class Groups:
         bad = [m for m in members if self.status[m] != "ok"]
         for m in bad[:3]:
             entry.notes.append(table.note(self._why(m)))
-        if good and bad:
-            entry.notes.append(table.note(f"mean over the {len(good)} of {len(members)} records that are ok"))
+        if good and len(good) < len(members):
+            kept = "are ok" if len(good) + len(bad) == len(members) else "have a number"
+            entry.notes.append(table.note(f"mean over the {len(good)} of {len(members)} records that {kept}"))
         return entry
 
     def _why(self, member: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.table import Column, Entry, Table
+from harness.leaderboard.table import Column, Entry, Table, what
 from harness.statistics import friedman_test, nemenyi_test, rank_models, wilcoxon_test
 from harness.suite import TableSpec
 
@@ -18,6 +18,9 @@ def add_ranking(table: Table, spec: TableSpec) -> None:
     """
     places = [n for n, c in enumerate(table.columns) if c.kind == "value"]
     if len(table.rows) < 2 or not places:
+        return
+    if len({what(row.entries[n], table.columns[n]).metric for n in places[:1] for row in table.rows}) > 1:
+        table.note("no ranks: the rows are different metrics")
         return
     scores = np.array([[_value(row.entries[n]) for n in places] for row in table.rows])
     signs = np.array([-1.0 if table.columns[n].higher_is_better is False else 1.0 for n in places])

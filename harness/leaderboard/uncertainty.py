@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.leaderboard.averages import mean
-from harness.leaderboard.table import Column, Entry, Table
+from harness.leaderboard.table import Column, Entry, Table, what
 from harness.store import read_table
 from harness.suite import TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.statistics import PerSample, PerSeed
     from harness.store import Store
 
 COMPETITORS = ("model", "method")
@@ -38,11 +39,10 @@ def add_intervals(table: Table, facts: Facts, store: Store | None, spec: TableSp
     used: set[str] = set()
     for row in table.rows:
         for entry, column in zip(row.entries, table.columns, strict=True):
-            if column.kind != "value" or entry.value is None:
+            is_ = what(entry, column)
+            if is_.kind != "value" or entry.value is None:
                 continue
-            interval = _interval(
-                entry, _metric(row.header, column, table), facts, store if deep else None, spec
-            )
+            interval = _interval(entry, is_.metric, facts, store if deep else None, spec)
             if interval is not None:
                 entry.low, entry.high, entry.method = interval.low, interval.high, interval.method
                 used.add(interval.method)
@@ -54,16 +54,19 @@ def mark_best(table: Table, facts: Facts, store: Store | None, spec: TableSpec) 
     """Marks the best of each group of competitors and all that is tied with it.
 
     Tied means not significantly worse in a paired test on the same samples (seeds, where samples
-    are not known), corrected after Holm. Where pairing is impossible a footnote says why.
+    are not known), corrected after Holm. Where pairing is impossible a footnote says why; the
+    caption, when this is so in all of the table.
     """
     from harness.statistics import StatisticsError, best_and_tied
 
     deep = store is not None and len(facts) <= PAIRED_RECORDS
     if not deep and store is not None:
         _caption(table, f"Ties are not tested in tables of more than {PAIRED_RECORDS} records.")
+    alone: list[tuple[Entry, str]] = []
+    tested = 0
     for group in _groups(table):
-        present = {name: e for name, (e, _, _) in group.items() if e.value is not None}
-        column, metric = next(((c, m) for _, c, m in group.values()), (None, ""))
+        present = {name: e for name, (e, _) in group.items() if e.value is not None}
+        column = next((c for _, c in group.values()), None)
         if len(present) < 2 or column is None or column.higher_is_better is None:
             continue
         better = max if column.higher_is_better else min
@@ -72,26 +75,31 @@ def mark_best(table: Table, facts: Facts, store: Store | None, spec: TableSpec) 
             entry.best = entry.value == top
         if not deep:
             continue
-        scores = {
-            name: s for name, e in present.items() if (s := _scores(e, metric, facts, store)) is not None
-        }
-        lone = sorted(set(present) - set(scores))
-        if not scores or any(present[name].best for name in lone):
-            continue  # nothing to compare the others with
-        for name in lone:
-            reason = "its values by sample or seed are not known"
-            present[name].notes.append(table.note(f"not compared with the best: {reason}"))
-        if len(scores) < 2:
-            continue
+        scores = {name: _scores(e, column.metric, facts, store) for name, e in present.items()}
+        known = {name: s for name, s in scores.items() if not isinstance(s, str)}
         try:
-            found = best_and_tied(scores, column.higher_is_better, 1 - spec.level)
+            found = best_and_tied(known, column.higher_is_better, 1 - spec.level)
         except StatisticsError as error:
             present[next(iter(present))].notes.append(table.note(f"ties not tested: {error}"))
             continue
-        for name in found.tied:
-            present[name].tied = not present[name].best
-        for name, reason in found.undecided.items():
-            present[name].notes.append(table.note(f"not compared with the best: {reason}"))
+        undecided = {name: s for name, s in scores.items() if isinstance(s, str)} | dict(found.undecided)
+        tops = [name for name, e in present.items() if e.best]
+        if all(name in undecided for name in tops):
+            alone += [(present[name], undecided[name]) for name in tops]
+            continue
+        tested += 1
+        # an equal mean may be another number in its last digit, and is as good as the best
+        for name in (found.best, *found.tied):
+            if name is not None:
+                present[name].tied = not present[name].best
+        for name in sorted(undecided):
+            present[name].notes.append(table.note(f"not compared with the best: {undecided[name]}"))
+    reasons = {reason for _, reason in alone}
+    if len(reasons) == 1 and not tested:
+        _caption(table, f"Ties are not tested: {reasons.pop()}.")
+    else:
+        for entry, reason in alone:
+            entry.notes.append(table.note(f"others are not compared with it: {reason}"))
 
 
 class Facts:
@@ -145,10 +153,10 @@ def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec
     one_each = len(set(seeds)) == len(seeds)
     if not one_each or spec.intervals == "seeds":
         return t_interval(means, spec.level) if len(means) > 1 else None
-    if len(runs) == 1 and facts.binary(runs[0][1], metric):
+    if len(runs) == 1 and facts.binary(runs[0][1], metric) and facts.count(runs[0][1]) >= 1:
         n = int(facts.count(runs[0][1]))
         return wilson_interval(round(means[0] * n), n, spec.level)
-    samples = _stacked(runs, metric, store)
+    samples = _stacked(runs, metric, facts, store)
     if samples is None:
         return t_interval(means, spec.level) if len(means) > 1 else None
     summary = summarise(samples[1].mean(axis=1), samples[1], spec.level)
@@ -156,9 +164,12 @@ def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec
 
 
 def _stacked(
-    runs: Sequence[tuple[Any, str]], metric: str, store: Store | None
+    runs: Sequence[tuple[Any, str]], metric: str, facts: Facts, store: Store | None
 ) -> tuple[list[str], Any] | None:
-    """Per-sample values S×N over the same samples, or None when they are not known or differ."""
+    """Per-sample values S×N over the same samples, or None when they are not known or differ.
+
+    Values whose mean is not the record's number are of another statistic, and not known either.
+    """
     if store is None:
         return None
     ids: list[str] | None = None
@@ -167,23 +178,28 @@ def _stacked(
         column = _column(store.file("samples", id, ".parquet"), metric)
         if column is None or (ids is not None and column[0] != ids):
             return None
+        number = facts.value(id, metric)
+        if len(column[1]) == 0 or abs(float(column[1].mean()) - number) > 1e-5 * max(1.0, abs(number)):
+            return None
         ids = column[0]
         rows.append(column[1])
     return (ids, np.stack(rows)) if ids is not None else None
 
 
-def _scores(entry: Entry, metric: str, facts: Facts, store: Store | None) -> Any:
+def _scores(entry: Entry, metric: str, facts: Facts, store: Store | None) -> PerSample | PerSeed | str:
+    """What an entry can be paired by, or why it can't."""
     from harness.statistics import PerSample, PerSeed
 
     runs = facts.runs(entry)
     seeds = [s for s, _ in runs]
     if len(set(seeds)) != len(seeds):
-        return None  # an average over data sets: its ranking columns compare it across these
-    stacked = _stacked(runs, metric, store)
+        # an average over data sets: its ranking columns compare it across these
+        return "each number is a mean over several records of a seed"
+    stacked = _stacked(runs, metric, facts, store)
     if stacked is not None:
         return PerSample(stacked[0], stacked[1].mean(axis=0))
     values = [facts.value(id, metric) for _, id in runs]
-    return PerSeed(seeds, values) if len(seeds) > 1 else None
+    return PerSeed(seeds, values) if len(seeds) > 1 else "one seed, and no values by sample are known"
 
 
 def _column(path: Path, metric: str) -> tuple[list[str], Any] | None:
@@ -207,26 +223,22 @@ def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None
     return table["id"].to_pylist(), table[metric].to_numpy().astype(np.float64)
 
 
-def _metric(header: tuple[str, ...], column: Column, table: Table) -> str:
-    return header[-1] if table.row_names[-1:] == ("metric",) else column.metric
-
-
-def _groups(table: Table) -> list[Mapping[str, tuple[Entry, Column, str]]]:
+def _groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:
     """Entries that compete with each other, by name: they differ in model or method alone."""
     names = table.row_names if any(n in COMPETITORS for n in table.row_names) else table.column_names
     rows_compete = names is table.row_names and any(n in COMPETITORS for n in names)
     places = [n for n, name in enumerate(names) if name in COMPETITORS]
-    groups: dict[Any, dict[str, tuple[Entry, Column, str]]] = {}
+    groups: dict[Any, dict[str, tuple[Entry, Column]]] = {}
     for row in table.rows:
         for column, entry in zip(table.columns, row.entries, strict=True):
-            if column.kind != "value" or not places:
+            is_ = what(entry, column)
+            if is_.kind != "value" or not places:
                 continue
             header = row.header if rows_compete else column.header
             rest = tuple(h for n, h in enumerate(header) if n not in places)
             other = column.header if rows_compete else row.header
-            metric = _metric(row.header, column, table)
-            group = groups.setdefault((rest, other, metric, row.group if rows_compete else ""), {})
-            group["\x1f".join(header[n] for n in places)] = (entry, column, metric)
+            group = groups.setdefault((rest, other, is_.metric, row.group if rows_compete else ""), {})
+            group["\x1f".join(header[n] for n in places)] = (entry, is_)
     return list(groups.values())
 
 

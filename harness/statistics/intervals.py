@@ -61,7 +61,7 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     # in plain floats: a large table has thousands of these, each over a few seeds
     seeds = x.tolist()
     mean = math.fsum(seeds) / n
-    deviation = math.sqrt(math.fsum((v - mean) ** 2 for v in seeds) / (n - 1))
+    deviation = math.sqrt(math.fsum((v - mean) * (v - mean) for v in seeds) / (n - 1))
     half = t_quantile((1 + checked_level(level)) / 2, n - 1) * deviation / math.sqrt(n)
     return Interval(mean - half, mean + half, level, "t", n)
 

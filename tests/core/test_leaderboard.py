@@ -276,3 +276,56 @@ def test_what_is_noted_at_every_number_of_a_summary_is_said_once() -> None:
     _lift_common_notes(table)
     assert (table.caption, table.footnotes) == ("Thresholds: a 1.", ["rests on 1 of 2"])
     assert [e.notes for e in table.rows[0].entries] == [[], [0]]
+
+
+def test_metrics_in_rows_keep_their_own_unit_and_direction() -> None:
+    data = GRID.assign(**{"metric.ece": [0.1, 0.2, 0.3, 0.4], "cost.seconds": [1.0, 2.0, 3.0, 4.0]})
+    fields: dict[str, Any] = {"values": ["top1", "ece", "seconds"], "rows": ["metric", "model"]}
+    fields["intervals"] = "none"
+    table = build(spec(**fields, baseline={"model": "a"}), data)
+    lines = {tuple(line.split()[:2]): line.split()[2:] for line in table.render().splitlines()}
+    assert lines["b", "top1"] == ["75.0*", "+25.0", "50.0*", "+25.0"]
+    assert lines["a", "ece"] == ["0.100*", "0.200*"]
+    assert lines["b", "ece"] == ["0.300", "+0.200", "0.400", "+0.200"]
+    assert lines["b", "seconds"][0] == "3"
+    assert {c.higher_is_better for c in table.columns if c.kind == "value"} == {None}
+    turned = build(spec(**fields, transpose=True), data)
+    best = {c.header for c, e in zip(turned.columns, turned.rows[0].entries, strict=True) if e.best}
+    assert best == {("b", "top1"), ("a", "ece")}
+    assert "30.0" not in turned.render()
+    ranked = build(spec(**fields, ranking=True), data)
+    assert [c.kind for c in ranked.columns] == ["value", "value"]
+    assert ranked.footnotes == ["no ranks: the rows are different metrics"]
+
+
+def test_a_mean_over_fewer_records_than_there_are_says_so() -> None:
+    data = frame(*(at("a", "x", v, **{"at.seed": s}) for s, v in enumerate([0.5, NO, 0.8])), at("b", "x", NO))
+    table = build(spec(), data)
+    entry = table.rows[0].entries[0]
+    assert [table.footnotes[n] for n in entry.notes] == ["mean over the 2 of 3 records that have a number"]
+    assert table.rows[1].entries[0].notes == []
+
+
+def test_numbers_near_the_largest_have_a_spread() -> None:
+    data = frame(*(at("a", "x", v, **{"at.seed": s}) for s, v in enumerate([1e200, 3e200, 5e200])))
+    entry = build(spec(), data).rows[0].entries[0]
+    assert entry.value == pytest.approx(3e200)
+    assert entry.spread == float("inf")
+
+
+def test_numbers_of_a_summary_are_shown_by_their_own_unit() -> None:
+    from harness.leaderboard.summary import _laid_out
+
+    long = pd.DataFrame(
+        [
+            ("a", "top1", 0.4113, "fraction"),
+            ("a", "parameters", 126_802.0, "cost"),
+            ("a", "on the front", 1.0, "count"),
+            ("a", "loss", 1.23456, None),
+        ],
+        columns=["model", "metric", "value", "unit"],
+    )
+    asked = TableSpec(name="t", rows=["model"], columns=["metric"], decimals=3)
+    table = _laid_out(Table("t", "t", ("model",), ("metric",), [], []), asked, long, False, None)
+    shown = table.render("markdown")
+    assert [cell in shown for cell in (" 41.1 |", " 127 k |", " 1 |", " 1.235 |")] == [True] * 4

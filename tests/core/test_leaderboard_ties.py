@@ -127,3 +127,45 @@ def test_a_record_made_again_in_the_same_process_is_read_again(store: Store) -> 
     record.metrics = {"top1": float(flipped(1).mean())}
     store.write(record, {"id": [f"s{n}" for n in range(N)], "top1": flipped(1)})
     assert marks(store)["other"] == "tied"
+
+
+def test_what_is_as_good_as_the_best_but_for_rounding_is_marked(store: Store) -> None:
+    # 20 and 22 of 400 are on average 21 and 21, but as fractions not to the last digit
+    right = [np.repeat([1.0, 0.0], [n, N - n]) for n in (21, 21, 20, 22)]
+    for model, seed, hits in zip("aabb", (0, 1, 0, 1), right, strict=True):
+        add(store, model, hits, seed)
+    made = entries(table(store))
+    assert made["a"].value != made["b"].value, "these numbers do not differ in rounding: the test is void"
+    assert sorted(marks(store).values()) == ["best", "tied"]
+
+
+def test_a_best_that_can_not_be_paired_is_said(store: Store) -> None:
+    add(store, "top", BASE)
+    add(store, "near", flipped(2))
+    store.file("samples", f"{0:020x}", ".parquet").unlink()
+    made = table(store)
+    assert {m: (e.best, e.tied, e.notes) for m, e in entries(made).items()} == {
+        "top": (True, False, []),
+        "near": (False, False, []),
+    }
+    assert "Ties are not tested: one seed, and no values by sample are known." in made.caption
+
+
+def test_a_proportion_of_an_unknown_number_of_samples_is_judged_by_its_samples(store: Store) -> None:
+    add(store, "top", BASE)
+    whole = entries(table(store))["top"]
+    record = store.read(f"{0:020x}")
+    assert record is not None
+    record.count = None
+    store.write(record, {"id": [f"s{n}" for n in range(N)], "top1": BASE})
+    entry = entries(table(store))["top"]
+    assert (entry.low, entry.high) == (pytest.approx(whole.low), pytest.approx(whole.high))
+
+
+def test_values_by_sample_of_another_statistic_make_no_interval(store: Store) -> None:
+    add(store, "top", BASE)
+    record = store.read(f"{0:020x}")
+    assert record is not None
+    record.binary, record.metrics = [], {"top1": float(BASE.mean()) ** 0.5}
+    store.write(record, {"id": [f"s{n}" for n in range(N)], "top1": BASE})
+    assert entries(table(store))["top"].low is None
