@@ -1,4 +1,6 @@
-"""The contract between the core and plugins: what a model, a data set, a metric, … must offer.
+"""The contract between the core and plugins: what a model, a data set, a metric, a protocol must offer.
+
+Summaries, plots and executors have theirs in `leaderboard/`, `plots/` and `executors/contract.py`.
 
 A plugin is a class (or a factory whose return annotation is that class) with typed keyword
 arguments, found through an entry point. Two rules keep planning fast:

@@ -22,6 +22,7 @@ from harness.suite import Suite, TableSpec
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.executors.contract import Executor
     from harness.leaderboard.table import Table
 
 
@@ -180,9 +181,9 @@ class Executors:
     """Executors by their references, each made once, so that its processes can serve several runs."""
 
     def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
+        self._made: dict[str, Executor] = {}
 
-    def named(self, reference: str) -> Any:
+    def named(self, reference: str) -> Executor:
         """The executor of that reference; PluginBroken, PluginNotFound or OptionError when there is none."""
         if reference not in self._made:
             part = Resolver().resolve("executors", parse_short(reference), "--executor")

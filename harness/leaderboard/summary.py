@@ -69,14 +69,15 @@ def _laid_out(table: Table, spec: TableSpec, long: pd.DataFrame, percent: bool, 
     column_keys = [tuple(map(str, k)) for k in long[spec.columns].itertuples(index=False)]
     entries: dict[tuple[Any, Any], Entry] = {}
     metrics: dict[tuple[str, ...], str] = {}
+    decimals = 1 if spec.decimals is None else spec.decimals
     for record, row, column in zip(long.to_dict("records"), row_keys, column_keys, strict=True):
         entry = Entry(_number(record["value"]), _number(record.get("low")), _number(record.get("high")))
         entry.count = entry.expected = int(_number(record.get("count")) or 1)
         if isinstance(note := record.get("note"), str) and note:
             entry.notes.append(table.note(note))
-        entries[row, column] = entry
         metrics[column] = str(record["metric"])
-    decimals = 1 if spec.decimals is None else spec.decimals
+        entry.format = _format(record.get("unit"), column, metrics[column], spec.percent, decimals)
+        entries[row, column] = entry
     table.columns = [
         Column(c, m, percent=percent, decimals=decimals, higher_is_better=better) for c, m in metrics.items()
     ]
@@ -84,6 +85,15 @@ def _laid_out(table: Table, spec: TableSpec, long: pd.DataFrame, percent: bool, 
         table.rows.append(Row(key, [entries.get((key, c), Entry()) for c in metrics]))
     _lift_common_notes(table)
     return table.transposed() if spec.transpose else table
+
+
+def _format(unit: Any, header: tuple[str, ...], metric: str, percent: bool, decimals: int) -> Column | None:
+    """How a value with a unit of its own is shown; None where it is shown as the summary's others."""
+    if unit == "fraction":  # as many digits as the others have
+        return Column(header, metric, percent=percent, decimals=max(0, decimals - 2 * percent))
+    if unit == "count":
+        return Column(header, metric, decimals=0)
+    return Column(header, metric, "cost") if unit == "cost" else None
 
 
 def _lift_common_notes(table: Table) -> None:

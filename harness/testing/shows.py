@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 NEEDED = ("model", "metric", "value")
+UNITS = ("fraction", "count", "cost")
 
 
 class ShowSubject:
@@ -120,6 +121,14 @@ def _check_table(made: Any, what: str) -> None:
         [float(v) for v in made["value"] if v is not None]
     except (TypeError, ValueError) as error:
         expect(False, f"numbers in the column 'value' for {what}", error, "Tables format them.")
+    units = made["unit"].dropna() if "unit" in columns else []
+    strange = [u for u in units if u not in UNITS]
+    expect(
+        not strange,
+        f"one of {', '.join(UNITS)} or nothing in the column 'unit' for {what}",
+        repr(strange[0]) if strange else "",
+        "It says how a number is shown that differs from the others.",
+    )
 
 
 def check_leaves_the_records(subject: ShowSubject) -> None:

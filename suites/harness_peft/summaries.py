@@ -14,7 +14,7 @@ from harness.errors import OptionError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-OUTPUT = ("model", "method", "dataset", "metric", "value", "low", "high", "count", "note")
+OUTPUT = ("model", "method", "dataset", "metric", "value", "low", "high", "count", "note", "unit")
 GROUP = "tag.dataset.group"
 TAG = "tag.dataset.metric"
 
@@ -77,9 +77,9 @@ class ParetoFront:
             costs = [0.0 if c != c else c for c in costs]
             best = set(front(costs, [float(part[self.metric].mean()) for _, part in cells]))
             for position, ((key, part), cost) in enumerate(zip(cells, costs)):
-                rows.append(_row(key, self.metric, part[self.metric]))
-                rows.append(_row(key, self.cost, [cost]))
-                rows.append(_row(key, "on the front", [float(position in best)]))
+                rows.append(_row(key, self.metric, part[self.metric], unit="fraction"))
+                rows.append(_row(key, self.cost, [cost], unit="cost"))
+                rows.append(_row(key, "on the front", [float(position in best)], unit="count"))
         return _frame(rows)
 
 
@@ -220,7 +220,12 @@ def _cells(records: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple[Any, ..
 
 
 def _row(
-    key: tuple[Any, ...], metric: str, values: Iterable[float], note: str = "", count: int | None = None
+    key: tuple[Any, ...],
+    metric: str,
+    values: Iterable[float],
+    note: str = "",
+    count: int | None = None,
+    unit: str | None = None,
 ) -> dict[str, Any]:
     """One output row: the mean of values over seeds, with Student's interval where there are two or more."""
     import numpy as np
@@ -231,7 +236,7 @@ def _row(
     interval = t_interval(numbers) if len(numbers) > 1 else None
     low, high = (interval.low, interval.high) if interval else (np.nan, np.nan)
     count = len(numbers) if count is None else count
-    return dict(zip(OUTPUT, (*key, metric, float(np.mean(numbers)), low, high, count, note)))
+    return dict(zip(OUTPUT, (*key, metric, float(np.mean(numbers)), low, high, count, note, unit)))
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:

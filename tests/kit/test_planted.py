@@ -76,6 +76,7 @@ FAULTS = [
     ("hooks", "Unmarked", "events", "marked with @harness.hookimpl"),
     ("hooks", "ExpectsMetrics", "runs", "KeyError: 'top1'.*left out"),
     ("summaries", "NoValueColumn", "shows", "no 'value' among"),
+    ("summaries", "StrangeUnit", "shows", "found 'percent'"),
     ("summaries", "FailsOnNothing", "shows", "found IndexError"),
     ("summaries", "ChangesRecords", "leaves the records", "as they were; found changed"),
     ("summaries", "FirstRecord", "order of records", "in another order"),

@@ -63,6 +63,13 @@ class NoValueColumn(Best):
         return super().__call__(records).rename(columns={"value": "number"})
 
 
+class StrangeUnit(Best):
+    """Has a unit of its own making."""
+
+    def __call__(self, records: Any) -> Any:
+        return super().__call__(records).assign(unit="percent")
+
+
 class FailsOnNothing(Best):
     """Takes the first record for granted."""
 
