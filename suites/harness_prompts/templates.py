@@ -83,6 +83,35 @@ def checked(templates: Sequence[str], where: str = "templates") -> list[str]:
     return found
 
 
+class FromTemplates:
+    """What methods with an option `templates` share: the templates' text is a part of what they are."""
+
+    templates: str | list[str]
+
+    def fingerprint(self) -> str:
+        """A digest of templates that lie elsewhere; empty for those that a name or the options tell."""
+        return digest(self.templates)
+
+
+def digest(given: str | Sequence[str]) -> str:
+    """Of a file's content or another package's set; empty for what a name or the options tell.
+
+    Raises OptionError for a file that is not there, Unavailable for a package that is not installed.
+    """
+    import hashlib
+
+    if not isinstance(given, str):
+        return ""
+    if given.startswith("clip_benchmark:"):
+        return hashlib.sha256("\n".join(named_set(given)).encode()).hexdigest()[:16]
+    if not Path(given).suffix:
+        return ""
+    path = Path(given).expanduser()
+    if not path.is_file():
+        raise OptionError(f"{path}: no such file")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
 @cache
 def _openai() -> dict[str, list[str]]:
     """OpenAI's templates by data set (`data/prompts.md` of openai/CLIP)."""

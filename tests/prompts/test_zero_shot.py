@@ -159,6 +159,25 @@ def test_sets_by_name_and_file(tmp_path):
         templates.named_set("data", None)
 
 
+def test_a_method_is_another_one_when_the_file_of_its_templates_changes(tmp_path):
+    """Otherwise a store would take the old file's results for the new one's."""
+    from harness_prompts.methods import adapters, clip_adapter, coop, deep_prompts, selection
+
+    methods = (
+        Ensemble, adapters.TipAdapter, adapters.TipAdapterF, clip_adapter.ClipAdapter, coop.KgCoOp, coop.ProGrad,
+        deep_prompts.PromptSRC, selection.TemplateSelection,
+    )  # fmt: skip
+    file = tmp_path / "own.txt"
+    for method in methods:
+        file.write_text("a photo of {}\n")
+        before = method(templates=str(file)).fingerprint()
+        file.write_text("a sketch of {}\n")
+        assert before != method(templates=str(file)).fingerprint() != "", method
+        assert method(templates="imagenet-7").fingerprint() == ""
+        with pytest.raises(OptionError, match="no such file"):
+            method(templates=str(tmp_path / "none.txt")).fingerprint()
+
+
 def test_class_names_from_files(tmp_path):
     own = ["AnnualCrop", "Sea Lake", "Something"]
     assert names.class_names(own, "data") == own

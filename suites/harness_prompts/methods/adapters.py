@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import OptionError
+from harness_prompts.templates import FromTemplates
 
 if TYPE_CHECKING:
     import torch
@@ -104,7 +105,7 @@ def tip_logits(
     return scale * features @ classifier.T + alpha * (-beta * (1 - affinity)).exp() @ values
 
 
-class TipAdapter:
+class TipAdapter(FromTemplates):
     """Tip-Adapter: a cache of the shots' embeddings beside the zero-shot classifier, without training.
 
     α and β are searched on the validation shots (on the training shots left at 1 and 5.5 when

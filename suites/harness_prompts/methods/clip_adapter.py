@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import OptionError
 from harness_prompts.methods.adapters import zero_shot_weights
+from harness_prompts.templates import FromTemplates
 
 if TYPE_CHECKING:
     import torch
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from harness_prompts.task import Task
 
 
-class ClipAdapter:
+class ClipAdapter(FromTemplates):
     """CLIP-Adapter: a bottleneck on the image embedding, mixed with it; the texts stay.
 
     f' = ratio·ReLU(W₂ ReLU(W₁ f)) + (1 − ratio)·f with W₁ D→D/reduction. Source: Gao et al.,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import OptionError
+from harness_prompts.templates import FromTemplates
 
 if TYPE_CHECKING:
     import torch
@@ -122,7 +123,7 @@ class CoOp:
         return loss, None
 
 
-class KgCoOp(CoOp):
+class KgCoOp(FromTemplates, CoOp):
     """CoOp held near the hand-written prompt: + weight·(1 − mean cosine between the two classifiers).
 
     Source: Yao et al., KgCoOp, CVPR 2023, equations 4 and 5. Its code's defaults: M = 4 from
@@ -164,7 +165,7 @@ class KgCoOp(CoOp):
         return loss, None
 
 
-class ProGrad(CoOp):
+class ProGrad(FromTemplates, CoOp):
     """CoOp whose gradient may not work against the zero-shot model's knowledge.
 
     Where the cross-entropy's gradient opposes that of the divergence from the zero-shot

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import OptionError
+from harness_prompts.templates import FromTemplates
 
 if TYPE_CHECKING:
     import torch
@@ -194,7 +195,7 @@ class MaPLe(IVLP):
         return Coupled(initial, blocks, towers.image.width, seed)
 
 
-class PromptSRC(IVLP):
+class PromptSRC(FromTemplates, IVLP):
     """Independent prompts, held near the frozen model and averaged over the epochs.
 
     The prompts taken are the mean over the epochs with weights of a normal distribution. Source: Khattak
@@ -280,10 +281,8 @@ class PromptSRC(IVLP):
                 average.add_(parameter.detach(), alpha=weights[epoch])
 
         def finish() -> None:
-            if not weights:
-                return
             with torch.no_grad():
-                for average, parameter in zip(averages, parameters, strict=True):
+                for average, parameter in zip(averages, parameters, strict=True) if weights else ():
                     parameter.copy_(average)
 
         return after_epoch, finish

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import OptionError
+from harness_prompts.templates import FromTemplates
 
 if TYPE_CHECKING:
     from harness_prompts.methods.zero_shot import PromptClassifier
     from harness_prompts.task import Task
 
 
-class TemplateSelection:
+class TemplateSelection(FromTemplates):
     """The best templates of a set, or all of them weighted, by the likelihood of the training shots.
 
     Args:

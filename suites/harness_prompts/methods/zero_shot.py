@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.errors import DataError, OptionError, did_you_mean
+from harness.errors import DataError, did_you_mean
+from harness_prompts.templates import FromTemplates, checked, digest, named_set
 
 if TYPE_CHECKING:
     import torch
@@ -84,8 +85,6 @@ class Template:
     needs_tower = False
 
     def __init__(self, template: str = "a photo of a {}.") -> None:
-        from harness_prompts.templates import checked
-
         self.template = checked([template], "template")[0]
 
     def fit(self, task: Task) -> PromptClassifier:
@@ -93,7 +92,7 @@ class Template:
         return PromptClassifier(task.texts, [self.template], task.logit_scale)
 
 
-class Ensemble:
+class Ensemble(FromTemplates):
     """An ensemble of templates.
 
     Args:
@@ -109,10 +108,6 @@ class Ensemble:
 
     def __init__(self, templates: str | list[str] = "data", combine: Combine = "embeddings") -> None:
         self.templates, self.combine = templates, combine
-
-    def fingerprint(self) -> str:
-        """The templates' text, wherever it is kept; empty for those that a name or the options tell."""
-        return _file_digest(self.templates)
 
     def fit(self, task: Task) -> PromptClassifier:
         """Nothing is learned."""
@@ -167,7 +162,7 @@ class Descriptions:
 
     def fingerprint(self) -> str:
         """The file's digest."""
-        return _file_digest(str(self.path))
+        return digest(str(self.path))
 
     def fit(self, task: Task) -> DescriptionClassifier:
         """Reads the file; DataError when it is not what it should be."""
@@ -189,17 +184,4 @@ class Descriptions:
 
 def chosen_templates(given: str | Sequence[str], task: Task) -> list[str]:
     """Templates by the name of a set, from a file, or as they are given."""
-    from harness_prompts.templates import checked, named_set
-
     return named_set(given, task.templates) if isinstance(given, str) else checked(given)
-
-
-def _file_digest(given: str | Sequence[str]) -> str:
-    import hashlib
-
-    if not isinstance(given, str) or not Path(given).suffix:
-        return ""
-    path = Path(given).expanduser()
-    if not path.is_file():
-        raise OptionError(f"{path}: no such file")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
