@@ -71,7 +71,7 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
     from harness.errors import SuiteError, did_you_mean, no_records
     from harness.leaderboard.build import tables_of
     from harness.leaderboard.frame import of_suite
-    from harness.suite import TableSpec
+    from harness.suite import TableSpec, changed_table
 
     place = Store(store or default_store())
     manifest = place.manifest(suite)
@@ -83,7 +83,8 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
         for name in unknown:
             raise SuiteError(f"table: unknown setting '{name}'{did_you_mean(name, TableSpec.model_fields)}")
         specs = planned.tables or [TableSpec(name=suite)]
-        planned = planned.model_copy(update={"tables": [s.model_copy(update=layout) for s in specs]})
+        changed = [changed_table(s, layout, f"table '{s.name}'") for s in specs]
+        planned = planned.model_copy(update={"tables": changed})
     return tables_of(planned, of_suite(place, suite), place)
 
 

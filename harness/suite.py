@@ -82,7 +82,7 @@ class TableSpec(Strict):
     delta: Literal["absolute", "relative"] = "absolute"
     sort: str | None = None
     group: str | None = None
-    decimals: int | None = None
+    decimals: int | None = Field(default=None, ge=0, le=15)
     percent: bool = True
     transpose: bool = False
     ranking: bool = False
@@ -184,6 +184,14 @@ def from_dict(data: Mapping[str, Any], where: str = "suite") -> Suite:
     except ValidationError as error:
         lines = dict.fromkeys(_line(where, e) for e in error.errors(include_url=False))
         raise SuiteError("\n".join(lines)) from None
+
+
+def changed_table(spec: TableSpec, changes: Mapping[str, Any], where: str) -> TableSpec:
+    """The table with these fields changed; SuiteError when one of them has a value that makes no sense."""
+    try:
+        return TableSpec.model_validate({**spec.model_dump(), **changes})
+    except ValidationError as error:
+        raise SuiteError("\n".join(_line(where, e) for e in error.errors(include_url=False))) from None
 
 
 ENTRY_KINDS = ("str", "dict[str,any]")

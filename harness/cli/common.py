@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import SuiteError
+from harness.errors import HarnessError, SuiteError
 
 if TYPE_CHECKING:
     from harness.planning import Choice
@@ -136,7 +136,24 @@ def _seeds(text: str | None) -> Sequence[int] | None:
 
 def answer(data: Any) -> None:
     """Prints JSON."""
-    print(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+    print(as_json(data), end="")
+
+
+def as_json(data: Any) -> str:
+    """The data as JSON text, with nothing in it that only Python reads."""
+    from harness.leaderboard.formats.data import finite
+
+    return json.dumps(finite(data), ensure_ascii=False, indent=2, default=str) + "\n"
+
+
+def write_out(path: Path, text: str) -> None:
+    """Writes what `--out` asks for; HarnessError when it can't be written."""
+    from harness.files import write_bytes
+
+    try:
+        write_bytes(path, text.encode())
+    except OSError as error:
+        raise HarnessError(f"--out {path}: can't be written: {error.strerror}") from None
 
 
 def human_size(count: float) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.common import answer as say
-from harness.errors import HarnessError
+from harness.cli.common import as_json, write_out
 
 EPILOG = """exit status: 0 every gate passes, or none was given; 1 a gate fails; 2 wrong use;
 3 no gate fails, but at least one can't be decided (an interval on both sides of the limit, a
@@ -75,30 +74,12 @@ def main(given: argparse.Namespace) -> int:
         data = found.to_dict()
         if gates:
             data["gates"] = {"answer": str(c.answer(judged)), "verdicts": [j.to_dict() for j in judged]}
-        if given.out is None:
-            say(data)
-        else:
-            _write(given.out, _json(data))
+        text = as_json(data)
     else:
         write = c.terminal if given.format == "terminal" else c.markdown
         text = write(found, judged, given.significant)
-        if given.out is None:
-            print(text, end="")
-        else:
-            _write(given.out, text)
+    if given.out is None:
+        print(text, end="")
+    else:
+        write_out(given.out, text)
     return c.EXIT[c.answer(judged)]
-
-
-def _json(data: object) -> str:
-    import json
-
-    return json.dumps(data, ensure_ascii=False, indent=2, default=str) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    from harness.files import write_bytes
-
-    try:
-        write_bytes(path, text.encode())
-    except OSError as error:
-        raise HarnessError(f"--out {path}: can't be written: {error.strerror}") from None

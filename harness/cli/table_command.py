@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from harness.cli.common import answer, open_store, store_argument
+from harness.cli.common import as_json, open_store, store_argument, write_out
 from harness.errors import SuiteError, did_you_mean, no_records
 
 
@@ -48,7 +48,7 @@ def main(given: argparse.Namespace) -> int:
 
     store = open_store(given)
     known = store.suites()
-    name = Path(given.suite).stem if given.suite else None
+    name = Path(given.suite).stem if (given.suite or "").endswith(".toml") else given.suite
     if name and name not in known:
         raise SuiteError(no_records(store.path, name, known))
     if not known:
@@ -59,11 +59,12 @@ def main(given: argparse.Namespace) -> int:
         suite = changed(from_dict(manifest["suite"] if manifest else {}, suite_name), given)
         tables += tables_of(suite, of_suite(store, suite_name), store)
     if given.json or given.format == "json":
-        answer([t.to_dict() for t in tables])
-        return 0
-    text = "\n".join(render(t, given.format) + ("\n" if given.format == "terminal" else "") for t in tables)
+        text = as_json([t.to_dict() for t in tables])
+    else:
+        after = "\n" if given.format == "terminal" else ""
+        text = "\n".join(render(t, given.format) + after for t in tables)
     if given.out:
-        given.out.write_text(text, encoding="utf-8")
+        write_out(given.out, text)
     else:
         print(text, end="")
     return 0
@@ -75,7 +76,7 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
     A change of layout makes one table of its own; other changes apply to all of the suite's.
     """
     from harness.reference import parse_value
-    from harness.suite import TableSpec
+    from harness.suite import TableSpec, changed_table
 
     tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
     if given.table:
@@ -118,10 +119,8 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
         if not equals:
             raise SuiteError(f"--where {text}: expected name=pattern")
         where[key] = parse_value(value)
-    return suite.model_copy(
-        update={
-            "tables": [
-                t.model_copy(update={**layout, **update, "where": {**t.where, **where}}) for t in tables
-            ]
-        }
-    )
+    changed_tables = [
+        changed_table(t, {**layout, **update, "where": {**t.where, **where}}, f"table '{t.name}'")
+        for t in tables
+    ]
+    return suite.model_copy(update={"tables": changed_tables})

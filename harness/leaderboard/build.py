@@ -124,7 +124,7 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
     facts = {v: _facts(data, v, spec) for v in values}
     arrays = {v: _numbers(data, v, spec).tolist() for v in values}
     group = Groups(data, spec.level)
-    if metric_in_rows:
+    if metric_in_rows and values:
         better = facts[values[0]]["higher_is_better"]
         if any(f["higher_is_better"] != better for f in facts.values()):
             better = None

@@ -38,7 +38,7 @@ def csv(table: Table) -> str:
 
 def json(table: Table) -> str:
     """Everything the table knows. Infinite values are written as text."""
-    return encoder.dumps(_finite(table.to_dict()), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    return encoder.dumps(finite(table.to_dict()), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
 def spreadsheet_safe(text: str) -> str:
@@ -46,11 +46,12 @@ def spreadsheet_safe(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
+    """The data with what JSON has no number for replaced: infinite ones by text, NaN by null."""
     if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
+        return {str(k): finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and value - value != 0:
         return None if value != value else str(value)
     return value

@@ -1,0 +1,63 @@
+"""`harness table`: where its answer goes, and settings that make no sense."""
+
+import json
+
+import pytest
+
+import harness
+from harness.cli import main
+from harness.errors import SuiteError
+
+
+@pytest.fixture
+def store(maker, hits):
+    made = maker("store", suite="v1.2")
+    for n, model in enumerate("ab"):
+        made.record(model, "x", hits(0.8, 50, n), values={"psnr": float("inf")})
+    return made.done()
+
+
+@pytest.fixture
+def run(store, capsys):
+    def table(*options):
+        status = main(["table", *options, "--store", str(store.path)])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return table
+
+
+def test_a_suite_whose_name_has_a_dot(run):
+    assert run("v1.2") == run()
+    assert run("v1.2.toml")[0] == 0
+
+
+def test_json_is_strict_and_goes_where_it_is_wanted(run, tmp_path):
+    status, text, _ = run("--value", "psnr", "--json")
+    (table,) = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert status == 0
+    assert table["rows"][0]["entries"][0]["value"] == "inf"
+    for option in (["--json"], ["--format", "json"]):
+        assert run("--value", "psnr", *option, "--out", str(tmp_path / "t.json"))[:2] == (0, "")
+        assert (tmp_path / "t.json").read_text() == text
+
+
+def test_a_place_that_can_not_be_written_is_named(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, _, said = run("--out", str(tmp_path / "file" / "table.md"))
+    assert status == 2
+    assert said.startswith(f"harness: --out {tmp_path / 'file' / 'table.md'}: can't be written")
+
+
+@pytest.mark.parametrize("decimals", ["-1", "400"])
+def test_decimals_that_make_no_sense(run, decimals):
+    status, _, said = run("--decimals", decimals)
+    assert status == 2
+    assert "decimals" in said
+    assert decimals in said
+
+
+def test_settings_from_python_are_checked_too(store):
+    with pytest.raises(SuiteError, match=r"rows: expected a list, such as \['model'\]"):
+        harness.table("v1.2", store=store.path, rows="model")
+    assert len(harness.table("v1.2", store=store.path, rows=["model"], decimals=2)) == 1
