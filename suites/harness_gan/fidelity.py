@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,9 +19,9 @@ def frechet_distance(x: Features, y: Features) -> float:
     """‖μ₁−μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of Gaussians fitted to N×D and M×D (Heusel et al. 2017).
 
     The trace of the root is the sum of the square roots of Σ₁Σ₂'s eigenvalues, which are real and
-    not negative; rounding below zero is cut off. Both sets need two samples.
+    not negative; rounding below zero is cut off. Raises HarnessError for a set of fewer than two.
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    x, y = _sets(x, y)
     mean = ((x.mean(0) - y.mean(0)) ** 2).sum()
     s1, s2 = (np.atleast_2d(np.cov(f, rowvar=False)) for f in (x, y))
     # Σ₁^½ Σ₂ Σ₁^½ has the same eigenvalues as Σ₁Σ₂ and is symmetric
@@ -32,9 +35,10 @@ def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 10
     """The unbiased squared MMD with the kernel (xᵀy/D + 1)³, averaged over subsets (KID).
 
     Subsets are as large as the smaller set when that holds fewer than `size`; one is then enough
-    for each draw without replacement. May be negative (Bińkowski et al. 2018).
+    for each draw without replacement. May be negative (Bińkowski et al. 2018). Raises HarnessError for
+    a set of fewer than two.
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    x, y = _sets(x, y)
     m = min(size, len(x), len(y))
     rng = np.random.default_rng(seed)
     values = []
@@ -45,6 +49,13 @@ def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 10
         within = (aa.sum() - np.trace(aa) + bb.sum() - np.trace(bb)) / (m * (m - 1))
         values.append(within - 2 * ab.mean())
     return float(np.mean(values))
+
+
+def _sets(x: Features, y: Features) -> tuple[Features, Features]:
+    """Both in double precision, if there are two samples of each: one has no spread."""
+    if min(len(x), len(y)) < 2:
+        raise HarnessError(f"a distance between sets needs two samples of each, found {len(x)} and {len(y)}")
+    return np.asarray(x, np.float64), np.asarray(y, np.float64)
 
 
 def _cubic(u: Features, v: Features) -> Features:
@@ -61,27 +72,42 @@ class PRDC(NamedTuple):
 
 
 def prdc(real: Features, fake: Features, k: int = 5) -> PRDC:
-    """The four by k-nearest-neighbour balls, with strict inequality as in their authors' code."""
+    """The four by k-nearest-neighbour balls, with strict inequality as in their authors' code.
+
+    Distances are held for some rows at a time, so that 50,000 samples fit into memory.
+    """
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     real_radius, fake_radius = _radii(real, k), _radii(fake, k)
-    between = _distances(real, fake)
-    in_real = between < real_radius[:, None]
+    balls = np.zeros(len(fake), np.int64)
+    recalled, covered = [], []
+    for start, between in _distances(real, fake):
+        radius = real_radius[start : start + len(between)]
+        balls += (between < radius[:, None]).sum(0)
+        recalled.append((between < fake_radius[None]).any(1))
+        covered.append(between.min(1) < radius)
     return PRDC(
-        float(in_real.any(0).mean()),
-        float((between < fake_radius[None]).any(1).mean()),
-        float(in_real.sum(0).mean() / k),
-        float((between.min(1) < real_radius).mean()),
+        float((balls > 0).mean()),
+        float(np.concatenate(recalled).mean()),
+        float(balls.mean() / k),
+        float(np.concatenate(covered).mean()),
     )
 
 
-def _distances(x: Features, y: Features) -> Features:
-    from sklearn.metrics import pairwise_distances
+def _distances(x: Features, y: Features) -> Iterator[tuple[int, Features]]:
+    """The distances of some rows of x to all of y, and the number of the first of these rows."""
+    from sklearn.metrics import pairwise_distances_chunked
 
-    return pairwise_distances(x, y)
+    start = 0
+    for part in pairwise_distances_chunked(x, y):
+        yield start, part
+        start += len(part)
 
 
 def _radii(x: Features, k: int) -> Features:
     """Distance to the k-th neighbour; the sample itself comes first, at 0."""
-    distances = _distances(x, x)
-    np.fill_diagonal(distances, 0)
-    return np.partition(distances, min(k, len(x) - 1), axis=1)[:, min(k, len(x) - 1)]
+    k, found = min(k, len(x) - 1), []
+    for start, distances in _distances(x, x):
+        rows = np.arange(len(distances))
+        distances[rows, start + rows] = 0
+        found.append(np.partition(distances, k, axis=1)[:, k].copy())  # a view would hold all of it
+    return np.concatenate(found)

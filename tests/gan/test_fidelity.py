@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.errors import HarnessError
 from harness_gan.fidelity import frechet_distance, kernel_distance, prdc
 
 RNG = np.random.default_rng
@@ -88,6 +89,30 @@ def test_prdc_of_a_collapse_onto_one_real_sample() -> None:
     assert found.precision == 1
     assert found.recall < 0.01
     assert found.coverage < 0.1
+
+
+def test_prdc_holds_some_rows_of_distances_at_a_time() -> None:
+    """The same numbers from pieces as from whole matrices, which for 50,000 samples would take 20 GB each."""
+    import tracemalloc
+
+    import sklearn
+
+    real, fake = RNG(12).normal(size=(1500, 6)), RNG(13).normal(size=(1200, 6)) * 0.8
+    whole = prdc(real, fake)
+    with sklearn.config_context(working_memory=1):  # MiB
+        tracemalloc.start()
+        pieces = prdc(real, fake)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert pieces == pytest.approx(whole, abs=1e-12)
+    assert peak < real.shape[0] ** 2 * 8 / 2
+
+
+def test_one_sample_has_no_spread() -> None:
+    x = RNG(14).normal(size=(20, 3))
+    for distance in (frechet_distance, kernel_distance):
+        with pytest.raises(HarnessError, match="two samples of each, found 1 and 20"):
+            distance(x[:1], x)
 
 
 def test_precision_and_recall_change_places() -> None:
