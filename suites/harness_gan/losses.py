@@ -104,6 +104,8 @@ class Wasserstein(Loss):
     def __init__(self, clip: float = 0.01, n_critic: int = 5) -> None:
         if clip <= 0:
             raise OptionError(f"wasserstein: clip must be positive, found {clip}")
+        if n_critic < 1:
+            raise OptionError(f"wasserstein: n_critic must be at least 1, found {n_critic}")
         self.clip, self.n_critic = clip, n_critic
 
     def adjust(self, settings: Settings) -> None:
@@ -147,6 +149,8 @@ class WassersteinGP(Loss):
     def __init__(self, weight: float = 10.0, n_critic: int = 5) -> None:
         if weight < 0:
             raise OptionError(f"wasserstein-gp: weight must not be negative, found {weight}")
+        if n_critic < 1:
+            raise OptionError(f"wasserstein-gp: n_critic must be at least 1, found {n_critic}")
         self.weight, self.n_critic = weight, n_critic
 
     def adjust(self, settings: Settings) -> None:
@@ -171,7 +175,7 @@ class ZeroCentred(NonSaturating):
     """The non-saturating loss with R₁ = γ/2·mean(‖∇D(x)‖²) on real samples (Mescheder et al. 2018).
 
     Args:
-        gamma: γ, the weight of the penalty.
+        gamma: γ, the weight of the penalty; not negative.
         on: where the gradient is penalised: on `real` samples (R₁), on `fake`, generated ones (R₂), or on
             `both`, which adds the two.
     """
@@ -181,6 +185,8 @@ class ZeroCentred(NonSaturating):
     def __init__(self, gamma: float = 10.0, on: str = "real") -> None:
         if on not in ("real", "fake", "both"):
             raise OptionError(f"zero-centred: on must be real, fake or both, found {on!r}")
+        if gamma < 0:
+            raise OptionError(f"zero-centred: gamma must not be negative, found {gamma}")
         self.gamma, self.on = gamma, on
         self.penalty_passes = 2 if on == "both" else 1
 

@@ -60,6 +60,8 @@ class GAN:
         for name, value in self._given.items():
             if name in ("lr_g", "lr_d", "n_critic") and value <= 0:
                 raise OptionError(f"gan: {name} must be positive, found {value}")
+            if name in ("beta1", "beta2") and not 0 <= value < 1:
+                raise OptionError(f"gan: {name} must be from 0 to below 1, found {value}")
 
     def settings(self) -> Settings:
         """The loss's choice, over it the options given, over them the remedies in their order."""
