@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import DataError, did_you_mean
+from harness_data.roots import below_root
 
 if TYPE_CHECKING:
     from harness_data.scanning import FolderSplit
@@ -25,7 +26,7 @@ class ImageFolder:
     images, and hidden ones, are ignored. Ids are paths relative to the split's folder.
 
     Args:
-        path: the folder that holds the split folders, or the class folders.
+        path: the folder that holds the split folders, or the class folders, itself or below $HARNESS_DATA_ROOT.
         layout: `<split>/<class>/…` (`splits`) or `<class>/…` (`flat`); `auto` finds split folders where the
             folders in `path` hold folders and no images.
         classes: the class folders in label order (list, or file with one per line); any other folder is
@@ -46,7 +47,7 @@ class ImageFolder:
         label_space: str | None = None,
     ) -> None:
         """Keeps the options."""
-        self.path = Path(path).expanduser()
+        self.path = below_root(path)
         self.layout = layout
         self.classes = classes
         self.class_names = class_names

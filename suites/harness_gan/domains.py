@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError, OptionError, did_you_mean
+from harness_data.roots import below_root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,7 @@ class Domains:
     whose images (sorted by name) the last `held_out` share is the test part.
 
     Args:
-        path: a folder in the usual layout.
+        path: a folder in the usual layout; like the others, itself or below $HARNESS_DATA_ROOT.
         a: the folder of domain A.
         b: the folder of domain B.
         held_out: share of the images of `a` and `b` that are kept for testing.
@@ -57,16 +58,18 @@ class Domains:
             raise OptionError("domains: give either path, or both a and b")
         if not 0 < held_out < 1:
             raise OptionError(f"domains: held_out must be between 0 and 1, found {held_out}")
-        self.path, self.a, self.b, self.held_out, self.paired = path, a, b, held_out, paired
-        self.labels = labels
+        self.path, self.a, self.b, self.labels = (
+            None if p is None else below_root(p) for p in (path, a, b, labels)
+        )
+        self.held_out, self.paired = held_out, paired
 
     def folder(self, split: str) -> Path:
         """Where the images of a split lie."""
         if self.path is not None:
-            return Path(self.path).expanduser() / split
+            return self.path / split
         folder = self.a if split.endswith("A") else self.b
         assert folder is not None
-        return Path(folder).expanduser()
+        return folder
 
     def files(self, split: str) -> list[Path]:
         """The image files of a split, in order."""
@@ -97,7 +100,7 @@ class Domains:
         assert self.labels is not None
         part = split if self.path is not None else split[-1]
         name = image.relative_to(self.folder(split)).with_suffix(".png")
-        return Path(self.labels).expanduser() / part / name
+        return self.labels / part / name
 
     def label_maps(self, split: str, ids: Sequence[str], size: int) -> NDArray[np.uint8] | None:
         """The label maps of images by their ids, N×H×W, fitted as the images are; None where there are none.

@@ -244,3 +244,11 @@ def test_file_that_cannot_be_read(tmp_path):
 
 def test_label_space_is_kept(pets):
     assert ImageFolder(pets, label_space="imagenet-1k").label_space == "imagenet-1k"
+
+
+def test_a_folder_is_found_below_the_data_root(pets, monkeypatch):
+    monkeypatch.chdir(pets)
+    monkeypatch.setenv("HARNESS_DATA_ROOT", str(pets.parent))
+    assert ImageFolder(Path("train")).path == Path("train")  # what lies here comes first
+    assert ImageFolder(Path(pets.name)).unavailable() is None
+    assert "nowhere" in ImageFolder(Path("nowhere")).unavailable()
