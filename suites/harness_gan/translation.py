@@ -27,6 +27,8 @@ class Translation:
             raise OptionError(
                 f"translation: needs lr > 0 and decay_from in [0, 1], found {lr} and {decay_from}"
             )
+        if not 0 <= beta1 < 1:
+            raise OptionError(f"translation: beta1 must be from 0 to below 1, found {beta1}")
         self.lr, self.beta1, self.decay_from = lr, beta1, decay_from
 
     def rate(self, progress: float) -> float:
@@ -137,6 +139,10 @@ class ResNetTranslator(Translator):
         """Sizes that the halvings part evenly."""
         if size % 2**self.halvings:
             return f"cyclegan-resnet needs a size divisible by {2**self.halvings}, found {size}"
+        if size < 2 * 2**self.halvings:
+            return (
+                f"{self.halvings} halvings need images of {2 * 2**self.halvings} pixels, the size is {size}"
+            )
         return super().fits(size)
 
     def generator(self, size: int) -> nn.Module:

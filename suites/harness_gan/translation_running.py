@@ -58,7 +58,8 @@ class LabelMaps:
 def world_of(protocol: Translate, job: Job) -> World:
     """Loads both domains, and trains the classifier of domain B or loads the extractor.
 
-    Raises DataError when paired parts differ in number (as a limit on samples can make them).
+    Raises DataError when paired parts differ in number (as a limit on samples can make them), and when
+    there are fewer than two images to measure distances between.
     """
     label, splits = job.cell.dataset.label, {}
     arrays = {}
@@ -68,6 +69,9 @@ def world_of(protocol: Translate, job: Job) -> World:
     paired = bool(getattr(job.dataset, "paired", False))
     if paired and any(len(arrays[f"{p}A"]) != len(arrays[f"{p}B"]) for p in ("train", "test")):
         raise DataError(f"{label}: paired domains need as many images of A as of B")
+    for name in ("trainB", "testA", "testB"):
+        if len(arrays[name]) < 2:
+            raise DataError(f"{label}: distances need 2 images of {name}, there is {len(arrays[name])}")
     targets = {name: np.asarray(split.targets) for name, split in splits.items()}
     known = all(t.min() >= 0 for t in targets.values()) and len(np.unique(targets["trainB"])) > 1
     classifier = None

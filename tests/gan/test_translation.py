@@ -129,6 +129,7 @@ def test_translators_keep_the_size(architecture: Any, size: int) -> None:
 def test_sizes_that_do_not_fit() -> None:
     assert "power of two" in (UNetTranslator().fits(48) or "")
     assert "divisible by 4" in (ResNetTranslator().fits(50) or "")
+    assert "64 pixels" in (ResNetTranslator(patch_layers=1, halvings=5).fits(32) or "")
     assert "32 pixels" in (ResNetTranslator(patch_layers=3).fits(16) or "")
 
 
@@ -177,6 +178,27 @@ def test_folders_in_the_usual_layout_and_two_plain_ones(tmp_path: Path) -> None:
     assert "no images for trainA" in (Domains(tmp_path / "none").unavailable() or "")
     with pytest.raises(OptionError, match="either path"):
         Domains(tmp_path, a=tmp_path)
+
+
+def test_folders_are_found_below_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders(tmp_path / "data" / "x", {"trainA": 3, "trainB": 4, "testA": 2, "testB": 2})
+    folders(tmp_path / "here" / "own", {"cats": 10, "dogs": 20})
+    monkeypatch.chdir(tmp_path / "here")
+    assert Domains(Path("x")).unavailable() is not None
+    monkeypatch.setenv("HARNESS_DATA_ROOT", str(tmp_path / "data"))
+    assert Domains(Path("x")).unavailable() is None
+    assert Domains(a=Path("own/cats"), b=Path("own/dogs")).unavailable() is None
+
+
+@pytest.mark.usefixtures("quick_classifier")
+def test_too_few_test_images_are_named_before_the_training(tmp_path: Path) -> None:
+    """A tenth of a few images is one, and one has no spread for a distance."""
+    folders(tmp_path, {"a": 5, "b": 6})
+    data = {"plugin": "domains", "a": str(tmp_path / "a"), "b": str(tmp_path / "b"), "label": "few"}
+    suite = {**SUITE, "datasets": [data], "protocol": {**SUITE["protocol"], "extractor": "tiny-vit?steps=0"}}
+    (record,) = harness.run(suite, store=tmp_path / "store", device="cpu").records
+    assert record.status == "failed"
+    assert "few: distances need 2 images of testA, there is 1" in (record.reason or "")
 
 
 SUITE: dict[str, Any] = {
