@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Model, Result
-from harness.errors import OptionError
+from harness.errors import DataError, OptionError
 from harness_gan.architectures import Architecture
 from harness_gan.evidence import Generated
 from harness_gan.methods import GAN
@@ -24,7 +24,7 @@ class Gan:
 
     Every run is measured twice: after `steps` generator steps, and when `evaluations` gradient
     evaluations have been spent (metrics that end in `.equal_evaluations`), since a penalty or more
-    critic steps make a generator step dearer.
+    critic steps make a generator step dearer. Of a data set without a test part a tenth is held out.
 
     Args:
         steps: generator steps.
@@ -126,11 +126,13 @@ class Gan:
     def run_many(self, jobs: Sequence[Job]) -> list[Result]:
         """Seeds of one configuration, at once; those whose checkpoints differ in age in turns."""
         from harness_gan.checkpoints import read
+        from harness_gan.parts import with_two_parts
         from harness_gan.running import Run, world_of
 
         key = f"{jobs[0].cell.dataset.identity}\n{jobs[0].cell.limit}"
         if self._world is None or self._world[0] != key:
-            self._world = (key, world_of(self, jobs[0]))
+            self._world = (key, world_of(self, with_two_parts(jobs[0])))
+        _check(self._world[1], jobs[0])
         states = [read(job.workdir) for job in jobs]
         ages = [s["counts"]["rounds"] if s else 0 for s in states]
         results: dict[int, Result] = {}
@@ -139,3 +141,15 @@ class Gan:
             run = Run(self, [jobs[n] for n in same], self._world[1], [states[n] for n in same])
             results |= dict(zip(same, run.results(), strict=True))
         return [results[n] for n in range(len(jobs))]
+
+
+def _check(world: Any, job: Job) -> None:
+    """Raises DataError for samples that the networks can't make, and for too few of them."""
+    label = job.cell.dataset.label
+    if problem := job.model.fits(world.source.shape):
+        raise DataError(f"{label}: {problem}: give the protocol a size")
+    for part, count in world.judge.counts.items():
+        if count < 2:
+            raise DataError(
+                f"{label}: distances need 2 real samples of each part, the {part} part has {count}"
+            )

@@ -46,7 +46,9 @@ class Stacked:
 
 
 class StackedSplit:
-    """Triples drawn once, the same in every run."""
+    """Triples drawn once, the same in every run; `rows` N×3 says of which images of `base`."""
+
+    per_sample = ("rows",)
 
     def __init__(self, base: Split, count: int, name: str) -> None:
         import numpy as np
@@ -60,6 +62,22 @@ class StackedSplit:
         labels = np.asarray(base.targets)[self.rows]
         self.targets: NDArray[np.int64] = labels @ np.array([self.classes**2, self.classes, 1])
         self.ids: Sequence[str] = [f"{name}/{n}" for n in range(count)]
+
+    @property
+    def stacked(self) -> StackedSplit:
+        """The split itself, for who holds a part of it."""
+        return self
+
+    def of(self, rows: NDArray[np.int64], ids: Sequence[str]) -> StackedSplit:
+        """Some of the triples, of the same base."""
+        import copy
+
+        import numpy as np
+
+        some = copy.copy(self)
+        some.rows, some.ids = rows, ids
+        some.targets = np.asarray(self.base.targets)[rows] @ np.array([self.classes**2, self.classes, 1])
+        return some
 
     def __len__(self) -> int:
         return len(self.ids)

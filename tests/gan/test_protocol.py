@@ -12,6 +12,7 @@ from PIL import Image
 
 import harness
 import harness.api
+import harness_gan.classifier
 from harness.grouping import seed_groups
 from harness_gan.verdicts import VERDICTS
 
@@ -105,6 +106,19 @@ def test_a_training_can_be_watched(toy: Any, tmp_path: Path) -> None:
             {"methods": [{"plugin": "gan", "loss": "hinge", "remedies": ["hinge"]}]},
             "remedies must be remedies",
         ),
+        ({"methods": [{"plugin": "gan", "loss": "hinge", "beta1": 1.5}]}, "beta1 must be from 0 to below 1"),
+        (
+            {"methods": [{"plugin": "gan", "loss": {"plugin": "wasserstein", "n_critic": 0}}]},
+            "n_critic must be at least 1",
+        ),
+        (
+            {"methods": [{"plugin": "gan", "loss": {"plugin": "wasserstein-gp", "n_critic": 0}}]},
+            "n_critic must be at least 1",
+        ),
+        (
+            {"methods": [{"plugin": "gan", "loss": {"plugin": "zero-centred", "gamma": -1}}]},
+            "gamma must not be negative",
+        ),
         ({"methods": [{"plugin": "gan", "loss": "hinges"}]}, "did you mean 'hinge'"),
         ({"protocol": {"plugin": "gan", "thresholds": {"mode": 1}}}, "did you mean 'modes'"),
         ({"protocol": {"plugin": "gan", "steps": 0}}, "steps must be at least 1"),
@@ -128,6 +142,30 @@ def test_what_can_not_be_trained_is_skipped_with_the_reason(
 ) -> None:
     planned = harness.api.plan({**toy.suite, **changes}).cells
     assert any(p.state == "skipped" and words in (p.reason or "") for p in planned)
+
+
+def test_images_that_can_not_be_made_are_named_with_what_to_do(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a size images are taken as they are, which is known only once they are there."""
+    monkeypatch.setattr(harness_gan.classifier, "STEPS", 1)
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    for part, count in (("train", 3), ("test", 2)):
+        for name in ("a", "b"):
+            (tmp_path / "images" / part / name).mkdir(parents=True)
+            for n in range(count):
+                Image.new("RGB", (12, 12)).save(tmp_path / "images" / part / name / f"{n}.png")
+    changes = {
+        "protocol": {"plugin": "gan", "steps": 2, "batch_size": 4, "samples": 10},
+        "models": [{"plugin": "gan-dcgan", "width": 4}],
+        "datasets": [{"plugin": "imagefolder", "path": str(tmp_path / "images"), "label": "mine"}],
+        "methods": toy.suite["methods"][:1],
+        "seeds": [0],
+    }
+    (record,) = harness.run({**toy.suite, **changes}, store=tmp_path / "store", device="cpu").records
+    assert record.status == "failed"
+    assert "mine: gan-dcgan makes square images of a power of two" in (record.reason or "")
+    assert "give the protocol a size" in (record.reason or "")
 
 
 def test_cells_of_one_configuration_are_grouped_and_no_others(toy: Any) -> None:

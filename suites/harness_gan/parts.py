@@ -1,0 +1,56 @@
+"""The training and the test part that a run reads, also of data sets that have one part only, or are limited."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from harness.contract import Job, Split
+from harness.limits import Part
+from harness.seeds import derive_seed
+from harness_gan.sources import chosen_split
+from harness_gan.stacked_data import StackedSplit
+
+HELD_OUT = 0.1
+"""Share of a data set's only part that no training sees."""
+
+
+def with_two_parts(job: Job) -> Job:
+    """The job as it is where training and test part are two; else with the only one divided.
+
+    Scores rest on images that were not trained on, and the floor beside them on two different sets:
+    so of a folder without a test part a tenth is held out, the same for every method and seed.
+    """
+
+    def opened(name: str) -> Split:
+        return _whole_triples(job.splits(name))
+
+    train = chosen_split(job.dataset, "train", ())
+    if train != chosen_split(job.dataset, "test", ("val", "validation")):
+        return replace(job, splits=opened)
+    parts = dict(zip(("train", "test"), divided(opened(train)), strict=True))
+    return replace(job, dataset=SimpleNamespace(splits=tuple(parts)), splits=parts.__getitem__)
+
+
+def divided(split: Split) -> tuple[Split, Split]:
+    """Nine tenths and one tenth of a split, by chance; of stacked images the base is divided.
+
+    One sample at least is held out, and one at least is left.
+    """
+    if isinstance(split, StackedSplit):
+        train, test = divided(split.base)
+        return StackedSplit(train, len(split), "train"), StackedSplit(test, len(split), "test")
+    count = len(split)
+    order = np.random.default_rng(derive_seed("gan", "held out", count)).permutation(count)
+    cut = max(1, min(round(HELD_OUT * count), count - 1))
+    return Part(split, np.sort(order[cut:])), Part(split, np.sort(order[:cut]))
+
+
+def _whole_triples(split: Any) -> Split:
+    """A limited split of stacked images as stacked images again."""
+    if isinstance(split, StackedSplit) or not isinstance(getattr(split, "stacked", None), StackedSplit):
+        return split
+    return split.stacked.of(split.rows, split.ids)
