@@ -30,13 +30,17 @@ class Progress:
     stale: int = 0
     """Evaluations since the best one."""
 
-    def judge(self, step: int, score: float, parameters: Mapping[str, torch.Tensor] | None) -> None:
+    def stopped(self, patience: int | None) -> bool:
+        """Whether as many evaluations in a row as there is patience brought nothing better."""
+        return patience is not None and self.stale >= patience
+
+    def judge(self, step: int, score: float, weights: Mapping[str, torch.Tensor] | None) -> None:
         """Notes a validation score; keeps the weights when it is the best, if they are given."""
         better = not self.scores or score > max(self.scores.values())
         self.scores[step] = score
         self.stale = 0 if better else self.stale + 1
-        if better and parameters is not None:
-            self.best = {n: p.detach().clone() for n, p in parameters.items()}
+        if better and weights is not None:
+            self.best = {n: t.detach().clone() for n, t in weights.items()}
 
 
 def adapter_state(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -108,14 +112,14 @@ def read_progress(folder: Path, network: nn.Module, optimizer: torch.optim.Optim
     with torch.no_grad():
         for name, tensor in stored.items():
             own[name].copy_(tensor)
-    for index, parameter in enumerate(_parameters(optimizer)):
-        prefix = f"optimizer.{index}."
-        state = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        if state:
-            # AdamW keeps its step count on the CPU, the rest beside the parameter
-            optimizer.state[parameter] = {
-                k: t if t.ndim == 0 else t.to(parameter.device) for k, t in state.items()
-            }
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition(".")
+        if kind == "optimizer":
+            index, _, key = rest.partition(".")
+            state.setdefault(int(index), {})[key] = tensor
+    # the optimiser knows what belongs on which device: a fused one's step count lies beside the parameter
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     device = next(network.parameters()).device
     best = {n.removeprefix("best."): t.to(device) for n, t in tensors.items() if n.startswith("best.")}
     scores = {int(step): float(score) for step, score in facts["scores"]}

@@ -38,8 +38,8 @@ class Finetuning:
         label_smoothing: share of each target that is spread evenly over the classes.
         clip_norm: the largest norm of the gradient; 0 for no limit.
         augmentation: random preparation of training images.
-        patience: evaluations on validation without a better one, after which training stops and
-            the best weights are taken.
+        patience: evaluations on validation in a row without a better one, at least 1, after which
+            training stops; the best weights are taken. By default none stops it.
         evaluate_every: steps between two such evaluations.
         train_size: only so many training samples, drawn once for all (VTAB-1k: 1000).
         holdout: a share of the training samples for validation, instead of the `val` split.
@@ -111,9 +111,18 @@ class Finetuning:
     ) -> None:
         if sum(v is not None for v in (steps, epochs, steps_per_shot)) != 1:
             raise OptionError("finetuning: give one of steps, epochs and steps_per_shot")
-        for name, value in (("batch", batch), ("trials", trials), ("evaluate_every", evaluate_every)):
-            if value < 1:
+        at_least_one = {
+            "steps": steps, "steps_per_shot": steps_per_shot, "batch": batch, "trials": trials, "patience": patience,
+            "evaluate_every": evaluate_every, "train_size": train_size, "checkpoint_every": checkpoint_every,
+        }  # fmt: skip
+        for name, value in at_least_one.items():
+            if value is not None and value < 1:
                 raise OptionError(f"finetuning: {name} must be at least 1, not {value}")
+        if epochs is not None and epochs <= 0:
+            raise OptionError(f"finetuning: epochs must be above 0, not {epochs}")
+        for name, part in (("warmup", warmup), ("label_smoothing", label_smoothing)):
+            if not 0 <= part < 1:
+                raise OptionError(f"finetuning: {name} must be in [0, 1), not {part}")
         if retrain and holdout is None:
             raise OptionError("finetuning: retrain needs a holdout, whose samples it adds")
         if own_validation and holdout is None:

@@ -16,7 +16,7 @@ from torch import nn
 from harness.batches import autocast
 from harness.errors import Diverged
 from harness.seeds import derive_seed
-from harness_peft.checkpoints import Progress, read_progress, write_progress
+from harness_peft.checkpoints import Progress, adapter_state, read_progress, write_progress
 from harness_peft.checks import GradientCheck, trained
 from harness_peft.data import Batches, epoch_order
 
@@ -130,7 +130,7 @@ def train(
     seconds: list[float] = []
     order, epoch = None, -1
     for step in range(progress.step, recipe.steps):
-        if progress.stale > (recipe.patience or math.inf):
+        if progress.stopped(recipe.patience):
             break
         began = time.perf_counter()
         if step // per_epoch != epoch:
@@ -160,15 +160,16 @@ def train(
         tell(step + 1, {"loss": value})
         if validate and recipe.evaluate_every and (step + 1) % recipe.evaluate_every == 0:
             network.eval()
-            progress.judge(step + 1, validate(), parameters if recipe.patience else None)
+            progress.judge(step + 1, validate(), adapter_state(network) if recipe.patience else None)
             set_mode(network, base)
         if folder and (step + 1) % checkpoint_every == 0 and step + 1 < recipe.steps:
             write_progress(folder, network, optimizer, progress)
     check.finish()
     if recipe.patience and progress.best:
+        own = adapter_state(network)
         with torch.no_grad():
             for name, tensor in progress.best.items():
-                parameters[name].copy_(tensor)
+                own[name].copy_(tensor)
     network.eval()
     held = sum(
         t.numel() * t.element_size()

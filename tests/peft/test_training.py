@@ -62,17 +62,55 @@ def test_early_stopping_takes_the_best_weights(network, held):
     base = base_modules(net)
     selective.Full().prepare(net)
     kept = {}
-    scores = iter([0.2, 0.8, 0.5, 0.4, 0.3, 0.2])
+    scores = iter([0.2, 0.8, 0.5, 0.6, 0.3, 0.2])
 
     def validate():
         value = next(scores)
         kept[value] = net.head.weight.detach().clone()
         return value
 
-    recipe = Recipe(steps=50, batch=6, rate=1e-2, patience=1, evaluate_every=1)
+    recipe = Recipe(steps=50, batch=6, rate=1e-2, patience=2, evaluate_every=1)
     result = train(net, held, recipe, 0, base=base, validate=validate)
-    assert result.steps == 4
+    assert result.steps == 4  # two evaluations in a row without a better one
     assert torch.equal(net.head.weight, kept[0.8])
+
+
+def test_the_best_weights_come_with_the_statistics_that_they_were_judged_with(held):
+    """Batch norm's running statistics move with full fine-tuning: the last ones belong to other weights."""
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(),
+                              torch.nn.Linear(4 * 14 * 14, 3))  # fmt: skip
+    scores, kept = iter([0.9, 0.1]), []
+
+    def validate():
+        kept.append({n: t.clone() for n, t in net.state_dict().items()})
+        return next(scores)
+
+    recipe = Recipe(steps=9, batch=6, rate=1e-2, patience=1, evaluate_every=1)
+    train(net, held, recipe, 0, base=base_modules(net), validate=validate)
+    assert len(kept) == 2
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, kept[0][name]), name
+    assert not torch.equal(kept[0]["1.running_mean"], kept[1]["1.running_mean"])
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_optimisers_state_comes_back_where_the_optimiser_wants_it(tmp_path, fused):
+    """A fused AdamW has its step count beside the parameter, another one on the CPU, and shapeless state too."""
+    made = {}
+    for device in ("cpu", "meta"):
+        net = torch.nn.ParameterDict({"gain": torch.ones((), device=device)})
+        made[device] = net, torch.optim.AdamW(net.parameters())
+    net, optimizer = made["cpu"]
+    net["gain"].square().backward()
+    optimizer.step()
+    checkpoints.write_progress(tmp_path, net, optimizer, checkpoints.Progress(step=1))
+    other, elsewhere = made["meta"]  # stands for a GPU
+    elsewhere.param_groups[0]["fused"] = fused
+    assert checkpoints.read_progress(tmp_path, other, elsewhere).step == 1
+    state = elsewhere.state[other["gain"]]
+    assert state["step"].device.type == ("meta" if fused else "cpu")
+    assert state["exp_avg"].device.type == "meta"
 
 
 def test_schedules():
@@ -206,6 +244,13 @@ def test_clip_sweep_ends_at_eight_steps_per_decade():
         ({}, "one of steps"),
         ({"steps": 1, "epochs": 1}, "one of steps"),
         ({"steps": 1, "batch": 0}, "batch must be at least 1"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"epochs": 0.0}, "epochs must be above 0"),
+        ({"steps": 1, "warmup": 1.5}, "warmup must be in"),
+        ({"steps": 1, "label_smoothing": -0.1}, "label_smoothing must be in"),
+        ({"steps": 1, "patience": 0}, "patience must be at least 1"),
+        ({"steps": 1, "train_size": 0}, "train_size must be at least 1"),
+        ({"steps": 1, "checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"steps": 1, "retrain": True}, "needs a holdout"),
         ({"steps": 1, "holdout": 1.5}, "between 0 and 1"),
         ({"steps": 1, "shift_names": ["x"]}, "shift_names"),
