@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.contract import EncodedImage, Sample
 from harness.errors import DataError
+from harness_data.roots import below_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,13 +67,13 @@ class WebDataset:
     a text and no label.
 
     Args:
-        path: the folder that holds the splits' folders.
+        path: the folder that holds the splits' folders, itself or below $HARNESS_DATA_ROOT.
         label_space: the output space in which supervised classifiers answer for these labels.
     """
 
     def __init__(self, path: Path, *, label_space: str | None = None) -> None:
         """Keeps the options."""
-        self.path = Path(path).expanduser()
+        self.path = below_root(path)
         self.label_space = label_space
 
     def unavailable(self) -> str | None:

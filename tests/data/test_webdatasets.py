@@ -45,6 +45,14 @@ def shards(tmp_path):
     return tmp_path
 
 
+def test_a_relative_path_is_also_found_below_the_data_root(shards, tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_DATA_ROOT", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path / "test")
+    assert WebDataset(tmp_path.name).splits == ("test",)
+    monkeypatch.delenv("HARNESS_DATA_ROOT")
+    assert "no such folder" in WebDataset(tmp_path.name).unavailable()
+
+
 def test_layout(shards):
     data = WebDataset(shards)
     assert isinstance(data, Dataset)
