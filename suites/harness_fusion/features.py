@@ -65,7 +65,7 @@ class Encoders:
 
         `view` says what decides altered ones beside the encoders: which `rows`, and their `change`.
         """
-        parts = ("pooled", "tokens", "mask", "rate") if self.gives_tokens[modality] else ("pooled", "rate")
+        parts = ("pooled", "tokens", "mask") if self.gives_tokens[modality] else ("pooled",)
         split, decides, made = self.job.splits(name), self._decides(modality, name), Arrays()
         decides |= {"view": view} if view else {}
         chosen = np.arange(len(split)) if rows is None else rows
@@ -80,7 +80,8 @@ class Encoders:
 
             return self.job.cache.get({**decides, "part": which}, compute)
 
-        needed = ("pooled", "tokens", "mask") if tokens and self.gives_tokens[modality] else ("pooled",)
+        # the rate comes first: one that a kill lost could be measured only by encoding again
+        needed = ("rate", *parts) if tokens else ("rate", "pooled")
         with self._alone(decides):
             arrays = {which: part(which) for which in needed}
             for which in parts if made else ():  # what one pass gave is kept as a whole

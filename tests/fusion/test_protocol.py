@@ -10,6 +10,7 @@ import torch
 
 import harness
 from harness.errors import OptionError
+from harness.features import FeatureCache
 from harness.store import Store
 from harness_fusion.contracts import Features, Pairs
 from harness_fusion.costs import raw_rate
@@ -82,6 +83,22 @@ def test_parameters_are_those_in_use_and_rates_belong_together(suite, records):
     both = frame.loc["early"]
     assert both["samples_per_second"] < both["cached_samples_per_second"]
     assert raw_rate(100.0, {"text": 50.0, "image": 25.0}) == pytest.approx(1 / (1 / 100 + 1 / 50 + 1 / 25))
+
+
+def test_a_kill_while_features_are_being_kept_costs_no_column(suite, records, only, monkeypatch):
+    """The speed of encoding is not lost with a run that ends after the vectors were kept."""
+    get = FeatureCache.get
+
+    def killed(self, decides, compute):
+        if decides.get("part") == "rate":
+            raise KeyboardInterrupt
+        return get(self, decides, compute)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(FeatureCache, "get", killed)
+        suite(methods=only("early"))
+    suite(methods=only("early"))
+    assert records()["samples_per_second"].notna().all()
 
 
 def test_the_same_seed_gives_the_same_numbers(suite, records, only):
@@ -236,7 +253,10 @@ def test_what_can_not_work_is_skipped_with_the_reason(suite, tmp_path):
 
 
 def test_options_that_mean_nothing_are_refused():
-    for wrong in ({"epochs": 0}, {"rate": 0}, {"dropout": 1.0}, {"patience": -1}, {"views": -1}):
+    for wrong in (
+        {"epochs": 0}, {"rate": 0}, {"dropout": 1.0}, {"patience": -1}, {"views": -1}, {"t_max": 0},
+        {"weight_decay": -0.1},
+    ):  # fmt: skip
         with pytest.raises(OptionError, match=next(iter(wrong))):
             Fusion(**wrong)
     with pytest.raises(OptionError, match="did you mean 'flip'"):
