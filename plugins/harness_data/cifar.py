@@ -251,6 +251,7 @@ class CIFAR10C(_OnDisk):
         check(corruption, severity, "cifar")
         self.corruption = corruption
         self.severity = severity
+        self.tags = {"corruption": corruption, "severity": severity}
         self.root = root
 
     def _files(self) -> list[Path]:

@@ -92,6 +92,7 @@ class Corrupted:
         self.dataset = dataset
         self.corruption = corruption
         self.severity = severity
+        self.tags = {"corruption": corruption, "severity": severity}
         self.constants: ConstantSet = constants
         self.seed = seed
         self.imagenet_crop = imagenet_crop

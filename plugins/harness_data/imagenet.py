@@ -285,6 +285,7 @@ class ImageNetC(_ClassFolders):
         super().__init__(root, partial)
         self.corruption = corruption
         self.severity = severity
+        self.tags = {"corruption": corruption, "severity": severity}
 
     def fingerprint(self) -> str:
         """Digest of the class folders' names and of the first one's listing.
