@@ -117,6 +117,7 @@ def fit(
         shots=run.data.shots if isinstance(run.data.shots, int) else len(labels),
         seed=derive_seed("fit", job.cell.dataset.identity, seed),
         views=lambda number: _view(run, network, training, seed, number),
+        space=getattr(job.dataset, "label_space", None) or "",
         report=job.report,
         advance=job.advance,
     )

@@ -72,6 +72,7 @@ class Source:
             seed=job.seed_for("few-shot", job.cell.seed),
             views=self._views(train, rows) if shots else _no_views,
             images=self._images(train, rows),
+            space=getattr(job.dataset, "label_space", None) or "",
             report=job.report,
             advance=job.advance,
         )

@@ -41,6 +41,8 @@ class Task:
     seed: int
     views: Callable[[int], torch.Tensor]
     images: Callable[[Sequence[int], int | None], torch.Tensor] = _no_images
+    space: str = ""
+    """The data set's label space, where it says one."""
     report: Callable[[str, int, dict[str, float]], None] = lambda name, step, values: None
     advance: Callable[[int, int], None] = lambda done, total: None
     notes: dict[str, Any] = field(default_factory=dict)

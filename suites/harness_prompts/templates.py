@@ -25,17 +25,29 @@ COOP = {
 }
 """CoOp's hand-written prompt for each of its data sets (Zhou et al., IJCV 2022)."""
 
-SETS = ("data", "imagenet-80", "imagenet-7")
+SPACES = {
+    "imagenet-1k": "imagenet",
+    "caltech-101": "caltech101",
+    "oxford-iiit-pet": "oxford_pets",
+    "stanford-cars": "stanford_cars",
+    "flowers-102": "oxford_flowers",
+    "food-101": "food101",
+    "fgvc-aircraft": "fgvc_aircraft",
+    "sun-397": "sun397",
+}
+"""CoOp's name of a data set by its label space, where the two differ."""
+
+SETS = ("data", "coop", "imagenet-80", "imagenet-7")
 PREFIXES = ("openai", "coop", "clip_benchmark")
 
 
-def named_set(name: str, own: Sequence[str] | None = None) -> list[str]:
+def named_set(name: str, own: Sequence[str] | None = None, space: str = "") -> list[str]:
     """The templates of a set, each with `{}` for the class name.
 
     `data` is the data set's own (`own`); `imagenet-80` and `imagenet-7` are OpenAI's, as open_clip
-    holds them; `openai:NAME` and `coop:NAME` are OpenAI's and CoOp's for that one of CoOp's data sets;
-    `clip_benchmark:NAME` is that package's, when it is installed; anything with a suffix is a file: a
-    JSON list, or one template per line.
+    holds them; `openai:NAME` and `coop:NAME` are OpenAI's and CoOp's for that one of CoOp's data sets,
+    `coop` alone for the one whose label space is `space`; `clip_benchmark:NAME` is that package's, when
+    it is installed; anything with a suffix is a file: a JSON list, or one template per line.
     Raises OptionError, Unavailable or DataError.
     """
     kind, _, which = name.partition(":")
@@ -54,6 +66,12 @@ def named_set(name: str, own: Sequence[str] | None = None) -> list[str]:
             else open_clip.SIMPLE_IMAGENET_TEMPLATES
         )
         return [call("{}") for call in calls]
+    if name == "coop":
+        which = SPACES.get(space, space)
+        if which not in COOP:
+            raise OptionError(
+                f"templates coop: the data set (label space '{space}') is none of CoOp's: name one, as in coop:eurosat"
+            )
     if kind == "coop":
         if which not in COOP:
             raise OptionError(f"templates: CoOp has no data set '{which}'{did_you_mean(which, COOP)}")

@@ -95,6 +95,7 @@ def test_the_rates_are_the_closed_form_and_those_of_torchs_own_schedule(task):
         cosine.step()
     assert learning_rate(0, 10) == 1e-5
     assert [epochs_for(k) for k in (1, 2, 4, 8, 16)] == [50, 100, 100, 200, 200]
+    assert {epochs_for(k, "imagenet-1k") for k in (1, 2, 4, 8, 16)} == {50}
 
 
 def test_a_step_is_sgd_with_momentum_and_weight_decay(task):

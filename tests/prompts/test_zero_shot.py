@@ -145,6 +145,11 @@ def test_openais_templates_are_the_published_ones():
 
 def test_sets_by_name_and_file(tmp_path):
     assert templates.named_set("coop:dtd") == ["{} texture."]
+    assert templates.named_set("coop", ["a {}"], "fgvc-aircraft") == ["a photo of a {}, a type of aircraft."]
+    assert templates.named_set("coop", ["a {}"], "imagenet-1k") == ["a photo of a {}."]
+    assert templates.named_set("coop", None, "eurosat") == ["a centered satellite photo of {}."]
+    with pytest.raises(OptionError, match="'digits'. is none of CoOp's"):
+        templates.named_set("coop", ["a {}"], "digits")
     assert templates.named_set("data", ["a {c}"]) == ["a {}"]
     file = tmp_path / "mine.txt"
     file.write_text("one {}\n\ntwo {c}\n")
@@ -176,6 +181,19 @@ def test_a_method_is_another_one_when_the_file_of_its_templates_changes(tmp_path
         assert method(templates="imagenet-7").fingerprint() == ""
         with pytest.raises(OptionError, match="no such file"):
             method(templates=str(tmp_path / "none.txt")).fingerprint()
+
+
+def test_every_one_of_coops_data_sets_is_known_by_its_label_space():
+    """As the data sets of `prompts-coop11` say theirs."""
+    from harness_data.imagenet import ImageNet
+    from harness_prompts.coop_split import PLACES, CoOpSplit
+    from harness_torchvision.catalogue import CATALOGUE
+
+    spaces = [CoOpSplit(name).label_space for name in PLACES]
+    spaces += [CATALOGUE["FGVCAircraft"].label_space, ImageNet.label_space]
+    found = {templates.SPACES.get(space, space) for space in spaces}
+    assert found == set(templates.COOP)
+    assert all(s in {e.label_space for e in CATALOGUE.values()} | {"imagenet-1k"} for s in templates.SPACES)
 
 
 def test_class_names_from_files(tmp_path):

@@ -52,7 +52,8 @@ class CoOp:
         init: words whose token embeddings they start from; M is then the number of their tokens.
         position: of the class name: at the `end`, in the `middle`, or in `front`.
         class_specific: a context for each class (it can't name new classes then).
-        epochs: passes over the shots; none: by their number, 50 for 1, 100 for 2 and 4, 200 for more.
+        epochs: passes over the shots; none: by their number, 50 for 1, 100 for 2 and 4, 200 for more, but
+            50 on ImageNet.
         rate: learning rate of SGD with momentum 0.9 and weight decay 5e-4, cosine after a warm-up epoch.
         batch: images per step.
         augment: fresh random crops and flips in every epoch, which runs the image tower each time;
@@ -101,7 +102,7 @@ class CoOp:
                 task,
                 context.parameters(),
                 loss,
-                epochs=epochs_for(task.shots) if self.epochs is None else self.epochs,
+                epochs=epochs_for(task.shots, task.space) if self.epochs is None else self.epochs,
                 rate=self.rate,
                 batch=self.batch,
                 augment=self.augment,

@@ -96,7 +96,7 @@ class Ensemble(FromTemplates):
     """An ensemble of templates.
 
     Args:
-        templates: a named set (`data`, `imagenet-80`, `imagenet-7`, `openai:NAME`, `coop:NAME`,
+        templates: a named set (`data`, `coop`, `imagenet-80`, `imagenet-7`, `openai:NAME`, `coop:NAME`,
             `clip_benchmark:NAME`) or a file (`.json`, `.txt`), or a list of templates.
         combine: mean of `embeddings`, `logits` or `probabilities`; or `raw-embeddings`, the mean
             before normalising.
@@ -184,4 +184,4 @@ class Descriptions:
 
 def chosen_templates(given: str | Sequence[str], task: Task) -> list[str]:
     """Templates by the name of a set, from a file, or as they are given."""
-    return named_set(given, task.templates) if isinstance(given, str) else checked(given)
+    return named_set(given, task.templates, task.space) if isinstance(given, str) else checked(given)
