@@ -128,6 +128,17 @@ def test_with_a_label_from_the_text_no_fusion_is_better_and_the_shuffled_images_
     assert dirt.loc["text missing", "note"] == "text missing: a, b, c"
 
 
+def test_what_can_not_be_compared_says_so(run):
+    """A seed of one method is lost: its mean stands alone, and the others are compared as before."""
+    frame, store = run
+    gains = Gain()(frame[~((frame["method"] == "gated") & (frame["seed"] == 1))], store)
+    gated = gains[gains["method"] == "gated"].set_index("metric")
+    assert set(gated.index) == {"accuracy", "weighted F1"}
+    assert gated.loc["accuracy", "note"].startswith("not compared: text only")
+    assert "p" in set(gains[gains["method"] == "early"]["metric"])
+    assert not gains[gains["method"] == "early"]["note"].str.startswith("not compared").any()
+
+
 def test_unimodals_are_named_by_tag_or_by_label(run):
     frame, store = run
     untagged = frame.drop(columns="tag.method.kind")
