@@ -12,7 +12,7 @@ from harness.errors import StoreError
 from harness.files import write_bytes
 from harness.parts import canonical
 from harness.record import Record
-from harness.store import Store
+from harness.store import Store, read_table
 
 BESIDE = (("samples", ".parquet"), ("curves", ".parquet"))
 
@@ -144,19 +144,21 @@ def _different(ours: Record, theirs: Record, tolerance: float) -> str | None:
 def _different_samples(
     into: Store, source: Store, ours: Record, theirs: Record, tolerance: float
 ) -> str | None:
-    """Whether the same metrics rest on different answers to single samples."""
+    """The first sample to which the records of a cell give different answers, in words."""
     files = [s.file("samples", ours.id, ".parquet") for s in (into, source)]
     if not all(f.is_file() for f in files) or files[0].read_bytes() == files[1].read_bytes():
         return None
-    one, other = into.samples(ours.id), source.samples(theirs.id)
-    if "id" not in one or "id" not in other:
+    tables = [read_table(f) for f in files]
+    if not all("id" in t.column_names for t in tables):
         return None
-    one, other = (t.sort_values("id", kind="stable", ignore_index=True) for t in (one, other))
-    if list(one["id"]) != list(other["id"]):
+    one, other = (t.sort_by("id") for t in tables)
+    ids = one["id"].to_pylist()
+    if ids != other["id"].to_pylist():
         return "their samples are not the same"
     told = ["target", "prediction", *ours.metrics]
-    for column in [c for c in told if c in one.columns and c in other.columns]:
-        pairs = zip(one["id"], one[column], other[column], strict=True)
+    for column in [c for c in told if c in one.column_names and c in other.column_names]:
+        # as plain values: labels may be lists, and a missing one has no truth value in a frame
+        pairs = zip(ids, one[column].to_pylist(), other[column].to_pylist(), strict=True)
         for sample, a, b in pairs:
             if not _close(a, b, tolerance):
                 return f"{column} of sample {sample!r}: {a!r} and {b!r}"

@@ -139,6 +139,9 @@ class Store:
             return None
         except orjson.JSONDecodeError as error:
             raise StoreError(f"{path}: not valid JSON: {error}") from None
+        parts = content if isinstance(content, dict) else {}
+        if not isinstance(parts.get("suite"), dict) or not isinstance(parts.get("cells"), list):
+            raise StoreError(f"{path}: not a plan: expected an object with suite and cells")
         return content
 
     def suites(self) -> list[str]:

@@ -34,7 +34,10 @@ def main(given: argparse.Namespace) -> int:
 
     if not 0 <= given.tolerance < 1:
         raise StoreError(f"--tolerance {given.tolerance}: expected a number from 0 to below 1, like 1e-6")
-    outcome = merge(Store(given.into), [Store(source) for source in given.sources], given.tolerance)
+    try:
+        outcome = merge(Store(given.into), [Store(source) for source in given.sources], given.tolerance)
+    except OSError as error:
+        raise StoreError(f"{error.filename or given.into}: can't be merged: {error.strerror}") from None
     bad = bool(outcome.conflicts or outcome.unreadable)
     if given.json:
         answer(outcome.to_dict())

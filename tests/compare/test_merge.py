@@ -146,3 +146,41 @@ def test_sources_must_be_other_stores(maker, tmp_path):
         merge(a.store, [Store(tmp_path / "no")])
     with pytest.raises(StoreError, match="into itself"):
         merge(a.store, [Store(tmp_path / "." / "a")])
+
+
+def test_labels_that_are_lists_or_missing_are_compared(maker):
+    def filled(made, last):
+        ids = []
+        for model, target in (("many", [[1, 0], [0, last]]), ("gap", [1, None])):
+            ids.append(made.record(model, "x", values={"map": 0.5}))
+            samples = {"id": ["a", "b"], "target": target, "map": [0.5, 0.5], "seconds": [last, last]}
+            made.store.write(made.store.read(ids[-1]), samples)
+        return ids, made.done()
+
+    ids, into = filled(maker("a"), 1)
+    outcome = merge(into, [filled(maker("b"), 0)[1]])
+    assert [(c.id, c.what) for c in outcome.conflicts] == [
+        (ids[0], "target of sample 'b': [0, 1] and [0, 0]")
+    ]
+    assert outcome.same == 1
+
+
+@pytest.mark.parametrize("plan", ["{}", "[]", '{"suite": {"name": "demo"}, "cells": null}'])
+def test_a_damaged_plan_keeps_no_record_back(maker, capsys, plan):
+    a, b = maker("a"), maker("b")
+    a.record("m", "x", np.ones(10))
+    b.record("m", "y", np.ones(10))
+    path = b.done().path / "suites" / "demo.json"
+    path.write_text(plan)
+    assert main(["merge", str(a.done().path), str(b.store.path)]) == 1
+    assert f"{path}: not a plan" in capsys.readouterr().err
+    assert len(a.store.listing()) == 2
+
+
+def test_a_place_where_nothing_can_be_written_is_one_line(maker, tmp_path, capsys):
+    b = maker("b")
+    b.record("m", "y", np.ones(10))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "samples").write_text("")
+    assert main(["merge", str(tmp_path / "a"), str(b.done().path)]) == 2
+    assert "can't be merged" in capsys.readouterr().err
