@@ -179,7 +179,10 @@ def _column(metric: str, record: Record, tables: Samples) -> tuple[list[str], Fl
         return "no per-sample records"
     if metric not in table.columns:
         return f"{metric} has no value per sample"
-    values = table[metric].to_numpy(dtype=np.float64)
+    try:
+        values = table[metric].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError):
+        return f"{metric} has no number per sample"
     number = record.metrics[metric]
     if len(values) == 0 or abs(float(np.mean(values)) - number) > 1e-5 * max(1.0, abs(number)):
         return f"{metric} is not the mean of its per-sample values"

@@ -45,6 +45,7 @@ def _written(
     if warnings:
         paragraphs.append("\n".join(_lines(warnings, heading)))
     cells = [d.cell for d in comparison.differences] + [u.cell for u in comparison.unfinished]
+    cells += [cell for cell, _ in comparison.lacking]
     names = _varying([*cells, *comparison.only_a, *comparison.only_b])
     absent = [
         f"{clean(_name(u.cell, names))} · seed {u.seed}: {u.a} in A, {u.b} in B"

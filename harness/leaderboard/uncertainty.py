@@ -179,7 +179,7 @@ def _stacked(
         if column is None or (ids is not None and column[0] != ids):
             return None
         number = facts.value(id, metric)
-        if len(column[1]) == 0 or abs(float(column[1].mean()) - number) > 1e-5 * max(1.0, abs(number)):
+        if len(column[1]) == 0 or not abs(column[1].mean() - number) <= 1e-5 * max(1.0, abs(number)):
             return None
         ids = column[0]
         rows.append(column[1])
@@ -220,7 +220,10 @@ def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None
         return None
     if not {"id", metric} <= set(table.column_names):
         return None
-    return table["id"].to_pylist(), table[metric].to_numpy().astype(np.float64)
+    try:
+        return table["id"].to_pylist(), table[metric].to_numpy().astype(np.float64)
+    except (TypeError, ValueError):  # texts or lists: nothing to take a mean of
+        return None
 
 
 def _groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:

@@ -62,9 +62,10 @@ class Confusion:
             samples = store.samples(id)
             if samples is not None and {"target", "prediction"} <= set(samples.columns):
                 pair = (samples["target"].to_numpy(), samples["prediction"].to_numpy())
-                groups.setdefault(key, []).append(pair)
+                if all(np.issubdtype(side.dtype, np.integer) for side in pair):
+                    groups.setdefault(key, []).append(pair)
         if not groups:
-            raise HarnessError("no record keeps per-sample targets and predictions")
+            raise HarnessError("no record keeps the numbers of per-sample targets and predictions")
         varying = [n for n, column in enumerate(names) if len({k[n] for k in groups}) > 1] or [0]
         titles = [label_of([key[n] for n in varying]) for key in groups]
         cut = False

@@ -51,7 +51,7 @@ class Excerpts:
             return {"note": f"{path.as_posix()} is missing in the store."}
         hits = self._hits(record, samples)
         chosen = self._chosen(samples, hits)
-        part = samples.take(chosen)
+        part = samples.take(np.asarray(chosen, dtype=np.int64))
         names = samples.column_names[:COLUMNS]
         columns = [_column(part[name]) for name in names]
         excerpt: dict[str, Any] = {
@@ -63,18 +63,15 @@ class Excerpts:
             excerpt |= {"hit": hits[chosen].astype(int).tolist(), "hits": int(hits.sum())}
         ids = [str(i) for i in part["id"].to_pylist()]
         told = [c for c in ("target", "prediction") if c in part.column_names]
-        classes = {int(v) for c in told for v in part[c].to_pylist()}
+        classes = {int(v) for c in told for v in part[c].to_pylist() if isinstance(v, int)}
         return excerpt | self.thumbnails.of(record, ids, classes)
 
     def _chosen(self, samples: pa.Table, hits: Any) -> list[int]:
         """Half misses and half hits, as far as there are so many, the surest first."""
         if hits is None:
             return list(range(min(len(samples), self.rows)))
-        sure = (
-            samples["confidence"].to_pandas().to_numpy(dtype=float)
-            if "confidence" in samples.column_names
-            else np.zeros(len(samples))
-        )
+        sure = _numbers(samples, "confidence")
+        sure = np.zeros(len(samples)) if sure is None else sure
         order = np.argsort(-sure, kind="stable")
         misses, right = order[~hits[order]], order[hits[order]]
         few = min(len(misses), max(self.rows // 2, self.rows - len(right)))
@@ -82,12 +79,36 @@ class Excerpts:
 
     @staticmethod
     def _hits(record: Record, samples: pa.Table) -> Any:
+        """Which samples are right: the prediction names the target's class, else a proportion says so."""
+        import pyarrow.compute as pc
+
         if {"target", "prediction"} <= set(samples.column_names):
-            target, prediction = (samples[name].to_pandas() for name in ("target", "prediction"))
-            return (target == prediction).to_numpy(dtype=bool)
+            target, prediction = samples["target"], samples["prediction"]
+            if _names_classes(target) and _names_classes(target) == _names_classes(prediction):
+                return pc.equal(target, prediction).fill_null(False).to_numpy()
         for metric in record.binary:
-            if metric in samples.column_names:
-                return samples[metric].to_pandas().to_numpy(dtype=float) == 1.0
+            if (values := _numbers(samples, metric)) is not None:
+                return values == 1.0
+        return None
+
+
+def _names_classes(values: pa.ChunkedArray) -> str:
+    """How a column names classes, `number` or `text`; empty where it holds measures or lists."""
+    from pyarrow import types
+
+    kind = values.type
+    if types.is_integer(kind):
+        return "number"
+    return "text" if types.is_string(kind) or types.is_large_string(kind) else ""
+
+
+def _numbers(samples: pa.Table, name: str) -> Any:
+    """A column as numbers; None where there is none of that name, or it holds something else."""
+    if name not in samples.column_names:
+        return None
+    try:
+        return samples[name].to_pandas().to_numpy(dtype=float)
+    except (TypeError, ValueError):
         return None
 
 

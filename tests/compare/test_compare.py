@@ -312,3 +312,23 @@ def test_wilcoxon_over_data_sets_counts_each_data_set_once(maker):
     assert overall.data_sets == 7
     assert overall.wilcoxon_p == pytest.approx(wilcoxon(lost).pvalue)
     assert overall.mean_difference == pytest.approx(-sum(lost) / 700)
+
+
+def test_values_per_sample_that_are_no_numbers_are_said(maker):
+    made = maker("a")
+    for model, values in (("a", [1.0, 0.0]), ("b", ["right", "wrong"])):
+        id = made.record(model, "x", values={"top1": 0.5})
+        made.store.write(made.store.read(id), {"id": ["1", "2"], "top1": values})
+    store = made.done()
+    (difference,) = compare(Side("A", store, {"model": "a"}), Side("B", store, {"model": "b"})).differences
+    assert difference.answer == "undecided"
+    assert difference.reason == "top1 has no number per sample in B"
+
+
+def test_a_metric_that_one_side_lacks_is_told_with_its_cell(maker):
+    made = maker("a")
+    made.record("a", "digits", values={"top1": 0.5})
+    made.record("b", "digits", values={"map": 0.5})
+    store = made.done()
+    found = compare(Side("A", store, {"model": "a"}), Side("B", store, {"model": "b"}))
+    assert "dataset digits: top1 is on one side only" in terminal(found)

@@ -169,3 +169,17 @@ def test_values_by_sample_of_another_statistic_make_no_interval(store: Store) ->
     record.binary, record.metrics = [], {"top1": float(BASE.mean()) ** 0.5}
     store.write(record, {"id": [f"s{n}" for n in range(N)], "top1": BASE})
     assert entries(table(store))["top"].low is None
+
+
+@pytest.mark.parametrize("values", [["right"] * N, [[1.0, 0.0]] * N, [None, *BASE[1:]]])
+def test_values_by_sample_that_are_no_numbers_leave_the_table(store: Store, values: Any) -> None:
+    add(store, "top", BASE)
+    add(store, "near", flipped(2))
+    record = store.read(f"{1:020x}")
+    assert record is not None
+    record.binary = []
+    store.write(record, {"id": [f"s{n}" for n in range(N)], "top1": values})
+    made = table(store)
+    near = entries(made)["near"]
+    assert (near.low, near.tied) == (None, False)
+    assert "not compared with the best" in made.footnotes[near.notes[0]]

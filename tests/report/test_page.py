@@ -391,3 +391,28 @@ def test_ten_thousand_records(large):
     page = Page(path)
     assert len(page.data("index")["id"]) == 10_000
     assert sum(len(page.data(f"details-{n}")) for n in range(50)) == 10_000
+
+
+def test_predictions_of_any_kind_leave_the_page(written):
+    kinds = {
+        "text": {"target": ["cat", "dog"] * 2, "prediction": ["cat"] * 4},
+        "lists": {"target": [[1, 0]] * 4, "prediction": [[1, 1]] * 4},
+        "measures": {"target": [0.5] * 4, "prediction": [0.7] * 4},
+        "gap": {"target": [1] * 4, "prediction": [1, 1, 1, None], "confidence": ["sure"] * 4},
+        "none": {"id": [], "target": [], "prediction": []},
+    }
+
+    def fill(made):
+        for name, columns in kinds.items():
+            id = made.record(name, "d", files=False, fake=True, n=4)
+            made.store.write(made.store.read(id), {"id": list("abcd"), **columns})
+
+    plots = [{"name": "p", "kind": "confusion"}, {"name": "b", "kind": "bars"}]
+    page, _ = written(fill, content={"plots": plots})
+    found = [detail["samples"] for detail in page.data("details-0")]
+    assert [e.get("hits") for e in found] == [2, None, None, 3, None]
+    assert [len(e["rows"]) for e in found] == [4, 4, 4, 4, 0]
+    problems = [e["text"] for e in page.all("p") if e["attrs"].get("class") == "problem"]
+    assert [p for p in problems if "JavaScript" not in p] == [
+        "no record keeps the numbers of per-sample targets and predictions"
+    ]
