@@ -175,6 +175,26 @@ def test_cocoop_learns_the_same_in_chunks(task, kit, model, monkeypatch):
     torch.testing.assert_close(whole, chunked, atol=1e-5, rtol=0)
 
 
+def test_cocoop_halves_its_chunks_when_memory_ends(task, kit, model, monkeypatch):
+    """A try that failed behind its first chunk leaves nothing of that chunk's gradient."""
+    whole = CoCoOp(epochs=1, batch=8, rate=0.02).fit(task)
+    expected = whole.logits(task.features, task.class_names)
+    given, sizes = cocoop.conditional_logits, []
+
+    def short_of_memory(features, *others):
+        sizes.append(len(features))
+        if len(features) > 4 or (len(features) == 4 and sizes[-2:] == [4, 4]):
+            raise RuntimeError("CUDA out of memory. Tried to allocate")
+        return given(features, *others)
+
+    monkeypatch.setattr(cocoop, "conditional_logits", short_of_memory)
+    halved = CoCoOp(epochs=1, batch=8, rate=0.02).fit(kit.make_task(model))
+    torch.testing.assert_close(halved.vectors, whole.vectors, atol=1e-5, rtol=0)
+    assert sizes[:4] == [8, 4, 4, 2]
+    found = halved.logits(task.features, task.class_names)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+
+
 def test_published_parameter_counts():
     assert sum(p.numel() for p in meta_net(512, 512).parameters()) == 33_312
 

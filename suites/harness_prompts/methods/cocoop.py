@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from harness.errors import OptionError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness_prompts.task import Task
 
 Position = Literal["end", "middle", "front"]
+T = TypeVar("T")
 
 POSITIONS_AT_ONCE = 40_000
 """Token positions per pass of the text tower: images × classes × length; halved when memory ends."""
@@ -57,17 +58,38 @@ class ConditionalClassifier:
         from harness_prompts.context import Wording
 
         wording = Wording(self.tower, class_names, self.vectors.shape[0], self.position)
-        with torch.inference_mode():
+
+        def in_chunks(size: int) -> torch.Tensor:
             parts = [
                 conditional_logits(part, self.vectors, self.shift, wording, self.scale)
-                for part in features.split(chunk(wording))
+                for part in features.split(size)
             ]
-        return torch.cat(parts).clone()
+            return torch.cat(parts)
+
+        with torch.inference_mode():
+            found, _ = halving(in_chunks, min(chunk(wording), len(features)))
+        return found.clone()
 
 
 def chunk(wording: Wording) -> int:
     """How many images go through the text tower together."""
     return max(1, POSITIONS_AT_ONCE // (len(wording) * wording.tokens.shape[1]))
+
+
+def halving(run: Callable[[int], T], size: int) -> tuple[T, int]:
+    """What `run(size)` gives, and the size: half of it, again and again, while memory does not suffice."""
+    import torch
+
+    from harness.batches import ran_out_of_memory
+
+    while True:
+        try:
+            return run(size), size
+        except (RuntimeError, MemoryError) as error:
+            if size == 1 or not ran_out_of_memory(error):
+                raise
+        size = (size + 1) // 2
+        torch.cuda.empty_cache()  # does nothing without a GPU
 
 
 def fitting(features: torch.Tensor, size: int) -> Iterator[slice]:
@@ -123,21 +145,31 @@ class CoCoOp:
         context = Context(tower, self.length, self.init, None, task.seed)
         shift = meta_net(task.features.shape[1], tower.width, task.seed).to(task.device)
         wording = Wording(tower, task.class_names, context.length, self.position)
-        size = chunk(wording)
+        size = min(chunk(wording), self.batch)
+        trained = [*context.parameters(), *shift.parameters()]
 
         def step(features: torch.Tensor, labels: torch.Tensor) -> float:
-            total = 0.0
-            for rows in fitting(features, size):
-                logits = conditional_logits(features[rows], context.vectors, shift, wording, task.logit_scale)
-                loss = F.cross_entropy(logits, labels[rows], reduction="sum") / len(labels)
-                loss.backward()
-                total += float(loss.detach())
+            def in_chunks(size: int) -> float:
+                for parameter in trained:  # a try that ran out of memory may have left a part of a gradient
+                    parameter.grad = None
+                total = 0.0
+                for rows in fitting(features, size):
+                    logits = conditional_logits(
+                        features[rows], context.vectors, shift, wording, task.logit_scale
+                    )
+                    loss = F.cross_entropy(logits, labels[rows], reduction="sum") / len(labels)
+                    loss.backward()
+                    total += float(loss.detach())
+                return total
+
+            nonlocal size
+            total, size = halving(in_chunks, size)
             return total
 
         with frozen(tower.part):
             descend(
                 task,
-                [*context.parameters(), *shift.parameters()],
+                trained,
                 None,
                 epochs=self.epochs,
                 rate=self.rate,
