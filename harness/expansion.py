@@ -111,7 +111,7 @@ class Expansion:
             reason = self._refused(cell)
         except HarnessError as error:
             reason = str(error)
-        except Exception as error:  # a protocol that can't judge a cell breaks that cell alone
+        except (Exception, SystemExit) as error:  # a protocol that can't judge a cell breaks that cell alone
             return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
         return Planned(cell, "skipped", reason) if reason else Planned(cell)
 

@@ -94,7 +94,7 @@ class Listeners:
                     self._add(made, f"{plugin.distribution}/{plugin.name}")
             except PluginBroken as error:
                 self._problem(str(error))
-            except Exception as error:  # a listener may fail in any way; the run must go on
+            except (Exception, SystemExit) as error:  # a listener may fail in any way; the run must go on
                 self._problem(
                     f"listener '{plugin.name}' of {plugin.distribution}: {type(error).__name__}: {_line(error)}"
                 )
@@ -118,7 +118,7 @@ class Listeners:
         for implementation in reversed(getattr(self.manager.hook, event).get_hookimpls()):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
-            except Exception as error:  # see above
+            except (Exception, SystemExit) as error:  # see above
                 name = implementation.plugin_name.partition("#")[0]
                 log.debug("listener %s failed:\n%s", name, traceback.format_exc())
                 self._problem(
@@ -146,5 +146,5 @@ def _asked_for(text: str, where: str) -> object:
     return listener
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split())

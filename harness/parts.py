@@ -168,7 +168,7 @@ def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: regis
         return factory(**arguments)
     except HarnessError as error:
         raise type(error)(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
-    except Exception as error:  # a plugin's constructor may raise anything
+    except (Exception, SystemExit) as error:  # a plugin's constructor may raise anything
         return blame(plugin, "can't be constructed", error)
 
 
@@ -179,12 +179,12 @@ def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, str
         fingerprint = str(instance.fingerprint()) if not missing and hasattr(instance, "fingerprint") else ""
     except HarnessError as error:
         return str(error), "", None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, "", blame(plugin, "failed at planning", error)
     return missing, fingerprint, None
 
 
-def blame(plugin: registry.Plugin | Part, what: str, error: Exception) -> str:
+def blame(plugin: registry.Plugin | Part, what: str, error: BaseException) -> str:
     """One line that says which plugin failed at what."""
     text = " ".join(str(error).split())
     name = plugin.plugin if isinstance(plugin, Part) else plugin.name

@@ -70,7 +70,7 @@ class Worker:
 
     def run(self, cell: Cell) -> Record:
         """Runs the cell and writes its record; only an interrupt goes past it."""
-        started, clock = provenance.now(), time.perf_counter()
+        started, clock, before = provenance.now(), time.perf_counter(), self._stamp(cell)
         job = None
         result: Result | None = None
         try:
@@ -83,7 +83,7 @@ class Worker:
             record = blank(cell, "skipped", str(error))
         except Diverged as error:
             record = blank(cell, "diverged", str(error))
-        except Exception as error:  # whatever a cell raises is kept with it, and the rest go on
+        except (Exception, SystemExit) as error:  # whatever a cell raises is kept with it, and the rest go on
             status = "oom" if ran_out_of_memory(error) else "failed"
             text = " ".join(str(error).split())
             record = blank(
@@ -91,6 +91,8 @@ class Worker:
             )
             record.traceback = traceback.format_exc()
             self._model = None if status == "oom" else self._model
+        if record.status != "ok" and (made := self._made_meanwhile(cell, before)):
+            return made
         return self._kept(cell, record, result, job, started, time.perf_counter() - clock)
 
     def run_group(self, cells: Sequence[Cell]) -> list[Record]:
@@ -108,7 +110,7 @@ class Worker:
             self._reset_memory()
             results: list[Result] = protocol.run_many(jobs)
             records = [self._judged(*each) for each in zip(cells, jobs, results, strict=True)]
-        except Exception as error:  # whatever it is, running each alone says which cell it belongs to
+        except (Exception, SystemExit) as error:  # running each alone says which cell it belongs to
             log.debug("%s with %d seeds at once: %s", cells[0].shown, len(cells), error)
             return [self.run(cell) for cell in cells]
         share = (time.perf_counter() - clock) / len(cells)
@@ -116,6 +118,22 @@ class Worker:
             self._kept(cell, record, result, job, started, share)
             for cell, record, result, job in zip(cells, records, results, jobs, strict=True)
         ]
+
+    def _stamp(self, cell: Cell) -> tuple[int, int] | None:
+        """What changes when the cell's record is written; None while there is none."""
+        try:
+            found = self.store.file("records", cell.id, ".json").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    def _made_meanwhile(self, cell: Cell, before: tuple[int, int] | None) -> Record | None:
+        """The ok record of another run that finished the same cell while this one tried.
+
+        Two runs of a cell share its work folder, which the first to finish takes away from the other.
+        """
+        record = self.store.read(cell.id) if self._stamp(cell) != before else None
+        return record if record is not None and record.status == "ok" else None
 
     def _kept(
         self, cell: Cell, record: Record, result: Result | None, job: Job | None, started: str, seconds: float
@@ -177,6 +195,7 @@ class Worker:
         """The cell's model, loaded once for the cells that share it.
 
         A protocol that changes its model (fine-tuning) says `fresh_model = True` and gets a new one.
+        What a shared one draws at random hangs on the model alone, not on which cell came first.
         """
         if cell.model is None:
             return None
@@ -184,6 +203,8 @@ class Worker:
         if self._model is not None and self._model[0] == cell.model.identity and not fresh:
             return self._model[1]
         self._model = None  # gone before the next one comes, so that both need not fit
+        if not fresh:
+            seed_all(derive_seed("model", cell.model.identity))
         model = cell.model.make()
         if hasattr(model, "load"):
             model.load(self.device)
@@ -191,6 +212,7 @@ class Worker:
             settle(model.module, self.device)
         if not fresh:
             self._model = (cell.model.identity, model)
+            seed_all(derive_seed("cell", cell.id))
         return model
 
     def _split(self, cell: Cell, name: str) -> Split:
@@ -209,11 +231,16 @@ class Worker:
         return split
 
     def _judged(self, cell: Cell, job: Job, result: Result) -> Record:
+        if result.status not in ("ok", "diverged"):
+            raise HarnessError(
+                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave the status "
+                f"{result.status!r}: expected 'ok' or 'diverged'"
+            )
         record = blank(cell, result.status, result.reason)
         record.metrics = {k: float(v) for k, v in result.metrics.items()}
         for name in record.metrics:
-            metric: Any = job.metrics.get(name) or job.metrics.get(name.partition(".")[0])
             facts = getattr(cell.protocol.object, "directions", {})
+            metric = _metric_of(name, job.metrics, facts)
             record.directions[name] = bool(getattr(metric, "higher_is_better", facts.get(name, True)))
             unit = getattr(metric, "unit", None) or getattr(cell.protocol.object, "units", {}).get(name)
             if unit:
@@ -247,6 +274,16 @@ class Worker:
 
         unit = 1 if sys.platform == "darwin" else 1024
         return {"peak_process_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+
+
+def _metric_of(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Metric | None:
+    """The metric that gave the number of that name; None for a number of the protocol's own.
+
+    A metric that gives several calls them `<its label>.<key>`, or `<its label><anything>` as it likes.
+    """
+    near = [label for label in metrics if name.startswith(label)] if name not in facts else []
+    longest = max(near, key=len, default="")
+    return metrics.get(name) or metrics.get(name.partition(".")[0]) or metrics.get(longest)
 
 
 def _is_binary(values: Any) -> bool:

@@ -1,0 +1,165 @@
+"""Plugins that leave, draw at random, or say odd things: their cells are told of, and nobody else's numbers change."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import harness
+from harness.contract import Job, Result
+from harness.hooks import hookimpl
+from harness.planning import make_plan
+from harness.runner import run
+from harness.store import Store
+from harness.suite import from_dict
+
+BASE: dict[str, Any] = {
+    "name": "s",
+    "protocol": "toy",
+    "models": ["toy"],
+    "datasets": ["toy"],
+    "metrics": ["toy"],
+}
+
+
+def go(store: Store, listeners: tuple[object, ...] = (), **changes: Any) -> Any:
+    content = from_dict({**BASE, **changes})
+    return run(content, store, device="cpu", installed_listeners=False, listeners=listeners)
+
+
+def test_a_plugin_that_exits_fails_its_cell_alone(toys: Any, store: Store) -> None:
+    class Leaves(toys.Model):
+        def load(self, device: object) -> None:
+            sys.exit(0)
+
+    class LeavesAtOnce(toys.Model):
+        def __init__(self) -> None:
+            sys.exit(0)
+
+    class LeavesAtPlanning(toys.Model):
+        def unavailable(self) -> str | None:
+            sys.exit(0)
+
+    class Listener:
+        @hookimpl
+        def cell_started(self) -> None:
+            sys.exit(0)
+
+    for name, cls in (("leaves", Leaves), ("at-once", LeavesAtOnce), ("at-planning", LeavesAtPlanning)):
+        harness.register("models", name, cls)
+    outcome = go(store, (Listener(),), models=["leaves", "at-once", "at-planning", "toy"])
+    got = {r.coordinates["model"]: r for r in outcome.records}
+    assert {name: r.status for name, r in got.items()} == {
+        "leaves": "failed", "at-once": "failed", "at-planning": "failed", "toy": "ok",
+    }  # fmt: skip
+    assert all("SystemExit: 0" in str(r.reason) for r in got.values() if r.status == "failed")
+    assert "left out: SystemExit" in outcome.problems[0]
+
+
+def test_a_protocol_that_exits_at_planning_breaks_its_cells(toys: Any) -> None:
+    class Leaves(toys.Protocol):
+        def cannot(self, *_: object) -> str | None:
+            sys.exit(0)
+
+    harness.register("protocols", "leaves", Leaves)
+    (planned,) = make_plan(from_dict({**BASE, "protocol": "leaves"}))
+    assert planned.state == "broken"
+    assert "SystemExit" in str(planned.reason)
+
+
+def test_what_another_run_finished_meanwhile_is_not_overwritten(toys: Any, store: Store) -> None:
+    class Overtaken(toys.Protocol):
+        def run(self, job: Job) -> Result:
+            if again := not taken:
+                taken.append(job.cell.id)
+                go(store, protocol="overtaken")
+            result = super().run(job)
+            if again:
+                raise FileNotFoundError(job.workdir)
+            return result
+
+    taken: list[str] = []
+    harness.register("protocols", "overtaken", Overtaken)
+    outcome = go(store, protocol="overtaken")
+    assert [r.status for r in outcome.records] == ["ok"]
+    assert store.done() == set(taken)
+
+
+def test_a_failure_takes_the_place_of_an_older_record(toys: Any, store: Store) -> None:
+    class Worse(toys.Protocol):
+        def run(self, job: Job) -> Result:
+            if bad:
+                raise ValueError("now")
+            return super().run(job)
+
+    bad: list[int] = []
+    harness.register("protocols", "worse", Worse)
+    suite = from_dict({**BASE, "protocol": "worse"})
+    run(suite, store, device="cpu")
+    bad.append(1)
+    outcome = run(suite, store, device="cpu", fresh=True)
+    assert [r.status for r in outcome.records] == ["failed"]
+    assert store.done() == set()
+
+
+def test_random_weights_of_a_shared_model_do_not_hang_on_the_cell_that_came_first(
+    toys: Any, tmp_path: Path
+) -> None:
+    class Random(toys.Model):
+        def load(self, device: object) -> None:
+            self.weight = float(torch.rand(()))
+
+    class Shows(toys.Protocol):
+        def run(self, job: Job) -> Result:
+            return Result({"weight": job.model.weight, "drawn": float(torch.rand(()))})
+
+    harness.register("models", "random", Random)
+    harness.register("protocols", "shows", Shows)
+    grid: dict[str, Any] = {"protocol": "shows", "models": ["random", "random?bias=1"], "metrics": []}
+    grid["models"] = [{"plugin": "random", "label": str(b), "bias": b} for b in (0, 1)]
+    both, second = Store(tmp_path / "both"), Store(tmp_path / "second")
+    go(both, **grid, datasets=["toy", "toy:b"])
+    go(second, **grid, datasets=["toy:b"])
+    all_of_them = {r.id: r.metrics for r in both.records()}
+    assert {r.id: r.metrics for r in second.records()}.items() <= all_of_them.items()
+    assert len({m["weight"] for m in all_of_them.values()}) == 2
+    assert len({m["drawn"] for m in all_of_them.values()}) == 4
+
+
+def test_every_number_of_a_metric_has_its_direction(toys: Any, store: Store) -> None:
+    class Loss:
+        higher_is_better = False
+        unit = "fraction"
+
+        def __call__(self, evidence: Any) -> dict[str, float]:
+            return {"loss_a": 0.5, "b": 0.25, "loss": 0.1}
+
+    class Measures(toys.Protocol):
+        directions = {"loss_own": True}  # noqa: RUF012 - as plugins write it
+
+        def run(self, job: Job) -> Result:
+            from harness.evaluate import measured
+
+            return Result({**measured(job, [1.0]), "loss_own": 1.0, "mine": 2.0})
+
+    harness.register("metrics", "loss", Loss)
+    harness.register("protocols", "measures", Measures)
+    (record,) = go(store, protocol="measures", metrics=["loss"]).records
+    assert record.directions == {
+        "loss_a": False, "loss.b": False, "loss": False, "loss_own": True, "mine": True,
+    }  # fmt: skip
+    assert set(record.units) == {"loss_a", "loss.b", "loss"}
+
+
+@pytest.mark.parametrize("status", ["OK", "", "failed"])
+def test_a_status_that_is_none_fails_the_cell(toys: Any, store: Store, status: str) -> None:
+    class Odd(toys.Protocol):
+        def run(self, job: Job) -> Result:
+            return Result({"x": 1.0}, status=status)
+
+    harness.register("protocols", "odd", Odd)
+    outcome = go(store, protocol="odd")
+    assert [r.status for r in outcome.failed] == ["failed"]
+    assert f"gave the status {status!r}" in str(outcome.failed[0].reason)
