@@ -84,8 +84,7 @@ class Encoders:
         needed = ("rate", *parts) if tokens else ("rate", "pooled")
         with self._alone(decides):
             arrays = {which: part(which) for which in needed}
-            for which in parts if made else ():  # what one pass gave is kept as a whole
-                part(which)
+            _ = [part(which) for which in parts if made]  # what one pass gave is kept as a whole
         return self._features(arrays, present)
 
     def rate(self, modality: Modality, name: str) -> float:
@@ -181,7 +180,8 @@ class Encoders:
                 job.advance(min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
         arrays = {"pooled": torch.cat([f[0] for f in found]).float().numpy()}
         if self.gives_tokens["text"]:
-            longest = max(int(f[2].sum(1).max()) for f in found)
+            # places up to the last token of any text, for there are encoders that pad on the left
+            longest = max(int((f[2].any(0) * torch.arange(1, f[2].shape[1] + 1)).max()) for f in found)
             arrays["tokens"] = np.concatenate([_half(_fit(f[1], longest)) for f in found])
             arrays["mask"] = torch.cat([_fit(f[2], longest) for f in found]).numpy()
         return arrays

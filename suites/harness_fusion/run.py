@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from harness.contract import Job, Predictions, Result
-from harness.errors import DataError
+from harness.errors import DataError, OptionError
 from harness.evaluate import classification_result, measured
 from harness_fusion import costs
 from harness_fusion.features import Encoders, Kept
@@ -21,10 +21,12 @@ from harness_fusion.probes import KINDS, probed
 from harness_fusion.reports import joined
 from harness_fusion.sources import Sources
 from harness_fusion.splits import arrange
-from harness_fusion.submission import write_submission
+from harness_fusion.submission import check_style, write_submission
 from harness_fusion.training import Recipe, Trained, class_weights, predict, train_head
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from harness.contract import Split
@@ -53,6 +55,8 @@ class Run:
         found = set(np.unique(np.concatenate([self.parts.train.targets, self.parts.test.targets])).tolist())
         if len(found) < 2:
             raise DataError(f"{job.cell.dataset.label}: all labelled pairs are of one class")
+        if protocol.predict is not None:
+            self._predictable(protocol.predict)
 
     def result(self) -> Result:
         """Everything about the cell."""
@@ -233,13 +237,20 @@ class Run:
         table = job.cache.get(decides, compute)
         return {n: row.astype(bool) for n, row in zip(DESCRIPTIONS, table, strict=True) if (row >= 0).all()}
 
+    def _predictable(self, folder: Path) -> None:
+        """Raises, before anything is trained, where no predictions could be written."""
+        if self.parts.unlabelled is None:
+            raise DataError(f"{self.job.cell.dataset.label}: no split without labels to predict")
+        if folder.exists() and not folder.is_dir():
+            raise OptionError(f"fusion: predict must be a folder, and {folder} is a file")
+        check_style(self.protocol.layout, self.classes)
+
     def _submitted(self, head: Any) -> str:
         """Writes predictions of the pairs without labels; gives the file's name, or why there is none."""
         from harness_fusion.splits import Portion
 
         job, name = self.job, self.parts.unlabelled
-        if name is None:
-            raise DataError(f"{job.cell.dataset.label}: no split without labels to predict")
+        assert name is not None
         if hasattr(head.fusion, "judged"):
             return "none: a bound knows the labels, and these pairs have none"
         split = job.splits(name)

@@ -44,10 +44,7 @@ def write_submission(
     """
     from harness.files import replacing
 
-    if style not in HEADERS:
-        raise OptionError(f"submission: there is no style '{style}'{did_you_mean(style, HEADERS)}")
-    if style == "memes" and len(class_names) != 2:
-        raise OptionError(f"submission: the style 'memes' is for two classes, not {len(class_names)}")
+    check_style(style, class_names)
     if probabilities.shape != (len(ids), len(class_names)):
         raise DataError(
             f"{path}: {len(ids)} ids and {len(class_names)} classes, but probabilities of shape {probabilities.shape}"
@@ -71,3 +68,11 @@ def write_submission(
             else:
                 writer.writerow([identity, class_names[best]])
     return path
+
+
+def check_style(style: str, class_names: Sequence[str]) -> None:
+    """Raises OptionError for an unknown style, or `memes` with other than two classes."""
+    if style not in HEADERS:
+        raise OptionError(f"submission: there is no style '{style}'{did_you_mean(style, HEADERS)}")
+    if style == "memes" and len(class_names) != 2:
+        raise OptionError(f"submission: the style 'memes' is for two classes, not {len(class_names)}")

@@ -196,6 +196,45 @@ def test_a_bound_is_measured_though_it_can_predict_nothing(suite, records, tmp_p
     assert store.read(frame.loc["early", "id"]).notes["predictions"].endswith(".csv")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "splits", "words"),
+    [
+        ({"predict": "out", "layout": "memes"}, ("all",), "no split without labels"),
+        ({"predict": "taken"}, ("all", "unlabelled"), "must be a folder"),
+    ],
+)
+def test_predictions_that_could_not_be_written_are_refused_before_training(
+    suite, tmp_path, only, posts, monkeypatch, protocol, splits, words
+):
+    (tmp_path / "taken").write_text("a file")
+    monkeypatch.setattr(posts, "splits", splits)
+    monkeypatch.setattr("harness_fusion.run.train_head", None)
+    run = suite(methods=only("early"), protocol=protocol | {"predict": str(tmp_path / protocol["predict"])})
+    assert words in run.records[0].reason
+
+
+def test_tokens_are_kept_on_whichever_side_a_text_is_padded(suite, only, counting, monkeypatch):
+    """An encoder that pads on the left has its tokens at the end."""
+    from harness_fusion.features import Encoders
+
+    plain, seen = counting.encode_text_tokens, []
+
+    def left(self, texts):
+        pooled, tokens, mask = plain(self, texts)
+        return pooled, tokens.flip(1), mask.flip(1)
+
+    def remember(self, modality, *rest, **more):
+        features = kept(self, modality, *rest, **more)
+        seen.extend([features.mask] if modality == "text" else [])
+        return features
+
+    kept = Encoders.kept
+    monkeypatch.setattr(counting, "encode_text_tokens", left)
+    monkeypatch.setattr(Encoders, "kept", remember)
+    suite(methods=only("cross"))
+    assert int(seen[0].sum(1).max()) >= 3  # "<s> it is good" has four words, "<s> so bad" three
+
+
 def test_what_was_found_in_all_splits_of_a_cell_is_noted(suite, records, tmp_path, only, posts, monkeypatch):
     """A data set's own splits are reported on together, the one that is predicted among them."""
     load = posts.load
