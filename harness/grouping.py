@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from itertools import groupby
 
 from harness.cell import Cell
-from harness.parts import canonical
+from harness.parts import blame, canonical
+
+log = logging.getLogger("harness")
 
 
 def seed_groups(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -17,10 +20,20 @@ def seed_groups(cells: Sequence[Cell]) -> list[list[Cell]]:
     groups: list[list[Cell]] = []
     for _, neighbours in groupby(cells, key=_all_but_seed):
         same = list(neighbours)
-        ask = getattr(same[0].protocol.object, "seeds_at_once", None)
-        most = max(1, int(ask(same[0]))) if ask else 1
+        most = _seeds_at_once(same[0])
         groups += [same[n : n + most] for n in range(0, len(same), most)]
     return groups
+
+
+def _seeds_at_once(cell: Cell) -> int:
+    ask = getattr(cell.protocol.object, "seeds_at_once", None)
+    if ask is None:
+        return 1
+    try:
+        return max(1, int(ask(cell)))
+    except Exception as error:  # a protocol that can't say it still runs single seeds
+        log.warning("%s", blame(cell.protocol, "failed at seeds_at_once, so its seeds run one by one", error))
+        return 1
 
 
 def _all_but_seed(cell: Cell) -> tuple[object, ...]:

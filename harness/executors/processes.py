@@ -7,7 +7,7 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -66,11 +66,6 @@ class Processes:
         try:
             yield from self._pool.run(chunks, cells, tell)
             finished = True
-        except BrokenProcessPool:
-            raise HarnessError(
-                "a worker process died (killed, or out of memory); what was finished is kept: "
-                "run the same command again, with fewer processes if memory is short"
-            ) from None
         finally:
             if not finished:  # somebody interrupted it, and nobody waits for the cells in flight
                 self.close()
@@ -100,8 +95,11 @@ class _Pool:
         self, chunks: Sequence[list[Cell]], cells: Sequence[Cell], tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
         """The cells with their records, as they arrive."""
-        for chunk in chunks:
-            self.processes.submit(_run, chunk).add_done_callback(self.inbox.put)
+        try:
+            for chunk in chunks:
+                self.processes.submit(_run, chunk).add_done_callback(self.inbox.put)
+        except BrokenProcessPool:
+            raise _died(()) from None
         yield from _arriving(self.inbox, cells, tell)
 
     def close(self) -> None:
@@ -119,6 +117,7 @@ def _arriving(
     """Tells the workers' events, and gives their records, until all cells have theirs or a worker fails."""
     by_id = {cell.id: cell for cell in cells}
     started, left = 0, len(cells)
+    running: dict[str, Cell] = {}
     trouble: BaseException | None = None
     while left and not (trouble and inbox.empty()):
         item = inbox.get()
@@ -128,14 +127,26 @@ def _arriving(
         event, cell, facts = item[0], by_id[item[1]], item[2]
         if event == RECORD:
             left -= 1
-            yield cell, facts["record"]
+            running.pop(cell.id, None)
+            yield cell, Record.from_json(facts["record"], f"record {cell.id}")
             continue
         if event == "cell_started":
             started += 1
+            running[cell.id] = cell
             facts = {"position": started, "total": len(cells)}
         tell(event, cell=cell, **facts)
+    if isinstance(trouble, BrokenProcessPool):
+        raise _died(running.values())
     if trouble:
         raise trouble
+
+
+def _died(running: Iterable[Cell]) -> HarnessError:
+    names = ", ".join(f"'{cell.shown}'" for cell in running)
+    return HarnessError(
+        f"a worker process died (killed, out of memory, or ended by a plugin){' while it ran ' if names else ''}"
+        f"{names}; what was finished is kept: run the same command again, with fewer processes if memory is short"
+    )
 
 
 def _chunks(cells: Sequence[Cell], size: int) -> list[list[Cell]]:

@@ -1,6 +1,11 @@
 """Plugins that leave, draw at random, or say odd things: their cells are told of, and nobody else's numbers change."""
 
+import queue
+import re
 import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +14,12 @@ import torch
 
 import harness
 from harness.contract import Job, Result
+from harness.errors import HarnessError
+from harness.executors.channel import RECORD
+from harness.executors.processes import _arriving
 from harness.hooks import hookimpl
 from harness.planning import make_plan
+from harness.record import blank
 from harness.runner import run
 from harness.store import Store
 from harness.suite import from_dict
@@ -163,3 +172,88 @@ def test_a_status_that_is_none_fails_the_cell(toys: Any, store: Store, status: s
     outcome = go(store, protocol="odd")
     assert [r.status for r in outcome.failed] == ["failed"]
     assert f"gave the status {status!r}" in str(outcome.failed[0].reason)
+
+
+def test_a_protocol_that_can_not_say_how_many_seeds_it_takes_gets_single_ones(
+    toys: Any, store: Store
+) -> None:
+    class Unsure(toys.Protocol):
+        def seeds_at_once(self, cell: object) -> int:
+            raise KeyError("boom")
+
+        def run_many(self, jobs: list[Job]) -> list[Result]:
+            raise AssertionError("never asked")
+
+    harness.register("protocols", "unsure", Unsure)
+    assert [r.status for r in go(store, protocol="unsure", seeds=[0, 1]).records] == ["ok", "ok"]
+
+
+CODE = """
+import os
+from harness import Result
+
+class M:
+    def __init__(self, name="m"): self.name = name
+    def load(self, device): ...
+
+class D:
+    splits = ("test",)
+    def load(self, split): ...
+
+class Odd:
+    def run(self, job):
+        class Local: ...
+        return Result({"x": float("nan")}, notes={"mine": Local()})
+
+class Ends:
+    def run(self, job):
+        os._exit(3)
+"""
+
+
+@pytest.fixture
+def outside(install: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugins above in an installed distribution, so that other processes have them."""
+    kinds = {
+        "harness.models": {"un-m": "unruly:M"},
+        "harness.datasets": {"un-d": "unruly:D"},
+        "harness.protocols": {"un-odd": "unruly:Odd", "un-ends": "unruly:Ends"},
+    }
+    monkeypatch.setenv("PYTHONPATH", str(install("unruly", kinds, {"unruly": CODE})))
+
+
+OUTSIDE: dict[str, Any] = {
+    "models": ["un-m"],
+    "datasets": ["un-d"],
+    "metrics": [],
+    "executor": "processes:1",
+}
+
+
+def test_notes_that_do_not_travel_take_no_run_down(outside: None, store: Store) -> None:
+    (record,) = go(store, **OUTSIDE, protocol="un-odd").records
+    assert record.status == "ok"
+    assert record.metrics["x"] != record.metrics["x"]
+    assert "Local" in record.notes["mine"]
+
+
+def test_a_process_that_a_plugin_ends_is_told(outside: None, store: Store) -> None:
+    with pytest.raises(HarnessError, match="a worker process died"):
+        go(store, **OUTSIDE, protocol="un-ends")
+
+
+def test_the_cells_that_ran_when_a_process_died_are_named(toys: Any) -> None:
+    cells = [
+        p.cell for p in make_plan(from_dict({**BASE, "models": ["toy:good", "toy:fails"], "seeds": [3]}))
+    ]
+    inbox: Any = queue.SimpleQueue()
+    for cell in cells:
+        inbox.put(("cell_started", cell.id, {}))
+    inbox.put((RECORD, cells[0].id, {"record": blank(cells[0], "ok").to_json()}))
+    died: Future[None] = Future()
+    died.set_exception(BrokenProcessPool())
+    inbox.put(died)
+    arriving = _arriving(inbox, cells, lambda *_, **__: None)
+    assert next(arriving)[0] is cells[0]
+    with pytest.raises(HarnessError, match=f"died .* while it ran '{re.escape(cells[1].shown)}'; what"):
+        next(arriving)
