@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Classification:
@@ -82,7 +86,7 @@ class Classification:
 
         from harness.errors import DataError
         from harness.evaluate import outputs
-        from harness.zeroshot import DEFAULT_TEMPLATE, text_classifier
+        from harness.zeroshot import DEFAULT_TEMPLATE
 
         split = job.splits(name)
         class_names: Sequence[str] | None = getattr(split, "class_names", None)
@@ -91,11 +95,30 @@ class Classification:
                 f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
             )
         templates = self.templates or list(getattr(split, "templates", None) or [DEFAULT_TEMPLATE])
-        weights = text_classifier(job.model, class_names, templates).cpu()
+        weights = torch.from_numpy(_classifier(job, class_names, templates))
         embeddings, rate = outputs(job, "image embeddings", name)
         scale = self.logit_scale if self.logit_scale is not None else float(job.model.logit_scale)
         logits = scale * F.normalize(torch.from_numpy(embeddings), dim=-1) @ weights.T
         return logits.numpy(), rate, {"templates": len(templates), "logit_scale": scale}
+
+
+def _classifier(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+    """The zero-shot classifier C×D, from the cache or computed: ImageNet's takes 80,000 texts, for each of 80 cells."""
+    import json
+
+    from harness.evaluate import weights_of
+    from harness.provenance import environment
+    from harness.zeroshot import text_classifier
+
+    decides = {
+        "what": "zero-shot classifier",
+        "model": json.loads(job.cell.model.identity) if job.cell.model else None,
+        "weights": weights_of(job.model),
+        "class_names": list(class_names),
+        "templates": list(templates),
+        "libraries": environment()["libraries"],
+    }
+    return job.cache.get(decides, lambda: text_classifier(job.model, class_names, templates).cpu().numpy())
 
 
 def default_split(dataset: Dataset) -> str:
