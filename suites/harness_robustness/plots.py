@@ -54,7 +54,7 @@ class ScatterFit:
         from harness.errors import did_you_mean
         from harness.plots.points import label_of
         from harness.plots.style import INK, legend, mark, panels
-        from harness_robustness.records import STANDARD, cells, shifts
+        from harness_robustness.records import STANDARD, cells, is_true, shifts
 
         tag = f"tag.model.{self.fit}"
         pairs = shifts(
@@ -69,7 +69,7 @@ class ScatterFit:
         if not names:
             raise HarnessError("no model has records both on a shift and on its reference")
         shown = names[:12]
-        standard = pairs[tag].map(_true).astype(bool)
+        standard = pairs[tag].map(is_true).astype(bool)
         others = list(
             dict.fromkeys(pairs.loc[~standard, ["model", "method"]].itertuples(index=False, name=None))
         )
@@ -155,7 +155,3 @@ class ScatterFit:
         if self.scale == "linear":
             return values  # a linear fit may leave [0, 1], which is no reason not to draw it
         return to_scale(values, self.scale)
-
-
-def _true(tag: object) -> bool:
-    return tag is True or str(tag).lower() in ("true", "1", "1.0", "yes")

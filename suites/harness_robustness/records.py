@@ -79,6 +79,11 @@ def shifts(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
     )
 
 
+def is_true(tag: object) -> bool:
+    """Whether a tag says yes; tables read from text hold it as a word."""
+    return tag is True or str(tag).lower() in ("true", "1", "1.0", "yes")
+
+
 def seed_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
     """Student-t interval of the mean over seeds; NaN with fewer than two."""
     from scipy.stats import t

@@ -184,13 +184,13 @@ class EffectiveRobustnessSummary:
         import numpy as np
 
         from harness_robustness.effective import bootstrap_interval, fit_line
-        from harness_robustness.records import STANDARD, cells, frame, row, shifts
+        from harness_robustness.records import STANDARD, cells, frame, is_true, row, shifts
 
         pairs = shifts(cells(records, self.metric), self.corruptions)
         rows = []
         for _, part in pairs.groupby("dataset", sort=False):
             usable = part[part["reference_value"].notna()]
-            chosen = usable[usable[STANDARD].map(_true) & (usable["reference_value"] >= self.minimum)]
+            chosen = usable[usable[STANDARD].map(is_true) & (usable["reference_value"] >= self.minimum)]
             x, y = chosen["reference_value"].to_numpy(), chosen["value"].to_numpy()
             if len(np.unique(x)) < 2:
                 why = f"no line: {len(x)} standard models with different reference accuracies, needs two"
@@ -233,8 +233,3 @@ def _means(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> list
         note = rests_on(there["dataset"], pairs["dataset"], "shifts")
         out.append(row(next(part.itertuples()), metric, value, count=len(there), note=note, dataset=MEAN))
     return out
-
-
-def _true(tag: object) -> bool:
-    """Whether a tag says yes; tables read from text hold it as a word."""
-    return tag is True or str(tag).lower() in ("true", "1", "1.0", "yes")
