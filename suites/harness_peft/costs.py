@@ -51,6 +51,7 @@ def backprop_stop(network: Network, images: torch.Tensor) -> tuple[str, float]:
     Back-propagation ends at that module: what is before it costs no backward pass. Modules count
     that have parameters of their own. ("", 0.0) when nothing trains.
     """
+    network.eval()  # a text head forgets what it kept, so that its tower is seen, too
     order: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda _, __, name=name: order.append(name))

@@ -63,8 +63,13 @@ class TextHead(nn.Module):
         """Logits B×C of embeddings B×D."""
         return self.scale * F.normalize(features, dim=-1) @ self.weights().T
 
+    def train(self, mode: bool = True) -> TextHead:
+        """As any module's; and what was kept is forgotten, since the weights may be others by now."""
+        self._kept = None
+        return super().train(mode)
+
     def weights(self) -> torch.Tensor:
-        """Unit text embeddings C×D; kept from call to call outside of training."""
+        """Unit text embeddings C×D; kept from call to call outside of training, up to the next `eval()`."""
         if self._kept is not None and not torch.is_grad_enabled():
             return self._kept
         encoded = F.normalize(self.clip.encode_text(self.tokens), dim=-1)

@@ -11,7 +11,7 @@ import torch
 
 import harness
 from harness.errors import DataError, Diverged, OptionError
-from harness_peft import checkpoints, lora, selective
+from harness_peft import checkpoints, costs, lora, selective
 from harness_peft.data import Batches, drawn_per_class, held_out
 from harness_peft.probe import LinearProbe
 from harness_peft.protocol import Finetuning
@@ -415,3 +415,34 @@ def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
     assert [calls[first], calls[-1]] == [1, 2]
     assert again["metrics"] == whole["metrics"]
     assert again["notes"]["tuning"]["validation_accuracy"] == whole["notes"]["tuning"]["validation_accuracy"]
+
+
+def test_a_text_head_answers_for_the_weights_that_are_there(network, held):
+    """Early stopping puts other weights into the text tower than those it was last judged with."""
+    net = network("clip")
+    base = base_modules(net)
+    torch.manual_seed(1)
+    lora.ClipLoRA(dropout=0.0).prepare(net)
+    scores = iter([0.9, 0.1])
+
+    def validate():
+        with torch.inference_mode():
+            net(held.images)
+        return next(scores)
+
+    recipe = Recipe(steps=9, batch=6, rate=0.1, patience=1, evaluate_every=1)
+    train(net, held, recipe, 0, base=base, validate=validate)
+    with torch.inference_mode():
+        found = net(held.images)
+    expected = net(held.images).detach()  # with gradients nothing is kept
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+def test_back_propagation_stops_in_the_text_tower_even_if_its_embeddings_are_kept(network, images):
+    net = network("clip")
+    lora.ClipLoRA(towers="text").prepare(net)
+    before = costs.backprop_stop(net, images)
+    with torch.inference_mode():
+        net(images)
+    assert before[0].startswith("head.clip.transformer.resblocks.0.attn.q")
+    assert costs.backprop_stop(net, images) == before
