@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import Any
 
+from harness import options
 from harness.contract import capabilities
 from harness.hooks import Events
 
@@ -28,8 +30,11 @@ def _made(factory: Any) -> Any:
     """What a factory function says it makes, or the class itself."""
     if isinstance(factory, type):
         return factory
-    returns = inspect.signature(factory, eval_str=True).return_annotation if callable(factory) else None
-    return returns if isinstance(returns, type) else factory
+    if not callable(factory):
+        return factory
+    module = sys.modules.get(getattr(factory, "__module__", None) or "")
+    returns = options.evaluated(inspect.signature(factory).return_annotation, vars(module) if module else {})
+    return returns if isinstance(returns, type) and returns is not inspect.Signature.empty else factory
 
 
 def _of_dataset(cls: Any) -> list[str]:
@@ -48,7 +53,7 @@ def _of_metric(cls: Any) -> list[str]:
     if isinstance(better, bool):
         facts.append("higher is better" if better else "lower is better")
     bounds = getattr(cls, "bounds", None)
-    if isinstance(bounds, tuple):
+    if isinstance(bounds, tuple) and len(bounds) == 2 and all(isinstance(b, int | float) for b in bounds):
         facts.append(f"from {bounds[0]:g} to {bounds[1]:g}")
     return facts + (["a value per sample"] if hasattr(cls, "per_sample") else [])
 

@@ -44,7 +44,8 @@ class Cell:
             "images": self.images,
             "limit": self.limit,
         }
-        metrics = sorted(m.identity for m in self.metrics)
+        # a metric's number stands in the record under its label
+        metrics = sorted(m.identity + (f" as {m.label}" if m.label != m.plugin else "") for m in self.metrics)
         text = "\n".join([p.identity if p else "" for p in parts] + metrics + [canonical(rest)])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 

@@ -222,15 +222,18 @@ class Expansion:
         for part in self.metrics:
             if part.object is None:
                 continue
-            parameters = list(inspect.signature(part.object).parameters.values())
+            try:
+                parameters = list(inspect.signature(part.object).parameters.values())
+            except ValueError:  # a function of a library in C, say, which does not tell
+                continue
             wanted = (
                 str(getattr(parameters[0].annotation, "__name__", parameters[0].annotation))
                 if parameters
                 else ""
             )
-            wanted = wanted.rpartition(".")[2].strip("'\"")
-            if wanted in ("", "Any", "_empty") or wanted in names:
+            if wanted in ("", "Any", "_empty") or any(n in re.findall(r"\w+", wanted) for n in names):
                 continue
+            wanted = wanted.rpartition(".")[2].strip("'\"")
             raise SuiteError(
                 f"{self.where}: metric '{part.plugin}' reads {wanted}, protocol '{self.protocol.plugin}' gives "
                 f"{', '.join(names)}: leave the metric out, or use a protocol that gives {wanted}"

@@ -99,7 +99,7 @@ def declared(factory: Any) -> tuple[tuple[Option, ...], bool]:
             options.append(
                 Option(
                     parameter.name,
-                    _evaluated(parameter.annotation, namespace),
+                    evaluated(parameter.annotation, namespace),
                     None if parameter.default is parameter.empty else parameter.default,
                     parameter.default is parameter.empty,
                 )
@@ -107,7 +107,7 @@ def declared(factory: Any) -> tuple[tuple[Option, ...], bool]:
     return tuple(options), open_ended
 
 
-def _evaluated(annotation: Any, namespace: Mapping[str, Any]) -> Any:
+def evaluated(annotation: Any, namespace: Mapping[str, Any]) -> Any:
     """An annotation written as text, as the type it names; unchecked when it can't be resolved."""
     if not isinstance(annotation, str):
         return annotation

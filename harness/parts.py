@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ def canonical(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, set | frozenset):
         return sorted(value)
     raise TypeError(f"{value!r} can't be written as JSON")
@@ -111,8 +114,15 @@ class Resolver:
         if misfit := versions.misfit(plugin, factory):
             return _part(facts, reference, given, {**facts, "options": given}, None, problem=misfit)
         checked = options.check(factory, reference.options, reference.value, named)
+        try:
+            canonical(checked)
+        except TypeError as error:  # a default of a class of its own, say
+            problem = blame(plugin, "has an option that no record can hold", error)
+            return _part(facts, reference, given, {**facts, "options": given}, None, problem=problem)
         arguments, identity = self._nested(factory, checked, named)
         instance = _built(factory, arguments, named, plugin)
+        if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
+            instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
         if isinstance(instance, str):
             return _part(facts, reference, checked, {**facts, "options": checked}, None, problem=instance)
         missing, fingerprint, trouble = _asked(instance, plugin)

@@ -55,9 +55,10 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
     if plugin.kind == "suites":
         from harness.suite import load, path_of
 
-        suite = load(plugin.name)
+        named = f"{plugin.distribution}/{plugin.name}"
+        suite = load(named)
         facts |= {
-            "file": str(path_of(plugin.name)),
+            "file": str(path_of(named)),
             "title": suite.title,
             "documentation": suite.description,
             "tables": [t.name for t in suite.tables],

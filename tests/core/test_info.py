@@ -217,3 +217,52 @@ def test_docstrings_in_two_parts() -> None:
         "rest": "others.",
     }
     assert docstrings.split(None) == ("", {})
+
+
+ODD = '''
+from __future__ import annotations
+from typing import TYPE_CHECKING
+from harness import Predictions
+if TYPE_CHECKING:
+    import torch
+
+class Net:
+    def load(self, device): ...
+    def encode_text(self, texts): ...
+
+def net(device: torch.device | None = None) -> Net: ...
+
+class Open:
+    """From zero on."""
+    higher_is_better = True
+    bounds = (0.0, None)
+    def __call__(self, predictions: Predictions) -> float: ...
+'''
+
+
+def test_names_known_to_type_checkers_only_and_odd_bounds_are_no_obstacle(
+    install: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(
+        "odd",
+        {"harness.models": {"odd-net": "odd:net"}, "harness.metrics": {"odd-open": "odd:Open"}},
+        {"odd": ODD},
+    )
+    assert main(["info", "odd-net"]) == 0
+    assert "can: encodes texts" in capsys.readouterr().out
+    assert main(["info", "odd-open"]) == 0
+    assert "facts: reads Predictions, higher is better\n" in capsys.readouterr().out
+
+
+def test_one_of_two_suites_of_a_name(
+    install: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two"):
+        package = install(f"dist-{name}", {"harness.suites": {"both": f"suites_{name}"}}) / f"suites_{name}"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        (package / "both.toml").write_text(f'name = "both"\ntitle = "That of {name}"\n')
+    assert main(["info", "dist-two/both"]) == 0
+    assert "That of two" in capsys.readouterr().out
+    assert main(["info", "both"]) == 2
+    assert "claimed twice" in capsys.readouterr().err

@@ -42,6 +42,7 @@ OTHER = [
     {"protocol": "toy?strength=2"},
     {"datasets": ["toy?seed=1"]},
     {"metrics": []},
+    {"metrics": [{"plugin": "toy", "label": "other"}]},
     {"seeds": [1]},
     {"axes": {"shots": [4]}},
     {"precision": "bfloat16"},

@@ -1,5 +1,7 @@
 """Plugins that leave, draw at random, or say odd things: their cells are told of, and nobody else's numbers change."""
 
+import enum
+import pickle
 import queue
 import re
 import sys
@@ -257,3 +259,64 @@ def test_the_cells_that_ran_when_a_process_died_are_named(toys: Any) -> None:
     assert next(arriving)[0] is cells[0]
     with pytest.raises(HarnessError, match=f"died .* while it ran '{re.escape(cells[1].shown)}'; what"):
         next(arriving)
+
+
+NOTHING = object()
+
+
+class Colour(enum.Enum):
+    red = "r"
+    blue = "b"
+
+
+def test_an_option_may_be_an_enumeration_and_what_no_record_can_hold_breaks_its_cells_alone(
+    toys: Any, store: Store
+) -> None:
+    class Coloured(toys.Model):
+        def __init__(self, colour: Colour = Colour.red) -> None:
+            super().__init__()
+            self.colour = colour
+
+    class Opaque(toys.Model):
+        def __init__(self, thing: Any = NOTHING) -> None: ...
+
+    harness.register("models", "coloured", Coloured)
+    harness.register("models", "opaque", Opaque)
+    outcome = go(store, models=["coloured", "coloured:b", "opaque"])
+    got = {r.coordinates["model"]: r for r in outcome.records}
+    assert {name: r.status for name, r in got.items()} == {"coloured": "ok", "b": "ok", "opaque": "failed"}
+    assert got["coloured"].cell["model"]["options"] == {"colour": "r"}
+    assert "model 'opaque' of (this process) has an option that no record can hold" in str(
+        got["opaque"].reason
+    )
+    (there,) = make_plan(from_dict({**BASE, "models": ["coloured:b"]}))
+    travelled = pickle.loads(pickle.dumps(there.cell))
+    assert travelled.id == there.cell.id
+    assert travelled.model.object.colour is Colour.blue
+
+
+class Read: ...
+
+
+def test_metrics_that_are_none_and_metrics_that_may_read_nothing(toys: Any) -> None:
+    class Gives(toys.Protocol):
+        provides = (Read,)
+
+    class Maybe(toys.Metric):
+        def __call__(self, evidence: Read | None) -> float:
+            return 1.0
+
+    def number() -> int:
+        return 5
+
+    harness.register("protocols", "gives", Gives)
+    harness.register("metrics", "maybe", Maybe)
+    harness.register("metrics", "number", number)
+    (fine,) = make_plan(from_dict({**BASE, "protocol": "gives", "metrics": ["maybe"]}))
+    assert fine.state == "run"
+    (broken,) = make_plan(from_dict({**BASE, "protocol": "gives", "metrics": ["number"]}))
+    assert broken.state == "broken"
+    assert (
+        broken.reason
+        == "metric 'number' of (this process) is no metric: TypeError: its factory gave 5, no function"
+    )
