@@ -28,6 +28,10 @@ DPI = 300
 """Of PNG files: what journals ask for."""
 
 
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that a name may hold and XML has no way to write; matplotlib writes them as they are."""
+
+
 @dataclass
 class Drawn:
     """What became of one plot: its caption and files, or the problem that kept it from being drawn."""
@@ -141,15 +145,16 @@ def svg_of(figure: Figure) -> str:
     # not `savefig`, which draws everything once more beforehand to lay it out; drawing does that anyway
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return NOT_IN_XML.sub("\ufffd", buffer.getvalue())
 
 
 def _written(figure: Figure, stem: Path, title: str) -> tuple[Path, ...]:
-    from harness.files import replacing
+    from harness.files import replacing, write_bytes
 
     vector, pixels = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
-    with replacing(vector) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
+    write_bytes(vector, NOT_IN_XML.sub("\ufffd", buffer.getvalue()).encode())
     with replacing(pixels) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return vector, pixels

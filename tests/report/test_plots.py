@@ -13,6 +13,7 @@ from harness.plots.draw import described, draw_plots, file_name, write_plots
 from harness.plots.pareto import front
 from harness.plots.points import points
 from harness.plots.style import mark, shortened
+from harness.report.figures import themed
 from harness.suite import from_dict
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -237,3 +238,17 @@ def test_what_cannot_be_drawn_says_why(maker):
 
 def test_forty_series_look_different():
     assert len({mark(n) for n in range(40)}) == 40
+
+
+def test_characters_that_xml_can_not_hold_are_replaced(maker, tmp_path):
+    made = maker()
+    for name in ("red \x1b[31m", "nul \x00", "not a character \uffff"):
+        made.record(name, "d")
+    suite = from_dict({**made.content, "plots": [{"name": "p", "title": "\x1b", "kind": "bars"}]})
+    store = made.done()
+    data = of_suite(store, "demo")
+    (drawn,) = draw_plots(suite, data, store)
+    assert "red \ufffd[31m" in texts(drawn.svg)
+    assert themed(drawn.svg, "p", "label")
+    (written,) = write_plots(suite, data, store, tmp_path)
+    assert ET.parse(written.files[0]).getroot().tag.endswith("svg")
