@@ -106,22 +106,34 @@ class Table:
         return self.render("html")
 
     def transposed(self) -> Table:
-        """Rows as columns; each entry goes on being shown as its column said."""
+        """Rows as columns; each entry goes on being shown as its column said.
+
+        Headers of columns may be deeper than the coordinates have names, by a metric or a Δ: all
+        rows get one of the same depth, and every layer a name, which may be empty.
+        """
+        depth = max((len(c.header) for c in self.columns), default=len(self.column_names))
+        named = len(self.column_names)
+        metric = any(c.header[named : named + 1] == (c.metric,) for c in self.columns)
+        names = (*self.column_names, *(["metric"] if metric else []))
+        names = (*names, *[""] * (depth - len(names)))
         first = self.columns[0] if self.columns else Column(("",), "")
         directions = {c.higher_is_better for c in self.columns if c.kind == "value"}
         better = directions.pop() if len(directions) == 1 else None
         columns = [
-            Column(r.header, first.metric, first.kind, first.percent, first.decimals, better)
+            Column(r.header or ("",), first.metric, first.kind, first.percent, first.decimals, better)
             for r in self.rows
         ]
         rows = [
-            Row(c.header, [replace(r.entries[n], format=what(r.entries[n], c)) for r in self.rows])
+            Row(
+                (*c.header, *[""] * (depth - len(c.header))),
+                [replace(r.entries[n], format=what(r.entries[n], c)) for r in self.rows],
+            )
             for n, c in enumerate(self.columns)
         ]
         return Table(
             self.name,
             self.title,
-            self.column_names,
+            names,
             self.row_names,
             columns,
             rows,

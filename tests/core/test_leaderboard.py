@@ -331,3 +331,20 @@ def test_numbers_of_a_summary_are_shown_by_their_own_unit() -> None:
     table = _laid_out(Table("t", "t", ("model",), ("metric",), [], []), asked, long, False, None)
     shown = table.render("markdown")
     assert [cell in shown for cell in (" 41.1 |", " 127 k |", " 1 |", " 1.235 |")] == [True] * 4
+
+
+def test_a_transposed_table_names_every_layer_of_its_columns() -> None:
+    data = GRID.assign(**{"metric.ece": [0.1, 0.2, 0.3, 0.4]})
+    fields: dict[str, Any] = {"values": ["top1", "ece"], "transpose": True, "intervals": "none"}
+    turned = build(spec(**fields, baseline="a", ranking=True), data)
+    assert turned.row_names == ("dataset", "metric", "")
+    assert {len(r.header) for r in turned.rows} == {3}
+    assert [r.header for r in turned.rows][:2] == [("x", "top1", ""), ("x", "top1", "Δ a")]
+    lines = turned.render("csv").splitlines()
+    assert {line.count(",") for line in lines} == {2 + 2 * 4}
+    alone = build(spec(**fields, columns=["metric"]), data)
+    assert alone.row_names == ("metric",)
+    assert [r.header for r in alone.rows] == [("top1",), ("ece",)]
+    bare = build(spec(rows=[], columns=["model"], transpose=True), data)
+    assert headers(bare) == [("",)]
+    assert [r.header for r in bare.rows] == [("a",), ("b",)]
