@@ -15,6 +15,7 @@ import pytest
 
 import harness
 
+pytestmark = pytest.mark.timeout(1800)  # three networks are trained first, where no cache has them
 PUBLISHED = Path(__file__).parents[2] / "results" / "robustness.md"
 POINTS, DEVIATIONS = 8.0, 4.0
 
