@@ -89,6 +89,8 @@ class CorruptionError:
         used = {c: e for c, e in errors.items() if c in against}
         extra = sorted(set(errors) - set(against))
         count = sum(len(e) for e in used.values())
+        if not problem and len(part) > sum(map(len, errors.values())):
+            problem = "not comparable: one corruption at one severity stands for several data sets"
         problem = problem or _differences(used, against)
         if problem:
             none = [

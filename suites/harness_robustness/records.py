@@ -28,7 +28,7 @@ def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.Da
 
     Columns: model, method (empty for none), dataset, the tag columns above and `also` (NaN where a
     table has none), `value` and `seeds` (seed → value). Rows that are not ok or lack the metric are left out.
-    Raises OptionError when the table has no such metric at all.
+    Raises OptionError when the table has no such metric at all, or different values for one seed.
     """
     columns = [REFERENCE, CORRUPTION, SEVERITY, STANDARD, *also]
     if records.empty:
@@ -46,6 +46,11 @@ def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.Da
         ["model", "method", "dataset"], dropna=False, sort=False
     ):
         seeds = dict(zip(part["seed"], part[metric].astype(float)))
+        if len(part.drop_duplicates(["seed", metric])) > len(seeds):
+            raise OptionError(
+                f"summary: several records of {model!r} on {dataset!r} for one seed, with different {metric}; "
+                "choose among them with the table's `where`"
+            )
         first = part.iloc[0]
         rows.append(
             {

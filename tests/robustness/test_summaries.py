@@ -87,6 +87,27 @@ def test_an_unknown_metric_is_refused_with_the_nearest(cls):
         cls(metric="top-1")(shifted({"net": {"ref": 0.9, "x": 0.5}}))
 
 
+@pytest.mark.parametrize("summary", ALL, ids=lambda s: type(s).__name__)
+def test_several_records_of_one_seed_are_not_mixed(summary):
+    records = shifted({"net": {"ref": 0.9, "x": 0.5}})
+    summary(pd.concat([records, records]))  # the same cell in two experiments
+    with pytest.raises(OptionError, match=r"several records of 'net' on 'x' for one seed, .*`where`"):
+        summary(pd.concat([records, records.assign(top1=[0.9, 0.4])]))
+
+
+def test_a_corruption_that_stands_for_two_data_sets_has_no_error_of_its_own():
+    sets = [("fog a", 0.5, 1), ("fog b", 0.4, 1), ("fog 2", 0.3, 2)]
+    records = pd.DataFrame(
+        [record("net", "ref", 0.9)]
+        + [record("net", name, v, reference="ref", corruption="fog", severity=s) for name, v, s in sets]
+    )
+    table = CorruptionError("net")(records)
+    assert np.isnan(value(table, "net", "corruptions of ref", "mce").value)
+    assert "stands for several data sets" in value(table, "net", "corruptions of ref", "mce").note
+    table = CorruptionError("net")(records[records.dataset != "fog b"])
+    assert value(table, "net", "corruptions of ref", "mce").value == pytest.approx(100)
+
+
 def test_gap_by_hand_with_its_mean():
     table = Gap()(shifted({"net": {"ref": 0.9, "x": 0.5, "y": 0.8}}))
     assert value(table, "net", "x", "gap").value == pytest.approx(0.4)
