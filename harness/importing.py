@@ -79,9 +79,11 @@ def import_clip_benchmark(paths: Sequence[Path], store: Store, suite: str = CLIP
                 f"{store.path}: suite '{suite}' holds other records: import under another --suite NAME"
             )
     new: dict[str, Record] = {}
+    planned: dict[str, Record] = {}
     same = 0
     for result in results:
         record = _record(result, suite)
+        planned[record.id] = record
         known = new.get(record.id) or store.read(record.id)
         if known is None:
             new[record.id] = record
@@ -95,7 +97,8 @@ def import_clip_benchmark(paths: Sequence[Path], store: Store, suite: str = CLIP
     for record in new.values():
         store.write(record)
     cells = {canonical(c["at"]): c for c in (before["cells"] if before else [])}
-    for record in new.values():
+    # those that stood there too: under another suite's name, or when an import was killed before this
+    for record in planned.values():
         cell = {"id": record.id, "at": record.coordinates, "tags": record.tags}
         cells[canonical(record.coordinates)] = cell
     store.write_manifest(_suite(store, suite, list(cells.values())), list(cells.values()))

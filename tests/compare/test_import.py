@@ -206,3 +206,13 @@ def test_imports_compare_with_each_other(store, file, tmp_path, capsys):
     (d,) = json.loads(capsys.readouterr().out)["differences"]
     assert d["answer"] == "undecided"
     assert d["difference"] == pytest.approx(0.8 - 0.7627869844436646)
+
+
+def test_what_is_there_already_is_planned_all_the_same(store, file):
+    import_clip_benchmark([file(RETRIEVAL)], store)
+    (store.path / "suites" / "clip_benchmark.json").unlink()  # as a kill before the plan leaves it
+    for suite in ("clip_benchmark", "theirs"):
+        assert import_clip_benchmark([file(RETRIEVAL)], store, suite).same == 1
+        manifest = store.manifest(suite)
+        assert [c["id"] for c in manifest["cells"]] == list(store.listing())
+        assert len(manifest["suite"]["tables"]) == 2
