@@ -206,9 +206,9 @@ def test_a_number_opens_its_records_with_the_keyboard_alone(browser, report):
     assert browser.one("#dialog-title").text == "2 records"
     assert browser.js("document.getElementById('dialog').open")
     records = browser.all("#content button[data-one]")
-    assert [r.text for r in records] == [
-        f"<script>alert(1)</script> · clean · seed {seed}" for seed in (0, 1)
-    ]
+    # what tells them apart, since long names are cut on a narrow page; the rest is said once
+    assert [r.text for r in records] == ["seed 0", "seed 1"]
+    assert browser.one("#content .caption").text == "<script>alert(1)</script> · clean"
     browser.js("arguments[0].focus()", records[1])
     browser.press(Keys.SPACE)
     assert browser.one("#dialog-title").text.endswith("seed 1")

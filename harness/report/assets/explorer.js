@@ -7,8 +7,8 @@ const coordinates = varying.length ? varying : Object.keys(index.at).slice(0, 1)
 const metrics = Object.keys(index.metrics);
 const naming = Object.keys(index.at).filter((name) => varying.includes(name) || ["model", "method", "dataset"].includes(name));
 
-function label(n) {
-  const words = naming.map((name) => {
+function label(n, names = naming) {
+  const words = names.map((name) => {
     const value = text(index.at[name], n);
     return /^-?[\d.]+$/.test(value) ? name + " " + value : value;
   });

@@ -141,12 +141,15 @@ function openRecord(n, back) {
 function openMany(numbers) {
   many = numbers;
   const shared = metrics.filter((name) => numbers.some((n) => index.metrics[name][n] !== null)).slice(0, 4);
+  // what all of them have in common is said once: names cut on a narrow page would all look the same
+  const own = naming.filter((name) => numbers.some((n) => text(index.at[name], n) !== text(index.at[name], numbers[0])));
+  const common = own.length ? label(numbers[0], naming.filter((name) => !own.includes(name))) : "";
   const body = el("tbody");
   const more = button("", () => fill(), { class: "all" });
   let filled = 0;
   function fill() {
     const rows = numbers.slice(filled, filled + 100).map((n) => el("tr", {},
-      el("th", { scope: "row" }, el("button", { type: "button", class: "open", "data-one": n }, el("span", { class: "name" }, label(n)))),
+      el("th", { scope: "row" }, el("button", { type: "button", class: "open", "data-one": n }, el("span", { class: "name" }, label(n, own.length ? own : naming)))),
       el("td", {}, badge(n)),
       ...shared.map((name) => el("td", {}, shown(index.metrics[name][n])))));
     body.append(...rows);
@@ -157,6 +160,7 @@ function openMany(numbers) {
   fill();
   const header = ["record", "status", ...shared].map((name) => el("th", { scope: "col", class: shared.includes(name) ? "value" : undefined }, name));
   show(plural(numbers.length, "record"), [
+    common ? el("p", { class: "caption" }, common) : "",
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Records behind the number" },
       el("table", { "aria-label": "Records behind the number" }, el("thead", {}, el("tr", {}, ...header)), body)),
     more], false);
