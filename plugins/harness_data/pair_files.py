@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from harness.errors import DataError
 from harness_data.scanning import IMAGE_SUFFIXES, read_bytes
@@ -114,7 +114,7 @@ def list_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFi
 def inside(name: str) -> str | None:
     """A name from a table as a path below the folder, normalised; None when it leads out of it."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0] or "\0" in name:
+    if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive or "\0" in name:
         return None
     return str(path)
 

@@ -15,6 +15,7 @@ from PIL import Image
 from harness import testing
 from harness.errors import DataError, OptionError
 from harness.images import decode
+from harness_data.pair_files import inside
 from harness_data.pairs import Pairs
 from harness_data.text_encoding import DAMAGED_UTF8, decode_text
 
@@ -355,6 +356,27 @@ def test_names_and_texts_that_are_no_unicode_survive(tmp_path):
     cut.write_text('{"id": 1, "text": "nice \\ud83d", "label": "a"}')
     text = Pairs(cut).load("all").texts[0]
     assert text.encode() == "nice \ufffd".encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("tweet:7", "tweet:7"),
+        ("2020-01-01 12:30", "2020-01-01 12:30"),
+        ("a/./b", "a/b"),
+        ("a\\b", "a/b"),
+        ("/a", None),
+        ("../a", None),
+        ("a/../../b", None),
+        ("..\\a", None),
+        ("C:a", None),
+        ("c:\\a", None),
+        ("\\\\host\\share\\a", None),
+        ("a\0", None),
+    ],
+)
+def test_names_of_files_stay_below_the_folder(name, path):
+    assert inside(name) == path
 
 
 def test_own_splits_and_class_folders(tmp_path):
