@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+log = logging.getLogger("harness")
+
 MEMORY_LIMIT = 512 * 2**20
 
 
@@ -35,6 +38,7 @@ class FeatureCache:
         self.computed = 0
         """How many arrays this cache had to compute."""
         self._recent: OrderedDict[str, NDArray[Any]] = OrderedDict()
+        self._told = False
 
     def get(self, decides: Mapping[str, Any], compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """The array that `decides` identifies; calls `compute` when nobody has computed it yet."""
@@ -48,8 +52,7 @@ class FeatureCache:
             array = compute()
             self.computed += 1
             if self.enabled:
-                with replacing(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, array, allow_pickle=False)
+                self._keep(path, array)
         self._remember(key, array)
         return array
 
@@ -61,6 +64,20 @@ class FeatureCache:
         with suppress(OSError):
             os.utime(path)  # so that clearing by age spares what is in use
         return array
+
+    def _keep(self, path: Path, array: NDArray[Any]) -> None:
+        try:
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+        except OSError as error:  # the array is here all the same; it will only have to be computed again
+            if not self._told:
+                log.warning(
+                    "cache %s: can't be written (%s), so nothing is kept there; name another with --cache or "
+                    "$HARNESS_CACHE",
+                    self.folder,
+                    error.strerror or error,
+                )
+            self._told = True
 
     def _remember(self, key: str, array: NDArray[Any]) -> None:
         self._recent[key] = array

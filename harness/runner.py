@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import provenance, registry
 from harness.errors import PluginBroken
+from harness.files import locked
 from harness.hooks import Listeners
 from harness.parts import Resolver
 from harness.planning import Choice, Plan, Planned, make_plan
@@ -122,14 +123,16 @@ def run(
 def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
     """Keeps the plan in the store; a run of a part of the suite adds to what was planned before."""
     cells = manifest_cells(plan)
-    before = store.manifest(plan.suite.name) if merge else None
-    if before:
-        # by where they stand, in the place they had: an option that changed gives a cell another id
-        def place(cell: dict[str, Any]) -> str:
-            return repr(sorted(cell["at"].items(), key=str))
 
-        cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
-    store.write_manifest(redacted(plan.suite.model_dump(mode="json")), cells)
+    # by where they stand, in the place they had: an option that changed gives a cell another id
+    def place(cell: dict[str, Any]) -> str:
+        return repr(sorted(cell["at"].items(), key=str))
+
+    with locked(store.path / "suites" / ".lock"):  # runs of several parts may begin at the same moment
+        before = store.manifest(plan.suite.name) if merge else None
+        if before:
+            cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
+        store.write_manifest(redacted(plan.suite.model_dump(mode="json")), cells)
 
 
 def _showing(suite: Suite, added: Sequence[str]) -> Suite:

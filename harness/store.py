@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ID = re.compile(r"[0-9a-f]{8,64}")
+SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Store:
@@ -89,7 +90,7 @@ class Store:
         found: dict[str, tuple[int, int]] = {}
         try:
             folders = [f.path for f in os.scandir(self.path / "records") if f.is_dir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return found
         for folder in folders:
             for entry in os.scandir(folder):
@@ -125,12 +126,15 @@ class Store:
 
     def write_manifest(self, suite: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> None:
         """Keeps the suite as planned here: its own content, and id and coordinates of its cells."""
-        path = self.path / "suites" / f"{suite['name']}.json"
+        name = str(suite["name"])
+        if not SUITE.fullmatch(name):
+            raise StoreError(f"{self.path}: '{name[:80]}' is no name of a suite")
+        path = self.path / "suites" / f"{name}.json"
         write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
 
     def manifest(self, suite: str) -> dict[str, Any] | None:
         """The suite as last planned in this store, or None."""
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", suite):
+        if not SUITE.fullmatch(suite):
             return None
         path = self.path / "suites" / f"{suite}.json"
         try:

@@ -77,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough, as in `harness list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a store or a file that can't be read or written, a disk that is full
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return complain(what, "--json" in given)
 
 
 def complain(text: str, as_json: bool = False, status: int = 2) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import registry
-from harness.cli.common import answer
+from harness.cli.common import answer, apart
 from harness.errors import PluginBroken, PluginNotFound, did_you_mean
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Makes the checks; gives 1 when one fails."""
-    verdicts = [_checked(kind, given.plugin) for kind in _kinds(given.plugin, given.kind)]
+    with apart(given):
+        verdicts = [_checked(kind, given.plugin) for kind in _kinds(given.plugin, given.kind)]
     if given.json:
         answer(verdicts)
     else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +134,11 @@ def _seeds(text: str | None) -> Sequence[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise SuiteError(f"--seeds {text}: expected whole numbers separated by commas") from None
+
+
+def apart(given: argparse.Namespace) -> AbstractContextManager[Any]:
+    """Where the answer is JSON, what plugins print inside the block goes to the standard error."""
+    return redirect_stdout(sys.stderr) if given.json else nullcontext()
 
 
 def answer(data: Any) -> None:

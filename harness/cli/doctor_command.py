@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from harness import registry
-from harness.cli.common import answer, human_size, open_store, store_argument
+from harness.cli.common import answer, apart, human_size, open_store, store_argument
 from harness.errors import PluginBroken
 from harness.paths import cache_dir
 
@@ -20,7 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Imports every plugin; 1 when one is broken or a name is claimed twice."""
-    facts = examine(open_store(given))
+    with apart(given):
+        facts = examine(open_store(given))
     bad = bool(facts["broken"] or facts["conflicts"])
     if given.json:
         answer(facts)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import docstrings, registry
-from harness.cli.common import answer
+from harness.cli.common import answer, apart
 from harness.errors import HarnessError, PluginNotFound, did_you_mean
 
 
@@ -34,7 +34,8 @@ def main(given: argparse.Namespace) -> int:
         known = [p.name for k in kinds for p in registry.installed(k)]
         what = registry.singular(kinds[0]) if len(kinds) == 1 else "plugin or suite"
         raise PluginNotFound(f"no {what} named '{given.name}'{did_you_mean(bare, known)}")
-    described = [describe(p) for p in found]
+    with apart(given):
+        described = [describe(p) for p in found]
     if given.json:
         answer(described)
         return 0

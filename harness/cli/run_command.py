@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.common import answer, choice, chosen_suites, open_store, positive, suite_arguments
+from harness.cli.common import answer, apart, choice, chosen_suites, open_store, positive, suite_arguments
 
 if TYPE_CHECKING:
     from harness.runner import Executors, Run
@@ -60,8 +60,9 @@ def main(given: argparse.Namespace) -> int:
     failed, answers = 0, []
     with Executors() as executors:
         for suite in suites:
-            outcome = _ran(suite, store, given, executors)
-            tables = outcome.tables()
+            with apart(given):
+                outcome = _ran(suite, store, given, executors)
+                tables = outcome.tables()
             if given.json:
                 counts = Counter(r.status for r in outcome.records)
                 answers.append(

@@ -180,6 +180,7 @@ def _spread(chunks: Sequence[list[Cell]]) -> list[list[Cell]]:
 def _start(settings: Settings, alive: Connection, pipe: Connection, lock: Lock) -> None:
     global _worker, _sender
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
+    os.dup2(2, 1)  # the standard output is for the command's answer, whatever a plugin prints
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     _sender = Sender(pipe, lock)
     _worker = Worker(settings, _sender)

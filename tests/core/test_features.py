@@ -143,3 +143,16 @@ def test_the_digest_sees_types_names_and_shapes() -> None:
         one("a", torch.tensor(0)),
     ]
     assert len(set(made)) == len(made)
+
+
+def test_a_cache_that_can_not_be_written_is_told_once_and_does_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    cache = FeatureCache(tmp_path / "file")
+    for n in range(2):
+        assert cache.get({"n": n}, lambda n=n: np.array([n]))[0] == n  # type: ignore[misc]
+    assert cache.computed == 2
+    (said,) = caplog.messages
+    assert str(tmp_path / "file") in said
+    assert "--cache or $HARNESS_CACHE" in said

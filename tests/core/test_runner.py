@@ -1,6 +1,7 @@
 """Running plans: every status, resume, fresh, interrupts, seeds whatever the order, processes."""
 
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import pytest
 
 import harness
 from harness.contract import Job, Result
+from harness.files import locked
 from harness.hooks import hookimpl
 from harness.index import frame
-from harness.planning import Choice
+from harness.planning import Choice, make_plan
 from harness.record import Record
-from harness.runner import Executors, Run, run
+from harness.runner import Executors, Run, keep_manifest, manifest_cells, run
 from harness.store import Store
 from harness.suite import from_dict
 
@@ -322,8 +324,6 @@ def test_processes_give_what_one_process_gives(outside: None, tmp_path: Path) ->
 
 
 def test_cells_travel_and_keep_their_id(toys: Any) -> None:
-    from harness.planning import make_plan
-
     for planned in make_plan(from_dict({**BASE, "axes": {"shots": [1]}})):
         del planned.cell.__dict__["id"]
         there = pickle.loads(pickle.dumps(planned.cell))
@@ -387,3 +387,19 @@ def test_an_added_metric_is_in_a_table(toys: Any, store: Store, own: list[dict[s
     for tables in (outcome.plan.suite.model_dump()["tables"], kept["suite"]["tables"]):
         assert len(tables) == len(own) + 1
         assert tables[-1]["values"] == (["other"] if own else ["toy", "other"])
+
+
+def test_parts_of_a_suite_that_begin_at_once_all_stand_in_its_plan(toys: Any, store: Store) -> None:
+    plans = [make_plan(from_dict({**BASE, "seeds": [seed]})) for seed in (0, 1, 2)]
+    keep_manifest(store, plans[0], merge=True)
+    with locked(store.path / "suites" / ".lock"):  # another run: it has read the plan, and not yet written it
+        read = store.manifest("s")
+        assert read is not None
+        meanwhile = threading.Thread(target=keep_manifest, args=(store, plans[1], True))
+        meanwhile.start()
+        meanwhile.join(0.2)  # without the lock it would be done by now, and lost below
+        store.write_manifest(read["suite"], [*read["cells"], *manifest_cells(plans[2])])
+    meanwhile.join()
+    manifest = store.manifest("s")
+    assert manifest is not None
+    assert sorted(c["at"]["seed"] for c in manifest["cells"]) == [0, 1, 2]

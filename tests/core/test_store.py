@@ -156,3 +156,15 @@ def test_leftovers_of_killed_writers_go(store: Store) -> None:
     store.clear_partial()
     assert not leftover.exists()
     assert store.read(ID) is not None
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "x\n"])
+def test_names_of_suites_that_could_leave_the_store_are_refused(store: Store, name: str) -> None:
+    with pytest.raises(StoreError, match="is no name of a suite"):
+        store.write_manifest({"name": name}, [])
+    assert not list(store.path.parent.rglob("*.json"))
+
+
+def test_a_store_below_a_file_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert Store(tmp_path / "file" / "store").listing() == {}

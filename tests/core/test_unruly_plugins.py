@@ -1,6 +1,7 @@
 """Plugins that leave, draw at random, or say odd things: their cells are told of, and nobody else's numbers change."""
 
 import enum
+import json
 import pickle
 import queue
 import re
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 import harness
+from harness.cli import main
 from harness.contract import Job, Result
 from harness.errors import HarnessError
 from harness.executors.channel import RECORD
@@ -320,3 +322,37 @@ def test_metrics_that_are_none_and_metrics_that_may_read_nothing(toys: Any) -> N
         broken.reason
         == "metric 'number' of (this process) is no metric: TypeError: its factory gave 5, no function"
     )
+
+
+def test_what_plugins_print_is_not_in_an_answer_in_json(
+    toys: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Prints(toys.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            print("made")
+
+        def load(self, device: object) -> None:
+            print("loaded")
+
+    harness.register("models", "prints", Prints)
+    suite = tmp_path / "s.toml"
+    suite.write_text('name = "s"\nprotocol = "toy"\nmodels = ["prints"]\ndatasets = ["toy"]\nmetrics = []\n')
+    for command in (["plan"], ["run", "--device", "cpu"]):
+        assert main([*command, str(suite), "--store", str(tmp_path / "store"), "--json"]) == 0
+        said = capsys.readouterr()
+        assert json.loads(said.out)[0]["suite"] == "s"
+        assert "made" in said.err
+    assert "loaded" in said.err
+
+
+def test_a_store_that_can_not_be_written_is_one_line(
+    toys: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = tmp_path / "s.toml"
+    suite.write_text('name = "s"\nprotocol = "toy"\nmodels = ["toy"]\ndatasets = ["toy"]\nmetrics = []\n')
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "store"
+    assert main(["run", str(suite), "--store", str(place)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"harness: {place}")
