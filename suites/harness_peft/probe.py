@@ -92,6 +92,8 @@ class LinearProbe:
         mean = features.mean(axis=0, dtype=np.float64)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not converge
+            # one sample of many classes is meant, it is no regression
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             model.fit(features - mean, targets)
         intercept = model.intercept_ - model.coef_ @ mean
         if len(present) == 2:  # scikit-learn keeps one row for two classes

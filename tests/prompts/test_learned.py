@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.errors import Diverged, OptionError
+from harness.errors import DataError, Diverged, OptionError
 from harness.features import weights_digest
 from harness_prompts.context import Context, Wording
 from harness_prompts.methods import cocoop
@@ -304,6 +304,20 @@ def test_the_linear_probe_is_scikit_learns(task):
     np.testing.assert_allclose(
         found.softmax(dim=1).numpy(), theirs.predict_proba(task.features.numpy()), atol=1e-4
     )
+
+
+def test_one_shot_of_many_classes_warns_of_nothing_and_a_single_class_is_no_task(task, recwarn):
+    many = 30
+    task.features, task.labels = F.normalize(torch.randn(many, 16), dim=-1), torch.arange(many)
+    task.class_names, task.val_labels = [f"class {i}" for i in range(many)], task.val_labels[:0]
+    LinearProbe().fit(task)
+    assert [str(w.message) for w in recwarn] == []
+    task.labels = torch.zeros(many, dtype=torch.long)
+    with pytest.raises(DataError, match="two classes or more"):
+        LinearProbe().fit(task)
+    for wrong in (lambda: LinearProbe([0.0]), lambda: TipAdapter(batch=0)):
+        with pytest.raises(OptionError):
+            wrong()
 
 
 def test_a_class_without_a_shot_is_never_predicted_by_the_probe(task):

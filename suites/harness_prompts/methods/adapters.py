@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import OptionError
+from harness.errors import DataError, OptionError
 from harness_prompts.templates import FromTemplates
 
 if TYPE_CHECKING:
@@ -53,9 +53,13 @@ class LinearProbe:
 
     def __init__(self, strengths: list[float] | None = None) -> None:
         self.strengths = strengths or [0.1, 1.0, 10.0, 100.0, 1000.0]
+        if min(self.strengths) <= 0:
+            raise OptionError(f"strengths must be above 0, got {self.strengths}")
 
     def fit(self, task: Task) -> FixedClassifier:
         """Fits one regression per strength and keeps the best."""
+        import warnings
+
         import torch
         from sklearn.linear_model import LogisticRegression
 
@@ -63,8 +67,12 @@ class LinearProbe:
         strengths, fitted = sorted(self.strengths), {}
         if not len(task.val_labels):
             strengths = [strengths[len(strengths) // 2]]
-        for strength in strengths:
-            fitted[strength] = LogisticRegression(C=strength, max_iter=1000).fit(x, y)
+        if len(set(y.tolist())) < 2:
+            raise DataError("a linear probe needs samples of two classes or more to learn from")
+        with warnings.catch_warnings():  # one shot of many classes is meant, it is no regression
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            for strength in strengths:
+                fitted[strength] = LogisticRegression(C=strength, max_iter=1000).fit(x, y)
         best = strengths[0]
         if len(strengths) > 1:
             val_x, val_y = task.val_features.cpu().numpy(), task.val_labels.cpu().numpy()
@@ -108,8 +116,7 @@ def tip_logits(
 class TipAdapter(FromTemplates):
     """Tip-Adapter: a cache of the shots' embeddings beside the zero-shot classifier, without training.
 
-    α and β are searched on the validation shots (on the training shots left at 1 and 5.5 when
-    there are none).
+    α and β are searched on the validation shots; without any they stay at 1 and 5.5.
 
     Args:
         templates: the zero-shot classifier's templates, as for `ensemble`.
@@ -134,8 +141,10 @@ class TipAdapter(FromTemplates):
         rate: float = 1e-3,
         batch: int = 256,
     ) -> None:
-        if views < 0 or epochs < 0:
-            raise OptionError(f"views and epochs must be 0 or more, got {views} and {epochs}")
+        if views < 0 or epochs < 0 or batch < 1:
+            raise OptionError(
+                f"views and epochs must be 0 or more and batch at least 1, got {views}, {epochs} and {batch}"
+            )
         self.templates, self.views, self.fine_tune = templates, views, fine_tune
         self.epochs, self.rate, self.batch = epochs, rate, batch
 
