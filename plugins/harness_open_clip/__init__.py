@@ -13,6 +13,7 @@ from harness.errors import OptionError, Unavailable, did_you_mean
 from harness.seeds import derive_seed
 from harness.weights import digest, downloading, missing_file, one_line, unusable
 from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
+from harness_timm.folders import folder_digest, folder_of
 
 if TYPE_CHECKING:
     import torch
@@ -82,11 +83,16 @@ class OpenClipModel:
         """Why a file named in the options can't be used here; downloads are not tried at planning."""
         if self.config is not None and not self.config.is_file():
             return f"{self._where}: config {self.config} is not a file; give the path of a JSON model config"
+        folder = folder_of(self.architecture)
+        if folder is not None and not (folder / "open_clip_config.json").is_file():
+            return f"{self._where}: {folder} is no folder with open_clip_config.json and weights"
         return missing_file(self._where, self.checkpoint)
 
     def fingerprint(self) -> str:
-        """Digests of the checkpoint and the config, else open_clip's version, which owns the tags."""
+        """Digests of checkpoint, config and folder; without a checkpoint open_clip's version, which owns the tags."""
         parts = [f"sha256:{digest(p)}" for p in (self.checkpoint, self.config) if p is not None]
+        if (folder := folder_of(self.architecture)) is not None:
+            parts.append(f"folder:{folder_digest(folder)}")
         if self.checkpoint is None:
             parts.append(f"open_clip {version('open_clip_torch')}")
         return " ".join(parts)

@@ -13,6 +13,7 @@ from harness.errors import OptionError, Unavailable, did_you_mean
 from harness.libraries import registered_models
 from harness.seeds import derive_seed
 from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
+from harness_timm.folders import SCHEME, folder_digest, folder_of
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 # Weights trained or fine-tuned on ImageNet-1k last say so at the end of their tag (then the size).
 _IMAGENET_TAG = re.compile(r"in1k(_\d+)?$")
-_SOURCES = ("hf-hub:", "hf_hub:", "local-dir:")
+_SOURCES = ("hf-hub:", "hf_hub:", SCHEME)
 
 
 class TimmModel:
@@ -97,16 +98,17 @@ class TimmModel:
 
     def unavailable(self) -> str | None:
         """Why a named file or folder can't be used here; downloads are not tried at planning."""
-        folder = self.name.removeprefix("local-dir:")
-        if folder != self.name and not (Path(folder) / "config.json").is_file():
+        folder = folder_of(self.name)
+        if folder is not None and not (folder / "config.json").is_file():
             return f"{self._where}: {folder} is no folder with timm's config.json and weights"
         return missing_file(self._where, self.checkpoint)
 
     def fingerprint(self) -> str:
-        """The checkpoint's digest, or the version of timm, which decides what a name's weights are."""
-        if self.checkpoint is not None:
-            return f"sha256:{digest(self.checkpoint)}"
-        return f"timm {version('timm')}"
+        """Digests of checkpoint and folder, else the version of timm, which decides what a name's weights are."""
+        parts = [] if self.checkpoint is None else [f"sha256:{digest(self.checkpoint)}"]
+        if (folder := folder_of(self.name)) is not None:
+            parts.append(f"folder:{folder_digest(folder)}")
+        return " ".join(parts) or f"timm {version('timm')}"
 
     def load(self, device: torch.device) -> None:
         """Build the network, give it its weights, and put it on `device` in evaluation mode.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,20 @@ def test_the_fingerprint_follows_weights_and_config(tmp_path, tiny):
     config.write_text(json.dumps({**TINY, "quick_gelu": True}))
     assert OpenClipModel("own", config=config, checkpoint=tiny[1]).fingerprint() != first
     assert OpenClipModel("ViT-B-32/openai").fingerprint() == f"open_clip {open_clip.__version__}"
+
+
+def test_a_folder_in_open_clips_own_layout_is_known_by_its_content(tmp_path, tiny):
+    assert "open_clip_config.json" in (OpenClipModel(f"local-dir:{tmp_path}").unavailable() or "")
+    config = tmp_path / "open_clip_config.json"
+    config.write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
+    shutil.copy(tiny[1], tmp_path / f"open_clip_model{tiny[1].suffix}")
+    model = OpenClipModel(f"local-dir:{tmp_path}")
+    assert model.unavailable() is None
+    model.load(CPU)
+    batch = model.prepare(photo())[None]
+    with torch.inference_mode():
+        assert torch.equal(model.encode_image(batch), tiny[2].encode_image(batch))
+    before = model.fingerprint()
+    with (tmp_path / f"open_clip_model{tiny[1].suffix}").open("ab") as file:
+        file.write(b"more")
+    assert OpenClipModel(f"local-dir:{tmp_path}").fingerprint() != before

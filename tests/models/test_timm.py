@@ -142,6 +142,21 @@ def test_a_folder_in_timms_own_layout(tmp_path):
     assert "config.json" in (TimmModel(f"local-dir:{tmp_path}/gone").unavailable() or "")
 
 
+def test_the_fingerprint_follows_what_lies_in_a_folder(tmp_path):
+    saved(tmp_path / "model.safetensors", "test_vit", num_classes=3)
+    (tmp_path / "config.json").write_text('{"architecture": "test_vit", "num_classes": 3}')
+    name = f"local-dir:{tmp_path}"
+    seen = [TimmModel(name).fingerprint()]
+    (tmp_path / "README.md").write_text("my model")
+    assert TimmModel(name).fingerprint() == seen[0]
+    with (tmp_path / "model.safetensors").open("ab") as file:
+        file.write(b"more")
+    seen.append(TimmModel(name).fingerprint())
+    (tmp_path / "config.json").write_text('{"architecture": "test_vit", "num_classes": 4}')
+    seen.append(TimmModel(name).fingerprint())
+    assert len(set(seen)) == 3
+
+
 def test_the_checkpoints_own_head_decides_the_number_of_classes(tmp_path):
     network = saved(tmp_path / "pets.safetensors", "test_vit", num_classes=37)
     model = TimmModel("test_vit", checkpoint=tmp_path / "pets.safetensors", label_space="oxford-iiit-pet")
