@@ -52,7 +52,8 @@ class Difference:
     @property
     def reason(self) -> str | None:
         """Why it is undecided, or what the pairing left out."""
-        return self.evidence.reason or (self.test if self.raw_p is None else None)
+        told = dict.fromkeys([self.evidence.reason, self.test if self.raw_p is None else None])
+        return "; ".join(text for text in told if text) or None
 
     @property
     def answer(self) -> Answer:

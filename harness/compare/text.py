@@ -130,7 +130,8 @@ def _summary(overall: Overall, rows: Sequence[Difference], clean: Callable[[str]
     methods = dict.fromkeys(d.interval.method for d in rows if d.interval)
     rests = []
     if tests:
-        rests.append(f"tests: {', '.join(tests)}, Holm over {overall.cells} cells")
+        count = sum(d.raw_p is not None for d in rows)
+        rests.append(f"tests: {', '.join(tests)}, Holm over {count} {'cell' if count == 1 else 'cells'}")
     if methods:
         rests.append(f"intervals: {', '.join(methods)}")
     return [over + ".", *([clean("; ".join(rests)) + "."] if rests else [])]

@@ -332,3 +332,17 @@ def test_a_metric_that_one_side_lacks_is_told_with_its_cell(maker):
     store = made.done()
     found = compare(Side("A", store, {"model": "a"}), Side("B", store, {"model": "b"}))
     assert "dataset digits: top1 is on one side only" in terminal(found)
+
+
+def test_holm_counts_the_cells_that_were_tested_and_each_other_says_why_not(maker):
+    a, b = maker("a"), maker("b")
+    for made, value in ((a, 0.5), (b, 0.4)):
+        made.record("m", "tested", np.arange(100) < 100 * value)
+        for seed in range(3):
+            made.record("m", "steady", values={"top1": value}, seed=seed)
+    found = compare(*sides(a.done(), b.done()))
+    assert "Holm over 1 cell;" in terminal(found)
+    steady = found.differences[1]
+    assert steady.answer == "undecided"
+    assert "3 seed(s) show no variation" in steady.reason
+    assert "paired by seed only" in steady.reason
