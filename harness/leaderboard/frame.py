@@ -29,7 +29,8 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     import pandas as pd
 
     data = indexed(store, labels=False)
-    wanted = pd.DataFrame({"id": [c["id"] for c in cells], "suite_order": range(len(cells))})
+    ids = pd.Series([c["id"] for c in cells], dtype=object)  # of no kind of their own while there are none
+    wanted = pd.DataFrame({"id": ids, "suite_order": range(len(cells))})
     merged = wanted.merge(data, on="id", how="left")
     merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
     columns: dict[str, list[Any]] = {}

@@ -61,3 +61,11 @@ def test_settings_from_python_are_checked_too(store):
     with pytest.raises(SuiteError, match=r"rows: expected a list, such as \['model'\]"):
         harness.table("v1.2", store=store.path, rows="model")
     assert len(harness.table("v1.2", store=store.path, rows=["model"], decimals=2)) == 1
+
+
+def test_a_plan_without_cells(maker, capsys, tmp_path):
+    store = maker("empty").done(tables=[{"name": "t", "rows": [], "columns": [], "values": ["top1"]}])
+    assert main(["table", "--store", str(store.path)]) == 0
+    assert main(["report", "--store", str(store.path), "--out", str(tmp_path / "page.html")]) == 0
+    assert "0 cells" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    capsys.readouterr()
