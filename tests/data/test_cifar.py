@@ -164,6 +164,18 @@ def corrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_the_fingerprint_is_of_the_content(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2000, 32, 32, 3), dtype=np.uint8)
+    labels = (np.arange(2000) % 10).astype(np.int32)
+    seen = []
+    for pixels, numbers in ((images, labels), (images[::-1], labels), (images, labels[::-1])):
+        np.save(tmp_path / "cifar10.1_v6_data.npy", pixels)
+        np.save(tmp_path / "cifar10.1_v6_labels.npy", numbers)
+        seen += [CIFAR101(root=tmp_path).fingerprint()]
+        assert CIFAR101(root=tmp_path).fingerprint() == seen[-1]
+    assert len(set(seen)) == 3
+
+
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 def test_a_severity_is_its_ten_thousand_rows(corrupted: Path, severity: int) -> None:
     split = CIFAR10C("fog", severity, root=corrupted).load("test")
