@@ -92,6 +92,9 @@ class FewShot:
             return "the data set has no split 'test'"
         if self.classes == "base-to-new" and not method.transfers:
             return "the method can't name classes it was not fitted on"
+        for other in self.evaluate_on or []:  # to be told before a method is fitted for hours
+            if missing := (other.unavailable() if hasattr(other, "unavailable") else None):
+                return f"evaluate_on, beside the data set: {missing}"
         space = getattr(dataset, "label_space", None)
         others = {getattr(other, "label_space", None) for other in self.evaluate_on or []}
         if not method.transfers and others - {space}:

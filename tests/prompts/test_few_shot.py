@@ -386,6 +386,18 @@ def test_transfer_evaluates_the_same_fit_elsewhere(run):
         assert record.notes["samples.other"] == 30
 
 
+def test_an_absent_data_set_to_evaluate_on_is_told_before_anything_is_fitted(run, tmp_path):
+    records, skipped, _ = run(
+        f"""
+        protocol = {{ plugin = "few-shot", evaluate_on = [{{ plugin = "imagefolder", path = "{tmp_path / "none"}" }}] }}
+        methods = ["template"]
+        """
+    )
+    assert records == []
+    assert "evaluate_on" in (reason := next(iter(skipped.values())))
+    assert "no such folder" in reason
+
+
 def test_combinations_that_make_no_sense_are_skipped_with_their_reason(run):
     for shots in ('"all"', "1.5", "-1", "true"):
         _, skipped, _ = run(
