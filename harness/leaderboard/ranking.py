@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ def add_ranking(table: Table, spec: TableSpec) -> None:
         return
     scores = np.array([[_value(row.entries[n]) for n in places] for row in table.rows])
     signs = np.array([-1.0 if table.columns[n].higher_is_better is False else 1.0 for n in places])
-    complete = ~np.isnan(scores).any(axis=0)
+    complete = np.isfinite(scores).all(axis=0)
     table.caption = (
         f"{table.caption} Ranks, win rate and mean over the {int(complete.sum())} of {len(places)} "
         "columns in which every row has a number."
@@ -55,17 +57,32 @@ def add_ranking(table: Table, spec: TableSpec) -> None:
             count = int(complete.sum())
             row.entries.append(Entry(None if np.isnan(value) else value, count=count, expected=len(places)))
     if complete.any():
-        _judge_ranks(table, oriented.T, len(added))
+        kept = [table.columns[n] for n, whole in zip(places, complete, strict=True) if whole]
+        _judge_ranks(table, oriented.T, len(added), _of_other_data_sets(table, kept))
     table.columns += added
 
 
-def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int) -> None:
+def _of_other_data_sets(table: Table, columns: Sequence[Column]) -> bool:
+    """Whether each column is of a data set of its own: the tests take them for independent."""
+    names = enumerate(table.column_names)
+    places = [n for n, name in names if name == "dataset" or name.startswith("tag.dataset.")]
+    data_sets = {tuple(c.header[n] for n in places) for c in columns}
+    return len(data_sets) == len(columns)
+
+
+def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int, independent: bool) -> None:
     """Marks the best average rank and those that do not differ from it significantly over data sets.
 
     Two rows by Wilcoxon's signed-rank test; more by Friedman's and then Nemenyi's (Demšar 2006).
+    None by either where columns share a data set, which would count it several times.
     """
     ranks = rank_models(scores).ranks
     best = int(np.argmin(ranks))
+    if not independent:
+        for n, row in enumerate(table.rows):
+            row.entries[-added].best = bool(ranks[n] == ranks[best])
+        table.caption = f"{table.caption} Ranks are not tested: several columns are of the same data set."
+        return
     level = 1 - table.level
     if scores.shape[1] == 2:
         test = wilcoxon_test(scores[:, 0], scores[:, 1])

@@ -348,3 +348,25 @@ def test_a_transposed_table_names_every_layer_of_its_columns() -> None:
     bare = build(spec(rows=[], columns=["model"], transpose=True), data)
     assert headers(bare) == [("",)]
     assert [r.header for r in bare.rows] == [("a",), ("b",)]
+
+
+def test_ranks_over_columns_of_the_same_data_set_are_not_tested() -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        at("abc"[m], f"d{d}", m / 4 + rng.random() / 9, **{"metric.ece": m / 4 + rng.random() / 9})
+        for d in range(8)
+        for m in range(3)
+    ]
+    fields: dict[str, Any] = {"ranking": True, "intervals": "none"}
+    assert "Friedman" in build(spec(**fields), frame(*rows)).caption
+    for more in ({"values": ["top1", "ece"]}, {"columns": ["metric"], "values": ["top1", "ece"]}):
+        table = build(spec(**fields, **more), frame(*rows))
+        assert table.caption.endswith("Ranks are not tested: several columns are of the same data set.")
+        assert not any(e.tied for r in table.rows for e in r.entries)
+
+
+def test_infinite_numbers_have_no_rank() -> None:
+    infinite = float("inf")
+    table = build(spec(ranking=True), frame(at("a", "x", infinite), at("b", "x", 0.5), at("c", "x", 0.1)))
+    assert [e.value for e in table.rows[0].entries[1:]] == [None, None, None]
+    assert "the 0 of 1 columns" in table.caption
