@@ -62,7 +62,9 @@ class Expansion:
         self.methods = self._chosen("methods", grid.methods, choice.methods, ())
         self.metrics = tuple(self._chosen("metrics", grid.metrics, choice.metrics, choice.add_metrics))
         self._reasons: dict[tuple[int, int, int, str], str | None] = {}
+        self.excluded = 0
         self._check_axes(grid.axes)
+        self._check_exclusions()
         self._check_evidence()
 
     def cells(self) -> Iterator[Cell]:
@@ -80,9 +82,11 @@ class Expansion:
             models, self.datasets, methods, points, seeds
         ):
             cell = self._cell(model, dataset, method, axes, seed)
-            if not any(self._meets(rule, cell) for rule in self.grid.exclude):
+            if any(self._meets(rule, cell) for rule in self.grid.exclude):
+                self.excluded += 1
+            else:
                 yield cell
-        if self.choice.narrows:
+        if self.choice.models or self.choice.datasets or self.choice.methods or self.choice.seeds:
             return
         for number, extra in enumerate(self.grid.include):
             where = f"include.{number}"
@@ -205,12 +209,26 @@ class Expansion:
                 raise SuiteError(
                     f"{self.where}: protocol '{self.protocol.plugin}' has no axis '{axis}'{hint}"
                 )
+            if not axes[axis]:
+                raise SuiteError(f"{self.where}: axis '{axis}': expected at least one value, found none")
             try:
                 json.dumps(axes[axis], allow_nan=False)
             except (TypeError, ValueError):
                 raise SuiteError(
                     f"{self.where}: axis '{axis}': expected texts, finite numbers, true or false, found {axes[axis]!r}"
                 ) from None
+
+    def _check_exclusions(self) -> None:
+        """What a rule calls an axis is one of the suite's, a coordinate, or a tag (`model.<key>`)."""
+        grids = self.suite.grids
+        known = {axis for g in grids for axes in (g.axes, *(e.axes for e in g.include)) for axis in axes}
+        known |= {"experiment", "protocol", "model", "dataset", "method", "seed"}
+        for number, rule in enumerate(self.grid.exclude):
+            for name in rule.axes:
+                if name not in known and "." not in name:
+                    raise SuiteError(
+                        f"{self.where}, exclude.{number}: no axis '{name}'{did_you_mean(name, known)}"
+                    )
 
     def _check_evidence(self) -> None:
         provided = getattr(self.protocol.object, "provides", None)

@@ -42,9 +42,14 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
     choice = choice or Choice()
     finished = set(done)
     plan = Plan(suite)
-    resolver, seen = Resolver(), set[str]()
+    resolver, seen, excluded = Resolver(), set[str](), 0
     grids = suite.grids
     names = [g.name for g in grids]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise SuiteError(
+                f"suite {suite.name}: {count} experiments are called '{name}': give each a name of its own"
+            )
     for name in choice.experiments:
         if name not in names:
             raise SuiteError(f"suite {suite.name}: no experiment '{name}'{did_you_mean(name, names)}")
@@ -57,6 +62,9 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
                 continue
             seen.add(cell.id)
             plan.cells.append(expansion.judged(cell, finished))
+        excluded += expansion.excluded
+    if not plan.cells and excluded:
+        raise SuiteError(f"suite {suite.name}: no cells: `exclude` takes out all {excluded} of them")
     if not plan.cells:
         raise SuiteError(
             f"suite {suite.name}: no cells: name at least one data set, and a model if its protocol needs one"

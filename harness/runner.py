@@ -96,13 +96,13 @@ def run(
         from harness.devices import pick
 
         pick(device)  # a device that is not there is told before anything starts
-    store.clear_partial()
-    keep_manifest(store, plan, merge=bool(choice and choice.narrows))
     outcome = Run(plan, store)
     outcome._events = events
     settings = Settings(store.path, device, batch_size, workers, cache)
     with Executors() if executors is None else nullcontext(executors) as available:
         runner = available.named(executor or _suited(plan))
+        store.clear_partial()
+        keep_manifest(store, plan, merge=bool(choice and choice.narrows))
         events.call("run_started", plan=plan, store=store)
         try:
             for planned in plan:
@@ -189,7 +189,7 @@ class Executors:
     def named(self, reference: str) -> Executor:
         """The executor of that reference; PluginBroken, PluginNotFound or OptionError when there is none."""
         if reference not in self._made:
-            part = Resolver().resolve("executors", parse_short(reference), "--executor")
+            part = Resolver().resolve("executors", parse_short(reference), "executor")
             if part.problem or part.missing:
                 raise PluginBroken(part.problem or part.missing or registry.singular("executors"))
             self._made[reference] = part.object

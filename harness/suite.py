@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from harness import registry
 from harness.errors import PluginNotFound, SuiteError, did_you_mean, nearest
@@ -25,6 +25,14 @@ class Strict(BaseModel):
     """A part of a suite file; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("limit", "seed", "seeds", "decimals", mode="before", check_fields=False)
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        """Python takes `true` for 1, which nobody means by it."""
+        if any(isinstance(v, bool) for v in (value if isinstance(value, list) else [value])):
+            raise ValueError("expected whole numbers")
+        return value
 
 
 class Rule(Strict):
@@ -167,7 +175,7 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
     """The suite of that name or path; `overrides` maps dotted keys to values (`axes.shots`)."""
     path = path_of(str(name))
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{path}: not valid TOML: {error}") from None
     except UnicodeDecodeError:
@@ -215,7 +223,8 @@ def _line(where: str, error: Any) -> str:
             f"{where}: {location}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
             f"digit, at most 100 of them, found {error['input']!r}"
         )
-    message = error["msg"][0].lower() + error["msg"][1:]
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return f"{where}: {location}: {message}" + (
         f", found {error['input']!r}" if error["type"] != "missing" else ""
     )

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from harness.cli.common import answer, human_size
+from harness.errors import HarnessError, did_you_mean
 from harness.paths import cache_dir
 
 
@@ -25,7 +26,15 @@ def main(given: argparse.Namespace) -> int:
     folder = cache_dir()
     parts = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     if given.part:
+        names = [p.name for p in parts]
+        if given.part not in names:
+            raise HarnessError(f"{folder}: no part '{given.part}'{did_you_mean(given.part, names)}")
         parts = [p for p in parts if p.name == given.part]
+    elif given.action == "clear" and (other := _foreign(folder)):
+        raise HarnessError(
+            f"{folder}: holds what is not the harness's, such as {other.name}: name what to clear with --part NAME, "
+            "or give $HARNESS_CACHE a folder of its own"
+        )
     sizes = {p.name: _size(p) for p in parts}
     if given.action == "clear":
         freed = sum(_clear(p, given.older_than) for p in parts)
@@ -42,6 +51,12 @@ def main(given: argparse.Namespace) -> int:
             print(f"  {name:<16} {human_size(size)}")
         print(f"  {'in all':<16} {human_size(sum(sizes.values()))}")
     return 0
+
+
+def _foreign(folder: Path) -> Path | None:
+    """Something in the folder that no cache has: a file, or a hidden folder."""
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    return next((p for p in inside if not p.is_dir() or p.name.startswith(".")), None)
 
 
 def _size(folder: Path) -> int:

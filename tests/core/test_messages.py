@@ -283,6 +283,7 @@ COMMANDS = {
     "info": (["info", "tiny-resent"], "no plugin or suite named 'tiny-resent'", "did you mean 'tiny-resnet'?"),
     "info kind": (["info", "top1", "--kind", "metrc"], "--kind metrc", "did you mean 'metric"),
     "new": (["new", "modle", "my-net"], "no kind 'modle'", "did you mean 'model'?"),
+    "part of the cache": (["cache", "clear", "--part", "featurs"], "no part 'featurs'", "there are none"),
     "executor": (["run", "robustness", "--executor", "inlin"], "no executor plugin named", "did you mean 'inline'?"),
     "listener": (["run", "robustness", "--listen", "tensorbord"], "no listener plugin", "did you mean 'tensorboard'?"),
     "format": (["run", "robustness", "--format", "latx"], "latx", "did you mean 'latex'?"),
@@ -301,3 +302,21 @@ def test_wrong_commands(
     assert line.startswith("harness: ")
     assert culprit in line
     assert way_out in line
+
+
+def test_a_folder_with_other_things_is_not_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    for part in ("features", "thesis"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "mail").touch()
+    assert main(["cache", "clear"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "such as mail" in line
+    assert "--part NAME" in line
+    assert main(["cache", "clear", "--part", "features"]) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mail", "thesis"]
+    (tmp_path / "mail").unlink()
+    assert main(["cache", "clear"]) == 0
+    assert not list(tmp_path.iterdir())

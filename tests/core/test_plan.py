@@ -177,6 +177,18 @@ def test_metrics_must_read_what_the_protocol_gives(toys: Any) -> None:
         ),
         ({"metrics": ["toy?a=1"]}, OptionError, "suite s, metrics: metric 'toy': unknown option 'a'"),
         ({"models": [{"plugin": "toy", "grid": {"x": []}}]}, SuiteError, "suite s, models.0: grid must be"),
+        ({"axes": {"shots": []}}, SuiteError, "suite s: axis 'shots': expected at least one value"),
+        ({"exclude": [{}], "seeds": [0, 1]}, SuiteError, "suite s: no cells: `exclude` takes out all 2"),
+        (
+            {"axes": {"shots": [1]}, "exclude": [{}, {"axes": {"shot": 1}}]},
+            SuiteError,
+            "suite s, exclude.1: no axis 'shot'; did you mean 'shots'",
+        ),
+        (
+            {"experiments": [{"name": "e", "seeds": [0]}, {"name": "e", "seeds": [1]}]},
+            SuiteError,
+            "suite s: 2 experiments are called 'e'",
+        ),
     ],
 )
 def test_what_can_not_be_a_plan(
@@ -194,6 +206,9 @@ def test_choices_narrow_and_add(toys: Any) -> None:
     assert len(plan(Choice(add_models=["toy?bias=0.3&mode=huge"]), **{**whole, "models": models[1:]})) == 8
     (one,) = plan(Choice(models=["toy"], seeds=[1], precision="bfloat16", limit=3), **whole)
     assert (one.cell.precision, one.cell.limit, one.cell.seed) == ("bfloat16", 3, 1)
+    assert len(plan(Choice(metrics=["toy"]), **whole)) == len(plan(**whole)) == 8
+    experiments = {"experiments": [{"name": "e", **whole}, {"name": "other"}], "models": ["toy"]}
+    assert len(plan(Choice(experiments=["e"]), **experiments)) == 8
     with pytest.raises(SuiteError, match="no model 'big two'; did you mean 'big one'"):
         plan(Choice(models=["big two"]), **whole)
     with pytest.raises(SuiteError, match="no experiment 'x'"):

@@ -222,3 +222,23 @@ def test_a_suite_of_a_third_party_is_located_without_importing(install: Any, tmp
     assert load("their-suite").name == "their-suite"
     with pytest.raises(SuiteError, match=r"'gone' of theirs: absent.module has no file gone.toml"):
         path_of("gone")
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"limit": True}, "limit"),
+        ({"seeds": [0, True]}, "seeds"),
+        ({"exclude": [{"seed": False}]}, "exclude.0.seed"),
+        ({"tables": [{"name": "t", "decimals": True}]}, "tables.0.decimals"),
+    ],
+)
+def test_true_is_no_number(changes: dict[str, Any], place: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        from_dict({**WHOLE, **changes}, "my.toml")
+    assert str(caught.value).startswith(f"my.toml: {place}: expected whole numbers, found ")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('name = "s"\n', encoding="utf-8-sig")
+    assert load(tmp_path / "s.toml").name == "s"
