@@ -66,7 +66,7 @@ def templates_from(given: Sequence[str] | Path | None) -> list[str] | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # without the mark that editors on Windows put first
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -62,6 +62,17 @@ def test_a_listed_class_can_not_lead_out_of_the_folder(pets, name):
         ImageFolder(pets / "test", classes=["cat", "big_dog", name]).load("test")
 
 
+def test_lists_with_a_byte_order_mark(pets):
+    for name, content in (
+        ("classes.txt", "cat\nbig_dog\n"),
+        ("names.json", '{"cat": "tabby", "big_dog": "hound"}'),
+    ):
+        (pets / name).write_text(content, encoding="utf-8-sig")
+    given = {"classes": pets / "classes.txt", "class_names": pets / "names.json"}
+    assert ImageFolder(pets, **given).load("test").class_names == ["tabby", "hound"]
+    assert ImageFolder(pets, class_names=pets / "classes.txt").load("test").class_names == ["cat", "big_dog"]
+
+
 def test_names_that_are_no_utf8_can_be_read_and_written(tmp_path):
     (tmp_path / "tree").mkdir()
     folder = tmp_path / os.fsdecode(b"caf\xe9")
