@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from harness_peft.run import Run
 
 
+NOT_ALWAYS = (
+    "seconds_per_step", "training_samples_per_second", "steps", "adapter_bytes", "merged_samples_per_second",
+)  # fmt: skip
+"""Costs of methods that train by steps, that store something, that can be merged."""
+
+
 def forget_peak_memory(device: torch.device) -> None:
     """Begins the count for `peak_memory` anew; what earlier work only kept for reuse goes back first."""
     if device.type == "cuda":
@@ -23,20 +29,25 @@ def forget_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """Most bytes that a CUDA device had allocated and reserved since the count began; nothing elsewhere."""
-    if device.type != "cuda":
-        return {}
+    """Most bytes that a CUDA device had allocated and reserved since the count began.
+
+    Elsewhere NaN, which tables show as a dash: they have the column wherever the suite is run.
+    """
+    cuda = device.type == "cuda"
     return {
-        "training_peak_memory": torch.cuda.max_memory_allocated(device),
-        "training_peak_memory_reserved": torch.cuda.max_memory_reserved(device),
+        "training_peak_memory": torch.cuda.max_memory_allocated(device) if cuda else float("nan"),
+        "training_peak_memory_reserved": torch.cuda.max_memory_reserved(device) if cuda else float("nan"),
     }
 
 
 def measured_costs(
     run: Run, network: Network, outcome: Trained | None, notes: dict[str, Any]
 ) -> dict[str, float]:
-    """Memory, speed of training and inference (merged too), where gradients stop, and the stored bytes."""
-    job, cost = run.job, dict[str, float]()
+    """Memory, speed of training and inference (merged too), where gradients stop, and the stored bytes.
+
+    What a method has not is NaN, a dash in tables: a run of some methods alone has every column, too.
+    """
+    job, cost = run.job, dict.fromkeys(NOT_ALWAYS, float("nan"))
     cost |= costs.memory(network, outcome.optimizer_bytes if outcome else 0)
     images, _ = run.training.take(np.arange(min(len(run.training), job.batch_size)))
     cost["samples_per_second"] = costs.inference_rate(network, images)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import harness
+from harness import suite as suites
 from harness.errors import DataError, Diverged, OptionError
 from harness_peft import checkpoints, costs, lora, selective
 from harness_peft.data import Batches, drawn_per_class, held_out
@@ -317,6 +318,20 @@ def test_a_cell_measures_what_it_says(run):
     assert found["probe"]["notes"]["tuning"]["trials"] == 2
     assert found["untrained"]["status"] == "skipped"
     assert "there must be a head for these classes" in found["untrained"]["reason"]
+
+
+def test_every_cell_has_every_cost_that_tables_show(run):
+    """A run of one method alone would have no table otherwise, for want of a column."""
+    methods = ["full", "untrained", {"plugin": "probe", "label": "probe"}]
+    records = run(methods=methods, protocol={"plugin": "finetuning", "steps": 1, "trials": 1, "head": "old"},
+                  models=[{"plugin": "tiny-vit", "trained_on": "digits", "steps": 0}])  # fmt: skip
+    assert {r["status"] for r in records} == {"ok"}
+    shown = set()
+    for name in ("peft", "peft-vtab", "peft-clip"):
+        for table in suites.load(name).tables:
+            shown |= {v for v in table.values if v not in ("top1", "nll")}
+    assert "training_peak_memory" in shown
+    assert all(shown <= r["cost"].keys() for r in records)
 
 
 def test_vtab_style_tuning_and_retraining(run):
