@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DataError
+from harness_data.scanning import readable
 
 BLOCK = tarfile.BLOCKSIZE
 
@@ -23,7 +24,7 @@ class Member:
     @property
     def place(self) -> str:
         """The member as messages name it."""
-        return f"{self.shard}:{self.name}"
+        return f"{self.shard}:{readable(self.name)}"
 
     def read(self) -> bytes:
         """Its bytes. Raises DataError naming shard and member when they can't be read."""

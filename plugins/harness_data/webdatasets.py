@@ -107,7 +107,7 @@ class WebDataset:
         Raises DataError naming the shard that is missing or broken, or the sample that has no
         image, no label, or a label outside the class names.
         """
-        from harness_data.scanning import check_split
+        from harness_data.scanning import check_split, readable
         from harness_data.shards import index_shard
 
         if missing := self.unavailable():
@@ -125,7 +125,7 @@ class WebDataset:
                 images.append(image)
                 labels.append(-1 if self._is_retrieval else _label(members, names, where))
                 texts.append(members.get("txt"))
-                ids.append(f"{number}/{key}")
+                ids.append(f"{number}/{readable(key)}")
         if not ids:
             raise DataError(f"{self.path / split}: its shards hold no samples")
         return ShardSplit(images, labels, texts, ids, names, self._templates)

@@ -1,6 +1,7 @@
 """Shards in CLIP_benchmark's layout, written with tarfile and, for comparison, read with webdataset."""
 
 import io
+import os
 import tarfile
 
 import numpy as np
@@ -186,3 +187,12 @@ def test_fingerprint(shards):
     assert renamed != before
     write(shards / "test" / "1.tar", [("b.png", encoded(3, "PNG")), ("b.cls", b"1")])
     assert WebDataset(shards).fingerprint() != renamed
+
+
+def test_names_that_are_no_utf8_can_be_written(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write(tmp_path / "test" / "0.tar", [(f"{name}.jpg", encoded(1, "JPEG")), (f"{name}.cls", b"0")])
+    (tmp_path / "test" / "nshards.txt").write_text("1")
+    split = WebDataset(tmp_path).load("test")
+    assert list(split.ids) == [r"0/caf\xe9"]
+    assert split[0].image.name == rf"{tmp_path / 'test' / '0.tar'}:caf\xe9.jpg"
