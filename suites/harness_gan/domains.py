@@ -22,7 +22,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    """The image files below a folder, sorted; what is hidden, or lies in a hidden folder, is none."""
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    return sorted(p for p in found if not any(n.startswith(".") for n in p.relative_to(folder).parts))
 
 
 class Domains:

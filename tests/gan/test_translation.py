@@ -190,6 +190,15 @@ def test_folders_are_found_below_the_data_root(tmp_path: Path, monkeypatch: pyte
     assert Domains(a=Path("own/cats"), b=Path("own/dogs")).unavailable() is None
 
 
+def test_hidden_files_and_folders_hold_no_images(tmp_path: Path) -> None:
+    """A notebook's copies of test images would train otherwise: they are sorted before them."""
+    folders(tmp_path, {"a": 10, "b": 10, "a/.ipynb_checkpoints": 10})
+    (tmp_path / "a" / "._00.png").write_bytes(b"")
+    plain = Domains(a=tmp_path / "a", b=tmp_path / "b", held_out=0.5)
+    assert plain.load("trainA").ids == [f"{n:02d}.png" for n in range(5)]
+    assert plain.load("testA").ids == [f"{n:02d}.png" for n in range(5, 10)]
+
+
 @pytest.mark.usefixtures("quick_classifier")
 def test_too_few_test_images_are_named_before_the_training(tmp_path: Path) -> None:
     """A tenth of a few images is one, and one has no spread for a distance."""
