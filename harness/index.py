@@ -109,13 +109,16 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
     import pyarrow as pa
 
     columns = list(dict.fromkeys([*TEXT, "count", "_mtime", "_size", *(k for r in rows for k in r)]))
+    return pa.table({c: pa.array([r.get(c) for r in rows], type=_kind(c)) for c in columns})
 
-    def kind(name: str) -> Any:
-        if name in ("_mtime", "_size"):
-            return pa.int64()
-        return pa.float64() if name == "count" or name.startswith(NUMBERS) else pa.string()
 
-    return pa.table({c: pa.array([r.get(c) for r in rows], type=kind(c)) for c in columns})
+def _kind(name: str) -> Any:
+    """The type of a column of the index, by its name."""
+    import pyarrow as pa
+
+    if name in ("_mtime", "_size"):
+        return pa.int64()
+    return pa.float64() if name == "count" or name.startswith(NUMBERS) else pa.string()
 
 
 def _stored(store: Store) -> pa.Table | None:
@@ -127,8 +130,9 @@ def _stored(store: Store) -> pa.Table | None:
     try:
         table = read_table(path)
     except (FileNotFoundError, pa.ArrowInvalid, OSError):
-        return None  # absent or damaged: it is made again from the records
-    return table if {"id", "_mtime", "_size"} <= set(table.column_names) else None
+        return None  # absent or damaged: it is made again from the records, as one of another form is
+    needed = {*TEXT, "count", "_mtime", "_size"} <= set(table.column_names)
+    return table if needed and all(field.type == _kind(field.name) for field in table.schema) else None
 
 
 def _keep(store: Store, table: pa.Table) -> None:

@@ -186,7 +186,12 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def _frame(path: Path) -> Any:
-    return read_table(path).to_pandas() if path.is_file() else None
+    import pyarrow as pa
+
+    try:
+        return read_table(path).to_pandas() if path.is_file() else None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(f"{path}: can't be read: {str(error).partition(chr(10))[0]}") from None
 
 
 def _long(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[Any]]:

@@ -40,6 +40,8 @@ class Excerpts:
 
     def of(self, record: Record) -> dict[str, Any]:
         """The excerpt as JSON-able data; `note` says what is not there and why."""
+        import pyarrow as pa
+
         path = self.store.file("samples", record.id, ".parquet").relative_to(self.store.path)
         if record.id not in self.wanted:
             return {"note": f"Left out to keep this page small; in the store they are {path.as_posix()}."}
@@ -47,6 +49,8 @@ class Excerpts:
             samples = read_table(self.store.path / path)
         except FileNotFoundError:
             samples = None
+        except (pa.ArrowInvalid, OSError):
+            return {"note": f"{path.as_posix()} is damaged in the store."}
         if samples is None or "id" not in samples.column_names:
             return {"note": f"{path.as_posix()} is missing in the store."}
         hits = self._hits(record, samples)

@@ -69,3 +69,24 @@ def test_a_plan_without_cells(maker, capsys, tmp_path):
     assert main(["report", "--store", str(store.path), "--out", str(tmp_path / "page.html")]) == 0
     assert "0 cells" in (tmp_path / "page.html").read_text(encoding="utf-8")
     capsys.readouterr()
+
+
+def test_a_damaged_file_of_samples_is_named_and_leaves_the_page(store, tmp_path, capsys):
+    file = sorted((store.path / "samples").rglob("*.parquet"))[0]
+    file.write_bytes(b"half")
+    assert main(["compare", *[str(store.path)] * 2, "--a", "model=a", "--b", "model=b"]) == 2
+    assert f"harness: {file}: can't be read" in capsys.readouterr().err
+    assert main(["report", "--store", str(store.path), "--out", str(tmp_path / "page.html")]) == 0
+    assert f"{file.name} is damaged in the store" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_an_index_of_another_form_is_made_again(store, run):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first = run("--format", "csv")
+    table = pq.read_table(store.path / "index.parquet")
+    other = table.set_column(table.column_names.index("count"), "count", pa.array(["50"] * 2))
+    for wrong in (other.slice(0, 1), table.drop_columns(["status"])):
+        pq.write_table(wrong, store.path / "index.parquet")
+        assert run("--format", "csv") == first
