@@ -69,8 +69,7 @@ class _Tiny:
 
         image = image.convert("RGB")
         if image.size != (SIDE, SIDE):
-            scale = SIDE / min(image.size)
-            width, height = (max(SIDE, int(s * scale)) for s in image.size)
+            width, height = (SIDE * s // min(image.size) for s in image.size)
             image = image.resize((width, height), Image.Resampling.BICUBIC)
             left, top = (round((s - SIDE) / 2) for s in image.size)
             image = image.crop((left, top, left + SIDE, top + SIDE))

@@ -108,7 +108,7 @@ def test_preparation_is_torchvisions():
         transforms.ToTensor(), transforms.Normalize(told.mean, told.std),
     ])  # fmt: skip
     rng = np.random.default_rng(0)
-    for shape in ((32, 32), (50, 37), (31, 90), (12, 20)):
+    for shape in ((32, 32), (50, 37), (31, 90), (12, 20), (49, 98)):
         image = Image.fromarray(rng.integers(0, 256, (*shape, 3), dtype=np.uint8))
         assert torch.equal(TinyViT().prepare(image), same(image))
 
