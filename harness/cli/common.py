@@ -143,7 +143,12 @@ def apart(given: argparse.Namespace) -> AbstractContextManager[Any]:
 
 def answer(data: Any) -> None:
     """Prints JSON."""
-    print(as_json(data), end="")
+    text = as_json(data)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # it is read by programs all the same
+        text = json.dumps(json.loads(text), indent=2) + "\n"
+    print(text, end="")
 
 
 def as_json(data: Any) -> str:

@@ -49,6 +49,8 @@ def write(names: Names, parent: Path) -> Path:
     Raises HarnessError when something is there already: nothing is ever overwritten.
     """
     target = parent / names.plugin
+    if parent.exists() and not parent.is_dir():
+        raise HarnessError(f"harness new: --out {parent}: not a folder")
     try:
         parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(target):

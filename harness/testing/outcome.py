@@ -55,7 +55,7 @@ def must(expected: str, why: str) -> Iterator[None]:
         raise
     except Unavailable as error:
         raise NotChecked(str(error)) from None
-    except Exception as error:  # a plugin may raise anything
+    except (Exception, SystemExit) as error:  # a plugin may raise anything
         raise Violation(expected, described(error), why) from error
 
 
@@ -84,7 +84,7 @@ def judge(checks: Sequence[Check], subject: Any) -> list[Finding]:
             findings.append(Finding(words(check), "not checked", str(reason)))
         except Unavailable as reason:
             findings.append(Finding(words(check), "not checked", str(reason)))
-        except Exception as error:  # a plugin may raise anything, anywhere
+        except (Exception, SystemExit) as error:  # a plugin may raise anything, anywhere
             findings.append(Finding(words(check), "fails", f"expected an answer; found {described(error)}"))
         else:
             findings.append(Finding(words(check), "holds"))

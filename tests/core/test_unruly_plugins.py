@@ -1,6 +1,7 @@
 """Plugins that leave, draw at random, or say odd things: their cells are told of, and nobody else's numbers change."""
 
 import enum
+import io
 import json
 import pickle
 import queue
@@ -356,3 +357,31 @@ def test_a_store_that_can_not_be_written_is_one_line(
     assert main(["run", str(suite), "--store", str(place)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"harness: {place}")
+
+
+def test_names_that_the_terminal_can_not_show(toys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.register("models", "modèle", toys.Model)
+
+    def said(*command: str) -> str:
+        raw = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+        assert main(command) == 0
+        sys.stdout.flush()
+        return raw.getvalue().decode("ascii")
+
+    assert "mod\\xe8le" in said("list", "models")
+    assert "modèle" in {found["name"] for found in json.loads(said("list", "models", "--json"))["models"]}
+
+
+def test_a_check_of_a_plugin_that_exits_has_a_verdict(toys: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Leaves:
+        """A metric."""
+
+        higher_is_better = True
+
+        def __call__(self, evidence: harness.Predictions) -> float:
+            sys.exit(0)
+
+    harness.register("metrics", "leaves", Leaves)
+    assert main(["check", "leaves"]) == 1
+    assert "SystemExit: 0" in capsys.readouterr().out

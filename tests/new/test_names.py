@@ -64,6 +64,7 @@ def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 def test_a_place_that_can_not_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "can't be written" in refused(capsys, "model", "my-net", "--out", tmp_path / "file" / "below")
+    assert "file: not a folder" in refused(capsys, "model", "my-net", "--out", tmp_path / "file")
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
