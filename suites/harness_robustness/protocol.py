@@ -47,7 +47,7 @@ class Classification:
         if method is not None:
             return "the protocol 'classification' takes no method: leave `methods` out"
         able = capabilities(model)
-        zero_shot = "encodes images" in able and "encodes texts" in able
+        zero_shot = {"encodes images", "encodes texts"} <= {*able}
         if not zero_shot and "classifies images" not in able:
             return (
                 "the model neither classifies images nor encodes images and texts: choose one that does "
@@ -68,7 +68,10 @@ class Classification:
         name = self.split or default_split(job.dataset)
         split = job.splits(name)
         space, able = getattr(job.dataset, "label_space", None), capabilities(job.model)
-        supervised = "classifies images" in able and (not space or job.model.label_space == space)
+        zero_shot = {"encodes images", "encodes texts"} <= {*able}
+        supervised = "classifies images" in able and (
+            not zero_shot or not space or job.model.label_space == space
+        )
         notes: dict[str, Any] = {"split": name, "classifier": "supervised" if supervised else "zero-shot"}
         if supervised:
             logits, rate = outputs(job, "logits", name)
