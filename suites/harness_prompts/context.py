@@ -55,9 +55,8 @@ class Wording:
     def __init__(
         self, tower: TextTower, class_names: Sequence[str], length: int, position: Position = "end"
     ) -> None:
-        names = [name.replace("_", " ") for name in class_names]
         placeholders = " ".join(["X"] * length)
-        texts = [f"{placeholders} {name}." for name in names]
+        texts = [f"{placeholders} {name}." for name in class_names]
         tokens = tower.tokens(texts, strict=True)
         self.tower, self.length = tower, length
         self.tokens = tokens[:, : tower.needed(tokens)]

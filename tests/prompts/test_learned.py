@@ -41,6 +41,14 @@ def test_coop_without_steps_is_its_initial_wording(task, position, template, cla
     torch.testing.assert_close(logits(task, method), logits(task, Template(template)), atol=1e-4, rtol=0)
 
 
+def test_a_learned_context_reads_class_names_as_a_template_does(kit, model):
+    """Names come as the data set or a file says them: no method may read them in a way of its own."""
+    task = kit.make_task(model, names=["fire_truck", "cat", "a_b_c", "U.S. flag"])
+    expected = logits(task, Template("a photo of a {}."))
+    for method in (CoOp(init="a photo of a", epochs=0), KgCoOp(epochs=0)):
+        torch.testing.assert_close(logits(task, method), expected, atol=1e-4, rtol=0)
+
+
 def test_coop_at_rate_zero_is_its_initial_wording(task, monkeypatch):
     monkeypatch.setattr("harness_prompts.training.WARM_UP_RATE", 0.0)
     method = CoOp(init="a photo of a", epochs=3, rate=0.0)
