@@ -505,3 +505,6 @@ def test_options_that_make_no_sense_are_refused():
         IPO("openai")
     with pytest.raises(OptionError, match="has no <CLASS>"):
         IPO(seed_prompts=["a photo"])
+    with pytest.raises(OptionError, match="name of the environment variable") as error:
+        IPO(key_variable=KEY)
+    assert KEY not in str(error.value)

@@ -76,6 +76,10 @@ class IPO:
             raise OptionError("steps must be 0 or more, proposals and keep at least 1")
         if proposer != "grammar" and not language_model:
             raise OptionError(f"the proposer '{proposer}' needs the option 'language_model'")
+        if (
+            not key_variable.isidentifier()
+        ):  # not repeated here: it may be the key itself, put in the wrong place
+            raise OptionError("key_variable must be the name of the environment variable that holds the key")
         self.seed_prompts = seed_prompts or [f"a photo of a {PLACEHOLDER}."]
         if lost := [p for p in self.seed_prompts if PLACEHOLDER not in p]:
             raise OptionError(f"seed_prompts: '{lost[0]}' has no {PLACEHOLDER}")
