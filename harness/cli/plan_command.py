@@ -51,12 +51,12 @@ def main(given: argparse.Namespace) -> int:
             print(f"  {words[p.state]:<9} {p.cell.id[:8]}  {p.cell.shown}")
         if len(shown) > limit:
             print(f"  … and {len(shown) - limit} more (--all shows them)")
-        reasons = Counter(p.reason for p in plan if p.state in ("skipped", "broken"))
+        reasons = Counter((p.state, p.reason) for p in plan if p.state in ("skipped", "broken"))
         most = len(reasons) if given.all else 8
-        for reason, count in reasons.most_common(most):
-            print(f"  skipped   {count} × {reason}")
+        for (state, reason), count in reasons.most_common(most):
+            print(f"  {words[state]:<9} {count} × {reason}")
         if len(reasons) > most:
             print(
-                f"  … and {sum(reasons.values())} skipped in all, for {len(reasons)} reasons (--all shows them)"
+                f"  … and {sum(reasons.values())} that do not run in all, for {len(reasons)} reasons (--all shows them)"
             )
     return 0

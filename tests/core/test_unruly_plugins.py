@@ -72,7 +72,9 @@ def test_a_plugin_that_exits_fails_its_cell_alone(toys: Any, store: Store) -> No
     assert "left out: SystemExit" in outcome.problems[0]
 
 
-def test_a_protocol_that_exits_at_planning_breaks_its_cells(toys: Any) -> None:
+def test_a_protocol_that_exits_at_planning_breaks_its_cells(
+    toys: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Leaves(toys.Protocol):
         def cannot(self, *_: object) -> str | None:
             sys.exit(0)
@@ -81,6 +83,10 @@ def test_a_protocol_that_exits_at_planning_breaks_its_cells(toys: Any) -> None:
     (planned,) = make_plan(from_dict({**BASE, "protocol": "leaves"}))
     assert planned.state == "broken"
     assert "SystemExit" in str(planned.reason)
+    suite = tmp_path / "s.toml"
+    suite.write_text('name = "s"\nprotocol = "leaves"\nmodels = ["toy"]\ndatasets = ["toy"]\nmetrics = []\n')
+    assert main(["plan", str(suite), "--store", str(tmp_path / "store")]) == 0
+    assert "\n  can't run 1 × protocol 'leaves'" in capsys.readouterr().out
 
 
 def test_what_another_run_finished_meanwhile_is_not_overwritten(toys: Any, store: Store) -> None:
