@@ -23,7 +23,8 @@ class GAN:
         beta1: Adam's first decay.
         beta2: Adam's second decay; RMSProp's smoothing stays at 0.99.
         n_critic: discriminator steps per generator step.
-        decay: both learning rates fall linearly to 0 over training.
+        decay: both learning rates fall linearly to 0 over the protocol's `steps`, and stay there where a
+            budget of gradient evaluations goes on beyond them.
     """
 
     smallest: ClassVar = {"loss": "non-saturating"}
@@ -47,6 +48,11 @@ class GAN:
         for remedy in self.remedies:
             if not isinstance(remedy, Remedy):
                 raise OptionError(f"gan: remedies must be remedies, found {type(remedy).__name__}")
+        terms = [type(r).__name__ for r in self.remedies if type(r).real is not Remedy.real]
+        if len(terms) > 1:
+            raise OptionError(
+                f"gan: {' and '.join(terms)} each replace the term for real samples: expected one, found {len(terms)}"
+            )
         given = {
             "optimizer": optimizer,
             "lr_g": lr_g if lr_g is not None else lr,

@@ -23,7 +23,8 @@ class LabelSmoothing(Remedy):
     """One-sided label smoothing: real samples count as real with weight t only (Salimans et al. 2016).
 
     The term for real samples becomes t·real(a) + (1−t)·fake(a), which for the logarithmic losses is
-    the cross-entropy to the target t, and for least squares moves the target from 1 to t.
+    the cross-entropy to the target t, and for least squares moves the target from 1 to t. Wasserstein
+    losses have no target: there it only scales the critic's term for real samples.
 
     Args:
         target: t, the weight of real samples as real ones, above 0.5 and up to 1 (no smoothing).

@@ -33,6 +33,9 @@ class Translate:
         steps: training steps.
         batch_size: images of each domain in a step (1 in the paper).
         size: images are resized and cropped to this size.
+        load_size: training images are resized to this size instead, and a square of `size` is cut out by
+            chance at each step (the paper: 286 for 256); none: no cutting.
+        flip: training images are mirrored by chance, half of them at a time.
         extractor: a model that encodes images for distances; by default the classifier of domain B.
         thresholds: where verdicts begin, by name.
         checkpoint_every: steps between checkpoints.
@@ -65,6 +68,8 @@ class Translate:
         steps: int = 1000,
         batch_size: int = 1,
         size: int = 256,
+        load_size: int | None = None,
+        flip: bool = False,
         extractor: Model | None = None,
         thresholds: dict[str, float] | None = None,
         checkpoint_every: int = 500,
@@ -77,6 +82,11 @@ class Translate:
         ):
             if value < 1:
                 raise OptionError(f"protocol cyclegan: {name} must be at least 1, found {value}")
+        if load_size is not None and load_size < size:
+            raise OptionError(
+                f"protocol cyclegan: load_size must be at least size, found {load_size} for {size}"
+            )
+        self.load_size, self.flip = load_size or size, flip
         self.steps, self.batch_size, self.size = steps, batch_size, size
         self.extractor, self.checkpoint_every = extractor, checkpoint_every
         self.thresholds = Thresholds.of(thresholds or {})

@@ -81,16 +81,21 @@ def world_of(protocol: Translate, job: Job) -> World:
         classifier = trained(
             (arrays["trainB"], targets["trainB"]), (arrays["testB"], targets["testB"]), cache_dir() / "gan"
         )
+    if protocol.load_size != protocol.size:
+        larger = {n: as_array(splits[n], protocol.load_size, False, label) for n in ("trainA", "trainB")}
+    else:
+        larger = arrays
     named = job.cell.protocol.options.get("extractor")
     extractor = extractor_of(protocol.extractor, named, job.device)
     test_a, test_b = (to_floats(torch.from_numpy(arrays[n])) for n in ("testA", "testB"))
-    train_b = Images(arrays["trainB"])
-    judge = ImageJudge(train_b.held(len(test_a)), test_b, classifier, extractor)
+    floor = Images(arrays["trainB"]).held(len(test_a))
+    judge = ImageJudge(floor, test_b, classifier, extractor)
     labels = targets["testA"] if known else None
     maps = _label_maps(protocol, job, arrays["trainB"], splits)
     if maps is not None:
         judge.notes["segmenter"] = maps.segmenter.digest
-    return World(Images(arrays["trainA"]), train_b, test_a, test_b, paired, labels, classifier, judge, maps)
+    train_a, train_b = (Images(larger[n]) for n in ("trainA", "trainB"))
+    return World(train_a, train_b, test_a, test_b, paired, labels, classifier, judge, maps)
 
 
 def _label_maps(
@@ -136,7 +141,15 @@ class Run:
         paired = training.method.needs_pairs
         fine = True
         while training.step_number < protocol.steps and fine:
-            a, b = draw_pair(world.train_a, world.train_b, protocol.batch_size, training.streams, paired)
+            a, b = draw_pair(
+                world.train_a,
+                world.train_b,
+                protocol.batch_size,
+                training.streams,
+                paired,
+                protocol.size,
+                protocol.flip,
+            )
             values = training.step(a.to(job.device), b.to(job.device))
             done = training.step_number
             if done % log_every == 0 or done == protocol.steps:

@@ -19,6 +19,7 @@ from harness_gan.losses import (
     WassersteinGP,
     ZeroCentred,
 )
+from harness_gan.methods import GAN
 from harness_gan.remedies import LabelSmoothing
 from harness_gan.streams import Streams
 
@@ -135,6 +136,7 @@ def test_smoothing_is_the_cross_entropy_to_its_target() -> None:
         lambda: WassersteinGP(weight=-1),
         lambda: ZeroCentred(on="real data"),
         lambda: LabelSmoothing(0.4),
+        lambda: GAN(NonSaturating(), remedies=[LabelSmoothing(0.9), LabelSmoothing(0.8)]),
     ],
 )
 def test_options_out_of_range_are_refused(make: object) -> None:

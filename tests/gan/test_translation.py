@@ -21,6 +21,7 @@ from harness_gan.sources import Images
 from harness_gan.streams import Streams
 from harness_gan.translation import CycleGAN, Pix2Pix, ResNetTranslator, UNetTranslator
 from harness_gan.translation_networks import patch_discriminator
+from harness_gan.translation_protocol import Translate
 from harness_gan.translation_training import CycleTraining, PairedTraining, draw_pair
 from harness_gan.verdicts import VERDICTS
 
@@ -141,6 +142,30 @@ def test_pairs_are_the_same_rows_and_unpaired_draws_are_not() -> None:
     assert len(x.unique()) > 10
     x, y = draw_pair(a, b, 20, Streams([0]), paired=False)
     assert not torch.equal(x, y)
+
+
+def test_squares_are_cut_and_mirrored_by_chance() -> None:
+    # every pixel tells its row and column
+    places = np.stack([*np.indices((6, 6)), np.zeros((6, 6))]).astype(np.uint8)
+    image = Images(np.stack([places] * 4))
+    x, y = draw_pair(image, Images(image.images.numpy()), 200, Streams([0]), True, size=4, flip=True)
+    assert x.shape == (200, 3, 4, 4)
+    assert torch.equal(x, y)
+    found = ((x + 1) * 127.5).round().long()
+    steps = found[:, 1, 0, 1] - found[:, 1, 0, 0]
+    assert set(steps.tolist()) == {1, -1}
+    assert 70 < int((steps == -1).sum()) < 130
+    corners = {(int(t), int(c)) for t, c in zip(found[:, 0, 0, 0], found[:, 1].amin((1, 2)), strict=True)}
+    assert corners == {(t, c) for t in range(3) for c in range(3)}
+    x, y = draw_pair(image, Images(image.images.numpy()), 50, Streams([0]), False, size=4)
+    assert not torch.equal(x, y)
+    whole, _ = draw_pair(image, image, 8, Streams([0]), True, size=6)
+    assert torch.equal(whole, image.held(1).expand(8, -1, -1, -1))
+
+
+def test_images_are_not_loaded_smaller_than_the_squares() -> None:
+    with pytest.raises(OptionError, match="load_size must be at least size, found 200 for 256"):
+        Translate(load_size=200)
 
 
 def test_scene_domains_show_the_same_scenes() -> None:
