@@ -21,8 +21,6 @@ CLIP = 1e-4
 
 ResNet-50 has exactly 0 on ImageNet-A, whose images were chosen against it.
 """
-IMAGENET_A_PIVOT = 0.9186
-"""Accuracy on ImageNet-A's classes (of ResNet-50) where the baseline of ImageNet-A bends."""
 
 
 def to_scale(accuracy: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]:
@@ -76,29 +74,6 @@ class Line:
         return 100.0 * (np.asarray(shift, dtype=np.float64) - self.predict(reference))
 
 
-@dataclass(frozen=True)
-class TwoPieceLine:
-    """A baseline that bends: one line for reference accuracies up to `pivot`, another above."""
-
-    below: Line
-    above: Line
-    pivot: float
-
-    @property
-    def count(self) -> int:
-        """How many models the two lines rest on together."""
-        return self.below.count + self.above.count
-
-    def predict(self, reference: ArrayLike) -> NDArray[np.float64]:
-        """Shift accuracy (fraction) expected at these reference accuracies (fractions)."""
-        x = np.asarray(reference, dtype=np.float64)
-        return np.where(x <= self.pivot, self.below.predict(x), self.above.predict(x))
-
-    def effective_robustness(self, reference: ArrayLike, shift: ArrayLike) -> NDArray[np.float64]:
-        """ρ = 100·(shift − β(reference)) in percentage points; positive is above the line."""
-        return 100.0 * (np.asarray(shift, dtype=np.float64) - self.predict(reference))
-
-
 def fit_line(reference: ArrayLike, shift: ArrayLike, scale: Scale = "logit") -> Line:
     """Least squares of scaled shift accuracy on scaled reference accuracy, over standard models.
 
@@ -115,19 +90,6 @@ def fit_line(reference: ArrayLike, shift: ArrayLike, scale: Scale = "logit") -> 
     residual = ((y - intercept - slope * x) ** 2).sum()
     total = ((y - y.mean()) ** 2).sum()
     return Line(slope, intercept, float(1 - residual / total) if total > 0 else 1.0, len(x), scale)
-
-
-def fit_two_pieces(
-    reference: ArrayLike, shift: ArrayLike, pivot: float = IMAGENET_A_PIVOT, scale: Scale = "logit"
-) -> TwoPieceLine:
-    """Two separate lines below and above `pivot`, as ImageNet-A needs (its images fool ResNet-50).
-
-    Models exactly at the pivot enter neither. Raises DataError as `fit_line`, for either side.
-    """
-    x, y = np.asarray(reference, dtype=np.float64), np.asarray(shift, dtype=np.float64)
-    return TwoPieceLine(
-        fit_line(x[x < pivot], y[x < pivot], scale), fit_line(x[x > pivot], y[x > pivot], scale), pivot
-    )
 
 
 def bootstrap_predictions(
@@ -173,18 +135,6 @@ def bootstrap_interval(
 def relative_robustness(shift: ArrayLike, baseline_shift: ArrayLike) -> NDArray[np.float64]:
     """τ = 100·(shift accuracy of the changed model − that of the model it was made from), points."""
     return 100.0 * (np.asarray(shift, dtype=np.float64) - np.asarray(baseline_shift, dtype=np.float64))
-
-
-def clopper_pearson(accuracy: ArrayLike, count: ArrayLike, alpha: float = 0.005) -> tuple[NDArray, NDArray]:
-    """Exact binomial interval (low, high) of accuracies (fractions) over `count` samples.
-
-    The default coverage 99.5 % is the testbed's. Accuracy · count is rounded to whole samples.
-    """
-    from statsmodels.stats.proportion import proportion_confint
-
-    hits = np.rint(np.asarray(accuracy, dtype=np.float64) * np.asarray(count))
-    low, high = proportion_confint(hits, np.broadcast_to(count, hits.shape), alpha=alpha, method="beta")
-    return np.asarray(low), np.asarray(high)
 
 
 def _least_squares(

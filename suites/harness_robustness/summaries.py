@@ -155,6 +155,9 @@ class EffectiveRobustnessSummary:
         level: confidence of the interval, in (0, 1).
         seed: of the bootstraps.
         corruptions: whether corrupted data sets count as shifts too.
+        bends: for labels of shifts the accuracy on the reference at which the line bends: models below
+            and above have lines of their own, as Taori et al. fit ImageNet-A, which was filtered against
+            ResNet-50, at its accuracy of 0.9186.
     """
 
     unit = "fraction"
@@ -169,11 +172,13 @@ class EffectiveRobustnessSummary:
         level: float = 0.95,
         seed: int = 0,
         corruptions: bool = False,
+        bends: dict[str, float] | None = None,
     ) -> None:
         if scale not in ("logit", "probit", "linear"):
             raise OptionError(f"effective robustness: scale must be logit, probit or linear, got {scale!r}")
         self.metric, self.scale, self.minimum, self.corruptions = metric, scale, minimum, corruptions
         self.resamples, self.level, self.seed = resamples, level, seed
+        self.bends = bends or {}
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
         """Rows of the metric `effective_robustness`, per shift and their mean.
@@ -181,41 +186,63 @@ class EffectiveRobustnessSummary:
         `count` is the number of standard models in the fit; with fewer than two that differ in
         reference accuracy (`minimum` leaves weaker ones out) the value is NaN and the note says why.
         """
+        from harness_robustness.records import STANDARD, cells, frame, is_true, shifts
+
+        pairs = shifts(cells(records, self.metric), self.corruptions)
+        rows: list[dict[str, Any]] = []
+        for dataset, part in pairs.groupby("dataset", sort=False):
+            usable = part[part["reference_value"].notna()]
+            chosen = usable[usable[STANDARD].map(is_true) & (usable["reference_value"] >= self.minimum)]
+            for cells_of, standard, which in self._pieces(part, chosen, self.bends.get(str(dataset))):
+                rows += self._against(cells_of, standard, which)
+        return frame(rows + _means(rows, pairs, "effective_robustness"))
+
+    def _pieces(
+        self, part: pd.DataFrame, chosen: pd.DataFrame, bend: float | None
+    ) -> list[tuple[pd.DataFrame, pd.DataFrame, str]]:
+        """Cells, the standard models of their line, and which line that is.
+
+        Standard models exactly at the bend enter neither line; they are held against the lower one.
+        """
+        if bend is None:
+            return [(part, chosen, "")]
+        at = chosen["reference_value"]
+        low, high = chosen[at < bend], chosen[at > bend]
+        if min(low["reference_value"].nunique(), high["reference_value"].nunique()) < 2:
+            return [(part, chosen, f" without the bend at {bend:.4g}, which needs two on each side")]
+        above = part["reference_value"] > bend
+        return [(part[~above], low, f" up to {bend:.4g}"), (part[above], high, f" above {bend:.4g}")]
+
+    def _against(self, part: pd.DataFrame, chosen: pd.DataFrame, which: str) -> list[dict[str, Any]]:
+        """The rows of cells of one shift against the line of these standard models."""
         import numpy as np
 
         from harness_robustness.effective import bootstrap_interval, fit_line
-        from harness_robustness.records import STANDARD, cells, frame, is_true, row, shifts
+        from harness_robustness.records import row
 
-        pairs = shifts(cells(records, self.metric), self.corruptions)
+        x, y = chosen["reference_value"].to_numpy(), chosen["value"].to_numpy()
+        if len(np.unique(x)) < 2:
+            why = f"no line: {len(x)} standard models with different reference accuracies, needs two"
+            return [row(c, "effective_robustness", np.nan, count=len(x), note=why) for c in part.itertuples()]
+        usable = part[part["reference_value"].notna()]
+        line = fit_line(x, y, self.scale)
+        low, high = bootstrap_interval(
+            x, y, usable["reference_value"], self.scale, self.resamples, self.level, self.seed
+        )
+        where = {index: i for i, index in enumerate(usable.index)}
         rows = []
-        for _, part in pairs.groupby("dataset", sort=False):
-            usable = part[part["reference_value"].notna()]
-            chosen = usable[usable[STANDARD].map(is_true) & (usable["reference_value"] >= self.minimum)]
-            x, y = chosen["reference_value"].to_numpy(), chosen["value"].to_numpy()
-            if len(np.unique(x)) < 2:
-                why = f"no line: {len(x)} standard models with different reference accuracies, needs two"
-                rows += [
-                    row(c, "effective_robustness", np.nan, count=len(x), note=why) for c in part.itertuples()
-                ]
+        for cell in part.itertuples():
+            if np.isnan(cell.reference_value):
+                why = f"no cell on the reference {cell.reference!r}"
+                rows.append(row(cell, "effective_robustness", np.nan, count=len(x), note=why))
                 continue
-            line = fit_line(x, y, self.scale)
-            low, high = bootstrap_interval(
-                x, y, usable["reference_value"], self.scale, self.resamples, self.level, self.seed
-            )
-            where = {index: i for i, index in enumerate(usable.index)}
-            for cell in part.itertuples():
-                if np.isnan(cell.reference_value):
-                    why = f"no cell on the reference {cell.reference!r}"
-                    rows.append(row(cell, "effective_robustness", np.nan, count=len(x), note=why))
-                    continue
-                i = where[cell.Index]
-                value = float(line.effective_robustness(cell.reference_value, cell.value)) / 100
-                interval = (float(cell.value - high[i]), float(cell.value - low[i]))
-                note = f"line over {len(x)} standard models" + (
-                    ", this one among them" if cell.Index in chosen.index else ""
-                )
-                rows.append(row(cell, "effective_robustness", value, interval, len(x), note))
-        return frame(rows + _means(rows, pairs, "effective_robustness"))
+            i = where[cell.Index]
+            value = float(line.effective_robustness(cell.reference_value, cell.value)) / 100
+            interval = (float(cell.value - high[i]), float(cell.value - low[i]))
+            among = ", this one among them" if cell.Index in chosen.index else ""
+            note = f"line over {len(x)} standard models{which}{among}"
+            rows.append(row(cell, "effective_robustness", value, interval, len(x), note))
+        return rows
 
 
 def _means(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:

@@ -4,16 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, linregress
+from scipy.stats import linregress
 
 from harness.errors import DataError, OptionError
 from harness_robustness.effective import (
     CLIP,
     bootstrap_interval,
     bootstrap_predictions,
-    clopper_pearson,
     fit_line,
-    fit_two_pieces,
     from_scale,
     relative_robustness,
     to_scale,
@@ -94,21 +92,6 @@ def test_scales_are_inverses_and_clip_what_has_no_logit(scale):
     assert np.isfinite(fit_line([0.5, 0.6, 0.7], [0.0, 0.1, 0.2], scale).slope)
 
 
-def test_two_pieces_are_separate_fits_that_leave_the_pivot_model_out():
-    low, high = np.linspace(0.8, 0.91, 8), np.linspace(0.925, 0.98, 8)
-    y = np.concatenate([on_line(low, 0.3, -4.0, "logit"), on_line(high, 1.7, -6.0, "logit")])
-    x = np.concatenate([low, high])
-    line = fit_two_pieces([*x, 0.9186], [*y, 0.0], pivot=0.9186)
-    assert line.count == 16
-    assert (line.below.slope, line.below.intercept) == pytest.approx((0.3, -4.0))
-    assert (line.above.slope, line.above.intercept) == pytest.approx((1.7, -6.0))
-    assert np.abs(line.effective_robustness(x, y)).max() < 1e-8
-    # One line over both pieces misses them.
-    assert np.abs(fit_line(x, y).effective_robustness(x, y)).max() > 1
-    with pytest.raises(DataError, match="at least two standard models"):
-        fit_two_pieces(low, y[:8], pivot=0.99)
-
-
 def test_bootstrap_is_seeded_covers_the_fit_and_narrows_with_more_models():
     x, y = noisy(30)
     at = np.array([0.55, 0.7, 0.8])
@@ -141,17 +124,6 @@ def test_bootstrap_of_points_on_a_line_has_no_width_even_for_two_models():
     x = np.array([0.5, 0.8])
     low, high = bootstrap_interval(x, on_line(x, 0.9, -0.4, "logit"), [0.6], resamples=50)
     assert high - low == pytest.approx(0, abs=1e-12)
-
-
-def test_clopper_pearson_is_the_beta_quantile_and_holds_the_ends():
-    low, high = clopper_pearson([0.6, 0.0, 1.0], 2000)
-    assert low[0] == pytest.approx(beta.ppf(0.0025, 1200, 801))
-    assert high[0] == pytest.approx(beta.ppf(0.9975, 1201, 800))
-    assert low[1] == 0
-    assert high[2] == 1
-    assert high[1] == pytest.approx(1 - 0.0025 ** (1 / 2000))
-    low, high = clopper_pearson([0.93], [2000], alpha=0.05)
-    assert low[0] < 0.93 < high[0]
 
 
 def test_relative_robustness_is_the_difference_in_points():

@@ -7,7 +7,7 @@ import pytest
 from harness.errors import OptionError
 from harness_robustness.corruption import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, IMAGENET_C
 from harness_robustness.corruption_summary import CorruptionError
-from harness_robustness.effective import bootstrap_interval, fit_line
+from harness_robustness.effective import bootstrap_interval, fit_line, from_scale, to_scale
 from harness_robustness.records import OUTPUT
 from harness_robustness.summaries import (
     MEAN,
@@ -221,6 +221,34 @@ def test_evaluated_models_never_enter_the_fit():
         before = value(alone, model, "x", "effective_robustness")
         after = value(together, model, "x", "effective_robustness")
         assert (after.value, after.low, after.high) == pytest.approx((before.value, before.low, before.high))
+
+
+def test_a_line_that_bends_is_two_lines_without_the_model_at_the_bend():
+    def pieces(x):
+        low = from_scale(-4.0 + 0.3 * to_scale(x))
+        return float(low if x <= 0.9186 else from_scale(-6.0 + 1.7 * to_scale(x)))
+
+    standard = {f"s{i}": {"ref": x, "x": pieces(x)} for i, x in enumerate((0.8, 0.85, 0.9, 0.93, 0.95, 0.98))}
+    models = standard | {
+        "pivot": {"ref": 0.9186, "x": 0.0},
+        "low": {"ref": 0.82, "x": pieces(0.82) + 0.1},
+        "high": {"ref": 0.96, "x": pieces(0.96) + 0.2},
+    }
+    records = shifted(models, [*standard, "pivot"])
+    table = EffectiveRobustnessSummary(resamples=20, bends={"x": 0.9186})(records)
+    for model, above, note in (
+        ("s0", 0.0, "line over 3 standard models up to 0.9186, this one among them"),
+        ("s5", 0.0, "line over 3 standard models above 0.9186, this one among them"),
+        ("low", 0.1, "line over 3 standard models up to 0.9186"),
+        ("high", 0.2, "line over 3 standard models above 0.9186"),
+        ("pivot", -pieces(0.9186), "line over 3 standard models up to 0.9186"),
+    ):
+        got = value(table, model, "x", "effective_robustness")
+        assert got.value == pytest.approx(above, abs=1e-6)
+        assert got.note == note
+    few = {m: v for m, v in models.items() if m not in ("s3", "s4")}
+    table = EffectiveRobustnessSummary(resamples=20, bends={"x": 0.9186})(shifted(few, [*standard, "pivot"]))
+    assert "without the bend at 0.9186" in value(table, "low", "x", "effective_robustness").note
 
 
 @pytest.mark.parametrize("accuracies", [[], [0.7], [0.7, 0.7]])
