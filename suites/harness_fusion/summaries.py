@@ -50,7 +50,7 @@ class Gain:
             if not names:
                 continue
             rows += self._compared(place, answers, names)
-        return pd.DataFrame(rows, columns=[*_columns(records), "method", *_VALUES])
+        return pd.DataFrame(rows, columns=[*_columns(records), "method", *_VALUES, "unit"])
 
     def _compared(
         self, place: dict[str, Any], answers: dict[str, Answers], names: Sequence[str]
@@ -71,20 +71,21 @@ class Gain:
         p_f1 = dict(zip(others, holm([gains[m].p_value for m in others]), strict=True)) if others else {}
         for method, own in answers.items():
             row = {**place, "method": method, "count": len(own.right)}
+            share = {**row, "unit": "fraction"}
             note = f"the best unimodal, which the others are compared with: {best}" if method == best else ""
             if method != best and method not in tests:
                 note = f"not compared: {best} was run with other seeds or on other samples"
-            yield {**row, "metric": "accuracy", "value": float(own.right.mean()), "note": note}
+            yield {**share, "metric": "accuracy", "value": float(own.right.mean()), "note": note}
             if method in tests:
                 between = paired_difference_interval(own.right.mean(0), base.right.mean(0), level=self.level)
                 ends = {"low": between.low, "high": between.high} if between else {}
-                yield {**row, "metric": "Δ accuracy", "value": round(tests[method].difference, 12), **ends}
+                yield {**share, "metric": "Δ accuracy", "value": round(tests[method].difference, 12), **ends}
                 yield {**row, "metric": "p", "value": float(p_accuracy[method])}
-            yield {**row, "metric": "weighted F1", "value": own.f1}
+            yield {**share, "metric": "weighted F1", "value": own.f1}
             if method in tests:
                 gain = gains[method]
                 ends = {"low": gain.low, "high": gain.high}
-                yield {**row, "metric": "Δ weighted F1", "value": gain.difference, **ends}
+                yield {**share, "metric": "Δ weighted F1", "value": gain.difference, **ends}
                 yield {
                     **row,
                     "metric": "p (F1)",
