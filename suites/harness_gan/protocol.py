@@ -82,11 +82,15 @@ class Gan:
             ("batch_size", batch_size),
             ("together", together),
             ("checkpoint_every", checkpoint_every),
+            ("size", size),
+            ("evaluations", evaluations),
         ):
-            if value < 1:
+            if value is not None and value < 1:
                 raise OptionError(f"protocol gan: {name} must be at least 1, found {value}")
         if samples < 10:
             raise OptionError(f"protocol gan: samples must be at least 10, found {samples}")
+        if not 0 <= confidence <= 1:
+            raise OptionError(f"protocol gan: confidence must be from 0 to 1, found {confidence}")
         self.steps, self.batch_size, self.samples = steps, batch_size, samples
         self.size, self.grey, self.confidence = size, grey, confidence
         self.evaluations = 2 * steps if evaluations is None else evaluations

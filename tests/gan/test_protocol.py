@@ -122,6 +122,9 @@ def test_a_training_can_be_watched(toy: Any, tmp_path: Path) -> None:
         ({"methods": [{"plugin": "gan", "loss": "hinges"}]}, "did you mean 'hinge'"),
         ({"protocol": {"plugin": "gan", "thresholds": {"mode": 1}}}, "did you mean 'modes'"),
         ({"protocol": {"plugin": "gan", "steps": 0}}, "steps must be at least 1"),
+        ({"protocol": {"plugin": "gan", "size": 0}}, "size must be at least 1"),
+        ({"protocol": {"plugin": "gan", "evaluations": 0}}, "evaluations must be at least 1"),
+        ({"protocol": {"plugin": "gan", "confidence": 90}}, "confidence must be from 0 to 1, found 90"),
     ],
 )
 def test_mistakes_are_named_before_anything_runs(toy: Any, changes: dict[str, Any], words: str) -> None:
