@@ -75,7 +75,7 @@ class ImageJudge:
     ) -> None:
         if classifier is None and extractor is None:
             raise HarnessError(
-                "protocol gan: a data set with fewer than two labels needs an extractor, "
+                "a data set without one of several labels for each image needs an extractor in the protocol, "
                 'such as extractor = "timm:vit_small_patch14_dinov2"'
             )
         self.classifier, self.extractor = classifier, extractor

@@ -20,7 +20,7 @@ from harness_gan.fidelity import prdc
 from harness_gan.grids import image_grid, point_picture
 from harness_gan.judging import ImageJudge, Judge, PointJudge, extractor_of
 from harness_gan.modes import coverage
-from harness_gan.sources import Images, Points, as_array, chosen_split, source_of, to_floats
+from harness_gan.sources import Images, Pixels, Points, chosen_split, source_of
 from harness_gan.stacked_data import StackedSplit
 from harness_gan.training import Training
 from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
@@ -60,37 +60,37 @@ def world_of(protocol: Gan, job: Job) -> World:
     dataset, label = job.dataset, job.cell.dataset.label
     train = job.splits(chosen_split(dataset, "train", ()))
     test = job.splits(chosen_split(dataset, "test", ("val", "validation")))
-    source = source_of(train, protocol.size, protocol.grey, label)
+    pixels = Pixels(protocol.size, protocol.grey, label, job.workers)
+    source = source_of(train, pixels)
     held = source.held(protocol.samples)
     judge: Judge
     if isinstance(source, Points):
         judge = PointJudge(train, held, test.points[: protocol.samples])
     else:
-        judge = _image_judge(protocol, job, train, test, held)
+        judge = _image_judge(protocol, job, train, test, held, pixels)
     # one range for all coordinates: a pixel that is black in every real image has none of its own
     low, high = float(held.min()), float(held.max())
     return World(source, judge, float(held.square().mean().sqrt()), (low + high) / 2, (high - low) / 2)
 
 
-def _image_judge(protocol: Gan, job: Job, train: Any, test: Any, held: torch.Tensor) -> ImageJudge:
-    label = job.cell.dataset.label
-    test_images = as_array(test, protocol.size, protocol.grey, label)
+def _image_judge(
+    protocol: Gan, job: Job, train: Any, test: Any, held: torch.Tensor, pixels: Pixels
+) -> ImageJudge:
     named = job.cell.protocol.options.get("extractor")
     extractor = extractor_of(protocol.extractor, named, job.device)
     stacked = isinstance(train, StackedSplit)
     learn, check = (train.base, test.base) if stacked else (train, test)
     targets = np.asarray(learn.targets)
     classifier = None
-    if targets.min() >= 0 and len(np.unique(targets)) > 1:
+    if targets.ndim == 1 and targets.min() >= 0 and len(np.unique(targets)) > 1:
         from harness_gan.classifier import trained
 
-        grey = protocol.grey or stacked
         classifier = trained(
-            (as_array(learn, protocol.size, grey, label), targets),
-            (as_array(check, protocol.size, grey, label), np.asarray(check.targets)),
+            (pixels(learn, stacked), targets),
+            (pixels(check, stacked), np.asarray(check.targets)),
             cache_dir() / "gan",
         )
-    real_test = to_floats(torch.from_numpy(test_images[: protocol.samples]))
+    real_test = Images(pixels(test), np.asarray(test.targets)).held(protocol.samples)
     return ImageJudge(
         held, real_test, classifier, extractor, channels=stacked, confidence=protocol.confidence
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -12,14 +13,18 @@ from PIL import Image
 from harness.contract import Dataset, Split
 from harness.errors import DataError
 from harness.images import decode
+from harness.seeds import derive_seed
 from harness_gan.stacked_data import StackedSplit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+AT_ONCE = 64
+"""Images that a thread reads before it takes others."""
+
 
 class Source(Protocol):
-    """Real samples: `shape` of one, `draw` a batch, `held` the first n of a fixed set."""
+    """Real samples: `shape` of one, `draw` a batch, `held` n of a fixed set."""
 
     shape: tuple[int, ...]
 
@@ -45,11 +50,19 @@ class Points:
 
 
 class Images:
-    """Images N×C×H×W, kept as bytes and given in [−1, 1]."""
+    """Images N×C×H×W, kept as bytes and given in [−1, 1].
 
-    def __init__(self, images: NDArray[np.uint8]) -> None:
+    With their `targets` (N), `held` gives images by chance, always the same ones, where the collection is
+    sorted by label, as folders are: its first images would be those of the first labels.
+    """
+
+    def __init__(self, images: NDArray[np.uint8], targets: NDArray[np.int64] | None = None) -> None:
         self.images = torch.from_numpy(images)
         self.shape = tuple(int(n) for n in images.shape[1:])
+        self._order = torch.arange(len(images))
+        if targets is not None and (targets.ndim > 1 or (np.diff(targets) >= 0).all()):
+            rng = np.random.default_rng(derive_seed("gan", "held", len(images)))
+            self._order = torch.from_numpy(rng.permutation(len(images)))
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """n images drawn with replacement."""
@@ -57,8 +70,8 @@ class Images:
         return to_floats(self.images[rows])
 
     def held(self, n: int) -> torch.Tensor:
-        """The first n images."""
-        return to_floats(self.images[:n])
+        """n images at most, always the same."""
+        return to_floats(self.images[self._order[:n]])
 
 
 def to_floats(images: torch.Tensor) -> torch.Tensor:
@@ -71,33 +84,65 @@ def to_bytes(images: torch.Tensor) -> torch.Tensor:
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def as_array(split: Split, size: int | None, grey: bool, where: str) -> NDArray[np.uint8]:
-    """All images of a split, N×C×H×W: the shorter side resized to `size`, the centre cropped.
+class Pixels:
+    """Reads the images of splits, N×C×H×W: the shorter side resized to `size`, the centre cropped.
 
-    Raises DataError for a sample without an image, and for sizes that differ when none is given.
+    A split is read once, by `workers` threads (0: by the caller's). `where` names the data set in errors.
     """
-    if isinstance(split, StackedSplit):
-        base = as_array(split.base, size, True, where)[:, 0]
-        return base[split.rows]
-    out = []
-    for n in range(len(split)):
+
+    def __init__(self, size: int | None, grey: bool, where: str, workers: int = 0) -> None:
+        self.size, self.grey, self.where, self.workers = size, grey, where, workers
+        self._read: dict[tuple[int, bool], tuple[Split, NDArray[np.uint8]]] = {}
+
+    def __call__(self, split: Split, grey: bool = False) -> NDArray[np.uint8]:
+        """All images of a split, as grey ones if that is asked here or of all.
+
+        Raises DataError for a sample without an image, and for sizes that differ when none is given.
+        """
+        grey = grey or self.grey
+        if isinstance(split, StackedSplit):
+            return self(split.base, True)[:, 0][split.rows]
+        if (id(split), grey) not in self._read:
+            # the split is held, so that no other one gets its id
+            self._read[id(split), grey] = split, self._all(split, grey)
+        return self._read[id(split), grey][1]
+
+    def _all(self, split: Split, grey: bool) -> NDArray[np.uint8]:
+        if not len(split):
+            raise DataError(f"{self.where}: no images")
+        first = self._one(split, 0, grey)
+        whole = np.empty((len(split), *first.shape), np.uint8)
+
+        def fill(start: int) -> None:
+            for n in range(start, min(start + AT_ONCE, len(split))):
+                array = self._one(split, n, grey)
+                if array.shape != first.shape:
+                    raise DataError(
+                        f"{self.where}: sample {split.ids[n]} is {array.shape[2]}×{array.shape[1]}, the first is "
+                        f"{first.shape[2]}×{first.shape[1]}: give the protocol a size"
+                    )
+                whole[n] = array
+
+        starts = range(0, len(split), AT_ONCE)
+        if self.workers < 1:
+            for start in starts:
+                fill(start)
+            return whole
+        with ThreadPoolExecutor(self.workers, "images") as pool:
+            for _ in pool.map(fill, starts):  # in order, so that the first error is told
+                pass
+        return whole
+
+    def _one(self, split: Split, n: int, grey: bool) -> NDArray[np.uint8]:
+        """C×H×W of one image."""
         sample = split[n]
         if sample.image is None:
-            raise DataError(f"{where}: sample {sample.id} has no image")
-        image = decode(sample.image).convert("L" if grey else "RGB")
-        if size is not None and image.size != (size, size):
-            image = fitted(image, size)
+            raise DataError(f"{self.where}: sample {sample.id} has no image")
+        image = decode(sample.image, f"{self.where}: sample {sample.id}").convert("L" if grey else "RGB")
+        if self.size is not None and image.size != (self.size, self.size):
+            image = fitted(image, self.size)
         array = np.asarray(image)
-        if out and array.shape != out[0].shape:
-            raise DataError(
-                f"{where}: sample {sample.id} is {array.shape[1]}×{array.shape[0]}, the first is "
-                f"{out[0].shape[1]}×{out[0].shape[0]}: give the protocol a size"
-            )
-        out.append(array)
-    if not out:
-        raise DataError(f"{where}: no images")
-    whole = np.stack(out)
-    return np.ascontiguousarray(whole[:, None] if whole.ndim == 3 else whole.transpose(0, 3, 1, 2))
+        return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def fitted(image: Image.Image, size: int, how: Image.Resampling | None = None) -> Image.Image:
@@ -111,11 +156,11 @@ def fitted(image: Image.Image, size: int, how: Image.Resampling | None = None) -
     return image.crop((left, top, left + size, top + size))
 
 
-def source_of(split: Any, size: int | None, grey: bool, where: str) -> Points | Images:
+def source_of(split: Any, pixels: Pixels) -> Points | Images:
     """The source that suits a split."""
     if hasattr(split, "draw") and hasattr(split, "points"):
         return Points(split)
-    return Images(as_array(split, size, grey, where))
+    return Images(pixels(split), np.asarray(split.targets))
 
 
 def chosen_split(dataset: Dataset, wanted: str, others: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from harness_gan.fidelity import prdc
 from harness_gan.grids import image_grid
 from harness_gan.judging import ImageJudge, extractor_of
 from harness_gan.segmentation import IGNORED, Segmenter, segmentation_score, trained_segmenter
-from harness_gan.sources import Images, as_array, to_bytes, to_floats
+from harness_gan.sources import Images, Pixels, to_bytes, to_floats
 from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining, draw_pair
 from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
 
@@ -62,10 +62,10 @@ def world_of(protocol: Translate, job: Job) -> World:
     there are fewer than two images to measure distances between.
     """
     label, splits = job.cell.dataset.label, {}
-    arrays = {}
+    arrays, pixels = {}, Pixels(protocol.size, False, label, job.workers)
     for name in ("trainA", "trainB", "testA", "testB"):
         splits[name] = job.splits(name)
-        arrays[name] = as_array(splits[name], protocol.size, False, label)
+        arrays[name] = pixels(splits[name])
     paired = bool(getattr(job.dataset, "paired", False))
     if paired and any(len(arrays[f"{p}A"]) != len(arrays[f"{p}B"]) for p in ("train", "test")):
         raise DataError(f"{label}: paired domains need as many images of A as of B")
@@ -82,13 +82,14 @@ def world_of(protocol: Translate, job: Job) -> World:
             (arrays["trainB"], targets["trainB"]), (arrays["testB"], targets["testB"]), cache_dir() / "gan"
         )
     if protocol.load_size != protocol.size:
-        larger = {n: as_array(splits[n], protocol.load_size, False, label) for n in ("trainA", "trainB")}
+        pixels = Pixels(protocol.load_size, False, label, job.workers)
+        larger = {n: pixels(splits[n]) for n in ("trainA", "trainB")}
     else:
         larger = arrays
     named = job.cell.protocol.options.get("extractor")
     extractor = extractor_of(protocol.extractor, named, job.device)
     test_a, test_b = (to_floats(torch.from_numpy(arrays[n])) for n in ("testA", "testB"))
-    floor = Images(arrays["trainB"]).held(len(test_a))
+    floor = Images(arrays["trainB"], targets["trainB"]).held(len(test_a))
     judge = ImageJudge(floor, test_b, classifier, extractor)
     labels = targets["testA"] if known else None
     maps = _label_maps(protocol, job, arrays["trainB"], splits)
