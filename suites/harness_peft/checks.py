@@ -20,16 +20,16 @@ def trained(network: nn.Module) -> dict[str, nn.Parameter]:
     return {n: p for n, p in network.named_parameters() if p.requires_grad}
 
 
-def frozen_digests(network: nn.Module, base: Collection[int] = ()) -> dict[str, str]:
+def frozen_digests(network: nn.Module, base: Collection[nn.Module] = ()) -> dict[str, str]:
     """A digest of the bytes of each tensor that training must leave as it is.
 
-    These are the frozen parameters and, unless everything trains, the buffers of the modules in `base`
-    (their ids): statistics of batch norm, say, which also move where nothing has a gradient.
+    These are the frozen parameters and, unless everything trains, the buffers of the modules in `base`:
+    statistics of batch norm, say, which also move where nothing has a gradient.
     """
     kept = {n: p for n, p in network.named_parameters() if not p.requires_grad}
     if kept:
         for name, module in network.named_modules():
-            if id(module) in base:
+            if module in base:
                 prefix = f"{name}." if name else ""
                 kept |= {prefix + n: b for n, b in module.named_buffers(recurse=False)}
     return {name: _digest(tensor) for name, tensor in kept.items()}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakSet
 
 import torch
 import torch.nn.functional as F
@@ -79,12 +80,12 @@ def optimizer_for(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=recipe.rate, fused=fused)
 
 
-def set_mode(network: nn.Module, base: set[int]) -> None:
+def set_mode(network: nn.Module, base: Collection[nn.Module]) -> None:
     """Training mode for what is added and for what trains as a whole; the frozen rest stays in eval().
 
-    `base` holds the ids of the modules that were there before the method: `train()` on all would
-    bring dropout back and move batch norm's statistics in frozen parts. Those statistics move only
-    when the whole network trains.
+    `base` holds the modules that were there before the method: `train()` on all would bring dropout
+    back and move batch norm's statistics in frozen parts. Those statistics move only when the whole
+    network trains.
     """
     if all(p.requires_grad for p in network.parameters()):
         network.train()
@@ -92,7 +93,7 @@ def set_mode(network: nn.Module, base: set[int]) -> None:
     network.eval()
     for module in network.modules():
         parameters = list(module.parameters())
-        if id(module) not in base:
+        if module not in base:
             module.training = True
         elif parameters and all(p.requires_grad for p in parameters):
             module.train()
@@ -107,7 +108,7 @@ def train(
     recipe: Recipe,
     seed: int,
     *,
-    base: set[int],
+    base: Collection[nn.Module],
     validate: Callable[[], float] | None = None,
     folder: Path | None = None,
     checkpoint_every: int = 200,
@@ -187,9 +188,13 @@ def _seed(seed: int, parameters: dict[str, nn.Parameter]) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def base_modules(network: nn.Module) -> set[int]:
-    """The ids that `set_mode` wants, taken before a method adds its modules."""
-    return {id(m) for m in network.modules()}
+def base_modules(network: nn.Module) -> Collection[nn.Module]:
+    """The modules that `set_mode` wants, taken before a method adds its own.
+
+    Weakly: what a method takes out is not kept alive. Ids would not do, since a module that is added
+    may get the id of one that is gone.
+    """
+    return WeakSet(network.modules())
 
 
 def steps_for(samples: int, batch: int, epochs: float | None, steps: int | None) -> int:

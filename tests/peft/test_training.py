@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 
@@ -463,3 +464,15 @@ def test_back_propagation_stops_in_the_text_tower_even_if_its_embeddings_are_kep
         net(images)
     assert before[0].startswith("head.clip.transformer.resblocks.0.attn.q")
     assert costs.backprop_stop(net, images) == before
+
+
+def test_what_a_method_takes_out_leaves_the_base(network):
+    """A module that is added may stand where one that is gone stood in memory: it is no base module."""
+    net = network()
+    base = base_modules(net)
+    assert set(base) == set(net.modules())
+    count = len(base)
+    net.backbone.blocks[0].mlp.fc1 = torch.nn.Linear(1, 1)
+    gc.collect()
+    assert len(base) == count - 1
+    assert net.backbone.blocks[0].mlp.fc1 not in base
