@@ -244,14 +244,11 @@ class Expansion:
                 parameters = list(inspect.signature(part.object).parameters.values())
             except ValueError:  # a function of a library in C, say, which does not tell
                 continue
-            wanted = (
-                str(getattr(parameters[0].annotation, "__name__", parameters[0].annotation))
-                if parameters
-                else ""
-            )
-            if wanted in ("", "Any", "_empty") or any(n in re.findall(r"\w+", wanted) for n in names):
+            annotation = parameters[0].annotation if parameters else inspect.Parameter.empty
+            wanted = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+            wanted = re.sub(r"\b(\w+\.)+", "", wanted).strip("'\"")  # without the modules' names
+            if wanted in ("Any", "_empty") or any(n in re.findall(r"\w+", wanted) for n in names):
                 continue
-            wanted = wanted.rpartition(".")[2].strip("'\"")
             raise SuiteError(
                 f"{self.where}: metric '{part.plugin}' reads {wanted}, protocol '{self.protocol.plugin}' gives "
                 f"{', '.join(names)}: leave the metric out, or use a protocol that gives {wanted}"

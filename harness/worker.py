@@ -239,10 +239,10 @@ class Worker:
         record = blank(cell, result.status, result.reason)
         record.metrics = {k: float(v) for k, v in result.metrics.items()}
         for name in record.metrics:
-            facts = getattr(cell.protocol.object, "directions", {})
-            metric = _metric_of(name, job.metrics, facts)
-            record.directions[name] = bool(getattr(metric, "higher_is_better", facts.get(name, True)))
-            unit = getattr(metric, "unit", None) or getattr(cell.protocol.object, "units", {}).get(name)
+            own, units = (getattr(cell.protocol.object, what, {}) for what in ("directions", "units"))
+            metric = _metric_of(name, job.metrics, {**own, **units})
+            record.directions[name] = bool(getattr(metric, "higher_is_better", own.get(name, True)))
+            unit = getattr(metric, "unit", None) or units.get(name)
             if unit:
                 record.units[name] = unit
         record.count = result.count

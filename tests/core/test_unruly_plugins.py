@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, Union
 
 import pytest
 import torch
@@ -158,19 +158,21 @@ def test_every_number_of_a_metric_has_its_direction(toys: Any, store: Store) -> 
 
     class Measures(toys.Protocol):
         directions = {"loss_own": True}  # noqa: RUF012 - as plugins write it
+        units = {"loss_steps": "count"}  # noqa: RUF012
 
         def run(self, job: Job) -> Result:
             from harness.evaluate import measured
 
-            return Result({**measured(job, [1.0]), "loss_own": 1.0, "mine": 2.0})
+            own = {"loss_own": 1.0, "loss_steps": 9.0, "mine": 2.0}
+            return Result({**measured(job, [1.0]), **own})
 
     harness.register("metrics", "loss", Loss)
     harness.register("protocols", "measures", Measures)
     (record,) = go(store, protocol="measures", metrics=["loss"]).records
     assert record.directions == {
-        "loss_a": False, "loss.b": False, "loss": False, "loss_own": True, "mine": True,
+        "loss_a": False, "loss.b": False, "loss": False, "loss_own": True, "loss_steps": True, "mine": True,
     }  # fmt: skip
-    assert set(record.units) == {"loss_a", "loss.b", "loss"}
+    assert record.units == dict.fromkeys(("loss_a", "loss.b", "loss"), "fraction") | {"loss_steps": "count"}
 
 
 @pytest.mark.parametrize("status", ["OK", "", "failed"])
@@ -329,6 +331,25 @@ def test_metrics_that_are_none_and_metrics_that_may_read_nothing(toys: Any) -> N
         broken.reason
         == "metric 'number' of (this process) is no metric: TypeError: its factory gave 5, no function"
     )
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    ["typing.Any", "'Any'", Any, "toys.Read", Optional[Read], Union[int, Read], "Read | Any"],  # noqa: UP007, UP045
+)
+def test_metrics_that_take_anything_or_what_the_protocol_gives(toys: Any, annotation: object) -> None:
+    class Gives(toys.Protocol):
+        provides = (Read,)
+
+    class Takes(toys.Metric):
+        def __call__(self, evidence) -> float:  # type: ignore[no-untyped-def]
+            return 1.0
+
+    Takes.__call__.__annotations__["evidence"] = annotation
+    harness.register("protocols", "gives", Gives)
+    harness.register("metrics", "takes", Takes)
+    (fine,) = make_plan(from_dict({**BASE, "protocol": "gives", "metrics": ["takes"]}))
+    assert fine.state == "run"
 
 
 def test_what_plugins_print_is_not_in_an_answer_in_json(
