@@ -47,25 +47,30 @@ def _metrics_of(suite: Suite, data: pd.DataFrame) -> list[str]:
 def chosen(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
     """The rows that meet the table's `where`."""
     keep = np.ones(len(data), dtype=bool)
-    for key, pattern in spec.where.items():
+    # what no record has comes last: a run of a part of the suite may not have the axes of the other parts
+    for key in sorted(spec.where, key=lambda name: _found(data, name) is None):
         if not keep.any():
-            break  # a run of a part of the suite may not have the axes of the other parts
+            break
         if key.startswith("tag.") and key not in data.columns:
             return data.iloc[:0]  # tags are free: these cells simply have none of that name
         column = column_of(data, key, spec)
-        keep &= np.array([matches(pattern, v) for v in data[column]], dtype=bool)
+        keep &= np.array([matches(spec.where[key], v) for v in data[column]], dtype=bool)
     return data[keep].reset_index(drop=True)
 
 
 def column_of(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
     """The frame's column for a coordinate or tag; SuiteError with the nearest name otherwise."""
-    for candidate in (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}"):
-        if candidate in data.columns:
-            return candidate
+    if found := _found(data, name):
+        return found
     known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
     raise SuiteError(
         f"table '{spec.name}': nothing to lay out by is called '{name}'{did_you_mean(name, [*known, METRIC])}"
     )
+
+
+def _found(data: pd.DataFrame, name: str) -> str | None:
+    candidates = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
+    return next((c for c in candidates if c in data.columns), None)
 
 
 def value_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:

@@ -236,6 +236,7 @@ def test_where_selects() -> None:
         chosen(GRID, spec(where={"modl": "a"}))
     # a run of a part of the suite: what has the axis was not run, so that nobody's records have it
     assert len(chosen(GRID, spec(where={"model": "not run", "shots": 16}))) == 0
+    assert len(chosen(GRID, spec(where={"shots": 16, "model": "not run"}))) == 0
 
 
 def test_the_order_of_records_is_of_no_account() -> None:
