@@ -163,7 +163,10 @@ def write_out(path: Path, text: str) -> None:
     from harness.files import write_bytes
 
     try:
-        write_bytes(path, text.encode())
+        if path.exists() and (path.is_symlink() or not path.is_file()):
+            path.write_bytes(text.encode())  # /dev/stdout, a pipe: to be written to, not replaced by a file
+        else:
+            write_bytes(path, text.encode())
     except OSError as error:
         raise HarnessError(f"--out {path}: can't be written: {error.strerror}") from None
 

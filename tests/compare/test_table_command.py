@@ -1,6 +1,7 @@
 """`harness table`: where its answer goes, and settings that make no sense."""
 
 import json
+import os
 
 import pytest
 
@@ -47,6 +48,21 @@ def test_a_place_that_can_not_be_written_is_named(run, tmp_path):
     status, _, said = run("--out", str(tmp_path / "file" / "table.md"))
     assert status == 2
     assert said.startswith(f"harness: --out {tmp_path / 'file' / 'table.md'}: can't be written")
+
+
+def test_links_and_pipes_are_written_to_and_not_replaced(run, tmp_path):
+    text = run()[1]
+    link, file = tmp_path / "link", tmp_path / "file"
+    file.write_text("before")
+    link.symlink_to(file)
+    assert run("--out", str(link))[0] == 0
+    assert link.is_symlink()
+    assert file.read_text() == text
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    assert run("--out", str(tmp_path / "pipe"))[0] == 0
+    assert os.read(reader, 1 << 16).decode() == text
+    os.close(reader)
 
 
 @pytest.mark.parametrize("decimals", ["-1", "400"])
