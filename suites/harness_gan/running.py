@@ -119,7 +119,8 @@ class Run:
         self.total = max(ceil(protocol.steps / settings.n_generator), ceil(protocol.evaluations / passes))
         self.log_every, self.watch_every = max(1, self.total // 100), max(1, self.total // 20)
         self.kept: list[dict[str, Any]] = [
-            {"training": {}, "coverage": {}, "alive": True, "final": None, "equal": None} for _ in jobs
+            {"training": {}, "coverage": {}, "alive": True, "final": None, "equal": None, "cost": {}}
+            for _ in jobs
         ]
         self.fixed = self.training.latents("grid", GRID if len(world.source.shape) > 1 else 1000)
         present = [s for s in states if s is not None]
@@ -154,9 +155,12 @@ class Run:
         for job, kept, row, fine in zip(self.jobs, self.kept, rows, finite, strict=True):
             if not kept["alive"]:
                 continue  # what follows the first number that is not finite says nothing more
-            row = {"step": self.training.g_steps, "evaluations": self.training.evaluations, **row}
+            steps, evaluations = self.training.g_steps, self.training.evaluations
+            # of its own: others that train with it may go on when it is over
+            kept["cost"] = {"generator_steps": steps, "gradient_evaluations": evaluations}
+            row = {"step": steps, "evaluations": evaluations, **row}
             _append(kept["training"], row)
-            job.report("training", self.training.g_steps, row)
+            job.report("training", steps, row)
             kept["alive"] = fine
 
     def _watch(self) -> None:
@@ -246,11 +250,7 @@ class Run:
             metrics,
             self.protocol.samples,
             curves={name: kept[name] for name in ("training", "coverage") if kept[name]},
-            cost={
-                "parameters": sum(sizes.values()),
-                "generator_steps": training.g_steps,
-                "gradient_evaluations": training.evaluations,
-            },
+            cost={"parameters": sum(sizes.values()), **kept["cost"]},
             images={"samples": self._pictures()[n]},
             notes={
                 "verdict": kept["verdict"],

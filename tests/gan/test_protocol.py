@@ -14,6 +14,7 @@ import harness
 import harness.api
 import harness_gan.classifier
 from harness.grouping import seed_groups
+from harness_gan.training import Training
 from harness_gan.verdicts import VERDICTS
 
 
@@ -169,6 +170,22 @@ def test_images_that_can_not_be_made_are_named_with_what_to_do(
     assert record.status == "failed"
     assert "mine: gan-dcgan makes square images of a power of two" in (record.reason or "")
     assert "give the protocol a size" in (record.reason or "")
+
+
+def test_a_seed_that_is_over_costs_what_it_costs_alone(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that train with it go on."""
+    monkeypatch.setattr(
+        Training, "finite", lambda self: [s != 1 or self.rounds < 5 for s in self.streams.seeds]
+    )
+    methods = toy.suite["methods"][:1]
+    together = toy.by_place(tmp_path / "together", methods=methods, seeds=[0, 1])
+    alone = toy.by_place(tmp_path / "alone", methods=methods, seeds=[1])["NS", 1]
+    for name, count in (("generator_steps", 5), ("gradient_evaluations", 10)):
+        assert together["NS", 1].cost[name] == alone.cost[name] == count
+    assert together["NS", 0].cost["generator_steps"] == 12
+    assert alone.notes["verdict"] == together["NS", 1].notes["verdict"] == "diverged"
 
 
 def test_cells_of_one_configuration_are_grouped_and_no_others(toy: Any) -> None:
