@@ -18,9 +18,10 @@ from harness_gan.classifier import Classifier
 from harness_gan.fidelity import prdc
 from harness_gan.grids import image_grid
 from harness_gan.judging import ImageJudge, extractor_of
+from harness_gan.pairs import draw_pair
 from harness_gan.segmentation import IGNORED, Segmenter, segmentation_score, trained_segmenter
 from harness_gan.sources import Images, Pixels, to_bytes, to_floats
-from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining, draw_pair
+from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining
 from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
 
 if TYPE_CHECKING:

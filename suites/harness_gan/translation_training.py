@@ -12,7 +12,6 @@ from torch import nn
 from harness.batches import autocast
 from harness_gan.losses import LeastSquares
 from harness_gan.pool import ImagePool
-from harness_gan.sources import Images
 from harness_gan.streams import Streams
 from harness_gan.translation import CycleGAN, Pix2Pix, Translation, Translator, Untranslated
 from harness_gan.translation_networks import start_normal
@@ -260,40 +259,6 @@ class NoTraining:
     def translate(self, images: torch.Tensor) -> torch.Tensor:
         """The images."""
         return images
-
-
-def draw_pair(
-    a: Images, b: Images, n: int, streams: Streams, paired: bool, size: int | None = None, flip: bool = False
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """n images of each domain: the same rows of both, or rows drawn independently.
-
-    Each is a square of `size` cut out of the image by chance, and with `flip` mirrored for every
-    second one by chance: the same square of both where they are paired.
-    """
-    drawn = []
-    for images in (a, b):
-        streams_of = [streams.named(name)[0] for name in ("data", "augmentation")]
-        before = [g.get_state() for g in streams_of]
-        drawn.append(_cut(images.draw(n, streams_of[0]), size, flip, streams_of[1]))
-        if paired and images is a:
-            for generator, state in zip(streams_of, before, strict=True):
-                generator.set_state(state)
-    return drawn[0], drawn[1]
-
-
-def _cut(images: torch.Tensor, size: int | None, flip: bool, generator: torch.Generator) -> torch.Tensor:
-    count, _, height, width = images.shape
-    size = size or height
-    if size == height == width and not flip:
-        return images
-    tops = torch.randint(height - size + 1, (count,), generator=generator).tolist()
-    lefts = torch.randint(width - size + 1, (count,), generator=generator).tolist()
-    mirrored = (torch.rand(count, generator=generator) < 0.5 * flip).tolist()
-    squares = [
-        image[:, top : top + size, left : left + size]
-        for image, top, left in zip(images, tops, lefts, strict=True)
-    ]
-    return torch.stack([s.flip(-1) if m else s for s, m in zip(squares, mirrored, strict=True)])
 
 
 def _norm(networks: Iterable[nn.Module]) -> float:
