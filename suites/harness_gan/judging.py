@@ -75,7 +75,7 @@ class ImageJudge:
     ) -> None:
         if classifier is None and extractor is None:
             raise HarnessError(
-                "a data set without one of several labels for each image needs an extractor in the protocol, "
+                "images need one label each, of two or more, or else the protocol an extractor, "
                 'such as extractor = "timm:vit_small_patch14_dinov2"'
             )
         self.classifier, self.extractor = classifier, extractor
