@@ -43,7 +43,11 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:  # closing alone leaves it to a process that was forked meanwhile, for as long as that lives
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,15 +1,17 @@
 """Files that are whole or absent, whatever kills their writer."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.files import TEMPORARY_PREFIX, clear_partial, replacing, write_bytes
+from harness.files import TEMPORARY_PREFIX, clear_partial, locked, replacing, write_bytes
 
 WRITER = """
 import sys
@@ -85,3 +87,21 @@ def test_old_leftovers_are_cleared_and_young_ones_kept(tmp_path: Path) -> None:
         os.utime(path, (time.time() - 7200,) * 2)
     assert clear_partial(tmp_path) == 1
     assert sorted(p.name for p in (tmp_path / "x").iterdir()) == [".partial-young", "partial"]
+
+
+def test_a_lock_is_given_back_though_another_process_has_its_file_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, inherited = fcntl.flock, []
+
+    def seen(file: Any, how: int) -> None:
+        inherited.append(os.dup(file.fileno()))  # as a process has it that is forked in the block
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", seen)
+    with locked(tmp_path / "lock"), (tmp_path / "lock").open("a") as other, pytest.raises(BlockingIOError):
+        lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (tmp_path / "lock").open("a") as other:
+        lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for file in inherited:
+        os.close(file)
