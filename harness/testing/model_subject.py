@@ -85,9 +85,14 @@ class ModelSubject:
         )
         return torch.stack(prepared)
 
+    @property
+    def sees_images(self) -> bool:
+        """Whether anything that it can do begins with an image."""
+        return bool({"classifies images", "encodes images", "gives image tokens"} & set(self.able))
+
     def needs_images(self) -> None:
         """Raises NotChecked for a model that sees no images."""
-        if not {"classifies images", "encodes images", "gives image tokens"} & set(self.able):
+        if not self.sees_images:
             raise NotChecked("the model neither classifies nor encodes images")
 
     def seen(self, batch: torch.Tensor, model: Any = None) -> dict[str, torch.Tensor]:
@@ -101,6 +106,9 @@ class ModelSubject:
                 if words in self.able:
                     with must(f"{method}(images) to work", "The model says that it can."):
                         found[method] = getattr(model, method)(batch)
+            if "gives image tokens" in self.able and "encodes images" not in self.able:
+                with must("encode_image_tokens(images) to work", "The model says that it can."):
+                    found["encode_image_tokens"] = model.encode_image_tokens(batch)[0]
         return found
 
     def read(self, texts: Sequence[str]) -> torch.Tensor:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_image_tokens(subject: ModelSubject) -> None:
-    """The embeddings beside the patches are those of encode_image; patches are B×P×D."""
+    """The embeddings beside the patches are those of encode_image; an image's patches are its own, B×P×D."""
     import torch
 
     if "gives image tokens" not in subject.able:
@@ -32,6 +32,14 @@ def check_image_tokens(subject: ModelSubject) -> None:
             f"a difference of {difference:.2g} of the largest value",
             "A fusion of patches would be compared with one of other embeddings.",
         )
+    with torch.inference_mode():
+        alone = torch.cat([subject.model.encode_image_tokens(batch[n : n + 1])[1] for n in range(len(batch))])
+    expect(
+        gap(patches, alone) < TOLERANCE,
+        "an image to have the same patches alone and in a batch",
+        f"a difference of {gap(patches, alone):.2g} of the largest value",
+        "The batch size would decide the result; it is halved where memory ends, and no part of a cell's id.",
+    )
 
 
 def check_text_tokens(subject: ModelSubject) -> None:

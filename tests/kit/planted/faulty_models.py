@@ -270,3 +270,72 @@ class StaysBehind(Net):
 
     def classify(self, images: Any) -> Any:
         return self.module(images) + self.shift
+
+
+class Patches(Net):
+    """A sound model of which nothing but patches can be had."""
+
+    lacks = ("classifies images", "encodes images", "encodes texts")
+
+    def encode_image_tokens(self, images: Any) -> Any:
+        """Each of the eight rows of pixels is a patch."""
+        patches = self.module[1].weight.reshape(6, 8, 24)[:, 0] @ images.permute(0, 2, 1, 3).flatten(2).mT
+        return patches.mean(2), patches.mT
+
+
+class PatchesOfTheBatch(Patches):
+    """Takes the batch's mean from the patches alone."""
+
+    def encode_image_tokens(self, images: Any) -> Any:
+        embeddings, patches = super().encode_image_tokens(images)
+        return embeddings, patches - patches.mean(0)
+
+
+class OtherBeside(Patches):
+    """Encodes images in another way than beside the patches."""
+
+    lacks = ()
+
+    def encode_image_tokens(self, images: Any) -> Any:
+        embeddings, patches = super().encode_image_tokens(images)
+        return embeddings + 1, patches
+
+
+class Tokens(Net):
+    """A sound model of which nothing but texts' tokens can be had: a letter is a token."""
+
+    lacks = ("classifies images", "encodes images", "encodes texts")
+
+    def encode_text_tokens(self, texts: Any) -> Any:
+        import torch
+
+        longest = max(map(len, texts))
+        numbers = torch.tensor([[ord(c) % 31 for c in t.ljust(longest)] for t in texts])
+        mask = torch.arange(longest) < torch.tensor([len(t) for t in texts])[:, None]
+        tokens = numbers[..., None] / torch.arange(1, 7)
+        return (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True), tokens, mask
+
+
+class PaddedTokens(Tokens):
+    """Its mask says that padding is text, too."""
+
+    def encode_text_tokens(self, texts: Any) -> Any:
+        embeddings, tokens, mask = super().encode_text_tokens(texts)
+        return embeddings, tokens, mask | True
+
+
+class NumbersAsMask(Tokens):
+    """Its mask is of numbers."""
+
+    def encode_text_tokens(self, texts: Any) -> Any:
+        embeddings, tokens, mask = super().encode_text_tokens(texts)
+        return embeddings, tokens, mask.float()
+
+
+class TextsInDoubles(Net):
+    """Reads texts alone, in double precision."""
+
+    lacks = ("classifies images", "encodes images")
+
+    def encode_text(self, texts: Any) -> Any:
+        return super().encode_text(texts).double()
