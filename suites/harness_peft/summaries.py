@@ -65,10 +65,15 @@ class ParetoFront:
         self.cost, self.metric = cost, metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """For each method the metric, the cost and `on the front` (1 or 0)."""
+        """For each method the metric, the cost and `on the front` (1 or 0).
+
+        Raises OptionError when no record has the metric or a number for the cost.
+        """
         from harness.plots.pareto import front
 
         _need(records, [self.metric, self.cost])
+        if records[self.cost].isna().all():  # else all would cost nothing
+            raise OptionError(f"summary: no record has a number for '{self.cost}': choose another cost")
         rows = []
         for _, group in _cells(records, ["model", "dataset"]):
             cells = list(_cells(group, ["model", "method", "dataset"]))

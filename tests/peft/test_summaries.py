@@ -54,6 +54,17 @@ def test_pareto_front():
     assert on == {"a": 1.0, "b": 1.0, "c": 0.0, "d": 1.0}
 
 
+def test_a_cost_that_nothing_measured_makes_no_front():
+    """Memory is measured on a GPU alone: elsewhere no method costs 0 bytes. One without steps has no time of a step."""
+    table = records(top1=[0.6, 0.9], training_peak_memory=[math.nan] * 2, seconds_per_step=[math.nan, 0.5])
+    table["method"], table["seed"] = list("ab"), 0
+    with pytest.raises(OptionError, match="no record has a number for 'training_peak_memory'"):
+        ParetoFront("training_peak_memory")(table)
+    found = ParetoFront("seconds_per_step")(table)
+    costs = found[found["metric"] == "seconds_per_step"].set_index("method")["value"].to_dict()
+    assert costs == {"a": 0.0, "b": 0.5}
+
+
 def test_shift_change_is_paired_by_seed():
     table = records(top1=[0.5, 0.6, 0.7, 0.9], **{"top1.other": [0.4, 0.4, 0.3, 0.1]})
     table["method"], table["seed"] = ["start", "start", "full", "full"], [0, 1, 0, 1]
