@@ -84,6 +84,6 @@ def described_split(dataset: Dataset, name: str, split: Split | None = None) -> 
         "length": len(split),
         "ids": ids,
         "targets": hashlib.sha256(np.asarray(split.targets, np.int64).tobytes()).hexdigest(),
-        "class names": list(getattr(split, "class_names", None) or []),
+        "class names": [] if (names := getattr(split, "class_names", None)) is None else list(names),
         "samples": samples,
     }

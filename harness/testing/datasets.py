@@ -106,6 +106,13 @@ def _counted(ids: list[Any]) -> dict[Any, int]:
 def check_labels(subject: DatasetSubject) -> None:
     """Labels are whole numbers inside the class list; −1 stands for none, in a split without any."""
     for name, split in subject.splits.items():
+        names = getattr(split, "class_names", None)
+        expect(
+            not isinstance(names, str | np.ndarray),
+            f"the class names of split '{name}' to be a list or a tuple",
+            f"{type(names).__name__}",
+            "Protocols ask whether there are any: an array has no answer, and a text is one name per letter.",
+        )
         targets = np.asarray(split.targets)
         if targets.ndim == 2:
             _check_label_sets(name, split, targets)
@@ -116,7 +123,6 @@ def check_labels(subject: DatasetSubject) -> None:
             f"{targets.dtype} of shape {targets.shape}",
             "They index the columns of the logits.",
         )
-        names = getattr(split, "class_names", None)
         if (
             targets == -1
         ).all():  # an unlabelled part, such as the images of a domain, or a test set to predict

@@ -53,6 +53,8 @@ FAULTS = [
     ("datasets", "OtherLabels", "samples", "the id and label that the split lists"),
     ("datasets", "SameIds", "ids", "'0/0' more than once"),
     ("datasets", "LabelTooHigh", "labels", "inside its class list, 0 to 2; found 3"),
+    ("datasets", "NamesAsArray", "labels", "to be a list or a tuple; found ndarray"),
+    ("datasets", "NamesAsText", "labels", "to be a list or a tuple; found str"),
     ("datasets", "NoPlaceForTheName", "labels", "place {} for the class name"),
     ("datasets", "Shuffles", "order", "opened a second time"),
     ("datasets", "SetOrder", "processes", "the same ids in split 'train' in another process"),

@@ -130,6 +130,24 @@ class LabelTooHigh(Squares):
         return split
 
 
+class NamesAsArray(Squares):
+    """Keeps its class names in an array."""
+
+    def part(self, number: int) -> Any:
+        split = super().part(number)
+        split.class_names = np.array(split.class_names)
+        return split
+
+
+class NamesAsText(Squares):
+    """Keeps its class names in one text."""
+
+    def part(self, number: int) -> Any:
+        split = super().part(number)
+        split.class_names = "dbg"
+        return split
+
+
 class NoPlaceForTheName(Squares):
     """Has a template without a place for the class."""
 
