@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from PIL import Image
 
 import harness
-from harness.errors import DataError
+from harness.errors import DataError, HarnessError
+from harness_gan.protocol import Gan
+from harness_gan.running import world_of
 from harness_gan.sources import AT_ONCE, Images, Pixels, to_bytes
 from harness_gan.stacked_data import StackedSplit
 
@@ -80,3 +83,19 @@ def test_a_collection_sorted_by_label_is_held_by_chance() -> None:
     assert sorted(to_bytes(by_folder.held(500)).flatten().tolist()) == list(range(200))
     for mixed in (Images(images, np.arange(200) % 10), Images(images)):
         assert to_bytes(mixed.held(60)).flatten().tolist() == list(range(60))
+
+
+def test_images_of_several_labels_have_no_modes() -> None:
+    """No classifier of one label each can be trained on them; an extractor of the protocol's serves."""
+    split = Pictures(20)
+    split.targets = np.eye(20, 4, dtype=np.int64)
+    fact = SimpleNamespace(label="mine", options={})
+    job: Any = SimpleNamespace(
+        dataset=SimpleNamespace(splits=("train", "test")),
+        cell=SimpleNamespace(dataset=fact, protocol=fact),
+        splits=lambda name: split,
+        workers=0,
+        device=torch.device("cpu"),
+    )
+    with pytest.raises(HarnessError, match="images need one label each, of two or more, or else"):
+        world_of(Gan(size=8), job)
