@@ -36,7 +36,7 @@ class Pictures:
 
     def __getitem__(self, index: int) -> Any:
         self.reads += 1
-        return harness.Sample(self.ids[index], self.pixels[index], int(self.targets[index]))
+        return harness.Sample(self.ids[index], self.pixels[index])
 
 
 @pytest.mark.parametrize("grey", [False, True])
