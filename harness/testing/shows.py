@@ -184,7 +184,8 @@ def check_order_of_records(subject: ShowSubject) -> None:
 
 def _sorted(made: Any) -> list[str]:
     return sorted(
-        f"{m} {metric} {float(v):.9g}" for m, metric, v in zip(made["model"], made["metric"], made["value"])
+        f"{m} {metric} {'none' if v is None else format(float(v), '.9g')}"
+        for m, metric, v in zip(made["model"], made["metric"], made["value"])
     )
 
 
