@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 FLAT_SPLIT = "test"
 """The only split of a folder that has no split folders."""
 
+USUAL_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
 LAYOUTS = "<split>/<class>/*.jpg or <class>/*.jpg"
 
 
@@ -66,6 +68,11 @@ class ImageFolder:
                 return (
                     f"{self.path}: '{deep[0]}' holds folders and '{direct[0]}' holds images, so they may be "
                     'splits or classes; say layout = "splits" or "flat"'
+                )
+            if direct and {name.lower() for name in direct} <= USUAL_SPLITS:
+                return (
+                    f"{self.path}: '{direct[0]}' is called like a split, but holds images and no class folders: "
+                    'move those into one (images without labels into a single one), or say layout = "flat"'
                 )
         return None
 

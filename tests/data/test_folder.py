@@ -136,6 +136,15 @@ def test_splits_and_classes_mixed_up(pets):
     assert ImageFolder(pets, layout="splits").splits == ("loose", "test", "train")
 
 
+def test_splits_without_class_folders_are_not_taken_for_classes(tmp_path):
+    for name in ("train/1.png", "test/2.png"):
+        put(tmp_path / name)
+    assert "'test' is called like a split, but holds images" in (ImageFolder(tmp_path).unavailable() or "")
+    assert ImageFolder(tmp_path, layout="flat").load("test").class_names == ["test", "train"]
+    put(tmp_path / "cat" / "3.png")
+    assert ImageFolder(tmp_path).unavailable() is None
+
+
 def test_missing_split_names_the_ones_there(pets):
     with pytest.raises(DataError, match=r"no split 'tests'; did you mean 'test'"):
         ImageFolder(pets).load("tests")
