@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ def main(given: argparse.Namespace) -> int:
     from harness.report import write_report
 
     try:
-        write_report(store, names, given.out)
+        write_report(store, names, given.out, processes=os.cpu_count() or 1)
         plots = _plots(store, names, given.plots) if given.plots else []
     except OSError as error:
         raise HarnessError(f"{error.filename or given.out}: can't be written: {error.strerror}") from None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, StoreError, no_records
@@ -33,8 +36,12 @@ class View:
         return {str(s): int(counts[s]) for s in sorted(counts.index, key=lambda s: (s != "ok", str(s)))}
 
 
-def views(store: Store, suites: Sequence[str] | None) -> list[View]:
-    """The suites of the store by name, or all of them.
+MANY = 200
+"""Cells from which on a second process is worth its start."""
+
+
+def views(store: Store, suites: Sequence[str] | None, processes: int = 1) -> list[View]:
+    """The suites of the store by name, or all of them; several large ones by so many processes.
 
     Raises StoreError for a name that the store does not know, and when there is nothing to show.
     """
@@ -44,7 +51,13 @@ def views(store: Store, suites: Sequence[str] | None) -> list[View]:
     for name in suites or ():
         if name not in known:
             raise StoreError(no_records(store.path, name, known))
-    return [_view(store, name) for name in dict.fromkeys(suites or known)]
+    names = list(dict.fromkeys(suites or known))
+    cells = sum(len((store.manifest(name) or {}).get("cells", ())) for name in names)
+    processes = min(processes, len(names))
+    if processes == 1 or cells < MANY:
+        return [_view(store, name) for name in names]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        return list(pool.map(_view, repeat(store), names))
 
 
 def _view(store: Store, name: str) -> View:

@@ -32,10 +32,12 @@ def write_report(
     thumbnail_records: int = 40,
     samples: int = 60,
     sample_records: int = 1000,
+    processes: int = 1,
 ) -> Path:
     """Writes the report on these suites (None: all that the store knows) and gives its path.
 
-    `out` is the file, or a folder in which it is called report.html. For
+    `out` is the file, or a folder in which it is called report.html. Tables and plots of several suites
+    are made by `processes` processes, which know installed plugins only; the page is the same. For
     `sample_records` records, spread over the models, up to `samples` per-sample outputs are kept, and
     for `thumbnail_records` of them up to `thumbnails` pictures, where the data set can be opened here.
 
@@ -45,7 +47,7 @@ def write_report(
     from harness.report.samples import Excerpts, fair_order
     from harness.report.thumbnails import Thumbnails
 
-    shown = views(store, suites)
+    shown = views(store, suites, processes)
     index, pool = Index(shown), Pool()
     order = fair_order(*index.finished())
     pictures = Thumbnails(set(order[:thumbnail_records]), thumbnails)

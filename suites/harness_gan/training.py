@@ -50,6 +50,7 @@ class Training:
         self.discriminator = build_discriminator(
             architecture, shape, self.settings, method.remedies, self.streams
         ).to(device)
+        self._g_moving, self._d_moving = moving(self.generator), moving(self.discriminator)
         self.averaged = copy.deepcopy(self.generator) if self.settings.averaged else None
         self.g_optimizer = self._optimizer(self.generator, self.settings.lr_g)
         self.d_optimizer = self._optimizer(self.discriminator, self.settings.lr_d)
@@ -76,7 +77,7 @@ class Training:
     def d_step(self) -> None:
         """One step of the discriminator; the generator and its buffers stay as they are."""
         real = self._real()
-        with torch.no_grad(), unchanged_buffers(self.generator), autocast(self.device, self.precision):
+        with torch.no_grad(), unchanged_buffers(self._g_moving), autocast(self.device, self.precision):
             fake = self.generator(self._latent()).float()
         real, fake = self._judged(real), self._judged(fake)
         with autocast(self.device, self.precision):
@@ -94,7 +95,7 @@ class Training:
     def g_step(self) -> None:
         """One step of the generator; the discriminator and its buffers stay as they are."""
         self.discriminator.requires_grad_(False)
-        with unchanged_buffers(self.discriminator), autocast(self.device, self.precision):
+        with unchanged_buffers(self._d_moving), autocast(self.device, self.precision):
             fake = self.generator(self._latent())
             output = self.discriminator(self._judged(fake)).float()
         loss = self.loss.generator(output).mean(1)
@@ -190,11 +191,16 @@ class Training:
                 kept.copy_(new)
 
 
+def moving(network: nn.Module) -> list[nn.Module]:
+    """The modules whose training passes change their buffers; a search that every step would pay for."""
+    return [m for m in network.modules() if hasattr(m, "track_running_stats") or isinstance(m, ITERATING)]
+
+
 @contextmanager
-def unchanged_buffers(network: nn.Module) -> Iterator[None]:
-    """Training passes inside use batch statistics, and change no buffer of the network."""
-    tracking = [m for m in network.modules() if getattr(m, "track_running_stats", False)]
-    iterating = [m for m in network.modules() if isinstance(m, ITERATING) and m.training]
+def unchanged_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Training passes inside use batch statistics, and change no buffer of these modules."""
+    tracking = [m for m in modules if getattr(m, "track_running_stats", False)]
+    iterating = [m for m in modules if isinstance(m, ITERATING) and m.training]
     for m in tracking:
         m.track_running_stats = False
     for m in iterating:

@@ -13,7 +13,7 @@ from harness import registry
 from harness.contract import Sample
 from harness.errors import StoreError
 from harness.leaderboard.table import Column, Entry, Row, Table
-from harness.report import write_report
+from harness.report import collect, write_report
 from harness.report.boards import head
 from harness.report.figures import themed
 from harness.report.page import embedded
@@ -216,6 +216,17 @@ def test_several_suites_stand_in_one_page(maker, tmp_path):
     assert column(page.data("index"), "shots") == ["", "", "4"]
     alone = Page(write_report(store, ["second"], tmp_path / "one.html"))
     assert column(alone.data("index"), "model") == ["b", "c"]
+
+
+def test_several_processes_write_the_same_page(maker, tmp_path, monkeypatch):
+    monkeypatch.setattr(collect, "MANY", 2)
+    maker(title="First").record("a", "d", 0.5)
+    for suite in ("second", "third"):
+        made = maker(suite=suite)
+        made.record("b", "d", 0.7)
+        store = made.done()
+    alone = write_report(store, None, tmp_path / "alone.html").read_bytes()
+    assert write_report(store, None, tmp_path / "together.html", processes=2).read_bytes() == alone
 
 
 def test_cells_without_a_result_show_why(written):
