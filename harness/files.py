@@ -33,7 +33,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process or thread at a time in the block; all that come where there are no file locks."""
+    """One process or thread at a time in the block; all that come where there are no file locks.
+
+    There filelock, which the caches use, would make a soft lock, and wait for ever for one that a kill left.
+    """
     try:
         import fcntl
     except ImportError:  # not on Windows

@@ -46,9 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; gives its exit status: 0 well, 1 some cells failed, 2 wrong use."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # for terminals and files without Δ, and odd file names
+        # for terminals and files without Δ, and odd file names
+        sys.stdout.reconfigure(errors="backslashreplace")
     top = parser()
     if not given:
         top.print_help()

@@ -84,7 +84,8 @@ class Encoders:
         needed = ("rate", *parts) if tokens else ("rate", "pooled")
         with self._alone(decides):
             arrays = {which: part(which) for which in needed}
-            _ = [part(which) for which in parts if made]  # what one pass gave is kept as a whole
+            for which in parts if made else ():  # what one pass gave is kept as a whole
+                part(which)
         return self._features(arrays, present)
 
     def rate(self, modality: Modality, name: str) -> float:

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness_data.pair_findings import NAMED
+
 if TYPE_CHECKING:
     from harness.contract import Split
-
-NAMED = 50
-"""How many names of a kind of dirt a report lists; `count` is exact all the same."""
 
 
 def joined(splits: Sequence[Split]) -> dict[str, Any]:
