@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -31,6 +31,8 @@ class Cell:
     precision: str = "float32"
     images: str = "exact"
     limit: int | None = None
+    remarks: list[str] = field(default_factory=list)
+    """What its parts and its protocol said at planning: what is assumed, left out, cut or reordered."""
 
     @cached_property
     def id(self) -> str:
@@ -48,6 +50,11 @@ class Cell:
         metrics = sorted(m.identity + (f" as {m.label}" if m.label != m.plugin else "") for m in self.metrics)
         text = "\n".join([p.identity if p else "" for p in parts] + metrics + [canonical(rest)])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    @property
+    def parts(self) -> list[Part]:
+        """Its protocol, model, data set, method and metrics; what it has none of is left out."""
+        return [p for p in (self.protocol, self.model, self.dataset, self.method, *self.metrics) if p]
 
     @property
     def coordinates(self) -> dict[str, Any]:

@@ -14,6 +14,9 @@ Optional on every plugin object, asked at planning:
 * `unavailable() -> str | None`: why it can't be used on this machine and how to change that.
 * `fingerprint() -> str`: what decides its results besides its options (a file's digest, a
   recipe's version). It goes into the cell's id.
+* `remarks: Sequence[str]`, an attribute or property: what it assumed, left out, cut or reordered, a
+  short statement each ("9 of 17 files are no images"). Splits and loaded models may have it too.
+  Remarks go into the record and stand as footnotes below every table that shows its numbers.
 
 Optional on every plugin class:
 
@@ -68,7 +71,7 @@ class Split(Protocol):
     """A loaded part of a data set: a sequence of samples in a fixed order.
 
     Optional attributes: `class_names` (names for zero-shot prompts, one per label), `templates`
-    (its own zero-shot templates with `{}`), `label_indices` (for each label, the indices in the
+    (its own zero-shot templates with `{}`), `remarks`, `label_indices` (for each label, the indices in the
     data set's `label_space` that stand for it; absent means label i is index i), `per_sample` (names
     of further attributes that hold one value per sample, which a part of the split cuts along).
 
@@ -314,6 +317,13 @@ class Job:
     """Tells a training's values at a step to listeners and to the log folder; what should be kept goes into `curves`."""
     show: Callable[[str, int, NDArray[np.uint8]], None] = lambda name, step, pixels: None
     """Shows a picture of a training at a step, H×W×3, in the log folder and to listeners."""
+    remarks: list[str] = field(default_factory=list)
+    """What the record and footnotes will say of this cell; `remark` adds to it."""
+
+    def remark(self, text: str) -> None:
+        """Add one statement about what was assumed, left out, cut or reordered; repetitions are ignored."""
+        if text not in self.remarks:
+            self.remarks.append(text)
 
     def seed_for(self, *axes: object) -> int:
         """A random seed from the named axes alone, e.g. `job.seed_for("shots", 16, job.cell.seed)`."""
@@ -349,8 +359,9 @@ class RunProtocol(Protocol):
     """How one cell is run.
 
     Optional: `cannot(model, dataset, method, axes) -> str | None`, asked at planning with light
-    objects: why this combination makes no sense (the cell is skipped with that reason). Optional
-    attributes: `needs_model`, `needs_method` (default: needs a model, takes a method if given),
+    objects: why this combination makes no sense (the cell is skipped with that reason), and
+    `assumes(model, dataset, method, axes) -> Sequence[str]`: remarks on a combination that works
+    (see `remarks` above). Optional attributes: `needs_model`, `needs_method` (default: needs a model, takes a method if given),
     `provides`: the evidence classes its metrics may ask for.
 
     A protocol that can run several seeds of one configuration at once (their networks stacked, say)

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -62,6 +63,7 @@ class Expansion:
         self.methods = self._chosen("methods", grid.methods, choice.methods, ())
         self.metrics = tuple(self._chosen("metrics", grid.metrics, choice.metrics, choice.add_metrics))
         self._reasons: dict[tuple[int, int, int, str], str | None] = {}
+        self._said: dict[tuple[int, int, int, str], tuple[str, ...]] = {}
         self.excluded = 0
         self._check_axes(grid.axes)
         self._check_exclusions()
@@ -103,8 +105,10 @@ class Expansion:
     def judged(self, cell: Cell, finished: set[str]) -> Planned:
         """The cell with its state: done, broken, skipped with the reason, or to be run."""
         if cell.id in finished:
+            with suppress(Exception, SystemExit):  # its number stands
+                cell.remarks.extend(self._remarks(cell))
             return Planned(cell, "done")
-        parts = [p for p in (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics) if p]
+        parts = cell.parts
         for part in parts:
             if part.problem:
                 return Planned(cell, "broken", part.problem)
@@ -117,7 +121,13 @@ class Expansion:
             reason = str(error)
         except (Exception, SystemExit) as error:  # a protocol that can't judge a cell breaks that cell alone
             return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
-        return Planned(cell, "skipped", reason) if reason else Planned(cell)
+        if reason:
+            return Planned(cell, "skipped", reason)
+        try:
+            cell.remarks.extend(self._remarks(cell))
+        except (Exception, SystemExit) as error:  # as above
+            return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
+        return Planned(cell)
 
     def _cell(
         self, model: Part | None, dataset: Part, method: Part | None, axes: dict[str, Any], seed: int
@@ -147,6 +157,18 @@ class Expansion:
             reason = protocol.cannot(model, cell.dataset.object, method, cell.axes)
             self._reasons[key] = with_names(reason, cell) if reason else None
         return self._reasons[key]
+
+    def _remarks(self, cell: Cell) -> Sequence[str]:
+        """What the cell's parts and its protocol say at planning, each once."""
+        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
+        if key not in self._said:
+            said = [f"{p.label}: {text}" for p in cell.parts for text in p.remarks]
+            if hasattr(cell.protocol.object, "assumes"):
+                model, method = (p.object if p else None for p in (cell.model, cell.method))
+                more = cell.protocol.object.assumes(model, cell.dataset.object, method, cell.axes)
+                said += [with_names(text, cell) for text in more]
+            self._said[key] = tuple(dict.fromkeys(said))
+        return self._said[key]
 
     def _one(self, kind: str, entry: Entry, key: str) -> Part:
         found = self._all(kind, entry, key)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.record import Record
     from harness.store import Store
 
-TEXT = ("id", "status", "reason", "suite", "started", "environment")
+TEXT = ("id", "status", "reason", "suite", "started", "environment", "remarks")
 NUMBERS = ("metric.", "cost.", "better.", "binary.")
 
 
@@ -31,6 +31,7 @@ def row(record: Record) -> dict[str, Any]:
         "started": record.provenance.get("started"),
         "environment": record.provenance.get("environment"),
         "count": None if record.count is None else float(record.count),
+        "remarks": orjson.dumps(record.remarks).decode() if record.remarks else None,
     }
     for key, value in record.coordinates.items():
         flat[f"at.{key}"] = orjson.dumps(value, default=str).decode()
@@ -101,6 +102,9 @@ def frame(store: Store, labels: bool = True) -> pd.DataFrame:
         filled = [None if c < 0 else decoded[c] for c in codes]
         # with gaps as objects, since whole numbers would become fractions
         data[column] = pd.Series(filled, dtype=object if None in filled else None)
+    # each text is decoded once, however many records share it
+    said = [tuple(orjson.loads(v)) for v in data["remarks"].cat.categories]
+    data["remarks"] = [() if c < 0 else said[c] for c in data["remarks"].cat.codes]
     data["id"] = data["id"].astype(object)  # all differ; other texts repeat and stay categories
     return data.sort_values("id", ignore_index=True).drop(columns=["_mtime", "_size"], errors="ignore")
 

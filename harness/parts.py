@@ -36,6 +36,7 @@ class Part:
     make: Callable[[], Any] = field(repr=False)
     missing: str | None = None
     problem: str | None = None
+    remarks: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to another process as what was written, and is resolved again there."""
@@ -125,13 +126,21 @@ class Resolver:
             instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
         if isinstance(instance, str):
             return _part(facts, reference, checked, {**facts, "options": checked}, None, problem=instance)
-        missing, fingerprint, trouble = _asked(instance, plugin)
+        missing, fingerprint, remarks, trouble = _asked(instance, plugin)
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
         if fingerprint:  # what lies at a path is identified by its content, not by where it lies
             paths = {o.name for o in options.declared(factory)[0] if o.is_path}
             whole["options"] = {k: v for k, v in identity.items() if k not in paths}
         return _part(
-            facts, reference, checked, whole, instance, missing, trouble, partial(factory, **arguments)
+            facts,
+            reference,
+            checked,
+            whole,
+            instance,
+            missing,
+            trouble,
+            partial(factory, **arguments),
+            remarks,
         )
 
     def _nested(
@@ -182,16 +191,23 @@ def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: regis
         return blame(plugin, "can't be constructed", error)
 
 
-def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, str | None]:
-    """What the object says at planning: why it is missing, its fingerprint, and what went wrong."""
+def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, tuple[str, ...], str | None]:
+    """What the object says at planning: why it is missing, its fingerprint, its remarks, and what went wrong."""
     try:
         missing = instance.unavailable() if hasattr(instance, "unavailable") else None
-        fingerprint = str(instance.fingerprint()) if not missing and hasattr(instance, "fingerprint") else ""
+        if missing:
+            return missing, "", (), None
+        fingerprint = str(instance.fingerprint()) if hasattr(instance, "fingerprint") else ""
+        return None, fingerprint, remarks_of(instance), None
     except HarnessError as error:
-        return str(error), "", None
+        return str(error), "", (), None
     except (Exception, SystemExit) as error:
-        return None, "", blame(plugin, "failed at planning", error)
-    return missing, fingerprint, None
+        return None, "", (), blame(plugin, "failed at planning", error)
+
+
+def remarks_of(thing: Any) -> tuple[str, ...]:
+    """What a plugin object or a split remarks, each on one line."""
+    return tuple(" ".join(str(text).split()) for text in getattr(thing, "remarks", None) or ())
 
 
 def blame(plugin: registry.Plugin | Part, what: str, error: BaseException) -> str:
@@ -210,6 +226,7 @@ def _part(
     missing: str | None = None,
     problem: str | None = None,
     make: Callable[[], Any] = lambda: None,
+    remarks: tuple[str, ...] = (),
 ) -> Part:
     shown = {key: json.loads(canonical(value)) for key, value in given.items()}
     own_tags = getattr(instance, "tags", {}) if instance is not None else {}
@@ -223,4 +240,5 @@ def _part(
         make=make,
         missing=missing,
         problem=problem,
+        remarks=remarks,
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
+from harness import registry
 from harness.cell import Cell, Planned
 from harness.errors import SuiteError, did_you_mean
 from harness.expansion import Choice, Expansion
@@ -28,6 +30,11 @@ class Plan:
     def __len__(self) -> int:
         return len(self.cells)
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is assumed, left out, cut or reordered in any of its cells, as known before they run."""
+        return list(dict.fromkeys(text for planned in self for text in planned.cell.remarks))
+
     def counts(self) -> dict[str, int]:
         """How many cells are in each state."""
         return dict(Counter(p.state for p in self.cells))
@@ -42,7 +49,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
     choice = choice or Choice()
     finished = set(done)
     plan = Plan(suite)
-    resolver, seen, excluded = Resolver(), set[str](), 0
+    resolver, seen, excluded = Resolver(), dict[str, list[Planned]](), 0
     grids = suite.grids
     names = [g.name for g in grids]
     for name, count in Counter(names).items():
@@ -58,10 +65,11 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
             continue
         expansion = Expansion(suite, grid, choice, resolver)
         for cell in expansion.cells():
-            if cell.id in seen:
+            same = seen.setdefault(cell.id, [])
+            if any(_place(p.cell) == _place(cell) for p in same):
                 continue
-            seen.add(cell.id)
-            plan.cells.append(expansion.judged(cell, finished))
+            same.append(_twin(cell, same[0]) if same else expansion.judged(cell, finished))
+            plan.cells.append(same[-1])
         excluded += expansion.excluded
     if not plan.cells and excluded:
         raise SuiteError(f"suite {suite.name}: no cells: `exclude` takes out all {excluded} of them")
@@ -70,3 +78,22 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
             f"suite {suite.name}: no cells: name at least one data set, and a model if its protocol needs one"
         )
     return plan
+
+
+def _place(cell: Cell) -> dict[str, Any]:
+    """Where a cell stands, whichever experiment it comes from."""
+    return {name: value for name, value in cell.coordinates.items() if name != "experiment"}
+
+
+def _twin(cell: Cell, first: Planned) -> Planned:
+    """A cell of the same content as another under other names: it is not run, and shows the other's record."""
+    names = [
+        f"{registry.singular(one.kind)} '{one.label}' is the same as '{other.label}' in all that decides results"
+        for one, other in zip(cell.parts, first.cell.parts, strict=True)
+        if one.label != other.label
+    ]
+    said = f"{' and '.join(names)}: one record stands for both" if names else ""
+    for each in (cell, first.cell):
+        each.remarks.extend([said] if said and said not in each.remarks else [])
+    cell.remarks[:] = dict.fromkeys([*first.cell.remarks, *cell.remarks])
+    return Planned(cell, "done" if first.state == "run" else first.state, first.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from harness.hooks import hookimpl
@@ -30,11 +31,33 @@ def headline(record: Record) -> str:
     return f"{name} {shown}" if name else "ok"
 
 
+MOST_REMARKS = 20
+"""So many are shown while a run goes on; all of them stand in the records and below the tables."""
+
+
+class Remarks:
+    """What a run remarks, each text once."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+
+    def new(self, texts: Iterable[str]) -> Iterator[str]:
+        """A line for each remark that was not told yet; past `MOST_REMARKS` one that says so."""
+        for text in texts:
+            if text not in self.told:
+                self.told.add(text)
+                if len(self.told) <= MOST_REMARKS:
+                    yield f"note: {text}"
+                elif len(self.told) == MOST_REMARKS + 1:
+                    yield "note: … and more, in the records and below the tables"
+
+
 class Lines:
     """One line per finished cell."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.remarks = Remarks()
         self.done = self.total = 0
         self.logs: Path | None = None
         self.start = time.perf_counter()
@@ -54,7 +77,12 @@ class Lines:
             file=self.stream,
             flush=True,
         )
+        self._tell(plan.remarks)
         self.logs = store.path / FOLDER
+
+    def _tell(self, texts: Iterable[str]) -> None:
+        for line in self.remarks.new(texts):
+            print(line, file=self.stream, flush=True)
 
     @hookimpl
     def cell_curve(self) -> None:
@@ -76,6 +104,7 @@ class Lines:
             file=self.stream,
             flush=True,
         )
+        self._tell(record.remarks)
 
 
 class Live:
@@ -86,6 +115,7 @@ class Live:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.console = Console(file=stream)
+        self.remarks = Remarks()
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -111,6 +141,11 @@ class Live:
         self.cell_task = self.progress.add_task("", total=None, speed="", visible=False)
         if counts.get("run"):
             self.progress.start()
+        self._tell(plan.remarks)
+
+    def _tell(self, texts: Iterable[str]) -> None:
+        for line in self.remarks.new(texts):
+            self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     @hookimpl
     def cell_started(self, cell: Cell) -> None:
@@ -148,6 +183,7 @@ class Live:
         if record.cost.get("seconds") is None:
             return
         self.progress.advance(self.whole)
+        self._tell(record.remarks)
         if record.status != "ok":
             self.progress.console.print(f"{cell.shown}: {headline(record)}", markup=False, highlight=False)
 

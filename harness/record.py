@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -39,6 +39,16 @@ class Record:
     traceback: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = RECORD_SCHEMA
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was assumed, left out, cut or reordered; it lies in `notes`."""
+        return [str(text) for text in self.notes.get("remarks", ())]
+
+    def remark(self, texts: Iterable[str]) -> None:
+        """Add remarks, each once."""
+        if texts := [*dict.fromkeys([*self.remarks, *texts])]:
+            self.notes["remarks"] = texts
 
     def to_json(self) -> bytes:
         """The record as it lies on disk. Infinite and NaN metrics are written as text."""
@@ -105,4 +115,6 @@ def blank(cell: Cell, status: str, reason: str | None = None) -> Record:
         "images": cell.images,
         "limit": cell.limit,
     }
-    return Record(cell.id, status, cell.suite, cell.coordinates, cell.tags, dict(parts), reason=reason)
+    record = Record(cell.id, status, cell.suite, cell.coordinates, cell.tags, dict(parts), reason=reason)
+    record.remark(cell.remarks)
+    return record

@@ -60,8 +60,12 @@ class Run:
 
 
 def manifest_cells(plan: Plan) -> list[dict[str, Any]]:
-    """The plan's cells as the store keeps them: id, coordinates and tags."""
-    return [{"id": p.cell.id, "at": p.cell.coordinates, "tags": p.cell.tags} for p in plan]
+    """The plan's cells as the store keeps them: id, coordinates, tags, and remarks where there are some."""
+    return [
+        {"id": p.cell.id, "at": p.cell.coordinates, "tags": p.cell.tags}
+        | ({"remarks": p.cell.remarks} if p.cell.remarks else {})
+        for p in plan
+    ]
 
 
 def run(

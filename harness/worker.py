@@ -20,6 +20,7 @@ from harness.devices import make_deterministic, pick, preparing_threads, seed_al
 from harness.errors import Diverged, HarnessError, Unavailable
 from harness.features import FeatureCache
 from harness.logs import CellLog, cell_folder
+from harness.parts import remarks_of
 from harness.planning import Cell
 from harness.record import Record, blank
 from harness.seeds import derive_seed
@@ -66,7 +67,7 @@ class Worker:
         self.cache = FeatureCache(settings.cache)
         make_deterministic()
         self._model: tuple[str, Any] | None = None
-        self._splits: OrderedDict[str, Split] = OrderedDict()
+        self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
     def run(self, cell: Cell) -> Record:
         """Runs the cell and writes its record; only an interrupt goes past it."""
@@ -145,6 +146,7 @@ class Worker:
             "ended": provenance.now(),
             **provenance.of(cell, self.device, self.settings.batch_size, self.workers),
         }
+        record.remark(job.remarks if job is not None else ())
         ok = result is not None and record.status in ("ok", "diverged")
         kept = (result.samples, result.curves, result.images) if ok and result else (None, None, None)
         try:
@@ -155,6 +157,7 @@ class Worker:
             text = f"the result can't be kept: {type(error).__name__}: {' '.join(str(error).split())}"
             failed = blank(cell, "failed", text)
             failed.traceback = traceback.format_exc()
+            failed.remark(record.remarks)
             failed.cost, failed.provenance, record = record.cost, record.provenance, failed
             self.store.write(record)
         if job is not None and record.status == "ok":
@@ -169,6 +172,14 @@ class Worker:
         def report(name: str, step: int, values: dict[str, float]) -> None:
             files.curve(name, step, values)
             self.tell("cell_curve", cell=cell, name=name, step=step, values=values)
+
+        remarks = list(cell.remarks)
+
+        def split(name: str) -> Split:
+            opened, said = self._split(cell, name)
+            new = (f"{cell.dataset.label}: {text}" for text in said)
+            remarks.extend(text for text in new if text not in remarks)
+            return opened
 
         def show(name: str, step: int, pixels: NDArray[np.uint8]) -> None:
             self.tell("cell_image", cell=cell, name=name, step=step, path=files.image(name, pixels))
@@ -185,10 +196,11 @@ class Worker:
             workers=self.workers,
             cache=self.cache,
             workdir=self.store.path / "work" / cell.id,
-            splits=lambda name: self._split(cell, name),
+            splits=split,
             advance=lambda done, total: self.tell("cell_progress", cell=cell, done=done, total=total),
             report=report,
             show=show,
+            remarks=remarks,
         )
 
     def _loaded(self, cell: Cell) -> Any:
@@ -215,20 +227,22 @@ class Worker:
             seed_all(derive_seed("cell", cell.id))
         return model
 
-    def _split(self, cell: Cell, name: str) -> Split:
+    def _split(self, cell: Cell, name: str) -> tuple[Split, Sequence[str]]:
+        """A split of the cell's data set, limited as the run asks, and what it remarks."""
         key = f"{cell.dataset.identity}\n{name}\n{cell.limit}"
         if key in self._splits:
             self._splits.move_to_end(key)
             return self._splits[key]
         split: Split = cell.dataset.object.load(name)
+        said = remarks_of(split)
         if cell.limit is not None and cell.limit < len(split):
             from harness.limits import limited
 
             split = limited(split, cell.limit, derive_seed("limit", cell.limit))
-        self._splits[key] = split
+        self._splits[key] = (split, said)
         while len(self._splits) > KEPT_SPLITS:
             self._splits.popitem(last=False)
-        return split
+        return self._splits[key]
 
     def _judged(self, cell: Cell, job: Job, result: Result) -> Record:
         if result.status not in ("ok", "diverged"):
@@ -248,7 +262,9 @@ class Worker:
         record.count = result.count
         record.binary = [n for n in record.metrics if result.samples and _is_binary(result.samples.get(n))]
         record.cost = {**_sizes(job.model), **{k: float(v) for k, v in result.cost.items()}, **self._memory()}
-        record.notes = dict(result.notes)
+        record.notes = {**record.notes, **result.notes}
+        if cell.model is not None:
+            job.remarks.extend(f"{cell.model.label}: {text}" for text in remarks_of(job.model))
         return record
 
     def _reset_memory(self) -> None:

@@ -29,6 +29,7 @@ def main(given: argparse.Namespace) -> int:
                 {
                     "suite": plan.suite.name,
                     "counts": plan.counts(),
+                    "remarks": plan.remarks,
                     "cells": [
                         {"id": p.cell.id, "state": p.state, "reason": p.reason, **p.cell.coordinates}
                         for p in plan
@@ -51,6 +52,8 @@ def main(given: argparse.Namespace) -> int:
             print(f"  {words[p.state]:<9} {p.cell.id[:8]}  {p.cell.shown}")
         if len(shown) > limit:
             print(f"  … and {len(shown) - limit} more (--all shows them)")
+        for text in plan.remarks:
+            print(f"  note      {text}")
         reasons = Counter((p.state, p.reason) for p in plan if p.state in ("skipped", "broken"))
         most = len(reasons) if given.all else 8
         for (state, reason), count in reasons.most_common(most):

@@ -177,11 +177,14 @@ class Groups:
         self.ids = data["id"].to_list()
         self.status = data["status"].to_list()
         self.reasons = data["reason"].to_list() if "reason" in data else [None] * len(data)
+        self.remarks = data["remarks"].to_list() if "remarks" in data else [()] * len(data)
         self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
         self.level = level
 
     def entry(self, members: Sequence[int], values: Sequence[float], table: Table) -> Entry:
         """The mean of a group: first within each seed, then over seeds, with the spread over seeds."""
+        # one record may stand under two names; it is evidence once
+        members = list({self.ids[m]: m for m in members}.values())
         good = [m for m in members if self.status[m] == "ok" and values[m] == values[m]]
         entry = Entry(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
         if good:
@@ -192,6 +195,8 @@ class Groups:
             entry.value = mean(means)
             if len(means) > 1:
                 entry.spread = deviation(means)
+        for text in dict.fromkeys(text for m in good for text in self.remarks[m]):
+            entry.notes.append(table.note(text))
         bad = [m for m in members if self.status[m] != "ok"]
         for m in bad[:3]:
             entry.notes.append(table.note(self._why(m)))

@@ -33,6 +33,11 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     wanted = pd.DataFrame({"id": ids, "suite_order": range(len(cells))})
     merged = wanted.merge(data, on="id", how="left")
     merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
+    own = [r if isinstance(r, tuple) else () for r in merged["remarks"]]
+    planned = [tuple(c.get("remarks", ())) for c in cells]
+    merged["remarks"] = [
+        (*p, *(t for t in r if t not in p)) if p else r for p, r in zip(planned, own, strict=True)
+    ]
     columns: dict[str, list[Any]] = {}
     for prefix, key in (("at.", "at"), ("tag.", "tags")):
         texts = [cell[key] for cell in cells]
@@ -55,4 +60,7 @@ def plain(data: pd.DataFrame) -> pd.DataFrame:
     kept = [
         c for c in data.columns if not c.startswith(("better.", "unit.", "binary.")) and c != "suite_order"
     ]
-    return data[kept].rename(columns=short)
+    shown = data[kept].rename(columns=short)
+    if "remarks" in shown:
+        shown["remarks"] = ["; ".join(texts) for texts in shown["remarks"]]
+    return shown

@@ -56,7 +56,13 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
     if spec.values:
         long = long[long["metric"].isin(spec.values)]
     percent = spec.percent and getattr(part.object, "unit", None) == "fraction"
-    return _laid_out(table, spec, long, percent, getattr(part.object, "higher_is_better", None))
+    laid = _laid_out(table, spec, long, percent, getattr(part.object, "higher_is_better", None))
+    # which records a number rests on the summary alone knows: what they remark stands below all of them
+    for text in dict.fromkeys(
+        text for texts in data.loc[data["status"] == "ok", "remarks"] for text in texts
+    ):
+        laid.note(text)
+    return laid
 
 
 def _laid_out(table: Table, spec: TableSpec, long: pd.DataFrame, percent: bool, better: bool | None) -> Table:
