@@ -1,0 +1,196 @@
+"""Remarks: from where something is left out or assumed to the record, the plan, the progress and every table."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import registry
+from harness.contract import Job, Result
+from harness.hooks import hookimpl
+from harness.leaderboard.build import tables_of
+from harness.leaderboard.frame import of_suite, plain
+from harness.planning import make_plan
+from harness.progress import MOST_REMARKS, Lines, Remarks
+from harness.runner import Run, run
+from harness.store import Store
+from harness.suite import from_dict
+
+LEFT_OUT = "3 of 13 files are no images (first: notes.txt)"
+SUITE: dict[str, Any] = {
+    "name": "s",
+    "protocol": "p",
+    "models": ["m"],
+    "datasets": ["d"],
+    "metrics": [],
+    "tables": [{"name": "t", "values": ["score"]}],
+}
+
+
+class Opened:
+    ids = ("a", "b")
+    targets = (0, 1)
+    remarks = ("1 image is greyscale",)
+
+    def __len__(self) -> int:
+        return 2
+
+
+class Folder:
+    splits = ("test",)
+    remarks = (LEFT_OUT,)
+
+    def __init__(self, name: str = "x", content: str = "c") -> None:
+        self.name, self.content = name, content
+
+    def load(self, split: str) -> Opened:
+        return Opened()
+
+
+class Net:
+    def __init__(self) -> None:
+        self.remarks: list[str] = []
+
+    def load(self, device: Any) -> None:
+        self.remarks.append("averaged weights were taken")
+
+
+class Scores:
+    provides = ()
+
+    def assumes(self, model: Any, dataset: Any, method: Any, axes: Mapping[str, Any]) -> list[str]:
+        return ["the order of the data set's classes is assumed"]
+
+    def run(self, job: Job) -> Result:
+        job.splits("test")
+        job.remark("2 prompts were cut")
+        job.remark("2 prompts were cut")
+        return Result(metrics={"score": 0.5}, count=2)
+
+
+ALL = [
+    f"d: {LEFT_OUT}",
+    "the order of the data set's classes is assumed (here: model 'm')",
+    "d: 1 image is greyscale",
+    "2 prompts were cut",
+    "m: averaged weights were taken",
+]
+
+
+@pytest.fixture(autouse=True)
+def plugins(own_registry: None) -> None:
+    for kind, name, made in (("models", "m", Net), ("datasets", "d", Folder), ("protocols", "p", Scores)):
+        registry.register(kind, name, made)
+
+
+def go(store: Store, *listeners: object, **changes: Any) -> Run:
+    suite = from_dict({**SUITE, **changes})
+    return run(suite, store, device="cpu", installed_listeners=False, listeners=listeners)
+
+
+def test_every_source_of_remarks_reaches_the_record(store: Store) -> None:
+    (record,) = go(store).records
+    assert record.notes["remarks"] == record.remarks
+    assert sorted(record.remarks) == sorted(ALL)
+    assert store.read(record.id).remarks == record.remarks  # type: ignore[union-attr]
+
+
+def test_a_plan_tells_what_is_known_before_it_runs(store: Store) -> None:
+    remarks = make_plan(from_dict(SUITE)).remarks
+    assert remarks[0] == f"d: {LEFT_OUT}"
+    assert len(remarks) == 2
+
+
+def test_a_cell_that_fails_keeps_its_remarks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Scores, job: Job) -> Result:
+        job.splits("test")
+        raise ValueError("no")
+
+    monkeypatch.setattr(Scores, "run", fails)
+    (record,) = go(store).records
+    assert record.status == "failed"
+    assert f"d: {LEFT_OUT}" in record.remarks
+    assert "d: 1 image is greyscale" in record.remarks
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "json", "latex", "html"])
+def test_every_remark_stands_below_the_table(store: Store, form: str) -> None:
+    (table,) = go(store).tables()
+    text = table.render(form).replace("\\_", "_")
+    for remark in table.footnotes:
+        assert remark.split("'")[0][:25].replace("&", "") in text
+    assert len(table.footnotes) == 5
+
+
+def test_frames_have_them(store: Store) -> None:
+    go(store)
+    (text,) = plain(of_suite(store, "s"))["remarks"]
+    assert "2 prompts were cut" in text
+    assert LEFT_OUT in text
+
+
+def test_progress_tells_each_once(store: Store) -> None:
+    stream = io.StringIO()
+    go(store, Lines(stream), datasets=["d", {"plugin": "d", "content": "other", "label": "e"}])
+    lines = stream.getvalue().splitlines()
+    assert len([line for line in lines if line == f"note: d: {LEFT_OUT}"]) == 1
+    assert len([line for line in lines if line == "note: 2 prompts were cut"]) == 1
+
+
+@given(st.lists(st.text(min_size=1, max_size=3), max_size=60))
+def test_the_progress_shows_at_most_so_many(texts: list[str]) -> None:
+    seen = Remarks()
+    lines = [line for text in texts for line in seen.new([text])]
+    different = len(dict.fromkeys(texts))
+    assert len(lines) == min(different, MOST_REMARKS + 1)
+
+
+def test_equal_content_under_two_names_keeps_both_rows_on_one_record(store: Store) -> None:
+    ran = []
+
+    class Counts:
+        @hookimpl
+        def cell_started(self, cell: Any) -> None:
+            ran.append(cell.id)
+
+    names = [{"plugin": "d", "label": "one"}, {"plugin": "d", "label": "two"}]
+    outcome = go(store, Counts(), datasets=names)
+    assert [p.cell.dataset.label for p in outcome.plan] == ["one", "two"]
+    assert len(ran) == len(outcome.records) == 1
+    (table,) = outcome.tables()
+    assert [c.header for c in table.columns] == [("one",), ("two",)]
+    assert [e.value for e in table.rows[0].entries] == [0.5, 0.5]
+    said = "data set 'two' is the same as 'one' in all that decides results: one record stands for both"
+    assert said in table.footnotes
+    assert said in outcome.records[0].remarks
+
+
+def test_one_record_under_two_names_is_counted_once_in_a_mean(store: Store) -> None:
+    names = [{"plugin": "d", "label": "one"}, {"plugin": "d", "label": "two"}]
+    suite = from_dict(
+        {**SUITE, "datasets": names, "tables": [{"name": "t", "values": ["score"], "columns": []}]}
+    )
+    outcome = run(suite, store, device="cpu", installed_listeners=False)
+    (table,) = tables_of(suite, outcome.frame(), store)
+    assert table.rows[0].entries[0].count == 1
+
+
+def test_the_same_cell_in_two_experiments_is_planned_once() -> None:
+    twice = [{"name": "a"}, {"name": "b"}]
+    assert len(make_plan(from_dict({**SUITE, "experiments": twice}))) == 1
+
+
+def test_json_answers_have_them(store: Store, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from harness.cli import main
+
+    path = tmp_path / "s.toml"
+    path.write_text('name = "s"\nprotocol = "p"\nmodels = ["m"]\ndatasets = ["d"]\n', encoding="utf-8")
+    assert main(["plan", str(path), "--store", str(store.path), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert f"d: {LEFT_OUT}" in answer["remarks"]
