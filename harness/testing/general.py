@@ -94,10 +94,25 @@ def check_planning(subject: Any) -> None:
         )
 
 
+def check_remarks(subject: Any) -> None:
+    """`remarks`, where given, is a list of statements."""
+    found = getattr(subject.plugin, "remarks", None)
+    sound = found is None or (
+        isinstance(found, list | tuple) and all(isinstance(t, str) and t for t in found)
+    )
+    expect(
+        sound,
+        "`remarks` to be a list of texts, each a short statement",
+        repr(found)[:120],
+        "Each stands as a footnote below every table that shows the plugin's numbers.",
+    )
+
+
 CHECKS: tuple[Check, ...] = (
     check_light_import,
     check_typed_options,
     check_documented,
     check_api_version,
     check_planning,
+    check_remarks,
 )

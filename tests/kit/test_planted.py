@@ -65,6 +65,7 @@ FAULTS = [
     ("datasets", "Heavy", "light import", "imports no torch.*found that it imports torch"),
     ("datasets", "Untyped", "typed options", "a type for every option.*count"),
     ("datasets", "Restless", "planning", "the same text each time"),
+    ("datasets", "OneText", "remarks", "a list of texts.*found '2 files"),
     ("metrics", "Undocumented", "documented", "a docstring on Undocumented"),
     ("metrics", "FromTheFuture", "api version", "from 1 to 1; found 99"),
     ("metrics", "ErrorAsAccuracy", "direction", "the direction is declared the other way round"),

@@ -230,3 +230,9 @@ class Restless(Squares):
 
     def fingerprint(self) -> str:
         return str(random.SystemRandom().random())
+
+
+class OneText(Squares):
+    """Its remark is a text instead of a list of texts."""
+
+    remarks = "2 files are left out"
