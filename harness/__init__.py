@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.api import load, plan, run, table
     from harness.batches import forward_all
     from harness.cell import Cell
+    from harness.content import content_digest, content_digests
     from harness.contract import (
         API_VERSION,
         ClassifiesImages,
@@ -95,6 +96,10 @@ _HOMES = {
         "SeesImages",
         "Split",
         "capabilities",
+    ),
+    "harness.content": (
+        "content_digest",
+        "content_digests",
     ),
     "harness.errors": (
         "DataError",
@@ -180,6 +185,8 @@ __all__ = [
     "cache_dir",
     "capabilities",
     "classification_result",
+    "content_digest",
+    "content_digests",
     "decode",
     "derive_seed",
     "did_you_mean",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.content import trusting_mtime
 from harness.paths import default_store
 from harness.planning import Choice, Plan, make_plan
 from harness.runner import Run
@@ -23,9 +24,15 @@ SuiteLike = str | Path | Suite | Mapping[str, Any]
 """A suite by name, by path, as an object, or as the content of a suite file."""
 
 
-def plan(suite: SuiteLike, *, store: str | Path | None = None, **choices: Any) -> Plan:
-    """What a run would do. `choices` are the fields of `Choice`: models, datasets, seeds, limit, …"""
-    return make_plan(_suite(suite), _choice(choices), Store(store or default_store()).done())
+def plan(
+    suite: SuiteLike, *, store: str | Path | None = None, trust_mtime: bool | None = None, **choices: Any
+) -> Plan:
+    """What a run would do. `choices` are the fields of `Choice`: models, datasets, seeds, limit, …
+
+    `trust_mtime` as for `run`.
+    """
+    with trusting_mtime(trust_mtime):
+        return make_plan(_suite(suite), _choice(choices), Store(store or default_store()).done())
 
 
 def run(
@@ -38,23 +45,28 @@ def run(
     fresh: bool = False,
     executor: str | None = None,
     listeners: Sequence[object] = (),
+    trust_mtime: bool | None = None,
     **choices: Any,
 ) -> Run:
     """Runs what is missing of a suite; `.tables()` and `.frame()` of the answer show the results.
 
+    With `trust_mtime` data on disk is known by names, sizes and times of change instead of its content,
+    which spares reading it once; None leaves that to $HARNESS_TRUST_MTIME.
+
     >>> harness.run("robustness", models=["tiny-clip"], limit=100).tables()  # doctest: +SKIP
     """
-    return run_suite(
-        _suite(suite),
-        Store(store or default_store()),
-        choice=_choice(choices),
-        device=device,
-        batch_size=batch_size,
-        workers=workers,
-        fresh=fresh,
-        executor=executor,
-        listeners=listeners,
-    )
+    with trusting_mtime(trust_mtime):
+        return run_suite(
+            _suite(suite),
+            Store(store or default_store()),
+            choice=_choice(choices),
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            fresh=fresh,
+            executor=executor,
+            listeners=listeners,
+        )
 
 
 def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.DataFrame:

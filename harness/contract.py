@@ -13,7 +13,8 @@ Optional on every plugin object, asked at planning:
 
 * `unavailable() -> str | None`: why it can't be used on this machine and how to change that.
 * `fingerprint() -> str`: what decides its results besides its options (a file's digest, a
-  recipe's version). It goes into the cell's id.
+  recipe's version). It goes into the cell's id. Files are known by their content, which
+  `content_digest` and `content_digests` read once and then only where a file has been touched.
 * `remarks: Sequence[str]`, an attribute or property: what it assumed, left out, cut or reordered, a
   short statement each ("9 of 17 files are no images"). Splits and loaded models may have it too.
   Remarks go into the record and stand as footnotes below every table that shows its numbers.

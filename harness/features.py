@@ -87,10 +87,15 @@ class FeatureCache:
 
 def weights_digest(module: torch.nn.Module) -> str:
     """A digest of all parameters and buffers: names, types, shapes and bytes."""
+    return tensors_digest(module.state_dict())
+
+
+def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """A digest of tensors: names, types, shapes and bytes."""
     import torch
 
     digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(module.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         flat = tensor.detach().to("cpu").contiguous().reshape(-1)
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from harness import options, registry, versions
-from harness.errors import HarnessError, OptionError, PluginBroken, SuiteError
+from harness.code import Code, code_of
+from harness.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
+from harness.errors import DataError, HarnessError, OptionError, PluginBroken, SuiteError
 from harness.redaction import redacted
 from harness.reference import Reference, parse
 
@@ -46,6 +48,7 @@ class Part:
             dict(self.options),
             self.label,
             dict(self.tags),
+            self.identity,
         )
 
     def described(self) -> dict[str, Any]:
@@ -81,6 +84,7 @@ class Resolver:
 
     def __init__(self) -> None:
         self._parts: dict[str, Part] = {}
+        self._code: dict[tuple[str, str, str], Code] = {}
 
     def resolve(self, kind: str, reference: Reference, where: str) -> Part:
         """The part a reference stands for.
@@ -120,7 +124,7 @@ class Resolver:
         except TypeError as error:  # a default of a class of its own, say
             problem = blame(plugin, "has an option that no record can hold", error)
             return _part(facts, reference, given, {**facts, "options": given}, None, problem=problem)
-        arguments, identity = self._nested(factory, checked, named)
+        arguments, identity, inner = self._nested(factory, checked, named)
         instance = _built(factory, arguments, named, plugin)
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
             instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
@@ -128,9 +132,14 @@ class Resolver:
             return _part(facts, reference, checked, {**facts, "options": checked}, None, problem=instance)
         missing, fingerprint, remarks, trouble = _asked(instance, plugin)
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
+        paths = {o.name: identity.get(o.name) for o in options.declared(factory)[0] if o.is_path}
         if fingerprint:  # what lies at a path is identified by its content, not by where it lies
-            paths = {o.name for o in options.declared(factory)[0] if o.is_path}
             whole["options"] = {k: v for k, v in identity.items() if k not in paths}
+        elif missing is None and not hasattr(instance, "fingerprint"):
+            whole |= _content_of(paths)
+        code = self._code_of(plugin, factory)
+        whole |= {"code": code.digest} if code.digest else {}
+        remarks = tuple(dict.fromkeys([*remarks, *(t for t in inner if t not in remarks), *code.remarks]))
         return _part(
             facts,
             reference,
@@ -145,9 +154,9 @@ class Resolver:
 
     def _nested(
         self, factory: Any, checked: Mapping[str, Any], where: str
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arguments with references replaced by their objects, and the options' identity."""
-        arguments, identity = dict(checked), dict(checked)
+    ) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+        """The arguments with references replaced by their objects, the options' identity, and their remarks."""
+        arguments, identity, remarks = dict(checked), dict(checked), list[str]()
         for option in options.declared(factory)[0]:
             if not option.nested or checked.get(option.name) is None:
                 continue
@@ -163,11 +172,44 @@ class Resolver:
             arguments[option.name] = [p.object for p in found] if several else found[0].object
             identities = [json.loads(p.identity) for p in found]
             identity[option.name] = identities if several else identities[0]
-        return arguments, identity
+            remarks += [f"{p.label}: {text}" for p in found for text in p.remarks]
+        return arguments, identity, remarks
+
+    def _code_of(self, plugin: registry.Plugin, factory: Any) -> Code:
+        key = (plugin.kind, plugin.distribution, plugin.name)
+        if key not in self._code:
+            self._code[key] = code_of(plugin, factory)
+        return self._code[key]
 
 
-def _restored(kind: str, plugin: str, given: dict[str, Any], label: str, tags: dict[str, Any]) -> Part:
-    return _resolver().resolve(kind, Reference(plugin, given, label=label, tags=tags), f"worker, {label}")
+def _restored(
+    kind: str, plugin: str, given: dict[str, Any], label: str, tags: dict[str, Any], identity: str
+) -> Part:
+    """The part that was planned; one with a `problem` when it is not the same any more."""
+    reference, where = Reference(plugin, given, label=label, tags=tags), f"worker, {label}"
+    part = _resolver().resolve(kind, reference, where)
+    if part.identity != identity:  # of an earlier run of this process, maybe
+        _resolver.cache_clear()
+        part = _resolver().resolve(kind, reference, where)
+    if part.identity != identity and not part.problem:
+        part = replace(part, problem=f"{label}: {CHANGED}")
+    return replace(part, identity=identity) if part.problem else part
+
+
+CHANGED = (
+    "changed after the run was planned, so its number would stand for what it was: run the same command again"
+)
+
+
+def check_unchanged(part: Part) -> None:
+    """Raises DataError when what a part's fingerprint tells is not what it was at planning."""
+    planned = json.loads(part.identity).get("fingerprint")
+    if not planned or not hasattr(part.object, "fingerprint"):
+        return
+    with noticing_unread() as unread:
+        now = str(part.make().fingerprint())
+    if (f"{now} by times" if unread else now) != planned:
+        raise DataError(f"{part.label}: {CHANGED}")
 
 
 @lru_cache(maxsize=1)
@@ -197,12 +239,26 @@ def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, tup
         missing = instance.unavailable() if hasattr(instance, "unavailable") else None
         if missing:
             return missing, "", (), None
-        fingerprint = str(instance.fingerprint()) if hasattr(instance, "fingerprint") else ""
-        return None, fingerprint, remarks_of(instance), None
+        with noticing_unread() as unread:
+            fingerprint = str(instance.fingerprint()) if hasattr(instance, "fingerprint") else ""
+        remarks = remarks_of(instance)
+        return (
+            (None, f"{fingerprint} by times", (*remarks, BY_TIMES), None)
+            if unread
+            else (None, fingerprint, remarks, None)
+        )
     except HarnessError as error:
         return str(error), "", (), None
     except (Exception, SystemExit) as error:
         return None, "", (), blame(plugin, "failed at planning", error)
+
+
+def _content_of(paths: Mapping[str, Any]) -> dict[str, Any]:
+    """The digests of files that options name, for a plugin that has no fingerprint of its own."""
+    files = {name: path for name, path in paths.items() if isinstance(path, Path) and path.is_file()}
+    found = zip(files, content_digests(files.values()), strict=True)
+    held = {name: digest for name, digest in found if digest != UNREADABLE}
+    return {"content": held} if held else {}
 
 
 def remarks_of(thing: Any) -> tuple[str, ...]:

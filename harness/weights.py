@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import pickle
 import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from harness.errors import OptionError, Unavailable
+from harness.content import bytes_digest
+from harness.errors import DataError, OptionError, Unavailable
 
 if TYPE_CHECKING:
     import torch
@@ -36,22 +35,15 @@ def missing_file(where: str, path: Path | None) -> str | None:
     return f"{where}: checkpoint {path} is not a file; give the path of a .safetensors or torch weights file"
 
 
-@cache
-def _digest(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest(path: Path) -> str:
-    """SHA-256 of a file, computed once per (path, size, time of change) in a process.
+    """SHA-256 of a file, which is read again only when it has been touched.
 
-    Raises `Unavailable` when the file isn't there.
+    Raises `Unavailable` when the file can't be read.
     """
     try:
-        facts = path.stat()
-    except OSError as error:
-        raise Unavailable(f"checkpoint {path} can't be read: {one_line(error)}") from error
-    return _digest(path.absolute(), facts.st_size, facts.st_mtime_ns)
+        return bytes_digest(path)
+    except DataError as error:
+        raise Unavailable(f"checkpoint {one_line(error)}") from error
 
 
 def read_weights(where: str, path: Path) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from harness.devices import make_deterministic, pick, preparing_threads, seed_al
 from harness.errors import Diverged, HarnessError, Unavailable
 from harness.features import FeatureCache
 from harness.logs import CellLog, cell_folder
-from harness.parts import remarks_of
+from harness.parts import check_unchanged, remarks_of
 from harness.planning import Cell
 from harness.record import Record, blank
 from harness.seeds import derive_seed
@@ -166,6 +166,8 @@ class Worker:
 
     def _job(self, cell: Cell) -> Job:
         metrics: Mapping[str, Metric] = {m.label: m.object for m in cell.metrics}
+        if problem := next((part.problem for part in cell.parts if part.problem), None):
+            raise HarnessError(problem)
         dataset: Dataset = cell.dataset.object
         files = CellLog(cell_folder(self.store.path, cell.shown, cell.id))
 
@@ -215,6 +217,7 @@ class Worker:
         if self._model is not None and self._model[0] == cell.model.identity and not fresh:
             return self._model[1]
         self._model = None  # gone before the next one comes, so that both need not fit
+        check_unchanged(cell.model)
         if not fresh:
             seed_all(derive_seed("model", cell.model.identity))
         model = cell.model.make()
@@ -233,6 +236,7 @@ class Worker:
         if key in self._splits:
             self._splits.move_to_end(key)
             return self._splits[key]
+        check_unchanged(cell.dataset)
         split: Split = cell.dataset.object.load(name)
         said = remarks_of(split)
         if cell.limit is not None and cell.limit < len(split):

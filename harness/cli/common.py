@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,12 @@ def suite_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where data sets lie (else $HARNESS_DATA_ROOT)"
+    )
+    parser.add_argument(
+        "--trust-mtime",
+        action="store_true",
+        help="know data on disk by names, sizes and times of change instead of reading it once (it is noted "
+        "below the tables; else $HARNESS_TRUST_MTIME)",
     )
     store_argument(parser)
 
@@ -134,6 +140,19 @@ def _seeds(text: str | None) -> Sequence[int] | None:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise SuiteError(f"--seeds {text}: expected whole numbers separated by commas") from None
+
+
+@contextmanager
+def knowing_data(given: argparse.Namespace) -> Iterator[None]:
+    """How data on disk is known inside the block, and whether a long first look at it tells how far it is."""
+    from harness.content import trusting_mtime
+    from harness.content_reading import progress_shown
+
+    with (
+        trusting_mtime(True if given.trust_mtime else None),
+        progress_shown(not given.json and not getattr(given, "quiet", False)),
+    ):
+        yield
 
 
 def apart(given: argparse.Namespace) -> AbstractContextManager[Any]:

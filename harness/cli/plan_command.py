@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from harness.cli.common import answer, apart, choice, chosen_suites, open_store, suite_arguments
+from harness.cli.common import answer, apart, choice, chosen_suites, knowing_data, open_store, suite_arguments
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def main(given: argparse.Namespace) -> int:
 
     store = open_store(given)
     done = set() if given.fresh else store.done()
-    with apart(given):
+    with apart(given), knowing_data(given):
         plans = [make_plan(suite, choice(given), done) for suite in chosen_suites(given)]
     if given.json:
         answer(

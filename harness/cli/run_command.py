@@ -8,7 +8,16 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.common import answer, apart, choice, chosen_suites, open_store, positive, suite_arguments
+from harness.cli.common import (
+    answer,
+    apart,
+    choice,
+    chosen_suites,
+    knowing_data,
+    open_store,
+    positive,
+    suite_arguments,
+)
 
 if TYPE_CHECKING:
     from harness.runner import Executors, Run
@@ -60,7 +69,7 @@ def main(given: argparse.Namespace) -> int:
     failed, answers = 0, []
     with Executors() as executors:
         for suite in suites:
-            with apart(given):
+            with apart(given), knowing_data(given):
                 outcome = _ran(suite, store, given, executors)
                 tables = outcome.tables()
             if given.json:

@@ -103,7 +103,7 @@ class Arrays:
         return tuple(self._files)
 
     def fingerprint(self) -> str:
-        """Digest of the files' content (sampled when large), class names and templates."""
+        """Digest of the files' content, class names and templates."""
         from harness_data.digests import file_digest, text_digest
         from harness_data.names import read_lines, templates_from
 

@@ -1,14 +1,15 @@
-"""Cheap fingerprints of data on disk: of a listing of files, and of a large file."""
+"""Fingerprints of data on disk: of texts, and of files by their names and content."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
+from harness.content import content_digest, content_digests
 from harness.errors import DataError
-
-BLOCK = 1 << 16
+from harness_data.scanning import readable
 
 
 def text_digest(parts: Iterable[object]) -> str:
@@ -20,22 +21,48 @@ def text_digest(parts: Iterable[object]) -> str:
     return digest.hexdigest()[:16]
 
 
-def file_digest(path: Path, blocks: int = 256) -> str:
-    """A digest of a file's size and content; 16 hexadecimal digits.
+def file_digest(path: Path) -> str:
+    """A digest of a file's content. Raises DataError when it can't be read."""
+    return content_digest(path)
 
-    Of a file beyond `blocks` times 64 KiB only that many blocks are read, evenly spaced, the first
-    and the last among them, so that planning stays fast. Raises DataError when it can't be read.
+
+def files_digest(folder: Path, names: Iterable[str]) -> str:
+    """A digest of files below a folder: of their names, in order, and of what they hold.
+
+    A file that can't be read takes part as such: it is refused, or left out, when it is opened.
     """
+    listed = list(names)
+    found = content_digests(f"{folder}{os.sep}{name}" if name else folder for name in listed)
+    return text_digest(part for pair in zip(listed, found, strict=True) for part in pair)
+
+
+def files_below(folder: Path, leave_out: Container[str] = ()) -> list[str]:
+    """The relative paths of all files at any depth below a folder, sorted; hidden ones are left out.
+
+    So are files with a suffix in `leave_out`, and folders that link to one above. A file has one, "".
+    Raises DataError when a folder can't be listed.
+    """
+    if not folder.is_dir():
+        return [""]
+    return sorted(
+        name
+        for name in _walk(folder, "", frozenset())
+        if os.path.splitext(name)[1].lower() not in leave_out  # noqa: PTH122
+    )
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
+    here = str(folder.resolve())
+    if here in above:
+        return
     try:
-        size = path.stat().st_size
-        digest = hashlib.sha256(str(size).encode())
-        with path.open("rb") as file:
-            if size <= blocks * BLOCK:
-                digest.update(file.read())
-            else:
-                for i in range(blocks):
-                    file.seek((size - BLOCK) * i // (blocks - 1))
-                    digest.update(file.read(BLOCK))
+        entries = list(os.scandir(folder))
     except OSError as error:
-        raise DataError(f"{path}: can't be read ({error.strerror})") from None
-    return digest.hexdigest()[:16]
+        raise DataError(f"{readable(str(folder))}: can't be listed ({error.strerror})") from None
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
+        else:
+            yield prefix + entry.name

@@ -82,8 +82,8 @@ class ImageFolder:
         return tuple(self._split_folders)
 
     def fingerprint(self) -> str:
-        """Digest of the images' relative paths and sizes, and of the class names and templates."""
-        from harness_data.digests import text_digest
+        """Digest of the images' relative paths and content, and of the class names and templates."""
+        from harness_data.digests import files_digest, text_digest
         from harness_data.names import class_names_for, templates_from
         from harness_data.scanning import scan
 
@@ -91,8 +91,8 @@ class ImageFolder:
         parts: list[object] = [*classes, *class_names_for(self.class_names, classes, str(self.path))]
         parts += templates_from(self.templates) or []
         for split in self.splits:
-            listing = scan(self._split_folders[split], self._labels)
-            parts += [split, *listing.paths, *listing.sizes]
+            folder = self._split_folders[split]
+            parts += [split, files_digest(folder, scan(folder, self._labels).paths)]
         return text_digest(parts)
 
     def load(self, split: str) -> FolderSplit:

@@ -116,13 +116,23 @@ class HuggingFace:
 
     def fingerprint(self) -> str:
         """Digest of a folder's data files; for the hub the revision, which is all that is known here."""
-        from harness_data.digests import file_digest, text_digest
+        from harness.content import content_digests
+        from harness_data.digests import files_digest, text_digest
         from harness_data.names import read_lines, templates_from
 
         parts: list[object] = [*(read_lines(self.class_names) or []), *(templates_from(self.templates) or [])]
         for split, folder in self._folders.items():
-            parts += [split, *(file_digest(file) for file in sorted(folder.glob("*.arrow")))]
+            files = sorted(file.name for suffix in ("arrow", "json") for file in folder.glob(f"*.{suffix}"))
+            parts += [split, files_digest(folder, files)]
+            parts += content_digests(_images_apart(folder, self.image_column))
         return text_digest([*parts, "" if self._folders else self.revision])
+
+    @property
+    def remarks(self) -> list[str]:
+        """That a data set of the hub may change where no revision is named."""
+        if self._folders or self.revision:
+            return []
+        return ["no revision is named, so it is known by its name: a change on the hub can't be told"]
 
     def load(self, split: str) -> HubSplit:
         """Opens one split (downloading it from the hub when it isn't cached).
@@ -198,6 +208,26 @@ class HuggingFace:
                 among = f"outside 0..{classes - 1}" if classes else "no class index"
                 raise DataError(f"{where}, row {row}: label {value!r} is {among}")
         return values, names
+
+
+def _images_apart(folder: Path, column: str) -> list[str]:
+    """The files that rows of a folder name instead of holding them, in order."""
+    import pyarrow
+
+    paths: dict[str, None] = {}
+    for file in sorted(folder.glob("*.arrow")):
+        try:
+            with pyarrow.memory_map(str(file)) as source, pyarrow.ipc.open_stream(source) as rows:
+                kind = rows.schema.field(column).type if column in rows.schema.names else None
+                if kind is None or not pyarrow.types.is_struct(kind) or kind.get_field_index("path") < 0:
+                    continue
+                for batch in rows:
+                    values = batch.column(column)
+                    apart = values.filter(values.field("bytes").is_null())
+                    paths |= dict.fromkeys(p for p in apart.field("path").to_pylist() if p)
+        except (OSError, pyarrow.ArrowInvalid) as error:
+            raise DataError(f"{file}: can't be read as rows ({' '.join(str(error).split())})") from None
+    return list(paths)
 
 
 def _split_names(listed: Path) -> list[str]:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
 
+from harness.content import content_digests, trusts_mtime
 from harness.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -20,17 +21,23 @@ Verdict = Literal["colour", "greyscale", "unreadable"]
 Kept = Verdict | Literal["unread"]
 """A verdict as it is remembered; `unread` is that of a file that could not be opened, which may change."""
 
-VERSION = "image-checks-2"
+VERSION = "image-checks-3"
 """Version of how images are judged; to be raised with any change."""
 
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"))
 
 
 class Source(Protocol):
-    """Where the bytes of a sample are: a file, or a member of a tar file."""
+    """Where the bytes of a sample are: a file, or a member of a tar file.
+
+    `stamp` says which part of the `file` it is.
+    """
 
     @property
     def place(self) -> str: ...
+
+    @property
+    def file(self) -> Path: ...
 
     @property
     def stamp(self) -> str: ...
@@ -92,8 +99,11 @@ def _cache_file(sources: Sequence[Source]) -> Path:
     from harness.paths import cache_dir
 
     digest = hashlib.sha256(VERSION.encode())
-    for source in sources:
-        digest.update(source.stamp.encode(errors="surrogateescape") + b"\x1f")
+    held = content_digests(source.file for source in sources)
+    for source, content in zip(sources, held, strict=True):
+        place = source.place if trusts_mtime() else ""  # many files share their size and time
+        told = f"{place}|{content}|{source.stamp}"
+        digest.update(told.encode(errors="surrogateescape") + b"\x1f")
     return cache_dir() / "image-checks" / f"{digest.hexdigest()[:32]}.json"
 
 

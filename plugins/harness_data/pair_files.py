@@ -17,13 +17,11 @@ TEXT_SUFFIXES = frozenset((".txt", ".text", ".caption"))
 
 @dataclass(frozen=True)
 class FileSource:
-    """A file on disk with the size and time of its last change, as far as they are known."""
+    """A file on disk."""
 
     path: Path
     name: str
     """Its path relative to the folder of the data set, as reports give it."""
-    size: int = -1
-    changed: int = 0
 
     @property
     def place(self) -> str:
@@ -32,8 +30,13 @@ class FileSource:
 
     @property
     def stamp(self) -> str:
-        """What a change of the content changes: place, size and time."""
-        return f"{self.path}|{self.size}|{self.changed}"
+        """What of the file it is: all."""
+        return ""
+
+    @property
+    def file(self) -> Path:
+        """The file that holds it."""
+        return self.path
 
     def read(self) -> bytes:
         """Its bytes. Raises DataError naming it when it can't be read."""
@@ -99,13 +102,8 @@ def list_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFi
         if kind not in IMAGE_SUFFIXES and kind not in TEXT_SUFFIXES:
             found.others.append(name)
             continue
-        try:
-            status = entry.stat()
-            source = FileSource(path, name, status.st_size, status.st_mtime_ns)
-        except OSError:  # a dangling link: found to be unreadable by name later
-            source = FileSource(path, name)
         index = found.images if kind in IMAGE_SUFFIXES else found.texts
-        index.files[name] = source
+        index.files[name] = FileSource(path, name)
         if index.of_id.setdefault(stem, name) != name:
             found.second.append(name)
     return found

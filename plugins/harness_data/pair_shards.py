@@ -24,10 +24,9 @@ LABEL_FIELDS = ("label", "cls", "class", "sentiment")
 
 @dataclass(frozen=True)
 class MemberSource:
-    """A member of a shard, with what a change of the shard changes."""
+    """A member of a shard."""
 
     member: Member
-    changed: int
 
     @property
     def place(self) -> str:
@@ -36,8 +35,13 @@ class MemberSource:
 
     @property
     def stamp(self) -> str:
-        """What a change of the content changes."""
-        return f"{self.member.place}|{self.member.offset}|{self.member.size}|{self.changed}"
+        """What of the shard it is."""
+        return f"{self.member.offset}|{self.member.size}"
+
+    @property
+    def file(self) -> Path:
+        """The shard that holds it."""
+        return self.member.shard
 
     def read(self) -> bytes:
         """Its bytes. Raises DataError naming shard and member when they can't be read."""
@@ -71,19 +75,19 @@ class PairShards(WebDataset):
         check_split(split, self.splits, str(self.path))
         names, findings, whole = self._names, Findings(), Findings()
         entries = []
-        for key, members, changed in self._samples(split):
-            entry = self._entry(key, members, changed, names, findings, whole)
+        for key, members in self._samples(split):
+            entry = self._entry(key, members, names, findings, whole)
             if entry is not None:
                 entries.append(entry)
         if any(entry.label >= 0 for entry in entries):
             entries = [entry for entry in entries if entry.label >= 0]
         return PairSplit(entries, names, findings, f"{self.path}, split '{split}'", whole.report())
 
-    def _samples(self, split: str) -> list[tuple[str, Mapping[str, Member], int]]:
+    def _samples(self, split: str) -> list[tuple[str, Mapping[str, Member]]]:
         from harness_data.shards import index_shard
 
         return [
-            (f"{number}/{without_surrogates(key)}", members, shard.stat().st_mtime_ns)
+            (f"{number}/{without_surrogates(key)}", members)
             for number, shard in enumerate(self._shards(split))
             for key, members in index_shard(shard).items()
         ]
@@ -99,7 +103,7 @@ class PairShards(WebDataset):
         labels = {
             label
             for split in self.splits
-            for _, members, _ in self._samples(split)
+            for _, members in self._samples(split)
             if (label := _label(members, _record(members))).lower() not in NULL
         }
         if labels and all(label.isdecimal() for label in labels):  # indices: the names are the numbers
@@ -110,7 +114,6 @@ class PairShards(WebDataset):
         self,
         key: str,
         members: Mapping[str, Member],
-        changed: int,
         names: list[str],
         findings: Findings,
         whole: Findings,
@@ -136,7 +139,7 @@ class PairShards(WebDataset):
         whole.extend("second file of an id", (m.place for m in images[1:]))
         text: MemberSource | str | None = None
         if "txt" in members:
-            text = MemberSource(members["txt"], changed)
+            text = MemberSource(members["txt"])
         else:
             text = next(
                 (
@@ -149,7 +152,7 @@ class PairShards(WebDataset):
         return Entry(
             key,
             index,
-            MemberSource(images[0], changed) if images else None,
+            MemberSource(images[0]) if images else None,
             text,
             {},
             images[0].place if images else f"{key} (no image)",

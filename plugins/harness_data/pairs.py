@@ -81,14 +81,20 @@ class PairFolder:
         return (*dict.fromkeys(n for n in found if n != UNLABELLED), *((UNLABELLED,) if bare else ()))
 
     def fingerprint(self) -> str:
-        """Digest of the tables, and of names and sizes of all images and texts."""
+        """Digest of the tables, of the images and texts of all pairs, and of the names of all others."""
+        from harness.content import content_digests
         from harness_data.digests import file_digest, text_digest
+        from harness_data.pair_files import FileSource
 
         parts: list[object] = [*self._classes, *self._class_names]
         for split, table in self._read.items():
             parts += [split, file_digest(table.path) if table.path.is_file() else len(table.rows)]
         files = self._files()
-        parts += [f"{f.name} {f.size}" for of in (files.images, files.texts) for f in of.files.values()]
+        parts += [name for of in (files.images, files.texts) for name in of.files]
+        pairs = [entry for entries in self._assembled.entries.values() for entry in entries]
+        used = [s for e in pairs for s in (e.image, e.text) if isinstance(s, FileSource)]
+        digests = content_digests(source.path for source in used)
+        parts += [f"{s.name} {d}" for s, d in zip(used, digests, strict=True)]
         return text_digest(parts)
 
     def load(self, split: str) -> PairSplit:

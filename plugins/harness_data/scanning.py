@@ -114,6 +114,7 @@ class FolderSplit:
         self.class_names = list(class_names)
         self.templates = list(templates) if templates else None
         self.label_indices = label_indices
+        self.remarks: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

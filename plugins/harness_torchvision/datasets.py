@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+ARCHIVES = frozenset((".tar", ".tgz", ".gz", ".bz2", ".xz", ".zip", ".rar", ".7z"))
+"""What torchvision unpacks and reads no more, in lower case."""
+
 _ONE_AT_A_TIME = threading.Lock()
 """Held while a sample is read that lies in memory: FakeData seeds torch's global generator for each."""
 
@@ -49,8 +52,13 @@ class TorchvisionDataset:
         self.label_space = self._entry.label_space
 
     def fingerprint(self) -> str:
-        """torchvision's sets are fixed by their name, whatever folder they lie in."""
-        return f"torchvision {self.name}"
+        """The set's name, and a digest of its files but for the archives that they were unpacked from."""
+        from harness_data.digests import files_below, files_digest, text_digest
+
+        base = data_root(self.root) or Path()
+        places = [base / place for place in self._entry.places if (base / place).exists()]
+        held = [files_digest(place, files_below(place, ARCHIVES)) for place in places]
+        return f"torchvision {self.name} {text_digest(held)}" if held else f"torchvision {self.name}"
 
     def unavailable(self) -> str | None:
         """Why it can't be loaded here, and how to get it; nothing is downloaded to find out."""

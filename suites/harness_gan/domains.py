@@ -119,15 +119,16 @@ class Domains:
         return np.stack([_map_of(p, size) for p in paths])
 
     def fingerprint(self) -> str:
-        """Digest of the files' names and sizes."""
-        import hashlib
+        """Digest of the files' names and content."""
+        from harness.content import content_digests
+        from harness_data.digests import text_digest
 
         files = [(s, p) for s in SPLITS for p in self.files(s)]
         if self.labels is not None:
             maps = [(f"map {s}", self.label_map(s, p)) for s, p in files]
             files += [(s, p) for s, p in maps if p.is_file()]
-        lines = [f"{s}/{p.name} {p.stat().st_size}" for s, p in files]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:20]
+        held = content_digests(p for _, p in files)
+        return text_digest(f"{s}/{p.name} {d}" for (s, p), d in zip(files, held, strict=True))
 
     def load(self, split: str) -> DomainFiles:
         """One domain's part; raises DataError for a split that there is not."""

@@ -70,8 +70,17 @@ class VOC2007:
         self.root = root
 
     def fingerprint(self) -> str:
-        """The data set is fixed by its name, wherever it lies."""
-        return "VOC2007 classification"
+        """Digest of the lists, and of the images that they name."""
+        from harness_data.digests import files_digest
+
+        base = data_path(self.root, "VOCdevkit", "VOC2007")
+        assert base is not None  # as `unavailable` says
+        lists = base / "ImageSets" / "Main"
+        names = [
+            f"ImageSets/Main/{kind}{s}.txt" for s in self.splits for kind in ("", *(f"{c}_" for c in CLASSES))
+        ]
+        ids = [line[0] for s in self.splits for line in _lines(lists / f"{s}.txt", 1)]
+        return files_digest(base, [*names, *(f"JPEGImages/{i}.jpg" for i in ids)])
 
     def unavailable(self) -> str | None:
         """Why it can't be loaded here, and how to get it."""

@@ -60,10 +60,12 @@ class CoOpSplit:
         return None if images.is_dir() else f"{images}: no such folder of images; or give images"
 
     def fingerprint(self) -> str:
-        """The split file's digest."""
-        import hashlib
+        """Digest of the split file, and of the images that it names."""
+        from harness_data.digests import file_digest, files_digest, text_digest
 
-        return hashlib.sha256(self._places[0].read_bytes()).hexdigest()[:16]
+        file, images = self._places
+        named = [path for s in SPLITS for path, _, _ in _entries(self._parsed[s], f"{file}: '{s}'")]
+        return text_digest([file_digest(file), files_digest(images, named)])
 
     def load(self, split: str) -> CoOpSplitPart:
         """Reads the split file. Raises DataError for an unknown split, or a file that is no such thing."""

@@ -1,21 +1,46 @@
-"""Fingerprints of large files: sampled, and still sensitive where they look."""
+"""Fingerprints of files below a folder: their names in order, and every byte of them."""
 
-from harness_data.digests import BLOCK, file_digest, text_digest
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import DataError
+from harness_data.digests import file_digest, files_below, files_digest, text_digest
 
 
 def test_parts_do_not_run_together():
     assert text_digest(["ab", "c"]) != text_digest(["a", "bc"])
 
 
-def test_sampled_digest_sees_size_start_and_end(tmp_path):
-    base = bytearray(20 * BLOCK)
-    digests = set()
-    for name, change in (("same", None), ("first", 0), ("last", len(base) - 1)):
-        content = bytearray(base)
-        if change is not None:
-            content[change] = 1
-        (tmp_path / name).write_bytes(content)
-        digests.add(file_digest(tmp_path / name, blocks=4))
-    (tmp_path / "longer").write_bytes(base + b"\0")
-    digests.add(file_digest(tmp_path / "longer", blocks=4))
-    assert len(digests) == 4
+@given(data=st.binary(min_size=1, max_size=300), where=st.integers(0), bit=st.integers(0, 7))
+def test_any_bit_counts(data, where, bit, tmp_path_factory):
+    file = tmp_path_factory.mktemp("any") / "file"
+    file.write_bytes(data)
+    before = file_digest(file)
+    changed = bytearray(data)
+    changed[where % len(data)] ^= 1 << bit
+    file.write_bytes(changed)
+    assert file_digest(file) != before
+    file.write_bytes(data)
+    assert file_digest(file) == before
+
+
+def test_a_file_that_is_not_there_takes_part_or_is_named(tmp_path):
+    (tmp_path / "a").write_bytes(b"a")
+    whole = files_digest(tmp_path, ["a", "b"])
+    (tmp_path / "b").write_bytes(b"b")
+    assert files_digest(tmp_path, ["a", "b"]) != whole
+    with pytest.raises(DataError, match=r"gone: can't be read \(No such file"):
+        file_digest(tmp_path / "gone")
+
+
+def test_files_below_leaves_out_hidden_ones_and_loops(tmp_path):
+    for name in ("b/x.bin", "a.bin", ".hidden", "b/.git/x", "b/archive.ZIP"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    assert files_below(tmp_path, (".zip",)) == ["a.bin", "b/x.bin"]
+    assert files_below(tmp_path / "a.bin") == [""]
+    assert files_digest(tmp_path / "a.bin", [""]) == files_digest(Path(tmp_path / "a.bin"), [""])

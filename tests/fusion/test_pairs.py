@@ -7,6 +7,7 @@ import io
 import json
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,6 +229,7 @@ def test_what_could_not_be_opened_is_looked_at_again(tmp_path, monkeypatch):
         locked: bool = False
         reads: int = 0
         place = stamp = "unchanged"
+        file = Path("nowhere")
 
         def read(self):
             self.reads += 1
