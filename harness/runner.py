@@ -39,8 +39,8 @@ class Run:
 
     @property
     def failed(self) -> list[Record]:
-        """Records of cells that should have worked and did not."""
-        return [r for r in self.records if r.status in ("failed", "oom", "diverged")]
+        """Records of cells that should have worked and did not, those with a failed metric among them."""
+        return [r for r in self.records if r.status in ("failed", "oom", "diverged") or r.failures]
 
     def tables(self) -> list[Table]:
         """The suite's leaderboards over this plan's cells; the run's listeners hear of each."""
@@ -132,7 +132,8 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
     def place(cell: dict[str, Any]) -> str:
         return repr(sorted(cell["at"].items(), key=str))
 
-    with locked(store.path / "suites" / ".lock"):  # runs of several parts may begin at the same moment
+    # runs of several parts may begin at the same moment
+    with store.writing(), locked(store.path / "suites" / ".lock"):
         before = store.manifest(plan.suite.name) if merge else None
         if before:
             cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
@@ -160,7 +161,7 @@ def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) ->
     record = blank(planned.cell, status, planned.reason)
     record.provenance = {"started": provenance.now()}
     existing = store.read(planned.cell.id)
-    if existing is None or existing.status != "ok":
+    if not store.is_newer(record.id) and (existing is None or existing.status != "ok"):
         store.write(record)
     outcome.records.append(record)
     events.call("cell_finished", cell=planned.cell, record=record, workdir=None)

@@ -77,7 +77,10 @@ def main(given: argparse.Namespace) -> int:
                     for k, v in record.coordinates.items()
                     if v and k not in ("experiment", "protocol", "seed")
                 )
-                print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
+                if record.status != "ok":
+                    print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
+                for why in record.failures.values():
+                    print(f"harness: {where}: {why}", file=sys.stderr)
             failed += len(outcome.failed)
     if given.json:
         answer(answers)

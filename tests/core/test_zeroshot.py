@@ -64,7 +64,7 @@ def test_templates(template: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "written, foreign",
+    ("written", "foreign"),
     [
         ("a photo of a {class}.", "{class}"), ("a {label}", "{label}"), ("{0}", "{0}"), ("a %s.", "%s"),
         ("%(name)s", "%(name)s"), ("<class>", "<class>"), ("a [CLASS]", "[CLASS]"), ("a ${name}", "${name}"),
@@ -79,11 +79,11 @@ def test_a_place_written_otherwise_is_refused_with_the_right_form(written: str, 
 
 def test_templates_without_a_place_or_with_a_second_one_are_refused() -> None:
     for templates in (["a photo of a thing"], [""], ["{}", "thing"]):
-        with pytest.raises(OptionError, match="has no place {} for the class name, as in"):
+        with pytest.raises(OptionError, match=r"has no place \{\} for the class name, as in"):
             checked_templates(templates)
     with pytest.raises(OptionError, match="at least one template"):
         checked_templates([])
-    with pytest.raises(OptionError, match="'{style}', which nothing fills in"):
+    with pytest.raises(OptionError, match=r"'\{style\}', which nothing fills in"):
         checked_templates(["a {style} of a {}"])
     assert checked_templates(["{} and {}", "{c}, 100% {} <3 $5"]) == ["{} and {}", "{}, 100% {} <3 $5"]
 
@@ -93,7 +93,7 @@ def test_a_protocol_refuses_them_at_planning() -> None:
     for template in ("a thing", "a {class}", "%s"):
         for protocol in ("classification", "finetuning"):
             option = {"plugin": protocol, "templates": ["{}", template]}
-            with pytest.raises(OptionError, match="no place {} for the class name"):
+            with pytest.raises(OptionError, match=r"no place \{\} for the class name"):
                 harness.plan(
                     {**suite, "protocol": option | ({"steps": 1} if protocol == "finetuning" else {})}
                 )

@@ -328,7 +328,7 @@ def test_templates_without_a_place_are_refused_before_anything_is_loaded(tmp_pat
     file = tmp_path / "own.txt"
     file.write_text("a {}\na thing\n")
     for wrong, said in (
-        (["{}", "a %s"], "'%s' is written {}"),
+        (["{}", "a %s"], r"'%s' is written \{\}"),
         ([], "at least one template"),
         ("a photo of a {}", r"write a list of them, \["),
         ("imagenet81", "no set"),
@@ -336,5 +336,5 @@ def test_templates_without_a_place_are_refused_before_anything_is_loaded(tmp_pat
         for method in (Ensemble, TemplateSelection):
             with pytest.raises(OptionError, match=said):
                 method(templates=wrong)
-    with pytest.raises(DataError, match="own.txt: 'a thing' has no place"):
+    with pytest.raises(DataError, match=r"own\.txt: 'a thing' has no place"):
         Ensemble(str(file)).fingerprint()
