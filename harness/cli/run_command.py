@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """Runs the suites one after another; 1 when a cell failed."""
+    """Runs the suites one after another; 1 when a cell failed, or nothing of a suite could run."""
     from harness.leaderboard.formats import writer
     from harness.runner import Executors
 
@@ -82,6 +82,9 @@ def main(given: argparse.Namespace) -> int:
                 for why in record.failures.values():
                     print(f"harness: {where}: {why}", file=sys.stderr)
             failed += len(outcome.failed)
+            if outcome.in_vain:
+                failed += 1
+                print(f"harness: {outcome.in_vain}", file=sys.stderr)
     if given.json:
         answer(answers)
     return 1 if failed else 0
