@@ -12,7 +12,7 @@ from harness.planning import Choice, Plan, make_plan
 from harness.runner import Run
 from harness.runner import run as run_suite
 from harness.store import Store
-from harness.suite import Suite, from_dict
+from harness.suite import Suite, from_dict, name_of, planned
 from harness.suite import load as load_suite
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.Dat
     from harness.leaderboard.frame import of_suite, plain
 
     place = Store(store or default_store())
-    return plain(of_suite(place, suite) if suite else frame(place))
+    return plain(of_suite(place, name_of(suite)) if suite else frame(place))
 
 
 def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list[Table]:
@@ -85,19 +85,18 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
     from harness.leaderboard.frame import of_suite
     from harness.suite import TableSpec, changed_table
 
-    place = Store(store or default_store())
-    manifest = place.manifest(suite)
-    if manifest is None:
+    place, suite = Store(store or default_store()), name_of(suite)
+    if suite not in place.suites():
         raise SuiteError(no_records(place.path, suite, place.suites()))
-    planned = from_dict(manifest["suite"], suite)
+    found = planned(place, suite)
     if layout:
         unknown: Iterable[str] = set(layout) - set(TableSpec.model_fields)
         for name in unknown:
             raise SuiteError(f"table: unknown setting '{name}'{did_you_mean(name, TableSpec.model_fields)}")
-        specs = planned.tables or [TableSpec(name=suite)]
+        specs = found.tables or [TableSpec(name=suite)]
         changed = [changed_table(s, layout, f"table '{s.name}'") for s in specs]
-        planned = planned.model_copy(update={"tables": changed})
-    return tables_of(planned, of_suite(place, suite), place)
+        found = found.model_copy(update={"tables": changed})
+    return tables_of(found, of_suite(place, suite), place)
 
 
 def _suite(given: SuiteLike) -> Suite:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from harness.errors import HarnessError
     from harness.features import FeatureCache
     from harness.planning import Cell
 
@@ -320,6 +321,9 @@ class Job:
     """Shows a picture of a training at a step, H×W×3, in the log folder and to listeners."""
     remarks: list[str] = field(default_factory=list)
     """What the record and footnotes will say of this cell; `remark` adds to it."""
+
+    failures: dict[str, HarnessError] = field(default_factory=dict)
+    """Metrics that raised or gave no number, by name: the others stand, and the cell is run again next time."""
 
     def remark(self, text: str) -> None:
         """Add one statement about what was assumed, left out, cut or reordered; repetitions are ignored."""

@@ -34,6 +34,14 @@ class StoreError(HarnessError):
     """A store of records can't be read or written, or holds contradicting records."""
 
 
+class NewerRecord(StoreError):
+    """A record was written by a newer harness: it is sound, and must not be overwritten."""
+
+
+class StoreUnwritable(StoreError):
+    """Nothing can be written to a store: its disk is full or read-only. No further cell could be kept."""
+
+
 class Unavailable(HarnessError):
     """Something optional is missing here (a data set, weights, a package); says how to get it."""
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.batches import forward_all
+from harness.batches import forward_all, ran_out_of_memory
 from harness.contract import Job, Predictions, Result, Split
-from harness.errors import DataError, HarnessError, OptionError
+from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable
 from harness.features import weights_digest
 from harness.images import Staged, exact_prepare, fast_prepare
 
@@ -130,20 +131,45 @@ def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[
 
 
 def measured(job: Job, evidence: Any) -> dict[str, float]:
-    """All metrics of the cell that read this kind of evidence, by name."""
+    """All metrics of the cell that read this kind of evidence, by name.
+
+    One that raises or gives no number is kept in `job.failures`, and the others stand.
+    """
     values: dict[str, float] = {}
     for name, metric in job.metrics.items():
-        try:
+        with _failing_alone(job, name):
             value = metric(evidence)
-        except HarnessError:
-            raise
-        except Exception as error:
-            raise HarnessError(f"metric '{name}' failed: {type(error).__name__}: {error}") from error
-        if isinstance(value, Mapping):
-            values |= {key if key.startswith(name) else f"{name}.{key}": float(v) for key, v in value.items()}
-        else:
-            values[name] = float(value)
+            several = value if isinstance(value, Mapping) else {name: value}
+            for key, given in several.items():
+                full = key if key.startswith(name) else f"{name}.{key}"
+                with _failing_alone(job, full):
+                    values[full] = _number(given)
+                    if values[full] != values[full]:
+                        job.remark(f"metric '{full}' gave NaN, which is no number")
     return values
+
+
+@contextmanager
+def _failing_alone(job: Job, name: str) -> Iterator[None]:
+    """Keep what the block raises as the failure of one metric; what concerns the whole cell goes on."""
+    try:
+        yield
+    except (Unavailable, Diverged):
+        raise
+    except (Exception, SystemExit) as error:  # a metric may raise anything
+        if ran_out_of_memory(error):
+            raise
+        text = " ".join(str(error).split())
+        why = text if isinstance(error, HarnessError) else f"{type(error).__name__}: {text}"
+        failure = HarnessError(f"metric '{name}' failed: {why}")
+        failure.__cause__ = error
+        job.failures[name] = failure
+
+
+def _number(value: Any) -> float:
+    if value is None or isinstance(value, str | bytes):  # float() would read a text
+        raise HarnessError(f"it gave {value!r:.80}, which is no number")
+    return float(value)
 
 
 def classification_result(job: Job, predictions: Predictions, **more: Any) -> Result:
@@ -175,7 +201,13 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
     }
     for name, metric in job.metrics.items():
         if hasattr(metric, "per_sample"):
-            samples[name] = np.asarray(metric.per_sample(predictions), dtype=np.float32)
+            with _failing_alone(job, f"{name} by sample"):
+                column = np.asarray(metric.per_sample(predictions), dtype=np.float32)
+                if column.shape != targets.shape:
+                    raise HarnessError(
+                        f"it gave values of shape {column.shape} for {len(targets)} samples: expected one each"
+                    )
+                samples[name] = column
     return Result(metrics=measured(job, predictions), count=len(targets), samples=samples, **more)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from harness.record import Record
     from harness.store import Store
 
-TEXT = ("id", "status", "reason", "suite", "started", "environment", "remarks")
+TEXT = ("id", "status", "reason", "suite", "started", "environment", "remarks", "failures")
+NEWER, DAMAGED = "newer", "damaged"
+"""Statuses of records that can't be read, beside those that records have."""
+
+LISTS = ("remarks", "failures")
+"""Columns of several texts."""
+
 NUMBERS = ("metric.", "cost.", "better.", "binary.")
 
 
@@ -31,7 +38,8 @@ def row(record: Record) -> dict[str, Any]:
         "started": record.provenance.get("started"),
         "environment": record.provenance.get("environment"),
         "count": None if record.count is None else float(record.count),
-        "remarks": orjson.dumps(record.remarks).decode() if record.remarks else None,
+        "remarks": _list(record.remarks),
+        "failures": _list(record.failures.values()),
     }
     for key, value in record.coordinates.items():
         flat[f"at.{key}"] = orjson.dumps(value, default=str).decode()
@@ -43,9 +51,16 @@ def row(record: Record) -> dict[str, Any]:
         flat[f"binary.{key}"] = float(key in record.binary)
         if key in record.units:
             flat[f"unit.{key}"] = record.units[key]
+    for key in record.failures:
+        flat.setdefault(f"metric.{key}", None)
     for key, number in record.cost.items():
         flat[f"cost.{key}"] = number
     return flat
+
+
+def _list(texts: Iterable[str]) -> str | None:
+    """Texts as the JSON of a list; None for none."""
+    return orjson.dumps(found).decode() if (found := [*map(str, texts)]) else None
 
 
 def fresh(store: Store) -> pa.Table:
@@ -64,24 +79,41 @@ def fresh(store: Store) -> pa.Table:
         missing -= {i for i, g in zip(ids, good, strict=True) if g}
         if not missing and good.all():
             return known
-        kept = known.filter(pa.array(good))
-    rows = []
+        kept = known if good.all() else known.filter(pa.array(good))
+    rows, unreadable = [], []
     for id in sorted(missing):
+        stamp = {"_mtime": listing[id][0], "_size": listing[id][1]}
         record = store.read(id)
-        if record is not None and record.id == id:
-            rows.append({**row(record), "_mtime": listing[id][0], "_size": listing[id][1]})
+        if record is not None:
+            rows.append({**row(record), **stamp})
+        elif store.file("records", id, ".json").exists():
+            unreadable.append({**_unreadable(store, id), **stamp})
     parts = [t for t in (kept, _table(rows)) if t is not None and t.num_rows]
-    if not parts:
-        return _table([])
-    whole = pa.concat_tables(parts, promote_options="default")
-    _keep(store, whole)
-    return whole
+    if parts and (rows or kept is not known):
+        _keep(store, pa.concat_tables(parts, promote_options="default"))
+    # not kept: each process that meets them says so
+    parts += [_table(unreadable)] if unreadable else []
+    return pa.concat_tables(parts, promote_options="default") if parts else _table([])
 
 
-def statuses(store: Store) -> dict[str, str]:
-    """The status of every record, by id."""
+def _unreadable(store: Store, id: str) -> dict[str, Any]:
+    """The row of a record that can't be read: its cell has a status and a reason in tables, and no number."""
+    newer = store.is_newer(id)
+    reason = (
+        "its record was written by a newer harness: upgrade vision-harness"
+        if newer
+        else "its record can't be read: run the cell again"
+    )
+    return {"id": id, "status": NEWER if newer else DAMAGED, "reason": reason}
+
+
+def done(store: Store) -> set[str]:
+    """Ids of the cells that need not run again; those of a newer harness are not for this one to run."""
     table = fresh(store)
-    return dict(zip(table["id"].to_pylist(), table["status"].to_pylist(), strict=True))
+    columns = (table[name].to_pylist() for name in ("id", "status", "failures"))
+    return {
+        id for id, status, failures in zip(*columns, strict=True) if status in ("ok", NEWER) and not failures
+    }
 
 
 def frame(store: Store, labels: bool = True) -> pd.DataFrame:
@@ -102,9 +134,9 @@ def frame(store: Store, labels: bool = True) -> pd.DataFrame:
         filled = [None if c < 0 else decoded[c] for c in codes]
         # with gaps as objects, since whole numbers would become fractions
         data[column] = pd.Series(filled, dtype=object if None in filled else None)
-    # each text is decoded once, however many records share it
-    said = [tuple(orjson.loads(v)) for v in data["remarks"].cat.categories]
-    data["remarks"] = [() if c < 0 else said[c] for c in data["remarks"].cat.codes]
+    for column in LISTS:  # each text is decoded once, however many records share it
+        said = [tuple(orjson.loads(v)) for v in data[column].cat.categories]
+        data[column] = [() if c < 0 else said[c] for c in data[column].cat.codes]
     data["id"] = data["id"].astype(object)  # all differ; other texts repeat and stay categories
     return data.sort_values("id", ignore_index=True).drop(columns=["_mtime", "_size"], errors="ignore")
 
@@ -142,10 +174,12 @@ def _stored(store: Store) -> pa.Table | None:
 def _keep(store: Store, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
+    from harness.store import FULL
+
     try:
         with replacing(store.path / "index.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
     except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return  # a store that may only be read works without its index
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, *FULL):
+            return  # a store that can only be read works without its index
         raise StoreError(f"{store.path}: the index can't be written: {error}") from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError
+from harness.errors import NewerRecord, StoreError
 from harness.files import write_bytes
 from harness.parts import canonical
 from harness.record import Record
@@ -85,21 +85,26 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
 
 
 def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: Merged) -> None:
-    theirs = source.read(id)
+    theirs = source.opened(id)
     if theirs is None:
         return
     file = source.file("records", id, ".json")
-    if theirs.id != id:
-        raise StoreError(f"{file}: holds the record of another id, {str(theirs.id)[:80]}")
-    ours = into.read(id)
+    try:
+        ours = into.opened(id)
+    except NewerRecord:
+        raise
+    except StoreError:  # theirs is sound
+        _copy(into, source, id)
+        outcome.replaced += 1
+        return
     if ours is None:
         _copy(into, source, id)
         outcome.copied += 1
-    elif theirs.status != "ok":
-        outcome.same += 1
-    elif ours.status != "ok":
+    elif _worth(theirs) > _worth(ours):
         _copy(into, source, id)
         outcome.replaced += 1
+    elif theirs.status != "ok" or _worth(theirs) < _worth(ours):
+        outcome.same += 1
     else:
         what = _different(ours, theirs, tolerance) or _different_samples(
             into, source, ours, theirs, tolerance
@@ -108,6 +113,11 @@ def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome
             outcome.same += 1
         else:
             outcome.conflicts.append(Conflict(id, into.file("records", id, ".json"), file, what))
+
+
+def _worth(record: Record) -> int:
+    """2 for a record with all its numbers, 1 for one whose metrics failed in part, 0 for one without a result."""
+    return 0 if record.status != "ok" else 1 if record.failures else 2
 
 
 def _copy(into: Store, source: Store, id: str) -> None:
@@ -145,10 +155,17 @@ def _different_samples(
     into: Store, source: Store, ours: Record, theirs: Record, tolerance: float
 ) -> str | None:
     """The first sample to which the records of a cell give different answers, in words."""
+    import pyarrow as pa
+
     files = [s.file("samples", ours.id, ".parquet") for s in (into, source)]
     if not all(f.is_file() for f in files) or files[0].read_bytes() == files[1].read_bytes():
         return None
-    tables = [read_table(f) for f in files]
+    tables = []
+    for file in files:
+        try:
+            tables.append(read_table(file))
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"{file}: can't be read: {str(error).partition(chr(10))[0]}") from None
     if not all("id" in t.column_names for t in tables):
         return None
     one, other = (t.sort_by("id") for t in tables)
@@ -176,7 +193,7 @@ def _close(a: Any, b: Any, tolerance: float) -> bool:
 
 def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> None:
     """Unites the planned cells by coordinates; ours stand unless only theirs has an ok record."""
-    theirs, ours = source.manifest(suite), into.manifest(suite)
+    theirs, ours = source.opened_manifest(suite), into.manifest(suite)
     if theirs is None:
         return
     if ours is None:

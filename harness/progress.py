@@ -26,6 +26,8 @@ def headline(record: Record) -> str:
     """What a cell gave, in a few words."""
     if record.status != "ok":
         return f"{record.status}: {(record.reason or '')[:120]}"
+    if record.failures:
+        return next(iter(record.failures.values()))[:160]
     name, value = next(iter(record.metrics.items()), ("", 0.0))
     shown = f"{value:.1%}" if record.units.get(name) == "fraction" else f"{value:.4g}"
     return f"{name} {shown}" if name else "ok"
@@ -184,7 +186,7 @@ class Live:
             return
         self.progress.advance(self.whole)
         self._tell(record.remarks)
-        if record.status != "ok":
+        if not record.whole:
             self.progress.console.print(f"{cell.shown}: {headline(record)}", markup=False, highlight=False)
 
     @hookimpl

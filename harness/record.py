@@ -9,10 +9,20 @@ from typing import Any
 import orjson
 
 from harness.cell import RECORD_SCHEMA, Cell
-from harness.errors import StoreError
+from harness.errors import NewerRecord, StoreError
 
 STATUSES = ("ok", "failed", "skipped", "diverged", "oom")
-"""What can become of a cell; only `ok` is never run again."""
+"""What can become of a cell; only `ok` without failures of metrics is never run again."""
+
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "status", "suite"), (str,)),
+    **dict.fromkeys(("reason", "traceback"), (str, type(None))),
+    **dict.fromkeys(("coordinates", "tags", "cell", "metrics", "directions", "units"), (dict,)),
+    **dict.fromkeys(("cost", "notes", "provenance", "failures"), (dict,)),
+    **dict.fromkeys(("binary", "files"), (list,)),
+    "count": (int, float, type(None)),
+}
+"""What each field of a record must be for others to work with it."""
 
 
 @dataclass
@@ -35,10 +45,17 @@ class Record:
     cost: dict[str, float] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    """For each metric that failed where others did not, why; such a cell is run again."""
     reason: str | None = None
     traceback: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     schema: int = RECORD_SCHEMA
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was asked for is there, so that the cell need not run again."""
+        return self.status == "ok" and not self.failures
 
     @property
     def remarks(self) -> list[str]:
@@ -63,16 +80,21 @@ class Record:
 
     @staticmethod
     def from_json(data: bytes, where: str) -> Record:
-        """Reads a record; raises StoreError naming the file when it is none."""
+        """Reads a record; raises StoreError naming the file when it is none, NewerRecord for one of the future."""
         try:
             content = orjson.loads(data)
         except orjson.JSONDecodeError as error:
-            raise StoreError(f"{where}: not a record: {error}") from None
+            raise StoreError(f"{where}: not a record: {error if data else 'the file is empty'}") from None
         if not isinstance(content, dict) or not {"id", "status", "coordinates"} <= content.keys():
             raise StoreError(f"{where}: not a record: expected an object with id, status and coordinates")
         schema = content.get("schema", 0)
         if isinstance(schema, int) and schema > RECORD_SCHEMA:
-            raise StoreError(f"{where}: written by a newer harness (schema {schema}); upgrade vision-harness")
+            raise NewerRecord(
+                f"{where}: written by a newer harness (schema {schema}); upgrade vision-harness"
+            )
+        for name, kind in KINDS.items():
+            if name in content and not isinstance(content[name], kind):
+                raise StoreError(f"{where}: not a record: '{name}' is {content[name]!r:.80}")
         known = {f.name for f in fields(Record)}
         try:
             record = Record(**{k: v for k, v in content.items() if k in known})

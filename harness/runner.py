@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import provenance, registry
 from harness.errors import PluginBroken
+from harness.executors.main_module import CURE, obstacle
 from harness.files import locked
 from harness.hooks import Listeners
 from harness.parts import Resolver
@@ -17,7 +19,7 @@ from harness.planning import Choice, Plan, Planned, make_plan
 from harness.record import Record, blank
 from harness.redaction import redacted
 from harness.reference import parse, parse_short
-from harness.store import Store
+from harness.store import Store, warn_once
 from harness.suite import Suite, TableSpec
 
 if TYPE_CHECKING:
@@ -39,8 +41,21 @@ class Run:
 
     @property
     def failed(self) -> list[Record]:
-        """Records of cells that should have worked and did not."""
-        return [r for r in self.records if r.status in ("failed", "oom", "diverged")]
+        """Records of cells that should have worked and did not, those with a failed metric among them."""
+        return [r for r in self.records if r.status in ("failed", "oom", "diverged") or r.failures]
+
+    @property
+    def in_vain(self) -> str | None:
+        """Why nothing of what was asked for is there: no cell could run, and none was done before; else None."""
+        counts = self.plan.counts()
+        if {"run", "done"} & counts.keys():
+            return None
+        reasons = Counter(p.reason for p in self.plan)
+        (reason, count), *others = reasons.most_common()
+        more = f" (and {len(others)} more reasons: harness plan shows them)" if others else ""
+        return (
+            f"suite {self.plan.suite.name}: none of {len(self.plan)} cells can run: {count} × {reason}{more}"
+        )
 
     def tables(self) -> list[Table]:
         """The suite's leaderboards over this plan's cells; the run's listeners hear of each."""
@@ -132,7 +147,8 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
     def place(cell: dict[str, Any]) -> str:
         return repr(sorted(cell["at"].items(), key=str))
 
-    with locked(store.path / "suites" / ".lock"):  # runs of several parts may begin at the same moment
+    # runs of several parts may begin at the same moment
+    with store.writing(), locked(store.path / "suites" / ".lock"):
         before = store.manifest(plan.suite.name) if merge else None
         if before:
             cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
@@ -160,15 +176,24 @@ def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) ->
     record = blank(planned.cell, status, planned.reason)
     record.provenance = {"started": provenance.now()}
     existing = store.read(planned.cell.id)
-    if existing is None or existing.status != "ok":
+    if not store.is_newer(record.id) and (existing is None or existing.status != "ok"):
         store.write(record)
     outcome.records.append(record)
     events.call("cell_finished", cell=planned.cell, record=record, workdir=None)
 
 
 def _suited(plan: Plan) -> str:
-    """The suite's own executor; `inline` when plugins of this process alone take part."""
+    """The suite's own executor; `inline` when plugins of this process alone take part, or no other can start."""
     own = plan.suite.executor or "inline"
+    if (
+        own.partition(":")[0] == "processes"
+        and any(p.state == "run" for p in plan)
+        and (reason := obstacle())
+    ):
+        warn_once(
+            f"suite {plan.suite.name} asks for {own}, and its cells run one after another here: {reason}; {CURE}"
+        )
+        return "inline"
     parts = {
         id(p): p.distribution
         for planned in plan

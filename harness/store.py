@@ -11,23 +11,41 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from harness.errors import StoreError
+from harness.errors import NewerRecord, StoreError, StoreUnwritable
 from harness.files import clear_partial, replacing, write_bytes
 from harness.record import Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+log = logging.getLogger("harness")
+
 ID = re.compile(r"[0-9a-f]{8,64}")
 SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk, or a share of one, that is full."""
+
+_warned: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Warn of something that stops nothing; once for each text in a process."""
+    if text not in _warned:
+        _warned.add(text)
+        log.warning("harness: %s", text)
 
 
 class Store:
@@ -51,33 +69,76 @@ class Store:
         curves: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
         images: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes the files beside the record, then the record itself, each whole or not at all."""
+        """Writes the files beside the record, then the record itself, each whole or not at all.
+
+        Raises StoreUnwritable where the disk does not take them.
+        """
         record.files = []
-        if samples:
-            _write_table(self.file("samples", record.id, ".parquet"), samples)
-            record.files.append("samples")
-        if curves:
-            _write_table(self.file("curves", record.id, ".parquet"), _long(curves))
-            record.files.append("curves")
-        if images:
-            _write_images(self.file("images", record.id, ""), images)
-            record.files.append("images")
-        write_bytes(self.file("records", record.id, ".json"), record.to_json())
+        with self.writing():
+            if samples:
+                _write_table(self.file("samples", record.id, ".parquet"), samples)
+                record.files.append("samples")
+            if curves:
+                _write_table(self.file("curves", record.id, ".parquet"), _long(curves))
+                record.files.append("curves")
+            if images:
+                _write_images(self.file("images", record.id, ""), images)
+                record.files.append("images")
+            write_bytes(self.file("records", record.id, ".json"), record.to_json())
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say of a disk that takes nothing which store it is and what to do."""
+        try:
+            yield
+        except OSError as error:
+            why = error.strerror or " ".join(str(error).split())
+            cure = "free space there" if error.errno in FULL else "make it writable"
+            raise StoreUnwritable(
+                f"store {self.path}: can't be written: {why}; {cure}, or name another store with --store: what "
+                "was finished is kept, and the same command continues"
+            ) from error
 
     def read(self, id: str) -> Record | None:
-        """The record of that id, or None."""
+        """The record of that id, or None; a file that can't be read is warned of, and counts as none."""
+        self.file("records", id, ".json")  # a text that is no id is the caller's mistake
+        try:
+            return self.opened(id)
+        except NewerRecord as error:
+            warn_once(f"{error}; it is left as it is")
+        except StoreError as error:
+            warn_once(f"{error}; it counts as not done: run its suite again, or remove the file")
+        return None
+
+    def opened(self, id: str) -> Record | None:
+        """The record of that id, or None; StoreError for a file that can't be read, NewerRecord for one of the future."""
         path = self.file("records", id, ".json")
         try:
-            return Record.from_json(path.read_bytes(), str(path))
+            record = Record.from_json(path.read_bytes(), str(path))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreError(f"{path}: can't be read: {error.strerror or error}") from None
+        if record.id != id:
+            raise StoreError(f"{path}: holds the record of another id, {record.id[:80]}")
+        return record
+
+    def is_newer(self, id: str) -> bool:
+        """Whether a newer harness wrote the record of that id, which must not be overwritten then."""
+        try:
+            self.opened(id)
+        except NewerRecord:
+            return True
+        except StoreError:
+            pass
+        return False
 
     def samples(self, id: str) -> Any:
-        """The per-sample outputs of a record as a DataFrame, or None when it has none."""
+        """The per-sample outputs of a record as a DataFrame, or None; a damaged file is warned of, and is none."""
         return _frame(self.file("samples", id, ".parquet"))
 
     def curves(self, id: str) -> Any:
-        """The curves of a record as a DataFrame (curve, column, position, value), or None."""
+        """The curves of a record as a DataFrame (curve, column, position, value), or None; else as `samples`."""
         return _frame(self.file("curves", id, ".parquet"))
 
     def images(self, id: str) -> list[Path]:
@@ -107,10 +168,10 @@ class Store:
                 yield record
 
     def done(self) -> set[str]:
-        """Ids of the cells that need not run again."""
-        from harness.index import statuses
+        """Ids of the cells that need not run again; those of a newer harness are not for this one to run."""
+        from harness.index import done
 
-        return {id for id, status in statuses(self).items() if status == "ok"}
+        return done(self)
 
     def remove(self, id: str) -> None:
         """Removes a record and what belongs to it."""
@@ -130,10 +191,19 @@ class Store:
         if not SUITE.fullmatch(name):
             raise StoreError(f"{self.path}: '{name[:80]}' is no name of a suite")
         path = self.path / "suites" / f"{name}.json"
-        write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
+        with self.writing():
+            write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
 
     def manifest(self, suite: str) -> dict[str, Any] | None:
-        """The suite as last planned in this store, or None."""
+        """The suite as last planned in this store, or None; a damaged file is warned of, and counts as none."""
+        try:
+            return self.opened_manifest(suite)
+        except StoreError as error:
+            warn_once(f"{error}; run the suite again to have its plan and tables back")
+            return None
+
+    def opened_manifest(self, suite: str) -> dict[str, Any] | None:
+        """The suite as last planned in this store, or None; StoreError for a file that is damaged."""
         if not SUITE.fullmatch(suite):
             return None
         path = self.path / "suites" / f"{suite}.json"
@@ -142,10 +212,17 @@ class Store:
         except FileNotFoundError:
             return None
         except orjson.JSONDecodeError as error:
-            raise StoreError(f"{path}: not valid JSON: {error}") from None
+            raise StoreError(f"{path}: not a plan: {error}") from None
+        except OSError as error:
+            raise StoreError(f"{path}: can't be read: {error.strerror or error}") from None
         parts = content if isinstance(content, dict) else {}
-        if not isinstance(parts.get("suite"), dict) or not isinstance(parts.get("cells"), list):
+        cells = parts.get("cells")
+        if not isinstance(parts.get("suite"), dict) or not isinstance(cells, list):
             raise StoreError(f"{path}: not a plan: expected an object with suite and cells")
+        for cell in cells:
+            whole = isinstance(cell, dict) and ID.fullmatch(str(cell.get("id")))
+            if not whole or not all(isinstance(cell.get(key), dict) for key in ("at", "tags")):
+                raise StoreError(f"{path}: not a plan: '{cell!r:.80}' is no cell")
         return content
 
     def suites(self) -> list[str]:
@@ -190,8 +267,12 @@ def _frame(path: Path) -> Any:
 
     try:
         return read_table(path).to_pandas() if path.is_file() else None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path}: can't be read: {str(error).partition(chr(10))[0]}") from None
+    except (pa.ArrowException, OSError) as error:
+        why = str(error).partition(chr(10))[0]
+        warn_once(
+            f"{path}: can't be read: {why}; what rests on it is left out: run its suite again with --fresh"
+        )
+        return None
 
 
 def _long(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[Any]]:

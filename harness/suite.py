@@ -6,12 +6,15 @@ import tomllib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from harness import registry
 from harness.errors import PluginNotFound, SuiteError, did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from harness.store import Store
 
 Entry = str | dict[str, Any]
 """A plugin as a suite names it: `plugin:value`, or a table with `plugin = …` and its options."""
@@ -183,6 +186,29 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
     for key, value in (overrides or {}).items():
         _put(data, key, value)
     return from_dict(data, str(path))
+
+
+def planned(store: Store, name: str) -> Suite:
+    """Return a suite as last planned in a store; one without tables of its own where its plan can't be read."""
+    manifest = store.manifest(name)
+    try:
+        return from_dict(manifest["suite"] if manifest else {"name": name}, f"{store.path}: suite {name}")
+    except SuiteError as error:  # planned by another version of the harness
+        from harness.store import warn_once
+
+        warn_once(f"{error}; its tables and plots are left out")
+        return from_dict({"name": name})
+
+
+def name_of(text: str) -> str:
+    """Return the name of a suite that is given by its name or its file, which need not be there any more."""
+    if not text.endswith(".toml"):
+        return text
+    try:
+        data = tomllib.loads(Path(text).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return Path(text).stem
+    return str(data.get("name", Path(text).stem))
 
 
 def from_dict(data: Mapping[str, Any], where: str = "suite") -> Suite:

@@ -11,20 +11,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any
 
 from harness import provenance
 from harness.batches import ran_out_of_memory
 from harness.contract import Dataset, Job, Metric, Result, Split
 from harness.devices import make_deterministic, pick, preparing_threads, seed_all, settle
-from harness.errors import Diverged, HarnessError, Unavailable
+from harness.errors import Diverged, HarnessError, StoreUnwritable, Unavailable
 from harness.features import FeatureCache
 from harness.logs import CellLog, cell_folder
 from harness.parts import check_unchanged, remarks_of
 from harness.planning import Cell
 from harness.record import Record, blank
 from harness.seeds import derive_seed
-from harness.store import Store
+from harness.store import Store, warn_once
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,7 +152,7 @@ class Worker:
         kept = (result.samples, result.curves, result.images) if ok and result else (None, None, None)
         try:
             self.store.write(record, *kept)
-        except OSError:  # the disk, not the cell: no other record could be written either
+        except StoreUnwritable:  # the disk, not the cell: no other record could be written either
             raise
         except Exception as error:  # columns of different lengths, texts in curves, images that are none
             text = f"the result can't be kept: {type(error).__name__}: {' '.join(str(error).split())}"
@@ -172,7 +173,10 @@ class Worker:
         files = CellLog(cell_folder(self.store.path, cell.shown, cell.id))
 
         def report(name: str, step: int, values: dict[str, float]) -> None:
-            files.curve(name, step, values)
+            try:
+                files.curve(name, step, values)
+            except OSError as error:  # a log to look at, which must not fail its cell
+                warn_once(f"{files.folder}: curves can't be written: {error.strerror or error}")
             self.tell("cell_curve", cell=cell, name=name, step=step, values=values)
 
         remarks = list(cell.remarks)
@@ -184,7 +188,12 @@ class Worker:
             return opened
 
         def show(name: str, step: int, pixels: NDArray[np.uint8]) -> None:
-            self.tell("cell_image", cell=cell, name=name, step=step, path=files.image(name, pixels))
+            try:
+                path = files.image(name, pixels)
+            except OSError as error:  # as above
+                warn_once(f"{files.folder}: pictures can't be written: {error.strerror or error}")
+                return
+            self.tell("cell_image", cell=cell, name=name, step=step, path=path)
 
         return Job(
             cell=cell,
@@ -254,6 +263,8 @@ class Worker:
                 f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave the status "
                 f"{result.status!r}: expected 'ok' or 'diverged'"
             )
+        if job.failures and not result.metrics:
+            raise next(iter(job.failures.values()))
         record = blank(cell, result.status, result.reason)
         record.metrics = {k: float(v) for k, v in result.metrics.items()}
         for name in record.metrics:
@@ -267,6 +278,9 @@ class Worker:
         record.binary = [n for n in record.metrics if result.samples and _is_binary(result.samples.get(n))]
         record.cost = {**_sizes(job.model), **{k: float(v) for k, v in result.cost.items()}, **self._memory()}
         record.notes = {**record.notes, **result.notes}
+        if job.failures:
+            record.failures = {name: str(failure) for name, failure in job.failures.items()}
+            record.traceback = "\n".join("".join(format_exception(f)) for f in job.failures.values())
         if cell.model is not None:
             job.remarks.extend(f"{cell.model.label}: {text}" for text in remarks_of(job.model))
         return record

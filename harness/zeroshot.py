@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from harness.errors import DataError, HarnessError, OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -11,9 +14,45 @@ if TYPE_CHECKING:
 DEFAULT_TEMPLATE = "a photo of a {}."
 
 
+PLACE = re.compile(r"\{c?\}")
+"""Where the class name goes: `{}`, or clip_benchmark's `{c}`."""
+
+FOREIGN = re.compile(r"\{\s*\w*\s*\}|%\(\w+\)s|%s|\$\{\w+\}|\$\w+|<[\w -]+>|\[[\w -]+\]|\bCLASS(?:_?NAME)?\b")
+"""What other programs write for the class name."""
+
+
 def fill_template(template: str, name: str) -> str:
-    """The template with `{}` (or clip_benchmark's `{c}`) replaced by the class name."""
-    return template.replace("{c}", name).replace("{}", name)
+    """The template with every `{}` (or clip_benchmark's `{c}`) replaced by the class name."""
+    return PLACE.sub(lambda _: name, template)
+
+
+def checked_templates(
+    templates: Sequence[str], where: str = "templates", error: type[HarnessError] = OptionError
+) -> list[str]:
+    """Return the templates with `{c}` written `{}`.
+
+    Raises `error` when there are none, or one has no place for the class name: all classes would
+    have the same prompt.
+    """
+    if not templates:
+        raise error(f"{where}: needs at least one template, such as '{DEFAULT_TEMPLATE}'")
+    found = [PLACE.sub("{}", template) for template in templates]
+    for template in found:
+        if "{}" not in template:
+            foreign = FOREIGN.search(template)
+            hint = f"; '{foreign[0]}' is written {{}}" if foreign else f", as in '{DEFAULT_TEMPLATE}'"
+            raise error(f"{where}: '{template}' has no place {{}} for the class name{hint}")
+        if left := re.search(r"\{\w+\}", template):
+            raise error(
+                f"{where}: '{template}' has '{left[0]}', which nothing fills in: the class name is {{}}"
+            )
+    return found
+
+
+def templates_of(split: Any, label: str) -> list[str]:
+    """Return a split's own templates, else CLIP's "a photo of a {}."; DataError as in `checked_templates`."""
+    own = getattr(split, "templates", None)
+    return checked_templates(own, f"{label}, templates", DataError) if own else [DEFAULT_TEMPLATE]
 
 
 def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:

@@ -58,6 +58,7 @@ def main(given: argparse.Namespace) -> int:
     from harness import compare as c
     from harness.statistics.checks import checked_level
     from harness.store import Store
+    from harness.suite import name_of
 
     gates = c.parse_gates(given.fail_on)
     both = c.parse_selection(given.where, "--where")
@@ -67,7 +68,11 @@ def main(given: argparse.Namespace) -> int:
         sides[name] = c.Side(name.upper(), Store(getattr(given, name)), {**both, **own})
     metrics = [*given.metric, *(gate.metric for gate in gates)]
     found = c.compare(
-        sides["a"], sides["b"], metrics=metrics, suites=given.suite, level=checked_level(given.level)
+        sides["a"],
+        sides["b"],
+        metrics=metrics,
+        suites=[name_of(text) for text in given.suite],
+        level=checked_level(given.level),
     )
     judged = c.judge_all(found, gates)
     if given.json or given.format == "json":

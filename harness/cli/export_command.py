@@ -26,13 +26,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Writes the records."""
     from harness import exporting
+    from harness.suite import name_of
 
     ending = given.out.suffix.lower().lstrip(".") if given.out else ""
     format = given.format or ("parquet" if ending == "parquet" else "csv")
     if format == "parquet" and given.out is None:
         raise HarnessError("export: Parquet is no text: name a file with --out FILE.parquet")
     frame = exporting.wide_frame if given.wide else exporting.long_frame
-    data = frame(open_store(given), given.suite)
+    data = frame(open_store(given), given.suite and name_of(given.suite))
     try:
         if format == "parquet":
             exporting.write_parquet(data, given.out)

@@ -25,11 +25,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Writes the page, and the plots where they are wanted."""
+    from harness.suite import name_of
+
     store = open_store(given)
     known = store.suites()
     if not known:
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
-    names = [Path(s).stem if s.endswith(".toml") else s for s in given.suites] or known
+    names = [name_of(text) for text in given.suites] or known
     for name in names:
         if name not in known:
             raise SuiteError(no_records(store.path, name, known))
@@ -53,13 +55,11 @@ def _plots(store: Store, names: list[str], folder: Path) -> list[Path]:
     """The files of all plots; a plot that can't be drawn is named on the error stream."""
     from harness.leaderboard.frame import of_suite
     from harness.plots.draw import write_plots
-    from harness.suite import from_dict
+    from harness.suite import planned
 
     files: list[Path] = []
     for name in names:
-        manifest = store.manifest(name)
-        suite = from_dict(manifest["suite"] if manifest else {}, name)
-        for drawn in write_plots(suite, of_suite(store, name), store, folder):
+        for drawn in write_plots(planned(store, name), of_suite(store, name), store, folder):
             files += drawn.files
             if drawn.problem:
                 print(f"harness: plot '{drawn.name}' of {name}: {drawn.problem}", file=sys.stderr)

@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """Runs the suites one after another; 1 when a cell failed."""
+    """Runs the suites one after another; 1 when a cell failed, or nothing of a suite could run."""
     from harness.leaderboard.formats import writer
     from harness.runner import Executors
 
@@ -86,8 +86,14 @@ def main(given: argparse.Namespace) -> int:
                     for k, v in record.coordinates.items()
                     if v and k not in ("experiment", "protocol", "seed")
                 )
-                print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
+                if record.status != "ok":
+                    print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
+                for why in record.failures.values():
+                    print(f"harness: {where}: {why}", file=sys.stderr)
             failed += len(outcome.failed)
+            if outcome.in_vain:
+                failed += 1
+                print(f"harness: {outcome.in_vain}", file=sys.stderr)
     if given.json:
         answer(answers)
     return 1 if failed else 0

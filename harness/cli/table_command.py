@@ -44,19 +44,18 @@ def main(given: argparse.Namespace) -> int:
     from harness.leaderboard.build import tables_of
     from harness.leaderboard.formats import render
     from harness.leaderboard.frame import of_suite
-    from harness.suite import from_dict
+    from harness.suite import name_of, planned
 
     store = open_store(given)
     known = store.suites()
-    name = Path(given.suite).stem if (given.suite or "").endswith(".toml") else given.suite
+    name = given.suite and name_of(given.suite)
     if name and name not in known:
         raise SuiteError(no_records(store.path, name, known))
     if not known:
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
     tables = []
     for suite_name in [name] if name else known:
-        manifest = store.manifest(suite_name)
-        suite = changed(from_dict(manifest["suite"] if manifest else {}, suite_name), given)
+        suite = changed(planned(store, suite_name), given)
         tables += tables_of(suite, of_suite(store, suite_name), store)
     if given.json or given.format == "json":
         text = as_json([t.to_dict() for t in tables])

@@ -13,6 +13,7 @@ from harness.compare.sides import Side
 from harness.compare.text import terminal
 from harness.statistics import Answer
 from harness.store import Store
+from harness.suite import name_of
 
 if TYPE_CHECKING:
     from harness.api import SuiteLike
@@ -75,6 +76,5 @@ def check(
 
 def _name(suite: SuiteLike) -> str:
     if isinstance(suite, str | Path):
-        path = Path(suite)
-        return path.stem if path.suffix == ".toml" else str(suite).rpartition("/")[2]
+        return name_of(str(suite)).rpartition("/")[2]
     return str(suite["name"]) if isinstance(suite, Mapping) else suite.name

@@ -137,13 +137,12 @@ def by_cell(side: Side, found: Sequence[Found], without: set[str]) -> dict[str, 
 
 def _planned(store: Store) -> list[Found]:
     cells = []
-    suites = store.suites()
-    for suite in suites:
-        manifest = store.manifest(suite) or {"cells": []}
-        for cell in manifest["cells"]:
+    plans = {suite: plan for suite in store.suites() if (plan := store.manifest(suite)) is not None}
+    for suite, plan in plans.items():
+        for cell in plan["cells"]:
             record = store.read(cell["id"])
             cells.append(Found(suite, cell["at"], cell.get("tags", {}), cell["id"], record))
     for record in store.records():
-        if record.suite not in suites:
+        if record.suite not in plans:
             cells.append(Found(record.suite, record.coordinates, record.tags, record.id, record))
     return cells

@@ -18,6 +18,7 @@ from multiprocessing.synchronize import Lock
 from harness.cell import Cell
 from harness.errors import HarnessError
 from harness.executors.channel import RECORD, Event, Receiver, Sender
+from harness.executors.main_module import CURE, obstacle
 from harness.grouping import seed_groups
 from harness.record import Record
 from harness.registry import THIS_PROCESS
@@ -47,7 +48,12 @@ class Processes:
     def execute(
         self, cells: Sequence[Cell], settings: Settings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
-        """Runs the cells and gives each with its record as it is finished, in no fixed order; `tell` hears all events."""
+        """Runs the cells and gives each with its record as it is finished, in no fixed order; `tell` hears all events.
+
+        Raises HarnessError where no process could be started, or one would run the caller's script again.
+        """
+        if reason := obstacle():
+            raise HarnessError(f"executor processes: {reason}: {CURE}")
         for cell in cells:
             parts = (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics)
             if here := next((p for p in parts if p and p.distribution == THIS_PROCESS), None):
@@ -99,7 +105,7 @@ class _Pool:
             for chunk in chunks:
                 self.processes.submit(_run, chunk).add_done_callback(self.inbox.put)
         except BrokenProcessPool:
-            raise _died(()) from None
+            raise _never_came_up() from None
         yield from _arriving(self.inbox, cells, tell)
 
     def close(self) -> None:
@@ -136,7 +142,7 @@ def _arriving(
             facts = {"position": started, "total": len(cells)}
         tell(event, cell=cell, **facts)
     if isinstance(trouble, BrokenProcessPool):
-        raise _died(running.values())
+        raise _died(running.values()) if started else _never_came_up()
     if trouble:
         raise trouble
 
@@ -146,6 +152,13 @@ def _died(running: Iterable[Cell]) -> HarnessError:
     return HarnessError(
         f"a worker process died (killed, out of memory, or ended by a plugin){' while it ran ' if names else ''}"
         f"{names}; what was finished is kept: run the same command again, with fewer processes if memory is short"
+    )
+
+
+def _never_came_up() -> HarnessError:
+    return HarnessError(
+        "a worker process died before it ran a cell; if a script of yours runs cells whenever it is imported, "
+        f"{CURE}; else run with the executor 'inline', which shows what happens"
     )
 
 

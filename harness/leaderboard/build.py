@@ -84,7 +84,9 @@ def value_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
 
 def _numbers(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[Any, Any]:
     """A value of every record, NaN where it has none; nothing is amiss while no record is ok."""
-    if not (data["status"] == "ok").any():
+    failures = "failures" in data and any(data["failures"])  # the value may be one of a failed metric's
+    absent = f"metric.{name}" not in data and f"cost.{name}" not in data
+    if not (data["status"] == "ok").any() or (failures and absent):
         return np.full(len(data), np.nan)
     return np.asarray(data[value_column(data, name, spec)].to_numpy(dtype=float, na_value=np.nan))
 
@@ -178,6 +180,7 @@ class Groups:
         self.status = data["status"].to_list()
         self.reasons = data["reason"].to_list() if "reason" in data else [None] * len(data)
         self.remarks = data["remarks"].to_list() if "remarks" in data else [()] * len(data)
+        self.failures = data["failures"].to_list() if "failures" in data else [()] * len(data)
         self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
         self.level = level
 
@@ -195,7 +198,10 @@ class Groups:
             entry.value = mean(means)
             if len(means) > 1:
                 entry.spread = deviation(means)
-        for text in dict.fromkeys(text for m in good for text in self.remarks[m]):
+        measured = [m for m in members if self.status[m] == "ok"]
+        said = [text for m in measured for text in self.remarks[m]]
+        said += [text for m in measured if m not in good for text in self.failures[m]]
+        for text in dict.fromkeys(said):
             entry.notes.append(table.note(text))
         bad = [m for m in members if self.status[m] != "ok"]
         for m in bad[:3]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.index import LISTS
 from harness.index import frame as indexed
 from harness.store import Store
 
@@ -33,10 +34,12 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     wanted = pd.DataFrame({"id": ids, "suite_order": range(len(cells))})
     merged = wanted.merge(data, on="id", how="left")
     merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
-    own = [r if isinstance(r, tuple) else () for r in merged["remarks"]]
+    for column in LISTS:
+        merged[column] = [r if isinstance(r, tuple) else () for r in merged[column]]
     planned = [tuple(c.get("remarks", ())) for c in cells]
     merged["remarks"] = [
-        (*p, *(t for t in r if t not in p)) if p else r for p, r in zip(planned, own, strict=True)
+        (*p, *(t for t in r if t not in p)) if p else r
+        for p, r in zip(planned, merged["remarks"], strict=True)
     ]
     columns: dict[str, list[Any]] = {}
     for prefix, key in (("at.", "at"), ("tag.", "tags")):
@@ -61,6 +64,7 @@ def plain(data: pd.DataFrame) -> pd.DataFrame:
         c for c in data.columns if not c.startswith(("better.", "unit.", "binary.")) and c != "suite_order"
     ]
     shown = data[kept].rename(columns=short)
-    if "remarks" in shown:
-        shown["remarks"] = ["; ".join(texts) for texts in shown["remarks"]]
+    for column in LISTS:
+        if column in shown:
+            shown[column] = ["; ".join(texts) for texts in shown[column]]
     return shown

@@ -216,7 +216,7 @@ def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None
 
     try:
         table = read_table(path, ["id", metric])
-    except (FileNotFoundError, pa.ArrowInvalid):
+    except (pa.ArrowException, OSError):
         return None
     if not {"id", metric} <= set(table.column_names):
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
 from harness.store import Store
-from harness.suite import Suite, TableSpec, from_dict
+from harness.suite import Suite, TableSpec, planned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,8 +65,7 @@ def _view(store: Store, name: str) -> View:
     from harness.leaderboard.frame import of_suite
     from harness.plots.draw import draw_plots
 
-    manifest = store.manifest(name)
-    suite = from_dict((manifest or {}).get("suite", {}), f"{store.path}: suite {name}")
+    suite = planned(store, name)
     view = View(suite, of_suite(store, name))
     for spec in suite.tables or [TableSpec(name=suite.name, title=suite.title or suite.name)]:
         try:

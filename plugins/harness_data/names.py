@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import DataError
+from harness.zeroshot import checked_templates
 from harness_data.scanning import readable
 
 
@@ -49,19 +50,14 @@ def class_names_for(given: Sequence[str] | Path | None, classes: Sequence[str], 
 
 
 def templates_from(given: Sequence[str] | Path | None) -> list[str] | None:
-    """Prompt templates, each with the placeholder `{}`; `{c}` is read as the same.
+    """Prompt templates, each with a place `{}` for the class name; `{c}` is read as the same.
 
-    Raises DataError naming the template that has no placeholder.
+    Raises DataError when there are none, or one has no such place.
     """
     templates = read_lines(given)
     if templates is None:
         return None
-    templates = [t.replace("{c}", "{}") for t in templates]
-    for template in templates:
-        if "{}" not in template:
-            source = str(given) if isinstance(given, Path) else "templates"
-            raise DataError(f"{source}: the template '{template}' has no placeholder {{}} for the class name")
-    return templates
+    return checked_templates(templates, str(given) if isinstance(given, Path) else "templates", DataError)
 
 
 def _text(path: Path) -> str:

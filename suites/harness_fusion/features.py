@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -143,14 +143,17 @@ class Encoders:
     @contextmanager
     def _alone(self, decides: dict[str, Any]) -> Iterator[None]:
         """Of several processes that want the same features one encodes, and the others wait for it."""
-        if not self.job.cache.enabled:
-            yield
-            return
         from filelock import FileLock
 
         folder = self.job.cache.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]}.lock"):
+        name = f"{hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]}.lock"
+        with ExitStack() as held:
+            if self.job.cache.enabled:
+                with suppress(
+                    OSError
+                ):  # a cache that can't be written is told by itself, and nobody waits for it
+                    folder.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(FileLock(folder / name))
             yield
 
     def _encoded(

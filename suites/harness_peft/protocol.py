@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import OptionError, did_you_mean
+from harness.zeroshot import checked_templates
 from harness_peft.evidence import LabelSets
 from harness_peft.splits import tested
 
@@ -144,7 +145,8 @@ class Finetuning:
         self.train_size, self.holdout, self.retrain = train_size, holdout, retrain
         self.own_validation = own_validation
         self.shifts = dict(zip(shift_names or [], shifts or [], strict=True))
-        self.templates, self.logit_scale, self.split = templates, logit_scale, split
+        self.templates = None if templates is None else checked_templates(templates)
+        self.logit_scale, self.split = logit_scale, split
         self.checkpoint_every, self.keep = checkpoint_every, keep
         self.prepared: Any = None
         """Prepared images that cells of one worker share."""

@@ -13,7 +13,7 @@ import numpy as np
 from harness.contract import Job, Result
 from harness.errors import Unavailable
 from harness.seeds import derive_seed
-from harness.zeroshot import DEFAULT_TEMPLATE
+from harness.zeroshot import templates_of
 from harness_peft import costs, embeddings
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
 from harness_peft.data import Batches
@@ -44,7 +44,7 @@ class Run:
         self.classes = len(self.class_names) or (
             targets.shape[1] if self.label_sets else int(targets.max()) + 1
         )
-        self.templates = protocol.templates or getattr(split, "templates", None) or [DEFAULT_TEMPLATE]
+        self.templates = protocol.templates or templates_of(split, job.cell.dataset.label)
         self.solves, self.fits = hasattr(job.method, "solve"), hasattr(job.method, "fit")
         self.trains = getattr(job.method, "trains", True)
         if self.label_sets and not self.solves:

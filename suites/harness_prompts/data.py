@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.contract import Job, Predictions, Split
 from harness.errors import DataError, Diverged
+from harness.zeroshot import templates_of
 from harness_prompts.shots import POOL, draw_shots, relabelled
 from harness_prompts.task import Classifier, Task
 
@@ -41,7 +42,7 @@ class Source:
         if not own:
             raise DataError(f"{job.cell.dataset.label}: prompts need class names, and the data set has none")
         self.class_names = class_names(own, names)
-        self.templates = list(getattr(opened, "templates", None) or ["a photo of a {}."])
+        self.templates = templates_of(opened, job.cell.dataset.label)
         self.fitted_on = "kept embeddings"
         """In words: what fitting asked for, beyond embeddings that are computed once."""
 

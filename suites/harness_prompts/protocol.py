@@ -158,7 +158,8 @@ class FewShot:
             samples["half"] += [half] * len(predictions)
             task.notes[f"{half}_samples"] = len(predictions)
         first = "top1" if "top1" in job.metrics else next(iter(job.metrics))
-        metrics["H"] = harmonic_mean(metrics[f"{first}.base"], metrics[f"{first}.new"])
+        if {f"{first}.base", f"{first}.new"} <= metrics.keys():  # absent where the metric failed
+            metrics["H"] = harmonic_mean(metrics[f"{first}.base"], metrics[f"{first}.new"])
         return Result(metrics, len(samples["id"]), samples, task.curves, task.cost, notes=task.notes)
 
     def _elsewhere(self, job: Job, result: Result, classifier: Classifier, task: Task) -> Result:
@@ -177,6 +178,7 @@ class FewShot:
                 found.setdefault(name, {})[label] = value
             task.notes[f"samples.{label}"] = len(predictions)
         for name, values in found.items():
-            added = {f"{name}.{label}": v for label, v in values.items()}
-            result.metrics = {**result.metrics, **added, f"{name}.mean": sum(values.values()) / len(values)}
+            result.metrics = {**result.metrics, **{f"{name}.{label}": v for label, v in values.items()}}
+            if len(values) == len(places):  # a mean over fewer, where the metric failed, is another number
+                result.metrics = {**result.metrics, f"{name}.mean": sum(values.values()) / len(values)}
         return result

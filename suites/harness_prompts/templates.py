@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import DataError, OptionError, Unavailable, did_you_mean
+from harness.zeroshot import PLACE, checked_templates
 
 COOP = {
     "imagenet": "a photo of a {}.",
@@ -56,7 +57,7 @@ def named_set(name: str, own: Sequence[str] | None = None, space: str = "") -> l
     if name == "data":
         if not own:
             raise DataError("the data set has no templates of its own: name another set")
-        return [t.replace("{c}", "{}") for t in own]
+        return checked_templates(own, "the data set's templates", DataError)
     if name in ("imagenet-80", "imagenet-7"):
         import open_clip
 
@@ -90,17 +91,6 @@ def named_set(name: str, own: Sequence[str] | None = None, space: str = "") -> l
     raise OptionError(f"templates: no set '{name}'{did_you_mean(name, known)}")
 
 
-def checked(templates: Sequence[str], where: str = "templates") -> list[str]:
-    """The templates, `{c}` read as `{}`; OptionError when there are none or one has no placeholder."""
-    found = [t.replace("{c}", "{}") for t in templates]
-    if not found:
-        raise OptionError(f"{where}: needs at least one template")
-    for template in found:
-        if "{}" not in template:
-            raise OptionError(f"{where}: '{template}' has no {{}} for the class name")
-    return found
-
-
 class FromTemplates:
     """What methods with an option `templates` share: the templates' text is a part of what they are."""
 
@@ -109,6 +99,21 @@ class FromTemplates:
     def fingerprint(self) -> str:
         """A digest of templates that lie elsewhere; empty for those that a name or the options tell."""
         return digest(self.templates)
+
+
+def from_option(given: str | list[str]) -> str | list[str]:
+    """Return an option `templates`: a list's templates checked, the name of a set or a file as it is.
+
+    Raises OptionError for what can't be right whatever the data set.
+    """
+    if not isinstance(given, str):
+        return checked_templates(given)
+    if PLACE.search(given):
+        raise OptionError(f"templates: '{given}' is a template: write a list of them, [\"{given}\"]")
+    elsewhere = given.startswith("clip_benchmark:") or bool(Path(given).suffix)
+    if not elsewhere and given not in (*SETS, "openai:imagenet"):
+        named_set(given)
+    return given
 
 
 def digest(given: str | Sequence[str]) -> str:
@@ -127,6 +132,7 @@ def digest(given: str | Sequence[str]) -> str:
     path = Path(given).expanduser()
     if not path.is_file():
         raise OptionError(f"{path}: no such file")
+    _from_file(path)  # a file without good templates is told at planning
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
@@ -146,7 +152,7 @@ def _clip_benchmark(name: str) -> list[str]:
     found = json.loads((folder / "en_zeroshot_classification_templates.json").read_text(encoding="utf-8"))
     if name not in found:
         raise OptionError(f"templates: clip_benchmark has no set '{name}'{did_you_mean(name, found)}")
-    return [t.replace("{c}", "{}") for t in found[name]]
+    return checked_templates(found[name], f"clip_benchmark:{name}", DataError)
 
 
 def _from_file(path: Path) -> list[str]:
@@ -157,4 +163,4 @@ def _from_file(path: Path) -> list[str]:
         raise DataError(f"{path}: templates can't be read: {error}") from None
     if not isinstance(found, list) or not all(isinstance(t, str) for t in found):
         raise DataError(f"{path}: expected a list of templates")
-    return checked([t for t in found if t], str(path))
+    return checked_templates([t for t in found if t], str(path), DataError)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
+from harness.zeroshot import checked_templates, templates_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +41,8 @@ class Classification:
     def __init__(
         self, split: str | None = None, templates: list[str] | None = None, logit_scale: float | None = None
     ) -> None:
-        self.split, self.templates, self.logit_scale = split, templates, logit_scale
+        self.split, self.logit_scale = split, logit_scale
+        self.templates = None if templates is None else checked_templates(templates)
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this model can't be evaluated on this data set, from what both say of themselves."""
@@ -89,7 +91,6 @@ class Classification:
 
         from harness.errors import DataError
         from harness.evaluate import outputs
-        from harness.zeroshot import DEFAULT_TEMPLATE
 
         split = job.splits(name)
         class_names: Sequence[str] | None = getattr(split, "class_names", None)
@@ -97,7 +98,7 @@ class Classification:
             raise DataError(
                 f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
             )
-        templates = self.templates or list(getattr(split, "templates", None) or [DEFAULT_TEMPLATE])
+        templates = self.templates or templates_of(split, job.cell.dataset.label)
         weights = torch.from_numpy(_classifier(job, class_names, templates))
         embeddings, rate = outputs(job, "image embeddings", name)
         scale = self.logit_scale if self.logit_scale is not None else float(job.model.logit_scale)

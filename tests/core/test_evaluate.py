@@ -1,5 +1,6 @@
 """From logits to the result of a cell: classes that several indices stand for, labels, failures."""
 
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from harness.contract import Predictions
-from harness.errors import DataError, HarnessError
+from harness.errors import DataError, Diverged, Unavailable
 from harness.evaluate import classification_result, measured, to_split_classes
 
 RNG = np.random.default_rng(0)
@@ -52,7 +53,9 @@ class Right:
 
 
 def job(**metrics: Any) -> Any:
-    return SimpleNamespace(metrics=metrics, cell=SimpleNamespace(dataset=SimpleNamespace(label="pets")))
+    remarks: list[str] = []
+    cell = SimpleNamespace(dataset=SimpleNamespace(label="pets"))
+    return SimpleNamespace(metrics=metrics, cell=cell, failures={}, remarks=remarks, remark=remarks.append)
 
 
 def predictions(logits: Any, targets: Any) -> Predictions:
@@ -103,5 +106,24 @@ def test_metrics_of_several_numbers_and_failing_ones() -> None:
     def fails(evidence: Any) -> float:
         raise ZeroDivisionError("no samples")
 
-    with pytest.raises(HarnessError, match=r"^metric 'bad' failed: ZeroDivisionError: no samples"):
-        measured(job(bad=fails), None)
+    some = job(
+        bad=fails, n=lambda e: 2.0, none=lambda e: None, text=lambda e: "1.0", part=lambda e: {"a": 1, "b": "x"},
+        array=lambda e: np.zeros(3), leaves=lambda e: sys.exit(3), nan=lambda e: float("nan"),
+    )  # fmt: skip
+    got = measured(some, None)
+    assert {k: v for k, v in got.items() if v == v} == {"n": 2.0, "part.a": 1.0}
+    assert set(got) - {"n", "part.a"} == {"nan"}
+    assert some.remarks == ["metric 'nan' gave NaN, which is no number"]
+    assert set(some.failures) == {"bad", "none", "text", "part.b", "array", "leaves"}
+    assert str(some.failures["bad"]) == "metric 'bad' failed: ZeroDivisionError: no samples"
+    assert "'1.0', which is no number" in str(some.failures["text"])
+
+
+def test_what_concerns_the_whole_cell_is_raised() -> None:
+    for error in (Unavailable("no weights"), Diverged("gone"), RuntimeError("CUDA out of memory")):
+
+        def fails(evidence: Any, error: Exception = error) -> float:
+            raise error
+
+        with pytest.raises(type(error)):
+            measured(job(bad=fails), None)

@@ -118,7 +118,9 @@ def test_a_record_under_another_name_is_not_counted(filled: Store) -> None:
     path = filled.file("records", f"{3:020x}", ".json")
     other = filled.file("records", "f" * 20, ".json")
     write_bytes(other, path.read_bytes())
-    assert len(index.frame(filled)) == 4
+    data = index.frame(filled)
+    assert data["status"].to_list() == ["ok"] * 4 + ["damaged"]
+    assert "f" * 20 not in filled.done()
 
 
 def test_an_empty_store_has_an_empty_frame(store: Store) -> None:

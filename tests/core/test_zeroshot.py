@@ -5,8 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from harness.zeroshot import fill_template, text_classifier
+import harness
+from harness.errors import DataError, OptionError
+from harness.zeroshot import checked_templates, fill_template, templates_of, text_classifier
 
 NAMES, TEMPLATES = ["cat", "dog", "cat"], ["a {}.", "{c} here", "nothing"]
 
@@ -57,3 +61,62 @@ def test_the_order_of_templates_is_of_no_account() -> None:
 )
 def test_templates(template: str, text: str) -> None:
     assert fill_template(template, "{x}") == text
+
+
+@pytest.mark.parametrize(
+    ("written", "foreign"),
+    [
+        ("a photo of a {class}.", "{class}"), ("a {label}", "{label}"), ("{0}", "{0}"), ("a %s.", "%s"),
+        ("%(name)s", "%(name)s"), ("<class>", "<class>"), ("a [CLASS]", "[CLASS]"), ("a ${name}", "${name}"),
+        ("a CLASSNAME here", "CLASSNAME"), ("a { }", "{ }"),
+    ],
+)  # fmt: skip
+def test_a_place_written_otherwise_is_refused_with_the_right_form(written: str, foreign: str) -> None:
+    with pytest.raises(OptionError) as error:
+        checked_templates(["a {}.", written])
+    assert f"'{foreign}' is written {{}}" in str(error.value)
+
+
+def test_templates_without_a_place_or_with_a_second_one_are_refused() -> None:
+    for templates in (["a photo of a thing"], [""], ["{}", "thing"]):
+        with pytest.raises(OptionError, match=r"has no place \{\} for the class name, as in"):
+            checked_templates(templates)
+    with pytest.raises(OptionError, match="at least one template"):
+        checked_templates([])
+    with pytest.raises(OptionError, match=r"'\{style\}', which nothing fills in"):
+        checked_templates(["a {style} of a {}"])
+    assert checked_templates(["{} and {}", "{c}, 100% {} <3 $5"]) == ["{} and {}", "{}, 100% {} <3 $5"]
+
+
+def test_a_protocol_refuses_them_at_planning() -> None:
+    suite = {"name": "s", "models": ["tiny-clip"], "datasets": ["digits"], "metrics": ["top1"]}
+    for template in ("a thing", "a {class}", "%s"):
+        for protocol in ("classification", "finetuning"):
+            option = {"plugin": protocol, "templates": ["{}", template]}
+            with pytest.raises(OptionError, match=r"no place \{\} for the class name"):
+                harness.plan(
+                    {**suite, "protocol": option | ({"steps": 1} if protocol == "finetuning" else {})}
+                )
+
+
+def test_a_data_set_s_own_templates_are_checked_too() -> None:
+    class Split:
+        templates = ("a {c}", "a thing")
+
+    with pytest.raises(DataError, match="pets, templates: 'a thing' has no place"):
+        templates_of(Split(), "pets")
+    assert templates_of(object(), "pets") == ["a photo of a {}."]
+
+
+@given(st.lists(st.text(), min_size=1), st.text(min_size=1), st.text(min_size=1))
+def test_two_names_never_share_a_prompt_of_a_checked_template(
+    templates: list[str], one: str, other: str
+) -> None:
+    """Whatever is written: it is refused, or every class has prompts of its own."""
+    try:
+        found = checked_templates(templates)
+    except OptionError:
+        assert any("{}" not in t.replace("{c}", "{}") or "{" in t for t in templates)
+        return
+    for template in found:
+        assert (fill_template(template, one) == fill_template(template, other)) == (one == other)

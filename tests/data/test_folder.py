@@ -199,7 +199,7 @@ def test_class_names_from_list_and_files(pets, tmp_path):
 def test_templates(pets):
     assert ImageFolder(pets).load("test").templates is None
     assert ImageFolder(pets, templates=["a {c}.", "the {}"]).load("test").templates == ["a {}.", "the {}"]
-    with pytest.raises(DataError, match="'a photo' has no placeholder"):
+    with pytest.raises(DataError, match=r"'a photo' has no place \{\}"):
         ImageFolder(pets, templates=["a photo"]).load("test")
 
 

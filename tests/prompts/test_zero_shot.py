@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import DataError, OptionError, Unavailable
-from harness.zeroshot import text_classifier
+from harness.zeroshot import checked_templates, text_classifier
 from harness_prompts import names, templates
 from harness_prompts.methods.selection import TemplateSelection
 from harness_prompts.methods.zero_shot import Descriptions, Ensemble, PromptClassifier, Template, combined
@@ -129,7 +129,7 @@ def test_openais_templates_are_the_published_ones():
         "fgvc_aircraft": 2, "sun397": 2, "dtd": 8, "eurosat": 3, "ucf101": 48,
     }  # fmt: skip
     for name in names.DATASETS:
-        found = templates.checked(templates.named_set(f"openai:{name}"))
+        found = checked_templates(templates.named_set(f"openai:{name}"))
         assert len(set(found)) == len(found)
         if name not in ("caltech101", "dtd", "ucf101"):  # CoOp takes its own words for these
             assert {t.removesuffix(".") for t in templates.named_set(f"coop:{name}")} <= {
@@ -158,7 +158,7 @@ def test_sets_by_name_and_file(tmp_path):
         templates.named_set("imagenet80")
     with pytest.raises(OptionError, match="did you mean 'eurosat'"):
         templates.named_set("coop:eurosatt")
-    with pytest.raises(OptionError, match=r"has no \{\}"):
+    with pytest.raises(OptionError, match=r"has no place \{\}"):
         Template("a photo")
     with pytest.raises(DataError, match="no templates of its own"):
         templates.named_set("data", None)
@@ -322,3 +322,19 @@ def test_clip_benchmark_sets_say_what_is_missing(monkeypatch):
 def test_normalised_features_are_what_the_scale_multiplies(task):
     assert torch.allclose(F.normalize(task.features, dim=1), task.features)
     assert logits(task, Template()).abs().max() <= 20 + 1e-4
+
+
+def test_templates_without_a_place_are_refused_before_anything_is_loaded(tmp_path):
+    file = tmp_path / "own.txt"
+    file.write_text("a {}\na thing\n")
+    for wrong, said in (
+        (["{}", "a %s"], r"'%s' is written \{\}"),
+        ([], "at least one template"),
+        ("a photo of a {}", r"write a list of them, \["),
+        ("imagenet81", "no set"),
+    ):
+        for method in (Ensemble, TemplateSelection):
+            with pytest.raises(OptionError, match=said):
+                method(templates=wrong)
+    with pytest.raises(DataError, match=r"own\.txt: 'a thing' has no place"):
+        Ensemble(str(file)).fingerprint()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError, OptionError
-from harness_prompts.templates import FromTemplates
+from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
     import torch
@@ -145,7 +145,7 @@ class TipAdapter(FromTemplates):
             raise OptionError(
                 f"views and epochs must be 0 or more and batch at least 1, got {views}, {epochs} and {batch}"
             )
-        self.templates, self.views, self.fine_tune = templates, views, fine_tune
+        self.templates, self.views, self.fine_tune = from_option(templates), views, fine_tune
         self.epochs, self.rate, self.batch = epochs, rate, batch
 
     def fit(self, task: Task) -> FixedClassifier:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import OptionError
 from harness_prompts.methods.adapters import zero_shot_weights
-from harness_prompts.templates import FromTemplates
+from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ class ClipAdapter(FromTemplates):
             raise OptionError(
                 f"ratio must lie in 0…1 and reduction be at least 1, got {ratio} and {reduction}"
             )
-        self.templates, self.ratio, self.reduction = templates, ratio, reduction
+        self.templates, self.ratio, self.reduction = from_option(templates), ratio, reduction
         self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
 
     def fit(self, task: Task) -> AdapterClassifier:
@@ -90,7 +90,7 @@ class AdapterClassifier:
     """Zero-shot classification of adapted image embeddings."""
 
     def __init__(self, task: Task, templates: str | list[str], layers: torch.nn.Module, ratio: float) -> None:
-        self.task, self.templates, self.layers, self.ratio = task, templates, layers, ratio
+        self.task, self.templates, self.layers, self.ratio = task, from_option(templates), layers, ratio
 
     def adapted(self, features: torch.Tensor) -> torch.Tensor:
         """Normalised embeddings N×D after the bottleneck."""

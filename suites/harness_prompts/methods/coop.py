@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import OptionError
-from harness_prompts.templates import FromTemplates
+from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
     import torch
@@ -149,7 +149,7 @@ class KgCoOp(FromTemplates, CoOp):
         words: int = 3,
     ) -> None:
         super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
-        self.weight, self.templates = weight, templates
+        self.weight, self.templates = weight, from_option(templates)
 
     def _objective(self, task: Task, context: Context, wording: Wording) -> tuple[Any, Any]:
         import torch.nn.functional as F
@@ -192,7 +192,7 @@ class ProGrad(FromTemplates, CoOp):
         words: int = 3,
     ) -> None:
         super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
-        self.strength, self.templates = strength, templates
+        self.strength, self.templates = strength, from_option(templates)
 
     def _objective(self, task: Task, context: Context, wording: Wording) -> tuple[Any, Any]:
         import torch

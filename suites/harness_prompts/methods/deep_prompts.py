@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import OptionError
-from harness_prompts.templates import FromTemplates
+from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
     import torch
@@ -230,7 +230,7 @@ class PromptSRC(FromTemplates, IVLP):
         super().__init__(image_length, init, depth, epochs, rate, batch, augment)
         if deviation <= 0:
             raise OptionError(f"deviation must be above 0, not {deviation}")
-        self.templates = templates
+        self.templates = from_option(templates)
         self.text_weight, self.image_weight, self.logit_weight = text_weight, image_weight, logit_weight
         self.mean, self.deviation = mean, deviation
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import OptionError
-from harness_prompts.templates import FromTemplates
+from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
     from harness_prompts.methods.zero_shot import PromptClassifier
@@ -38,7 +38,12 @@ class TemplateSelection(FromTemplates):
             raise OptionError(
                 f"count must be at least 1 and temperature above 0, got {count} and {temperature}"
             )
-        self.templates, self.keep, self.count, self.temperature = templates, keep, count, temperature
+        self.templates, self.keep, self.count, self.temperature = (
+            from_option(templates),
+            keep,
+            count,
+            temperature,
+        )
 
     def fit(self, task: Task) -> PromptClassifier:
         """Scores every template on the training shots."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import DataError, did_you_mean
-from harness_prompts.templates import FromTemplates, checked, digest, named_set
+from harness.zeroshot import checked_templates, fill_template
+from harness_prompts.templates import FromTemplates, digest, from_option, named_set
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +86,7 @@ class Template:
     needs_tower = False
 
     def __init__(self, template: str = "a photo of a {}.") -> None:
-        self.template = checked([template], "template")[0]
+        self.template = checked_templates([template], "template")[0]
 
     def fit(self, task: Task) -> PromptClassifier:
         """Nothing is learned."""
@@ -107,7 +108,7 @@ class Ensemble(FromTemplates):
     needs_tower = False
 
     def __init__(self, templates: str | list[str] = "data", combine: Combine = "embeddings") -> None:
-        self.templates, self.combine = templates, combine
+        self.templates, self.combine = from_option(templates), combine
 
     def fit(self, task: Task) -> PromptClassifier:
         """Nothing is learned."""
@@ -177,11 +178,13 @@ class Descriptions:
             texts = [given] if isinstance(given, str) else given
             if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
                 raise DataError(f"{self.path}: '{name}' needs a text or a list of texts")
-            described[name] = [t.replace("{}", name) for t in texts]
+            described[name] = [fill_template(t, name) for t in texts]
         task.notes["descriptions"] = sum(map(len, described.values()))
         return DescriptionClassifier(task.texts, described, task.logit_scale, str(self.path))
 
 
 def chosen_templates(given: str | Sequence[str], task: Task) -> list[str]:
     """Templates by the name of a set, from a file, or as they are given."""
-    return named_set(given, task.templates, task.space) if isinstance(given, str) else checked(given)
+    return (
+        named_set(given, task.templates, task.space) if isinstance(given, str) else checked_templates(given)
+    )
