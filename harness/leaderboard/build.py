@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import SuiteError, did_you_mean
+from harness.errors import SuiteError, did_you_mean, nearest
 from harness.expansion import matches
 from harness.leaderboard.averages import deviation, mean
 from harness.leaderboard.table import Column, Entry, Row, Table
@@ -160,6 +160,7 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
     known = Facts(data)
     add_intervals(table, known, store, spec)
     mark_best(table, known, store, spec)
+    table.say_once()
     if spec.baseline is not None:
         from harness.leaderboard.baseline import add_deltas
 
@@ -168,7 +169,7 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
         from harness.leaderboard.ranking import add_ranking
 
         add_ranking(table, spec)
-    _sort(table, spec)
+    sort_rows(table, spec)
     return table.transposed() if spec.transpose else table
 
 
@@ -263,9 +264,9 @@ def _group(table: Table, data: pd.DataFrame, row_keys: Sequence[tuple[str, ...]]
     table.rows.sort(key=lambda r: order.index(r.group))
 
 
-def _sort(table: Table, spec: TableSpec) -> None:
+def sort_rows(table: Table, spec: TableSpec) -> None:
     """Sorts rows by a column: its innermost header, its metric, or its whole header joined by `/`."""
-    if not spec.sort:
+    if not spec.sort or not table.columns:
         return
     name = spec.sort.removeprefix("-")
     names = ["/".join(c.header) for c in table.columns]
@@ -282,4 +283,6 @@ def _sort(table: Table, spec: TableSpec) -> None:
             groups = list(dict.fromkeys(r.group for r in table.rows))
             table.rows.sort(key=lambda r: (groups.index(r.group), key(r)))
             return
-    raise SuiteError(f"table '{spec.name}': can't sort by '{name}'{did_you_mean(name, names)}")
+    near = nearest(name, {c.metric for c in table.columns})
+    known = names if near is None else [*names, near]
+    raise SuiteError(f"table '{spec.name}': can't sort by '{name}'{did_you_mean(name, known)}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, SuiteError
+from harness.errors import HarnessError, SuiteError, did_you_mean, nearest
+from harness.expansion import matches
+from harness.leaderboard.build import sort_rows
 from harness.leaderboard.frame import plain
+from harness.leaderboard.remarked import Remarked
 from harness.leaderboard.table import Column, Entry, Row, Table
 from harness.parts import Resolver
 from harness.reference import parse
@@ -30,6 +34,7 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
         [],
         [],
         caption=spec.caption,
+        level=spec.level,
     )
     where = f"table '{spec.name}', summary"
     reference = parse(spec.summary, where)[0]
@@ -53,44 +58,99 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
             raise SuiteError(f"{where}: '{part.plugin}' gives no column '{column}'")
     if not len(long):
         table.note("no ok record to summarise")
-    if spec.values:
-        long = long[long["metric"].isin(spec.values)]
+    long = _chosen_values(table, spec, long)
     percent = spec.percent and getattr(part.object, "unit", None) == "fraction"
-    laid = _laid_out(table, spec, long, percent, getattr(part.object, "higher_is_better", None))
-    # which records a number rests on the summary alone knows: what they remark stands below all of them
-    for text in dict.fromkeys(
-        text for texts in data.loc[data["status"] == "ok", "remarks"] for text in texts
-    ):
-        laid.note(text)
-    return laid
+    remarked = Remarked(data, [str(c) for c in long.columns if c not in ("metric", "value")])
+    _lay_out(table, spec, long, percent, getattr(part.object, "higher_is_better", None), remarked)
+    table.say_once()
+    for text in remarked.unplaced():  # which numbers rest on them the summary alone knows
+        table.note(text)
+    sort_rows(table, spec)
+    return table.transposed() if spec.transpose else table
 
 
-def _laid_out(table: Table, spec: TableSpec, long: pd.DataFrame, percent: bool, better: bool | None) -> Table:
+def _chosen_values(table: Table, spec: TableSpec, long: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the values that the table names, each by its name or by a pattern.
+
+    Raises SuiteError for a name that is near to one the summary has, or where it has none of them; some
+    values are there in some runs only, and a footnote tells which are not.
+    """
+    if not spec.values or not len(long):
+        return long
+    present = list(dict.fromkeys(map(str, long["metric"])))
+    asked = {name: [m for m in present if matches(name, m)] for name in spec.values}
+    found = {m for names in asked.values() for m in names}
+    for name, names in asked.items():
+        near = nearest(name, [m for m in present if m not in found])
+        if not names and (near is not None or not found):
+            known = [near] if near is not None else present
+            raise SuiteError(
+                f"table '{spec.name}': the summary gives no value '{name}'{did_you_mean(name, known)}"
+            )
+        if not names:
+            table.note(f"no value '{name}' in these records")
+    return long[long["metric"].isin(found)]
+
+
+def _lay_out(
+    table: Table,
+    spec: TableSpec,
+    long: pd.DataFrame,
+    percent: bool,
+    better: bool | None,
+    remarked: Remarked,
+) -> None:
     for name in (*spec.rows, *spec.columns):
         if name not in long.columns:
             raise SuiteError(
-                f"table '{spec.name}': the summary has no column '{name}'; it has {', '.join(long.columns)}"
+                f"table '{spec.name}': the summary has no column '{name}'{did_you_mean(name, long.columns)}"
             )
     row_keys = [tuple(map(str, k)) for k in long[spec.rows].itertuples(index=False)]
     column_keys = [tuple(map(str, k)) for k in long[spec.columns].itertuples(index=False)]
     entries: dict[tuple[Any, Any], Entry] = {}
     metrics: dict[tuple[str, ...], str] = {}
+    placed: dict[tuple[Any, Any], dict[str, Any]] = {}
     decimals = 1 if spec.decimals is None else spec.decimals
     for record, row, column in zip(long.to_dict("records"), row_keys, column_keys, strict=True):
         entry = Entry(_number(record["value"]), _number(record.get("low")), _number(record.get("high")))
+        if entry.low == entry.high:  # it says nothing: equal numbers are behind it, or one
+            entry.low = entry.high = None
         entry.count = entry.expected = int(_number(record.get("count")) or 1)
         if isinstance(note := record.get("note"), str) and note:
             entry.notes.append(table.note(note))
-        metrics[column] = str(record["metric"])
+        entry.notes += remarked.at(record, table)
+        if (row, column) in placed:
+            entry.notes.append(table.note(_hides(placed[row, column], record)))
+        placed[row, column] = record
+        metrics.setdefault(column, str(record["metric"]))
         entry.format = _format(record.get("unit"), column, metrics[column], spec.percent, decimals)
         entries[row, column] = entry
+    order = _in_order(list(metrics), spec.columns, spec.values)
     table.columns = [
-        Column(c, m, percent=percent, decimals=decimals, higher_is_better=better) for c, m in metrics.items()
+        Column(c, metrics[c], percent=percent, decimals=decimals, higher_is_better=better) for c in order
     ]
-    for key in dict.fromkeys(row_keys):
-        table.rows.append(Row(key, [entries.get((key, c), Entry()) for c in metrics]))
-    _lift_common_notes(table)
-    return table.transposed() if spec.transpose else table
+    for key in _in_order(list(dict.fromkeys(row_keys)), spec.rows, spec.values):
+        table.rows.append(Row(key, [entries.get((key, c), Entry()) for c in order]))
+
+
+def _hides(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return the footnote of a place on which several numbers fall, of which it shows the last."""
+    facts = ("value", "low", "high", "count", "note", "unit")
+    names = [n for n in one if n not in facts and str(one[n]) != str(other[n])]
+    by = f": lay out by {' and '.join(names)} too" if names else ""
+    return f"the last of several numbers that fall on this place{by}"
+
+
+def _in_order(
+    keys: list[tuple[str, ...]], names: Sequence[str], values: Sequence[str]
+) -> list[tuple[str, ...]]:
+    """Return the headers with metrics in the order of the table's `values`, all else as it came."""
+    if "metric" not in names or not values:
+        return keys
+    place = list(names).index("metric")
+    outer = {key[:place]: n for n, key in reversed(list(enumerate(keys)))}
+    wanted = {m: next(n for n, v in enumerate(values) if matches(v, m)) for m in {k[place] for k in keys}}
+    return sorted(keys, key=lambda key: (outer[key[:place]], wanted[key[place]]))
 
 
 def _format(unit: Any, header: tuple[str, ...], metric: str, percent: bool, decimals: int) -> Column | None:
@@ -100,23 +160,6 @@ def _format(unit: Any, header: tuple[str, ...], metric: str, percent: bool, deci
     if unit == "count":
         return Column(header, metric, decimals=0)
     return Column(header, metric, "cost") if unit == "cost" else None
-
-
-def _lift_common_notes(table: Table) -> None:
-    """What is noted at every number is said once, in the caption."""
-    entries = [e for r in table.rows for e in r.entries if e.value is not None]
-    if len(entries) < 2:
-        return
-    common = set.intersection(*(set(e.notes) for e in entries))
-    if not common:
-        return
-    kept = [n for n in range(len(table.footnotes)) if n not in common]
-    said = "; ".join(table.footnotes[n] for n in sorted(common))
-    table.caption = f"{table.caption} {said[:1].upper()}{said[1:]}.".strip()
-    for row in table.rows:
-        for entry in row.entries:
-            entry.notes = [kept.index(n) for n in entry.notes if n in kept]
-    table.footnotes = [table.footnotes[n] for n in kept]
 
 
 def _number(value: Any) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,16 +70,48 @@ class Table:
     footnotes: list[str] = field(default_factory=list)
     caption: str = ""
     level: float = 0.95
+    _numbers: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The number of each footnote: a large table may have one per row."""
 
     def note(self, text: str) -> int:
-        """The number of the footnote with that text, added if it is new."""
-        if text not in self.footnotes:
+        """Return the number of the footnote with that text, added if it is new."""
+        if len(self._numbers) != len(self.footnotes):
+            self._numbers = {text: n for n, text in enumerate(self.footnotes)}
+        if text not in self._numbers:
+            self._numbers[text] = len(self.footnotes)
             self.footnotes.append(text)
-        return self.footnotes.index(text)
+        return self._numbers[text]
+
+    @property
+    def entries(self) -> Iterator[Entry]:
+        """All entries, row by row."""
+        return (entry for row in self.rows for entry in row.entries)
+
+    @property
+    def general(self) -> list[str]:
+        """The footnotes that no number points to: they hold for all of the table."""
+        pointed = {n for entry in self.entries for n in entry.notes}
+        return [text for n, text in enumerate(self.footnotes) if n not in pointed]
+
+    def say_once(self) -> None:
+        """Say what is noted at every number in one footnote, without a mark at each of them."""
+        noted = [e for e in self.entries if e.value is not None]
+        common = set.intersection(*(set(e.notes) for e in noted)) if len(noted) > 1 else set()
+        if not common:
+            return
+        kept = [n for n in range(len(self.footnotes)) if n not in common]
+        places = {n: place for place, n in enumerate(kept)}
+        said = [f"all numbers: {self.footnotes[n]}" for n in sorted(common)]
+        for entry in self.entries:
+            entry.notes = [places[n] for n in entry.notes if n in places]
+        self.footnotes = [*(self.footnotes[n] for n in kept), *said]
+        self._numbers = {}
 
     def to_dict(self) -> dict[str, Any]:
-        """The table as JSON-able data."""
-        return asdict(self)
+        """Return the table as JSON-able data."""
+        data = asdict(self)
+        del data["_numbers"]
+        return data
 
     def to_frame(self) -> pd.DataFrame:
         """The values as a DataFrame; headers become its index and columns."""
@@ -162,12 +195,16 @@ def number(value: float, column: Column) -> str:
     shown = value * 100 if column.percent else value
     if column.kind == "cost":
         return _cost(shown)
-    text = f"{shown:.{column.decimals}f}"
-    if (shown and float(text) == 0 and not column.percent) or abs(shown) >= 1e7:
-        text = f"{shown:.2e}"
+    text = f"{shown:.2e}" if _in_powers(shown, column) else f"{shown:.{column.decimals}f}"
     if column.kind == "delta" and shown > 0:
         text = f"+{text}"
     return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def _in_powers(shown: float, column: Column) -> bool:
+    """Whether a value is shown in powers of ten: a huge one, or one that would be rounded to zero."""
+    vanishes = shown and not column.percent and float(f"{shown:.{column.decimals}f}") == 0
+    return bool(vanishes) or abs(shown) >= 1e7
 
 
 def _cost(value: float) -> str:
@@ -181,20 +218,47 @@ def _cost(value: float) -> str:
 
 
 def half_width(entry: Entry, column: Column) -> str:
-    """The interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`."""
-    if entry.low is None or entry.high is None or entry.value is None:
+    """Return the interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`.
+
+    It is written as the number is: in powers of ten beside such a number, with more digits where it
+    would be rounded to nothing. An interval without a width says nothing and is left out.
+    """
+    if entry.low is None or entry.high is None or entry.value is None or entry.low == entry.high:
         return ""
     column = what(entry, column)
     scale = 100 if column.percent else 1
-    up, down = (entry.high - entry.value) * scale, (entry.value - entry.low) * scale
-    digits = column.decimals
-    if round(up, digits) == round(down, digits):
-        return f"± {up:.{digits}f}"
-    low, high = (_signed(v * scale, digits) for v in (entry.low, entry.high))
-    return f"[{low}, {high}]"
+    value, low, high = (v * scale for v in (entry.value, entry.low, entry.high))
+    style = ".2e" if _in_powers(value, column) else f".{column.decimals}f"
+    up, down = format(high - value, style), format(value - low, style)
+    if up == down and high >= value >= low:
+        return f"± {up}" if float(up) else f"± {max(high - value, value - low):.1g}"
+    return f"[{_signed(low, style)}, {_signed(high, style)}]"
 
 
-def _signed(value: float, digits: int) -> str:
+def marks(notes: Iterable[int]) -> str:
+    """Return the numbers of footnotes as they stand beside a number; runs are drawn together: `1,3–5`.
+
+    >>> marks([0, 2, 3, 4])
+    '1,3–5'
+    """
+    numbers = sorted({n + 1 for n in notes})
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    runs = []
+    for start, end in zip(starts, ends, strict=True):
+        runs.append(f"{start}–{end}" if end - start > 1 else ",".join(map(str, range(start, end + 1))))
+    return ",".join(runs)
+
+
+def legend(table: Table, best: str, tied: str) -> str:
+    """Return what marks the best numbers and those tied with them, in the words of a format; or nothing."""
+    if not any(entry.best for entry in table.entries):
+        return ""
+    test = f"paired on the same samples, Holm, {1 - table.level:.2g}"
+    return f"{best}: best; {tied}: not significantly worse ({test})"
+
+
+def _signed(value: float, style: str) -> str:
     """A number with a real minus sign, and none before a zero."""
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
+    text = format(value, style)
+    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−", 1) if text[0] == "-" else text

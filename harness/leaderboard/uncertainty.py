@@ -18,7 +18,7 @@ from harness.suite import TableSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.statistics import PerSample, PerSeed
+    from harness.statistics import Interval, PerSample, PerSeed
     from harness.store import Store
 
 COMPETITORS = ("model", "method")
@@ -43,7 +43,7 @@ def add_intervals(table: Table, facts: Facts, store: Store | None, spec: TableSp
             if is_.kind != "value" or entry.value is None:
                 continue
             interval = _interval(entry, is_.metric, facts, store if deep else None, spec)
-            if interval is not None:
+            if interval is not None and _has_width(interval, entry.value):
                 entry.low, entry.high, entry.method = interval.low, interval.high, interval.method
                 used.add(interval.method)
     if used:
@@ -163,6 +163,11 @@ def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec
     return summary.over_samples if spec.intervals == "samples" else summary.interval
 
 
+def _has_width(interval: Interval, value: float) -> bool:
+    """Whether an interval says anything: equal numbers tell nothing of how far others would lie."""
+    return not interval.high - interval.low <= 1e-12 * max(1.0, abs(value))
+
+
 def _stacked(
     runs: Sequence[tuple[Any, str]], metric: str, facts: Facts, store: Store | None
 ) -> tuple[list[str], Any] | None:
@@ -179,7 +184,9 @@ def _stacked(
         if column is None or (ids is not None and column[0] != ids):
             return None
         number = facts.value(id, metric)
-        if len(column[1]) == 0 or not abs(column[1].mean() - number) <= 1e-5 * max(1.0, abs(number)):
+        # a number close to zero needs a closer look than one of the size of its samples
+        size = np.abs(column[1]).mean() if len(column[1]) else np.nan
+        if not abs(column[1].mean() - number) <= 1e-5 * size:
             return None
         ids = column[0]
         rows.append(column[1])

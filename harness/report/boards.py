@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-from harness.leaderboard.table import DASH, Column, Entry, Row, Table, half_width, shown
+from harness.leaderboard.table import DASH, Column, Entry, Row, Table, half_width, marks, shown
 
 SHOWN = 200
 """Rows shown at first; a button shows the others."""
@@ -133,8 +133,7 @@ def name(text: str) -> str:
 
 def _cell(entry: Entry, column: Column, place: Mapping[str, int]) -> str:
     records = [place[id] for id in dict.fromkeys(entry.records) if id in place]
-    notes = ",".join(str(n + 1) for n in dict.fromkeys(entry.notes))
-    marks = f"<sup>{notes}</sup>" if notes else ""
+    notes = f"<sup>{marks(entry.notes)}</sup>" if entry.notes else ""
     if entry.value is None:
         text, kind = DASH, "none"
     else:
@@ -144,11 +143,13 @@ def _cell(entry: Entry, column: Column, place: Mapping[str, int]) -> str:
     if records:
         attribute = " ".join(map(str, records))
         text = f'<button type="button" class="open" data-r="{attribute}">{text}</button>'
+    elif kind in said:  # ranks have no records of their own, and their marks must be seen all the same
+        text = f'<span class="number">{text}</span>'
     interval = half_width(entry, column)
     span = f' <small class="interval">{escape(interval)}</small>' if interval else ""
     value = f' data-v="{entry.value!r}"' if entry.value is not None and entry.value == entry.value else ""
     attribute = f' class="{kind}"' if kind else ""
-    return f"<td{attribute}{value}>{text}{said.get(kind, '')}{span}{marks}</td>"
+    return f"<td{attribute}{value}>{text}{said.get(kind, '')}{span}{notes}</td>"
 
 
 def _rows(count: int) -> str:

@@ -50,8 +50,11 @@ class Gate:
 
     def limit(self, unit: str | None = None) -> float:
         """The threshold on the metric's own scale: 0.5 for a `unit` of `"fraction"` is 0.005."""
-        points = self.scale == "pp" or (self.scale is None and unit == "fraction")
-        return self.threshold / 100 if points else self.threshold
+        return self.threshold / 100 if self.in_points(unit) else self.threshold
+
+    def in_points(self, unit: str | None = None) -> bool:
+        """Whether the threshold is in percentage points, and so what is said of it."""
+        return self.scale == "pp" or (self.scale is None and unit == "fraction")
 
     def holds(self, difference: float, unit: str | None = None) -> bool:
         """Whether this difference B − A, on the metric's own scale, meets the failing condition."""
@@ -103,13 +106,21 @@ def judge(gate: Gate, difference: float, interval: Interval | None, unit: str | 
     """
     if math.isnan(difference):
         return Verdict(gate, Answer.INCONCLUSIVE, "there is no difference: a number is missing")
+
+    def said(value: float) -> str:
+        """The number in the unit in which the gate was given."""
+        return f"{100 * value if points else value:.4g}"
+
+    points = gate.in_points(unit)
+    words = " points" if points else " on its own scale"
     if interval is None:
-        return Verdict(gate, Answer.INCONCLUSIVE, f"the difference {difference:.4g} has no interval")
-    span = f"[{interval.low:.4g}, {interval.high:.4g}] ({100 * interval.level:.4g}%, {interval.method})"
+        reason = f"the difference {said(difference)}{words} has no interval"
+        return Verdict(gate, Answer.INCONCLUSIVE, reason)
+    span = f"[{said(interval.low)}, {said(interval.high)}]{words} ({100 * interval.level:.4g}%, {interval.method})"
     if math.isnan(interval.low) or math.isnan(interval.high):
         return Verdict(gate, Answer.INCONCLUSIVE, f"the interval {span} is not a number")
     ends = {gate.holds(interval.low, unit), gate.holds(interval.high, unit)}
-    against = f"the limit {gate.limit(unit):g}"
+    against = f"the limit of {said(gate.limit(unit))}{words}"
     if ends == {True}:
         return Verdict(gate, Answer.FAIL, f"all of {span} is beyond {against}")
     if ends == {False}:

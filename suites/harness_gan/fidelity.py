@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     Features = NDArray[np.floating]
 
 
+ROUNDING = 1e-6
+"""The share of the traces by which rounding may take a Fréchet distance below zero."""
+
+
 def frechet_distance(x: Features, y: Features) -> float:
     """‖μ₁−μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of Gaussians fitted to N×D and M×D (Heusel et al. 2017).
 
     The trace of the root is the sum of the square roots of Σ₁Σ₂'s eigenvalues, which are real and
-    not negative; rounding below zero is cut off. Raises HarnessError for a set of fewer than two.
+    not negative; rounding below zero is cut off. Equal sets have a distance of 0, not a negative one.
+    Raises HarnessError for a set of fewer than two, and where the result is no distance at all.
     """
     x, y = _sets(x, y)
     mean = ((x.mean(0) - y.mean(0)) ** 2).sum()
@@ -28,7 +33,11 @@ def frechet_distance(x: Features, y: Features) -> float:
     values, vectors = np.linalg.eigh(s1)
     root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
     cross = np.sqrt(np.clip(np.linalg.eigvalsh(root @ s2 @ root), 0, None)).sum()
-    return float(mean + np.trace(s1) + np.trace(s2) - 2 * cross)
+    spread = np.trace(s1) + np.trace(s2)
+    distance = float(mean + spread - 2 * cross)
+    if distance < -ROUNDING * spread:
+        raise HarnessError(f"the Fréchet distance came out as {distance:g}: the features can't be used")
+    return max(0.0, distance)
 
 
 def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 1000, seed: int = 0) -> float:

@@ -115,15 +115,16 @@ class VtabMeans:
         groups = {g: list(dict.fromkeys(p["dataset"])) for g, p in tagged.groupby(GROUP, sort=False)}
         over_sets, over_groups = f"mean of {len(everything)} data sets", f"mean of {len(groups)} groups"
         rows = []
-        for (model, method), part in _cells(tagged, ["model", "method"]):
-            values = part.groupby("dataset")[self.metric].mean()
-            missing = [d for d in everything if d not in values.index]
+        for (model, method), values in _means(tagged, self.metric).items():
+            missing = [d for d in everything if d not in values]
             note = f"lacks {', '.join(missing[:5])}" + (", …" if len(missing) > 5 else "") if missing else ""
             means = {
-                g: float(values[names].mean()) if all(n in values.index for n in names) else np.nan
+                g: float(np.nanmean([values[n] for n in names]))
+                if all(n in values for n in names)
+                else np.nan
                 for g, names in groups.items()
             }
-            means[over_sets] = np.nan if missing else float(values[everything].mean())
+            means[over_sets] = np.nan if missing else float(np.nanmean([values[d] for d in everything]))
             means[over_groups] = np.nan if missing else float(np.mean([means[g] for g in groups]))
             for name, value in means.items():
                 rows.append(_row((model, method, name), self.metric, [value], note, len(values)))
@@ -147,13 +148,15 @@ class OwnMetric:
         own = records[TAG] if TAG in records.columns else None
         names = ["top1"] * len(records) if own is None else own.fillna("top1").tolist()
         _need(records, list(dict.fromkeys(names)))
-        scored = records.assign(score=[row[n] for n, (_, row) in zip(names, records.iterrows())])
+        numbers = {name: records[name].tolist() for name in dict.fromkeys(names)}
+        scored = records.assign(score=[numbers[name][n] for n, name in enumerate(names)])
         everything = list(dict.fromkeys(scored["dataset"]))
+        each: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for key, cells in _cells(scored, ["model", "method", "dataset"]):
+            each.setdefault(key[:2], []).append(_row(key, "score", cells["score"]))
         rows = []
-        for (model, method), part in _cells(scored, ["model", "method"]):
-            values = {d: float(p["score"].mean()) for (d,), p in _cells(part, ["dataset"])}
-            for (dataset,), cells in _cells(part, ["dataset"]):
-                rows.append(_row((model, method, dataset), "score", cells["score"]))
+        for (model, method), values in _means(scored, "score").items():
+            rows += each[model, method]
             missing = [d for d in everything if d not in values]
             note = (
                 f"lacks {', '.join(map(str, missing[:5]))}" + (", …" if len(missing) > 5 else "")
@@ -221,6 +224,15 @@ def _need(records: pd.DataFrame, columns: Sequence[str]) -> None:
 
 def _cells(records: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
     found: Iterable[tuple[tuple[Any, ...], pd.DataFrame]] = records.groupby(by, sort=False, dropna=False)
+    return found
+
+
+def _means(records: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], dict[Any, float]]:
+    """Return the mean over seeds of each data set, by model and method."""
+    by = ["model", "method", "dataset"]
+    found: dict[tuple[Any, ...], dict[Any, float]] = {}
+    for key, value in records.groupby(by, sort=False, dropna=False)[metric].mean().items():
+        found.setdefault(key[:2], {})[key[2]] = float(value)
     return found
 
 

@@ -49,14 +49,16 @@ class BaseToNew:
             )
         rows: list[dict[str, Any]] = []
         datasets = list(dict.fromkeys(records["dataset"]))
-        for (model, method), part in records.groupby(["model", "method"], sort=False):
-            by_set = part.groupby("dataset", sort=False)[list(halves.values())].mean()
+        cells = records.groupby(["model", "method", "dataset"], sort=False)
+        means = zip(cells[list(halves.values())].mean().itertuples(), cells.size(), strict=True)
+        by_method: dict[tuple[Any, Any], list[tuple[Any, float, float, int]]] = {}
+        for ((model, method, dataset), base, new), count in means:
+            by_method.setdefault((model, method), []).append((dataset, base, new, int(count)))
+        for (model, method), found in by_method.items():
             shared = {"model": model, "method": method, "low": np.nan, "high": np.nan, "note": ""}
             each = []
-            for dataset, values in by_set.iterrows():
-                base, new = (float(values[c]) for c in halves.values())
+            for dataset, base, new, count in found:
                 each.append((base, new, harmonic_mean(base, new)))
-                count = int((part["dataset"] == dataset).sum())
                 for metric, value in zip(
                     ("base", "new", "H", "mean of H"), (*each[-1], each[-1][2]), strict=True
                 ):

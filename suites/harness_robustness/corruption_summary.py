@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ class CorruptionError:
         for reference, group in pairs.groupby("reference", sort=False):
             models = [part for _, part in group.groupby(["model", "method"], sort=False)]
             against, clean, problem = self._against(models)
+            expected = list(dict.fromkeys(group["dataset"]))
             for part in models:
-                rows += self._rows(part, str(reference), against, clean, problem, group["dataset"])
+                rows += self._rows(part, str(reference), against, clean, problem, expected)
         return frame(rows)
 
     def _against(self, models: list[pd.DataFrame]) -> tuple[ByCorruption, float, str]:
@@ -72,7 +73,7 @@ class CorruptionError:
         against: ByCorruption,
         against_clean: float,
         problem: str,
-        expected: pd.Series,
+        expected: Sequence[str],
     ) -> list[dict[str, Any]]:
         """The rows of one model on the corruptions of one reference."""
         import numpy as np

@@ -31,9 +31,10 @@ def to_scale(accuracy: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]
     from scipy.special import logit, ndtri
 
     values = np.asarray(accuracy, dtype=np.float64)
-    if np.any((values < 0) | (values > 1)):
+    outside = values[(values < 0) | (values > 1)]
+    if outside.size:
         raise DataError(
-            f"accuracies must be fractions from 0 to 1, got {values.max():g}; divide percentages by 100"
+            f"accuracies must be fractions from 0 to 1, got {outside.flat[0]:g}; divide percentages by 100"
         )
     if scale == "linear":
         return values
@@ -64,6 +65,9 @@ class Line:
     r2: float
     count: int
     scale: Scale = "logit"
+
+    def __str__(self) -> str:
+        return f"slope {self.slope:.3g} ({self.scale}), R² {self.r2:.3f}, {self.count} models"
 
     def predict(self, reference: ArrayLike) -> NDArray[np.float64]:
         """Shift accuracy (fraction) expected at these reference accuracies (fractions)."""

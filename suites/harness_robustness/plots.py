@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from harness.store import Store
+    from harness_robustness.effective import Line
 
 Scale = Literal["logit", "probit", "linear"]
 TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
@@ -74,11 +75,11 @@ class ScatterFit:
             dict.fromkeys(pairs.loc[~standard, ["model", "method"]].itertuples(index=False, name=None))
         )
         handles: dict[str, Any] = {}
-        fitted = True
+        lines: dict[str, Line | None] = {}
         for name, ax in zip(shown, panels(figure, shown), strict=True):
             here = pairs[pairs["dataset"] == name]
             base = here[standard.loc[here.index]]
-            fitted &= self._axes(ax, here, base, handles)
+            lines[name] = self._axes(ax, here, base, handles)
             points = ax.plot(
                 self._at(base["reference_value"]), self._at(base["value"]), "o", color="#7f7f7f", markersize=4
             )
@@ -98,15 +99,19 @@ class ScatterFit:
             [handles[k] for k in kept] + [handles[f"model {n}"] for n in marks],
             kept + [label_of(others[n]) for n in marks],
         )
-        missing = "" if fitted else " Without a line where fewer than two standard models differ."
+        found = "; ".join(f"{name}: {line}" for name, line in lines.items() if line is not None)
+        told = f" Lines: {found}." if found else ""
+        missing = (
+            " Without a line where fewer than two standard models differ." if None in lines.values() else ""
+        )
         rest = f" The first 12 of {len(names)} shifts." if len(names) > 12 else ""
         return (
             f"{self.metric} under shift against {self.metric} on the reference, {self.scale} axes; line and "
-            f"{self.level:.0%} bootstrap band over the models tagged '{self.fit}'.{missing}{rest}"
+            f"{self.level:.0%} bootstrap band over the models tagged '{self.fit}'.{told}{missing}{rest}"
         )
 
-    def _axes(self, ax: Any, here: pd.DataFrame, base: pd.DataFrame, handles: dict[str, Any]) -> bool:
-        """Scales the axes, draws the diagonal and the line; False when no line can be fitted."""
+    def _axes(self, ax: Any, here: pd.DataFrame, base: pd.DataFrame, handles: dict[str, Any]) -> Line | None:
+        """Scale the axes, draw the diagonal and the line with its numbers; None when none can be fitted."""
         import numpy as np
 
         from harness.plots.style import INK, MUTED
@@ -131,19 +136,21 @@ class ScatterFit:
         if both[0] < both[1]:
             line = ax.plot(both, both, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
             handles.setdefault("y = x", line[0])
-        if base["reference_value"].nunique() < 2:
-            return False
+        if len(np.unique(self._at(base["reference_value"]))) < 2:
+            return None
         x, y = base["reference_value"].to_numpy(), base["value"].to_numpy()
-        at = from_scale(np.linspace(left, right, 80), self.scale)
-        drawn = ax.plot(
-            self._at(at), self._at(fit_line(x, y, self.scale).predict(at)), color=INK, linewidth=1.3
-        )
+        # a linear axis reaches past 0 and 100 %, where there are no accuracies to predict from
+        at = np.clip(from_scale(np.linspace(left, right, 80), self.scale), 0, 1)
+        fitted = fit_line(x, y, self.scale)
+        drawn = ax.plot(self._at(at), self._at(fitted.predict(at)), color=INK, linewidth=1.3)
         handles.setdefault("fitted line", drawn[0])
+        numbers = f"slope {fitted.slope:.2f}\nR² {fitted.r2:.2f}"
+        ax.text(0.03, 0.97, numbers, transform=ax.transAxes, va="top", fontsize=7, color=INK)
         low_band, high_band = bootstrap_interval(x, y, at, self.scale, self.resamples, self.level, self.seed)
         ax.fill_between(
             self._at(at), self._at(low_band), self._at(high_band), color=MUTED, alpha=0.18, linewidth=0
         )
-        return True
+        return fitted
 
     def _at(self, accuracies: Any) -> Any:
         """Where accuracies lie on the axes."""

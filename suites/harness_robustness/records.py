@@ -17,6 +17,9 @@ from harness.errors import OptionError, did_you_mean
 OUTPUT = ("model", "method", "dataset", "metric", "value", "low", "high", "count", "note")
 """Columns of what a summary gives: `value` with interval `low` to `high` (NaN: none), over `count` cells."""
 
+NAMES = ("model", "method", "dataset")
+"""What tells cells apart."""
+
 REFERENCE = "tag.dataset.reference"
 CORRUPTION = "tag.dataset.corruption"
 SEVERITY = "tag.dataset.severity"
@@ -32,37 +35,31 @@ def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.Da
     """
     columns = [REFERENCE, CORRUPTION, SEVERITY, STANDARD, *also]
     if records.empty:
-        return pd.DataFrame(columns=["model", "method", "dataset", *columns, "value", "seeds"])
+        return pd.DataFrame(columns=[*NAMES, *columns, "value", "seeds"])
     if metric not in records:
         known = [c for c in records.select_dtypes("number").columns if c != "seed"]
         raise OptionError(f"summary: the records have no metric {metric!r}{did_you_mean(metric, known)}")
-    table = records.reindex(columns=["model", "method", "dataset", "seed", "status", metric, *columns])
+    table = records.reindex(columns=[*NAMES, "seed", "status", metric, *columns])
     table = table[table[metric].notna()]
     if "status" in records:
         table = table[table["status"] == "ok"]
     table = table.assign(method=table["method"].astype(object).where(table["method"].notna(), ""))
-    rows = []
-    for (model, method, dataset), part in table.groupby(
-        ["model", "method", "dataset"], dropna=False, sort=False
-    ):
-        seeds = dict(zip(part["seed"], part[metric].astype(float)))
-        if len(part.drop_duplicates(["seed", metric])) > len(seeds):
+    # one pass over plain values: a group of pandas for each cell takes minutes where there are thousands
+    found: dict[tuple[Any, Any, Any], dict[str, Any]] = {}
+    for record in table.to_dict("records"):
+        key = record["model"], record["method"], record["dataset"]
+        cell = found.setdefault(
+            key, dict(zip(NAMES, key, strict=True)) | {c: record[c] for c in columns} | {"seeds": {}}
+        )
+        seed, value = record["seed"], float(record[metric])
+        if cell["seeds"].setdefault(seed, value) != value:
             raise OptionError(
-                f"summary: several records of {model!r} on {dataset!r} for one seed, with different {metric}; "
+                f"summary: several records of {key[0]!r} on {key[2]!r} for one seed, with different {metric}; "
                 "choose among them with the table's `where`"
             )
-        first = part.iloc[0]
-        rows.append(
-            {
-                "model": model,
-                "method": method,
-                "dataset": dataset,
-                **{c: first[c] for c in columns},
-                "value": float(np.mean(list(seeds.values()))),
-                "seeds": seeds,
-            }
-        )
-    return pd.DataFrame(rows, columns=["model", "method", "dataset", *columns, "value", "seeds"])
+    for cell in found.values():
+        cell["value"] = float(np.mean(list(cell["seeds"].values())))
+    return pd.DataFrame(list(found.values()), columns=[*NAMES, *columns, "value", "seeds"])
 
 
 def shifts(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
@@ -120,8 +117,11 @@ def frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def rests_on(names: Iterable[str], expected: Iterable[str], what: str) -> str:
-    """A note when an aggregate lacks some of what is there for others; empty when it has all."""
-    names, expected = set(names), list(dict.fromkeys(expected))
+    """Return a note when an aggregate lacks some of what is there for others; empty when it has all.
+
+    `expected` holds each name once: who asks for every model must not count all cells each time.
+    """
+    names, expected = set(names), list(expected)
     missing = [name for name in expected if name not in names]
     if not missing:
         return ""

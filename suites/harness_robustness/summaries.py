@@ -6,6 +6,8 @@ columns `records.OUTPUT`; all values are fractions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import OptionError
@@ -78,13 +80,18 @@ class MeanOverShifts:
 
         pairs = shifts(cells(records, self.metric), self.corruptions)
         rows = []
-        for _, part in pairs.groupby(["model", "method"], sort=False):
-            common = set.intersection(*(set(s) for s in part["seeds"]))
-            per_seed = [np.mean([s[seed] for s in part["seeds"]]) for seed in sorted(common)]
-            note = rests_on(part["dataset"], pairs["dataset"], "shifts")
-            cell = next(part.itertuples())
-            value = float(part["value"].mean())
-            rows.append(row(cell, self.metric, value, seed_interval(per_seed), len(part), note, dataset=MEAN))
+        expected = list(dict.fromkeys(pairs["dataset"]))
+        by_model: dict[tuple[Any, Any], list[Any]] = {}
+        for cell in pairs.itertuples():
+            by_model.setdefault((cell.model, cell.method), []).append(cell)
+        for part in by_model.values():
+            common = set.intersection(*(set(c.seeds) for c in part))
+            per_seed = [np.mean([c.seeds[seed] for c in part]) for seed in sorted(common)]
+            note = rests_on([c.dataset for c in part], expected, "shifts")
+            value = float(np.mean([c.value for c in part]))
+            rows.append(
+                row(part[0], self.metric, value, seed_interval(per_seed), len(part), note, dataset=MEAN)
+            )
         return frame(rows)
 
 
@@ -186,16 +193,30 @@ class EffectiveRobustnessSummary:
         `count` is the number of standard models in the fit; with fewer than two that differ in
         reference accuracy (`minimum` leaves weaker ones out) the value is NaN and the note says why.
         """
-        from harness_robustness.records import STANDARD, cells, frame, is_true, shifts
+        from harness_robustness.records import cells, frame, shifts
 
         pairs = shifts(cells(records, self.metric), self.corruptions)
         rows: list[dict[str, Any]] = []
+        for cells_of, standard, which in self._fits(pairs):
+            rows += self._against(cells_of, standard, which)
+        return frame(rows + _means(rows, pairs, "effective_robustness"))
+
+    def lines(self, records: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
+        """Return each shift's name with the standard models of its line, and which line that is."""
+        from harness_robustness.records import cells, shifts
+
+        for cells_of, standard, which in self._fits(shifts(cells(records, self.metric), self.corruptions)):
+            if len(cells_of):
+                yield str(cells_of["dataset"].iloc[0]), standard, which
+
+    def _fits(self, pairs: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, str]]:
+        """Return the pieces of every shift."""
+        from harness_robustness.records import STANDARD, is_true
+
         for dataset, part in pairs.groupby("dataset", sort=False):
             usable = part[part["reference_value"].notna()]
             chosen = usable[usable[STANDARD].map(is_true) & (usable["reference_value"] >= self.minimum)]
-            for cells_of, standard, which in self._pieces(part, chosen, self.bends.get(str(dataset))):
-                rows += self._against(cells_of, standard, which)
-        return frame(rows + _means(rows, pairs, "effective_robustness"))
+            yield from self._pieces(part, chosen, self.bends.get(str(dataset)))
 
     def _pieces(
         self, part: pd.DataFrame, chosen: pd.DataFrame, bend: float | None
@@ -248,15 +269,18 @@ class EffectiveRobustnessSummary:
 def _means(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     """One row per model with the mean of its `rows` over shifts, noting what it does not rest on."""
     import numpy as np
-    import pandas as pd
 
     from harness_robustness.records import rests_on, row
 
+    expected = list(dict.fromkeys(pairs["dataset"]))
+    by_model: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for given in rows:
+        by_model.setdefault((given["model"], given["method"]), []).append(given)
     out = []
-    table = pd.DataFrame(rows)
-    for _, part in table.groupby(["model", "method"], sort=False) if rows else ():
-        there = part[part["value"].notna()]
-        value = float(there["value"].mean()) if len(there) else np.nan
-        note = rests_on(there["dataset"], pairs["dataset"], "shifts")
-        out.append(row(next(part.itertuples()), metric, value, count=len(there), note=note, dataset=MEAN))
+    for (model, method), part in by_model.items():
+        there = [given for given in part if not np.isnan(given["value"])]
+        value = float(np.mean([given["value"] for given in there])) if there else np.nan
+        note = rests_on([given["dataset"] for given in there], expected, "shifts")
+        cell = SimpleNamespace(model=model, method=method)
+        out.append(row(cell, metric, value, count=len(there), note=note, dataset=MEAN))
     return out

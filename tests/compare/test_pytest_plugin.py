@@ -45,7 +45,7 @@ def test_failure_lists_the_verdicts(case):
     result.stdout.fnmatch_lines(
         [
             "*harness_check: fail",
-            "*gate top1 < -0.5: FAIL: *dataset x*is beyond the limit -0.005",
+            "*gate top1 < -0.5: FAIL: *dataset x*is beyond the limit of -0.5 points",
             "*gate top1 < -0.5: FAIL: *dataset y*",
             "*gates: FAIL (0 of 2 verdicts pass)",
         ]

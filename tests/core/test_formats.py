@@ -94,7 +94,9 @@ def test_markdown_keeps_its_columns() -> None:
 
 def test_csv_is_read_back_and_disarms_formulas() -> None:
     rows = list(csv.reader(io.StringIO(render(table(), "csv"))))
-    assert {len(r) for r in rows} == {9}
+    assert {len(r) for r in rows} == {10}
+    assert rows[0][-1] == "notes"
+    assert rows[1][-1] == f"col {NAMES[0]} / top1: failed: <img src=x>; col / ece: skipped: a|b"
     assert [r[0].removeprefix("'") for r in rows[1:]] == NAMES
     assert not [c for r in rows for c in r if c[:1] in ("=", "@")]
     assert float(rows[2][1]) == 0.51

@@ -270,14 +270,14 @@ def test_the_order_of_records_is_of_no_account() -> None:
 
 
 def test_what_is_noted_at_every_number_of_a_summary_is_said_once() -> None:
-    from harness.leaderboard.summary import _lift_common_notes
     from harness.leaderboard.table import Column, Row
 
     table = Table("t", "t", ("model",), ("x",), [Column(("x",), "x"), Column(("y",), "y")], [])
     both, one = table.note("thresholds: a 1"), table.note("rests on 1 of 2")
     table.rows = [Row(("a",), [Entry(1.0, notes=[both]), Entry(2.0, notes=[both, one])])]
-    _lift_common_notes(table)
-    assert (table.caption, table.footnotes) == ("Thresholds: a 1.", ["rests on 1 of 2"])
+    table.say_once()
+    assert table.footnotes == ["rests on 1 of 2", "all numbers: thresholds: a 1"]
+    assert table.general == ["all numbers: thresholds: a 1"]
     assert [e.notes for e in table.rows[0].entries] == [[], [0]]
 
 
@@ -317,7 +317,8 @@ def test_numbers_near_the_largest_have_a_spread() -> None:
 
 
 def test_numbers_of_a_summary_are_shown_by_their_own_unit() -> None:
-    from harness.leaderboard.summary import _laid_out
+    from harness.leaderboard.remarked import Remarked
+    from harness.leaderboard.summary import _lay_out
 
     long = pd.DataFrame(
         [
@@ -329,7 +330,8 @@ def test_numbers_of_a_summary_are_shown_by_their_own_unit() -> None:
         columns=["model", "metric", "value", "unit"],
     )
     asked = TableSpec(name="t", rows=["model"], columns=["metric"], decimals=3)
-    table = _laid_out(Table("t", "t", ("model",), ("metric",), [], []), asked, long, False, None)
+    table = Table("t", "t", ("model",), ("metric",), [], [])
+    _lay_out(table, asked, long, False, None, Remarked(pd.DataFrame({"status": []}), []))
     shown = table.render("markdown")
     assert [cell in shown for cell in (" 41.1 |", " 127 k |", " 1 |", " 1.235 |")] == [True] * 4
 

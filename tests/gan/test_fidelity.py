@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.errors import HarnessError
 from harness_gan.fidelity import frechet_distance, kernel_distance, prdc
@@ -120,3 +122,21 @@ def test_precision_and_recall_change_places() -> None:
     x, y = rng.normal(size=(200, 3)), 0.3 * rng.normal(size=(200, 3))
     assert prdc(x, y).precision == prdc(y, x).recall
     assert prdc(x, y).precision > prdc(x, y).recall
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**16),
+    st.integers(2, 40),
+    st.integers(1, 30),
+    st.sampled_from([1e-6, 1.0, 1e4]),
+    st.floats(-9, 9),
+)
+def test_the_frechet_distance_of_a_set_to_itself_is_zero_and_of_a_moved_one_its_way(seed, n, d, scale, way):
+    x = np.random.default_rng(seed).normal(size=(n, d)) * scale
+    trace = np.trace(np.atleast_2d(np.cov(x, rowvar=False)))
+    same = frechet_distance(x, x)
+    assert 0 <= same <= 1e-5 * trace
+    # with equal covariances the closed form is the squared distance of the means
+    moved = frechet_distance(x, x + way * scale)
+    assert moved == pytest.approx(d * (way * scale) ** 2, abs=1e-5 * trace + 1e-9 * d * (way * scale) ** 2)

@@ -121,6 +121,32 @@ def test_scatter_fit_draws_the_line_of_the_standard_models_only(maker):
     assert np.log(0.9 / 0.1) <= fits[0][0][-1]
 
 
+@pytest.mark.parametrize("scale", ["linear", "logit", "probit"])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [(0.95, 0.9), (0.97, 0.94), (1.0, 1.0)],
+        [(0.0, 0.0), (0.5, 0.02), (1.0, 0.98)],
+        [(1.0, 0.5), (1.0, 0.7)],
+    ],
+)
+def test_scatter_fit_draws_axes_that_reach_the_ends_of_what_an_accuracy_can_be(maker, scale, pairs):
+    made = maker()
+    for n, (x, y) in enumerate(pairs):
+        made.record(f"m{n}", "ref", x, tags={"model.standard": True}, n=100)
+        made.record(f"m{n}", "v2", y, tags={"model.standard": True, "dataset.reference": "ref"}, n=100)
+    found = one(made, kind="scatter-fit", options={"scale": scale, "resamples": 20})
+    assert found.problem == ""
+    if pairs[0][0] < 1:
+        from harness_robustness.effective import fit_line
+
+        line = fit_line(*zip(*pairs, strict=True), scale)
+        assert f"Lines: v2: {line}." in found.caption
+        assert {f"slope {line.slope:.2f}", f"R² {line.r2:.2f}"} <= set(texts(found.svg))
+    else:
+        assert "Without a line" in found.caption
+
+
 def test_pareto_names_the_front(maker):
     made = maker()
     for model, accuracy, size in (("small", 0.6, 1e6), ("large", 0.9, 1e8), ("wasteful", 0.5, 1e8)):

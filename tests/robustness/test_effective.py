@@ -147,3 +147,17 @@ def test_bad_input_is_refused_in_one_line():
         fit_line([70.0, 75.0], [60.0, 64.0])
     with pytest.raises(OptionError, match="scale must be one of"):
         to_scale(0.5, "log")
+
+
+def test_a_line_tells_its_slope_and_how_well_it_fits():
+    x, y = np.array([0.2, 0.4, 0.6, 0.9]), np.array([0.1, 0.25, 0.4, 0.8])
+    line = fit_line(x, y, "linear")
+    slope, intercept = np.polyfit(x, y, 1)
+    assert (line.slope, line.intercept) == (pytest.approx(slope), pytest.approx(intercept))
+    assert line.r2 == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
+    assert str(line) == f"slope {slope:.3g} (linear), R² {line.r2:.3f}, 4 models"
+
+
+def test_the_value_outside_the_range_is_named():
+    with pytest.raises(DataError, match=r"got -0\.2"):
+        to_scale([0.5, -0.2, 0.9])

@@ -8,6 +8,7 @@ from harness.errors import OptionError
 from harness_robustness.corruption import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, IMAGENET_C
 from harness_robustness.corruption_summary import CorruptionError
 from harness_robustness.effective import bootstrap_interval, fit_line, from_scale, to_scale
+from harness_robustness.line_summary import FittedLine
 from harness_robustness.records import OUTPUT
 from harness_robustness.summaries import (
     MEAN,
@@ -365,3 +366,20 @@ def test_incomplete_corruptions_are_not_compared():
     lost = CorruptionError("wole")(pd.DataFrame(rows))
     assert lost[lost.metric == "mce"].value.isna().all()
     assert "did you mean 'whole'" in value(lost, "mild", where, "mce").note
+
+
+def test_the_fitted_line_stands_in_a_table_of_its_own():
+    accuracies = {"a": (0.6, 0.4), "b": (0.7, 0.52), "c": (0.8, 0.63), "other": (0.9, 0.2)}
+    records = shifted({m: {"ref": x, "v2": y} for m, (x, y) in accuracies.items()}, {"a", "b", "c"})
+    found = FittedLine(scale="linear")(records).set_index("metric")
+    x, y = zip(*(accuracies[m] for m in "abc"), strict=True)
+    slope, intercept = np.polyfit(x, y, 1)
+    assert found.loc["slope", "value"] == pytest.approx(slope)
+    assert found.loc["intercept", "value"] == pytest.approx(intercept)
+    assert found.loc["R²", "value"] == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
+    assert found.loc["standard models", "value"] == 3
+    assert set(found["dataset"]) == {"v2"}
+    none = FittedLine()(shifted({"a": {"ref": 0.5, "v2": 0.4}}, {"a"})).set_index("metric")
+    assert np.isnan(none.loc["slope", "value"])
+    assert "needs two" in none.loc["slope", "note"]
+    assert FittedLine()(pd.DataFrame()).empty

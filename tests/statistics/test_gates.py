@@ -106,3 +106,19 @@ def test_a_wider_interval_never_turns_one_decision_into_the_other(
     wide = judge(gate, low, interval(low - more, low + width + more)).answer
     assert wide in (narrow, Answer.INCONCLUSIVE)
     assert (narrow is Answer.FAIL) <= gate.holds(low)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "span", "limit"),
+    [
+        ("top1 < -0.5", "fraction", "[-12.5, -8.2] points", "-0.5 points"),
+        ("top1 < -0.5pp", None, "[-12.5, -8.2] points", "-0.5 points"),
+        ("top1 < -0.005abs", "fraction", "[-0.125, -0.082] on its own scale", "-0.005 on its own scale"),
+        ("nll < -0.01", None, "[-0.125, -0.082] on its own scale", "-0.01 on its own scale"),
+    ],
+)
+def test_a_verdict_stays_in_the_unit_of_its_gate(text, unit, span, limit):
+    found = judge(parse_gate(text), -0.1, Interval(-0.125, -0.082, 0.95, "t", 3), unit)
+    assert found.reason == f"all of {span} (95%, t) is beyond the limit of {limit}"
+    none = judge(parse_gate(text), -0.1, None, unit)
+    assert none.reason.endswith(f"{span.partition('] ')[2]} has no interval")

@@ -6,16 +6,20 @@ import csv as writer
 import io
 import json as encoder
 
-from harness.leaderboard.table import Table
+from harness.leaderboard.table import Column, Row, Table
 
 
 def csv(table: Table) -> str:
-    """The values at full precision in their own unit, each with its interval's ends and its count."""
+    """Return the values at full precision in their own unit, each with its interval's ends and its count.
+
+    A table with footnotes has a last column `notes`: each row's, and those that hold for all of the table.
+    """
     out = io.StringIO()
     names = [
         *table.row_names,
         *(h for c in table.columns for h in c.header),
         *(h for r in table.rows for h in r.header),
+        *table.footnotes,
     ]
     # Python before 3.13 leaves a bare carriage return unquoted, which readers take for the end of a row
     bare = any("\r" in n for n in names)
@@ -24,16 +28,38 @@ def csv(table: Table) -> str:
     )
     headers = list(table.row_names)
     for column in table.columns:
-        name = " / ".join(h for h in column.header if h)
+        name = _name(column)
         headers += [name, f"{name} low", f"{name} high", f"{name} records"]
+    general = "; ".join(table.general)
+    if table.footnotes:
+        headers.append("notes")
     sheet.writerow([spreadsheet_safe(h) for h in headers])
     for row in table.rows:
         numbers: list[object] = []
         for entry in row.entries:
             numbers += ["" if v is None else repr(float(v)) for v in (entry.value, entry.low, entry.high)]
             numbers.append(entry.count)
+        if table.footnotes:
+            numbers.append(spreadsheet_safe("; ".join(filter(None, (_noted(row, table), general)))))
         sheet.writerow([*(spreadsheet_safe(h) for h in row.header), *numbers])
+    if general and not table.rows:  # why there is nothing to show
+        sheet.writerow([*[""] * (len(headers) - 1), spreadsheet_safe(general)])
     return out.getvalue()
+
+
+def _noted(row: Row, table: Table) -> str:
+    """Return what is noted at a row's numbers: each text once, after the columns that it is about."""
+    columns: dict[int, list[str]] = {}
+    for entry, column in zip(row.entries, table.columns, strict=True):
+        for note in dict.fromkeys(entry.notes):
+            columns.setdefault(note, []).append(_name(column))
+    return "; ".join(
+        f"{', '.join(filter(None, names))}: {table.footnotes[note]}" for note, names in columns.items()
+    )
+
+
+def _name(column: Column) -> str:
+    return " / ".join(h for h in column.header if h)
 
 
 def json(table: Table) -> str:

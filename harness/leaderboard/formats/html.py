@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
-from harness.leaderboard.table import DASH, Column, Entry, Table, half_width, shown
+from harness.leaderboard.table import DASH, Column, Entry, Table, half_width, legend, marks, shown
 
 
 def html(table: Table) -> str:
-    """A `<table>` with caption, header rows, and footnotes in its footer. All names are escaped."""
+    """Return a `<table>` with caption, header rows, and a legend and footnotes in its footer. All names are escaped."""
     layers = max((len(c.header) for c in table.columns), default=1)
     head = []
     for layer in range(layers):
@@ -24,7 +24,10 @@ def html(table: Table) -> str:
         body.append(f"<tr>{names}{''.join(_cell(e, c) for e, c in zip(row.entries, table.columns))}</tr>")
     width = len(table.row_names) + len(table.columns)
     notes = "".join(f"<li>{escape(text)}</li>" for text in table.footnotes)
-    foot = f'<tfoot><tr><td colspan="{width}"><ol>{notes}</ol></td></tr></tfoot>' if notes else ""
+    below = f"<ol>{notes}</ol>" if notes else ""
+    if key := legend(table, "<b>bold</b>", "<u>underlined</u>"):
+        below = f'<p class="key">{key}</p>{below}'
+    foot = f'<tfoot><tr><td colspan="{width}">{below}</td></tr></tfoot>' if below else ""
     caption = escape(table.title) + (f"<p>{escape(table.caption)}</p>" if table.caption else "")
     return (
         f'<table class="leaderboard"><caption>{caption}</caption>'
@@ -44,13 +47,13 @@ def _merged(table: Table, layer: int) -> str:
 
 
 def _cell(entry: Entry, column: Column) -> str:
-    marks = f"<sup>{','.join(str(n + 1) for n in entry.notes)}</sup>" if entry.notes else ""
+    notes = f"<sup>{marks(entry.notes)}</sup>" if entry.notes else ""
     if entry.value is None:
-        return f"<td>{DASH if column.kind != 'delta' or entry.notes else ''}{marks}</td>"
+        return f"<td>{DASH if column.kind != 'delta' or entry.notes else ''}{notes}</td>"
     kind = "best" if entry.best else "tied" if entry.tied else ""
     value = escape(shown(entry, column))
     value = f"<b>{value}</b>" if entry.best else f"<u>{value}</u>" if entry.tied else value
     interval = half_width(entry, column)
     span = f' <small class="interval">{escape(interval)}</small>' if interval else ""
     attribute = f' class="{kind}"' if kind else ""
-    return f'<td{attribute} data-value="{entry.value!r}">{value}{span}{marks}</td>'
+    return f'<td{attribute} data-value="{entry.value!r}">{value}{span}{notes}</td>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from harness.leaderboard.table import Column, Entry, Table, half_width, shown
+from harness.leaderboard.table import Column, Entry, Table, half_width, legend, marks, shown
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -72,6 +72,8 @@ def latex(table: Table) -> str:
         lines.append(" & ".join([*(escape(h) for h in row.header), *cells]) + r" \\")
     lines.append(r"\bottomrule")
     lines.append(r"\end{tabular}")
+    if key := legend(table, r"\textbf{bold}", r"\underline{underlined}"):
+        lines.append(rf"\par\footnotesize {key}")
     for n, text in enumerate(table.footnotes):
         lines.append(rf"\par\footnotesize\textsuperscript{{{n + 1}}}~{escape(text)}")
     lines.append(r"\end{table}")
@@ -116,13 +118,13 @@ def _merged(table: Table, layer: int) -> list[str]:
 
 
 def _cell(entry: Entry, column: Column) -> str:
-    marks = rf"\textsuperscript{{{','.join(str(n + 1) for n in entry.notes)}}}" if entry.notes else ""
+    notes = rf"\textsuperscript{{{escape(marks(entry.notes))}}}" if entry.notes else ""
     if entry.value is None:
-        return ("--" if column.kind != "delta" or entry.notes else "") + marks
+        return ("--" if column.kind != "delta" or entry.notes else "") + notes
     value = escape(shown(entry, column))
     value = rf"\textbf{{{value}}}" if entry.best else rf"\underline{{{value}}}" if entry.tied else value
     interval = half_width(entry, column)
-    return value + (rf" {{\scriptsize {escape(interval)}}}" if interval else "") + marks
+    return value + (rf" {{\scriptsize {escape(interval)}}}" if interval else "") + notes
 
 
 def _sentence(caption: str) -> str:

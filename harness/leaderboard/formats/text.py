@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
-from harness.leaderboard.table import DASH, Column, Entry, Table, half_width, shown
+from harness.leaderboard.table import DASH, Column, Entry, Table, half_width, legend, marks, shown
 
-MAXIMAL_NAME = 60
-SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+LONGEST = 240
+"""Longer names are cut."""
+
+SUPERSCRIPTS = str.maketrans("0123456789–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def terminal(table: Table) -> str:
@@ -60,33 +63,31 @@ def markdown(table: Table) -> str:
 
 
 def _whole(entry: Entry, column: Column) -> str:
-    notes = ",".join(str(n + 1) for n in entry.notes).translate(SUPERSCRIPTS)
+    notes = marks(entry.notes).translate(SUPERSCRIPTS)
     if entry.value is None:
         return DASH + notes if entry.notes else ("" if column.kind == "delta" else DASH)
     interval = half_width(entry, column)
     return shown(entry, column) + (f" {interval}" if interval else "") + notes
 
 
-def _below(table: Table, best: str, tied: str, escape: object) -> list[str]:
-    clean = markdown_text if escape is markdown_text else plain_text
-    lines = []
-    if any(e.best for r in table.rows for e in r.entries):
-        lines.append(
-            f"{best}: best; {tied}: not significantly worse (paired on the same samples, Holm, {1 - table.level:.2g})"
-        )
+def _below(table: Table, best: str, tied: str, clean: Callable[[str, int | None], str]) -> list[str]:
+    """Return what stands below a table. Footnotes are never cut: what they say must be known."""
+    lines = [said] if (said := legend(table, best, tied)) else []
     if table.caption:
-        lines.append(clean(table.caption))
-    lines += [f"{str(n + 1).translate(SUPERSCRIPTS)} {clean(text)}" for n, text in enumerate(table.footnotes)]
+        lines.append(clean(table.caption, None))
+    lines += [
+        f"{str(n + 1).translate(SUPERSCRIPTS)} {clean(text, None)}" for n, text in enumerate(table.footnotes)
+    ]
     return ["", *lines] if lines else []
 
 
-def plain_text(text: str) -> str:
-    """Without control characters, which could move the cursor, and not too long."""
+def plain_text(text: str, longest: int | None = LONGEST) -> str:
+    """Return the text without control characters, which could move the cursor, and not too long."""
     clean = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in text)
-    return clean if len(clean) <= 4 * MAXIMAL_NAME else clean[: 4 * MAXIMAL_NAME - 1] + "…"
+    return clean if longest is None or len(clean) <= longest else clean[: longest - 1] + "…"
 
 
-def markdown_text(text: str) -> str:
-    """Text in which nothing is markup: HTML, table bars, emphasis, code, links and mathematics."""
-    escaped = plain_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def markdown_text(text: str, longest: int | None = LONGEST) -> str:
+    """Return text in which nothing is markup: HTML, table bars, emphasis, code, links and mathematics."""
+    escaped = plain_text(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\|*_`\[\]$~#])", r"\\\1", escaped)
