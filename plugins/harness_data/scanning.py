@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract import EncodedImage, Sample
-from harness.errors import DataError, did_you_mean
+from harness.errors import LEAVE_OUT, DataError, did_you_mean
 from harness_data.image_files import IMAGE_SUFFIXES, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
 
@@ -90,7 +90,7 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         where = readable(str(path))
-        raise DataError(f"{where}: can't be read ({error.strerror}); remove it or replace it") from None
+        raise DataError(f"{where}: can't be read ({error.strerror}); {LEAVE_OUT}") from None
 
 
 class FolderSplit:
