@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache, partial
 from pathlib import Path
@@ -37,6 +37,8 @@ class Part:
     missing: str | None = None
     problem: str | None = None
     remarks: tuple[str, ...] = ()
+    skip_unreadable: bool = False
+    """Whether samples that can't be read are left out, of a data set or of one in an option."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to another process as what was written, and is resolved again there."""
@@ -46,6 +48,7 @@ class Part:
             dict(self.options),
             self.label,
             dict(self.tags),
+            self.skip_unreadable,
         )
 
     def described(self) -> dict[str, Any]:
@@ -77,9 +80,13 @@ def _plain(value: Any) -> Any:
 
 
 class Resolver:
-    """Turns references into parts; equal references give the same part, built once."""
+    """Turns references into parts; equal references give the same part, built once.
 
-    def __init__(self) -> None:
+    With `skip_unreadable` samples that can't be read are left out, which belongs to the identity of data sets.
+    """
+
+    def __init__(self, skip_unreadable: bool = False) -> None:
+        self.skip_unreadable = skip_unreadable
         self._parts: dict[str, Part] = {}
 
     def resolve(self, kind: str, reference: Reference, where: str) -> Part:
@@ -95,7 +102,8 @@ class Resolver:
         except TypeError as error:
             raise SuiteError(f"{where}: {error}") from None
         if key not in self._parts:
-            self._parts[key] = self._made(kind, reference, where)
+            made = self._made(kind, reference, where)
+            self._parts[key] = replace(made, skip_unreadable=True) if self.skip_unreadable else made
         return self._parts[key]
 
     def _made(self, kind: str, reference: Reference, where: str) -> Part:
@@ -131,6 +139,8 @@ class Resolver:
         if fingerprint:  # what lies at a path is identified by its content, not by where it lies
             paths = {o.name for o in options.declared(factory)[0] if o.is_path}
             whole["options"] = {k: v for k, v in identity.items() if k not in paths}
+        if kind == "datasets" and self.skip_unreadable:
+            whole["unreadable"] = "left out"
         return _part(
             facts,
             reference,
@@ -166,13 +176,17 @@ class Resolver:
         return arguments, identity
 
 
-def _restored(kind: str, plugin: str, given: dict[str, Any], label: str, tags: dict[str, Any]) -> Part:
-    return _resolver().resolve(kind, Reference(plugin, given, label=label, tags=tags), f"worker, {label}")
+def _restored(
+    kind: str, plugin: str, given: dict[str, Any], label: str, tags: dict[str, Any], skip_unreadable: bool
+) -> Part:
+    return _resolver(skip_unreadable).resolve(
+        kind, Reference(plugin, given, label=label, tags=tags), f"worker, {label}"
+    )
 
 
-@lru_cache(maxsize=1)
-def _resolver() -> Resolver:
-    return Resolver()
+@lru_cache(maxsize=2)
+def _resolver(skip_unreadable: bool) -> Resolver:
+    return Resolver(skip_unreadable)
 
 
 def _prefixed(where: str, call: Any) -> Any:
@@ -218,7 +232,7 @@ def blame(plugin: registry.Plugin | Part, what: str, error: BaseException) -> st
 
 
 def _part(
-    facts: Mapping[str, str],
+    facts: Mapping[str, Any],
     reference: Reference,
     given: Mapping[str, Any],
     identity: Mapping[str, Any],
