@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness_data.image_files import (
     begins_like_an_image,
@@ -16,6 +17,10 @@ from harness_data.image_files import (
     known_by_content,
     suffix_of,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 KINDS_NAMED = 6
 """So many kinds of files stand in a remark; more are counted together."""
@@ -149,6 +154,19 @@ def beside(folder: Path, inside: Iterable[str], what: str = BESIDE) -> Leftovers
             ):
                 left.add("hidden" if name.startswith(".") else what, name)
     return left
+
+
+def without_samples(targets: NDArray[np.int64], count: int, names: Sequence[str] | None = None) -> list[str]:
+    """What is to be said of labels below `count` that no sample has: a gap, or numbers that begin at 1."""
+    import numpy as np
+
+    absent = np.setdiff1d(np.arange(count), targets)
+    if not len(absent):
+        return []
+    first = f"label {absent[0]}" + (f" '{names[absent[0]]}'" if names else "")
+    if len(absent) == 1:
+        return [f"{first} of 0..{count - 1} has no sample"]
+    return [f"{len(absent)} of {count} labels have no sample (first: {first})"]
 
 
 def without_images(classes: Sequence[str], filled: Iterable[str], where: str) -> list[str]:
