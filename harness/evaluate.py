@@ -87,6 +87,8 @@ def outputs(
         "images": job.cell.images,
         "libraries": _libraries(),
     }
+    if left := getattr(split, "left_out", None):
+        decides["left out"] = list(left)
     if rows is not None:
         decides["rows"] = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
     array = job.cache.get(decides, compute)

@@ -36,6 +36,8 @@ class Choice:
     precision: str | None = None
     images: str | None = None
     limit: int | None = None
+    skip_unreadable: bool = False
+    """Leave out samples that can't be read, and say how many, instead of failing."""
 
     @property
     def narrows(self) -> bool:

@@ -39,6 +39,8 @@ class Part:
     missing: str | None = None
     problem: str | None = None
     remarks: tuple[str, ...] = ()
+    skip_unreadable: bool = False
+    """Whether samples that can't be read are left out, of a data set or of one in an option."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to another process as what was written, and is resolved again there."""
@@ -49,6 +51,7 @@ class Part:
             self.label,
             dict(self.tags),
             self.identity,
+            self.skip_unreadable,
         )
 
     def described(self) -> dict[str, Any]:
@@ -80,9 +83,13 @@ def _plain(value: Any) -> Any:
 
 
 class Resolver:
-    """Turns references into parts; equal references give the same part, built once."""
+    """Turns references into parts; equal references give the same part, built once.
 
-    def __init__(self) -> None:
+    With `skip_unreadable` samples that can't be read are left out, which belongs to the identity of data sets.
+    """
+
+    def __init__(self, skip_unreadable: bool = False) -> None:
+        self.skip_unreadable = skip_unreadable
         self._parts: dict[str, Part] = {}
         self._code: dict[tuple[str, str, str], Code] = {}
 
@@ -99,7 +106,8 @@ class Resolver:
         except TypeError as error:
             raise SuiteError(f"{where}: {error}") from None
         if key not in self._parts:
-            self._parts[key] = self._made(kind, reference, where)
+            made = self._made(kind, reference, where)
+            self._parts[key] = replace(made, skip_unreadable=True) if self.skip_unreadable else made
         return self._parts[key]
 
     def _made(self, kind: str, reference: Reference, where: str) -> Part:
@@ -140,6 +148,8 @@ class Resolver:
         code = self._code_of(plugin, factory)
         whole |= {"code": code.digest} if code.digest else {}
         remarks = tuple(dict.fromkeys([*remarks, *(t for t in inner if t not in remarks), *code.remarks]))
+        if kind == "datasets" and self.skip_unreadable:
+            whole["unreadable"] = "left out"
         return _part(
             facts,
             reference,
@@ -183,14 +193,20 @@ class Resolver:
 
 
 def _restored(
-    kind: str, plugin: str, given: dict[str, Any], label: str, tags: dict[str, Any], identity: str
+    kind: str,
+    plugin: str,
+    given: dict[str, Any],
+    label: str,
+    tags: dict[str, Any],
+    identity: str,
+    skip_unreadable: bool,
 ) -> Part:
     """The part that was planned; one with a `problem` when it is not the same any more."""
     reference, where = Reference(plugin, given, label=label, tags=tags), f"worker, {label}"
-    part = _resolver().resolve(kind, reference, where)
+    part = _resolver(skip_unreadable).resolve(kind, reference, where)
     if part.identity != identity:  # of an earlier run of this process, maybe
         _resolver.cache_clear()
-        part = _resolver().resolve(kind, reference, where)
+        part = _resolver(skip_unreadable).resolve(kind, reference, where)
     if part.identity != identity and not part.problem:
         part = replace(part, problem=f"{label}: {CHANGED}")
     return replace(part, identity=identity) if part.problem else part
@@ -212,9 +228,9 @@ def check_unchanged(part: Part) -> None:
         raise DataError(f"{part.label}: {CHANGED}")
 
 
-@lru_cache(maxsize=1)
-def _resolver() -> Resolver:
-    return Resolver()
+@lru_cache(maxsize=2)
+def _resolver(skip_unreadable: bool) -> Resolver:
+    return Resolver(skip_unreadable)
 
 
 def _prefixed(where: str, call: Any) -> Any:
@@ -274,7 +290,7 @@ def blame(plugin: registry.Plugin | Part, what: str, error: BaseException) -> st
 
 
 def _part(
-    facts: Mapping[str, str],
+    facts: Mapping[str, Any],
     reference: Reference,
     given: Mapping[str, Any],
     identity: Mapping[str, Any],

@@ -49,7 +49,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
     choice = choice or Choice()
     finished = set(done)
     plan = Plan(suite)
-    resolver, seen, excluded = Resolver(), dict[str, list[Planned]](), 0
+    resolver, seen, excluded = Resolver(choice.skip_unreadable), dict[str, list[Planned]](), 0
     grids = suite.grids
     names = [g.name for g in grids]
     for name, count in Counter(names).items():

@@ -23,6 +23,7 @@ from harness.features import FeatureCache
 from harness.logs import CellLog, cell_folder
 from harness.parts import check_unchanged, remarks_of
 from harness.planning import Cell
+from harness.readable import open_split
 from harness.record import Record, blank
 from harness.seeds import derive_seed
 from harness.store import Store, warn_once
@@ -240,19 +241,13 @@ class Worker:
         return model
 
     def _split(self, cell: Cell, name: str) -> tuple[Split, Sequence[str]]:
-        """A split of the cell's data set, limited as the run asks, and what it remarks."""
+        """A split of the cell's data set as the run asks for it, and what it remarks."""
         key = f"{cell.dataset.identity}\n{name}\n{cell.limit}"
         if key in self._splits:
             self._splits.move_to_end(key)
             return self._splits[key]
         check_unchanged(cell.dataset)
-        split: Split = cell.dataset.object.load(name)
-        said = remarks_of(split)
-        if cell.limit is not None and cell.limit < len(split):
-            from harness.limits import limited
-
-            split = limited(split, cell.limit, derive_seed("limit", cell.limit))
-        self._splits[key] = (split, said)
+        self._splits[key] = open_split(cell.dataset, name, cell.limit, self.workers, self.cache)
         while len(self._splits) > KEPT_SPLITS:
             self._splits.popitem(last=False)
         return self._splits[key]

@@ -56,6 +56,11 @@ def suite_arguments(parser: argparse.ArgumentParser) -> None:
         "--limit", type=positive, metavar="N", help="evaluate on N random samples, the same for every model"
     )
     parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="leave out samples that can't be read, and say how many, instead of failing; such cells have an id of their own",
+    )
+    parser.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where data sets lie (else $HARNESS_DATA_ROOT)"
     )
     parser.add_argument(
@@ -130,6 +135,7 @@ def choice(given: argparse.Namespace) -> Choice:
         precision=given.precision,
         images=given.images,
         limit=given.limit,
+        skip_unreadable=given.skip_unreadable,
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contract import Sample
 from harness.errors import DataError
+from harness_data.leftovers import without_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +19,32 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+KNOWN = ("images", "labels", "class_names")
+"""The arrays of an .npz file that are read."""
+
+CALLED_OTHERWISE = {
+    "images": ("image", "x", "data", "pixels", "imgs"),
+    "labels": ("label", "y", "targets", "target"),
+    "class_names": (
+        "classes",
+        "class_name",
+        "classnames",
+        "names",
+        "categories",
+        "label_names",
+        "class_labels",
+    ),
+}
+"""What the known arrays are often called in files of other tools."""
+
+DATA_SUFFIXES = (".npz", ".npy", ".txt")
+COMPANION = re.compile(r"\.|readme|licen[cs]e", re.IGNORECASE)
+"""How files begin that are not meant to be read."""
+
+LOOKED_AT = 64
+"""Images, evenly spaced, of which the brightest pixel is looked for."""
+
+NAMES_FILE = "class_names.txt"
 ONLY_SPLIT = "test"
 """The split's name where the files name none."""
 
@@ -34,10 +63,13 @@ class ArraySplit:
         """Raises DataError starting with `where` on a wrong type or shape, or a label out of range."""
         import numpy as np
 
+        from harness.images import FLOATS
+
         coloured = images.ndim == 4 and images.shape[3] in (1, 3, 4)
         if images.dtype != np.uint8 or not (images.ndim == 3 or coloured):
             raise DataError(
                 f"{where}: images must be uint8 of shape N×H×W or N×H×W×3, not {images.dtype} {images.shape}"
+                + (f"; {FLOATS}" if images.dtype.kind == "f" else "")
             )
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise DataError(f"{where}: labels must be N integers, not {labels.dtype} {labels.shape}")
@@ -53,6 +85,7 @@ class ArraySplit:
         self.ids = [str(i) for i in range(len(labels))]
         self.class_names = list(class_names) if class_names else None
         self.templates = list(templates) if templates else None
+        self.remarks = [*without_samples(self.targets, classes, self.class_names), *_darkness(images)]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -93,7 +126,7 @@ class Arrays:
     def unavailable(self) -> str | None:
         """Why there is nothing to load at the path."""
         if self._files:
-            return None
+            return next(filter(None, (self._misnamed(files[0]) for files in self._files.values())), None)
         wanted = "an .npz file, or a folder with <split>.npz or with images.npy and labels.npy"
         return f"{self.path}: expected {wanted}"
 
@@ -111,6 +144,38 @@ class Arrays:
         for split, files in self._files.items():
             parts += [split, *(f"{file.name} {file_digest(file)}" for file in files)]
         return text_digest(parts)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Arrays and files that are not used, in one line."""
+        from harness_data.image_files import suffix_of
+        from harness_data.leftovers import Leftovers
+
+        read = {file for files in self._files.values() for file in files}
+        said, left = [], Leftovers()
+        for file in sorted(read):
+            unknown = [key for key in _keys(file) if key not in KNOWN]
+            if unknown:
+                arrays = "array is" if len(unknown) == 1 else "arrays are"
+                said.append(f"{len(unknown)} {arrays} not used: {', '.join(unknown)} (in {file.name})")
+        for file in sorted(self.path.iterdir()) if self.path.is_dir() else ():
+            if file not in read and suffix_of(file.name) in DATA_SUFFIXES and not COMPANION.match(file.name):
+                left.add(suffix_of(file.name), file.name)
+        return ["; ".join(said + more)] if (more := left.remarks(len(read))) or said else []
+
+    def _misnamed(self, file: Path) -> str | None:
+        """Why a file can't be used: a known array is missing, and another is called almost like it."""
+        keys = _keys(file)
+        for known in KNOWN:
+            given = known == "class_names" and self.class_names is not None
+            if keys and known not in keys and not given:
+                near = [k for k in keys if k not in KNOWN and k.lower() in CALLED_OTHERWISE[known]]
+                near += [
+                    k for k in keys if k not in KNOWN and get_close_matches(k.lower(), [known], cutoff=0.8)
+                ]
+                if near:
+                    return f"{file}: no array '{known}' in it, but '{near[0]}': call it '{known}', or take it out"
+        return None
 
     def load(self, split: str) -> ArraySplit:
         """Opens one split; .npy images stay on disk until read.
@@ -148,9 +213,31 @@ class Arrays:
             return {ONLY_SPLIT: [self.path]} if self.path.suffix == ".npz" else {}
         pair = [self.path / "images.npy", self.path / "labels.npy"]
         if all(file.is_file() for file in pair):
-            names = self.path / "class_names.txt"
+            names = self.path / NAMES_FILE
             return {ONLY_SPLIT: [*pair, names] if names.is_file() else pair}
         return {file.stem: [file] for file in sorted(self.path.glob("*.npz"))}
+
+
+def _keys(file: Path) -> list[str]:
+    """The names of the arrays in an .npz file; none in what can't be read, which `load` tells."""
+    if file.suffix != ".npz":
+        return []
+    try:
+        with opened(file) as stored:
+            return list(stored)
+    except DataError:
+        return []
+
+
+def _darkness(images: NDArray[np.uint8]) -> list[str]:
+    """What is to be said of images that are all but black: floats from 0 to 1, say, cut to whole numbers."""
+    chosen = images[:: max(1, len(images) // LOOKED_AT)]
+    brightest = int(chosen.max()) if chosen.size else 255
+    if brightest > 1:
+        return []
+    return [
+        f"no pixel of {len(chosen)} images looked at exceeds {brightest} of 255: are they scaled to 0..1?"
+    ]
 
 
 def opened(file: Path, **options: Any) -> Any:

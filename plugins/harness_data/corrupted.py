@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from harness.contract import Dataset, Sample, Split
 from harness.errors import DataError
 from harness.seeds import derive_seed
-from harness_data.corruptions import VERSION, ConstantSet, check, corrupt
+from harness_data.corruptions import ConstantSet, check, corrupt, version
 
 if TYPE_CHECKING:
     import numpy as np
     import PIL.Image
     from numpy.typing import NDArray
 
-FORWARDED = ("label_space", "class_names", "templates", "label_indices", "already_cropped")
+FORWARDED = ("label_space", "class_names", "templates", "label_indices", "already_cropped", "remarks")
 """Optional attributes of a data set or a split that corrupting the images does not change."""
 
 
@@ -62,8 +62,9 @@ class CorruptedSplit:
 class Corrupted:
     """Another data set with one of the common corruptions (Hendrycks & Dietterich, ICLR 2019).
 
-    Not to be compared with numbers on the published ImageNet-C or CIFAR-10-C files (no JPEG storage,
-    drawn frost, other random numbers): see `harness_data.corruptions`.
+    Not to be compared with numbers on the published ImageNet-C or CIFAR-10-C files: no JPEG storage, other
+    random numbers, and textures of frost that are drawn where the authors' are photographs (of equal
+    colours and contrast, so that the strength is theirs); see `harness_data.corruptions`.
 
     Raises OptionError for an unknown corruption, severity or set of constants.
 
@@ -108,10 +109,18 @@ class Corrupted:
         return ask() if ask else None
 
     def fingerprint(self) -> str:
-        """The clean data set's fingerprint, the version of the corruptions, and a size that models don't change."""
+        """The clean data set's fingerprint, the corruption's version, and a size that models don't change."""
         ask = getattr(self.dataset, "fingerprint", None)
         sized = f"|already {CROP}" if self.imagenet_crop else ""
-        return f"{ask() if ask else ''}|corruptions-{VERSION}{sized}"
+        return f"{ask() if ask else ''}|corruptions-{version(self.corruption)}{sized}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the clean data set remarks, and that frost is drawn, where anybody might compare its numbers."""
+        said = list(getattr(self.dataset, "remarks", None) or ())
+        if self.corruption == "frost" and not getattr(self.dataset, "drawn", False):
+            said.append("its frost is drawn: not comparable with ImageNet-C, which uses photographs of frost")
+        return said
 
     def load(self, split: str) -> CorruptedSplit:
         """The split, corrupted on reading."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract import EncodedImage, Sample
 from harness.errors import DataError, Unavailable, did_you_mean
+from harness_data.leftovers import without_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ class HubSplit:
         self.ids = [str(i) for i in range(len(rows))]
         self.class_names = class_names
         self.templates = templates
+        classes = len(class_names) if class_names else int(self.targets.max()) + 1
+        self.remarks = without_samples(self.targets, classes, class_names)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -71,21 +71,27 @@ class _ClassFolders:
         Raises Unavailable when it isn't on disk; DataError when class folders are missing or
         empty (unless `partial`) or foreign ones are there.
         """
+        from harness_data.leftovers import without_images
         from harness_data.scanning import check_split, scan
 
         check_split(split, self.splits, type(self).__name__)
         folder, classes = self._folder(split), self._classes()
         listing = scan(folder, classes.labels)
-        self._check_folders(folder, classes, {path.split("/", 1)[0] for path in listing.paths})
+        filled = {path.split("/", 1)[0] for path in listing.paths}
+        self._check_folders(folder, classes, filled)
         opened = self._split_class()(
             folder,
             listing,
             imagenet_classes.prompt_names(classes),
             imagenet_classes.prompt_templates(),
             [list(indices) for indices in classes.indices],
+            [*listing.remarks, *without_images(list(classes.labels), filled, f"split '{split}'")],
         )
         if split != self.splits[0]:  # a million images, which most that are evaluated here never open
-            opened.remarks = [f"its split '{split}' is known by its name: changed images there can't be told"]
+            opened.remarks = [
+                *opened.remarks,
+                f"its split '{split}' is known by its name: changed images there can't be told",
+            ]
         return opened
 
     def _names(self, split: str) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DataError
+from harness_data.leftovers import Leftovers
 from harness_data.scanning import readable
 
 BLOCK = tarfile.BLOCKSIZE
@@ -39,11 +40,12 @@ class Member:
         return data
 
 
-def index_shard(shard: Path) -> dict[str, dict[str, Member]]:
+def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[str, Member]]:
     """The samples of an uncompressed tar file in its order: key to extension to member.
 
     As in the webdataset format, the key is the path up to the first dot of the file's name, and
-    the extension (lower case) the rest. Hidden files are left out.
+    the extension (lower case) the rest. Hidden files are left out, and files without an extension,
+    which are counted in `left`.
 
     Raises DataError naming the shard when it is no tar file, is cut short or damaged, or has one
     member twice.
@@ -59,6 +61,8 @@ def index_shard(shard: Path) -> dict[str, dict[str, Member]]:
                 folder, _, base = info.name.removeprefix("./").rpartition("/")
                 stem, dot, extension = base.partition(".")
                 if not stem or not dot:
+                    if left is not None:
+                        left.file(base, f"{shard.name}:{info.name}")
                     continue
                 key = f"{folder}/{stem}" if folder else stem
                 sample = samples.setdefault(key, {})

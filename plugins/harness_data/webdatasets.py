@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.contract import EncodedImage, Sample
 from harness.errors import DataError
+from harness_data.image_files import IMAGE_SUFFIXES
 from harness_data.roots import below_root
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 CLASS_NAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
 KIND = "dataset_type.txt"
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+USUAL_IMAGES = ("jpg", "jpeg", "png", "webp")
+IMAGE_EXTENSIONS = (*USUAL_IMAGES, *sorted({s[1:] for s in IMAGE_SUFFIXES} - {*USUAL_IMAGES}))
+"""Of several images of a sample the first of these counts; the rest is told."""
 
 
 class ShardSplit:
@@ -35,6 +38,7 @@ class ShardSplit:
         ids: Sequence[str],
         class_names: Sequence[str] | None,
         templates: Sequence[str] | None,
+        remarks: Sequence[str] = (),
     ) -> None:
         import numpy as np
 
@@ -44,6 +48,7 @@ class ShardSplit:
         self.targets = np.asarray(labels, dtype=np.int64)
         self.class_names = class_names
         self.templates = templates
+        self.remarks = list(remarks)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,7 +64,7 @@ class ShardSplit:
 
 
 class WebDataset:
-    """`<path>/<split>/nshards.txt` and `<path>/<split>/<i>.tar`, with `<key>.jpg` (or png, webp) and
+    """`<path>/<split>/nshards.txt` and `<path>/<split>/<i>.tar`, with `<key>.jpg` (or png, webp, …) and
     `<key>.cls` (and `<key>.txt`) in the shards; `classnames.txt` and
     `zeroshot_classification_templates.txt` (placeholder `{c}`) beside the splits.
 
@@ -108,6 +113,9 @@ class WebDataset:
         Raises DataError naming the shard that is missing or broken, or the sample that has no
         image, no label, or a label outside the class names.
         """
+        import numpy as np
+
+        from harness_data.leftovers import Leftovers, without_samples
         from harness_data.scanning import check_split, readable
         from harness_data.shards import index_shard
 
@@ -116,20 +124,46 @@ class WebDataset:
         check_split(split, self.splits, str(self.path))
         names = self._lines(CLASS_NAMES)
         images, labels, texts, ids = [], [], [], []
+        left, used = Leftovers(), 0
         for number, shard in enumerate(self._shards(split)):
-            for key, members in index_shard(shard).items():
+            for key, members in index_shard(shard, left).items():
                 where = f"{shard}: sample '{key}'"
                 image = next((members[e] for e in IMAGE_EXTENSIONS if e in members), None)
                 if image is None:
                     there = ", ".join(sorted(members))
-                    raise DataError(f"{where}: no image (jpg, jpeg, png or webp), only: {there}")
+                    raise DataError(f"{where}: no image ({', '.join(USUAL_IMAGES)}, …), only: {there}")
                 images.append(image)
+                read = (image, *(members.get(kind) for kind in ("cls", "txt")))
+                for extension, member in members.items():
+                    if member in read:
+                        used += 1
+                    else:
+                        left.add(f".{extension}", f"{shard.name}:{readable(member.name)}")
                 labels.append(-1 if self._is_retrieval else _label(members, names, where))
                 texts.append(members.get("txt"))
                 ids.append(f"{number}/{readable(key)}")
         if not ids:
             raise DataError(f"{self.path / split}: its shards hold no samples")
-        return ShardSplit(images, labels, texts, ids, names, self._templates)
+        said = left.remarks(used)
+        if names and not self._is_retrieval:
+            said += without_samples(np.asarray(labels), len(names), names)
+        return ShardSplit(images, labels, texts, ids, names, self._templates, said)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Shards beyond the number that `nshards.txt` gives, and folders of shards without that file, in one line."""
+        from harness_data.leftovers import Leftovers
+
+        left, used = Leftovers(), 0
+        for file in sorted(self.path.glob("*/*.tar*")):
+            folder = file.parent.name
+            if folder not in self.splits:
+                left.add(f"in '{folder}', which has no nshards.txt", f"{folder}/{file.name}")
+            elif file in self._shards(folder):
+                used += 1
+            else:
+                left.add(f"beyond what {folder}/nshards.txt says", f"{folder}/{file.name}")
+        return [text.replace(" files ", " shards ", 1) for text in left.remarks(used)]
 
     @property
     def _is_retrieval(self) -> bool:
@@ -158,7 +192,10 @@ class WebDataset:
         shards = [self.path / split / f"{i}.tar" for i in range(int(text))]
         for shard in shards:
             if not shard.is_file():
-                raise DataError(f"{shard}: missing, though {counted.name} says there are {text} shards")
+                there = ", ".join(sorted(file.name for file in counted.parent.glob("*.tar*"))[:3]) or "none"
+                raise DataError(
+                    f"{shard}: missing, though {counted.name} says there are {text} shards (there: {there}, …)"
+                )
         return shards
 
 

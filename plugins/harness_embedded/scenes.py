@@ -28,6 +28,8 @@ class Scenes:
     """
 
     label_space = "scenes"
+    drawn = True
+    """Nobody compares numbers on these with those on photographs."""
 
     def __init__(self, shift: Shift = "none", classes: Subset = "all", per_class: int | None = None) -> None:
         if per_class is not None and per_class < 1:

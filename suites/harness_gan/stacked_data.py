@@ -40,6 +40,11 @@ class Stacked:
         """Why the base can't be used here."""
         return self.base.unavailable() if hasattr(self.base, "unavailable") else None
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What the base remarks."""
+        return getattr(self.base, "remarks", None) or ()
+
     def load(self, split: str) -> StackedSplit:
         """The triples of a split, made of the same split of the base."""
         return StackedSplit(self.base.load(split), self.count, split)
@@ -57,6 +62,7 @@ class StackedSplit:
 
         rng = np.random.default_rng(derive_seed("stacked", count, name))
         self.base = base
+        self.remarks: Sequence[str] = getattr(base, "remarks", None) or ()
         self.classes = int(np.max(base.targets)) + 1
         self.rows = rng.integers(len(base), size=(count, 3))
         labels = np.asarray(base.targets)[self.rows]

@@ -14,6 +14,7 @@ from harness.batches import forward_all
 from harness.contract import Dataset, Predictions, Result, Split
 from harness.errors import DataError
 from harness.evaluate import classification_result, image_pipeline, measured
+from harness.readable import without
 from harness_peft.data import Batches
 from harness_peft.embeddings import head_logits, of_split
 from harness_peft.evidence import LabelSets, check_metrics
@@ -107,6 +108,10 @@ def _logits(
         model = job.cell.model.identity if job.cell.model else None
         key = f"{model}\nshift\n{job.cell.protocol.identity}\n{shift}\n{job.cell.images}"
         split = dataset.load(name)
+        if job.cell.dataset.skip_unreadable:
+            split, said = without(split, range(len(split)), job.workers)
+            for text in said:
+                job.remark(f"{shift}: {text}")
         source = run.data.splits.get(key, split, image_pipeline(job, split))
     if run.solves or run.fits:
         where = None if shift is None else [job.cell.protocol.identity, shift, name]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from harness.parts import Part
+
 ROWS_AT_ONCE = 8192
 VAL_SHOTS = 4
 """Validation shots per class, where there are as many training shots (CoOp's min(K, 4))."""
@@ -258,7 +260,7 @@ def elsewhere(job: Job, references: Sequence[Any]) -> dict[str, Job]:
     from harness.parts import Resolver
     from harness.reference import parse
 
-    resolver, jobs = Resolver(), {}
+    resolver, jobs = Resolver(job.cell.dataset.skip_unreadable), {}
     for given in references:
         for reference in parse(given, "evaluate_on"):
             part = resolver.resolve("datasets", reference, "evaluate_on")
@@ -267,24 +269,20 @@ def elsewhere(job: Job, references: Sequence[Any]) -> dict[str, Job]:
 
                 raise Unavailable(f"evaluate_on, {part.label}: {part.missing}")
             cell = replace(job.cell, dataset=part)
-            jobs[part.label] = replace(
-                job, cell=cell, dataset=part.object, splits=_opener(part.object, job.cell.limit)
-            )
+            jobs[part.label] = replace(job, cell=cell, dataset=part.object, splits=_opener(job, part))
     return jobs
 
 
-def _opener(dataset: Any, limit: int | None) -> Callable[[str], Split]:
-    from harness.limits import limited
-    from harness.seeds import derive_seed
+def _opener(job: Job, dataset: Part) -> Callable[[str], Split]:
+    from harness.readable import open_split
 
     opened: dict[str, Split] = {}
 
     def splits(name: str) -> Split:
         if name not in opened:
-            split = dataset.load(name)
-            if limit is not None and limit < len(split):
-                split = limited(split, limit, derive_seed("limit", limit))
-            opened[name] = split
+            opened[name], said = open_split(dataset, name, job.cell.limit, job.workers, job.cache)
+            for text in said:
+                job.remark(f"{dataset.label}: {text}")
         return opened[name]
 
     return splits

@@ -1,7 +1,12 @@
 """Images and labels in NumPy files."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.contract import Dataset, Split
 from harness.errors import DataError
@@ -115,3 +120,87 @@ def test_fingerprint_is_of_the_content(tmp_path):
     assert a.fingerprint() != c.fingerprint()
     np.testing.assert_array_equal(b.load("test").images, IMAGES)
     assert Arrays(tmp_path / "a.npz", class_names=["x", "y", "z"]).fingerprint() != a.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "name", ["classes", "Names", "class_name", "classnames", "class-names", "label_names"]
+)
+def test_names_of_classes_under_another_key_are_refused(tmp_path, name):
+    np.savez(tmp_path / "set.npz", images=IMAGES, labels=LABELS, **{name: NAMES})
+    line = f"set.npz: no array 'class_names' in it, but '{name}': call it 'class_names', or take it out"
+    assert Arrays(tmp_path / "set.npz").unavailable().endswith(line)
+    with pytest.raises(DataError, match="call it 'class_names'"):
+        Arrays(tmp_path / "set.npz").load("test")
+    data = Arrays(tmp_path / "set.npz", class_names=["a", "b", "c"])
+    assert data.unavailable() is None
+    assert data.remarks == [f"1 array is not used: {name} (in set.npz)"]
+
+
+@pytest.mark.parametrize(
+    ("known", "name"), [("images", "x"), ("labels", "y"), ("labels", "label"), ("images", "image")]
+)
+def test_images_and_labels_under_another_key_are_refused(tmp_path, known, name):
+    given = {"images": IMAGES, "labels": LABELS}
+    np.savez(tmp_path / "set.npz", **{name if k == known else k: v for k, v in given.items()})
+    assert f"no array '{known}' in it, but '{name}'" in Arrays(tmp_path / "set.npz").unavailable()
+
+
+def test_arrays_and_files_that_are_not_used_are_told(tmp_path):
+    np.savez(tmp_path / "test.npz", images=IMAGES, labels=LABELS, y_train=LABELS, weights=LABELS)
+    np.savez(tmp_path / "train.npz", images=IMAGES, labels=LABELS)
+    (tmp_path / "README.txt").write_text("about it")
+    told = "2 arrays are not used: y_train, weights (in test.npz)"
+    assert Arrays(tmp_path).remarks == [told]
+    (tmp_path / "class_names.txt").write_text("ant\nbee\ncat\n")
+    np.save(tmp_path / "images.npy", IMAGES)
+    assert Arrays(tmp_path).remarks == [
+        f"{told}; 2 of 4 files are not used: 1 .npy, 1 .txt (first: class_names.txt)"
+    ]
+
+
+def test_labels_without_a_sample_are_told(tmp_path):
+    np.savez(tmp_path / "one.npz", images=IMAGES, labels=LABELS + 1)
+    assert Arrays(tmp_path / "one.npz").load("test").remarks == ["label 0 of 0..3 has no sample"]
+    np.savez(tmp_path / "two.npz", images=IMAGES, labels=LABELS, class_names=[*NAMES, "dog", "emu"])
+    assert Arrays(tmp_path / "two.npz").load("test").remarks == [
+        "2 of 5 labels have no sample (first: label 3 'dog')"
+    ]
+
+
+def test_images_that_are_all_but_black_are_told(tmp_path):
+    np.savez(tmp_path / "dark.npz", images=IMAGES // 255, labels=LABELS)
+    assert (
+        "no pixel of 4 images looked at exceeds 1 of 255"
+        in Arrays(tmp_path / "dark.npz").load("test").remarks[0]
+    )
+
+
+def test_floats_are_told_how_to_become_images(tmp_path):
+    np.savez(tmp_path / "bad.npz", images=IMAGES / 255, labels=LABELS)
+    with pytest.raises(DataError, match=r"must be uint8 .* not float64 .*\(255 \* images\)\.round\(\)"):
+        Arrays(tmp_path / "bad.npz").load("test")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sets(
+        st.sampled_from(["images", "labels", "class_names", "classes", "y", "x", "extra", "ids", "Label"])
+    )
+)
+def test_every_array_is_read_told_or_refused(keys):
+    held = {"images": IMAGES, "labels": LABELS, "class_names": NAMES, "classes": NAMES}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "set.npz"
+        np.savez(file, **{key: held.get(key, LABELS) for key in keys})
+        data = Arrays(file)
+        if data.unavailable() or not {"images", "labels"} <= keys:
+            with pytest.raises(DataError, match="no array"):
+                data.load("test")
+            return
+        split = data.load("test")
+        assert split.class_names == (NAMES.tolist() if "class_names" in keys else None)
+        unknown = keys - {"images", "labels", "class_names"}
+        assert "classes" not in unknown or "class_names" in keys
+        said = " ".join(data.remarks)
+        assert all(key in said for key in unknown)
+        assert bool(unknown) == bool(said)

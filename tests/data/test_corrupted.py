@@ -139,6 +139,20 @@ def test_order_and_processes_do_not_matter_but_seed_and_id_do() -> None:
 
 def test_the_fingerprint_holds_the_inner_one_and_the_version() -> None:
     assert Corrupted(Inner(), "fog").fingerprint() == "inner-7|corruptions-1"
+    assert Corrupted(Inner(), "frost").fingerprint() == "inner-7|corruptions-2"
+
+
+def test_remarks_are_the_inner_ones_and_that_frost_is_drawn() -> None:
+    from harness_embedded.scenes import Scenes
+
+    inner = Inner()
+    assert Corrupted(inner, "fog").remarks == []
+    inner.remarks = ["2 of 9 files are not used"]
+    assert Corrupted(inner, "fog").remarks == ["2 of 9 files are not used"]
+    frost = Corrupted(inner, "frost").remarks
+    assert frost[0] == inner.remarks[0]
+    assert frost[1].startswith("its frost is drawn: not comparable with ImageNet-C")
+    assert Corrupted(Scenes(), "frost").remarks == []  # where everything is drawn
 
 
 def test_bad_options_are_refused_in_the_constructor() -> None:

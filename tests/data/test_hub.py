@@ -187,3 +187,8 @@ def test_images_as_pixels_and_as_bare_bytes(tmp_path):
     Image.new("RGB", (8, 6), (20, 0, 0)).save(file, "PNG")
     datasets.Dataset.from_dict({"image": [file.getvalue()], "label": [0]}).save_to_disk(str(tmp_path / "b"))
     assert decode(HuggingFace(str(tmp_path / "b")).load("test")[0].image).getpixel((0, 0)) == (20, 0, 0)
+
+
+def test_labels_without_a_sample_are_told(tmp_path):
+    rows(4, names=("cat", "dog", "emu")).save_to_disk(str(tmp_path / "one"))
+    assert HuggingFace(str(tmp_path / "one")).load("test").remarks == ["label 2 'emu' of 0..2 has no sample"]

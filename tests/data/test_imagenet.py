@@ -50,6 +50,19 @@ def sha(lines):
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def test_what_is_left_out_is_told_when_a_split_is_opened(tmp_path):
+    folder = tree(tmp_path / "imagenet" / "val", WNIDS[:3])
+    (folder / "@eaDir").mkdir()
+    data = ImageNet(root=tmp_path, partial=True)
+    few = f"997 of 1000 classes have no image in split 'test' (first: '{WNIDS[3]}')"
+    assert data.load("test").remarks == [few]
+    (folder / WNIDS[0] / "notes.txt").write_text("")
+    assert data.load("test").remarks == [
+        f"1 of 4 files is not used: 1 .txt (first: {WNIDS[0]}/notes.txt)",
+        few,
+    ]
+
+
 def test_sizes_of_the_subsets():
     assert len(WNIDS) == len(set(WNIDS)) == 1000
     assert list(WNIDS) == sorted(WNIDS)

@@ -3,9 +3,13 @@
 import io
 import os
 import tarfile
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from harness.contract import Dataset, Split
@@ -196,3 +200,100 @@ def test_names_that_are_no_utf8_can_be_written(tmp_path):
     split = WebDataset(tmp_path).load("test")
     assert list(split.ids) == [r"0/caf\xe9"]
     assert split[0].image.name == rf"{tmp_path / 'test' / '0.tar'}:caf\xe9.jpg"
+
+
+def test_every_kind_of_image_that_is_decoded_is_one(tmp_path):
+    kinds = [
+        ("jfif", "JPEG"),
+        ("JPG", "JPEG"),
+        ("bmp", "BMP"),
+        ("tif", "TIFF"),
+        ("gif", "GIF"),
+        ("jpe", "JPEG"),
+    ]
+    members = [
+        m
+        for i, (extension, kind) in enumerate(kinds)
+        for m in ((f"s{i}.{extension}", encoded(20 * i, kind)), (f"s{i}.cls", str(i % 2).encode()))
+    ]
+    write(tmp_path / "test" / "0.tar", members)
+    (tmp_path / "test" / "nshards.txt").write_text("1")
+    split = WebDataset(tmp_path).load("test")
+    assert len(split) == 6
+    assert all(decode(sample.image).size == (8, 6) for sample in split)
+    assert split.remarks == []
+
+
+def test_shards_and_folders_that_are_not_used_are_told(shards):
+    assert WebDataset(shards).remarks == []
+    write(shards / "test" / "2.tar", [("x.jpg", encoded(1, "JPEG"))])
+    write(shards / "val" / "0.tar", [("x.jpg", encoded(1, "JPEG"))])
+    (shards / "test" / "3.tar.gz").write_bytes(b"")
+    assert WebDataset(shards).remarks == [
+        "3 of 5 shards are not used: 2 beyond what test/nshards.txt says, 1 in 'val', which has no nshards.txt "
+        "(first: test/2.tar)"
+    ]
+
+
+def test_members_that_are_not_used_are_told(tmp_path):
+    write(
+        tmp_path / "test" / "0.tar",
+        [
+            ("a.jpg", encoded(1, "JPEG")), ("a.cls", b"0"), ("a.txt", b"words"), ("a.json", b"{}"),
+            ("b.jpg", encoded(1, "JPEG")), ("b.png", encoded(1, "PNG")), ("b.cls", b"2"), ("LICENSE", b"free"),
+            ("._b.jpg", b"\0\5\26\7"),
+        ],
+    )  # fmt: skip
+    (tmp_path / "test" / "nshards.txt").write_text("1")
+    (tmp_path / "classnames.txt").write_text("cat\ndog\nemu\n")
+    assert WebDataset(tmp_path).load("test").remarks == [
+        "3 of 8 files are not used: 1 .json, 1 .png, 1 without suffix (first: 0.tar:LICENSE)",
+        "label 1 'dog' of 0..2 has no sample",
+    ]
+
+
+def test_a_missing_shard_names_those_there(shards):
+    (shards / "test" / "0.tar").rename(shards / "test" / "00000.tar")
+    with pytest.raises(DataError, match=r"0\.tar: missing, .*there: 00000\.tar, 1\.tar"):
+        WebDataset(shards).load("test")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["jpg", "JPEG", "png", "jfif", "bmp"]),
+            st.integers(0, 2),
+            st.sets(st.sampled_from(["json", "npy", "seg.png", "txt", "cls.bak"])),
+        ),
+        min_size=1,
+        max_size=9,
+    ),
+    st.integers(1, 3),
+    st.integers(0, 2),
+)
+def test_members_are_samples_or_told(samples, count, beyond):
+    kinds = {"jpg": "JPEG", "JPEG": "JPEG", "png": "PNG", "jfif": "JPEG", "bmp": "BMP"}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        written, more = [[] for _ in range(count)], 0
+        for i, (extension, label, others) in enumerate(samples):
+            name = f"s{i:03}"
+            written[i % count] += [(f"{name}.{extension}", encoded(9 * i, kinds[extension]))]
+            written[i % count] += [(f"{name}.cls", str(label).encode())]
+            written[i % count] += [(f"{name}.{other}", b"x") for other in sorted(others)]
+            more += len(others - {"txt"})
+        for number, members in enumerate([*written, *[written[0]] * beyond]):
+            write(root / "test" / f"{number}.tar", members)
+        (root / "test" / "nshards.txt").write_text(str(count))
+        data = WebDataset(root)
+        split = data.load("test")
+        assert len(split) == len(samples)
+        order = [i for shard in range(count) for i in range(len(samples)) if i % count == shard]
+        assert split.targets.tolist() == [samples[i][1] for i in order]
+        files = len(samples) * 2 + sum(len(others) for *_, others in samples)
+        said = [text for text in split.remarks if "not used" in text]
+        assert [text.split(" files ")[0] for text in said] == ([f"{more} of {files}"] if more else [])
+        assert [t.split(" shards ")[0] for t in data.remarks] == (
+            [f"{beyond} of {count + beyond}"] if beyond else []
+        )

@@ -42,14 +42,16 @@ __all__ = [
     "EXTRA_CORRUPTIONS",
     "MIN_SIDE",
     "SEVERITIES",
-    "VERSION",
+    "VERSIONS",
     "ConstantSet",
     "check",
     "corrupt",
+    "version",
 ]
 
-VERSION = 1
-"""Raised whenever a change of code changes pixels; it goes into the fingerprint of corrupted data."""
+FIRST_VERSION = 1
+VERSIONS: dict[str, int] = {"frost": 2}
+"""Of a corruption whose pixels a change of code has changed, how often; it goes into the fingerprint of such data."""
 
 ALL_CORRUPTIONS: tuple[str, ...] = CORRUPTIONS + EXTRA_CORRUPTIONS
 
@@ -57,7 +59,8 @@ MIN_SIDE = 8
 """The shortest side, in px, that the corruptions are defined for."""
 
 DEVIATIONS: dict[str, str] = {
-    "frost": "drawn frost textures stand in for the authors' photographs of frost, which cannot be shipped",
+    "frost": "drawn textures of equal colours and contrast stand in for the authors' photographs of frost, which "
+    "cannot be shipped",
     "motion_blur": "ImageMagick's motion blur is computed in numpy, from its kernel and rounding rule",
     "snow": "the flakes are dragged by the same numpy version of ImageMagick's motion blur",
     "spatter": "own Canny edges and exact distances in place of OpenCV's approximate ones",
@@ -72,6 +75,11 @@ _MODULES: dict[str, str] = {
     **dict.fromkeys(("contrast", "elastic_transform", "pixelate", "jpeg_compression", "saturate"), "digital"),
     "spatter": "splashes",
 }
+
+
+def version(name: str) -> int:
+    """The version of a corruption's pixels."""
+    return VERSIONS.get(name, FIRST_VERSION)
 
 
 def check(name: str, severity: int, constants: str) -> None:

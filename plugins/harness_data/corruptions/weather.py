@@ -21,8 +21,22 @@ Unit = NDArray[np.floating[Any]]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
-FROST_TEXTURES = 5
 FROST_SIDE = 512
+
+FROST_COLOURS = (
+    ((78, 149, 166), (27, 17, 15)),
+    ((201, 205, 214), (21, 22, 23)),
+    ((201, 205, 214), (21, 22, 23)),
+    ((138, 153, 165), (29, 29, 30)),
+    ((112, 123, 135), (44, 43, 42)),
+)
+"""Mean and standard deviation of red, green and blue in each of the five photographs of frost that ImageNet-C uses.
+
+The drawn textures have the same, so that they change an image as much: by 86 levels (root mean square)
+at severity 3 on two photographs, as the authors' do. (Two of the five photographs are the same.)
+"""
+
+FROST_TEXTURES = len(FROST_COLOURS)
 
 
 def snow(image: Image, rng: np.random.Generator, c: tuple[float, ...]) -> Unit:
@@ -41,10 +55,11 @@ def snow(image: Image, rng: np.random.Generator, c: tuple[float, ...]) -> Unit:
 
 @lru_cache(maxsize=FROST_TEXTURES)
 def frost_texture(index: int) -> NDArray[np.float32]:
-    """One of the drawn frost textures: 512×512×3 in [0, 255], bluish white, periodic in both axes.
+    """One of the drawn frost textures: 512×512×3 in [0, 255], periodic in both axes.
 
     Needles of ice: the zero lines of smoothed noise, stretched along a few directions and at three
-    scales, brightest where a coarse field says that frost lies thick. Always the same for an index.
+    scales, brightest where a coarse field says that frost lies thick; colours as in `FROST_COLOURS`.
+    Always the same for an index.
     """
     rng = np.random.default_rng([19, index])
     side = FROST_SIDE
@@ -60,9 +75,10 @@ def frost_texture(index: int) -> NDArray[np.float32]:
         for stretch in ((scale, 0.3 * scale), (0.3 * scale, scale)):
             needles = np.maximum(needles, strength * np.exp(-8 * np.square(field(stretch))))
     grain = np.clip(0.06 * field((0.7, 0.7)), -0.15, 0.15)
-    light = np.clip(0.12 + thick * (0.3 + 0.75 * needles + grain), 0, 1)
-    tint = np.stack([light**1.25, light**1.1, light**0.95], axis=-1)
-    return (255 * tint).astype(np.float32)
+    light = 0.12 + thick * (0.3 + 0.75 * needles + grain)
+    level = np.clip((light - light.mean()) / light.std(), -3, 3)
+    mean, deviation = (np.array(values, np.float32) for values in FROST_COLOURS[index])
+    return np.clip(mean + deviation * level[..., None], 0, 255).astype(np.float32)
 
 
 @lru_cache(maxsize=FROST_TEXTURES)
