@@ -48,7 +48,14 @@ if TYPE_CHECKING:
         Unavailable,
         did_you_mean,
     )
-    from harness.evaluate import classification_result, image_pipeline, measured, outputs, to_split_classes
+    from harness.evaluate import (
+        align_logits,
+        classification_result,
+        image_pipeline,
+        measured,
+        outputs,
+        to_split_classes,
+    )
     from harness.features import FeatureCache
     from harness.hooks import Events, hookimpl
     from harness.images import decode
@@ -60,6 +67,7 @@ if TYPE_CHECKING:
     from harness.registry import register
     from harness.runner import Run
     from harness.seeds import derive_seed
+    from harness.splits import find_test_split, training_split, validation_split
     from harness.store import Store
     from harness.suite import Suite
     from harness.weights import digest, load_weights, read_weights
@@ -109,6 +117,7 @@ _HOMES = {
         "did_you_mean",
     ),
     "harness.evaluate": (
+        "align_logits",
         "classification_result",
         "image_pipeline",
         "measured",
@@ -129,6 +138,7 @@ _HOMES = {
     "harness.registry": ("register",),
     "harness.runner": ("Run",),
     "harness.seeds": ("derive_seed",),
+    "harness.splits": ("find_test_split", "training_split", "validation_split"),
     "harness.store": ("Store",),
     "harness.suite": ("Suite",),
     "harness.weights": (
@@ -177,6 +187,7 @@ __all__ = [
     "SuiteError",
     "Table",
     "Unavailable",
+    "align_logits",
     "cache_dir",
     "capabilities",
     "classification_result",
@@ -184,6 +195,7 @@ __all__ = [
     "derive_seed",
     "did_you_mean",
     "digest",
+    "find_test_split",
     "forward_all",
     "hookimpl",
     "image_pipeline",
@@ -199,6 +211,8 @@ __all__ = [
     "table",
     "text_classifier",
     "to_split_classes",
+    "training_split",
+    "validation_split",
 ]
 
 

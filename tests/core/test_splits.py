@@ -30,7 +30,9 @@ def test_without_a_test_split_the_validation_split_is_tested_and_told(name: str)
     assert found.remark == f"tested on '{name}', a split for validation: the data set has none for testing"
 
 
-@pytest.mark.parametrize("splits", [["train"], ["Training"], ["train2017"], ["trainval"], ["train", "extra"], []])
+@pytest.mark.parametrize(
+    "splits", [["train"], ["Training"], ["train2017"], ["trainval"], ["train", "extra"], []]
+)
 def test_training_splits_are_not_tested_unasked(splits: list[str]) -> None:
     found = find_test_split(splits)
     assert found.name is None
@@ -61,7 +63,7 @@ def test_whatever_the_names(splits: list[str]) -> None:
     found = find_test_split(splits)
     assert (found.name is None) == (found.refusal is not None)
     if found.name is None:
-        assert split_for(splits, "test") is None and split_for(splits, "validation") is None
+        assert [split_for(splits, "test"), split_for(splits, "validation")] == [None, None]
         return
     assert found.name in splits
     assert not found.name.casefold().startswith("train")
