@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import nearest
+from harness.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,6 +98,23 @@ def align(model: Classes, data: Classes, planning: bool = False) -> Alignment:
             0, f"{_differences(model, data)}: the order of the label space '{model.space}' was taken"
         )
     return Alignment(remarks=remarks)
+
+
+def check_same_classes(one: Any, other: Any, where: str) -> None:
+    """Raise DataError where two splits of a data set, `where`, name their classes differently.
+
+    What is learned on one and tested on the other would be held against other classes.
+    """
+    ours, theirs = (_texts([getattr(split, "class_names", None)]) for split in (one, other))
+    if not ours or not theirs or ours == theirs:
+        return
+    n = next(
+        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+    )
+    first, second = (f"'{names[n]}'" if n < len(names) else "missing" for names in (ours, theirs))
+    raise DataError(
+        f"{where}: its splits name their classes differently: class {n} is {first} in one, {second} in another"
+    )
 
 
 def to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
