@@ -46,7 +46,7 @@ class Classes:
             found = (getattr(thing, name, None) for thing in things)
             return next((value for value in found if value is not None), None)
 
-        space = first("label_space")
+        space = first("label_space") or None
         names, keys = (_texts([getattr(t, n, None) for t in things]) for n in ("class_names", "class_keys"))
         count = len(names) if names else first("num_classes")
         if count is None and space in SIZES and not any(hasattr(t, "splits") for t in things):
@@ -143,7 +143,7 @@ def duplicates(names: Sequence[str]) -> str | None:
     shown = " and ".join(f"'{name}'" for name in same[0][:NAMES_SHOWN])
     count = sum(len(group) - 1 for group in same)
     return (
-        f"{count} of the data set's {len(names)} classes {'is' if count == 1 else 'are'} named like an earlier one, "
+        f"{count} of the {len(names)} classes of the data set {'is' if count == 1 else 'are'} named like an earlier one, "
         f"so no prompt tells them apart ({shown})"
     )
 
@@ -290,7 +290,9 @@ def _numbers_differ(model: Classes, data: Classes, same_space: bool) -> str:
     text = f"the model has {model.count} outputs, the data set {data.count} classes"
     if same_space:
         return f"{text}, though both say the label space '{model.space}'"
-    if model.names:
+    assert model.count is not None
+    assert data.count is not None
+    if model.names or model.count < data.count:
         return text
     return f"{text}: the model's class_names would tell which outputs these are"
 
@@ -301,9 +303,8 @@ def _assumption(model: Classes, data: Classes) -> str:
             f"the outputs of the model were assumed to be those of the label space '{data.space}', in its order: "
             "it names neither them nor a label space"
         )
-    silent = [side for side, c in (("the model", model), ("the data set", data)) if not c.names]
-    who = " and ".join(silent)
-    return (
-        "output i of the model was assumed to be class i of the data set: "
-        f"{who} {'name' if len(silent) > 1 else 'names'} no classes, and they share no label space"
-    )
+    if model.names:
+        who = "the data set's classes have no names"
+    else:
+        who = "its outputs have no names" if data.names else "neither has names"
+    return f"output i of the model was assumed to be class i of the data set: {who}, and they share no label space"

@@ -117,8 +117,8 @@ def order_note(names: Sequence[str]) -> str:
         return ""
     first = next(i for i in range(len(names)) if natural[i] != plain[i])
     return (
-        f"class folders are in natural order ('{natural[first]}' is class {first}); torchvision's ImageFolder takes "
-        f"'{plain[first]}' there: say order = \"lexicographic\" for weights trained with it"
+        f"class folders of the data set are in natural order ('{natural[first]}' is class {first}); torchvision's "
+        f"ImageFolder takes '{plain[first]}' there: say order = \"lexicographic\" for weights trained with it"
     )
 
 
