@@ -49,7 +49,14 @@ if TYPE_CHECKING:
         Unavailable,
         did_you_mean,
     )
-    from harness.evaluate import classification_result, image_pipeline, measured, outputs, to_split_classes
+    from harness.evaluate import (
+        align_logits,
+        classification_result,
+        image_pipeline,
+        measured,
+        outputs,
+        to_split_classes,
+    )
     from harness.features import FeatureCache
     from harness.hooks import Events, hookimpl
     from harness.images import decode
@@ -61,6 +68,7 @@ if TYPE_CHECKING:
     from harness.registry import register
     from harness.runner import Run
     from harness.seeds import derive_seed
+    from harness.splits import find_test_split, training_split, validation_split
     from harness.store import Store
     from harness.suite import Suite
     from harness.weights import digest, load_weights, read_weights
@@ -114,6 +122,7 @@ _HOMES = {
         "did_you_mean",
     ),
     "harness.evaluate": (
+        "align_logits",
         "classification_result",
         "image_pipeline",
         "measured",
@@ -134,6 +143,7 @@ _HOMES = {
     "harness.registry": ("register",),
     "harness.runner": ("Run",),
     "harness.seeds": ("derive_seed",),
+    "harness.splits": ("find_test_split", "training_split", "validation_split"),
     "harness.store": ("Store",),
     "harness.suite": ("Suite",),
     "harness.weights": (
@@ -182,6 +192,7 @@ __all__ = [
     "SuiteError",
     "Table",
     "Unavailable",
+    "align_logits",
     "cache_dir",
     "capabilities",
     "classification_result",
@@ -191,6 +202,7 @@ __all__ = [
     "derive_seed",
     "did_you_mean",
     "digest",
+    "find_test_split",
     "forward_all",
     "hookimpl",
     "image_pipeline",
@@ -206,6 +218,8 @@ __all__ = [
     "table",
     "text_classifier",
     "to_split_classes",
+    "training_split",
+    "validation_split",
 ]
 
 

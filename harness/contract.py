@@ -72,10 +72,12 @@ class Sample:
 class Split(Protocol):
     """A loaded part of a data set: a sequence of samples in a fixed order.
 
-    Optional attributes: `class_names` (names for zero-shot prompts, one per label), `templates`
-    (its own zero-shot templates with `{}`), `remarks`, `label_indices` (for each label, the indices in the
-    data set's `label_space` that stand for it; absent means label i is index i), `per_sample` (names
-    of further attributes that hold one value per sample, which a part of the split cuts along).
+    Optional attributes: `class_names` (one per label: names for zero-shot prompts, by which a
+    classifier's outputs are found, too), `class_keys` (what its files call the same classes, such as
+    folders or WordNet ids, where that differs), `templates` (its own zero-shot templates with `{}`),
+    `remarks`, `label_indices` (for each label, the indices in the data set's `label_space` that stand
+    for it; absent means label i is index i), `per_sample` (names of further attributes that hold one
+    value per sample, which a part of the split cuts along).
 
     `targets` is N labels; where samples have several, N×C of 1, 0 and −1 (not counted), which few
     protocols take.
@@ -93,8 +95,11 @@ class Split(Protocol):
 class Dataset(Protocol):
     """A data set: light to construct; `load` opens one of its `splits`.
 
-    Optional attribute: `label_space`, the name of the output space in which a supervised
-    classifier must answer (`"imagenet-1k"`, `"cifar-10"`, …).
+    Splits are told apart by name, see `harness.splits`. Optional attributes: `label_space`, the name
+    of the output space in which a supervised classifier must answer (`"imagenet-1k"`, `"cifar-10"`,
+    …): a model of the same label space has its outputs in the order of the labels. Where that is known
+    without loading, also `class_names` and `class_keys` (see `Split`) or `num_classes`; and
+    `class_order`, what a reader should know wherever the order of the classes decides.
     """
 
     splits: Sequence[str]
@@ -139,9 +144,14 @@ class SeesImages(Protocol):
 
 @runtime_checkable
 class ClassifiesImages(SeesImages, Protocol):
-    """Gives logits B×C over the classes of its `label_space` for prepared images B×3×H×W."""
+    """Gives logits B×C for prepared images B×3×H×W, over the classes of its `label_space`.
 
-    label_space: str
+    Optional attributes, known without loading: `class_names`, the names of the outputs in their order,
+    by which they are found for a data set's classes; `num_classes`, how many there are. Without either
+    names or a label space on both sides the order is assumed, and every number says so.
+    """
+
+    label_space: str | None
 
     def classify(self, images: torch.Tensor) -> torch.Tensor: ...
 
@@ -157,7 +167,10 @@ class EncodesImages(SeesImages, Protocol):
 class EncodesTexts(Protocol):
     """Gives one embedding per text, B×D, in the space of its image embeddings.
 
-    `logit_scale` (after `load`) is the factor on cosine similarities, already exponentiated.
+    `logit_scale` (after `load`) is the factor on cosine similarities, already exponentiated. Optional:
+    `similarity`, "cosine" (the default) or "dot" for products of embeddings as they are; or a method
+    `score(image_embeddings, text_embeddings)`, N×D and M×D to logits N×M, for a model that compares
+    them itself (`similarity` and `logit_scale` are not asked then).
     """
 
     logit_scale: float
@@ -202,7 +215,7 @@ def capabilities(plugin: object) -> list[str]:
     """The capabilities of a model class or object, in words, without loading anything.
 
     A member that is an annotation only (`label_space: str`) counts; a model object may take a
-    capability back for its options by listing it in `lacks`.
+    capability back for its options by listing it in `lacks`, which may map it to what is missing.
     """
     cls = plugin if isinstance(plugin, type) else type(plugin)
     annotated = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", {})}

@@ -7,11 +7,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.batches import forward_all, ran_out_of_memory
+from harness.classes import Classes, align, to_classes
 from harness.contract import Job, Predictions, Result, Split
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable
 from harness.features import weights_digest
@@ -30,8 +32,6 @@ def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
     model, preparation = job.model, getattr(job.model, "preparation", None)
     cropped = getattr(split, "already_cropped", None)
     if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
-        from dataclasses import replace
-
         preparation = replace(preparation, resize=cropped)
         if job.cell.images == "exact":
             return Staged(exact_prepare(preparation))
@@ -110,9 +110,8 @@ def weights_of(model: Any) -> str:
 def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[Any]:
     """Logits over a model's label space, N×K, as logits over the split's own classes, N×C.
 
-    A class that several indices stand for takes the largest of them, which gives the same top-1
-    as counting any of them as right.
-    Raises DataError when the label space is too small for the split's classes.
+    Raises DataError when the label space is too small for the split's classes. Takes the order as it
+    is; `align_logits` compares the names of both sides.
     """
     groups: Sequence[Sequence[int]] | None = getattr(split, "label_indices", None)
     names = getattr(split, "class_names", None)
@@ -127,9 +126,29 @@ def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[
         raise DataError(
             f"{where}: the data set's classes reach index {highest}, the model gives {logits.shape[1]} logits"
         )
-    if all(len(g) == 1 for g in groups):
-        return logits[:, [g[0] for g in groups]]
-    return np.stack([logits[:, list(g)].max(axis=1) for g in groups], axis=1)
+    return to_classes(logits, groups)
+
+
+def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
+    """The job's model's logits, N×K, as logits over the split's classes, N×C, by name where both say names.
+
+    What was reordered or assumed, and not said at planning, is remarked. Raises DataError where
+    outputs and classes can't belong together.
+    """
+    from harness.expansion import with_names
+
+    own = Classes.of(job.model)
+    found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
+    refusal = found.refusal
+    if own.names is not None and len(own.names) != logits.shape[1]:
+        refusal = f"the model gives {logits.shape[1]} logits, its class_names are {len(own.names)}"
+    if refusal is not None:
+        raise DataError(f"{job.cell.dataset.label}: {refusal}")
+    planned = align(own, Classes.of(job.dataset), planning=True).remarks
+    for text in found.remarks:
+        if text not in planned:
+            job.remark(with_names(text, job.cell))
+    return to_classes(logits, found.columns)
 
 
 def measured(job: Job, evidence: Any) -> dict[str, float]:

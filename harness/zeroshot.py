@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import DataError, HarnessError, OptionError
+from harness.errors import DataError, HarnessError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
 
 DEFAULT_TEMPLATE = "a photo of a {}."
+
+Similarity = Literal["cosine", "dot", "own"]
+SIMILARITIES: tuple[Similarity, ...] = ("cosine", "dot")
+
+ROWS_AT_ONCE = 4096
 
 
 PLACE = re.compile(r"\{c?\}")
@@ -55,20 +60,80 @@ def templates_of(split: Any, label: str) -> list[str]:
     return checked_templates(own, f"{label}, templates", DataError) if own else [DEFAULT_TEMPLATE]
 
 
-def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
-    """Weights C×D of the zero-shot classifier: normalised mean of normalised text embeddings.
+def similarity_of(model: Any) -> Similarity:
+    """Return how a model compares images with texts: `cosine`, `dot`, or its `own` method `score`.
 
-    Each text is encoded once. Source: Radford et al. 2021, section 3.1.4, and its notebook on
-    prompt ensembles: the mean is taken over embeddings and normalised again.
+    Raises OptionError for a `similarity` that is neither.
+    """
+    if hasattr(model, "score"):
+        return "own"
+    given = getattr(model, "similarity", "cosine")
+    found: Similarity | None = next((known for known in SIMILARITIES if known == given), None)
+    if found is None:
+        raise OptionError(
+            f"the model's similarity is {given!r}, expected 'cosine' or 'dot'"
+            f"{did_you_mean(str(given), SIMILARITIES)}"
+        )
+    return found
+
+
+def encode_prompts(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    """Return text embeddings C×T×D of every class name in every template, as the model makes them.
+
+    Each text is encoded once.
     """
     import torch
-    import torch.nn.functional as F
 
     texts = [fill_template(t, name) for name in class_names for t in templates]
     unique = list(dict.fromkeys(texts))
     with torch.inference_mode():
-        encoded = F.normalize(model.encode_text(unique).float(), dim=-1)
+        encoded = model.encode_text(unique).float()
     place = {text: i for i, text in enumerate(unique)}
     rows = torch.tensor([place[t] for t in texts], device=encoded.device)
-    each = encoded[rows].reshape(len(class_names), len(templates), -1)
-    return F.normalize(each.mean(dim=1), dim=-1)
+    grid: torch.Tensor = encoded[rows].reshape(len(class_names), len(templates), -1)
+    return grid
+
+
+def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    """Weights C×D of the zero-shot classifier: normalised mean of normalised text embeddings.
+
+    Source: Radford et al. 2021, section 3.1.4, and its notebook on prompt ensembles: the mean is taken
+    over embeddings and normalised again. For a model that scores by dot product it is the mean of the
+    embeddings as they are. Raises OptionError for a model that scores itself: it has no such weights.
+    """
+    import torch.nn.functional as F
+
+    similarity = similarity_of(model)
+    if similarity == "own":
+        raise OptionError("the model scores images and texts itself, so texts make no linear classifier")
+    each = encode_prompts(model, class_names, templates)
+    if similarity == "dot":
+        return each.mean(dim=1)
+    return F.normalize(F.normalize(each, dim=-1).mean(dim=1), dim=-1)
+
+
+def zero_shot_logits(model: Any, embeddings: torch.Tensor, texts: torch.Tensor, scale: float) -> torch.Tensor:
+    """Return logits N×C of image embeddings N×D, on the texts' device.
+
+    `texts` is `text_classifier`'s C×D or, for a model that scores itself, `encode_prompts`'s C×T×D, over
+    whose templates the model's scores are averaged; these are not multiplied by `scale`.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    similarity = similarity_of(model)
+    if similarity != "own":
+        if similarity == "cosine":
+            embeddings = F.normalize(embeddings, dim=-1)
+        return scale * embeddings @ texts.T
+    parts = []
+    with torch.inference_mode():
+        for rows in torch.split(embeddings, ROWS_AT_ONCE):
+            each = [model.score(rows, texts[:, t]).float() for t in range(texts.shape[1])]
+            parts.append(torch.stack(each).mean(dim=0))
+    logits = torch.cat(parts)
+    if logits.shape != (len(embeddings), len(texts)):
+        raise OptionError(
+            f"the model's score gave {tuple(logits.shape)} for {len(embeddings)} images and {len(texts)} texts"
+        )
+    return logits

@@ -8,6 +8,7 @@ from harness.testing import general, tokens, weights
 from harness.testing.images import odd_images
 from harness.testing.model_subject import TEXTS, TOLERANCE, ModelSubject, gap
 from harness.testing.outcome import Check, NotChecked, Violation, expect, must
+from harness.zeroshot import SIMILARITIES
 
 
 def check_capabilities(subject: ModelSubject) -> None:
@@ -211,17 +212,64 @@ def check_texts(subject: ModelSubject) -> None:
     )
 
 
+def check_similarity(subject: ModelSubject) -> None:
+    """A model that encodes images and texts compares them in a way that the harness knows."""
+    import torch
+
+    if not {"encodes images", "encodes texts"} <= {*subject.able}:
+        raise NotChecked("the model does not encode both images and texts")
+    model = subject.model
+    if not hasattr(model, "score"):
+        found = getattr(model, "similarity", "cosine")
+        expect(
+            found in SIMILARITIES,
+            "`similarity` to be 'cosine' or 'dot' (or a method `score` that compares them itself)",
+            repr(found),
+            "Zero-shot classification compares images and texts by it.",
+        )
+        return
+    images, texts = subject.seen(subject.batch)["encode_image"], subject.read(TEXTS)
+    with torch.inference_mode():
+        scores = model.score(images, texts)
+    expect(
+        isinstance(scores, torch.Tensor)
+        and scores.shape == (len(images), len(texts))
+        and bool(torch.isfinite(scores).all()),
+        f"score(image_embeddings, text_embeddings) to give finite logits {len(images)}×{len(texts)}",
+        f"{tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else type(scores).__name__,
+        "Rows belong to images, columns to texts.",
+    )
+
+
 def check_label_space(subject: ModelSubject) -> None:
-    """A classifier names the space of its outputs."""
+    """A classifier says what its outputs are: by a label space, by names, or at least how many there are."""
     if "classifies images" not in subject.able:
         raise NotChecked("the model does not classify")
-    space = getattr(subject.model, "label_space", None)
+    space, names, count = (
+        getattr(subject.plugin, name, None) for name in ("label_space", "class_names", "num_classes")
+    )
     expect(
-        isinstance(space, str) and bool(space),
-        "`label_space` to name what the outputs stand for, such as 'imagenet-1k'",
+        (isinstance(space, str) and bool(space)) or bool(names) or bool(count),
+        "`label_space` to name what the outputs stand for, such as 'imagenet-1k' (or `class_names`, or "
+        "`num_classes`)",
         repr(space),
         "A classifier answers only for data sets of its own label space; without the name it is set "
         "against labels that mean something else. (A model that has none lists 'classifies images' in `lacks`.)",
+    )
+    outputs = subject.seen(subject.batch[:1])["classify"].shape[1]
+    if names is not None:
+        expect(
+            not isinstance(names, str) and all(isinstance(name, str) for name in names),
+            "`class_names` to be a list of texts, one for each output",
+            repr(names),
+            "Outputs are found for a data set's classes by their names.",
+        )
+    said = len(names) if names else count
+    expect(
+        not said or said == outputs,
+        f"as many `class_names` or `num_classes` as there are outputs, {outputs}",
+        str(said),
+        "Numbers are compared at planning, before anything is loaded.",
     )
 
 
@@ -235,6 +283,7 @@ CHECKS: tuple[Check, ...] = (
     check_odd_images,
     check_preparation,
     check_texts,
+    check_similarity,
     check_label_space,
     *tokens.CHECKS,
     *weights.CHECKS,

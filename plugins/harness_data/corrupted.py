@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     import PIL.Image
     from numpy.typing import NDArray
 
-FORWARDED = ("label_space", "class_names", "templates", "label_indices", "already_cropped", "remarks")
+FORWARDED = (
+    "label_space",
+    "class_names",
+    "class_keys",
+    "class_order",
+    "num_classes",
+    "templates",
+    "label_indices",
+    "already_cropped",
+    "remarks",
+)
 """Optional attributes of a data set or a split that corrupting the images does not change."""
 
 

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from harness.errors import DataError, did_you_mean
+from harness_data.layout import LAYOUTS, Arrangement, Layout, Order, arrange, in_order, order_note
 from harness_data.roots import below_root
 
 if TYPE_CHECKING:
     from harness_data.leftovers import Survey
     from harness_data.scanning import FolderSplit, Listing
 
-FLAT_SPLIT = "test"
-"""The only split of a folder that has no split folders."""
-
-USUAL_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-
-LAYOUTS = "<split>/<class>/*.jpg or <class>/*.jpg"
-
 
 class ImageFolder:
     """Images in `<path>/<split>/<class>/…` or, with a single split `test`, `<path>/<class>/…`.
 
-    Labels follow the sorted names of the class folders of all splits together, so that a class
-    that one split lacks shifts no label; an empty class folder keeps its label. Images are what
-    Pillow decodes, by suffix or else by the first bytes; what else lies among them is counted and
-    told, and what systems leave behind (`@eaDir`, `__MACOSX`, `Thumbs.db`) is neither class nor image.
-    Ids are paths relative to the split's folder.
+    Labels follow the names of the class folders of all splits together in natural order (`2` before
+    `10`), so that a class that one split lacks shifts no label; an empty class folder keeps its label.
+    Images are what Pillow decodes, by suffix or else by the first bytes; what else lies among them is
+    counted and told, and what systems leave behind (`@eaDir`, `__MACOSX`, `Thumbs.db`) is neither class
+    nor image. Ids are paths relative to the split's folder.
 
     Args:
         path: the folder that holds the split folders, or the class folders, itself or below $HARNESS_DATA_ROOT.
-        layout: `<split>/<class>/…` (`splits`) or `<class>/…` (`flat`); `auto` finds split folders where the
-            folders in `path` hold folders and no images.
+        layout: `<split>/<class>/…` (`splits`) or `<class>/…` (`flat`); `auto` takes folders of folders
+            for splits where some are called so (`train`, `valid`, `Test`, …).
+        order: of the class folders: `natural`, or by code point (`lexicographic`) as torchvision's
+            ImageFolder has them; by default natural, with a remark where that differs and matters.
         classes: the class folders in label order (list, or file with one per line); any other folder is
             refused.
         class_names: names for prompts, one per class (list, text file, or JSON file from folder to name).
@@ -45,7 +41,8 @@ class ImageFolder:
         self,
         path: Path,
         *,
-        layout: Literal["auto", "splits", "flat"] = "auto",
+        layout: Layout = "auto",
+        order: Order | None = None,
         classes: list[str] | Path | None = None,
         class_names: list[str] | Path | None = None,
         templates: list[str] | Path | None = None,
@@ -54,8 +51,9 @@ class ImageFolder:
         """Keeps the options."""
         self.path = below_root(path)
         self.layout = layout
+        self.order = order
         self.classes = classes
-        self.class_names = class_names
+        self.names = class_names
         self.templates = templates
         self.label_space = label_space
         self._surveys: dict[str, Survey] = {}
@@ -66,19 +64,24 @@ class ImageFolder:
             return f"{self.path}: no such folder; expected one with {LAYOUTS} in it"
         if not self.path.is_dir():
             return f"{self.path}: is a file, expected a folder of class folders"
-        if self.layout == "auto":
-            deep, direct = self._kinds
-            if deep and direct:
-                return (
-                    f"{self.path}: '{deep[0]}' holds folders and '{direct[0]}' holds images, so they may be "
-                    'splits or classes; say layout = "splits" or "flat"'
-                )
-            if direct and {name.lower() for name in direct} <= USUAL_SPLITS:
-                return (
-                    f"{self.path}: '{direct[0]}' is called like a split, but holds images and no class folders: "
-                    'move those into one (images without labels into a single one), or say layout = "flat"'
-                )
-        return None
+        return self._arrangement.refusal
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names for prompts, in label order."""
+        from harness_data.names import class_names_for
+
+        return class_names_for(self.names, self._classes, str(self.path))
+
+    @property
+    def class_keys(self) -> list[str]:
+        """The class folders, in label order."""
+        return list(self._classes)
+
+    @property
+    def class_order(self) -> str:
+        """What to know of the order of the classes where it was not chosen and may be another."""
+        return order_note(self._classes) if self.order is None and self.classes is None else ""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -88,10 +91,9 @@ class ImageFolder:
     def fingerprint(self) -> str:
         """Digest of the images' relative paths and content, and of the class names and templates."""
         from harness_data.digests import files_digest, text_digest
-        from harness_data.names import class_names_for, templates_from
+        from harness_data.names import templates_from
 
-        classes = self._classes
-        parts: list[object] = [*classes, *class_names_for(self.class_names, classes, str(self.path))]
+        parts: list[object] = [*self._classes, *self.class_names]
         parts += templates_from(self.templates) or []
         for split in self.splits:
             paths = self._listed(split).paths
@@ -100,7 +102,7 @@ class ImageFolder:
 
     @cached_property
     def remarks(self) -> list[str]:
-        """What lies in the folder and is not used, and classes without an image, in one line."""
+        """What was not sure to be a split, what lies in the folder and is not used, and classes without an image."""
         from harness_data.leftovers import folder_remarks
 
         if not self.splits:
@@ -108,22 +110,23 @@ class ImageFolder:
         for split in self.splits:
             if split not in self._surveys:  # the fingerprint has looked already
                 self._listed(split)
-        return folder_remarks(self.path, self._split_folders, self._surveys, self._classes)
+        unused = folder_remarks(self.path, self._split_folders, self._surveys, self._classes)
+        return [*self._arrangement.remarks, *unused]
 
     def load(self, split: str) -> FolderSplit:
         """Lists one split.
 
         Raises DataError for a missing split, a folder outside `classes`, or no images at all.
         """
-        from harness_data.names import class_names_for, templates_from
+        from harness_data.names import templates_from
         from harness_data.scanning import FolderSplit, check_split
 
         if missing := self.unavailable():
             raise DataError(missing)
         check_split(split, self.splits, str(self.path))
         folder = self._split_folders[split]
-        names = class_names_for(self.class_names, self._classes, str(self.path))
-        return FolderSplit(folder, self._listed(split), names, templates_from(self.templates))
+        templates = templates_from(self.templates)
+        return FolderSplit(folder, self._listed(split), self.class_names, templates)
 
     def _listed(self, split: str) -> Listing:
         """The images of a split; what else lies there is noted for `remarks`."""
@@ -135,24 +138,12 @@ class ImageFolder:
         return listing
 
     @cached_property
-    def _kinds(self) -> tuple[list[str], list[str]]:
-        """The subfolders that hold folders and no images, and those that hold images."""
-        from harness_data.scanning import has_images, subfolders
+    def _arrangement(self) -> Arrangement:
+        return arrange(self.path, self.layout)
 
-        direct = [n for n in subfolders(self.path) if has_images(self.path / n)]
-        deep = [n for n in subfolders(self.path) if n not in direct and subfolders(self.path / n)]
-        return deep, direct
-
-    @cached_property
+    @property
     def _split_folders(self) -> dict[str, Path]:
-        from harness_data.scanning import subfolders
-
-        if self.unavailable():
-            return {}
-        if self.layout == "splits":
-            return {n: self.path / n for n in subfolders(self.path)}
-        deep = self._kinds[0] if self.layout == "auto" else []
-        return {n: self.path / n for n in deep} or {FLAT_SPLIT: self.path}
+        return {} if self.unavailable() else self._arrangement.splits
 
     @cached_property
     def _classes(self) -> list[str]:
@@ -164,7 +155,7 @@ class ImageFolder:
             raise DataError(f"{self.path}: no class folders; expected {LAYOUTS} in it")
         listed = read_lines(self.classes)
         if listed is None:
-            return sorted(found)
+            return in_order(found, self.order or "natural")
         if strange := [c for c in listed if not inside(c)]:
             raise DataError(f"{self.path}: class '{strange[0]}' can't be the name of a class folder")
         if repeated := next((c for c in listed if listed.count(c) > 1), None):

@@ -27,7 +27,8 @@ _SOURCES = ("hf-hub:", "hf_hub:", SCHEME)
 class TimmModel:
     """A timm model under its name, `resnet50` or `resnet50.a1_in1k`, `hf-hub:…` or `local-dir:…`.
 
-    A model whose outputs mean nothing known does not classify.
+    A model whose outputs mean nothing known does not classify. For a checkpoint of one's own it is
+    enough to say how many there are, or what they are called.
 
     Args:
         name: timm's name of the architecture, with or without the tag of its weights.
@@ -59,13 +60,15 @@ class TimmModel:
                     f"{self._where}: num_classes is {num_classes}, class_names has {len(class_names)} names"
                 )
             num_classes = len(class_names)
-            self.class_names = class_names
+        self.class_names = class_names
         self.name = name
         self.pretrained = pretrained
         self.checkpoint = checkpoint
         self.num_classes = num_classes
         self.label_space = label_space or self._own_label_space()
-        self.lacks = [] if self.label_space and num_classes != 0 else ["classifies images"]
+        missing = self._missing_classes()
+        self.lacks = {"classifies images": missing} if missing else {}
+        self.remarks: list[str] = []
         self.preparation: Preparation | None = None
         self._expected_head = 1000 if self.label_space == "imagenet-1k" else num_classes
         self._module: Any = None
@@ -95,6 +98,22 @@ class TimmModel:
         # of another size is refused by `classify`
         untagged = not self.name.startswith(_SOURCES) and "." not in self.name
         return "imagenet-1k" if untagged and self.pretrained and self.checkpoint is None else None
+
+    def _missing_classes(self) -> str | None:
+        """Why it can't be read as a classifier: what its outputs are isn't said."""
+        if self.num_classes == 0:
+            return "num_classes=0 takes its head off"
+        if self.label_space or self.class_names:
+            return None
+        own_weights = self.checkpoint is not None or self.name.startswith(_SOURCES) or not self.pretrained
+        if self.num_classes is None:
+            return "say num_classes or class_names (or label_space), so that its outputs are known"
+        if not own_weights:
+            return (
+                f"a head of {self.num_classes} outputs would be new and untrained: give the trained weights "
+                "as checkpoint=FILE"
+            )
+        return None
 
     def unavailable(self) -> str | None:
         """Why a named file or folder can't be used here; downloads are not tried at planning."""
@@ -144,6 +163,8 @@ class TimmModel:
             raise OptionError(f"{self._where}: timm can't build it: {one_line(error)}{hint}") from error
         if self.checkpoint is not None:
             self._load_checkpoint(module, self.checkpoint)
+        elif use_own and self.num_classes and module.num_classes != module.pretrained_cfg.get("num_classes"):
+            self.remarks = [f"its head of {self.num_classes} outputs is new and untrained"]
         return module
 
     def _check_tag(self, timm: Any) -> None:
@@ -186,7 +207,7 @@ class TimmModel:
         if found == 0 or (expected is not None and found != expected):
             raise OptionError(
                 f"{self._where}: its head has {found} outputs, not the {expected or ''} classes of "
-                f"{self.label_space}; say what they stand for with label_space, or use it as a backbone"
+                f"{self.label_space or 'num_classes'}; say how many there are with num_classes, or use it as a backbone"
             )
         return self._module(images)
 

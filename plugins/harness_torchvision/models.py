@@ -41,6 +41,7 @@ class TorchvisionModel:
         num_classes: the head's number of outputs; without it a checkpoint's own head decides.
         label_space: names what the outputs stand for; it is "imagenet-1k" by itself for torchvision's
             own heads.
+        class_names: the names of the outputs, in their order; the head has as many.
     """
 
     label_space: str | None
@@ -52,6 +53,7 @@ class TorchvisionModel:
         checkpoint: Path | None = None,
         num_classes: int | None = None,
         label_space: str | None = None,
+        class_names: list[str] | None = None,
     ) -> None:
         self._where = f"torchvision:{name}"
         known, _ = registered_models("torchvision")
@@ -62,17 +64,39 @@ class TorchvisionModel:
         self.name = name.lower()
         self.weights = weights
         self.checkpoint = checkpoint
+        if class_names is not None:
+            if num_classes not in (None, len(class_names)):
+                raise OptionError(
+                    f"{self._where}: num_classes is {num_classes}, class_names has {len(class_names)} names"
+                )
+            num_classes = len(class_names)
+        self.class_names = class_names
         self.num_classes = num_classes
         own_head = num_classes in (None, 1000) and checkpoint is None
         self.label_space = label_space or ("imagenet-1k" if own_head else None)
         self._expected_head = 1000 if self.label_space == "imagenet-1k" else num_classes
-        self.lacks = [] if self.label_space else ["classifies images"]
+        missing = self._missing_classes()
+        self.lacks = {"classifies images": missing} if missing else {}
         if self.name.startswith("squeezenet"):
-            self.lacks.append("encodes images")  # its head is a convolution before the pooling
+            self.lacks["encodes images"] = "its head is a convolution before the pooling"
+        self.remarks: list[str] = []
         self.preparation: Preparation | None = None
         self._module: Any = None
         self._transform: Any = None
         self._head = ""
+
+    def _missing_classes(self) -> str | None:
+        """Why it can't be read as a classifier: what its outputs are isn't said."""
+        if self.label_space or self.class_names:
+            return None
+        if self.num_classes is None:
+            return "say num_classes or class_names (or label_space), so that its outputs are known"
+        if self.checkpoint is None and self.weights.lower() != UNTRAINED:
+            return (
+                f"a head of {self.num_classes} outputs would be new and untrained: give the trained weights "
+                "as checkpoint=FILE"
+            )
+        return None
 
     def unavailable(self) -> str | None:
         """Why the checkpoint can't be used here; downloads are not tried at planning."""
@@ -152,6 +176,9 @@ class TorchvisionModel:
                 _resize_head(module, self._head, wanted or weight.shape[0])
             load_weights(self._where, source, module, state)
         if self.num_classes is not None:
+            found = module.get_submodule(self._head).weight.shape[0]
+            if found != self.num_classes and state is not None:
+                self.remarks = [f"its head of {self.num_classes} outputs is new and untrained"]
             _resize_head(module, self._head, self.num_classes)
         return module
 
@@ -169,7 +196,7 @@ class TorchvisionModel:
         found = self._module.get_submodule(self._head).weight.shape[0]
         if self._expected_head is not None and found != self._expected_head:
             raise OptionError(
-                f"{self._where}: its head has {found} outputs, not {self.label_space}'s {self._expected_head}"
+                f"{self._where}: its head has {found} outputs, not {self.label_space or 'num_classes'}'s {self._expected_head}"
             )
         return self._module(images)
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import OptionError, did_you_mean
+from harness.splits import find_test_split, training_split
 from harness_fusion.augmentation import Augmentation as Strength
 
 Split = Literal["reference", "clean"]
@@ -149,9 +150,11 @@ class Fusion:
                 return "the method reads tokens, and the model does not give them for both modalities"
         if self.encoders == "tuned" and "exposes its module" not in able:
             return "the model does not expose its module, so its encoders can't be tuned"
-        if not {"all", "train"} & set(dataset.splits):
+        if "all" in dataset.splits:
+            return None
+        if training_split(dataset.splits) is None:
             return "the data set has no split 'all' or 'train'"
-        return None
+        return find_test_split(dataset.splits, option="").refusal
 
     def run(self, job: Job) -> Result:
         """Encodes, trains, probes and measures one cell."""

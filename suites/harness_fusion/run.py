@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from harness.classes import check_same_classes
 from harness.contract import Job, Predictions, Result
 from harness.errors import DataError, OptionError
 from harness.evaluate import classification_result, measured
+from harness.splits import role_of
 from harness_fusion import costs
 from harness_fusion.features import Encoders, Kept
 from harness_fusion.heads import build_head, shares
@@ -51,6 +53,7 @@ class Run:
         self.sources = Sources(self.encoders, self.method, protocol, self.augmentation, self.seed)
         if protocol.vectors == "standard":
             self.sources.standardise(self.parts.train)
+        self._compare_parts()
         self.classes = list(self.parts.train.split.class_names)  # type: ignore[attr-defined]
         found = set(np.unique(np.concatenate([self.parts.train.targets, self.parts.test.targets])).tolist())
         if len(found) < 2:
@@ -211,6 +214,16 @@ class Run:
                 predictions.ids, [parts.test.split.texts[r] for r in parts.test.rows], self.classes,  # type: ignore[attr-defined]
             ),
         }  # fmt: skip
+
+    def _compare_parts(self) -> None:
+        """Raises DataError for parts of other classes; remarks that a validation split is what is reported."""
+        job, parts = self.job, self.parts
+        for part in (parts.validation, parts.test):
+            check_same_classes(parts.train.split, part.split, job.cell.dataset.label)
+        if role_of(parts.test.name) == "validation":
+            job.remark(
+                f"reported on '{parts.test.name}', a split for validation: there is none with labels for testing"
+            )
 
     def _opened(self) -> list[Split]:
         """The splits that this cell read, that of the predicted pairs among them."""

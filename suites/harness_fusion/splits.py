@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harness.errors import DataError, OptionError, did_you_mean
+from harness.splits import Role, split_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,8 +27,8 @@ VALIDATION_SHARE = 0.1
 """Of the training part, under the clean rule."""
 
 ALL = "all"
+ROLES: tuple[Role, ...] = ("train", "validation", "test")
 UNLABELLED = "unlabelled"
-VALIDATION_NAMES = ("val", "validation", "valid", "dev")
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,28 +160,28 @@ def arrange(
 def _own_parts(
     names: Sequence[str], open_split: Callable[[str], Split], rule: Rule, seed: int, spare: str | None
 ) -> tuple[list[Portion], tuple[int, ...], list[Split], str | None]:
-    if "train" not in names:
+    train_name, validation_name, test_name = (split_for(names, role) for role in ROLES)
+    if train_name is None:
         raise DataError(f"fusion needs a split 'all', or 'train' and one to report; there are: {list(names)}")
-    validation_name = next((n for n in VALIDATION_NAMES if n in names), None)
     found: dict[str, Portion] = {}
-    for name in ("train", validation_name, "test"):
-        if name is not None and name in names:
+    for name in (train_name, validation_name, test_name):
+        if name is not None:
             split = open_split(name)
             rows = np.flatnonzero(np.asarray(split.targets) >= 0)
             if len(rows):
                 found[name] = Portion(name, split, rows)
-            elif name == "test" and spare is None:
+            elif name == test_name and spare is None:
                 spare = name
-    if "train" not in found:
-        raise DataError("the split 'train' has no labelled pairs")
-    train, test = found["train"], found.get("test") or found.get(validation_name or "")
+    if train_name not in found:
+        raise DataError(f"the split '{train_name}' has no labelled pairs")
+    train, test = found[train_name], found.get(test_name or "") or found.get(validation_name or "")
     if test is None:
         raise DataError(
-            f"no split besides 'train' has labels, so none can be reported; there are: {list(names)}"
+            f"no split besides '{train_name}' has labels, so none can be reported; there are: {list(names)}"
         )
     opened: list[Split] = [portion.split for portion in found.values()]
     if rule == "reference" or (validation_name in found and found[validation_name] is not test):
         return [train, found.get(validation_name or "", test), test], (), opened, spare
     kept, out, whole = _held_out(train.rows, np.asarray(train.split.targets), VALIDATION_SHARE, seed)
-    parts = [Portion("train", train.split, kept), Portion("train", train.split, out), test]
+    parts = [Portion(train_name, train.split, kept), Portion(train_name, train.split, out), test]
     return parts, whole, opened, spare

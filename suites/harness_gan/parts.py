@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Job, Split
+from harness.errors import DataError
 from harness.limits import Part
 from harness.seeds import derive_seed
-from harness_gan.sources import chosen_split
+from harness_gan.splits import parts_of
 from harness_gan.stacked_data import StackedSplit
 
 HELD_OUT = 0.1
@@ -28,10 +29,12 @@ def with_two_parts(job: Job) -> Job:
     def opened(name: str) -> Split:
         return _whole_triples(job.splits(name))
 
-    train = chosen_split(job.dataset, "train", ())
-    if train != chosen_split(job.dataset, "test", ("val", "validation")):
+    found = parts_of(job.dataset.splits)
+    if found.refusal:
+        raise DataError(f"{job.cell.dataset.label}: {found.refusal}")
+    if found.train != found.test:
         return replace(job, splits=opened)
-    parts = dict(zip(("train", "test"), divided(opened(train)), strict=True))
+    parts = dict(zip(("train", "test"), divided(opened(found.train)), strict=True))
     return replace(job, dataset=SimpleNamespace(splits=tuple(parts)), splits=parts.__getitem__)
 
 

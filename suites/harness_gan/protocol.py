@@ -10,6 +10,7 @@ from harness.errors import DataError, OptionError
 from harness_gan.architectures import Architecture
 from harness_gan.evidence import Generated
 from harness_gan.methods import GAN
+from harness_gan.splits import parts_of
 from harness_gan.verdicts import VERDICTS, Thresholds
 
 if TYPE_CHECKING:
@@ -110,10 +111,21 @@ class Gan:
             return "the protocol 'gan' needs the method 'gan' with a loss"
         if self.batch_size % (pack := method.settings().pack):
             return f"the batch of {self.batch_size} is no multiple of PacGAN's m = {pack}"
+        if refusal := parts_of(dataset.splits).refusal:
+            return refusal
         if hasattr(dataset, "centres"):
             return model.fits(POINT_SHAPE)
         channels = 1 if self.grey else 3
         return model.fits((channels, self.size, self.size)) if self.size else None
+
+    def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
+        """What is assumed of the splits."""
+        found = parts_of(dataset.splits)
+        if found.train == found.test:
+            return [
+                f"a tenth of '{found.train}' is held out to compare with: the data set has no split for testing"
+            ]
+        return [found.remark] if found.remark else []
 
     def seeds_at_once(self, cell: Cell) -> int:
         """How many seeds of a configuration may train as one.

@@ -20,7 +20,8 @@ from harness_gan.fidelity import prdc
 from harness_gan.grids import image_grid, point_picture
 from harness_gan.judging import ImageJudge, Judge, PointJudge, extractor_of
 from harness_gan.modes import coverage
-from harness_gan.sources import Images, Pixels, Points, chosen_split, source_of
+from harness_gan.sources import Images, Pixels, Points, source_of
+from harness_gan.splits import parts_of
 from harness_gan.stacked_data import StackedSplit
 from harness_gan.training import Training
 from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
@@ -58,8 +59,8 @@ class World:
 def world_of(protocol: Gan, job: Job) -> World:
     """Loads the data set, and trains the classifier or loads the extractor that judges it."""
     dataset, label = job.dataset, job.cell.dataset.label
-    train = job.splits(chosen_split(dataset, "train", ()))
-    test = job.splits(chosen_split(dataset, "test", ("val", "validation")))
+    parts = parts_of(dataset.splits)
+    train, test = job.splits(parts.train), job.splits(parts.test)
     pixels = Pixels(protocol.size, protocol.grey, label, job.workers)
     source = source_of(train, pixels)
     held = source.held(protocol.samples)

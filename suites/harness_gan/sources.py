@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from harness.contract import Dataset, Split
+from harness.contract import Split
 from harness.errors import DataError
 from harness.images import decode
 from harness.seeds import derive_seed
@@ -161,8 +160,3 @@ def source_of(split: Any, pixels: Pixels) -> Points | Images:
     if hasattr(split, "draw") and hasattr(split, "points"):
         return Points(split)
     return Images(pixels(split), np.asarray(split.targets))
-
-
-def chosen_split(dataset: Dataset, wanted: str, others: Sequence[str]) -> str:
-    """`wanted` where the data set has it, else the first of `others` it has, else its first split."""
-    return next((s for s in (wanted, *others) if s in dataset.splits), dataset.splits[0])

@@ -11,17 +11,19 @@ import torch
 import torch.nn.functional as F
 
 from harness.batches import forward_all
+from harness.classes import Classes, align
 from harness.contract import Dataset, Predictions, Result, Split
 from harness.errors import DataError
 from harness.evaluate import classification_result, image_pipeline, measured
+from harness.expansion import with_names
 from harness.readable import without
+from harness.splits import find_test_split
 from harness_peft.data import Batches
 from harness_peft.embeddings import head_logits, of_split
 from harness_peft.evidence import LabelSets, check_metrics
 from harness_peft.metrics import MeanAveragePrecision11
 from harness_peft.network import Network
 from harness_peft.prepared import as_is
-from harness_peft.splits import tested
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,17 +37,25 @@ def columns(own: Split, other: Split, where: str) -> list[int]:
     Through the label space's indices where both say them, else by name. Raises DataError for a
     class that the network was not trained for.
     """
-    for attribute in ("label_indices", "class_names"):
-        ours, theirs = getattr(own, attribute, None), getattr(other, attribute, None)
-        if ours is None or theirs is None:
-            continue
-        keys = [c if isinstance(c, str) else tuple(c) for c in ours]
-        wanted = [c if isinstance(c, str) else tuple(c) for c in theirs]
-        if missing := [c for c in wanted if c not in keys]:
+    ours, theirs = Classes.of(own), Classes.of(other)
+    if ours.indices is not None and theirs.indices is not None:
+        if missing := [group for group in theirs.indices if group not in ours.indices]:
             raise DataError(f"shift '{where}': class {missing[0]!r} is not among the training set's")
-        return [keys.index(c) for c in wanted]
+        return [ours.indices.index(group) for group in theirs.indices]
+    if ours.names and theirs.names:
+        found = align(Classes(names=ours.names), Classes(names=theirs.names, keys=theirs.keys))
+        if found.refusal is not None:
+            unknown = next((name for name in theirs.names if name not in ours.names), theirs.names[0])
+            raise DataError(f"shift '{where}': class {unknown!r} is not among the training set's")
+        return [group[0] for group in found.columns or [(i,) for i in range(len(theirs.names))]]
     count = int(np.asarray(own.targets).max()) + 1
     return list(range(count))
+
+
+def nameable(own: Split, other: Split) -> bool:
+    """Return whether two splits say enough of their classes to tell which is which."""
+    ours, theirs = Classes.of(own), Classes.of(other)
+    return bool((ours.indices and theirs.indices) or (ours.names and theirs.names))
 
 
 def score(network: Network, data: Batches) -> tuple[float, float]:
@@ -90,7 +100,13 @@ def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapp
     )
     metrics = dict(result.metrics)
     for name, dataset in protocol.shifts.items():
-        logits, split = _logits(run, network, dataset, tested(dataset.splits), name)
+        there = find_test_split(dataset.splits)
+        if there.name is None:
+            raise DataError(f"shift '{name}': {there.refusal}")
+        logits, split = _logits(run, network, dataset, there.name, name)
+        if not nameable(run.data.train_split, split):
+            text = f"shift '{name}': its class i was assumed to be class i of the data set: not both name their classes"
+            job.remark(with_names(text, job.cell))
         shifted = measured(job, Predictions(logits, split.targets, split.ids))
         metrics |= {f"{metric}.{name}": value for metric, value in shifted.items()}
     return replace(result, metrics=metrics)

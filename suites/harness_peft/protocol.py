@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from harness.classes import Classes, align
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
-from harness.errors import OptionError, did_you_mean
-from harness.zeroshot import checked_templates
+from harness.errors import OptionError
+from harness.splits import find_test_split, training_split
+from harness.zeroshot import checked_templates, similarity_of
 from harness_peft.evidence import LabelSets
-from harness_peft.splits import tested
 
 Augmentation = Literal["none", "flip", "crop-flip", "randaugment"]
 
@@ -50,7 +51,8 @@ class Finetuning:
         shift_names: their names in the metrics, `top1.NAME`.
         templates: prompts of a zero-shot head; by default the data set's own.
         logit_scale: factor of a zero-shot head, by default the model's own.
-        split: what is tested on, by default `test`, else `val`; it never validates.
+        split: what is tested on, by default the split for testing, else the one for validation; it never
+            validates.
         checkpoint_every: steps between checkpoints, from which a killed run goes on.
         keep: a folder where what was trained is kept, one safetensors file for each cell.
     """
@@ -167,26 +169,36 @@ class Finetuning:
         clip = "encodes texts" in able
         if (fits or getattr(method, "needs_clip", False)) and not clip:
             return "the method needs an image-text model, such as tiny-clip or open_clip"
-        space, own = getattr(dataset, "label_space", None), getattr(model, "label_space", None)
-        headless = self.head == "new" or not (clip or (space is not None and space == own))
+        if clip and similarity_of(model) != "cosine" and (fits or self.head in ("auto", "zero-shot")):
+            return (
+                "the model does not compare images and texts by cosine, as a zero-shot head does: say head = 'new', and "
+                "take a method that needs no texts"
+            )
+        headless = self.head == "new" or not (clip or shares_head(model, dataset))
         if getattr(method, "needs_old_head", False) and headless:
             return "without training there must be a head for these classes, and the model has none"
-        if "train" not in dataset.splits:
+        if training_split(dataset.splits) is None:
             return "the data set has no split 'train', which fine-tuning learns from"
-        if self.split is not None and self.split not in dataset.splits:
-            return f"the data set has no split '{self.split}' to test on{did_you_mean(self.split, dataset.splits)}"
-        if self.split is None and tested(dataset.splits) == "train":
-            return "the data set has neither a split 'test' nor 'val': name the one to test on with the option `split`"
+        if refusal := find_test_split(dataset.splits, self.split).refusal:
+            return refusal
         for name, shift in self.shifts.items():
             missing = shift.unavailable() if hasattr(shift, "unavailable") else None
             if missing:
                 return f"shift '{name}': {missing}"
+            if refusal := find_test_split(shift.splits, option="").refusal:
+                return f"shift '{name}': {refusal}"
         shots = axes.get("shots", "all")
         if shots != "all" and (not isinstance(shots, int) or shots < 1):
             return f"shots must be a positive number or 'all', not {shots!r}"
         if self.steps_per_shot is not None and shots == "all":
             return "steps_per_shot needs a number of shots"
         return None
+
+    def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
+        """What is assumed of the splits that are tested on."""
+        own = find_test_split(dataset.splits, self.split).remark
+        there = {name: find_test_split(shift.splits).remark for name, shift in self.shifts.items()}
+        return [*([own] if own else []), *(f"shift '{name}': {text}" for name, text in there.items() if text)]
 
     def run(self, job: Job) -> Result:
         """Tunes, trains, checks, measures and evaluates one cell."""
@@ -195,4 +207,10 @@ class Finetuning:
         return Run(self, job).result()
 
 
-__all__ = ["Finetuning"]
+def shares_head(model: Any, *data: Any) -> bool:
+    """Return whether the model's own head is one for these data: of their label space, and not of other names."""
+    own, found = Classes.of(model), Classes.of(*data)
+    return own.space is not None and own.space == found.space and align(own, found, True).refusal is None
+
+
+__all__ = ["Finetuning", "shares_head"]

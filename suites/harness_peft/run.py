@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.classes import Classes, align
 from harness.contract import Job, Result
 from harness.errors import Unavailable
+from harness.expansion import with_names
 from harness.seeds import derive_seed
 from harness.zeroshot import templates_of
 from harness_peft import costs, embeddings
@@ -20,6 +22,7 @@ from harness_peft.data import Batches
 from harness_peft.evaluation import evaluated, score
 from harness_peft.measuring import curves, forget_peak_memory, measured_costs, peak_memory
 from harness_peft.network import Network
+from harness_peft.protocol import shares_head
 from harness_peft.samples import CellData
 from harness_peft.training import Recipe, Trained, base_modules, steps_for, train
 from harness_peft.trials import tune
@@ -44,6 +47,9 @@ class Run:
         self.classes = len(self.class_names) or (
             targets.shape[1] if self.label_sets else int(targets.max()) + 1
         )
+        own, found = Classes.of(job.model), Classes.of(split, job.dataset)
+        self.own_head = align(own, found)
+        self.shares_head = shares_head(job.model, split, job.dataset)
         self.templates = protocol.templates or templates_of(split, job.cell.dataset.label)
         self.solves, self.fits = hasattr(job.method, "solve"), hasattr(job.method, "fit")
         self.trains = getattr(job.method, "trains", True)
@@ -64,15 +70,14 @@ class Run:
 
     def network_facts(self, seed: object) -> dict[str, Any]:
         """What decides the network before the method, besides the model."""
-        job, protocol, split = self.job, self.protocol, self.data.train_split
-        space = getattr(job.dataset, "label_space", None)
-        groups = getattr(split, "label_indices", None)
+        job, protocol = self.job, self.protocol
+        groups = self.own_head.columns or getattr(self.data.train_split, "label_indices", None)
         return {
             "classes": self.classes,
             "head": protocol.head,
             "train_head": protocol.train_head,
             "label_indices": None if groups is None else [[int(i) for i in group] for group in groups],
-            "same_space": space is not None and space == getattr(job.model, "label_space", None),
+            "same_space": self.shares_head,
             "class_names": self.class_names,
             "templates": list(self.templates),
             "logit_scale": protocol.logit_scale,
@@ -166,7 +171,7 @@ class Run:
         if joins:
             self.training = self.data.together(indices, name, held, augment)
         else:
-            self.training = self.data.batches("train", indices, augment)
+            self.training = self.data.batches(self.data.train, indices, augment)
         validation = self.data.batches(name, held) if validates and len(held) else None
         forget_peak_memory(job.device)
         began = time.perf_counter()
@@ -174,6 +179,9 @@ class Run:
             chosen, self.training, validation, job.cell.seed, job.workdir / "final"
         )
         seconds = time.perf_counter() - began
+        if network.head_kind == "old":
+            for text in self.own_head.remarks:
+                job.remark(with_names(text, job.cell))
         notes |= {"head": network.head_kind, "training_samples": len(self.training), "classes": self.classes}
         if own:
             notes["method"] = own

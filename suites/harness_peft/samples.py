@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.classes import check_same_classes
 from harness.contract import Job, Split
 from harness.errors import DataError
 from harness.evaluate import image_pipeline
 from harness.seeds import derive_seed
+from harness.splits import find_test_split, training_split, validation_split
 from harness_peft.data import Batches, drawn_per_class, held_out
 from harness_peft.prepared import JoinedSplit, PreparedSplit, PreparedSplits, as_is
-from harness_peft.splits import tested, validating
 
 if TYPE_CHECKING:
     from harness_peft.protocol import Finetuning
@@ -29,9 +30,14 @@ class CellData:
             protocol.prepared = PreparedSplits()
         self.splits: PreparedSplits = protocol.prepared
         self.shots = job.cell.axes.get("shots", "all")
-        self.train_split = job.splits("train")
-        self.tested = protocol.split or tested(job.dataset.splits)
-        self.validating = validating(job.dataset.splits, self.tested)
+        names, label = job.dataset.splits, job.cell.dataset.label
+        test, train = find_test_split(names, protocol.split), training_split(names)
+        if test.name is None or train is None:
+            raise DataError(f"{label}: {test.refusal or 'it has no split for training'}")
+        self.train, self.tested = train, test.name
+        self.validating = validation_split(names, self.tested)
+        self.train_split = job.splits(train)
+        check_same_classes(self.train_split, job.splits(test.name), label)  # now, not after the training
 
     def samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
         """Indices for training and validation, and the name of the split that the latter are in.
@@ -60,14 +66,15 @@ class CellData:
             part, rest = held_out(
                 targets, indices, self.protocol.holdout, derive_seed("holdout", data, shots, seed)
             )
-            return part, rest, "train"
+            return part, rest, self.train
         if not validate:
-            return indices, indices[:0], "train"
+            return indices, indices[:0], self.train
         if name is None:
             raise DataError(
                 f"{self.job.cell.dataset.label}: no split 'val' to tune on besides '{self.tested}', which is tested on: "
                 "give holdout, a share of the training samples"
             )
+        check_same_classes(self.train_split, self.job.splits(name), self.job.cell.dataset.label)
         validation = np.asarray(self.job.splits(name).targets)
         if shots == "all":
             return indices, np.arange(len(validation)), name
@@ -89,14 +96,14 @@ class CellData:
 
     def together(self, indices: Indices, name: str, held: Indices, augment: bool) -> Batches:
         """Batches of training samples and of those that validation had, for training on both."""
-        if name == "train":
-            return self.batches("train", np.sort(np.concatenate([indices, held])), augment)
+        if name == self.train:
+            return self.batches(name, np.sort(np.concatenate([indices, held])), augment)
         both = np.concatenate([indices, held + len(self.train_split.targets)])
         if augment and self.protocol.augmentation != "none":
             raw = JoinedSplit([self.train_split, self.job.splits(name)])
             return self._augmented(raw, both)
         return Batches(
-            JoinedSplit([self.prepared("train"), self.prepared(name)]), both, as_is, self.job.device
+            JoinedSplit([self.prepared(self.train), self.prepared(name)]), both, as_is, self.job.device
         )
 
     def _augmented(self, split: Split, indices: Indices) -> Batches:

@@ -39,7 +39,7 @@ def tune(run: Run, notes: dict[str, Any]) -> tuple[list[Trial], float | None]:
         return [], candidates[0]
     seed: object = "tuning" if protocol.tune == "shared" else run.job.cell.seed
     indices, held, name = run.data.samples(seed)
-    training = run.data.batches("train", indices, augment=not (run.solves or run.fits))
+    training = run.data.batches(run.data.train, indices, augment=not (run.solves or run.fits))
     validation = run.data.batches(name, held)
 
     def one(candidate: float, folder: Path) -> Trial:
@@ -73,7 +73,7 @@ def tune(run: Run, notes: dict[str, Any]) -> tuple[list[Trial], float | None]:
         "chosen": chosen.candidate,
         "shared_by_seeds": protocol.tune == "shared",
         "validation_samples": len(validation),
-        "validation_split": f"held out of {name}" if name == "train" else name,
+        "validation_split": f"held out of {name}" if name == run.data.train else name,
     }
     return trials, chosen.candidate
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from harness.contract import Job, Predictions, Split
 from harness.errors import DataError, Diverged
-from harness.zeroshot import templates_of
+from harness.splits import find_test_split, named_split
+from harness.zeroshot import similarity_of, templates_of
 from harness_prompts.shots import POOL, draw_shots, relabelled
 from harness_prompts.task import Classifier, Task
 
@@ -30,15 +31,16 @@ FRESH = "fresh random crops and flips of the images"
 class Source:
     """The data set of a job. `names` chooses the class names; `split` is where they are read from.
 
-    Without a split it is the one to evaluate on. Raises DataError for a data set without class names.
+    Without a split it is the one to evaluate on, `tested`. Raises DataError for a data set without class names.
     """
 
     def __init__(self, job: Job, names: str = "data", split: str | None = None) -> None:
         from harness_prompts.names import class_names
 
-        splits = job.dataset.splits
-        default = next((s for s in ("test", "val", "validation") if s in splits), splits[0])
-        self.job, self.split = job, split or default
+        test = find_test_split(job.dataset.splits, option="")
+        if test.name is None:
+            raise DataError(f"{job.cell.dataset.label}: {test.refusal}")
+        self.job, self.tested, self.split = job, test.name, split or test.name
         opened = job.splits(self.split)
         own: Sequence[str] | None = getattr(opened, "class_names", None)
         if not own:
@@ -54,12 +56,14 @@ class Source:
         """The task of telling `classes` apart, with `shots` of each; relabelled in their order."""
         from harness_prompts.texts import Texts
 
-        job = self.job
+        job, splits = self.job, self.job.dataset.splits
+        train = named_split(splits, train) or train
+        held_out = named_split(splits, validation)
         rows, labels, features = self._shots(train, shots, classes, 0)
         if shots and not len(rows):
             raise DataError(f"{job.cell.dataset.label}: '{train}' has no samples of the classes to learn")
-        if validation in job.dataset.splits:
-            held = self._shots(validation, min(shots, VAL_SHOTS), classes, 0)
+        if held_out is not None and held_out != self.tested:
+            held = self._shots(held_out, min(shots, VAL_SHOTS), classes, 0)
         else:
             held = self._shots(train, min(shots, VAL_SHOTS), classes, max(POOL, shots))
         return Task(
@@ -105,7 +109,9 @@ class Source:
             kept, rate = outputs(self.job, "image embeddings", split)
             embeddings = torch.from_numpy(kept[rows])
         names = [self.class_names[c] for c in classes]
-        features = F.normalize(embeddings.to(self.job.device), dim=-1)
+        features = embeddings.to(self.job.device)
+        if similarity_of(self.job.model) == "cosine":
+            features = F.normalize(features, dim=-1)
         with torch.no_grad():
             logits = [classifier.logits(part, names).float().cpu() for part in features.split(ROWS_AT_ONCE)]
         found = torch.cat(logits)

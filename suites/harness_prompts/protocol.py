@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from harness.classes import check_same_classes, duplicates
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import OptionError
+from harness.expansion import with_names
+from harness.splits import find_test_split, named_split, role_of
+from harness.zeroshot import similarity_of
 from harness_prompts.names import digest, file_of
 
 if TYPE_CHECKING:
     from harness_prompts.data import Source
     from harness_prompts.task import Classifier, Task
+
+SCORED = {"cosine": "cosine", "dot": "dot product", "own": "a method of its own"}
 
 
 class FewShot:
@@ -30,8 +36,9 @@ class FewShot:
             `<metric>.<label>`, and all of them `<metric>.mean`.
         class_names: names for the prompts: `data`, `openai` or `coop` (whichever of the known data sets
             it is), `openai-imagenet`, `coop-eurosat`, … or a file; data sets of `evaluate_on` keep their own.
-        train: the split that shots are drawn from.
-        validation: the split for validation shots; the rest of `train` when there is none.
+        train: the split that shots are drawn from, under any of its usual names.
+        validation: the split for validation shots, likewise; the rest of `train` when there is none besides
+            what is tested on.
         logit_scale: factor on the cosine similarities; by default the model's own.
     """
 
@@ -62,8 +69,8 @@ class FewShot:
         if classes == "base-to-new" and evaluate_on:
             raise OptionError("base-to-new and evaluate_on are two protocols: choose one of them")
         for option, name in (("train", train), ("validation", validation)):
-            if name == "test":
-                raise OptionError(f"few-shot: {option} can't be 'test', which is what is evaluated on")
+            if role_of(name) == "test":
+                raise OptionError(f"few-shot: {option} can't be '{name}', which is what is evaluated on")
         file_of(class_names)
         self.classes, self.evaluate_on, self.class_names = classes, evaluate_on, class_names
         self.train, self.validation, self.logit_scale = train, validation, logit_scale
@@ -86,20 +93,35 @@ class FewShot:
             return f"shots must be a number of samples per class, not {shots!r}"
         if method.needs_shots and shots < 1:
             return "the method needs shots: give the axis `shots`"
-        if method.needs_shots and self.train not in dataset.splits:
+        test, train = find_test_split(dataset.splits, option=""), named_split(dataset.splits, self.train)
+        if method.needs_shots and train is None:
             return f"the data set has no split '{self.train}' to draw shots from"
-        if "test" not in dataset.splits:
-            return "the data set has no split 'test'"
+        if test.refusal:
+            return test.refusal
+        if method.needs_shots and train == test.name:
+            return f"the data set's split '{train}' is what is tested on, so no shots can be drawn from it"
+        if (found := similarity_of(model)) not in getattr(method, "similarities", ("cosine",)):
+            return (
+                f"the method can't compare images and texts by {SCORED[found]}, as the model does: "
+                f"take {'the method template or ensemble' if found == 'dot' else 'the protocol classification'}"
+            )
         if self.classes == "base-to-new" and not method.transfers:
             return "the method can't name classes it was not fitted on"
         for other in self.evaluate_on or []:  # to be told before a method is fitted for hours
             if missing := (other.unavailable() if hasattr(other, "unavailable") else None):
                 return f"evaluate_on, beside the data set: {missing}"
+            if refusal := find_test_split(other.splits, option="").refusal:
+                return f"evaluate_on: {refusal}"
         space = getattr(dataset, "label_space", None)
         others = {getattr(other, "label_space", None) for other in self.evaluate_on or []}
         if not method.transfers and others - {space}:
             return "the method can't name classes of other data sets"
         return None
+
+    def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
+        """What is assumed of the splits that are tested on."""
+        found = [find_test_split(data.splits).remark for data in (dataset, *(self.evaluate_on or []))]
+        return [text for text in found if text]
 
     def run(self, job: Job) -> Result:
         """Fits the method, then evaluates it wherever the protocol says."""
@@ -110,7 +132,12 @@ class FewShot:
         from harness_prompts.shots import base_and_new
 
         shots = int(job.cell.axes.get("shots", 0)) if job.method.needs_shots else 0
-        source = Source(job, self.class_names, self.train if shots else "test")
+        train = named_split(job.dataset.splits, self.train) if shots else None
+        source = Source(job, self.class_names, train)
+        if train is not None:
+            check_same_classes(job.splits(train), job.splits(source.tested), job.cell.dataset.label)
+        if remark := duplicates(source.class_names):
+            job.remark(with_names(remark, job.cell))
         everything = list(range(len(source.class_names)))
         base, new = base_and_new(len(everything)) if self.classes == "base-to-new" else (everything, [])
         task = source.task(base, shots, self.train, self.validation, self.logit_scale)
@@ -136,7 +163,9 @@ class FewShot:
     def _evaluated(self, job: Job, source: Source, classifier: Classifier, task: Task) -> Result:
         from harness.evaluate import classification_result
 
-        predictions, rate = source.predictions(classifier, list(range(len(source.class_names))), "test")
+        predictions, rate = source.predictions(
+            classifier, list(range(len(source.class_names))), source.tested
+        )
         cost = {**task.cost, **({"samples_per_second": rate} if rate else {})}
         return classification_result(job, predictions, curves=task.curves, cost=cost, notes=task.notes)
 
@@ -150,7 +179,7 @@ class FewShot:
         metrics: dict[str, float] = {}
         samples: dict[str, list[Any]] = {"id": [], "target": [], "prediction": [], "half": []}
         for half, classes in halves.items():
-            predictions, _ = source.predictions(classifier, classes, "test")
+            predictions, _ = source.predictions(classifier, classes, source.tested)
             metrics |= {f"{name}.{half}": value for name, value in measured(job, predictions).items()}
             samples["id"] += list(predictions.ids)
             samples["target"] += [classes[t] for t in predictions.targets]

@@ -80,7 +80,9 @@ class PromptMethod(Protocol):
     """A way to classify with a frozen vision-language model from names and a few samples.
 
     Attributes: `needs_shots` (it can't do without training samples), `transfers` (its classifier
-    can name classes it was not fitted on), `needs_tower` (it puts vectors in the place of words).
+    can name classes it was not fitted on), `needs_tower` (it puts vectors in the place of words);
+    optional: `similarities`, the ways to compare images and texts that it can follow (see
+    `harness.zeroshot.similarity_of`), by default cosine alone; features are not normalised for others.
     """
 
     needs_shots: bool

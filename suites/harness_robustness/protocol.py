@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from harness.classes import Classes, align, duplicates
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
-from harness.zeroshot import checked_templates, templates_of
+from harness.errors import DataError
+from harness.splits import find_test_split
+from harness.zeroshot import checked_templates, similarity_of, templates_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,11 +19,12 @@ if TYPE_CHECKING:
 class Classification:
     """Evaluates a frozen model on a data set's test split, without any training.
 
-    A model that classifies images is read through its logits, restricted to the data set's
-    classes; one that encodes images and texts classifies zero-shot, with an ensemble of prompts.
+    A model that classifies images is read through its logits, found by name where model and data set
+    name their classes; one that encodes images and texts classifies zero-shot, with an ensemble of prompts.
 
     Args:
-        split: the split to evaluate on; by default `test`, else `val` or `validation`.
+        split: the split to evaluate on; by default the one for testing, else the one for validation (under
+            any of their usual names), else the only one.
         templates: prompts with `{}` for the class name; by default the data set's own, else
             "a photo of a {}.".
         logit_scale: factor on the cosine similarities of zero-shot models, which decides their
@@ -49,35 +53,43 @@ class Classification:
         if method is not None:
             return "the protocol 'classification' takes no method: leave `methods` out"
         able = capabilities(model)
-        zero_shot = {"encodes images", "encodes texts"} <= {*able}
-        if not zero_shot and "classifies images" not in able:
+        if not zero_shot_of(able) and "classifies images" not in able:
+            lacks = getattr(model, "lacks", ())
+            if isinstance(lacks, Mapping) and "classifies images" in lacks:
+                return f"the model does not classify images: {lacks['classifies images']}"
             return (
                 "the model neither classifies images nor encodes images and texts: choose one that does "
                 "(`harness info` tells what a model can)"
             )
-        space = getattr(dataset, "label_space", None)
-        if not zero_shot and space and model.label_space and model.label_space != space:
-            return (
-                f"the model answers in the label space '{model.label_space}', the data set's is '{space}': "
-                "choose a model for that, or one that encodes images and texts"
-            )
+        if refusal := find_test_split(dataset.splits, self.split).refusal:
+            return refusal
+        if not zero_shot_of(able):
+            return align(Classes.of(model), Classes.of(dataset), planning=True).refusal
+        if not supervised(model, dataset) and self.logit_scale is not None and similarity_of(model) == "own":
+            return "the model scores images and texts itself, so there is no logit_scale to set"
         return None
+
+    def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
+        """What is assumed of splits and classes."""
+        remark = find_test_split(dataset.splits, self.split).remark
+        said = [remark] if remark else []
+        if supervised(model, dataset):
+            return said + align(Classes.of(model), Classes.of(dataset), planning=True).remarks
+        return said
 
     def run(self, job: Job) -> Result:
         """Top-1 and the like on every sample of the split."""
-        from harness.evaluate import classification_result, outputs, to_split_classes
+        from harness.evaluate import align_logits, classification_result, outputs
 
-        name = self.split or default_split(job.dataset)
-        split = job.splits(name)
-        space, able = getattr(job.dataset, "label_space", None), capabilities(job.model)
-        zero_shot = {"encodes images", "encodes texts"} <= {*able}
-        supervised = "classifies images" in able and (
-            not zero_shot or not space or job.model.label_space == space
-        )
-        notes: dict[str, Any] = {"split": name, "classifier": "supervised" if supervised else "zero-shot"}
-        if supervised:
+        found = find_test_split(job.dataset.splits, self.split)
+        if found.name is None:
+            raise DataError(f"{job.cell.dataset.label}: {found.refusal}")
+        name, split = found.name, job.splits(found.name)
+        trained = supervised(job.model, job.dataset)
+        notes: dict[str, Any] = {"split": name, "classifier": "supervised" if trained else "zero-shot"}
+        if trained:
             logits, rate = outputs(job, "logits", name)
-            logits = to_split_classes(logits, split, job.cell.dataset.label)
+            logits = align_logits(job, logits, split)
         else:
             logits, rate, more = self._zero_shot(job, name)
             notes |= more
@@ -87,10 +99,10 @@ class Classification:
 
     def _zero_shot(self, job: Job, name: str) -> tuple[Any, float | None, dict[str, Any]]:
         import torch
-        import torch.nn.functional as F
 
-        from harness.errors import DataError
         from harness.evaluate import outputs
+        from harness.expansion import with_names
+        from harness.zeroshot import zero_shot_logits
 
         split = job.splits(name)
         class_names: Sequence[str] | None = getattr(split, "class_names", None)
@@ -98,22 +110,58 @@ class Classification:
             raise DataError(
                 f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
             )
+        if remark := duplicates(class_names):
+            job.remark(with_names(remark, job.cell))
         templates = self.templates or templates_of(split, job.cell.dataset.label)
-        weights = torch.from_numpy(_classifier(job, class_names, templates))
+        texts = torch.from_numpy(_texts(job, class_names, templates))
         embeddings, rate = outputs(job, "image embeddings", name)
-        scale = self.logit_scale if self.logit_scale is not None else float(job.model.logit_scale)
-        logits = scale * F.normalize(torch.from_numpy(embeddings), dim=-1) @ weights.T
-        return logits.numpy(), rate, {"templates": len(templates), "logit_scale": scale}
+        own = similarity_of(job.model) == "own"
+        scale = (
+            self.logit_scale if self.logit_scale is not None else 1.0 if own else float(job.model.logit_scale)
+        )
+        notes: dict[str, Any] = {"templates": len(templates), "logit_scale": scale}
+        if similarity_of(job.model) != "cosine":
+            notes["similarity"] = similarity_of(job.model)
+        device = job.device if own else torch.device("cpu")  # where the model's own method has its weights
+        found = torch.from_numpy(embeddings).to(device)
+        logits = zero_shot_logits(job.model, found, texts.to(device), scale).cpu()
+        return logits.numpy(), rate, notes
 
 
-def _classifier(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
-    """The zero-shot classifier C×D, from the cache or computed: ImageNet's takes 80,000 texts, for each of 80 cells."""
+def zero_shot_of(able: Sequence[str]) -> bool:
+    """Return whether a model with these capabilities can classify zero-shot."""
+    return {"encodes images", "encodes texts"} <= {*able}
+
+
+def supervised(model: Any, dataset: Dataset) -> bool:
+    """Return whether the model is read through its own logits.
+
+    One that can do both is where the data set has no label space, or its own, unless its outputs
+    can't be those classes.
+    """
+    able = capabilities(model)
+    if "classifies images" not in able:
+        return False
+    if not zero_shot_of(able):
+        return True
+    space = getattr(dataset, "label_space", None)
+    fits = align(Classes.of(model), Classes.of(dataset), planning=True).refusal is None
+    return fits and (not space or model.label_space == space)
+
+
+def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+    """What images are compared with, from the cache or computed: ImageNet's takes 80,000 texts, for each of 80 cells.
+
+    The zero-shot classifier C×D, or every prompt C×T×D for a model that scores itself.
+    """
     import json
 
     from harness.evaluate import weights_of
     from harness.provenance import environment
-    from harness.zeroshot import text_classifier
+    from harness.zeroshot import encode_prompts, text_classifier
 
+    similarity = similarity_of(job.model)
+    make = encode_prompts if similarity == "own" else text_classifier
     decides = {
         "what": "zero-shot classifier",
         "model": json.loads(job.cell.model.identity) if job.cell.model else None,
@@ -121,10 +169,6 @@ def _classifier(job: Job, class_names: Sequence[str], templates: Sequence[str]) 
         "class_names": list(class_names),
         "templates": list(templates),
         "libraries": environment()["libraries"],
+        **({} if similarity == "cosine" else {"similarity": similarity}),
     }
-    return job.cache.get(decides, lambda: text_classifier(job.model, class_names, templates).cpu().numpy())
-
-
-def default_split(dataset: Dataset) -> str:
-    """`test` where the data set has it, else `val` or `validation`, else its first split."""
-    return next((s for s in ("test", "val", "validation") if s in dataset.splits), dataset.splits[0])
+    return job.cache.get(decides, lambda: make(job.model, class_names, templates).cpu().numpy())

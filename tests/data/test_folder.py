@@ -131,9 +131,70 @@ def test_order_does_not_depend_on_the_file_system(tmp_path):
 def test_splits_and_classes_mixed_up(pets):
     put(pets / "loose" / "0.png")
     data = ImageFolder(pets)
-    assert "'loose' holds images" in data.unavailable()
-    assert data.splits == ()
+    assert data.splits == ("test", "train")
+    assert list(data.remarks) == [
+        "'loose' beside 'test', 'train' is left out: no split's name, and not the same classes"
+    ]
     assert ImageFolder(pets, layout="splits").splits == ("loose", "test", "train")
+    put(pets / "valid" / "unlabelled.png")
+    assert "'valid' is called like a split, but holds images" in str(ImageFolder(pets).unavailable())
+
+
+def test_folders_of_folders_that_are_called_like_no_split_are_not_guessed_at(tmp_path):
+    for colour in ("red", "green", "blue"):
+        for clip in ("v1", "v2"):
+            put(tmp_path / colour / clip / "0.png")
+    data = ImageFolder(tmp_path)
+    assert "'blue', 'green', 'red' hold folders, and none is called like a split" in data.unavailable()
+    assert 'layout = "flat"' in data.unavailable()
+    flat = ImageFolder(tmp_path, layout="flat").load("test")
+    assert (flat.class_names, len(flat)) == (["blue", "green", "red"], 6)
+    put(tmp_path / "yellow" / "0.png")
+    assert "'blue' holds folders and 'yellow' holds images" in ImageFolder(tmp_path).unavailable()
+
+
+def test_a_folder_above_the_split_folders_names_the_one_that_is_meant(pets):
+    for name in ("train", "test"):
+        (pets / "images").mkdir(exist_ok=True)
+        (pets / name).rename(pets / "images" / name)
+    assert f"did you mean {pets / 'images'}?" in ImageFolder(pets).unavailable()
+
+
+@pytest.mark.parametrize("name", ["valid", "Validation", "dev", "EVAL", "Testing"])
+def test_one_known_split_makes_the_first_level_splits(tmp_path, name):
+    put(tmp_path / name / "cat" / "0.png")
+    put(tmp_path / "Train" / "cat" / "0.png")
+    data = ImageFolder(tmp_path)
+    assert (set(data.splits), list(data.remarks)) == ({name, "Train"}, [])
+
+
+def test_unknown_folders_beside_splits_are_told(pets):
+    put(pets / "test_small" / "cat" / "0.png")
+    put(pets / "masks" / "left" / "0.png")
+    (pets / "empty").mkdir()
+    data = ImageFolder(pets)
+    assert data.splits == ("test", "test_small", "train")
+    assert [text.split(" beside ")[0] for text in data.remarks] == ["'test_small'", "'masks'"]
+    assert data.load("test").class_names == ["big dog", "cat"]
+
+
+def test_numbers_in_class_folders_are_in_natural_order(tmp_path):
+    for i in range(12):
+        put(tmp_path / str(i) / "0.png")
+    data = ImageFolder(tmp_path)
+    assert data.load("test").class_names == [str(i) for i in range(12)]
+    assert "'2' is class 2); torchvision's ImageFolder takes '10' there" in data.class_order
+    plain = ImageFolder(tmp_path, order="lexicographic")
+    assert plain.load("test").class_names == sorted(map(str, range(12)))
+    assert plain.class_order == "" == ImageFolder(tmp_path, order="natural").class_order
+    (tmp_path / "10").rename(tmp_path / "a")
+    (tmp_path / "11").rename(tmp_path / "b")
+    assert ImageFolder(tmp_path).class_order == ""
+
+
+def test_what_planning_knows_of_the_classes(pets):
+    data = ImageFolder(pets, class_names=["hound", "tabby"])
+    assert (data.class_names, data.class_keys) == (["hound", "tabby"], ["big_dog", "cat"])
 
 
 def test_splits_without_class_folders_are_not_taken_for_classes(tmp_path):
@@ -142,7 +203,9 @@ def test_splits_without_class_folders_are_not_taken_for_classes(tmp_path):
     assert "'test' is called like a split, but holds images" in (ImageFolder(tmp_path).unavailable() or "")
     assert ImageFolder(tmp_path, layout="flat").load("test").class_names == ["test", "train"]
     put(tmp_path / "cat" / "3.png")
-    assert ImageFolder(tmp_path).unavailable() is None
+    assert ImageFolder(tmp_path).unavailable() is not None
+    (tmp_path / "test").rename(tmp_path / "bus")
+    assert ImageFolder(tmp_path).load("test").class_names == ["bus", "cat", "train"]
 
 
 def test_missing_split_names_the_ones_there(pets):

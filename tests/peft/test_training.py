@@ -383,7 +383,7 @@ def test_a_split_to_test_on_is_asked_for_at_planning(run, folder):
     case = {"axes": {}, "methods": ["full"], "datasets": folder(train=3)}
     (record,) = run("none", protocol=options, **case)
     assert record["status"] == "skipped"
-    assert "neither a split 'test' nor 'val'" in record["reason"]
+    assert "neither a split for testing nor one for validation" in record["reason"]
     (record,) = run("wrong", protocol={**options, "split": "trian"}, **case)
     assert record["status"] == "skipped"
     assert "no split 'trian' to test on" in record["reason"]

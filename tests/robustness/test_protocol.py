@@ -67,5 +67,5 @@ def test_a_classifier_without_a_label_space_is_read_by_its_logits(tmp_path):
     result = Classification().run(job(dataset, tmp_path))
     assert result.metrics == {"top1": 1.0}
     assert result.notes["classifier"] == "supervised"
-    with pytest.raises(DataError, match="gives 3 logits, the data set has 2 classes"):
+    with pytest.raises(DataError, match="has 3 outputs, the data set 2 classes"):
         Classification().run(job(Colours("red", "green"), tmp_path / "other"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import DataError, did_you_mean
-from harness.zeroshot import checked_templates, fill_template
+from harness.zeroshot import Similarity, checked_templates, fill_template, similarity_of
 from harness_prompts.templates import FromTemplates, digest, from_option, named_set
 
 if TYPE_CHECKING:
@@ -26,31 +26,36 @@ def combined(
     scale: float,
     how: Combine,
     weights: torch.Tensor | None = None,
+    similarity: Similarity = "cosine",
 ) -> torch.Tensor:
     """Logits N×C of normalised image embeddings N×D for text embeddings C×T×D, not normalised.
 
     `embeddings`: the normalised mean of normalised embeddings (Radford et al. 2021). `logits`: the
     mean of the templates' logits, which is the same mean without normalising again.
     `probabilities`: the logarithm of the mean of the templates' probabilities. `raw-embeddings`:
-    the normalised mean of embeddings that were not normalised. `weights` T sum to one.
+    the normalised mean of embeddings that were not normalised. `weights` T sum to one. With the
+    similarity `dot` nothing is normalised, images neither.
     """
     import torch
     import torch.nn.functional as F
 
+    def unit(vectors: torch.Tensor) -> torch.Tensor:
+        return vectors if similarity == "dot" else F.normalize(vectors, dim=-1)
+
     count = grid.shape[1]
     w = torch.full((count,), 1 / count, device=grid.device) if weights is None else weights
     if how == "probabilities":
-        each = F.normalize(grid, dim=-1)
+        each = unit(grid)
         parts = [
             (scale * features @ each[:, t].T).log_softmax(dim=-1) + w[t].log()
             for t in range(count)
             if w[t] > 0
         ]
         return torch.stack(parts).logsumexp(dim=0)
-    vectors = grid if how == "raw-embeddings" else F.normalize(grid, dim=-1)
+    vectors = grid if how == "raw-embeddings" else unit(grid)
     classifier = torch.einsum("t,ctd->cd", w, vectors)
     if how != "logits":
-        classifier = F.normalize(classifier, dim=-1)
+        classifier = unit(classifier)
     return scale * features @ classifier.T
 
 
@@ -71,7 +76,8 @@ class PromptClassifier:
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
         """Logits N×C."""
         grid = self.texts.grid(class_names, self.templates).to(features.device)
-        return combined(features, grid, self.scale, self.how, self.weights)
+        similarity = similarity_of(getattr(self.texts, "model", None))
+        return combined(features, grid, self.scale, self.how, self.weights, similarity)
 
 
 class Template:
@@ -84,6 +90,7 @@ class Template:
     needs_shots = False
     transfers = True
     needs_tower = False
+    similarities = ("cosine", "dot")
 
     def __init__(self, template: str = "a photo of a {}.") -> None:
         self.template = checked_templates([template], "template")[0]
@@ -106,6 +113,7 @@ class Ensemble(FromTemplates):
     needs_shots = False
     transfers = True
     needs_tower = False
+    similarities = ("cosine", "dot")
 
     def __init__(self, templates: str | list[str] = "data", combine: Combine = "embeddings") -> None:
         self.templates, self.combine = from_option(templates), combine

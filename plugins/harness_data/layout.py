@@ -1,0 +1,128 @@
+"""How an image folder is laid out: which of its folders are splits, and which are classes, in which order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from harness.splits import role_of
+from harness_data.scanning import has_images, subfolders
+
+FLAT_SPLIT = "test"
+"""The only split of a folder that has no split folders."""
+
+LAYOUTS = "<split>/<class>/*.jpg or <class>/*.jpg"
+SAY = 'say layout = "splits" (<split>/<class>/…) or layout = "flat" (<class>/…)'
+
+Layout = Literal["auto", "splits", "flat"]
+Order = Literal["natural", "lexicographic"]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The folders of the splits by name, why there are none, and what was left out or not sure."""
+
+    splits: dict[str, Path] = field(default_factory=dict)
+    refusal: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def arrange(path: Path, layout: Layout) -> Arrangement:
+    """Return where the splits of the folder `path` lie.
+
+    With the layout `auto`, folders that are called like splits and hold class folders are splits. Others
+    beside them are splits too where all their folders are classes of these, which is remarked, and are
+    left out where not. Folders that hold folders and none of which is called like a split may be splits
+    or classes: that is refused, not guessed.
+    """
+    names = subfolders(path)
+    if layout == "flat":
+        return Arrangement({FLAT_SPLIT: path})
+    if layout == "splits":
+        return Arrangement({name: path / name for name in names})
+    direct = [name for name in names if has_images(path / name)]
+    inner = {name: subfolders(path / name) for name in names if name not in direct}
+    deep = [name for name in names if inner.get(name)]
+    named = [name for name in deep if role_of(name)]
+    unfit = [name for name in direct if role_of(name)]
+    if unfit and (named or len(unfit) == len(names) or len({role_of(name) for name in unfit}) > 1):
+        cure = 'say layout = "splits" and name another split' if named else 'say layout = "flat"'
+        return Arrangement(
+            refusal=f"{path}: '{unfit[0]}' is called like a split, but holds images and no class folders: "
+            f"move those into one (images without labels into a single one), or {cure}"
+        )
+    if named:
+        return _with_named(path, names, named, inner)
+    if deep and direct:
+        return Arrangement(
+            refusal=f"{path}: '{deep[0]}' holds folders and '{direct[0]}' holds images, so they may be "
+            f"splits or classes; {SAY}"
+        )
+    if deep:
+        below = [name for name in deep if any(role_of(n) for n in inner[name])]
+        hint = f"; did you mean {path / below[0]}?" if below else ""
+        shown = ", ".join(f"'{name}'" for name in deep[:3]) + (", …" if len(deep) > 3 else "")
+        return Arrangement(
+            refusal=f"{path}: its folders {shown} hold folders, and none is called like a split, so they may be "
+            f"splits or classes: {SAY}{hint}"
+        )
+    return Arrangement({FLAT_SPLIT: path})
+
+
+def _with_named(
+    path: Path, names: Sequence[str], named: Sequence[str], inner: dict[str, list[str]]
+) -> Arrangement:
+    """Some folders are called like splits; the others are splits of the same classes, or left out."""
+    classes = {name for split in named for name in inner[split]}
+    others = [name for name in names if name not in named]
+    alike = [name for name in others if inner.get(name) and classes.issuperset(inner[name])]
+    # an empty folder holds nothing that could be missed
+    odd = [name for name in others if name not in alike and inner.get(name) != []]
+    remarks = []
+    if alike:
+        remarks.append(
+            f"{_listed(alike)} beside {_listed(named)} {_is(alike)} called like no known split: used only where "
+            "named (split = …)"
+        )
+    if odd:
+        remarks.append(
+            f"{_listed(odd)} beside {_listed(named)} {_is(odd)} left out: no split's name, and not the same classes"
+        )
+    kept = {name: path / name for name in names if name in named or name in alike}
+    return Arrangement(kept, remarks=tuple(remarks))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names[:3]) + (
+        f" and {len(names) - 3} more" if len(names) > 3 else ""
+    )
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def in_order(names: Iterable[str], order: Order = "natural") -> list[str]:
+    """Return class folders in label order: numbers in names by value (2 before 10), or all by code point."""
+    return sorted(names) if order == "lexicographic" else sorted(names, key=_natural)
+
+
+def order_note(names: Sequence[str]) -> str:
+    """Return what to know of the natural order where torchvision would take another one; empty where not."""
+    natural, plain = in_order(names), in_order(names, "lexicographic")
+    if natural == plain:
+        return ""
+    first = next(i for i in range(len(names)) if natural[i] != plain[i])
+    return (
+        f"class folders of the data set are in natural order ('{natural[first]}' is class {first}); torchvision's "
+        f"ImageFolder takes '{plain[first]}' there: say order = \"lexicographic\" for weights trained with it"
+    )
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    # split at digits, texts and numbers take turns, so that like is compared with like
+    parts: list[str | int] = [int(p) if i % 2 else p for i, p in enumerate(re.split(r"([0-9]+)", name))]
+    return parts, name
