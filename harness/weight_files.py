@@ -170,12 +170,26 @@ def read_file(place: str, path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path, device="cpu")
-        with _plain_records():
-            return torch.load(path, map_location="cpu", weights_only=True)
+        # by content alone: of a path torch believes the suffix
+        with _plain_records(), path.open("rb") as file:
+            found = torch.load(file, map_location="cpu", weights_only=True)
+        if head.startswith(b"PK") and (damaged := _damaged(path)):
+            raise OptionError(f"{place} is damaged ({damaged} is not what was written): {AGAIN}")
+        return found
     except OptionError:
         raise
     except Exception as error:  # safetensors has an exception class of its own, torch raises many
         raise OptionError(f"{place} {unreadable(path, error)}") from error
+
+
+def _damaged(path: Path) -> str | None:
+    """The first tensor of a torch file that its checksum contradicts, which torch itself does not look at.
+
+    Torch can be told to write no checksums; then that of the first entry, the names, is wrong too.
+    """
+    with zipfile.ZipFile(path) as archive:
+        bad = archive.testzip()
+    return None if bad is None or bad.endswith("data.pkl") else bad
 
 
 def _plain_records() -> AbstractContextManager[Any]:

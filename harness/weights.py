@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import urllib.request
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -107,7 +107,7 @@ def _counted(text: str) -> str:
     found = [f"{len(names)} {word.lower()} (first: {names[0]})" for word, names in lists if names]
     shapes = re.findall(r"size mismatch for (\S+): copying a param with shape (\S+\(.*?\)) [^\n]*", text)
     if shapes:
-        found.insert(0, f"{len(shapes)} tensors of another shape (first: {shapes[0][0]})")
+        found.insert(0, f"{_tensors(shapes)} of another shape (first: {shapes[0][0]})")
     return "; ".join(found)
 
 
@@ -128,7 +128,7 @@ def load_weights(
     if shapes:
         name = shapes[0]
         problems.append(
-            f"{len(shapes)} tensors of another shape (first: {name} is {tuple(state[name].shape)}, "
+            f"{_tensors(shapes)} of another shape (first: {name} is {tuple(state[name].shape)}, "
             f"expected {tuple(expected[name].shape)})"
         )
     for words, names in (
@@ -158,7 +158,7 @@ def unsound(
     odd = [n for n, v in expected.items() if v.dtype in plain and state[n].dtype not in plain]
     if odd:
         kind = str(state[odd[0]].dtype).removeprefix("torch.")
-        return f"holds {len(odd)} tensors that are {kind} (first: {odd[0]}): quantised weights are not read"
+        return f"holds {_tensors(odd)} of {kind} (first: {odd[0]}): quantised weights are not read"
     # a mask among the buffers may well be infinite
     unfinished = [
         n
@@ -166,12 +166,16 @@ def unsound(
         if v.is_floating_point() and not bool((v.isfinite() if n in parameters else ~v.isnan()).all())
     ]
     if unfinished:
-        return f"holds {len(unfinished)} tensors with NaN or infinite numbers (first: {unfinished[0]})"
+        return f"holds {_tensors(unfinished)} with NaN or infinite numbers (first: {unfinished[0]})"
     matrices = [n for n in parameters if state[n].ndim > 1 and state[n].numel()]
     blank = sorted(n for n in matrices if not state[n].any())
     if blank and 2 * len(blank) > len(matrices):
         return f"holds nothing but zeros in {len(blank)} of {len(matrices)} matrices (first: {blank[0]}): {AGAIN}"
     return None
+
+
+def _tensors(names: Sized) -> str:
+    return f"{len(names)} tensor{'s' * (len(names) != 1)}"
 
 
 @contextmanager

@@ -211,7 +211,7 @@ def _chosen(pool: Sequence[Place]) -> tuple[Place, list[Place]]:
     averaged = [p for p in distinct if p.averaged]
     first = averaged if averaged else distinct
     if len(first) > 1:
-        names = [f"'{p.shown}'" for p in first]
+        names = sorted(f"'{p.shown}'" for p in first)
         raise OptionError(
             f"holds several weights that fit and differ: {', '.join(names[:-1])} and {names[-1]}; "
             f"choose with {KEY}"
@@ -250,7 +250,8 @@ def _left(place: Place, others: Sequence[Place], entries: Sequence[Entry]) -> li
     left = [e.full for e in entries if e.container in used and not e.full.startswith(prefixes)]
     if not left:
         return []
-    return [f"{len(left)} other tensors beside the weights were left out (first: {left[0]})"]
+    several = "tensors beside the weights were" if len(left) > 1 else "tensor beside the weights was"
+    return [f"{len(left)} other {several} left out (first: {left[0]})"]
 
 
 def _without_buffers(places: Sequence[Place], module: torch.nn.Module, key: str | None) -> Place | None:
