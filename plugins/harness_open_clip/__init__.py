@@ -16,7 +16,7 @@ from harness.seeds import derive_seed
 from harness.weights import digest, downloading, missing_file, one_line, unusable
 from harness_open_clip.checkpoints import is_big_vision, load_checkpoint
 from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
-from harness_timm.folders import folder_digest, folder_of
+from harness_timm.folders import folder_digest, folder_of, folder_problem
 
 if TYPE_CHECKING:
     import torch
@@ -99,9 +99,7 @@ class OpenClipModel:
         if self.config is not None and not self.config.is_file():
             return f"{self._where}: config {self.config} is not a file; give the path of a JSON model config"
         folder = folder_of(self.architecture)
-        if folder is not None and not (folder / "open_clip_config.json").is_file():
-            return f"{self._where}: {folder} is no folder with open_clip_config.json and weights"
-        return None
+        return folder and folder_problem(self._where, folder, "open_clip_config.json")
 
     def fingerprint(self) -> str:
         """Digests of checkpoint, config and folder; without a checkpoint open_clip's version, which owns the tags."""

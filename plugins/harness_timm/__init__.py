@@ -13,7 +13,7 @@ from harness.errors import OptionError, Unavailable, did_you_mean
 from harness.libraries import registered_models
 from harness.seeds import derive_seed
 from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
-from harness_timm.folders import SCHEME, folder_digest, folder_of
+from harness_timm.folders import SCHEME, folder_digest, folder_of, folder_problem
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Weights trained or fine-tuned on ImageNet-1k last say so at the end of their tag (then the size).
 _IMAGENET_TAG = re.compile(r"in1k(_\d+)?$")
+RANDOM_HEAD = "its head is new and random: the weights have one of another size; nothing trained it"
 _SOURCES = ("hf-hub:", "hf_hub:", SCHEME)
 
 
@@ -107,9 +108,8 @@ class TimmModel:
 
     def _missing_folder(self) -> str | None:
         folder = folder_of(self.name)
-        if folder is not None and not (folder / "config.json").is_file():
-            return f"{self._where}: {folder} is no folder with timm's config.json and weights"
-        return None
+        own = self.pretrained and self.checkpoint is None
+        return folder and folder_problem(self._where, folder, "config.json", weights=own)
 
     def fingerprint(self) -> str:
         """Digests of checkpoint and folder, else the version of timm, which decides what a name's weights are."""
@@ -152,6 +152,8 @@ class TimmModel:
             raise OptionError(f"{self._where}: timm can't build it: {one_line(error)}{hint}") from error
         if self.checkpoint is not None:
             self._load_checkpoint(module, self.checkpoint)
+        elif use_own and not self.lacks and module.pretrained_cfg.get("num_classes") != module.num_classes:
+            self.remarks = [RANDOM_HEAD]
         return module
 
     def _check_tag(self, timm: Any) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 UNTRAINED = "none"
+RANDOM_HEAD = "its head is new and random: the weights have one of another size; nothing trained it"
 # The two networks that re-scale ImageNet-normalised input to what their TensorFlow weights expect.
 _RESCALE_INPUT = ("googlenet", "inception_v3")
 # Densenet weights keep names from before dots were forbidden in module names.
@@ -148,7 +149,9 @@ class TorchvisionModel:
                 )
             load_weights(self._where, source, module, state)
         if self.num_classes is not None:
-            _resize_head(module, self._head, self.num_classes)
+            new = _resize_head(module, self._head, self.num_classes)
+            if new and state is not None and "classifies images" not in self.lacks:
+                self.remarks = [RANDOM_HEAD]
         return module
 
     def _network(self, untrained: bool, auxiliary: bool) -> torch.nn.Module:
@@ -223,13 +226,13 @@ def _head_name(module: Any) -> str:
     raise OptionError(f"{type(module).__name__} has no layer that could be its head")
 
 
-def _resize_head(module: Any, name: str, classes: int) -> None:
-    """Give the head `classes` outputs, newly initialised, unless it has them already."""
+def _resize_head(module: Any, name: str, classes: int) -> bool:
+    """Give the head `classes` outputs, newly initialised, unless it has them already; return whether it was."""
     from torch import nn
 
     head = module.get_submodule(name)
     if head.weight.shape[0] == classes:
-        return
+        return False
     bias = head.bias is not None
     if isinstance(head, nn.Linear):
         new: nn.Module = nn.Linear(head.in_features, classes, bias=bias)
@@ -237,6 +240,7 @@ def _resize_head(module: Any, name: str, classes: int) -> None:
         new = nn.Conv2d(head.in_channels, classes, head.kernel_size, bias=bias)
     parent, _, last = name.rpartition(".")
     setattr(module.get_submodule(parent), last, new)
+    return True
 
 
 def preparation_of(transform: Any) -> Preparation | None:
