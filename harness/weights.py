@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import logging
-import pickle
+import re
 import socket
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 from harness.content import bytes_digest
 from harness.errors import DataError, OptionError, Unavailable
+from harness.weight_files import AGAIN, no_weights, read_file, unreadable
+from harness.wrappings import Weights, fitting, largest
 
 if TYPE_CHECKING:
     import torch
-
-_CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-_WRAPPERS = ("_orig_mod.", "module.")
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
@@ -29,10 +28,18 @@ def one_line(error: BaseException, limit: int = 300) -> str:
 
 
 def missing_file(where: str, path: Path | None) -> str | None:
-    """Why a checkpoint can't be used, or None when there is nothing to say."""
-    if path is None or path.is_file():
+    """Why a checkpoint can't be used, as far as its first bytes show; None when there is nothing to say."""
+    if path is None:
         return None
-    return f"{where}: checkpoint {path} is not a file; give the path of a .safetensors or torch weights file"
+    if not path.exists():
+        return (
+            f"{where}: checkpoint {path} is not a file; give the path of a .safetensors or torch weights file"
+        )
+    try:
+        problem = no_weights(path)
+    except OSError as error:
+        problem = f"can't be read: {one_line(error)}"
+    return problem and f"{where}: checkpoint {path} {problem}"
 
 
 def digest(path: Path) -> str:
@@ -46,56 +53,54 @@ def digest(path: Path) -> str:
         raise Unavailable(f"checkpoint {one_line(error)}") from error
 
 
-def read_weights(where: str, path: Path) -> dict[str, torch.Tensor]:
+def read_weights(
+    where: str,
+    path: Path,
+    module: torch.nn.Module | None = None,
+    key: str | None = None,
+    optional: Collection[str] = (),
+) -> Weights:
     """The tensors of a safetensors or torch file by name; nothing in it is executed.
 
-    Training checkpoints are opened (the averaged weights are preferred when there are some), and the
-    prefixes that `torch.compile` and data-parallel training put before the names are taken off.
-    Raises `Unavailable` for a missing file, `OptionError` for one that isn't plain weights.
+    Training checkpoints are opened, and the prefixes that wrappers put before the names are taken off, by
+    the rule of `harness.wrappings`; the result's `remarks` tell what was chosen. With `module`, the network
+    they are meant for, its names decide where they stand; `optional` ones of it may be absent (a head's).
+    `key` names the place among several. Raises `Unavailable` for a missing file, `OptionError` for one
+    without weights that could be used.
     """
-    import torch
-
-    if problem := missing_file(where, path):
+    if not path.exists() and (problem := missing_file(where, path)):
         raise Unavailable(problem)
+    place = f"{where}: checkpoint {path}"
+    content = read_file(place, path)
+    if not isinstance(content, Mapping) or not content:
+        raise OptionError(f"{place} holds no named weights")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found: Any = load_file(path, device="cpu")
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # safetensors has an exception class of its own, torch raises many
-        raise unusable(where, path, error) from error
-    for container in _CONTAINERS:
-        if isinstance(found, Mapping) and isinstance(found.get(container), Mapping):
-            found = found[container]
-            break
-    if not isinstance(found, Mapping) or not found:
-        raise OptionError(f"{where}: checkpoint {path} holds no named weights")
-    state = {_bare(str(name)): value for name, value in found.items()}
-    odd = next((name for name, value in state.items() if not isinstance(value, torch.Tensor)), None)
-    if odd is not None:
-        raise OptionError(f"{where}: checkpoint {path} holds '{odd}', which is not a tensor")
-    return state
+        found = None if module is None else fitting(content, module, key, optional)
+        return largest(content, key) if found is None else found
+    except OptionError as error:
+        raise OptionError(f"{place} {error}") from error
 
 
 def unusable(where: str, path: Path, error: Exception) -> OptionError:
-    """What went wrong when a checkpoint was read or loaded safely, as one line."""
-    if isinstance(error, pickle.UnpicklingError) or "TorchScript" in str(error):
-        problem = (
-            "holds more than plain weights, and loading it could run code; save its state_dict as safetensors"
-        )
-    elif isinstance(error, RuntimeError) and "state_dict" in str(error):
-        problem = f"does not fit the architecture: {one_line(error)}"
+    """What went wrong when a library read or loaded a checkpoint, as one line."""
+    if isinstance(error, RuntimeError) and "state_dict" in str(error):
+        problem = f"does not fit the architecture: {_counted(str(error)) or one_line(error)}"
     else:
-        problem = f"can't be read as weights: {one_line(error)}"
+        problem = unreadable(path, error)
     return OptionError(f"{where}: checkpoint {path} {problem}")
 
 
-def _bare(name: str) -> str:
-    while name.startswith(_WRAPPERS):
-        name = name.split(".", 1)[1]
-    return name
+def _counted(text: str) -> str:
+    """torch's lists of names that don't fit, as counts with the first of each."""
+    lists = [
+        (word, re.findall(r'"([^"]+)"', names))
+        for word, names in re.findall(r"(Missing|Unexpected) key\(s\) in state_dict: ([^\n]+)", text)
+    ]
+    found = [f"{len(names)} {word.lower()} (first: {names[0]})" for word, names in lists if names]
+    shapes = re.findall(r"size mismatch for (\S+): copying a param with shape (\S+\(.*?\)) [^\n]*", text)
+    if shapes:
+        found.insert(0, f"{_tensors(shapes)} of another shape (first: {shapes[0][0]})")
+    return "; ".join(found)
 
 
 def load_weights(
@@ -103,7 +108,9 @@ def load_weights(
 ) -> None:
     """Put `state` into `module`, all of it; `OptionError` names the first difference of each kind.
 
-    Batch norm's `num_batches_tracked`, which files from before it existed lack, may be missing.
+    Numbers of lower precision become the network's; whole ones (quantised weights) and weights that are
+    NaN or infinite, or for the most part zero, are refused. Batch norm's `num_batches_tracked`, which
+    files from before it existed lack, may be missing.
     """
     expected = module.state_dict()
     counters = {n: v for n, v in expected.items() if n.endswith(".num_batches_tracked")}
@@ -113,7 +120,7 @@ def load_weights(
     if shapes:
         name = shapes[0]
         problems.append(
-            f"{len(shapes)} tensors of another shape (first: {name} is {tuple(state[name].shape)}, "
+            f"{_tensors(shapes)} of another shape (first: {name} is {tuple(state[name].shape)}, "
             f"expected {tuple(expected[name].shape)})"
         )
     for words, names in (
@@ -123,8 +130,44 @@ def load_weights(
         if names:
             problems.append(f"{len(names)} {words} (first: {names[0]})")
     if problems:
-        raise OptionError(f"{where}: checkpoint {path} does not fit the architecture: {'; '.join(problems)}")
+        part = re.search(r"-(\d{5})-of-(\d{5})\.", Path(path).name)
+        said = f"it is part {int(part[1])} of {int(part[2])}: join them; " if part else ""
+        raise OptionError(
+            f"{where}: checkpoint {path} does not fit the architecture: {said}{'; '.join(problems)}"
+        )
+    if problem := unsound(state, expected, {name for name, _ in module.named_parameters()}):
+        raise OptionError(f"{where}: checkpoint {path} {problem}")
     module.load_state_dict(state)
+
+
+def unsound(
+    state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], parameters: Collection[str]
+) -> str | None:
+    """Why tensors that fit by name and shape are no weights to compute with, or None."""
+    import torch
+
+    plain = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+    odd = [n for n, v in expected.items() if v.dtype in plain and state[n].dtype not in plain]
+    if odd:
+        kind = str(state[odd[0]].dtype).removeprefix("torch.")
+        return f"holds {_tensors(odd)} of {kind} (first: {odd[0]}): quantised weights are not read"
+    # a mask among the buffers may well be infinite
+    unfinished = [
+        n
+        for n, v in state.items()
+        if v.is_floating_point() and not bool((v.isfinite() if n in parameters else ~v.isnan()).all())
+    ]
+    if unfinished:
+        return f"holds {_tensors(unfinished)} with NaN or infinite numbers (first: {unfinished[0]})"
+    matrices = [n for n in parameters if state[n].ndim > 1 and state[n].numel()]
+    blank = sorted(n for n in matrices if not state[n].any())
+    if blank and 2 * len(blank) > len(matrices):
+        return f"holds nothing but zeros in {len(blank)} of {len(matrices)} matrices (first: {blank[0]}): {AGAIN}"
+    return None
+
+
+def _tensors(names: Sized) -> str:
+    return f"{len(names)} tensor{'s' * (len(names) != 1)}"
 
 
 @contextmanager

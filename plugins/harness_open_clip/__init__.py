@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +14,9 @@ from harness.contract import Preparation
 from harness.errors import OptionError, Unavailable, did_you_mean
 from harness.seeds import derive_seed
 from harness.weights import digest, downloading, missing_file, one_line, unusable
+from harness_open_clip.checkpoints import is_big_vision, load_checkpoint
 from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
-from harness_timm.folders import folder_digest, folder_of
+from harness_timm.folders import folder_digest, folder_of, folder_problem
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +41,8 @@ class OpenClipModel:
             were trained with it), or else the architecture.
         config: a JSON file with an architecture of one's own (`embed_dim`, `vision_cfg`, `text_cfg`), or
             such a file of a hub repository (`model_cfg`, `preprocess_cfg`); `name` is then a label.
+        weights_key: where in the checkpoint the weights stand (`ema`, `state_dict.model`), if there are
+            several that fit; left out, averaged ones are preferred.
     """
 
     logit_scale: float
@@ -49,6 +54,7 @@ class OpenClipModel:
         checkpoint: Path | None = None,
         quickgelu: bool | None = None,
         config: Path | None = None,
+        weights_key: str | None = None,
     ) -> None:
         self._where = f"open_clip:{name}"
         arch, tag = (name, None) if config is not None else split_name(name)
@@ -73,6 +79,9 @@ class OpenClipModel:
         self.checkpoint = checkpoint
         self.quickgelu = quickgelu
         self.config = config
+        self.weights_key = weights_key
+        random = not (self.tag or checkpoint or hub)
+        self.remarks = ["random weights, for it has neither a tag nor a checkpoint"] if random else []
         self.preparation: Preparation | None = None
         self.logit_bias: float | None = None
         self.tokenizer: Any = None
@@ -81,12 +90,16 @@ class OpenClipModel:
 
     def unavailable(self) -> str | None:
         """Why a file named in the options can't be used here; downloads are not tried at planning."""
+        library_reads = self.checkpoint is not None and is_big_vision(self.checkpoint)
+        return self._missing_config() or (
+            None if library_reads else missing_file(self._where, self.checkpoint)
+        )
+
+    def _missing_config(self) -> str | None:
         if self.config is not None and not self.config.is_file():
             return f"{self._where}: config {self.config} is not a file; give the path of a JSON model config"
         folder = folder_of(self.architecture)
-        if folder is not None and not (folder / "open_clip_config.json").is_file():
-            return f"{self._where}: {folder} is no folder with open_clip_config.json and weights"
-        return missing_file(self._where, self.checkpoint)
+        return folder and folder_problem(self._where, folder, "open_clip_config.json")
 
     def fingerprint(self) -> str:
         """Digests of checkpoint, config and folder; without a checkpoint open_clip's version, which owns the tags."""
@@ -105,17 +118,17 @@ class OpenClipModel:
         import open_clip
         import torch
 
+        if problem := self._missing_config():
+            raise Unavailable(problem)
         arch, preprocess = self._registered(open_clip)
         tag = self._tag_config(open_clip, arch)
-        weights = self.checkpoint
-        if problem := self.unavailable():
-            raise Unavailable(problem)
+        weights: Path | None = None
         with downloading(self._where, _REMEDY):
-            if weights is None and tag:
+            if tag and self.checkpoint is None:
                 weights = Path(open_clip.pretrained.download_pretrained(tag))
         if tag:
             preprocess = open_clip.transform.merge_preprocess_dict(preprocess, tag)
-        with torch.random.fork_rng(devices=[]), downloading(self._where, _REMEDY):
+        with torch.random.fork_rng(devices=[]), downloading(self._where, _REMEDY), _quiet():
             torch.manual_seed(derive_seed("open_clip", self.name))
             try:
                 model = open_clip.create_model(
@@ -123,6 +136,8 @@ class OpenClipModel:
                     pretrained=None if weights is None else str(weights.absolute()),
                     force_preprocess_cfg=preprocess,
                     pretrained_text=False,
+                    # a repository without weights would be left with random ones
+                    require_pretrained=arch.startswith(HUB_SCHEMES),
                     weights_only=True,
                     **self._activation(open_clip, arch, tag),
                 )
@@ -133,6 +148,8 @@ class OpenClipModel:
                 if weights is not None:
                     raise unusable(self._where, weights, error) from error
                 raise OptionError(f"{self._where}: open_clip can't build it: {one_line(error)}") from error
+        if self.checkpoint is not None:
+            self.remarks = load_checkpoint(self._where, self.checkpoint, model, self.weights_key)
         settings = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
         self._transform = open_clip.transform.image_transform_v2(settings, is_train=False)
         self.preparation = preparation_of(settings)
@@ -233,6 +250,21 @@ class OpenClipModel:
         device = next(self._module.parameters()).device
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             yield self.tokenizer(list(texts[start : start + TEXTS_AT_ONCE])).to(device)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip from warning of random weights: a checkpoint replaces them, or a remark tells of them."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("No pretrained weights loaded")
+
+    root = logging.getLogger()
+    root.addFilter(wanted)
+    try:
+        yield
+    finally:
+        root.removeFilter(wanted)
 
 
 def preparation_of(settings: Any) -> Preparation | None:

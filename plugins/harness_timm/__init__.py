@@ -13,7 +13,7 @@ from harness.errors import OptionError, Unavailable, did_you_mean
 from harness.libraries import registered_models
 from harness.seeds import derive_seed
 from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
-from harness_timm.folders import SCHEME, folder_digest, folder_of
+from harness_timm.folders import SCHEME, folder_digest, folder_of, folder_problem
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Weights trained or fine-tuned on ImageNet-1k last say so at the end of their tag (then the size).
 _IMAGENET_TAG = re.compile(r"in1k(_\d+)?$")
+RANDOM_HEAD = "its head is new and random: the weights have one of another size; nothing trained it"
 _SOURCES = ("hf-hub:", "hf_hub:", SCHEME)
 
 
@@ -34,6 +35,8 @@ class TimmModel:
         name: timm's name of the architecture, with or without the tag of its weights.
         pretrained: takes the weights timm names; false: random ones from a fixed seed.
         checkpoint: a safetensors or torch file used instead of the weights timm names.
+        weights_key: where in the checkpoint the weights stand (`ema`, `state_dict.model`), if there are
+            several that fit; left out, averaged ones are preferred.
         num_classes: the head's number of outputs (0 takes the head off); without it a checkpoint's own
             head decides.
         label_space: names what the outputs stand for; it is "imagenet-1k" by itself where the name says
@@ -51,6 +54,7 @@ class TimmModel:
         num_classes: int | None = None,
         label_space: str | None = None,
         class_names: list[str] | None = None,
+        weights_key: str | None = None,
     ) -> None:
         self._where = f"timm:{name}"
         self._check_name(name)
@@ -64,6 +68,7 @@ class TimmModel:
         self.name = name
         self.pretrained = pretrained
         self.checkpoint = checkpoint
+        self.weights_key = weights_key
         self.num_classes = num_classes
         self.label_space = label_space or self._own_label_space()
         missing = self._missing_classes()
@@ -117,10 +122,12 @@ class TimmModel:
 
     def unavailable(self) -> str | None:
         """Why a named file or folder can't be used here; downloads are not tried at planning."""
+        return self._missing_folder() or missing_file(self._where, self.checkpoint)
+
+    def _missing_folder(self) -> str | None:
         folder = folder_of(self.name)
-        if folder is not None and not (folder / "config.json").is_file():
-            return f"{self._where}: {folder} is no folder with timm's config.json and weights"
-        return missing_file(self._where, self.checkpoint)
+        own = self.pretrained and self.checkpoint is None
+        return folder and folder_problem(self._where, folder, "config.json", weights=own)
 
     def fingerprint(self) -> str:
         """Digests of checkpoint and folder, else the version of timm, which decides what a name's weights are."""
@@ -149,7 +156,7 @@ class TimmModel:
     def _built(self) -> torch.nn.Module:
         import timm
 
-        if problem := self.unavailable():
+        if problem := self._missing_folder():
             raise Unavailable(problem)
         kwargs = {} if self.num_classes is None else {"num_classes": self.num_classes}
         remedy = "get them on a machine with a network and give the file as checkpoint=FILE"
@@ -163,8 +170,8 @@ class TimmModel:
             raise OptionError(f"{self._where}: timm can't build it: {one_line(error)}{hint}") from error
         if self.checkpoint is not None:
             self._load_checkpoint(module, self.checkpoint)
-        elif use_own and self.num_classes and module.num_classes != module.pretrained_cfg.get("num_classes"):
-            self.remarks = [f"its head of {self.num_classes} outputs is new and untrained"]
+        elif use_own and not self.lacks and module.pretrained_cfg.get("num_classes") != module.num_classes:
+            self.remarks = [RANDOM_HEAD]
         return module
 
     def _check_tag(self, timm: Any) -> None:
@@ -178,19 +185,31 @@ class TimmModel:
             )
 
     def _load_checkpoint(self, module: Any, path: Path) -> None:
-        state = read_weights(self._where, path)
+        head = module.pretrained_cfg.get("classifier") or ()
+        heads = tuple(f"{name}." for name in ([head] if isinstance(head, str) else head))
         expected = module.state_dict()
+        own_head = [n for n in expected if n.startswith(heads)] if self.num_classes is None else []
+        state = read_weights(self._where, path, module, self.weights_key, own_head)
+        remarks = list(state.remarks)
         convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
         if convert is not None and not (state.keys() & expected.keys()):
             state = convert(state, module)  # published in another library's naming
-        if self.num_classes is None:
-            head = module.pretrained_cfg.get("classifier") or ()
-            first = head if isinstance(head, str) else next(iter(head), "")
-            weight = state.get(f"{first}.weight")
-            classes = 0 if weight is None else weight.shape[0]
-            if first and classes != module.num_classes:
-                module.reset_classifier(classes)
+        weight = state.get(f"{heads[0]}weight") if heads else None
+        classes = 0 if weight is None else weight.shape[0]
+        if self.num_classes is None and heads and classes != module.num_classes:
+            module.reset_classifier(classes)
+        elif self.num_classes and weight is not None and classes != self.num_classes:
+            raise OptionError(
+                f"{self._where}: checkpoint {path} has a head of {classes} classes, not of the "
+                f"{self.num_classes} that are asked for (num_classes, class_names)"
+            )
+        if not module.num_classes:
+            left = [n for n in state if n.startswith(heads)] if heads else []
+            if any(n not in (f"{heads[0]}weight", f"{heads[0]}bias") for n in left):
+                remarks.append(f"a head of {len(left)} tensors was left out (first: {left[0]})")
+            state = {name: value for name, value in state.items() if name not in left}
         load_weights(self._where, path, module, state)
+        self.remarks = remarks
 
     @property
     def module(self) -> torch.nn.Module:

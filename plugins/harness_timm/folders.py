@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.weights import digest
+from harness.weights import digest, missing_file
 
 SCHEME = "local-dir:"
+
+WEIGHTS = frozenset((".safetensors", ".bin", ".pt", ".pth"))
 
 READ = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".tar", ".txt", ".model"))
 """Suffixes of weights, settings and vocabularies, in lower case."""
@@ -16,6 +18,18 @@ READ = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".tar", ".txt"
 def folder_of(name: str) -> Path | None:
     """The folder that a model's name stands for; None for any other name."""
     return Path(name.removeprefix(SCHEME)) if name.startswith(SCHEME) else None
+
+
+def folder_problem(where: str, folder: Path, settings: str, weights: bool = True) -> str | None:
+    """Why a folder of a model with its `settings` file can't be used, or None; `weights`: whether it needs some."""
+    library = where.partition(":")[0]
+    if not (folder / settings).is_file():
+        return f"{where}: {folder} is no folder with {library}'s {settings} and weights"
+    found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in WEIGHTS]
+    if weights and not found:
+        return f"{where}: {folder} has {settings} but no file of weights"
+    problems = (missing_file(where, file) for file in found if weights)
+    return next((problem for problem in problems if problem), None)
 
 
 def folder_digest(folder: Path) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 UNTRAINED = "none"
+RANDOM_HEAD = "its head is new and random: the weights have one of another size; nothing trained it"
 # The two networks that re-scale ImageNet-normalised input to what their TensorFlow weights expect.
 _RESCALE_INPUT = ("googlenet", "inception_v3")
 # Densenet weights keep names from before dots were forbidden in module names.
@@ -38,6 +39,8 @@ class TorchvisionModel:
         weights: one of torchvision's names of the architecture's weights, `DEFAULT` for those it
             recommends, or `none`: random ones from a fixed seed, the default's preprocessing.
         checkpoint: a safetensors or torch file used instead of the weights.
+        weights_key: where in the checkpoint the weights stand (`ema`, `state_dict.model`), if there are
+            several that fit; left out, averaged ones are preferred.
         num_classes: the head's number of outputs; without it a checkpoint's own head decides.
         label_space: names what the outputs stand for; it is "imagenet-1k" by itself for torchvision's
             own heads.
@@ -54,6 +57,7 @@ class TorchvisionModel:
         num_classes: int | None = None,
         label_space: str | None = None,
         class_names: list[str] | None = None,
+        weights_key: str | None = None,
     ) -> None:
         self._where = f"torchvision:{name}"
         known, _ = registered_models("torchvision")
@@ -71,6 +75,8 @@ class TorchvisionModel:
                 )
             num_classes = len(class_names)
         self.class_names = class_names
+        self.weights_key = weights_key
+        self.remarks: list[str] = []
         self.num_classes = num_classes
         own_head = num_classes in (None, 1000) and checkpoint is None
         self.label_space = label_space or ("imagenet-1k" if own_head else None)
@@ -79,7 +85,6 @@ class TorchvisionModel:
         self.lacks = {"classifies images": missing} if missing else {}
         if self.name.startswith("squeezenet"):
             self.lacks["encodes images"] = "its head is a convolution before the pooling"
-        self.remarks: list[str] = []
         self.preparation: Preparation | None = None
         self._module: Any = None
         self._transform: Any = None
@@ -116,7 +121,7 @@ class TorchvisionModel:
         import torch
 
         entry = self._weights_entry()
-        state, source = self._state(entry)
+        state, source = self._downloaded(entry)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("torchvision", self.name, self.num_classes))
             module = self._built(state, source)
@@ -138,11 +143,9 @@ class TorchvisionModel:
             )
         return entries[wanted]
 
-    def _state(self, entry: Any) -> tuple[dict[str, Any] | None, str]:
-        """The weights to load, None for random ones, and where they come from."""
-        if self.checkpoint is not None:
-            return read_weights(self._where, self.checkpoint), str(self.checkpoint)
-        if self.weights.lower() == UNTRAINED:
+    def _downloaded(self, entry: Any) -> tuple[dict[str, Any] | None, str]:
+        """The weights of a name, None for random ones or a checkpoint's, and where they come from."""
+        if self.checkpoint is not None or self.weights.lower() == UNTRAINED:
             return None, ""
         with downloading(
             self._where, f"fetch {entry.url} on a machine with a network and give checkpoint=FILE"
@@ -150,37 +153,54 @@ class TorchvisionModel:
             state = entry.get_state_dict(
                 progress=False, check_hash=True, map_location="cpu", weights_only=True
             )
-        return state, entry.url
+        return {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}, entry.url
 
     def _built(self, state: Mapping[str, Any] | None, source: str) -> torch.nn.Module:
+        if self.checkpoint is not None:
+            state, source = self._of_checkpoint(self.checkpoint), str(self.checkpoint)
+        module = self._network(state is None, state is not None and any(map(_is_auxiliary, state)))
+        self._head = _head_name(module)
+        if state is not None:
+            weight = state.get(f"{self._head}.weight")
+            wanted = self.num_classes if self.checkpoint is not None else None
+            if weight is not None:
+                _resize_head(module, self._head, weight.shape[0])
+            if wanted is not None and weight is not None and wanted != weight.shape[0]:
+                raise OptionError(
+                    f"{self._where}: checkpoint {source} has a head of {weight.shape[0]} classes, not of the "
+                    f"{wanted} that are asked for (num_classes)"
+                )
+            load_weights(self._where, source, module, state)
+        if self.num_classes is not None:
+            new = _resize_head(module, self._head, self.num_classes)
+            if new and state is not None and "classifies images" not in self.lacks:
+                self.remarks = [RANDOM_HEAD]
+        return module
+
+    def _network(self, untrained: bool, auxiliary: bool) -> torch.nn.Module:
         from torchvision import models
 
         kwargs: dict[str, Any] = {}
         if self.name in _RESCALE_INPUT:
-            auxiliary = state is not None and any(key.lower().startswith("aux") for key in state)
             kwargs = {
-                "init_weights": state is None,
+                "init_weights": untrained,
                 "aux_logits": auxiliary,
                 "transform_input": self.weights.lower() != UNTRAINED,
             }
         try:
-            module = models.get_model(self.name, weights=None, **kwargs)
+            network: torch.nn.Module = models.get_model(self.name, weights=None, **kwargs)
         except (RuntimeError, ValueError, TypeError) as error:
             raise OptionError(f"{self._where}: torchvision can't build it: {one_line(error)}") from error
-        self._head = _head_name(module)
-        if state is not None:
-            state = {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
-            weight = state.get(f"{self._head}.weight")
-            wanted = self.num_classes if self.checkpoint is not None else None
-            if weight is not None:
-                _resize_head(module, self._head, wanted or weight.shape[0])
-            load_weights(self._where, source, module, state)
-        if self.num_classes is not None:
-            found = module.get_submodule(self._head).weight.shape[0]
-            if found != self.num_classes and state is not None:
-                self.remarks = [f"its head of {self.num_classes} outputs is new and untrained"]
-            _resize_head(module, self._head, self.num_classes)
-        return module
+        return network
+
+    def _of_checkpoint(self, path: Path) -> dict[str, Any]:
+        """The checkpoint's weights under the network's names; its head may be of any size."""
+        module = self._network(untrained=False, auxiliary=True)
+        head = _head_name(module)
+        optional = [n for n in module.state_dict() if n.startswith(f"{head}.") or _is_auxiliary(n)]
+        state = read_weights(self._where, path, module, self.weights_key, optional)
+        self.remarks = list(state.remarks)
+        return {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
 
     @property
     def module(self) -> torch.nn.Module:
@@ -212,6 +232,11 @@ class TorchvisionModel:
         return seen[-1]
 
 
+def _is_auxiliary(name: str) -> bool:
+    """Whether a tensor belongs to the additional heads of GoogLeNet and Inception."""
+    return name.lower().startswith("aux")
+
+
 def _head_name(module: Any) -> str:
     """Name of the layer that gives the logits: the last linear one, or in SqueezeNet the last convolution."""
     from torch import nn
@@ -224,13 +249,13 @@ def _head_name(module: Any) -> str:
     raise OptionError(f"{type(module).__name__} has no layer that could be its head")
 
 
-def _resize_head(module: Any, name: str, classes: int) -> None:
-    """Give the head `classes` outputs, newly initialised, unless it has them already."""
+def _resize_head(module: Any, name: str, classes: int) -> bool:
+    """Give the head `classes` outputs, newly initialised, unless it has them already; return whether it was."""
     from torch import nn
 
     head = module.get_submodule(name)
     if head.weight.shape[0] == classes:
-        return
+        return False
     bias = head.bias is not None
     if isinstance(head, nn.Linear):
         new: nn.Module = nn.Linear(head.in_features, classes, bias=bias)
@@ -238,6 +263,7 @@ def _resize_head(module: Any, name: str, classes: int) -> None:
         new = nn.Conv2d(head.in_channels, classes, head.kernel_size, bias=bias)
     parent, _, last = name.rpartition(".")
     setattr(module.get_submodule(parent), last, new)
+    return True
 
 
 def preparation_of(transform: Any) -> Preparation | None:

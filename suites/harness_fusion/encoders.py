@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.contract import Model, Preparation, capabilities
 from harness.errors import OptionError, Unavailable
-from harness.weights import digest, one_line
+from harness.weights import digest, missing_file, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +42,11 @@ class Pair:
         """Why one of the two can't be used here."""
         asked = (getattr(part, "unavailable", lambda: None)() for part in (self.image, self.text))
         return next((reason for reason in asked if reason), None)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What both remark, such as where in a checkpoint their weights stood."""
+        return [text for part in (self.image, self.text) for text in getattr(part, "remarks", ())]
 
     def load(self, device: torch.device) -> None:
         """Loads both."""
@@ -112,9 +117,11 @@ class HfText:
             return f"{self._where}: transformers is not installed; pip install 'vision-harness[text]'"
         if not (self.path / "config.json").is_file():
             return f"{self._where}: no folder with config.json; save a model there with save_pretrained"
-        if not list(self.path.glob("*.safetensors")):
+        files = sorted(self.path.glob("*.safetensors"))
+        if not files:
             return f"{self._where}: no weights as safetensors (others are not loaded, for they can run code)"
-        return None
+        problems = (missing_file(self._where, file) for file in files)
+        return next((problem for problem in problems if problem), None)
 
     def fingerprint(self) -> str:
         """A digest of the folder's files, and the version of transformers."""
@@ -133,9 +140,17 @@ class HfText:
         safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(self.path, **safe)
-            module = AutoModel.from_pretrained(self.path, use_safetensors=True, **safe)
+            module, facts = AutoModel.from_pretrained(
+                self.path, use_safetensors=True, output_loading_info=True, **safe
+            )
         except Exception as error:  # transformers, tokenizers and safetensors each raise their own
             raise OptionError(f"{self._where}: transformers can't load it: {one_line(error)}") from error
+        # a pooler's output is not used here, and many models are saved without one
+        missing = sorted(n for n in facts["missing_keys"] if not n.startswith("pooler."))
+        if missing:
+            raise OptionError(
+                f"{self._where}: {len(missing)} weights are missing (first: {missing[0]}), and would be random"
+            )
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._tokenizer.padding_side = "right"

@@ -34,6 +34,7 @@ class FIDInception:
 
     def __init__(self, checkpoint: Path) -> None:
         self.checkpoint = checkpoint
+        self.remarks: tuple[str, ...] = ()
         self._module: Any = None
 
     def unavailable(self) -> str | None:
@@ -68,7 +69,8 @@ class FIDInception:
 
         # torch-fidelity would unpickle the file as it is; it gets the tensors that were read safely
         tensors = io.BytesIO()
-        torch.save(read_weights("fid-inception", self.checkpoint), tensors)
+        state = read_weights("fid-inception", self.checkpoint)
+        torch.save(dict(state), tensors)
         tensors.seek(0)
         try:
             with torch.random.fork_rng(devices=[]):  # it draws weights before it reads the file's
@@ -76,6 +78,7 @@ class FIDInception:
         except RuntimeError as error:
             raise unusable("fid-inception", self.checkpoint, error) from error
         self._module = module.to(device)
+        self.remarks = state.remarks
 
     @property
     def module(self) -> torch.nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Model, Result
@@ -149,6 +150,8 @@ class Gan:
         if self._world is None or self._world[0] != key:
             self._world = (key, world_of(self, with_two_parts(jobs[0])))
         _check(self._world[1], jobs[0])
+        for job, text in product(jobs, getattr(self.extractor, "remarks", ())):
+            job.remark(f"extractor: {text}")
         states = [read(job.workdir) for job in jobs]
         ages = [s["counts"]["rounds"] if s else 0 for s in states]
         results: dict[int, Result] = {}

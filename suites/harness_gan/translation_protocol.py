@@ -116,6 +116,8 @@ class Translate:
         key = f"{job.cell.dataset.identity}\n{job.cell.limit}"
         if self._world is None or self._world[0] != key:
             self._world = (key, world_of(self, job))
+        for text in getattr(self.extractor, "remarks", ()):
+            job.remark(f"extractor: {text}")
         if isinstance(job.method, Untranslated):
             return Run(self, job, self._world[1], NoTraining(job.method, self.steps)).result()
         cls = CycleTraining if isinstance(job.method, CycleGAN) else PairedTraining

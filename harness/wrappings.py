@@ -1,0 +1,308 @@
+"""Where in a checkpoint the weights of a network stand, by a rule that is told.
+
+Trainers put weights into containers (`state_dict`, `model`, `ema`) beside optimisers and settings, and
+wrappers put prefixes before their names (`module.`, `model.`). Both are one thing here: a place, `ema.module`,
+below which the network's own names stand. A place fits where all of them do, in their shapes. Of several that
+fit and differ, averaged weights are taken; otherwise the user has to choose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import OptionError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+KEY = "weights_key"
+"""The models' option by which a user chooses."""
+
+# Segments that torch.compile, FSDP, activation checkpointing and DeepSpeed put anywhere into names.
+_WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"))
+_PARALLEL = "module"
+# Counters that averaging and profilers leave among the weights.
+_COUNTERS = frozenset(("n_averaged", "total_ops", "total_params"))
+_AVERAGED = frozenset(("ema", "swa", "shadow", "averaged", "average", "avg", "polyak"))
+_CURRENT = frozenset(("online", "current", "raw", "student", "source"))
+_NO_WEIGHTS = re.compile(r"optim|sched|scaler|lookahead|rng|loops|queue", re.IGNORECASE)
+_DEPTH = 12
+
+
+class Weights(dict[str, Any]):
+    """Tensors by name, and in `remarks` where in their file they stood and what was left out."""
+
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor of a checkpoint: the containers it lies in, `state_dict.`, and its name there."""
+
+    container: str
+    name: str
+    tensor: torch.Tensor
+
+    @property
+    def full(self) -> str:
+        """Containers and name together."""
+        return self.container + self.name
+
+
+@dataclass(frozen=True)
+class Place:
+    """A prefix of full names, and the tensors of the network that are found below it."""
+
+    prefix: str
+    found: Mapping[str, torch.Tensor] = field(repr=False)
+    missing: Sequence[str] = field(repr=False)
+    fits: bool = False
+
+    @property
+    def shown(self) -> str:
+        """As a user may write it."""
+        return self.prefix.rstrip(".") or "(the file itself)"
+
+    @property
+    def averaged(self) -> bool:
+        """Whether its name says that its weights are averages over a training."""
+        words = words_of(self.prefix)
+        return bool(words & _AVERAGED) and not words & _CURRENT
+
+    def same(self, other: Place) -> bool:
+        """Whether both hold the same numbers."""
+        import torch
+
+        return self.found.keys() == other.found.keys() and all(
+            v is other.found[n] or (v.dtype == other.found[n].dtype and torch.equal(v, other.found[n]))
+            for n, v in self.found.items()
+        )
+
+
+def words_of(name: str) -> set[str]:
+    """The words of a dotted name in lower case: `state_dict_ema.netG` gives state, dict, ema, net, g."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
+    return {word.lower() for word in re.split(r"[._\-\s]+", parted) if word}
+
+
+def entries_of(content: Any, own_names: Collection[str] = ()) -> list[Entry]:
+    """All tensors of a checkpoint with bare names: without the segments that wrappers put into them.
+
+    `module` counts as a wrapper anywhere, unless one of `own_names` has such a segment. Raises OptionError
+    where two different tensors come out under one name.
+    """
+    hidden, leading = set(_WRAPPERS), {*_WRAPPERS, _PARALLEL}
+    if any(_PARALLEL in name.split(".") for name in own_names):
+        leading.remove(_PARALLEL)
+    elif own_names:
+        hidden.add(_PARALLEL)
+    kept: dict[str, Entry] = {}
+    for container, name, tensor in _walk(content, "", 0):
+        parts = name.split(".")
+        while len(parts) > 1 and parts[0] in leading:
+            parts = parts[1:]
+        entry = Entry(container, ".".join([p for p in parts[:-1] if p not in hidden] + parts[-1:]), tensor)
+        if parts[-1] in _COUNTERS and tensor.numel() == 1:
+            continue
+        if entry.full in kept and not _NO_WEIGHTS.search(container):
+            raise OptionError(f"holds '{entry.full}' twice, with and without a wrapper's prefix")
+        kept[entry.full] = entry
+    return list(kept.values())
+
+
+def _walk(node: Any, container: str, depth: int) -> Iterator[tuple[str, str, torch.Tensor]]:
+    import torch
+
+    if depth > _DEPTH:
+        return
+    items = node.items() if isinstance(node, Mapping) else enumerate(node)
+    for key, value in items:
+        if isinstance(value, torch.Tensor):
+            yield container, str(key), value
+        elif isinstance(value, Mapping | list | tuple) and value:
+            yield from _walk(value, f"{container}{key}.", depth + 1)
+
+
+def fitting(
+    content: Any, module: torch.nn.Module, key: str | None, optional: Collection[str] = ()
+) -> Weights | None:
+    """The weights of `module` in a checkpoint; None where too few of its names stand there.
+
+    `optional` names tensors that may be absent or of other shapes, as a head's. If no place holds all of
+    them, the one with most is given, for a strict loader to say what is missing. Raises OptionError where
+    several fit and differ, or none stands under `key`.
+    """
+    expected = module.state_dict()
+    needed = [n for n in expected if n not in optional and not n.endswith(".num_batches_tracked")]
+    entries = entries_of(content, expected)
+    places = _places(entries, expected, needed)
+    if key is not None:
+        places = _under(key, places, entries)
+    fit = [p for p in places if p.fits]
+    near = [p for p in places if 3 * len(p.missing) < len(needed)]
+    most = min((len(p.missing) for p in near), default=0)
+    pool = fit or [p for p in near if len(p.missing) == most]
+    if not pool:
+        return None
+    place, others = _chosen(pool)
+    remarks = [] if key is not None else _told(place, others)
+    state = _below(place, entries)
+    if place.fits and not place.averaged and (half := _without_buffers(places, module, key)):
+        state.update(half.found)
+        remarks = [
+            f"the averaged weights under '{half.shown}' were taken, with the statistics of '{place.shown}'"
+        ]
+    elif (
+        place.fits
+        and not place.averaged
+        and key is None
+        and (strange := _strange_averages(entries, place, [*others, *fit]))
+    ):
+        remarks.append(f"averaged weights under '{strange}' don't fit the architecture and were not taken")
+    remarks += _left(place, [*others, *fit], entries)
+    state.remarks = tuple(remarks)
+    return state
+
+
+def _places(
+    entries: Sequence[Entry], expected: Mapping[str, torch.Tensor], needed: Sequence[str]
+) -> list[Place]:
+    found: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
+    for entry in entries:
+        start = 0
+        while start <= len(entry.full):
+            if entry.full[start:] in expected:
+                found[entry.full[:start]][entry.full[start:]] = entry.tensor
+            start = entry.full.find(".", start) + 1 or len(entry.full) + 1
+    places = []
+    for prefix, tensors in found.items():
+        missing = [n for n in needed if n not in tensors]
+        shapes = all(tensors[n].shape == expected[n].shape for n in needed if n in tensors)
+        places.append(Place(prefix, tensors, missing, fits=shapes and not missing))
+    return places
+
+
+def _under(key: str, places: Sequence[Place], entries: Sequence[Entry]) -> list[Place]:
+    """The places that a user's key names: the whole of their name, else its beginning, else a part."""
+    wanted = f".{key.strip('.')}."
+    tests = (
+        lambda name: name == wanted,
+        lambda name: name.startswith(wanted),
+        lambda name: wanted in name,
+    )
+    for test in tests:
+        if chosen := [p for p in places if test(f".{p.prefix}")]:
+            return chosen
+    known = {p.shown for p in places if p.prefix and (p.fits or len(p.found) > len(p.missing))}
+    known = known or {e.container.rstrip(".") for e in entries if e.container}
+    raise OptionError(f"holds no weights of this network under {KEY} '{key}'{did_you_mean(key, known)}")
+
+
+def _chosen(pool: Sequence[Place]) -> tuple[Place, list[Place]]:
+    """The place to take, and those that hold other numbers."""
+    distinct: list[Place] = []
+    for place in sorted(pool, key=lambda p: (not p.averaged, len(p.prefix))):
+        if not any(place.same(other) for other in distinct):
+            distinct.append(place)
+    averaged = [p for p in distinct if p.averaged]
+    first = averaged if averaged else distinct
+    if len(first) > 1:
+        names = sorted(f"'{p.shown}'" for p in first)
+        raise OptionError(
+            f"holds several weights that fit and differ: {', '.join(names[:-1])} and {names[-1]}; "
+            f"choose with {KEY}"
+        )
+    return first[0], [p for p in distinct if p is not first[0]]
+
+
+def _below(place: Place, entries: Sequence[Entry]) -> Weights:
+    """All that stands below a place, of the containers that hold weights found there."""
+    used = _containers(place, entries)
+    start = len(place.prefix)
+    return Weights(
+        (e.full[start:], e.tensor) for e in entries if e.container in used and e.full.startswith(place.prefix)
+    )
+
+
+def _containers(place: Place, entries: Sequence[Entry]) -> set[str]:
+    start = len(place.prefix)
+    return {e.container for e in entries if e.full.startswith(place.prefix) and e.full[start:] in place.found}
+
+
+def _told(place: Place, others: Sequence[Place]) -> list[str]:
+    if others:
+        there = ", ".join(f"'{p.shown}'" for p in others)
+        verb = "are" if len(others) > 1 else "is"
+        return [
+            f"the averaged weights under '{place.shown}' were taken; {there} {verb} there too ({KEY} chooses)"
+        ]
+    return [f"the weights under '{place.shown}' were taken"] if place.prefix else []
+
+
+def _left(place: Place, others: Sequence[Place], entries: Sequence[Entry]) -> list[str]:
+    """What stands beside a place in its containers and belongs to none of the others."""
+    used = _containers(place, entries)
+    prefixes = tuple(p.prefix for p in (place, *others))
+    left = [e.full for e in entries if e.container in used and not e.full.startswith(prefixes)]
+    if not left:
+        return []
+    several = "tensors beside the weights were" if len(left) > 1 else "tensor beside the weights was"
+    return [f"{len(left)} other {several} left out (first: {left[0]})"]
+
+
+def _without_buffers(places: Sequence[Place], module: torch.nn.Module, key: str | None) -> Place | None:
+    """Averages of all parameters but not of batch norm's statistics, as many trainers keep them.
+
+    They apply them by putting them into the network, which keeps its own statistics.
+    """
+    if key is not None:
+        return None
+    parameters = {name: value.shape for name, value in module.named_parameters()}
+    found = [
+        p
+        for p in places
+        if p.averaged
+        and p.missing
+        and all(n in p.found and p.found[n].shape == shape for n, shape in parameters.items())
+    ]
+    if not found:
+        return None
+    return _chosen(found)[0]
+
+
+def _strange_averages(entries: Sequence[Entry], place: Place, known: Sequence[Place]) -> str | None:
+    """A container of averages that is as large as the network and fits by no name."""
+    sizes: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        sizes[entry.container] += entry.tensor.ndim > 0
+    prefixes = tuple(p.prefix for p in (place, *known) if p.prefix)
+    for container, size in sizes.items():
+        averaged = words_of(container) & _AVERAGED and not _NO_WEIGHTS.search(container)
+        if averaged and 2 * size >= len(place.found) and not container.startswith(prefixes or "\0"):
+            return container.rstrip(".")
+    return None
+
+
+def largest(content: Any, key: str | None = None) -> Weights:
+    """The weights in a checkpoint whose network is not known: its one large container of tensors.
+
+    Raises OptionError where there is none, or several that differ.
+    """
+    groups: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
+    for entry in entries_of(content):
+        if not _NO_WEIGHTS.search(entry.container) or (key and key in entry.container):
+            groups[entry.container][entry.name] = entry.tensor
+    places = [Place(container, tensors, ()) for container, tensors in groups.items()]
+    if not places:
+        raise OptionError("holds no named weights")
+    if key is not None:
+        places = _under(key, places, entries_of(content))
+    most = max(len(p.found) for p in places)
+    place, others = _chosen([p for p in places if 2 * len(p.found) >= most])
+    state = Weights(place.found)
+    state.remarks = tuple(_told(place, others) if key is None else ())
+    return state
