@@ -51,19 +51,26 @@ class PairShards(WebDataset):
     Labels are class indices or names of `classnames.txt`; without that file all labels found are the
     classes. Samples that lack an image or a text are kept for what they have; those without a label are
     left out, unless the whole split has none (its targets are −1 then). All of it is reported.
+
+    Args:
+        path: the folder that holds the splits, itself or below $HARNESS_DATA_ROOT.
+        encoding: of texts that are not UTF-8; found from the texts of the split where not given.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Keeps the option."""
+    def __init__(self, path: Path, *, encoding: str | None = None) -> None:
+        """Keeps the options."""
+        from harness_data.text_encoding import known_encoding
+
         super().__init__(path)
+        self.encoding = known_encoding(encoding, "pairs-webdataset")
 
     def load(self, split: str) -> PairSplit:  # type: ignore[override]
         """Indexes the shards of one split, reads its texts and checks its images.
 
         Raises DataError naming the shard that is missing or broken, or when nothing can be read.
         """
-        from harness_data.pair_findings import Findings
-        from harness_data.pair_split import PairSplit
+        from harness_data.pair_findings import UNUSED, Findings
+        from harness_data.pair_split import PairSplit, read_texts
         from harness_data.scanning import check_split
 
         if missing := self.unavailable():
@@ -77,7 +84,11 @@ class PairShards(WebDataset):
                 entries.append(entry)
         if any(entry.label >= 0 for entry in entries):
             entries = [entry for entry in entries if entry.label >= 0]
-        return PairSplit(entries, names, findings, f"{self.path}, split '{split}'", whole.report())
+        where, read = f"{self.path}, split '{split}'", read_texts(entries, self.encoding)
+        opened = PairSplit(entries, names, findings, where, whole.report(), read)
+        unused = whole.told(UNUSED, "not used")
+        opened.remarks = [*([unused] if unused else []), *opened.remarks]
+        return opened
 
     def _samples(self, split: str) -> list[tuple[str, Mapping[str, Member], int]]:
         from harness_data.shards import index_shard
