@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from harness.contract import EncodedImage, Preparation
-from harness.errors import DataError
+from harness.errors import LEAVE_OUT, DataError, OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -19,16 +21,42 @@ UINT8 = np.dtype(np.uint8)
 HELD = 2**21
 """Pixels of decoded images that wait for their preparation together: 6 MB."""
 
+LIMIT_VARIABLE = "HARNESS_MAX_PIXELS"
+MAX_PIXELS = 10**9
+"""Pixels of the largest image that is decoded, which takes 4 bytes for each; $HARNESS_MAX_PIXELS changes it."""
+
+SIXTEEN_BITS = 65535
+DARK = 4096
+"""An image of 16 bits that stays below this would come out black: 12 bits or fewer, or millimetres."""
+
+FLOATS = "where 0 is black and 1 is white, convert by (255 * images).round().astype('uint8')"
+
 Prepare = Callable[[Any], "torch.Tensor"]
+
+
+def max_pixels() -> int:
+    """Pixels of the largest image that is decoded. Raises OptionError where the environment says no number."""
+    given = os.environ.get(LIMIT_VARIABLE, "").strip()
+    if given and not (given.isdecimal() and int(given) > 0):
+        raise OptionError(f"{LIMIT_VARIABLE}={given}: expected a number of pixels, such as {MAX_PIXELS}")
+    return int(given) if given else MAX_PIXELS
+
+
+if Image.MAX_IMAGE_PIXELS == 2**30 // 12:
+    # Pillow warns from 89 megapixels on and refuses twice as many; what somebody else set on purpose stays
+    with suppress(OptionError):
+        Image.MAX_IMAGE_PIXELS = max(MAX_PIXELS, max_pixels())
 
 
 def decode(image: Any, name: str = "image") -> Image.Image:
     """The image as a PIL image in RGB, whatever the data set gave.
 
     Greyscale, palette and CMYK are converted, transparency is dropped and EXIF orientation left
-    alone, as the loaders do with which published numbers were made. Of 16 bits the upper 8 count.
+    alone, as the loaders do with which published numbers were made. Of 16 bits the upper 8 count,
+    and of several frames the first.
 
-    Raises DataError naming the file when the bytes are no image or end too early.
+    Raises DataError naming the file when the bytes are no image or end too early, when it is larger
+    than `max_pixels`, or when nothing says which values are black and white (`_eight_bits`).
     """
     if isinstance(image, np.ndarray) and image.dtype == UINT8 and image.ndim == 3 and image.shape[2] == 3:
         return Image.fromarray(image)  # the usual case of small images, for which every step counts
@@ -36,12 +64,15 @@ def decode(image: Any, name: str = "image") -> Image.Image:
         name = image.name if isinstance(image, EncodedImage) else name
         try:
             opened = Image.open(io.BytesIO(image.data)) if isinstance(image, EncodedImage) else image
+            _check_size(opened, name)
             opened.load()
         except UnidentifiedImageError:
             kind = "no image that can be read" if getattr(image, "data", True) else "an empty file"
-            raise DataError(f"{name}: {kind}; remove it or replace it") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{name}: damaged image ({error}); remove it or replace it") from None
+            raise DataError(f"{name}: {kind}; {LEAVE_OUT}") from None
+        except Image.DecompressionBombError as error:
+            raise DataError(f"{name}: larger than Pillow's limit ({error}); {LEAVE_OUT}") from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"{name}: damaged image ({error}); {LEAVE_OUT}") from None
         image = opened
     else:
         array = np.asarray(image)
@@ -52,12 +83,50 @@ def decode(image: Any, name: str = "image") -> Image.Image:
         ):
             raise DataError(
                 f"{name}: an image array must be uint8 of shape H×W or H×W×3, not {array.dtype} {array.shape}"
+                + (f"; {FLOATS}" if array.dtype.kind == "f" else "")
             )
         image = Image.fromarray(array.squeeze(-1) if array.ndim == 3 and array.shape[2] == 1 else array)
-    if image.mode.startswith("I"):  # 16 bits; older Pillow opens such a PNG with 32, mode I
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
-    converted: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _eight_bits(image, name)
+    try:
+        converted: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
+    except ValueError as error:
+        raise DataError(f"{name}: can't be converted to RGB ({error}); {LEAVE_OUT}") from None
     return converted
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    """Raises DataError for an image with more pixels than may be decoded."""
+    pixels, most = image.width * image.height, max_pixels()
+    if pixels > most:
+        raise DataError(
+            f"{name}: has {image.width}×{image.height} pixels, {pixels / 1e6:.0f} megapixels, more than the limit of "
+            f"{most / 1e6:.0f}; make it smaller, or raise the limit with {LIMIT_VARIABLE}={pixels}"
+        )
+
+
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    """A grey image of more than 8 bits per value in 8.
+
+    16 bits reach from 0 to 65535, and their upper half counts. (Older Pillow opens such a PNG with
+    32 bits, as all versions do with PGM.)
+
+    Raises DataError where the range is not known, since the image might come out black or white:
+    floating point, integers beyond 16 bits, and 16 bits of which hardly any are used.
+    """
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if image.mode == "F":
+        what = f"floating-point values from {low:g} to {high:g}"
+    elif low < 0 or high > SIXTEEN_BITS:
+        what = f"integers from {low} to {high}"
+    elif 0 < high < DARK:
+        what = f"16-bit values of which the largest is {high}, so that it would come out black"
+    else:
+        return Image.fromarray((values // 256).astype(np.uint8))
+    raise DataError(
+        f"{name}: has {what}; its range is not known: save it with 8 bits, or with 16 from 0 to 65535"
+    )
 
 
 class Staged:
@@ -140,10 +209,10 @@ def _decode_jpeg(image: EncodedImage) -> Any:
     if not simplejpeg.is_jpeg(image.data):
         return None
     try:
-        _, _, space, _ = simplejpeg.decode_jpeg_header(image.data)
-        if space not in ("YCbCr", "RGB"):
-            return None
+        height, width, space, _ = simplejpeg.decode_jpeg_header(image.data)
+        if space not in ("YCbCr", "RGB") or height * width > max_pixels():
+            return None  # the general decoder says what is wrong
         # the same upsampling and transform as PIL uses, so that the pixels agree bit for bit
         return simplejpeg.decode_jpeg(image.data, "RGB", fastdct=False, fastupsample=False)
     except ValueError:
-        return None  # damaged: the general decoder says what is wrong, and with which file
+        return None  # damaged, as above

@@ -10,7 +10,8 @@ from harness.errors import DataError, did_you_mean
 from harness_data.roots import below_root
 
 if TYPE_CHECKING:
-    from harness_data.scanning import FolderSplit
+    from harness_data.leftovers import Survey
+    from harness_data.scanning import FolderSplit, Listing
 
 FLAT_SPLIT = "test"
 """The only split of a folder that has no split folders."""
@@ -24,8 +25,10 @@ class ImageFolder:
     """Images in `<path>/<split>/<class>/…` or, with a single split `test`, `<path>/<class>/…`.
 
     Labels follow the sorted names of the class folders of all splits together, so that a class
-    that one split lacks shifts no label; an empty class folder keeps its label. Files that are no
-    images, and hidden ones, are ignored. Ids are paths relative to the split's folder.
+    that one split lacks shifts no label; an empty class folder keeps its label. Images are what
+    Pillow decodes, by suffix or else by the first bytes; what else lies among them is counted and
+    told, and what systems leave behind (`@eaDir`, `__MACOSX`, `Thumbs.db`) is neither class nor image.
+    Ids are paths relative to the split's folder.
 
     Args:
         path: the folder that holds the split folders, or the class folders, itself or below $HARNESS_DATA_ROOT.
@@ -55,6 +58,7 @@ class ImageFolder:
         self.class_names = class_names
         self.templates = templates
         self.label_space = label_space
+        self._surveys: dict[str, Survey] = {}
 
     def unavailable(self) -> str | None:
         """Why the folder can't be used: it is missing, is no folder, or its layout is ambiguous."""
@@ -85,15 +89,26 @@ class ImageFolder:
         """Digest of the images' relative paths and sizes, and of the class names and templates."""
         from harness_data.digests import text_digest
         from harness_data.names import class_names_for, templates_from
-        from harness_data.scanning import scan
 
         classes = self._classes
         parts: list[object] = [*classes, *class_names_for(self.class_names, classes, str(self.path))]
         parts += templates_from(self.templates) or []
         for split in self.splits:
-            listing = scan(self._split_folders[split], self._labels)
+            listing = self._listed(split)
             parts += [split, *listing.paths, *listing.sizes]
         return text_digest(parts)
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """What lies in the folder and is not used, and classes without an image, in one line."""
+        from harness_data.leftovers import folder_remarks
+
+        if not self.splits:
+            return []
+        for split in self.splits:
+            if split not in self._surveys:  # the fingerprint has looked already
+                self._listed(split)
+        return folder_remarks(self.path, self._split_folders, self._surveys, self._classes)
 
     def load(self, split: str) -> FolderSplit:
         """Lists one split.
@@ -101,14 +116,23 @@ class ImageFolder:
         Raises DataError for a missing split, a folder outside `classes`, or no images at all.
         """
         from harness_data.names import class_names_for, templates_from
-        from harness_data.scanning import FolderSplit, check_split, scan
+        from harness_data.scanning import FolderSplit, check_split
 
         if missing := self.unavailable():
             raise DataError(missing)
         check_split(split, self.splits, str(self.path))
         folder = self._split_folders[split]
         names = class_names_for(self.class_names, self._classes, str(self.path))
-        return FolderSplit(folder, scan(folder, self._labels), names, templates_from(self.templates))
+        return FolderSplit(folder, self._listed(split), names, templates_from(self.templates))
+
+    def _listed(self, split: str) -> Listing:
+        """The images of a split; what else lies there is noted for `remarks`."""
+        from harness_data.leftovers import Survey
+        from harness_data.scanning import scan
+
+        listing = scan(self._split_folders[split], self._labels)
+        self._surveys[split] = Survey(len(listing), frozenset(listing.labels), listing.left)
+        return listing
 
     @cached_property
     def _kinds(self) -> tuple[list[str], list[str]]:

@@ -20,7 +20,7 @@ Verdict = Literal["colour", "greyscale", "unreadable"]
 Kept = Verdict | Literal["unread"]
 """A verdict as it is remembered; `unread` is that of a file that could not be opened, which may change."""
 
-VERSION = "image-checks-2"
+VERSION = "image-checks-3"
 """Version of how images are judged; to be raised with any change."""
 
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"))

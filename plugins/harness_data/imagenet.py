@@ -83,6 +83,7 @@ class _ClassFolders:
             imagenet_classes.prompt_names(classes),
             imagenet_classes.prompt_templates(),
             [list(indices) for indices in classes.indices],
+            listing.remarks,
         )
 
     def _names(self, split: str) -> list[str]:

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from harness.errors import DataError
-from harness_data.scanning import IMAGE_SUFFIXES, read_bytes
+from harness_data.image_files import IMAGE_SUFFIXES
+from harness_data.scanning import read_bytes
 from harness_data.text_encoding import without_surrogates
 
 TEXT_SUFFIXES = frozenset((".txt", ".text", ".caption"))

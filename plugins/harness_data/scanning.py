@@ -11,12 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract import EncodedImage, Sample
-from harness.errors import DataError, did_you_mean
-
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif")
-)
-"""What counts as an image file, in lower case; everything else in a class folder is ignored."""
+from harness.errors import LEAVE_OUT, DataError, did_you_mean
+from harness_data.image_files import IMAGE_SUFFIXES, is_image, is_junk_folder, suffix_of
+from harness_data.leftovers import Leftovers
 
 
 @dataclass
@@ -26,21 +23,28 @@ class Listing:
     paths: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    left: Leftovers = field(default_factory=Leftovers)
+    """What lies among them and is not used."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said of files that are not used."""
+        return self.left.remarks(len(self))
 
     def __len__(self) -> int:
         return len(self.paths)
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders directly in `folder`, sorted by code point, hidden ones left out."""
+    """Names of the folders directly in `folder`, sorted by code point, hidden and systems' own ones left out."""
     with _open(folder) as entries:
-        return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+        return sorted(e.name for e in entries if not is_junk_folder(e.name) and e.is_dir())
 
 
 def has_images(folder: Path) -> bool:
     """Whether an image file lies directly in `folder`."""
     with _open(folder) as entries:
-        return any(_is_image(e) for e in entries)
+        return any(is_image(e) for e in entries)
 
 
 def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
@@ -53,7 +57,7 @@ def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
     for name in sorted(labels):
         if not (folder / name).is_dir():
             continue
-        for path, size in sorted(_images(folder / name, f"{name}/", frozenset())):
+        for path, size in sorted(_images(folder / name, f"{name}/", frozenset(), listing.left)):
             listing.paths.append(path)
             listing.sizes.append(size)
             listing.labels.append(labels[name])
@@ -86,7 +90,7 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         where = readable(str(path))
-        raise DataError(f"{where}: can't be read ({error.strerror}); remove it or replace it") from None
+        raise DataError(f"{where}: can't be read ({error.strerror}); {LEAVE_OUT}") from None
 
 
 class FolderSplit:
@@ -99,14 +103,15 @@ class FolderSplit:
         class_names: Sequence[str],
         templates: Sequence[str] | None = None,
         label_indices: Sequence[Sequence[int]] | None = None,
+        remarks: Sequence[str] = (),
     ) -> None:
-        """`folder` is what the listing's paths are relative to.
+        """`folder` is what the listing's paths are relative to; `remarks` are those told when it is opened.
 
         Raises DataError when the listing is empty.
         """
         if not len(listing):
-            suffixes = " ".join(sorted(IMAGE_SUFFIXES))
-            raise DataError(f"{folder}: no images in its class folders (looked for {suffixes})")
+            found = listing.remarks or ["looked for .jpg, .png and whatever else Pillow decodes"]
+            raise DataError(f"{folder}: no images in its class folders ({found[0]})")
         self.folder = folder
         self._paths = listing.paths
         self.ids: Sequence[str] = [readable(path) for path in listing.paths]
@@ -114,6 +119,7 @@ class FolderSplit:
         self.class_names = list(class_names)
         self.templates = list(templates) if templates else None
         self.label_indices = label_indices
+        self.remarks = list(remarks)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -131,23 +137,24 @@ def _open(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         raise DataError(f"{folder}: can't be listed ({error.strerror})") from None
 
 
-def _is_image(entry: os.DirEntry[str]) -> bool:
-    # a dangling link counts, so that it is refused by name instead of quietly left out
-    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a Path per entry costs 3 times as much)
-    return suffix in IMAGE_SUFFIXES and not entry.name.startswith(".") and not entry.is_dir()
-
-
-def _images(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[str, int]]:
+def _images(folder: Path, prefix: str, above: frozenset[str], left: Leftovers) -> Iterator[tuple[str, int]]:
     here = str(folder.resolve())
     if here in above:  # a link to a folder above
         return
     with _open(folder) as entries:
         for entry in entries:
-            if _is_image(entry):
+            path = prefix + entry.name
+            if is_image(entry):
+                if suffix_of(entry.name) not in IMAGE_SUFFIXES:
+                    left.sniff(path)
                 try:
                     size = entry.stat().st_size
                 except OSError:
                     size = -1
-                yield prefix + entry.name, size
-            elif entry.is_dir() and not entry.name.startswith("."):
-                yield from _images(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
+                yield path, size
+            elif not entry.is_dir():
+                left.file(entry.name, path)
+            elif is_junk_folder(entry.name):
+                left.folder(entry.path, entry.name, path)
+            else:
+                yield from _images(Path(entry.path), f"{path}/", above | {here}, left)

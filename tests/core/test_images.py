@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms as T
+from hypothesis import given as generated
+from hypothesis import strategies as st
 from PIL import Image
 
+from harness import images
 from harness.contract import EncodedImage, Preparation
-from harness.errors import DataError
+from harness.errors import DataError, OptionError
 from harness.images import decode, exact_prepare, fast_prepare
 
 RNG = np.random.default_rng(0)
@@ -197,3 +200,91 @@ def test_fast_on_noise_is_within_one_level_but_for_rare_pixels(preparation: Prep
     whole = torch.cat(apart)
     assert whole.max() <= 2.001
     assert (whole > 1.001).float().mean() < 1e-4
+
+
+def tiff(values: Any) -> EncodedImage:
+    return encoded(Image.fromarray(values), "TIFF")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (np.array([[0.0, 1.0]], np.float32), "floating-point values from 0 to 1"),
+        (np.array([[-3.5, 255.0]], np.float32), "floating-point values from -3.5 to 255"),
+        (np.array([[0, 70_000]], np.int32), "integers from 0 to 70000"),
+        (np.array([[-1, 5]], np.int32), "integers from -1 to 5"),
+        (np.array([[0, 4095]], np.uint16), "16-bit values of which the largest is 4095"),
+        (np.array([[0, 255]], np.int32), "16-bit values of which the largest is 255"),
+    ],
+)
+def test_images_of_unknown_range_are_refused_instead_of_black_or_white(values: Any, words: str) -> None:
+    for prepare in (decode, fast_prepare(Preparation(8, 8))):
+        with pytest.raises(DataError, match=f"^folder/x.tiff: has {words}.*range is not known: save it with"):
+            prepare(tiff(values))
+    with pytest.raises(DataError, match=f"^mine: has {words}"):
+        decode(Image.fromarray(values), "mine")
+
+
+def test_sixteen_bits_of_which_all_are_used_or_none() -> None:
+    assert pixels(tiff(np.array([[0, 4096]], np.uint16)))[:, :, 0].tolist() == [[0, 16]]
+    assert pixels(tiff(np.zeros((2, 2), np.uint16))).max() == 0
+    assert pixels(EncodedImage(b"P5 2 1 1023 \x00\x00\x03\xff", "x.pgm"))[:, :, 0].tolist() == [[0, 255]]
+
+
+@generated(
+    st.sampled_from([np.uint8, np.uint16, np.int32, np.float32]),
+    st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=6),
+)
+def test_what_is_decoded_keeps_its_order_and_is_neither_black_nor_alike(
+    kind: type, values: list[float]
+) -> None:
+    info = np.iinfo(kind) if kind is not np.float32 else None
+    given = np.clip(values, info.min, info.max) if info else np.asarray(values)
+    array = given.astype(kind)[None]
+    try:
+        got = pixels(tiff(array))[0, :, 0].astype(int)
+    except DataError:
+        assert kind is not np.uint8
+        return
+    assert kind is not np.float32
+    assert got.tolist() == [int(v) if kind is np.uint8 else int(v) // 256 for v in array[0]]
+    assert (got.max() > 0) == (array.max() > 0)
+
+
+def test_modes_that_pillow_does_not_convert_are_named() -> None:
+    with pytest.raises(DataError, match=r"^mine: can't be converted to RGB"):
+        decode(Image.new("La", (2, 2)), "mine")
+
+
+def test_float_arrays_are_told_how_to_convert_them() -> None:
+    with pytest.raises(DataError, match=r"must be uint8 .* not float32 .*\(255 \* images\)\.round\(\)"):
+        decode(np.zeros((2, 2, 3), np.float32))
+
+
+def test_a_sound_image_of_196_megapixels_is_opened_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
+    out = io.BytesIO()
+    Image.new("1", (14_000, 14_000)).save(out, "PNG")
+    with Image.open(out) as opened:  # decoding to RGB would take a gigabyte
+        images._check_size(opened, "x.png")
+    assert not [w for w in recwarn if issubclass(w.category, Image.DecompressionBombWarning)]
+
+
+def test_images_beyond_the_limit_are_called_large_and_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = smooth(60, 80)
+    for prepare in (decode, fast_prepare(Preparation(8, 8))):
+        for kind in ("PNG", "JPEG"):
+            monkeypatch.setenv("HARNESS_MAX_PIXELS", "4799")
+            with pytest.raises(
+                DataError, match=rf"^folder/x\.{kind.lower()}: has 80×60 pixels, .*HARNESS_MAX_PIXELS=4800"
+            ):
+                prepare(encoded(image, kind))
+            monkeypatch.setenv("HARNESS_MAX_PIXELS", "4800")
+            prepare(encoded(image, kind))
+    monkeypatch.setenv("HARNESS_MAX_PIXELS", "many")
+    with pytest.raises(OptionError, match="HARNESS_MAX_PIXELS=many: expected a number of pixels"):
+        decode(image)
+
+
+def test_unreadable_images_name_the_option_that_leaves_them_out() -> None:
+    with pytest.raises(DataError, match="--skip-unreadable"):
+        decode(EncodedImage(b"", "x.png"))

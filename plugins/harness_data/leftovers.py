@@ -1,0 +1,166 @@
+"""What lies in a collection and is not used: counted by kind, and told in a line."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness_data.image_files import (
+    begins_like_an_image,
+    is_junk_file,
+    is_junk_folder,
+    is_picture,
+    known_by_content,
+    suffix_of,
+)
+
+KINDS_NAMED = 6
+"""So many kinds of files stand in a remark; more are counted together."""
+
+BESIDE = "beside the class folders"
+
+
+@dataclass
+class Leftovers:
+    """Files that are not used, by kind (`.txt`, `hidden`, `in @eaDir`), and those known by their content."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    first: str | None = None
+    sniffed: int = 0
+    """How many images have no suffix of an image and were told by their first bytes."""
+    first_sniffed: str | None = None
+
+    def __len__(self) -> int:
+        return sum(self.kinds.values())
+
+    def add(self, kind: str, path: str) -> None:
+        """Count a file that is not used; the first by path is named."""
+        self.kinds[kind] += 1
+        self.first = path if self.first is None else min(self.first, path)
+
+    def sniff(self, path: str) -> None:
+        """Count an image that was told by its first bytes."""
+        self.sniffed += 1
+        self.first_sniffed = path if self.first_sniffed is None else min(self.first_sniffed, path)
+
+    def file(self, name: str, path: str) -> None:
+        """Count a file that is no image, unless it is a system's own."""
+        if not is_junk_file(name):
+            suffix = suffix_of(name)
+            self.add("hidden" if name.startswith(".") else suffix or "without suffix", path)
+
+    def folder(self, folder: Path | str, name: str, path: str) -> None:
+        """Count the pictures, at any depth, in a folder that is a system's own or hidden."""
+        if name == ".git":
+            return
+        for inner, _, files in os.walk(folder):
+            for file in files:
+                if is_picture(file) and not file.startswith("._"):
+                    below = Path(inner, file).relative_to(folder).as_posix()
+                    self.add(f"in {name}", f"{path}/{below}")
+
+    def update(self, other: Leftovers, prefix: str = "") -> None:
+        """Add what another counted, its paths below `prefix`."""
+        for path in (other.first,) if other.first is not None else ():
+            self.first = min(self.first or prefix + path, prefix + path)
+        for path in (other.first_sniffed,) if other.first_sniffed is not None else ():
+            self.first_sniffed = min(self.first_sniffed or prefix + path, prefix + path)
+        self.kinds.update(other.kinds)
+        self.sniffed += other.sniffed
+
+    def remarks(self, used: int) -> list[str]:
+        """What is to be said of them beside `used` files; nothing where all are used and are called images."""
+        from harness_data.scanning import readable
+
+        said = []
+        if self.kinds:
+            count = len(self)
+            are = "is" if count == 1 else "are"
+            said.append(
+                f"{count} of {used + count} files {are} not used: {listed_kinds(self.kinds)} "
+                f"(first: {readable(self.first or '')})"
+            )
+        if self.sniffed:
+            are = "is one by its" if self.sniffed == 1 else "are such by their"
+            first = readable(self.first_sniffed or "")
+            said.append(
+                f"{self.sniffed} of {used} images {are} first bytes, not by a suffix (first: {first})"
+            )
+        return said
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a scan of a split's class folders found."""
+
+    used: int
+    """Images that are samples."""
+    labels: frozenset[int]
+    """Labels that have an image."""
+    left: Leftovers
+
+
+def folder_remarks(
+    root: Path, folders: Mapping[str, Path], surveys: Mapping[str, Survey], classes: Sequence[str]
+) -> list[str]:
+    """One line on all splits of an image folder, or none: files that are not used, classes without an image.
+
+    `folders` are the splits' folders; where the only one is `root` itself, there are no split folders.
+    """
+    whole, empty = Leftovers(), []
+    flat = list(folders.values()) == [root]
+    if not flat:
+        whole.update(beside(root, [folder.name for folder in folders.values()], "beside the split folders"))
+    for split, folder in folders.items():
+        prefix = "" if flat else f"{folder.name}/"
+        whole.update(beside(folder, classes), prefix)
+        whole.update(surveys[split].left, prefix)
+        filled = [classes[label] for label in surveys[split].labels]
+        empty += without_images(classes, filled, "it" if flat else f"split '{split}'")
+    said = whole.remarks(sum(survey.used for survey in surveys.values())) + empty
+    return ["; ".join(said)] if said else []
+
+
+def listed_kinds(kinds: Mapping[str, int]) -> str:
+    """The kinds with their counts, the most frequent first: `2 .txt, 1 .npy`."""
+    ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
+    named = [f"{count} {kind}" for kind, count in ordered[:KINDS_NAMED]]
+    if rest := ordered[KINDS_NAMED:]:
+        named.append(f"{sum(count for _, count in rest)} of {len(rest)} other kinds")
+    return ", ".join(named)
+
+
+def beside(folder: Path, inside: Iterable[str], what: str = BESIDE) -> Leftovers:
+    """The pictures in a folder that holds class or split folders (`inside`) and should hold no others."""
+    left, known = Leftovers(), set(inside)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if entry.is_dir():
+                if name not in known or is_junk_folder(name):
+                    left.folder(entry.path, name, name)
+            elif is_junk_file(name):
+                continue
+            elif is_picture(name) or (
+                known_by_content(suffix_of(name)) and entry.is_file() and begins_like_an_image(entry.path)
+            ):
+                left.add("hidden" if name.startswith(".") else what, name)
+    return left
+
+
+def without_images(classes: Sequence[str], filled: Iterable[str], where: str) -> list[str]:
+    """What is to be said of class folders without an image: they keep their label."""
+    from harness_data.scanning import readable
+
+    there = set(filled)
+    empty = [name for name in classes if name not in there]
+    if not empty or not there:
+        return []
+    if len(empty) == 1:
+        return [f"class '{readable(empty[0])}' has no image in {where}"]
+    return [
+        f"{len(empty)} of {len(classes)} classes have no image in {where} (first: '{readable(empty[0])}')"
+    ]
