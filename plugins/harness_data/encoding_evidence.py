@@ -88,7 +88,6 @@ _BITS = {
     GREEK: 6.5, GREEK_UP: 9.0, KANA: 6.5, HALF: 12.0, HAN: 18.0, HANGUL: 15.0, WIDE: 7.0, TYPE: 7.0, SYMBOL: 11.0,
     EMOJI: 10.0, OTHER: 9.0,
 }  # fmt: skip
-_CJK = ("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
 
 
 def encodings_of(texts: Sequence[bytes]) -> list[str]:
@@ -172,7 +171,15 @@ def _class_of(point: int) -> int:
         return SPACE if char in "\t\n\r" else BAD
     if point < 0x80:
         return (
-            LOW if kind == "Ll" else UP if kind == "Lu" else DIGIT if kind == "Nd" else SPACE if char == " " else ASCII
+            LOW
+            if kind == "Ll"
+            else UP
+            if kind == "Lu"
+            else DIGIT
+            if kind == "Nd"
+            else SPACE
+            if char == " "
+            else ASCII
         )
     if point in (0xA0, 0x3000):
         return SPACE
@@ -208,7 +215,8 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         for rank, char in enumerate(alphabet):
             bits[ord(char)] = 4.5 if rank < 15 else 6.0 if rank < 28 else 7.5
             bits[ord(char.upper())] = bits[ord(char)] + 2.0
-    if encoding in _CJK and encoding not in ("cp932", "euc_jp"):
+    bits[0x2500:0x25A0] = 14.0  # lines and boxes
+    if encoding in ("gb18030", "big5hkscs", "cp949"):
         bits[classes == KANA] = 7.5
     for char in _CENTRAL if encoding == "cp1250" else ():
         bits[ord(char)] = 7.0
@@ -217,7 +225,17 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     for char in _ACCENTED + _LESS_ACCENTED:
         usual = 6.5 if char in _ACCENTED else 8.0 if char.islower() else 9.0
         bits[ord(char)] = min(bits[ord(char)], usual)
-    for char, rare in {"©": 9.0, "®": 9.0, "°": 8.0, "¡": 9.0, "¿": 7.5, "·": 9.0, "‰": 12.0, "†": 11.0, "〖": 11.0}.items():
+    for char, rare in {
+        "©": 9.0,
+        "®": 9.0,
+        "°": 8.0,
+        "¡": 9.0,
+        "¿": 7.5,
+        "·": 9.0,
+        "‰": 12.0,
+        "†": 11.0,
+        "〖": 11.0,
+    }.items():
         bits[ord(char)] = rare
     for char in "’“”…–—‘":
         bits[ord(char)] = 6.0
@@ -248,7 +266,9 @@ def _set_ideographs(bits: NDArray[np.float32], encoding: str) -> None:
     if encoding == "gb18030":  # where traditional characters are the exception
         for char in _HANT:
             bits[ord(char)] = 10.5
-    common = {"gb18030": _HANS, "big5hkscs": _HANT, "cp932": _JA, "euc_jp": _JA}.get(encoding, _HANS + _HANT + _JA)
+    common = {"gb18030": _HANS, "big5hkscs": _HANT, "cp932": _JA, "euc_jp": _JA}.get(
+        encoding, _HANS + _HANT + _JA
+    )
     for char in common:
         bits[ord(char)] = 9.0
 

@@ -39,6 +39,10 @@ class HatefulMemes(PairFolder):
         return ["0", "1"]
 
     @property
+    def _known_classes(self) -> list[str]:
+        return self._classes
+
+    @property
     def _class_names(self) -> list[str]:
         return ["not hateful", "hateful"]
 

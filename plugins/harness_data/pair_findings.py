@@ -60,6 +60,9 @@ UNUSED: dict[str, str] = {
 }
 """Likewise of rows and files of the collection that are not used."""
 
+INEXACT: dict[str, str] = {"name not exact": "files are found by the last part of their path or a like name"}
+"""Likewise of files that are taken for what a row names."""
+
 
 class Findings:
     """Collects names (of files, ids or rows) under the kinds above, in the order they are met."""

@@ -54,7 +54,8 @@ class PairSplit:
     where missing), `has_text`, `has_image` N bool, `encodings` N (that of the text's file, "" where none
     was read), `groups` (by name N bool or N str: `missing_text`, `missing_image`, the facts of the entries
     and, where these are two polarities, their `agreement`), `report` (JSON-able: what was wrong, counted
-    and named), `remarks` (the same in a line, where something was left out), `left_out` (ids of pairs without both). A sample's image is None where `has_image` is False.
+    and named), `remarks` (the same in a line),
+    `left_out` (ids of pairs without both). A sample's image is None where `has_image` is False.
     """
 
     per_sample = ("texts", "has_text", "has_image", "encodings", "groups")

@@ -69,6 +69,18 @@ def decode_texts(texts: Sequence[bytes], encoding: str | None = None) -> list[De
     return [decoded for decoded in found if decoded is not None]
 
 
+def decode_table(data: bytes, encoding: str | None = None) -> tuple[str, list[str]]:
+    """The text of a table and the encoding of each of its lines, which are one collection by the rule above.
+
+    So the odd line in another encoding leaves the others whole. In UTF-16 the table is one text.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
+        whole = decode_text(data, encoding)
+        return whole.text, [whole.encoding]
+    lines = decode_texts(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), encoding)
+    return "\n".join(line.text for line in lines), [line.encoding for line in lines if line.text.strip()]
+
+
 def known_encoding(name: str | None, where: str) -> str | None:
     """The name of an encoding as Python's codecs have it; None stays None.
 
@@ -87,14 +99,18 @@ def known_encoding(name: str | None, where: str) -> str | None:
     return found.name
 
 
-def encodings_told(encodings: Sequence[str]) -> str | None:
-    """What is to be told of the encodings that texts were read in; None where all are UTF-8 without damage."""
+def encodings_told(encodings: Sequence[str], things: str = "texts") -> str | None:
+    """What is to be told of the encodings that texts were read in; None where all are UTF-8 without damage.
+
+    >>> encodings_told(["gb18030", "utf-8", "utf-8", "gb18030"])
+    '2 of 4 texts are read as gb18030, the rest as UTF-8; `encoding` overrules'
+    """
     counts = Counter(name for name in encodings if name)
     odd = {name: count for name, count in counts.most_common() if name != UTF8}
     if not odd:
         return None
     total = sum(counts.values())
-    parts = [f"{count:,} of {total:,} texts are read as {name}" for name, count in list(odd.items())[:1]]
+    parts = [f"{count:,} of {total:,} {things} are read as {name}" for name, count in list(odd.items())[:1]]
     parts += [f"{count:,} as {name}" for name, count in list(odd.items())[1:]]
     parts += ["the rest as UTF-8"] if counts[UTF8] else []
     return f"{', '.join(parts)}; `encoding` overrules"

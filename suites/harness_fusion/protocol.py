@@ -151,6 +151,8 @@ class Fusion:
             return "the model does not expose its module, so its encoders can't be tuned"
         if not {"all", "train"} & set(dataset.splits):
             return "the data set has no split 'all' or 'train'"
+        if hasattr(dataset, "unfit"):  # which data sets of pairs can say before they are opened
+            return dataset.unfit(method.modalities)
         return None
 
     def run(self, job: Job) -> Result:
