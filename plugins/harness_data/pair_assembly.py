@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,14 +23,16 @@ class Assembled:
     findings: dict[str, Findings] = field(default_factory=dict)
     whole: Findings = field(default_factory=Findings)
     expected: Findings = field(default_factory=Findings)
-    """What of `whole` is as it should be: pairs in a table of unlabelled ones."""
+    """What of `whole` is as it should be, such as pairs in a table of unlabelled ones, or told already."""
 
-    def unused(self) -> str | None:
-        """One line on the rows and files that are not used."""
+    def unused(self, usual: Collection[str] = ()) -> str | None:
+        """One line on the rows and files that are not used; `usual` are kinds that such a collection always has."""
         told = Findings()
         for kind, names in self.whole.names.items():
             known = {*self.expected.names.get(kind, ())}
-            told.extend(kind, (name for name in names if name not in known))
+            told.extend(kind, (name for name in names if kind not in usual and name not in known))
+        if all(entry.image and entry.text is not None for of in self.entries.values() for entry in of):
+            told.names.pop("file of another kind", None)  # as they lie in every folder
         lines = (told.told(UNUSED, "not used"), told.told(INEXACT, "assumed"))
         return "; ".join(line for line in lines if line) or None
 
@@ -66,6 +68,7 @@ def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[st
     for table in tables.values():
         found.whole.extend("row broken", table.broken)
         found.whole.extend("id missing", table.without_id)
+    emptied = {split: {*table.emptied} for split, table in tables.items()}
     taken: set[tuple[str, str]] = set()
     for one in _unique(resolved, found.whole):
         row, label = one.row, -1
@@ -75,7 +78,7 @@ def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[st
         found.whole.extend("name not exact", one.inexact)
         if row.label is None:
             found.whole.add("label null", row.id)
-            if one.split == UNLABELLED:
+            if one.split == UNLABELLED or row.id in emptied[one.split]:
                 found.expected.add("label null", row.id)
         elif row.label.casefold() in labels:
             label = labels[row.label.casefold()]
@@ -98,6 +101,9 @@ def unfit(found: Assembled, classes: Sequence[str], modalities: Sequence[str], w
     """Why no classifier that reads these modalities can be trained on the pairs, if so; `where` names the table."""
     pairs = [entry for split, of in found.entries.items() if split != UNLABELLED for entry in of]
     used = sorted({entry.label for entry in pairs})
+    if not pairs:
+        counts = ", ".join(f"{kind}: {count:,}" for kind, count in found.whole.counts().items())
+        return f"{where}: no row of it makes a labelled pair ({counts or 'it holds no rows'})"
     if len(used) == 1:
         return (
             f"{where}: all {len(pairs):,} labelled pairs are of one class ('{classes[used[0]]}'); "

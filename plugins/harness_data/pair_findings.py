@@ -57,6 +57,7 @@ UNUSED: dict[str, str] = {
     "image without id": "images that no row names",
     "text without id": "texts that no row names",
     "second file of an id": "second files of an id",
+    "file of another kind": "files that are no image and no text",
 }
 """Likewise of rows and files of the collection that are not used."""
 

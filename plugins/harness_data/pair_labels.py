@@ -115,7 +115,9 @@ def _settle(word: str, tables: Mapping[str, Table]) -> list[str]:
     if out:
         rows, labelled = sum(counts[s][word] for s in out), sum(counts[s].total() for s in out)
         for split in out:
-            _take_out(tables[split], [word])
+            table = tables[split]
+            table.emptied += [r.id for r in table.rows if r.label is not None and r.label.casefold() == word]
+            _take_out(table, [word])
         told.append(
             f"{rows:,} of {labelled:,} rows are labelled '{word}', taken for unlabelled; "
             "list it in `classes` to count it"

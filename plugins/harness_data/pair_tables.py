@@ -67,6 +67,8 @@ class Table:
     """All columns."""
     told: str | None = None
     """What is to be told of its encoding."""
+    emptied: list[str] = field(default_factory=list)
+    """Ids of rows whose label was found to say that there is none, which is told already."""
 
 
 def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | None = None) -> Table:
@@ -90,6 +92,8 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
         known = {name for names in COLUMN_NAMES.values() for name in names}
         known |= {name.lower() for name in columns.values() if name}
         records, broken = read_separated(text, path.name, known, str(path))
+    if broken and not records:
+        raise DataError(f"{path}: none of its {len(broken):,} rows can be read (first: {broken[0]})")
     there = list(dict.fromkeys(name for _, record in records for name in record))
     named = _columns(there, columns, path)
     told = encodings_told(encodings, f"lines of {path.name}")
@@ -141,13 +145,27 @@ def _json_list(text: str, path: Path) -> tuple[Records, list[str]]:
         found = json.loads(text)
     except ValueError as error:
         raise DataError(f"{path}: no valid JSON ({error})") from None
-    if isinstance(found, dict):  # id to record
-        found = [{"id": key, **value} if isinstance(value, dict) else value for key, value in found.items()]
+    if isinstance(found, dict):
+        found = _of_object(found)
     if not isinstance(found, list):
         raise DataError(f"{path}: expected a JSON list of objects, or an object of objects by id")
     places = [f"{path.name}:{number}" for number in range(len(found))]
     records = [(p, r) for p, r in zip(places, found, strict=True) if isinstance(r, dict)]
     return records, [p for p, r in zip(places, found, strict=True) if not isinstance(r, dict)]
+
+
+def _of_object(found: Mapping[str, Any]) -> list[Any]:
+    """The records of an object: columns by name, or records by id, or one list of records among other things."""
+    values = list(found.values())
+    if {name.lower() for name in found} & {*COLUMN_NAMES["label"], *COLUMN_NAMES["text"]}:
+        if all(isinstance(v, dict) and v.keys() == values[0].keys() for v in values):  # as pandas writes it
+            return [{name: column[row] for name, column in found.items()} for row in values[0]]
+        if all(isinstance(v, list) and len(v) == len(values[0]) for v in values):
+            return [dict(zip(found, row, strict=True)) for row in zip(*values, strict=True)]
+    lists = [v for v in values if isinstance(v, list) and v and all(isinstance(r, dict) for r in v)]
+    if len(lists) == 1:
+        return lists[0]
+    return [{"id": key, **value} if isinstance(value, dict) else value for key, value in found.items()]
 
 
 def _columns(there: Sequence[str], asked: Mapping[str, str | None], path: Path) -> dict[str, str]:

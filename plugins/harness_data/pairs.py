@@ -13,7 +13,7 @@ from harness_data.roots import below_root
 from harness_data.text_encoding import known_encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from harness_data.pair_assembly import Assembled
     from harness_data.pair_files import PairFiles
@@ -30,6 +30,8 @@ class PairFolder:
     path: Path
     encoding: str | None = None
     """Of texts and tables that are not UTF-8; None: found from all of them."""
+    _usual: Collection[str] = ()
+    """Kinds of findings that every copy of the collection has, and of which nothing is told."""
 
     def unavailable(self) -> str | None:
         """Why there is nothing to load at the path."""
@@ -94,7 +96,7 @@ class PairFolder:
     @property
     def remarks(self) -> list[str]:
         """What is to be told at planning: of labels, of the encoding of tables, of what is not used."""
-        unused = self._assembled.unused()
+        unused = self._assembled.unused(self._usual)
         return [*self._settled[1], *([unused] if unused else [])]
 
     def unfit(self, modalities: Sequence[str]) -> str | None:

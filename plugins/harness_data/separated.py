@@ -26,13 +26,15 @@ def read_separated(text: str, name: str, known: Collection[str], where: str) -> 
     columns are `id`, `label`, `column 3` and so on. `name` is the file's, `where` its path for messages.
     Raises DataError when there are no columns or rows.
     """
-    text = text.lstrip("\n")
-    lines = text.splitlines()
-    first, given, skipped = lines[0] if lines else "", None, 0
-    if found := _SEP.fullmatch(first):  # what Excel reads the delimiter from
-        given, skipped = found[1], 1
-        text = text.partition("\n")[2]
-        first = lines[1] if len(lines) > 1 else ""
+    given, skipped = None, 0
+    while text:
+        first, _, rest = text.partition("\n")
+        found = _SEP.fullmatch(first)  # what Excel reads the delimiter from
+        comment = first.startswith("#") and not any(mark in first for mark in DELIMITERS)
+        if first.strip() and not found and not comment:
+            break
+        given, text, skipped = found[1] if found else given, rest, skipped + 1
+    first = text.partition("\n")[0]
     delimiter = given or max(DELIMITERS, key=first.count)
     if not first.count(delimiter):
         raise DataError(f"{where}: its first line has no tab, comma, semicolon or bar: '{first[:60]}'")

@@ -76,7 +76,7 @@ def decode_table(data: bytes, encoding: str | None = None) -> tuple[str, list[st
     """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
         whole = decode_text(data, encoding)
-        return whole.text, [whole.encoding]
+        return whole.text, [whole.encoding] * len(whole.text.splitlines())
     lines = decode_texts(data.removeprefix(codecs.BOM_UTF8).split(b"\n"), encoding)
     return "\n".join(line.text for line in lines), [line.encoding for line in lines if line.text.strip()]
 
@@ -100,13 +100,13 @@ def known_encoding(name: str | None, where: str) -> str | None:
 
 
 def encodings_told(encodings: Sequence[str], things: str = "texts") -> str | None:
-    """What is to be told of the encodings that texts were read in; None where all are UTF-8 without damage.
+    """What is to be told of the encodings that texts were read in; None where nothing was assumed or damaged.
 
     >>> encodings_told(["gb18030", "utf-8", "utf-8", "gb18030"])
     '2 of 4 texts are read as gb18030, the rest as UTF-8; `encoding` overrules'
     """
     counts = Counter(name for name in encodings if name)
-    odd = {name: count for name, count in counts.most_common() if name != UTF8}
+    odd = {name: count for name, count in counts.most_common() if name not in (UTF8, UTF16)}
     if not odd:
         return None
     total = sum(counts.values())

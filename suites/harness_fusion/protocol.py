@@ -149,10 +149,11 @@ class Fusion:
                 return "the method reads tokens, and the model does not give them for both modalities"
         if self.encoders == "tuned" and "exposes its module" not in able:
             return "the model does not expose its module, so its encoders can't be tuned"
+        # which data sets of pairs can say before they are opened
+        if hasattr(dataset, "unfit") and (unfit := dataset.unfit(method.modalities)):
+            return str(unfit)
         if not {"all", "train"} & set(dataset.splits):
             return "the data set has no split 'all' or 'train'"
-        if hasattr(dataset, "unfit"):  # which data sets of pairs can say before they are opened
-            return dataset.unfit(method.modalities)
         return None
 
     def run(self, job: Job) -> Result:
