@@ -29,6 +29,8 @@ class HatefulMemes(PairFolder):
             `_unseen` ones of the challenge's second phase.
     """
 
+    _usual = ("image without id",)  # the other phase's
+
     def __init__(self, path: Path, *, phase: Literal["seen", "unseen"] = "seen") -> None:
         """Keeps the options."""
         self.path = below_root(path)
@@ -37,6 +39,10 @@ class HatefulMemes(PairFolder):
     @property
     def _classes(self) -> list[str]:
         return ["0", "1"]
+
+    @property
+    def _known_classes(self) -> list[str]:
+        return self._classes
 
     @property
     def _class_names(self) -> list[str]:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError
-from harness_data.pairs import ALL, PairFolder
+from harness_data.pair_layout import ALL
+from harness_data.pairs import PairFolder
 from harness_data.roots import below_root
+from harness_data.text_encoding import known_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,15 +54,21 @@ class MVSA(PairFolder):
 
     Args:
         path: the folder that holds `labelResultAll.txt`, itself or below $HARNESS_DATA_ROOT.
+        encoding: of texts that are not UTF-8; found from all of them where not given
+            (`harness_data.text_encoding`).
     """
 
-    def __init__(self, path: Path) -> None:
-        """Keeps the option."""
-        self.path = below_root(path)
+    def __init__(self, path: Path, *, encoding: str | None = None) -> None:
+        """Keeps the options."""
+        self.path, self.encoding = below_root(path), known_encoding(encoding, "mvsa")
 
     @property
     def _classes(self) -> list[str]:
         return list(CLASSES)
+
+    @property
+    def _known_classes(self) -> Sequence[str]:
+        return CLASSES
 
     def unavailable(self) -> str | None:
         """Why there is nothing to load at the path."""
@@ -74,11 +82,11 @@ class MVSA(PairFolder):
     def _tables(self) -> dict[str, Table]:
         from harness_data.pair_tables import Row, Table
         from harness_data.scanning import read_bytes
-        from harness_data.text_encoding import decode_text
+        from harness_data.text_encoding import decode_table
 
         file = self.path / LABEL_FILE
         table = Table(file)
-        lines = decode_text(read_bytes(file)).text.splitlines()
+        lines = decode_table(read_bytes(file), self.encoding)[0].splitlines()
         if not lines or "text,image" not in lines[0].replace(" ", ""):
             raise DataError(f"{file}: its first line must be 'ID', then 'text,image' for each annotator")
         annotators = lines[0].replace(" ", "").count("text,image")

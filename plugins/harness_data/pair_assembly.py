@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from harness.errors import DataError, did_you_mean
-from harness_data.pair_files import PairFiles, inside
-from harness_data.pair_findings import Findings
+from harness.errors import did_you_mean
+from harness_data.pair_files import FileIndex, PairFiles, inside
+from harness_data.pair_findings import INEXACT, UNUSED, Findings
 from harness_data.pair_split import Entry
 from harness_data.pair_tables import Row, Table
 
@@ -22,9 +22,22 @@ class Assembled:
     entries: dict[str, list[Entry]] = field(default_factory=dict)
     findings: dict[str, Findings] = field(default_factory=dict)
     whole: Findings = field(default_factory=Findings)
+    expected: Findings = field(default_factory=Findings)
+    """What of `whole` is as it should be, such as pairs in a table of unlabelled ones, or told already."""
+
+    def unused(self, usual: Collection[str] = ()) -> str | None:
+        """One line on the rows and files that are not used; `usual` are kinds that such a collection always has."""
+        told = Findings()
+        for kind, names in self.whole.names.items():
+            known = {*self.expected.names.get(kind, ())}
+            told.extend(kind, (name for name in names if kind not in usual and name not in known))
+        if all(entry.image and entry.text is not None for of in self.entries.values() for entry in of):
+            told.names.pop("file of another kind", None)  # as they lie in every folder
+        lines = (told.told(UNUSED, "not used"), told.told(INEXACT, "assumed"))
+        return "; ".join(line for line in lines if line) or None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Resolved:
     """A row with the names of its files, None where there is none."""
 
@@ -32,21 +45,8 @@ class _Resolved:
     split: str
     image: str | None
     text: str | None
-
-
-def class_list(tables: Mapping[str, Table], classes: Sequence[str] | None) -> list[str]:
-    """The classes given, or the labels of all tables: numbers by value, before words by name.
-
-    Labels that differ in case alone are one class, spelled as it is most often.
-    """
-    if classes is not None:
-        if len({c.casefold() for c in classes}) != len(classes):
-            raise DataError(f"classes: one is listed twice in {list(classes)}")
-        return list(classes)
-    times = Counter(row.label for table in tables.values() for row in table.rows if row.label is not None)
-    rarest_first = sorted(times, key=lambda name: (times[name], name))
-    found = {name.casefold(): name for name in rarest_first}.values()
-    return sorted(found, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    inexact: list[str] = field(default_factory=list)
+    """What its name says and what is taken for it, where these differ in more than the folder."""
 
 
 def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[str]) -> Assembled:
@@ -58,18 +58,28 @@ def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[st
     """
     found = Assembled()
     labels = {name.casefold(): i for i, name in enumerate(classes)}
-    resolved = [_resolve(row, split, files) for split, table in tables.items() for row in table.rows]
+    folder = files.folder
+    resolved = [
+        _resolve(row, split, below(table.path.parent, folder), files)
+        for split, table in tables.items()
+        for row in table.rows
+    ]
+    _find_alike(resolved, files)
     for table in tables.values():
         found.whole.extend("row broken", table.broken)
         found.whole.extend("id missing", table.without_id)
+    emptied = {split: {*table.emptied} for split, table in tables.items()}
     taken: set[tuple[str, str]] = set()
     for one in _unique(resolved, found.whole):
         row, label = one.row, -1
         if row.left_out is not None:
             found.whole.add(row.left_out, row.id)
             continue
+        found.whole.extend("name not exact", one.inexact)
         if row.label is None:
             found.whole.add("label null", row.id)
+            if one.split == UNLABELLED or row.id in emptied[one.split]:
+                found.expected.add("label null", row.id)
         elif row.label.casefold() in labels:
             label = labels[row.label.casefold()]
         else:
@@ -87,15 +97,70 @@ def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[st
     return found
 
 
-def _resolve(row: Row, split: str, files: PairFiles) -> _Resolved:
+def unfit(found: Assembled, classes: Sequence[str], modalities: Sequence[str], where: str) -> str | None:
+    """Why no classifier that reads these modalities can be trained on the pairs, if so; `where` names the table."""
+    pairs = [entry for split, of in found.entries.items() if split != UNLABELLED for entry in of]
+    used = sorted({entry.label for entry in pairs})
+    if not pairs:
+        counts = ", ".join(f"{kind}: {count:,}" for kind, count in found.whole.counts().items())
+        return f"{where}: no row of it makes a labelled pair ({counts or 'it holds no rows'})"
+    if len(used) == 1:
+        return (
+            f"{where}: all {len(pairs):,} labelled pairs are of one class ('{classes[used[0]]}'); "
+            "if that is not their label, say `labels` or label_column"
+        )
+    for modality in modalities:
+        names = [e.image_name if modality == "image" else e.text_name for e in pairs]
+        if pairs and not any(getattr(entry, modality) for entry in pairs):
+            return (
+                f"{where}: no {modality} of its {len(pairs):,} pairs is there; the first would be {names[0]}"
+            )
+    return None
+
+
+def below(folder: Path, root: Path) -> str:
+    """A folder's POSIX path below another, "" where it is that one or lies elsewhere."""
+    return folder.relative_to(root).as_posix() if folder.is_relative_to(root) and folder != root else ""
+
+
+def _resolve(row: Row, split: str, folder: str, files: PairFiles) -> _Resolved:
+    """The files that a row names or that its id stands for, `folder` being that of its table."""
     identity = inside(row.id) or ""
-    by_id = (identity, f"{split}/{identity}")
+    by_id = (identity, f"{split}/{identity}", f"{folder}/{identity}")
     image = files.images.find(by_id)
     if row.image is not None:
         name = inside(row.image) or ""
-        image = files.images.find((name, f"{split}/{name}")) if name else None
+        image = files.images.find((name, f"{split}/{name}", f"{folder}/{name}")) if name else None
     text = files.texts.find(by_id) if row.text is None else None
     return _Resolved(row, split, image, text)
+
+
+def _find_alike(resolved: Sequence[_Resolved], files: PairFiles) -> None:
+    """For rows whose files are not there by name: those of like names, if no other row has them."""
+    for kind, index in (("image", files.images), ("text", files.texts)):
+        taken = {getattr(one, kind) for one in resolved}
+        wanted: dict[str, list[_Resolved]] = {}
+        for one in resolved:
+            if getattr(one, kind) is None and (kind == "image" or one.row.text is None):
+                path = _alike(one.row, kind, index)
+                if path is not None and path not in taken:
+                    wanted.setdefault(path, []).append(one)
+        for path, rows in wanted.items():
+            if len({one.row.id for one in rows}) == 1:
+                for one in rows:
+                    setattr(one, kind, path)
+                    named = one.row.image if kind == "image" and one.row.image else one.row.id
+                    one.inexact.append(f"'{named}' is {path}")
+
+
+def _alike(row: Row, kind: str, index: FileIndex) -> str | None:
+    """The file of a like name: like the image that the row names, or like its id."""
+    named = row.image if kind == "image" and row.image else None
+    found = index.find_alike(named) if named else None
+    identity = inside(row.id)
+    if found is None and identity:
+        found = index.find((identity,)) or index.find_alike(identity)
+    return found
 
 
 def _unique(resolved: Sequence[_Resolved], whole: Findings) -> list[_Resolved]:
@@ -123,7 +188,8 @@ def _unique(resolved: Sequence[_Resolved], whole: Findings) -> list[_Resolved]:
 
 def _entry(one: _Resolved, label: int, files: PairFiles, findings: Findings) -> Entry:
     row = one.row
-    names = ([row.id] if row.image is None or row.text is None else []) + [row.image or ""]
+    names = [row.id] if row.image is None or row.text is None else []
+    names += [row.image or ""] if one.image is None else []
     findings.extend("name outside the folder", (f"{n} ({row.where})" for n in names if n and not inside(n)))
     if row.text is None:
         text = files.texts.files[one.text] if one.text is not None else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote, urlsplit
 
 from harness.errors import DataError
-from harness_data.image_files import IMAGE_SUFFIXES
+from harness_data.image_files import is_image, is_junk_file, is_junk_folder
 from harness_data.scanning import read_bytes
 from harness_data.text_encoding import without_surrogates
 
@@ -63,6 +65,31 @@ class FileIndex:
         found = self._by_last_part.get(names[0], []) if names else []
         return found[0] if len({path.rpartition(".")[0] for path in found}) == 1 else None
 
+    def find_alike(self, name: str) -> str | None:
+        """The path that a name from elsewhere stands for; None where there is none, or several are as good.
+
+        Of the files with the same last part (its suffix, its case and zeros before a number aside) the one whose
+        folders agree with most of the name's, counted from its end: `C:\\set\\a\\1.JPG` stands for `a/1.jpg`
+        rather than `b/1.jpg`. Of an URL its path counts.
+        """
+        *above, last = _parts(name)
+        best: dict[str, int] = {}
+        for path in self._by_likeness.get(_likeness(last), []):
+            folders = _parts(path)[:-1]
+            same = 0
+            while same < min(len(above), len(folders)) and folders[-1 - same] == above[-1 - same]:
+                same += 1
+            best[path] = same
+        found = [path for path, same in best.items() if same == max(best.values())]
+        return found[0] if len({path.rpartition(".")[0] for path in found}) == 1 else None
+
+    @cached_property
+    def _by_likeness(self) -> dict[str, list[str]]:
+        alike: dict[str, list[str]] = {}
+        for path in self.files:
+            alike.setdefault(_likeness(_parts(path)[-1]), []).append(path)
+        return alike
+
     @cached_property
     def _by_last_part(self) -> dict[str, list[str]]:
         last: dict[str, list[str]] = {}
@@ -81,6 +108,7 @@ class PairFiles:
     (`a.png` beside `a.jpg`).
     """
 
+    folder: Path = Path()
     images: FileIndex = field(default_factory=FileIndex)
     texts: FileIndex = field(default_factory=FileIndex)
     others: list[str] = field(default_factory=list)
@@ -88,26 +116,38 @@ class PairFiles:
 
 
 def list_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFiles:
-    """The files at any depth below a folder, in the order of their paths; hidden ones are left out.
+    """The files at any depth below a folder, in the order of their paths; hidden ones and what systems leave behind are left out.
 
     `leave_out` are files (label files, say) that are no samples. Raises DataError when the folder
     can't be listed.
     """
-    found = PairFiles()
+    found = PairFiles(folder)
     for found_name, entry in sorted(_walk(folder, "", frozenset()), key=lambda file: file[0]):
         path, name = Path(entry.path), without_surrogates(found_name)
         if path in leave_out:
             continue
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 (a Path per entry costs 3 times as much)
-        kind = suffix.lower()
-        if kind not in IMAGE_SUFFIXES and kind not in TEXT_SUFFIXES:
+        text = suffix.lower() in TEXT_SUFFIXES
+        if not text and not is_image(entry):
             found.others.append(name)
             continue
-        index = found.images if kind in IMAGE_SUFFIXES else found.texts
+        index = found.texts if text else found.images
         index.files[name] = FileSource(path, name)
         if index.of_id.setdefault(stem, name) != name:
             found.second.append(name)
     return found
+
+
+def _parts(name: str) -> list[str]:
+    """The parts of a path as it is written anywhere, in lower case; never none."""
+    path = unquote(urlsplit(name).path) if re.match(r"[a-z]{2,}://", name, re.IGNORECASE) else name
+    return [part for part in path.replace("\\", "/").casefold().split("/") if part not in ("", ".")] or [""]
+
+
+def _likeness(last: str) -> str:
+    """What two names of the same file have in common: all but the suffix, and the zeros before a number."""
+    stem = os.path.splitext(last)[0]  # noqa: PTH122 (as above)
+    return stem.lstrip("0") or "0" if stem.isdecimal() else stem
 
 
 def inside(name: str) -> str | None:
@@ -127,9 +167,8 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[st
     except OSError as error:
         raise DataError(f"{folder}: can't be listed ({error.strerror})") from None
     for entry in entries:
-        if entry.name.startswith("."):
-            continue
         if entry.is_dir():
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
-        else:
+            if not is_junk_folder(entry.name):
+                yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
+        elif not entry.name.startswith(".") and not is_junk_file(entry.name):
             yield prefix + entry.name, entry

@@ -14,6 +14,7 @@ KINDS: dict[str, str] = {
     "text empty": "the text is left out of the pair",
     "image unreadable": "the image is left out of the pair",
     "image greyscale": "read as colour",
+    "name not exact": "the file under the last part of the path, or under a like name, is taken",
     "text not in UTF-8": "read in the encoding given in `encodings`",
     "text damaged": "what can't be decoded became U+FFFD",
     "name outside the folder": "not read; taken for missing",
@@ -32,6 +33,36 @@ KINDS: dict[str, str] = {
     "file of another kind": "not read",
 }
 """Every kind of dirt that is looked for, with what is done about it."""
+
+LEFT_OUT: dict[str, str] = {
+    "image missing": "without an image",
+    "image unreadable": "with an image that can't be read",
+    "text missing": "without a text",
+    "text empty": "with an empty text",
+    "text damaged": "with a text of which a part can't be decoded",
+    "name outside the folder": "with a name that leads out of the folder",
+    "neither text nor image": "left out, since nothing of them can be read",
+}
+"""Kinds of dirt in the pairs of a split of which a remark tells, with the words for it."""
+
+UNUSED: dict[str, str] = {
+    "label null": "rows without a label",
+    "label unknown": "rows with a label that is no class",
+    "labels opposite": "rows with opposite labels",
+    "labels without majority": "rows whose labels have no majority",
+    "id twice": "rows with an id that stands there already",
+    "id twice with different labels": "ids with different labels",
+    "id missing": "rows without an id",
+    "row broken": "rows that can't be read",
+    "image without id": "images that no row names",
+    "text without id": "texts that no row names",
+    "second file of an id": "second files of an id",
+    "file of another kind": "files that are no image and no text",
+}
+"""Likewise of rows and files of the collection that are not used."""
+
+INEXACT: dict[str, str] = {"name not exact": "files are found by the last part of their path or a like name"}
+"""Likewise of files that are taken for what a row names."""
 
 
 class Findings:
@@ -58,6 +89,21 @@ class Findings:
             for kind, done in KINDS.items()
             if kind in self.names
         }
+
+    def told(self, words: Mapping[str, str], start: str) -> str | None:
+        """One line on the kinds in `words`: how many, and the first of them; None where there is none.
+
+        >>> findings = Findings()
+        >>> findings.add("row broken", "labels.csv:7")
+        >>> findings.told(UNUSED, "not used")
+        'not used: 1 rows that can\'t be read (first: labels.csv:7)'
+        """
+        parts = [
+            f"{len(self.names[kind]):,} {text} (first: {self.names[kind][0]})"
+            for kind, text in words.items()
+            if kind in self.names
+        ]
+        return f"{start}: {', '.join(parts)}" if parts else None
 
     def counts(self) -> Mapping[str, int]:
         """How many of each kind that occurred."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,19 +55,26 @@ class PairShards(WebDataset):
     Labels are class indices or names of `classnames.txt`; without that file all labels found are the
     classes. Samples that lack an image or a text are kept for what they have; those without a label are
     left out, unless the whole split has none (its targets are −1 then). All of it is reported.
+
+    Args:
+        path: the folder that holds the splits, itself or below $HARNESS_DATA_ROOT.
+        encoding: of texts that are not UTF-8; found from the texts of the split where not given.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Keeps the option."""
+    def __init__(self, path: Path, *, encoding: str | None = None) -> None:
+        """Keeps the options."""
+        from harness_data.text_encoding import known_encoding
+
         super().__init__(path)
+        self.encoding = known_encoding(encoding, "pairs-webdataset")
 
     def load(self, split: str) -> PairSplit:  # type: ignore[override]
         """Indexes the shards of one split, reads its texts and checks its images.
 
         Raises DataError naming the shard that is missing or broken, or when nothing can be read.
         """
-        from harness_data.pair_findings import Findings
-        from harness_data.pair_split import PairSplit
+        from harness_data.pair_findings import UNUSED, Findings
+        from harness_data.pair_split import PairSplit, read_texts
         from harness_data.scanning import check_split
 
         if missing := self.unavailable():
@@ -81,7 +88,17 @@ class PairShards(WebDataset):
                 entries.append(entry)
         if any(entry.label >= 0 for entry in entries):
             entries = [entry for entry in entries if entry.label >= 0]
-        return PairSplit(entries, names, findings, f"{self.path}, split '{split}'", whole.report())
+        where, read = f"{self.path}, split '{split}'", read_texts(entries, self.encoding)
+        opened = PairSplit(entries, names, findings, where, whole.report(), read)
+        unused = whole.told(UNUSED, "not used")
+        opened.remarks = [*self._settled[2], *([unused] if unused else []), *opened.remarks]
+        return opened
+
+    def unfit(self, modalities: Sequence[str]) -> str | None:
+        """Why no classifier can be trained on the pairs, if so."""
+        if len(self._names) > 1:
+            return None
+        return f"{self.path}: all labelled pairs are of one class ({', '.join(self._names) or 'none is labelled'})"
 
     def _samples(self, split: str) -> list[tuple[str, Mapping[str, Member]]]:
         from harness_data.shards import index_shard
@@ -94,21 +111,38 @@ class PairShards(WebDataset):
 
     @cached_property
     def _names(self) -> list[str]:
-        from harness_data.pair_tables import NULL
+        return self._settled[0]
+
+    @cached_property
+    def _settled(self) -> tuple[list[str], frozenset[str], list[str]]:
+        """The classes, the labels (in lower case) that say there is none, and what is to be told of them."""
+        from collections import Counter
+
+        from harness_data.pair_labels import DOUBTFUL, NULL, is_class
         from harness_data.webdatasets import CLASS_NAMES
 
         given = self._lines(CLASS_NAMES)
         if given is not None:
-            return given
-        labels = {
+            return given, NULL | ({*DOUBTFUL} - {name.lower() for name in given}), []
+        times = Counter(
             label
             for split in self.splits
             for _, members in self._samples(split)
             if (label := _label(members, _record(members))).lower() not in NULL
-        }
-        if labels and all(label.isdecimal() for label in labels):  # indices: the names are the numbers
-            return [str(i) for i in range(max(map(int, labels)) + 1)]
-        return sorted(labels)
+        )
+        null, told = NULL, []
+        for word in [label for label in times if label.lower() in DOUBTFUL]:
+            count, total = times.pop(word), times.total()
+            if is_class(word.lower(), count, times):
+                times[word], what = count, "counted as a class"
+            else:
+                null, what = null | {word.lower()}, "taken for unlabelled"
+            told.append(
+                f"{count:,} of {count + total:,} samples are labelled '{word}', {what}; {CLASS_NAMES} overrules"
+            )
+        if times and all(label.isdecimal() for label in times):  # indices: the names are the numbers
+            return [str(i) for i in range(max(map(int, times)) + 1)], null, told
+        return sorted(times), null, told
 
     def _entry(
         self,
@@ -120,13 +154,12 @@ class PairShards(WebDataset):
     ) -> Entry | None:
         from harness.errors import did_you_mean
         from harness_data.pair_split import Entry
-        from harness_data.pair_tables import NULL
 
         record = _record(members)
         if record is None:
             whole.add("row broken", members["json"].place)
         label, index = _label(members, record), -1
-        if label.lower() in NULL:
+        if label.lower() in self._settled[1]:
             whole.add("label null", key)
         elif label in names:
             index = names.index(label)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ import numpy as np
 from harness.contract import EncodedImage, Sample
 from harness.errors import DataError
 from harness_data.image_checks import Source, judge_all
-from harness_data.pair_findings import Findings
-from harness_data.text_encoding import DAMAGED_UTF8, UTF8, decode_text
+from harness_data.pair_findings import LEFT_OUT, Findings
+from harness_data.text_encoding import DAMAGED, UTF8, Decoded, decode_texts, encodings_told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +34,19 @@ class Entry:
     text_name: str = ""
 
 
+def read_texts(entries: Sequence[Entry], encoding: str | None = None) -> dict[str, Decoded]:
+    """The texts of entries that lie in files of their own, by place; those that can't be read are not among them.
+
+    They are decoded as one collection (`text_encoding`), or where they are not UTF-8 in `encoding`.
+    """
+    read: dict[str, bytes] = {}
+    for entry in entries:
+        if entry.text is not None and not isinstance(entry.text, str):
+            with suppress(DataError):
+                read[entry.text.place] = entry.text.read()
+    return dict(zip(read, decode_texts(list(read.values()), encoding), strict=True))
+
+
 class PairSplit:
     """Pairs of an image and a text, either of which may be missing. Satisfies `Split`.
 
@@ -40,7 +54,8 @@ class PairSplit:
     where missing), `has_text`, `has_image` N bool, `encodings` N (that of the text's file, "" where none
     was read), `groups` (by name N bool or N str: `missing_text`, `missing_image`, the facts of the entries
     and, where these are two polarities, their `agreement`), `report` (JSON-able: what was wrong, counted
-    and named), `left_out` (ids of pairs without both). A sample's image is None where `has_image` is False.
+    and named), `remarks` (the same in a line),
+    `left_out` (ids of pairs without both). A sample's image is None where `has_image` is False.
     """
 
     per_sample = ("texts", "has_text", "has_image", "encodings", "groups")
@@ -52,13 +67,17 @@ class PairSplit:
         findings: Findings,
         where: str,
         whole: Mapping[str, Any] | None = None,
+        read: Mapping[str, Decoded] | None = None,
     ) -> None:
-        """Reads the texts and checks the images; pairs that have neither are left out.
+        """Checks the images and takes the texts from those already `read`; pairs that have neither are left out.
 
-        `findings` holds what is known of these pairs already; `whole` reports on the collection.
+        `findings` holds what is known of these pairs already; `whole` reports on the collection. Without
+        `read` the texts are read here, and decoded as one collection.
         Raises DataError naming `where` when no pair is left.
         """
-        texts, encodings = zip(*(_text(e, findings) for e in entries), strict=True) if entries else ((), ())
+        known = read_texts(entries) if read is None else read
+        pairs = [_text(entry, known, findings) for entry in entries]
+        texts, encodings = [text for text, _ in pairs], [encoding for _, encoding in pairs]
         seen = _images(entries, findings)
         kept = [i for i in range(len(entries)) if texts[i] or seen[i]]
         self.left_out = [
@@ -95,6 +114,8 @@ class PairSplit:
             "kinds": findings.report(),
             "whole": dict(whole or {}),
         }
+        told = [findings.told(LEFT_OUT, "of these pairs"), encodings_told(self.encodings)]
+        self.remarks: Sequence[str] = [text for text in told if text]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,26 +128,22 @@ class PairSplit:
         return Sample(entry.id, image, int(self.targets[index]), self.texts[index])
 
 
-def _text(entry: Entry, findings: Findings) -> tuple[str, str]:
+def _text(entry: Entry, read: Mapping[str, Decoded], findings: Findings) -> tuple[str, str]:
     """The text and the encoding of its file; "" and "" where there is none."""
-    if entry.text is None:
-        findings.add("text missing", entry.text_name or entry.id)
+    encoding, text, name = "", entry.text, entry.text_name or entry.id
+    if text is not None and not isinstance(text, str):
+        decoded = read.get(text.place)
+        text, encoding = (decoded.text, decoded.encoding) if decoded is not None else (None, "")
+    if text is None:
+        findings.add("text missing", name)
         return "", ""
-    encoding, text = "", entry.text
-    if not isinstance(text, str):
-        try:
-            decoded = decode_text(text.read())
-        except DataError:
-            findings.add("text missing", entry.text_name or entry.id)
-            return "", ""
-        text, encoding = decoded.text, decoded.encoding
     text = text.replace("\0", "").strip()
     if not text:
-        findings.add("text empty", entry.text_name or entry.id)
-    elif encoding == DAMAGED_UTF8:
-        findings.add("text damaged", entry.text_name or entry.id)
+        findings.add("text empty", name)
+    elif encoding.endswith(DAMAGED):
+        findings.add("text damaged", name)
     elif encoding not in ("", UTF8):
-        findings.add("text not in UTF-8", f"{entry.text_name or entry.id} ({encoding})")
+        findings.add("text not in UTF-8", f"{name} ({encoding})")
     return text, encoding
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +11,8 @@ from typing import Any
 
 from harness.errors import DataError, OptionError, did_you_mean
 from harness_data.scanning import read_bytes
-from harness_data.text_encoding import decode_text, without_surrogates
+from harness_data.separated import Records, read_separated
+from harness_data.text_encoding import decode_table, encodings_told, without_surrogates
 
 COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "guid", "uid", "post_id", "tweet_id", "key"),
@@ -33,15 +32,15 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
 }
 """Names by which a column is known without being named, in lower case, the likeliest first."""
 
-NULL = frozenset(("", "null", "none", "nan", "na", "n/a", "-1", "?"))
-"""Labels, in lower case, that say there is none."""
-
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table. `label` None: no label; `text`, `image` None: to be found by the id."""
+    """One row of a table. `label` None: no label; `text`, `image` None: to be found by the id.
+
+    A label that is a word for none stays as it is until all tables are read.
+    """
 
     id: str
     label: str | None
@@ -62,30 +61,44 @@ class Table:
     rows: list[Row] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     without_id: list[str] = field(default_factory=list)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """The columns of ids, labels, texts and images, as far as there are some."""
+    there: Sequence[str] = ()
+    """All columns."""
+    told: str | None = None
+    """What is to be told of its encoding."""
+    emptied: list[str] = field(default_factory=list)
+    """Ids of rows whose label was found to say that there is none, which is told already."""
 
 
-def read_table(path: Path, columns: Mapping[str, str | None], classes: Sequence[str] | None = None) -> Table:
+def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | None = None) -> Table:
     """The rows of a table.
 
     `columns` names the columns for "id", "label", "text" and "image"; what is None is recognised by
     its usual names. Tables without a header are label files: id, then label. Where there is no column
     for ids, the image's name without its suffix serves (with `#2` for its second row, and so on), or
-    else the number of the row, from 0. A word for no label (`NULL`) is a label if `classes` lists it.
+    else the number of the row, from 0. Lines that are not UTF-8 are read in `encoding`, or in what
+    `text_encoding` finds from all of them.
 
     Raises DataError when the file can't be read or has no usable columns, OptionError when a column
     that is named is not there.
     """
-    text = decode_text(read_bytes(path)).text
+    text, encodings = decode_table(read_bytes(path), encoding)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         records, broken = _json_lines(text, path)
     elif path.suffix.lower() == ".json":
         records, broken = _json_list(text, path)
     else:
-        records, broken = _separated(text, path, columns)
-    table = Table(path, broken=broken)
-    named = _columns(records, columns, path)
+        known = {name for names in COLUMN_NAMES.values() for name in names}
+        known |= {name.lower() for name in columns.values() if name}
+        records, broken = read_separated(text, path.name, known, str(path))
+    if broken and not records:
+        raise DataError(f"{path}: none of its {len(broken):,} rows can be read (first: {broken[0]})")
+    there = list(dict.fromkeys(name for _, record in records for name in record))
+    named = _columns(there, columns, path)
+    told = encodings_told(encodings, f"lines of {path.name}")
+    table = Table(path, broken=broken, columns=named, there=there, told=told)
     times: Counter[str] = Counter()
-    null = NULL - {name.lower() for name in classes or ()}
     for number, (where, record) in enumerate(records):
         cells = {kind: _cell(record.get(name)) for kind, name in named.items()}
         identity = cells.get("id") or ""
@@ -101,16 +114,13 @@ def read_table(path: Path, columns: Mapping[str, str | None], classes: Sequence[
         table.rows.append(
             Row(
                 identity,
-                None if label is None or label.lower() in null else label,
+                label,
                 (cells["text"] or "") if "text" in named else None,
                 (cells["image"] or "") if "image" in named else None,
                 where,
             )
         )
     return table
-
-
-Records = list[tuple[str, dict[str, Any]]]
 
 
 def _json_lines(text: str, path: Path) -> tuple[Records, list[str]]:
@@ -135,8 +145,8 @@ def _json_list(text: str, path: Path) -> tuple[Records, list[str]]:
         found = json.loads(text)
     except ValueError as error:
         raise DataError(f"{path}: no valid JSON ({error})") from None
-    if isinstance(found, dict):  # id to record
-        found = [{"id": key, **value} if isinstance(value, dict) else value for key, value in found.items()]
+    if isinstance(found, dict):
+        found = _of_object(found)
     if not isinstance(found, list):
         raise DataError(f"{path}: expected a JSON list of objects, or an object of objects by id")
     places = [f"{path.name}:{number}" for number in range(len(found))]
@@ -144,72 +154,36 @@ def _json_list(text: str, path: Path) -> tuple[Records, list[str]]:
     return records, [p for p, r in zip(places, found, strict=True) if not isinstance(r, dict)]
 
 
-def _separated(text: str, path: Path, columns: Mapping[str, str | None]) -> tuple[Records, list[str]]:
-    lines = text.lstrip("\n").splitlines()
-    first = lines[0] if lines else ""
-    delimiter = max("\t,;|", key=first.count)
-    if not first.count(delimiter):
-        raise DataError(f"{path}: its first line has no tab, comma, semicolon or bar: '{first[:60]}'")
-    rows = [(f"{path.name}:{number}", row) for number, row in _rows(text, delimiter, path)]
-    if not rows:
-        raise DataError(f"{path}: holds empty rows only")
-    header = [cell.strip() for cell in rows[0][1]]
-    known = {name for names in COLUMN_NAMES.values() for name in names}
-    if {h.lower() for h in header} & known or set(header) & {c for c in columns.values() if c}:
-        rows = rows[1:]
-    else:
-        header = ["id", "label", *(f"column {i}" for i in range(3, len(header) + 1))]
-    records, broken = [], []
-    for where, row in rows:
-        if len(row) == len(header):
-            records.append((where, dict(zip(header, row, strict=True))))
-        else:
-            broken.append(where)
-    return records, broken
+def _of_object(found: Mapping[str, Any]) -> list[Any]:
+    """The records of an object: columns by name, or records by id, or one list of records among other things."""
+    values = list(found.values())
+    if {name.lower() for name in found} & {*COLUMN_NAMES["label"], *COLUMN_NAMES["text"]}:
+        if all(isinstance(v, dict) and v.keys() == values[0].keys() for v in values):  # as pandas writes it
+            return [{name: column[row] for name, column in found.items()} for row in values[0]]
+        if all(isinstance(v, list) and len(v) == len(values[0]) for v in values):
+            return [dict(zip(found, row, strict=True)) for row in zip(*values, strict=True)]
+    lists = [v for v in values if isinstance(v, list) and v and all(isinstance(r, dict) for r in v)]
+    if len(lists) == 1:
+        return lists[0]
+    return [{"id": key, **value} if isinstance(value, dict) else value for key, value in found.items()]
 
 
-def _rows(text: str, delimiter: str, path: Path) -> list[tuple[int, list[str]]]:
-    """Line numbers and cells. Quotation marks group cells, unless the file is tab-separated or one stays open.
-
-    Where marks are misplaced, and one may have swallowed rows, what gives more whole rows decides.
-    """
-
-    def read(quoting: int, strict: bool) -> list[tuple[int, list[str]]]:
-        # lines end at \n and \r alone: posts hold other separators, which `splitlines` would cut them at
-        lines = io.StringIO(text.lstrip("\n"), newline="")
-        reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=strict)
-        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-
-    def whole(rows: list[tuple[int, list[str]]]) -> int:
-        return sum(len(row) == len(rows[0][1]) for _, row in rows)
-
-    if delimiter != "\t":
-        try:
-            return read(csv.QUOTE_MINIMAL, True)
-        except csv.Error:
-            pass  # misplaced marks
-    try:
-        plain = read(csv.QUOTE_NONE, False)
-        grouped = plain if delimiter == "\t" else read(csv.QUOTE_MINIMAL, False)
-    except csv.Error as error:
-        raise DataError(f"{path}: can't be read as a table ({error})") from None
-    return grouped if whole(grouped) >= whole(plain) else plain
-
-
-def _columns(records: Records, asked: Mapping[str, str | None], path: Path) -> dict[str, str]:
-    there: Sequence[str] = list(dict.fromkeys(name for _, record in records for name in record))
+def _columns(there: Sequence[str], asked: Mapping[str, str | None], path: Path) -> dict[str, str]:
     lowered = {name.lower(): name for name in reversed(there)}
     found = {}
     for kind, usual in COLUMN_NAMES.items():
         name = asked.get(kind)
         if name is not None:
-            if records and name not in there:
+            if there and name not in there:
                 raise OptionError(f"{path}: no column '{name}' for {kind}{did_you_mean(name, there)}")
             found[kind] = name
         elif known := next((lowered[u] for u in usual if u in lowered), None):
             found[kind] = known
-    if records and not {"id", "image", "text"} & set(found):
-        raise DataError(f"{path}: no column of ids, images or texts among: {', '.join(there)}")
+    if there and not {"id", "image", "text"} & set(found):
+        usual, say = "ids, images or texts", "id_column, image_column or text_column"
+        if "label" not in found:
+            usual, say = "labels", f"label_column, and {say}"
+        raise DataError(f"{path}: no column of {usual} among: {', '.join(there)}; say {say}")
     return found
 
 

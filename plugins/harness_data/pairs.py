@@ -7,27 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError
+from harness_data.pair_layout import ALL, UNLABELLED, find_tables, other_tables
+from harness_data.pair_tables import SUFFIXES, read_table
 from harness_data.roots import below_root
+from harness_data.text_encoding import known_encoding
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from harness_data.pair_assembly import Assembled
     from harness_data.pair_files import PairFiles
     from harness_data.pair_split import PairSplit
     from harness_data.pair_tables import Table
-
-ALL, UNLABELLED = "all", "unlabelled"
-SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation", "dev"), "val"
-)
-"""Names of tables that are a split of their own, and the split's name."""
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
-LABEL_FILES = ("labels", "label", "annotations", "metadata", "pairs", "data", "index", "train")
-"""Names of tables that hold all pairs, the likeliest first."""
-
-UNLABELLED_FILES = ("unlabelled", "unlabeled", "test_without_label", "test_without_labels")
+    from harness_data.text_encoding import Decoded
 
 LAYOUTS = "a table (id and label, or text and image columns) beside <id>.jpg and <id>.txt, or <class>/<id>.jpg and <id>.txt"
 
@@ -36,14 +28,23 @@ class PairFolder:
     """What data sets of pairs on disk share: tables and files are put together once, splits opened from that."""
 
     path: Path
+    encoding: str | None = None
+    """Of texts and tables that are not UTF-8; None: found from all of them."""
+    _usual: Collection[str] = ()
+    """Kinds of findings that every copy of the collection has, and of which nothing is told."""
 
     def unavailable(self) -> str | None:
         """Why there is nothing to load at the path."""
         raise NotImplementedError
 
     def _tables(self) -> Mapping[str, Table]:
-        """The table of each split, in order."""
+        """The table of each split, in order, with its labels as they are written."""
         raise NotImplementedError
+
+    @property
+    def _known_classes(self) -> Sequence[str] | None:
+        """The classes where they are known before the tables are read."""
+        return None
 
     @property
     def _classes(self) -> list[str]:
@@ -56,20 +57,57 @@ class PairFolder:
         return [name.replace("_", " ") for name in self._classes]
 
     def _files(self) -> PairFiles:
+        return self._listed
+
+    @cached_property
+    def _listed(self) -> PairFiles:
         from harness_data.pair_files import list_files
 
         folder = self.path if self.path.is_dir() else self.path.parent
         return list_files(folder, frozenset(table.path for table in self._read.values()))
 
     @cached_property
+    def _settled(self) -> tuple[Mapping[str, Table], list[str]]:
+        """The tables with what is no label taken out, and what is to be told of them."""
+        from harness_data.pair_labels import settle_labels
+
+        tables = self._tables()
+        told = settle_labels(tables, self._known_classes)
+        return tables, told + [table.told for table in tables.values() if table.told]
+
+    @property
     def _read(self) -> Mapping[str, Table]:
-        return self._tables()
+        return self._settled[0]
 
     @cached_property
     def _assembled(self) -> Assembled:
         from harness_data.pair_assembly import assemble
 
         return assemble(self._read, self._files(), self._classes)
+
+    @cached_property
+    def _texts(self) -> Mapping[str, Decoded]:
+        """The texts of all splits, decoded as one collection."""
+        from harness_data.pair_split import read_texts
+
+        entries = [entry for of in self._assembled.entries.values() for entry in of]
+        return read_texts(entries, self.encoding)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be told at planning: of labels, of the encoding of tables, of what is not used."""
+        unused = self._assembled.unused(self._usual)
+        return [*self._settled[1], *([unused] if unused else [])]
+
+    def unfit(self, modalities: Sequence[str]) -> str | None:
+        """Why no classifier that reads these modalities ("text", "image") can be trained on the pairs, if so."""
+        from harness_data.pair_assembly import unfit
+
+        return unfit(self._assembled, self._classes, modalities, self._table_name())
+
+    def _table_name(self) -> str:
+        tables = [table.path for table in self._read.values()]
+        return str(tables[0]) if tables else str(self.path)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -118,6 +156,7 @@ class PairFolder:
             deepcopy(found.findings.get(split, Findings())),
             f"{self.path}, split '{split}'",
             found.whole.report(),
+            self._texts,
         )
 
 
@@ -125,10 +164,10 @@ class Pairs(PairFolder):
     """Image-text pairs from a folder, or from a CSV, TSV, JSON or JSON-lines file.
 
     Layouts: a label file with ids beside `<id>.jpg` and `<id>.txt`, which may lie in folders below
-    (`data/`, `images/`, `texts/`); a table with a text column, an image column, or both; folders
+    (`data/`, `images/`, `texts/`), as the table may; a table with a text column, an image column, or both; folders
     `<class>/` with `<id>.jpg` and `<id>.txt` side by side. Tables `train`, `val`, `test` become splits
     of these names; a single table becomes the split `all`; rows without a label (empty, `null`) form
-    the split `unlabelled`.
+    the split `unlabelled`. `-1` and `none` are labels where they look like a class (`pair_labels`).
 
     Nothing in the files stops a run half-way: what is missing, unreadable, in another encoding,
     contradictory or left over is handled as `harness_data.pair_findings.KINDS` says, and reported.
@@ -144,6 +183,8 @@ class Pairs(PairFolder):
         label_column: the column of labels, where its name is unusual.
         text_column: the column of texts, where its name is unusual.
         image_column: the column of image files, where its name is unusual.
+        encoding: of texts and tables that are not UTF-8; found from all of them where not given
+            (`harness_data.text_encoding`).
     """
 
     def __init__(
@@ -158,50 +199,41 @@ class Pairs(PairFolder):
         label_column: str | None = None,
         text_column: str | None = None,
         image_column: str | None = None,
+        encoding: str | None = None,
     ) -> None:
         """Keeps the options."""
-        self.path = below_root(path)
+        self.path, self.encoding = below_root(path), known_encoding(encoding, "pairs")
         self.labels, self.unlabelled = labels, unlabelled
         self.classes, self.class_names = classes, class_names
         self.columns = {
             "id": id_column, "label": label_column, "text": text_column, "image": image_column,
         }  # fmt: skip
 
+    @property
+    def _known_classes(self) -> Sequence[str] | None:
+        return self.classes
+
     def unavailable(self) -> str | None:
         """Why there is nothing to load at the path."""
         if not self.path.exists():
             return f"{self.path}: no such file or folder; expected {LAYOUTS}"
         if self.path.is_file():
-            known = self.path.suffix.lower() in TABLE_SUFFIXES
-            return None if known else f"{self.path}: no table of pairs ({' '.join(TABLE_SUFFIXES)})"
+            known = self.path.suffix.lower() in SUFFIXES
+            return None if known else f"{self.path}: no table of pairs ({' '.join(SUFFIXES)})"
         for name in (self.labels, self.unlabelled):
             if name is not None and not (self.path / name).is_file():
                 return f"{self.path / name}: no such table"
-        if not self._table_files() and not self._class_folders():
-            return f"{self.path}: no table and no class folders in it; expected {LAYOUTS}, or say `labels`"
-        return None
+        if self._table_files() or self._class_folders():
+            return None
+        near = other_tables(self.path)[:3]
+        hint = f"say `labels` (there is {', '.join(near)})" if near else "or say `labels`"
+        return f"{self.path}: no table and no class folders in it; expected {LAYOUTS}, {hint}"
 
     def _table_files(self) -> dict[str, Path]:
         """The table of each split, by the options or by usual names."""
         if self.path.is_file():
             return {ALL: self.path}
-        bare = self._named((self.unlabelled,) if self.unlabelled else UNLABELLED_FILES)
-        extra = {UNLABELLED: bare} if bare else {}
-        if self.labels is not None:
-            return {ALL: self.path / self.labels} | extra
-        own = {split: file for name, split in SPLIT_NAMES.items() if (file := self._named((name,)))}
-        if "train" in own and len(own) > 1:
-            return {name: own[name] for name in ("train", "val", "test") if name in own} | extra
-        single = self._named(LABEL_FILES)
-        return ({ALL: single} | extra) if single else {}
-
-    def _named(self, names: tuple[str, ...]) -> Path | None:
-        for name in names:
-            for suffix in ("", *TABLE_SUFFIXES):
-                file = self.path / f"{name}{suffix}"
-                if file.suffix.lower() in TABLE_SUFFIXES and file.is_file():
-                    return file
-        return None
+        return find_tables(self.path, self.labels, self.unlabelled)
 
     def _class_folders(self) -> list[str]:
         from harness_data.scanning import has_images, subfolders
@@ -211,15 +243,19 @@ class Pairs(PairFolder):
     def _tables(self) -> dict[str, Table]:
         from dataclasses import replace
 
-        from harness_data.pair_tables import read_table
-
         files = self._table_files()
         if not files:
             return {ALL: self._from_folders()}
         tables = {}
         for split, file in files.items():
             columns = self.columns if split != UNLABELLED else self.columns | {"label": None}
-            tables[split] = read_table(file, columns, self.classes)
+            tables[split] = read_table(file, columns, self.encoding)
+        labelled = [table for split, table in tables.items() if split != UNLABELLED]
+        if not any("label" in table.columns or not table.there for table in labelled):
+            first = labelled[0]
+            raise DataError(
+                f"{first.path}: no column of labels among: {', '.join(first.there)}; say label_column"
+            )
         if UNLABELLED in tables:
             rows = tables[UNLABELLED].rows
             tables[UNLABELLED].rows = [replace(row, label=None) for row in rows]
@@ -241,7 +277,7 @@ class Pairs(PairFolder):
 
     @cached_property
     def _classes(self) -> list[str]:
-        from harness_data.pair_assembly import class_list
+        from harness_data.pair_labels import class_list
 
         return class_list(self._read, self.classes)
 

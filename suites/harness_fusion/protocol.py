@@ -150,6 +150,9 @@ class Fusion:
                 return "the method reads tokens, and the model does not give them for both modalities"
         if self.encoders == "tuned" and "exposes its module" not in able:
             return "the model does not expose its module, so its encoders can't be tuned"
+        # which data sets of pairs can say before they are opened
+        if hasattr(dataset, "unfit") and (unfit := dataset.unfit(method.modalities)):
+            return str(unfit)
         if "all" in dataset.splits:
             return None
         if training_split(dataset.splits) is None:

@@ -103,6 +103,7 @@ def _make_dirty(folder):
         (data / f"stray{n}.txt").write_bytes(b"nobody asks for me")
     (data / "70.png").write_bytes(_image(70, kind="PNG"))
     (data / "Thumbs.db").write_bytes(b"x")
+    (data / "paper.pdf").write_bytes(b"x")
     (data / ".hidden.jpg").write_bytes(b"x")
     (folder.parent / "outside.jpg").write_bytes(_image(1))
     (folder / "train.txt").write_text("\n".join(dirty.rows), encoding="utf-8")
@@ -422,7 +423,7 @@ def test_a_label_file_without_a_header(tmp_path):
 
 def test_a_word_for_no_label_is_one_where_the_classes_say_so(tmp_path):
     (tmp_path / "labels.csv").write_text("id,label,text\n1,none,a\n2,hate,b\n3,NULL,c\n")
-    assert Pairs(tmp_path).load("all").class_names == ["hate"]
+    assert Pairs(tmp_path, classes=["hate"]).load("all").class_names == ["hate"]
     data = Pairs(tmp_path, classes=["none", "hate"])
     assert data.load("all").targets.tolist() == [0, 1]
     assert data.load("unlabelled").ids == ["3"]

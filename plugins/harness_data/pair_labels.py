@@ -1,0 +1,132 @@
+"""Which labels of tables of pairs are classes, and which words say that there is no label.
+
+An empty cell, `null`, `nan`, `na`, `n/a` and `?` say so. Two words may mean either, and the collection decides:
+
+- `-1` is a class beside numbers, `none` beside words, unless it is rarer than a quarter of the rarest other
+  class; `-1` must not be more than four times as frequent as the commonest either, and beside numbers that make
+  no scale from -1 to 1 or from -n to n not more than twice;
+- a table in which nothing else stands has no labels (the test part of a challenge);
+- a word is a class where without it only one would be left.
+
+The option `classes` overrules all of it. What is decided of the two is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    from harness_data.pair_tables import Table
+
+NULL = frozenset(("", "null", "nan", "na", "n/a", "<na>", "?"))
+"""Labels, in lower case, that say there is none."""
+
+DOUBTFUL = ("-1", "none")
+"""Labels, in lower case, that may say there is none."""
+
+_WHOLE = re.compile(r"[+-]?\d+")
+_WHOLE_AS_FRACTION = re.compile(r"([+-]?\d+)\.0+")
+
+
+def settle_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) -> list[str]:
+    """Set the labels of rows that have none to None, by the rule above; return what is to be told of it.
+
+    `1.0` becomes `1`, unless `classes` lists it: tables of numbers with gaps are written so.
+    """
+    listed = {name.casefold() for name in classes or ()}
+    for table in tables.values():
+        table.rows = [replace(row, label=_plain(row.label, listed)) for row in table.rows]
+    told = []
+    for word in () if classes is not None else DOUBTFUL:
+        told += _settle(word, tables)
+    if classes is not None:
+        for table in tables.values():
+            _take_out(table, [word for word in DOUBTFUL if word not in listed])
+    return told
+
+
+def class_list(tables: Mapping[str, Table], classes: Sequence[str] | None) -> list[str]:
+    """The classes given, or the labels of all tables: numbers by value, before words by name.
+
+    Labels that differ in case alone are one class, spelled as it is most often.
+    """
+    if classes is not None:
+        if len({c.casefold() for c in classes}) != len(classes):
+            raise DataError(f"classes: one is listed twice in {list(classes)}")
+        return list(classes)
+    times = Counter(row.label for table in tables.values() for row in table.rows if row.label is not None)
+    rarest_first = sorted(times, key=lambda name: (times[name], name))
+    found = {name.casefold(): name for name in rarest_first}.values()
+    numbers = {name: int(name) for name in found if _WHOLE.fullmatch(name)}
+    return sorted(found, key=lambda name: (name not in numbers, numbers.get(name, 0), name))
+
+
+def is_class(word: str, count: int, others: Mapping[str, int]) -> bool:
+    """Whether a doubtful word that stands `count` times beside the labels `others` is a class, by the rule above.
+
+    >>> is_class("-1", 20, {"0": 20, "1": 20}), is_class("-1", 20, {"joy": 20, "anger": 20})
+    (True, False)
+    >>> is_class("none", 20, {"joy": 20, "anger": 20}), is_class("none", 900, {"0": 50, "1": 50})
+    (True, False)
+    """
+    if len(others) < 2:
+        return bool(others)
+    numbers = [int(name) for name in others if _WHOLE.fullmatch(name)]
+    if bool(numbers) != (word == "-1") or len(numbers) not in (0, len(others)):
+        return False
+    if 4 * count < min(others.values()):
+        return False
+    if word == "none":
+        return True
+    scale = max(numbers) == 1 or max(numbers) == -min(numbers)
+    return count <= (4 if scale else 2) * max(others.values())
+
+
+def _plain(label: str | None, listed: set[str]) -> str | None:
+    if label is None or label.casefold() in listed:
+        return label
+    if label.casefold() in NULL:
+        return None
+    number = _WHOLE_AS_FRACTION.fullmatch(label)
+    return number[1] if number else label
+
+
+def _settle(word: str, tables: Mapping[str, Table]) -> list[str]:
+    """Decide on one word for all tables; take it out of those where it says that there is no label."""
+    counts = {
+        s: Counter(r.label.casefold() for r in t.rows if r.label is not None) for s, t in tables.items()
+    }
+    mixed = [split for split, found in counts.items() if found[word] and len(found) > 1]
+    together = sum((counts[split] for split in mixed), Counter[str]())
+    count = together.pop(word, 0)
+    told, stays = [], bool(mixed) and is_class(word, count, together)
+    if stays:
+        told.append(
+            f"{count:,} of {count + together.total():,} rows are labelled '{word}', counted as a class; "
+            "list the others in `classes` to leave them out"
+        )
+    out = [split for split, found in counts.items() if found[word] and not (stays and split in mixed)]
+    if out:
+        rows, labelled = sum(counts[s][word] for s in out), sum(counts[s].total() for s in out)
+        for split in out:
+            table = tables[split]
+            table.emptied += [r.id for r in table.rows if r.label is not None and r.label.casefold() == word]
+            _take_out(table, [word])
+        told.append(
+            f"{rows:,} of {labelled:,} rows are labelled '{word}', taken for unlabelled; "
+            "list it in `classes` to count it"
+        )
+    return told
+
+
+def _take_out(table: Table, words: Sequence[str]) -> None:
+    table.rows = [
+        replace(row, label=None) if row.label is not None and row.label.casefold() in words else row
+        for row in table.rows
+    ]

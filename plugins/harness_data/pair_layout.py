@@ -1,0 +1,68 @@
+"""Where the tables of a folder of pairs lie: by usual names, in the folder or in one of the usual ones below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness_data.pair_tables import SUFFIXES
+
+ALL, UNLABELLED = "all", "unlabelled"
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
+    ("val", "valid", "validation", "dev"), "val"
+)
+"""Names of tables that are a split of their own, and the split's name."""
+
+LABEL_FILES = ("labels", "label", "annotations", "metadata", "pairs", "data", "index", "train")
+"""Names of tables that hold all pairs, the likeliest first."""
+
+UNLABELLED_FILES = ("unlabelled", "unlabeled", "test_without_label", "test_without_labels")
+
+TABLE_FOLDERS = ("data", "annotations", "annotation", "labels", "splits", "metadata", "tables")
+"""Names of folders in which tables are looked for where the folder itself has none."""
+
+
+def find_tables(folder: Path, labels: str | None = None, unlabelled: str | None = None) -> dict[str, Path]:
+    """The table of each split of a folder, in order; `labels` and `unlabelled` name those of all and of further pairs.
+
+    A folder with a table `train` and a further split has these; else a single table is the split `all`.
+    """
+    if labels is not None:
+        bare = folder / unlabelled if unlabelled else _named(_tables_in(folder), UNLABELLED_FILES)
+        return {ALL: folder / labels} | ({UNLABELLED: bare} if bare else {})
+    for below in ("", *TABLE_FOLDERS):
+        if (folder / below).is_dir() and (found := _usual_tables(folder / below)):
+            extra = {UNLABELLED: folder / unlabelled} if unlabelled else {}
+            return found | extra
+    return {}
+
+
+def other_tables(folder: Path) -> list[str]:
+    """Names of files that may be tables of pairs, whatever they are called; plain texts are none."""
+    return [p.name for p in _tables_in(folder) if p.suffix.lower() != ".txt"]
+
+
+def _usual_tables(folder: Path) -> dict[str, Path]:
+    there = _tables_in(folder)
+    bare = _named(there, UNLABELLED_FILES)
+    extra = {UNLABELLED: bare} if bare else {}
+    own = {split: file for name, split in SPLIT_NAMES.items() if (file := _named(there, (name,)))}
+    if "train" in own and len(own) > 1:
+        return {name: own[name] for name in ("train", "val", "test") if name in own} | extra
+    single = _named(there, LABEL_FILES)
+    return ({ALL: single} | extra) if single else {}
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(p for p in found if p.is_file())
+
+
+def _named(there: Sequence[Path], names: Sequence[str]) -> Path | None:
+    """The first table of one of the names, in any case; of two suffixes the one that comes first in `SUFFIXES`."""
+    for name in names:
+        for suffix in SUFFIXES:
+            for path in there:
+                if path.name.lower() in (f"{name}{suffix}", name):
+                    return path
+    return None
