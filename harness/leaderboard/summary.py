@@ -111,7 +111,8 @@ def _lay_out(
     metrics: dict[tuple[str, ...], str] = {}
     placed: dict[tuple[Any, Any], dict[str, Any]] = {}
     decimals = 1 if spec.decimals is None else spec.decimals
-    for record, row, column in zip(long.to_dict("records"), row_keys, column_keys, strict=True):
+    records: list[Any] = long.to_dict("records")
+    for record, row, column in zip(records, row_keys, column_keys, strict=True):
         entry = Entry(_number(record["value"]), _number(record.get("low")), _number(record.get("high")))
         if entry.low == entry.high:  # it says nothing: equal numbers are behind it, or one
             entry.low = entry.high = None
