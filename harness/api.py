@@ -70,18 +70,31 @@ def run(
 
 
 def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.DataFrame:
-    """The records of a suite (or of the whole store) as a DataFrame, one row per cell."""
+    """Return the records of a suite (or of the whole store) as a DataFrame, one row per cell.
+
+    What was assumed or left out stands in the column `remarks`. Raises SuiteError for a suite of which
+    the store has nothing.
+    """
+    from harness.errors import SuiteError, no_records
     from harness.index import frame
     from harness.leaderboard.frame import of_suite, plain
 
     place = Store(store or default_store())
-    return plain(of_suite(place, name_of(suite)) if suite else frame(place))
+    if not suite:
+        return plain(frame(place))
+    suite = name_of(suite)
+    data = of_suite(place, suite)
+    if not len(data) and place.manifest(suite) is None:
+        known = {*place.suites(), *map(str, frame(place)["suite"].dropna())}
+        raise SuiteError(no_records(place.path, suite, sorted(known)))
+    return plain(data)
 
 
 def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list[Table]:
     """The leaderboards of a suite; `layout` overrides fields of its tables (rows, columns, values, …)."""
     from harness.errors import SuiteError, did_you_mean, no_records
     from harness.leaderboard.build import tables_of
+    from harness.leaderboard.checking import check_where
     from harness.leaderboard.frame import of_suite
     from harness.suite import TableSpec, changed_table
 
@@ -96,7 +109,10 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
         specs = found.tables or [TableSpec(name=suite)]
         changed = [changed_table(s, layout, f"table '{s.name}'") for s in specs]
         found = found.model_copy(update={"tables": changed})
-    return tables_of(found, of_suite(place, suite), place)
+    data = of_suite(place, suite)
+    if isinstance(layout.get("where"), Mapping):
+        check_where(layout["where"], "table: where", {suite: (found, data)})
+    return tables_of(found, data, place)
 
 
 def _suite(given: SuiteLike) -> Suite:

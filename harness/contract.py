@@ -380,7 +380,8 @@ class RunProtocol(Protocol):
     objects: why this combination makes no sense (the cell is skipped with that reason), and
     `assumes(model, dataset, method, axes) -> Sequence[str]`: remarks on a combination that works
     (see `remarks` above). Optional attributes: `needs_model`, `needs_method` (default: needs a model, takes a method if given),
-    `provides`: the evidence classes its metrics may ask for.
+    `provides`: the evidence classes its metrics may ask for, `own_numbers`: names or patterns of the
+    metrics and costs that it gives itself; with these typos in a table's `values` are told at planning.
 
     A protocol that can run several seeds of one configuration at once (their networks stacked, say)
     also has `seeds_at_once(cell) -> int`, how many for this cell, and `run_many(jobs) -> list[Result]`

@@ -11,6 +11,7 @@ from harness import registry
 from harness.cell import Cell, Planned
 from harness.errors import SuiteError, did_you_mean
 from harness.expansion import Choice, Expansion
+from harness.leaderboard.checking import check_layouts
 from harness.parts import Resolver
 from harness.suite import Suite
 
@@ -23,6 +24,8 @@ class Plan:
 
     suite: Suite
     cells: list[Planned] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    """What in its tables and plots may be a typo."""
 
     def __iter__(self) -> Iterator[Planned]:
         return iter(self.cells)
@@ -32,8 +35,8 @@ class Plan:
 
     @property
     def remarks(self) -> list[str]:
-        """What is assumed, left out, cut or reordered in any of its cells, as known before they run."""
-        return list(dict.fromkeys(text for planned in self for text in planned.cell.remarks))
+        """What is assumed, left out, cut or reordered in any cell, as known before they run, and doubts."""
+        return list(dict.fromkeys([*self.doubts, *(t for planned in self for t in planned.cell.remarks)]))
 
     def counts(self) -> dict[str, int]:
         """How many cells are in each state."""
@@ -77,6 +80,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
         raise SuiteError(
             f"suite {suite.name}: no cells: name at least one data set, and a model if its protocol needs one"
         )
+    plan.doubts = check_layouts(suite, plan.cells, choice.narrows)
     return plan
 
 

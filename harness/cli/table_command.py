@@ -42,6 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Prints the tables of one suite or of all."""
     from harness.leaderboard.build import tables_of
+    from harness.leaderboard.checking import check_where
     from harness.leaderboard.formats import render
     from harness.leaderboard.frame import of_suite
     from harness.suite import name_of, planned
@@ -54,9 +55,12 @@ def main(given: argparse.Namespace) -> int:
     if not known:
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
     tables = []
+    frames = {}
     for suite_name in [name] if name else known:
-        suite = changed(planned(store, suite_name), given)
-        tables += tables_of(suite, of_suite(store, suite_name), store)
+        frames[suite_name] = planned(store, suite_name), of_suite(store, suite_name)
+    check_where(_where(given), "--where", frames)
+    for suite, data in frames.values():
+        tables += tables_of(changed(suite, given), data, store)
     if given.json or given.format == "json":
         text = as_json([t.to_dict() for t in tables])
     else:
@@ -74,7 +78,6 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
 
     A change of layout makes one table of its own; other changes apply to all of the suite's.
     """
-    from harness.reference import parse_value
     from harness.suite import TableSpec, changed_table
 
     tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
@@ -112,14 +115,21 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
     }
     update |= {"percent": False} if given.no_percent else {}
     update |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
+    changed_tables = [
+        changed_table(t, {**layout, **update, "where": {**t.where, **_where(given)}}, f"table '{t.name}'")
+        for t in tables
+    ]
+    return suite.model_copy(update={"tables": changed_tables})
+
+
+def _where(given: argparse.Namespace) -> dict[str, Any]:
+    """Return what `--where` chooses records by."""
+    from harness.reference import parse_value
+
     where = {}
     for text in given.where:
         key, equals, value = text.partition("=")
         if not equals:
             raise SuiteError(f"--where {text}: expected name=pattern")
         where[key] = parse_value(value)
-    changed_tables = [
-        changed_table(t, {**layout, **update, "where": {**t.where, **where}}, f"table '{t.name}'")
-        for t in tables
-    ]
-    return suite.model_copy(update={"tables": changed_tables})
+    return where

@@ -17,7 +17,7 @@ def add_deltas(table: Table, spec: TableSpec) -> None:
     the baseline's value. A Δ whose two sides miss a number is a dash. A run of a part of a suite may
     lack the baseline: then a footnote says so.
     """
-    name, label = _baseline(spec)
+    name, label = baseline_of(spec)
     if name in table.row_names:
         _against_row(table, spec, table.row_names.index(name), label)
     elif name in table.column_names:
@@ -29,7 +29,8 @@ def add_deltas(table: Table, spec: TableSpec) -> None:
         )
 
 
-def _baseline(spec: TableSpec) -> tuple[str, str]:
+def baseline_of(spec: TableSpec) -> tuple[str, str]:
+    """Return the coordinate and the label of a table's baseline; SuiteError for what is none."""
     given: Any = spec.baseline
     if isinstance(given, str):
         key, equals, value = given.partition("=")

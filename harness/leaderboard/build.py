@@ -10,15 +10,12 @@ import numpy as np
 from harness.errors import SuiteError, did_you_mean, nearest
 from harness.expansion import matches
 from harness.leaderboard.averages import deviation, mean
-from harness.leaderboard.table import Column, Entry, Row, Table
+from harness.leaderboard.table import METRIC, Column, Entry, Row, Table
 from harness.reference import parse
 from harness.suite import Suite, TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd
-
-METRIC = "metric"
-"""The pseudo-coordinate that stands for the values shown, when there are several."""
 
 
 def tables_of(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
@@ -33,7 +30,19 @@ def tables_of(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table
         part = chosen(data, spec)
         if len(part) or len(specs) == 1:  # a run of a part of the suite has nothing for some tables
             tables.append(summary_table(spec, part, store) if spec.summary else build(spec, part, store))
+            if not len(part) and len(data):
+                tables[-1].note("no cell of these records meets the table's `where`")
+    if not tables and len(data):
+        tables.append(_empty(specs))
     return tables
+
+
+def _empty(specs: Sequence[TableSpec]) -> Table:
+    """Return a table without numbers that says that none of these has any."""
+    names = ", ".join(spec.name for spec in specs)
+    table = Table(specs[0].name, specs[0].title or specs[0].name, tuple(specs[0].rows), (), [], [])
+    table.note(f"no cell of these records meets the `where` of any table ({names})")
+    return table
 
 
 def _metrics_of(suite: Suite, data: pd.DataFrame) -> list[str]:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 DASH = "–"
 
+METRIC = "metric"
+"""The pseudo-coordinate that stands for the values shown, when there are several."""
+
 
 @dataclass
 class Entry:

@@ -58,6 +58,7 @@ class Fusion:
 
     provides = (Predictions,)
     axes = ("split", "augmentation")
+    own_numbers = ("training_*", "epochs", "*_samples_per_second", "*_parameters", "best_epoch")
     needs_method = True
     directions: ClassVar[Mapping[str, bool]] = {}
     units: ClassVar = {"share.text": "fraction", "share.image": "fraction"}

@@ -45,6 +45,7 @@ class Gan:
 
     provides = (Generated,)
     axes = ()
+    own_numbers = ("gradient_evaluations*", "steps", "*.equal_evaluations", "floor.*", "*_parameters")
     directions = dict.fromkeys(RATES, False) | {
         "healthy": True,
         "healthy.equal_evaluations": True,

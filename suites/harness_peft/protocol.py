@@ -59,6 +59,15 @@ class Finetuning:
 
     provides = (Predictions, LabelSets)
     axes = ("shots",)
+    own_numbers = (
+        "trainable_*",
+        "training_*",
+        "*_bytes",
+        "*_share",
+        "*_per_second",
+        "seconds_per_step",
+        "*_samples",
+    )
     needs_method = True
     directions: Mapping[str, bool] = {}
     smallest: ClassVar = {

@@ -44,6 +44,7 @@ class FewShot:
 
     provides = (Predictions,)
     axes = ("shots",)
+    own_numbers = ("fit_*", "trainable_*", "H", "mean of H")
     directions: ClassVar = {"H": True}
     units: ClassVar = {"H": "fraction"}
     smallest: ClassVar = {

@@ -33,6 +33,7 @@ class Classification:
 
     provides = (Predictions,)
     axes = ()
+    own_numbers = ()
     smallest: ClassVar = {
         "cell": {
             "models": [{"plugin": "tiny-vit", "trained_on": "digits", "width": 32, "steps": 0}],
