@@ -147,7 +147,8 @@ class Resolver:
             whole |= _content_of(paths)
         code = self._code_of(plugin, factory)
         whole |= {"code": code.digest} if code.digest else {}
-        remarks = tuple(dict.fromkeys([*remarks, *(t for t in inner if t not in remarks), *code.remarks]))
+        passed_on = (said for text, said in inner if text not in remarks)
+        remarks = tuple(dict.fromkeys([*remarks, *passed_on, *code.remarks]))
         if kind == "datasets" and self.skip_unreadable:
             whole["unreadable"] = "left out"
         return _part(
@@ -164,9 +165,12 @@ class Resolver:
 
     def _nested(
         self, factory: Any, checked: Mapping[str, Any], where: str
-    ) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-        """The arguments with references replaced by their objects, the options' identity, and their remarks."""
-        arguments, identity, remarks = dict(checked), dict(checked), list[str]()
+    ) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]:
+        """The arguments with references replaced by their objects, the options' identity, and their remarks.
+
+        A remark comes as it is and with its part's label.
+        """
+        arguments, identity, remarks = dict(checked), dict(checked), list[tuple[str, str]]()
         for option in options.declared(factory)[0]:
             if not option.nested or checked.get(option.name) is None:
                 continue
@@ -182,7 +186,7 @@ class Resolver:
             arguments[option.name] = [p.object for p in found] if several else found[0].object
             identities = [json.loads(p.identity) for p in found]
             identity[option.name] = identities if several else identities[0]
-            remarks += [f"{p.label}: {text}" for p in found for text in p.remarks]
+            remarks += [(text, f"{p.label}: {text}") for p in found for text in p.remarks]
         return arguments, identity, remarks
 
     def _code_of(self, plugin: registry.Plugin, factory: Any) -> Code:

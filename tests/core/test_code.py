@@ -1,0 +1,309 @@
+"""Which code a plugin is: whatever decides its answers changes its identity, and nothing else does."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import harness
+from harness.code import Code, code_of
+from harness.code_objects import ObjectDigest
+from harness.parts import Resolver
+from harness.reference import Reference
+from harness.registry import Plugin
+
+
+def digest(thing: Any) -> str:
+    return ObjectDigest().of(thing)
+
+
+def remarks(thing: Any) -> list[str]:
+    found = ObjectDigest()
+    found.of(thing)
+    return list(found.remarks())
+
+
+def made(code: str, name: str = "f", **namespace: Any) -> Any:
+    """What a notebook's cell defines: no file, no source."""
+    namespace["__name__"] = "__main__"
+    exec(code, namespace)
+    return namespace[name]
+
+
+BASE = """
+LIMIT = 3
+def helper(x):
+    return x + LIMIT
+class Parent:
+    scale = 2
+    def answer(self, x):
+        return helper(x) * self.scale
+class f(Parent):
+    '''Says something.'''
+    def __init__(self, shift: int = 1):
+        self.shift = shift
+    def load(self, device):
+        return [self.answer(v) for v in (1, 2) if v not in {4, 5}]
+"""
+SAME = [
+    BASE.replace("LIMIT = 3", "LIMIT = 3  # the limit\nUNUSED = 7"),
+    BASE.replace("    def answer", "\n    # a comment\n    def answer"),
+    BASE.replace("'''Says something.'''", "'''Says something else.'''"),
+]
+OTHER = [
+    BASE.replace("LIMIT = 3", "LIMIT = 4"),
+    BASE.replace("x + LIMIT", "x - LIMIT"),
+    BASE.replace("scale = 2", "scale = 2.0"),
+    BASE.replace("scale = 2", "scale = 3"),
+    BASE.replace("shift: int = 1", "shift: int = 2"),
+    BASE.replace("(1, 2)", "(1, 3)"),
+    BASE.replace("{4, 5}", "{4, 6}"),
+    BASE.replace("self.answer(v) for", "-self.answer(v) for"),
+    BASE.replace("class f(Parent):", "class f(Parent):\n    extra = True"),
+]
+
+
+def test_what_decides_nothing_keeps_the_digest() -> None:
+    assert {digest(made(code)) for code in (BASE, *SAME)} == {digest(made(BASE))}
+
+
+def test_what_decides_changes_the_digest() -> None:
+    found = [digest(made(code)) for code in (BASE, *OTHER)]
+    assert len(set(found)) == len(found)
+    assert remarks(made(BASE)) == []
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+        lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    ),
+    st.sampled_from(["global", "closure", "default", "partial", "attribute", "instance"]),
+    st.data(),
+)
+def test_any_plain_value_counts_wherever_it_is_held(value: Any, place: str, data: st.DataObject) -> None:
+    other = data.draw(st.just(value) | st.integers() | st.text() | st.lists(st.integers()))
+
+    def holding(held: Any) -> Any:
+        if place == "global":
+            return made("def f(): return held", held=held)
+        if place == "closure":
+            return lambda: held
+        if place == "default":
+            return made("def f(x=held): return x", held=held)
+        if place == "partial":
+            return functools.partial(made("def f(x): return x"), held)
+        if place == "attribute":
+            return type("Held", (), {"held": held, "__module__": "__main__"})
+        kind = made(
+            "class f:\n    def __init__(self, held): self.held = held\n    def __call__(self): return self.held"
+        )
+        return kind(held)
+
+    one, two = digest(holding(value)), digest(holding(other))
+    assert (one == two) == (repr(value) == repr(other))
+    assert one == digest(holding(value))
+    assert remarks(holding(value)) == []
+
+
+def test_what_the_code_itself_changes_is_its_state() -> None:
+    calls: list[int] = []
+    kept: dict[str, int] = {}
+    count = 0
+
+    class Counting:
+        loads = 0
+        seen: list[int] = []  # noqa: RUF012
+
+        def __init__(self) -> None:
+            self.module = None
+
+        def load(self, device: object) -> None:
+            nonlocal count
+            count += 1
+            calls.append(1)
+            kept["x"] = 1
+            Counting.loads += 1
+            self.seen.append(1)
+            self.module = device
+
+    shared = Counting()
+    before, held = digest(Counting), digest(lambda: shared)
+    shared.load(object())
+    assert (count, len(calls), Counting.loads) == (1, 1, 1)
+    assert (digest(Counting), digest(lambda: shared)) != ("", "")
+    assert digest(Counting) == before
+    assert digest(made("def f(): return it", it=shared)) == digest(made("def f(): return it", it=Counting()))
+    assert held
+
+
+def test_arrays_tensors_and_networks_count_by_what_they_hold() -> None:
+    import torch
+
+    def over(held: Any) -> str:
+        assert remarks(lambda: held) == []
+        return digest(lambda: held)
+
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.1))
+    before = over(net)
+    assert before == over(net.eval())
+    with torch.no_grad():
+        net[0].weight[0, 0] += 1
+    assert over(net) != before
+    after = over(net)
+    net[1].p = 0.2
+    assert over(net) != after
+    assert over(np.zeros(3)) == over(np.zeros(3)) != over(np.ones(3))
+    assert over(np.zeros(3)) != over(np.zeros(3, np.float32)) != over(np.zeros((3, 1), np.float32))
+    assert over(torch.zeros(3)) == over(torch.zeros(3)) != over(torch.ones(3))
+
+
+def test_what_can_not_be_told_is_remarked() -> None:
+    handle = object()
+    text = "is registered in this process, and changes of 'handle' (of the class object) can't be told"
+    assert remarks(lambda: handle) == [text]
+    assert "'holds[1]'" in remarks(made("def f(): return holds", holds={1: [handle]}))[0]
+    assert digest(len) == digest(len)
+    assert remarks(len) == []
+
+
+def test_recursion_ends() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    deep: list[Any] = []
+    for _ in range(10_000):
+        deep = [deep]
+    assert digest(made("def f(n): return f(n - 1) if n else loop", loop=loop))
+    assert remarks(made("def f(): return deep", deep=deep))
+
+
+def test_the_users_own_modules_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for number in (1, 2):
+        site = tmp_path / str(number)
+        site.mkdir()
+        (site / "helping_code.py").write_text(
+            f"import json\nVALUE = {number}\ndef of(x):\n    return x + VALUE\n"
+        )
+        monkeypatch.syspath_prepend(str(site))
+        sys.modules.pop("helping_code", None)
+        found.append(digest(made("import helping_code\ndef f(x): return helping_code.of(x)")))
+    assert found[0] != found[1]
+    assert digest(made("import json\ndef f(x): return json.dumps(x)"))
+
+
+def test_a_registered_function_that_changes_is_run_again(tmp_path: Path, toys: Any) -> None:
+    suite = {"name": "s", "protocol": "p", "datasets": ["toy"]}
+    code = "from harness import Result\nclass P:\n    needs_model = False\n    def run(self, job): return Result({'n': %s})"
+    for number in (1, 2, 2, 1):
+        harness.register("protocols", "p", made(code % number, "P"))
+        outcome = harness.run(suite, store=tmp_path / "store", device="cpu")
+        assert outcome.frame()["metric.n"].tolist() == [number]
+    assert outcome.records == []  # the first one's record still stands for it
+
+
+def editable(
+    install: Callable[..., Path], folder: str, text: str, origin: str | None, version: str = "1.0"
+) -> Path:
+    site = install(
+        "dev",
+        {"harness.models": {"dev": "dev_code:Model"}},
+        {"dev_code": text},
+        version=version,
+        folder=folder,
+    )
+    if origin is not None:
+        (site / f"dev-{version}.dist-info" / "direct_url.json").write_text(origin)
+    return site
+
+
+MODEL = "class Model:\n    def __init__(self): ...\n    def load(self, device): return %s\n"
+FROM_FOLDER = json.dumps({"url": "file:///somewhere", "dir_info": {"editable": True}})
+
+
+def code() -> Code:
+    part = Resolver().resolve("models", Reference("dev"), "here")
+    assert part.problem is None
+    return Code(json.loads(part.identity).get("code", ""), part.remarks)
+
+
+def imported_anew() -> None:
+    for name in [n for n in sys.modules if n.startswith("dev_")]:
+        del sys.modules[name]
+
+
+def test_a_plugin_in_development_is_known_by_its_files(install: Callable[..., Path]) -> None:
+    site = editable(install, "a", "import dev_helper\n" + MODEL % 1, FROM_FOLDER)
+    helper = site / "dev_helper.py"
+    helper.write_text("A = 1\n")
+    try:
+        first = code()
+        assert first.digest
+        assert first == code()
+        imported_anew()
+        helper.write_text("A = 2\n")
+        second = code()
+        imported_anew()
+        (site / "dev_code.py").write_text("import dev_helper\n" + MODEL % 2)
+        third = code()
+        assert len({first.digest, second.digest, third.digest}) == 3
+        assert third.remarks == ()
+    finally:
+        imported_anew()
+
+
+def test_code_that_was_changed_after_its_import_is_the_code_that_runs(install: Callable[..., Path]) -> None:
+    import importlib
+
+    site = editable(install, "stale", MODEL % 1, FROM_FOLDER)
+    try:
+        first = code()
+        (site / "dev_code.py").write_text(MODEL % 23)
+        stale = code()
+        assert stale.digest == first.digest
+        assert (
+            "dev_code.py was changed after it was imported; what ran is the code as it was"
+            in stale.remarks[0]
+        )
+        importlib.invalidate_caches()
+        importlib.reload(sys.modules["dev_code"])
+        assert code().digest != first.digest
+        assert code().remarks == ()
+    finally:
+        imported_anew()
+
+
+def test_packages_count_whole_and_data_in_them_does_not(install: Callable[..., Path]) -> None:
+    site = install("dev", {"harness.models": {"dev": "dev_pack.inner:Model"}})
+    (site / "dev-1.0.dist-info" / "direct_url.json").write_text(FROM_FOLDER)
+    inner = site / "dev_pack" / "deep"
+    inner.mkdir(parents=True)
+    (site / "dev_pack" / "__init__.py").write_text("")
+    (site / "dev_pack" / "inner.py").write_text(MODEL % 1)
+    (inner / "lazily.py").write_text("A = 1")
+    try:
+        first = code().digest
+        (site / "dev_pack" / "notes.txt").write_text("x")
+        assert code().digest == first
+        (inner / "lazily.py").write_text("A = 2")
+        assert code().digest != first
+    finally:
+        imported_anew()
+
+
+def test_a_released_plugin_is_known_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = tmp_path / "site-packages"
+    site.mkdir()
+    (site / "dev_released.py").write_text(MODEL % 1)
+    monkeypatch.syspath_prepend(str(site))
+    assert code_of(Plugin("models", "dev", "dev_released:Model", "dev-released", "1.0"), None) == Code()
+    own = Plugin("models", "timm", "harness_timm:TimmModel", "vision-harness", "0.1.0")
+    assert code_of(own, None) == Code()  # a checkout of it is always in development
