@@ -308,8 +308,5 @@ def _assumption(model: Classes, data: Classes) -> str:
             f"the outputs of the model were assumed to be those of the label space '{data.space}', in its order: "
             "it names neither them nor a label space"
         )
-    if model.names:
-        who = "the data set's classes have no names"
-    else:
-        who = "its outputs have no names" if data.names else "neither has names"
+    who = "the data set's classes have no names" if model.names else "its outputs have no names"
     return f"output i of the model was assumed to be class i of the data set: {who}, and they share no label space"

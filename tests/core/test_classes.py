@@ -95,7 +95,7 @@ def test_an_equal_label_space_defines_the_order_unless_names_speak_against_it() 
         ({"num_classes": 3, "label_space": "x"}, {"class_names": COLOURS}, "its outputs have no names"),
         ({"num_classes": 3}, {"class_names": COLOURS, "label_space": "x"}, "its outputs have no names"),
         ({"class_names": COLOURS}, {}, "the data set's classes have no names"),
-        ({}, {}, "neither has names"),
+        ({}, {}, "its outputs have no names"),
     ],
 )
 def test_a_silent_side_makes_the_order_an_assumption(
