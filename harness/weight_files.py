@@ -178,6 +178,8 @@ def read_file(place: str, path: Path) -> Any:
         return found
     except OptionError:
         raise
+    except OSError as error:
+        raise OptionError(f"{place} can't be read: {error.strerror or error}") from error
     except Exception as error:  # safetensors has an exception class of its own, torch raises many
         raise OptionError(f"{place} {unreadable(path, error)}") from error
 

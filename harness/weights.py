@@ -150,7 +150,7 @@ def unsound(
     odd = [n for n, v in expected.items() if v.dtype in plain and state[n].dtype not in plain]
     if odd:
         kind = str(state[odd[0]].dtype).removeprefix("torch.")
-        return f"holds {_tensors(odd)} of {kind} (first: {odd[0]}): quantised weights are not read"
+        return f"holds {_tensors(odd)} of {kind}, not of plain numbers (first: {odd[0]}): quantised weights are not read"
     # a mask among the buffers may well be infinite
     unfinished = [
         n

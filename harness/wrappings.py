@@ -28,7 +28,7 @@ _PARALLEL = "module"
 # Counters that averaging and profilers leave among the weights.
 _COUNTERS = frozenset(("n_averaged", "total_ops", "total_params"))
 _AVERAGED = frozenset(("ema", "swa", "shadow", "averaged", "average", "avg", "polyak"))
-_CURRENT = frozenset(("online", "current", "raw", "student", "source"))
+_CURRENT = frozenset(("online", "current", "raw"))  # what stands beside averages
 _NO_WEIGHTS = re.compile(r"optim|sched|scaler|lookahead|rng|loops|queue", re.IGNORECASE)
 _DEPTH = 12
 
@@ -70,8 +70,12 @@ class Place:
     @property
     def averaged(self) -> bool:
         """Whether its name says that its weights are averages over a training."""
-        words = words_of(self.prefix)
-        return bool(words & _AVERAGED) and not words & _CURRENT
+        return bool(words_of(self.prefix) & _AVERAGED) and not self.current
+
+    @property
+    def current(self) -> bool:
+        """Whether its name says that averages of its weights stand elsewhere."""
+        return bool(words_of(self.prefix) & _CURRENT)
 
     def same(self, other: Place) -> bool:
         """Whether both hold the same numbers."""
@@ -93,8 +97,10 @@ def entries_of(content: Any, own_names: Collection[str] = ()) -> list[Entry]:
     """All tensors of a checkpoint with bare names: without the segments that wrappers put into them.
 
     `module` counts as a wrapper anywhere, unless one of `own_names` has such a segment. Raises OptionError
-    where two different tensors come out under one name.
+    where two different tensors come out under one name, and for tensors that are sparse or have no numbers.
     """
+    import torch
+
     hidden, leading = set(_WRAPPERS), {*_WRAPPERS, _PARALLEL}
     if any(_PARALLEL in name.split(".") for name in own_names):
         leading.remove(_PARALLEL)
@@ -108,8 +114,12 @@ def entries_of(content: Any, own_names: Collection[str] = ()) -> list[Entry]:
         entry = Entry(container, ".".join([p for p in parts[:-1] if p not in hidden] + parts[-1:]), tensor)
         if parts[-1] in _COUNTERS and tensor.numel() == 1:
             continue
-        if entry.full in kept and not _NO_WEIGHTS.search(container):
-            raise OptionError(f"holds '{entry.full}' twice, with and without a wrapper's prefix")
+        if not _NO_WEIGHTS.search(container):
+            if entry.full in kept:
+                raise OptionError(f"holds '{entry.full}' twice, with and without a wrapper's prefix")
+            if tensor.is_meta or tensor.layout is not torch.strided:
+                kind = "without numbers (meta)" if tensor.is_meta else "that is sparse"
+                raise OptionError(f"holds a tensor {kind}: '{entry.full}'")
         kept[entry.full] = entry
     return list(kept.values())
 
@@ -208,8 +218,7 @@ def _chosen(pool: Sequence[Place]) -> tuple[Place, list[Place]]:
     for place in sorted(pool, key=lambda p: (not p.averaged, len(p.prefix))):
         if not any(place.same(other) for other in distinct):
             distinct.append(place)
-    averaged = [p for p in distinct if p.averaged]
-    first = averaged if averaged else distinct
+    first = [p for p in distinct if p.averaged] or [p for p in distinct if not p.current] or distinct
     if len(first) > 1:
         names = sorted(f"'{p.shown}'" for p in first)
         raise OptionError(
@@ -236,9 +245,9 @@ def _containers(place: Place, entries: Sequence[Entry]) -> set[str]:
 def _told(place: Place, others: Sequence[Place]) -> list[str]:
     if others:
         there = ", ".join(f"'{p.shown}'" for p in others)
-        verb = "are" if len(others) > 1 else "is"
+        kind, verb = "averaged " * place.averaged, "are" if len(others) > 1 else "is"
         return [
-            f"the averaged weights under '{place.shown}' were taken; {there} {verb} there too ({KEY} chooses)"
+            f"the {kind}weights under '{place.shown}' were taken; {there} {verb} there too ({KEY} chooses)"
         ]
     return [f"the weights under '{place.shown}' were taken"] if place.prefix else []
 

@@ -193,7 +193,9 @@ class TimmModel:
         remarks = list(state.remarks)
         convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
         if convert is not None and not (state.keys() & expected.keys()):
-            state = convert(state, module)  # published in another library's naming
+            before, state = state, self._translated(state, module, convert)
+            if _position_shapes(before) != _position_shapes(state):
+                remarks.append("its position embeddings were resized by timm")
         weight = state.get(f"{heads[0]}weight") if heads else None
         classes = 0 if weight is None else weight.shape[0]
         if self.num_classes is None and heads and classes != module.num_classes:
@@ -210,6 +212,17 @@ class TimmModel:
             state = {name: value for name, value in state.items() if name not in left}
         load_weights(self._where, path, module, state)
         self.remarks = remarks
+
+    def _translated(self, state: dict[str, Any], module: Any, convert: Any) -> dict[str, Any]:
+        """Weights that were published in another library's naming, under timm's names."""
+        try:
+            found: dict[str, Any] = convert(state, module)
+        except Exception as error:  # it looks for names that need not be there
+            raise OptionError(
+                f"{self._where}: checkpoint {self.checkpoint} does not fit the architecture: timm can't "
+                f"translate its names ({type(error).__name__}: {one_line(error, 80)}; first: {next(iter(state))})"
+            ) from error
+        return found
 
     @property
     def module(self) -> torch.nn.Module:
@@ -240,6 +253,10 @@ class TimmModel:
 
         features = self._module.forward_features(images)
         return self._module.forward_head(features, pre_logits=True), patches_of(self._module, features)
+
+
+def _position_shapes(state: dict[str, Any]) -> set[tuple[int, ...]]:
+    return {tuple(value.shape) for name, value in state.items() if "pos_embed" in name or "position" in name}
 
 
 def preparation_of(config: dict[str, Any]) -> Preparation | None:

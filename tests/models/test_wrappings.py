@@ -137,6 +137,10 @@ OPTIMISER = {
             ],
         ),
         (
+            {"state_dict": STATE, "current_model_state": OTHER},  # as Lightning keeps averages
+            ["the weights under 'state_dict' were taken; 'current_model_state' is there too (weights_key chooses)"],
+        ),
+        (
             {"model": STATE, "ema": {"shadow_params": list(OTHER.values())}},
             [
                 "the weights under 'model' were taken",
@@ -188,8 +192,10 @@ def test_the_key_chooses_and_needs_no_remark(path: Path, key: str) -> None:
         ({**STATE, "module.fc.bias": torch.ones(3)}, {}, "holds 'fc.bias' twice"),
         ({**STATE, "fc.bias": [1.0, 2.0, 3.0]}, {}, r"1 missing \(first: fc.bias\)"),
         ({**STATE, "fc.bias": torch.tensor([1.0, float("nan"), 0])}, {}, r"1 tensor with NaN or infinite .*first: fc.bias"),
-        ({**STATE, "fc.weight": torch.ones(3, 4, dtype=torch.int8)}, {}, r"1 tensor of int8 \(first: fc.weight\): quantised"),
+        ({**STATE, "fc.weight": torch.ones(3, 4, dtype=torch.int8)}, {}, r"1 tensor of int8, .*first: fc.weight\): quantised"),
         ({n: torch.zeros_like(v) for n, v in STATE.items()}, {}, "nothing but zeros in 4 of 4 matrices"),
+        ({**STATE, "fc.weight": STATE["fc.weight"].to_sparse()}, {}, "a tensor that is sparse: 'fc.weight'"),
+        ({**STATE, "fc.weight": STATE["fc.weight"].to("meta")}, {}, r"without numbers \(meta\): 'fc.weight'"),
         ({"epoch": 3, "lr": 0.1}, {}, "holds no named weights"),
         ({"optimizer": OPTIMISER}, {}, "holds no named weights"),
         ([STATE["fc.bias"]], {}, "holds no named weights"),
