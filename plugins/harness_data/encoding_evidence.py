@@ -25,7 +25,7 @@ ENCODINGS: Mapping[str, float] = {
     "gb18030": 0.5,
     "big5hkscs": 2.0**-6,
     "cp932": 2.0**-6,
-    "euc_jp": 2.0**-4,
+    "euc_jp": 2.0**-6,
     "cp949": 2.0**-6,
     "cp1251": 2.0**-9,
     "koi8_r": 2.0**-9,
@@ -45,6 +45,11 @@ ROUNDS = 200
 
 BROKEN = 28.0
 """Bits for what does not decode: a damaged text in the collection's encoding stays below mojibake in another one."""
+
+CUT = 20.0
+"""Bits for a text that ends within a character: posts are cut by their length in bytes."""
+
+_SEVERAL_BYTES = ("utf-8", "gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
 
 _HANS = (
     "的一是了不在有人我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法学如都"
@@ -133,8 +138,12 @@ def _shared(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[
 
 
 def bits_of(texts: Sequence[bytes], encoding: str) -> NDArray[np.float64]:
-    """Bits of each text in an encoding, with `BROKEN` for each place that does not decode."""
-    return _costs([text.decode(encoding, errors="replace") for text in texts], encoding)
+    """Bits of each text in an encoding, with `BROKEN` for each place that does not decode, or `CUT` at its end."""
+    decoded = [text.decode(encoding, errors="replace") for text in texts]
+    bits = _costs(decoded, encoding)
+    if encoding in _SEVERAL_BYTES:
+        bits[[text.endswith("\ufffd") for text in decoded]] -= BROKEN - CUT
+    return bits
 
 
 def _costs(texts: Sequence[str], encoding: str) -> NDArray[np.float64]:
@@ -199,7 +208,7 @@ def _class_of(point: int) -> int:
         return HANGUL
     if 0x3000 <= point < 0x3018 or 0xFF00 < point < 0xFF61:
         return WIDE
-    if char in "–—‘’‚“”„†‡•…‹›™€«»¿¡©®°·£‰":
+    if char in "–—‘’‚“”„†‡•…‹›™€«»©®°·£‰":
         return TYPE
     if point in (0x200D, 0xFE0F) or 0x2600 <= point < 0x27C0:
         return EMOJI
@@ -216,7 +225,7 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
             bits[ord(char)] = 4.5 if rank < 15 else 6.0 if rank < 28 else 7.5
             bits[ord(char.upper())] = bits[ord(char)] + 2.0
     bits[0x2500:0x25A0] = 14.0  # lines and boxes
-    if encoding in ("gb18030", "big5hkscs", "cp949"):
+    if encoding in ("big5hkscs", "cp949"):
         bits[classes == KANA] = 7.5
     for char in _CENTRAL if encoding == "cp1250" else ():
         bits[ord(char)] = 7.0
@@ -229,8 +238,8 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         "©": 9.0,
         "®": 9.0,
         "°": 8.0,
-        "¡": 9.0,
-        "¿": 7.5,
+        "¡": 7.0,
+        "¿": 5.0,
         "·": 9.0,
         "‰": 12.0,
         "†": 11.0,
@@ -294,7 +303,7 @@ def _neighbours() -> NDArray[np.float64]:
             elif a in _SMALL and b in _CAPITAL and (a, b) != (LOW, UP):
                 extra[a, b] = 6.0
         for other in (SYMBOL, HALF, OTHER):
-            extra[a, other] += 4.0
+            extra[a, other] += 6.0
             extra[other, a] += 2.0
         for other in (HAN, HANGUL, KANA):
             extra[a, other] += 4.0
@@ -302,7 +311,7 @@ def _neighbours() -> NDArray[np.float64]:
     extra[LOW2, TYPE] += 1.0
     extra[UP2, TYPE] += 5.0
     for a in (UP2, LOW2, CYR, CYR_UP):
-        extra[a, SYMBOL] += 4.0
+        extra[a, SYMBOL] += 2.0
     for other in (SYMBOL, OTHER, HALF):
         extra[SYMBOL, other] += 3.0 if other == SYMBOL else 1.0
     for a in (SPACE, ASCII, DIGIT):

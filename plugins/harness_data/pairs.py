@@ -10,7 +10,7 @@ from harness.errors import DataError
 from harness_data.pair_layout import ALL, UNLABELLED, find_tables, other_tables
 from harness_data.pair_tables import SUFFIXES, read_table
 from harness_data.roots import below_root
-from harness_data.text_encoding import known_encoding
+from harness_data.text_encoding import RULE, known_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -124,7 +124,7 @@ class PairFolder:
 
         parts: list[object] = [*self._classes, *self._class_names]
         for split, table in self._read.items():
-            parts += [split, file_digest(table.path) if table.path.is_file() else len(table.rows)]
+            parts += [RULE, split, file_digest(table.path) if table.path.is_file() else len(table.rows)]
         files = self._files()
         parts += [f"{f.name} {f.size}" for of in (files.images, files.texts) for f in of.files.values()]
         return text_digest(parts)
