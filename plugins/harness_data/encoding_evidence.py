@@ -25,7 +25,7 @@ ENCODINGS: Mapping[str, float] = {
     "gb18030": 0.5,
     "big5hkscs": 2.0**-6,
     "cp932": 2.0**-6,
-    "euc_jp": 2.0**-6,
+    "euc_jp": 2.0**-2,
     "cp949": 2.0**-6,
     "cp1251": 2.0**-9,
     "koi8_r": 2.0**-9,
@@ -78,9 +78,18 @@ _KO = (
 )
 _CYRILLIC = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъёіїєґ"
 _GREEK = "αοιετσνηυρπκμλςίάόέήύώδγχθφβξζψ"
-_ACCENTED = "éàèáíóñçãüöäåêúâ"
-_LESS_ACCENTED = "øîôûëïõæßìòùœÉÀÇÖÄÜÅØ"
-_CENTRAL = "ąćęłńóśźżčďěňřšťůžýáéíúőűâîţ"
+_ACCENTED = {
+    **dict.fromkeys("éàèáíóñçãüöäåêúâõïðþ", 6.5),
+    **dict.fromkeys("øæìòùœ", 7.0),
+    "û": 7.5,
+    **dict.fromkeys("îôëßýºª", 8.0),
+    **dict.fromkeys("ÉÀÇÖÄÜÅØ", 9.0),
+}
+"""Letters of Western Europe: none is rarer than the Central European or Turkish one of the same byte without need,
+so that Italian, Danish, Dutch or Icelandic texts are not taken for Czech or Turkish ones."""
+
+_CENTRAL = dict.fromkeys("ąćęłńśźżčďěňřšťůžűőşţ", 7.0) | dict.fromkeys("ýă", 6.5)
+_TURKISH = {"ı": 6.5, "ş": 7.0, "ğ": 7.5, "İ": 8.5, "Ş": 9.5}
 
 # classes of characters
 (BAD, LOW, UP, DIGIT, SPACE, ASCII, LOW2, UP2, CYR, CYR_UP, GREEK, GREEK_UP, KANA, HALF, HAN, HANGUL, WIDE,
@@ -192,7 +201,7 @@ def _class_of(point: int) -> int:
         )
     if point in (0xA0, 0x3000):
         return SPACE
-    if kind[0] in "LM" and point < 0x250 and char not in "ªº":
+    if kind[0] in "LM" and point < 0x250:
         return UP2 if kind == "Lu" else LOW2
     if 0x370 <= point < 0x400 and kind[0] == "L":
         return GREEK_UP if kind == "Lu" else GREEK
@@ -227,13 +236,9 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     bits[0x2500:0x25A0] = 14.0  # lines and boxes
     if encoding in ("big5hkscs", "cp949"):
         bits[classes == KANA] = 7.5
-    for char in _CENTRAL if encoding == "cp1250" else ():
-        bits[ord(char)] = 7.0
-    for char in "ğıİşçöüÖÇŞâ" if encoding == "cp1254" else ():
-        bits[ord(char)] = 6.5
-    for char in _ACCENTED + _LESS_ACCENTED:
-        usual = 6.5 if char in _ACCENTED else 8.0 if char.islower() else 9.0
-        bits[ord(char)] = min(bits[ord(char)], usual)
+    usual = dict(_ACCENTED) | {"cp1250": _CENTRAL, "cp1254": _TURKISH}.get(encoding, {})
+    for char, common in usual.items():
+        bits[ord(char)] = common
     for char, rare in {
         "©": 9.0,
         "®": 9.0,
@@ -242,6 +247,7 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         "¿": 5.0,
         "·": 9.0,
         "‰": 12.0,
+        "\xa0": 7.0,
         "†": 11.0,
         "〖": 11.0,
     }.items():
@@ -316,4 +322,7 @@ def _neighbours() -> NDArray[np.float64]:
         extra[SYMBOL, other] += 3.0 if other == SYMBOL else 1.0
     for a in (SPACE, ASCII, DIGIT):
         extra[a, HAN] += 2.0
+        for letter in (CYR, CYR_UP, GREEK, GREEK_UP):  # words of one letter are few
+            extra[a, letter] += 2.0
+            extra[letter, a] += 2.0
     return extra

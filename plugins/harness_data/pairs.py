@@ -73,7 +73,7 @@ class PairFolder:
 
         tables = self._tables()
         told = settle_labels(tables, self._known_classes)
-        return tables, told + [table.told for table in tables.values() if table.told]
+        return tables, told + [text for table in tables.values() for text in table.told]
 
     @property
     def _read(self) -> Mapping[str, Table]:
@@ -205,6 +205,8 @@ class Pairs(PairFolder):
 
     @property
     def _known_classes(self) -> Sequence[str] | None:
+        if self.classes is None and not self._table_files():
+            return self._class_folders()  # a folder `nan` or `none` is a class like the others
         return self.classes
 
     def unavailable(self) -> str | None:

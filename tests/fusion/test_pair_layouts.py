@@ -278,6 +278,40 @@ def test_pictures_of_a_kind_that_is_not_decoded_are_told(tmp_path):
     assert data.load("all").has_image.sum() == 6
 
 
+def test_marks_group_cells_of_a_tab_separated_table_where_they_must(tmp_path):
+    plain = [f'p{i}\t"hello" {i}\t{LABELS[i % 3]}' for i in range(9)]
+    _write(tmp_path, [], _table(plain, "id\ttext\tlabel"), "labels.tsv")
+    assert Pairs(tmp_path).load("all").texts == [f'"hello" {i}' for i in range(9)]
+    doubled = [f'p{i}\t"say ""hello"" {i}"\t{LABELS[i % 3]}' for i in range(9)]
+    _write(tmp_path, [], _table(doubled, "id\ttext\tlabel"), "labels.tsv")
+    assert Pairs(tmp_path).load("all").texts == [f'say "hello" {i}' for i in range(9)]
+    broken = [f'p{i}\t"two\nlines {i}"\t{LABELS[i % 3]}' for i in range(9)]
+    _write(tmp_path, [], _table(broken, "id\ttext\tlabel"), "labels.tsv")
+    assert Pairs(tmp_path).load("all").texts == [f"two\nlines {i}" for i in range(9)]
+
+
+def test_two_columns_that_could_be_meant_are_told(tmp_path):
+    _write(
+        tmp_path,
+        [],
+        _table([f"p{i},t{i},{'xy'[i % 2]},{LABELS[i % 3]}" for i in range(9)], "id,text,sentiment,label"),
+    )
+    data = Pairs(tmp_path)
+    assert data.load("all").class_names == ["a", "b", "c"]
+    assert data.remarks == [
+        "labels.csv: column 'label' is taken for labels, not 'sentiment'; label_column overrules"
+    ]
+    assert Pairs(tmp_path, label_column="sentiment").remarks == []
+
+
+def test_a_class_folder_is_a_class_whatever_its_name(tmp_path):
+    for i, name in enumerate(("nan", "none", "-1", "joy")):
+        _write(tmp_path, [f"{name}/{i}.png"], "words", f"{name}/{i}.txt")
+    data = Pairs(tmp_path)
+    assert data.load("all").class_names == ["-1", "joy", "nan", "none"]
+    assert data.remarks == []
+
+
 def test_ids_that_count_anew_in_each_table_are_no_repetitions(tmp_path):
     for name in ("train", "test"):
         _write(tmp_path, [], _table([f"{i},{name} {i},{LABELS[i % 3]}" for i in range(9)]), f"{name}.csv")
