@@ -25,7 +25,7 @@ ENCODINGS: Mapping[str, float] = {
     "gb18030": 0.5,
     "big5hkscs": 2.0**-6,
     "cp932": 2.0**-6,
-    "euc_jp": 2.0**-4,
+    "euc_jp": 2.0**-2,
     "cp949": 2.0**-6,
     "cp1251": 2.0**-9,
     "koi8_r": 2.0**-9,
@@ -45,6 +45,11 @@ ROUNDS = 200
 
 BROKEN = 28.0
 """Bits for what does not decode: a damaged text in the collection's encoding stays below mojibake in another one."""
+
+CUT = 20.0
+"""Bits for a text that ends within a character: posts are cut by their length in bytes."""
+
+_SEVERAL_BYTES = ("utf-8", "gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
 
 _HANS = (
     "的一是了不在有人我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法学如都"
@@ -73,9 +78,18 @@ _KO = (
 )
 _CYRILLIC = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъёіїєґ"
 _GREEK = "αοιετσνηυρπκμλςίάόέήύώδγχθφβξζψ"
-_ACCENTED = "éàèáíóñçãüöäåêúâ"
-_LESS_ACCENTED = "øîôûëïõæßìòùœÉÀÇÖÄÜÅØ"
-_CENTRAL = "ąćęłńóśźżčďěňřšťůžýáéíúőűâîţ"
+_ACCENTED = {
+    **dict.fromkeys("éàèáíóñçãüöäåêúâõïðþ", 6.5),
+    **dict.fromkeys("øæìòùœ", 7.0),
+    "û": 7.5,
+    **dict.fromkeys("îôëßýºª", 8.0),
+    **dict.fromkeys("ÉÀÇÖÄÜÅØ", 9.0),
+}
+"""Letters of Western Europe: none is rarer than the Central European or Turkish one of the same byte without need,
+so that Italian, Danish, Dutch or Icelandic texts are not taken for Czech or Turkish ones."""
+
+_CENTRAL = dict.fromkeys("ąćęłńśźżčďěňřšťůžűőşţ", 7.0) | dict.fromkeys("ýă", 6.5)
+_TURKISH = {"ı": 6.5, "ş": 7.0, "ğ": 7.5, "İ": 8.5, "Ş": 9.5}
 
 # classes of characters
 (BAD, LOW, UP, DIGIT, SPACE, ASCII, LOW2, UP2, CYR, CYR_UP, GREEK, GREEK_UP, KANA, HALF, HAN, HANGUL, WIDE,
@@ -133,8 +147,12 @@ def _shared(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[
 
 
 def bits_of(texts: Sequence[bytes], encoding: str) -> NDArray[np.float64]:
-    """Bits of each text in an encoding, with `BROKEN` for each place that does not decode."""
-    return _costs([text.decode(encoding, errors="replace") for text in texts], encoding)
+    """Bits of each text in an encoding, with `BROKEN` for each place that does not decode, or `CUT` at its end."""
+    decoded = [text.decode(encoding, errors="replace") for text in texts]
+    bits = _costs(decoded, encoding)
+    if encoding in _SEVERAL_BYTES:
+        bits[[text.endswith("\ufffd") for text in decoded]] -= BROKEN - CUT
+    return bits
 
 
 def _costs(texts: Sequence[str], encoding: str) -> NDArray[np.float64]:
@@ -183,7 +201,7 @@ def _class_of(point: int) -> int:
         )
     if point in (0xA0, 0x3000):
         return SPACE
-    if kind[0] in "LM" and point < 0x250 and char not in "ªº":
+    if kind[0] in "LM" and point < 0x250:
         return UP2 if kind == "Lu" else LOW2
     if 0x370 <= point < 0x400 and kind[0] == "L":
         return GREEK_UP if kind == "Lu" else GREEK
@@ -199,7 +217,7 @@ def _class_of(point: int) -> int:
         return HANGUL
     if 0x3000 <= point < 0x3018 or 0xFF00 < point < 0xFF61:
         return WIDE
-    if char in "–—‘’‚“”„†‡•…‹›™€«»¿¡©®°·£‰":
+    if char in "–—‘’‚“”„†‡•…‹›™€«»©®°·£‰":
         return TYPE
     if point in (0x200D, 0xFE0F) or 0x2600 <= point < 0x27C0:
         return EMOJI
@@ -216,23 +234,20 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
             bits[ord(char)] = 4.5 if rank < 15 else 6.0 if rank < 28 else 7.5
             bits[ord(char.upper())] = bits[ord(char)] + 2.0
     bits[0x2500:0x25A0] = 14.0  # lines and boxes
-    if encoding in ("gb18030", "big5hkscs", "cp949"):
+    if encoding in ("big5hkscs", "cp949"):
         bits[classes == KANA] = 7.5
-    for char in _CENTRAL if encoding == "cp1250" else ():
-        bits[ord(char)] = 7.0
-    for char in "ğıİşçöüÖÇŞâ" if encoding == "cp1254" else ():
-        bits[ord(char)] = 6.5
-    for char in _ACCENTED + _LESS_ACCENTED:
-        usual = 6.5 if char in _ACCENTED else 8.0 if char.islower() else 9.0
-        bits[ord(char)] = min(bits[ord(char)], usual)
+    usual = dict(_ACCENTED) | {"cp1250": _CENTRAL, "cp1254": _TURKISH}.get(encoding, {})
+    for char, common in usual.items():
+        bits[ord(char)] = common
     for char, rare in {
         "©": 9.0,
         "®": 9.0,
         "°": 8.0,
-        "¡": 9.0,
-        "¿": 7.5,
+        "¡": 7.0,
+        "¿": 5.0,
         "·": 9.0,
         "‰": 12.0,
+        "\xa0": 7.0,
         "†": 11.0,
         "〖": 11.0,
     }.items():
@@ -294,7 +309,7 @@ def _neighbours() -> NDArray[np.float64]:
             elif a in _SMALL and b in _CAPITAL and (a, b) != (LOW, UP):
                 extra[a, b] = 6.0
         for other in (SYMBOL, HALF, OTHER):
-            extra[a, other] += 4.0
+            extra[a, other] += 6.0
             extra[other, a] += 2.0
         for other in (HAN, HANGUL, KANA):
             extra[a, other] += 4.0
@@ -302,9 +317,12 @@ def _neighbours() -> NDArray[np.float64]:
     extra[LOW2, TYPE] += 1.0
     extra[UP2, TYPE] += 5.0
     for a in (UP2, LOW2, CYR, CYR_UP):
-        extra[a, SYMBOL] += 4.0
+        extra[a, SYMBOL] += 2.0
     for other in (SYMBOL, OTHER, HALF):
         extra[SYMBOL, other] += 3.0 if other == SYMBOL else 1.0
     for a in (SPACE, ASCII, DIGIT):
         extra[a, HAN] += 2.0
+        for letter in (CYR, CYR_UP, GREEK, GREEK_UP):  # words of one letter are few
+            extra[a, letter] += 2.0
+            extra[letter, a] += 2.0
     return extra

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import did_you_mean
+from harness_data.image_files import NO_IMAGES, suffix_of
 from harness_data.pair_files import FileIndex, PairFiles, inside
 from harness_data.pair_findings import INEXACT, UNUSED, Findings
 from harness_data.pair_split import Entry
@@ -31,8 +32,12 @@ class Assembled:
         for kind, names in self.whole.names.items():
             known = {*self.expected.names.get(kind, ())}
             told.extend(kind, (name for name in names if kind not in usual and name not in known))
-        if all(entry.image and entry.text is not None for of in self.entries.values() for entry in of):
-            told.names.pop("file of another kind", None)  # as they lie in every folder
+        # tables, notes and archives lie in every folder; pictures that are not decoded are missed by their pairs
+        others = [
+            name for name in told.names.pop("file of another kind", []) if suffix_of(name) not in NO_IMAGES
+        ]
+        if not all(entry.image for of in self.entries.values() for entry in of):
+            told.extend("file of another kind", others)
         lines = (told.told(UNUSED, "not used"), told.told(INEXACT, "assumed"))
         return "; ".join(line for line in lines if line) or None
 
@@ -169,7 +174,7 @@ def _unique(resolved: Sequence[_Resolved], whole: Findings) -> list[_Resolved]:
     clashing: set[_Resolved] = set()
     for one in resolved:
         same = counting.setdefault(one.row.id, [])
-        twin = next((o for o in same if o.split == one.split or o.image == one.image), None)
+        twin = next((other for other in same if _same_pair(other, one)), None)
         if twin is None:
             same.append(one)
             continue
@@ -184,6 +189,13 @@ def _unique(resolved: Sequence[_Resolved], whole: Findings) -> list[_Resolved]:
             same[same.index(twin)] = one
     left = {id(one) for same in counting.values() for one in same if one not in clashing}
     return [one for one in resolved if id(one) in left]
+
+
+def _same_pair(a: _Resolved, b: _Resolved) -> bool:
+    """Whether two rows with one id stand for one pair: in a table they do, in two if a file is the same."""
+    return a.split == b.split or any(
+        x is not None and x == y for x, y in ((a.image, b.image), (a.text, b.text))
+    )
 
 
 def _entry(one: _Resolved, label: int, files: PairFiles, findings: Findings) -> Entry:

@@ -94,6 +94,13 @@ class PairShards(WebDataset):
         opened.remarks = [*self._settled[2], *([unused] if unused else []), *opened.remarks]
         return opened
 
+    def fingerprint(self) -> str:
+        """Digest of names, templates and shards, and of the rule by which texts are decoded."""
+        from harness_data.digests import text_digest
+        from harness_data.text_encoding import RULE
+
+        return text_digest([RULE, super().fingerprint()])
+
     def unfit(self, modalities: Sequence[str]) -> str | None:
         """Why no classifier can be trained on the pairs, if so."""
         if len(self._names) > 1:

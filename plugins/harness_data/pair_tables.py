@@ -65,8 +65,8 @@ class Table:
     """The columns of ids, labels, texts and images, as far as there are some."""
     there: Sequence[str] = ()
     """All columns."""
-    told: str | None = None
-    """What is to be told of its encoding."""
+    told: list[str] = field(default_factory=list)
+    """What is to be told of its encoding and columns."""
     emptied: list[str] = field(default_factory=list)
     """Ids of rows whose label was found to say that there is none, which is told already."""
 
@@ -96,14 +96,15 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
         raise DataError(f"{path}: none of its {len(broken):,} rows can be read (first: {broken[0]})")
     there = list(dict.fromkeys(name for _, record in records for name in record))
     named = _columns(there, columns, path)
-    told = encodings_told(encodings, f"lines of {path.name}")
+    encoded = encodings_told(encodings, f"lines of {path.name}")
+    told = [*([encoded] if encoded else []), *_doubtful_columns(there, columns, named, path)]
     table = Table(path, broken=broken, columns=named, there=there, told=told)
     times: Counter[str] = Counter()
     for number, (where, record) in enumerate(records):
         cells = {kind: _cell(record.get(name)) for kind, name in named.items()}
         identity = cells.get("id") or ""
         if "id" not in named:
-            identity = PurePosixPath(cells.get("image") or "").stem or str(number)
+            identity = PurePosixPath((cells.get("image") or "").replace("\\", "/")).stem or str(number)
             times[identity] += 1
             if times[identity] > 1:
                 identity = f"{identity}#{times[identity]}"
@@ -185,6 +186,20 @@ def _columns(there: Sequence[str], asked: Mapping[str, str | None], path: Path) 
             usual, say = "labels", f"label_column, and {say}"
         raise DataError(f"{path}: no column of {usual} among: {', '.join(there)}; say {say}")
     return found
+
+
+def _doubtful_columns(
+    there: Sequence[str], asked: Mapping[str, str | None], found: Mapping[str, str], path: Path
+) -> list[str]:
+    """What is to be told where several columns have usual names for labels, or for texts or images."""
+    told = []
+    for kind in ("label", "text", "image"):
+        others = [n for n in there if n.lower() in COLUMN_NAMES[kind] and n != found.get(kind)]
+        if others and asked.get(kind) is None:
+            told.append(
+                f"{path.name}: column '{found[kind]}' is taken for {kind}s, not '{others[0]}'; {kind}_column overrules"
+            )
+    return told
 
 
 def _cell(value: Any) -> str | None:

@@ -10,7 +10,7 @@ from harness.errors import DataError
 from harness_data.pair_layout import ALL, UNLABELLED, find_tables, other_tables
 from harness_data.pair_tables import SUFFIXES, read_table
 from harness_data.roots import below_root
-from harness_data.text_encoding import known_encoding
+from harness_data.text_encoding import RULE, known_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -73,7 +73,7 @@ class PairFolder:
 
         tables = self._tables()
         told = settle_labels(tables, self._known_classes)
-        return tables, told + [table.told for table in tables.values() if table.told]
+        return tables, told + [text for table in tables.values() for text in table.told]
 
     @property
     def _read(self) -> Mapping[str, Table]:
@@ -126,7 +126,7 @@ class PairFolder:
 
         parts: list[object] = [*self._classes, *self._class_names]
         for split, table in self._read.items():
-            parts += [split, file_digest(table.path) if table.path.is_file() else len(table.rows)]
+            parts += [RULE, split, file_digest(table.path) if table.path.is_file() else len(table.rows)]
         files = self._files()
         parts += [name for of in (files.images, files.texts) for name in of.files]
         pairs = [entry for entries in self._assembled.entries.values() for entry in entries]
@@ -211,6 +211,8 @@ class Pairs(PairFolder):
 
     @property
     def _known_classes(self) -> Sequence[str] | None:
+        if self.classes is None and not self._table_files():
+            return self._class_folders()  # a folder `nan` or `none` is a class like the others
         return self.classes
 
     def unavailable(self) -> str | None:

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 from harness.errors import DataError
@@ -16,6 +17,7 @@ Records = list[tuple[str, dict[str, Any]]]
 """Rows with the place in the file that each is from."""
 
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_DOUBLED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 _NAME = re.compile(r"[^\W\d][\w .:/()#-]{0,59}")
 
 
@@ -91,7 +93,8 @@ def _unlike(cell: str, column: Sequence[str]) -> bool:
 def _rows(text: str, delimiter: str, where: str) -> list[tuple[int, list[str]]]:
     """Line numbers and cells. Quotation marks group cells, unless the file is tab-separated or one stays open.
 
-    Where marks are misplaced, and one may have swallowed rows, what gives more whole rows decides.
+    Where marks are misplaced, and one may have swallowed rows, what gives more whole rows decides; in a
+    tab-separated file marks group cells if that gives more, or if marks within cells are doubled.
     """
 
     def read(quoting: int, strict: bool) -> list[tuple[int, list[str]]]:
@@ -103,14 +106,15 @@ def _rows(text: str, delimiter: str, where: str) -> list[tuple[int, list[str]]]:
     def whole(rows: list[tuple[int, list[str]]]) -> int:
         return sum(len(row) == len(rows[0][1]) for _, row in rows)
 
-    if delimiter != "\t":
-        try:
-            return read(csv.QUOTE_MINIMAL, True)
-        except csv.Error:
-            pass  # misplaced marks
+    tabs, well_placed = delimiter == "\t", None
+    with suppress(csv.Error):  # misplaced marks
+        well_placed = read(csv.QUOTE_MINIMAL, True)
+    if well_placed is not None and not tabs:
+        return well_placed
     try:
-        plain = read(csv.QUOTE_NONE, False)
-        grouped = plain if delimiter == "\t" else read(csv.QUOTE_MINIMAL, False)
+        plain, grouped = read(csv.QUOTE_NONE, False), read(csv.QUOTE_MINIMAL, False)
     except csv.Error as error:
         raise DataError(f"{where}: can't be read as a table ({error})") from None
-    return grouped if whole(grouped) >= whole(plain) else plain
+    if well_placed is not None and any(_DOUBLED.fullmatch(cell) for _, row in plain for cell in row):
+        return well_placed
+    return grouped if whole(grouped) > whole(plain) - (not tabs) else plain

@@ -12,9 +12,16 @@ of a collection were written by few programs. The rule:
    collection of one;
 4. what does not decode in the encoding so found becomes U+FFFD, and the text counts as damaged.
 
-An encoding that is given overrules 3. Of collections of 2,000 translated messages of a Linux distribution (short texts;
-those that are valid UTF-8 by chance left out) in 13 languages and encodings, FIGURES. Some bytes stand for two
-sensible texts: those of `通知` are valid UTF-8, those of `¡° in Windows-1252 are a quotation mark in GB18030.
+An encoding that is given overrules 3.
+
+Measured on translated messages of a Linux distribution (8 to 140 characters; what is valid UTF-8 by chance left out) and on
+English ones with curly marks, emoji or a foreign word, 2,000 to a collection: none is read wrongly of the English ones in
+GB18030 and in Windows-1252, of eleven Western languages in Windows-1252, of simplified and traditional
+Chinese in GB18030, of Korean, Polish, Slovak, Greek, Turkish and Ukrainian; 1 to 3 of Russian, Japanese (two encodings),
+Czech, Slovene and Romanian, 9 of Big5. Left in Windows-1252 are 8 % of the Croatian and 25 % of the Hungarian
+messages (Windows-1250). Collections of 50 do as well but for Big5 (1.5 %), Greek (0.5 %) and Romanian (38 %).
+A message alone is read wrongly less often than once in forty, except in EUC-JP (9 %), Big5 (5 %), Greek (3 %), Windows-1250
+and -1254 (mostly). Some bytes stand for two sensible texts: those of `通知` are valid UTF-8.
 """
 
 from __future__ import annotations
