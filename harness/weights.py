@@ -159,16 +159,14 @@ def unsound(
     if odd:
         kind = str(state[odd[0]].dtype).removeprefix("torch.")
         return f"holds {_tensors(odd)} of {kind}, not of plain numbers (first: {odd[0]}): quantised weights are not read"
+    # NaN goes through to both extremes; one pass over the numbers
+    ends = {n: torch.stack(v.aminmax()) for n, v in state.items() if v.is_floating_point() and v.numel()}
     # a mask among the buffers may well be infinite
-    unfinished = [
-        n
-        for n, v in state.items()
-        if v.is_floating_point() and not bool((v.isfinite() if n in parameters else ~v.isnan()).all())
-    ]
+    unfinished = [n for n, e in ends.items() if not (e.isfinite() if n in parameters else ~e.isnan()).all()]
     if unfinished:
         return f"holds {_tensors(unfinished)} with NaN or infinite numbers (first: {unfinished[0]})"
-    matrices = [n for n in parameters if state[n].ndim > 1 and state[n].numel()]
-    blank = sorted(n for n in matrices if not state[n].any())
+    matrices = [n for n in parameters if n in ends and state[n].ndim > 1]
+    blank = sorted(n for n in matrices if not ends[n].any())
     if blank and 2 * len(blank) > len(matrices):
         return f"holds nothing but zeros in {len(blank)} of {len(matrices)} matrices (first: {blank[0]}): {AGAIN}"
     return None

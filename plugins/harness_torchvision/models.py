@@ -65,6 +65,8 @@ class TorchvisionModel:
             )
         self.name = name.lower()
         self.weights = weights
+        if weights_key is not None and checkpoint is None:
+            raise OptionError(f"{self._where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
         self.checkpoint = checkpoint
         self.weights_key = weights_key
         self.remarks: list[str] = []
