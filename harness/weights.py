@@ -143,12 +143,12 @@ def load_weights(
         raise OptionError(
             f"{where}: checkpoint {path} does not fit the architecture: {said}{'; '.join(problems)}"
         )
-    if problem := unsound(state, expected, {name for name, _ in module.named_parameters()}):
+    if problem := _unsound(state, expected, {name for name, _ in module.named_parameters()}):
         raise OptionError(f"{where}: checkpoint {path} {problem}")
     module.load_state_dict(state)
 
 
-def unsound(
+def _unsound(
     state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], parameters: Collection[str]
 ) -> str | None:
     """Why tensors that fit by name and shape are no weights to compute with, or None."""
