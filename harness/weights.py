@@ -135,12 +135,12 @@ def load_weights(
         raise OptionError(
             f"{where}: checkpoint {path} does not fit the architecture: {said}{'; '.join(problems)}"
         )
-    if problem := unsound(state, expected, {name for name, _ in module.named_parameters()}):
+    if problem := _unsound(state, expected, {name for name, _ in module.named_parameters()}):
         raise OptionError(f"{where}: checkpoint {path} {problem}")
     module.load_state_dict(state)
 
 
-def unsound(
+def _unsound(
     state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], parameters: Collection[str]
 ) -> str | None:
     """Why tensors that fit by name and shape are no weights to compute with, or None."""
@@ -151,16 +151,14 @@ def unsound(
     if odd:
         kind = str(state[odd[0]].dtype).removeprefix("torch.")
         return f"holds {_tensors(odd)} of {kind}, not of plain numbers (first: {odd[0]}): quantised weights are not read"
+    # NaN goes through to both extremes; one pass over the numbers
+    ends = {n: torch.stack(v.aminmax()) for n, v in state.items() if v.is_floating_point() and v.numel()}
     # a mask among the buffers may well be infinite
-    unfinished = [
-        n
-        for n, v in state.items()
-        if v.is_floating_point() and not bool((v.isfinite() if n in parameters else ~v.isnan()).all())
-    ]
+    unfinished = [n for n, e in ends.items() if not (e.isfinite() if n in parameters else ~e.isnan()).all()]
     if unfinished:
         return f"holds {_tensors(unfinished)} with NaN or infinite numbers (first: {unfinished[0]})"
-    matrices = [n for n in parameters if state[n].ndim > 1 and state[n].numel()]
-    blank = sorted(n for n in matrices if not state[n].any())
+    matrices = [n for n in parameters if n in ends and state[n].ndim > 1]
+    blank = sorted(n for n in matrices if not ends[n].any())
     if blank and 2 * len(blank) > len(matrices):
         return f"holds nothing but zeros in {len(blank)} of {len(matrices)} matrices (first: {blank[0]}): {AGAIN}"
     return None

@@ -76,6 +76,8 @@ class OpenClipModel:
         self.name = name
         self.architecture = arch
         self.tag = tag or pretrained
+        if weights_key is not None and checkpoint is None:
+            raise OptionError(f"{self._where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
         self.checkpoint = checkpoint
         self.quickgelu = quickgelu
         self.config = config

@@ -31,6 +31,8 @@ def load_checkpoint(where: str, path: Path, model: Any, key: str | None) -> list
     if is_big_vision(path):
         from open_clip.factory import load_checkpoint as load_big_vision
 
+        if key is not None:
+            raise OptionError(f"{place} is a NumPy archive of one network: weights_key has nothing to choose")
         try:
             load_big_vision(model, str(path))
         except Exception as error:  # NumPy's and the library's own

@@ -67,6 +67,8 @@ class TimmModel:
         self.class_names = class_names
         self.name = name
         self.pretrained = pretrained
+        if weights_key is not None and checkpoint is None:
+            raise OptionError(f"{self._where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
         self.checkpoint = checkpoint
         self.weights_key = weights_key
         self.num_classes = num_classes

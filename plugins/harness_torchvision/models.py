@@ -67,6 +67,8 @@ class TorchvisionModel:
             )
         self.name = name.lower()
         self.weights = weights
+        if weights_key is not None and checkpoint is None:
+            raise OptionError(f"{self._where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
         self.checkpoint = checkpoint
         if class_names is not None:
             if num_classes not in (None, len(class_names)):

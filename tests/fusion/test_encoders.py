@@ -243,3 +243,31 @@ def test_a_pair_needs_one_of_each(bert):
     with pytest.raises(OptionError, match="does not encode texts"):
         Pair(image, image)
     assert "config.json" in Pair(image, HfText(bert / "no")).unavailable()
+
+
+def test_a_text_encoder_whose_folder_lacks_weights_is_refused(tmp_path, bert):
+    """transformers would go on with random ones."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    copy = tmp_path / "copy"
+    shutil.copytree(bert, copy)
+    state = load_file(copy / "model.safetensors")
+    kept = {n: v for n, v in state.items() if "layer.1." not in n}
+    save_file(kept, copy / "model.safetensors", {"format": "pt"})
+    with pytest.raises(OptionError, match=r"16 weights are missing \(first: encoder\.layer\.1\..*random"):
+        HfText(copy).load(CPU)
+    without_pooler = {n: v for n, v in state.items() if "pooler" not in n}
+    save_file(without_pooler, copy / "model.safetensors", {"format": "pt"})
+    HfText(copy).load(CPU)
+    (copy / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert "is a Git LFS pointer" in HfText(copy).unavailable()
+
+
+def test_a_pair_remarks_what_its_parts_do(tmp_path, bert):
+    network = timm.create_model("test_resnet", num_classes=0)
+    torch.save({"net": network.state_dict()}, tmp_path / "w.pth")
+    pair = Pair(TimmModel("test_resnet", checkpoint=tmp_path / "w.pth", num_classes=0), HfText(bert))
+    pair.load(CPU)
+    assert pair.remarks == ["the weights under 'net' were taken"]

@@ -147,3 +147,13 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, capsys: pytest.Ca
 )
 def test_extractors_are_named_as_the_suite_file_names_them(given: Any, expected: str) -> None:
     assert extractor_name(object(), given) == expected
+
+
+def test_its_weights_are_found_in_a_wrapping_and_told(network: torch.nn.Module, tmp_path: Path) -> None:
+    torch.save(
+        {"state_dict": {f"module.{n}": v for n, v in network.state_dict().items()}}, tmp_path / "w.pth"
+    )
+    model = FIDInception(tmp_path / "w.pth")
+    model.load(torch.device("cpu"))
+    assert model.remarks == ("the weights under 'state_dict' were taken",)
+    assert torch.equal(model.module.state_dict()["fc.bias"], network.state_dict()["fc.bias"])

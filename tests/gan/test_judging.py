@@ -80,3 +80,22 @@ def test_an_extractor_that_is_missing_skips_its_cells(toy: Any, tmp_path: Path) 
         planned = harness.api.plan({**toy.suite, "protocol": {"plugin": protocol, "extractor": extractor}})
         assert {p.state for p in planned.cells} == {"skipped"}
         assert "none.pth is not a file" in (planned.cells[0].reason or "")
+
+
+def test_what_an_extractor_remarks_stands_in_the_record(toy: Any, tmp_path: Path) -> None:
+    class Told(Corners):
+        remarks = ("the weights under 'model' were taken",)
+
+    harness.register("models", "corners-told", Told)
+    record = toy.run(
+        tmp_path,
+        protocol={
+            "plugin": "gan", "steps": 2, "batch_size": 8, "size": 8, "samples": 40, "extractor": "corners-told",
+        },
+        models=[{"plugin": "gan-dcgan", "width": 4, "latent": 8}],
+        datasets=["digits"],
+        methods=toy.suite["methods"][:1],
+        metrics=["frechet"],
+        seeds=[0],
+    ).records[0]  # fmt: skip
+    assert record.remarks == ["extractor: the weights under 'model' were taken"]

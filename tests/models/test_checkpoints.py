@@ -92,6 +92,13 @@ def test_the_key_is_part_of_a_models_identity(path: Path) -> None:
     assert plain.identity != chosen.identity
 
 
+@pytest.mark.parametrize("make", [TimmModel, TorchvisionModel, OpenClipModel])
+def test_the_key_needs_a_checkpoint(make: Any) -> None:
+    name = "ViT-B-32" if make is OpenClipModel else "resnet18"
+    with pytest.raises(OptionError, match="weights_key chooses within a checkpoint; give checkpoint=FILE"):
+        make(name, weights_key="ema")
+
+
 def test_a_self_supervised_backbone_is_loaded_without_its_head(path: Path) -> None:
     heads = {"fc.0.weight": torch.ones(8, 8), "fc.2.weight": torch.ones(8, 8)}
     trunk = {n: v for n, v in A.items() if not n.startswith("fc.")}
