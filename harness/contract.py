@@ -297,7 +297,9 @@ class Metric(Protocol):
 
     `higher_is_better` is its direction and `bounds` its range; `unit` is `"fraction"` for what
     tables may show in percent. A proportion of samples also names in `per_sample` a method that
-    gives one value per sample, which paired tests and bootstrap intervals use.
+    gives one value per sample, which paired tests and bootstrap intervals use. Without such values
+    `proportion = True` says that the number is a share of the samples that the result counts (a metric
+    of several numbers lists the keys of those that are), so that it gets Wilson's interval.
     """
 
     higher_is_better: bool

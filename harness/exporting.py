@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FIRST = ("id", "suite", "status", "reason")
-LAST = ("count", "started", "environment")
+LAST = ("count", "started", "environment", "remarks")
 LONG = ("kind", "name", "value", "unit", "higher_is_better")
 
 
@@ -23,7 +23,7 @@ def long_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
     """One row per record and metric or cost; a record without any number has one row without a name.
 
     Columns: `id suite status reason`, the coordinates, tags as `tag.…`, then `kind` (metric or
-    cost), `name`, `value`, `unit`, `higher_is_better`, and `count started environment`. A coordinate
+    cost), `name`, `value`, `unit`, `higher_is_better`, and `count started environment remarks`. A coordinate
     named like one of these is called `at.…`. A null value is a number that is not there; NaN is one
     that was measured as such.
     """
@@ -134,6 +134,7 @@ def _about(table: Any) -> pd.DataFrame:
         shown = column if kind == "tag" or name in taken or name.startswith("tag.") else name
         columns[shown] = [None if v is None else orjson.loads(v) for v in table[column].to_pylist()]
     columns |= {name: table[name].to_pylist() for name in LAST}
+    columns["remarks"] = [None if v is None else "; ".join(orjson.loads(v)) for v in columns["remarks"]]
     return pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in columns.items()})
 
 

@@ -27,7 +27,16 @@ NAMES = {"acc1": "top1", "acc5": "top5", "mean_per_class_recall": "mean_per_clas
 """Metrics that this harness calls otherwise; linear probes have them with `lp_` before."""
 
 SETTINGS = ("lr", "epochs", "seed", "fewshot_k", "weight_decay", "normalized")
-"""What a linear probe writes among its metrics, but is none."""
+"""What a linear probe writes among its metrics, but is none: it tells evaluations apart."""
+
+ALSO_SET = re.compile(
+    r"(learning_rate|wd|momentum|k|n|amp|precision|optim(izer)?|schedule[r]?|verbose|split|image_size|resolution"
+    r"|normali[sz]ed?|device|threads|iter(ation)?s?|steps?|patience|temperature|dropout|augment\w*"
+    r"|(batch|num|n|max|min|train|val|test|best|warmup|early)_\w+|\w*_?(batch_size|workers|epochs?|steps?|decay|seed"
+    r"|shots?|size|samples|per_class))",
+    re.IGNORECASE,
+)
+"""What is also set rather than measured: it is kept as a tag and is no leaderboard."""
 
 FRACTIONS = re.compile(r"(lp_)?(acc\d+|mean_per_class_recall|mean_average_precision)|.*_recall@\d+|acc")
 LOWER = re.compile(r".*(loss|perplexity).*")
@@ -47,6 +56,7 @@ class Result:
     language: str
     metrics: Mapping[str, float]
     settings: Mapping[str, Any]
+    also_set: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,8 @@ def import_clip_benchmark(paths: Sequence[Path], store: Store, suite: str = CLIP
             new[record.id] = record
         elif _equal(known.metrics, record.metrics):
             same += 1
+        elif _equal({k: v for k, v in known.metrics.items() if not is_setting(k)}, record.metrics):
+            new[record.id] = record  # an import of a version that took settings for metrics
         else:
             raise StoreError(
                 f"{result.file}: {_shown(result)} has other numbers than "
@@ -153,7 +165,8 @@ def _result(item: Any, file: str) -> Result:
     metrics = item.get("metrics")
     if not isinstance(metrics, dict):
         raise DataError(f"{file}: {expected}, found no table 'metrics'")
-    numbers = {k: v for k, v in metrics.items() if k not in SETTINGS}
+    also_set = {k: v for k, v in metrics.items() if is_setting(k) and k not in SETTINGS}
+    numbers = {k: v for k, v in metrics.items() if not is_setting(k)}
     for key, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float | None):
             raise DataError(f"{file}: metrics.{key}: expected a number, found {value!r:.60}")
@@ -161,7 +174,14 @@ def _result(item: Any, file: str) -> Result:
     if not values:
         raise DataError(f"{file}: 'metrics' holds no number")
     settings = {k: metrics[k] for k in SETTINGS if k in metrics}
-    return Result(Path(file).name, **texts, metrics=values, settings=settings)
+    return Result(Path(file).name, **texts, metrics=values, settings=settings, also_set=also_set)
+
+
+def is_setting(name: str) -> bool:
+    """Whether a number of that name was set for an evaluation rather than measured by it."""
+    if FRACTIONS.fullmatch(name) or LOWER.fullmatch(name) or _name(name) in NAMES.values():
+        return False
+    return name in SETTINGS or ALSO_SET.fullmatch(name.removeprefix("lp_")) is not None
 
 
 def _record(result: Result, suite: str) -> Record:
@@ -203,12 +223,13 @@ def _record(result: Result, suite: str) -> Record:
         "ok",
         suite,
         at,
-        {},
+        {f"settings.{k}": v for k, v in result.also_set.items()},
         cell,
         metrics=metrics,
         directions={_name(k): not LOWER.fullmatch(k) for k in result.metrics},
         units=units,
-        notes={"metrics as written": dict(result.metrics)},
+        notes={"metrics as written": dict(result.metrics)}
+        | ({"settings": dict(result.also_set)} if result.also_set else {}),
         provenance={
             "imported": {"from": CLIP_BENCHMARK, "file": result.file, "at": provenance.now()},
         },

@@ -61,8 +61,8 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
 
     A record on both sides is left as it is when its numbers agree to the relative `tolerance`
     (provenance, costs and notes may differ); an ok one takes the place of one that is not; two ok ones
-    with different numbers are a conflict, and stay where they are. Raises StoreError for a source
-    that is no folder, or is `into` itself.
+    with different numbers are a conflict: ours stays, with a remark that the other exists. Raises
+    StoreError for a source that is no folder, or is `into` itself.
     """
     for source in sources:
         if not source.path.is_dir():
@@ -113,6 +113,11 @@ def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome
             outcome.same += 1
         else:
             outcome.conflicts.append(Conflict(id, into.file("records", id, ".json"), file, what))
+            _remark(
+                into,
+                ours,
+                f"the store '{source.path.name}' has other numbers for it ({what}): these were kept",
+            )
 
 
 def _worth(record: Record) -> int:
@@ -205,8 +210,13 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> 
         mine = cells.setdefault(_place(cell), cell)
         if mine["id"] != cell["id"]:
             unlike += 1
-            if not _ok(into, mine["id"]) and _ok(into, cell["id"]):
+            kept, other = into.read(mine["id"]), into.read(cell["id"])
+            if other is None or other.status != "ok":
+                continue
+            if kept is None or kept.status != "ok":
                 cells[_place(cell)] = cell
+            else:
+                _remark(into, kept, _other_version(kept, other))
     if unlike:
         outcome.notes.append(
             f"suite {suite}: {unlike} cells were made under other versions or options in {source.path}; "
@@ -219,14 +229,29 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> 
     into.write_manifest(ours["suite"], list(cells.values()))
 
 
+def _other_version(kept: Record, other: Record) -> str:
+    """Return the remark on a record beside which one of another version has other numbers, or nothing."""
+    from harness.compare.conditions import different_conditions
+
+    numbers = _different(kept, other, 0.0)
+    if numbers is None:
+        return ""
+    differs = next(different_conditions(kept, other, set()), None)
+    how = f"; {differs[0]}: {differs[1]} here, {differs[2]} there" if differs else ""
+    return f"another version of this cell has other numbers ({numbers}){how}; the one planned first is shown"
+
+
+def _remark(store: Store, record: Record, text: str) -> None:
+    """Add a remark to a record in a store; nothing else of it changes."""
+    before = record.remarks
+    record.remark([text] if text else [])
+    if record.remarks != before:
+        write_bytes(store.file("records", record.id, ".json"), record.to_json())
+
+
 def _place(cell: Mapping[str, Any]) -> str:
     return canonical(cell["at"])
 
 
 def _layout(suite: Mapping[str, Any]) -> str:
     return canonical([suite.get("tables"), suite.get("plots")])
-
-
-def _ok(store: Store, id: str) -> bool:
-    record = store.read(id)
-    return record is not None and record.status == "ok"

@@ -269,8 +269,14 @@ class Worker:
             unit = getattr(metric, "unit", None) or units.get(name)
             if unit:
                 record.units[name] = unit
+            values = result.samples.get(name) if result.samples else None
+            if (
+                _is_binary(values)
+                if values is not None
+                else _is_proportion(name, metric, job.metrics, result)
+            ):
+                record.binary.append(name)
         record.count = result.count
-        record.binary = [n for n in record.metrics if result.samples and _is_binary(result.samples.get(n))]
         record.cost = {**_sizes(job.model), **{k: float(v) for k, v in result.cost.items()}, **self._memory()}
         record.notes = {**record.notes, **result.notes}
         if job.failures:
@@ -313,6 +319,20 @@ def _metric_of(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any
     near = [label for label in metrics if name.startswith(label)] if name not in facts else []
     longest = max(near, key=len, default="")
     return metrics.get(name) or metrics.get(name.partition(".")[0]) or metrics.get(longest)
+
+
+def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metric], result: Result) -> bool:
+    """Whether a number is a proportion of the counted samples by its metric's own word.
+
+    A count that can't have given the number is of something else.
+    """
+    declared: Any = getattr(metric, "proportion", False)
+    label = next((label for label, one in metrics.items() if one is metric), None)
+    keys = [label] if declared is True else [f"{label}.{key}" for key in declared or ()]
+    if name not in keys or not result.count:
+        return False
+    hits = float(result.metrics[name]) * result.count
+    return 0 <= hits <= result.count and abs(hits - round(hits)) <= 1e-3 + 1e-6 * result.count
 
 
 def _is_binary(values: Any) -> bool:

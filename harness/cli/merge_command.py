@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog = (
         "exit status: 0 all is merged; 1 a record was made twice with different numbers (both files are named, "
-        "neither is changed), or can't be read; what is left has been merged all the same."
+        "INTO's stays, with a remark that tables show), or can't be read; what is left has been merged all the same."
     )
     parser.add_argument("into", type=Path, metavar="INTO", help="the store that grows; made if need be")
     parser.add_argument("sources", type=Path, nargs="+", metavar="FROM", help="stores that are only read")

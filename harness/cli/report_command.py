@@ -38,21 +38,25 @@ def main(given: argparse.Namespace) -> int:
     from harness.report import write_report
 
     try:
-        write_report(store, names, given.out, processes=os.cpu_count() or 1)
-        plots = _plots(store, names, given.plots) if given.plots else []
+        problems: list[str] = []
+        write_report(store, names, given.out, processes=os.cpu_count() or 1, told=problems.append)
+        plots = _plots(store, names, given.plots, problems) if given.plots else []
     except OSError as error:
         raise HarnessError(f"{error.filename or given.out}: can't be written: {error.strerror}") from None
     if given.json:
-        answer({"page": str(given.out), "suites": names, "plots": [str(p) for p in plots]})
+        files = [str(p) for p in plots]
+        answer({"page": str(given.out), "suites": names, "plots": files, "problems": problems})
     else:
         print(given.out)
         for path in plots:
             print(path)
+    for problem in problems:
+        print(f"harness: {problem}", file=sys.stderr)
     return 0
 
 
-def _plots(store: Store, names: list[str], folder: Path) -> list[Path]:
-    """The files of all plots; a plot that can't be drawn is named on the error stream."""
+def _plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
+    """The files of all plots; a plot that can't be drawn, and could be for the page, is a problem more."""
     from harness.leaderboard.frame import of_suite
     from harness.plots.draw import write_plots
     from harness.suite import planned
@@ -61,6 +65,7 @@ def _plots(store: Store, names: list[str], folder: Path) -> list[Path]:
     for name in names:
         for drawn in write_plots(planned(store, name), of_suite(store, name), store, folder):
             files += drawn.files
-            if drawn.problem:
-                print(f"harness: plot '{drawn.name}' of {name}: {drawn.problem}", file=sys.stderr)
+            text = f"plot '{drawn.name}' of {name}: {drawn.problem}"
+            if drawn.problem and text not in problems:
+                problems.append(text)
     return files

@@ -74,8 +74,14 @@ def main(given: argparse.Namespace) -> int:
                 tables = outcome.tables()
             if given.json:
                 counts = Counter(r.status for r in outcome.records)
+                said = [*outcome.plan.remarks, *(text for r in outcome.records for text in r.remarks)]
                 answers.append(
-                    {"suite": suite.name, "ran": dict(counts), "tables": [t.to_dict() for t in tables]}
+                    {
+                        "suite": suite.name,
+                        "ran": dict(counts),
+                        "remarks": list(dict.fromkeys(said)),
+                        "tables": [t.to_dict() for t in tables],
+                    }
                 )
             else:
                 for table in tables:

@@ -1,6 +1,14 @@
 """Comparing two stores, or two selections within one, with paired statistics and gates."""
 
-from harness.compare.comparison import Comparison, Difference, Overall, Unfinished, Warned, compare
+from harness.compare.comparison import (
+    Comparison,
+    Difference,
+    Overall,
+    Remarked,
+    Unfinished,
+    Warned,
+    compare,
+)
 from harness.compare.gating import EXIT, Judged, answer, judge_all, parse_gates
 from harness.compare.sides import CompareError, Side, parse_selection
 from harness.compare.text import markdown, terminal
@@ -12,6 +20,7 @@ __all__ = [
     "Difference",
     "Judged",
     "Overall",
+    "Remarked",
     "Side",
     "Unfinished",
     "Warned",

@@ -91,6 +91,22 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Remarked:
+    """A remark on matched records: how many of them have it on each side."""
+
+    text: str
+    a: int
+    b: int
+    of: int
+
+    def __str__(self) -> str:
+        if self.a == self.b == self.of:
+            return self.text
+        sides = [f"{count} of {self.of} in {side}" for side, count in (("A", self.a), ("B", self.b)) if count]
+        return f"{self.text} ({', '.join(sides)})"
+
+
+@dataclass(frozen=True)
 class Overall:
     """A metric over all its matched cells; Wilcoxon's test is over `data_sets` mean differences."""
 
@@ -117,6 +133,7 @@ class Comparison:
     only_a: list[dict[str, Any]] = field(default_factory=list)
     only_b: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
+    remarks: list[Remarked] = field(default_factory=list)
     matched: int = 0
 
     @property
@@ -146,6 +163,7 @@ class Comparison:
             "only_a": self.only_a,
             "only_b": self.only_b,
             "warnings": [{**vars(w), "text": str(w)} for w in self.warnings],
+            "remarks": [vars(r) for r in self.remarks],
         }
 
 
@@ -177,8 +195,11 @@ def compare(
     samples = Samples(a.store), Samples(b.store)
     wanted = _wanted(metrics, [c.record for c in (*found_a, *found_b) if c.record])
     warned: Counter[tuple[str, str, str]] = Counter()
+    said: dict[str, list[int]] = {}
     for key in shared:
         _compare_cell(result, cells_a[key], cells_b[key], wanted, samples, without, warned)
+        _count_remarks(said, cells_a[key], cells_b[key])
+    result.remarks = [Remarked(text, counts[0], counts[1], result.matched) for text, counts in said.items()]
     result.warnings = [Warned(*what, count, result.matched) for what, count in warned.items()]
     _correct(result.differences)
     return result
@@ -231,6 +252,15 @@ def _compare_cell(
                 level=result.level,
             )
         )
+
+
+def _count_remarks(said: dict[str, list[int]], a: Mapping[Any, Found], b: Mapping[Any, Found]) -> None:
+    """Count the remarks on the records of a cell that are ok on both sides."""
+    for seed in a.keys() & b.keys():
+        if a[seed].status == b[seed].status == "ok":
+            for side, found in enumerate((a[seed], b[seed])):
+                for text in found.remarks:
+                    said.setdefault(text, [0, 0])[side] += 1
 
 
 def _wanted(metrics: Sequence[str], records: Sequence[Record]) -> list[str] | None:

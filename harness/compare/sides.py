@@ -29,6 +29,13 @@ class Found:
     tags: Mapping[str, Any]
     id: str
     record: Record | None
+    planned: tuple[str, ...] = ()
+    """What the plan remarked."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was assumed, left out, cut or reordered for it."""
+        return list(dict.fromkeys([*self.planned, *(self.record.remarks if self.record else ())]))
 
     @property
     def names(self) -> dict[str, Any]:
@@ -141,7 +148,8 @@ def _planned(store: Store) -> list[Found]:
     for suite, plan in plans.items():
         for cell in plan["cells"]:
             record = store.read(cell["id"])
-            cells.append(Found(suite, cell["at"], cell.get("tags", {}), cell["id"], record))
+            said = tuple(cell.get("remarks", ()))
+            cells.append(Found(suite, cell["at"], cell.get("tags", {}), cell["id"], record, said))
     for record in store.records():
         if record.suite not in plans:
             cells.append(Found(record.suite, record.coordinates, record.tags, record.id, record))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from harness.compare.comparison import Comparison, Difference, Overall
 from harness.compare.gating import Judged, answer
 from harness.leaderboard.formats.text import markdown_text, plain_text
+
+
+class Clean(Protocol):
+    """Makes a text harmless in a format; `longest` says where it is cut, None that it is not."""
+
+    def __call__(self, text: str, longest: int | None = ..., /) -> str: ...
+
 
 LISTED = 10
 """Cells that are listed where nothing but their names is told; --json has all of them."""
@@ -29,7 +36,7 @@ def _written(
     comparison: Comparison,
     judged: Sequence[Judged],
     significant: bool,
-    clean: Callable[[str], str],
+    clean: Clean,
     style: str,
     heading: str,
 ) -> str:
@@ -44,6 +51,9 @@ def _written(
     warnings = [f"warning: {clean(str(w))}" for w in comparison.warnings]
     if warnings:
         paragraphs.append("\n".join(_lines(warnings, heading)))
+    remarks = [f"note: {clean(str(r), None)}" for r in comparison.remarks]
+    if remarks:
+        paragraphs.append("\n".join(_lines(remarks, heading)))
     cells = [d.cell for d in comparison.differences] + [u.cell for u in comparison.unfinished]
     cells += [cell for cell, _ in comparison.lacking]
     names = _varying([*cells, *comparison.only_a, *comparison.only_b])
@@ -68,7 +78,7 @@ def _written(
     return "\n\n".join(paragraphs) + "\n"
 
 
-def verdict_lines(judged: Sequence[Judged], clean: Callable[[str], str] = plain_text) -> list[str]:
+def verdict_lines(judged: Sequence[Judged], clean: Clean = plain_text) -> list[str]:
     """One line per verdict that does not pass, a count of those that do, and the answer."""
     names = _varying([j.cell for j in judged])
     lines = [
@@ -84,7 +94,7 @@ def _table(
     shown: Sequence[Difference],
     rows: Sequence[Difference],
     level: float,
-    clean: Callable[[str], str],
+    clean: Clean,
     style: str,
 ) -> str:
     from tabulate import tabulate
@@ -119,7 +129,7 @@ def _table(
     return "\n\n".join([text, *(["  \n".join(notes)] if notes else [])])
 
 
-def _summary(overall: Overall, rows: Sequence[Difference], clean: Callable[[str], str]) -> list[str]:
+def _summary(overall: Overall, rows: Sequence[Difference], clean: Clean) -> list[str]:
     points = rows[0].unit == "fraction"
     counts = ", ".join(f"{a} in {overall.answers[a]}" for a in MARKS if overall.answers.get(a))
     mean = _number(overall.mean_difference, points, True) + (" points" if points else "")

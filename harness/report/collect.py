@@ -30,6 +30,13 @@ class View:
     plots: list[Drawn] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def told(self) -> list[str]:
+        """What of it can't be shown, in one line each."""
+        name = self.suite.name
+        drawn = [f"plot '{p.name}' of {name}: {p.problem}" for p in self.plots if p.problem]
+        return [*(f"{name}: {problem}" for problem in self.problems), *drawn]
+
     def counts(self) -> dict[str, int]:
         """How many cells have each status, the ok ones first."""
         counts = self.data["status"].value_counts()

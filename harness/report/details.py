@@ -55,8 +55,9 @@ def _detail(record: Record, excerpts: Excerpts, pool: Pool) -> dict[str, Any]:
         "provenance": {k: pool.add(v) for k, v in provenance.items()},
         "files": pool.add([f for f in record.files if f != "samples"]),
     }
-    if record.notes:
-        detail["notes"] = pool.add(record.notes)
+    # remarks stand in the index, with those of the plan
+    if notes := {k: v for k, v in record.notes.items() if k != "remarks"}:
+        detail["notes"] = pool.add(notes)
     if record.traceback:
         detail["traceback"] = pool.add(record.traceback)
     if "samples" in record.files:

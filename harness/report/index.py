@@ -19,7 +19,7 @@ class Index:
         self.ids: list[str] = []
         self.place: dict[tuple[str, str], int] = {}
         self.status: list[str] = []
-        self._columns: dict[str, list[Any]] = {"suite": [], "status": [], "reason": []}
+        self._columns: dict[str, list[Any]] = {"suite": [], "status": [], "reason": [], "remarks": []}
         self._at: dict[str, list[Any]] = {}
         self._metrics: dict[str, list[float | None]] = {}
         for view in views:
@@ -34,6 +34,8 @@ class Index:
         self._columns["suite"] += [view.suite.title or view.suite.name] * count
         self._columns["status"] += data["status"].tolist()
         self._columns["reason"] += _texts(data["reason"]) if "reason" in data else [""] * count
+        said = data["remarks"] if "remarks" in data else [()] * count
+        self._columns["remarks"] += ["\n".join(texts) for texts in said]
         here = {c: c.removeprefix("at.") for c in data.columns if c.startswith("at.")}
         for column, name in here.items():
             self._at.setdefault(name, [""] * before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -33,6 +33,7 @@ def write_report(
     samples: int = 60,
     sample_records: int = 1000,
     processes: int = 1,
+    told: Callable[[str], None] | None = None,
 ) -> Path:
     """Writes the report on these suites (None: all that the store knows) and gives its path.
 
@@ -41,6 +42,8 @@ def write_report(
     `sample_records` records, spread over the models, up to `samples` per-sample outputs are kept, and
     for `thumbnail_records` of them up to `thumbnails` pictures, where the data set can be opened here.
 
+    What can't be made, a plot of other data, say, has its reason on the page, and `told` is called with it.
+
     Raises StoreError for an unknown suite or a store without records.
     """
     from harness.report.details import CHUNK, Pool, chunks
@@ -48,6 +51,9 @@ def write_report(
     from harness.report.thumbnails import Thumbnails
 
     shown = views(store, suites, processes)
+    for problem in (problem for view in shown for problem in view.told):
+        if told is not None:
+            told(problem)
     index, pool = Index(shown), Pool()
     order = fair_order(*index.finished())
     pictures = Thumbnails(set(order[:thumbnail_records]), thumbnails)

@@ -113,6 +113,7 @@ class ScatterFit:
     def _axes(self, ax: Any, here: pd.DataFrame, base: pd.DataFrame, handles: dict[str, Any]) -> Line | None:
         """Scale the axes, draw the diagonal and the line with its numbers; None when none can be fitted."""
         import numpy as np
+        from matplotlib.ticker import MaxNLocator
 
         from harness.plots.style import INK, MUTED
         from harness_robustness.effective import bootstrap_interval, fit_line, from_scale
@@ -126,8 +127,11 @@ class ScatterFit:
                 low, high = max(low, -0.02), min(high, 1.02)
             ends.append((low, high))
             getattr(ax, f"set_{which}lim")(low, high)
-            fine = [t for t in TICKS if low <= self._at([t])[0] <= high]
-            if len(fine) < 3:
+            ticks = (
+                TICKS if self.scale != "linear" else MaxNLocator(5).tick_values(100 * low, 100 * high) / 100
+            )
+            fine = [t for t in ticks if 0 <= t <= 1 and low <= self._at([t])[0] <= high]
+            if len(fine) < 3 and self.scale != "linear":
                 a, b = from_scale([low, high], self.scale)
                 fine = [float(t) for t in np.round(np.linspace(a, b, 5)[1:-1], 2)]
             getattr(ax, f"set_{which}ticks")(self._at(fine), [f"{100 * t:g}" for t in fine])

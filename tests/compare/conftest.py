@@ -58,6 +58,7 @@ class Maker:
             "batch_size": more.get("batch_size", 64),
         }
         record.cost = {"seconds": 1.5}
+        record.remark(more.get("remarks", ()))
         samples = None
         if right is not None:
             right = np.asarray(right, dtype=np.float64)

@@ -216,3 +216,55 @@ def test_what_is_there_already_is_planned_all_the_same(store, file):
         manifest = store.manifest(suite)
         assert [c["id"] for c in manifest["cells"]] == list(store.listing())
         assert len(manifest["suite"]["tables"]) == 2
+
+
+def test_settings_of_a_probe_are_no_leaderboards(store, file, capsys):
+    more = {
+        "batch_size": 64,
+        "num_workers": 4,
+        "lp_batch_size": 32,
+        "amp": True,
+        "optimizer": "sgd",
+        "val_ratio": 0.1,
+    }
+    content = json.loads(PROBE)
+    content["metrics"] |= more
+    path = file(json.dumps(content))
+    import_clip_benchmark([path], store)
+    suite = store.manifest("clip_benchmark")["suite"]
+    assert [t["name"] for t in suite["tables"]] == ["linear_probe-top1"]
+    (record,) = store.records()
+    assert set(record.metrics) == {"top1", "top5", "mean_per_class"}
+    assert record.tags == {f"settings.{k}": v for k, v in more.items()}
+    assert record.notes["settings"] == more
+    assert not set(more) & set(record.coordinates)
+    # one that was imported when settings were taken for metrics is put right
+    record.metrics["batch_size"] = 64.0
+    store.write(record)
+    assert import_clip_benchmark([path], store).written == 1
+    assert "batch_size" not in next(iter(store.records())).metrics
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "acc1",
+        "acc5",
+        "lp_acc1",
+        "mean_per_class_recall",
+        "lp_mean_per_class_recall",
+        "mean_average_precision",
+        "image_retrieval_recall@5",
+        "acc",
+        "text_acc",
+        "image_acc",
+        "group_acc",
+        "perplexity",
+        "Bleu_4",
+        "CIDEr",
+    ],
+)
+def test_no_measured_number_is_taken_for_a_setting(name):
+    from harness.importing import is_setting
+
+    assert not is_setting(name)

@@ -65,11 +65,26 @@ def test_a_record_made_twice_with_different_numbers_is_named_and_kept(maker, cap
     b.record("m", "y", [1, 1])
     files = [m.done().file("records", id, ".json") for m in (a, b)]
     before = [f.read_bytes() for f in files]
+    kept = a.store.read(id)
     assert main(["merge", str(a.store.path), str(b.store.path)]) == 1
     told = capsys.readouterr().err
     assert f"{files[0]} and {files[1]}" in told
     assert what in told
-    assert [f.read_bytes() for f in files] == before
+    assert files[1].read_bytes() == before[1]
+    now = a.store.read(id)
+    (said,) = now.remarks
+    assert said.startswith("the store 'b' has other numbers for it (")
+    assert what in said
+    now.notes = kept.notes
+    assert now == kept
+    assert len(a.store.samples(id)) == 4
+    once = files[0].read_bytes()
+    assert main(["merge", str(a.store.path), str(b.store.path)]) == 1
+    assert files[0].read_bytes() == once
+    capsys.readouterr()
+    for format in ("terminal", "markdown", "csv", "json", "latex", "html"):
+        assert main(["table", "demo", "--store", str(a.store.path), "--format", format]) == 0
+        assert "other numbers for it" in capsys.readouterr().out
     assert len(a.store.listing()) == 2  # the rest is merged all the same
 
 
@@ -105,7 +120,7 @@ def test_manifests_are_united_by_coordinates(maker):
     a, b = maker("a"), maker("b")
     a.record("m", "x", np.ones(10), version="1")
     a.record("m", "z", status="failed", version="1")
-    b.record("m", "x", np.ones(10), version="2")
+    b.record("m", "x", np.zeros(10), version="2")
     newer = b.record("m", "z", np.ones(10), version="2")
     b.record("m", "y", np.ones(10))
     outcome = merge(a.done(), [b.done()])
@@ -114,6 +129,12 @@ def test_manifests_are_united_by_coordinates(maker):
     assert cells["x"] == a.cells[0]["id"]  # the plan here stands
     assert cells["z"] == newer  # unless only the other has a result
     assert "2 cells were made under other versions" in outcome.notes[0]
+    (said,) = a.store.read(cells["x"]).remarks
+    assert said == (
+        "another version of this cell has other numbers (top1 1.0 and 0.0); model: plugin version: 1 here, 2 there; "
+        "the one planned first is shown"
+    )
+    assert a.store.read(newer).remarks == []
 
 
 def test_a_damaged_record_keeps_no_other_back(maker, capsys):

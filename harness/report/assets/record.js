@@ -94,6 +94,10 @@ function record(n) {
   const reason = text(index.reason, n);
   const at = Object.keys(index.at).map((name) => [name, text(index.at[name], n)]).filter(([, v]) => v !== "");
   const parts = [el("p", {}, badge(n), " ", reason ? el("span", { class: "problem" }, reason) : "")];
+  const remarks = text(index.remarks, n);
+  if (remarks) {
+    parts.push(el("h4", {}, "Remarks"), el("ul", { class: "remarks" }, ...remarks.split("\n").map((line) => el("li", {}, line))));
+  }
   if (!detail) {
     return [...parts, list(at), el("p", { class: "caption" }, "There is no record of this cell yet.")];
   }
