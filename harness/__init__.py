@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.contract import (
         API_VERSION,
         ClassifiesImages,
+        CountsTokens,
         Dataset,
         EncodedImage,
         EncodesImages,
@@ -77,6 +78,7 @@ _HOMES = {
     "harness.contract": (
         "API_VERSION",
         "ClassifiesImages",
+        "CountsTokens",
         "Dataset",
         "EncodedImage",
         "EncodesImages",
@@ -143,6 +145,7 @@ __all__ = [
     "API_VERSION",
     "Cell",
     "ClassifiesImages",
+    "CountsTokens",
     "DataError",
     "Dataset",
     "Diverged",

@@ -61,14 +61,28 @@ def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[
     Each text is encoded once. Source: Radford et al. 2021, section 3.1.4, and its notebook on
     prompt ensembles: the mean is taken over embeddings and normalised again.
     """
+    texts = [fill_template(t, name) for name in class_names for t in templates]
+    return classifier_of(encode_prompts(model, list(dict.fromkeys(texts))), class_names, templates)
+
+
+def encode_prompts(model: Any, texts: Sequence[str]) -> torch.Tensor:
+    """Embeddings N×D of texts, of length 1."""
+    import torch
+    import torch.nn.functional as F
+
+    with torch.inference_mode():
+        return F.normalize(model.encode_text(list(texts)).float(), dim=-1)
+
+
+def classifier_of(
+    encoded: torch.Tensor, class_names: Sequence[str], templates: Sequence[str]
+) -> torch.Tensor:
+    """Weights C×D from the embeddings of all prompts, each text once, in the order of classes and templates."""
     import torch
     import torch.nn.functional as F
 
     texts = [fill_template(t, name) for name in class_names for t in templates]
-    unique = list(dict.fromkeys(texts))
-    with torch.inference_mode():
-        encoded = F.normalize(model.encode_text(unique).float(), dim=-1)
-    place = {text: i for i, text in enumerate(unique)}
+    place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     rows = torch.tensor([place[t] for t in texts], device=encoded.device)
     each = encoded[rows].reshape(len(class_names), len(templates), -1)
     return F.normalize(each.mean(dim=1), dim=-1)

@@ -128,6 +128,7 @@ class FewShot:
             "fitted_classes": len(base),
             **task.notes,
         }
+        _tell_of_prompts(job, source, classifier, task)
         if new:
             return self._halves(job, source, classifier, task, {"base": base, "new": new})
         result = self._evaluated(job, source, classifier, task)
@@ -171,6 +172,7 @@ class FewShot:
         found: dict[str, dict[str, float]] = {}
         for label, place in places.items():
             source = Source(place, "data", None)
+            _tell_of_prompts(place, source, classifier, task)
             predictions, _ = source.predictions(
                 classifier, list(range(len(source.class_names))), source.split
             )
@@ -182,3 +184,17 @@ class FewShot:
             if len(values) == len(places):  # a mean over fewer, where the metric failed, is another number
                 result.metrics = {**result.metrics, f"{name}.mean": sum(values.values()) / len(values)}
         return result
+
+
+def _tell_of_prompts(job: Job, source: Source, classifier: Classifier, task: Task) -> None:
+    """Remark which prompts were cut, and which classes have the same ones; of learned contexts which names are alike."""
+    import torch.nn.functional as F
+
+    from harness.prompts import prompt_facts, prompt_remarks, prompts_of
+
+    templates = list(getattr(classifier, "templates", None) or ["{}"])
+    texts = prompts_of(source.class_names, templates)
+    encoded = F.normalize(task.texts.encode(texts), dim=-1).cpu().numpy()
+    facts = prompt_facts(job.model, texts, encoded)
+    for text in prompt_remarks(job.model, source.class_names, templates, facts):
+        job.remark(f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}: {text}")

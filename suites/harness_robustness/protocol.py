@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
@@ -111,8 +112,9 @@ def _classifier(job: Job, class_names: Sequence[str], templates: Sequence[str]) 
     import json
 
     from harness.evaluate import weights_of
+    from harness.prompts import prompt_facts, prompt_remarks, prompts_of
     from harness.provenance import environment
-    from harness.zeroshot import text_classifier
+    from harness.zeroshot import classifier_of, encode_prompts
 
     decides = {
         "what": "zero-shot classifier",
@@ -122,7 +124,15 @@ def _classifier(job: Job, class_names: Sequence[str], templates: Sequence[str]) 
         "templates": list(templates),
         "libraries": environment()["libraries"],
     }
-    return job.cache.get(decides, lambda: text_classifier(job.model, class_names, templates).cpu().numpy())
+    texts = prompts_of(class_names, templates)
+    encoded = cache(lambda: encode_prompts(job.model, texts))
+    weights = job.cache.get(decides, lambda: classifier_of(encoded(), class_names, templates).cpu().numpy())
+    facts = job.cache.get(
+        {**decides, "fact": "prompts"}, lambda: prompt_facts(job.model, texts, encoded().cpu().numpy())
+    )
+    for text in prompt_remarks(job.model, class_names, templates, facts):
+        job.remark(f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}: {text}")
+    return weights
 
 
 def default_split(dataset: Dataset) -> str:
