@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import options, registry, versions
 from harness.errors import HarnessError, OptionError, PluginBroken, SuiteError
+from harness.placing import placed
 from harness.redaction import redacted
 from harness.reference import Reference, parse
 
@@ -37,6 +38,8 @@ class Part:
     missing: str | None = None
     problem: str | None = None
     remarks: tuple[str, ...] = ()
+    moved: bool = False
+    """Whether paths in its options were counted from the suite file's folder."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to another process as what was written, and is resolved again there."""
@@ -46,6 +49,7 @@ class Part:
             dict(self.options),
             self.label,
             dict(self.tags),
+            self.identity,
         )
 
     def described(self) -> dict[str, Any]:
@@ -82,23 +86,31 @@ class Resolver:
     def __init__(self) -> None:
         self._parts: dict[str, Part] = {}
 
-    def resolve(self, kind: str, reference: Reference, where: str) -> Part:
-        """The part a reference stands for.
+    def resolve(self, kind: str, reference: Reference, where: str, folder: Path | None = None) -> Part:
+        """The part a reference stands for; relative paths in its options count from `folder`.
 
         Raises SuiteError, OptionError or PluginNotFound, starting with `where`, for what the user
         wrote wrong; what is wrong with the plugin itself is kept in the part.
         """
         try:
             key = canonical(
-                [kind, reference.plugin, reference.value, reference.options, reference.label, reference.tags]
+                [
+                    kind,
+                    reference.plugin,
+                    reference.value,
+                    reference.options,
+                    reference.label,
+                    reference.tags,
+                    folder,
+                ]
             )
         except TypeError as error:
             raise SuiteError(f"{where}: {error}") from None
         if key not in self._parts:
-            self._parts[key] = self._made(kind, reference, where)
+            self._parts[key] = self._made(kind, reference, where, folder)
         return self._parts[key]
 
-    def _made(self, kind: str, reference: Reference, where: str) -> Part:
+    def _made(self, kind: str, reference: Reference, where: str, folder: Path | None) -> Part:
         plugin = _prefixed(where, lambda: registry.find(kind, reference.plugin))
         named = f"{where}: {registry.singular(kind)} '{plugin.name}'"
         facts = {
@@ -120,12 +132,21 @@ class Resolver:
         except TypeError as error:  # a default of a class of its own, say
             problem = blame(plugin, "has an option that no record can hold", error)
             return _part(facts, reference, given, {**facts, "options": given}, None, problem=problem)
-        arguments, identity = self._nested(factory, checked, named)
+        said: list[str] = []
+        identity, found, moved = dict(checked), checked, False
+        if folder is not None:
+            found = {
+                name: placed(value, folder, said) if name in reference.options or reference.value else value
+                for name, value in checked.items()
+            }
+            moved = found != checked
+        arguments, shown = self._nested(factory, found, identity, named, folder)
+        moved = moved or shown != found
         instance = _built(factory, arguments, named, plugin)
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
             instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
         if isinstance(instance, str):
-            return _part(facts, reference, checked, {**facts, "options": checked}, None, problem=instance)
+            return _part(facts, reference, shown, {**facts, "options": checked}, None, problem=instance)
         missing, fingerprint, remarks, trouble = _asked(instance, plugin)
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
         if fingerprint:  # what lies at a path is identified by its content, not by where it lies
@@ -134,26 +155,35 @@ class Resolver:
         return _part(
             facts,
             reference,
-            checked,
+            shown,
             whole,
             instance,
             missing,
             trouble,
             partial(factory, **arguments),
-            remarks,
+            (*said, *remarks),
+            moved,
         )
 
     def _nested(
-        self, factory: Any, checked: Mapping[str, Any], where: str
+        self,
+        factory: Any,
+        checked: Mapping[str, Any],
+        identity: dict[str, Any],
+        where: str,
+        folder: Path | None,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The arguments with references replaced by their objects, and the options' identity."""
-        arguments, identity = dict(checked), dict(checked)
+        """The arguments with references replaced by their objects, and the options as records hold them.
+
+        Puts the identities of nested plugins into `identity`.
+        """
+        arguments, shown = dict(checked), dict(checked)
         for option in options.declared(factory)[0]:
             if not option.nested or checked.get(option.name) is None:
                 continue
             given, place = checked[option.name], f"{where}: option '{option.name}'"
             found = [
-                self.resolve(option.nested, reference, place)
+                self.resolve(option.nested, reference, place, folder)
                 for item in (given if isinstance(given, list) else [given])
                 for reference in parse(item, place)
             ]
@@ -163,11 +193,18 @@ class Resolver:
             arguments[option.name] = [p.object for p in found] if several else found[0].object
             identities = [json.loads(p.identity) for p in found]
             identity[option.name] = identities if several else identities[0]
-        return arguments, identity
+            if any(p.moved for p in found):
+                written = [{"plugin": p.plugin, "label": p.label, "options": dict(p.options)} for p in found]
+                shown[option.name] = written if several else written[0]
+        return arguments, shown
 
 
-def _restored(kind: str, plugin: str, given: dict[str, Any], label: str, tags: dict[str, Any]) -> Part:
-    return _resolver().resolve(kind, Reference(plugin, given, label=label, tags=tags), f"worker, {label}")
+def _restored(
+    kind: str, plugin: str, given: dict[str, Any], label: str, tags: dict[str, Any], identity: str
+) -> Part:
+    part = _resolver().resolve(kind, Reference(plugin, given, label=label, tags=tags), f"worker, {label}")
+    # the path in it, where nothing else says what lies there, is as the suite has it
+    return part if part.identity == identity else replace(part, identity=identity)
 
 
 @lru_cache(maxsize=1)
@@ -227,6 +264,7 @@ def _part(
     problem: str | None = None,
     make: Callable[[], Any] = lambda: None,
     remarks: tuple[str, ...] = (),
+    moved: bool = False,
 ) -> Part:
     shown = {key: json.loads(canonical(value)) for key, value in given.items()}
     own_tags = getattr(instance, "tags", {}) if instance is not None else {}
@@ -241,4 +279,5 @@ def _part(
         missing=missing,
         problem=problem,
         remarks=remarks,
+        moved=moved,
     )
