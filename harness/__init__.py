@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.contract import (
         API_VERSION,
         ClassifiesImages,
+        CountsTokens,
         Dataset,
         EncodedImage,
         EncodesImages,
@@ -86,6 +87,7 @@ _HOMES = {
     "harness.contract": (
         "API_VERSION",
         "ClassifiesImages",
+        "CountsTokens",
         "Dataset",
         "EncodedImage",
         "EncodesImages",
@@ -158,6 +160,7 @@ __all__ = [
     "API_VERSION",
     "Cell",
     "ClassifiesImages",
+    "CountsTokens",
     "DataError",
     "Dataset",
     "Diverged",

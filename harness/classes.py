@@ -137,22 +137,6 @@ def to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
     return np.stack([logits[:, list(group)].max(axis=1) for group in columns], axis=1)
 
 
-def duplicates(names: Sequence[str]) -> str | None:
-    """Return a remark on classes that no prompt tells apart: of the same name, but for case and the like."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(normalised(name), []).append(name)
-    same = [group for group in groups.values() if len(group) > 1]
-    if not same:
-        return None
-    shown = " and ".join(f"'{name}'" for name in same[0][:NAMES_SHOWN])
-    count = sum(len(group) - 1 for group in same)
-    return (
-        f"{count} of the {len(names)} classes of the data set {'is' if count == 1 else 'are'} named like an earlier one, "
-        f"so no prompt tells them apart ({shown})"
-    )
-
-
 def normalised(name: str) -> str:
     """Return a name without what people write differently: case, `_`, `-`, spaces, forms of letters."""
     text = unicodedata.normalize("NFKC", name).casefold()

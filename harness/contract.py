@@ -179,6 +179,19 @@ class EncodesTexts(Protocol):
 
 
 @runtime_checkable
+class CountsTokens(Protocol):
+    """Says how long texts are to it, so that what is cut is told; optional beside encoding texts.
+
+    `token_counts` gives for each text its tokens before cutting, start and end among them;
+    `context_length` is how many of them it reads. Both are asked after `load`.
+    """
+
+    context_length: int
+
+    def token_counts(self, texts: Sequence[str]) -> Sequence[int]: ...
+
+
+@runtime_checkable
 class GivesImageTokens(SeesImages, Protocol):
     """Gives embeddings B×E and the patches B×P×D they are made of, in one pass over B×3×H×W."""
 

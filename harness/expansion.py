@@ -181,15 +181,23 @@ class Expansion:
     def _all(self, kind: str, entry: Entry, key: str) -> list[Part]:
         return self._resolved(kind, parse(entry, f"{self.where}, {key}"), key)
 
-    def _resolved(self, kind: str, references: Sequence[Reference], key: str) -> list[Part]:
-        return [self.resolver.resolve(kind, r, f"{self.where}, {key}") for r in references]
+    def _resolved(
+        self, kind: str, references: Sequence[Reference], key: str, typed: Sequence[Reference] = ()
+    ) -> list[Part]:
+        """The parts; paths count from the suite's folder, those of what was `typed` from the current one."""
+        return [
+            self.resolver.resolve(
+                kind, r, f"{self.where}, {key}", None if any(r is t for t in typed) else self.suite.folder
+            )
+            for r in references
+        ]
 
     def _chosen(
         self, kind: str, entries: Sequence[Entry], only: Sequence[str], added: Sequence[str]
     ) -> list[Part]:
         own = [r for n, e in enumerate(entries) for r in parse(e, f"{self.where}, {kind}.{n}")]
         labels = [r.shown for r in own]
-        chosen: list[Reference] = [] if only else own
+        chosen: list[Reference] = [] if only else list(own)
         for text in only:
             hits = [r for r in own if fnmatchcase(r.shown, text) or r.shown == text]
             if not hits and kind != "metrics" and self._named_elsewhere(kind, text):
@@ -198,7 +206,8 @@ class Expansion:
         chosen += [self._new(kind, text, labels) for text in added]
         if only and not chosen:
             self.empty = True
-        parts = self._resolved(kind, chosen, kind)
+        typed = [r for r in chosen if not any(r is o for o in own)]
+        parts = self._resolved(kind, chosen, kind, typed)
         unique = list({id(p): p for p in parts}.values())
         for label, count in Counter(p.label for p in unique).items():
             if count > 1:

@@ -14,6 +14,7 @@ from harness import options, registry, versions
 from harness.code import Code, code_of
 from harness.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
 from harness.errors import DataError, HarnessError, OptionError, PluginBroken, SuiteError
+from harness.placing import placed
 from harness.redaction import redacted
 from harness.reference import Reference, parse
 
@@ -41,6 +42,8 @@ class Part:
     remarks: tuple[str, ...] = ()
     skip_unreadable: bool = False
     """Whether samples that can't be read are left out, of a data set or of one in an option."""
+    moved: bool = False
+    """Whether paths in its options were counted from the suite file's folder."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to another process as what was written, and is resolved again there."""
@@ -93,24 +96,32 @@ class Resolver:
         self._parts: dict[str, Part] = {}
         self._code: dict[tuple[str, str, str], Code] = {}
 
-    def resolve(self, kind: str, reference: Reference, where: str) -> Part:
-        """The part a reference stands for.
+    def resolve(self, kind: str, reference: Reference, where: str, folder: Path | None = None) -> Part:
+        """The part a reference stands for; relative paths in its options count from `folder`.
 
         Raises SuiteError, OptionError or PluginNotFound, starting with `where`, for what the user
         wrote wrong; what is wrong with the plugin itself is kept in the part.
         """
         try:
             key = canonical(
-                [kind, reference.plugin, reference.value, reference.options, reference.label, reference.tags]
+                [
+                    kind,
+                    reference.plugin,
+                    reference.value,
+                    reference.options,
+                    reference.label,
+                    reference.tags,
+                    folder,
+                ]
             )
         except TypeError as error:
             raise SuiteError(f"{where}: {error}") from None
         if key not in self._parts:
-            made = self._made(kind, reference, where)
+            made = self._made(kind, reference, where, folder)
             self._parts[key] = replace(made, skip_unreadable=True) if self.skip_unreadable else made
         return self._parts[key]
 
-    def _made(self, kind: str, reference: Reference, where: str) -> Part:
+    def _made(self, kind: str, reference: Reference, where: str, folder: Path | None) -> Part:
         plugin = _prefixed(where, lambda: registry.find(kind, reference.plugin))
         named = f"{where}: {registry.singular(kind)} '{plugin.name}'"
         facts = {
@@ -132,12 +143,21 @@ class Resolver:
         except TypeError as error:  # a default of a class of its own, say
             problem = blame(plugin, "has an option that no record can hold", error)
             return _part(facts, reference, given, {**facts, "options": given}, None, problem=problem)
-        arguments, identity, inner = self._nested(factory, checked, named)
+        said: list[str] = []
+        identity, found, moved = dict(checked), checked, False
+        if folder is not None:
+            found = {
+                name: placed(value, folder, said) if name in reference.options or reference.value else value
+                for name, value in checked.items()
+            }
+            moved = found != checked
+        arguments, shown, inner = self._nested(factory, found, identity, named, folder)
+        moved = moved or shown != found
         instance = _built(factory, arguments, named, plugin)
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
             instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
         if isinstance(instance, str):
-            return _part(facts, reference, checked, {**facts, "options": checked}, None, problem=instance)
+            return _part(facts, reference, shown, {**facts, "options": checked}, None, problem=instance)
         missing, fingerprint, remarks, trouble = _asked(instance, plugin)
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
         paths = {o.name: identity.get(o.name) for o in options.declared(factory)[0] if o.is_path}
@@ -154,29 +174,35 @@ class Resolver:
         return _part(
             facts,
             reference,
-            checked,
+            shown,
             whole,
             instance,
             missing,
             trouble,
             partial(factory, **arguments),
-            remarks,
+            (*said, *remarks),
+            moved,
         )
 
     def _nested(
-        self, factory: Any, checked: Mapping[str, Any], where: str
+        self,
+        factory: Any,
+        checked: Mapping[str, Any],
+        identity: dict[str, Any],
+        where: str,
+        folder: Path | None,
     ) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]:
-        """The arguments with references replaced by their objects, the options' identity, and their remarks.
+        """The arguments with references replaced by their objects, the options as records hold them, and remarks.
 
-        A remark comes as it is and with its part's label.
+        Puts the identities of nested plugins into `identity`. A remark comes as it is and with its part's label.
         """
-        arguments, identity, remarks = dict(checked), dict(checked), list[tuple[str, str]]()
+        arguments, shown, remarks = dict(checked), dict(checked), list[tuple[str, str]]()
         for option in options.declared(factory)[0]:
             if not option.nested or checked.get(option.name) is None:
                 continue
             given, place = checked[option.name], f"{where}: option '{option.name}'"
             found = [
-                self.resolve(option.nested, reference, place)
+                self.resolve(option.nested, reference, place, folder)
                 for item in (given if isinstance(given, list) else [given])
                 for reference in parse(item, place)
             ]
@@ -186,8 +212,11 @@ class Resolver:
             arguments[option.name] = [p.object for p in found] if several else found[0].object
             identities = [json.loads(p.identity) for p in found]
             identity[option.name] = identities if several else identities[0]
+            if any(p.moved for p in found):
+                written = [{"plugin": p.plugin, "label": p.label, "options": dict(p.options)} for p in found]
+                shown[option.name] = written if several else written[0]
             remarks += [(text, f"{p.label}: {text}") for p in found for text in p.remarks]
-        return arguments, identity, remarks
+        return arguments, shown, remarks
 
     def _code_of(self, plugin: registry.Plugin, factory: Any) -> Code:
         key = (plugin.kind, plugin.distribution, plugin.name)
@@ -303,6 +332,7 @@ def _part(
     problem: str | None = None,
     make: Callable[[], Any] = lambda: None,
     remarks: tuple[str, ...] = (),
+    moved: bool = False,
 ) -> Part:
     shown = {key: json.loads(canonical(value)) for key, value in given.items()}
     own_tags = getattr(instance, "tags", {}) if instance is not None else {}
@@ -317,4 +347,5 @@ def _part(
         missing=missing,
         problem=problem,
         remarks=remarks,
+        moved=moved,
     )

@@ -95,7 +95,7 @@ class Store:
             why = error.strerror or " ".join(str(error).split())
             cure = "free space there" if error.errno in FULL else "make it writable"
             raise StoreUnwritable(
-                f"store {self.path}: can't be written: {why}; {cure}, or name another store with --store: what "
+                f"{self.path}: the store can't be written: {why}; {cure}, or name another with --store: what "
                 "was finished is kept, and the same command continues"
             ) from error
 

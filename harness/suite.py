@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from harness import registry
 from harness.errors import PluginNotFound, SuiteError, did_you_mean, nearest
@@ -113,7 +113,7 @@ class PlotSpec(Strict):
 
 
 class Suite(Grid):
-    """A suite file."""
+    """A suite file. Relative paths in options of plugins count from the folder in which it lies."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     title: str = ""
@@ -126,6 +126,13 @@ class Suite(Grid):
     experiments: list[Experiment] = Field(default_factory=list)
     tables: list[TableSpec] = Field(default_factory=list)
     plots: list[PlotSpec] = Field(default_factory=list)
+
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where relative paths in the suite count from: the folder of its file; None without a file."""
+        return self._folder
 
     @property
     def grids(self) -> list[Experiment]:
@@ -185,7 +192,9 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
         raise SuiteError(f"{path}: not valid TOML: the file is not UTF-8") from None
     for key, value in (overrides or {}).items():
         _put(data, key, value)
-    return from_dict(data, str(path))
+    suite = from_dict(data, str(path))
+    suite._folder = path.parent.resolve()
+    return suite
 
 
 def planned(store: Store, name: str) -> Suite:

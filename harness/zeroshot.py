@@ -77,45 +77,66 @@ def similarity_of(model: Any) -> Similarity:
     return found
 
 
-def encode_prompts(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
-    """Return text embeddings C×T×D of every class name in every template, as the model makes them.
-
-    Each text is encoded once.
-    """
+def encode_prompts(model: Any, texts: Sequence[str]) -> torch.Tensor:
+    """Return the text embeddings N×D as the model makes them."""
     import torch
 
-    texts = [fill_template(t, name) for name in class_names for t in templates]
-    unique = list(dict.fromkeys(texts))
     with torch.inference_mode():
-        encoded = model.encode_text(unique).float()
-    place = {text: i for i, text in enumerate(unique)}
-    rows = torch.tensor([place[t] for t in texts], device=encoded.device)
-    grid: torch.Tensor = encoded[rows].reshape(len(class_names), len(templates), -1)
-    return grid
+        encoded: torch.Tensor = model.encode_text(list(texts)).float()
+    return encoded
 
 
-def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+def prompts_of(class_names: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """Return the prompts of all classes, each text once, in order."""
+    return list(dict.fromkeys(fill_template(t, name) for name in class_names for t in templates))
+
+
+def prompt_grid(encoded: torch.Tensor, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    """Return the embeddings of `prompts_of` as C×T×D: of every class name in every template."""
+    import torch
+
+    place = {text: i for i, text in enumerate(prompts_of(class_names, templates))}
+    rows = [place[fill_template(t, name)] for name in class_names for t in templates]
+    grid: torch.Tensor = encoded[torch.tensor(rows, device=encoded.device)]
+    return grid.reshape(len(class_names), len(templates), -1)
+
+
+def classifier_of(
+    encoded: torch.Tensor,
+    class_names: Sequence[str],
+    templates: Sequence[str],
+    similarity: Similarity = "cosine",
+) -> torch.Tensor:
     """Weights C×D of the zero-shot classifier: normalised mean of normalised text embeddings.
 
     Source: Radford et al. 2021, section 3.1.4, and its notebook on prompt ensembles: the mean is taken
     over embeddings and normalised again. For a model that scores by dot product it is the mean of the
-    embeddings as they are. Raises OptionError for a model that scores itself: it has no such weights.
+    embeddings as they are. `encoded` are the embeddings N×D of `prompts_of`.
     """
     import torch.nn.functional as F
 
+    if similarity == "dot":
+        return prompt_grid(encoded, class_names, templates).mean(dim=1)
+    each = prompt_grid(F.normalize(encoded, dim=-1), class_names, templates)
+    return F.normalize(each.mean(dim=1), dim=-1)
+
+
+def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    """Return `classifier_of` what a model makes of the prompts; each text is encoded once.
+
+    Raises OptionError for a model that scores itself: it has no such weights.
+    """
     similarity = similarity_of(model)
     if similarity == "own":
         raise OptionError("the model scores images and texts itself, so texts make no linear classifier")
-    each = encode_prompts(model, class_names, templates)
-    if similarity == "dot":
-        return each.mean(dim=1)
-    return F.normalize(F.normalize(each, dim=-1).mean(dim=1), dim=-1)
+    encoded = encode_prompts(model, prompts_of(class_names, templates))
+    return classifier_of(encoded, class_names, templates, similarity)
 
 
 def zero_shot_logits(model: Any, embeddings: torch.Tensor, texts: torch.Tensor, scale: float) -> torch.Tensor:
     """Return logits N×C of image embeddings N×D, on the texts' device.
 
-    `texts` is `text_classifier`'s C×D or, for a model that scores itself, `encode_prompts`'s C×T×D, over
+    `texts` is `classifier_of`'s C×D or, for a model that scores itself, `prompt_grid`'s C×T×D, over
     whose templates the model's scores are averaged; these are not multiplied by `scale`.
     """
     import torch

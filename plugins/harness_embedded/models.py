@@ -255,6 +255,17 @@ class TinyCLIP(_Tiny):
         """Embeddings B×64, not normalised, of texts (cut to 32 tokens)."""
         return self._clip.encode_text(self.tokenizer(list(texts)).to(self._device))
 
+    @property
+    def context_length(self) -> int:
+        """How many tokens of a text the model reads (after `load`)."""
+        return int(self.tokenizer.context_length)
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has before it is cut."""
+        from harness_open_clip.tokens import token_counts
+
+        return token_counts(self.tokenizer, texts)
+
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Embeddings B×64 and the image tower's last patches, B×16×64 (`vit`) or B×1×64 (`resnet`)."""
         from harness_open_clip.tokens import image_tokens

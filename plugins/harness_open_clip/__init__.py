@@ -232,6 +232,17 @@ class OpenClipModel:
 
         return torch.cat([self._module.encode_text(ids) for ids in self._token_ids(texts)])
 
+    @property
+    def context_length(self) -> int:
+        """How many tokens of a text the model reads (after `load`)."""
+        return int(self.tokenizer.context_length)
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has before it is cut."""
+        from harness_open_clip.tokens import token_counts
+
+        return token_counts(self.tokenizer, texts)
+
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`encode_image`'s embeddings B×E and the tower's last patches B×P×D, in one pass."""
         from harness_open_clip.tokens import image_tokens

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,6 +64,24 @@ def _until_end(ids: torch.Tensor, pool: str, end: int | None, padding: int) -> t
     mask = ids != padding
     mask[:, 0] |= ~mask.any(dim=1)  # an empty text is one token rather than none
     return mask
+
+
+def token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """How many tokens each text has before an open_clip tokenizer cuts it, start and end among them."""
+    if hasattr(tokenizer, "encode"):  # CLIP's own, which cleans inside and adds both ends afterwards
+        return [len(tokenizer.encode(text)) + 2 for text in texts]
+    clean = getattr(tokenizer, "clean_fn", None)
+    if clean is None:  # SigLIP's, which cleans by functions of its module
+        from open_clip.tokenizer import basic_clean, canonicalize_text
+
+        def clean(text: str) -> str:
+            return str(canonicalize_text(basic_clean(text)))
+
+    own_ends = getattr(tokenizer, "tokenizer_mode", "") == "clips"  # start, end and class, added by itself
+    found = tokenizer.tokenizer(
+        [clean(text) for text in texts], add_special_tokens=not own_ends, padding=False, truncation=False
+    )
+    return [len(ids) + (3 if own_ends else 0) for ids in found["input_ids"]]
 
 
 @contextmanager

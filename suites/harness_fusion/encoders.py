@@ -63,6 +63,16 @@ class Pair:
         both.training = any(part.training for part in both.values())  # a new dictionary would say yes
         return both
 
+    @property
+    def context_length(self) -> int:
+        """How many tokens of a text the text encoder reads."""
+        return int(self.text.context_length)
+
+    @property
+    def token_counts(self) -> Any:
+        """How the text encoder counts a text's tokens; None where it does not say."""
+        return getattr(self.text, "token_counts", None)
+
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """What the image encoder makes of an image."""
         prepared: torch.Tensor = self.image.prepare(image)
@@ -162,6 +172,15 @@ class HfText:
         module: torch.nn.Module = self._module
         return module
 
+    @property
+    def context_length(self) -> int:
+        """How many tokens of a text the encoder reads."""
+        return int(min(self.max_length, self._tokenizer.model_max_length))
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has before it is cut."""
+        return [len(ids) for ids in self._tokenizer(list(texts), truncation=False)["input_ids"]]
+
     def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Pooled vectors B×D, last hidden states B×T×D and their mask B×T, T that of the longest text."""
         import torch
@@ -176,9 +195,8 @@ class HfText:
     def _encoded(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         import torch
 
-        most = min(self.max_length, self._tokenizer.model_max_length)
         given = self._tokenizer(
-            list(texts), padding=True, truncation=True, max_length=most, return_tensors="pt"
+            list(texts), padding=True, truncation=True, max_length=self.context_length, return_tensors="pt"
         )
         ids, mask = given["input_ids"].long(), given["attention_mask"].bool()
         if ids.shape[1] == 0:  # a tokenizer may make nothing of empty texts

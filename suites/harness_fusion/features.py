@@ -18,6 +18,7 @@ from harness.contract import Job, Split
 from harness.errors import DataError
 from harness.evaluate import image_pipeline, weights_of
 from harness.parts import canonical
+from harness.prompts import cut, cut_remark
 from harness.provenance import environment
 from harness_fusion.contracts import Features, Pairs
 
@@ -86,7 +87,19 @@ class Encoders:
             arrays = {which: part(which) for which in needed}
             for which in parts if made else ():  # what one pass gave is kept as a whole
                 part(which)
+        if modality == "text" and change is None:
+            self._tell_cut(split, name, chosen[present], decides)
         return self._features(arrays, present)
+
+    def _tell_cut(self, split: Split, name: str, rows: NDArray[np.int64], decides: dict[str, Any]) -> None:
+        """Remark how many of a split's texts are longer than the encoder reads."""
+        texts = split.texts  # type: ignore[attr-defined]
+        count = self.job.cache.get(
+            {**decides, "part": "cut"}, lambda: np.array([cut(self.model, [texts[r] for r in rows]).sum()])
+        )
+        if int(count[0]):
+            text = cut_remark(self.model, f"texts of '{name}'", int(count[0]), len(rows))
+            self.job.remark(f"{self.job.cell.dataset.label}: {text}")
 
     def rate(self, modality: Modality, name: str) -> float:
         """Samples per second when that split was encoded: reading, preparing or tokenising, and the network.

@@ -14,8 +14,9 @@ from harness.classes import Classes, align
 from harness.contract import Job, Result
 from harness.errors import Unavailable
 from harness.expansion import with_names
+from harness.prompts import prompt_facts, prompt_remarks
 from harness.seeds import derive_seed
-from harness.zeroshot import templates_of
+from harness.zeroshot import encode_prompts, prompts_of, templates_of
 from harness_peft import costs, embeddings
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
 from harness_peft.data import Batches
@@ -63,10 +64,25 @@ class Run:
         notes: dict[str, Any] = {}
         trials, chosen = tune(self, notes)
         network, outcome, seconds = self._final(chosen, notes)
+        self._tell_of_prompts(network)
         cost = {**peak_memory(self.job.device), **costs.counts(network), "training_seconds": seconds}
         cost["tuning_seconds"] = sum(t.seconds for t in trials)
         cost |= measured_costs(self, network, outcome, notes)
         return replace(evaluated(self, network, cost, notes), curves=curves(outcome))
+
+    def _tell_of_prompts(self, network: Network) -> None:
+        """Remark which prompts were cut, and which classes begin with the same ones."""
+        if (
+            network.head_kind in ("new", "old")
+            or not self.class_names
+            or not hasattr(self.job.model, "encode_text")
+        ):
+            return
+        texts = prompts_of(self.class_names, self.templates)
+        encoded = encode_prompts(self.job.model, texts).cpu().numpy()
+        facts = prompt_facts(self.job.model, texts, encoded)
+        for text in prompt_remarks(self.job.model, self.class_names, self.templates, facts):
+            self.job.remark(f"{self.job.cell.dataset.label}: {text}")
 
     def network_facts(self, seed: object) -> dict[str, Any]:
         """What decides the network before the method, besides the model."""

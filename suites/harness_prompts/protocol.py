@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.classes import check_same_classes, duplicates
+from harness.classes import check_same_classes
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import OptionError
-from harness.expansion import with_names
 from harness.splits import find_test_split, named_split, role_of
 from harness.zeroshot import similarity_of
 from harness_prompts.names import digest, file_of
@@ -137,8 +136,6 @@ class FewShot:
         source = Source(job, self.class_names, train)
         if train is not None:
             check_same_classes(job.splits(train), job.splits(source.tested), job.cell.dataset.label)
-        if remark := duplicates(source.class_names):
-            job.remark(with_names(remark, job.cell))
         everything = list(range(len(source.class_names)))
         base, new = base_and_new(len(everything)) if self.classes == "base-to-new" else (everything, [])
         task = source.task(base, shots, self.train, self.validation, self.logit_scale)
@@ -156,6 +153,7 @@ class FewShot:
             "fitted_classes": len(base),
             **task.notes,
         }
+        _tell_of_prompts(job, source, classifier, task)
         if new:
             return self._halves(job, source, classifier, task, {"base": base, "new": new})
         result = self._evaluated(job, source, classifier, task)
@@ -201,6 +199,7 @@ class FewShot:
         found: dict[str, dict[str, float]] = {}
         for label, place in places.items():
             source = Source(place, "data", None)
+            _tell_of_prompts(place, source, classifier, task)
             predictions, _ = source.predictions(
                 classifier, list(range(len(source.class_names))), source.split
             )
@@ -212,3 +211,16 @@ class FewShot:
             if len(values) == len(places):  # a mean over fewer, where the metric failed, is another number
                 result.metrics = {**result.metrics, f"{name}.mean": sum(values.values()) / len(values)}
         return result
+
+
+def _tell_of_prompts(job: Job, source: Source, classifier: Classifier, task: Task) -> None:
+    """Remark which prompts were cut, and which classes have the same ones; of learned contexts which names are alike."""
+    from harness.prompts import prompt_facts, prompt_remarks
+    from harness.zeroshot import prompts_of
+
+    templates = list(getattr(classifier, "templates", None) or ["{}"])
+    texts = prompts_of(source.class_names, templates)
+    encoded = task.texts.encode(texts).cpu().numpy()
+    facts = prompt_facts(job.model, texts, encoded)
+    for text in prompt_remarks(job.model, source.class_names, templates, facts):
+        job.remark(f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}: {text}")

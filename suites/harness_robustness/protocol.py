@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.classes import Classes, align, duplicates
+from harness.classes import Classes, align
 from harness.contract import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import DataError
 from harness.splits import find_test_split
@@ -102,7 +103,6 @@ class Classification:
         import torch
 
         from harness.evaluate import outputs
-        from harness.expansion import with_names
         from harness.zeroshot import zero_shot_logits
 
         split = job.splits(name)
@@ -111,8 +111,6 @@ class Classification:
             raise DataError(
                 f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
             )
-        if remark := duplicates(class_names):
-            job.remark(with_names(remark, job.cell))
         templates = self.templates or templates_of(split, job.cell.dataset.label)
         texts = torch.from_numpy(_texts(job, class_names, templates))
         embeddings, rate = outputs(job, "image embeddings", name)
@@ -157,12 +155,14 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
     """
     import json
 
+    import numpy as np
+
     from harness.evaluate import weights_of
+    from harness.prompts import prompt_facts, prompt_remarks
     from harness.provenance import environment
-    from harness.zeroshot import encode_prompts, text_classifier
+    from harness.zeroshot import classifier_of, encode_prompts, prompt_grid, prompts_of
 
     similarity = similarity_of(job.model)
-    make = encode_prompts if similarity == "own" else text_classifier
     decides = {
         "what": "zero-shot classifier",
         "model": json.loads(job.cell.model.identity) if job.cell.model else None,
@@ -172,4 +172,18 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
         "libraries": environment()["libraries"],
         **({} if similarity == "cosine" else {"similarity": similarity}),
     }
-    return job.cache.get(decides, lambda: make(job.model, class_names, templates).cpu().numpy())
+    texts = prompts_of(class_names, templates)
+    encoded = cache(lambda: encode_prompts(job.model, texts))
+
+    def make() -> NDArray[np.float32]:
+        if similarity == "own":
+            return np.asarray(prompt_grid(encoded(), class_names, templates).cpu().numpy())
+        return np.asarray(classifier_of(encoded(), class_names, templates, similarity).cpu().numpy())
+
+    weights = job.cache.get(decides, make)
+    facts = job.cache.get(
+        {**decides, "fact": "prompts"}, lambda: prompt_facts(job.model, texts, encoded().cpu().numpy())
+    )
+    for text in prompt_remarks(job.model, class_names, templates, facts):
+        job.remark(f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}: {text}")
+    return weights

@@ -292,7 +292,7 @@ def test_a_full_disk_names_the_store_and_what_to_do(
     with pytest.raises(harness.HarnessError) as caught:
         run(store)
     monkeypatch.undo()
-    assert str(caught.value).startswith(f"store {store.path}: can't be written: it is as it is; {cure}")
+    assert str(caught.value).startswith(f"{store.path}: the store can't be written: it is as it is; {cure}")
     assert "\n" not in str(caught.value)
     assert store.done() == {done.id}
     assert len(run(store).records) == 1  # goes on where it stopped
@@ -311,7 +311,7 @@ def test_a_full_disk_stops_the_command_with_one_line(
     assert main(["run", str(suite), "--store", str(tmp_path / "x"), "--quiet"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
-        f"harness: store {tmp_path / 'x'}: can't be written: No space left on device; free space"
+        f"harness: {tmp_path / 'x'}: the store can't be written: No space left on device; free space"
     )
 
 

@@ -11,7 +11,6 @@ from harness.classes import (
     Classes,
     align,
     check_same_classes,
-    duplicates,
     normalised,
     synonyms,
     to_classes,
@@ -143,14 +142,6 @@ def test_the_order_of_folders_is_told_where_it_decides() -> None:
     assert align(*sides({"class_names": ["1", "10", "2"]}, data)).remarks == [
         "the outputs of the model were put into the order of the classes, by name"
     ]
-
-
-def test_classes_that_no_prompt_tells_apart() -> None:
-    assert duplicates(["red", "blue", "dark red", "dark-red2"]) is None
-    assert "1 of the 3 classes of the data set is named like an earlier one" in str(
-        duplicates(["Red", "a", "red"])
-    )
-    assert "2 of the 3 classes of the data set are" in str(duplicates(["a_b", "a b", "A-B"]))
 
 
 def test_splits_that_name_their_classes_differently_are_refused() -> None:

@@ -159,6 +159,8 @@ def test_a_text_encoder_from_a_folder_gives_masked_means(bert):
     with torch.inference_mode():
         pooled, tokens, mask = model.encode_text_tokens(TEXTS)
         assert mask.sum(1).tolist() == [6, 2, 1, 12]
+        assert model.token_counts(TEXTS)[:3] == [6, 2, 0]
+        assert model.token_counts(TEXTS)[3] > model.context_length == 12
         assert tokens.shape == (4, 12, 16)
         for row, text in enumerate(TEXTS[:2]):  # alone, without padding
             ids = model._tokenizer(text, return_tensors="pt")["input_ids"]

@@ -351,3 +351,16 @@ def test_probes_change_one_modality_as_they_say():
         altered = probed(given, "image", kind, given.image)
         assert altered.text is given.text
         assert torch.equal(altered.targets, given.targets)
+
+
+def test_texts_that_the_encoder_cuts_are_counted(suite, counting, posts, only, monkeypatch):
+    monkeypatch.setattr(
+        counting, "token_counts", lambda self, texts: [len(t.split()) for t in texts], raising=False
+    )
+    monkeypatch.setattr(counting, "context_length", 2, raising=False)
+    long = sum(len(t.split()) > 2 for t in posts().load("all").texts)
+    for store in ("store", "another"):  # the second finds the features in the cache
+        (record,) = suite(methods=only("text only"), seeds=[0], store=store).records
+        whole = int(posts().load("all").has_text.sum())
+        said = f"posts: {long} of {whole} texts of 'all' are longer than the 2 tokens the model reads and were cut"
+        assert said in record.remarks

@@ -20,6 +20,7 @@ from harness.contract import capabilities
 from harness.errors import OptionError, Unavailable
 from harness_open_clip import OpenClipModel, preparation_of
 from harness_open_clip.names import architectures, split_name
+from harness_open_clip.tokens import token_counts
 
 CPU = torch.device("cpu")
 TINY = {
@@ -293,3 +294,44 @@ def test_a_folder_in_open_clips_own_layout_is_known_by_its_content(tmp_path, tin
     with (tmp_path / f"open_clip_model{tiny[1].suffix}").open("ab") as file:
         file.write(b"more")
     assert OpenClipModel(f"local-dir:{tmp_path}").fingerprint() != before
+
+
+def test_tokens_are_counted_before_they_are_cut(loaded):
+    texts = ["", "a photo of a red fox.", "Ünïcode 🦊 & <b>", "very long " * 60]
+    uncut = loaded.tokenizer(texts, context_length=500)
+    assert loaded.token_counts(texts) == [int(row.argmax()) + 1 for row in uncut]
+    assert loaded.context_length == loaded.tokenizer(["a"]).shape[1]
+
+
+@pytest.mark.parametrize("kind", ["HFTokenizer", "HFTokenizer clips", "SigLipTokenizer"])
+def test_tokens_of_other_tokenizers_are_counted_as_these_make_them(kind):
+    """By what the tokenizers themselves give where there is room for all."""
+    from open_clip import tokenizer as made
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = {word: n for n, word in enumerate(["<pad>", "<s>", "</s>", "<unk>", "<cls>", "a", "red", "fox"])}
+    inner = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        cls_token="<cls>",
+    )
+    name, _, mode = kind.partition(" ")
+    tokenizer = object.__new__(getattr(made, name))
+    tokenizer.__dict__.update(
+        tokenizer=fast, context_length=6, clean_fn=made.get_clean_fn("whitespace"), tokenizer_mode=mode, strip_sep_token=False
+    )  # fmt: skip
+    if name == "SigLipTokenizer":
+        del tokenizer.clean_fn
+    texts = ["", "a red fox", "a   red  fox red fox a red", "a red fox red"]
+    whole = [int((row != 0).sum()) for row in tokenizer(texts, context_length=64)]
+    assert token_counts(tokenizer, texts) == whole
+    assert sum(n > 6 for n in whole) in (1, 2)
