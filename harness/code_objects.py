@@ -48,6 +48,10 @@ MUTATORS = re.compile(
     "append|appendleft|extend|insert|add|update|setdefault|pop|popitem|popleft|remove|discard|clear|sort|put"
 )
 
+CONTAINERS = (list, dict, set, deque)
+PUSHES = ("LOAD_CONST", "LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_SMALL_INT")
+"""Operations of which each puts one thing on the stack and takes none: a simple key."""
+
 
 class ObjectDigest:
     """Digests of objects, and what in them can't be digested."""
@@ -57,7 +61,8 @@ class ObjectDigest:
         self._seen: dict[int, int] = {}
         self._held: list[Any] = []
         """What was seen is kept alive, so that no other object takes its place."""
-        self._state: set[tuple[int, str]] = set()
+        self._assigned: set[tuple[int, str]] = set()
+        self._filled: set[tuple[int, str]] = set()
         self._globals: deque[tuple[Mapping[str, Any], str]] = deque()
         self._opaque: dict[str, None] = {}
 
@@ -67,7 +72,7 @@ class ObjectDigest:
         done: set[tuple[int, str]] = set()
         while self._globals:
             namespace, name = self._globals.popleft()
-            if (id(namespace), name) not in done | self._state:
+            if (id(namespace), name) not in done and not self._is_state(namespace, name, namespace[name]):
                 done.add((id(namespace), name))
                 self._say("global", name)
                 self._walk(namespace[name], name, 0)
@@ -78,6 +83,11 @@ class ObjectDigest:
         if self._opaque:
             first, more = next(iter(self._opaque)), len(self._opaque) - 1
             yield f"is registered in this process, and changes of {first}{f' and {more} more' if more else ''} can't be told"
+
+    def _is_state(self, owner: Any, name: str, value: Any) -> bool:
+        """Whether the code that was seen so far assigns that name of a class or namespace, or fills what it holds."""
+        key = (id(owner), name)
+        return key in self._assigned or (key in self._filled and isinstance(value, CONTAINERS))
 
     def _say(self, *words: Any) -> None:
         self._hash.update(("\x1f".join(map(str, words)) + "\x1e").encode(errors="surrogatepass"))
@@ -186,7 +196,7 @@ class ObjectDigest:
             else:
                 self._say(shown)
         for key in sorted(held, key=str):
-            if (id(kind), key) not in self._state:
+            if not self._is_state(kind, key, held[key]):
                 self._say(key)
                 self._walk(held[key], f"{name}.{key}", depth)
 
@@ -199,8 +209,8 @@ class ObjectDigest:
             for key, value in vars(base).items():
                 for code in _codes(value):
                     if key not in FIRST:
-                        self._state |= {(id(cls), attribute) for attribute in _assigned(code)}
-                    self._state |= {(id(cls), attribute) for attribute in _changed(code, ("LOAD_ATTR",))}
+                        self._assigned |= {(id(cls), attribute) for attribute in _assigned(code)}
+                    self._filled |= {(id(cls), attribute) for attribute in _filled(code, ("LOAD_ATTR",))}
         for base in cls.__mro__[1:]:
             self._walk(base, base.__name__, depth)
         if issubclass(cls, Enum):
@@ -209,7 +219,7 @@ class ObjectDigest:
             value = vars(cls)[key]
             if MADE_BY_PYTHON.fullmatch(key) or (issubclass(cls, Enum) and key.startswith("_")):
                 continue
-            if (id(cls), key) in self._state and not list(_codes(value)):
+            if self._is_state(cls, key, value) and not list(_codes(value)):
                 continue
             self._say(key)
             self._walk(value, f"{cls.__name__}.{key}", depth)
@@ -224,17 +234,15 @@ class ObjectDigest:
         for code in _nested(function.__code__):
             self._refers(code, function.__globals__)
         closed = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        state = {
-            n
-            for code in _nested(function.__code__)
-            for n in _changed(code, ("LOAD_DEREF", "LOAD_CLASSDEREF"))
-        }
-        state |= {i.argval for code in _nested(function.__code__) for i in dis.get_instructions(code)
-                  if i.opname in ("STORE_DEREF", "DELETE_DEREF")}  # fmt: skip
+        codes = list(_nested(function.__code__))
+        filled = {name for code in codes for name in _filled(code, ("LOAD_DEREF", "LOAD_CLASSDEREF"))}
+        assigned = {name for code in codes for name in _named(code, ("STORE_DEREF", "DELETE_DEREF"))}
         for free, cell in closed:
-            if free != "__class__" and free not in state:
-                self._say(free)
-                self._walk(_content(cell), free, depth)
+            held = _content(cell)
+            if free == "__class__" or free in assigned or (free in filled and isinstance(held, CONTAINERS)):
+                continue
+            self._say(free)
+            self._walk(held, free, depth)
         if wrapped := function.__dict__.get("__wrapped__"):
             self._walk(wrapped, name, depth)
 
@@ -242,11 +250,11 @@ class ObjectDigest:
         """Notes the globals that a function reads, to be walked when it is known which of them are state."""
         for instruction in dis.get_instructions(code):
             if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                self._state.add((id(namespace), instruction.argval))
+                self._assigned.add((id(namespace), instruction.argval))
             elif instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME") and instruction.argval in namespace:
                 self._globals.append((namespace, instruction.argval))
                 self._attributes(namespace[instruction.argval], code)
-        self._state |= {(id(namespace), n) for n in _changed(code, ("LOAD_GLOBAL", "LOAD_NAME"))}
+        self._filled |= {(id(namespace), name) for name in _filled(code, ("LOAD_GLOBAL", "LOAD_NAME"))}
 
     def _attributes(self, value: Any, code: CodeType) -> None:
         """Of a module of the user's, the names that the code may mean."""
@@ -307,21 +315,26 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(constant)
 
 
+def _named(code: CodeType, operations: tuple[str, ...]) -> set[str]:
+    """The names that some operations are done on."""
+    return {i.argval for i in dis.get_instructions(code) if i.opname in operations}
+
+
 def _assigned(code: CodeType) -> set[str]:
     """The attributes that code assigns to."""
-    return {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_ATTR", "DELETE_ATTR")}
+    return _named(code, ("STORE_ATTR", "DELETE_ATTR"))
 
 
-def _changed(code: CodeType, loads: tuple[str, ...]) -> set[str]:
+def _filled(code: CodeType, loads: tuple[str, ...]) -> set[str]:
     """The names, loaded so, of containers that code puts something into."""
     found = set()
     before: list[dis.Instruction] = []
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("CACHE", "PUSH_NULL", "EXTENDED_ARG"):
             continue
-        if instruction.opname in ("LOAD_METHOD", "LOAD_ATTR") and MUTATORS.fullmatch(instruction.argval):
+        if instruction.opname in ("LOAD_METHOD", "LOAD_ATTR") and MUTATORS.fullmatch(str(instruction.argval)):
             found |= {i.argval for i in before[-1:] if i.opname in loads}
-        elif instruction.opname in ("STORE_SUBSCR", "DELETE_SUBSCR"):
+        elif instruction.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") and before[-1].opname in PUSHES:
             found |= {i.argval for i in before[-2:-1] if i.opname in loads}
         before = [*before[-1:], instruction]
     return found
