@@ -31,6 +31,7 @@ from types import (
 from typing import Any
 
 from harness.code_places import is_library_module
+from harness.code_state import assigned, codes_of, filled, named, nested
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 DEEPEST, MOST = 60, 200_000
@@ -44,13 +45,7 @@ MADE_BY_PYTHON = re.compile(
 FIRST = frozenset(("__init__", "__new__", "__post_init__", "__setstate__"))
 """Methods whose assignments make an object what it is; what others assign is its state."""
 
-MUTATORS = re.compile(
-    "append|appendleft|extend|insert|add|update|setdefault|pop|popitem|popleft|remove|discard|clear|sort|put"
-)
-
 CONTAINERS = (list, dict, set, deque)
-PUSHES = ("LOAD_CONST", "LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_SMALL_INT")
-"""Operations of which each puts one thing on the stack and takes none: a simple key."""
 
 
 class ObjectDigest:
@@ -207,10 +202,10 @@ class ObjectDigest:
         owned = [base for base in cls.__mro__ if _is_own(base)]
         for base in owned:
             for key, value in vars(base).items():
-                for code in _codes(value):
+                for code in codes_of(value):
                     if key not in FIRST:
-                        self._assigned |= {(id(cls), attribute) for attribute in _assigned(code)}
-                    self._filled |= {(id(cls), attribute) for attribute in _filled(code, ("LOAD_ATTR",))}
+                        self._assigned |= {(id(cls), attribute) for attribute in assigned(code)}
+                    self._filled |= {(id(cls), attribute) for attribute in filled(code, ("LOAD_ATTR",))}
         for base in cls.__mro__[1:]:
             self._walk(base, base.__name__, depth)
         if issubclass(cls, Enum):
@@ -219,7 +214,7 @@ class ObjectDigest:
             value = vars(cls)[key]
             if MADE_BY_PYTHON.fullmatch(key) or (issubclass(cls, Enum) and key.startswith("_")):
                 continue
-            if self._is_state(cls, key, value) and not list(_codes(value)):
+            if self._is_state(cls, key, value) and not list(codes_of(value)):
                 continue
             self._say(key)
             self._walk(value, f"{cls.__name__}.{key}", depth)
@@ -231,15 +226,19 @@ class ObjectDigest:
         self._walk(function.__code__, name, depth)
         self._walk(function.__defaults__, name, depth)
         self._walk(function.__kwdefaults__, name, depth)
-        for code in _nested(function.__code__):
+        for code in nested(function.__code__):
             self._refers(code, function.__globals__)
         closed = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        codes = list(_nested(function.__code__))
-        filled = {name for code in codes for name in _filled(code, ("LOAD_DEREF", "LOAD_CLASSDEREF"))}
-        assigned = {name for code in codes for name in _named(code, ("STORE_DEREF", "DELETE_DEREF"))}
+        codes = list(nested(function.__code__))
+        filled_here = {name for code in codes for name in filled(code, ("LOAD_DEREF", "LOAD_CLASSDEREF"))}
+        assigned_here = {name for code in codes for name in named(code, ("STORE_DEREF", "DELETE_DEREF"))}
         for free, cell in closed:
             held = _content(cell)
-            if free == "__class__" or free in assigned or (free in filled and isinstance(held, CONTAINERS)):
+            if (
+                free == "__class__"
+                or free in assigned_here
+                or (free in filled_here and isinstance(held, CONTAINERS))
+            ):
                 continue
             self._say(free)
             self._walk(held, free, depth)
@@ -254,7 +253,7 @@ class ObjectDigest:
             elif instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME") and instruction.argval in namespace:
                 self._globals.append((namespace, instruction.argval))
                 self._attributes(namespace[instruction.argval], code)
-        self._filled |= {(id(namespace), name) for name in _filled(code, ("LOAD_GLOBAL", "LOAD_NAME"))}
+        self._filled |= {(id(namespace), name) for name in filled(code, ("LOAD_GLOBAL", "LOAD_NAME"))}
 
     def _attributes(self, value: Any, code: CodeType) -> None:
         """Of a module of the user's, the names that the code may mean."""
@@ -294,47 +293,3 @@ def _content(cell: CellType) -> Any:
 def _slots(cls: type) -> tuple[str, ...]:
     slots = vars(cls).get("__slots__", ())
     return tuple(s for s in ((slots,) if isinstance(slots, str) else slots) if not s.startswith("__"))
-
-
-def _codes(value: Any) -> Iterator[CodeType]:
-    """The code of a class's attribute, whatever it is wrapped in."""
-    inner = (
-        getattr(value, "__func__", None)
-        or getattr(value, "func", None)
-        or getattr(value, "__wrapped__", None)
-    )
-    for function in (value, inner, *(getattr(value, n, None) for n in ("fget", "fset", "fdel"))):
-        if isinstance(function, FunctionType):
-            yield from _nested(function.__code__)
-
-
-def _nested(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _nested(constant)
-
-
-def _named(code: CodeType, operations: tuple[str, ...]) -> set[str]:
-    """The names that some operations are done on."""
-    return {i.argval for i in dis.get_instructions(code) if i.opname in operations}
-
-
-def _assigned(code: CodeType) -> set[str]:
-    """The attributes that code assigns to."""
-    return _named(code, ("STORE_ATTR", "DELETE_ATTR"))
-
-
-def _filled(code: CodeType, loads: tuple[str, ...]) -> set[str]:
-    """The names, loaded so, of containers that code puts something into."""
-    found = set()
-    before: list[dis.Instruction] = []
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("CACHE", "PUSH_NULL", "EXTENDED_ARG"):
-            continue
-        if instruction.opname in ("LOAD_METHOD", "LOAD_ATTR") and MUTATORS.fullmatch(str(instruction.argval)):
-            found |= {i.argval for i in before[-1:] if i.opname in loads}
-        elif instruction.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") and before[-1].opname in PUSHES:
-            found |= {i.argval for i in before[-2:-1] if i.opname in loads}
-        before = [*before[-1:], instruction]
-    return found
