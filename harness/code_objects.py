@@ -31,6 +31,7 @@ from types import (
 from typing import Any
 
 from harness.code_places import is_library_module
+from harness.code_state import assigned, codes_of, filled, named, nested
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 DEEPEST, MOST = 60, 200_000
@@ -44,9 +45,7 @@ MADE_BY_PYTHON = re.compile(
 FIRST = frozenset(("__init__", "__new__", "__post_init__", "__setstate__"))
 """Methods whose assignments make an object what it is; what others assign is its state."""
 
-MUTATORS = re.compile(
-    "append|appendleft|extend|insert|add|update|setdefault|pop|popitem|popleft|remove|discard|clear|sort|put"
-)
+CONTAINERS = (list, dict, set, deque)
 
 
 class ObjectDigest:
@@ -57,7 +56,8 @@ class ObjectDigest:
         self._seen: dict[int, int] = {}
         self._held: list[Any] = []
         """What was seen is kept alive, so that no other object takes its place."""
-        self._state: set[tuple[int, str]] = set()
+        self._assigned: set[tuple[int, str]] = set()
+        self._filled: set[tuple[int, str]] = set()
         self._globals: deque[tuple[Mapping[str, Any], str]] = deque()
         self._opaque: dict[str, None] = {}
 
@@ -67,7 +67,7 @@ class ObjectDigest:
         done: set[tuple[int, str]] = set()
         while self._globals:
             namespace, name = self._globals.popleft()
-            if (id(namespace), name) not in done | self._state:
+            if (id(namespace), name) not in done and not self._is_state(namespace, name, namespace[name]):
                 done.add((id(namespace), name))
                 self._say("global", name)
                 self._walk(namespace[name], name, 0)
@@ -78,6 +78,11 @@ class ObjectDigest:
         if self._opaque:
             first, more = next(iter(self._opaque)), len(self._opaque) - 1
             yield f"is registered in this process, and changes of {first}{f' and {more} more' if more else ''} can't be told"
+
+    def _is_state(self, owner: Any, name: str, value: Any) -> bool:
+        """Whether the code that was seen so far assigns that name of a class or namespace, or fills what it holds."""
+        key = (id(owner), name)
+        return key in self._assigned or (key in self._filled and isinstance(value, CONTAINERS))
 
     def _say(self, *words: Any) -> None:
         self._hash.update(("\x1f".join(map(str, words)) + "\x1e").encode(errors="surrogatepass"))
@@ -186,7 +191,7 @@ class ObjectDigest:
             else:
                 self._say(shown)
         for key in sorted(held, key=str):
-            if (id(kind), key) not in self._state:
+            if not self._is_state(kind, key, held[key]):
                 self._say(key)
                 self._walk(held[key], f"{name}.{key}", depth)
 
@@ -197,10 +202,10 @@ class ObjectDigest:
         owned = [base for base in cls.__mro__ if _is_own(base)]
         for base in owned:
             for key, value in vars(base).items():
-                for code in _codes(value):
+                for code in codes_of(value):
                     if key not in FIRST:
-                        self._state |= {(id(cls), attribute) for attribute in _assigned(code)}
-                    self._state |= {(id(cls), attribute) for attribute in _changed(code, ("LOAD_ATTR",))}
+                        self._assigned |= {(id(cls), attribute) for attribute in assigned(code)}
+                    self._filled |= {(id(cls), attribute) for attribute in filled(code, ("LOAD_ATTR",))}
         for base in cls.__mro__[1:]:
             self._walk(base, base.__name__, depth)
         if issubclass(cls, Enum):
@@ -209,7 +214,7 @@ class ObjectDigest:
             value = vars(cls)[key]
             if MADE_BY_PYTHON.fullmatch(key) or (issubclass(cls, Enum) and key.startswith("_")):
                 continue
-            if (id(cls), key) in self._state and not list(_codes(value)):
+            if self._is_state(cls, key, value) and not list(codes_of(value)):
                 continue
             self._say(key)
             self._walk(value, f"{cls.__name__}.{key}", depth)
@@ -221,20 +226,22 @@ class ObjectDigest:
         self._walk(function.__code__, name, depth)
         self._walk(function.__defaults__, name, depth)
         self._walk(function.__kwdefaults__, name, depth)
-        for code in _nested(function.__code__):
+        for code in nested(function.__code__):
             self._refers(code, function.__globals__)
         closed = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        state = {
-            n
-            for code in _nested(function.__code__)
-            for n in _changed(code, ("LOAD_DEREF", "LOAD_CLASSDEREF"))
-        }
-        state |= {i.argval for code in _nested(function.__code__) for i in dis.get_instructions(code)
-                  if i.opname in ("STORE_DEREF", "DELETE_DEREF")}  # fmt: skip
+        codes = list(nested(function.__code__))
+        filled_here = {name for code in codes for name in filled(code, ("LOAD_DEREF", "LOAD_CLASSDEREF"))}
+        assigned_here = {name for code in codes for name in named(code, ("STORE_DEREF", "DELETE_DEREF"))}
         for free, cell in closed:
-            if free != "__class__" and free not in state:
-                self._say(free)
-                self._walk(_content(cell), free, depth)
+            held = _content(cell)
+            if (
+                free == "__class__"
+                or free in assigned_here
+                or (free in filled_here and isinstance(held, CONTAINERS))
+            ):
+                continue
+            self._say(free)
+            self._walk(held, free, depth)
         if wrapped := function.__dict__.get("__wrapped__"):
             self._walk(wrapped, name, depth)
 
@@ -242,11 +249,11 @@ class ObjectDigest:
         """Notes the globals that a function reads, to be walked when it is known which of them are state."""
         for instruction in dis.get_instructions(code):
             if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                self._state.add((id(namespace), instruction.argval))
+                self._assigned.add((id(namespace), instruction.argval))
             elif instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME") and instruction.argval in namespace:
                 self._globals.append((namespace, instruction.argval))
                 self._attributes(namespace[instruction.argval], code)
-        self._state |= {(id(namespace), n) for n in _changed(code, ("LOAD_GLOBAL", "LOAD_NAME"))}
+        self._filled |= {(id(namespace), name) for name in filled(code, ("LOAD_GLOBAL", "LOAD_NAME"))}
 
     def _attributes(self, value: Any, code: CodeType) -> None:
         """Of a module of the user's, the names that the code may mean."""
@@ -286,42 +293,3 @@ def _content(cell: CellType) -> Any:
 def _slots(cls: type) -> tuple[str, ...]:
     slots = vars(cls).get("__slots__", ())
     return tuple(s for s in ((slots,) if isinstance(slots, str) else slots) if not s.startswith("__"))
-
-
-def _codes(value: Any) -> Iterator[CodeType]:
-    """The code of a class's attribute, whatever it is wrapped in."""
-    inner = (
-        getattr(value, "__func__", None)
-        or getattr(value, "func", None)
-        or getattr(value, "__wrapped__", None)
-    )
-    for function in (value, inner, *(getattr(value, n, None) for n in ("fget", "fset", "fdel"))):
-        if isinstance(function, FunctionType):
-            yield from _nested(function.__code__)
-
-
-def _nested(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _nested(constant)
-
-
-def _assigned(code: CodeType) -> set[str]:
-    """The attributes that code assigns to."""
-    return {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_ATTR", "DELETE_ATTR")}
-
-
-def _changed(code: CodeType, loads: tuple[str, ...]) -> set[str]:
-    """The names, loaded so, of containers that code puts something into."""
-    found = set()
-    before: list[dis.Instruction] = []
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("CACHE", "PUSH_NULL", "EXTENDED_ARG"):
-            continue
-        if instruction.opname in ("LOAD_METHOD", "LOAD_ATTR") and MUTATORS.fullmatch(instruction.argval):
-            found |= {i.argval for i in before[-1:] if i.opname in loads}
-        elif instruction.opname in ("STORE_SUBSCR", "DELETE_SUBSCR"):
-            found |= {i.argval for i in before[-2:-1] if i.opname in loads}
-        before = [*before[-1:], instruction]
-    return found

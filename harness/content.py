@@ -117,7 +117,7 @@ def _digests(paths: Iterable[str]) -> dict[str, str]:
         kept = index.known(asked)
         _remember(kept)
         found |= _still(stamps, kept)
-    for read in read_all([path for path in asked if path not in found]):
+    for read in read_all({p: stamp for p, stamp in stamps.items() if p not in found and stamp}):
         found |= {path: UNREADABLE if entry is None else entry.digest for path, entry in read.items()}
         settled = {path: entry for path, entry in read.items() if entry is not None and entry.is_settled}
         index.keep(settled)

@@ -53,7 +53,7 @@ class Entry:
         both (git calls an entry made in between "racily clean"). Ticks are milliseconds, but 1 or 2 s
         where times have no fraction. A time of change ahead of the clock was set by hand, and says nothing.
         """
-        modified, changed = map(int, self.stamp.split()[-2:])
+        modified, changed = map(int, self.stamp.rsplit(" ", 2)[1:])
         tick = SECOND // 10 if changed % SECOND else 3 * SECOND
         return changed < self.read - tick and not self.read - tick <= modified <= self.read
 
@@ -92,7 +92,7 @@ class Index:
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(TABLE)
-            rows = (_row(os.fsencode(path), entry) for path, entry in entries.items())
+            rows = (_row(os.fsencode(path), entry) for path, entry in sorted(entries.items()))
             connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
             connection.commit()
 

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TextIO
@@ -37,16 +37,19 @@ def progress_shown(shown: bool) -> Iterator[None]:
         _shown = before
 
 
-def read_all(paths: Sequence[str]) -> Iterator[dict[str, Entry | None]]:
-    """The entries of files as they are read, every few seconds and at the end; None for what can't be read."""
-    if not paths:
+def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, Entry | None]]:
+    """The entries of files as they are read, every few seconds and at the end; None for what can't be read.
+
+    `stamps` says of each path what file it was a moment ago.
+    """
+    if not stamps:
         return
-    places = sorted(
-        (_place(path), path) for path in paths
-    )  # near each other on a disk, as far as that can be known
-    progress = _Progress(len(paths), sum(size for (_, _, size), _ in places))
-    if len(paths) == 1 and places[0][0][2] <= BLOCK:
-        yield {paths[0]: read_entry(paths[0], progress)}
+    # near each other on a disk, as far as that can be known
+    places = sorted((_place(stamp), path) for path, stamp in stamps.items())
+    progress = _Progress(len(places), sum(size for (_, _, size), _ in places))
+    if len(places) == 1 and places[0][0][2] <= BLOCK:
+        path = places[0][1]
+        yield {path: read_entry(path, progress)}
         return
     pool = ThreadPoolExecutor(THREADS)
     try:
@@ -73,26 +76,31 @@ def read_entry(path: str, progress: _Progress | None = None) -> Entry | None:
     An entry of a file that changes all the while is not settled: it says when, not what it is.
     """
     try:
-        for _ in range(TRIES):
-            started = time.time_ns()
-            # not to wait for a writer where a pipe has just taken the file's place
-            handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
-            with os.fdopen(handle, "rb", buffering=0) as file:
-                facts = os.fstat(handle)
-                if not stat.S_ISREG(facts.st_mode):
-                    return None
-                digest = hashlib.sha256()
-                while block := file.read(min(BLOCK, facts.st_size + 1)):
-                    digest.update(block)
-                    if progress is not None:
-                        progress.bytes += len(block)
-                after = os.fstat(handle)
-            if stamp_of(facts) == stamp_of(after):
-                break
-            started = 0
+        # not to wait for a writer where a pipe has just taken the file's place
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError):
         return None
-    return Entry(stamp_of(after), started, digest.hexdigest())
+    try:
+        for _ in range(TRIES):
+            started, facts, digest = time.time_ns(), os.fstat(handle), hashlib.sha256()
+            if not stat.S_ISREG(facts.st_mode):
+                return None
+            held = 0
+            # a file that has grown meanwhile has another stamp, so there is no need to ask for its end
+            while held < facts.st_size and (block := os.read(handle, min(BLOCK, facts.st_size - held))):
+                digest.update(block)
+                held += len(block)
+                if progress is not None:
+                    progress.bytes += len(block)
+            after = stamp_of(os.fstat(handle))
+            if after == stamp_of(facts) and held == facts.st_size:
+                return Entry(after, started, digest.hexdigest())
+            os.lseek(handle, 0, os.SEEK_SET)
+        return Entry(after, 0, digest.hexdigest())
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
 
 
 def _read(paths: Sequence[str], progress: _Progress) -> dict[str, Entry | None]:
@@ -103,12 +111,10 @@ def _read(paths: Sequence[str], progress: _Progress) -> dict[str, Entry | None]:
     return found
 
 
-def _place(path: str) -> tuple[int, int, int]:
-    try:
-        facts = os.stat(path)  # noqa: PTH116
-    except OSError:
-        return 0, 0, 0
-    return facts.st_dev, facts.st_ino, facts.st_size
+def _place(stamp: str) -> tuple[int, int, int]:
+    """Device, inode and size of a file, by its stamp."""
+    device, inode, size, *_ = stamp.split(" ", 3)
+    return int(device), int(inode), int(size)
 
 
 def _tasks(places: Sequence[tuple[tuple[int, int, int], str]]) -> Iterator[list[str]]:

@@ -37,6 +37,7 @@ def _part(
     one, other = ((p or {}).get("identity") or {} for p in (a, b))
     for key, words in (("plugin", "plugin"), ("distribution", "distribution"), ("version", "plugin version")):
         yield from _values(f"{name}: {words}", one.get(key), other.get(key))
+    yield from _values(f"{name}: code", one.get("code"), other.get("code"))
     what = "data fingerprint" if name == "dataset" else f"{name}: fingerprint"
     yield from _values(what, one.get("fingerprint"), other.get("fingerprint"))
     options = [p.get("options") or {} for p in (one, other)]

@@ -52,13 +52,25 @@ class TorchvisionDataset:
         self.label_space = self._entry.label_space
 
     def fingerprint(self) -> str:
-        """The set's name, and a digest of its files but for the archives that they were unpacked from."""
+        """The set's name, and a digest of its files but for the archives that they were unpacked from.
+
+        What may be downloaded, in one process while another one plans, is known by its name alone.
+        """
+        if self.download and self._entry.downloadable:
+            return f"torchvision {self.name}"
         from harness_data.digests import files_below, files_digest, text_digest
 
         base = data_root(self.root) or Path()
         places = [base / place for place in self._entry.places if (base / place).exists()]
         held = [files_digest(place, files_below(place, ARCHIVES)) for place in places]
         return f"torchvision {self.name} {text_digest(held)}" if held else f"torchvision {self.name}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """That changed files can't be told of what may be downloaded."""
+        if self.download and self._entry.downloadable and self._entry.places:
+            return ["known by its name (download = true): changed files can't be told"]
+        return []
 
     def unavailable(self) -> str | None:
         """Why it can't be loaded here, and how to get it; nothing is downloaded to find out."""

@@ -114,6 +114,26 @@ def test_any_plain_value_counts_wherever_it_is_held(value: Any, place: str, data
     assert remarks(holding(value)) == []
 
 
+USES = [
+    "out[0, X] = 1", "out[X] = 1", "out[X:] = [1]", "out = X + 1", "out.append(X)", "out[1] = X", "out = f'{X}'",
+    "out = [X for _ in out]", "out = (lambda: X)", "out = len(str(X))", "out = {X: 1}", "X in out and out.clear()",
+    "out[-1].update({1: X})", "del out[X]", "assert X", "out = str(X).strip()", "out.value = X",
+]  # fmt: skip
+
+
+@given(st.sampled_from(USES), st.integers(), st.integers(), st.booleans())
+def test_a_number_counts_however_it_is_used(use: str, one: int, other: int, method: bool) -> None:
+    def using(number: int) -> str:
+        if method:
+            code = (
+                f"class f:\n    def load(self, out):\n        {use.replace('X', 'self.X')}\n    X = {number}"
+            )
+            return digest(made(code))
+        return digest(made(f"def f(out): {use}", X=number))
+
+    assert (using(one) == using(other)) == (one == other)
+
+
 def test_what_the_code_itself_changes_is_its_state() -> None:
     calls: list[int] = []
     kept: dict[str, int] = {}

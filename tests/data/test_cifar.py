@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -250,3 +251,15 @@ def test_the_templates_are_clips_eighteen() -> None:
     assert TEMPLATES[0] == "a photo of a {}."
     assert TEMPLATES[7:10] == ("a photo of a small {}.", "a photo of a big {}.", "a photo of the {}.")
     assert TEMPLATES[-5] == "a high contrast photo of the {}."
+
+
+def test_any_byte_of_a_batch_counts(binary: Path) -> None:
+    file = binary / "cifar-10-batches-bin" / "test_batch.bin"
+    before, times = CIFAR10(root=binary).fingerprint(), file.stat()
+    for image in (17, 4242, 9998):
+        with file.open("r+b") as batch:
+            batch.seek(image * RECORD)
+            batch.write(bytes([(image + 5) % 10]))  # another label
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert CIFAR10(root=binary).fingerprint() != before
+        before = CIFAR10(root=binary).fingerprint()

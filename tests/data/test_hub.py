@@ -5,6 +5,7 @@ import io
 
 import datasets
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -147,6 +148,25 @@ def test_fingerprint(saved, tmp_path):
     other.save_to_disk(str(tmp_path / "other"))
     assert HuggingFace(str(tmp_path / "other")).fingerprint() != before
     assert HuggingFace("owner/pets", revision="a").fingerprint() != HuggingFace("owner/pets").fingerprint()
+    assert "no revision is named" in HuggingFace("owner/pets").remarks[0]
+    assert HuggingFace("owner/pets", revision="a").remarks == HuggingFace(saved).remarks == []
+
+
+def test_images_that_rows_name_take_part(tmp_path):
+    path = tmp_path / "0.bmp"
+    Image.new("RGB", (8, 6)).save(path)
+    rows(1).save_to_disk(str(tmp_path / "d"))
+    (file,) = (tmp_path / "d").glob("*.arrow")  # as older versions wrote it, without the files' bytes
+    with pa.ipc.open_stream(file.read_bytes()) as held:
+        table = held.read_all()
+    kind = table.schema.field("image").type
+    table = table.set_column(0, "image", pa.array([{"bytes": None, "path": str(path)}], kind))
+    with pa.ipc.new_stream(str(file), table.schema) as out:
+        out.write_table(table)
+    assert decode(HuggingFace(str(tmp_path / "d")).load("test")[0].image).size == (8, 6)
+    before = HuggingFace(str(tmp_path / "d")).fingerprint()
+    Image.new("RGB", (8, 6), "white").save(path)
+    assert HuggingFace(str(tmp_path / "d")).fingerprint() != before
 
 
 @pytest.mark.parametrize(

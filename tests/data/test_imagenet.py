@@ -145,6 +145,22 @@ def test_imagenet(imagenet):
         data.load("val")
 
 
+def test_images_are_known_by_content_and_a_training_split_by_its_name(tmp_path):
+    tree(tmp_path / "imagenet" / "val", WNIDS[:3])
+    tree(tmp_path / "imagenet" / "train", WNIDS[:3])
+    tree(tmp_path / "imagenet-c" / "fog" / "3", WNIDS[:3])
+    sets = (ImageNet(root=tmp_path, partial=True), ImageNetC("fog", root=tmp_path, partial=True))
+    before = [data.fingerprint() for data in sets]
+    for folder in ("imagenet/val", "imagenet-c/fog/3"):
+        (file,) = (tmp_path / folder / WNIDS[2]).iterdir()
+        held = bytearray(file.read_bytes())
+        held[-20] ^= 1
+        file.write_bytes(held)
+    assert all(data.fingerprint() != old for data, old in zip(sets, before))
+    assert sets[0].load("test").remarks == ()
+    assert "split 'train' is known by its name" in sets[0].load("train").remarks[0]
+
+
 @pytest.mark.parametrize(
     ("subset", "labels", "samples"),
     [("imagenet-r", 200, 200), ("imagenet-a", 200, 200), ("objectnet", 113, 125)],

@@ -304,6 +304,15 @@ def test_mnist_files(tmp_path):
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(labels)
     split = TorchvisionDataset("MNIST", root=tmp_path).load("test")
     same_as_torchvision(split, torchvision.datasets.MNIST(str(tmp_path), train=False))
+    before = TorchvisionDataset("MNIST", root=tmp_path).fingerprint()
+    (raw / "t10k-labels-idx1-ubyte.gz").write_bytes(b"what it was unpacked from")
+    assert TorchvisionDataset("MNIST", root=tmp_path).fingerprint() == before
+    labelled = bytearray((raw / "t10k-labels-idx1-ubyte").read_bytes())
+    labelled[-1] += 1
+    (raw / "t10k-labels-idx1-ubyte").write_bytes(labelled)
+    assert TorchvisionDataset("MNIST", root=tmp_path).fingerprint() != before
+    assert TorchvisionDataset("MNIST", root=tmp_path).remarks == []
+    assert "known by its name" in TorchvisionDataset("MNIST", root=tmp_path, download=True).remarks[0]
     assert split.targets.tolist() == [3, 1, 4, 1, 5]
     assert split.class_names == tuple("0123456789")
 

@@ -137,6 +137,11 @@ def test_voc_is_read_as_the_kit_has_it(voc):
     assert (split.targets[:, 3:] == 0).all()
     assert split[0].image.data[:2] == b"\xff\xd8"
     assert VOC2007(voc).unavailable() is None
+    before = VOC2007(voc).fingerprint()
+    with (voc / "VOCdevkit" / "VOC2007" / "JPEGImages" / f"{split.ids[3]}.jpg").open("r+b") as image:
+        image.seek(-3, 2)
+        image.write(b"\0")
+    assert VOC2007(voc).fingerprint() != before
     lists = voc / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
     (lists / "bird_train.txt").write_text("000001 2\n" + "".join(f"{i} 1\n" for i in split.ids[1:]))
     with pytest.raises(DataError, match="expected 1, 0 or -1, found '2'"):

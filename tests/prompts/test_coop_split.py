@@ -100,3 +100,9 @@ def test_coop11_names_all_eleven():
     plan = make_plan(suites.load("prompts-coop11"))
     assert {p.cell.dataset.label for p in plan} == set(COOP)
     assert set(PLACES) | {"imagenet", "fgvc_aircraft"} == set(COOP)
+
+
+def test_the_images_take_part_in_the_fingerprint(root):
+    before = CoOpSplit("eurosat", root=root).fingerprint()
+    Image.new("RGB", (8, 8), (251, 0, 0)).save(root / PLACES["eurosat"][1] / "River" / "0.png")
+    assert CoOpSplit("eurosat", root=root).fingerprint() != before
