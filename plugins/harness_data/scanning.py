@@ -64,6 +64,16 @@ def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
     return listing
 
 
+def scan_all(folder: Path) -> Listing:
+    """The images at any depth below a folder without classes, in the order of their paths; their label is -1."""
+    listing = Listing()
+    for path, size in sorted(_images(folder, "", frozenset(), listing.left)):
+        listing.paths.append(path)
+        listing.sizes.append(size)
+        listing.labels.append(-1)
+    return listing
+
+
 def readable(name: str) -> str:
     r"""A file's name as text that can be written: what is no UTF-8 in it becomes `\xe9` and the like."""
     try:
