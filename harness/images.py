@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from harness.contract import EncodedImage, Preparation
-from harness.errors import LEAVE_OUT, DataError, OptionError
+from harness.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +30,8 @@ DARK = 4096
 """An image of 16 bits that stays below this would come out black: 12 bits or fewer, or millimetres."""
 
 FLOATS = "where 0 is black and 1 is white, convert by (255 * images).round().astype('uint8')"
+
+LEAVE_OUT = "remove it, replace it, or leave out what can't be read with --skip-unreadable"
 
 Prepare = Callable[[Any], "torch.Tensor"]
 

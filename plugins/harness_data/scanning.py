@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract import EncodedImage, Sample
-from harness.errors import LEAVE_OUT, DataError, did_you_mean
+from harness.errors import DataError, did_you_mean
 from harness_data.image_files import IMAGE_SUFFIXES, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
 
@@ -100,7 +100,10 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         where = readable(str(path))
-        raise DataError(f"{where}: can't be read ({error.strerror}); {LEAVE_OUT}") from None
+        raise DataError(
+            f"{where}: can't be read ({error.strerror}); remove it, replace it, or leave out what can't be read with "
+            "--skip-unreadable"
+        ) from None
 
 
 class FolderSplit:
