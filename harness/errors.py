@@ -5,9 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-LEAVE_OUT = "remove it, replace it, or leave out what can't be read with --skip-unreadable"
-"""What can be done about a sample that can't be read."""
-
 
 class HarnessError(Exception):
     """A problem the user can act on. Its text is one line that says where, what and what to do."""

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from harness.contract import EncodedImage, Preparation
-from harness.errors import LEAVE_OUT, DataError, OptionError
+from harness.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +30,8 @@ DARK = 4096
 """An image of 16 bits that stays below this would come out black: 12 bits or fewer, or millimetres."""
 
 FLOATS = "where 0 is black and 1 is white, convert by (255 * images).round().astype('uint8')"
+
+LEAVE_OUT = "remove it, replace it, or leave out what can't be read with --skip-unreadable"
 
 Prepare = Callable[[Any], "torch.Tensor"]
 
@@ -65,6 +67,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
         try:
             opened = Image.open(io.BytesIO(image.data)) if isinstance(image, EncodedImage) else image
             _check_size(opened, name)
+            deep = _is_deep(opened)
             opened.load()
         except UnidentifiedImageError:
             kind = "no image that can be read" if getattr(image, "data", True) else "an empty file"
@@ -75,6 +78,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
             raise DataError(f"{name}: damaged image ({error}); {LEAVE_OUT}") from None
         image = opened
     else:
+        deep = False
         array = np.asarray(image)
         if (
             array.dtype != UINT8
@@ -92,7 +96,18 @@ def decode(image: Any, name: str = "image") -> Image.Image:
         converted: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
         raise DataError(f"{name}: can't be converted to RGB ({error}); {LEAVE_OUT}") from None
+    if deep and 0 < (high := int(np.asarray(converted).max())) < DARK // 256:
+        raise DataError(
+            f"{name}: has 16-bit colours that stay below {256 * (high + 1)}, so that it would come out black, and its "
+            "range is not known; save it with 8 bits, or with 16 from 0 to 65535"
+        )
     return converted
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an image that is not decoded yet has 16 bits per colour, of which Pillow keeps 8."""
+    tiles: Any = getattr(image, "tile", None)
+    return bool(tiles) and image.mode not in ("L", "P", "1") and ";16" in str(tiles[0][3])
 
 
 def _check_size(image: Image.Image, name: str) -> None:
@@ -125,7 +140,7 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     else:
         return Image.fromarray((values // 256).astype(np.uint8))
     raise DataError(
-        f"{name}: has {what}; its range is not known: save it with 8 bits, or with 16 from 0 to 65535"
+        f"{name}: has {what}, and its range is not known; save it with 8 bits, or with 16 from 0 to 65535"
     )
 
 

@@ -41,6 +41,8 @@ DATA_SUFFIXES = (".npz", ".npy", ".txt")
 COMPANION = re.compile(r"\.|readme|licen[cs]e", re.IGNORECASE)
 """How files begin that are not meant to be read."""
 
+FLOATS = "; where 0 is black and 1 is white, convert by (255 * images).round().astype('uint8')"
+
 LOOKED_AT = 64
 """Images, evenly spaced, of which the brightest pixel is looked for."""
 
@@ -63,13 +65,11 @@ class ArraySplit:
         """Raises DataError starting with `where` on a wrong type or shape, or a label out of range."""
         import numpy as np
 
-        from harness.images import FLOATS
-
         coloured = images.ndim == 4 and images.shape[3] in (1, 3, 4)
         if images.dtype != np.uint8 or not (images.ndim == 3 or coloured):
             raise DataError(
                 f"{where}: images must be uint8 of shape N×H×W or N×H×W×3, not {images.dtype} {images.shape}"
-                + (f"; {FLOATS}" if images.dtype.kind == "f" else "")
+                + (FLOATS if images.dtype.kind == "f" else "")
             )
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise DataError(f"{where}: labels must be N integers, not {labels.dtype} {labels.shape}")

@@ -85,7 +85,7 @@ class _ClassFolders:
             imagenet_classes.prompt_names(classes),
             imagenet_classes.prompt_templates(),
             [list(indices) for indices in classes.indices],
-            [*listing.remarks, *without_images(list(classes.labels), filled, f"split '{split}'")],
+            [*listing.remarks, *without_images(list(classes.labels), filled, f"in split '{split}'")],
         )
         if split != self.splits[0]:  # a million images, which most that are evaluated here never open
             opened.remarks = [

@@ -124,7 +124,7 @@ def folder_remarks(
         whole.update(beside(folder, classes), prefix)
         whole.update(surveys[split].left, prefix)
         filled = [classes[label] for label in surveys[split].labels]
-        empty += without_images(classes, filled, "it" if flat else f"split '{split}'")
+        empty += without_images(classes, filled, "" if flat else f"in split '{split}'")
     said = whole.remarks(sum(survey.used for survey in surveys.values())) + empty
     return ["; ".join(said)] if said else []
 
@@ -169,8 +169,8 @@ def without_samples(targets: NDArray[np.int64], count: int, names: Sequence[str]
     return [f"{len(absent)} of {count} labels have no sample (first: {first})"]
 
 
-def without_images(classes: Sequence[str], filled: Iterable[str], where: str) -> list[str]:
-    """What is to be said of class folders without an image: they keep their label."""
+def without_images(classes: Sequence[str], filled: Iterable[str], where: str = "") -> list[str]:
+    """What is to be said of class folders without an image (`where`: `in split 'test'`); they keep their label."""
     from harness_data.scanning import readable
 
     there = set(filled)
@@ -178,7 +178,6 @@ def without_images(classes: Sequence[str], filled: Iterable[str], where: str) ->
     if not empty or not there:
         return []
     if len(empty) == 1:
-        return [f"class '{readable(empty[0])}' has no image in {where}"]
-    return [
-        f"{len(empty)} of {len(classes)} classes have no image in {where} (first: '{readable(empty[0])}')"
-    ]
+        return [f"class '{readable(empty[0])}' has no image {where}".rstrip()]
+    first = readable(empty[0])
+    return [f"{len(empty)} of {len(classes)} classes have no image {where}".rstrip() + f" (first: '{first}')"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.contract import EncodedImage, Sample
-from harness.errors import LEAVE_OUT, DataError, did_you_mean
+from harness.errors import DataError, did_you_mean
 from harness_data.image_files import IMAGE_SUFFIXES, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
 
@@ -64,6 +64,16 @@ def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
     return listing
 
 
+def scan_all(folder: Path) -> Listing:
+    """The images at any depth below a folder without classes, in the order of their paths; their label is -1."""
+    listing = Listing()
+    for path, size in sorted(_images(folder, "", frozenset(), listing.left)):
+        listing.paths.append(path)
+        listing.sizes.append(size)
+        listing.labels.append(-1)
+    return listing
+
+
 def readable(name: str) -> str:
     r"""A file's name as text that can be written: what is no UTF-8 in it becomes `\xe9` and the like."""
     try:
@@ -90,7 +100,10 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         where = readable(str(path))
-        raise DataError(f"{where}: can't be read ({error.strerror}); {LEAVE_OUT}") from None
+        raise DataError(
+            f"{where}: can't be read ({error.strerror}); remove it, replace it, or leave out what can't be read with "
+            "--skip-unreadable"
+        ) from None
 
 
 class FolderSplit:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import DataError, OptionError, did_you_mean
 from harness_data.roots import below_root
+from harness_data.scanning import scan_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,13 +19,11 @@ if TYPE_CHECKING:
 SPLITS = ("trainA", "trainB", "testA", "testB")
 NEEDED_MAPS = ("trainB", "testA")
 """Parts whose label maps a segmentation score needs: to learn to read maps, and to compare with."""
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def _images(folder: Path) -> list[Path]:
-    """The image files below a folder, sorted; what is hidden, or lies in a hidden folder, is none."""
-    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    return sorted(p for p in found if not any(n.startswith(".") for n in p.relative_to(folder).parts))
+    """The image files below a folder, sorted; none where there is no such folder."""
+    return sorted(folder / path for path in scan_all(folder).paths) if folder.is_dir() else []
 
 
 class Domains:
@@ -81,13 +80,20 @@ class Domains:
         cut = len(found) - max(1, round(self.held_out * len(found)))
         return found[:cut] if split.startswith("train") else found[cut:]
 
+    @property
+    def remarks(self) -> list[str]:
+        """Files that are no images, in one line for each folder."""
+        folders = dict.fromkeys(self.folder(split) for split in SPLITS)
+        listings = {folder: scan_all(folder) for folder in folders if folder.is_dir()}
+        return [f"{folder.name}: {text}" for folder, found in listings.items() for text in found.remarks]
+
     def unavailable(self) -> str | None:
         """Which part has no images, or that paired parts differ in number."""
         counts = {split: len(self.files(split)) for split in SPLITS}
         where = self.path or f"{self.a} and {self.b}"
         for split, count in counts.items():
             if count == 0:
-                return f"domains: {where}: no images for {split} (expected {', '.join(SUFFIXES)} files)"
+                return f"domains: {where}: no images for {split} (expected .jpg, .png or what else Pillow decodes)"
         if self.paired and any(counts[f"{p}A"] != counts[f"{p}B"] for p in ("train", "test")):
             return f"domains: {where}: paired domains need as many images of A as of B, found {counts}"
         if self.labels is not None:

@@ -1,6 +1,8 @@
 """Images of every mode, damaged ones, and the two ways of preparing them."""
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -219,7 +221,7 @@ def tiff(values: Any) -> EncodedImage:
 )
 def test_images_of_unknown_range_are_refused_instead_of_black_or_white(values: Any, words: str) -> None:
     for prepare in (decode, fast_prepare(Preparation(8, 8))):
-        with pytest.raises(DataError, match=f"^folder/x.tiff: has {words}.*range is not known: save it with"):
+        with pytest.raises(DataError, match=f"^folder/x.tiff: has {words}.*range is not known; save it with"):
             prepare(tiff(values))
     with pytest.raises(DataError, match=f"^mine: has {words}"):
         decode(Image.fromarray(values), "mine")
@@ -288,3 +290,25 @@ def test_images_beyond_the_limit_are_called_large_and_not_damaged(monkeypatch: p
 def test_unreadable_images_name_the_option_that_leaves_them_out() -> None:
     with pytest.raises(DataError, match="--skip-unreadable"):
         decode(EncodedImage(b"", "x.png"))
+
+
+def deep_png(colours: list[tuple[int, int, int]]) -> EncodedImage:
+    """A PNG of one row with 16 bits per colour, which Pillow reads but does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = b"\0" + struct.pack(f">{3 * len(colours)}H", *(value for colour in colours for value in colour))
+    parts = [
+        chunk(b"IHDR", struct.pack(">IIBBBBB", len(colours), 1, 16, 2, 0, 0, 0)),
+        chunk(b"IDAT", zlib.compress(row)),
+        chunk(b"IEND", b""),
+    ]
+    return EncodedImage(b"\x89PNG\r\n\x1a\n" + b"".join(parts), "deep.png")
+
+
+def test_sixteen_bits_per_colour() -> None:
+    assert pixels(deep_png([(65535, 256, 0), (0, 4096, 511)])).tolist() == [[[255, 1, 0], [0, 16, 1]]]
+    assert pixels(deep_png([(0, 0, 0)])).max() == 0
+    with pytest.raises(DataError, match=r"^deep\.png: has 16-bit colours that stay below 4096"):
+        decode(deep_png([(4095, 4095, 0)]))

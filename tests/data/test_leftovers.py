@@ -145,12 +145,12 @@ def test_images_beside_class_and_split_folders_are_told_and_companions_are_not(t
 def test_classes_without_an_image_are_told(tmp_path: Path) -> None:
     pair(tmp_path)
     (tmp_path / "bee").mkdir()
-    assert ImageFolder(tmp_path).remarks == ["class 'bee' has no image in it"]
+    assert ImageFolder(tmp_path).remarks == ["class 'bee' has no image"]
     put(tmp_path / "bee" / "x.heic")
     put(tmp_path / "cow" / "x.svg", b"<svg/>")
     assert ImageFolder(tmp_path).remarks == [
         "2 of 6 files are not used: 1 .heic, 1 .svg (first: bee/x.heic); "
-        "2 of 4 classes have no image in it (first: 'bee')"
+        "2 of 4 classes have no image (first: 'bee')"
     ]
 
 

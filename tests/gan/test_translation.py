@@ -169,6 +169,22 @@ def test_images_are_not_loaded_smaller_than_the_squares() -> None:
         Translate(load_size=200)
 
 
+def test_domains_take_every_kind_of_image_and_tell_what_is_none(tmp_path: Path) -> None:
+    for split in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / split / "@eaDir").mkdir(parents=True)
+        for name in ("0.jfif", "1.tif", "2", "notes.txt", "Thumbs.db"):
+            with (tmp_path / split / name).open("wb") as file:
+                if name[0].isdigit():
+                    Image.new("RGB", (8, 8)).save(file, "TIFF" if "tif" in name else "JPEG")
+    domains = Domains(tmp_path)
+    assert list(domains.load("trainA").ids) == ["0.jfif", "1.tif", "2"]
+    assert domains.remarks[:2] == [
+        "trainA: 1 of 4 files is not used: 1 .txt (first: notes.txt)",
+        "trainA: 1 of 3 images is one by its first bytes, not by a suffix (first: 2)",
+    ]
+    assert len(domains.remarks) == 8
+
+
 def test_scene_domains_show_the_same_scenes() -> None:
     domains = SceneDomains(24, 12)
     a, b = domains.load("testA"), domains.load("testB")
