@@ -49,7 +49,12 @@ class Classes:
         space = first("label_space") or None
         names, keys = (_texts([getattr(t, n, None) for t in things]) for n in ("class_names", "class_keys"))
         count = len(names) if names else first("num_classes")
-        if count is None and space in SIZES and not any(hasattr(t, "splits") for t in things):
+        if (
+            count is None
+            and space is not None
+            and space in SIZES
+            and not any(hasattr(t, "splits") for t in things)
+        ):
             count = SIZES[space]  # a data set may hold a part of its label space
         groups = first("label_indices")
         indices = None if groups is None else tuple(tuple(int(i) for i in group) for group in groups)

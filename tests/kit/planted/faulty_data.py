@@ -230,3 +230,9 @@ class Restless(Squares):
 
     def fingerprint(self) -> str:
         return str(random.SystemRandom().random())
+
+
+class OtherNamesAtPlanning(Squares):
+    """Says other class names before it is loaded."""
+
+    class_names = ("bright", "dark", "grey")
