@@ -107,6 +107,13 @@ def check_labels(subject: DatasetSubject) -> None:
     """Labels are whole numbers inside the class list; −1 stands for none, in a split without any."""
     for name, split in subject.splits.items():
         names = getattr(split, "class_names", None)
+        light = getattr(subject.plugin, "class_names", None)
+        expect(
+            not isinstance(light, list | tuple) or not light or names is None or list(light) == list(names),
+            f"a data set that names its classes before it is loaded to name those of split '{name}'",
+            f"{light}, and {names} in the split",
+            "Classes and a model's outputs are matched by name at planning, and again when the data is there.",
+        )
         expect(
             not isinstance(names, str | np.ndarray),
             f"the class names of split '{name}' to be a list or a tuple",

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 import harness
 from harness.errors import DataError, OptionError
-from harness.zeroshot import checked_templates, fill_template, templates_of, text_classifier
+from harness.zeroshot import (
+    checked_templates,
+    encode_prompts,
+    fill_template,
+    prompt_grid,
+    prompts_of,
+    similarity_of,
+    templates_of,
+    text_classifier,
+    zero_shot_logits,
+)
 
 NAMES, TEMPLATES = ["cat", "dog", "cat"], ["a {}.", "{c} here", "nothing"]
 
@@ -42,6 +52,43 @@ def test_it_is_the_normalised_mean_of_normalised_embeddings() -> None:
         np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-6)
     torch.testing.assert_close(got[0], got[2], rtol=0, atol=0)
     assert not got.requires_grad
+
+
+def test_dot_products_take_embeddings_as_they_are() -> None:
+    model = Texts()
+    model.similarity = "dot"  # type: ignore[attr-defined]
+    weights = text_classifier(model, NAMES, TEMPLATES)
+    each = encode_prompts(Texts(), NAMES, TEMPLATES)
+    torch.testing.assert_close(weights, each.mean(dim=1))
+    images = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(zero_shot_logits(model, images, weights, 2.0), 2 * images @ weights.T)
+    cosine = zero_shot_logits(Texts(), images, text_classifier(Texts(), NAMES, TEMPLATES), 2.0)
+    torch.testing.assert_close(cosine, zero_shot_logits(Texts(), 7 * images, cosine_weights(), 2.0))
+
+
+def cosine_weights() -> torch.Tensor:
+    return text_classifier(Texts(), NAMES, TEMPLATES)
+
+
+def test_a_models_own_scores_are_averaged_over_templates(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scores(Texts):
+        def score(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+            return -torch.cdist(images, texts)
+
+    monkeypatch.setattr("harness.zeroshot.ROWS_AT_ONCE", 2)
+    each = encode_prompts(Scores(), NAMES, TEMPLATES)
+    images = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    wanted = torch.stack([-torch.cdist(images, each[:, t]) for t in range(3)]).mean(dim=0)
+    torch.testing.assert_close(zero_shot_logits(Scores(), images, each, 9.0), wanted)
+    with pytest.raises(OptionError, match="scores images and texts itself"):
+        text_classifier(Scores(), NAMES, TEMPLATES)
+
+
+def test_an_unknown_similarity_is_refused() -> None:
+    model = Texts()
+    model.similarity = "cosin"  # type: ignore[attr-defined]
+    with pytest.raises(OptionError, match="did you mean 'cosine'"):
+        similarity_of(model)
 
 
 def test_each_text_is_encoded_once() -> None:

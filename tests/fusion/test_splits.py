@@ -114,6 +114,16 @@ def test_with_an_unlabelled_test_split_the_validation_split_is_reported():
     assert clean.unlabelled == "test"
 
 
+@pytest.mark.parametrize("name", ["valid", "Eval", "validation"])
+def test_splits_are_found_under_their_other_names(name):
+    splits = {"Training": _split(_targets(200)), name: _split(_targets(40)), "testing": _split(_targets(50))}
+    clean = arrange(tuple(splits), splits.__getitem__, "clean")
+    assert [p.name for p in (clean.train, clean.validation, clean.test)] == ["Training", name, "testing"]
+    del splits["testing"]
+    clean = arrange(tuple(splits), splits.__getitem__, "clean")
+    assert [p.name for p in (clean.train, clean.validation, clean.test)] == ["Training", "Training", name]
+
+
 @pytest.mark.parametrize(("names", "message"), [(("test",), "'train'"), (("train",), "none can be reported")])
 def test_missing_parts_are_named(names, message):
     with pytest.raises(DataError, match=message):

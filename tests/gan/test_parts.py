@@ -15,6 +15,7 @@ import harness_gan.classifier
 from harness.contract import Job
 from harness.limits import limited
 from harness_gan.parts import divided, with_two_parts
+from harness_gan.splits import parts_of
 from harness_gan.stacked_data import Stacked, StackedSplit
 
 
@@ -36,6 +37,27 @@ class Numbers:
 def job(splits: dict[str, Any]) -> Any:
     fields = dict.fromkeys(Job.__dataclass_fields__, None)
     return Job(**{**fields, "dataset": SimpleNamespace(splits=tuple(splits)), "splits": splits.__getitem__})
+
+
+@pytest.mark.parametrize(
+    ("splits", "wanted"),
+    [
+        (("Training", "valid"), ("Training", "valid")),
+        (("test", "dev", "train"), ("train", "test")),
+        (("test",), ("test", "test")),
+        (("train", "extra"), ("train", "train")),
+        (("all",), ("all", "all")),
+    ],
+)
+def test_parts_are_found_under_their_other_names(splits: tuple[str, ...], wanted: tuple[str, str]) -> None:
+    found = parts_of(splits)
+    assert (found.train, found.test) == wanted
+    assert bool(found.remark) == (wanted[1] == "valid")
+
+
+@pytest.mark.parametrize("splits", [(), ("amazon", "dslr"), ("val", "test")])
+def test_what_to_learn_from_is_not_guessed_at(splits: tuple[str, ...]) -> None:
+    assert "no split for training ('train'), which a GAN learns from" in str(parts_of(splits).refusal)
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 100])

@@ -38,6 +38,9 @@ FAULTS = [
     ("models", "Misspelt", "capabilities", "clasify.*meant 'classify'"),
     ("models", "ShowsLate", "capabilities", "before it is loaded.*'classifies images' only after load"),
     ("models", "ManyShapes", "shapes", "tensors of one shape for images of any size"),
+    ("models", "OtherSimilarity", "similarity", "'cosine' or 'dot'.*found 'euclidean'"),
+    ("models", "ScoresTurned", "similarity", "finite logits \\d+×\\d+; found"),
+    ("models", "TooManyNames", "label space", "as there are outputs, 4; found 5"),
     ("models", "Nameless", "label space", "name what the outputs stand for"),
     ("models", "SeedsGlobally", "load", "random generator of torch"),
     ("models", "DrawsFromNumpy", "load", "random generator of NumPy"),
@@ -55,6 +58,7 @@ FAULTS = [
     ("datasets", "LabelTooHigh", "labels", "inside its class list, 0 to 2; found 3"),
     ("datasets", "NamesAsArray", "labels", "to be a list or a tuple; found ndarray"),
     ("datasets", "NamesAsText", "labels", "to be a list or a tuple; found str"),
+    ("datasets", "OtherNamesAtPlanning", "labels", "names its classes before it is loaded"),
     ("datasets", "NoPlaceForTheName", "labels", "place {} for the class name"),
     ("datasets", "Shuffles", "order", "opened a second time"),
     ("datasets", "SetOrder", "processes", "the same ids in split 'train' in another process"),
@@ -185,6 +189,11 @@ def test_sound_plugin_passes(kind: str) -> None:
     findings = check(kind, plugin, **more(kind, plugin))
     assert not [f for f in findings if f.status == "fails"], findings
     assert sum(f.status == "holds" for f in findings) > len(findings) / 2
+
+
+def test_a_model_may_score_itself_and_count_its_outputs() -> None:
+    findings = check("models", made("ScoresItself"))
+    assert not [f for f in findings if f.status == "fails"], findings
 
 
 @pytest.mark.parametrize("name", ["Patches", "Tokens"])

@@ -378,6 +378,26 @@ def test_what_is_tested_on_never_validates(run, folder):
         assert record["count"] == 12
 
 
+@pytest.mark.parametrize("name", ["valid", "Dev"])
+def test_splits_are_found_under_their_other_names(run, folder, name):
+    options = {"plugin": "finetuning", "steps": 2, "batch": 8, "trials": 2, "head": "new"}
+    case = {"axes": {}, "methods": ["probe-gradient"]}
+    splits = {"Training": 10, name: 4, "testing": 3}
+    (record,) = run("whole", protocol=options, datasets=folder(**splits), **case)
+    assert record["status"] == "ok", record["reason"]
+    assert record["notes"]["tuning"]["validation_split"] == name
+    assert (record["count"], record["notes"]["training_samples"]) == (9, 30)
+    assert "remarks" not in record["notes"]
+
+
+def test_tested_on_validation_is_told(run, folder):
+    options = {"plugin": "finetuning", "steps": 1, "trials": 1, "head": "new"}
+    case = {"axes": {}, "methods": ["full"], "datasets": folder(train=3, eval=2)}
+    (record,) = run("told", protocol=options, **case)
+    assert record["count"] == 6
+    assert any("tested on 'eval', a split for validation" in text for text in record["notes"]["remarks"])
+
+
 def test_a_split_to_test_on_is_asked_for_at_planning(run, folder):
     options = {"plugin": "finetuning", "steps": 1, "trials": 1, "head": "new"}
     case = {"axes": {}, "methods": ["full"], "datasets": folder(train=3)}

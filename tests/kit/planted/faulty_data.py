@@ -236,3 +236,9 @@ class OneText(Squares):
     """Its remark is a text instead of a list of texts."""
 
     remarks = "2 files are left out"
+
+
+class OtherNamesAtPlanning(Squares):
+    """Says other class names before it is loaded."""
+
+    class_names = ("bright", "dark", "grey")

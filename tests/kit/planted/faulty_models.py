@@ -339,3 +339,32 @@ class TextsInDoubles(Net):
 
     def encode_text(self, texts: Any) -> Any:
         return super().encode_text(texts).double()
+
+
+class OtherSimilarity(Net):
+    """Compares in a way that nobody knows."""
+
+    similarity = "euclidean"
+
+
+class ScoresTurned(Net):
+    """Scores itself, texts by images."""
+
+    def score(self, images: Any, texts: Any) -> Any:
+        return texts @ images.T
+
+
+class ScoresItself(Net):
+    """A sound model that scores itself, and says how many outputs it has instead of what they are."""
+
+    label_space = None  # type: ignore[assignment]
+    num_classes = 4
+
+    def score(self, images: Any, texts: Any) -> Any:
+        return images @ texts.T
+
+
+class TooManyNames(Net):
+    """Names five of its four outputs."""
+
+    class_names = ("a", "b", "c", "d", "e")
