@@ -6,7 +6,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -137,6 +137,7 @@ def store_like(tmp_path: Path) -> Callable[..., Any]:
 
     class Plan:
         suite = SimpleNamespace(name="s")
+        remarks: ClassVar[list[str]] = []
 
         def counts(self) -> dict[str, int]:
             return {"run": 2}
