@@ -4,12 +4,12 @@ from harness.compare.comparison import (
     Comparison,
     Difference,
     Overall,
-    Remarked,
     Unfinished,
     Warned,
     compare,
 )
 from harness.compare.gating import EXIT, Judged, answer, judge_all, parse_gates
+from harness.compare.remarks import Remarked
 from harness.compare.sides import CompareError, Side, parse_selection
 from harness.compare.text import markdown, terminal
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from harness.compare.conditions import different_conditions
 from harness.compare.evidence import Evidence, Samples, gather
+from harness.compare.remarks import Counted, Remarked
 from harness.compare.sides import CompareError, Found, Side, by_cell, cell_of, differing
 from harness.errors import did_you_mean
 from harness.record import Record
@@ -88,22 +89,6 @@ class Warned:
     def __str__(self) -> str:
         where = "" if self.cells == self.of else f" ({self.cells} of {self.of} records)"
         return f"{self.what} differs: {self.a} in A, {self.b} in B{where}"
-
-
-@dataclass(frozen=True)
-class Remarked:
-    """A remark on matched records: how many of them have it on each side."""
-
-    text: str
-    a: int
-    b: int
-    of: int
-
-    def __str__(self) -> str:
-        if self.a == self.b == self.of:
-            return self.text
-        sides = [f"{count} of {self.of} in {side}" for side, count in (("A", self.a), ("B", self.b)) if count]
-        return f"{self.text} ({', '.join(sides)})"
 
 
 @dataclass(frozen=True)
@@ -195,11 +180,11 @@ def compare(
     samples = Samples(a.store), Samples(b.store)
     wanted = _wanted(metrics, [c.record for c in (*found_a, *found_b) if c.record])
     warned: Counter[tuple[str, str, str]] = Counter()
-    said: dict[str, list[int]] = {}
+    remarks = Counted()
     for key in shared:
         _compare_cell(result, cells_a[key], cells_b[key], wanted, samples, without, warned)
-        _count_remarks(said, cells_a[key], cells_b[key])
-    result.remarks = [Remarked(text, counts[0], counts[1], result.matched) for text, counts in said.items()]
+        remarks.add(cells_a[key], cells_b[key])
+    result.remarks = remarks.of(result.matched)
     result.warnings = [Warned(*what, count, result.matched) for what, count in warned.items()]
     _correct(result.differences)
     return result
@@ -252,15 +237,6 @@ def _compare_cell(
                 level=result.level,
             )
         )
-
-
-def _count_remarks(said: dict[str, list[int]], a: Mapping[Any, Found], b: Mapping[Any, Found]) -> None:
-    """Count the remarks on the records of a cell that are ok on both sides."""
-    for seed in a.keys() & b.keys():
-        if a[seed].status == b[seed].status == "ok":
-            for side, found in enumerate((a[seed], b[seed])):
-                for text in found.remarks:
-                    said.setdefault(text, [0, 0])[side] += 1
 
 
 def _wanted(metrics: Sequence[str], records: Sequence[Record]) -> list[str] | None:

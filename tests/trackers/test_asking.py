@@ -6,7 +6,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -113,7 +113,7 @@ def test_the_live_display_counts_cells_that_run_at_once(store_like: Callable[...
 
     live = Live(StringIO())
     live.run_started(**store_like())
-    record = SimpleNamespace(status="ok", cost={"seconds": 1.0}, metrics={}, units={})
+    record = SimpleNamespace(remarks=[], status="ok", cost={"seconds": 1.0}, metrics={}, units={})
 
     def shown() -> tuple[str, float, float | None]:
         task = next(t for t in live.progress.tasks if t.id == live.cell_task)
@@ -137,6 +137,7 @@ def store_like(tmp_path: Path) -> Callable[..., Any]:
 
     class Plan:
         suite = SimpleNamespace(name="s")
+        remarks: ClassVar[list[str]] = []
 
         def counts(self) -> dict[str, int]:
             return {"run": 2}

@@ -1,0 +1,44 @@
+"""What was assumed or left out on either side of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.compare.sides import Found
+
+
+@dataclass(frozen=True)
+class Remarked:
+    """A remark on matched records: how many of them have it on each side."""
+
+    text: str
+    a: int
+    b: int
+    of: int
+
+    def __str__(self) -> str:
+        if self.a == self.b == self.of:
+            return self.text
+        sides = [f"{count} of {self.of} in {side}" for side, count in (("A", self.a), ("B", self.b)) if count]
+        return f"{self.text} ({', '.join(sides)})"
+
+
+class Counted:
+    """Counts the remarks on matched records, side by side."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, list[int]] = {}
+
+    def add(self, a: Mapping[Any, Found], b: Mapping[Any, Found]) -> None:
+        """Count those on the records of a cell that are ok on both sides."""
+        for seed in a.keys() & b.keys():
+            if a[seed].status == b[seed].status == "ok":
+                for side, found in enumerate((a[seed], b[seed])):
+                    for text in found.remarks:
+                        self._counts.setdefault(text, [0, 0])[side] += 1
+
+    def of(self, matched: int) -> list[Remarked]:
+        """Return the remarks on so many matched records."""
+        return [Remarked(text, a, b, matched) for text, (a, b) in self._counts.items()]
