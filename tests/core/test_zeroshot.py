@@ -58,12 +58,16 @@ def test_dot_products_take_embeddings_as_they_are() -> None:
     model = Texts()
     model.similarity = "dot"  # type: ignore[attr-defined]
     weights = text_classifier(model, NAMES, TEMPLATES)
-    each = encode_prompts(Texts(), NAMES, TEMPLATES)
+    each = every_prompt(Texts())
     torch.testing.assert_close(weights, each.mean(dim=1))
     images = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(zero_shot_logits(model, images, weights, 2.0), 2 * images @ weights.T)
     cosine = zero_shot_logits(Texts(), images, text_classifier(Texts(), NAMES, TEMPLATES), 2.0)
     torch.testing.assert_close(cosine, zero_shot_logits(Texts(), 7 * images, cosine_weights(), 2.0))
+
+
+def every_prompt(model: Texts) -> torch.Tensor:
+    return prompt_grid(encode_prompts(model, prompts_of(NAMES, TEMPLATES)), NAMES, TEMPLATES)
 
 
 def cosine_weights() -> torch.Tensor:
@@ -76,7 +80,7 @@ def test_a_models_own_scores_are_averaged_over_templates(monkeypatch: pytest.Mon
             return -torch.cdist(images, texts)
 
     monkeypatch.setattr("harness.zeroshot.ROWS_AT_ONCE", 2)
-    each = encode_prompts(Scores(), NAMES, TEMPLATES)
+    each = every_prompt(Scores())
     images = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
     wanted = torch.stack([-torch.cdist(images, each[:, t]) for t in range(3)]).mean(dim=0)
     torch.testing.assert_close(zero_shot_logits(Scores(), images, each, 9.0), wanted)
