@@ -53,7 +53,11 @@ def filled(code: CodeType, loads: tuple[str, ...]) -> set[str]:
             continue
         if instruction.opname in ("LOAD_METHOD", "LOAD_ATTR") and MUTATORS.fullmatch(str(instruction.argval)):
             found |= {i.argval for i in before[-1:] if i.opname in loads}
-        elif instruction.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") and before[-1].opname in PUSHES:
+        elif (
+            instruction.opname in ("STORE_SUBSCR", "DELETE_SUBSCR")
+            # `counts[key] += 1` first copies the container and the key
+            or (instruction.opname == "COPY" and instruction.arg == 2)
+        ) and (before and before[-1].opname in PUSHES):
             found |= {i.argval for i in before[-2:-1] if i.opname in loads}
         before = [*before[-1:], instruction]
     return found

@@ -135,6 +135,8 @@ class Layouts:
         self.tags = _tags(parts.values())
         self.protocols = [p for p in parts.values() if p.kind == "protocols"]
         named = [r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}")]
+        known = {p.label for p in self.protocols}
+        self.every_protocol = set(self.values["protocol"]) <= known
         self.metrics = list(
             dict.fromkeys([*named, *(p.label for p in parts.values() if p.kind == "metrics")])
         )
@@ -217,6 +219,8 @@ class Layouts:
             return
         if any(matches(name, value) for name in own):
             return
+        if not self.every_protocol:
+            return  # it may be a number of a protocol in a part of the suite that this plan leaves out
         # a metric of several numbers calls them after itself, and a protocol may give what it likes
         known = [*self.metrics, *(n for n in own if "*" not in n)]
         text = f"{where}: nothing is known to be called '{value}'{did_you_mean(value, known)}"

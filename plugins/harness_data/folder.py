@@ -110,8 +110,9 @@ class ImageFolder:
         for split in self.splits:
             if split not in self._surveys:  # the fingerprint has looked already
                 self._listed(split)
-        unused = folder_remarks(self.path, self._split_folders, self._surveys, self._classes)
-        return [*self._arrangement.remarks, *unused]
+        told = self._arrangement
+        unused = folder_remarks(self.path, self._split_folders, self._surveys, self._classes, told.left_out)
+        return [*told.remarks, *unused]
 
     def load(self, split: str) -> FolderSplit:
         """Lists one split.

@@ -109,16 +109,22 @@ class Survey:
 
 
 def folder_remarks(
-    root: Path, folders: Mapping[str, Path], surveys: Mapping[str, Survey], classes: Sequence[str]
+    root: Path,
+    folders: Mapping[str, Path],
+    surveys: Mapping[str, Survey],
+    classes: Sequence[str],
+    told: Sequence[str] = (),
 ) -> list[str]:
     """One line on all splits of an image folder, or none: files that are not used, classes without an image.
 
     `folders` are the splits' folders; where the only one is `root` itself, there are no split folders.
+    Folders that were `told` of already are not counted again.
     """
     whole, empty = Leftovers(), []
     flat = list(folders.values()) == [root]
     if not flat:
-        whole.update(beside(root, [folder.name for folder in folders.values()], "beside the split folders"))
+        known = [*(folder.name for folder in folders.values()), *told]
+        whole.update(beside(root, known, "beside the split folders"))
     for split, folder in folders.items():
         prefix = "" if flat else f"{folder.name}/"
         whole.update(beside(folder, classes), prefix)

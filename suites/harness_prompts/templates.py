@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -121,8 +122,6 @@ def digest(given: str | Sequence[str]) -> str:
 
     Raises OptionError for a file that is not there, Unavailable for a package that is not installed.
     """
-    import hashlib
-
     if not isinstance(given, str):
         return ""
     if given.startswith("clip_benchmark:"):
@@ -133,6 +132,11 @@ def digest(given: str | Sequence[str]) -> str:
     if not path.is_file():
         raise OptionError(f"{path}: no such file")
     _from_file(path)  # a file without good templates is told at planning
+    return file_digest(path)
+
+
+def file_digest(path: Path) -> str:
+    """Of a file's content; 16 hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 

@@ -181,8 +181,8 @@ class Bad:
 
     higher_is_better = True
 
-    def __init__(self, file: Path, gives: str = "raises") -> None:
-        self.file, self.gives = file, gives
+    def __init__(self, file: str, gives: str = "raises") -> None:
+        self.file, self.gives = Path(file), gives
 
     def __call__(self, evidence: Predictions) -> Any:
         if not self.file.exists():

@@ -142,6 +142,7 @@ def test_what_the_code_itself_changes_is_its_state() -> None:
     class Counting:
         loads = 0
         seen: list[int] = []  # noqa: RUF012
+        times: dict[str, int] = {"x": 0}  # noqa: RUF012
 
         def __init__(self) -> None:
             self.module = None
@@ -153,6 +154,7 @@ def test_what_the_code_itself_changes_is_its_state() -> None:
             kept["x"] = 1
             Counting.loads += 1
             self.seen.append(1)
+            self.times["x"] += 1
             self.module = device
 
     shared = Counting()

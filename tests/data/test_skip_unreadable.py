@@ -22,7 +22,8 @@ from harness.suite import from_dict
 class Redness:
     """Logits over blue and red by an image's mean colour."""
 
-    label_space = ""
+    class_names = ("blue", "red")
+    label_space = None
 
     def __init__(self, sharpness: float = 1.0) -> None:
         self.sharpness = sharpness

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.errors import DataError, did_you_mean
 from harness.zeroshot import Similarity, checked_templates, fill_template, similarity_of
-from harness_prompts.templates import FromTemplates, digest, from_option, named_set
+from harness_prompts.templates import FromTemplates, file_digest, from_option, named_set
 
 if TYPE_CHECKING:
     import torch
@@ -171,7 +171,7 @@ class Descriptions:
 
     def fingerprint(self) -> str:
         """The file's digest."""
-        return digest(str(self.path))
+        return file_digest(self.path)
 
     def fit(self, task: Task) -> DescriptionClassifier:
         """Reads the file; DataError when it is not what it should be."""
