@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import Any
 
+from harness.code_data import data_beside, imports, literals
 from harness.code_objects import ObjectDigest
 from harness.code_places import files_of, is_library, place_of
 from harness.content import content_digests, trusting_mtime
@@ -25,8 +24,6 @@ from harness.registry import THIS_PROCESS, Plugin
 
 OWN = "vision-harness"
 """Its own plugins are known by the versions of their recipes, and a checkout of it is always in development."""
-
-IMPORTED = re.compile(rb"^[ \t]*(?:from|import)[ \t]+(\w+)", re.MULTILINE)
 
 _imported: dict[str, tuple[Any, str]] = {}
 """Of files that modules were imported from: the import (a module's spec is new after a reload) and the digest."""
@@ -73,7 +70,10 @@ def _from_folder(name: str, version: str) -> bool:
 
 
 def _of_files(top: str) -> Code:
-    """The digest of the files of a top-level module or package, and of others in development that it imports."""
+    """The digest of the files of a top-level module or package, of data that they name, and of others that they import.
+
+    Of those only what is in development, too, counts.
+    """
     digest, stale = hashlib.sha256(), []
     loaded = {
         os.path.realpath(spec.origin): spec
@@ -97,12 +97,13 @@ def _of_files(top: str) -> Code:
             elif kept[1] != content:  # what runs is what was imported
                 stale.append(file)
                 content = kept[1]
-            digest.update(
-                f"{name}\x1f{os.path.relpath(file, base)}\x1f{content}\x1f".encode(errors="surrogateescape")
-            )
-        for other in sorted(
-            {n for file, content in zip(files, now, strict=True) for n in _imports(file, content)}
-        ):
+            digest.update(_named(name, os.path.relpath(file, base), content))
+        texts = list(zip(files, now, strict=True))
+        beside = data_beside(files, frozenset[str]().union(*(literals(*text) for text in texts)))
+        with trusting_mtime(False), progress_shown(False):
+            for file, content in zip(beside, content_digests(beside), strict=True):
+                digest.update(_named(name, os.path.relpath(file, base), content))
+        for other in sorted({n for text in texts for n in imports(*text)}):
             if other not in seen and (place := place_of(other)) and not is_library(place):
                 waiting.append(other)
             seen.add(other)
@@ -112,13 +113,5 @@ def _of_files(top: str) -> Code:
     return Code(digest.hexdigest()[:20], tuple(remarks))
 
 
-@lru_cache(maxsize=4096)
-def _imports(file: str, content: str) -> tuple[str, ...]:
-    """The top-level names that a source file imports; `content` is its digest, by which the answer is kept."""
-    if not file.endswith(".py"):
-        return ()
-    try:
-        text = Path(file).read_bytes()
-    except OSError:
-        return ()
-    return tuple(sorted({found.decode() for found in IMPORTED.findall(text)}))
+def _named(module: str, file: str, content: str) -> bytes:
+    return f"{module}\x1f{file}\x1f{content}\x1f".encode(errors="surrogateescape")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.content import content_digest, content_digests
 from harness.errors import DataError
+from harness_data.image_files import is_folder
 from harness_data.scanning import readable
 
 
@@ -62,7 +63,7 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if is_folder(entry):
             yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
         else:
             yield prefix + entry.name

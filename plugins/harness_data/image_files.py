@@ -71,6 +71,22 @@ def is_picture(name: str) -> bool:
     return suffix_of(name) in IMAGE_SUFFIXES or suffix_of(name) in NOT_DECODED
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or links to one. False for a link that ends nowhere, or in itself."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a plain file or links to one. False for pipes, devices, and links that lead nowhere."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
 def begins_like_an_image(path: Path | str) -> bool:
     """Whether a file's first bytes are those of an image. False for what can't be opened."""
     try:
@@ -83,12 +99,13 @@ def begins_like_an_image(path: Path | str) -> bool:
 def is_image(entry: os.DirEntry[str]) -> bool:
     """Whether a file that is not hidden is an image: by its suffix, or, where that says nothing, by its first bytes."""
     suffix = suffix_of(entry.name)
-    if entry.name.startswith(".") or entry.is_dir():
+    if entry.name.startswith(".") or is_folder(entry):
         return False
     if suffix in IMAGE_SUFFIXES:
-        # a dangling link counts, so that it is refused by name instead of quietly left out; a pipe would never end
-        return entry.is_file() or entry.is_symlink()
-    return known_by_content(suffix) and entry.is_file() and begins_like_an_image(entry.path)
+        # a link to nothing counts, so that it is refused by name instead of quietly left out; a pipe or a device
+        # would never end, whether it lies here or is linked to
+        return is_file(entry) or not os.path.exists(entry.path)  # noqa: PTH110
+    return known_by_content(suffix) and is_file(entry) and begins_like_an_image(entry.path)
 
 
 def known_by_content(suffix: str) -> bool:

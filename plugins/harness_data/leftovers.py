@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from harness_data.image_files import (
     begins_like_an_image,
+    is_file,
+    is_folder,
     is_junk_file,
     is_junk_folder,
     is_picture,
@@ -150,13 +152,13 @@ def beside(folder: Path, inside: Iterable[str], what: str = BESIDE) -> Leftovers
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            if entry.is_dir():
+            if is_folder(entry):
                 if name not in known or is_junk_folder(name):
                     left.folder(entry.path, name, name)
             elif is_junk_file(name):
                 continue
             elif is_picture(name) or (
-                known_by_content(suffix_of(name)) and entry.is_file() and begins_like_an_image(entry.path)
+                known_by_content(suffix_of(name)) and is_file(entry) and begins_like_an_image(entry.path)
             ):
                 left.add("hidden" if name.startswith(".") else what, name)
     return left

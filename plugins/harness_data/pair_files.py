@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote, urlsplit
 
 from harness.errors import DataError
-from harness_data.image_files import is_image, is_junk_file, is_junk_folder
+from harness_data.image_files import is_folder, is_image, is_junk_file, is_junk_folder
 from harness_data.scanning import read_bytes
 from harness_data.text_encoding import without_surrogates
 
@@ -167,7 +167,7 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[tuple[st
     except OSError as error:
         raise DataError(f"{folder}: can't be listed ({error.strerror})") from None
     for entry in entries:
-        if entry.is_dir():
+        if is_folder(entry):
             if not is_junk_folder(entry.name):
                 yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
         elif not entry.name.startswith(".") and not is_junk_file(entry.name):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -12,7 +14,7 @@ import numpy as np
 
 from harness.contract import EncodedImage, Sample
 from harness.errors import DataError, did_you_mean
-from harness_data.image_files import IMAGE_SUFFIXES, is_image, is_junk_folder, suffix_of
+from harness_data.image_files import IMAGE_SUFFIXES, is_folder, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
 
 
@@ -38,7 +40,7 @@ class Listing:
 def subfolders(folder: Path) -> list[str]:
     """Names of the folders directly in `folder`, sorted by code point, hidden and systems' own ones left out."""
     with _open(folder) as entries:
-        return sorted(e.name for e in entries if not is_junk_folder(e.name) and e.is_dir())
+        return sorted(e.name for e in entries if not is_junk_folder(e.name) and is_folder(e))
 
 
 def has_images(folder: Path) -> bool:
@@ -97,6 +99,8 @@ def check_split(split: str, known: Sequence[str], where: str) -> None:
 def read_bytes(path: Path) -> bytes:
     """The bytes of a sample's file. Raises DataError naming it when it can't be read."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe or a device may never end
+            raise OSError(errno.EINVAL, "a pipe or a device, no plain file")
         return path.read_bytes()
     except OSError as error:
         where = readable(str(path))
@@ -165,7 +169,7 @@ def _images(folder: Path, prefix: str, above: frozenset[str], left: Leftovers) -
                 except OSError:
                     size = -1
                 yield path, size
-            elif not entry.is_dir():
+            elif not is_folder(entry):
                 left.file(entry.name, path)
             elif is_junk_folder(entry.name):
                 left.folder(entry.path, entry.name, path)

@@ -321,6 +321,61 @@ def test_packages_count_whole_and_data_in_them_does_not(install: Callable[..., P
         imported_anew()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import json, dev_helper",
+        "import dev_helper as h, json",
+        "import json; import dev_helper",
+        "import json, \\\n    dev_helper.deep",
+        "from dev_helper import A",
+        "    import json as j, dev_helper",
+        "h = importlib.import_module('dev_helper')",
+    ],
+)
+def test_helpers_count_however_they_are_imported(install: Callable[..., Path], line: str) -> None:
+    text = f"import importlib\ndef late():\n    pass\n{line.strip() if line[0] != ' ' else f'if 1:{chr(10)}{line}'}\n"
+    site = editable(install, "a", text.replace("dev_helper.deep", "dev_helper") + MODEL % 1, FROM_FOLDER)
+    helper = site / "dev_helper.py"
+    helper.write_text("A = 1\n")
+    try:
+        first = code().digest
+        imported_anew()
+        helper.write_text("A = 2\n")
+        assert code().digest != first
+    finally:
+        imported_anew()
+
+
+def test_data_that_the_code_names_count_and_what_it_writes_does_not(install: Callable[..., Path]) -> None:
+    site = install("dev", {"harness.models": {"dev": "dev_pack.inner:Model"}})
+    (site / "dev-1.0.dist-info" / "direct_url.json").write_text(FROM_FOLDER)
+    pack = site / "dev_pack"
+    (pack / "data").mkdir(parents=True)
+    (pack / "__init__.py").write_text("")
+    reading = (
+        "T = open(HERE / 'table.json')\nW = HERE / 'data' / \"weights.bin\"\nN = HERE / 'data/names.txt'\n"
+    )
+    writing = "open(HERE / 'out.txt', 'w')\nlogging.FileHandler(HERE / 'run.txt')\n"
+    (pack / "inner.py").write_text(f"def late(HERE):\n    {'; '.join(reading.splitlines())}\n" + MODEL % 1)
+    (pack / "writes.py").write_text(writing)
+    counted = ["table.json", "data/weights.bin", "data/names.txt"]
+    others = ["out.txt", "run.txt", "data/other.txt"]
+    try:
+        for name in counted + others:
+            (pack / name).write_text("1")
+        known = [code().digest]
+        for name in others:
+            (pack / name).write_text("22")
+            assert code().digest == known[0]
+        for name in counted:
+            (pack / name).write_text("22")
+            known.append(code().digest)
+        assert len(set(known)) == 4
+    finally:
+        imported_anew()
+
+
 def test_a_released_plugin_is_known_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = tmp_path / "site-packages"
     site.mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from harness.suite import from_dict
 class Redness:
     """Logits over blue and red by an image's mean colour."""
 
+    label_space = ""
     class_names = ("blue", "red")
-    label_space = None
 
     def __init__(self, sharpness: float = 1.0) -> None:
         self.sharpness = sharpness
@@ -179,3 +180,32 @@ def test_on_the_command_line(colours: Path, tmp_path: Path, capsys: pytest.Captu
     assert "2 of 8 samples can't be read and are left out" in shown.out
     assert main(["plan", *given, "--skip-unreadable"]) == 0
     assert "done" in capsys.readouterr().out
+
+
+def test_links_to_themselves_pipes_and_devices_hold_nothing_up(colours: Path, tmp_path: Path) -> None:
+    blue, red = colours / "test" / "blue", colours / "test" / "red"
+    (blue / "loop.png").symlink_to("loop.png")
+    (blue / "loop").symlink_to("loop")
+    (red / "gone.png").symlink_to("nowhere.png")
+    os.mkfifo(red / "pipe.png")
+    (red / "linked.png").symlink_to("pipe.png")
+    (red / "zero.png").symlink_to("/dev/zero")
+    (red / "folder.jpg").mkdir()
+    plain = harness.run(suite(colours), store=tmp_path / "s", device="cpu")
+    assert {r.status for r in plain.records} == {"failed"}
+    assert "blue/loop.png: can't be read" in str(plain.records[0].reason)
+    run = harness.run(suite(colours), store=tmp_path / "s", device="cpu", skip_unreadable=True)
+    for record in run.records:
+        assert (record.status, record.count) == ("ok", 8)
+        assert record.metrics["top1"] == pytest.approx(7 / 8)
+        left, unreadable = record.remarks
+        assert "4 of 14 files are not used" in left
+        assert unreadable.startswith("d: 2 of 10 samples can't be read and are left out")
+
+
+def test_what_took_the_place_of_an_image_is_not_waited_for(colours: Path) -> None:
+    split = registry.load(registry.find("datasets", "imagefolder"))(colours).load("test")
+    (colours / "test" / "blue" / "0.png").unlink()
+    os.mkfifo(colours / "test" / "blue" / "0.png")
+    with pytest.raises(harness.DataError, match=r"0\.png: can't be read \(a pipe or a device"):
+        split[0]
