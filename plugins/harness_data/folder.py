@@ -110,7 +110,9 @@ class ImageFolder:
         for split in self.splits:
             if split not in self._surveys:  # the fingerprint has looked already
                 self._listed(split)
-        unused = folder_remarks(self.path, self._split_folders, self._surveys, self._classes)
+        unused = folder_remarks(
+            self.path, self._split_folders, self._surveys, self._classes, self._arrangement.left_out
+        )
         return [*self._arrangement.remarks, *unused]
 
     def load(self, split: str) -> FolderSplit:

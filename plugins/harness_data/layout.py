@@ -28,6 +28,8 @@ class Arrangement:
     splits: dict[str, Path] = field(default_factory=dict)
     refusal: str | None = None
     remarks: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Folders that are no splits, of which the remarks tell."""
 
 
 def arrange(path: Path, layout: Layout) -> Arrangement:
@@ -92,7 +94,7 @@ def _with_named(
             f"{_listed(odd)} beside {_listed(named)} {_is(odd)} left out: no split's name, and not the same classes"
         )
     kept = {name: path / name for name in names if name in named or name in alike}
-    return Arrangement(kept, remarks=tuple(remarks))
+    return Arrangement(kept, remarks=tuple(remarks), left_out=tuple(odd))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -109,16 +109,23 @@ class Survey:
 
 
 def folder_remarks(
-    root: Path, folders: Mapping[str, Path], surveys: Mapping[str, Survey], classes: Sequence[str]
+    root: Path,
+    folders: Mapping[str, Path],
+    surveys: Mapping[str, Survey],
+    classes: Sequence[str],
+    told: Iterable[str] = (),
 ) -> list[str]:
     """One line on all splits of an image folder, or none: files that are not used, classes without an image.
 
-    `folders` are the splits' folders; where the only one is `root` itself, there are no split folders.
+    `folders` are the splits' folders; where the only one is `root` itself, there are no split folders. What lies in
+    folders of `root` that are `told` already is not counted.
     """
     whole, empty = Leftovers(), []
     flat = list(folders.values()) == [root]
     if not flat:
-        whole.update(beside(root, [folder.name for folder in folders.values()], "beside the split folders"))
+        whole.update(
+            beside(root, [*told, *(folder.name for folder in folders.values())], "beside the split folders")
+        )
     for split, folder in folders.items():
         prefix = "" if flat else f"{folder.name}/"
         whole.update(beside(folder, classes), prefix)
@@ -160,13 +167,16 @@ def without_samples(targets: NDArray[np.int64], count: int, names: Sequence[str]
     """What is to be said of labels below `count` that no sample has: a gap, or numbers that begin at 1."""
     import numpy as np
 
-    absent = np.setdiff1d(np.arange(count), targets)
-    if not len(absent):
+    there = np.unique(targets[(targets >= 0) & (targets < count)])  # `count` may be huge: labels may be ids
+    absent = count - len(there)
+    if not absent:
         return []
-    first = f"label {absent[0]}" + (f" '{names[absent[0]]}'" if names else "")
-    if len(absent) == 1:
+    gaps = np.flatnonzero(there != np.arange(len(there)))
+    lowest = int(gaps[0]) if len(gaps) else len(there)
+    first = f"label {lowest}" + (f" '{names[lowest]}'" if names else "")
+    if absent == 1:
         return [f"{first} of 0..{count - 1} has no sample"]
-    return [f"{len(absent)} of {count} labels have no sample (first: {first})"]
+    return [f"{absent} of {count} labels have no sample (first: {first})"]
 
 
 def without_images(classes: Sequence[str], filled: Iterable[str], where: str = "") -> list[str]:

@@ -22,7 +22,7 @@ from harness.suite import from_dict
 class Redness:
     """Logits over blue and red by an image's mean colour."""
 
-    label_space = ""
+    label_space = "blue-red"
 
     def __init__(self, sharpness: float = 1.0) -> None:
         self.sharpness = sharpness
@@ -63,7 +63,7 @@ def suite(path: Path, **more: Any) -> dict[str, Any]:
         "name": "read",
         "protocol": "classification",
         "models": [{"plugin": "redness"}, {"plugin": "redness", "label": "sharp", "sharpness": 4.0}],
-        "datasets": [{"plugin": "imagefolder", "path": str(path), "label": "d"}],
+        "datasets": [{"plugin": "imagefolder", "path": str(path), "label": "d", "label_space": "blue-red"}],
         "metrics": ["top1"],
         **more,
     }
