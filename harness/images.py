@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from harness.contract import EncodedImage, Preparation
-from harness.errors import DataError, OptionError
+from harness.errors import DataError, HarnessError, OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +74,9 @@ def decode(image: Any, name: str = "image") -> Image.Image:
             raise DataError(f"{name}: {kind}; {LEAVE_OUT}") from None
         except Image.DecompressionBombError as error:
             raise DataError(f"{name}: larger than Pillow's limit ({error}); {LEAVE_OUT}") from None
-        except (OSError, SyntaxError, ValueError) as error:
+        except (HarnessError, MemoryError):
+            raise
+        except Exception as error:  # the decoders of rarer kinds raise whatever they stumble over
             raise DataError(f"{name}: damaged image ({error}); {LEAVE_OUT}") from None
         image = opened
     else:
@@ -92,6 +94,9 @@ def decode(image: Any, name: str = "image") -> Image.Image:
         image = Image.fromarray(array.squeeze(-1) if array.ndim == 3 and array.shape[2] == 1 else array)
     if image.mode.startswith("I") or image.mode == "F":
         image = _eight_bits(image, name)
+    if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
+        image = image.copy()
+        del image.info["transparency"]  # which is dropped in any case, but Pillow warns of it
     try:
         converted: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:

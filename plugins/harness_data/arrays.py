@@ -37,11 +37,14 @@ CALLED_OTHERWISE = {
 }
 """What the known arrays are often called in files of other tools."""
 
-DATA_SUFFIXES = (".npz", ".npy", ".txt")
+DATA_SUFFIXES = (".npz", ".npy", ".txt", ".json")
 COMPANION = re.compile(r"\.|readme|licen[cs]e", re.IGNORECASE)
 """How files begin that are not meant to be read."""
 
 FLOATS = "; where 0 is black and 1 is white, convert by (255 * images).round().astype('uint8')"
+
+LARGEST = 2**31 - 1
+"""The largest label."""
 
 LOOKED_AT = 64
 """Images, evenly spaced, of which the brightest pixel is looked for."""
@@ -69,7 +72,7 @@ class ArraySplit:
         if images.dtype != np.uint8 or not (images.ndim == 3 or coloured):
             raise DataError(
                 f"{where}: images must be uint8 of shape N×H×W or N×H×W×3, not {images.dtype} {images.shape}"
-                + (FLOATS if images.dtype.kind == "f" else "")
+                + _cure(images)
             )
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise DataError(f"{where}: labels must be N integers, not {labels.dtype} {labels.shape}")
@@ -77,6 +80,8 @@ class ArraySplit:
             raise DataError(f"{where}: {len(images)} images but {len(labels)} labels")
         if not len(labels):
             raise DataError(f"{where}: holds no samples")
+        if int(labels.max()) > LARGEST:
+            raise DataError(f"{where}: label {labels.max()} is too large to be the number of a class")
         classes = len(class_names) if class_names else int(labels.max()) + 1
         if (bad := np.flatnonzero((labels < 0) | (labels >= classes))).size:
             raise DataError(f"{where}: label {labels[bad[0]]} of sample {bad[0]} is outside 0..{classes - 1}")
@@ -126,7 +131,8 @@ class Arrays:
     def unavailable(self) -> str | None:
         """Why there is nothing to load at the path."""
         if self._files:
-            return next(filter(None, (self._misnamed(files[0]) for files in self._files.values())), None)
+            misnamed = (self._misnamed(files[0]) for files in self._files.values())
+            return next(filter(None, misnamed), None) or self._contradiction()
         wanted = "an .npz file, or a folder with <split>.npz or with images.npy and labels.npy"
         return f"{self.path}: expected {wanted}"
 
@@ -175,6 +181,28 @@ class Arrays:
                 ]
                 if near:
                     return f"{file}: no array '{known}' in it, but '{near[0]}': call it '{known}', or take it out"
+                if known != "class_names":
+                    return f"{file}: no array '{known}' in it; there are: {', '.join(keys)}"
+        return None
+
+    def _contradiction(self) -> str | None:
+        """What differs where the class names of two splits do: one label would stand for two classes."""
+        known: dict[str, list[str]] = {}
+        for files in self._files.values() if self.class_names is None else ():
+            if "class_names" in _keys(files[0]):
+                try:
+                    with opened(files[0]) as stored:
+                        known[files[0].name] = _names(member(stored, "class_names", files[0]), files[0])
+                except DataError as error:
+                    return str(error)
+        for name, names in known.items():
+            first, others = next(iter(known.items()))
+            if names != others:
+                a, b = (", ".join(some[:3]) + (", …" if len(some) > 3 else "") for some in (others, names))
+                return (
+                    f"{self.path}: class_names in {first} ({a}) and {name} ({b}) differ: a label must stand for "
+                    "the same class in all splits"
+                )
         return None
 
     def load(self, split: str) -> ArraySplit:
@@ -199,7 +227,7 @@ class Arrays:
                         raise DataError(f"{where}: no array '{key}' in it; there are: {there}")
                 images, labels = member(stored, "images", where), member(stored, "labels", where)
                 if "class_names" in stored:
-                    names = [str(name) for name in member(stored, "class_names", where)]
+                    names = _names(member(stored, "class_names", where), where)
         else:
             where = self.path
             images, labels = opened(files[0], mmap_mode="r"), opened(files[1])
@@ -216,6 +244,24 @@ class Arrays:
             names = self.path / NAMES_FILE
             return {ONLY_SPLIT: [*pair, names] if names.is_file() else pair}
         return {file.stem: [file] for file in sorted(self.path.glob("*.npz"))}
+
+
+def _cure(images: NDArray[Any]) -> str:
+    """How images of a wrong type or shape can be made right; empty where that is not known."""
+    if images.dtype.kind == "f":
+        return FLOATS
+    if images.ndim == 4 and images.shape[1] in (1, 3, 4):
+        return "; channels come last: save images.transpose(0, 2, 3, 1)"
+    return ""
+
+
+def _names(stored: NDArray[Any], where: Path) -> list[str]:
+    """Class names from an array of texts, which may be bytes. Raises DataError for an array of another shape."""
+    if stored.ndim != 1:
+        raise DataError(f"{where}: class_names must be one name per class, not of shape {stored.shape}")
+    return [
+        name.decode("utf-8", errors="replace") if isinstance(name, bytes) else str(name) for name in stored
+    ]
 
 
 def _keys(file: Path) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from harness.content import content_digests, trusts_mtime
-from harness.errors import DataError
+from harness.errors import DataError, OptionError
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def judge(source: Source) -> Kept:
     JPEG files are decoded at an eighth of their size: that reads all of their data at a third of the time.
     `unread` where there are no bytes to decode: no permission, or no such file.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     from harness.images import decode
 
@@ -64,14 +64,9 @@ def judge(source: Source) -> Kept:
             mode = image.mode
             image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
             decode(image, source.place)
-    except (
-        DataError,
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ):
+    except (OptionError, MemoryError):
+        raise
+    except Exception:  # the decoders of rarer kinds raise whatever they stumble over
         return "unreadable"
     return "greyscale" if mode in GREY_MODES else "colour"
 

@@ -168,13 +168,16 @@ def without_samples(targets: NDArray[np.int64], count: int, names: Sequence[str]
     """What is to be said of labels below `count` that no sample has: a gap, or numbers that begin at 1."""
     import numpy as np
 
-    absent = np.setdiff1d(np.arange(count), targets)
-    if not len(absent):
+    there = np.unique(targets[(targets >= 0) & (targets < count)])  # `count` may be huge: labels may be ids
+    absent = count - len(there)
+    if not absent:
         return []
-    first = f"label {absent[0]}" + (f" '{names[absent[0]]}'" if names else "")
-    if len(absent) == 1:
+    gaps = np.flatnonzero(there != np.arange(len(there)))
+    lowest = int(gaps[0]) if len(gaps) else len(there)
+    first = f"label {lowest}" + (f" '{names[lowest]}'" if names else "")
+    if absent == 1:
         return [f"{first} of 0..{count - 1} has no sample"]
-    return [f"{len(absent)} of {count} labels have no sample (first: {first})"]
+    return [f"{absent} of {count} labels have no sample (first: {first})"]
 
 
 def without_images(classes: Sequence[str], filled: Iterable[str], where: str = "") -> list[str]:

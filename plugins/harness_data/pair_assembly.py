@@ -114,6 +114,11 @@ def unfit(found: Assembled, classes: Sequence[str], modalities: Sequence[str], w
             f"{where}: all {len(pairs):,} labelled pairs are of one class ('{classes[used[0]]}'); "
             "if that is not their label, say `labels` or label_column"
         )
+    if len(used) == len(pairs):
+        return (
+            f"{where}: all {len(pairs):,} labelled pairs have labels of their own (first: '{classes[pairs[0].label][:60]}'); "
+            "if that is not their label, say label_column"
+        )
     for modality in modalities:
         names = [e.image_name if modality == "image" else e.text_name for e in pairs]
         if pairs and not any(getattr(entry, modality) for entry in pairs):

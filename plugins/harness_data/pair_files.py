@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
 from harness.errors import DataError
@@ -141,6 +142,7 @@ def list_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFi
 def _parts(name: str) -> list[str]:
     """The parts of a path as it is written anywhere, in lower case; never none."""
     path = unquote(urlsplit(name).path) if re.match(r"[a-z]{2,}://", name, re.IGNORECASE) else name
+    path = normalize("NFC", path)  # a Mac's archives hold accents by themselves
     return [part for part in path.replace("\\", "/").casefold().split("/") if part not in ("", ".")] or [""]
 
 

@@ -31,6 +31,7 @@ DOUBTFUL = ("-1", "none")
 """Labels, in lower case, that may say there is none."""
 
 _WHOLE = re.compile(r"[+-]?\d+")
+_SEPARATORS = (",", ";", "|", "/", "+", "&")
 _WHOLE_AS_FRACTION = re.compile(r"([+-]?\d+)\.0+")
 
 
@@ -45,6 +46,8 @@ def settle_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) ->
     told = []
     for word in () if classes is not None else DOUBTFUL:
         told += _settle(word, tables)
+    if classes is None:
+        told += _several(tables)
     if classes is not None:
         for table in tables.values():
             _take_out(table, [word for word in DOUBTFUL if word not in listed])
@@ -123,6 +126,27 @@ def _settle(word: str, tables: Mapping[str, Table]) -> list[str]:
             "list it in `classes` to count it"
         )
     return told
+
+
+def _several(tables: Mapping[str, Table]) -> list[str]:
+    """What is to be told of labels that are made of others, as `joy,anger` beside `joy`."""
+    counts = Counter(r.label.casefold() for t in tables.values() for r in t.rows if r.label is not None)
+
+    def made(label: str) -> bool:
+        for mark in _SEPARATORS:
+            parts = [part.strip(" '\"[]()") for part in label.split(mark)]
+            if len(parts) > 1 and all(parts) and sum(part in counts for part in parts) * 2 >= len(parts):
+                return True
+        return False
+
+    several = [label for label in counts if made(label)]
+    if not several:
+        return []
+    count = sum(counts[label] for label in several)
+    return [
+        f"{count:,} of {counts.total():,} rows have several labels (first: '{several[0]}'), and each such set is counted "
+        "as a class of its own; list single ones in `classes` to leave them out"
+    ]
 
 
 def _take_out(table: Table, words: Sequence[str]) -> None:

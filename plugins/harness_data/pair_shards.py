@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
+from harness_data.pair_tables import cell_text
 from harness_data.text_encoding import without_surrogates
 from harness_data.webdatasets import IMAGE_EXTENSIONS, WebDataset
 
@@ -73,6 +74,7 @@ class PairShards(WebDataset):
 
         Raises DataError naming the shard that is missing or broken, or when nothing can be read.
         """
+        from harness_data.leftovers import without_samples
         from harness_data.pair_findings import UNUSED, Findings
         from harness_data.pair_split import PairSplit, read_texts
         from harness_data.scanning import check_split
@@ -91,7 +93,9 @@ class PairShards(WebDataset):
         where, read = f"{self.path}, split '{split}'", read_texts(entries, self.encoding)
         opened = PairSplit(entries, names, findings, where, whole.report(), read)
         unused = whole.told(UNUSED, "not used")
-        opened.remarks = [*self._settled[2], *([unused] if unused else []), *opened.remarks]
+        targets = opened.targets[opened.targets >= 0]
+        absent = without_samples(targets, len(names), names) if len(targets) else []
+        opened.remarks = [*self._settled[2], *([unused] if unused else []), *absent, *opened.remarks]
         return opened
 
     def fingerprint(self) -> str:
@@ -151,6 +155,24 @@ class PairShards(WebDataset):
             return [str(i) for i in range(max(map(int, times)) + 1)], null, told
         return sorted(times), null, told
 
+    @cached_property
+    def _index_of(self) -> dict[str, int]:
+        """The index of each label, in lower case: labels are names of classes, or all of them numbers of these.
+
+        Where a label is no name and all are numbers, names that are numbers too (stars from 1 to 5) stand for none.
+        """
+        by_name = {name.casefold(): i for i, name in reversed([*enumerate(self._names)])}
+        by_number = {str(i): i for i in range(len(self._names))}
+        labels = {
+            label
+            for split in self.splits
+            for _, members in self._samples(split)
+            if (label := _label(members, _record(members)).casefold()) not in self._settled[1]
+        }
+        if not labels - {*by_name}:
+            return by_name
+        return by_number if not labels - {*by_number} else by_number | by_name
+
     def _entry(
         self,
         key: str,
@@ -168,10 +190,8 @@ class PairShards(WebDataset):
         label, index = _label(members, record), -1
         if label.lower() in self._settled[1]:
             whole.add("label null", key)
-        elif label in names:
-            index = names.index(label)
-        elif label.isdecimal() and int(label) < len(names):
-            index = int(label)
+        elif (known := self._index_of.get(label.casefold())) is not None:
+            index = known
         else:
             whole.add("label unknown", f"{key}: '{label}'{did_you_mean(label, names)}")
             return None
@@ -182,11 +202,7 @@ class PairShards(WebDataset):
             text = MemberSource(members["txt"])
         else:
             text = next(
-                (
-                    without_surrogates(str(record[f]))
-                    for f in TEXT_FIELDS
-                    if record and record.get(f) is not None
-                ),
+                (found for f in TEXT_FIELDS if record and (found := cell_text(record.get(f))) is not None),
                 None,
             )
         return Entry(
@@ -214,6 +230,6 @@ def _record(members: Mapping[str, Member]) -> dict[str, Any] | None:
 def _label(members: Mapping[str, Member], record: Mapping[str, Any] | None) -> str:
     """The label as written, "" where there is none."""
     if "cls" in members:
-        return members["cls"].read().decode("utf-8", errors="replace").strip()
-    found = next((record[f] for f in LABEL_FIELDS if record and record.get(f) is not None), None)
-    return "" if found is None else without_surrogates(str(found)).strip()
+        return members["cls"].read().decode("utf-8-sig", errors="replace").strip()
+    fields = (cell_text(record.get(f)) for f in LABEL_FIELDS) if record else ()
+    return next((text for text in fields if text is not None), "")

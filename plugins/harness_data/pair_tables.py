@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.errors import DataError, OptionError, did_you_mean
+from harness.splits import role_of
 from harness_data.scanning import read_bytes
 from harness_data.separated import Records, read_separated
 from harness_data.text_encoding import decode_table, encodings_told, without_surrogates
@@ -31,6 +32,9 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 """Names by which a column is known without being named, in lower case, the likeliest first."""
+
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How workbooks of Excel and LibreOffice begin, whatever they are called."""
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
@@ -83,7 +87,10 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
     Raises DataError when the file can't be read or has no usable columns, OptionError when a column
     that is named is not there.
     """
-    text, encodings = decode_table(read_bytes(path), encoding)
+    data = read_bytes(path)
+    if data.startswith(WORKBOOKS):
+        raise DataError(f"{path}: is a workbook (Excel's or the like), no text: export it as CSV")
+    text, encodings = decode_table(data, encoding)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         records, broken = _json_lines(text, path)
     elif path.suffix.lower() == ".json":
@@ -98,10 +105,11 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
     named = _columns(there, columns, path)
     encoded = encodings_told(encodings, f"lines of {path.name}")
     told = [*([encoded] if encoded else []), *_doubtful_columns(there, columns, named, path)]
+    told += _split_column(records, named.values(), path)
     table = Table(path, broken=broken, columns=named, there=there, told=told)
     times: Counter[str] = Counter()
     for number, (where, record) in enumerate(records):
-        cells = {kind: _cell(record.get(name)) for kind, name in named.items()}
+        cells = {kind: cell_text(record.get(name)) for kind, name in named.items()}
         identity = cells.get("id") or ""
         if "id" not in named:
             identity = PurePosixPath((cells.get("image") or "").replace("\\", "/")).stem or str(number)
@@ -145,6 +153,9 @@ def _json_list(text: str, path: Path) -> tuple[Records, list[str]]:
     try:
         found = json.loads(text)
     except ValueError as error:
+        records, broken = _json_lines(text, path)  # which are often called .json
+        if len(records) > len(broken):
+            return records, broken
         raise DataError(f"{path}: no valid JSON ({error})") from None
     if isinstance(found, dict):
         found = _of_object(found)
@@ -202,9 +213,26 @@ def _doubtful_columns(
     return told
 
 
-def _cell(value: Any) -> str | None:
+def _split_column(records: Records, used: Collection[str], path: Path) -> list[str]:
+    """What is to be told of a column that says which split a row is of, since splits come from files here."""
+    for name in dict.fromkeys(name for _, record in records[:1] for name in record):
+        values = {cell for _, record in records if (cell := cell_text(record.get(name)))}
+        if name not in used and len(values) > 1 and all(role_of(value) for value in values):
+            shown = ", ".join(sorted(values))
+            return [
+                f"{path.name}: column '{name}' ({shown}) is not used: rows of all splits are taken together"
+            ]
+    return []
+
+
+def cell_text(value: Any) -> str | None:
+    """A value from a table as text; None where it is missing. Whole numbers have no fraction, lists have commas."""
     if value is None:
         return None
+    if isinstance(value, float) and value != value:
+        return None  # what Python's JSON writes for a missing value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, list):
+        return ",".join(cell_text(item) or "" for item in value)
     return without_surrogates(str(value)).strip()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from harness_data.pair_tables import Table
     from harness_data.text_encoding import Decoded
 
+WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
+
 LAYOUTS = "a table (id and label, or text and image columns) beside <id>.jpg and <id>.txt, or <class>/<id>.jpg and <id>.txt"
 
 
@@ -225,7 +227,11 @@ class Pairs(PairFolder):
         for name in (self.labels, self.unlabelled):
             if name is not None and not (self.path / name).is_file():
                 return f"{self.path / name}: no such table"
-        if self._table_files() or self._class_folders():
+        folders = [] if self._table_files() else self._class_folders()
+        books = [p.name for p in self.path.iterdir() if p.suffix.lower() in WORKBOOK_SUFFIXES]
+        if len(folders) < 2 and books and not self._table_files():
+            return f"{self.path / min(books)}: is a workbook, which is not read: export it as CSV"
+        if self._table_files() or folders:
             return None
         near = other_tables(self.path)[:3]
         hint = f"say `labels` (there is {', '.join(near)})" if near else "or say `labels`"

@@ -56,10 +56,13 @@ def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
     relative paths. Folders that `labels` names and that don't exist give nothing.
     """
     listing = Listing()
+    above = _with_parents(
+        folder
+    )  # a link back to them from within a class would bring the images of all others
     for name in sorted(labels):
         if not (folder / name).is_dir():
             continue
-        for path, size in sorted(_images(folder / name, f"{name}/", frozenset(), listing.left)):
+        for path, size in sorted(_images(folder / name, f"{name}/", above, listing.left)):
             listing.paths.append(path)
             listing.sizes.append(size)
             listing.labels.append(labels[name])
@@ -69,7 +72,8 @@ def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
 def scan_all(folder: Path) -> Listing:
     """The images at any depth below a folder without classes, in the order of their paths; their label is -1."""
     listing = Listing()
-    for path, size in sorted(_images(folder, "", frozenset(), listing.left)):
+    above = _with_parents(folder.resolve().parent)
+    for path, size in sorted(_images(folder, "", above, listing.left)):
         listing.paths.append(path)
         listing.sizes.append(size)
         listing.labels.append(-1)
@@ -152,6 +156,11 @@ def _open(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         return os.scandir(folder)
     except OSError as error:
         raise DataError(f"{folder}: can't be listed ({error.strerror})") from None
+
+
+def _with_parents(folder: Path) -> frozenset[str]:
+    here = folder.resolve()
+    return frozenset(map(str, (here, *here.parents)))
 
 
 def _images(folder: Path, prefix: str, above: frozenset[str], left: Leftovers) -> Iterator[tuple[str, int]]:

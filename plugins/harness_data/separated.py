@@ -12,6 +12,8 @@ from typing import Any
 from harness.errors import DataError
 
 DELIMITERS = "\t,;|"
+SAMPLED = 200
+"""So many lines are looked at where several delimiters are possible."""
 
 Records = list[tuple[str, dict[str, Any]]]
 """Rows with the place in the file that each is from."""
@@ -32,12 +34,13 @@ def read_separated(text: str, name: str, known: Collection[str], where: str) -> 
     while text:
         first, _, rest = text.partition("\n")
         found = _SEP.fullmatch(first)  # what Excel reads the delimiter from
-        comment = first.startswith("#") and not any(mark in first for mark in DELIMITERS)
+        named = {cell.strip("# \r").lower() for cell in re.split(f"[{DELIMITERS}]", first)} & {*known}
+        comment = first.startswith("#") and not named and not _alike(first, rest.partition("\n")[0])
         if first.strip() and not found and not comment:
             break
         given, text, skipped = found[1] if found else given, rest, skipped + 1
     first = text.partition("\n")[0]
-    delimiter = given or max(DELIMITERS, key=first.count)
+    delimiter = given or _delimiter(first, text, known, where)
     if not first.count(delimiter):
         raise DataError(f"{where}: its first line has no tab, comma, semicolon or bar: '{first[:60]}'")
     rows = _rows(text, delimiter, where)
@@ -62,6 +65,31 @@ def read_separated(text: str, name: str, known: Collection[str], where: str) -> 
             f"{where}: none of its rows has the {len(header)} cells of the first ({', '.join(header)})"
         )
     return records, broken
+
+
+def _alike(first: str, second: str) -> bool:
+    """Whether two lines may be rows of one table: some delimiter stands in both as often."""
+    return any(first.count(mark) and first.count(mark) == second.count(mark) for mark in DELIMITERS)
+
+
+def _delimiter(first: str, text: str, known: Collection[str], where: str) -> str:
+    """What separates the cells of a table, `first` being its first line.
+
+    Of several that stand there: that which gives names in `known`; else which gives most rows as many cells as the
+    first has (texts hold commas); else tabs, which texts hold least; else the most frequent.
+    """
+    there = [mark for mark in DELIMITERS if mark in first]
+    if len(there) < 2:
+        return there[0] if there else DELIMITERS[0]
+    parts = text.splitlines(keepends=True)[:SAMPLED]
+
+    def merit(mark: str) -> tuple[int, float, bool, int]:
+        rows = [row for _, row in _rows("".join(parts), mark, where)]
+        named = sum(cell.strip().lower() in known for cell in rows[0]) if rows else 0
+        whole = sum(len(row) == len(rows[0]) for row in rows) / len(rows) if rows else 0.0
+        return named, whole, mark == "\t", first.count(mark)
+
+    return max(there, key=merit)
 
 
 def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import DataError
+from harness_data.image_files import is_junk_folder, is_picture
 from harness_data.leftovers import Leftovers
 from harness_data.scanning import readable
 
 BLOCK = tarfile.BLOCKSIZE
+
+
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+"""How files of gzip, bzip2, xz and zstd begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,8 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
     """The samples of an uncompressed tar file in its order: key to extension to member.
 
     As in the webdataset format, the key is the path up to the first dot of the file's name, and
-    the extension (lower case) the rest. Hidden files are left out, and files without an extension,
-    which are counted in `left`.
+    the extension (lower case) the rest. Hidden files are left out, what systems leave behind, and files
+    without an extension, which are counted in `left`.
 
     Raises DataError naming the shard when it is no tar file, is cut short or damaged, or has one
     member twice.
@@ -60,6 +65,11 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
                     continue
                 folder, _, base = info.name.removeprefix("./").rpartition("/")
                 stem, dot, extension = base.partition(".")
+                junk = next((part for part in folder.split("/") if part and is_junk_folder(part)), None)
+                if junk is not None:
+                    if left is not None and is_picture(base) and not base.startswith("._"):
+                        left.add(f"in {junk}", f"{shard.name}:{info.name}")
+                    continue
                 if not stem or not dot:
                     if left is not None:
                         left.file(base, f"{shard.name}:{info.name}")
@@ -73,6 +83,10 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
             file.seek(end)
             mark = file.read(BLOCK)
     except (tarfile.TarError, OSError, EOFError) as error:
+        if _begins_with(shard, COMPRESSED):
+            raise DataError(
+                f"{shard}: is compressed, and members can't be read from their place then: decompress it"
+            ) from None
         raise DataError(f"{shard}: broken tar file ({error}); fetch the shard again") from None
     # tarfile takes a damaged header or a cut between two members for the end; a whole file says so with zeros
     if len(mark) < BLOCK or any(mark):
@@ -80,3 +94,11 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
             f"{shard}: broken tar file (cut short or damaged at byte {end}); fetch the shard again"
         )
     return samples
+
+
+def _begins_with(file: Path, marks: tuple[bytes, ...]) -> bool:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(8).startswith(marks)
+    except OSError:
+        return False

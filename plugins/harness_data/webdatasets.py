@@ -145,13 +145,13 @@ class WebDataset:
         if not ids:
             raise DataError(f"{self.path / split}: its shards hold no samples")
         said = left.remarks(used)
-        if names and not self._is_retrieval:
-            said += without_samples(np.asarray(labels), len(names), names)
+        if not self._is_retrieval:
+            said += without_samples(np.asarray(labels), len(names) if names else max(labels) + 1, names)
         return ShardSplit(images, labels, texts, ids, names, self._templates, said)
 
     @property
     def remarks(self) -> list[str]:
-        """Shards beyond the number that `nshards.txt` gives, and folders of shards without that file, in one line."""
+        """Shards beyond the number that `nshards.txt` gives, folders of shards without that file, and equal shards."""
         from harness_data.leftovers import Leftovers
 
         left, used = Leftovers(), 0
@@ -163,7 +163,23 @@ class WebDataset:
                 used += 1
             else:
                 left.add(f"beyond what {folder}/nshards.txt says", f"{folder}/{file.name}")
-        return [text.replace(" files ", " shards ", 1) for text in left.remarks(used)]
+        return [text.replace(" files ", " shards ", 1) for text in left.remarks(used)] + self._equal_shards()
+
+    def _equal_shards(self) -> list[str]:
+        """What is to be told of shards of a split that hold the same: their samples count several times."""
+        from harness.content import content_digests
+
+        said = []
+        for split in self.splits:
+            shards, first = self._shards(split), dict[str, str]()
+            sizes = [shard.stat().st_size for shard in shards]
+            alike = [shard for shard, size in zip(shards, sizes, strict=True) if sizes.count(size) > 1]
+            for shard, digest in zip(alike, content_digests(alike), strict=True):
+                if first.setdefault(digest, shard.name) != shard.name:
+                    said.append(
+                        f"{split}/{first[digest]} and {split}/{shard.name} hold the same: these samples count twice"
+                    )
+        return said[:1]
 
     @property
     def _is_retrieval(self) -> bool:
@@ -203,7 +219,7 @@ def _label(members: dict[str, Member], names: Sequence[str] | None, where: str) 
     if "cls" not in members:
         hint = "; labels in .npy (several per image) are not read" if "npy" in members else ""
         raise DataError(f"{where}: no label (.cls){hint}")
-    text = members["cls"].read().decode("ascii", errors="replace").strip()
+    text = members["cls"].read().decode("utf-8-sig", errors="replace").strip()
     if not text.isdecimal():
         raise DataError(f"{where}: its label must be a class index, found '{text}'")
     label = int(text)
