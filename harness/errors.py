@@ -50,6 +50,29 @@ class Diverged(HarnessError):
     """A training left the finite numbers; the record keeps the status `diverged`."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Return an error in one line: its text where it is the harness's own, with its type otherwise.
+
+    >>> reason_of(ValueError("not a\\nnumber"))
+    'ValueError: not a number'
+    >>> reason_of(AssertionError())
+    'AssertionError'
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, HarnessError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def interrupts(error: BaseException) -> bool:
+    """Return whether an exception is a wish to stop, which nothing may hold up.
+
+    Everything else may come out of a plugin, other kinds of BaseException too: sys.exit, panics of
+    libraries in Rust, pytest's outcomes.
+    """
+    return isinstance(error, KeyboardInterrupt | GeneratorExit)
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to `name`, or None when nothing is near."""
     known = list(known)

@@ -15,7 +15,7 @@ import numpy as np
 from harness.batches import forward_all, ran_out_of_memory
 from harness.classes import Classes, align, to_classes
 from harness.contract import Job, Predictions, Result, Split
-from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable
+from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
 from harness.features import weights_digest
 from harness.images import Staged, exact_prepare, fast_prepare
 
@@ -162,7 +162,7 @@ def measured(job: Job, evidence: Any) -> dict[str, float]:
             value = metric(evidence)
             several = value if isinstance(value, Mapping) else {name: value}
             for key, given in several.items():
-                full = key if key.startswith(name) else f"{name}.{key}"
+                full = key if str(key).startswith(name) else f"{name}.{key}"
                 with _failing_alone(job, full):
                     values[full] = _number(given)
                     if values[full] != values[full]:
@@ -177,20 +177,21 @@ def _failing_alone(job: Job, name: str) -> Iterator[None]:
         yield
     except (Unavailable, Diverged):
         raise
-    except (Exception, SystemExit) as error:  # a metric may raise anything
-        if ran_out_of_memory(error):
+    except BaseException as error:  # a metric may raise anything
+        if interrupts(error) or ran_out_of_memory(error):
             raise
-        text = " ".join(str(error).split())
-        why = text if isinstance(error, HarnessError) else f"{type(error).__name__}: {text}"
-        failure = HarnessError(f"metric '{name}' failed: {why}")
+        failure = HarnessError(f"metric '{name}' failed: {reason_of(error)}")
         failure.__cause__ = error
         job.failures[name] = failure
 
 
 def _number(value: Any) -> float:
-    if value is None or isinstance(value, str | bytes):  # float() would read a text
-        raise HarnessError(f"it gave {value!r:.80}, which is no number")
-    return float(value)
+    try:
+        if value is None or isinstance(value, str | bytes):  # float() would read a text
+            raise TypeError
+        return float(value.detach() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise HarnessError(f"it gave {' '.join(repr(value).split()):.80}, which is no number") from None
 
 
 def classification_result(job: Job, predictions: Predictions, **more: Any) -> Result:

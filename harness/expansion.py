@@ -14,8 +14,8 @@ from typing import Any
 
 from harness import registry
 from harness.cell import Cell, Planned
-from harness.errors import HarnessError, SuiteError, did_you_mean
-from harness.parts import Part, Resolver, blame, canonical
+from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
+from harness.parts import Part, Resolver, blame, canonical, statements
 from harness.reference import Reference, parse
 from harness.suite import Entry, Experiment, Rule, Suite
 
@@ -121,13 +121,17 @@ class Expansion:
             reason = self._refused(cell)
         except HarnessError as error:
             reason = str(error)
-        except (Exception, SystemExit) as error:  # a protocol that can't judge a cell breaks that cell alone
+        except BaseException as error:  # a protocol that can't judge a cell breaks that cell alone
+            if interrupts(error):
+                raise
             return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
         if reason:
             return Planned(cell, "skipped", reason)
         try:
             cell.remarks.extend(self._remarks(cell))
-        except (Exception, SystemExit) as error:  # as above
+        except BaseException as error:  # as above
+            if interrupts(error):
+                raise
             return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
         return Planned(cell)
 
@@ -168,7 +172,7 @@ class Expansion:
             if hasattr(cell.protocol.object, "assumes"):
                 model, method = (p.object if p else None for p in (cell.model, cell.method))
                 more = cell.protocol.object.assumes(model, cell.dataset.object, method, cell.axes)
-                said += [with_names(text, cell) for text in more]
+                said += [with_names(text, cell) for text in statements(more)]
             self._said[key] = tuple(dict.fromkeys(said))
         return self._said[key]
 

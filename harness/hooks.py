@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from harness import registry, versions
-from harness.errors import PluginBroken, Unavailable
+from harness.errors import PluginBroken, Unavailable, interrupts, reason_of
 from harness.redaction import redacted
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ class Listeners:
             except PluginBroken as error:
                 self._problem(str(error))
             except (Exception, SystemExit) as error:  # a listener may fail in any way; the run must go on
-                self._problem(
-                    f"listener '{plugin.name}' of {plugin.distribution}: {type(error).__name__}: {_line(error)}"
-                )
+                self._problem(f"listener '{plugin.name}' of {plugin.distribution}: {reason_of(error)}")
         for listener in [*asked, *given]:
             name = type(listener).__name__
             try:
@@ -118,12 +116,12 @@ class Listeners:
         for implementation in reversed(getattr(self.manager.hook, event).get_hookimpls()):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
-            except (Exception, SystemExit) as error:  # see above
+            except BaseException as error:  # see above
+                if interrupts(error):
+                    raise
                 name = implementation.plugin_name.partition("#")[0]
                 log.debug("listener %s failed:\n%s", name, traceback.format_exc())
-                self._problem(
-                    f"listener '{name}' failed at {event} and is left out: {type(error).__name__}: {error}"
-                )
+                self._problem(f"listener '{name}' failed at {event} and is left out: {reason_of(error)}")
                 self.manager.unregister(implementation.plugin)
 
     def _problem(self, text: str) -> None:

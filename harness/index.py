@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,7 +23,7 @@ NEWER, DAMAGED = "newer", "damaged"
 """Statuses of records that can't be read, beside those that records have."""
 
 LISTS = ("remarks", "failures")
-"""Columns of several texts."""
+"""Columns of several texts; a failure is a pair, of the metric's name and why."""
 
 NUMBERS = ("metric.", "cost.", "better.", "binary.")
 
@@ -39,7 +39,9 @@ def row(record: Record) -> dict[str, Any]:
         "environment": record.provenance.get("environment"),
         "count": None if record.count is None else float(record.count),
         "remarks": _list(record.remarks),
-        "failures": _list(record.failures.values()),
+        "failures": orjson.dumps({k: str(v) for k, v in record.failures.items()}).decode()
+        if record.failures
+        else None,
     }
     for key, value in record.coordinates.items():
         flat[f"at.{key}"] = orjson.dumps(value, default=str).decode()
@@ -116,17 +118,20 @@ def done(store: Store) -> set[str]:
     }
 
 
-def frame(store: Store, labels: bool = True) -> pd.DataFrame:
+def frame(store: Store, labels: bool | Collection[str] = True) -> pd.DataFrame:
     """All records as a DataFrame: `id`, `status`, `at.*`, `tag.*`, `metric.*`, `cost.*`, …
 
     Rows stand in the order of ids, whatever the order in which they were made. Without `labels`
-    the columns `at.*` and `tag.*` are left out.
+    the columns `at.*` and `tag.*` are left out, but for those that it names.
     """
     import pandas as pd
 
     table = fresh(store)
-    if not labels:
-        table = table.select([c for c in table.column_names if not c.startswith(("at.", "tag."))])
+    if labels is not True:
+        wanted = labels or ()
+        table = table.select(
+            [c for c in table.column_names if c in wanted or not c.startswith(("at.", "tag."))]
+        )
     data: pd.DataFrame = table.to_pandas(strings_to_categorical=True)
     for column in [c for c in data.columns if c.startswith(("at.", "tag."))]:
         decoded = [orjson.loads(v) for v in data[column].cat.categories]
@@ -135,7 +140,8 @@ def frame(store: Store, labels: bool = True) -> pd.DataFrame:
         # with gaps as objects, since whole numbers would become fractions
         data[column] = pd.Series(filled, dtype=object if None in filled else None)
     for column in LISTS:  # each text is decoded once, however many records share it
-        said = [tuple(orjson.loads(v)) for v in data[column].cat.categories]
+        read = [orjson.loads(v) for v in data[column].cat.categories]
+        said = [tuple(v.items() if isinstance(v, dict) else v) for v in read]
         data[column] = [() if c < 0 else said[c] for c in data[column].cat.codes]
     data["id"] = data["id"].astype(object)  # all differ; other texts repeat and stay categories
     return data.sort_values("id", ignore_index=True).drop(columns=["_mtime", "_size"], errors="ignore")

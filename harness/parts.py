@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache, partial
@@ -13,7 +13,15 @@ from typing import Any
 from harness import options, registry, versions
 from harness.code import Code, code_of
 from harness.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
-from harness.errors import DataError, HarnessError, OptionError, PluginBroken, SuiteError
+from harness.errors import (
+    DataError,
+    HarnessError,
+    OptionError,
+    PluginBroken,
+    SuiteError,
+    interrupts,
+    reason_of,
+)
 from harness.placing import placed
 from harness.redaction import redacted
 from harness.reference import Reference, parse
@@ -278,7 +286,9 @@ def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: regis
         return factory(**arguments)
     except HarnessError as error:
         raise type(error)(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
-    except (Exception, SystemExit) as error:  # a plugin's constructor may raise anything
+    except BaseException as error:  # a plugin's constructor may raise anything
+        if interrupts(error):
+            raise
         return blame(plugin, "can't be constructed", error)
 
 
@@ -298,7 +308,9 @@ def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, tup
         )
     except HarnessError as error:
         return str(error), "", (), None
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if interrupts(error):
+            raise
         return None, "", (), blame(plugin, "failed at planning", error)
 
 
@@ -312,14 +324,25 @@ def _content_of(paths: Mapping[str, Any]) -> dict[str, Any]:
 
 def remarks_of(thing: Any) -> tuple[str, ...]:
     """What a plugin object or a split remarks, each on one line."""
-    return tuple(" ".join(str(text).split()) for text in getattr(thing, "remarks", None) or ())
+    return statements(getattr(thing, "remarks", None))
+
+
+def statements(given: Any) -> tuple[str, ...]:
+    """Return remarks as somebody else's code gave them, each on one line; a lone text is one statement.
+
+    >>> statements("not\\na list")
+    ('not a list',)
+    """
+    several = given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
+    lines = (" ".join(str(text).split()) for text in several if text is not None)
+    return tuple(line for line in lines if line)
 
 
 def blame(plugin: registry.Plugin | Part, what: str, error: BaseException) -> str:
     """One line that says which plugin failed at what."""
-    text = " ".join(str(error).split())
     name = plugin.plugin if isinstance(plugin, Part) else plugin.name
-    return f"{registry.singular(plugin.kind)} '{name}' of {plugin.distribution} {what}: {type(error).__name__}: {text}"
+    why = reason_of(error)
+    return f"{registry.singular(plugin.kind)} '{name}' of {plugin.distribution} {what}: {why}"
 
 
 def _part(

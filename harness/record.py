@@ -10,6 +10,7 @@ import orjson
 
 from harness.cell import RECORD_SCHEMA, Cell
 from harness.errors import NewerRecord, StoreError
+from harness.parts import statements
 
 STATUSES = ("ok", "failed", "skipped", "diverged", "oom")
 """What can become of a cell; only `ok` without failures of metrics is never run again."""
@@ -60,11 +61,11 @@ class Record:
     @property
     def remarks(self) -> list[str]:
         """What was assumed, left out, cut or reordered; it lies in `notes`."""
-        return [str(text) for text in self.notes.get("remarks", ())]
+        return [*statements(self.notes.get("remarks"))]
 
     def remark(self, texts: Iterable[str]) -> None:
         """Add remarks, each once."""
-        if texts := [*dict.fromkeys([*self.remarks, *texts])]:
+        if texts := [*dict.fromkeys([*self.remarks, *statements(texts)])]:
             self.notes["remarks"] = texts
 
     def to_json(self) -> bytes:

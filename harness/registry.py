@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.metadata import Distribution, distributions
 from typing import Any
 
-from harness.errors import PluginBroken, PluginNotFound, did_you_mean
+from harness.errors import PluginBroken, PluginNotFound, did_you_mean, interrupts, reason_of
 
 KINDS = (
     "models",
@@ -181,9 +181,11 @@ def load(plugin: Plugin) -> Any:
         loaded: Any = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
             loaded = getattr(loaded, part)
-    except (Exception, SystemExit) as error:  # a plugin's module may raise anything; the others go on
+    except BaseException as error:  # a plugin's module may raise anything; the others go on
+        if interrupts(error):
+            raise
         named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
-        reason = f"{named} can't be imported: {type(error).__name__}: {error} (harness doctor shows where)"
+        reason = f"{named} can't be imported: {reason_of(error)} (harness doctor shows where)"
         _broken[key] = Broken(plugin, reason, traceback.format_exc())
         raise PluginBroken(reason) from error
     if lacking := _lacking(plugin, loaded):

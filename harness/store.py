@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -293,5 +294,9 @@ def _write_images(folder: Path, images: Mapping[str, Any]) -> None:
 
     for name, pixels in images.items():
         safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80] or "image"
-        with replacing(folder / f"{safe}.png") as temporary:
-            Image.fromarray(pixels).save(temporary, "PNG")
+        encoded = BytesIO()
+        try:
+            Image.fromarray(pixels).save(encoded, "PNG")
+        except OSError as error:  # Pillow's for a kind of pixels that PNG has not; the disk has no part in it
+            raise TypeError(f"image '{name}': {error}") from None
+        write_bytes(folder / f"{safe}.png", encoded.getvalue())

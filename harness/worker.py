@@ -18,7 +18,7 @@ from harness import provenance
 from harness.batches import ran_out_of_memory
 from harness.contract import Dataset, Job, Metric, Result, Split
 from harness.devices import make_deterministic, pick, preparing_threads, seed_all, settle
-from harness.errors import Diverged, HarnessError, StoreUnwritable, Unavailable
+from harness.errors import Diverged, HarnessError, StoreUnwritable, Unavailable, interrupts, reason_of
 from harness.features import FeatureCache
 from harness.logs import CellLog, cell_folder
 from harness.parts import check_unchanged, remarks_of
@@ -86,12 +86,11 @@ class Worker:
             record = blank(cell, "skipped", str(error))
         except Diverged as error:
             record = blank(cell, "diverged", str(error))
-        except (Exception, SystemExit) as error:  # whatever a cell raises is kept with it, and the rest go on
+        except BaseException as error:  # whatever a cell raises is kept with it, and the rest go on
+            if interrupts(error):
+                raise
             status = "oom" if ran_out_of_memory(error) else "failed"
-            text = " ".join(str(error).split())
-            record = blank(
-                cell, status, text if isinstance(error, HarnessError) else f"{type(error).__name__}: {text}"
-            )
+            record = blank(cell, status, reason_of(error))
             record.traceback = traceback.format_exc()
             self._model = None if status == "oom" else self._model
         if record.status != "ok" and (made := self._made_meanwhile(cell, before)):
@@ -113,7 +112,9 @@ class Worker:
             self._reset_memory()
             results: list[Result] = protocol.run_many(jobs)
             records = [self._judged(*each) for each in zip(cells, jobs, results, strict=True)]
-        except (Exception, SystemExit) as error:  # running each alone says which cell it belongs to
+        except BaseException as error:  # running each alone says which cell it belongs to
+            if interrupts(error):
+                raise
             log.debug("%s with %d seeds at once: %s", cells[0].shown, len(cells), error)
             return [self.run(cell) for cell in cells]
         share = (time.perf_counter() - clock) / len(cells)
@@ -152,12 +153,12 @@ class Worker:
         ok = result is not None and record.status in ("ok", "diverged")
         kept = (result.samples, result.curves, result.images) if ok and result else (None, None, None)
         try:
+            Record.from_json(record.to_json(), "the result")  # what can't be read back would be lost
             self.store.write(record, *kept)
         except StoreUnwritable:  # the disk, not the cell: no other record could be written either
             raise
         except Exception as error:  # columns of different lengths, texts in curves, images that are none
-            text = f"the result can't be kept: {type(error).__name__}: {' '.join(str(error).split())}"
-            failed = blank(cell, "failed", text)
+            failed = blank(cell, "failed", f"the result can't be kept: {reason_of(error)}")
             failed.traceback = traceback.format_exc()
             failed.remark(record.remarks)
             failed.cost, failed.provenance, record = record.cost, record.provenance, failed
@@ -253,6 +254,11 @@ class Worker:
         return self._splits[key]
 
     def _judged(self, cell: Cell, job: Job, result: Result) -> Record:
+        if not isinstance(result, Result):
+            raise HarnessError(
+                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave {result!r:.80}: "
+                "expected a Result"
+            )
         if result.status not in ("ok", "diverged"):
             raise HarnessError(
                 f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave the status "
@@ -261,7 +267,7 @@ class Worker:
         if job.failures and not result.metrics:
             raise next(iter(job.failures.values()))
         record = blank(cell, result.status, result.reason)
-        record.metrics = {k: float(v) for k, v in result.metrics.items()}
+        record.metrics = _numbers(result.metrics, "metric")
         for name in record.metrics:
             own, units = (getattr(cell.protocol.object, what, {}) for what in ("directions", "units"))
             metric = _metric_of(name, job.metrics, {**own, **units})
@@ -271,14 +277,15 @@ class Worker:
                 record.units[name] = unit
             values = result.samples.get(name) if result.samples else None
             if (
-                _is_binary(values)
+                _is_share(record.metrics[name], values)
                 if values is not None
                 else _is_proportion(name, metric, job.metrics, result)
             ):
                 record.binary.append(name)
         record.count = result.count
-        record.cost = {**_sizes(job.model), **{k: float(v) for k, v in result.cost.items()}, **self._memory()}
+        record.cost = {**_sizes(job.model), **_numbers(result.cost, "cost"), **self._memory()}
         record.notes = {**record.notes, **result.notes}
+        record.remark(cell.remarks)  # not lost where the protocol notes its own
         if job.failures:
             record.failures = {name: str(failure) for name, failure in job.failures.items()}
             record.traceback = "\n".join("".join(format_exception(f)) for f in job.failures.values())
@@ -335,8 +342,26 @@ def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metri
     return 0 <= hits <= result.count and abs(hits - round(hits)) <= 1e-3 + 1e-6 * result.count
 
 
-def _is_binary(values: Any) -> bool:
-    return values is not None and set(map(float, set(values))) <= {0.0, 1.0}
+def _is_share(number: float, values: Any) -> bool:
+    """Whether the number is the mean of these values by sample, and they are zeros and ones alone."""
+    try:
+        given = [float(v) for v in values]
+    except (TypeError, ValueError):  # several for each sample, or texts
+        return False
+    return bool(given) and set(given) <= {0.0, 1.0} and abs(sum(given) / len(given) - number) <= 1e-6
+
+
+def _numbers(values: Mapping[str, Any], what: str) -> dict[str, float]:
+    """The values as floats; HarnessError naming one that is no number."""
+    numbers = {}
+    for name, value in values.items():
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise HarnessError(
+                f"the protocol's {what} '{name}' is {value!r:.80}, which is no number"
+            ) from None
+    return numbers
 
 
 def _sizes(model: Any) -> dict[str, float]:

@@ -152,7 +152,7 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
         for value in values:
             own = Column((value,), value, **facts[value])
             for r in rows:
-                entries = [group.entry(members.get((r, c), []), arrays[value], table) for c in columns]
+                entries = [group.entry(members.get((r, c), []), value, arrays[value], table) for c in columns]
                 for entry in entries:
                     entry.format = own
                 table.rows.append(Row((*r, value), entries))
@@ -162,7 +162,7 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
             Column((*c, *((v,) if shows_metric or not c else ())), v, **facts[v]) for c, v in layout
         ]
         for r in rows:
-            entries = [group.entry(members.get((r, c), []), arrays[v], table) for c, v in layout]
+            entries = [group.entry(members.get((r, c), []), v, arrays[v], table) for c, v in layout]
             table.rows.append(Row(r, entries))
     if spec.group:
         _group(table, data, row_keys, spec)
@@ -194,8 +194,8 @@ class Groups:
         self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
         self.level = level
 
-    def entry(self, members: Sequence[int], values: Sequence[float], table: Table) -> Entry:
-        """The mean of a group: first within each seed, then over seeds, with the spread over seeds."""
+    def entry(self, members: Sequence[int], name: str, values: Sequence[float], table: Table) -> Entry:
+        """The mean of a group's values: first within each seed, then over seeds, with the spread over seeds."""
         # one record may stand under two names; it is evidence once
         members = list({self.ids[m]: m for m in members}.values())
         good = [m for m in members if self.status[m] == "ok" and values[m] == values[m]]
@@ -210,7 +210,7 @@ class Groups:
                 entry.spread = deviation(means)
         measured = [m for m in members if self.status[m] == "ok"]
         said = [text for m in measured for text in self.remarks[m]]
-        said += [text for m in measured if m not in good for text in self.failures[m]]
+        said += [text for m in measured for text in _failures(self.failures[m], name, m in good)]
         for text in dict.fromkeys(said):
             entry.notes.append(table.note(text))
         bad = [m for m in members if self.status[m] != "ok"]
@@ -227,6 +227,19 @@ class Groups:
             return "not run yet"
         reason = self.reasons[member]
         return f"{status}: {reason}" if isinstance(reason, str) and reason else str(status)
+
+
+def _failures(failures: Sequence[tuple[str, str]], name: str, measured: bool) -> list[str]:
+    """Return why a number of a record is not there, or what is missing about it.
+
+    Where none of the failures is of that metric, any may be the reason that it is not there.
+    """
+    own = [
+        text
+        for of, text in failures
+        if of == name or name.startswith(f"{of}.") or of.startswith((f"{name}.", f"{name} "))
+    ]
+    return own if own or measured else [text for _, text in failures]
 
 
 def _keys(data: pd.DataFrame, names: Sequence[str], spec: TableSpec) -> list[tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from harness.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PARTS = ("at.model", "at.dataset", "at.method")
+"""Coordinates by whose labels remarks speak of parts."""
 
 
 def of_suite(store: Store, suite: str) -> pd.DataFrame:
@@ -29,17 +33,19 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     """
     import pandas as pd
 
-    data = indexed(store, labels=False)
+    data = indexed(store, labels=PARTS)
     ids = pd.Series([c["id"] for c in cells], dtype=object)  # of no kind of their own while there are none
     wanted = pd.DataFrame({"id": ids, "suite_order": range(len(cells))})
     merged = wanted.merge(data, on="id", how="left")
     merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
     for column in LISTS:
         merged[column] = [r if isinstance(r, tuple) else () for r in merged[column]]
-    planned = [tuple(c.get("remarks", ())) for c in cells]
+    parts = [merged.pop(name) for name in PARTS if name in merged]
     merged["remarks"] = [
-        (*p, *(t for t in r if t not in p)) if p else r
-        for p, r in zip(planned, merged["remarks"], strict=True)
+        _said(cell, said, [p.iloc[n] for p in parts], [p.name for p in parts])
+        if said or "remarks" in cell
+        else ()
+        for n, (cell, said) in enumerate(zip(cells, merged["remarks"], strict=True))
     ]
     columns: dict[str, list[Any]] = {}
     for prefix, key in (("at.", "at"), ("tag.", "tags")):
@@ -48,6 +54,27 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
         for name in dict.fromkeys(name for names in alike for name in names):
             columns[f"{prefix}{name}"] = [text.get(name) for text in texts]
     return pd.concat([merged, pd.DataFrame(columns, dtype=object)], axis=1)
+
+
+def _said(
+    cell: Mapping[str, Any], recorded: Sequence[str], labels: Sequence[Any], names: Sequence[Any]
+) -> tuple[str, ...]:
+    """Return what was said of a cell at planning and when it was run, each once, by its labels of today.
+
+    A record may have been made by another suite, in which its parts were called something else.
+    """
+    pairs = [(old, cell["at"].get(name.removeprefix("at."))) for name, old in zip(names, labels, strict=True)]
+    moved = {old: str(new) for old, new in pairs if isinstance(old, str) and old and new and old != new}
+    if moved:
+        some = "|".join(map(re.escape, sorted(moved, key=len, reverse=True)))
+        where = re.compile(f"^(?:{some})(?=: )|(?<=')(?:{some})(?=')")
+        # what speaks of both labels says something of the two
+        both = [any(f"'{new}'" in text for new in moved.values()) for text in recorded]
+        recorded = [
+            text if two else where.sub(lambda found: moved[found[0]], text)
+            for text, two in zip(recorded, both, strict=True)
+        ]
+    return tuple(dict.fromkeys([*cell.get("remarks", ()), *recorded]))
 
 
 def plain(data: pd.DataFrame) -> pd.DataFrame:
@@ -66,5 +93,7 @@ def plain(data: pd.DataFrame) -> pd.DataFrame:
     shown = data[kept].rename(columns=short)
     for column in LISTS:
         if column in shown:
-            shown[column] = ["; ".join(texts) for texts in shown[column]]
+            shown[column] = [
+                "; ".join(t if isinstance(t, str) else t[1] for t in said) for said in shown[column]
+            ]
     return shown

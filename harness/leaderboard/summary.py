@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, SuiteError, did_you_mean, nearest
+from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
 from harness.expansion import matches
 from harness.leaderboard.build import sort_rows
 from harness.leaderboard.frame import plain
 from harness.leaderboard.remarked import Remarked
 from harness.leaderboard.table import Column, Entry, Row, Table
-from harness.parts import Resolver
+from harness.parts import Part, Resolver
 from harness.reference import parse
 from harness.suite import TableSpec
 
@@ -45,17 +45,15 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
         frame = plain(data[data["status"] == "ok"]).reset_index(drop=True)
         # notes and curves are not in the frame: a summary that reads them asks for the store
         long = part.object(frame, store) if getattr(part.object, "needs_store", False) else part.object(frame)
+        _check(long, part)
     except HarnessError as error:
         table.note(f"not available: {error}")
         return table
-    except Exception as error:  # a plugin's summary may fail in any way
-        table.note(
-            f"not available: {part.plugin} of {part.distribution} failed: {type(error).__name__}: {error}"
-        )
+    except BaseException as error:  # a plugin's summary may fail in any way
+        if interrupts(error):
+            raise
+        table.note(f"not available: {part.plugin} of {part.distribution} failed: {reason_of(error)}")
         return table
-    for column in NEEDED:
-        if column not in long.columns:
-            raise SuiteError(f"{where}: '{part.plugin}' gives no column '{column}'")
     if not len(long):
         table.note("no ok record to summarise")
     long = _chosen_values(table, spec, long)
@@ -65,8 +63,25 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
     table.say_once()
     for text in remarked.unplaced():  # which numbers rest on them the summary alone knows
         table.note(text)
+    _note_failures(table, data)
     sort_rows(table, spec)
     return table.transposed() if spec.transpose else table
+
+
+def _check(long: Any, part: Part) -> None:
+    """Raise HarnessError where a summary gives something else than a frame with the needed columns."""
+    blame = f"summary '{part.plugin}' of {part.distribution} gives"
+    if not hasattr(long, "columns"):
+        raise HarnessError(f"{blame} a {type(long).__name__}: expected a DataFrame")
+    if absent := [column for column in NEEDED if column not in long.columns]:
+        raise HarnessError(f"{blame} no column '{absent[0]}'")
+
+
+def _note_failures(table: Table, data: pd.DataFrame) -> None:
+    """Say below the table which metrics failed in the records: a number that should be there may not be."""
+    said = [text for failures in data.get("failures", ()) for _, text in failures]
+    for text in dict.fromkeys(said):
+        table.note(f"in {said.count(text)} of {len(data)} records {text}")
 
 
 def _chosen_values(table: Table, spec: TableSpec, long: pd.DataFrame) -> pd.DataFrame:

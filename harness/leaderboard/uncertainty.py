@@ -153,8 +153,9 @@ def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec
     one_each = len(set(seeds)) == len(seeds)
     if not one_each or spec.intervals == "seeds":
         return t_interval(means, spec.level) if len(means) > 1 else None
-    if len(runs) == 1 and facts.binary(runs[0][1], metric) and facts.count(runs[0][1]) >= 1:
-        n = int(facts.count(runs[0][1]))
+    count = facts.count(runs[0][1]) if len(runs) == 1 and facts.binary(runs[0][1], metric) else 0
+    if count >= 1 and 0 <= means[0] <= 1:  # whatever a record says of itself
+        n = int(count)
         return wilson_interval(round(means[0] * n), n, spec.level)
     samples = _stacked(runs, metric, facts, store)
     if samples is None:

@@ -182,6 +182,7 @@ class Bad:
     higher_is_better = True
 
     def __init__(self, file: str, gives: str = "raises") -> None:
+        # a text: the content of a Path's file would decide which cell it is
         self.file, self.gives = Path(file), gives
 
     def __call__(self, evidence: Predictions) -> Any:
@@ -334,3 +335,191 @@ def test_a_full_cache_keeps_no_number_back(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("numpy.save", full)
     assert FeatureCache(tmp_path).get({"a": 1}, lambda: np.ones(2)).tolist() == [1, 1]
+
+
+# ---------------------------------------------------------------- results that are none
+
+
+class Panic(BaseException):
+    """What libraries in Rust raise: no Exception."""
+
+
+def give_result(gives: str) -> Any:
+    if gives == "panic":
+        raise Panic("index out of bounds")
+    return {
+        "none": None,
+        "text": Result({"x": "abc"}),  # type: ignore[dict-item]
+        "array": Result({"x": np.zeros(2)}),  # type: ignore[dict-item]
+        "cost": Result({"x": 1}, cost={"y": "many"}),  # type: ignore[dict-item]
+        "count": Result({"x": 1}, count="ten"),  # type: ignore[arg-type]
+        "pixels": Result({"x": 1}, images={"a": np.zeros((2, 2))}),
+        "samples": Result({"x": 1}, samples={"id": ["a", "b"], "x": [1]}),
+    }[gives]
+
+
+class Giving:
+    """Gives what its option says."""
+
+    axes = ()
+
+    def __init__(self, gives: str) -> None:
+        self.gives = gives
+
+    def run(self, job: Job) -> Any:
+        return give_result(self.gives)
+
+
+@pytest.mark.parametrize(
+    ("gives", "says"),
+    [
+        ("none", "protocol 'giving' of (this process) gave None: expected a Result"),
+        ("text", "the protocol's metric 'x' is 'abc', which is no number"),
+        ("array", "the protocol's metric 'x' is array([0., 0.]), which is no number"),
+        ("cost", "the protocol's cost 'y' is 'many', which is no number"),
+        ("count", "the result can't be kept: the result: not a record: 'count' is 'ten'"),
+        ("pixels", "the result can't be kept: TypeError: image 'a': cannot write mode F as PNG"),
+        ("samples", "the result can't be kept: ArrowInvalid: "),
+        ("panic", "Panic: index out of bounds"),
+    ],
+)
+def test_a_result_that_is_none_fails_its_cell_alone(
+    toys: SimpleNamespace, store: Store, gives: str, says: str
+) -> None:
+    harness.register("protocols", "giving", Giving)
+    outcome = run(store, protocol={"plugin": "giving", "gives": gives})
+    assert [r.status for r in outcome.records] == ["failed", "failed"]
+    assert all((r.reason or "").startswith(says) for r in outcome.records)
+    assert all(r.reason == (store.read(r.id) or r).reason for r in outcome.records)
+
+
+class Several:
+    """Its number and its values by sample are what its options say."""
+
+    higher_is_better = True
+    bounds = (0.0, 1.0)
+
+    def __init__(self, number: float = 0.75) -> None:
+        self.number = number
+
+    def __call__(self, evidence: Predictions) -> float:
+        return self.number
+
+    def per_sample(self, evidence: Predictions) -> Any:
+        return np.array([1.0, 1.0, 1.0, 0.0])
+
+
+@pytest.mark.parametrize(("number", "binary"), [(0.75, True), (0.5, False), (1.7, False), (0.6, False)])
+def test_a_number_that_is_not_the_share_of_its_samples_gets_no_wilson_interval(
+    toys: SimpleNamespace, store: Store, number: float, binary: bool
+) -> None:
+    harness.register("protocols", "predicting", Predicting)
+    harness.register("metrics", "several", Several)
+    outcome = run(store, protocol="predicting", metrics=[{"plugin": "several", "number": number}])
+    assert [bool(r.binary) for r in outcome.records] == [binary, binary]
+    (shown,) = outcome.tables()
+    assert [(e.value, e.low is not None) for e in shown.entries] == [(number, binary)] * 2
+
+
+def test_a_record_whose_share_is_none_gets_no_interval(toys: SimpleNamespace, store: Store) -> None:
+    run(store)
+    for file in files(store):
+        changed = {"metrics": {"score": 1.7}, "binary": ["score"], "count": 18}
+        file.write_bytes(orjson.dumps({**orjson.loads(file.read_bytes()), **changed}))
+    (shown,) = harness.table("s", store=store.path)
+    assert [(e.value, e.low) for e in shown.entries] == [(1.7, None)] * 2
+
+
+class Fails:
+    """Raises, exits or panics."""
+
+    higher_is_better = True
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __call__(self, evidence: Predictions) -> float:
+        if self.how == "assertion":
+            raise AssertionError
+        raise Panic("lost") if self.how == "panic" else ValueError("bad\nluck")
+
+
+def test_a_footnote_stands_at_the_metric_that_failed(toys: SimpleNamespace, store: Store) -> None:
+    harness.register("protocols", "predicting", Predicting)
+    harness.register("metrics", "fails", Fails)
+    harness.register("metrics", "half", Half)
+    metrics = [{"plugin": "fails", "how": how, "label": how} for how in ("assertion", "panic", "error")]
+    metrics += ["half", {"plugin": "half", "samples": "short", "label": "short"}]
+    suite = {"datasets": ["toy:a"], "protocol": "predicting", "metrics": metrics}
+    values = ["assertion", "panic", "error", "half", "short"]
+    outcome = run(store, **suite, tables=[{"name": "t", "values": values}])
+    for shown in (outcome.tables()[0], harness.table("s", store=store.path)[0]):
+        said = [[shown.footnotes[n] for n in e.notes] for e in shown.rows[0].entries]
+        assert said == [
+            ["metric 'assertion' failed: AssertionError"],
+            ["metric 'panic' failed: Panic: lost"],
+            ["metric 'error' failed: ValueError: bad luck"],
+            [],
+            [
+                "metric 'short by sample' failed: it gave values of shape (3,) for 4 samples: expected one each"
+            ],
+        ]
+
+
+class Summing:
+    """A summary that gives what its option says."""
+
+    def __init__(self, gives: str = "good") -> None:
+        self.gives = gives
+
+    def __call__(self, data: Any) -> Any:
+        if self.gives == "panic":
+            raise Panic("lost")
+        if self.gives == "list":
+            return [1, 2]
+        long = data[["model", "dataset"]].assign(metric="half", value=data["half"])
+        return long.drop(columns="metric") if self.gives == "columns" else long
+
+
+@pytest.mark.parametrize(
+    ("gives", "says"),
+    [
+        ("panic", "not available: summing of (this process) failed: Panic: lost"),
+        ("list", "not available: summary 'summing' of (this process) gives a list: expected a DataFrame"),
+        ("columns", "not available: summary 'summing' of (this process) gives no column 'metric'"),
+        ("good", "in 1 of 1 records metric 'fails' failed: ValueError: bad luck"),
+    ],
+)
+def test_a_summary_that_fails_leaves_the_other_tables(
+    toys: SimpleNamespace, store: Store, gives: str, says: str
+) -> None:
+    for kind, name, plugin in (
+        ("protocols", "predicting", Predicting), ("metrics", "half", Half), ("metrics", "fails", Fails),
+        ("summaries", "summing", Summing),
+    ):  # fmt: skip
+        harness.register(kind, name, plugin)
+    summary = {"name": "sum", "rows": ["model"], "columns": ["metric"], "summary": f"summing?gives={gives}"}
+    suite = {"datasets": ["toy:a"], "protocol": "predicting"}
+    metrics = ["half", {"plugin": "fails", "how": "error"}]
+    outcome = run(store, **suite, metrics=metrics, tables=[{"name": "t", "values": ["half"]}, summary])
+    plain, summed = outcome.tables()
+    assert [e.value for e in plain.entries] == [0.375]
+    assert says in summed.footnotes
+
+
+def test_remarks_may_be_a_lone_text(toys: SimpleNamespace, store: Store) -> None:
+    class Noting(Predicting):
+        def run(self, job: Job) -> Result:
+            job.remark("seen\nwhile running")
+            return Result({"x": 1.0}, notes={"remarks": "a text, no list"})
+
+        def assumes(self, *_: object) -> Any:
+            return "assumed"
+
+    harness.register("protocols", "noting", Noting)
+    outcome = run(store, protocol="noting", datasets=["toy:a"])
+    assert outcome.records[0].remarks == [
+        "a text, no list",
+        "assumed (here: model 'toy')",
+        "seen while running",
+    ]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import harness
 from harness import registry
 from harness.contract import Job, Result
 from harness.hooks import hookimpl
@@ -168,7 +170,7 @@ def test_equal_content_under_two_names_keeps_both_rows_on_one_record(store: Stor
     assert [c.header for c in table.columns] == [("one",), ("two",)]
     assert [e.value for e in table.rows[0].entries] == [0.5, 0.5]
     said = "data set 'two' is the same as 'one' in all that decides results: one record stands for both"
-    assert any(note.endswith(said) for note in table.footnotes)
+    assert f"all numbers: {said}" in table.footnotes
     assert said in outcome.records[0].remarks
 
 
@@ -195,3 +197,32 @@ def test_json_answers_have_them(store: Store, tmp_path: Any, capsys: pytest.Capt
     assert main(["plan", str(path), "--store", str(store.path), "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert f"d: {LEFT_OUT}" in answer["remarks"]
+
+
+def test_a_record_of_another_suite_speaks_of_the_parts_by_their_labels_here(
+    toys: SimpleNamespace, store: Store
+) -> None:
+    class Speaking(toys.Protocol):  # type: ignore[misc, name-defined]
+        def assumes(self, model: object, dataset: object, method: object, axes: object) -> list[str]:
+            return ["the model takes the data set as it is"]
+
+        def run(self, job: Job) -> Result:
+            job.remark(f"{job.cell.dataset.label}: 3 of 9 files left out")
+            job.remark(f"'{job.cell.model.label}' and '{job.cell.dataset.label}'")
+            return super().run(job)
+
+    harness.register("protocols", "speaking", Speaking)
+    base = {"protocol": "speaking"}
+    for name, model, dataset in (("one", "m", "d"), ("two", "m", "pets"), ("three", "ResNet (50)", "pets")):
+        parts = {
+            "models": [{"plugin": "toy", "label": model}],
+            "datasets": [{"plugin": "toy", "name": "a", "label": dataset}],
+        }
+        outcome = harness.run({**base, **parts, "name": name}, store=store.path)
+        assert len(outcome.records) == (name == "one")
+        (shown,) = outcome.tables()
+        assert shown.footnotes == [
+            f"the model '{model}' takes the data set '{dataset}' as it is",
+            f"{dataset}: 3 of 9 files left out",
+            f"'{model}' and '{dataset}'",
+        ]

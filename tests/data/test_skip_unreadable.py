@@ -65,7 +65,7 @@ def suite(path: Path, **more: Any) -> dict[str, Any]:
         "name": "read",
         "protocol": "classification",
         "models": [{"plugin": "redness"}, {"plugin": "redness", "label": "sharp", "sharpness": 4.0}],
-        "datasets": [{"plugin": "imagefolder", "path": str(path), "label": "d", "label_space": "blue-red"}],
+        "datasets": [{"plugin": "imagefolder", "path": str(path), "label": "d"}],
         "metrics": ["top1"],
         **more,
     }
