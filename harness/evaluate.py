@@ -135,7 +135,7 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     What was reordered or assumed, and not said at planning, is remarked. Raises DataError where
     outputs and classes can't belong together.
     """
-    from harness.expansion import with_names
+    from harness.wording import with_names
 
     own = Classes.of(job.model)
     found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))

@@ -18,6 +18,7 @@ from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
 from harness.parts import Part, Resolver, blame, canonical, statements
 from harness.reference import Reference, parse
 from harness.suite import Entry, Experiment, Rule, Suite
+from harness.wording import with_names
 
 
 @dataclass(frozen=True)
@@ -296,23 +297,6 @@ class Expansion:
         coordinates = {**cell.coordinates, **cell.tags}
         given = {k: v for k, v in rule.model_dump(exclude={"axes"}).items() if v is not None}
         return all(matches(v, coordinates.get(k)) for k, v in {**given, **rule.axes}.items())
-
-
-UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
-"""A part that a protocol mentions: it knows objects, not what a suite calls them."""
-
-
-def with_names(reason: str, cell: Cell) -> str:
-    """Why a cell can't work, with the names of the parts that it mentions; of model and method if of none."""
-    parts = {"model": cell.model, "method": cell.method, "data set": cell.dataset}
-    labels = {word: part.label for word, part in parts.items() if part}
-    named = UNNAMED.sub(
-        lambda found: f"{found[0]} '{labels[found[1]]}'" if found[1] in labels else found[0], reason
-    )
-    if named != reason:
-        return named
-    here = [f"{word} '{label}'" for word, label in labels.items() if word != "data set"]
-    return f"{reason} (here: {', '.join(here)})" if here else reason
 
 
 def matches(pattern: Any, value: Any) -> bool:

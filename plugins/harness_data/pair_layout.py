@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.splits import SYNONYMS, Role
 from harness_data.pair_tables import SUFFIXES
 
 ALL, UNLABELLED = "all", "unlabelled"
-SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
-    ("val", "valid", "validation", "dev"), "val"
-)
-"""Names of tables that are a split of their own, and the split's name."""
+SPLITS: Mapping[Role, str] = {"train": "train", "validation": "val", "test": "test"}
+"""What a split is called whose table has one of the usual names for its role, in order."""
 
 LABEL_FILES = ("labels", "label", "annotations", "metadata", "pairs", "data", "index", "train")
 """Names of tables that hold all pairs, the likeliest first."""
@@ -46,9 +45,9 @@ def _usual_tables(folder: Path) -> dict[str, Path]:
     there = _tables_in(folder)
     bare = _named(there, UNLABELLED_FILES)
     extra = {UNLABELLED: bare} if bare else {}
-    own = {split: file for name, split in SPLIT_NAMES.items() if (file := _named(there, (name,)))}
+    own = {split: file for role, split in SPLITS.items() if (file := _named(there, SYNONYMS[role]))}
     if "train" in own and len(own) > 1:
-        return {name: own[name] for name in ("train", "val", "test") if name in own} | extra
+        return own | extra
     single = _named(there, LABEL_FILES)
     return ({ALL: single} | extra) if single else {}
 

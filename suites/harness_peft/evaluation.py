@@ -15,9 +15,9 @@ from harness.classes import Classes, align
 from harness.contract import Dataset, Predictions, Result, Split
 from harness.errors import DataError
 from harness.evaluate import classification_result, image_pipeline, measured
-from harness.expansion import with_names
 from harness.readable import without
 from harness.splits import find_test_split
+from harness.wording import with_names
 from harness_peft.data import Batches
 from harness_peft.embeddings import head_logits, of_split
 from harness_peft.evidence import LabelSets, check_metrics

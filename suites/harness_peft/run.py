@@ -13,9 +13,9 @@ import numpy as np
 from harness.classes import Classes, align
 from harness.contract import Job, Result
 from harness.errors import Unavailable
-from harness.expansion import with_names
 from harness.prompts import prompt_facts, prompt_remarks
 from harness.seeds import derive_seed
+from harness.wording import with_names
 from harness.zeroshot import encode_prompts, prompts_of, templates_of
 from harness_peft import costs, embeddings
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained

@@ -12,7 +12,9 @@ from PIL import Image
 
 import harness
 from harness.errors import DataError
+from harness.splits import SYNONYMS
 from harness_data.hateful_memes import HatefulMemes
+from harness_data.pair_layout import SPLITS
 from harness_data.pairs import Pairs
 from harness_data.separated import looks_like_header, read_separated
 
@@ -327,3 +329,15 @@ def test_images_of_the_other_phase_of_hateful_memes_are_no_news(tmp_path):
         (tmp_path / f"{name}.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
     _write(tmp_path, [f"img/{i}.png" for i in range(20)], "", "README.md")
     assert HatefulMemes(tmp_path).remarks == []
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [(name, split) for role, split in SPLITS.items() for name in SYNONYMS[role] if split != "train"],
+)
+def test_tables_of_splits_have_the_names_that_all_data_sets_know(tmp_path, name, split):
+    _write(tmp_path, [], _table(["1,one,a", "2,two,b", "3,three,a"]), "Training.csv")
+    _write(tmp_path, [], _table(["4,four,a", "5,five,b"]), f"{name}.csv")
+    pairs = Pairs(tmp_path)
+    assert pairs.splits == ("train", split)
+    assert list(pairs.load(split).ids) == ["4", "5"]

@@ -1,0 +1,25 @@
+"""Reasons and remarks in a user's words: with the labels that a suite gives its models, methods and data sets."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.cell import Cell
+
+UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
+"""A part that a protocol mentions: it knows objects, not what a suite calls them."""
+
+
+def with_names(text: str, cell: Cell) -> str:
+    """Return a reason or remark with the labels of the parts that it mentions; of model and method if of none."""
+    parts = {"model": cell.model, "method": cell.method, "data set": cell.dataset}
+    labels = {word: part.label for word, part in parts.items() if part}
+    named = UNNAMED.sub(
+        lambda found: f"{found[0]} '{labels[found[1]]}'" if found[1] in labels else found[0], text
+    )
+    if named != text:
+        return named
+    here = [f"{word} '{label}'" for word, label in labels.items() if word != "data set"]
+    return f"{text} (here: {', '.join(here)})" if here else text
