@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import harness
 from harness.code import Code, code_of
 from harness.code_objects import ObjectDigest
+from harness.code_state import filled
 from harness.parts import Resolver
 from harness.reference import Reference
 from harness.registry import Plugin
@@ -163,6 +164,71 @@ def test_what_the_code_itself_changes_is_its_state() -> None:
     assert digest(Counting) == before
     assert digest(made("def f(): return it", it=shared)) == digest(made("def f(): return it", it=Counting()))
     assert held
+
+
+STATE = """
+import collections, logging, threading
+log, lock, done = logging.getLogger('dev.state'), threading.Lock(), threading.Event()
+counts, lists, memo = collections.Counter(), collections.defaultdict(list), {}
+settings, row = {'scale': 2, 'calls': 0, 'deep': {'kept': None}}, [5, 0]
+class Item:
+    name = 'x'
+class f:
+    hits = {'n': 0, 'shift': 3}
+    def __call__(self, item=Item()):
+        log.info('called')
+        with lock:
+            done.set()
+        counts[item.name] += 1
+        lists[str(item.name)].append(1)
+        memo[item.name, len('ab')] = 1
+        memo[item.name.upper()] = 2
+        settings['calls'] += 1
+        settings['deep']['kept'] = item
+        row[-1] += 1
+        self.hits['n'] += 1
+        return settings['scale'], row[0], self.hits['shift']
+"""
+
+
+def test_what_is_filled_under_computed_keys_is_state_and_all_else_counts() -> None:
+    kind = made(STATE)
+    before = digest(kind)
+    kind()()
+    assert digest(kind) == before
+    assert remarks(kind) == []
+    others = [("'scale': 2", "'scale': 4"), ("[5, 0]", "[6, 0]"), ("'shift': 3", "'shift': 4")]
+    found = [digest(made(STATE.replace(*other))) for other in others]
+    assert len({before, *found}) == 4
+
+
+@given(
+    st.sampled_from(["x", "x.y", "x[1]", "(x, 2)", "g(x, 3)", "x.m(1)[2]", "-x", "f'{x}'", "x:3", "*x, 1"])
+)
+@pytest.mark.parametrize(
+    "use", ["it[%s] = 1", "it[%s] += g(2)", "del it[%s]", "it['a'][%s] = 2", "it[%s].add(2)"]
+)
+def test_keys_of_any_kind_are_found(use: str, key: str) -> None:
+    function = made("def f(x, g):\n    " + use % key, it={})
+    names = {name for name, _ in filled(function.__code__, ("LOAD_GLOBAL",))}
+    assert names == {"it"}
+
+
+def test_what_libraries_hold_counts_whole() -> None:
+    import pandas as pd
+    from PIL import Image
+
+    frames = [pd.DataFrame({"a": range(1000), "b": ["x"] * 1000}) for _ in range(3)]
+    frames[2].loc[500, "a"] = -1
+    words = [np.array([str(n) for n in range(3000)], dtype=object) for _ in range(3)]
+    words[2][1500] = "other"
+    images = [Image.new("RGB", (4, 4)) for _ in range(3)]
+    images[2].putpixel((1, 1), (3, 3, 3))
+    sets = [{(1, "a"), (2, "b")}, {(2, "b"), (1, "a")}, {(1, "a"), (2, "c")}]
+    for held in (frames, [frame["a"] for frame in frames], words, images, sets):
+        one, same, other = (made("def f(): return it", it=thing) for thing in held)
+        assert digest(one) == digest(same) != digest(other)
+        assert remarks(one) == []
 
 
 def test_arrays_tensors_and_networks_count_by_what_they_hold() -> None:
