@@ -30,8 +30,9 @@ from types import (
 )
 from typing import Any
 
-from harness.code_places import is_library_module
-from harness.code_state import ANY, assigned, codes_of, filled, named, nested
+from harness.code_files import code_of_files
+from harness.code_places import is_library, is_library_module, place_of
+from harness.code_state import ANY, assigned, codes_of, filled, imported, named, nested, without_docstring
 from harness.code_values import held_by
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
@@ -64,6 +65,9 @@ class ObjectDigest:
         """The same by the containers themselves."""
         self._globals: deque[tuple[Mapping[str, Any], str]] = deque()
         self._opaque: dict[str, None] = {}
+        self._modules: dict[str, None] = {}
+        """Top-level modules that functions import when they run, known by their files."""
+        self._stale: list[str] = []
 
     def of(self, factory: Any) -> str:
         """The digest of what a plugin is made by: 20 hexadecimal digits."""
@@ -75,10 +79,13 @@ class ObjectDigest:
                 done.add((id(namespace), name))
                 self._say("global", name)
                 self._walk(namespace[name], name, 0)
+        for top in sorted(self._modules):
+            self._module(top)
         return self._hash.hexdigest()[:20]
 
     def remarks(self) -> Iterator[str]:
         """A statement on what can't be digested, if there is something."""
+        yield from self._stale
         if self._opaque:
             first, more = next(iter(self._opaque)), len(self._opaque) - 1
             yield f"is registered in this process, and changes of {first}{f' and {more} more' if more else ''} can't be told"
@@ -241,7 +248,7 @@ class ObjectDigest:
                     if key not in FIRST:
                         self._assigned |= {(id(cls), attribute) for attribute in assigned(code)}
                     self._fills(cls, filled(code, ("LOAD_ATTR",)))
-        for base in cls.__mro__[1:]:
+        for base in (*cls.__mro__[1:], type(cls)):
             self._walk(base, base.__name__, depth)
         if issubclass(cls, Enum):
             self._several([(m.name, m.value) for m in cls.__members__.values()], cls.__name__, depth)
@@ -289,6 +296,14 @@ class ObjectDigest:
                 self._globals.append((namespace, instruction.argval))
                 self._attributes(namespace[instruction.argval], code)
         self._fills(namespace, filled(code, ("LOAD_GLOBAL", "LOAD_NAME")))
+        self._modules |= dict.fromkeys(imported(code, str(namespace.get("__package__") or "")))
+
+    def _module(self, top: str) -> None:
+        """A module that is imported only when a function runs, so that its objects may not be there yet."""
+        if (place := place_of(top)) and not is_library(place):
+            code = code_of_files(top)
+            self._say("module", top, code.digest)
+            self._stale += code.remarks
 
     def _attributes(self, value: Any, code: CodeType) -> None:
         """Of a module of the user's, the names that the code may mean."""
@@ -307,7 +322,7 @@ class ObjectDigest:
         self._say(code.co_code.hex(), code.co_exceptiontable.hex(), code.co_flags)
         self._say(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
         self._say(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-        self._several(code.co_consts, name, depth)
+        self._several(without_docstring(code), name, depth)
 
     def _cannot(self, value: Any, name: str) -> None:
         self._opaque[f"'{name}' (of the class {type(value).__name__})"] = None

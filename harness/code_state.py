@@ -1,4 +1,4 @@
-"""What code changes by itself: the names and attributes that it assigns, the containers that it fills."""
+"""What code objects say: names and attributes that they assign, containers that they fill, modules they import."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from typing import Any
 MUTATORS = re.compile(
     "append|appendleft|extend|insert|add|update|setdefault|pop|popitem|popleft|remove|discard|clear|sort|put"
 )
+HAS_DOCSTRING = next((flag for flag, name in dis.COMPILER_FLAG_NAMES.items() if name == "HAS_DOCSTRING"), 0)
+"""The flag of functions with a docstring. Where Python has none yet, those without one begin with None."""
+
+OPTIMIZED = 1
+"""The flag of functions, which bodies of classes don't have."""
+
 ANY = object()
 """Stands for a key that is known only when the code runs."""
 
@@ -42,6 +48,25 @@ def named(code: CodeType, operations: tuple[str, ...]) -> set[str]:
 def assigned(code: CodeType) -> set[str]:
     """The attributes that code assigns to."""
     return named(code, ("STORE_ATTR", "DELETE_ATTR"))
+
+
+def imported(code: CodeType, package: str) -> Iterator[str]:
+    """The top-level modules that code of a package imports when it runs."""
+    steps = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG")]
+    for index, step in enumerate(steps):
+        if step.opname == "IMPORT_NAME":  # after the level and the list of names
+            relative = index > 1 and steps[index - 2].argval
+            top = (package if relative else str(step.argval)).partition(".")[0]
+            if top:
+                yield top
+
+
+def without_docstring(code: CodeType) -> tuple[Any, ...]:
+    """The constants of code, but for what a function says of itself, which is its first one."""
+    told = code.co_flags & (HAS_DOCSTRING or OPTIMIZED)
+    if told and not code.co_name.startswith("<") and code.co_consts and isinstance(code.co_consts[0], str):
+        return ("", *code.co_consts[1:])
+    return code.co_consts
 
 
 def filled(code: CodeType, loads: tuple[str, ...]) -> set[tuple[str, Any]]:

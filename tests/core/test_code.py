@@ -1,6 +1,7 @@
 """Which code a plugin is: whatever decides its answers changes its identity, and nothing else does."""
 
 import functools
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.code import Code, code_of
+from harness.code import code_of
+from harness.code_files import Code
 from harness.code_objects import ObjectDigest
 from harness.code_state import filled
 from harness.parts import Resolver
@@ -286,6 +288,53 @@ def test_the_users_own_modules_are_followed(tmp_path: Path, monkeypatch: pytest.
     assert digest(made("import json\ndef f(x): return json.dumps(x)"))
 
 
+LATE = [
+    "def f():\n    import helping_late\n    return helping_late.of(1)",
+    "class f:\n    def load(self):\n        from helping_late import of\n        return of(1)",
+    "class f:\n    def load(self):\n        import json, helping_late.deep as h\n        return [h for _ in (1,)]",
+]
+
+
+@pytest.mark.parametrize("code", LATE)
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_modules_that_are_imported_late_are_followed(
+    code: str, is_imported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "helping_late"
+    package.mkdir()
+    (package / "__init__.py").write_text("def of(x):\n    return x\n")
+    (package / "deep.py").write_text("A = 1\n")
+    function, found = made(code), []
+    try:
+        for text in ("A = 1\n", "A = 2\n", "A = 1\n"):
+            (package / "deep.py").write_text(text)
+            if is_imported:
+                importlib.invalidate_caches()
+                importlib.import_module("helping_late")
+            found.append(digest(function))
+            for name in [n for n in sys.modules if n.startswith("helping_late")]:
+                del sys.modules[name]
+        assert found[0] == found[2] != found[1]
+    finally:
+        sys.modules.pop("helping_late", None)
+
+
+def test_what_a_function_says_of_itself_decides_nothing() -> None:
+    for code in (
+        "def f():\n  '%s'\n  return 1",
+        "class f:\n  def m(self):\n    def g():\n      '%s'\n    return g",
+    ):
+        assert digest(made(code % "a")) == digest(made(code % "b"))
+    for code in ("def f():\n  return '%s'", "f = lambda: '%s'", "def f(x):\n  return ['%s' for _ in x]"):
+        assert digest(made(code % "a")) != digest(made(code % "b"))
+
+
+def test_metaclasses_count() -> None:
+    code = "class M(type):\n  def __call__(c): return %s\nclass f(metaclass=M): ..."
+    assert digest(made(code % 1)) == digest(made(code % 1)) != digest(made(code % 2))
+
+
 def test_a_registered_function_that_changes_is_run_again(tmp_path: Path, toys: Any) -> None:
     suite = {"name": "s", "protocol": "p", "datasets": ["toy"]}
     code = "from harness import Result\nclass P:\n    needs_model = False\n    def run(self, job): return Result({'n': %s})"
@@ -347,8 +396,6 @@ def test_a_plugin_in_development_is_known_by_its_files(install: Callable[..., Pa
 
 
 def test_code_that_was_changed_after_its_import_is_the_code_that_runs(install: Callable[..., Path]) -> None:
-    import importlib
-
     site = editable(install, "stale", MODEL % 1, FROM_FOLDER)
     try:
         first = code()
