@@ -345,6 +345,28 @@ def test_a_registered_function_that_changes_is_run_again(tmp_path: Path, toys: A
     assert outcome.records == []  # the first one's record still stands for it
 
 
+def test_partials_and_callable_objects_can_be_registered(tmp_path: Path, toys: Any) -> None:
+    code = (
+        "from __future__ import annotations\nfrom harness import Result\n"
+        "class P:\n    needs_model = False\n    def __init__(self, k: int = 1): self.k = k\n"
+        "    def run(self, job): return Result({'n': self.k})\n"
+        "class Maker:\n    def __init__(self, k): self.k = k\n    def __call__(self) -> P: return P(self.k)"
+    )
+    kind, maker = made(code, "P"), made(code, "Maker")
+    suite = {"name": "s", "protocol": "p", "datasets": ["toy"]}
+    for number, factory in (
+        (2, functools.partial(kind, k=2)),
+        (3, functools.partial(kind, k=3)),
+        (4, maker(4)),
+    ):
+        harness.register("protocols", "p", factory)
+        outcome = harness.run(suite, store=tmp_path / "store", device="cpu")
+        assert outcome.frame()["metric.n"].tolist() == [number]
+    harness.register("protocols", "p", functools.partial(kind, k=2))
+    with pytest.raises(harness.OptionError, match="must be int"):
+        harness.plan(suite | {"protocol": {"plugin": "p", "k": "many"}})
+
+
 def editable(
     install: Callable[..., Path], folder: str, text: str, origin: str | None, version: str = "1.0"
 ) -> Path:
