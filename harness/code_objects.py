@@ -30,8 +30,10 @@ from types import (
 )
 from typing import Any
 
-from harness.code_places import is_library_module
-from harness.code_state import assigned, codes_of, filled, named, nested
+from harness.code_files import code_of_files
+from harness.code_places import is_library, is_library_module, place_of
+from harness.code_state import ANY, assigned, codes_of, filled, imported, named, nested, without_docstring
+from harness.code_values import held_by
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), type(NotImplemented))
 DEEPEST, MOST = 60, 200_000
@@ -57,9 +59,15 @@ class ObjectDigest:
         self._held: list[Any] = []
         """What was seen is kept alive, so that no other object takes its place."""
         self._assigned: set[tuple[int, str]] = set()
-        self._filled: set[tuple[int, str]] = set()
+        self._filled: dict[tuple[int, str], set[Any]] = {}
+        """Of the containers that code fills, the keys; ANY among them where they aren't constants."""
+        self._changed: dict[int, set[Any]] = {}
+        """The same by the containers themselves."""
         self._globals: deque[tuple[Mapping[str, Any], str]] = deque()
         self._opaque: dict[str, None] = {}
+        self._modules: dict[str, None] = {}
+        """Top-level modules that functions import when they run, known by their files."""
+        self._stale: list[str] = []
 
     def of(self, factory: Any) -> str:
         """The digest of what a plugin is made by: 20 hexadecimal digits."""
@@ -71,10 +79,13 @@ class ObjectDigest:
                 done.add((id(namespace), name))
                 self._say("global", name)
                 self._walk(namespace[name], name, 0)
+        for top in sorted(self._modules):
+            self._module(top)
         return self._hash.hexdigest()[:20]
 
     def remarks(self) -> Iterator[str]:
         """A statement on what can't be digested, if there is something."""
+        yield from self._stale
         if self._opaque:
             first, more = next(iter(self._opaque)), len(self._opaque) - 1
             yield f"is registered in this process, and changes of {first}{f' and {more} more' if more else ''} can't be told"
@@ -82,7 +93,19 @@ class ObjectDigest:
     def _is_state(self, owner: Any, name: str, value: Any) -> bool:
         """Whether the code that was seen so far assigns that name of a class or namespace, or fills what it holds."""
         key = (id(owner), name)
-        return key in self._assigned or (key in self._filled and isinstance(value, CONTAINERS))
+        return key in self._assigned or self._is_filled(value, self._filled.get(key, set()))
+
+    def _is_filled(self, value: Any, keys: set[Any]) -> bool:
+        """Whether all of a container is state; where only some keys of it are, the others count."""
+        if not keys or not isinstance(value, CONTAINERS):
+            return False
+        if ANY not in keys:
+            self._changed.setdefault(id(value), set()).update(keys)
+        return ANY in keys
+
+    def _fills(self, owner: Any, found: set[tuple[str, Any]]) -> None:
+        for name, key in found:
+            self._filled.setdefault((id(owner), name), set()).add(key)
 
     def _say(self, *words: Any) -> None:
         self._hash.update(("\x1f".join(map(str, words)) + "\x1e").encode(errors="surrogatepass"))
@@ -141,26 +164,45 @@ class ObjectDigest:
             self._walk(value, name, depth)
 
     def _data(self, value: Any, name: str, depth: int) -> None:
+        changed = self._changed.get(id(value), set())
         if isinstance(value, list | tuple | deque):
+            if changed:
+                size = len(value)
+                value = [v for i, v in enumerate(value) if i not in changed and i - size not in changed]
             if all(isinstance(item, PLAIN) for item in value):
                 self._say(repr(list(value)))
             else:
                 self._several(value, name, depth)
         elif isinstance(value, set | frozenset):
-            self._say(*sorted(map(repr, value)) if all(isinstance(i, PLAIN) for i in value) else "")
-            if not all(isinstance(item, PLAIN) for item in value):
-                self._cannot(value, name)
+            self._say(*sorted(repr(i) if isinstance(i, PLAIN) else self._apart(i, name) for i in value))
         elif isinstance(value, Mapping):
             for key, item in value.items():
+                if key in changed:
+                    continue
                 self._walk(key, name, depth)
                 self._walk(item, f"{name}[{key!r}]", depth)
+        elif (held := held_by(value)) is not None:
+            self._say(*held)
         elif not self._numbers(value, name, depth):
             self._instance(value, name, depth)
+
+    def _apart(self, item: Any, name: str) -> str:
+        """The digest of one item of a set, which has no order that is the same everywhere."""
+        if not isinstance(item, tuple | frozenset | Enum | PurePath):  # what may hold the set itself
+            self._cannot(item, name)
+            return ""
+        alone = ObjectDigest()
+        digest = alone.of(item)
+        self._opaque |= alone._opaque
+        return digest
 
     def _numbers(self, value: Any, name: str, depth: int) -> bool:
         """Arrays, tensors and networks, if their libraries are in use at all."""
         numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-        if numpy is not None and isinstance(value, numpy.ndarray) and value.dtype.kind != "O":
+        if numpy is not None and isinstance(value, numpy.ndarray):
+            if value.dtype.hasobject:
+                self._walk(value.tolist(), name, depth)
+                return True
             self._say(value.dtype.str, value.shape, hashlib.sha256(value.tobytes()).hexdigest())
             return True
         if torch is None or not isinstance(value, torch.Tensor | torch.nn.Module):
@@ -186,7 +228,7 @@ class ObjectDigest:
         held = {**getattr(value, "__dict__", {}), **{s: getattr(value, s) for s in slots}}
         if not held and not _is_own(kind):
             shown = repr(value)
-            if " at 0x" in shown:
+            if " at 0x" in shown or "..." in shown:
                 self._cannot(value, name)
             else:
                 self._say(shown)
@@ -205,8 +247,8 @@ class ObjectDigest:
                 for code in codes_of(value):
                     if key not in FIRST:
                         self._assigned |= {(id(cls), attribute) for attribute in assigned(code)}
-                    self._filled |= {(id(cls), attribute) for attribute in filled(code, ("LOAD_ATTR",))}
-        for base in cls.__mro__[1:]:
+                    self._fills(cls, filled(code, ("LOAD_ATTR",)))
+        for base in (*cls.__mro__[1:], type(cls)):
             self._walk(base, base.__name__, depth)
         if issubclass(cls, Enum):
             self._several([(m.name, m.value) for m in cls.__members__.values()], cls.__name__, depth)
@@ -230,14 +272,14 @@ class ObjectDigest:
             self._refers(code, function.__globals__)
         closed = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         codes = list(nested(function.__code__))
-        filled_here = {name for code in codes for name in filled(code, ("LOAD_DEREF", "LOAD_CLASSDEREF"))}
+        filled_here = [pair for code in codes for pair in filled(code, ("LOAD_DEREF", "LOAD_CLASSDEREF"))]
         assigned_here = {name for code in codes for name in named(code, ("STORE_DEREF", "DELETE_DEREF"))}
         for free, cell in closed:
             held = _content(cell)
             if (
                 free == "__class__"
                 or free in assigned_here
-                or (free in filled_here and isinstance(held, CONTAINERS))
+                or self._is_filled(held, {key for filled_name, key in filled_here if filled_name == free})
             ):
                 continue
             self._say(free)
@@ -253,7 +295,15 @@ class ObjectDigest:
             elif instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME") and instruction.argval in namespace:
                 self._globals.append((namespace, instruction.argval))
                 self._attributes(namespace[instruction.argval], code)
-        self._filled |= {(id(namespace), name) for name in filled(code, ("LOAD_GLOBAL", "LOAD_NAME"))}
+        self._fills(namespace, filled(code, ("LOAD_GLOBAL", "LOAD_NAME")))
+        self._modules |= dict.fromkeys(imported(code, str(namespace.get("__package__") or "")))
+
+    def _module(self, top: str) -> None:
+        """A module that is imported only when a function runs, so that its objects may not be there yet."""
+        if (place := place_of(top)) and not is_library(place):
+            code = code_of_files(top)
+            self._say("module", top, code.digest)
+            self._stale += code.remarks
 
     def _attributes(self, value: Any, code: CodeType) -> None:
         """Of a module of the user's, the names that the code may mean."""
@@ -272,7 +322,7 @@ class ObjectDigest:
         self._say(code.co_code.hex(), code.co_exceptiontable.hex(), code.co_flags)
         self._say(code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
         self._say(code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
-        self._several(code.co_consts, name, depth)
+        self._several(without_docstring(code), name, depth)
 
     def _cannot(self, value: Any, name: str) -> None:
         self._opaque[f"'{name}' (of the class {type(value).__name__})"] = None

@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,10 @@ def declared(factory: Any) -> tuple[tuple[Option, ...], bool]:
         signature = inspect.signature(factory)
     except (TypeError, ValueError) as error:
         raise OptionError(f"its signature can't be read: {error}") from None
-    function: Any = getattr(factory, "__init__", factory) if isinstance(factory, type) else factory
+    plain = factory
+    while isinstance(plain, partial):
+        plain = plain.func
+    function: Any = getattr(plain, "__init__", plain) if isinstance(plain, type) else plain
     module = sys.modules.get(getattr(function, "__module__", None) or "")
     namespace = vars(module) if module else {}
     options, open_ended = [], False

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import options, registry, versions
-from harness.code import Code, code_of
+from harness.code import code_of
+from harness.code_files import Code
 from harness.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
 from harness.errors import (
     DataError,

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import Distribution, distributions
 from typing import Any
 
@@ -70,7 +70,11 @@ _broken: dict[tuple[str, str, str], Broken] = {}
 
 def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
     """Adds a plugin to this process only, for notebooks and tests; it wins over installed ones."""
-    plugin = Plugin(kind, name, f"{factory.__module__}:{factory.__qualname__}", THIS_PROCESS, "0")
+    plain = factory
+    while isinstance(plain, partial):
+        plain = plain.func
+    named = plain if hasattr(plain, "__qualname__") else type(plain)
+    plugin = Plugin(kind, name, f"{named.__module__}:{named.__qualname__}", THIS_PROCESS, "0")
     _local[kind, name] = (plugin, factory)
     _found.cache_clear()
 

@@ -1,6 +1,7 @@
 """Which code a plugin is: whatever decides its answers changes its identity, and nothing else does."""
 
 import functools
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.code import Code, code_of
+from harness.code import code_of
+from harness.code_files import Code
 from harness.code_objects import ObjectDigest
+from harness.code_state import filled
 from harness.parts import Resolver
 from harness.reference import Reference
 from harness.registry import Plugin
@@ -167,6 +170,71 @@ def test_what_the_code_itself_changes_is_its_state() -> None:
     assert held
 
 
+STATE = """
+import collections, logging, threading
+log, lock, done = logging.getLogger('dev.state'), threading.Lock(), threading.Event()
+counts, lists, memo = collections.Counter(), collections.defaultdict(list), {}
+settings, row = {'scale': 2, 'calls': 0, 'deep': {'kept': None}}, [5, 0]
+class Item:
+    name = 'x'
+class f:
+    hits = {'n': 0, 'shift': 3}
+    def __call__(self, item=Item()):
+        log.info('called')
+        with lock:
+            done.set()
+        counts[item.name] += 1
+        lists[str(item.name)].append(1)
+        memo[item.name, len('ab')] = 1
+        memo[item.name.upper()] = 2
+        settings['calls'] += 1
+        settings['deep']['kept'] = item
+        row[-1] += 1
+        self.hits['n'] += 1
+        return settings['scale'], row[0], self.hits['shift']
+"""
+
+
+def test_what_is_filled_under_computed_keys_is_state_and_all_else_counts() -> None:
+    kind = made(STATE)
+    before = digest(kind)
+    kind()()
+    assert digest(kind) == before
+    assert remarks(kind) == []
+    others = [("'scale': 2", "'scale': 4"), ("[5, 0]", "[6, 0]"), ("'shift': 3", "'shift': 4")]
+    found = [digest(made(STATE.replace(*other))) for other in others]
+    assert len({before, *found}) == 4
+
+
+@given(
+    st.sampled_from(["x", "x.y", "x[1]", "(x, 2)", "g(x, 3)", "x.m(1)[2]", "-x", "f'{x}'", "x:3", "*x, 1"])
+)
+@pytest.mark.parametrize(
+    "use", ["it[%s] = 1", "it[%s] += g(2)", "del it[%s]", "it['a'][%s] = 2", "it[%s].add(2)"]
+)
+def test_keys_of_any_kind_are_found(use: str, key: str) -> None:
+    function = made("def f(x, g):\n    " + use % key, it={})
+    names = {name for name, _ in filled(function.__code__, ("LOAD_GLOBAL",))}
+    assert names == {"it"}
+
+
+def test_what_libraries_hold_counts_whole() -> None:
+    import pandas as pd
+    from PIL import Image
+
+    frames = [pd.DataFrame({"a": range(1000), "b": ["x"] * 1000}) for _ in range(3)]
+    frames[2].loc[500, "a"] = -1
+    words = [np.array([str(n) for n in range(3000)], dtype=object) for _ in range(3)]
+    words[2][1500] = "other"
+    images = [Image.new("RGB", (4, 4)) for _ in range(3)]
+    images[2].putpixel((1, 1), (3, 3, 3))
+    sets = [{(1, "a"), (2, "b")}, {(2, "b"), (1, "a")}, {(1, "a"), (2, "c")}]
+    for held in (frames, [frame["a"] for frame in frames], words, images, sets):
+        one, same, other = (made("def f(): return it", it=thing) for thing in held)
+        assert digest(one) == digest(same) != digest(other)
+        assert remarks(one) == []
+
+
 def test_arrays_tensors_and_networks_count_by_what_they_hold() -> None:
     import torch
 
@@ -222,6 +290,53 @@ def test_the_users_own_modules_are_followed(tmp_path: Path, monkeypatch: pytest.
     assert digest(made("import json\ndef f(x): return json.dumps(x)"))
 
 
+LATE = [
+    "def f():\n    import helping_late\n    return helping_late.of(1)",
+    "class f:\n    def load(self):\n        from helping_late import of\n        return of(1)",
+    "class f:\n    def load(self):\n        import json, helping_late.deep as h\n        return [h for _ in (1,)]",
+]
+
+
+@pytest.mark.parametrize("code", LATE)
+@pytest.mark.parametrize("is_imported", [False, True])
+def test_modules_that_are_imported_late_are_followed(
+    code: str, is_imported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = tmp_path / "helping_late"
+    package.mkdir()
+    (package / "__init__.py").write_text("def of(x):\n    return x\n")
+    (package / "deep.py").write_text("A = 1\n")
+    function, found = made(code), []
+    try:
+        for text in ("A = 1\n", "A = 2\n", "A = 1\n"):
+            (package / "deep.py").write_text(text)
+            if is_imported:
+                importlib.invalidate_caches()
+                importlib.import_module("helping_late")
+            found.append(digest(function))
+            for name in [n for n in sys.modules if n.startswith("helping_late")]:
+                del sys.modules[name]
+        assert found[0] == found[2] != found[1]
+    finally:
+        sys.modules.pop("helping_late", None)
+
+
+def test_what_a_function_says_of_itself_decides_nothing() -> None:
+    for code in (
+        "def f():\n  '%s'\n  return 1",
+        "class f:\n  def m(self):\n    def g():\n      '%s'\n    return g",
+    ):
+        assert digest(made(code % "a")) == digest(made(code % "b"))
+    for code in ("def f():\n  return '%s'", "f = lambda: '%s'", "def f(x):\n  return ['%s' for _ in x]"):
+        assert digest(made(code % "a")) != digest(made(code % "b"))
+
+
+def test_metaclasses_count() -> None:
+    code = "class M(type):\n  def __call__(c): return %s\nclass f(metaclass=M): ..."
+    assert digest(made(code % 1)) == digest(made(code % 1)) != digest(made(code % 2))
+
+
 def test_a_registered_function_that_changes_is_run_again(tmp_path: Path, toys: Any) -> None:
     suite = {"name": "s", "protocol": "p", "datasets": ["toy"]}
     code = "from harness import Result\nclass P:\n    needs_model = False\n    def run(self, job): return Result({'n': %s})"
@@ -230,6 +345,28 @@ def test_a_registered_function_that_changes_is_run_again(tmp_path: Path, toys: A
         outcome = harness.run(suite, store=tmp_path / "store", device="cpu")
         assert outcome.frame()["metric.n"].tolist() == [number]
     assert outcome.records == []  # the first one's record still stands for it
+
+
+def test_partials_and_callable_objects_can_be_registered(tmp_path: Path, toys: Any) -> None:
+    code = (
+        "from __future__ import annotations\nfrom harness import Result\n"
+        "class P:\n    needs_model = False\n    def __init__(self, k: int = 1): self.k = k\n"
+        "    def run(self, job): return Result({'n': self.k})\n"
+        "class Maker:\n    def __init__(self, k): self.k = k\n    def __call__(self) -> P: return P(self.k)"
+    )
+    kind, maker = made(code, "P"), made(code, "Maker")
+    suite = {"name": "s", "protocol": "p", "datasets": ["toy"]}
+    for number, factory in (
+        (2, functools.partial(kind, k=2)),
+        (3, functools.partial(kind, k=3)),
+        (4, maker(4)),
+    ):
+        harness.register("protocols", "p", factory)
+        outcome = harness.run(suite, store=tmp_path / "store", device="cpu")
+        assert outcome.frame()["metric.n"].tolist() == [number]
+    harness.register("protocols", "p", functools.partial(kind, k=2))
+    with pytest.raises(harness.OptionError, match="must be int"):
+        harness.plan(suite | {"protocol": {"plugin": "p", "k": "many"}})
 
 
 def editable(
@@ -283,8 +420,6 @@ def test_a_plugin_in_development_is_known_by_its_files(install: Callable[..., Pa
 
 
 def test_code_that_was_changed_after_its_import_is_the_code_that_runs(install: Callable[..., Path]) -> None:
-    import importlib
-
     site = editable(install, "stale", MODEL % 1, FROM_FOLDER)
     try:
         first = code()
