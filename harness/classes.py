@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ SIZES: Mapping[str, int] = {"imagenet-1k": 1000, "cifar-10": 10, "cifar-100": 10
 """How many classes the known label spaces have."""
 
 _WORDNET_ID = re.compile(r"n\d{8}")
+# a minus is none of them: `-1` is not `1`, and `rh-` not `rh`
+_SEPARATORS = re.compile(r"(?:[\s_]|(?!^-\d)(?!-$)-)+")
 NAMES_SHOWN = 3
 
 
@@ -31,7 +34,7 @@ class Classes:
     space: str | None = None
     names: tuple[str, ...] | None = None
     keys: tuple[str, ...] | None = None
-    """Other names of the same classes: folders, WordNet ids."""
+    """Other names of the same classes: folders, WordNet ids; of a model, what its label space calls them."""
     count: int | None = None
     indices: tuple[tuple[int, ...], ...] | None = None
     """For each class, its places in the label space."""
@@ -89,6 +92,10 @@ def align(model: Classes, data: Classes, planning: bool = False) -> Alignment:
             return named
         if data.indices is None and (wrong := _contradiction(model, data)):
             return Alignment(refusal=wrong)
+    elif model.keys and data.names and data.indices is None:
+        named = _by_name(replace(model, names=model.keys), data)
+        if named.refusal is None or model.count != data.count:
+            return named
     if data.indices is not None and (same_space or model.space is None):
         return _by_index(model, data, same_space)
     if model.count is not None and data.count is not None and model.count != data.count:
@@ -139,8 +146,8 @@ def to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
 
 def normalised(name: str) -> str:
     """Return a name without what people write differently: case, `_`, `-`, spaces, forms of letters."""
-    text = unicodedata.normalize("NFKC", name).casefold()
-    return " ".join(re.sub(r"[\s_\-]+", " ", text).split())
+    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    return " ".join(re.sub(_SEPARATORS, " ", text).split())
 
 
 def synonyms(name: str) -> set[str]:
@@ -156,7 +163,7 @@ def _texts(candidates: Sequence[Any]) -> tuple[str, ...] | None:
     """The first that is a list of texts; an option may hold a file of them instead, or nothing."""
     for found in candidates:
         if found is not None and not isinstance(found, str | Path) and len(found):
-            return tuple(str(name) for name in found)
+            return tuple(map(str, found))
     return None
 
 
@@ -170,13 +177,18 @@ def _by_name(model: Classes, data: Classes) -> Alignment:
             continue
         if wanted == model.names:
             return Alignment()
-        attempts.append((_Lookup(model.names).places(wanted), wanted))
+        attempts.append((_lookup(model.names).places(wanted), wanted))
         places, _ = attempts[-1]
         if all(len(p) == 1 for p in places) and len({p[0] for p in places}) == len(places):
             columns = [(p[0],) for p in places]
             return Alignment(columns, remarks=_reordered(columns, len(model.names)))
     places, wanted = max(attempts, key=lambda a: sum(len(p) == 1 for p in a[0]))
     return Alignment(refusal=_unmatched(model.names, wanted, places))
+
+
+@lru_cache(maxsize=16)
+def _lookup(names: tuple[str, ...]) -> _Lookup:
+    return _Lookup(names)
 
 
 class _Lookup:
@@ -242,7 +254,7 @@ def _contradiction(model: Classes, data: Classes) -> str | None:
     assert model.names
     assert data.names
     for wanted in (data.names, data.keys or ()):
-        for place, (name, found) in enumerate(zip(wanted, _Lookup(model.names).places(wanted), strict=True)):
+        for place, (name, found) in enumerate(zip(wanted, _lookup(model.names).places(wanted), strict=True)):
             if found and place not in found:
                 return (
                     f"the model's output {found[0]} and the data set's class {place} are both named '{name}', "
@@ -255,7 +267,7 @@ def _contradiction(model: Classes, data: Classes) -> str | None:
 def _differences(model: Classes, data: Classes) -> str:
     assert model.names
     assert data.names
-    places = _Lookup(model.names).places(data.names)
+    places = _lookup(model.names).places(data.names)
     odd = [i for i, found in enumerate(places) if found != [i]]
     first = odd[0] if odd else 0
     return (

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import DataError, did_you_mean
-from harness_data.layout import LAYOUTS, Arrangement, Layout, Order, arrange, in_order, order_note
+from harness_data.layout import (
+    LAYOUTS,
+    Arrangement,
+    Layout,
+    Order,
+    arrange,
+    in_order,
+    order_note,
+    spelling_note,
+    spellings,
+)
 from harness_data.roots import below_root
 
 if TYPE_CHECKING:
@@ -19,7 +29,8 @@ class ImageFolder:
     """Images in `<path>/<split>/<class>/…` or, with a single split `test`, `<path>/<class>/…`.
 
     Labels follow the names of the class folders of all splits together in natural order (`2` before
-    `10`), so that a class that one split lacks shifts no label; an empty class folder keeps its label.
+    `10`), so that a class that one split lacks shifts no label; an empty class folder keeps its label. One
+    that is spelled otherwise in another split (`Cat`, `cat`, other code points) is the same class, and told.
     Images are what Pillow decodes, by suffix or else by the first bytes; what else lies among them is
     counted and told, and what systems leave behind (`@eaDir`, `__MACOSX`, `Thumbs.db`) is neither class
     nor image. Ids are paths relative to the split's folder.
@@ -110,9 +121,15 @@ class ImageFolder:
         for split in self.splits:
             if split not in self._surveys:  # the fingerprint has looked already
                 self._listed(split)
-        told = self._arrangement
-        unused = folder_remarks(self.path, self._split_folders, self._surveys, self._classes, told.left_out)
-        return [*told.remarks, *unused]
+        unused = folder_remarks(
+            self.path,
+            self._split_folders,
+            self._surveys,
+            self._classes,
+            [*self._spellings, *self._arrangement.left_out],
+        )
+        spelled = spelling_note(self._found, self._spellings)
+        return [*self._arrangement.remarks, *spelled, *unused]
 
     def load(self, split: str) -> FolderSplit:
         """Lists one split.
@@ -149,14 +166,14 @@ class ImageFolder:
     @cached_property
     def _classes(self) -> list[str]:
         from harness_data.names import read_lines
-        from harness_data.scanning import inside, subfolders
+        from harness_data.scanning import inside
 
-        found = {name: split for split in self.splits for name in subfolders(self._split_folders[split])}
+        found = {name: split for split, names in self._found.items() for name in names}
         if not found:
             raise DataError(f"{self.path}: no class folders; expected {LAYOUTS} in it")
         listed = read_lines(self.classes)
         if listed is None:
-            return in_order(found, self.order or "natural")
+            return in_order(found.keys() - self._spellings.keys(), self.order or "natural")
         if strange := [c for c in listed if not inside(c)]:
             raise DataError(f"{self.path}: class '{strange[0]}' can't be the name of a class folder")
         if repeated := next((c for c in listed if listed.count(c) > 1), None):
@@ -168,6 +185,19 @@ class ImageFolder:
                 raise DataError(f"{place}: '{name}' is not in the list of classes{hint}")
         return listed
 
+    @cached_property
+    def _found(self) -> dict[str, list[str]]:
+        """The class folders of each split."""
+        from harness_data.scanning import subfolders
+
+        return {split: subfolders(folder) for split, folder in self._split_folders.items()}
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        """Class folders that are another's of another split; a list of classes is taken as it is."""
+        return spellings(self._found) if self.classes is None else {}
+
     @property
     def _labels(self) -> dict[str, int]:
-        return {name: label for label, name in enumerate(self._classes)}
+        labels = {name: label for label, name in enumerate(self._classes)}
+        return labels | {name: labels[first] for name, first in self._spellings.items()}

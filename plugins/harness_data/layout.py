@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from unicodedata import normalize as normalise
 
+from harness.classes import normalised
 from harness.splits import role_of
 from harness_data.scanning import has_images, subfolders
 
@@ -29,7 +31,7 @@ class Arrangement:
     refusal: str | None = None
     remarks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    """Folders that are neither splits nor classes; `remarks` names them."""
+    """Folders that are neither, which `remarks` tell."""
 
 
 def arrange(path: Path, layout: Layout) -> Arrangement:
@@ -122,6 +124,36 @@ def order_note(names: Sequence[str]) -> str:
         f"class folders of the data set are in natural order ('{natural[first]}' is class {first}); torchvision's "
         f"ImageFolder takes '{plain[first]}' there: say order = \"lexicographic\" for weights trained with it"
     )
+
+
+def spellings(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return other spellings of class folders, each with the one that stands for its class.
+
+    `folders` are the class folders of each split. Names that differ only in case, separators or the form of
+    their letters (as macOS and Linux write accents) are one class where no split tells such names apart.
+    """
+    alike: dict[str, list[str]] = {}
+    for names in folders.values():
+        forms = [normalised(name) for name in names]
+        if len(set(forms)) < len(forms):
+            return {}
+        for form, name in zip(forms, names, strict=True):
+            alike.setdefault(form, []).append(name)
+    return {name: same[0] for same in alike.values() for name in same if name != same[0]}
+
+
+def spelling_note(folders: Mapping[str, Sequence[str]], others: Mapping[str, str]) -> list[str]:
+    """Return what is to be said of class folders that are spelled otherwise in another split."""
+    if not others:
+        return []
+    name, first = next(iter(others.items()))
+    place, there = (next(s for s, names in folders.items() if n in names) for n in (name, first))
+    form = "" if normalise("NFC", name) != normalise("NFC", first) else ", with other code points"
+    are = "class folder is" if len(others) == 1 else "class folders are"
+    return [
+        f"{len(others)} {are} spelled otherwise in another split and taken for the same class: "
+        f"'{first}' in '{there}' is '{name}' in '{place}'{form}"
+    ]
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:

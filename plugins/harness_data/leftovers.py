@@ -115,21 +115,20 @@ def folder_remarks(
     folders: Mapping[str, Path],
     surveys: Mapping[str, Survey],
     classes: Sequence[str],
-    told: Sequence[str] = (),
+    known: Sequence[str] = (),
 ) -> list[str]:
     """One line on all splits of an image folder, or none: files that are not used, classes without an image.
 
     `folders` are the splits' folders; where the only one is `root` itself, there are no split folders.
-    Folders that were `told` of already are not counted again.
+    `known` are folders of other names that are used, or told of elsewhere.
     """
     whole, empty = Leftovers(), []
     flat = list(folders.values()) == [root]
     if not flat:
-        known = [*(folder.name for folder in folders.values()), *told]
-        whole.update(beside(root, known, "beside the split folders"))
+        whole.update(beside(root, [*(f.name for f in folders.values()), *known], "beside the split folders"))
     for split, folder in folders.items():
         prefix = "" if flat else f"{folder.name}/"
-        whole.update(beside(folder, classes), prefix)
+        whole.update(beside(folder, [*classes, *known]), prefix)
         whole.update(surveys[split].left, prefix)
         filled = [classes[label] for label in surveys[split].labels]
         empty += without_images(classes, filled, "" if flat else f"in split '{split}'")

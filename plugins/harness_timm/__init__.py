@@ -14,8 +14,11 @@ from harness.libraries import registered_models
 from harness.seeds import derive_seed
 from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
 from harness_timm.folders import SCHEME, folder_digest, folder_of, folder_problem
+from harness_timm.imagenet import names_digest, names_of, output_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import torch
     from PIL import Image
 
@@ -41,7 +44,8 @@ class TimmModel:
             head decides.
         label_space: names what the outputs stand for; it is "imagenet-1k" by itself where the name says
             that the head is ImageNet-1k's.
-        class_names: the names of the outputs, in their order; the head has as many.
+        class_names: the names of the outputs, in their order (list, or file with one per line); the head has
+            as many.
     """
 
     label_space: str | None
@@ -53,18 +57,19 @@ class TimmModel:
         checkpoint: Path | None = None,
         num_classes: int | None = None,
         label_space: str | None = None,
-        class_names: list[str] | None = None,
+        class_names: list[str] | Path | None = None,
         weights_key: str | None = None,
     ) -> None:
         self._where = f"timm:{name}"
         self._check_name(name)
-        if class_names is not None:
-            if num_classes not in (None, len(class_names)):
+        self.class_names = names = names_of(self._where, class_names)
+        self._names_digest = names_digest(class_names, names)
+        if names is not None:
+            if num_classes not in (None, len(names)):
                 raise OptionError(
-                    f"{self._where}: num_classes is {num_classes}, class_names has {len(class_names)} names"
+                    f"{self._where}: num_classes is {num_classes}, class_names has {len(names)} names"
                 )
-            num_classes = len(class_names)
-        self.class_names = class_names
+            num_classes = len(names)
         self.name = name
         self.pretrained = pretrained
         if weights_key is not None and checkpoint is None:
@@ -122,6 +127,11 @@ class TimmModel:
             )
         return None
 
+    @property
+    def class_keys(self) -> Sequence[str] | None:
+        """What ImageNet-1k calls its classes, where the outputs are these and have no names of their own."""
+        return output_names() if self.label_space == "imagenet-1k" and self.class_names is None else None
+
     def unavailable(self) -> str | None:
         """Why a named file or folder can't be used here; downloads are not tried at planning."""
         return self._missing_folder() or missing_file(self._where, self.checkpoint)
@@ -136,7 +146,8 @@ class TimmModel:
         parts = [] if self.checkpoint is None else [f"sha256:{digest(self.checkpoint)}"]
         if (folder := folder_of(self.name)) is not None:
             parts.append(f"folder:{folder_digest(folder)}")
-        return " ".join(parts) or f"timm {version('timm')}"
+        parts = parts or [f"timm {version('timm')}"]
+        return " ".join([*parts, *self._names_digest])
 
     def load(self, device: torch.device) -> None:
         """Build the network, give it its weights, and put it on `device` in evaluation mode.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from harness.errors import OptionError, did_you_mean
 from harness.libraries import registered_models
 from harness.seeds import derive_seed
 from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
+from harness_timm.imagenet import names_digest, names_of, output_names
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +45,8 @@ class TorchvisionModel:
         num_classes: the head's number of outputs; without it a checkpoint's own head decides.
         label_space: names what the outputs stand for; it is "imagenet-1k" by itself for torchvision's
             own heads.
-        class_names: the names of the outputs, in their order; the head has as many.
+        class_names: the names of the outputs, in their order (list, or file with one per line); the head has
+            as many.
     """
 
     label_space: str | None
@@ -56,7 +58,7 @@ class TorchvisionModel:
         checkpoint: Path | None = None,
         num_classes: int | None = None,
         label_space: str | None = None,
-        class_names: list[str] | None = None,
+        class_names: list[str] | Path | None = None,
         weights_key: str | None = None,
     ) -> None:
         self._where = f"torchvision:{name}"
@@ -70,13 +72,14 @@ class TorchvisionModel:
         if weights_key is not None and checkpoint is None:
             raise OptionError(f"{self._where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
         self.checkpoint = checkpoint
-        if class_names is not None:
-            if num_classes not in (None, len(class_names)):
+        self.class_names = names = names_of(self._where, class_names)
+        self._names_digest = names_digest(class_names, names)
+        if names is not None:
+            if num_classes not in (None, len(names)):
                 raise OptionError(
-                    f"{self._where}: num_classes is {num_classes}, class_names has {len(class_names)} names"
+                    f"{self._where}: num_classes is {num_classes}, class_names has {len(names)} names"
                 )
-            num_classes = len(class_names)
-        self.class_names = class_names
+            num_classes = len(names)
         self.weights_key = weights_key
         self.remarks: list[str] = []
         self.num_classes = num_classes
@@ -105,15 +108,19 @@ class TorchvisionModel:
             )
         return None
 
+    @property
+    def class_keys(self) -> Sequence[str] | None:
+        """What ImageNet-1k calls its classes, where the outputs are these and have no names of their own."""
+        return output_names() if self.label_space == "imagenet-1k" and self.class_names is None else None
+
     def unavailable(self) -> str | None:
         """Why the checkpoint can't be used here; downloads are not tried at planning."""
         return missing_file(self._where, self.checkpoint)
 
     def fingerprint(self) -> str:
         """The checkpoint's digest, or torchvision's version, which says what a name's weights are."""
-        if self.checkpoint is not None:
-            return f"sha256:{digest(self.checkpoint)}"
-        return f"torchvision {version('torchvision')}"
+        own = None if self.checkpoint is None else f"sha256:{digest(self.checkpoint)}"
+        return " ".join([own or f"torchvision {version('torchvision')}", *self._names_digest])
 
     def load(self, device: torch.device) -> None:
         """Build the network, give it its weights, and put it on `device` in evaluation mode.

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.classes import (
+    Alignment,
     Classes,
     align,
     check_same_classes,
@@ -48,6 +49,29 @@ def test_folders_and_wordnet_ids_are_names_too() -> None:
     assert align(*sides({"class_names": ["n01443537", "n01440764"]}, data)).columns == [(1,), (0,)]
     assert align(*sides({"class_names": ["n01443537 gold", "n01440764 tench"]}, data)).columns == [(1,), (0,)]
     assert synonyms("n01440764 tench, Tinca tinca") >= {"n01440764", "tench", "tinca tinca"}
+
+
+@pytest.mark.parametrize(("one", "other"), [("-1", "1"), ("rh-", "rh"), ("A-", "A"), (" -2", "2")])
+def test_a_minus_tells_classes_apart(one: str, other: str) -> None:
+    assert normalised(one) != normalised(other)
+    found = align(*sides({"class_names": ["0", other]}, {"class_names": [one, "0"]}))
+    assert "no output for 1 of the data set's 2 classes" in str(found.refusal)
+
+
+def test_what_a_label_space_calls_its_classes_finds_outputs_without_names() -> None:
+    model = {
+        "label_space": "s",
+        "num_classes": 3,
+        "class_keys": ["n00000001 tench", "n00000002 crane", "n00000003 crane, lift"],
+    }
+    assert align(*sides(model, {"class_names": ["lift", "tench"]})).columns == [(2,), (0,)]
+    unknown = align(*sides(model, {"class_names": ["lift", "dog"]}))
+    assert "no output for 1 of the data set's 2 classes, 'dog'" in str(unknown.refusal)
+    assert "may be any of" in str(align(*sides(model, {"class_names": ["crane", "tench"]})).refusal)
+    whole = {"class_names": ["a", "b", "c"], "label_space": "s"}
+    assert align(*sides(model, whole)) == Alignment()
+    indexed = {"class_names": ["crane", "lift"], "label_space": "s", "label_indices": [[1], [2]]}
+    assert align(*sides(model, indexed)) == Alignment(((1,), (2,)))
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,8 @@ def test_one_known_split_makes_the_first_level_splits(tmp_path, name):
 
 
 def test_unknown_folders_beside_splits_are_told(pets):
-    put(pets / "test_small" / "cat" / "0.png")
+    for name in ("cat", "big_dog"):
+        put(pets / "test_small" / name / "0.png")
     put(pets / "masks" / "left" / "0.png")
     (pets / "empty").mkdir()
     data = ImageFolder(pets)
@@ -194,6 +195,29 @@ def test_numbers_in_class_folders_are_in_natural_order(tmp_path):
     (tmp_path / "10").rename(tmp_path / "a")
     (tmp_path / "11").rename(tmp_path / "b")
     assert ImageFolder(tmp_path).class_order == ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ("Cat", "cat", "'Cat' in 'test' is 'cat' in 'train'"),
+        ("hot_dog", "hot-dog", "'hot_dog' in 'test' is 'hot-dog' in 'train'"),
+        ("caf\u00e9", "cafe\u0301", "with other code points"),
+    ],
+)
+def test_a_class_spelled_otherwise_in_another_split_is_the_same(tmp_path, one, other, said):
+    for split, name in (("test", one), ("train", other)):
+        put(tmp_path / split / name / "0.png")
+        put(tmp_path / split / "zebra" / "0.png")
+    data = ImageFolder(tmp_path)
+    assert data.class_keys == [one, "zebra"]
+    for split in ("train", "test"):
+        assert sorted(data.load(split).targets.tolist()) == [0, 1]
+    (told,) = data.remarks
+    assert "1 class folder is spelled otherwise in another split and taken for the same class" in told
+    assert said in told
+    put(tmp_path / "train" / one / "0.png")  # this split tells them apart
+    assert ImageFolder(tmp_path).class_keys == sorted([one, other, "zebra"])
 
 
 def test_what_planning_knows_of_the_classes(pets):

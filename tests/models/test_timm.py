@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config, resolve_model_data_config
 
+from harness.classes import Classes, align
 from harness.contract import capabilities
 from harness.errors import HarnessError, OptionError, Unavailable
 from harness.libraries import registered_models
@@ -323,3 +324,32 @@ def test_random_weights_are_the_same_every_time_and_leave_the_callers_generator_
     second.load(CPU)
     for a, b in zip(first.module.parameters(), second.module.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_imagenet_outputs_are_found_by_wordnet_ids_and_names_of_a_part_of_the_classes(tmp_path: Path) -> None:
+    model = Classes.of(TimmModel("resnet10t", label_space="imagenet-1k", pretrained=False))
+    for names in (["n01443537", "n01440764"], ["Goldfish", "Tinca_tinca"]):
+        found = align(model, Classes(names=tuple(names)))
+        assert found.columns == [(1,), (0,)]
+        assert found.remarks == ["2 of the 1000 outputs of the model are read, those with the classes' names"]
+    assert "'crane' may be any of" in str(align(model, Classes(names=("crane", "tench"))).refusal)
+    own = Classes.of(TimmModel("resnet10t", class_names=["a", "b"], pretrained=False))
+    assert own.keys is None
+
+
+def test_names_of_outputs_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("cat\n\ndog\n", encoding="utf-8")
+    model = TimmModel("resnet10t", pretrained=False, class_names=file)
+    assert (model.class_names, model.num_classes) == (["cat", "dog"], 2)
+    before = model.fingerprint()
+    file.write_text("dog\ncat\n", encoding="utf-8")
+    assert TimmModel("resnet10t", pretrained=False, class_names=file).fingerprint() != before
+    listed = TimmModel("resnet10t", pretrained=False, class_names=["cat", "dog"])
+    assert listed.fingerprint() == f"timm {timm.__version__}"
+    with pytest.raises(
+        OptionError, match=r"class_names is a list, or a file with one name per line: .*none\.txt"
+    ):
+        TimmModel("resnet10t", class_names=tmp_path / "none.txt")
+    with pytest.raises(OptionError, match="class_names has no names"):
+        TimmModel("resnet10t", class_names=[])
