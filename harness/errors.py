@@ -89,7 +89,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("top-1", ["top1", "ece"])
     "; did you mean 'top1'?"
     """
-    known = sorted(set(known))
+    known = sorted({name for name in known if name})
     near = nearest(name, known)
     if near is not None:
         return f"; did you mean '{near}'?"

@@ -27,14 +27,34 @@ def tables_of(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table
     for spec in specs:
         if not spec.values and not spec.summary:
             spec = spec.model_copy(update={"values": _metrics_of(suite, data)})
+        spec, unsorted = _sortable(suite, spec, data)
         part = chosen(data, spec)
         if len(part) or len(specs) == 1:  # a run of a part of the suite has nothing for some tables
             tables.append(summary_table(spec, part, store) if spec.summary else build(spec, part, store))
+            if unsorted:
+                tables[-1].note(f"not sorted by '{unsorted}', which these records do not have")
             if not len(part) and len(data):
                 tables[-1].note("no cell of these records meets the table's `where`")
     if not tables and len(data):
         tables.append(_empty(specs))
     return tables
+
+
+def _sortable(suite: Suite, spec: TableSpec, data: pd.DataFrame) -> tuple[TableSpec, str]:
+    """Return the table without its `sort`, and what that was, where the suite knows that column and no record has it.
+
+    A run of a part of the suite may leave out the column; a name that the suite does not know is a typo.
+    """
+    from harness.leaderboard.checking import labels_of
+
+    name = (spec.sort or "").removeprefix("-")
+    labels = labels_of(suite) if name else {}
+    for part in name.split("/"):
+        for column in spec.columns:
+            present = {_shown(v) for v in data.get(f"at.{column}", ())}
+            if part in labels.get(column, {}) and part not in present:
+                return spec.model_copy(update={"sort": None}), name
+    return spec, ""
 
 
 def _empty(specs: Sequence[TableSpec]) -> Table:

@@ -1,14 +1,17 @@
 """Leaderboards: grouping, seeds, footnotes, baselines, ranking, order, layout."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import harness
 from harness.errors import SuiteError
 from harness.leaderboard.build import build, chosen
 from harness.leaderboard.table import Entry, Table
+from harness.store import Store
 from harness.suite import TableSpec
 
 NO = float("nan")
@@ -373,3 +376,18 @@ def test_infinite_numbers_have_no_rank() -> None:
     table = build(spec(ranking=True), frame(at("a", "x", infinite), at("b", "x", 0.5), at("c", "x", 0.1)))
     assert [e.value for e in table.rows[0].entries[1:]] == [None, None, None]
     assert "the 0 of 1 columns" in table.caption
+
+
+def test_a_run_of_a_part_is_not_sorted_by_a_column_that_it_leaves_out(
+    toys: SimpleNamespace, store: Store
+) -> None:
+    table = {"name": "t", "values": ["score"], "sort": "b"}
+    datasets = [{"plugin": "toy", "name": name, "label": name} for name in "ab"]
+    suite = {"name": "s", "protocol": "toy", "models": ["toy"], "datasets": datasets, "tables": [table]}
+    (shown,) = harness.run(suite, store=store.path, datasets=["a"]).tables()
+    assert [e.value is not None for e in shown.entries] == [True]
+    assert "not sorted by 'b', which these records do not have" in shown.footnotes
+    (shown,) = harness.run(suite, store=store.path).tables()
+    assert not shown.footnotes
+    with pytest.raises(harness.HarnessError, match="can't sort by 'c'"):
+        harness.run({**suite, "tables": [{**table, "sort": "c"}]}, store=store.path)
