@@ -34,6 +34,6 @@ def _placed(path: Path, folder: Path, said: list[str]) -> Path:
         return beside
     if path.exists():
         said.append(
-            f"'{path}' lies in the current folder; beside the suite file, where paths count from, is none"
+            f"'{path}' lies in the current folder; beside the suite file, where paths count from, there is none"
         )
     return path

@@ -47,12 +47,17 @@ class Run:
     @property
     def in_vain(self) -> str | None:
         """Why nothing of what was asked for is there: no cell could run, and none was done before; else None."""
-        counts = self.plan.counts()
-        if {"run", "done"} & counts.keys():
+        begun = {p.cell.id for p in self.plan if p.state in ("run", "done")}
+        skipped = {r.id: r.reason for r in self.records if r.status == "skipped"}  # some only once they began
+        if begun - skipped.keys():
             return None
-        reasons = Counter(p.reason for p in self.plan)
+        reasons = Counter(p.reason or skipped.get(p.cell.id) for p in self.plan)
         (reason, count), *others = reasons.most_common()
-        more = f" (and {len(others)} more reasons: harness plan shows them)" if others else ""
+        more = (
+            f" ({len(others)} more {'reason' if len(others) == 1 else 'reasons'} below the tables)"
+            if others
+            else ""
+        )
         return (
             f"suite {self.plan.suite.name}: none of {len(self.plan)} cells can run: {count} × {reason}{more}"
         )

@@ -9,7 +9,7 @@ from harness.compare.comparison import (
     compare,
 )
 from harness.compare.gating import EXIT, Judged, answer, judge_all, parse_gates
-from harness.compare.remarks import Remarked
+from harness.compare.remarks import MatchedRemark
 from harness.compare.sides import CompareError, Side, parse_selection
 from harness.compare.text import markdown, terminal
 
@@ -19,8 +19,8 @@ __all__ = [
     "Comparison",
     "Difference",
     "Judged",
+    "MatchedRemark",
     "Overall",
-    "Remarked",
     "Side",
     "Unfinished",
     "Warned",

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.compare.conditions import different_conditions
 from harness.compare.evidence import Evidence, Samples, gather
-from harness.compare.remarks import Counted, Remarked
+from harness.compare.remarks import MatchedRemark, RemarkCounts
 from harness.compare.sides import CompareError, Found, Side, by_cell, cell_of, differing
 from harness.errors import did_you_mean
 from harness.record import Record
@@ -118,7 +118,7 @@ class Comparison:
     only_a: list[dict[str, Any]] = field(default_factory=list)
     only_b: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
-    remarks: list[Remarked] = field(default_factory=list)
+    remarks: list[MatchedRemark] = field(default_factory=list)
     matched: int = 0
 
     @property
@@ -180,7 +180,7 @@ def compare(
     samples = Samples(a.store), Samples(b.store)
     wanted = _wanted(metrics, [c.record for c in (*found_a, *found_b) if c.record])
     warned: Counter[tuple[str, str, str]] = Counter()
-    remarks = Counted()
+    remarks = RemarkCounts()
     for key in shared:
         _compare_cell(result, cells_a[key], cells_b[key], wanted, samples, without, warned)
         remarks.add(cells_a[key], cells_b[key])

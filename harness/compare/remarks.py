@@ -10,7 +10,7 @@ from harness.compare.sides import Found
 
 
 @dataclass(frozen=True)
-class Remarked:
+class MatchedRemark:
     """A remark on matched records: how many of them have it on each side."""
 
     text: str
@@ -25,7 +25,7 @@ class Remarked:
         return f"{self.text} ({', '.join(sides)})"
 
 
-class Counted:
+class RemarkCounts:
     """Counts the remarks on matched records, side by side."""
 
     def __init__(self) -> None:
@@ -39,6 +39,6 @@ class Counted:
                     for text in found.remarks:
                         self._counts.setdefault(text, [0, 0])[side] += 1
 
-    def of(self, matched: int) -> list[Remarked]:
+    def of(self, matched: int) -> list[MatchedRemark]:
         """Return the remarks on so many matched records."""
-        return [Remarked(text, a, b, matched) for text, (a, b) in self._counts.items()]
+        return [MatchedRemark(text, a, b, matched) for text, (a, b) in self._counts.items()]

@@ -9,24 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.expansion import matches
+from harness.leaderboard.checking import COSTS
+from harness.leaderboard.table import METRIC
 from harness.parts import Resolver
 from harness.planning import Plan, make_plan
 from harness.reference import parse, parse_short
 from harness.suite import Suite, TableSpec, load
 from harness.testing.outcome import Check, NotChecked, Violation, expect
-
-METRIC = "metric"
-COSTS = frozenset(
-    (
-        "seconds",
-        "parameters",
-        "trainable_parameters",
-        "samples_per_second",
-        "peak_memory",
-        "peak_memory_reserved",
-    )
-)
-"""Costs that the core itself measures; a protocol may measure others."""
 
 
 class SuiteSubject:
@@ -135,8 +125,6 @@ def check_tables(subject: SuiteSubject) -> None:
 
 
 def _chosen(subject: SuiteSubject, spec: TableSpec) -> Iterator[Any]:
-    from harness.expansion import matches
-
     for planned in subject.plan:
         cell = planned.cell
         at = {**{f"tag.{k}": v for k, v in cell.tags.items()}, **cell.tags, **cell.coordinates}
@@ -148,12 +136,14 @@ def _check_values(subject: SuiteSubject, spec: TableSpec, chosen: list[Any], whe
     if spec.summary is not None:
         return  # a summary names its values itself
     known = subject.values(chosen)
-    declared = {c for p in chosen for c in getattr(p.cell.protocol.object, "costs", ())}
-    closed = bool(chosen) and all(hasattr(p.cell.protocol.object, "costs") for p in chosen)
+    own = {n for p in chosen for n in getattr(p.cell.protocol.object, "own_numbers", ())}
+    closed = bool(chosen) and all(hasattr(p.cell.protocol.object, "own_numbers") for p in chosen)
     for value in spec.values:
-        if value in known | COSTS | declared or any(value.startswith(f"{k}.") for k in known):
+        if value in known.union(COSTS) or any(value.startswith(f"{k}.") for k in known):
             continue
-        # a protocol may measure costs that nobody lists: without its `costs` only what is nearly right is wrong
+        if any(matches(name, value) for name in own):
+            continue
+        # a protocol may give numbers that nobody lists: without `own_numbers` only what is nearly right is wrong
         near = get_close_matches(value, known, n=1, cutoff=0.75) or get_close_matches(
             value, COSTS, n=1, cutoff=0.9
         )
@@ -168,8 +158,6 @@ def _check_values(subject: SuiteSubject, spec: TableSpec, chosen: list[Any], whe
 def _check_baseline(spec: TableSpec, chosen: list[Any], where: str) -> None:
     if not isinstance(spec.baseline, dict):
         return
-    from harness.expansion import matches
-
     met = [
         p
         for p in chosen

@@ -42,7 +42,7 @@ def find(root: Path | None, names: Sequence[str], how_to_get: str) -> Path:
     if base is None:
         wanted = " or ".join(names)
         raise Unavailable(
-            f"no data root: give the option `root` or set {ENVIRONMENT_VARIABLE} "
+            f"no data root: give --data-root or the option `root`, or set {ENVIRONMENT_VARIABLE} "
             f"to the folder that holds {wanted}; {how_to_get}"
         )
     for name in names:

@@ -80,7 +80,7 @@ class TorchvisionDataset:
         if not entry.places:
             return None
         if base is None:
-            return f"{self._where}: no data root: give the option root or set {ENVIRONMENT_VARIABLE}"
+            return f"{self._where}: no data root: give --data-root or the option root, or set {ENVIRONMENT_VARIABLE}"
         if any((base / place).exists() for place in entry.places):
             return None
         if self.download and entry.downloadable:

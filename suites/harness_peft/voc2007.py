@@ -86,7 +86,7 @@ class VOC2007:
         """Why it can't be loaded here, and how to get it."""
         base = data_path(self.root, "VOCdevkit", "VOC2007")
         if base is None:
-            return "voc2007: no data root: give the option root or set HARNESS_DATA_ROOT"
+            return "voc2007: no data root: give --data-root or the option root, or set HARNESS_DATA_ROOT"
         if all((base / "ImageSets" / "Main" / f"{split}.txt").is_file() for split in self.splits):
             return None
         return (

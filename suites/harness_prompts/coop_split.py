@@ -89,7 +89,9 @@ class CoOpSplit:
             )
         base = data_root(self.root)
         if base is None and (self.split_file is None or self.images is None):
-            raise DataError(f"{self.name}: no data root: give the option root or set HARNESS_DATA_ROOT")
+            raise DataError(
+                f"{self.name}: no data root: give --data-root or the option root, or set HARNESS_DATA_ROOT"
+            )
         file, images = (base / place for place in PLACES[self.name]) if base else (Path(), Path())
         return Path(self.split_file or file).expanduser(), Path(self.images or images).expanduser()
 

@@ -403,3 +403,17 @@ def test_parts_of_a_suite_that_begin_at_once_all_stand_in_its_plan(toys: Any, st
     manifest = store.manifest("s")
     assert manifest is not None
     assert sorted(c["at"]["seed"] for c in manifest["cells"]) == [0, 1, 2]
+
+
+def test_a_run_that_only_skipped_was_in_vain_whenever_that_turned_up(toys: Any, store: Store) -> None:
+    class Gone(toys.Model):
+        def load(self, device: Any) -> None:
+            raise toys.Away("can't be downloaded")
+
+    harness.register("models", "gone", Gone)
+    skipped = go(store, models=["gone", {"plugin": "toy", "mode": "away"}])
+    assert skipped.in_vain == (
+        "suite s: none of 2 cells can run: 1 × can't be downloaded (1 more reason below the tables)"
+    )
+    assert go(store, models=["gone", "toy"]).in_vain is None
+    assert go(store, models=["gone", {"plugin": "toy", "mode": "fails"}]).in_vain is None
