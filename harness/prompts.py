@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 ALIKE = 1e-5
 """Embeddings of length 1 that lie nearer are of the same tokens: rounding keeps below, other words far above."""
+
+CODE = re.compile(r"\d+|n\d{8}|(class|label|c)[ _-]?\d+", re.IGNORECASE)
+"""A class name that is a number, or an id of WordNet."""
 
 GROUPS = 3
 """Groups of classes with the same prompts that are named one by one."""
@@ -46,6 +50,11 @@ def prompt_remarks(
     place = {text: n for n, text in enumerate(texts)}
     same, is_cut = facts
     said = []
+    if _are_codes(class_names):
+        said.append(
+            f"class names are numbers or codes ('{class_names[0]}', '{class_names[1]}', …), which tell the model nothing in "
+            "a prompt: words for them are given in `class_names`"
+        )
     if count := int(is_cut.sum()):
         shared = np.bincount(same, minlength=len(texts))[same] > 1
         alike = int((shared & (is_cut > 0)).sum())
@@ -98,6 +107,15 @@ def _alike(rows: NDArray[np.float64]) -> NDArray[np.int64]:
     for n, group in enumerate(found.tolist()):
         first.setdefault(group, n)
     return np.array([first[group] for group in found.tolist()], np.int64)
+
+
+def _are_codes(names: Sequence[str]) -> bool:
+    """Whether class names are numbers or ids of WordNet, as folders are called; the ten digits are a task of their own."""
+    return (
+        len(names) > 1
+        and all(CODE.fullmatch(name.strip()) for name in names)
+        and sorted(names) != [str(digit) for digit in range(10)]
+    )
 
 
 def _short(name: str) -> str:

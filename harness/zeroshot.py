@@ -47,6 +47,10 @@ def checked_templates(
             foreign = FOREIGN.search(template)
             hint = f"; '{foreign[0]}' is written {{}}" if foreign else f", as in '{DEFAULT_TEMPLATE}'"
             raise error(f"{where}: '{template}' has no place {{}} for the class name{hint}")
+        if doubled := re.search(r"\{\{|\}\}", template):
+            raise error(
+                f"{where}: '{template}' has '{doubled[0]}', which is not taken for one brace: the class name is {{}}"
+            )
         if left := re.search(r"\{\w+\}", template):
             raise error(
                 f"{where}: '{template}' has '{left[0]}', which nothing fills in: the class name is {{}}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.splits import role_of
 from harness_data.image_files import (
     begins_like_an_image,
     is_file,
@@ -131,7 +132,8 @@ def folder_remarks(
         whole.update(beside(folder, [*classes, *known]), prefix)
         whole.update(surveys[split].left, prefix)
         filled = [classes[label] for label in surveys[split].labels]
-        empty += without_images(classes, filled, "" if flat else f"in split '{split}'")
+        if role_of(split) or not any(map(role_of, folders)):  # others are used where somebody names them
+            empty += without_images(classes, filled, "" if flat else f"in split '{split}'")
     said = whole.remarks(sum(survey.used for survey in surveys.values())) + empty
     return ["; ".join(said)] if said else []
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
+from harness.errors import OptionError
 from harness.prompts import prompt_facts, prompt_remarks
-from harness.zeroshot import encode_prompts, prompts_of, text_classifier
+from harness.zeroshot import checked_templates, encode_prompts, prompts_of, text_classifier
 
 
 class Reader:
@@ -106,3 +108,22 @@ def test_a_record_and_its_table_tell_it_whether_computed_or_kept(tmp_path, monke
                 "M on D: classes 'Red' and 'red' have the same prompt for the model: the later can't be predicted",
             ]
             assert set(own) <= set(outcome.tables()[0].footnotes)
+
+
+def test_names_that_are_numbers_or_codes_are_told() -> None:
+    for names in (["0", "1", "2"], ["n01440764", "n01443537"], ["00001", "00002"], ["class_1", "class_2"]):
+        (text,) = told(Reader(99), names, ["a {}"])
+        assert text.startswith(f"class names are numbers or codes ('{names[0]}', '{names[1]}', …)")
+    for names in (
+        [str(n) for n in range(10)],
+        ["7", "seven"],
+        ["Boeing 737", "Boeing 747"],
+        ["n01440764"],
+        ["1920s", "1930s"],
+    ):
+        assert told(Reader(99), names, ["a {}"]) == []
+
+
+def test_doubled_braces_are_refused() -> None:
+    with pytest.raises(OptionError, match=r"has '\{\{'"):
+        checked_templates(["a photo of a {{}}"])
