@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import options, registry, versions
-from harness.code import code_of
+from harness.code import OWN, code_of
 from harness.code_files import Code
 from harness.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
 from harness.errors import (
@@ -174,6 +174,8 @@ class Resolver:
             whole["options"] = {k: v for k, v in identity.items() if k not in paths}
         elif missing is None and not hasattr(instance, "fingerprint"):
             whole |= _content_of(paths)
+            if plugin.distribution != OWN:
+                said += _folders_in(paths)
         code = self._code_of(plugin, factory)
         whole |= {"code": code.digest} if code.digest else {}
         passed_on = (said for text, said in inner if text not in remarks)
@@ -321,6 +323,15 @@ def _content_of(paths: Mapping[str, Any]) -> dict[str, Any]:
     found = zip(files, content_digests(files.values()), strict=True)
     held = {name: digest for name, digest in found if digest != UNREADABLE}
     return {"content": held} if held else {}
+
+
+def _folders_in(paths: Mapping[str, Any]) -> list[str]:
+    """What is to be said of folders that options name, for a plugin that has no fingerprint of its own."""
+    return [
+        f"the folder in its option '{name}' is known by its path alone: it has no `fingerprint` that tells changes in it"
+        for name, path in paths.items()
+        if isinstance(path, Path) and path.is_dir()
+    ]
 
 
 def remarks_of(thing: Any) -> tuple[str, ...]:

@@ -519,3 +519,25 @@ def test_a_released_plugin_is_known_by_its_version(tmp_path: Path, monkeypatch: 
     assert code_of(Plugin("models", "dev", "dev_released:Model", "dev-released", "1.0"), None) == Code()
     own = Plugin("models", "timm", "harness_timm:TimmModel", "vision-harness", "0.1.0")
     assert code_of(own, None) == Code()  # a checkout of it is always in development
+
+
+def test_a_folder_of_a_plugin_without_a_fingerprint_is_told(tmp_path: Path) -> None:
+    class Plain:
+        splits = ("test",)
+
+        def __init__(self, path: Path) -> None:
+            self.path = path
+
+        def load(self, split: str) -> None: ...
+
+    class Known(Plain):
+        def fingerprint(self) -> str:
+            return "1"
+
+    def said(kind: type, path: Path) -> tuple[str, ...]:
+        harness.register("datasets", "kept", kind)
+        return Resolver().resolve("datasets", Reference("kept", {"path": str(path)}), "here").remarks
+
+    (tmp_path / "file").write_text("1")
+    assert ["option 'path' is known by its path alone" in text for text in said(Plain, tmp_path)] == [True]
+    assert said(Plain, tmp_path / "file") == said(Known, tmp_path) == ()
