@@ -89,6 +89,13 @@ def test_what_differs_is_said(names: list[str], said: str) -> None:
     assert said in str(align(*sides({"class_names": names}, {"class_names": COLOURS})).refusal)
 
 
+def test_long_names_of_outputs_are_shortened_in_messages() -> None:
+    long = "n00000001 " + "great white shark, " * 9
+    refusal = str(align(*sides({"class_names": [long] * 9}, {"class_names": COLOURS})).refusal)
+    assert "its outputs are 'n00000001 great white shark, great" in refusal
+    assert len(refusal) < 250
+
+
 def test_two_classes_can_not_share_an_output() -> None:
     found = align(*sides({"class_names": ["red", "blue"]}, {"class_names": ["Red", "rED"]}))
     assert "'Red' and 'rED' both may be the model's output 'red'" in str(found.refusal)
