@@ -114,14 +114,20 @@ def align(model: Classes, data: Classes, planning: bool = False) -> Alignment:
     return Alignment(remarks=remarks)
 
 
-def check_same_classes(one: Any, other: Any, where: str) -> None:
-    """Raise DataError where two splits of a data set, `where`, name their classes differently.
+def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
+    """Return what is assumed of the classes of two splits of a data set, `where`: that only one names them.
 
-    What is learned on one and tested on the other would be held against other classes.
+    Raises DataError where they name them differently: what is learned on one and tested on the other would
+    be held against other classes.
     """
     ours, theirs = (_texts([getattr(split, "class_names", None)]) for split in (one, other))
+    if bool(ours) != bool(theirs):
+        which = "tested" if ours else "learned from"
+        return [
+            f"{where}: the split that is {which} does not name its classes: its labels were assumed to mean the other's"
+        ]
     if not ours or not theirs or ours == theirs:
-        return
+        return []
     n = next(
         (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
     )

@@ -177,8 +177,12 @@ def test_the_order_of_folders_is_told_where_it_decides() -> None:
 
 def test_splits_that_name_their_classes_differently_are_refused() -> None:
     one, other = SimpleNamespace(class_names=["a", "b"]), SimpleNamespace(class_names=["b", "a"])
-    check_same_classes(one, SimpleNamespace(class_names=["a", "b"]), "d")
-    check_same_classes(one, SimpleNamespace(), "d")
+    assert check_same_classes(one, SimpleNamespace(class_names=["a", "b"]), "d") == []
+    assert check_same_classes(SimpleNamespace(), SimpleNamespace(class_names=None), "d") == []
+    (assumed,) = check_same_classes(one, SimpleNamespace(), "d")
+    assert assumed.startswith("d: the split that is tested does not name its classes")
+    (assumed,) = check_same_classes(SimpleNamespace(), one, "d")
+    assert assumed.startswith("d: the split that is learned from does not name its classes")
     with pytest.raises(DataError, match="class 0 is 'a' in one, 'b' in another"):
         check_same_classes(one, other, "d")
     with pytest.raises(DataError, match="class 1 is 'b' in one, missing in another"):
