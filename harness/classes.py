@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, nearest
@@ -25,6 +26,7 @@ _WORDNET_ID = re.compile(r"n\d{8}")
 # a minus is none of them: `-1` is not `1`, and `rh-` not `rh`
 _SEPARATORS = re.compile(r"(?:[\s_]|(?!^-\d)(?!-$)-)+")
 NAMES_SHOWN = 3
+NAME_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -112,14 +114,20 @@ def align(model: Classes, data: Classes, planning: bool = False) -> Alignment:
     return Alignment(remarks=remarks)
 
 
-def check_same_classes(one: Any, other: Any, where: str) -> None:
-    """Raise DataError where two splits of a data set, `where`, name their classes differently.
+def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
+    """Return what is assumed of the classes of two splits of a data set, `where`: that only one names them.
 
-    What is learned on one and tested on the other would be held against other classes.
+    Raises DataError where they name them differently: what is learned on one and tested on the other would
+    be held against other classes.
     """
     ours, theirs = (_texts([getattr(split, "class_names", None)]) for split in (one, other))
+    if bool(ours) != bool(theirs):
+        which = "tested" if ours else "learned from"
+        return [
+            f"{where}: the split that is {which} does not name its classes: its labels were assumed to mean the other's"
+        ]
     if not ours or not theirs or ours == theirs:
-        return
+        return []
     n = next(
         (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
     )
@@ -226,9 +234,8 @@ def _unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequence[Seq
     missing = [name for name, found in zip(wanted, places, strict=True) if not found]
     if missing:
         near = nearest(missing[0], known)
-        some = ", ".join(f"'{name}'" for name in known[:NAMES_SHOWN]) + (
-            ", …" if len(known) > NAMES_SHOWN else ""
-        )
+        some = ", ".join(f"'{shorten(name, NAME_LENGTH, placeholder='…')}'" for name in known[:NAMES_SHOWN])
+        some += ", …" if len(known) > NAMES_SHOWN else ""
         hint = f"did you mean '{near}'?" if near else f"its outputs are {some}"
         text = f"the model has no output for {len(missing)} of the data set's {len(wanted)} classes, '{missing[0]}'"
         return f"{text}{' first' if len(missing) > 1 else ''}; {hint}"

@@ -219,7 +219,8 @@ class Run:
         """Raises DataError for parts of other classes; remarks that a validation split is what is reported."""
         job, parts = self.job, self.parts
         for part in (parts.validation, parts.test):
-            check_same_classes(parts.train.split, part.split, job.cell.dataset.label)
+            for text in check_same_classes(parts.train.split, part.split, job.cell.dataset.label):
+                job.remark(text)
         if role_of(parts.test.name) == "validation":
             job.remark(
                 f"reported on '{parts.test.name}', a split for validation: there is none with labels for testing"

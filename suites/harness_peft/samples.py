@@ -37,7 +37,8 @@ class CellData:
         self.train, self.tested = train, test.name
         self.validating = validation_split(names, self.tested)
         self.train_split = job.splits(train)
-        check_same_classes(self.train_split, job.splits(test.name), label)  # now, not after the training
+        for text in check_same_classes(self.train_split, job.splits(test.name), label):  # before the training
+            job.remark(text)
 
     def samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
         """Indices for training and validation, and the name of the split that the latter are in.

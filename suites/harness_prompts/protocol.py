@@ -135,7 +135,9 @@ class FewShot:
         train = named_split(job.dataset.splits, self.train) if shots else None
         source = Source(job, self.class_names, train)
         if train is not None:
-            check_same_classes(job.splits(train), job.splits(source.tested), job.cell.dataset.label)
+            tested = job.splits(source.tested)
+            for text in check_same_classes(job.splits(train), tested, job.cell.dataset.label):
+                job.remark(text)
         everything = list(range(len(source.class_names)))
         base, new = base_and_new(len(everything)) if self.classes == "base-to-new" else (everything, [])
         task = source.task(base, shots, self.train, self.validation, self.logit_scale)

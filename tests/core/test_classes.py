@@ -89,6 +89,13 @@ def test_what_differs_is_said(names: list[str], said: str) -> None:
     assert said in str(align(*sides({"class_names": names}, {"class_names": COLOURS})).refusal)
 
 
+def test_long_names_of_outputs_are_shortened_in_messages() -> None:
+    long = "n00000001 " + "great white shark, " * 9
+    refusal = str(align(*sides({"class_names": [long] * 9}, {"class_names": COLOURS})).refusal)
+    assert "its outputs are 'n00000001 great white shark, great" in refusal
+    assert len(refusal) < 250
+
+
 def test_two_classes_can_not_share_an_output() -> None:
     found = align(*sides({"class_names": ["red", "blue"]}, {"class_names": ["Red", "rED"]}))
     assert "'Red' and 'rED' both may be the model's output 'red'" in str(found.refusal)
@@ -170,8 +177,12 @@ def test_the_order_of_folders_is_told_where_it_decides() -> None:
 
 def test_splits_that_name_their_classes_differently_are_refused() -> None:
     one, other = SimpleNamespace(class_names=["a", "b"]), SimpleNamespace(class_names=["b", "a"])
-    check_same_classes(one, SimpleNamespace(class_names=["a", "b"]), "d")
-    check_same_classes(one, SimpleNamespace(), "d")
+    assert check_same_classes(one, SimpleNamespace(class_names=["a", "b"]), "d") == []
+    assert check_same_classes(SimpleNamespace(), SimpleNamespace(class_names=None), "d") == []
+    (assumed,) = check_same_classes(one, SimpleNamespace(), "d")
+    assert assumed.startswith("d: the split that is tested does not name its classes")
+    (assumed,) = check_same_classes(SimpleNamespace(), one, "d")
+    assert assumed.startswith("d: the split that is learned from does not name its classes")
     with pytest.raises(DataError, match="class 0 is 'a' in one, 'b' in another"):
         check_same_classes(one, other, "d")
     with pytest.raises(DataError, match="class 1 is 'b' in one, missing in another"):

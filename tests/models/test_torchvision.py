@@ -443,3 +443,13 @@ def test_every_entry_of_the_catalogue_fits_torchvisions_signature(name):
     for arguments in entry.splits.values():
         assert open_ended or {*arguments, *entry.arguments} <= set(parameters)
     assert ("download" in parameters) or not entry.downloadable or not entry.places
+
+
+def test_outputs_are_named_by_imagenet_or_by_a_file(tmp_path):
+    assert TorchvisionModel("resnet18").class_keys[0] == "n01440764 tench, Tinca tinca"
+    file = tmp_path / "names.txt"
+    file.write_text("cat\ndog\n", encoding="utf-8")
+    own = TorchvisionModel("resnet18", weights="none", class_names=file)
+    assert (own.class_names, own.num_classes, own.class_keys) == (["cat", "dog"], 2, None)
+    listed = TorchvisionModel("resnet18", weights="none", class_names=["cat", "dog"])
+    assert own.fingerprint().startswith(listed.fingerprint() + " names:")
