@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.suite import load
 
 pytestmark = pytest.mark.timeout(1800)  # three networks are trained first, where no cache has them
 PUBLISHED = Path(__file__).parents[2] / "results" / "robustness.md"
@@ -75,3 +76,9 @@ def test_zero_shot_loses_less_where_styles_edges_and_viewpoints_change(
 
 def test_the_supervised_lead_on_the_reference(again: dict[tuple[str, str], float]) -> None:
     assert min(again["scenes", "ResNet"], again["scenes", "ViT"]) > again["scenes", "CLIP zero-shot"]
+
+
+def test_the_published_page_has_every_table_of_the_suite() -> None:
+    titles = [table.title for table in load("robustness").tables]
+    text = PUBLISHED.read_text(encoding="utf-8")
+    assert [title for title in titles if f"### {title}\n" not in text] == []
