@@ -13,6 +13,8 @@ from harness.zeroshot import fill_template, prompts_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.contract import Job
+
 ALIKE = 1e-5
 """Embeddings of length 1 that lie nearer are of the same tokens: rounding keeps below, other words far above."""
 
@@ -77,6 +79,15 @@ def prompt_remarks(
     if len(double) > GROUPS:
         said.append(f"{len(double) - GROUPS} more groups of classes have the same {prompts} for the model")
     return said
+
+
+def remark_prompts(
+    job: Job, class_names: Sequence[str], templates: Sequence[str], facts: NDArray[np.int64]
+) -> None:
+    """Remark on a cell what `prompt_remarks` says of its model and data set."""
+    where = f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}"
+    for text in prompt_remarks(job.model, class_names, templates, facts):
+        job.remark(f"{where}: {text}")
 
 
 def cut_remark(model: Any, what: str, count: int, total: int) -> str:

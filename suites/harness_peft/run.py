@@ -13,7 +13,7 @@ import numpy as np
 from harness.classes import Classes, align
 from harness.contract import Job, Result
 from harness.errors import Unavailable
-from harness.prompts import prompt_facts, prompt_remarks
+from harness.prompts import prompt_facts, remark_prompts
 from harness.seeds import derive_seed
 from harness.wording import with_names
 from harness.zeroshot import encode_prompts, prompts_of, templates_of
@@ -81,8 +81,7 @@ class Run:
         texts = prompts_of(self.class_names, self.templates)
         encoded = encode_prompts(self.job.model, texts).cpu().numpy()
         facts = prompt_facts(self.job.model, texts, encoded)
-        for text in prompt_remarks(self.job.model, self.class_names, self.templates, facts):
-            self.job.remark(f"{self.job.cell.dataset.label}: {text}")
+        remark_prompts(self.job, self.class_names, self.templates, facts)
 
     def network_facts(self, seed: object) -> dict[str, Any]:
         """What decides the network before the method, besides the model."""

@@ -217,12 +217,11 @@ class FewShot:
 
 def _tell_of_prompts(job: Job, source: Source, classifier: Classifier, task: Task) -> None:
     """Remark which prompts were cut, and which classes have the same ones; of learned contexts which names are alike."""
-    from harness.prompts import prompt_facts, prompt_remarks
+    from harness.prompts import prompt_facts, remark_prompts
     from harness.zeroshot import prompts_of
 
     templates = list(getattr(classifier, "templates", None) or ["{}"])
     texts = prompts_of(source.class_names, templates)
     encoded = task.texts.encode(texts).cpu().numpy()
     facts = prompt_facts(job.model, texts, encoded)
-    for text in prompt_remarks(job.model, source.class_names, templates, facts):
-        job.remark(f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}: {text}")
+    remark_prompts(job, source.class_names, templates, facts)

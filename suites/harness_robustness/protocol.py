@@ -158,7 +158,7 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
     import numpy as np
 
     from harness.evaluate import weights_of
-    from harness.prompts import prompt_facts, prompt_remarks
+    from harness.prompts import prompt_facts, remark_prompts
     from harness.provenance import environment
     from harness.zeroshot import classifier_of, encode_prompts, prompt_grid, prompts_of
 
@@ -184,6 +184,5 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
     facts = job.cache.get(
         {**decides, "fact": "prompts"}, lambda: prompt_facts(job.model, texts, encoded().cpu().numpy())
     )
-    for text in prompt_remarks(job.model, class_names, templates, facts):
-        job.remark(f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}: {text}")
+    remark_prompts(job, class_names, templates, facts)
     return weights

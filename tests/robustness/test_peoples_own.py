@@ -253,7 +253,9 @@ def test_classes_of_one_name_share_a_prompt_and_that_is_told(tmp_path):
     draw(tmp_path / "d" / "red", "red")
     (record,), _ = run(tmp_path, ["reader"], [{"plugin": "imagefolder", "path": str(tmp_path / "d")}])
     assert record.metrics == {"top1": 0.5}
-    assert "classes 'Red' and 'red' have the same prompt" in record.remarks[0]
+    assert record.remarks == [
+        "reader on imagefolder: classes 'Red' and 'red' have the same prompt for the model: the later can't be predicted"
+    ]
 
 
 def test_models_say_how_they_compare_images_with_texts(tmp_path):
