@@ -68,7 +68,7 @@ def views(store: Store, suites: Sequence[str] | None, processes: int = 1) -> lis
 
 
 def _view(store: Store, name: str) -> View:
-    from harness.leaderboard.build import tables_of
+    from harness.leaderboard.build import chosen, tables_of
     from harness.leaderboard.frame import of_suite
     from harness.plots.draw import draw_plots
 
@@ -76,6 +76,8 @@ def _view(store: Store, name: str) -> View:
     view = View(suite, of_suite(store, name))
     for spec in suite.tables or [TableSpec(name=suite.name, title=suite.title or suite.name)]:
         try:
+            if len(suite.tables) > 1 and len(view.data) and not len(chosen(view.data, spec)):
+                continue  # a run of a part of the suite has nothing for some tables, nor their columns
             # one at a time, so that one that can't be made leaves the others
             view.tables += tables_of(suite.model_copy(update={"tables": [spec]}), view.data, store)
         except HarnessError as error:

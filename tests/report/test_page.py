@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -427,3 +428,23 @@ def test_predictions_of_any_kind_leave_the_page(written):
     assert [p for p in problems if "JavaScript" not in p] == [
         "no record keeps the numbers of per-sample targets and predictions"
     ]
+
+
+def test_tables_of_parts_that_were_not_run_are_not_complained_of(tmp_path: Path) -> None:
+    from harness.record import Record
+    from harness.report.collect import views
+    from harness.store import Store
+
+    store = Store(tmp_path / "store")
+    at = {"experiment": "one", "protocol": "p", "model": "m", "dataset": "d", "method": "", "seed": 0}
+    store.write(Record("0" * 20, "ok", "s", at, {}, {}, {"top1": 0.5}))
+    where = {"experiment": "two"}
+    tables = [
+        {"name": "here", "values": ["top1"]},
+        {"name": "there", "columns": ["tag.dataset.severity"], "values": ["top1"], "where": where},
+    ]
+    suite = {"name": "s", "experiments": [{"name": "one"}, {"name": "two"}], "tables": tables}
+    store.write_manifest(suite, [{"id": "0" * 20, "at": at, "tags": {}}])
+    (view,) = views(store, None)
+    assert view.told == []
+    assert [table.name for table in view.tables] == ["here"]
