@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,19 @@ DARK = 4096
 """An image of 16 bits that stays below this would come out black: 12 bits or fewer, or millimetres."""
 
 FLOATS = "where 0 is black and 1 is white, convert by (255 * images).round().astype('uint8')"
+
+NO_IMAGES = {
+    rb"version https://git-lfs": "the pointer of a file in Git LFS, which was not fetched",
+    rb"(\xef\xbb\xbf)?(<!doctype html|<html)": "an HTML page",
+    rb"(\xef\xbb\xbf)?(<\?xml[^>]*>\s*(<!--.*?-->\s*)*(<!doctype svg[^>]*>\s*)?)?<svg": "an SVG drawing",
+    rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)": "a HEIC photograph, which is not decoded here: convert it",
+    rb"(\xff\x0a|\x00\x00\x00\x0cjxl )": "a JPEG XL image, which is not decoded here: convert it",
+    rb"%pdf": "a PDF document",
+    rb"pk\x03\x04": "a ZIP archive",
+    rb"\x1f\x8b": "a compressed file (gzip)",
+    rb"[{\[]": "a text (JSON)",
+}
+"""What files that are called images often are: how they begin, in lower case, and the words for it."""
 
 LEAVE_OUT = "remove it, replace it, or leave out what can't be read with --skip-unreadable"
 
@@ -70,8 +84,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
             deep = _is_deep(opened)
             opened.load()
         except UnidentifiedImageError:
-            kind = "no image that can be read" if getattr(image, "data", True) else "an empty file"
-            raise DataError(f"{name}: {kind}; {LEAVE_OUT}") from None
+            raise DataError(f"{name}: {_kind_of(getattr(image, 'data', None))}; {LEAVE_OUT}") from None
         except Image.DecompressionBombError as error:
             raise DataError(f"{name}: larger than Pillow's limit ({error}); {LEAVE_OUT}") from None
         except (HarnessError, MemoryError):
@@ -107,6 +120,15 @@ def decode(image: Any, name: str = "image") -> Image.Image:
             "range is not known; save it with 8 bits, or with 16 from 0 to 65535"
         )
     return converted
+
+
+def _kind_of(data: bytes | None) -> str:
+    """What a file that is no image is, as far as its first bytes say."""
+    if data == b"":
+        return "an empty file"
+    start = (data or b"")[:512].lstrip().lower()
+    found = next((what for mark, what in NO_IMAGES.items() if re.match(mark, start, re.DOTALL)), None)
+    return f"no image that can be read, but {found}" if found else "no image that can be read"
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -271,3 +271,22 @@ def test_names_with_accents_written_in_two_ways_are_one_file(table, tmp_path):
     put(tmp_path / "images" / "cafe\u0301.png", encoded("red"))
     text = lines(lambda i, c: f"hi,{c},{ACCENT if i == 0 else i}.png", "text,label,image\n")
     assert table("data.csv", text).load("all").has_image.all()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html><html>404</html>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "an SVG drawing"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC photograph"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL image"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b'{"error": "not found"}', "JSON"),
+        (b"nothing that is known", "no image that can be read;"),
+    ],
+)
+def test_what_is_called_an_image_and_is_none_is_named(data, kind):
+    with pytest.raises(DataError, match=kind):
+        decode(EncodedImage(data, "a.jpg"))
