@@ -220,10 +220,8 @@ class Store:
         cells = parts.get("cells")
         if not isinstance(parts.get("suite"), dict) or not isinstance(cells, list):
             raise StoreError(f"{path}: not a plan: expected an object with suite and cells")
-        for cell in cells:
-            whole = isinstance(cell, dict) and ID.fullmatch(str(cell.get("id")))
-            if not whole or not all(isinstance(cell.get(key), dict) for key in ("at", "tags")):
-                raise StoreError(f"{path}: not a plan: '{cell!r:.80}' is no cell")
+        if odd := [cell for cell in cells if not _is_cell(cell)]:
+            raise StoreError(f"{path}: not a plan: '{odd[0]!r:.80}' is no cell")
         return content
 
     def suites(self) -> list[str]:
@@ -234,6 +232,14 @@ class Store:
     def size(self) -> int:
         """Bytes on disk."""
         return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file()) if self.path.is_dir() else 0
+
+
+def _is_cell(found: Any) -> bool:
+    """Whether a plan's entry has an id, coordinates and tags."""
+    if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+        return False
+    places = isinstance(found.get("at"), dict) and isinstance(found.get("tags"), dict)
+    return places and ID.fullmatch(found["id"]) is not None
 
 
 def _write_table(path: Path, columns: Mapping[str, Any]) -> None:

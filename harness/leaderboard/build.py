@@ -211,6 +211,7 @@ class Groups:
         self.reasons = data["reason"].to_list() if "reason" in data else [None] * len(data)
         self.remarks = data["remarks"].to_list() if "remarks" in data else [()] * len(data)
         self.failures = data["failures"].to_list() if "failures" in data else [()] * len(data)
+        self.telling = any(self.remarks) or any(self.failures)  # most suites have nothing to tell
         self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
         self.level = level
 
@@ -228,11 +229,11 @@ class Groups:
             entry.value = mean(means)
             if len(means) > 1:
                 entry.spread = deviation(means)
-        measured = [m for m in members if self.status[m] == "ok"]
-        said = [text for m in measured for text in self.remarks[m]]
-        said += [text for m in measured for text in _failures(self.failures[m], name, m in good)]
-        for text in dict.fromkeys(said):
-            entry.notes.append(table.note(text))
+        if self.telling:
+            measured = [m for m in members if self.status[m] == "ok"]
+            said = [text for m in measured for text in self.remarks[m]]
+            said += [text for m in measured for text in _failures(self.failures[m], name, m in good)]
+            entry.notes += [table.note(text) for text in dict.fromkeys(said)]
         bad = [m for m in members if self.status[m] != "ok"]
         for m in bad[:3]:
             entry.notes.append(table.note(self._why(m)))

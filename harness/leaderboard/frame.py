@@ -40,12 +40,11 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
     for column in LISTS:
         merged[column] = [r if isinstance(r, tuple) else () for r in merged[column]]
-    parts = [merged.pop(name) for name in PARTS if name in merged]
+    names = [name for name in PARTS if name in merged]
+    labels = list(zip(*(merged.pop(name).to_list() for name in names), strict=True)) or [()] * len(cells)
     merged["remarks"] = [
-        _said(cell, said, [p.iloc[n] for p in parts], [p.name for p in parts])
-        if said or "remarks" in cell
-        else ()
-        for n, (cell, said) in enumerate(zip(cells, merged["remarks"], strict=True))
+        _said(cell, said, old, names) if said or "remarks" in cell else ()
+        for cell, said, old in zip(cells, merged["remarks"], labels, strict=True)
     ]
     columns: dict[str, list[Any]] = {}
     for prefix, key in (("at.", "at"), ("tag.", "tags")):
