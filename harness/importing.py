@@ -104,7 +104,8 @@ def import_clip_benchmark(paths: Sequence[Path], store: Store, suite: str = CLIP
         else:
             raise StoreError(
                 f"{result.file}: {_shown(result)} has other numbers than "
-                f"{known.provenance['imported']['file']}, imported before; nothing was written"
+                f"{known.provenance['imported']['file']}, imported before{_otherwise_set(record, known)}; "
+                "nothing was written"
             )
     for record in new.values():
         store.write(record)
@@ -277,6 +278,16 @@ def _suite(store: Store, name: str, cells: Sequence[Mapping[str, Any]]) -> dict[
             }
         )
     return {"name": name, "title": f"Imported from {CLIP_BENCHMARK}", "tables": tables}
+
+
+def _otherwise_set(one: Record, other: Record) -> str:
+    """What two results of the same evaluation were set to otherwise, and what to do about it; or nothing."""
+    here, there = one.notes.get("settings", {}), other.notes.get("settings", {})
+    differ = [k for k in dict.fromkeys([*here, *there]) if here.get(k) != there.get(k)]
+    if not differ:
+        return ""
+    shown = ", ".join(f"{k} {here.get(k)} here, {there.get(k)} there" for k in differ)
+    return f" ({shown}: import one of them into a store of its own)"
 
 
 def _equal(a: Mapping[str, float], b: Mapping[str, float]) -> bool:

@@ -205,6 +205,7 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> 
         into.write_manifest(theirs["suite"], theirs["cells"])
         return
     cells = {_place(c): c for c in ours["cells"]}
+    added = [c for c in theirs["cells"] if _place(c) not in cells]
     unlike = 0
     for cell in theirs["cells"]:
         mine = cells.setdefault(_place(cell), cell)
@@ -222,11 +223,35 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> 
             f"suite {suite}: {unlike} cells were made under other versions or options in {source.path}; "
             "both records are kept, tables show the one planned first (harness compare tells the difference)"
         )
+    _tell_mixed(into, ours["cells"], added)
     if _layout(theirs["suite"]) != _layout(ours["suite"]):
         outcome.notes.append(
             f"suite {suite}: {source.path} has other tables or plots; those of {into.path} stay"
         )
     into.write_manifest(ours["suite"], list(cells.values()))
+
+
+def _tell_mixed(into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]) -> None:
+    """Remark on records that come to stand beside others of which a part of the same name is another one."""
+    from harness.compare.conditions import different_parts
+
+    known: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for record in (into.read(c["id"]) for c in ours) if added else ():
+        for kind in ("model", "dataset"):
+            part = record.cell.get(kind) if record is not None and record.status == "ok" else None
+            if part and part not in known.setdefault((kind, part["label"]), []):
+                known[kind, part["label"]].append(part)
+    for record in (into.read(c["id"]) for c in added):
+        if record is None or record.status != "ok":
+            continue
+        for kind in ("model", "dataset"):
+            part = record.cell.get(kind)
+            others = known.get((kind, part["label"]), []) if part else []
+            found = [next(different_parts(kind, part, other), None) for other in others]
+            if found and all(found) and part and found[0]:
+                name, here, there = found[0]
+                text = f"{part['label']}: not the same as in other records of this suite ({name}: {here} here, {there} there)"
+                _remark(into, record, text)
 
 
 def _other_version(kept: Record, other: Record) -> str:

@@ -20,10 +20,10 @@ def different_conditions(a: Record, b: Record, expected: set[str]) -> Iterator[t
     """
     for part in PARTS:
         if part not in expected:
-            yield from _part(part, a.cell.get(part), b.cell.get(part))
+            yield from different_parts(part, a.cell.get(part), b.cell.get(part))
     metrics = [{m["label"]: m for m in r.cell.get("metrics") or []} for r in (a, b)]
     for label in sorted(metrics[0].keys() & metrics[1].keys()):
-        yield from _part(f"metric {label}", metrics[0][label], metrics[1][label])
+        yield from different_parts(f"metric {label}", metrics[0][label], metrics[1][label])
     for key, name in SETTINGS.items():
         yield from _values(name, a.cell.get(key), b.cell.get(key))
     if a.count is not None and b.count is not None:
@@ -31,9 +31,10 @@ def different_conditions(a: Record, b: Record, expected: set[str]) -> Iterator[t
     yield from _provenance(a.provenance, b.provenance)
 
 
-def _part(
+def different_parts(
     name: str, a: Mapping[str, Any] | None, b: Mapping[str, Any] | None
 ) -> Iterator[tuple[str, str, str]]:
+    """What differs between two parts that bear the same name: a name, and the value on each side."""
     one, other = ((p or {}).get("identity") or {} for p in (a, b))
     for key, words in (("plugin", "plugin"), ("distribution", "distribution"), ("version", "plugin version")):
         yield from _values(f"{name}: {words}", one.get(key), other.get(key))

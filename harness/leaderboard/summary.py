@@ -10,7 +10,7 @@ from harness.expansion import matches
 from harness.leaderboard.build import sort_rows
 from harness.leaderboard.frame import plain
 from harness.leaderboard.remarked import Remarked
-from harness.leaderboard.table import Column, Entry, Row, Table
+from harness.leaderboard.table import Column, Entry, Row, Table, has_width
 from harness.parts import Part, Resolver
 from harness.reference import parse
 from harness.suite import TableSpec
@@ -128,9 +128,10 @@ def _lay_out(
     decimals = 1 if spec.decimals is None else spec.decimals
     records: list[Any] = long.to_dict("records")
     for record, row, column in zip(records, row_keys, column_keys, strict=True):
-        entry = Entry(_number(record["value"]), _number(record.get("low")), _number(record.get("high")))
-        if entry.low == entry.high:  # it says nothing: equal numbers are behind it, or one
-            entry.low = entry.high = None
+        value, low, high = (_number(record.get(name)) for name in ("value", "low", "high"))
+        entry = Entry(value)
+        if value is not None and low is not None and high is not None and has_width(low, high, value):
+            entry.low, entry.high = low, high
         entry.count = entry.expected = int(_number(record.get("count")) or 1)
         if isinstance(note := record.get("note"), str) and note:
             entry.notes.append(table.note(note))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -201,6 +202,11 @@ def number(value: float, column: Column) -> str:
     text = f"{shown:.2e}" if _in_powers(shown, column) else f"{shown:.{column.decimals}f}"
     if column.kind == "delta" and shown > 0:
         text = f"+{text}"
+    return _minus(text)
+
+
+def _minus(text: str) -> str:
+    """A number with a real minus sign."""
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
@@ -220,21 +226,38 @@ def _cost(value: float) -> str:
     return f"{value:.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
+def has_width(low: float, high: float, value: float) -> bool:
+    """Whether an interval says anything: equal numbers tell nothing of how far others would lie.
+
+    Differences of equal numbers may differ in their last digit.
+    """
+    return not high - low <= 1e-12 * max(1.0, abs(value))
+
+
+def _first_digit(value: float) -> str:
+    """A small positive number to its first digit that counts, without powers of ten."""
+    return f"{value:.{max(0, -math.floor(math.log10(value)))}f}"
+
+
 def half_width(entry: Entry, column: Column) -> str:
     """Return the interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`.
 
-    It is written as the number is: in powers of ten beside such a number, with more digits where it
-    would be rounded to nothing. An interval without a width says nothing and is left out.
+    It is written as the number is: in powers of ten beside such a number, with unit prefixes beside a
+    cost, with more digits where it would be rounded to nothing. An interval without a width says
+    nothing and is left out.
     """
     if entry.low is None or entry.high is None or entry.value is None or entry.low == entry.high:
         return ""
     column = what(entry, column)
     scale = 100 if column.percent else 1
     value, low, high = (v * scale for v in (entry.value, entry.low, entry.high))
+    if column.kind == "cost":
+        up, down = _cost(high - value), _cost(value - low)
+        return f"± {up}" if up == down and high >= value >= low else f"[{_cost(low)}, {_cost(high)}]"
     style = ".2e" if _in_powers(value, column) else f".{column.decimals}f"
     up, down = format(high - value, style), format(value - low, style)
     if up == down and high >= value >= low:
-        return f"± {up}" if float(up) else f"± {max(high - value, value - low):.1g}"
+        return f"± {up}" if float(up) else f"± {_first_digit(max(high - value, value - low))}"
     return f"[{_signed(low, style)}, {_signed(high, style)}]"
 
 
@@ -264,4 +287,4 @@ def legend(table: Table, best: str, tied: str) -> str:
 def _signed(value: float, style: str) -> str:
     """A number with a real minus sign, and none before a zero."""
     text = format(value, style)
-    return text.lstrip("-") if float(text) == 0 else text.replace("-", "−", 1) if text[0] == "-" else text
+    return text.lstrip("-") if float(text) == 0 else _minus(text)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.leaderboard.averages import mean
-from harness.leaderboard.table import Column, Entry, Table, what
+from harness.leaderboard.table import Column, Entry, Table, has_width, what
 from harness.store import read_table
 from harness.suite import TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.statistics import Interval, PerSample, PerSeed
+    from harness.statistics import PerSample, PerSeed
     from harness.store import Store
 
 COMPETITORS = ("model", "method")
@@ -43,7 +43,7 @@ def add_intervals(table: Table, facts: Facts, store: Store | None, spec: TableSp
             if is_.kind != "value" or entry.value is None:
                 continue
             interval = _interval(entry, is_.metric, facts, store if deep else None, spec)
-            if interval is not None and _has_width(interval, entry.value):
+            if interval is not None and has_width(interval.low, interval.high, entry.value):
                 entry.low, entry.high, entry.method = interval.low, interval.high, interval.method
                 used.add(interval.method)
     if used:
@@ -162,11 +162,6 @@ def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec
         return t_interval(means, spec.level) if len(means) > 1 else None
     summary = summarise(samples[1].mean(axis=1), samples[1], spec.level)
     return summary.over_samples if spec.intervals == "samples" else summary.interval
-
-
-def _has_width(interval: Interval, value: float) -> bool:
-    """Whether an interval says anything: equal numbers tell nothing of how far others would lie."""
-    return not interval.high - interval.low <= 1e-12 * max(1.0, abs(value))
 
 
 def _stacked(

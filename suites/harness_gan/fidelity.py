@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ROUNDING = 1e-6
 """The share of the traces by which rounding may take a Fréchet distance below zero."""
 
+NOTHING = 1e-12
+"""The share of the traces below which a Fréchet distance is what rounding leaves of zero."""
+
 
 def frechet_distance(x: Features, y: Features) -> float:
     """‖μ₁−μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of Gaussians fitted to N×D and M×D (Heusel et al. 2017).
@@ -37,7 +40,7 @@ def frechet_distance(x: Features, y: Features) -> float:
     distance = float(mean + spread - 2 * cross)
     if distance < -ROUNDING * spread:
         raise HarnessError(f"the Fréchet distance came out as {distance:g}: the features can't be used")
-    return max(0.0, distance)
+    return distance if distance > NOTHING * spread else 0.0
 
 
 def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 1000, seed: int = 0) -> float:

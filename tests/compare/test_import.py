@@ -122,6 +122,17 @@ def test_the_same_evaluation_with_other_numbers_is_reported_and_nothing_written(
     assert len(store.listing()) == 1
 
 
+def test_results_that_were_set_otherwise_are_told_apart(store, tmp_path):
+    about = {"dataset": "wds/x", "model": "m", "pretrained": "p", "task": "linear_probe"}
+    for name, size, value in (("a", 512, 0.9), ("b", 64, 0.91)):
+        content = {**about, "metrics": {"lp_acc1": value, "batch_size": size}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    with pytest.raises(
+        StoreError, match=r"\(batch_size 64 here, 512 there: import one .* store of its own\)"
+    ):
+        import_clip_benchmark([tmp_path / "a.json", tmp_path / "b.json"], store)
+
+
 def test_imports_never_stand_for_cells_that_would_be_run(store, file):
     """A suite with the same labels plans cells of other ids, so nothing of it counts as done."""
     from harness.planning import make_plan

@@ -205,3 +205,19 @@ def test_a_place_where_nothing_can_be_written_is_one_line(maker, tmp_path, capsy
     (tmp_path / "a" / "samples").write_text("")
     assert main(["merge", str(tmp_path / "a"), str(b.done().path)]) == 2
     assert "can't be merged" in capsys.readouterr().err
+
+
+def test_parts_of_one_name_that_are_not_the_same_are_told(maker):
+    a, b, c = maker("a"), maker("b"), maker("c")
+    a.record("m", "x", np.ones(10), fingerprint="one")
+    b.record("n", "x", np.ones(10), fingerprint="two")
+    c.record("o", "x", np.ones(10), fingerprint="one")
+    into = a.done()
+    merge(into, [c.done()])
+    assert not any(into.read(id).remarks for id in into.listing())  # the same data: nothing to tell
+    merge(into, [b.done()])
+    said = {r.coordinates["model"]: list(r.remarks) for r in map(into.read, into.listing())}
+    told = "x: not the same as in other records of this suite (data fingerprint: dataset-two here, dataset-one there)"
+    assert said == {"m": [], "o": [], "n": [told]}
+    merge(into, [b.store])
+    assert list(into.read(b.cells[0]["id"]).remarks) == [told]

@@ -7,14 +7,14 @@ import io
 import json
 import re
 from html import unescape
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.leaderboard.formats import FORMATS, render
-from harness.leaderboard.table import Column, Entry, Row, Table, half_width, marks
+from harness.leaderboard.table import Column, Entry, Row, Table, half_width, marks, number
 
 WORDS = st.text("abcdefgh é&|_", min_size=3, max_size=30).map(lambda t: f"says {t.strip() or 'x'}.")
 
@@ -118,10 +118,34 @@ def test_the_marks_of_best_and_tied_are_explained(format: str, words: str) -> No
         (Entry(0.5, 0.4996, 0.5004), Column(("x",), "top1", percent=True, decimals=0), "± 0.04"),
         (Entry(0.5, 0.4, 0.6), Column(("x",), "top1", percent=True, decimals=1), "± 10.0"),
         (Entry(-0.5, -0.7, -0.4), Column(("x",), "d", decimals=2), "[−0.70, −0.40]"),
+        (Entry(0.5, 0.49998, 0.50002), Column(("x",), "ece", decimals=1), "± 0.00002"),
+        (Entry(96.1e6, 96.0e6, 96.2e6), Column(("x",), "n", "cost"), "± 100 k"),
+        (Entry(96.1e6, 95e6, 98e6), Column(("x",), "n", "cost"), "[95 M, 98 M]"),
+        (Entry(-2.0, -3.0, -0.5), Column(("x",), "n", "cost"), "[-3, -0.5]"),
     ],
 )
 def test_an_interval_is_written_as_its_number_is(entry: Entry, column: Column, shown: str) -> None:
     assert half_width(entry, column) == shown
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    value=st.floats(-1e9, 1e9),
+    width=st.floats(1e-6, 1e3),
+    percent=st.booleans(),
+    kind=st.sampled_from(["value", "cost"]),
+)
+def test_number_and_interval_have_one_notation(
+    value: float, width: float, percent: bool, kind: Literal["value", "cost"]
+) -> None:
+    entry = Entry(value, value - width, value + width)
+    column = Column(("x",), "m", kind, percent=percent and kind == "value")
+    text, interval = number(value, column), half_width(entry, column)
+    if kind == "value" and interval:
+        assert ("e" in text) == ("e" in interval)
+    if kind == "cost" and abs(value) > 1e-3:
+        assert "e+" not in text + interval
+    assert "-" not in (text + interval).replace("e-", "") or kind == "cost"
 
 
 @settings(max_examples=300, deadline=None)

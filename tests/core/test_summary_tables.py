@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness import registry
 from harness.errors import SuiteError
 from harness.leaderboard.summary import summary_table
+from harness.statistics import t_interval
 from harness.suite import TableSpec
 
 
@@ -142,3 +143,21 @@ def test_a_remark_that_no_number_can_be_found_for_stands_below() -> None:
         spec(columns=["metric"], rows=["dataset"]), records({("a", "x"): ["a: cut"]}, datasets="x")
     )
     assert "a: cut" in " ".join(table.footnotes)
+
+
+class Gaps:
+    """A difference that is the same in each seed but for its last digit, as rounding leaves it."""
+
+    def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
+        found = t_interval([0.9 - 0.8, 0.8 - 0.7, 0.7 - 0.6])
+        assert found is not None
+        assert found.low < found.high
+        row = {"model": "a", "dataset": "x", "metric": "gap", "value": 0.1, "low": found.low}
+        return pd.DataFrame([{**row, "high": found.high, "count": 3}])
+
+
+def test_equal_differences_over_seeds_have_no_interval() -> None:
+    registry.register("summaries", "gaps", Gaps)
+    table = summary_table(TableSpec(name="t", summary="gaps"), records())
+    assert table.rows[0].entries[0].low is None
+    assert "±" not in table.render()

@@ -25,6 +25,14 @@ def test_frechet_of_a_set_with_itself_shifted_and_scaled() -> None:
     assert frechet_distance(centred, 2 * centred) == pytest.approx(trace, rel=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+@pytest.mark.parametrize(("n", "d"), [(5, 3), (64, 64), (200, 64)])
+def test_frechet_of_equal_sets_is_zero_at_every_scale(n: int, d: int, scale: float) -> None:
+    x = np.random.default_rng(0).normal(size=(n, d)) * scale
+    assert frechet_distance(x, x) == frechet_distance(x, x[::-1]) == 0
+    assert frechet_distance(x, x + 1e-3 * scale) == pytest.approx(d * (1e-3 * scale) ** 2, rel=1e-3)
+
+
 def test_frechet_agrees_with_scipys_matrix_root() -> None:
     from scipy.linalg import sqrtm
 
