@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,3 +24,20 @@ def with_names(text: str, cell: Cell) -> str:
         return named
     here = [f"{word} '{label}'" for word, label in labels.items() if word != "data set"]
     return f"{text} (here: {', '.join(here)})" if here else text
+
+
+def relabelled(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
+    """Return remarks with parts' labels replaced by those of today; `moved` is old to new.
+
+    What speaks of a new label already says something of the two, and stays.
+    """
+    if not moved:
+        return [*texts]
+    some = "|".join(map(re.escape, sorted(moved, key=len, reverse=True)))
+    where = re.compile(f"^(?:{some})(?=: )|(?<=')(?:{some})(?=')")
+    return [
+        text
+        if any(f"'{new}'" in text for new in moved.values())
+        else where.sub(lambda found: moved[found[0]], text)
+        for text in texts
+    ]
