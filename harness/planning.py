@@ -14,7 +14,7 @@ from harness.expansion import Choice, Expansion
 from harness.leaderboard.checking import check_layouts
 from harness.parts import Resolver
 from harness.suite import Suite
-from harness.wording import relabelled
+from harness.wording import SAME, relabelled
 
 __all__ = ["Cell", "Choice", "Plan", "Planned", "make_plan"]
 
@@ -104,17 +104,15 @@ def _twin(cell: Cell, first: Planned) -> Planned:
 
 
 def _say_alike(cells: Sequence[Cell]) -> None:
-    """Say of cells of the same content, in one remark for all of them, which of their parts are the same."""
-    said, most = [], 0
-    for place, part in enumerate(cells[0].parts):
-        labels = dict.fromkeys(cell.parts[place].label for cell in cells)
-        others = [f"'{label}'" for label in labels if label != part.label]
-        kind = registry.singular(part.kind)
-        if others:
-            verb = f"{kind} {others[0]} is" if len(others) == 1 else f"{kind}s {', '.join(others)} are"
-            said.append(f"{verb} the same as '{part.label}' in all that decides results")
-            most = max(most, len(others))
-    if said:
-        whole = f"{' and '.join(said)}: one record stands for {'both' if most == 1 else 'all'}"
-        for cell in cells:
-            cell.remarks.append(whole)
+    """Say of cells of the same content which of their parts are the same: of all at the first, of each at itself."""
+    first, *others = cells
+    for cell in others:
+        names = [
+            f"{registry.singular(one.kind)} '{one.label}'{SAME}'{other.label}' in all that decides results"
+            for one, other in zip(cell.parts, first.parts, strict=True)
+            if one.label != other.label
+        ]
+        if names:
+            said = f"{' and '.join(names)}: one record stands for both"
+            cell.remarks.append(said)
+            first.remarks.extend([said] if said not in first.remarks else [])

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
 """A part that a protocol mentions: it knows objects, not what a suite calls them."""
 
+SAME = " is the same as "
+"""How a plan says that two names stand for one record; a record may have it of names in another plan."""
+
 
 def with_names(text: str, cell: Cell) -> str:
     """Return a reason or remark with the labels of the parts that it mentions; of model and method if of none."""
@@ -29,10 +32,11 @@ def with_names(text: str, cell: Cell) -> str:
 def relabelled(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
     """Return remarks with parts' labels replaced by those of today; `moved` is old to new.
 
-    What speaks of a new label already says something of the two, and stays.
+    What speaks of both labels says something of the two, and stays; which names are the same is for a plan to say.
     """
+    texts = [text for text in texts if SAME not in text]
     if not moved:
-        return [*texts]
+        return texts
     some = "|".join(map(re.escape, sorted(moved, key=len, reverse=True)))
     where = re.compile(f"^(?:{some})(?=: )|(?<=')(?:{some})(?=')")
     return [
