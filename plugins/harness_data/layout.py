@@ -54,6 +54,11 @@ def arrange(path: Path, layout: Layout) -> Arrangement:
     unfit = [name for name in direct if role_of(name)]
     if unfit and (named or len(unfit) == len(names) or len({role_of(name) for name in unfit}) > 1):
         cure = 'say layout = "splits" and name another split' if named else 'say layout = "flat"'
+        if inside := subfolders(path / unfit[0]):
+            return Arrangement(
+                refusal=f"{path}: '{unfit[0]}' is called like a split, and holds images beside its folders "
+                f"{_listed(inside)}: move those images into one of the folders, or out of '{unfit[0]}'"
+            )
         return Arrangement(
             refusal=f"{path}: '{unfit[0]}' is called like a split, but holds images and no class folders: "
             f"move those into one (images without labels into a single one), or {cure}"
