@@ -161,6 +161,23 @@ def spelling_note(folders: Mapping[str, Sequence[str]], others: Mapping[str, str
     ]
 
 
+def crossed_note(classes: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return what is to be said where names were given, and one is that of another class's folder."""
+    places = {normalised(folder): place for place, folder in enumerate(classes)}
+    crossed = [
+        (folder, name)
+        for place, (folder, name) in enumerate(zip(classes, names, strict=True))
+        if places.get(normalised(name), place) != place and normalised(folder) != normalised(name)
+    ]
+    if not crossed:
+        return []
+    folder, name = crossed[0]
+    return [
+        f"class_names gives {len(crossed)} of {len(classes)} class folders the name of another one (first: '{folder}' is "
+        f"called '{name}'): its names were taken in the order of the folders"
+    ]
+
+
 def _natural(name: str) -> tuple[list[str | int], str]:
     # split at digits, texts and numbers take turns, so that like is compared with like
     parts: list[str | int] = [int(p) if i % 2 else p for i, p in enumerate(re.split(r"([0-9]+)", name))]
