@@ -171,7 +171,7 @@ class Resolver:
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
         paths = {o.name: identity.get(o.name) for o in options.declared(factory)[0] if o.is_path}
         if fingerprint:  # what lies at a path is identified by its content, not by where it lies
-            whole["options"] = {k: v for k, v in identity.items() if k not in paths}
+            whole["options"] = {k: v for k, v in identity.items() if k not in paths or _is_said(v)}
         elif missing is None and not hasattr(instance, "fingerprint"):
             whole |= _content_of(paths)
             if plugin.distribution != OWN:
@@ -315,6 +315,12 @@ def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, tup
         if interrupts(error):
             raise
         return None, "", (), blame(plugin, "failed at planning", error)
+
+
+def _is_said(value: Any) -> bool:
+    """Whether an option that may hold a path holds something else: names in a list decide results themselves."""
+    several = value if isinstance(value, list | tuple) else [value]
+    return bool(several) and not any(item is None or isinstance(item, Path) for item in several)
 
 
 def _content_of(paths: Mapping[str, Any]) -> dict[str, Any]:

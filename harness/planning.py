@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from harness.expansion import Choice, Expansion
 from harness.leaderboard.checking import check_layouts
 from harness.parts import Resolver
 from harness.suite import Suite
+from harness.wording import SAME, relabelled
 
 __all__ = ["Cell", "Choice", "Plan", "Planned", "make_plan"]
 
@@ -74,6 +75,8 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
             same.append(_twin(cell, same[0]) if same else expansion.judged(cell, finished))
             plan.cells.append(same[-1])
         excluded += expansion.excluded
+    for alike in seen.values():
+        _say_alike([planned.cell for planned in alike])
     if not plan.cells and excluded:
         raise SuiteError(f"suite {suite.name}: no cells: `exclude` takes out all {excluded} of them")
     if not plan.cells:
@@ -91,13 +94,25 @@ def _place(cell: Cell) -> dict[str, Any]:
 
 def _twin(cell: Cell, first: Planned) -> Planned:
     """A cell of the same content as another under other names: it is not run, and shows the other's record."""
-    names = [
-        f"{registry.singular(one.kind)} '{one.label}' is the same as '{other.label}' in all that decides results"
+    moved = {
+        other.label: one.label
         for one, other in zip(cell.parts, first.cell.parts, strict=True)
         if one.label != other.label
-    ]
-    said = f"{' and '.join(names)}: one record stands for both" if names else ""
-    for each in (cell, first.cell):
-        each.remarks.extend([said] if said and said not in each.remarks else [])
-    cell.remarks[:] = dict.fromkeys([*first.cell.remarks, *cell.remarks])
+    }
+    cell.remarks[:] = dict.fromkeys([*relabelled(first.cell.remarks, moved), *cell.remarks])
     return Planned(cell, "done" if first.state == "run" else first.state, first.reason)
+
+
+def _say_alike(cells: Sequence[Cell]) -> None:
+    """Say of cells of the same content which of their parts are the same: of all at the first, of each at itself."""
+    first, *others = cells
+    for cell in others:
+        names = [
+            f"{registry.singular(one.kind)} '{one.label}'{SAME}'{other.label}' in all that decides results"
+            for one, other in zip(cell.parts, first.parts, strict=True)
+            if one.label != other.label
+        ]
+        if names:
+            said = f"{' and '.join(names)}: one record stands for both"
+            cell.remarks.append(said)
+            first.remarks.extend([said] if said not in first.remarks else [])

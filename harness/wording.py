@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
 
 UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
 """A part that a protocol mentions: it knows objects, not what a suite calls them."""
+
+SAME = " is the same as "
+"""How a plan says that two names stand for one record; a record may have it of names in another plan."""
 
 
 def with_names(text: str, cell: Cell) -> str:
@@ -23,3 +27,21 @@ def with_names(text: str, cell: Cell) -> str:
         return named
     here = [f"{word} '{label}'" for word, label in labels.items() if word != "data set"]
     return f"{text} (here: {', '.join(here)})" if here else text
+
+
+def relabelled(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
+    """Return remarks with parts' labels replaced by those of today; `moved` is old to new.
+
+    What speaks of both labels says something of the two, and stays; which names are the same is for a plan to say.
+    """
+    texts = [text for text in texts if SAME not in text]
+    if not moved:
+        return texts
+    some = "|".join(map(re.escape, sorted(moved, key=len, reverse=True)))
+    where = re.compile(f"^(?:{some})(?=: )|(?<=')(?:{some})(?=')")
+    return [
+        text
+        if any(f"'{new}'" in text for new in moved.values())
+        else where.sub(lambda found: moved[found[0]], text)
+        for text in texts
+    ]

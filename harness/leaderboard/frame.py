@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.index import LISTS
 from harness.index import frame as indexed
 from harness.store import Store
+from harness.wording import relabelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,16 +64,7 @@ def _said(
     """
     pairs = [(old, cell["at"].get(name.removeprefix("at."))) for name, old in zip(names, labels, strict=True)]
     moved = {old: str(new) for old, new in pairs if isinstance(old, str) and old and new and old != new}
-    if moved:
-        some = "|".join(map(re.escape, sorted(moved, key=len, reverse=True)))
-        where = re.compile(f"^(?:{some})(?=: )|(?<=')(?:{some})(?=')")
-        # what speaks of both labels says something of the two
-        both = [any(f"'{new}'" in text for new in moved.values()) for text in recorded]
-        recorded = [
-            text if two else where.sub(lambda found: moved[found[0]], text)
-            for text, two in zip(recorded, both, strict=True)
-        ]
-    return tuple(dict.fromkeys([*cell.get("remarks", ()), *recorded]))
+    return tuple(dict.fromkeys([*cell.get("remarks", ()), *relabelled(recorded, moved)]))
 
 
 def plain(data: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,9 @@ DASH = "–"
 
 METRIC = "metric"
 """The pseudo-coordinate that stands for the values shown, when there are several."""
+
+MANY = 3
+"""From how many footnotes on, alike but for the labels of their numbers, one stands for all."""
 
 
 @dataclass
@@ -98,7 +102,11 @@ class Table:
         return [text for n, text in enumerate(self.footnotes) if n not in pointed]
 
     def say_once(self) -> None:
-        """Say what is noted at every number in one footnote, without a mark at each of them."""
+        """Say what is noted at every number in one footnote, without a mark at each of them.
+
+        Of many footnotes that differ only in the labels of their numbers' own rows and columns one is kept.
+        """
+        self._join_alike()
         noted = [e for e in self.entries if e.value is not None]
         common = set.intersection(*(set(e.notes) for e in noted)) if len(noted) > 1 else set()
         if not common:
@@ -109,6 +117,27 @@ class Table:
         for entry in self.entries:
             entry.notes = [places[n] for n in entry.notes if n in places]
         self.footnotes = [*(self.footnotes[n] for n in kept), *said]
+        self._numbers = {}
+
+    def _join_alike(self) -> None:
+        """One footnote for many that say the same of each number's own row or column, whose labels it leaves out."""
+        shared: dict[int, set[str]] = {}
+        for row in self.rows:
+            for column, entry in zip(self.columns, row.entries, strict=True):
+                for n in entry.notes:
+                    labels = {*row.header, *column.header} - {""}
+                    shared[n] = shared[n] & labels if n in shared else labels
+        alike: dict[str, list[int]] = {}
+        for n, labels in sorted(shared.items()):
+            alike.setdefault(_unlabelled(self.footnotes[n], labels), []).append(n)
+        joined = {n: (same[0], text) for text, same in alike.items() if len(same) >= MANY for n in same}
+        if not joined:
+            return
+        kept = [n for n in range(len(self.footnotes)) if n not in joined or joined[n][0] == n]
+        places = {n: place for place, n in enumerate(kept)}
+        for entry in self.entries:
+            entry.notes = list(dict.fromkeys(places[joined[n][0] if n in joined else n] for n in entry.notes))
+        self.footnotes = [joined[n][1] if n in joined else self.footnotes[n] for n in kept]
         self._numbers = {}
 
     def to_dict(self) -> dict[str, Any]:
@@ -288,3 +317,11 @@ def _signed(value: float, style: str) -> str:
     """A number with a real minus sign, and none before a zero."""
     text = format(value, style)
     return text.lstrip("-") if float(text) == 0 else _minus(text)
+
+
+def _unlabelled(text: str, labels: set[str]) -> str:
+    """A footnote without the labels that its numbers' own headers show."""
+    for label in sorted(labels, key=len, reverse=True):
+        text = text.removeprefix(f"{label}: ")
+        text = re.sub(rf"\b(model|method|data set) '{re.escape(label)}'", r"\1", text)
+    return text

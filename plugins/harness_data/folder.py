@@ -13,6 +13,7 @@ from harness_data.layout import (
     Layout,
     Order,
     arrange,
+    crossed_note,
     in_order,
     order_note,
     spelling_note,
@@ -129,7 +130,11 @@ class ImageFolder:
             [*self._spellings, *self._arrangement.left_out],
         )
         spelled = spelling_note(self._found, self._spellings)
-        return [*self._arrangement.remarks, *spelled, *unused]
+        listed = self.names is not None and not (
+            isinstance(self.names, Path) and self.names.suffix == ".json"
+        )
+        crossed = crossed_note(self._classes, self.class_names) if listed else []
+        return [*self._arrangement.remarks, *spelled, *crossed, *unused]
 
     def load(self, split: str) -> FolderSplit:
         """Lists one split.

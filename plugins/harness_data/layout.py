@@ -54,6 +54,11 @@ def arrange(path: Path, layout: Layout) -> Arrangement:
     unfit = [name for name in direct if role_of(name)]
     if unfit and (named or len(unfit) == len(names) or len({role_of(name) for name in unfit}) > 1):
         cure = 'say layout = "splits" and name another split' if named else 'say layout = "flat"'
+        if inside := subfolders(path / unfit[0]):
+            return Arrangement(
+                refusal=f"{path}: '{unfit[0]}' is called like a split, and holds images beside its folders "
+                f"{_listed(inside)}: move those images into one of the folders, or out of '{unfit[0]}'"
+            )
         return Arrangement(
             refusal=f"{path}: '{unfit[0]}' is called like a split, but holds images and no class folders: "
             f"move those into one (images without labels into a single one), or {cure}"
@@ -153,6 +158,23 @@ def spelling_note(folders: Mapping[str, Sequence[str]], others: Mapping[str, str
     return [
         f"{len(others)} {are} spelled otherwise in another split and taken for the same class: "
         f"'{first}' in '{there}' is '{name}' in '{place}'{form}"
+    ]
+
+
+def crossed_note(classes: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return what is to be said where names were given, and one is that of another class's folder."""
+    places = {normalised(folder): place for place, folder in enumerate(classes)}
+    crossed = [
+        (folder, name)
+        for place, (folder, name) in enumerate(zip(classes, names, strict=True))
+        if places.get(normalised(name), place) != place and normalised(folder) != normalised(name)
+    ]
+    if not crossed:
+        return []
+    folder, name = crossed[0]
+    return [
+        f"class_names gives {len(crossed)} of {len(classes)} class folders the name of another one (first: '{folder}' is "
+        f"called '{name}'): its names were taken in the order of the folders"
     ]
 
 

@@ -85,6 +85,11 @@ class WebDataset:
         """Why there is nothing to load at the path."""
         if self.splits:
             return None
+        if uncounted := next(iter(sorted(self.path.glob("*/*.tar"))), None):
+            return (
+                f"{self.path}: '{uncounted.parent.name}' holds shards and no nshards.txt: name them 0.tar, 1.tar, … "
+                "and write their number into a file nshards.txt beside them"
+            )
         what = "no <split>/nshards.txt in it" if self.path.is_dir() else "no such folder"
         return (
             f"{self.path}: {what}; get a data set in this layout (Hugging Face, clip-benchmark/wds_<name>) "

@@ -164,3 +164,24 @@ def test_no_half_width_is_negative_or_nothing(
         assert float(shown[2:]) > 0
     elif shown == "":
         assert entry.low == entry.high
+
+
+@pytest.mark.parametrize("number", [2, 3, 9])
+def test_many_footnotes_alike_but_for_their_rows_labels_are_one(number: int) -> None:
+    texts = [
+        f"output i of the model 'm{n}' was assumed to be class i of the data set 'd'" for n in range(number)
+    ]
+    texts += [f"m{n}: the weights under 'model' were taken" for n in range(number)] + ["other"]
+    rows = [Row((f"m{n}",), [Entry(n / 10, notes=[n, number + n])]) for n in range(number)]
+    rows.append(Row(("x",), [Entry(0.5, notes=[2 * number])]))
+    table = Table("t", "t", ("model",), ("dataset",), [Column(("d",), "top1")], rows, texts)
+    table.say_once()
+    if number < 3:
+        assert table.footnotes == texts
+        return
+    assert table.footnotes == [
+        "output i of the model was assumed to be class i of the data set",
+        "the weights under 'model' were taken",
+        "other",
+    ]
+    assert [row.entries[0].notes for row in rows] == [[0, 1]] * number + [[2]]

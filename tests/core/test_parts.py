@@ -81,6 +81,30 @@ class Wrapped:
     def load(self, split: str) -> Any: ...
 
 
+class Named:
+    def __init__(self, path: Path, names: list[str] | Path | None = None) -> None:
+        self.path, self.names = path, names
+
+    def fingerprint(self) -> str:
+        return "content"
+
+
+def test_names_in_an_option_that_may_be_a_file_are_identity(tmp_path: Path) -> None:
+    harness.register("models", "named", Named)
+    one, other, none, file, moved = (
+        part("models", "named", path=str(tmp_path / place), **options).identity
+        for place, options in (
+            ("a", {"names": ["red", "blue"]}),
+            ("b", {"names": ["blue", "red"]}),
+            ("a", {}),
+            ("a", {"names": str(tmp_path / "names.txt")}),
+            ("b", {}),
+        )
+    )
+    assert len({one, other, none}) == 3
+    assert file == none == moved  # where something lies is not
+
+
 def test_nested_references_become_objects_and_identities(toys: Any) -> None:
     harness.register("datasets", "wrapped", Wrapped)
     made = part("datasets", "wrapped:toy", others=["toy:x", {"plugin": "toy", "seed": 3}])

@@ -226,3 +226,22 @@ def test_a_record_of_another_suite_speaks_of_the_parts_by_their_labels_here(
             f"{dataset}: 3 of 9 files left out",
             f"'{model}' and '{dataset}'",
         ]
+
+
+def test_each_of_several_names_of_one_content_is_told_of_once(store: Store) -> None:
+    labels = ("one", "two", "three", "four")
+    outcome = go(store, datasets=[{"plugin": "d", "label": label} for label in labels])
+    (table,) = outcome.tables()
+    same = {
+        label: f"data set '{label}' is the same as 'one' in all that decides results: one record stands for both"
+        for label in labels[1:]
+    }
+    assert sorted(text for text in table.footnotes if "the same as" in text) == sorted(same.values())
+    assert sorted(text for text in outcome.plan.remarks if "the same as" in text) == sorted(same.values())
+    for label, entry in zip(labels, table.rows[0].entries, strict=True):
+        notes = [table.footnotes[n] for n in entry.notes]
+        assert [n for n in notes if "the same as" in n] == (
+            [same[label]] if label in same else [*same.values()]
+        )
+        assert LEFT_OUT in [*notes, *(text.removeprefix("all numbers: ") for text in table.footnotes)]
+    assert len([text for text in table.footnotes if text.endswith(LEFT_OUT)]) == 1

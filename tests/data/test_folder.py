@@ -363,3 +363,28 @@ def test_a_folder_is_found_below_the_data_root(pets, monkeypatch):
     assert ImageFolder(Path("train")).path == Path("train")  # what lies here comes first
     assert ImageFolder(Path(pets.name)).unavailable() is None
     assert "nowhere" in ImageFolder(Path("nowhere")).unavailable()
+
+
+def test_images_beside_the_class_folders_of_a_split_are_named_as_such(pets):
+    put(pets / "test" / "stray.png")
+    said = ImageFolder(pets).unavailable()
+    assert "'test' is called like a split, and holds images beside its folders 'big_dog', 'cat'" in said
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["big dog", "cat"], False),
+        (["hound", "kitten"], False),
+        (["cat", "big dog"], True),
+        (["cat", "Cat"], True),
+        (["dog", "big dog"], True),
+    ],
+)
+def test_names_of_other_folders_are_told(pets, names, told):
+    said = [
+        text for text in ImageFolder(pets, class_names=names).remarks if text.startswith("class_names gives")
+    ]
+    assert bool(said) == told
+    if told:
+        assert "in the order of the folders" in said[0]

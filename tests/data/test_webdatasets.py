@@ -297,3 +297,8 @@ def test_members_are_samples_or_told(samples, count, beyond):
         assert [t.split(" shards ")[0] for t in data.remarks] == (
             [f"{beyond} of {count + beyond}"] if beyond else []
         )
+
+
+def test_shards_without_a_count_are_told(shards):
+    (shards / "test" / "nshards.txt").unlink()
+    assert "'test' holds shards and no nshards.txt: name them 0.tar" in WebDataset(shards).unavailable()

@@ -322,3 +322,32 @@ def test_a_run_tells_where_weights_stood_and_keeps_both_rows_of_equal_ones(
     assert "the averaged weights under 'model_ema' were taken; 'model' is there too" in text
     assert "several weights that fit and differ: 'best' and 'model'" in text
     assert "is an HTML page, no weights: download it again" in text
+
+
+def test_orders_of_names_on_one_file_of_weights_are_models_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every image is of exactly one of three cyclic orders, so the numbers add up to one."""
+    colours = ["blue", "green", "red"]
+    for colour in colours:
+        file = tmp_path / "data" / "test" / colour / "0.png"
+        file.parent.mkdir(parents=True)
+        Image.new("RGB", (16, 16), colour).save(file)
+    torch.save(A, tmp_path / "w.pth")
+    orders = [colours[n:] + colours[:n] for n in range(3)]
+    suite = {
+        "name": "names",
+        "protocol": "classification",
+        "models": [
+            {"plugin": "timm:test_resnet", "label": "-".join(o), "checkpoint": str(tmp_path / "w.pth"), "class_names": o}
+            for o in [*orders, ["a", "b", "c"]]
+        ],
+        "datasets": [{"plugin": "imagefolder", "path": str(tmp_path / "data"), "label": "d"}],
+        "metrics": ["top1"],
+    }  # fmt: skip
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    outcome = harness.run(suite, store=tmp_path / "store", device="cpu")
+    assert outcome.plan.counts() == {"run": 3, "skipped": 1}
+    found = [r.metrics["top1"] for r in outcome.records if r.status == "ok"]
+    assert sum(found) == pytest.approx(1)
+    assert len({r.id for r in outcome.records}) == 4
