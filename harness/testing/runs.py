@@ -28,7 +28,7 @@ CLOCKS = ("second", "per_s", "time", "speed")
 BATCH_SIZE = 16
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """What a kill looks like from inside: no plugin's `except Exception` meets it."""
 
 

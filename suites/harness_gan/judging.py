@@ -16,6 +16,7 @@ from harness_gan.sources import to_bytes, to_floats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.contract import Job
     from harness_gan.classifier import Classifier
 
 
@@ -181,3 +182,10 @@ class Extractor:
             prepared = torch.stack([self.model.prepare(Image.fromarray(a)) for a in arrays])
             out.append(self.model.encode_image(prepared.to(self.device)).float().cpu())
         return torch.cat(out).numpy()
+
+
+def remark_extractor(job: Job, extractor: Any) -> None:
+    """Remark what an extractor says since it was loaded; what it said before, planning has told."""
+    for text in getattr(extractor, "remarks", ()):
+        if not any(said.endswith(text) for said in job.remarks):
+            job.remark(f"extractor: {text}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Model, Result
@@ -144,6 +143,7 @@ class Gan:
     def run_many(self, jobs: Sequence[Job]) -> list[Result]:
         """Seeds of one configuration, at once; those whose checkpoints differ in age in turns."""
         from harness_gan.checkpoints import read
+        from harness_gan.judging import remark_extractor
         from harness_gan.parts import with_two_parts
         from harness_gan.running import Run, world_of
 
@@ -151,8 +151,8 @@ class Gan:
         if self._world is None or self._world[0] != key:
             self._world = (key, world_of(self, with_two_parts(jobs[0])))
         _check(self._world[1], jobs[0])
-        for job, text in product(jobs, getattr(self.extractor, "remarks", ())):
-            job.remark(f"extractor: {text}")
+        for job in jobs:
+            remark_extractor(job, self.extractor)
         states = [read(job.workdir) for job in jobs]
         ages = [s["counts"]["rounds"] if s else 0 for s in states]
         results: dict[int, Result] = {}

@@ -110,14 +110,14 @@ class Translate:
 
     def run(self, job: Job) -> Result:
         """One seed."""
+        from harness_gan.judging import remark_extractor
         from harness_gan.translation_running import Run, world_of
         from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining
 
         key = f"{job.cell.dataset.identity}\n{job.cell.limit}"
         if self._world is None or self._world[0] != key:
             self._world = (key, world_of(self, job))
-        for text in getattr(self.extractor, "remarks", ()):
-            job.remark(f"extractor: {text}")
+        remark_extractor(job, self.extractor)
         if isinstance(job.method, Untranslated):
             return Run(self, job, self._world[1], NoTraining(job.method, self.steps)).result()
         cls = CycleTraining if isinstance(job.method, CycleGAN) else PairedTraining

@@ -86,6 +86,10 @@ def test_what_an_extractor_remarks_stands_in_the_record(toy: Any, tmp_path: Path
     class Told(Corners):
         remarks = ("the weights under 'model' were taken",)
 
+        def load(self, device: Any) -> None:
+            super().load(device)
+            self.remarks = (*Told.remarks, "its head was left out")
+
     harness.register("models", "corners-told", Told)
     record = toy.run(
         tmp_path,
@@ -98,4 +102,7 @@ def test_what_an_extractor_remarks_stands_in_the_record(toy: Any, tmp_path: Path
         metrics=["frechet"],
         seeds=[0],
     ).records[0]  # fmt: skip
-    assert record.remarks == ["extractor: the weights under 'model' were taken"]
+    assert record.remarks == [
+        "gan: corners-told: the weights under 'model' were taken",
+        "extractor: its head was left out",
+    ]

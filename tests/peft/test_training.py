@@ -422,7 +422,7 @@ def test_what_is_kept_is_small_and_safe(run, tmp_path):
         assert json.loads(file.metadata()["method"])["plugin"] == "norm-tuning"
 
 
-class Kill(BaseException):
+class Kill(KeyboardInterrupt):
     """What no handler of failed cells catches."""
 
 
