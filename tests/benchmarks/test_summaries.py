@@ -42,7 +42,7 @@ def records(models: int, remark: bool = False) -> pd.DataFrame:
             "metric.top1.base": 0.5,
             "metric.top1.new": 0.4,
             "cost.trainable_without_head": 1e5,
-            "remarks": (f"m{model}: a file is left out",) if remark else (),
+            "remarks": (f"m{model}: {model + 1} files are left out",) if remark else (),
         }
         for model in range(models)
         for dataset in range(8)
