@@ -122,13 +122,14 @@ def frame(store: Store, labels: bool | Collection[str] = True) -> pd.DataFrame:
     """All records as a DataFrame: `id`, `status`, `at.*`, `tag.*`, `metric.*`, `cost.*`, …
 
     Rows stand in the order of ids, whatever the order in which they were made. Without `labels`
-    the columns `at.*` and `tag.*` are left out, but for those that it names.
+    the columns `at.*` and `tag.*` are left out, but for those that it names where a record has remarks.
     """
     import pandas as pd
 
     table = fresh(store)
     if labels is not True:
-        wanted = labels or ()
+        # what remarks speak of; most stores have none, and labels cost as much as all the rest
+        wanted = labels if labels and table["remarks"].null_count < table.num_rows else ()
         table = table.select(
             [c for c in table.column_names if c in wanted or not c.startswith(("at.", "tag."))]
         )
@@ -142,7 +143,8 @@ def frame(store: Store, labels: bool | Collection[str] = True) -> pd.DataFrame:
     for column in LISTS:  # each text is decoded once, however many records share it
         read = [orjson.loads(v) for v in data[column].cat.categories]
         said = [tuple(v.items() if isinstance(v, dict) else v) for v in read]
-        data[column] = [() if c < 0 else said[c] for c in data[column].cat.codes]
+        codes = data[column].cat.codes.to_numpy()
+        data[column] = [() if c < 0 else said[c] for c in codes] if said else [()] * len(data)
     data["id"] = data["id"].astype(object)  # all differ; other texts repeat and stay categories
     return data.sort_values("id", ignore_index=True).drop(columns=["_mtime", "_size"], errors="ignore")
 
