@@ -42,6 +42,12 @@ def missing_file(where: str, path: Path | None) -> str | None:
     return problem and f"{where}: checkpoint {path} {problem}"
 
 
+def check_key(where: str, key: str | None, checkpoint: Path | None) -> None:
+    """Raise OptionError for a `weights_key` without the checkpoint that it chooses within."""
+    if key is not None and checkpoint is None:
+        raise OptionError(f"{where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file, which is read again only when it has been touched.
 

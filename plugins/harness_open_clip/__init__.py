@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contract import Preparation
 from harness.errors import OptionError, Unavailable, did_you_mean
 from harness.seeds import derive_seed
-from harness.weights import digest, downloading, missing_file, one_line, unusable
+from harness.weights import check_key, digest, downloading, missing_file, one_line, unusable
 from harness_open_clip.checkpoints import is_big_vision, load_checkpoint
 from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
 from harness_timm.folders import folder_digest, folder_of, folder_problem
@@ -76,8 +76,7 @@ class OpenClipModel:
         self.name = name
         self.architecture = arch
         self.tag = tag or pretrained
-        if weights_key is not None and checkpoint is None:
-            raise OptionError(f"{self._where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
+        check_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.quickgelu = quickgelu
         self.config = config

@@ -12,9 +12,17 @@ from harness.contract import Preparation
 from harness.errors import OptionError, Unavailable, did_you_mean
 from harness.libraries import registered_models
 from harness.seeds import derive_seed
-from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
+from harness.weights import (
+    check_key,
+    digest,
+    downloading,
+    load_weights,
+    missing_file,
+    one_line,
+    read_weights,
+)
 from harness_timm.folders import SCHEME, folder_digest, folder_of, folder_problem
-from harness_timm.imagenet import names_digest, names_of, output_names
+from harness_timm.outputs import RANDOM_HEAD, Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +32,6 @@ if TYPE_CHECKING:
 
 # Weights trained or fine-tuned on ImageNet-1k last say so at the end of their tag (then the size).
 _IMAGENET_TAG = re.compile(r"in1k(_\d+)?$")
-RANDOM_HEAD = "its head is new and random: the weights have one of another size; nothing trained it"
 _SOURCES = ("hf-hub:", "hf_hub:", SCHEME)
 
 
@@ -62,27 +69,19 @@ class TimmModel:
     ) -> None:
         self._where = f"timm:{name}"
         self._check_name(name)
-        self.class_names = names = names_of(self._where, class_names)
-        self._names_digest = names_digest(class_names, names)
-        if names is not None:
-            if num_classes not in (None, len(names)):
-                raise OptionError(
-                    f"{self._where}: num_classes is {num_classes}, class_names has {len(names)} names"
-                )
-            num_classes = len(names)
+        self._outputs = Outputs.of(self._where, num_classes, class_names)
+        self.class_names, self.num_classes = self._outputs.names, self._outputs.count
         self.name = name
         self.pretrained = pretrained
-        if weights_key is not None and checkpoint is None:
-            raise OptionError(f"{self._where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
+        check_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.weights_key = weights_key
-        self.num_classes = num_classes
         self.label_space = label_space or self._own_label_space()
         missing = self._missing_classes()
         self.lacks = {"classifies images": missing} if missing else {}
         self.remarks: list[str] = []
         self.preparation: Preparation | None = None
-        self._expected_head = 1000 if self.label_space == "imagenet-1k" else num_classes
+        self._expected_head = 1000 if self.label_space == "imagenet-1k" else self.num_classes
         self._module: Any = None
         self._transform: Any = None
 
@@ -115,22 +114,13 @@ class TimmModel:
         """Why it can't be read as a classifier: what its outputs are isn't said."""
         if self.num_classes == 0:
             return "num_classes=0 takes its head off"
-        if self.label_space or self.class_names:
-            return None
         own_weights = self.checkpoint is not None or self.name.startswith(_SOURCES) or not self.pretrained
-        if self.num_classes is None:
-            return "say num_classes or class_names (or label_space), so that its outputs are known"
-        if not own_weights:
-            return (
-                f"a head of {self.num_classes} outputs would be new and untrained: give the trained weights "
-                "as checkpoint=FILE"
-            )
-        return None
+        return self._outputs.missing(self.label_space, own_weights)
 
     @property
     def class_keys(self) -> Sequence[str] | None:
         """What ImageNet-1k calls its classes, where the outputs are these and have no names of their own."""
-        return output_names() if self.label_space == "imagenet-1k" and self.class_names is None else None
+        return self._outputs.keys(self.label_space)
 
     def unavailable(self) -> str | None:
         """Why a named file or folder can't be used here; downloads are not tried at planning."""
@@ -147,7 +137,7 @@ class TimmModel:
         if (folder := folder_of(self.name)) is not None:
             parts.append(f"folder:{folder_digest(folder)}")
         parts = parts or [f"timm {version('timm')}"]
-        return " ".join([*parts, *self._names_digest])
+        return " ".join([*parts, *self._outputs.digest])
 
     def load(self, device: torch.device) -> None:
         """Build the network, give it its weights, and put it on `device` in evaluation mode.

@@ -12,15 +12,22 @@ from harness.contract import Preparation
 from harness.errors import OptionError, did_you_mean
 from harness.libraries import registered_models
 from harness.seeds import derive_seed
-from harness.weights import digest, downloading, load_weights, missing_file, one_line, read_weights
-from harness_timm.imagenet import names_digest, names_of, output_names
+from harness.weights import (
+    check_key,
+    digest,
+    downloading,
+    load_weights,
+    missing_file,
+    one_line,
+    read_weights,
+)
+from harness_timm.outputs import RANDOM_HEAD, Outputs
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
 UNTRAINED = "none"
-RANDOM_HEAD = "its head is new and random: the weights have one of another size; nothing trained it"
 # The two networks that re-scale ImageNet-normalised input to what their TensorFlow weights expect.
 _RESCALE_INPUT = ("googlenet", "inception_v3")
 # Densenet weights keep names from before dots were forbidden in module names.
@@ -69,24 +76,17 @@ class TorchvisionModel:
             )
         self.name = name.lower()
         self.weights = weights
-        if weights_key is not None and checkpoint is None:
-            raise OptionError(f"{self._where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
+        check_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
-        self.class_names = names = names_of(self._where, class_names)
-        self._names_digest = names_digest(class_names, names)
-        if names is not None:
-            if num_classes not in (None, len(names)):
-                raise OptionError(
-                    f"{self._where}: num_classes is {num_classes}, class_names has {len(names)} names"
-                )
-            num_classes = len(names)
         self.weights_key = weights_key
+        self._outputs = Outputs.of(self._where, num_classes, class_names)
+        self.class_names, self.num_classes = self._outputs.names, self._outputs.count
         self.remarks: list[str] = []
-        self.num_classes = num_classes
-        own_head = num_classes in (None, 1000) and checkpoint is None
+        own_head = self.num_classes in (None, 1000) and checkpoint is None
         self.label_space = label_space or ("imagenet-1k" if own_head else None)
-        self._expected_head = 1000 if self.label_space == "imagenet-1k" else num_classes
-        missing = self._missing_classes()
+        self._expected_head = 1000 if self.label_space == "imagenet-1k" else self.num_classes
+        own_weights = checkpoint is not None or weights.lower() == UNTRAINED
+        missing = self._outputs.missing(self.label_space, own_weights)
         self.lacks = {"classifies images": missing} if missing else {}
         if self.name.startswith("squeezenet"):
             self.lacks["encodes images"] = "its head is a convolution before the pooling"
@@ -95,23 +95,10 @@ class TorchvisionModel:
         self._transform: Any = None
         self._head = ""
 
-    def _missing_classes(self) -> str | None:
-        """Why it can't be read as a classifier: what its outputs are isn't said."""
-        if self.label_space or self.class_names:
-            return None
-        if self.num_classes is None:
-            return "say num_classes or class_names (or label_space), so that its outputs are known"
-        if self.checkpoint is None and self.weights.lower() != UNTRAINED:
-            return (
-                f"a head of {self.num_classes} outputs would be new and untrained: give the trained weights "
-                "as checkpoint=FILE"
-            )
-        return None
-
     @property
     def class_keys(self) -> Sequence[str] | None:
         """What ImageNet-1k calls its classes, where the outputs are these and have no names of their own."""
-        return output_names() if self.label_space == "imagenet-1k" and self.class_names is None else None
+        return self._outputs.keys(self.label_space)
 
     def unavailable(self) -> str | None:
         """Why the checkpoint can't be used here; downloads are not tried at planning."""
@@ -120,7 +107,7 @@ class TorchvisionModel:
     def fingerprint(self) -> str:
         """The checkpoint's digest, or torchvision's version, which says what a name's weights are."""
         own = None if self.checkpoint is None else f"sha256:{digest(self.checkpoint)}"
-        return " ".join([own or f"torchvision {version('torchvision')}", *self._names_digest])
+        return " ".join([own or f"torchvision {version('torchvision')}", *self._outputs.digest])
 
     def load(self, device: torch.device) -> None:
         """Build the network, give it its weights, and put it on `device` in evaluation mode.
