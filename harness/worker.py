@@ -285,7 +285,6 @@ class Worker:
         record.count = result.count
         record.cost = {**_sizes(job.model), **_numbers(result.cost, "cost"), **self._memory()}
         record.notes = {**record.notes, **result.notes}
-        record.remark(cell.remarks)  # not lost where the protocol notes its own
         if job.failures:
             record.failures = {name: str(failure) for name, failure in job.failures.items()}
             record.traceback = "\n".join("".join(format_exception(f)) for f in job.failures.values())

@@ -143,12 +143,13 @@ class Arrays:
 
     def fingerprint(self) -> str:
         """Digest of the files' content, class names and templates."""
-        from harness_data.digests import file_digest, text_digest
+        from harness.content import content_digest
+        from harness_data.digests import text_digest
         from harness_data.names import read_lines, templates_from
 
         parts: list[object] = [*(read_lines(self.class_names) or []), *(templates_from(self.templates) or [])]
         for split, files in self._files.items():
-            parts += [split, *(f"{file.name} {file_digest(file)}" for file in files)]
+            parts += [split, *(f"{file.name} {content_digest(file)}" for file in files)]
         return text_digest(parts)
 
     @property

@@ -109,13 +109,14 @@ class _OnDisk:
 
     def fingerprint(self) -> str:
         """Digest of the files; "absent" when they are missing."""
-        from harness_data.digests import file_digest, text_digest
+        from harness.content import content_digest
+        from harness_data.digests import text_digest
 
         try:
             files = self._files()
         except Unavailable:
             return "absent"
-        return text_digest(f"{path.name} {file_digest(path)}" for path in files)
+        return text_digest(f"{path.name} {content_digest(path)}" for path in files)
 
     def _check(self, split: str, splits: Sequence[str]) -> None:
         if split not in splits:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
-from harness.content import content_digest, content_digests
+from harness.content import content_digests
 from harness.errors import DataError
 from harness_data.image_files import is_folder
 from harness_data.scanning import readable
@@ -20,11 +20,6 @@ def text_digest(parts: Iterable[object]) -> str:
         digest.update(str(part).encode(errors="surrogateescape"))  # file names may be no UTF-8
         digest.update(b"\x1f")
     return digest.hexdigest()[:16]
-
-
-def file_digest(path: Path) -> str:
-    """A digest of a file's content. Raises DataError when it can't be read."""
-    return content_digest(path)
 
 
 def files_digest(folder: Path, names: Iterable[str]) -> str:

@@ -122,13 +122,13 @@ class PairFolder:
 
     def fingerprint(self) -> str:
         """Digest of the tables, of the images and texts of all pairs, and of the names of all others."""
-        from harness.content import content_digests
-        from harness_data.digests import file_digest, text_digest
+        from harness.content import content_digest, content_digests
+        from harness_data.digests import text_digest
         from harness_data.pair_files import FileSource
 
         parts: list[object] = [*self._classes, *self._class_names]
         for split, table in self._read.items():
-            parts += [RULE, split, file_digest(table.path) if table.path.is_file() else len(table.rows)]
+            parts += [RULE, split, content_digest(table.path) if table.path.is_file() else len(table.rows)]
         files = self._files()
         parts += [name for of in (files.images, files.texts) for name in of.files]
         pairs = [entry for entries in self._assembled.entries.values() for entry in entries]

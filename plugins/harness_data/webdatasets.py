@@ -103,11 +103,11 @@ class WebDataset:
 
     def fingerprint(self) -> str:
         """Digest of names, templates and shards."""
-        from harness.content import content_digests
-        from harness_data.digests import file_digest, text_digest
+        from harness.content import content_digest, content_digests
+        from harness_data.digests import text_digest
 
         beside = [self.path / name for name in (CLASS_NAMES, TEMPLATES, KIND)]
-        parts: list[object] = [f"{file.name} {file_digest(file)}" for file in beside if file.is_file()]
+        parts: list[object] = [f"{file.name} {content_digest(file)}" for file in beside if file.is_file()]
         for split in self.splits:
             parts += [split, *content_digests(self._shards(split))]
         return text_digest(parts)

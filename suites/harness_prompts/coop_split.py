@@ -61,11 +61,12 @@ class CoOpSplit:
 
     def fingerprint(self) -> str:
         """Digest of the split file, and of the images that it names."""
-        from harness_data.digests import file_digest, files_digest, text_digest
+        from harness.content import content_digest
+        from harness_data.digests import files_digest, text_digest
 
         file, images = self._places
         named = [path for s in SPLITS for path, _, _ in _entries(self._parsed[s], f"{file}: '{s}'")]
-        return text_digest([file_digest(file), files_digest(images, named)])
+        return text_digest([content_digest(file), files_digest(images, named)])
 
     def load(self, split: str) -> CoOpSplitPart:
         """Reads the split file. Raises DataError for an unknown split, or a file that is no such thing."""

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.content import content_digest
 from harness.errors import DataError
-from harness_data.digests import file_digest, files_below, files_digest, text_digest
+from harness_data.digests import files_below, files_digest, text_digest
 
 
 def test_parts_do_not_run_together():
@@ -18,13 +19,13 @@ def test_parts_do_not_run_together():
 def test_any_bit_counts(data, where, bit, tmp_path_factory):
     file = tmp_path_factory.mktemp("any") / "file"
     file.write_bytes(data)
-    before = file_digest(file)
+    before = content_digest(file)
     changed = bytearray(data)
     changed[where % len(data)] ^= 1 << bit
     file.write_bytes(changed)
-    assert file_digest(file) != before
+    assert content_digest(file) != before
     file.write_bytes(data)
-    assert file_digest(file) == before
+    assert content_digest(file) == before
 
 
 def test_a_file_that_is_not_there_takes_part_or_is_named(tmp_path):
@@ -33,7 +34,7 @@ def test_a_file_that_is_not_there_takes_part_or_is_named(tmp_path):
     (tmp_path / "b").write_bytes(b"b")
     assert files_digest(tmp_path, ["a", "b"]) != whole
     with pytest.raises(DataError, match=r"gone: can't be read \(No such file"):
-        file_digest(tmp_path / "gone")
+        content_digest(tmp_path / "gone")
 
 
 def test_files_below_leaves_out_hidden_ones_and_loops(tmp_path):
