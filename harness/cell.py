@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from harness.errors import HarnessError
 from harness.parts import Part, canonical
 
 RECORD_SCHEMA = 1
@@ -55,6 +56,20 @@ class Cell:
     def parts(self) -> list[Part]:
         """Its protocol, model, data set, method and metrics; what it has none of is left out."""
         return [p for p in (self.protocol, self.model, self.dataset, self.method, *self.metrics) if p]
+
+    def nested(self, plugin: object) -> Part:
+        """Return the part of a plugin object that an option of the cell's plugins holds.
+
+        Raises HarnessError when no option holds it.
+        """
+        waiting = list(self.parts)
+        while waiting:
+            part = waiting.pop(0)
+            for inner in part.nested:
+                if inner.object is plugin:
+                    return inner
+            waiting += part.nested
+        raise HarnessError(f"{type(plugin).__name__} is named in no option of the cell's plugins")
 
     @property
     def coordinates(self) -> dict[str, Any]:

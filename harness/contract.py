@@ -28,10 +28,10 @@ Optional on every plugin class:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
     from harness.errors import HarnessError
     from harness.features import FeatureCache
+    from harness.parts import Part
     from harness.planning import Cell
+    from harness.sharing import Owner, Shared
+
+T = TypeVar("T")
 
 API_VERSION = 1
 """Version of this contract; a plugin may state the one it was written for as `harness_api`."""
@@ -341,6 +345,12 @@ class Job:
     """A folder of this cell's own for checkpoints; it outlives a kill and goes when the cell is done."""
     splits: Callable[[str], Split]
     """Opens a split of the cell's data set, limited as the run asks, and keeps it for other cells."""
+    opening: Callable[[Part], Callable[[str], Split]]
+    """Makes what `splits` is for another data set; `at` calls it."""
+    loading: Callable[[Part], Any]
+    """Loads a model that an option names, once for the worker; `at` calls it."""
+    kept: Shared
+    """Where `shared` keeps things."""
     advance: Callable[[int, int], None] = lambda done, total: None
     """Tells the progress display how many samples or steps are done of how many."""
     report: Callable[[str, int, dict[str, float]], None] = lambda name, step, values: None
@@ -357,6 +367,61 @@ class Job:
         """Add one statement about what was assumed, left out, cut or reordered; repetitions are ignored."""
         if text not in self.remarks:
             self.remarks.append(text)
+
+    def at(self, plugin: object) -> Job:
+        """Return this job at a data set or a model that an option of the cell's plugins holds.
+
+        It keeps its label and its identity. A data set's splits are opened as the cell's own are, limited
+        alike; a model is loaded, once for the worker, and frozen. Remarks and failures are this job's.
+        Raises Unavailable for one that can't be used here, HarnessError for one that no option holds.
+        """
+        from harness.errors import Unavailable
+
+        part = self.cell.nested(plugin)
+        if part.missing:
+            raise Unavailable(f"{part.label}: {part.missing}")
+        if part.kind != "models":
+            there = replace(self.cell, dataset=part)
+            return replace(self, cell=there, dataset=part.object, splits=self.opening(part))
+        model = self.loading(part)
+        for text in getattr(model, "remarks", None) or ():
+            if text not in part.remarks:  # those planning has told
+                self.remark(f"{part.label}: {text}")
+        return replace(self, cell=replace(self.cell, model=part), model=model)
+
+    def shared(self, key: Hashable, make: Callable[[], T], *, of: Owner = "worker") -> T:
+        """Return what `make` builds, once for all cells of this worker that ask for the same key.
+
+        It is kept as long as the worker, or no longer than the cell's data set (with this limit) or loaded
+        model: `of` says which. Keys of the two are told apart by the data set and the model of this job.
+        """
+        own = {
+            "worker": "",
+            "dataset": (self.cell.dataset.identity, self.cell.limit),
+            "model": id(self.model),
+        }
+        return self.kept.get(of, (own[of], key), make)
+
+    def features(
+        self,
+        what: str,
+        split: str | None,
+        compute: Callable[[], NDArray[Any]],
+        *,
+        rows: NDArray[np.int64] | None = None,
+        images: bool = True,
+        **facts: Any,
+    ) -> NDArray[Any]:
+        """Return arrays that the model's weights decide, from the cache or else computed and kept there.
+
+        Their key holds `what` they are, the model and its weights, the data set, its split with what was
+        left out or limited, the precision, how images are prepared (unless `images` is false), and all
+        libraries; `rows` are added for a part of the split, and `facts` for whatever else decides. Without
+        a split the data set is not in it: the arrays belong to the model alone.
+        """
+        from harness.features import feature_key
+
+        return self.cache.get(feature_key(self, what, split, rows, images, facts), compute)
 
     def seed_for(self, *axes: object) -> int:
         """A random seed from the named axes alone, e.g. `job.seed_for("shots", 16, job.cell.seed)`."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ from harness.batches import forward_all, ran_out_of_memory
 from harness.classes import Classes, align, to_classes
 from harness.contract import Job, Predictions, Result, Split
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
-from harness.features import weights_digest
 from harness.images import Staged, exact_prepare, fast_prepare
 
 if TYPE_CHECKING:
@@ -76,35 +73,11 @@ def outputs(
         rate.append(len(result) / max(time.perf_counter() - start, 1e-9))
         return result.numpy()
 
-    decides = {
-        "what": kind,
-        "model": json.loads(job.cell.model.identity) if job.cell.model else None,
-        "weights": weights_of(model),
-        "data": json.loads(job.cell.dataset.identity),
-        "split": split_name,
-        "limit": job.cell.limit,
-        "precision": job.precision,
-        "images": job.cell.images,
-        "libraries": _libraries(),
-    }
-    if left := getattr(split, "left_out", None):
-        decides["left out"] = list(left)
-    if rows is not None:
-        decides["rows"] = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
-    array = job.cache.get(decides, compute)
-    speed = job.cache.get({**decides, "fact": "samples per second"}, lambda: np.array(rate or [np.nan]))
+    array = job.features(kind, split_name, compute, rows=rows)
+    speed = job.features(
+        kind, split_name, lambda: np.array(rate or [np.nan]), rows=rows, fact="samples per second"
+    )
     return array, None if np.isnan(speed[0]) else float(speed[0])
-
-
-def weights_of(model: Any) -> str:
-    """The digest of a loaded model's weights, computed once per model; empty without a module."""
-    if not hasattr(model, "module"):
-        return ""
-    kept = getattr(model, "_harness_weights", None)
-    if kept is None:
-        kept = weights_digest(model.module)
-        model._harness_weights = kept
-    return str(kept)
 
 
 def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[Any]:
@@ -231,9 +204,3 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
                     )
                 samples[name] = column
     return Result(metrics=measured(job, predictions), count=len(targets), samples=samples, **more)
-
-
-def _libraries() -> dict[str, str | None]:
-    from harness.provenance import environment
-
-    return dict(environment()["libraries"])

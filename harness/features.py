@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,13 @@ import numpy as np
 from harness.files import replacing
 from harness.parts import canonical
 from harness.paths import cache_dir
+from harness.provenance import environment
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+    from harness.contract import Job
 
 log = logging.getLogger("harness")
 
@@ -49,12 +53,27 @@ class FeatureCache:
         path = self.folder / key[:2] / f"{key}.npy"
         array = self._read(path) if self.enabled else None
         if array is None:
-            array = compute()
-            self.computed += 1
-            if self.enabled:
-                self._keep(path, array)
+            with self._alone(path.with_suffix(".lock")):
+                array = self._read(path) if self.enabled else None
+                if array is None:
+                    array = compute()
+                    self.computed += 1
+                    if self.enabled:
+                        self._keep(path, array)
         self._remember(key, array)
         return array
+
+    @contextmanager
+    def _alone(self, path: Path) -> Iterator[None]:
+        """Of several processes that want the same array one computes it, and the others wait for it."""
+        from filelock import FileLock
+
+        with ExitStack() as held:
+            if self.enabled:
+                with suppress(OSError):  # a cache that can't be written is told by `_keep`
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(FileLock(path))
+            yield
 
     def _read(self, path: Path) -> NDArray[Any] | None:
         try:
@@ -83,6 +102,42 @@ class FeatureCache:
         self._recent[key] = array
         while sum(a.nbytes for a in self._recent.values()) > MEMORY_LIMIT and len(self._recent) > 1:
             self._recent.popitem(last=False)
+
+
+def feature_key(
+    job: Job,
+    what: str,
+    split: str | None,
+    rows: NDArray[np.int64] | None,
+    images: bool,
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Everything that decides the arrays of `Job.features`, which says what the arguments are."""
+    cell = job.cell
+    decides: dict[str, Any] = {
+        "what": what,
+        "model": json.loads(cell.model.identity) if cell.model else None,
+        "weights": weights_of(job),
+        "precision": job.precision,
+        "libraries": dict(environment()["libraries"]),
+        **facts,
+    }
+    if images:
+        decides["images"] = cell.images
+    if split is not None:
+        decides |= {"data": json.loads(cell.dataset.identity), "split": split, "limit": cell.limit}
+        if left := getattr(job.splits(split), "left_out", None):
+            decides["left out"] = list(left)
+    if rows is not None:
+        decides["rows"] = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
+    return decides
+
+
+def weights_of(job: Job) -> str:
+    """The digest of the weights of a job's model as it was loaded; empty without a module."""
+    if not hasattr(job.model, "module"):
+        return ""
+    return job.shared("weights", lambda: weights_digest(job.model.module), of="model")
 
 
 def weights_digest(module: torch.nn.Module) -> str:

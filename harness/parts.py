@@ -53,6 +53,8 @@ class Part:
     """Whether samples that can't be read are left out, of a data set or of one in an option."""
     moved: bool = False
     """Whether paths in its options were counted from the suite file's folder."""
+    nested: tuple[Part, ...] = ()
+    """The plugins that its options name; their `object` is what the factory got."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to another process as what was written, and is resolved again there."""
@@ -160,7 +162,7 @@ class Resolver:
                 for name, value in checked.items()
             }
             moved = found != checked
-        arguments, shown, inner = self._nested(factory, found, identity, named, folder)
+        arguments, shown, nested = self._nested(factory, found, identity, named, folder)
         moved = moved or shown != found
         instance = _built(factory, arguments, named, plugin)
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
@@ -178,7 +180,7 @@ class Resolver:
                 said += _folders_in(paths)
         code = self._code_of(plugin, factory)
         whole |= {"code": code.digest} if code.digest else {}
-        passed_on = (said for text, said in inner if text not in remarks)
+        passed_on = (f"{p.label}: {text}" for p in nested for text in p.remarks if text not in remarks)
         remarks = tuple(dict.fromkeys([*remarks, *passed_on, *code.remarks]))
         if kind == "datasets" and self.skip_unreadable:
             whole["unreadable"] = "left out"
@@ -193,6 +195,7 @@ class Resolver:
             partial(factory, **arguments),
             (*said, *remarks),
             moved,
+            tuple(nested),
         )
 
     def _nested(
@@ -202,12 +205,12 @@ class Resolver:
         identity: dict[str, Any],
         where: str,
         folder: Path | None,
-    ) -> tuple[dict[str, Any], dict[str, Any], list[tuple[str, str]]]:
-        """The arguments with references replaced by their objects, the options as records hold them, and remarks.
+    ) -> tuple[dict[str, Any], dict[str, Any], list[Part]]:
+        """The arguments with references replaced by their objects, the options as records hold them, and the parts.
 
-        Puts the identities of nested plugins into `identity`. A remark comes as it is and with its part's label.
+        Puts the identities of nested plugins into `identity`.
         """
-        arguments, shown, remarks = dict(checked), dict(checked), list[tuple[str, str]]()
+        arguments, shown, nested = dict(checked), dict(checked), list[Part]()
         for option in options.declared(factory)[0]:
             if not option.nested or checked.get(option.name) is None:
                 continue
@@ -226,8 +229,8 @@ class Resolver:
             if any(p.moved for p in found):
                 written = [{"plugin": p.plugin, "label": p.label, "options": dict(p.options)} for p in found]
                 shown[option.name] = written if several else written[0]
-            remarks += [(text, f"{p.label}: {text}") for p in found for text in p.remarks]
-        return arguments, shown, remarks
+            nested += found
+        return arguments, shown, nested
 
     def _code_of(self, plugin: registry.Plugin, factory: Any) -> Code:
         key = (plugin.kind, plugin.distribution, plugin.name)
@@ -374,6 +377,7 @@ def _part(
     make: Callable[[], Any] = lambda: None,
     remarks: tuple[str, ...] = (),
     moved: bool = False,
+    nested: tuple[Part, ...] = (),
 ) -> Part:
     shown = {key: json.loads(canonical(value)) for key, value in given.items()}
     own_tags = getattr(instance, "tags", {}) if instance is not None else {}
@@ -389,4 +393,5 @@ def _part(
         problem=problem,
         remarks=remarks,
         moved=moved,
+        nested=nested,
     )

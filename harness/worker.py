@@ -21,11 +21,12 @@ from harness.devices import make_deterministic, pick, preparing_threads, seed_al
 from harness.errors import Diverged, HarnessError, StoreUnwritable, Unavailable, interrupts, reason_of
 from harness.features import FeatureCache
 from harness.logs import CellLog, cell_folder
-from harness.parts import check_unchanged, remarks_of
+from harness.parts import Part, check_unchanged, remarks_of
 from harness.planning import Cell
 from harness.readable import open_split
 from harness.record import Record, blank
 from harness.seeds import derive_seed
+from harness.sharing import Shared
 from harness.store import Store, warn_once
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Worker:
         self.workers: int = preparing_threads(self.device, cores) if own is None else own
         self.cache = FeatureCache(settings.cache)
         make_deterministic()
+        self.shared = Shared()
         self._model: tuple[str, Any] | None = None
         self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
@@ -183,11 +185,14 @@ class Worker:
 
         remarks = list(cell.remarks)
 
-        def split(name: str) -> Split:
-            opened, said = self._split(cell, name)
-            new = (f"{cell.dataset.label}: {text}" for text in said)
-            remarks.extend(text for text in new if text not in remarks)
-            return opened
+        def opening(data: Part) -> Callable[[str], Split]:
+            def split(name: str) -> Split:
+                opened, said = self._split(data, name, cell.limit)
+                new = (f"{data.label}: {text}" for text in said)
+                remarks.extend(text for text in new if text not in remarks)
+                return opened
+
+            return split
 
         def show(name: str, step: int, pixels: NDArray[np.uint8]) -> None:
             try:
@@ -197,10 +202,12 @@ class Worker:
                 return
             self.tell("cell_image", cell=cell, name=name, step=step, path=path)
 
+        self.shared.belong("dataset", (cell.dataset.identity, cell.limit))
+        model = self._loaded(cell)
         return Job(
             cell=cell,
             dataset=dataset,
-            model=self._loaded(cell),
+            model=model,
             method=cell.method.make() if cell.method else None,
             metrics=metrics,
             device=self.device,
@@ -209,7 +216,10 @@ class Worker:
             workers=self.workers,
             cache=self.cache,
             workdir=self.store.path / "work" / cell.id,
-            splits=split,
+            splits=opening(cell.dataset),
+            opening=opening,
+            loading=self._loaded_beside,
+            kept=self.shared,
             advance=lambda done, total: self.tell("cell_progress", cell=cell, done=done, total=total),
             report=report,
             show=show,
@@ -220,7 +230,8 @@ class Worker:
         """The cell's model, loaded once for the cells that share it.
 
         A protocol that changes its model (fine-tuning) says `fresh_model = True` and gets a new one.
-        What a shared one draws at random hangs on the model alone, not on which cell came first.
+        A shared one is seeded from its own identity, so its random weights do not depend on which cell
+        runs first.
         """
         if cell.model is None:
             return None
@@ -228,6 +239,7 @@ class Worker:
         if self._model is not None and self._model[0] == cell.model.identity and not fresh:
             return self._model[1]
         self._model = None  # gone before the next one comes, so that both need not fit
+        self.shared.belong("model", None)
         check_unchanged(cell.model)
         if not fresh:
             seed_all(derive_seed("model", cell.model.identity))
@@ -239,16 +251,35 @@ class Worker:
         if not fresh:
             self._model = (cell.model.identity, model)
             seed_all(derive_seed("cell", cell.id))
+        self.shared.belong("model", id(model))
         return model
 
-    def _split(self, cell: Cell, name: str) -> tuple[Split, Sequence[str]]:
-        """A split of the cell's data set as the run asks for it, and what it remarks."""
-        key = f"{cell.dataset.identity}\n{name}\n{cell.limit}"
+    def _loaded_beside(self, part: Part) -> Any:
+        """A model that an option names, loaded and frozen once for the worker."""
+
+        def make() -> Any:
+            import torch
+
+            check_unchanged(part)
+            devices = [self.device] if self.device.type == "cuda" else []
+            with torch.random.fork_rng(devices):
+                torch.manual_seed(derive_seed("model", part.identity))
+                model = part.make()
+                model.load(self.device)
+            if hasattr(model, "module"):
+                settle(model.module, self.device)
+            return model
+
+        return self.shared.get("worker", ("model", part.identity), make)
+
+    def _split(self, data: Part, name: str, limit: int | None) -> tuple[Split, Sequence[str]]:
+        """A split of a data set as the run asks for it, and what it remarks."""
+        key = f"{data.identity}\n{name}\n{limit}"
         if key in self._splits:
             self._splits.move_to_end(key)
             return self._splits[key]
-        check_unchanged(cell.dataset)
-        self._splits[key] = open_split(cell.dataset, name, cell.limit, self.workers, self.cache)
+        check_unchanged(data)
+        self._splits[key] = open_split(data, name, limit, self.workers, self.cache)
         while len(self._splits) > KEPT_SPLITS:
             self._splits.popitem(last=False)
         return self._splits[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.classes import Classes, align
@@ -153,25 +153,18 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
 
     The zero-shot classifier C×D, or every prompt C×T×D for a model that scores itself.
     """
-    import json
-
     import numpy as np
 
-    from harness.evaluate import weights_of
     from harness.prompts import prompt_facts, remark_prompts
-    from harness.provenance import environment
     from harness.zeroshot import classifier_of, encode_prompts, prompt_grid, prompts_of
 
     similarity = similarity_of(job.model)
     decides = {
-        "what": "zero-shot classifier",
-        "model": json.loads(job.cell.model.identity) if job.cell.model else None,
-        "weights": weights_of(job.model),
         "class_names": list(class_names),
         "templates": list(templates),
-        "libraries": environment()["libraries"],
         **({} if similarity == "cosine" else {"similarity": similarity}),
     }
+    kept = partial(job.features, "zero-shot classifier", None, images=False, **decides)
     texts = prompts_of(class_names, templates)
     encoded = cache(lambda: encode_prompts(job.model, texts))
 
@@ -180,9 +173,7 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
             return np.asarray(prompt_grid(encoded(), class_names, templates).cpu().numpy())
         return np.asarray(classifier_of(encoded(), class_names, templates, similarity).cpu().numpy())
 
-    weights = job.cache.get(decides, make)
-    facts = job.cache.get(
-        {**decides, "fact": "prompts"}, lambda: prompt_facts(job.model, texts, encoded().cpu().numpy())
-    )
+    weights = kept(make)
+    facts = kept(lambda: prompt_facts(job.model, texts, encoded().cpu().numpy()), fact="prompts")
     remark_prompts(job, class_names, templates, facts)
     return weights

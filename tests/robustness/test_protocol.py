@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from harness.contract import Job
 from harness.errors import DataError
 from harness.features import FeatureCache
+from harness.sharing import Shared
 from harness_metrics.classification import Top1
 from harness_robustness.protocol import Classification
 
@@ -54,11 +56,13 @@ def job(dataset, folder):
     cell = SimpleNamespace(
         model=None, dataset=SimpleNamespace(identity="{}", label="colours"), limit=None, images="exact"
     )
-    return SimpleNamespace(
-        dataset=dataset, splits=dataset.load, model=Brightest(), cell=cell, device=torch.device("cpu"),
-        precision="float32", batch_size=4, workers=0, cache=FeatureCache(folder), metrics={"top1": Top1()},
-        advance=lambda done, total: None,
-    )  # fmt: skip
+    given = {
+        "dataset": dataset, "splits": dataset.load, "model": Brightest(), "cell": cell, "device": torch.device("cpu"),
+        "precision": "float32", "batch_size": 4, "workers": 0, "cache": FeatureCache(folder),
+        "metrics": {"top1": Top1()}, "advance": lambda done, total: None, "kept": Shared(), "remarks": [],
+        "failures": {},
+    }  # fmt: skip
+    return Job(**{**dict.fromkeys(Job.__dataclass_fields__), **given})
 
 
 def test_a_classifier_without_a_label_space_is_read_by_its_logits(tmp_path):
