@@ -15,9 +15,11 @@ import numpy as np
 from harness.batches import forward_all, ran_out_of_memory
 from harness.classes import Classes, align, to_classes
 from harness.contract import Job, Predictions, Result, Split
+from harness.declared import asked
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
 from harness.features import weights_digest
 from harness.images import Staged, exact_prepare, fast_prepare
+from harness.targets import check_labels
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +31,8 @@ def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
 
     A split of images that are cropped already (`already_cropped` is their size) skips the resize.
     """
-    model, preparation = job.model, getattr(job.model, "preparation", None)
-    cropped = getattr(split, "already_cropped", None)
+    model, preparation = job.model, asked(job.model, "preparation")
+    cropped = asked(split, "already_cropped")
     if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
         preparation = replace(preparation, resize=cropped)
         if job.cell.images == "exact":
@@ -87,7 +89,7 @@ def outputs(
         "images": job.cell.images,
         "libraries": _libraries(),
     }
-    if left := getattr(split, "left_out", None):
+    if left := asked(split, "left_out"):
         decides["left out"] = list(left)
     if rows is not None:
         decides["rows"] = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
@@ -98,7 +100,7 @@ def outputs(
 
 def weights_of(model: Any) -> str:
     """The digest of a loaded model's weights, computed once per model; empty without a module."""
-    if not hasattr(model, "module"):
+    if asked(model, "module") is None:
         return ""
     kept = getattr(model, "_harness_weights", None)
     if kept is None:
@@ -113,8 +115,8 @@ def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[
     Raises DataError when the label space is too small for the split's classes. Takes the order as it
     is; `align_logits` compares the names of both sides.
     """
-    groups: Sequence[Sequence[int]] | None = getattr(split, "label_indices", None)
-    names = getattr(split, "class_names", None)
+    groups: Sequence[Sequence[int]] | None = asked(split, "label_indices")
+    names = asked(split, "class_names")
     if groups is None:
         if names is not None and logits.shape[1] != len(names):
             raise DataError(
@@ -137,6 +139,7 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     """
     from harness.wording import with_names
 
+    check_labels(split.targets, job.cell.dataset.label)
     own = Classes.of(job.model)
     found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
     refusal = found.refusal
@@ -203,8 +206,7 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
     columns = predictions.logits.shape[1]
     if len(targets) == 0:
         raise DataError(f"{job.cell.dataset.label}: the split has no samples")
-    if np.ndim(targets) != 1:
-        raise DataError(f"{job.cell.dataset.label}: its samples have several labels, here they need one each")
+    check_labels(targets, job.cell.dataset.label)
     outside = np.flatnonzero((targets < 0) | (targets >= columns))
     if len(outside):
         wrong = int(outside[0])
@@ -222,9 +224,9 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
         "confidence": predictions.confidence.astype(np.float32),
     }
     for name, metric in job.metrics.items():
-        if hasattr(metric, "per_sample"):
+        if (by_sample := asked(metric, "per_sample")) is not None:
             with _failing_alone(job, f"{name} by sample"):
-                column = np.asarray(metric.per_sample(predictions), dtype=np.float32)
+                column = np.asarray(by_sample(predictions), dtype=np.float32)
                 if column.shape != targets.shape:
                     raise HarnessError(
                         f"it gave values of shape {column.shape} for {len(targets)} samples: expected one each"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Dataset, EncodedImage, Sample, Split
+from harness.declared import asked
 from harness.errors import Unavailable
 from harness.testing.outcome import NotChecked, must
 
@@ -41,7 +42,7 @@ class DatasetSubject:
     @property
     def names(self) -> Sequence[str]:
         """The names of the splits, from the light object."""
-        reason = self.plugin.unavailable() if hasattr(self.plugin, "unavailable") else None
+        reason = self.plugin.unavailable() if asked(self.plugin, "unavailable") is not None else None
         if reason:
             raise NotChecked(reason)
         with must("`splits` to name the splits before anything is loaded", "Planning asks for them."):
@@ -84,6 +85,6 @@ def described_split(dataset: Dataset, name: str, split: Split | None = None) -> 
         "length": len(split),
         "ids": ids,
         "targets": hashlib.sha256(np.asarray(split.targets, np.int64).tobytes()).hexdigest(),
-        "class names": [] if (names := getattr(split, "class_names", None)) is None else list(names),
+        "class names": [] if (names := asked(split, "class_names")) is None else list(names),
         "samples": samples,
     }

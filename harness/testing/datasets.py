@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Split
+from harness.declared import asked
 from harness.errors import HarnessError
 from harness.testing import general, sameness
 from harness.testing.dataset_subject import DatasetSubject, some
@@ -106,8 +107,8 @@ def _counted(ids: list[Any]) -> dict[Any, int]:
 def check_labels(subject: DatasetSubject) -> None:
     """Labels are whole numbers inside the class list; −1 stands for none, in a split without any."""
     for name, split in subject.splits.items():
-        names = getattr(split, "class_names", None)
-        light = getattr(subject.plugin, "class_names", None)
+        names = asked(split, "class_names")
+        light = asked(subject.plugin, "class_names")
         expect(
             not isinstance(light, list | tuple) or not light or names is None or list(light) == list(names),
             f"a data set that names its classes before it is loaded to name those of split '{name}'",
@@ -147,7 +148,7 @@ def check_labels(subject: DatasetSubject) -> None:
 
 
 def _check_label_sets(name: str, split: Split, targets: Any) -> None:
-    names = getattr(split, "class_names", None)
+    names = asked(split, "class_names")
     right = bool(np.isin(targets, (-1, 0, 1)).all()) and (not names or targets.shape[1] == len(names))
     expect(
         right,
@@ -166,7 +167,7 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
             repr([n for n in names if not (isinstance(n, str) and n.strip())][:3]),
             "Zero-shot prompts are made of them.",
         )
-    groups = getattr(split, "label_indices", None)
+    groups = asked(split, "label_indices")
     if groups is not None and names:
         expect(
             len(groups) == len(names) and all(len(g) and min(g) >= 0 for g in groups),
@@ -174,7 +175,7 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
             f"{len(groups)} entries" if len(groups) != len(names) else "an empty or a negative one",
             "A classifier's logits are brought to the split's classes by them.",
         )
-    templates = getattr(split, "templates", None) or []
+    templates = asked(split, "templates") or []
     expect(
         all("{}" in t for t in templates),
         f"every template of split '{name}' to have a place {{}} for the class name",
