@@ -64,7 +64,7 @@ def outputs(
     def compute() -> NDArray[np.float32]:
         prepare = image_pipeline(job, split)
         start = time.perf_counter()
-        result = forward_all(
+        result: torch.Tensor = forward_all(
             forward,
             split,
             prepare,
@@ -74,6 +74,7 @@ def outputs(
             workers=job.workers,
             indices=None if rows is None else rows.tolist(),
             advance=job.advance,
+            collate=asked(model, "collate"),
         )
         rate.append(len(result) / max(time.perf_counter() - start, 1e-9))
         return result.numpy()
