@@ -21,7 +21,6 @@ from harness.trees import nbytes, packed, unpacked
 
 if TYPE_CHECKING:
     import torch
-    from numpy.typing import NDArray
 
 log = logging.getLogger("harness")
 

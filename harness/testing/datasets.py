@@ -10,8 +10,9 @@ from harness.contract import Split
 from harness.declared import asked
 from harness.errors import HarnessError
 from harness.testing import general, sameness
-from harness.testing.dataset_subject import DatasetSubject, some
+from harness.testing.dataset_subject import DatasetSubject, digest_of, some
 from harness.testing.outcome import Check, described, expect, must
+from harness.testing.targets import check_targets
 
 
 def check_splits(subject: DatasetSubject) -> None:
@@ -72,15 +73,23 @@ def check_samples(subject: DatasetSubject) -> None:
         for i in some(split):
             with must(f"sample {i} of split '{name}' to be read", "It will be, in every run."):
                 sample = split[i]
-                if sample.image is not None:
-                    decode(sample.image, str(sample.id))
-            single = np.ndim(split.targets) == 1  # a sample with several labels has none of its own
+                for image in sample.images:
+                    decode(image, str(sample.id))
+            kind = asked(subject.plugin, "target_kind")
+            single = kind == "label" and np.ndim(split.targets) == 1  # no other sample has a label of its own
             stated = (str(split.ids[i]), int(split.targets[i]) if single else int(sample.label))
             expect(
                 (sample.id, int(sample.label)) == stated,
                 f"sample {i} of split '{name}' to have the id and label that the split lists, {stated}",
                 f"{(sample.id, sample.label)}",
                 "Metrics read the lists, models the samples: predictions would be set against other labels.",
+            )
+            expect(
+                kind in ("label", "label sets", "none")
+                or digest_of(sample.target) == digest_of(split.targets[i]),
+                f"sample {i} of split '{name}' to have the `target` that the split lists",
+                f"{str(sample.target)[:60]}",
+                "Metrics read the lists, models the samples: answers would be held against other targets.",
             )
 
 
@@ -121,16 +130,27 @@ def check_labels(subject: DatasetSubject) -> None:
             f"{type(names).__name__}",
             "Protocols ask whether there are any: an array has no answer, and a text is one name per letter.",
         )
-        targets = np.asarray(split.targets)
-        if targets.ndim == 2:
+        kind = asked(subject.plugin, "target_kind")
+        if kind not in ("label", "label sets"):
+            _check_class_facts(name, split, names)
+            continue
+        several = kind == "label sets"
+        targets = (
+            np.asarray(split.targets) if isinstance(split.targets[0], int | np.integer | np.ndarray) else None
+        )
+        expect(
+            targets is not None and targets.ndim == 1 + several and np.issubdtype(targets.dtype, np.integer),
+            f"the targets of split '{name}' to be an array of N{'×C' if several else ''} whole numbers, as its "
+            f"target_kind '{kind}' says",
+            f"{type(split.targets[0]).__name__}"
+            if targets is None
+            else f"{targets.dtype} of shape {targets.shape}",
+            "They index the columns of the logits. (Targets of other kinds: state `target_kind`.)",
+        )
+        assert targets is not None
+        if several:
             _check_label_sets(name, split, targets)
             continue
-        expect(
-            targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer),
-            f"the targets of split '{name}' to be an array of N whole numbers",
-            f"{targets.dtype} of shape {targets.shape}",
-            "They index the columns of the logits.",
-        )
         if (
             targets == -1
         ).all():  # an unlabelled part, such as the images of a domain, or a test set to predict
@@ -191,5 +211,6 @@ CHECKS: tuple[Check, ...] = (
     check_samples,
     check_ids,
     check_labels,
+    check_targets,
     *sameness.CHECKS,
 )

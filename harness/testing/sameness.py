@@ -10,7 +10,13 @@ from typing import Any
 from harness.contract import Split
 from harness.declared import asked
 from harness.testing import apart
-from harness.testing.dataset_subject import DatasetSubject, content, content_at, described_split, some
+from harness.testing.dataset_subject import (
+    DatasetSubject,
+    content_at,
+    described_sample,
+    described_split,
+    some,
+)
 from harness.testing.outcome import Check, NotChecked, described, expect, must
 
 READ_WHOLE = 3000
@@ -27,7 +33,7 @@ def from_another_process(dataset: Any, names: list[str]) -> dict[str, Any]:
 
 def sent_to_a_worker(split: Any) -> dict[str, list[Any]]:
     """Runs in the other process: samples of a split that travelled there."""
-    return {str(i): [split[i].id, split[i].label, content(split[i])] for i in some(split)}
+    return {str(i): described_sample(split[i]) for i in some(split)}
 
 
 def check_order(subject: DatasetSubject) -> None:
