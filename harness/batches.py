@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from harness.errors import DataError, HarnessError
-from harness.trees import check_entries, joined, to_device, to_host
+from harness.trees import joined, to_device, to_host
 
 if TYPE_CHECKING:
     import torch
@@ -72,8 +72,7 @@ def forward_all(
                 device,
             ):
                 largest = max(largest, count)
-                check_entries(part, count)
-                out.append(to_host(part))
+                out.append(to_host(part, count))
             position += size
             batch_size = largest if largest < size else batch_size
             advance(position, total)

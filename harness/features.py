@@ -17,7 +17,7 @@ import numpy as np
 from harness.files import replacing
 from harness.parts import canonical
 from harness.paths import cache_dir
-from harness.trees import nbytes, packed, unpacked
+from harness.trees import mapped, nbytes, packed, unpacked
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,10 @@ class FeatureCache:
         self._told = False
 
     def get(self, decides: Mapping[str, Any], compute: Callable[[], Tree]) -> Tree:
-        """Return the tree of arrays that `decides` identifies; calls `compute` when nobody has computed it yet."""
+        """Return the tree of arrays that `decides` identifies; calls `compute` when nobody has computed it yet.
+
+        Tensors (on the CPU) that it returns become arrays.
+        """
         key = hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]
         if key in self._recent:
             self._recent.move_to_end(key)
@@ -53,7 +56,7 @@ class FeatureCache:
         path = self.folder / key[:2] / key
         array = self._read(path) if self.enabled else None
         if array is None:
-            array = compute()
+            array = mapped(np.asarray, compute())
             self.computed += 1
             if self.enabled:
                 self._keep(path, array)
@@ -75,7 +78,7 @@ class FeatureCache:
         return None
 
     def _keep(self, path: Path, tree: Any) -> None:
-        plain = isinstance(tree, np.ndarray | np.generic)
+        plain = isinstance(tree, np.ndarray)
         arrays: dict[str, Any] = {}
         try:
             with (

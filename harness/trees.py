@@ -36,18 +36,30 @@ def to_device(tree: Any, device: torch.device) -> Any:
     return mapped(moved, tree)
 
 
-def to_host(tree: Any) -> Any:
-    """Return tensors on the CPU: floats as float32, integers and bools of their own type."""
+def to_host(tree: Any, count: int) -> Any:
+    """Return a batch's result on the CPU: floats as float32, integers, bools and what is no tensor as they are.
 
-    def fetched(leaf: torch.Tensor) -> torch.Tensor:
-        return (leaf.float() if leaf.is_floating_point() else leaf).cpu()
+    Raises HarnessError where a list has not one entry for each of the `count` samples.
+    """
+    if isinstance(tree, list):
+        if len(tree) != count:
+            raise HarnessError(
+                f"forward gave a list of {len(tree)} for {count} samples: expected one entry each"
+            )
+        return mapped(_fetched, tree)
+    if isinstance(tree, Mapping):
+        return {key: to_host(part, count) for key, part in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(to_host(part, count) for part in tree)
+    return _fetched(tree)
 
-    return mapped(fetched, tree)
 
+def _fetched(leaf: Any) -> Any:
+    import torch
 
-def to_arrays(tree: Any) -> Any:
-    """Return a tree of CPU tensors as one of arrays."""
-    return mapped(lambda leaf: leaf.numpy(), tree)
+    if not isinstance(leaf, torch.Tensor):
+        return leaf
+    return (leaf.float() if leaf.is_floating_point() else leaf).cpu()
 
 
 def joined(parts: Sequence[Any]) -> Any:
@@ -62,15 +74,6 @@ def joined(parts: Sequence[Any]) -> Any:
     if isinstance(first, list):
         return [entry for part in parts for entry in part]
     return torch.cat(list(parts))
-
-
-def check_entries(tree: Any, count: int) -> None:
-    """Raise HarnessError where a list in a batch's result has not one entry per sample."""
-    if isinstance(tree, Mapping | tuple):
-        for part in tree.values() if isinstance(tree, Mapping) else tree:
-            check_entries(part, count)
-    elif isinstance(tree, list) and len(tree) != count:
-        raise HarnessError(f"forward gave a list of {len(tree)} for {count} samples: expected one entry each")
 
 
 def nbytes(tree: Any) -> int:

@@ -75,6 +75,8 @@ class ModelSubject:
         import torch
 
         self.needs_images()
+        if asked(self.plugin, "collate") is not None:
+            raise NotChecked("the model makes batches of its own")
         with must("prepare(image) to turn a PIL image into a tensor", "Every image goes through it."):
             prepared = [self.model.prepare(i) for i in self.images]
             shapes = {tuple(p.shape) for p in prepared}

@@ -193,6 +193,11 @@ def test_trees_come_back_as_they_were(tmp_path: Path, tree: Any) -> None:
     assert [p.suffix for p in tmp_path.rglob("*") if p.is_file()] == [".npz"]
 
 
+def test_tensors_become_arrays(tmp_path: Path) -> None:
+    found = FeatureCache(tmp_path).get(DECIDES, lambda: [{"labels": torch.arange(2)}])
+    assert same(found, [{"labels": np.arange(2)}])
+
+
 def test_a_damaged_tree_is_computed_again(tmp_path: Path) -> None:
     FeatureCache(tmp_path).get(DECIDES, lambda: TREES["detections"])
     (file,) = tmp_path.rglob("*.npz")

@@ -36,11 +36,10 @@ class Detection:
         split, model = job.splits("test"), job.model
 
         def compute() -> Any:
-            found = forward_all(
+            return forward_all(
                 model.detect, split, image_pipeline(job, split), device=job.device, batch_size=job.batch_size,
                 workers=job.workers, collate=model.collate, advance=job.advance,
             )  # fmt: skip
-            return [{name: tensor.numpy() for name, tensor in each.items()} for each in found]
 
         decides = {
             "what": "detections",
