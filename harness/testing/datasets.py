@@ -135,19 +135,15 @@ def check_labels(subject: DatasetSubject) -> None:
             _check_class_facts(name, split, names)
             continue
         several = kind == "label sets"
-        targets = (
-            np.asarray(split.targets) if isinstance(split.targets[0], int | np.integer | np.ndarray) else None
-        )
-        expect(
-            targets is not None and targets.ndim == 1 + several and np.issubdtype(targets.dtype, np.integer),
+        wanted = (
             f"the targets of split '{name}' to be an array of N{'×C' if several else ''} whole numbers, as its "
-            f"target_kind '{kind}' says",
-            f"{type(split.targets[0]).__name__}"
-            if targets is None
-            else f"{targets.dtype} of shape {targets.shape}",
-            "They index the columns of the logits. (Targets of other kinds: state `target_kind`.)",
+            f"target_kind '{kind}' says"
         )
-        assert targets is not None
+        why = "They index the columns of the logits. (Targets of other kinds: state `target_kind`.)"
+        with must(wanted, why):
+            targets = np.asarray(split.targets)
+        whole = targets.ndim == 1 + several and np.issubdtype(targets.dtype, np.integer)
+        expect(whole, wanted, f"{targets.dtype} of shape {targets.shape}", why)
         if several:
             _check_label_sets(name, split, targets)
             continue
