@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.api import load, plan, run, table
     from harness.batches import forward_all
+    from harness.capability import has, register_capability
     from harness.cell import Cell
     from harness.content import content_digest, content_digests
     from harness.contract import (
-        API_VERSION,
         ClassifiesImages,
         CountsTokens,
         Dataset,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Split,
         capabilities,
     )
+    from harness.declared import API_VERSION
     from harness.errors import (
         DataError,
         Diverged,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from harness.splits import find_test_split, training_split, validation_split
     from harness.store import Store
     from harness.suite import Suite
+    from harness.targets import TARGET_KINDS, Answers, Boxes, Masks
     from harness.weights import digest, load_weights, read_weights
     from harness.zeroshot import text_classifier
 
@@ -83,9 +85,9 @@ _HOMES = {
         "table",
     ),
     "harness.batches": ("forward_all",),
+    "harness.capability": ("has", "register_capability"),
     "harness.cell": ("Cell",),
     "harness.contract": (
-        "API_VERSION",
         "ClassifiesImages",
         "CountsTokens",
         "Dataset",
@@ -107,6 +109,7 @@ _HOMES = {
         "Split",
         "capabilities",
     ),
+    "harness.declared": ("API_VERSION",),
     "harness.content": (
         "content_digest",
         "content_digests",
@@ -148,6 +151,7 @@ _HOMES = {
     "harness.splits": ("find_test_split", "training_split", "validation_split"),
     "harness.store": ("Store",),
     "harness.suite": ("Suite",),
+    "harness.targets": ("TARGET_KINDS", "Answers", "Boxes", "Masks"),
     "harness.weights": (
         "digest",
         "load_weights",
@@ -158,6 +162,9 @@ _HOMES = {
 
 __all__ = [
     "API_VERSION",
+    "TARGET_KINDS",
+    "Answers",
+    "Boxes",
     "Cell",
     "ClassifiesImages",
     "CountsTokens",
@@ -174,6 +181,7 @@ __all__ = [
     "HarnessError",
     "HasModule",
     "Job",
+    "Masks",
     "Metric",
     "Model",
     "OptionError",
@@ -207,6 +215,7 @@ __all__ = [
     "digest",
     "find_test_split",
     "forward_all",
+    "has",
     "hookimpl",
     "image_pipeline",
     "load",
@@ -217,6 +226,7 @@ __all__ = [
     "read_weights",
     "redacted",
     "register",
+    "register_capability",
     "run",
     "table",
     "text_classifier",

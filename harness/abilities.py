@@ -7,7 +7,10 @@ import sys
 from typing import Any
 
 from harness import options
-from harness.contract import capabilities
+from harness.capability import capabilities, words_of
+from harness.declared import asked
+from harness.errors import HarnessError
+from harness.evidence import read_by
 from harness.hooks import Events
 
 
@@ -38,35 +41,38 @@ def _made(factory: Any) -> Any:
 
 
 def _of_dataset(cls: Any) -> list[str]:
-    splits, space = getattr(cls, "splits", None), getattr(cls, "label_space", None)
+    splits, space = asked(cls, "splits"), asked(cls, "label_space")
     known = [f"splits {', '.join(splits)}"] if isinstance(splits, list | tuple) else []
+    known += [f"targets: {kind}"] if (kind := asked(cls, "target_kind")) != "label" else []
     return known + ([f"label space {space}"] if isinstance(space, str) else [])
 
 
 def _of_metric(cls: Any) -> list[str]:
-    call = inspect.signature(cls.__call__) if isinstance(cls, type) else inspect.signature(cls)
-    read = [p.annotation for p in call.parameters.values() if p.name != "self"][:1]
-    facts = []
-    if read and read[0] is not inspect.Parameter.empty:
-        facts.append(f"reads {getattr(read[0], '__name__', str(read[0]).rpartition('.')[2])}")
-    better = getattr(cls, "higher_is_better", None)
+    try:
+        read = read_by(cls)
+    except HarnessError:  # planning refuses it, with the way out
+        read = None
+    facts = [f"reads {' or '.join(c.__name__ for c in read)}"] if read else []
+    better = asked(cls, "higher_is_better")
     if isinstance(better, bool):
         facts.append("higher is better" if better else "lower is better")
-    bounds = getattr(cls, "bounds", None)
+    bounds = asked(cls, "bounds")
     if isinstance(bounds, tuple) and len(bounds) == 2 and all(isinstance(b, int | float) for b in bounds):
         facts.append(f"from {bounds[0]:g} to {bounds[1]:g}")
-    return facts + (["a value per sample"] if hasattr(cls, "per_sample") else [])
+    return facts + (["a value per sample"] if asked(cls, "per_sample") is not None else [])
 
 
 def _of_protocol(cls: Any) -> list[str]:
-    facts = [f"axes {', '.join(cls.axes)}"] if getattr(cls, "axes", None) else []
-    if getattr(cls, "provides", None):
+    facts = [f"axes {', '.join(cls.axes)}"] if asked(cls, "axes") else []
+    if asked(cls, "provides"):
         facts.append(f"gives {', '.join(c.__name__ for c in cls.provides)}")
-    if not getattr(cls, "needs_model", True):
+    if isinstance(needs := asked(cls, "needs"), tuple | list) and needs:
+        facts.append(f"needs a model that {' and '.join(map(words_of, needs))}")
+    if not asked(cls, "needs_model"):
         facts.append("needs no model")
-    if getattr(cls, "needs_method", False):
+    if asked(cls, "needs_method"):
         facts.append("needs a method")
-    return facts + (["runs several seeds at once"] if hasattr(cls, "run_many") else [])
+    return facts + (["runs several seeds at once"] if asked(cls, "run_many") is not None else [])
 
 
 def _of_listener(factory: Any) -> list[str]:

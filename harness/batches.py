@@ -7,14 +7,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from harness.errors import DataError, HarnessError
+from harness.trees import joined, to_device, to_host
 
 if TYPE_CHECKING:
     import torch
 
     from harness.contract import Sample, Split
+
+Tree = TypeVar("Tree")
+"""What a network returns for a batch, see `harness.trees`."""
 
 GROUP = 64
 """Samples that are prepared together at most."""
@@ -27,9 +31,9 @@ class OutOfMemory(HarnessError):
 
 
 def forward_all(
-    forward: Callable[[torch.Tensor], torch.Tensor],
+    forward: Callable[[Any], Tree],
     split: Split,
-    prepare: Callable[[Any], torch.Tensor],
+    prepare: Callable[[Any], Any],
     *,
     device: torch.device,
     batch_size: int = 64,
@@ -37,12 +41,16 @@ def forward_all(
     workers: int = 0,
     indices: Sequence[int] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
-) -> torch.Tensor:
-    """`forward` over all samples of a split, in order: N×… float32 on the CPU.
+    collate: Callable[[list[Any]], Any] | None = None,
+) -> Tree:
+    """Return `forward` of all samples of a split, in order, on the CPU.
 
     `prepare` turns a sample's image into a tensor C×H×W, or, where it has `many`, several at once;
-    `workers` threads prepare ahead (Pillow and the resizing release the interpreter's lock). A batch
-    that does not fit into memory is halved and tried again, and the smaller size is kept.
+    `workers` threads prepare ahead (Pillow and the resizing release the interpreter's lock). `collate`
+    makes a batch of prepared samples, which by default are stacked. A result is a tensor B×…, a dict or
+    tuple of results, or a list with one result per sample, such as detections; those of all batches are
+    put together (`harness.trees`), floats as float32, other numbers of their own type. A batch that does
+    not fit into memory is halved and tried again, and the smaller size is kept.
     Raises DataError naming the sample that can't be read, OutOfMemory when one alone doesn't fit.
     """
     import torch
@@ -57,13 +65,18 @@ def forward_all(
         while position < total:
             size, largest = min(batch_size, total - position), 0
             # no name holds a batch on, so that the next one is laid into memory that is still in the cache
-            for part in _fitting(forward, torch.stack(take(size)).to(device, non_blocking=True)):
-                largest = max(largest, len(part))
-                out.append(part.float().cpu())
+            for count, part in _fitting(
+                forward,
+                take(size) if collate else torch.stack(take(size)).to(device, non_blocking=True),
+                collate,
+                device,
+            ):
+                largest = max(largest, count)
+                out.append(to_host(part, count))
             position += size
             batch_size = largest if largest < size else batch_size
             advance(position, total)
-    return torch.cat(out) if out else torch.empty(0)
+    return cast("Tree", joined(out) if out else torch.empty(0))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
@@ -85,24 +98,32 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
-def _fitting(forward: Callable[[torch.Tensor], torch.Tensor], batch: torch.Tensor) -> Iterator[torch.Tensor]:
+def _fitting(
+    forward: Callable[[Any], Tree],
+    batch: torch.Tensor | list[Any],
+    collate: Callable[[list[Any]], Any] | None,
+    device: torch.device,
+) -> Iterator[tuple[int, Tree]]:
+    """The results of parts of a batch (a tensor, or samples still to be collated) that fit, with their sizes."""
     import torch
 
     size = len(batch)
     position = 0
     while position < len(batch):
+        part: Any = batch[position : position + size]
+        count = len(part)
         try:
-            result = forward(batch[position : position + size])
+            result = forward(to_device(collate(part), device) if collate else part)
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise
             if size == 1:
                 raise OutOfMemory("a single sample does not fit into memory") from error
             size = (size + 1) // 2
-            if batch.is_cuda:
+            if device.type == "cuda":
                 torch.cuda.empty_cache()
             continue
-        yield result
+        yield count, result
         position += size
 
 

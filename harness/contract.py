@@ -7,23 +7,16 @@ arguments, found through an entry point. Two rules keep planning fast:
 
 * Importing the plugin's module and calling its constructor must be cheap: no torch, no disk scan
   beyond what the answer needs. Heavy imports and heavy work go into `load`.
-* What a plugin can do is told by the methods it has: each capability below is a typing protocol.
+* What a plugin can do is told by the methods it has: a capability is a runtime-checkable typing
+  protocol, one of those below or of any package (`harness.capability`).
 
-Optional on every plugin object, asked at planning:
-
-* `unavailable() -> str | None`: why it can't be used on this machine and how to change that.
-* `fingerprint() -> str`: what decides its results besides its options (a file's digest, a
-  recipe's version). It goes into the cell's id. Files are known by their content, which
-  `content_digest` and `content_digests` read once and then only where a file has been touched.
-* `remarks: Sequence[str]`, an attribute or property: what it assumed, left out, cut or reordered, a
-  short statement each ("9 of 17 files are no images"). Splits and loaded models may have it too.
-  Remarks go into the record and stand as footnotes below every table that shows its numbers.
-
-Optional on every plugin class:
-
-* `smallest`: options that make the smallest sensible one, for `harness check` and the conformance
-  kit. A protocol's also has `cell`, the content of a suite in which it runs for a second or two
-  (models, datasets, methods, metrics, axes); by it the kit finds the protocol that takes a method.
+`harness.declared` lists everything else that the core asks, with the default where it is absent.
+On every plugin: `fingerprint` goes into the cell's id (files are known by their content, which
+`content_digest` and `content_digests` read once and then only where a file has been touched);
+`remarks`, which splits and loaded models may have too, go into the record and stand as footnotes below
+every table that shows its numbers; `smallest` options are for `harness check` and the conformance kit
+(a protocol's also has `cell`, the content of a suite in which it runs for a second or two, by which
+the kit finds the protocol that takes a method).
 """
 
 from __future__ import annotations
@@ -32,6 +25,12 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from harness.capability import capabilities as capabilities
+from harness.capability import register_capability
+from harness.declared import API_VERSION as API_VERSION
+from harness.declared import asked
+from harness.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +46,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-API_VERSION = 1
-"""Version of this contract; a plugin may state the one it was written for as `harness_api`."""
-
-
 # ---------------------------------------------------------------- data
 
 
@@ -62,33 +57,49 @@ class EncodedImage:
     name: str
 
 
+class _Alone(tuple[Any, ...]):
+    """A sample's only image or text as a sequence: it follows `image` or `text` where a copy replaces these."""
+
+
 @dataclass(frozen=True)
 class Sample:
-    """One sample. `image` is a PIL image, encoded bytes, or a uint8 array H×W×3 (or H×W)."""
+    """One sample. An image is a PIL image, encoded bytes, or a uint8 array H×W×3 (or H×W).
+
+    With several images or texts, `image` and `text` are the first; with one, `images` and `texts` hold
+    it alone. `target` is what the split's `targets` hold for it where that is no label (`harness.targets`).
+    Raises DataError where `image` or `text` is given besides and is another one than the first.
+    """
 
     id: str
     image: Image.Image | EncodedImage | NDArray[np.uint8] | None = None
     label: int = -1
     text: str | None = None
+    images: Sequence[Image.Image | EncodedImage | NDArray[np.uint8]] = ()
+    texts: Sequence[str] = ()
+    target: Any = None
+
+    def __post_init__(self) -> None:
+        for one, several in (("image", "images"), ("text", "texts")):
+            first, given = getattr(self, one), getattr(self, several)
+            if isinstance(given, _Alone) or not len(given):
+                object.__setattr__(self, several, _Alone(() if first is None else (first,)))
+            elif first is None:
+                object.__setattr__(self, one, given[0])
+            elif first is not given[0]:
+                raise DataError(f"sample '{self.id}': `{one}` is not the first of `{several}`: replace both")
 
 
 @runtime_checkable
 class Split(Protocol):
     """A loaded part of a data set: a sequence of samples in a fixed order.
 
-    Optional attributes: `class_names` (one per label: names for zero-shot prompts, by which a
-    classifier's outputs are found, too), `class_keys` (what its files call the same classes, such as
-    folders or WordNet ids, where that differs), `templates` (its own zero-shot templates with `{}`),
-    `remarks`, `label_indices` (for each label, the indices in the data set's `label_space` that stand
-    for it; absent means label i is index i), `per_sample` (names of further attributes that hold one
-    value per sample, which a part of the split cuts along).
-
-    `targets` is N labels; where samples have several, N×C of 1, 0 and −1 (not counted), which few
-    protocols take.
+    `targets` holds what is to be predicted of each sample, N labels or what `harness.targets` says of
+    the data set's other kinds of target. Optional: `class_names`, `class_keys`, `templates`,
+    `label_indices`, `per_sample`, `remarks` (`harness.declared`).
     """
 
     ids: Sequence[str]
-    targets: NDArray[np.int64]
+    targets: Any
 
     def __len__(self) -> int: ...
 
@@ -99,11 +110,11 @@ class Split(Protocol):
 class Dataset(Protocol):
     """A data set: light to construct; `load` opens one of its `splits`.
 
-    Splits are told apart by name, see `harness.splits`. Optional attributes: `label_space`, the name
-    of the output space in which a supervised classifier must answer (`"imagenet-1k"`, `"cifar-10"`,
-    …): a model of the same label space has its outputs in the order of the labels. Where that is known
-    without loading, also `class_names` and `class_keys` (see `Split`) or `num_classes`; and
-    `class_order`, what a reader should know wherever the order of the classes decides.
+    Splits are told apart by name, see `harness.splits`. `target_kind` says what its targets are, one
+    label per sample unless it says otherwise. Optional too: `label_space`, the name of the output space
+    in which a supervised classifier must answer (`"imagenet-1k"`, `"cifar-10"`, …): a model of the same
+    label space has its outputs in the order of the labels; and, known without loading, `class_names`,
+    `class_keys`, `num_classes`, `class_order` (`harness.declared`).
     """
 
     splits: Sequence[str]
@@ -140,12 +151,14 @@ class Preparation:
 class SeesImages(Protocol):
     """Turns a PIL image into its input, C×H×W float, exactly as its authors say.
 
-    Optional attribute after `load`: `preparation`, the same as data (allows the fast mode).
+    Optional: after `load`, `preparation`, the same as data (allows the fast mode); `collate`, which makes
+    a batch of prepared samples of different sizes (by default they are stacked).
     """
 
     def prepare(self, image: Image.Image) -> torch.Tensor: ...
 
 
+@register_capability("classifies images")
 @runtime_checkable
 class ClassifiesImages(SeesImages, Protocol):
     """Gives logits B×C for prepared images B×3×H×W, over the classes of its `label_space`.
@@ -160,6 +173,7 @@ class ClassifiesImages(SeesImages, Protocol):
     def classify(self, images: torch.Tensor) -> torch.Tensor: ...
 
 
+@register_capability("encodes images", choose="tiny-clip or open_clip")
 @runtime_checkable
 class EncodesImages(SeesImages, Protocol):
     """Gives one embedding per prepared image, B×D (not necessarily normalised)."""
@@ -167,17 +181,16 @@ class EncodesImages(SeesImages, Protocol):
     def encode_image(self, images: torch.Tensor) -> torch.Tensor: ...
 
 
+@register_capability("encodes texts", choose="tiny-clip or open_clip")
 @runtime_checkable
 class EncodesTexts(Protocol):
     """Gives one embedding per text, B×D, in the space of its image embeddings.
 
-    `logit_scale` (after `load`) is the factor on cosine similarities, already exponentiated. Optional:
-    `similarity`, "cosine" (the default) or "dot" for products of embeddings as they are; or a method
-    `score(image_embeddings, text_embeddings)`, N×D and M×D to logits N×M, for a model that compares
-    them itself (`similarity` and `logit_scale` are not asked then).
+    For zero-shot classification it also has, after `load`, `logit_scale`: the factor on cosine
+    similarities, already exponentiated. Optional: `similarity`, "cosine" (the default) or "dot" for
+    products of embeddings as they are; or a method `score(image_embeddings, text_embeddings)`, N×D and
+    M×D to logits N×M, for a model that compares them itself (the other two are not asked then).
     """
-
-    logit_scale: float
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor: ...
 
@@ -195,6 +208,7 @@ class CountsTokens(Protocol):
     def token_counts(self, texts: Sequence[str]) -> Sequence[int]: ...
 
 
+@register_capability("gives image tokens")
 @runtime_checkable
 class GivesImageTokens(SeesImages, Protocol):
     """Gives embeddings B×E and the patches B×P×D they are made of, in one pass over B×3×H×W."""
@@ -202,6 +216,7 @@ class GivesImageTokens(SeesImages, Protocol):
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
+@register_capability("gives text tokens")
 @runtime_checkable
 class GivesTextTokens(Protocol):
     """Gives embeddings B×E, tokens B×T×D and their mask B×T (true: a token is there), in one pass."""
@@ -209,42 +224,13 @@ class GivesTextTokens(Protocol):
     def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: ...
 
 
+@register_capability("exposes its module")
 @runtime_checkable
 class HasModule(Protocol):
     """Exposes its torch module, for counting, fine-tuning and fingerprints."""
 
     @property
     def module(self) -> torch.nn.Module: ...
-
-
-CAPABILITIES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "classifies images": ("ClassifiesImages", ("prepare", "classify", "label_space")),
-    "encodes images": ("EncodesImages", ("prepare", "encode_image")),
-    "encodes texts": ("EncodesTexts", ("encode_text",)),
-    "gives image tokens": ("GivesImageTokens", ("prepare", "encode_image_tokens")),
-    "gives text tokens": ("GivesTextTokens", ("encode_text_tokens",)),
-    "exposes its module": ("HasModule", ("module",)),
-}
-"""Capability in words: the typing protocol and the members a class must have for it."""
-
-
-def capabilities(plugin: object) -> list[str]:
-    """The capabilities of a model class or object, in words, without loading anything.
-
-    A member that is an annotation only (`label_space: str`) counts; a model object may take a
-    capability back for its options by listing it in `lacks`, which may map it to what is missing.
-    """
-    cls = plugin if isinstance(plugin, type) else type(plugin)
-    annotated = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", {})}
-    lacks = () if isinstance(plugin, type) else getattr(plugin, "lacks", ())
-    return [
-        words
-        for words, (_, members) in CAPABILITIES.items()
-        if words not in lacks
-        and all(
-            m in annotated or hasattr(cls, m) or (cls is not plugin and hasattr(plugin, m)) for m in members
-        )
-    ]
 
 
 # ---------------------------------------------------------------- metrics
@@ -310,8 +296,10 @@ class Predictions:
 
 @runtime_checkable
 class Metric(Protocol):
-    """A number (or several, by name) from the evidence its argument's annotation names.
+    """A number (or several, by name) from the evidence of the class its argument is annotated with.
 
+    The annotation must be resolvable where the metric's module is imported (any class of a union will do,
+    subclasses match); one that is imported for type checkers alone is named in `reads = (Evidence,)`.
     `higher_is_better` is its direction and `bounds` its range; `unit` is `"fraction"` for what
     tables may show in percent. A proportion of samples also names in `per_sample` a method that
     gives one value per sample, which paired tests and bootstrap intervals use. Without such values
@@ -384,7 +372,7 @@ class Job:
             there = replace(self.cell, dataset=part)
             return replace(self, cell=there, dataset=part.object, splits=self.opening(part))
         model = self.loading(part)
-        for text in getattr(model, "remarks", None) or ():
+        for text in asked(model, "remarks") or ():
             if text not in part.remarks:  # those planning has told
                 self.remark(f"{part.label}: {text}")
         return replace(self, cell=replace(self.cell, model=part), model=model)
@@ -406,13 +394,13 @@ class Job:
         self,
         what: str,
         split: str | None,
-        compute: Callable[[], NDArray[Any]],
+        compute: Callable[[], T],
         *,
         rows: NDArray[np.int64] | None = None,
         images: bool = True,
         **facts: Any,
-    ) -> NDArray[Any]:
-        """Return arrays that the model's weights decide, from the cache or else computed and kept there.
+    ) -> T:
+        """Return an array, or a tree of arrays, that the model's weights decide: from the cache or computed.
 
         Their key holds `what` they are, the model and its weights, the data set, its split with what was
         left out or limited, the precision, how images are prepared (unless `images` is false), and all
@@ -456,12 +444,11 @@ class Result:
 class RunProtocol(Protocol):
     """How one cell is run.
 
-    Optional: `cannot(model, dataset, method, axes) -> str | None`, asked at planning with light
-    objects: why this combination makes no sense (the cell is skipped with that reason), and
-    `assumes(model, dataset, method, axes) -> Sequence[str]`: remarks on a combination that works
-    (see `remarks` above). Optional attributes: `needs_model`, `needs_method` (default: needs a model, takes a method if given),
-    `provides`: the evidence classes its metrics may ask for, `own_numbers`: names or patterns of the
-    metrics and costs that it gives itself; with these typos in a table's `values` are told at planning.
+    `cannot` and `assumes` are asked at planning with light objects: the cell is skipped with the reason
+    of the one, the other's remarks stand below its numbers. So are `needs`, the capabilities that every
+    model must have (a method may declare them too), and `target_kinds`, the kinds of target it takes.
+    Metrics that read none of the evidence classes in `provides`, and typos in a table's `values` where
+    `own_numbers` is stated, are refused before anything runs.
 
     A protocol that can run several seeds of one configuration at once (their networks stacked, say)
     also has `seeds_at_once(cell) -> int`, how many for this cell, and `run_many(jobs) -> list[Result]`

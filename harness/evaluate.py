@@ -13,8 +13,10 @@ import numpy as np
 from harness.batches import forward_all, ran_out_of_memory
 from harness.classes import Classes, align, to_classes
 from harness.contract import Job, Predictions, Result, Split
+from harness.declared import asked
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
 from harness.images import Staged, exact_prepare, fast_prepare
+from harness.targets import check_labels
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +28,8 @@ def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
 
     A split of images that are cropped already (`already_cropped` is their size) skips the resize.
     """
-    model, preparation = job.model, getattr(job.model, "preparation", None)
-    cropped = getattr(split, "already_cropped", None)
+    model, preparation = job.model, asked(job.model, "preparation")
+    cropped = asked(split, "already_cropped")
     if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
         preparation = replace(preparation, resize=cropped)
         if job.cell.images == "exact":
@@ -59,7 +61,7 @@ def outputs(
     def compute() -> NDArray[np.float32]:
         prepare = image_pipeline(job, split)
         start = time.perf_counter()
-        result = forward_all(
+        result: torch.Tensor = forward_all(
             forward,
             split,
             prepare,
@@ -69,6 +71,7 @@ def outputs(
             workers=job.workers,
             indices=None if rows is None else rows.tolist(),
             advance=job.advance,
+            collate=asked(model, "collate"),
         )
         rate.append(len(result) / max(time.perf_counter() - start, 1e-9))
         return result.numpy()
@@ -86,8 +89,8 @@ def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[
     Raises DataError when the label space is too small for the split's classes. Takes the order as it
     is; `align_logits` compares the names of both sides.
     """
-    groups: Sequence[Sequence[int]] | None = getattr(split, "label_indices", None)
-    names = getattr(split, "class_names", None)
+    groups: Sequence[Sequence[int]] | None = asked(split, "label_indices")
+    names = asked(split, "class_names")
     if groups is None:
         if names is not None and logits.shape[1] != len(names):
             raise DataError(
@@ -110,6 +113,7 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     """
     from harness.wording import with_names
 
+    check_labels(split.targets, job.cell.dataset.label)
     own = Classes.of(job.model)
     found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
     refusal = found.refusal
@@ -176,8 +180,7 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
     columns = predictions.logits.shape[1]
     if len(targets) == 0:
         raise DataError(f"{job.cell.dataset.label}: the split has no samples")
-    if np.ndim(targets) != 1:
-        raise DataError(f"{job.cell.dataset.label}: its samples have several labels, here they need one each")
+    check_labels(targets, job.cell.dataset.label)
     outside = np.flatnonzero((targets < 0) | (targets >= columns))
     if len(outside):
         wrong = int(outside[0])
@@ -195,9 +198,9 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
         "confidence": predictions.confidence.astype(np.float32),
     }
     for name, metric in job.metrics.items():
-        if hasattr(metric, "per_sample"):
+        if (by_sample := asked(metric, "per_sample")) is not None:
             with _failing_alone(job, f"{name} by sample"):
-                column = np.asarray(metric.per_sample(predictions), dtype=np.float32)
+                column = np.asarray(by_sample(predictions), dtype=np.float32)
                 if column.shape != targets.shape:
                     raise HarnessError(
                         f"it gave values of shape {column.shape} for {len(targets)} samples: expected one each"

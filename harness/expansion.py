@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,9 +11,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from harness import registry
+from harness import capability, registry, targets
 from harness.cell import Cell, Planned
+from harness.declared import asked
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
+from harness.evidence import fits, named_apart, read_by
 from harness.parts import Part, Resolver, blame, canonical, statements
 from harness.reference import Reference, parse
 from harness.suite import Entry, Experiment, Rule, Suite
@@ -76,7 +77,7 @@ class Expansion:
         """Cells that share a model stand together, so that each model is loaded once."""
         if self.empty:
             return
-        needs_model = getattr(self.protocol.object, "needs_model", True)
+        needs_model = asked(self.protocol.object, "needs_model")
         models: Sequence[Part | None] = self.models or ([] if needs_model else [None])
         methods: Sequence[Part | None] = self.methods or [None]
         seeds = list(self.choice.seeds or self.grid.seeds or [0])
@@ -156,12 +157,10 @@ class Expansion:
 
     def _refused(self, cell: Cell) -> str | None:
         protocol = cell.protocol.object
-        if not hasattr(protocol, "cannot"):
-            return None
         key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
         if key not in self._reasons:
             model, method = (p.object if p else None for p in (cell.model, cell.method))
-            reason = protocol.cannot(model, cell.dataset.object, method, cell.axes)
+            reason = refused(protocol, cell.protocol.plugin, model, cell.dataset.object, method, cell.axes)
             self._reasons[key] = with_names(reason, cell) if reason else None
         return self._reasons[key]
 
@@ -170,7 +169,7 @@ class Expansion:
         key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
         if key not in self._said:
             said = [f"{p.label}: {text}" for p in cell.parts for text in p.remarks]
-            if hasattr(cell.protocol.object, "assumes"):
+            if asked(cell.protocol.object, "assumes") is not None:
                 model, method = (p.object if p else None for p in (cell.model, cell.method))
                 more = cell.protocol.object.assumes(model, cell.dataset.object, method, cell.axes)
                 said += [with_names(text, cell) for text in statements(more)]
@@ -240,7 +239,7 @@ class Expansion:
         return reference
 
     def _check_axes(self, axes: Mapping[str, Any]) -> None:
-        known = getattr(self.protocol.object, "axes", None)
+        known = asked(self.protocol.object, "axes")
         for axis in axes:
             if known is not None and axis not in known:
                 hint = did_you_mean(axis, known) if known else "; it has none at all: leave it out"
@@ -269,27 +268,24 @@ class Expansion:
                     )
 
     def _check_evidence(self) -> None:
-        provided = getattr(self.protocol.object, "provides", None)
+        provided = asked(self.protocol.object, "provides")
         if provided is None:
             return
-        import inspect
-
-        names = [c.__name__ for c in provided]
         for part in self.metrics:
             if part.object is None:
                 continue
             try:
-                parameters = list(inspect.signature(part.object).parameters.values())
-            except ValueError:  # a function of a library in C, say, which does not tell
+                wanted = read_by(part.object)
+            except HarnessError as error:
+                raise SuiteError(
+                    f"{self.where}: metric '{part.plugin}' of {part.distribution}: {error}"
+                ) from None
+            if wanted is None or fits(provided, wanted):
                 continue
-            annotation = parameters[0].annotation if parameters else inspect.Parameter.empty
-            wanted = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-            wanted = re.sub(r"\b(\w+\.)+", "", wanted).strip("'\"")  # without the modules' names
-            if wanted in ("Any", "_empty") or any(n in re.findall(r"\w+", wanted) for n in names):
-                continue
+            read, given = named_apart(wanted, provided)
             raise SuiteError(
-                f"{self.where}: metric '{part.plugin}' reads {wanted}, protocol '{self.protocol.plugin}' gives "
-                f"{', '.join(names)}: leave the metric out, or use a protocol that gives {wanted}"
+                f"{self.where}: metric '{part.plugin}' reads {read}, protocol '{self.protocol.plugin}' gives "
+                f"{given}: leave the metric out, or use a protocol that gives {read}"
             )
 
     @staticmethod
@@ -297,6 +293,23 @@ class Expansion:
         coordinates = {**cell.coordinates, **cell.tags}
         given = {k: v for k, v in rule.model_dump(exclude={"axes"}).items() if v is not None}
         return all(matches(v, coordinates.get(k)) for k, v in {**given, **rule.axes}.items())
+
+
+def refused(
+    protocol: Any, name: str, model: Any, dataset: Any, method: Any, axes: Mapping[str, Any]
+) -> str | None:
+    """Return why a protocol of that name can't run a combination: by what it and the method declare, then `cannot`."""
+    if model is None and asked(protocol, "needs_model"):
+        return f"the protocol '{name}' needs a model"
+    for part, called in ((protocol, f"the protocol '{name}'"), (method, "the method")):
+        for need in asked(part, "needs") if model is not None else ():
+            if not capability.has(model, need):
+                return capability.refusal(model, need, called)
+    if reason := targets.refusal(dataset, protocol, name):
+        return reason
+    cannot = asked(protocol, "cannot")
+    found: str | None = cannot(model, dataset, method, axes) if cannot else None
+    return found
 
 
 def matches(pattern: Any, value: Any) -> bool:

@@ -10,14 +10,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
+from harness.declared import asked
 from harness.files import replacing
 from harness.parts import canonical
 from harness.paths import cache_dir
 from harness.provenance import environment
+from harness.trees import mapped, nbytes, packed, unpacked
 
 if TYPE_CHECKING:
     import torch
@@ -27,13 +29,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("harness")
 
+Tree = TypeVar("Tree")
+
 MEMORY_LIMIT = 512 * 2**20
 
 
 class FeatureCache:
-    """Arrays by what decides them. Safe against kills and several writers: files appear whole.
+    """Arrays, or trees of them, by what decides them. Safe against kills and several writers: files appear whole.
 
-    A few recent arrays stay in memory, at most `MEMORY_LIMIT` bytes.
+    An array is an .npy file, a tree an .npz file of its arrays. A few recent ones stay in memory, at most
+    `MEMORY_LIMIT` bytes.
     """
 
     def __init__(self, folder: Path | None = None, enabled: bool = True) -> None:
@@ -41,27 +46,30 @@ class FeatureCache:
         self.enabled = enabled
         self.computed = 0
         """How many arrays this cache had to compute."""
-        self._recent: OrderedDict[str, NDArray[Any]] = OrderedDict()
+        self._recent: OrderedDict[str, Any] = OrderedDict()
         self._told = False
 
-    def get(self, decides: Mapping[str, Any], compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """The array that `decides` identifies; calls `compute` when nobody has computed it yet."""
+    def get(self, decides: Mapping[str, Any], compute: Callable[[], Tree]) -> Tree:
+        """Return the tree of arrays that `decides` identifies; calls `compute` when nobody has computed it yet.
+
+        Tensors (on the CPU) that it returns become arrays.
+        """
         key = hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]
         if key in self._recent:
             self._recent.move_to_end(key)
-            return self._recent[key]
-        path = self.folder / key[:2] / f"{key}.npy"
+            return cast("Tree", self._recent[key])
+        path = self.folder / key[:2] / key
         array = self._read(path) if self.enabled else None
         if array is None:
             with self._alone(path.with_suffix(".lock")):
                 array = self._read(path) if self.enabled else None
                 if array is None:
-                    array = compute()
+                    array = mapped(np.asarray, compute())
                     self.computed += 1
                     if self.enabled:
                         self._keep(path, array)
         self._remember(key, array)
-        return array
+        return cast("Tree", array)
 
     @contextmanager
     def _alone(self, path: Path) -> Iterator[None]:
@@ -75,19 +83,33 @@ class FeatureCache:
                     held.enter_context(FileLock(path))
             yield
 
-    def _read(self, path: Path) -> NDArray[Any] | None:
-        try:
-            array: NDArray[Any] = np.load(path, allow_pickle=False)
-        except Exception:  # absent, or damaged, for which numpy raises almost anything: computed again
-            return None
-        with suppress(OSError):
-            os.utime(path)  # so that clearing by age spares what is in use
-        return array
+    def _read(self, path: Path) -> Any:
+        for file in (path.with_suffix(".npy"), path.with_suffix(".npz")):
+            try:
+                found = np.load(file, allow_pickle=False)
+                if file.suffix == ".npz":
+                    with found:
+                        found = unpacked(json.loads(str(found["shape"])), found)
+            except Exception:  # absent, or damaged, for which numpy raises almost anything: computed again
+                continue
+            with suppress(OSError):
+                os.utime(file)  # so that clearing by age spares what is in use
+            return found
+        return None
 
-    def _keep(self, path: Path, array: NDArray[Any]) -> None:
+    def _keep(self, path: Path, tree: Any) -> None:
+        plain = isinstance(tree, np.ndarray)
+        arrays: dict[str, Any] = {}
         try:
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
+            with (
+                replacing(path.with_suffix(".npy" if plain else ".npz")) as temporary,
+                temporary.open("wb") as file,
+            ):
+                if plain:
+                    np.save(file, tree, allow_pickle=False)
+                else:
+                    shape = np.array(json.dumps(packed(tree, "tree", arrays)))
+                    np.savez(file, shape=shape, **arrays)
         except OSError as error:  # the array is here all the same; it will only have to be computed again
             if not self._told:
                 log.warning(
@@ -98,9 +120,9 @@ class FeatureCache:
                 )
             self._told = True
 
-    def _remember(self, key: str, array: NDArray[Any]) -> None:
+    def _remember(self, key: str, array: Any) -> None:
         self._recent[key] = array
-        while sum(a.nbytes for a in self._recent.values()) > MEMORY_LIMIT and len(self._recent) > 1:
+        while sum(nbytes(a) for a in self._recent.values()) > MEMORY_LIMIT and len(self._recent) > 1:
             self._recent.popitem(last=False)
 
 
@@ -126,7 +148,7 @@ def feature_key(
         decides["images"] = cell.images
     if split is not None:
         decides |= {"data": json.loads(cell.dataset.identity), "split": split, "limit": cell.limit}
-        if left := getattr(job.splits(split), "left_out", None):
+        if left := asked(job.splits(split), "left_out"):
             decides["left out"] = list(left)
     if rows is not None:
         decides["rows"] = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
@@ -135,7 +157,7 @@ def feature_key(
 
 def weights_of(job: Job) -> str:
     """The digest of the weights of a job's model as it was loaded; empty without a module."""
-    if not hasattr(job.model, "module"):
+    if asked(job.model, "module") is None:
         return ""
     return job.shared("weights", lambda: weights_digest(job.model.module), of="model")
 

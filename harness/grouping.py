@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from harness.cell import Cell
+from harness.declared import asked
 from harness.parts import blame, canonical
 
 log = logging.getLogger("harness")
@@ -26,7 +27,7 @@ def seed_groups(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _seeds_at_once(cell: Cell) -> int:
-    ask = getattr(cell.protocol.object, "seeds_at_once", None)
+    ask = asked(cell.protocol.object, "seeds_at_once")
     if ask is None:
         return 1
     try:

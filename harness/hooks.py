@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from harness import registry, versions
+from harness.declared import asked
 from harness.errors import PluginBroken, Unavailable, interrupts, reason_of
 from harness.redaction import redacted
 
@@ -80,23 +81,23 @@ class Listeners:
         self.problems: list[str] = []
         named = [text for text in extra if isinstance(text, str)]
         given = [listener for listener in extra if not isinstance(listener, str)]
-        asked = [_asked_for(text, "--listen") for text in dict.fromkeys(named)]
+        wanted = [_asked_for(text, "--listen") for text in dict.fromkeys(named)]
         if installed:
             texts = os.environ.get(VARIABLE, "").split()
-            asked += [_asked_for(text, VARIABLE) for text in dict.fromkeys(texts) if text not in named]
+            wanted += [_asked_for(text, VARIABLE) for text in dict.fromkeys(texts) if text not in named]
         for plugin in registry.installed("hooks") if installed else []:
             try:
                 loaded = registry.load(plugin)
                 if misfit := versions.misfit(plugin, loaded):
                     self._problem(misfit)
-                elif not getattr(loaded, "on_request", False):
+                elif not asked(loaded, "on_request"):
                     made = loaded() if isinstance(loaded, type) else loaded
                     self._add(made, f"{plugin.distribution}/{plugin.name}")
             except PluginBroken as error:
                 self._problem(str(error))
             except (Exception, SystemExit) as error:  # a listener may fail in any way; the run must go on
                 self._problem(f"listener '{plugin.name}' of {plugin.distribution}: {reason_of(error)}")
-        for listener in [*asked, *given]:
+        for listener in [*wanted, *given]:
             name = type(listener).__name__
             try:
                 self._add(listener, name)

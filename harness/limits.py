@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.declared import asked
+
 if TYPE_CHECKING:
     from harness.contract import Sample, Split
 
@@ -21,7 +23,7 @@ class Part:
     def __init__(self, split: Split, indices: np.ndarray[Any, Any]) -> None:
         self._split, self._indices = split, indices
         self.ids: Sequence[str] = [split.ids[i] for i in indices]
-        self.targets = np.asarray(split.targets)[indices]
+        self.targets = self._cut(split.targets)
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -33,12 +35,32 @@ class Part:
         if name.startswith("_"):
             raise AttributeError(name)
         value = getattr(self._split, name)
-        return self._cut(value) if name in getattr(self._split, "per_sample", ()) else value
+        return self._cut(value) if name in (asked(self._split, "per_sample") or ()) else value
 
     def _cut(self, values: Any) -> Any:
         if isinstance(values, Mapping):
             return {name: self._cut(column) for name, column in values.items()}
-        return values[self._indices] if isinstance(values, np.ndarray) else [values[i] for i in self._indices]
+        if isinstance(values, np.ndarray):
+            return values[self._indices]
+        # what is neither is read when it is asked for, such as the masks of a large split
+        return (
+            [values[i] for i in self._indices]
+            if isinstance(values, list | tuple)
+            else Rows(values, self._indices)
+        )
+
+
+class Rows(Sequence[Any]):
+    """Some values of a sequence, each taken when it is asked for."""
+
+    def __init__(self, values: Sequence[Any], indices: np.ndarray[Any, Any]) -> None:
+        self._values, self._indices = values, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._values[int(self._indices[index])]
 
 
 def limited(split: Split, count: int, seed: int) -> Split:

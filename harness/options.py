@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Dataset, Model
+from harness.declared import asked
 from harness.errors import OptionError, did_you_mean
 
 NESTED: dict[Any, str] = {Dataset: "datasets", Model: "models"}
@@ -41,7 +42,7 @@ class Option:
     def nested(self) -> str | None:
         """The kind of plugin that the option refers to, if it does."""
         parts = named(self.annotation)
-        own = (getattr(part, "plugin_kind", None) for part in parts if isinstance(part, type))
+        own = (asked(part, "plugin_kind") for part in parts if isinstance(part, type))
         known = (kind for contract, kind in NESTED.items() if contract in parts)
         return next((str(kind) for kind in (*known, *own) if kind), None)
 
@@ -64,7 +65,7 @@ def _spelled(annotation: Any) -> str:
         return " | ".join(map(_spelled, parts))
     kind = NESTED.get(annotation) if isinstance(annotation, type) else None
     if isinstance(annotation, type) and not parts:
-        kind = kind or getattr(annotation, "plugin_kind", None)
+        kind = kind or asked(annotation, "plugin_kind")
         return singular(kind) if kind else annotation.__name__
     if origin is typing.Annotated:
         return _spelled(parts[0])

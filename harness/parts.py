@@ -14,6 +14,7 @@ from harness import options, registry, versions
 from harness.code import OWN, code_of
 from harness.code_files import Code
 from harness.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
+from harness.declared import asked
 from harness.errors import (
     DataError,
     HarnessError,
@@ -174,7 +175,7 @@ class Resolver:
         paths = {o.name: identity.get(o.name) for o in options.declared(factory)[0] if o.is_path}
         if fingerprint:  # what lies at a path is identified by its content, not by where it lies
             whole["options"] = {k: v for k, v in identity.items() if k not in paths or _is_said(v)}
-        elif missing is None and not hasattr(instance, "fingerprint"):
+        elif missing is None and asked(instance, "fingerprint") is None:
             whole |= _content_of(paths)
             if plugin.distribution != OWN:
                 said += _folders_in(paths)
@@ -267,7 +268,7 @@ CHANGED = (
 def check_unchanged(part: Part) -> None:
     """Raises DataError when what a part's fingerprint tells is not what it was at planning."""
     planned = json.loads(part.identity).get("fingerprint")
-    if not planned or not hasattr(part.object, "fingerprint"):
+    if not planned or asked(part.object, "fingerprint") is None:
         return
     with noticing_unread() as unread:
         now = str(part.make().fingerprint())
@@ -301,11 +302,11 @@ def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: regis
 def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, tuple[str, ...], str | None]:
     """What the object says at planning: why it is missing, its fingerprint, its remarks, and what went wrong."""
     try:
-        missing = instance.unavailable() if hasattr(instance, "unavailable") else None
+        missing = instance.unavailable() if asked(instance, "unavailable") is not None else None
         if missing:
             return missing, "", (), None
         with noticing_unread() as unread:
-            fingerprint = str(instance.fingerprint()) if hasattr(instance, "fingerprint") else ""
+            fingerprint = str(instance.fingerprint()) if asked(instance, "fingerprint") is not None else ""
         remarks = remarks_of(instance)
         return (
             (None, f"{fingerprint} by times", (*remarks, BY_TIMES), None)
@@ -345,7 +346,7 @@ def _folders_in(paths: Mapping[str, Any]) -> list[str]:
 
 def remarks_of(thing: Any) -> tuple[str, ...]:
     """What a plugin object or a split remarks, each on one line."""
-    return statements(getattr(thing, "remarks", None))
+    return statements(asked(thing, "remarks"))
 
 
 def statements(given: Any) -> tuple[str, ...]:
@@ -380,7 +381,7 @@ def _part(
     nested: tuple[Part, ...] = (),
 ) -> Part:
     shown = {key: json.loads(canonical(value)) for key, value in given.items()}
-    own_tags = getattr(instance, "tags", {}) if instance is not None else {}
+    own_tags = asked(instance, "tags") if instance is not None else {}
     return Part(
         **facts,
         label=reference.shown,

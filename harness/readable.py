@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -87,8 +87,7 @@ def unreadable(split: Split, indices: Sequence[int], workers: int) -> dict[int, 
 
     def problem(index: int) -> str | None:
         try:
-            image: Any = split[index].image
-            if image is not None:
+            for image in split[index].images:
                 decode(image, f"sample '{split.ids[index]}'")
         except (DataError, OSError) as error:
             text = " ".join(str(error).split()).rsplit("; ", 1)[0]  # without what could be done about it

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import provenance, registry
+from harness.declared import asked
 from harness.errors import PluginBroken
 from harness.executors.main_module import CURE, obstacle
 from harness.files import locked
@@ -234,5 +235,5 @@ class Executors:
 
     def __exit__(self, *_: object) -> None:
         for made in self._made.values():
-            if hasattr(made, "close"):
-                made.close()
+            if (close := asked(made, "close")) is not None:
+                close()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness import provenance
 from harness.batches import ran_out_of_memory
 from harness.contract import Dataset, Job, Metric, Result, Split
+from harness.declared import asked
 from harness.devices import make_deterministic, pick, preparing_threads, seed_all, settle
 from harness.errors import Diverged, HarnessError, StoreUnwritable, Unavailable, interrupts, reason_of
 from harness.features import FeatureCache
@@ -105,7 +106,7 @@ class Worker:
         When that fails as a whole, each is run alone, so that one seed takes no other down.
         """
         protocol = cells[0].protocol.object
-        if len(cells) == 1 or not hasattr(protocol, "run_many"):
+        if len(cells) == 1 or asked(protocol, "run_many") is None:
             return [self.run(cell) for cell in cells]
         started, clock = provenance.now(), time.perf_counter()
         try:
@@ -235,7 +236,7 @@ class Worker:
         """
         if cell.model is None:
             return None
-        fresh = getattr(cell.protocol.object, "fresh_model", False)
+        fresh = asked(cell.protocol.object, "fresh_model")
         if self._model is not None and self._model[0] == cell.model.identity and not fresh:
             return self._model[1]
         self._model = None  # gone before the next one comes, so that both need not fit
@@ -244,9 +245,9 @@ class Worker:
         if not fresh:
             seed_all(derive_seed("model", cell.model.identity))
         model = cell.model.make()
-        if hasattr(model, "load"):
+        if asked(model, "load") is not None:
             model.load(self.device)
-        if hasattr(model, "module") and not fresh:
+        if asked(model, "module") is not None and not fresh:
             settle(model.module, self.device)
         if not fresh:
             self._model = (cell.model.identity, model)
@@ -266,7 +267,7 @@ class Worker:
                 torch.manual_seed(derive_seed("model", part.identity))
                 model = part.make()
                 model.load(self.device)
-            if hasattr(model, "module"):
+            if asked(model, "module") is not None:
                 settle(model.module, self.device)
             return model
 
@@ -300,10 +301,11 @@ class Worker:
         record = blank(cell, result.status, result.reason)
         record.metrics = _numbers(result.metrics, "metric")
         for name in record.metrics:
-            own, units = (getattr(cell.protocol.object, what, {}) for what in ("directions", "units"))
+            own, units = (asked(cell.protocol.object, what) for what in ("directions", "units"))
             metric = _metric_of(name, job.metrics, {**own, **units})
-            record.directions[name] = bool(getattr(metric, "higher_is_better", own.get(name, True)))
-            unit = getattr(metric, "unit", None) or units.get(name)
+            stated = asked(metric, "higher_is_better")
+            record.directions[name] = bool(own.get(name, True) if stated is None else stated)
+            unit = asked(metric, "unit") or units.get(name)
             if unit:
                 record.units[name] = unit
             values = result.samples.get(name) if result.samples else None
@@ -363,7 +365,7 @@ def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metri
 
     A count that can't have given the number is of something else.
     """
-    declared: Any = getattr(metric, "proportion", False)
+    declared: Any = asked(metric, "proportion")
     label = next((label for label, one in metrics.items() if one is metric), None)
     keys = [label] if declared is True else [f"{label}.{key}" for key in declared or ()]
     if name not in keys or not result.count:
@@ -395,7 +397,7 @@ def _numbers(values: Mapping[str, Any], what: str) -> dict[str, float]:
 
 
 def _sizes(model: Any) -> dict[str, float]:
-    if not hasattr(model, "module"):
+    if asked(model, "module") is None:
         return {}
     parameters = list(model.module.parameters())
     return {

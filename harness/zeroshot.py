@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.declared import asked
 from harness.errors import DataError, HarnessError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def checked_templates(
 
 def templates_of(split: Any, label: str) -> list[str]:
     """Return a split's own templates, else CLIP's "a photo of a {}."; DataError as in `checked_templates`."""
-    own = getattr(split, "templates", None)
+    own = asked(split, "templates")
     return checked_templates(own, f"{label}, templates", DataError) if own else [DEFAULT_TEMPLATE]
 
 
@@ -69,9 +70,9 @@ def similarity_of(model: Any) -> Similarity:
 
     Raises OptionError for a `similarity` that is neither.
     """
-    if hasattr(model, "score"):
+    if asked(model, "score") is not None:
         return "own"
-    given = getattr(model, "similarity", "cosine")
+    given = asked(model, "similarity")
     found: Similarity | None = next((known for known in SIMILARITIES if known == given), None)
     if found is None:
         raise OptionError(

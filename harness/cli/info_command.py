@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import docstrings, registry
 from harness.cli.common import answer, apart
+from harness.declared import asked
 from harness.errors import HarnessError, PluginNotFound, did_you_mean
 
 
@@ -103,12 +104,12 @@ def _told(factory: Any) -> dict[str, str]:
 
 def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> str:
     """A line of a suite, or a command, that uses the plugin."""
-    smallest = dict(getattr(factory, "smallest", None) or {})
+    smallest = dict(asked(factory, "smallest") or {})
     smallest.pop("cell", None)
     chosen = smallest or _some(declared)
     table = _table({"plugin": plugin.name, **chosen}) if chosen else f'"{plugin.name}"'
     if plugin.kind == "hooks":
-        if getattr(factory, "on_request", False):
+        if asked(factory, "on_request"):
             return f"harness run SUITE --listen {plugin.name}"
         return f"it listens to every run, since {plugin.distribution} is installed"
     if plugin.kind == "executors":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import registry
 from harness.cell import Planned
+from harness.declared import asked
 from harness.errors import SuiteError, did_you_mean
 from harness.expansion import matches
 from harness.leaderboard.table import METRIC
@@ -213,7 +214,7 @@ class Layouts:
         own: list[str] = list(COSTS)
         for part in self.protocols:
             for attribute in ("directions", "units", "own_numbers"):
-                own += map(str, getattr(part.object, attribute, ()))
+                own += map(str, asked(part.object, attribute) or ())
         begun = [name for name in self.metrics if value.startswith(name)]
         if any(not value[len(name) : len(name) + 1].isalnum() for name in begun):
             return
@@ -224,7 +225,7 @@ class Layouts:
         # a metric of several numbers calls them after itself, and a protocol may give what it likes
         known = [*self.metrics, *(n for n in own if "*" not in n)]
         text = f"{where}: nothing is known to be called '{value}'{did_you_mean(value, known)}"
-        silent = [p for p in self.protocols if getattr(p.object, "own_numbers", None) != ()]
+        silent = [p for p in self.protocols if asked(p.object, "own_numbers") != ()]
         if self.protocols and not silent and not begun:
             raise SuiteError(text)
         self.doubts.append(f"{text} (unless the protocol or a metric gives it)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.declared import asked
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
 from harness.expansion import matches
 from harness.leaderboard.build import sort_rows
@@ -44,7 +45,7 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
             raise HarnessError(part.problem or part.missing or "")
         frame = plain(data[data["status"] == "ok"]).reset_index(drop=True)
         # notes and curves are not in the frame: a summary that reads them asks for the store
-        long = part.object(frame, store) if getattr(part.object, "needs_store", False) else part.object(frame)
+        long = part.object(frame, store) if asked(part.object, "needs_store") else part.object(frame)
         _check(long, part)
     except HarnessError as error:
         table.note(f"not available: {error}")
@@ -57,9 +58,9 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
     if not len(long):
         table.note("no ok record to summarise")
     long = _chosen_values(table, spec, long)
-    percent = spec.percent and getattr(part.object, "unit", None) == "fraction"
+    percent = spec.percent and asked(part.object, "unit") == "fraction"
     remarked = Remarked(data, [str(c) for c in long.columns if c not in ("metric", "value")])
-    _lay_out(table, spec, long, percent, getattr(part.object, "higher_is_better", None), remarked)
+    _lay_out(table, spec, long, percent, asked(part.object, "higher_is_better"), remarked)
     table.say_once()
     for text in remarked.unplaced():  # which numbers rest on them the summary alone knows
         table.note(text)

@@ -7,6 +7,7 @@ import io
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from harness.declared import asked
 from harness.errors import HarnessError
 from harness.images import decode
 from harness.record import Record
@@ -45,7 +46,7 @@ class Thumbnails:
         split, places, problem = self._splits[key]
         if problem:
             return {"without": problem}
-        named = getattr(split, "class_names", None) or ()
+        named = asked(split, "class_names") or ()
         names = {str(c): str(named[c]) for c in sorted(classes) if 0 <= c < len(named)}
         thumbs = []
         # the excerpt lists misses first, and both kinds should be seen

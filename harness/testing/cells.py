@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import options, registry
 from harness.cell import Cell, Planned
+from harness.declared import asked
 from harness.errors import HarnessError, PluginBroken
 from harness.planning import make_plan
 from harness.suite import from_dict
@@ -74,7 +75,7 @@ def named(kind: str, plugin: Given) -> Iterator[dict[str, Any]]:
 
 def small_grid(factory: Any, reference: Mapping[str, Any]) -> dict[str, Any] | None:
     """The smallest grid of a protocol with the protocol in it; None when its class states none."""
-    stated = getattr(factory, "smallest", None)
+    stated = asked(factory, "smallest")
     if not stated or "cell" not in stated:
         return None
     own = {k: v for k, v in stated.items() if k != "cell"}
@@ -85,7 +86,7 @@ def small_grid(factory: Any, reference: Mapping[str, Any]) -> dict[str, Any] | N
 
 def smallest_options(factory: Any) -> dict[str, Any]:
     """The options that a plugin's class calls its smallest; none when it says nothing."""
-    return {k: v for k, v in dict(getattr(factory, "smallest", None) or {}).items() if k != "cell"}
+    return {k: v for k, v in dict(asked(factory, "smallest") or {}).items() if k != "cell"}
 
 
 def grids() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from harness.contract import Dataset, EncodedImage, Sample, Split
+from harness.declared import asked
 from harness.errors import Unavailable
 from harness.testing.outcome import NotChecked, must
 
@@ -41,7 +43,7 @@ class DatasetSubject:
     @property
     def names(self) -> Sequence[str]:
         """The names of the splits, from the light object."""
-        reason = self.plugin.unavailable() if hasattr(self.plugin, "unavailable") else None
+        reason = self.plugin.unavailable() if asked(self.plugin, "unavailable") is not None else None
         if reason:
             raise NotChecked(reason)
         with must("`splits` to name the splits before anything is loaded", "Planning asks for them."):
@@ -58,32 +60,47 @@ def some(split: Split) -> list[int]:
     return sorted({0, count - 1, *map(int, inner)})
 
 
-def content(sample: Sample) -> str:
-    """A digest of what a sample shows, without its id."""
+def digest_of(value: Any) -> str:
+    """A digest of an image, a target, or a sequence of these: of what they hold, wherever it lies in memory."""
     digest = hashlib.blake2b(digest_size=16)
-    image = sample.image
-    if isinstance(image, EncodedImage):
-        digest.update(image.data)
-    elif image is not None:
-        array = np.asarray(image)
+    if isinstance(value, EncodedImage):
+        digest.update(value.data)
+    elif is_dataclass(value):
+        digest.update("".join(digest_of(getattr(value, f.name)) for f in fields(value)).encode())
+    elif isinstance(value, list | tuple):
+        digest.update(" ".join(map(digest_of, value)).encode())
+    elif value is None or isinstance(value, str | int | float):
+        digest.update(f"{type(value).__name__} {value}".encode())
+    else:
+        array = np.asarray(value)
         digest.update(f"{array.shape}{array.dtype}".encode() + array.tobytes())
-    digest.update(f"\0{sample.text}".encode())
     return digest.hexdigest()
+
+
+def content(sample: Sample) -> str:
+    """A digest of what a sample shows, without its id and target."""
+    return digest_of([*sample.images, None, *sample.texts])
 
 
 def content_at(split: Split, index: int) -> str:
     return content(split[index])
 
 
+def described_sample(sample: Sample) -> list[Any]:
+    """A sample's id, its label, and digests of what it shows and of its target."""
+    return [sample.id, sample.label, content(sample), digest_of(sample.target)]
+
+
 def described_split(dataset: Dataset, name: str, split: Split | None = None) -> dict[str, Any]:
     """What decides results in a split, as numbers and digests that two processes can compare."""
     split = dataset.load(name) if split is None else split
     ids = hashlib.sha256("\n".join(map(str, split.ids)).encode()).hexdigest()
-    samples = {str(i): [split[i].id, split[i].label, content(split[i])] for i in some(split)}
+    samples = {str(i): described_sample(split[i]) for i in some(split)}
+    labels = isinstance(split.targets, np.ndarray)
     return {
         "length": len(split),
         "ids": ids,
-        "targets": hashlib.sha256(np.asarray(split.targets, np.int64).tobytes()).hexdigest(),
-        "class names": [] if (names := getattr(split, "class_names", None)) is None else list(names),
+        "targets": digest_of(split.targets if labels else [split.targets[i] for i in some(split)]),
+        "class names": [] if (names := asked(split, "class_names")) is None else list(names),
         "samples": samples,
     }

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Split
+from harness.declared import asked
 from harness.errors import HarnessError
 from harness.testing import general, sameness
-from harness.testing.dataset_subject import DatasetSubject, some
+from harness.testing.dataset_subject import DatasetSubject, digest_of, some
 from harness.testing.outcome import Check, described, expect, must
+from harness.testing.targets import check_targets
 
 
 def check_splits(subject: DatasetSubject) -> None:
@@ -71,15 +73,23 @@ def check_samples(subject: DatasetSubject) -> None:
         for i in some(split):
             with must(f"sample {i} of split '{name}' to be read", "It will be, in every run."):
                 sample = split[i]
-                if sample.image is not None:
-                    decode(sample.image, str(sample.id))
-            single = np.ndim(split.targets) == 1  # a sample with several labels has none of its own
+                for image in sample.images:
+                    decode(image, str(sample.id))
+            kind = asked(subject.plugin, "target_kind")
+            single = kind == "label" and np.ndim(split.targets) == 1  # no other sample has a label of its own
             stated = (str(split.ids[i]), int(split.targets[i]) if single else int(sample.label))
             expect(
                 (sample.id, int(sample.label)) == stated,
                 f"sample {i} of split '{name}' to have the id and label that the split lists, {stated}",
                 f"{(sample.id, sample.label)}",
                 "Metrics read the lists, models the samples: predictions would be set against other labels.",
+            )
+            expect(
+                kind in ("label", "label sets", "none")
+                or digest_of(sample.target) == digest_of(split.targets[i]),
+                f"sample {i} of split '{name}' to have the `target` that the split lists",
+                f"{str(sample.target)[:60]}",
+                "Metrics read the lists, models the samples: answers would be held against other targets.",
             )
 
 
@@ -106,8 +116,8 @@ def _counted(ids: list[Any]) -> dict[Any, int]:
 def check_labels(subject: DatasetSubject) -> None:
     """Labels are whole numbers inside the class list; −1 stands for none, in a split without any."""
     for name, split in subject.splits.items():
-        names = getattr(split, "class_names", None)
-        light = getattr(subject.plugin, "class_names", None)
+        names = asked(split, "class_names")
+        light = asked(subject.plugin, "class_names")
         expect(
             not isinstance(light, list | tuple) or not light or names is None or list(light) == list(names),
             f"a data set that names its classes before it is loaded to name those of split '{name}'",
@@ -120,16 +130,23 @@ def check_labels(subject: DatasetSubject) -> None:
             f"{type(names).__name__}",
             "Protocols ask whether there are any: an array has no answer, and a text is one name per letter.",
         )
-        targets = np.asarray(split.targets)
-        if targets.ndim == 2:
+        kind = asked(subject.plugin, "target_kind")
+        if kind not in ("label", "label sets"):
+            _check_class_facts(name, split, names)
+            continue
+        several = kind == "label sets"
+        wanted = (
+            f"the targets of split '{name}' to be an array of N{'×C' if several else ''} whole numbers, as its "
+            f"target_kind '{kind}' says"
+        )
+        why = "They index the columns of the logits. (Targets of other kinds: state `target_kind`.)"
+        with must(wanted, why):
+            targets = np.asarray(split.targets)
+        whole = targets.ndim == 1 + several and np.issubdtype(targets.dtype, np.integer)
+        expect(whole, wanted, f"{targets.dtype} of shape {targets.shape}", why)
+        if several:
             _check_label_sets(name, split, targets)
             continue
-        expect(
-            targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer),
-            f"the targets of split '{name}' to be an array of N whole numbers",
-            f"{targets.dtype} of shape {targets.shape}",
-            "They index the columns of the logits.",
-        )
         if (
             targets == -1
         ).all():  # an unlabelled part, such as the images of a domain, or a test set to predict
@@ -147,7 +164,7 @@ def check_labels(subject: DatasetSubject) -> None:
 
 
 def _check_label_sets(name: str, split: Split, targets: Any) -> None:
-    names = getattr(split, "class_names", None)
+    names = asked(split, "class_names")
     right = bool(np.isin(targets, (-1, 0, 1)).all()) and (not names or targets.shape[1] == len(names))
     expect(
         right,
@@ -166,7 +183,7 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
             repr([n for n in names if not (isinstance(n, str) and n.strip())][:3]),
             "Zero-shot prompts are made of them.",
         )
-    groups = getattr(split, "label_indices", None)
+    groups = asked(split, "label_indices")
     if groups is not None and names:
         expect(
             len(groups) == len(names) and all(len(g) and min(g) >= 0 for g in groups),
@@ -174,7 +191,7 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
             f"{len(groups)} entries" if len(groups) != len(names) else "an empty or a negative one",
             "A classifier's logits are brought to the split's classes by them.",
         )
-    templates = getattr(split, "templates", None) or []
+    templates = asked(split, "templates") or []
     expect(
         all("{}" in t for t in templates),
         f"every template of split '{name}' to have a place {{}} for the class name",
@@ -190,5 +207,6 @@ CHECKS: tuple[Check, ...] = (
     check_samples,
     check_ids,
     check_labels,
+    check_targets,
     *sameness.CHECKS,
 )

@@ -6,13 +6,13 @@ An evidence class other than Predictions may offer the same as methods of its ow
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from harness.contract import Predictions
+from harness.declared import asked
 
 Make = Callable[[float, int], Any]
 """Evidence from a quality (0 all wrong, 0.5 guessed, 1 perfect) and a seed."""
@@ -38,7 +38,7 @@ def shuffled(evidence: Any, seed: int) -> Any | None:
     """The same samples in another order; None for evidence that can't say."""
     if isinstance(evidence, Predictions):
         return taken(evidence, np.random.default_rng(seed).permutation(len(evidence)))
-    return evidence.shuffled(seed) if hasattr(evidence, "shuffled") else None
+    return evidence.shuffled(seed) if asked(evidence, "shuffled") is not None else None
 
 
 def taken(evidence: Predictions, rows: Any) -> Predictions:
@@ -76,42 +76,3 @@ def refused() -> dict[str, Predictions]:
         "no samples": taken(usual, np.arange(0)),
         "a logit that is NaN": Predictions(broken, usual.targets, usual.ids, usual.class_names),
     }
-
-
-def class_read_by(metric: Any) -> Any:
-    """The class that the metric's argument is annotated with; Predictions when it says nothing."""
-    from typing import get_type_hints
-
-    call = type(metric).__call__
-    parameters = [p for p in inspect.signature(call).parameters.values() if p.name != "self"]
-    if not parameters or parameters[0].annotation is inspect.Parameter.empty:
-        return Predictions
-    try:
-        hints = get_type_hints(call)
-    except NameError:  # imported for type checkers only: found where the plugin's package holds it
-        hints = {}
-    found = hints.get(parameters[0].name, parameters[0].annotation)
-    return _looked_up(str(found), type(metric)) if isinstance(found, str) else found
-
-
-def _looked_up(name: str, cls: type) -> Any:
-    """A class that is imported under TYPE_CHECKING only, found by reading the module's source."""
-    import ast
-    import sys
-    from importlib import import_module
-
-    name = name.strip("'\"").rpartition(".")[2]
-    if name == Predictions.__name__:
-        return Predictions
-    try:
-        tree = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
-    except (OSError, TypeError, KeyError):
-        return name
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.ImportFrom)
-            and node.module
-            and name in {a.asname or a.name for a in node.names}
-        ):
-            return getattr(import_module(node.module), name, name)
-    return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from harness.contract import API_VERSION
+from harness.declared import API_VERSION, asked
 from harness.errors import OptionError
 from harness.options import declared
 from harness.testing.apart import imported_with
@@ -58,7 +58,7 @@ def check_documented(subject: Any) -> None:
 
 def check_api_version(subject: Any) -> None:
     """The version of the contract, if the plugin states one, is one that this harness has."""
-    wanted = getattr(subject.plugin, "harness_api", None)
+    wanted = asked(subject.plugin, "harness_api")
     if wanted is None:
         return  # it is taken as it is
     expect(
@@ -73,7 +73,7 @@ def check_planning(subject: Any) -> None:
     """`unavailable` and `fingerprint`, where given, answer at once, and the same each time."""
     plugin = subject.plugin
     with must("unavailable() and fingerprint() to answer", "They are asked for every cell at planning."):
-        if hasattr(plugin, "unavailable"):
+        if asked(plugin, "unavailable") is not None:
             reason = plugin.unavailable()
             expect(
                 reason is None or (isinstance(reason, str) and bool(reason.strip())),
@@ -83,7 +83,7 @@ def check_planning(subject: Any) -> None:
             )
             if reason is not None:
                 raise NotChecked(f"it says that it can't be used here: {reason}")
-        if not hasattr(plugin, "fingerprint"):
+        if asked(plugin, "fingerprint") is None:
             return
         first, second = plugin.fingerprint(), plugin.fingerprint()
         expect(
@@ -96,7 +96,7 @@ def check_planning(subject: Any) -> None:
 
 def check_remarks(subject: Any) -> None:
     """`remarks`, where given, is a list of statements."""
-    found = getattr(subject.plugin, "remarks", None)
+    found = asked(subject.plugin, "remarks")
     sound = found is None or (
         isinstance(found, list | tuple) and all(isinstance(t, str) and t for t in found)
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pluggy
 
+from harness.declared import asked
 from harness.hooks import Events, Listeners
 from harness.testing import general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect
@@ -24,7 +25,7 @@ class ListenerSubject:
 
     def needed(self) -> None:
         """Raises NotChecked when the listener says that it can't be used here."""
-        reason = self.plugin.unavailable() if hasattr(self.plugin, "unavailable") else None
+        reason = self.plugin.unavailable() if asked(self.plugin, "unavailable") is not None else None
         if reason:
             raise NotChecked(reason)
 

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from harness.contract import Predictions
+from harness.declared import asked
 from harness.errors import HarnessError
+from harness.evidence import read_by
 from harness.testing import evidence as kit
 from harness.testing import general
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect, must
@@ -25,7 +27,7 @@ class MetricSubject:
         self, plugin: Any, examples: Sequence[tuple[Any, Any]] | None = None, make: kit.Make | None = None
     ) -> None:
         self.plugin = plugin
-        self.examples = list(examples if examples is not None else getattr(plugin, "examples", ()))
+        self.examples = list(examples if examples is not None else asked(plugin, "examples"))
         self._make = make
 
     def make(self, quality: float, seed: int = 0) -> Any:
@@ -35,12 +37,13 @@ class MetricSubject:
         """
         if self._make is not None:
             return self._make(quality, seed)
-        kind = kit.class_read_by(self.plugin)
-        if kind is Predictions:
+        with must("the class of its evidence, from its argument's annotation or `reads`", "Planning asks."):
+            read = read_by(self.plugin) or (Predictions,)
+        if Predictions in read:
             return kit.predictions(quality, seed, self._classes)
-        if hasattr(kind, "example"):
-            return kind.example(quality, seed)
-        name = getattr(kind, "__name__", str(kind))
+        if example := next(filter(None, (asked(kind, "example") for kind in read)), None):
+            return example(quality, seed)
+        name = " or ".join(kind.__name__ for kind in read)
         raise NotChecked(
             f"the metric reads {name}, which the kit can't make: give {name} a class method "
             "`example(quality, seed)`, or the test a fixture `make_evidence`"
@@ -98,7 +101,7 @@ def check_known_values(subject: MetricSubject) -> None:
 
 def check_direction(subject: MetricSubject) -> None:
     """Better evidence does not get a worse value, and perfect evidence a better one than all wrong."""
-    better = getattr(subject.plugin, "higher_is_better", None)
+    better = asked(subject.plugin, "higher_is_better")
     expect(
         isinstance(better, bool),
         "`higher_is_better` to be True or False",
@@ -131,13 +134,13 @@ def check_direction(subject: MetricSubject) -> None:
 
 def check_range(subject: MetricSubject) -> None:
     """Values lie in the bounds that the metric declares."""
-    bounds = getattr(subject.plugin, "bounds", None)
+    bounds = asked(subject.plugin, "bounds")
     if bounds is None:
         raise NotChecked("the metric declares no `bounds`")
     ordered = len(bounds) == 2 and bounds[0] < bounds[1]
     expect(ordered, "`bounds` to be (lowest, highest)", repr(bounds), "Plots and intervals are cut at them.")
     lowest, highest = map(float, bounds)
-    if getattr(subject.plugin, "unit", None) == "fraction":
+    if asked(subject.plugin, "unit") == "fraction":
         expect(
             lowest >= -1 and highest <= 1,
             "the bounds of a fraction to lie in [−1, 1]",
@@ -191,7 +194,7 @@ def check_merging(subject: MetricSubject) -> None:
 def _check_per_sample(
     subject: MetricSubject, whole: Predictions, parts: Sequence[Predictions], value: Mapping[str, float]
 ) -> None:
-    per_sample = getattr(subject.plugin, "per_sample", None)
+    per_sample = asked(subject.plugin, "per_sample")
     if per_sample is None:
         return
     with must("per_sample(evidence) to give one number per sample", "Paired tests and intervals rest on it."):

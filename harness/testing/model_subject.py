@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.contract import capabilities
+from harness.declared import asked
 from harness.testing.images import pictures
 from harness.testing.outcome import NotChecked, expect, must
 
@@ -44,7 +45,7 @@ class ModelSubject:
             "Nothing else can be asked of it.",
         ):
             model = copy.deepcopy(self.plugin)
-            if hasattr(model, "load"):
+            if asked(model, "load") is not None:
                 model.load(torch.device("cpu"))
         return model
 
@@ -74,6 +75,8 @@ class ModelSubject:
         import torch
 
         self.needs_images()
+        if asked(self.plugin, "collate") is not None:
+            raise NotChecked("the model makes batches of its own")
         with must("prepare(image) to turn a PIL image into a tensor", "Every image goes through it."):
             prepared = [self.model.prepare(i) for i in self.images]
             shapes = {tuple(p.shape) for p in prepared}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.contract import CAPABILITIES, capabilities
+from harness.capability import REGISTERED, capabilities, members_of
+from harness.declared import asked
 from harness.errors import nearest
 from harness.testing import general, tokens, weights
 from harness.testing.images import odd_images
@@ -13,11 +14,11 @@ from harness.zeroshot import SIMILARITIES
 
 def check_capabilities(subject: ModelSubject) -> None:
     """The model can do something that the harness, or a protocol, knows."""
-    lacks = getattr(subject.plugin, "lacks", ())
-    unknown = [word for word in lacks if word not in CAPABILITIES]
+    lacks = asked(subject.plugin, "lacks")
+    unknown = [one for one in lacks if one not in REGISTERED and not isinstance(one, type)]
     expect(
         not unknown,
-        f"`lacks` to name capabilities ({', '.join(CAPABILITIES)})",
+        f"`lacks` to name capabilities ({', '.join(REGISTERED)}, or a protocol)",
         f"{unknown}",
         "A capability that is taken back under another name stays claimed.",
     )
@@ -35,7 +36,7 @@ def check_capabilities(subject: ModelSubject) -> None:
 
     if not (said := refusals("models", subject.plugin)):
         return
-    members = {m for _, names in CAPABILITIES.values() for m in names}
+    members = {m for protocol in REGISTERED.values() for m in members_of(protocol)}
     near = {n: nearest(n, members) for n in dir(subject.plugin) if not n.startswith("_") and n not in members}
     close = [f"'{name}' (meant '{other}'?)" for name, other in near.items() if other and _alike(name, other)]
     raise Violation(
@@ -160,7 +161,7 @@ def check_preparation(subject: ModelSubject) -> None:
     from harness.images import exact_prepare
 
     subject.needs_images()
-    stated = getattr(subject.model, "preparation", None)
+    stated = asked(subject.model, "preparation")
     if stated is None:
         raise NotChecked("the model does not tell its preparation as data, so there is no fast mode for it")
     with must("`preparation` to be a harness.Preparation", "The fast mode reads it."):
@@ -203,7 +204,7 @@ def check_texts(subject: ModelSubject) -> None:
             f"{together.shape[1]}",
             "Zero-shot classification compares them.",
         )
-    scale = getattr(subject.model, "logit_scale", None)
+    scale = asked(subject.model, "logit_scale")
     expect(
         scale is not None and math.isfinite(float(scale)) and float(scale) > 0,
         "`logit_scale` after load: the factor on cosine similarities, already exponentiated, above 0",
@@ -219,8 +220,8 @@ def check_similarity(subject: ModelSubject) -> None:
     if not {"encodes images", "encodes texts"} <= {*subject.able}:
         raise NotChecked("the model does not encode both images and texts")
     model = subject.model
-    if not hasattr(model, "score"):
-        found = getattr(model, "similarity", "cosine")
+    if asked(model, "score") is None:
+        found = asked(model, "similarity")
         expect(
             found in SIMILARITIES,
             "`similarity` to be 'cosine' or 'dot' (or a method `score` that compares them itself)",
@@ -247,7 +248,7 @@ def check_label_space(subject: ModelSubject) -> None:
     if "classifies images" not in subject.able:
         raise NotChecked("the model does not classify")
     space, names, count = (
-        getattr(subject.plugin, name, None) for name in ("label_space", "class_names", "num_classes")
+        asked(subject.plugin, name) for name in ("label_space", "class_names", "num_classes")
     )
     expect(
         (isinstance(space, str) and bool(space)) or bool(names) or bool(count),

@@ -7,9 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.capability import members_of
+from harness.declared import asked
 from harness.errors import HarnessError
+from harness.expansion import refused
 from harness.parts import Resolver
 from harness.reference import parse
+from harness.targets import TARGET_KINDS
 from harness.testing import cells, general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect, must
 
@@ -162,7 +166,7 @@ def check_seeds_at_once(subject: RunSubject) -> None:
     """Seeds that run at once give what each gives alone."""
     with subject.trial() as trial, runs.folder() as place:
         together = trial.cells((0, 1))
-        ask = getattr(together[0].protocol.object, "seeds_at_once", None)
+        ask = asked(together[0].protocol.object, "seeds_at_once")
         if ask is None or len(together) < 2 or ask(together[0]) < 2:
             raise NotChecked("the protocol runs one seed at a time")
         jobs = runs.worker(Path(place))
@@ -190,8 +194,8 @@ def _near(one: float, other: float | None) -> bool:
 def check_cannot(subject: RunSubject) -> None:
     """`cannot` answers for whatever parts it is asked about: None, or the reason in words."""
     protocol = subject.plugin
-    if not hasattr(protocol, "cannot"):
-        raise NotChecked("the protocol has no `cannot`: every cell is tried")
+    if not (asked(protocol, "cannot") or asked(protocol, "needs")):
+        raise NotChecked("the protocol has neither `cannot` nor `needs`: every cell is tried")
     with subject.trial() as trial:
         cell = trial.planned()[0].cell
 
@@ -220,7 +224,7 @@ def check_cannot(subject: RunSubject) -> None:
     }
     for what, parts in given.items():
         try:
-            reason = protocol.cannot(*parts)
+            reason = refused(protocol, type(protocol).__name__, *parts)
         except HarnessError as error:
             reason = str(error)
         except Exception as error:  # a plugin may raise anything
@@ -244,14 +248,29 @@ def _light(part: Any) -> Any:
 def check_declarations(subject: RunSubject) -> None:
     """What the protocol declares has the right form: evidence classes, axes, directions."""
     protocol = subject.plugin
-    provided = getattr(protocol, "provides", None)
+    provided = asked(protocol, "provides")
     expect(
         provided is None or all(isinstance(c, type) for c in provided),
         "`provides` to be the evidence classes that metrics may ask for",
         repr(provided),
         "A suite whose metrics read something else is refused by it.",
     )
-    axes = getattr(protocol, "axes", None)
+    needs, kinds = asked(protocol, "needs"), asked(protocol, "target_kinds")
+    with must("`needs` to be a sequence of capabilities", "Planning skips models by it."):
+        each = [members_of(need) for need in needs]
+    expect(
+        all(each),
+        "`needs` to be a sequence of capabilities",
+        repr(needs),
+        "A protocol without members is had by every model.",
+    )
+    expect(
+        not isinstance(kinds, str) and bool(kinds) and set(kinds) <= set(TARGET_KINDS),
+        f"`target_kinds` to be some of {', '.join(TARGET_KINDS)}",
+        repr(kinds),
+        "Data sets of other kinds are skipped by it.",
+    )
+    axes = asked(protocol, "axes")
     expect(
         axes is None or (not isinstance(axes, str) and all(isinstance(a, str) for a in axes)),
         "`axes` to be a sequence of names",
@@ -259,7 +278,7 @@ def check_declarations(subject: RunSubject) -> None:
         "An axis of a suite that is not among them is refused as a typing error.",
     )
     with must("`directions` to map names to True or False", "Tables mark the best by it."):
-        directions = dict(getattr(protocol, "directions", {}))
+        directions = dict(asked(protocol, "directions"))
     expect(
         all(isinstance(v, bool) for v in directions.values()),
         "`directions` to map names to True or False",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.declared import asked
 from harness.testing.outcome import NotChecked, Violation
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ def captured(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     original = protocol.run
 
     def noting(job: Any) -> Any:
-        module = getattr(job.model, "module", None) if job.model is not None else None
-        if module is None or getattr(protocol, "fresh_model", False):
+        module = asked(job.model, "module") if job.model is not None else None
+        if module is None or asked(protocol, "fresh_model"):
             return original(job)
         before = _state(module)
         result = original(job)

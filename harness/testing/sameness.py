@@ -8,8 +8,15 @@ from itertools import combinations
 from typing import Any
 
 from harness.contract import Split
+from harness.declared import asked
 from harness.testing import apart
-from harness.testing.dataset_subject import DatasetSubject, content, content_at, described_split, some
+from harness.testing.dataset_subject import (
+    DatasetSubject,
+    content_at,
+    described_sample,
+    described_split,
+    some,
+)
 from harness.testing.outcome import Check, NotChecked, described, expect, must
 
 READ_WHOLE = 3000
@@ -20,13 +27,13 @@ SHARED = 0.05
 
 def from_another_process(dataset: Any, names: list[str]) -> dict[str, Any]:
     """Runs in the other process: its fingerprint, and what its splits hold."""
-    fingerprint = dataset.fingerprint() if hasattr(dataset, "fingerprint") else ""
+    fingerprint = dataset.fingerprint() if asked(dataset, "fingerprint") is not None else ""
     return {"fingerprint": fingerprint, "splits": {n: described_split(dataset, n) for n in names}}
 
 
 def sent_to_a_worker(split: Any) -> dict[str, list[Any]]:
     """Runs in the other process: samples of a split that travelled there."""
-    return {str(i): [split[i].id, split[i].label, content(split[i])] for i in some(split)}
+    return {str(i): described_sample(split[i]) for i in some(split)}
 
 
 def check_order(subject: DatasetSubject) -> None:
@@ -61,7 +68,7 @@ def check_processes(subject: DatasetSubject) -> None:
         there = apart.asked(from_another_process, subject.plugin, names)
     except RuntimeError as error:
         expect(False, "another process to open the data set", error, "Parallel runs and later ones do.")
-    here = subject.plugin.fingerprint() if hasattr(subject.plugin, "fingerprint") else ""
+    here = subject.plugin.fingerprint() if asked(subject.plugin, "fingerprint") is not None else ""
     expect(
         there["fingerprint"] == here,
         f"the fingerprint {here!r} in every process",
@@ -115,7 +122,7 @@ def check_disjoint(subject: DatasetSubject) -> None:
     splits = subject.splits
     if len(splits) < 2:
         raise NotChecked("there is only one split")
-    allowed = {frozenset(pair) for pair in getattr(subject.plugin, "overlapping", ())}
+    allowed = {frozenset(pair) for pair in asked(subject.plugin, "overlapping")}
     held = {name: _contents(split) for name, split in splits.items()}
     for one, other in combinations(splits, 2):
         if frozenset((one, other)) in allowed:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORWARDED = (
+    "target_kind",
     "label_space",
     "class_names",
     "class_keys",

@@ -9,8 +9,9 @@ networks have an axis of seeds; one that has none wraps them in `harness_gan.sta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from harness.capability import register_capability
 from harness.errors import OptionError
 from harness_gan.contracts import Settings
 
@@ -21,8 +22,24 @@ if TYPE_CHECKING:
     from harness_gan.streams import Streams
 
 
+@register_capability("builds GANs", choose="gan-mlp, gan-dcgan or gan-resnet")
+@runtime_checkable
+class BuildsGans(Protocol):
+    """What the suite asks of a model, see above."""
+
+    latent: int
+    stacks: bool
+    small_start: bool
+
+    def fits(self, shape: Sequence[int]) -> str | None: ...
+
+    def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module: ...
+
+    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]: ...
+
+
 class Architecture:
-    """What the suite asks of an architecture; annotating an option with it makes that a reference."""
+    """An architecture with the usual defaults; annotating an option with it makes that a reference."""
 
     plugin_kind = "models"
     stacks = True

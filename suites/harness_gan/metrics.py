@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness.errors import HarnessError, OptionError
-
-if TYPE_CHECKING:
-    from harness_gan.evidence import Generated, Modes
+from harness_gan.evidence import Generated, Modes
 
 
 def _modes(evidence: Generated, name: str) -> Modes:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Model, Result
 from harness.errors import DataError, OptionError
-from harness_gan.architectures import Architecture
+from harness.targets import TARGET_KINDS
+from harness_gan.architectures import BuildsGans
 from harness_gan.evidence import Generated
 from harness_gan.methods import GAN
 from harness_gan.splits import parts_of
@@ -42,6 +43,8 @@ class Gan:
         checkpoint_every: rounds between checkpoints.
     """
 
+    needs = (BuildsGans,)
+    target_kinds = tuple(TARGET_KINDS)
     provides = (Generated,)
     axes = ()
     own_numbers = ("gradient_evaluations*", "steps", "*.equal_evaluations", "floor.*", "*_parameters")
@@ -106,8 +109,6 @@ class Gan:
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why these can't be trained together."""
-        if not isinstance(model, Architecture):
-            return "the protocol 'gan' trains GAN architectures (gan-mlp, gan-dcgan, gan-resnet, …)"
         if not isinstance(method, GAN):
             return "the protocol 'gan' needs the method 'gan' with a loss"
         if self.batch_size % (pack := method.settings().pack):

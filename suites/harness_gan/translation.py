@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from harness.capability import register_capability
 from harness.errors import OptionError
 
 if TYPE_CHECKING:
@@ -89,6 +90,18 @@ class Untranslated(Translation):
 
     def __init__(self) -> None:
         super().__init__(2e-4, 0.5, 0.5)
+
+
+@register_capability("translates images", choose="cyclegan-resnet or cyclegan-unet")
+@runtime_checkable
+class TranslatesImages(Protocol):
+    """What the suite asks of a model: networks for images of equal size in and out."""
+
+    def fits(self, size: int) -> str | None: ...
+
+    def generator(self, size: int) -> nn.Module: ...
+
+    def discriminator(self, channels: int = 3) -> nn.Module: ...
 
 
 class Translator:

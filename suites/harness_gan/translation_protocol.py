@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.contract import Dataset, Job, Model, Result
 from harness.errors import OptionError
+from harness.targets import TARGET_KINDS
 from harness_gan.domains import SPLITS
 from harness_gan.evidence import Generated
-from harness_gan.translation import CycleGAN, Translation, Translator, Untranslated
+from harness_gan.translation import CycleGAN, TranslatesImages, Translation, Untranslated
 from harness_gan.verdicts import VERDICTS, Thresholds
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Translate:
         checkpoint_every: steps between checkpoints.
     """
 
+    needs = (TranslatesImages,)
+    target_kinds = tuple(TARGET_KINDS)
     provides = (Generated,)
     axes = ()
     smallest: ClassVar = {
@@ -98,8 +101,6 @@ class Translate:
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why these can't be trained together."""
-        if not isinstance(model, Translator):
-            return "the protocol 'cyclegan' trains translators (cyclegan-resnet, cyclegan-unet)"
         if not isinstance(method, Translation):
             return "the protocol 'cyclegan' needs the method 'cyclegan', 'pix2pix' or 'untranslated'"
         if not set(SPLITS) <= set(dataset.splits):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.contract import Predictions
 from harness.errors import DataError
+from harness_peft.evidence import LabelSets
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from harness.contract import Predictions
-    from harness_peft.evidence import LabelSets
 
 
 def average_precision_11(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from harness.classes import Classes, align
-from harness.contract import Dataset, Job, Predictions, Result, capabilities
+from harness.contract import Dataset, HasModule, Job, Predictions, Result, capabilities
 from harness.errors import OptionError
 from harness.splits import find_test_split, training_split
 from harness.zeroshot import checked_templates, similarity_of
@@ -57,6 +57,8 @@ class Finetuning:
         keep: a folder where what was trained is kept, one safetensors file for each cell.
     """
 
+    needs = (HasModule,)
+    target_kinds = ("label", "label sets")
     provides = (Predictions, LabelSets)
     axes = ("shots",)
     own_numbers = (
@@ -173,8 +175,6 @@ class Finetuning:
                 "choose one that has, such as lora"
             )
         able = capabilities(model)
-        if "exposes its module" not in able:
-            return "the model does not expose its module, so it can't be trained"
         clip = "encodes texts" in able
         if (fits or getattr(method, "needs_clip", False)) and not clip:
             return "the method needs an image-text model, such as tiny-clip or open_clip"

@@ -64,6 +64,7 @@ class VOC2007:
     """
 
     splits: Sequence[str] = ("train", "val", "test")
+    target_kind = "label sets"
     label_space = "voc-2007"
 
     def __init__(self, root: Path | None = None) -> None:

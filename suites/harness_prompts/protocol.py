@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from harness.capability import has
 from harness.classes import check_same_classes
-from harness.contract import Dataset, Job, Predictions, Result, capabilities
+from harness.contract import Dataset, EncodesImages, EncodesTexts, Job, Predictions, Result
 from harness.errors import OptionError
 from harness.splits import find_test_split, named_split, role_of
 from harness.zeroshot import similarity_of
 from harness_prompts.names import digest, file_of
+from harness_prompts.tower import HasClip
 
 if TYPE_CHECKING:
     from harness_prompts.data import Source
@@ -41,6 +43,7 @@ class FewShot:
         logit_scale: factor on the cosine similarities; by default the model's own.
     """
 
+    needs = (EncodesImages, EncodesTexts)
     provides = (Predictions,)
     axes = ("shots",)
     own_numbers = ("fit_*", "trainable_*", "H", "mean of H")
@@ -83,10 +86,7 @@ class FewShot:
         """Why this combination makes no sense, from what its parts say of themselves."""
         if method is None or not hasattr(method, "fit"):
             return "the protocol 'few-shot' needs a prompt method: name one under `methods`, such as template or coop"
-        able = capabilities(model)
-        if not {"encodes images", "encodes texts"} <= set(able):
-            return "the model does not encode both images and texts: choose one that does, such as tiny-clip or open_clip"
-        if method.needs_tower and not hasattr(type(model), "clip"):
+        if method.needs_tower and not has(model, HasClip):
             return "learned contexts need a model that shows its open_clip text tower"
         shots = axes.get("shots", 0)
         if not isinstance(shots, int) or isinstance(shots, bool) or shots < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.errors import OptionError
 
@@ -16,6 +16,13 @@ BeforeBlock = Callable[[int, "torch.Tensor"], "torch.Tensor"]
 BIT_EQUAL_STEP = 16
 """Cut to a multiple of this many positions, a causal tower's embeddings keep every bit: the vectorised
 softmax then adds up the same terms in the same order. Between multiples they differ by rounding."""
+
+
+@runtime_checkable
+class HasClip(Protocol):
+    """A model that shows its open_clip network."""
+
+    clip: Any
 
 
 class TextTower:

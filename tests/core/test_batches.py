@@ -12,7 +12,7 @@ from PIL import Image
 
 from harness.batches import OutOfMemory, autocast, forward_all, ran_out_of_memory
 from harness.contract import EncodedImage, Sample
-from harness.errors import DataError
+from harness.errors import DataError, HarnessError
 from harness.images import Staged, decode
 
 CPU = torch.device("cpu")
@@ -195,3 +195,67 @@ def test_precision_reaches_the_forward() -> None:
     assert seen == [torch.float32, torch.bfloat16]
     with autocast(CPU, "float32"):
         assert not torch.is_autocast_enabled("cpu")
+
+
+class Sides(Numbers):
+    """Samples of different sizes: number i is i + 1 pixels wide."""
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self.ids[index], np.full((1, index + 1), index, np.uint8))
+
+
+class Detect:
+    """Boxes, as many as the number says modulo 3; out of memory above a size; a list, or a dict around it."""
+
+    def __init__(self, limit: int = 10**6, whole: bool = False) -> None:
+        self.limit, self.whole, self.sizes = limit, whole, list[int]()
+
+    def __call__(self, batch: dict[str, Any]) -> Any:
+        images = batch["images"]
+        if len(images) > self.limit:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        self.sizes.append(len(images))
+        each = []
+        for image in images:
+            number = int(image.flatten()[0])
+            boxes = torch.full((number % 3, 4), float(number), dtype=torch.bfloat16)
+            each.append({"boxes": boxes, "labels": torch.full((number % 3,), number)})
+        if not self.whole:
+            return each
+        widths = torch.tensor([i.shape[-1] for i in images])
+        return {"objects": each, "parts": (widths, widths > 3), "mean": widths.double()}
+
+
+def collate(samples: list[torch.Tensor]) -> dict[str, Any]:
+    return {"images": samples, "note": "as it is"}
+
+
+def detect(forward: Any, **options: Any) -> Any:
+    return forward_all(forward, Sides(20), prepare, device=CPU, collate=collate, **options)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 64])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_samples_of_different_sizes_and_ragged_results(limit: int, workers: int) -> None:
+    forward = Detect(limit)
+    found = detect(forward, batch_size=8, workers=workers)
+    assert [len(each["boxes"]) for each in found] == [n % 3 for n in range(20)]
+    assert all((each["labels"] == n).all() for n, each in enumerate(found))
+    assert {each["boxes"].dtype for each in found} == {torch.float32}
+    assert {each["labels"].dtype for each in found} == {torch.int64}
+    assert max(forward.sizes) <= limit
+
+
+def test_dicts_and_tuples_are_put_together_by_key_and_position() -> None:
+    found = detect(Detect(whole=True), batch_size=7)
+    assert len(found["objects"]) == 20
+    widths, wide = found["parts"]
+    assert widths.tolist() == list(range(1, 21))
+    assert wide.dtype == torch.bool
+    assert wide.sum() == 17
+    assert found["mean"].dtype == torch.float32
+
+
+def test_a_list_must_have_an_entry_per_sample() -> None:
+    with pytest.raises(HarnessError, match="a list of 2 for 4 samples"):
+        run(4, lambda batch: {"lost": [batch[0], batch[1]]})

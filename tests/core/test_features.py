@@ -156,3 +156,58 @@ def test_a_cache_that_can_not_be_written_is_told_once_and_does_without(
     (said,) = caplog.messages
     assert str(tmp_path / "file") in said
     assert "--cache or $HARNESS_CACHE" in said
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(same(one[k], other[k]) for k in one)
+        )
+    return type(one) is type(other) and len(one) == len(other) and all(map(same, one, other))
+
+
+def boxes(count: int) -> dict[str, Any]:
+    return {"boxes": np.full((count, 4), count, np.float32), "labels": np.arange(count)}
+
+
+TREES: dict[str, Any] = {
+    "detections": [boxes(n) for n in (2, 0, 5)],
+    "dict": {"a": np.arange(3), "b": {"c": np.zeros((3, 2), np.float32)}, 4: np.array([True])},
+    "tuple": (np.arange(3), [np.zeros(1), np.zeros(2)]),
+    "maps of several sizes": [np.zeros((2, 3), np.uint8), np.ones((4, 5), np.uint8)],
+    "unlike entries": [{"a": np.arange(2)}, {"b": np.arange(1)}],
+    "none": [],
+    "none found": [np.zeros((0, 4)), np.zeros((0, 4))],
+    "single numbers": [np.array(1.0), np.array(2.0)],
+}
+
+
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
+def test_trees_come_back_as_they_were(tmp_path: Path, tree: Any) -> None:
+    assert same(FeatureCache(tmp_path).get(DECIDES, lambda: tree), tree)
+    assert same(FeatureCache(tmp_path).get(DECIDES, never), tree)
+    assert [p.suffix for p in tmp_path.rglob("*.np*")] == [".npz"]
+
+
+def test_tensors_become_arrays(tmp_path: Path) -> None:
+    found = FeatureCache(tmp_path).get(DECIDES, lambda: [{"labels": torch.arange(2)}])
+    assert same(found, [{"labels": np.arange(2)}])
+
+
+def test_a_damaged_tree_is_computed_again(tmp_path: Path) -> None:
+    FeatureCache(tmp_path).get(DECIDES, lambda: TREES["detections"])
+    (file,) = tmp_path.rglob("*.npz")
+    file.write_bytes(file.read_bytes()[:-40])
+    assert same(FeatureCache(tmp_path).get(DECIDES, lambda: TREES["dict"]), TREES["dict"])
+    assert same(FeatureCache(tmp_path).get(DECIDES, never), TREES["dict"])
+
+
+def test_many_detections_are_few_arrays(tmp_path: Path) -> None:
+    FeatureCache(tmp_path).get(DECIDES, lambda: [boxes(n % 4) for n in range(500)])
+    (file,) = tmp_path.rglob("*.npz")
+    with np.load(file) as held:
+        assert len(held.files) == 5  # boxes and labels with their lengths, and the shape

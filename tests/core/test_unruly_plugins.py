@@ -335,7 +335,7 @@ def test_metrics_that_are_none_and_metrics_that_may_read_nothing(toys: Any) -> N
 
 @pytest.mark.parametrize(
     "annotation",
-    ["typing.Any", "'Any'", Any, "toys.Read", Optional[Read], Union[int, Read], "Read | Any"],  # noqa: UP007, UP045
+    ["typing.Any", "'Any'", Any, Optional[Read], Union[int, Read], "Read | Any"],  # noqa: UP007, UP045
 )
 def test_metrics_that_take_anything_or_what_the_protocol_gives(toys: Any, annotation: object) -> None:
     class Gives(toys.Protocol):

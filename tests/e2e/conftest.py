@@ -39,13 +39,17 @@ def environment(*folders: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders into which the good and the broken distribution are installed, each on its own."""
+    """Folders into which the distributions are installed, each on its own."""
     root = tmp_path_factory.mktemp("third-party")
-    for name in ("acme_vision", "acme_broken"):
+    for name in ("acme_vision", "acme_broken", "acme_scenes"):
         # built from a copy: a build may write beside its sources
         shutil.copytree(SOURCES / name, root / "source" / name)
         install(root / "source" / name, root / name)
-    return {"good": root / "acme_vision", "broken": root / "acme_broken"}
+    return {
+        "good": root / "acme_vision",
+        "broken": root / "acme_broken",
+        "scenes": root / "acme_scenes",
+    }
 
 
 @pytest.fixture

@@ -137,7 +137,7 @@ def test_mistakes_are_named_before_anything_runs(toy: Any, changes: dict[str, An
     ("changes", "words"),
     [
         ({"models": ["gan-dcgan"]}, "makes images"),
-        ({"models": ["tiny-vit"]}, "GAN architectures"),
+        ({"models": ["tiny-vit"]}, "does not build GANs"),
         ({"protocol": {"plugin": "gan", "batch_size": 10}}, "no multiple of PacGAN"),
     ],
 )

@@ -59,6 +59,28 @@ FAULTS = [
     ("datasets", "NamesAsArray", "labels", "to be a list or a tuple; found ndarray"),
     ("datasets", "NamesAsText", "labels", "to be a list or a tuple; found str"),
     ("datasets", "OtherNamesAtPlanning", "labels", "names its classes before it is loaded"),
+    ("datasets", "UndeclaredBoxes", "labels", "whole numbers, as its target_kind 'label' says; found object.*state"),
+    ("datasets", "UndeclaredSets", "labels", "of N whole numbers.*shape \\(12, 3\\)"),
+    ("datasets", "OneLabelAsSet", "labels", "of N×C whole numbers.*shape \\(12,\\)"),
+    ("datasets", "OtherTargets", "samples", "to have the `target` that the split lists"),
+    ("datasets", "UnknownKind", "targets", "DataError: .*target_kind is 'box'.*'boxes'"),
+    ("datasets", "BoxesAsArray", "targets", "kind 'boxes' .a harness.Boxes.; found ndarray"),
+    ("datasets", "WidthAndHeight", "targets", "right > left.*found \\[5.0, 5.0, 3.0, 3.0"),
+    ("datasets", "OutsideTheImage", "targets", "inside the image of 8×8 pixels.*5.0, 9.0"),
+    ("datasets", "WholeNumbers", "targets", "`boxes` an array M×4 of floats.*found int64"),
+    ("datasets", "BoxLabelTooHigh", "targets", "inside the class list, 0 to 2.; found 3"),
+    ("datasets", "BoxWithoutLabel", "targets", "`labels` an array 1 of whole numbers"),
+    ("datasets", "CrowdAsNumbers", "targets", "`crowd` an array 1 of bools"),
+    ("datasets", "OtherSize", "targets", "an array 8×8 of whole numbers, as large as the image.*8, 7"),
+    ("datasets", "ClassTooHigh", "targets", "inside the class list, 0 to 2.; found 7"),
+    ("datasets", "NeitherMask", "targets", "either `semantic` or `instances`.; found none"),
+    ("datasets", "MasksAsNumbers", "targets", "`instances` an array M×8×8 of bools"),
+    ("datasets", "TextAsCaptions", "targets", "captions to be a sequence of texts.; found str"),
+    ("datasets", "NoCaption", "targets", "at least one caption"),
+    ("datasets", "EmptyCaption", "targets", "texts that are not empty"),
+    ("datasets", "RightBeyond", "targets", "among 2 choices.; found choice 2"),
+    ("datasets", "NothingKnown", "targets", "a reference answer, or which choice is right"),
+    ("datasets", "ToldAnyway", "targets", "kind 'none' .−1."),
     ("datasets", "NoPlaceForTheName", "labels", "place {} for the class name"),
     ("datasets", "Shuffles", "order", "opened a second time"),
     ("datasets", "SetOrder", "processes", "the same ids in split 'train' in another process"),
@@ -103,6 +125,8 @@ FAULTS = [
     ("protocols", "EndsInNan", "runs", "metrics, all of them finite; found end"),
     ("protocols", "BeyondTheEnd", "runs", r"done from 0 to total; found \(7, 6\)"),
     ("protocols", "CannotRaises", "cannot", "found AttributeError.*would count as broken"),
+    ("protocols", "NeedsWords", "declarations", "`needs` to be a sequence of capabilities; found TypeError"),
+    ("protocols", "UnknownTargets", "declarations", "`target_kinds` to be some of label, .*found .'box'"),
     ("protocols", "AxesAsText", "declarations", "a sequence of names; found 'shots'"),
     ("protocols", "SeedsMixed", "seeds at once", "seed 1 to give the same beside another"),
     ("protocols", "TrainsTheModel", "leaves the model", "found other weights.*the same loaded model"),
@@ -147,6 +171,7 @@ def planted(name: str) -> Any:
         "faulty_shows",
         "faulty_runs",
         "faulty_heavy",
+        "faulty_targets",
     ):
         if hasattr(import_module(module), name):
             return getattr(import_module(module), name)
@@ -189,6 +214,15 @@ def test_sound_plugin_passes(kind: str) -> None:
     findings = check(kind, plugin, **more(kind, plugin))
     assert not [f for f in findings if f.status == "fails"], findings
     assert sum(f.status == "holds" for f in findings) > len(findings) / 2
+
+
+@pytest.mark.parametrize(
+    "name", ["Sets", "Boxed", "Segmented", "Instances", "Captioned", "Answered", "Untold"]
+)
+def test_sound_data_set_of_every_kind_passes(name: str) -> None:
+    findings = {f.check: f for f in check("datasets", made(name))}
+    assert not [f for f in findings.values() if f.status == "fails"], findings
+    assert name == "Sets" or findings["targets"].status == "holds"
 
 
 def test_a_model_may_score_itself_and_count_its_outputs() -> None:

@@ -94,6 +94,18 @@ class CannotRaises(Training):
         return "none" if method.name == "other" else None
 
 
+class NeedsWords(Training):
+    """Names a capability in words."""
+
+    needs: Any = ("detects objects",)
+
+
+class UnknownTargets(Training):
+    """Takes a kind of target that there is not."""
+
+    target_kinds = ("box",)
+
+
 class AxesAsText(Training):
     """Writes its one axis as a text, which is a sequence of letters."""
 

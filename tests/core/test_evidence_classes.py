@@ -1,0 +1,147 @@
+"""Which evidence a metric reads: by class, wherever its name was written."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import pytest
+
+import harness
+from harness import HarnessError, Predictions, SuiteError
+from harness.evidence import fits, named_apart, read_by
+from harness.planning import make_plan
+from harness.suite import from_dict
+
+if TYPE_CHECKING:
+    from elsewhere import Hidden
+
+
+class Read:
+    """Evidence of these tests."""
+
+
+class Finer(Read):
+    """A kind of it."""
+
+
+other_read = type("Read", (), {"__module__": "another.package"})
+Alias = Read | Predictions
+
+
+@runtime_checkable
+class Scored(Protocol):
+    scores: Any
+
+
+class Scores:
+    scores: Any
+
+
+class Of:
+    higher_is_better = True
+
+    def __call__(self, evidence: Read) -> Hidden:  # what it returns decides nothing
+        raise NotImplementedError
+
+
+class OfAny(Of):
+    def __call__(self, evidence: Any) -> float:
+        return 1.0
+
+
+class OfSome(Of):
+    def __call__(self, evidence: Alias | None) -> float:
+        return 1.0
+
+
+class OfHidden(Of):
+    def __call__(self, evidence: Hidden) -> float:
+        return 1.0
+
+
+class Says(OfHidden):
+    reads = (Read,)
+
+
+def wrapped(function: Any) -> Any:
+    @functools.wraps(function)
+    def inner(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    return inner
+
+
+class Wrapped(Of):
+    @wrapped
+    def __call__(self, evidence: Read) -> float:
+        return 1.0
+
+
+def plain(evidence: Read) -> float:
+    return 1.0
+
+
+@pytest.mark.parametrize(
+    ("metric", "classes"),
+    [
+        (Of(), (Read,)),
+        (Of, (Read,)),
+        (OfAny(), None),
+        (OfSome(), (Read, Predictions)),
+        (Says(), (Read,)),
+        (Wrapped(), (Read,)),
+        (plain, (Read,)),
+        (functools.partial(plain), (Read,)),
+        (lambda evidence: 1.0, None),
+        (max, None),
+    ],
+)
+def test_classes_that_are_read(metric: Any, classes: Any) -> None:
+    assert read_by(metric) == classes
+
+
+def test_what_can_not_be_found_is_said_in_one_line() -> None:
+    with pytest.raises(
+        HarnessError,
+        match=r"^what it reads, Hidden, can't be found in .*: import .*, or list it in .*`reads`$",
+    ):
+        read_by(OfHidden())
+
+
+def test_classes_match_not_names() -> None:
+    assert fits((Finer,), (Read,))
+    assert not fits((Read,), (Finer,))
+    assert not fits((other_read,), (Read,))
+    assert fits((Scores,), (Scored,))
+    assert not fits((Read,), (Scored,))
+    assert named_apart((Read,), (other_read, Finer)) == (f"{__name__}.Read", "another.package.Read, Finer")
+
+
+def planned(toys: Any, given: type, metric: type) -> Any:
+    harness.register("protocols", "gives", type("Gives", (toys.Protocol,), {"provides": (given,)}))
+    harness.register("metrics", "takes", metric)
+    content = {"name": "s", "protocol": "gives", "models": ["toy"], "datasets": ["toy"], "metrics": ["takes"]}
+    return list(make_plan(from_dict(content)))
+
+
+def test_planning_refuses_other_evidence(toys: Any) -> None:
+    assert planned(toys, Finer, Of)[0].state == "run"
+    with pytest.raises(
+        SuiteError, match=r"reads .*\.Read, protocol 'gives' gives another\.package\.Read: leave"
+    ):
+        planned(toys, other_read, Of)
+    with pytest.raises(SuiteError, match=r"metric 'takes' of .*: what it reads, Hidden, can't be found"):
+        planned(toys, Read, OfHidden)
+
+
+def test_first_party_metrics_say_what_they_read_without_torch() -> None:
+    import subprocess
+
+    code = (
+        "import sys; from harness import registry; from harness.evidence import read_by\n"
+        "for p in registry.installed('metrics'): assert read_by(registry.load(p)), p\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

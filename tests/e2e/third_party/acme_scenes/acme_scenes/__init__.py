@@ -1,0 +1,1 @@
+"""Rectangles to detect and to describe."""
