@@ -1,0 +1,148 @@
+"""Optimisers and schedules by name, from torch and timm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from harness.errors import OptionError, did_you_mean
+from harness.learning.recipe import Recipe
+
+Groups = Sequence[Mapping[str, Any]]
+
+_NEED_MORE = ("lbfgs", "sparseadam", "optimizer")
+"""What torch.optim has besides optimisers of one gradient per step."""
+
+_TIMM: dict[str, tuple[str, dict[str, Any]]] = {
+    "cosine": ("CosineLRScheduler", {}),
+    "linear": ("PolyLRScheduler", {"power": 1.0}),
+    "poly": ("PolyLRScheduler", {}),
+    "tanh": ("TanhLRScheduler", {}),
+    "step": ("StepLRScheduler", {"decay_t": 30, "decay_rate": 0.1}),
+    "multistep": ("MultiStepLRScheduler", {"decay_t": [], "decay_rate": 0.1}),
+    "constant": ("StepLRScheduler", {"decay_t": 1, "decay_rate": 1.0}),
+}
+_WITHOUT_PERIOD = ("step", "multistep", "constant")
+
+
+def optimizer_names() -> list[str]:
+    """Return the names that `Recipe.optimizer` may have: torch's classes in lower case, then timm's."""
+    import timm.optim
+
+    return sorted({*_of_torch(), *map(str, timm.optim.list_optimizers())})  # type: ignore[attr-defined]
+
+
+def build_optimizer(trained: nn.Module | Groups, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return an optimiser over a module's trainable tensors, or over groups of parameters.
+
+    A group has `params`, and may have an `lr` and a `weight_decay` of its own. Vectors do not decay
+    unless `decay_vectors` says so or their group has a `weight_decay`. A name that both torch and timm
+    have is torch's ("sgd" has momentum 0.9 where nothing else is said, Adam and AdamW are fused where
+    they can be). Raises OptionError for an unknown name, or options that the optimiser does not take.
+    """
+    groups = _decaying(trained, recipe)
+    parameters = [p for group in groups for p in group["params"]]
+    if not parameters:
+        raise OptionError("training: there is nothing to train, no tensor takes a gradient")
+    name, options = recipe.optimizer.lower(), dict(recipe.optimizer_options)
+    found = _of_torch().get(name)
+    if name == "sgd":
+        options.setdefault("momentum", 0.9)
+    if name in ("adam", "adamw"):
+        options.setdefault("fused", all(p.device.type in ("cpu", "cuda") for p in parameters))
+    try:
+        if found is not None:
+            made = found(groups, lr=recipe.rate, weight_decay=recipe.weight_decay, **options)
+            return cast(torch.optim.Optimizer, made)
+        import timm.optim
+
+        if name not in (known := optimizer_names()):
+            raise OptionError(f"training: no optimizer '{recipe.optimizer}'{did_you_mean(name, known)}")
+        return timm.optim.create_optimizer_v2(groups, name, recipe.rate, recipe.weight_decay, **options)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"training: optimizer '{recipe.optimizer}': {error}") from None
+
+
+def _of_torch() -> dict[str, Any]:
+    return {
+        name.lower(): found
+        for name, found in vars(torch.optim).items()
+        if isinstance(found, type)
+        and issubclass(found, torch.optim.Optimizer)
+        and name.lower() not in _NEED_MORE
+    }
+
+
+def _decaying(trained: nn.Module | Groups, recipe: Recipe) -> list[dict[str, Any]]:
+    """The groups, each divided into what decays (matrices first) and what does not."""
+    groups: Groups = [{"params": list(trained.parameters())}] if isinstance(trained, nn.Module) else trained
+    found = []
+    for group in groups:
+        parameters = [p for p in group["params"] if p.requires_grad]
+        if "weight_decay" in group or recipe.decay_vectors:
+            found.append({"weight_decay": recipe.weight_decay, **group, "params": parameters})
+            continue
+        matrices = [p for p in parameters if p.ndim > 1]
+        vectors = [p for p in parameters if p.ndim <= 1]
+        found.append({**group, "params": matrices, "weight_decay": recipe.weight_decay})
+        found.append({**group, "params": vectors, "weight_decay": 0.0})
+    return [group for group in found if group["params"]]
+
+
+class Schedule:
+    """Sets the learning rate of every group for a step, which it may be asked for in any order."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, scheduler: Any, per_epoch: int) -> None:
+        self.optimizer, self._scheduler, self._per_epoch = optimizer, scheduler, per_epoch
+
+    def set(self, step: int) -> float:
+        """Set the rates for an update (from 0); return that of the first group."""
+        t, scheduler = step // self._per_epoch, self._scheduler
+        if not isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler):
+            scheduler.step(t)
+        elif t != scheduler.last_epoch:
+            # its rates depend on this count alone; the other one is for a warning about the first step
+            scheduler.load_state_dict({**scheduler.state_dict(), "last_epoch": t - 1, "_step_count": t + 1})
+            scheduler.step()
+        return float(self.optimizer.param_groups[0]["lr"])
+
+
+def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, per_epoch: int) -> Schedule:
+    """Return the recipe's schedule; `per_epoch` is the number of updates in an epoch.
+
+    timm's schedulers, and torch's OneCycleLR, which also moves the momentum. A group with a rate of its
+    own keeps its ratio to `recipe.rate`. Raises OptionError for options that the schedule does not take.
+    """
+    per = per_epoch if recipe.schedule_by == "epoch" else 1
+    total = -(-recipe.steps // per)
+    try:
+        if recipe.schedule == "one-cycle":
+            rates = [group["lr"] for group in optimizer.param_groups]
+            count = max(recipe.period or total, 2)  # of one step, OneCycleLR divides by zero
+            made = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, count, **recipe.schedule_options)
+            return Schedule(optimizer, made, per)
+        return Schedule(optimizer, _of_timm(optimizer, recipe, total), per)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"training: schedule '{recipe.schedule}': {error}") from None
+
+
+def _of_timm(optimizer: torch.optim.Optimizer, recipe: Recipe, total: int) -> Any:
+    import timm.scheduler
+
+    warm = round(recipe.warmup * total) if recipe.warmup < 1 else round(recipe.warmup)
+    name, options = _TIMM[recipe.schedule]
+    options = {**options, "warmup_t": warm, "warmup_prefix": True}
+    if warm:
+        first = recipe.warmup_rate
+        options["warmup_lr_init"] = recipe.rate / (warm + 1) if first is None else first
+        for group in optimizer.param_groups:  # the first rate is one number for all groups: scale them after
+            if group["lr"] != recipe.rate:
+                group["lr_scale"], group["lr"] = group["lr"] / recipe.rate, recipe.rate
+    if recipe.schedule not in _WITHOUT_PERIOD:
+        options["t_initial"] = recipe.period or max(total - warm, 1)
+        # behind the first cycle the rate stays at its least, so this changes nothing but timm's warning
+        options["cycle_decay"] = 0.5 if options["t_initial"] == 1 else 1.0
+    return getattr(timm.scheduler, name)(optimizer, **{**options, **recipe.schedule_options})

@@ -1,0 +1,262 @@
+"""Batches that are prepared ahead: while the device computes, the next ones are read, prepared and copied.
+
+An assembling thread collates each batch and copies it; `workers` more threads read and prepare samples for
+it (Pillow and the resizing release the interpreter's lock). Without workers the assembling thread prepares,
+too, so that preparation and device overlap all the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+
+from harness.contract import Sample, Split
+from harness.errors import DataError
+from harness.learning.draws import Entry, Rows
+from harness.seeds import derive_seed
+
+GROUP = 64
+"""Samples that one thread prepares together at most."""
+
+
+@dataclass
+class Batch:
+    """Samples of one step: their rows, their data (a tensor or a tree of them) and targets on the device."""
+
+    step: int
+    epoch: int
+    rows: Rows
+    data: Any
+    targets: torch.Tensor | None = None
+
+
+class Source(Protocol):
+    """Samples that a training or an evaluation takes in batches."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+        """Yield the batches of a plan, in its order."""
+        ...
+
+
+class Held:
+    """Samples that are held as tensors: a tree of them, or what `tensors(epoch)` returns for each epoch.
+
+    Leaves are indexed by rows; an object with a method `take` is asked for them. What a function draws
+    must depend on the epoch alone: a continued training asks in the middle of one.
+    """
+
+    def __init__(self, tensors: Any, targets: torch.Tensor | None = None) -> None:
+        self.targets = targets
+        self._make: Callable[[int], Any] | None = None
+        if callable(tensors) and not isinstance(tensors, torch.Tensor):
+            self._make = tensors
+            if targets is None:
+                raise ValueError(
+                    "tensors that each epoch makes anew need targets, which tell how many there are"
+                )
+        self._epoch, self._tensors = -1, None if self._make else tensors
+        self._count = len(targets) if targets is not None else len(next(_leaves(tensors)))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+        """Yield the rows of each batch."""
+        for step, epoch, rows in plan:
+            if self._make is not None and epoch != self._epoch:
+                self._epoch, self._tensors = epoch, self._make(epoch)
+            at = torch.from_numpy(rows)
+            data = mapped(partial(_taken, at), self._tensors)
+            targets = None if self.targets is None else _taken(at, self.targets)
+            yield Batch(step, epoch, rows, data, targets)
+
+
+def image_of(sample: Sample) -> Any:
+    """Return a sample's image. Raises DataError naming the sample that has none."""
+    if sample.image is None:
+        raise DataError(f"sample '{sample.id}' has no image")
+    return sample.image
+
+
+class Pipeline:
+    """The samples of a split, prepared ahead of their use in batches on a device.
+
+    `prepare` makes tensors of what `take` returns of a sample (its image), or, where it has `many`, of
+    several at once; `collate` puts those of a batch together. `indices` chooses samples of the split:
+    rows count these, and so do `targets` (on the CPU). With a `seed`, what `prepare` draws from torch
+    depends on the seed, the epoch and the row alone; neither the number of `workers` nor the `depth`
+    changes a result. At most `depth` batches are prepared or in preparation, beside the one in use; by
+    default two, or more where they are too small to keep all workers busy.
+
+    Raises DataError naming the sample that can't be read.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        prepare: Callable[[Any], Any],
+        *,
+        device: torch.device,
+        workers: int = 0,
+        indices: Sequence[int] | None = None,
+        targets: torch.Tensor | None = None,
+        collate: Callable[[list[Any]], Any] = torch.stack,
+        take: Callable[[Sample], Any] = image_of,
+        depth: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.split, self.prepare, self.device, self.workers = split, prepare, device, workers
+        self.indices = range(len(split)) if indices is None else indices
+        self.targets, self.collate, self.take, self.depth, self.seed = targets, collate, take, depth, seed
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+        """Yield the batches of a plan in its order; close the generator to stop the threads early."""
+        entries, depth = iter(plan), self.depth
+        ahead: deque[Future[tuple[Batch, Any]]] = deque()
+        stream = _Copies(self.device)
+        with _threads(self.workers, "prepare") as pool, _threads(1, "assemble") as assembling:
+            assert assembling is not None
+
+            def fill() -> None:
+                nonlocal depth
+                while depth is None or len(ahead) < depth:
+                    if (entry := next(entries, None)) is None:
+                        return
+                    depth = depth or max(2, math.ceil(2 * self.workers / max(len(entry[2]), 1)))
+                    parts = self._submit(entry, pool)
+                    ahead.append(assembling.submit(self._assemble, entry, parts, stream))
+
+            fill()
+            while ahead:
+                batch, copied = ahead.popleft().result()
+                fill()
+                stream.wait(batch, copied)
+                yield batch
+                del batch  # so that the next is laid into the same memory
+
+    def _submit(self, entry: Entry, pool: ThreadPoolExecutor | None) -> list[Future[list[Any]]] | None:
+        """Let the workers prepare a batch, in pieces that occupy all of them."""
+        if pool is None:
+            return None
+        _, epoch, rows = entry
+        size = min(GROUP // 4, math.ceil(len(rows) / (2 * self.workers))) or 1
+        return [pool.submit(self._prepared, rows[at : at + size], epoch) for at in range(0, len(rows), size)]
+
+    def _assemble(
+        self, entry: Entry, parts: list[Future[list[Any]]] | None, stream: _Copies
+    ) -> tuple[Batch, Any]:
+        step, epoch, rows = entry
+        if parts is None:
+            groups = (rows[at : at + GROUP] for at in range(0, len(rows), GROUP))
+            samples = [sample for group in groups for sample in self._prepared(group, epoch)]
+        else:
+            samples = [sample for part in parts for sample in part.result()]
+        targets = None if self.targets is None else self.targets[torch.from_numpy(rows)]
+        batch = Batch(step, epoch, rows, self.collate(samples), targets)
+        return batch, stream.copy(batch)
+
+    def _prepared(self, rows: Rows, epoch: int) -> list[Any]:
+        if self.seed is not None:
+            return [self._drawn(row, epoch) for row in rows.tolist()]
+        samples = [self.split[self.indices[row]] for row in rows.tolist()]
+        if hasattr(self.prepare, "many"):
+            try:
+                return list(self.prepare.many([self.take(sample) for sample in samples]))
+            except (DataError, OSError):
+                pass  # one by one they tell which sample it was
+        return [self._one(sample) for sample in samples]
+
+    def _drawn(self, row: int, epoch: int) -> Any:
+        from harness.learning.randomness import drawing_from
+
+        with drawing_from(derive_seed("sample", self.seed, epoch, row)):
+            return self._one(self.split[self.indices[row]])
+
+    def _one(self, sample: Sample) -> Any:
+        taken = self.take(sample)
+        try:
+            return self.prepare(taken)
+        except (DataError, OSError) as error:  # an image that is only read now knows no name of its own
+            named = str(error) if sample.id in str(error) else f"sample '{sample.id}': {error}"
+            raise DataError(named) from error
+
+
+class _Copies:
+    """Copies of batches to a device; on CUDA from pinned memory on a stream of their own."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def copy(self, batch: Batch) -> Any:
+        """Start copying; return what `wait` needs."""
+        if self._stream is None:
+            if self.device.type != "cpu":
+                self._move(batch, lambda leaf: leaf.to(self.device))
+            return None
+        with torch.cuda.stream(self._stream):
+            self._move(batch, lambda leaf: leaf.pin_memory().to(self.device, non_blocking=True))
+            return self._stream.record_event()
+
+    def wait(self, batch: Batch, copied: Any) -> None:
+        """Let the device's current stream wait for a copy, and know of its memory."""
+        if copied is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_event(copied)
+            self._move(batch, lambda leaf: leaf.record_stream(current) or leaf)
+
+    @staticmethod
+    def _move(batch: Batch, move: Callable[[Any], Any]) -> None:
+        batch.data = mapped(move, batch.data)
+        batch.targets = None if batch.targets is None else move(batch.targets)
+
+
+@contextmanager
+def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor | None]:
+    """Threads that end with the block, what waits for them undone; none for a count of 0."""
+    if count < 1:
+        yield None
+        return
+    pool = ThreadPoolExecutor(count, name)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """Return the tree with `function` of its tensors, and of what is neither list, tuple nor mapping."""
+    if isinstance(tree, Mapping):
+        return {key: mapped(function, value) for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(mapped(function, value) for value in tree))
+    if isinstance(tree, list | tuple):
+        return type(tree)(mapped(function, value) for value in tree)
+    return function(tree)
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    if isinstance(tree, Mapping | list | tuple):
+        for value in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from _leaves(value)
+    else:
+        yield tree
+
+
+def _taken(at: torch.Tensor, leaf: Any) -> Any:
+    if isinstance(leaf, torch.Tensor):
+        return leaf[at.to(leaf.device, non_blocking=True)]
+    return leaf.take(at)

@@ -1,0 +1,58 @@
+"""Randomness from a seed alone: of a step, and of a sample that is prepared in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+_DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"}
+_DRAWS |= {"uniform_", "normal_", "bernoulli_", "random_", "exponential_", "log_normal_", "geometric_"}
+
+
+class drawing_from(TorchFunctionMode):
+    """Inside the block this thread's draws from torch come from a generator of its own.
+
+    torch's global generator is shared by all threads, so what a thread drew from it would depend on the
+    others. Caught are the draws that take a generator, by which torchvision's transforms draw all they
+    do; dropout, and the generators of Python and NumPy, are not.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed, self._generators = seed, dict[str, torch.Generator]()
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, with this block's generator where it takes one."""
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in _DRAWS and kwargs.get("generator") is None:
+            first = args[0] if args and isinstance(args[0], torch.Tensor) else None
+            device = torch.device(kwargs.get("device") or (first.device if first is not None else "cpu"))
+            kwargs = {**kwargs, "generator": self._generator(device)}
+        return func(*args, **kwargs)
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        if str(device) not in self._generators:
+            self._generators[str(device)] = torch.Generator(device).manual_seed(self.seed)
+        return self._generators[str(device)]
+
+
+@contextmanager
+def own_randomness(device: torch.device) -> Iterator[None]:
+    """Leave torch's global generators as they were before the block."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def seed_step(seed: int, device: torch.device) -> None:
+    """Seed the generators that a step draws from; `torch.manual_seed` visits every back end, which takes long."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
