@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from harness.contract import Job
+    from harness.contract.running import Job
 
 log = logging.getLogger("harness")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copyreg
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from harness import options, registry, versions
+from harness.contract.cells import Part, canonical
+from harness.contract.remarks import remarks_of
 from harness.code import OWN, code_of
 from harness.code_files import Code
 from harness.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
@@ -25,76 +27,7 @@ from harness.errors import (
     reason_of,
 )
 from harness.placing import placed
-from harness.redaction import redacted
 from harness.reference import Reference, parse
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One plugin of a cell. `object` is the light instance (None when `problem` says why not).
-
-    `identity` is canonical JSON of what decides results: names, versions, options that are no
-    paths, fingerprint. `missing` is a reason to skip; `problem` is a failure of the plugin itself.
-    """
-
-    kind: str
-    plugin: str
-    distribution: str
-    version: str
-    label: str
-    tags: Mapping[str, Any]
-    options: Mapping[str, Any]
-    identity: str
-    object: Any = field(repr=False)
-    make: Callable[[], Any] = field(repr=False)
-    missing: str | None = None
-    problem: str | None = None
-    remarks: tuple[str, ...] = ()
-    skip_unreadable: bool = False
-    """Whether samples that can't be read are left out, of a data set or of one in an option."""
-    moved: bool = False
-    """Whether paths in its options were counted from the suite file's folder."""
-    nested: tuple[Part, ...] = ()
-    """The plugins that its options name; their `object` is what the factory got."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travels to another process as what was written, and is resolved again there."""
-        return _restored, (
-            self.kind,
-            f"{self.distribution}/{self.plugin}",
-            dict(self.options),
-            self.label,
-            dict(self.tags),
-            self.identity,
-            self.skip_unreadable,
-        )
-
-    def described(self) -> dict[str, Any]:
-        """As it stands in a record: without secrets."""
-        return {
-            "plugin": self.plugin,
-            "distribution": self.distribution,
-            "version": self.version,
-            "label": self.label,
-            "tags": dict(self.tags),
-            "options": redacted(self.options),
-            "identity": redacted(json.loads(self.identity)),
-        }
-
-
-def canonical(value: Any) -> str:
-    """JSON text that is the same for equal values on every machine."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    raise TypeError(f"{value!r} can't be written as JSON")
 
 
 class Resolver:
@@ -240,6 +173,22 @@ class Resolver:
         return self._code[key]
 
 
+def _reduced(part: Part) -> tuple[Any, ...]:
+    """A part travels to another process as what was written, and is resolved again there."""
+    return _restored, (
+        part.kind,
+        f"{part.distribution}/{part.plugin}",
+        dict(part.options),
+        part.label,
+        dict(part.tags),
+        part.identity,
+        part.skip_unreadable,
+    )
+
+
+copyreg.pickle(Part, _reduced)
+
+
 def _restored(
     kind: str,
     plugin: str,
@@ -342,22 +291,6 @@ def _folders_in(paths: Mapping[str, Any]) -> list[str]:
         for name, path in paths.items()
         if isinstance(path, Path) and path.is_dir()
     ]
-
-
-def remarks_of(thing: Any) -> tuple[str, ...]:
-    """What a plugin object or a split remarks, each on one line."""
-    return statements(asked(thing, "remarks"))
-
-
-def statements(given: Any) -> tuple[str, ...]:
-    """Return remarks as somebody else's code gave them, each on one line; a lone text is one statement.
-
-    >>> statements("not\\na list")
-    ('not a list',)
-    """
-    several = given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
-    lines = (" ".join(str(text).split()) for text in several if text is not None)
-    return tuple(line for line in lines if line)
 
 
 def blame(plugin: registry.Plugin | Part, what: str, error: BaseException) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 import orjson
 
-from harness.cell import RECORD_SCHEMA, Cell
+from harness.contract.cells import RECORD_SCHEMA, Cell, Part
 from harness.errors import NewerRecord, StoreError
-from harness.parts import statements
+from harness.contract.remarks import statements
+from harness.redaction import redacted
 
 STATUSES = ("ok", "failed", "skipped", "diverged", "oom")
 """What can become of a cell; only `ok` without failures of metrics is never run again."""
@@ -124,14 +125,27 @@ def _writable(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
+def describe(part: Part) -> dict[str, Any]:
+    """Return a part as it stands in a record: without secrets."""
+    return {
+        "plugin": part.plugin,
+        "distribution": part.distribution,
+        "version": part.version,
+        "label": part.label,
+        "tags": dict(part.tags),
+        "options": redacted(part.options),
+        "identity": redacted(json.loads(part.identity)),
+    }
+
+
 def blank(cell: Cell, status: str, reason: str | None = None) -> Record:
     """A record of the cell without results."""
     parts: Mapping[str, Any] = {
-        "protocol": cell.protocol.described(),
-        "model": cell.model.described() if cell.model else None,
-        "dataset": cell.dataset.described(),
-        "method": cell.method.described() if cell.method else None,
-        "metrics": [m.described() for m in cell.metrics],
+        "protocol": describe(cell.protocol),
+        "model": describe(cell.model) if cell.model else None,
+        "dataset": describe(cell.dataset),
+        "method": describe(cell.method) if cell.method else None,
+        "metrics": [describe(m) for m in cell.metrics],
         "axes": dict(cell.axes),
         "seed": cell.seed,
         "precision": cell.precision,

@@ -20,7 +20,7 @@ from harness.contract import Dataset, Job, Metric, Result, Split
 from harness.declared import asked
 from harness.devices import make_deterministic, pick, preparing_threads, seed_all, settle
 from harness.errors import Diverged, HarnessError, StoreUnwritable, Unavailable, interrupts, reason_of
-from harness.features import FeatureCache
+from harness.features import FeatureCache, feature_key
 from harness.logs import CellLog, cell_folder
 from harness.parts import Part, check_unchanged, remarks_of
 from harness.planning import Cell
@@ -221,6 +221,7 @@ class Worker:
             opening=opening,
             loading=self._loaded_beside,
             kept=self.shared,
+            keying=feature_key,
             advance=lambda done, total: self.tell("cell_progress", cell=cell, done=done, total=total),
             report=report,
             show=show,

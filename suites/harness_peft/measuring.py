@@ -73,7 +73,7 @@ def _stored(run: Run, network: Network) -> int:
     job, folder = run.job, run.protocol.keep
     state = getattr(run.method, "state", checkpoints.adapter_state)(network)
     path = folder / f"{job.cell.id}.safetensors" if folder else job.workdir / "adapter.safetensors"
-    facts = {"method": job.cell.method.described() if job.cell.method else None}
+    facts = {"method": describe(job.cell.method) if job.cell.method else None}
     return checkpoints.save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
 
 

@@ -1,13 +1,13 @@
-"""Reasons and remarks in a user's words: with the labels that a suite gives its models, methods and data sets."""
+"""Remarks and reasons: as plugins give them, and in a user's words, with the labels of a suite."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from harness.cell import Cell
+from harness.contract.cells import Cell
+from harness.declared import asked
 
 UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
 """A part that a protocol mentions: it knows objects, not what a suite calls them."""
@@ -45,3 +45,19 @@ def relabelled(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
         else where.sub(lambda found: moved[found[0]], text)
         for text in texts
     ]
+
+
+def remarks_of(thing: Any) -> tuple[str, ...]:
+    """What a plugin object or a split remarks, each on one line."""
+    return statements(asked(thing, "remarks"))
+
+
+def statements(given: Any) -> tuple[str, ...]:
+    """Return remarks as somebody else's code gave them, each on one line; a lone text is one statement.
+
+    >>> statements("not\\na list")
+    ('not a list',)
+    """
+    several = given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]
+    lines = (" ".join(str(text).split()) for text in several if text is not None)
+    return tuple(line for line in lines if line)

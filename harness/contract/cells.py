@@ -1,19 +1,65 @@
-"""A cell, one point of a suite's grid, with an id that hashes what decides its result."""
+"""A cell, one point of a suite's grid, its parts, and the id that hashes what decides its result."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import HarnessError
-from harness.parts import Part, canonical
 
 RECORD_SCHEMA = 1
 
 State = Literal["run", "done", "skipped", "broken"]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One plugin of a cell. `object` is the light instance (None when `problem` says why not).
+
+    `identity` is canonical JSON of what decides results: names, versions, options that are no
+    paths, fingerprint. `missing` is a reason to skip; `problem` is a failure of the plugin itself.
+    """
+
+    kind: str
+    plugin: str
+    distribution: str
+    version: str
+    label: str
+    tags: Mapping[str, Any]
+    options: Mapping[str, Any]
+    identity: str
+    object: Any = field(repr=False)
+    make: Callable[[], Any] = field(repr=False)
+    missing: str | None = None
+    problem: str | None = None
+    remarks: tuple[str, ...] = ()
+    skip_unreadable: bool = False
+    """Whether samples that can't be read are left out, of a data set or of one in an option."""
+    moved: bool = False
+    """Whether paths in its options were counted from the suite file's folder."""
+    nested: tuple[Part, ...] = ()
+    """The plugins that its options name; their `object` is what the factory got."""
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is the same for equal values on every machine."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{value!r} can't be written as JSON")
 
 
 @dataclass(frozen=True, eq=False)

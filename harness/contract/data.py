@@ -1,0 +1,87 @@
+"""What a data set offers: samples, splits, and the data set itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image still in its file's bytes; the core decodes it, and names `name` if it can't."""
+
+    data: bytes
+    name: str
+
+
+class _Alone(tuple[Any, ...]):
+    """A sample's only image or text as a sequence: it follows `image` or `text` where a copy replaces these."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample. An image is a PIL image, encoded bytes, or a uint8 array H×W×3 (or H×W).
+
+    With several images or texts, `image` and `text` are the first; with one, `images` and `texts` hold
+    it alone. `target` is what the split's `targets` hold for it where that is no label (`harness.targets`).
+    Raises DataError where `image` or `text` is given besides and is another one than the first.
+    """
+
+    id: str
+    image: Image.Image | EncodedImage | NDArray[np.uint8] | None = None
+    label: int = -1
+    text: str | None = None
+    images: Sequence[Image.Image | EncodedImage | NDArray[np.uint8]] = ()
+    texts: Sequence[str] = ()
+    target: Any = None
+
+    def __post_init__(self) -> None:
+        for one, several in (("image", "images"), ("text", "texts")):
+            first, given = getattr(self, one), getattr(self, several)
+            if isinstance(given, _Alone) or not len(given):
+                object.__setattr__(self, several, _Alone(() if first is None else (first,)))
+            elif first is None:
+                object.__setattr__(self, one, given[0])
+            elif first is not given[0]:
+                raise DataError(f"sample '{self.id}': `{one}` is not the first of `{several}`: replace both")
+
+
+@runtime_checkable
+class Split(Protocol):
+    """A loaded part of a data set: a sequence of samples in a fixed order.
+
+    `targets` holds what is to be predicted of each sample, N labels or what `harness.targets` says of
+    the data set's other kinds of target. Optional: `class_names`, `class_keys`, `templates`,
+    `label_indices`, `per_sample`, `remarks` (`harness.declared`).
+    """
+
+    ids: Sequence[str]
+    targets: Any
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A data set: light to construct; `load` opens one of its `splits`.
+
+    Splits are told apart by name, see `harness.splits`. `target_kind` says what its targets are, one
+    label per sample unless it says otherwise. Optional too: `label_space`, the name of the output space
+    in which a supervised classifier must answer (`"imagenet-1k"`, `"cifar-10"`, …): a model of the same
+    label space has its outputs in the order of the labels; and, known without loading, `class_names`,
+    `class_keys`, `num_classes`, `class_order` (`harness.declared`).
+    """
+
+    splits: Sequence[str]
+
+    def load(self, split: str) -> Split: ...

@@ -1,0 +1,87 @@
+"""What a protocol observed of a classifier, and the metrics that read evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a classifier said about N samples: the evidence that classification metrics read.
+
+    `logits` N×C (natural scale: softmax gives the probabilities), `targets` N, `ids` N.
+    """
+
+    logits: NDArray[np.floating[Any]]
+    targets: NDArray[np.int64]
+    ids: Sequence[str]
+    class_names: Sequence[str] = ()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def _kept(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        if name not in self.__dict__:
+            object.__setattr__(self, name, make())
+        kept: NDArray[Any] = self.__dict__[name]
+        return kept
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Softmax of the logits in float64, N×C."""
+
+        def make() -> NDArray[Any]:
+            import numpy as np
+
+            shifted = self.logits.astype(np.float64)
+            shifted = shifted - shifted.max(axis=1, keepdims=True)
+            e = np.exp(shifted)
+            return np.asarray(e / e.sum(axis=1, keepdims=True))
+
+        return self._kept("_probabilities", make)
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """Index of the largest logit (the first of equal ones), N."""
+        return self._kept("_predicted", lambda: self.logits.argmax(axis=1))
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability of the predicted class, N."""
+        return self._kept("_confidence", lambda: self.probabilities.max(axis=1))
+
+    @staticmethod
+    def concat(parts: Sequence[Predictions]) -> Predictions:
+        """The predictions of several disjoint parts as one."""
+        import numpy as np
+
+        return Predictions(
+            np.concatenate([p.logits for p in parts]),
+            np.concatenate([p.targets for p in parts]),
+            [i for p in parts for i in p.ids],
+            parts[0].class_names,
+        )
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A number (or several, by name) from the evidence of the class its argument is annotated with.
+
+    The annotation must be resolvable where the metric's module is imported (any class of a union will do,
+    subclasses match); one that is imported for type checkers alone is named in `reads = (Evidence,)`.
+    `higher_is_better` is its direction and `bounds` its range; `unit` is `"fraction"` for what
+    tables may show in percent. A proportion of samples also names in `per_sample` a method that
+    gives one value per sample, which paired tests and bootstrap intervals use. Without such values
+    `proportion = True` says that the number is a share of the samples that the result counts (a metric
+    of several numbers lists the keys of those that are), so that it gets Wilson's interval.
+    """
+
+    higher_is_better: bool
+
+    def __call__(self, evidence: Any) -> float | Mapping[str, float]: ...
