@@ -30,31 +30,22 @@ def sources() -> dict[str, Path]:
     return found
 
 
-def public(package: str) -> list[str]:
-    """The public names of a package: what its `__all__` lists, read without importing it."""
-    tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-            return [str(n) for n in ast.literal_eval(node.value)]
-    raise ValueError(f"{package} lists no public names")
-
-
 def homes(package: str) -> dict[str, str]:
     """Where each public name of a package is defined, from its imports for type checkers."""
     tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
     return {
-        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        alias.asname: f"{node.module}.{alias.name}"
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
+        if alias.asname
     }
 
 
 def reference(package: str) -> str:
     """A page that asks mkdocstrings for every public name."""
-    where = homes(package)
     parts = [f"# `{package}`", "Public names; anything else may change without notice."]
-    return "\n\n".join([*parts, *(f"::: {where.get(name, f'{package}.{name}')}" for name in public(package))])
+    return "\n\n".join([*parts, *(f"::: {home}" for _, home in sorted(homes(package).items()))])
 
 
 def relinked(text: str, source: Path, page: str, pages: dict[Path, str]) -> str:

@@ -13,65 +13,29 @@ is used: the classes need pytest, the functions do not.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import homes_of, importer
 
 if TYPE_CHECKING:
-    from harness.testing.conformance import (
-        DatasetConformance,
-        ExecutorConformance,
-        ListenerConformance,
-        MethodConformance,
-        MetricConformance,
-        ModelConformance,
-        PlotConformance,
-        ProtocolConformance,
-        SuiteConformance,
-        SummaryConformance,
-    )
-    from harness.testing.kinds import check
-    from harness.testing.outcome import Finding, NotChecked, Violation
+    from harness.testing.conformance import DatasetConformance as DatasetConformance
+    from harness.testing.conformance import ExecutorConformance as ExecutorConformance
+    from harness.testing.conformance import ListenerConformance as ListenerConformance
+    from harness.testing.conformance import MethodConformance as MethodConformance
+    from harness.testing.conformance import MetricConformance as MetricConformance
+    from harness.testing.conformance import ModelConformance as ModelConformance
+    from harness.testing.conformance import PlotConformance as PlotConformance
+    from harness.testing.conformance import ProtocolConformance as ProtocolConformance
+    from harness.testing.conformance import SuiteConformance as SuiteConformance
+    from harness.testing.conformance import SummaryConformance as SummaryConformance
+    from harness.testing.kinds import check as check
+    from harness.testing.outcome import Finding as Finding
+    from harness.testing.outcome import NotChecked as NotChecked
+    from harness.testing.outcome import Violation as Violation
 
-_HOMES = {
-    "harness.testing.conformance": (
-        "DatasetConformance",
-        "ExecutorConformance",
-        "ListenerConformance",
-        "MethodConformance",
-        "MetricConformance",
-        "ModelConformance",
-        "PlotConformance",
-        "ProtocolConformance",
-        "SuiteConformance",
-        "SummaryConformance",
-    ),
-    "harness.testing.kinds": ("check",),
-    "harness.testing.outcome": ("Finding", "NotChecked", "Violation"),
-}
-
-__all__ = [
-    "DatasetConformance",
-    "ExecutorConformance",
-    "Finding",
-    "ListenerConformance",
-    "MethodConformance",
-    "MetricConformance",
-    "ModelConformance",
-    "NotChecked",
-    "PlotConformance",
-    "ProtocolConformance",
-    "SuiteConformance",
-    "SummaryConformance",
-    "Violation",
-    "check",
-]
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(home), name)
-    raise AttributeError(f"module 'harness.testing' has no attribute '{name}'")
+_HOMES = homes_of(__name__)
+__all__ = sorted(_HOMES)
+__getattr__ = importer(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
