@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.content import trusting_mtime
-from harness.paths import default_store
-from harness.planning import Choice, Plan, make_plan
-from harness.runner import Run
-from harness.runner import run as run_suite
-from harness.store import Store
-from harness.suite import Suite, from_dict, name_of, planned
-from harness.suite import load as load_suite
+from harness.discovery.content import trusting_mtime
+from harness.planning.plan import Choice, Plan, make_plan
+from harness.planning.suite import Suite, from_dict, name_of, planned
+from harness.planning.suite import load as load_suite
+from harness.records.paths import default_store
+from harness.records.store import Store
+from harness.running.runner import Run
+from harness.running.runner import run as run_suite
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,8 +76,8 @@ def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.Dat
     the store has nothing.
     """
     from harness.errors import SuiteError, no_records
-    from harness.index import frame
     from harness.leaderboard.frame import of_suite, plain
+    from harness.records.index import frame
 
     place = Store(store or default_store())
     if not suite:
@@ -96,7 +96,7 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
     from harness.leaderboard.build import tables_of
     from harness.leaderboard.checking import check_where
     from harness.leaderboard.frame import of_suite
-    from harness.suite import TableSpec, changed_table
+    from harness.planning.suite import TableSpec, changed_table
 
     place, suite = Store(store or default_store()), name_of(suite)
     if suite not in place.suites():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.cli.common import answer, human_size
 from harness.errors import HarnessError, did_you_mean
-from harness.paths import cache_dir
+from harness.records.paths import cache_dir
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

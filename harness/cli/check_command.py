@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import registry
 from harness.cli.common import answer, apart
+from harness.discovery import registry
 from harness.errors import PluginBroken, PluginNotFound, did_you_mean
 
 if TYPE_CHECKING:
-    from harness.reference import Reference
+    from harness.discovery.reference import Reference
     from harness.testing.outcome import Finding
 
 SIGNS = {"holds": "ok  ", "fails": "FAIL", "not checked": "  - "}
@@ -78,7 +78,7 @@ def _completed(plugin: registry.Plugin, text: str) -> Reference:
     """The reference; one without any options gets the smallest that the plugin's class states."""
     from dataclasses import replace
 
-    from harness.reference import parse_short
+    from harness.discovery.reference import parse_short
     from harness.testing.cells import smallest_options
 
     reference = parse_short(text)
@@ -89,7 +89,7 @@ def _completed(plugin: registry.Plugin, text: str) -> Reference:
 
 def _findings(kind: str, plugin: registry.Plugin, reference: Reference, text: str) -> Sequence[Finding]:
     """The checks on the plugin's object; on its reference where it has to be put into a suite."""
-    from harness.parts import Resolver
+    from harness.discovery.parts import Resolver
     from harness.testing.kinds import check
 
     part = Resolver().resolve(kind, reference, text)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import HarnessError, SuiteError
 
 if TYPE_CHECKING:
-    from harness.planning import Choice
-    from harness.suite import Suite
+    from harness.planning.plan import Choice
+    from harness.planning.suite import Suite
 
 
 def suite_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,8 +92,8 @@ def positive(text: str) -> int:
 
 def open_store(given: argparse.Namespace) -> Any:
     """The store that the command names."""
-    from harness.paths import default_store
-    from harness.store import Store
+    from harness.records.paths import default_store
+    from harness.records.store import Store
 
     return Store(given.store or default_store())
 
@@ -102,8 +102,8 @@ def chosen_suites(given: argparse.Namespace) -> list[Suite]:
     """The suites with the command's settings put in."""
     import os
 
-    from harness.reference import parse_value
-    from harness.suite import load
+    from harness.discovery.reference import parse_value
+    from harness.planning.suite import load
 
     if given.data_root is not None:
         if not given.data_root.is_dir():
@@ -120,7 +120,7 @@ def chosen_suites(given: argparse.Namespace) -> list[Suite]:
 
 def choice(given: argparse.Namespace) -> Choice:
     """What the command narrows and adds."""
-    from harness.planning import Choice
+    from harness.planning.plan import Choice
 
     return Choice(
         models=given.model,
@@ -151,8 +151,8 @@ def _seeds(text: str | None) -> Sequence[int] | None:
 @contextmanager
 def knowing_data(given: argparse.Namespace) -> Iterator[None]:
     """How data on disk is known inside the block, and whether a long first look at it tells how far it is."""
-    from harness.content import trusting_mtime
-    from harness.content_reading import progress_shown
+    from harness.discovery.content import trusting_mtime
+    from harness.discovery.content_reading import progress_shown
 
     with (
         trusting_mtime(True if given.trust_mtime else None),
@@ -185,7 +185,7 @@ def as_json(data: Any) -> str:
 
 def write_out(path: Path, text: str) -> None:
     """Writes what `--out` asks for; HarnessError when it can't be written."""
-    from harness.files import write_bytes
+    from harness.records.files import write_bytes
 
     try:
         if path.exists() and (path.is_symlink() or not path.is_file()):

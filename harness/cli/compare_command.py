@@ -56,9 +56,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Compares, judges the gates, and gives their exit status."""
     from harness import compare as c
+    from harness.planning.suite import name_of
+    from harness.records.store import Store
     from harness.statistics.checks import checked_level
-    from harness.store import Store
-    from harness.suite import name_of
 
     gates = c.parse_gates(given.fail_on)
     both = c.parse_selection(given.where, "--where")

@@ -6,10 +6,10 @@ import argparse
 import sys
 from typing import Any
 
-from harness import registry
 from harness.cli.common import answer, apart, human_size, open_store, store_argument
+from harness.discovery import registry
 from harness.errors import PluginBroken
-from harness.paths import cache_dir
+from harness.records.paths import cache_dir
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def main(given: argparse.Namespace) -> int:
 
 def examine(store: Any) -> dict[str, Any]:
     """Everything that `doctor` tells."""
-    from harness.provenance import environment
+    from harness.records.provenance import environment
 
     plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
     for plugin in plugins:
@@ -60,7 +60,7 @@ def examine(store: Any) -> dict[str, Any]:
             registry.load(plugin)
         except PluginBroken:
             continue  # kept by the registry, told below
-    from harness.suite import path_of
+    from harness.planning.suite import path_of
 
     broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]
     for suite in registry.installed("suites"):

@@ -25,8 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Writes the records."""
-    from harness import exporting
-    from harness.suite import name_of
+    from harness.exchange import exporting
+    from harness.planning.suite import name_of
 
     ending = given.out.suffix.lower().lstrip(".") if given.out else ""
     format = given.format or ("parquet" if ending == "parquet" else "csv")

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Imports the files, or none of them when one is wrong."""
-    from harness.importing import import_clip_benchmark
+    from harness.exchange.importing import import_clip_benchmark
 
     store = open_store(given)
     done = import_clip_benchmark(given.files, store, given.suite)

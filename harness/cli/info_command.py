@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness import docstrings, registry
 from harness.cli.common import answer, apart
-from harness.declared import asked
+from harness.contract.declared import asked
+from harness.discovery import docstrings, registry
 from harness.errors import HarnessError, PluginNotFound, did_you_mean
 
 
@@ -55,7 +55,7 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
         "target": plugin.target,
     }
     if plugin.kind == "suites":
-        from harness.suite import load, path_of
+        from harness.planning.suite import load, path_of
 
         named = f"{plugin.distribution}/{plugin.name}"
         suite = load(named)
@@ -67,8 +67,8 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
             "example": f"harness run {plugin.name}",
         }
         return facts
-    from harness import options
-    from harness.abilities import of_plugin
+    from harness.discovery import options
+    from harness.discovery.abilities import of_plugin
 
     factory = registry.load(plugin)
     facts["documentation"] = docstrings.split(inspect.getdoc(factory))[0]

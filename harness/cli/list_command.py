@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from harness import registry
 from harness.cli.common import answer
+from harness.discovery import registry
 from harness.errors import HarnessError, did_you_mean
 
 

@@ -29,8 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Merges and says what happened."""
-    from harness.merging import merge
-    from harness.store import Store
+    from harness.exchange.merging import merge
+    from harness.records.store import Store
 
     if not 0 <= given.tolerance < 1:
         raise StoreError(f"--tolerance {given.tolerance}: expected a number from 0 to below 1, like 1e-6")

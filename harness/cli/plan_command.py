@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Prints the cells by state; skipped ones with their reason."""
-    from harness.planning import make_plan
+    from harness.planning.plan import make_plan
 
     store = open_store(given)
     done = set() if given.fresh else store.done()

@@ -12,7 +12,7 @@ from harness.cli.common import answer, open_store, store_argument
 from harness.errors import HarnessError, SuiteError, no_records
 
 if TYPE_CHECKING:
-    from harness.store import Store
+    from harness.records.store import Store
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Writes the page, and the plots where they are wanted."""
-    from harness.suite import name_of
+    from harness.planning.suite import name_of
 
     store = open_store(given)
     known = store.suites()
@@ -58,8 +58,8 @@ def main(given: argparse.Namespace) -> int:
 def _plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
     """The files of all plots; a plot that can't be drawn, and could be for the page, is a problem more."""
     from harness.leaderboard.frame import of_suite
+    from harness.planning.suite import planned
     from harness.plots.draw import write_plots
-    from harness.suite import planned
 
     files: list[Path] = []
     for name in names:

@@ -20,9 +20,9 @@ from harness.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from harness.runner import Executors, Run
-    from harness.store import Store
-    from harness.suite import Suite
+    from harness.planning.suite import Suite
+    from harness.records.store import Store
+    from harness.running.runner import Executors, Run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Runs the suites one after another; 1 when a cell failed, or nothing of a suite could run."""
     from harness.leaderboard.formats import writer
-    from harness.runner import Executors
+    from harness.running.runner import Executors
 
     write = writer(given.format)
     suites, store = chosen_suites(given), open_store(given)
@@ -107,11 +107,11 @@ def main(given: argparse.Namespace) -> int:
 
 def _ran(suite: Suite, store: Store, given: argparse.Namespace, executors: Executors) -> Run:
     """One suite, told of on the standard error unless that is to be quiet."""
-    from harness.runner import run
+    from harness.running.runner import run
 
     listeners: list[object] = list(given.listen)
     if not given.quiet and not given.json:
-        from harness.progress import display
+        from harness.running.progress import display
 
         listeners.append(display(sys.stderr))
     return run(

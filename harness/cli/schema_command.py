@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Prints the schema."""
-    from harness.suite import json_schema
+    from harness.planning.suite import json_schema
 
     answer(json_schema())
     return 0

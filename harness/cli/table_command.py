@@ -45,7 +45,7 @@ def main(given: argparse.Namespace) -> int:
     from harness.leaderboard.checking import check_where
     from harness.leaderboard.formats import render
     from harness.leaderboard.frame import of_suite
-    from harness.suite import name_of, planned
+    from harness.planning.suite import name_of, planned
 
     store = open_store(given)
     known = store.suites()
@@ -78,7 +78,7 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
 
     A change of layout makes one table of its own; other changes apply to all of the suite's.
     """
-    from harness.suite import TableSpec, changed_table
+    from harness.planning.suite import TableSpec, changed_table
 
     tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
     if given.table:
@@ -124,7 +124,7 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
 
 def _where(given: argparse.Namespace) -> dict[str, Any]:
     """Return what `--where` chooses records by."""
-    from harness.reference import parse_value
+    from harness.discovery.reference import parse_value
 
     where = {}
     for text in given.where:

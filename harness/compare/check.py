@@ -11,9 +11,9 @@ from harness.compare.comparison import Comparison, compare
 from harness.compare.gating import Judged, answer, judge_all, parse_gates
 from harness.compare.sides import Side
 from harness.compare.text import terminal
+from harness.planning.suite import name_of
+from harness.records.store import Store
 from harness.statistics import Answer
-from harness.store import Store
-from harness.suite import name_of
 
 if TYPE_CHECKING:
     from harness.api import SuiteLike

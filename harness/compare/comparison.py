@@ -15,7 +15,7 @@ from harness.compare.evidence import Evidence, Samples, gather
 from harness.compare.remarks import MatchedRemark, RemarkCounts
 from harness.compare.sides import CompareError, Found, Side, by_cell, cell_of, differing
 from harness.errors import did_you_mean
-from harness.record import Record
+from harness.records.record import Record
 from harness.statistics import Interval, StatisticsError, holm, wilcoxon_test
 
 Answer = Literal["better", "worse", "no difference shown", "undecided"]

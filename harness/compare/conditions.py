@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.compare.sides import PARTS
-from harness.parts import canonical
-from harness.record import Record
+from harness.contract.cells import canonical
+from harness.records.record import Record
 
 SETTINGS = {"precision": "precision", "images": "images mode", "limit": "limit on samples"}
 LONGEST = 60

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.record import Record
+from harness.records.record import Record
+from harness.records.store import Store
 from harness.statistics import (
     Interval,
     StatisticsError,
@@ -23,7 +24,6 @@ from harness.statistics import (
 )
 from harness.statistics.bootstrap import RESAMPLES
 from harness.statistics.checks import Floats
-from harness.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

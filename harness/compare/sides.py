@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.contract.cells import canonical
+from harness.discovery.reference import parse_value
 from harness.errors import HarnessError, did_you_mean
-from harness.expansion import matches
-from harness.parts import canonical
-from harness.record import Record
-from harness.reference import parse_value
-from harness.store import Store
+from harness.planning.expansion import matches
+from harness.records.record import Record
+from harness.records.store import Store
 
 PARTS = ("protocol", "model", "dataset", "method")
 

@@ -8,9 +8,9 @@ arguments, found through an entry point. Two rules keep planning fast:
 * Importing the plugin's module and calling its constructor must be cheap: no torch, no disk scan
   beyond what the answer needs. Heavy imports and heavy work go into `load`.
 * What a plugin can do is told by the methods it has: a capability is a runtime-checkable typing
-  protocol, one of those below or of any package (`harness.capability`).
+  protocol, one of those below or of any package (`harness.contract.capability`).
 
-`harness.declared` lists everything else that the core asks, with the default where it is absent.
+`harness.contract.declared` lists everything else that the core asks, with the default where it is absent.
 On every plugin: `fingerprint` goes into the cell's id (files are known by their content, which
 `content_digest` and `content_digests` read once and then only where a file has been touched);
 `remarks`, which splits and loaded models may have too, go into the record and stand as footnotes below

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from harness.capability import register_capability
+from harness.contract.capability import register_capability
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.contract.cells import Cell
-from harness.declared import asked
+from harness.contract.declared import asked
 
 UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
 """A part that a protocol mentions: it knows objects, not what a suite calls them."""

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from harness.contract.cells import Cell, Part
 from harness.contract.data import Dataset, Split
+from harness.contract.declared import asked
 from harness.contract.evidence import Metric
-from harness.declared import asked
+from harness.contract.seeds import derive_seed
+from harness.contract.sharing import Owner, Shared
 from harness.errors import HarnessError, Unavailable
-from harness.seeds import derive_seed
-from harness.sharing import Owner, Shared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,9 @@ class Job:
     """Loads a model that an option names, once for the worker; `at` calls it."""
     kept: Shared
     """Where `shared` keeps things."""
-    keying: Callable[[Job, str, str | None, NDArray[np.int64] | None, bool, Mapping[str, Any]], Mapping[str, Any]]
+    keying: Callable[
+        [Job, str, str | None, NDArray[np.int64] | None, bool, Mapping[str, Any]], Mapping[str, Any]
+    ]
     """Builds the key of what `features` returns."""
     advance: Callable[[int, int], None] = lambda done, total: None
     """Tells the progress display how many samples or steps are done of how many."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.table import Column, Entry, Row, Table
-from harness.suite import TableSpec
+from harness.planning.suite import TableSpec
 
 
 def add_deltas(table: Table, spec: TableSpec) -> None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean, nearest
-from harness.expansion import matches
 from harness.leaderboard.averages import deviation, mean
 from harness.leaderboard.table import METRIC, Column, Entry, Row, Table
-from harness.reference import parse
-from harness.suite import Suite, TableSpec
+from harness.planning.expansion import matches
+from harness.planning.suite import Suite, TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd

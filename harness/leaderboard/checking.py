@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from harness import registry
-from harness.cell import Planned
-from harness.declared import asked
+from harness.contract.cells import Part, Planned
+from harness.contract.declared import asked
+from harness.discovery import registry
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
-from harness.expansion import matches
 from harness.leaderboard.table import METRIC
-from harness.parts import Part, Resolver
-from harness.reference import parse
-from harness.suite import Entry, Experiment, PlotSpec, Suite, TableSpec
+from harness.planning.expansion import matches
+from harness.planning.suite import Entry, Experiment, PlotSpec, Suite, TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.index import LISTS
-from harness.index import frame as indexed
-from harness.store import Store
-from harness.wording import relabelled
+from harness.contract.remarks import relabelled
+from harness.records.index import LISTS
+from harness.records.index import frame as indexed
+from harness.records.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.leaderboard.table import Column, Entry, Table, what
+from harness.planning.suite import TableSpec
 from harness.statistics import friedman_test, nemenyi_test, rank_models, wilcoxon_test
-from harness.suite import TableSpec
 
 
 def add_ranking(table: Table, spec: TableSpec) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.declared import asked
+from harness.contract.cells import Part
+from harness.contract.declared import asked
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import parse
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
-from harness.expansion import matches
 from harness.leaderboard.build import sort_rows
 from harness.leaderboard.frame import plain
 from harness.leaderboard.remarked import Remarked
 from harness.leaderboard.table import Column, Entry, Row, Table, has_width
-from harness.parts import Part, Resolver
-from harness.reference import parse
-from harness.suite import TableSpec
+from harness.planning.expansion import matches
+from harness.planning.suite import TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,14 +12,14 @@ import numpy as np
 
 from harness.leaderboard.averages import mean
 from harness.leaderboard.table import Column, Entry, Table, has_width, what
-from harness.store import read_table
-from harness.suite import TableSpec
+from harness.planning.suite import TableSpec
+from harness.records.store import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.records.store import Store
     from harness.statistics import PerSample, PerSeed
-    from harness.store import Store
 
 COMPETITORS = ("model", "method")
 """Coordinates whose values compete with each other; all others say on what they do."""

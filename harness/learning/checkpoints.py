@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from harness.errors import DataError
-from harness.files import replacing
+from harness.records.files import replacing
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from harness.batches import autocast
+from harness.contract.seeds import derive_seed
 from harness.errors import DataError, Diverged
+from harness.inference.batches import autocast
 from harness.learning.checkpoints import copy_into, read_tree, save_tree, trained_state
 from harness.learning.draws import Entry, plan_rows
 from harness.learning.optimizers import Groups, build_optimizer, build_schedule
@@ -27,7 +28,6 @@ from harness.learning.pipeline import Batch, Source
 from harness.learning.randomness import own_randomness, seed_step
 from harness.learning.recipe import Recipe
 from harness.learning.stopping import Stopping
-from harness.seeds import derive_seed
 
 State = Mapping[str, torch.Tensor]
 

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 
 import torch
 
-from harness.contract import Sample, Split
+from harness.contract.data import Sample, Split
+from harness.contract.seeds import derive_seed
 from harness.errors import DataError
 from harness.learning.draws import Entry, Rows
-from harness.seeds import derive_seed
 
 GROUP = 64
 """Samples that one thread prepares together at most."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.store import Store
+    from harness.records.store import Store
 
 
 class Curves:

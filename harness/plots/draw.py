@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import parse
 from harness.errors import HarnessError, did_you_mean
-from harness.expansion import matches
 from harness.leaderboard.frame import plain
-from harness.parts import Resolver
+from harness.planning.expansion import matches
+from harness.planning.suite import PlotSpec, Suite
 from harness.plots.style import styled
-from harness.reference import parse
-from harness.store import Store
-from harness.suite import PlotSpec, Suite
+from harness.records.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +149,7 @@ def svg_of(figure: Figure) -> str:
 
 
 def _written(figure: Figure, stem: Path, title: str) -> tuple[Path, ...]:
-    from harness.files import replacing, write_bytes
+    from harness.records.files import replacing, write_bytes
 
     vector, pixels = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")
     buffer = io.StringIO()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.store import Store
+    from harness.records.store import Store
 
 
 def front(costs: Sequence[float], qualities: Sequence[float], lower_quality: bool = False) -> list[int]:

@@ -13,7 +13,7 @@ from harness.errors import HarnessError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.store import Store
+    from harness.records.store import Store
 
 PARTS = ("", "tag.", "tag.dataset.", "tag.model.", "tag.method.")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.store import Store
+    from harness.records.store import Store
 
 STEPS = ("step", "epoch", "iteration")
 """Columns of a curve that count its progress, if it has one; otherwise its position does."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
-from harness.store import Store
-from harness.suite import Suite, TableSpec, planned
+from harness.planning.suite import Suite, TableSpec, planned
+from harness.records.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from harness.record import Record
+from harness.records.record import Record
+from harness.records.store import Store
 from harness.report.index import number
 from harness.report.samples import Excerpts
-from harness.store import Store
 
 CHUNK = 200
 """Records per block of JSON; the page reads a block when one of its records is opened."""

@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from harness.files import write_bytes
+from harness.records.files import write_bytes
+from harness.records.store import Store
 from harness.report.boards import board
 from harness.report.collect import View, views
 from harness.report.figures import figure
 from harness.report.index import Index
-from harness.store import Store
 
 SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js")
 """The page's scripts in order; each may use what those before it define."""

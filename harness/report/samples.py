@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.record import Record
+from harness.records.record import Record
+from harness.records.store import Store, read_table
 from harness.report.index import number
 from harness.report.thumbnails import Thumbnails
-from harness.store import Store, read_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

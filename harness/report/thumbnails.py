@@ -7,10 +7,10 @@ import io
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from harness.declared import asked
+from harness.contract.declared import asked
 from harness.errors import HarnessError
-from harness.images import decode
-from harness.record import Record
+from harness.inference.images import decode
+from harness.records.record import Record
 
 SIDE = 72
 """Pixels of the longer side."""
@@ -94,8 +94,8 @@ def picture(image: Any) -> str:
 
 def _opened(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int], str]:
     """The split that holds these samples, where each one lies, or why it can't be opened."""
-    from harness.parts import Resolver
-    from harness.reference import Reference
+    from harness.discovery.parts import Resolver
+    from harness.discovery.reference import Reference
 
     try:
         reference = Reference(

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from harness import registry
+from harness.discovery import registry
 from harness.errors import HarnessError, OptionError, did_you_mean
 
 GROUPS = {

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from harness.declared import API_VERSION
+from harness.contract.declared import API_VERSION
 from harness.errors import HarnessError
 from harness.scaffold.names import Names
 

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness import options, registry
-from harness.cell import Cell, Planned
-from harness.declared import asked
+from harness.contract.cells import Cell, Planned
+from harness.contract.declared import asked
+from harness.discovery import options, registry
 from harness.errors import HarnessError, PluginBroken
-from harness.planning import make_plan
-from harness.suite import from_dict
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
 from harness.testing.outcome import NotChecked, Violation
 
 Given = Any

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Dataset, EncodedImage, Sample, Split
-from harness.declared import asked
+from harness.contract.data import Dataset, EncodedImage, Sample, Split
+from harness.contract.declared import asked
 from harness.errors import Unavailable
 from harness.testing.outcome import NotChecked, must
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Split
-from harness.declared import asked
+from harness.contract.data import Split
+from harness.contract.declared import asked
 from harness.errors import HarnessError
 from harness.testing import general, sameness
 from harness.testing.dataset_subject import DatasetSubject, digest_of, some
@@ -67,7 +67,7 @@ def check_length(subject: DatasetSubject) -> None:
 
 def check_samples(subject: DatasetSubject) -> None:
     """A sample has the id and label that its split lists at its position, and an image that can be read."""
-    from harness.images import decode
+    from harness.inference.images import decode
 
     for name, split in subject.splits.items():
         for i in some(split):

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Predictions
-from harness.declared import asked
+from harness.contract.declared import asked
+from harness.contract.evidence import Predictions
 
 Make = Callable[[float, int], Any]
 """Evidence from a quality (0 all wrong, 0.5 guessed, 1 perfect) and a seed."""

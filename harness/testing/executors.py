@@ -30,8 +30,8 @@ class ExecutorSubject:
 
 def check_executes(subject: ExecutorSubject) -> None:
     """It gives every cell once with its record, which is on disk by then, and tells of their start."""
-    from harness.store import Store
-    from harness.worker import Settings
+    from harness.records.store import Store
+    from harness.running.worker import Settings
 
     with runs.folder() as place:
         settings = Settings(Path(place) / "store", device="cpu", batch_size=16, cache=Path(place) / "cache")

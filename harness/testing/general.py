@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from harness.declared import API_VERSION, asked
+from harness.contract.declared import API_VERSION, asked
+from harness.discovery.options import declared
+from harness.discovery.versions import OLDEST_API
 from harness.errors import OptionError
-from harness.options import declared
 from harness.testing.apart import imported_with
 from harness.testing.outcome import Check, NotChecked, Violation, expect, must
-from harness.versions import OLDEST_API
 
 
 def check_light_import(subject: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pluggy
 
-from harness.declared import asked
-from harness.hooks import Events, Listeners
+from harness.contract.declared import asked
+from harness.running.hooks import Events, Listeners
 from harness.testing import general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect
 from harness.testing.toys import toy_suite
@@ -40,9 +40,9 @@ class ListenerSubject:
 
 def _runs_of(listener: Any) -> list[str]:
     """Two runs, in a folder of their own as working folder, and a leaderboard."""
-    from harness.runner import run
-    from harness.store import Store
-    from harness.suite import from_dict
+    from harness.planning.suite import from_dict
+    from harness.records.store import Store
+    from harness.running.runner import run
 
     problems: list[str] = []
     with toy_suite() as content, runs.folder() as place, contextlib.chdir(place):

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Predictions
-from harness.declared import asked
+from harness.contract.declared import asked
+from harness.contract.evidence import Predictions
 from harness.errors import HarnessError
-from harness.evidence import read_by
+from harness.planning.matching import read_by
 from harness.testing import evidence as kit
 from harness.testing import general
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect, must

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import capabilities
-from harness.declared import asked
+from harness.contract.capability import capabilities
+from harness.contract.declared import asked
 from harness.testing.images import pictures
 from harness.testing.outcome import NotChecked, expect, must
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from harness.capability import REGISTERED, capabilities, members_of
-from harness.declared import asked
+from harness.contract.capability import REGISTERED, capabilities, members_of
+from harness.contract.declared import asked
 from harness.errors import nearest
+from harness.inference.zeroshot import SIMILARITIES
 from harness.testing import general, tokens, weights
 from harness.testing.images import odd_images
 from harness.testing.model_subject import TEXTS, TOLERANCE, ModelSubject, gap
 from harness.testing.outcome import Check, NotChecked, Violation, expect, must
-from harness.zeroshot import SIMILARITIES
 
 
 def check_capabilities(subject: ModelSubject) -> None:
@@ -138,7 +138,7 @@ def check_odd_images(subject: ModelSubject) -> None:
     """Greyscale, palette, transparency, CMYK, one pixel, very long: all become the same kind of input."""
     import torch
 
-    from harness.images import decode
+    from harness.inference.images import decode
 
     shape = subject.batch.shape[1:]
     for name, image in odd_images().items():
@@ -158,7 +158,7 @@ def check_odd_images(subject: ModelSubject) -> None:
 
 def check_preparation(subject: ModelSubject) -> None:
     """The preparation told as data is the one that `prepare` makes."""
-    from harness.images import exact_prepare
+    from harness.inference.images import exact_prepare
 
     subject.needs_images()
     stated = asked(subject.model, "preparation")

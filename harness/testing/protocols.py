@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.capability import members_of
-from harness.declared import asked
+from harness.contract.capability import members_of
+from harness.contract.declared import asked
+from harness.contract.targets import TARGET_KINDS
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import parse
 from harness.errors import HarnessError
-from harness.expansion import refused
-from harness.parts import Resolver
-from harness.reference import parse
-from harness.targets import TARGET_KINDS
+from harness.planning.expansion import refused
 from harness.testing import cells, general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect, must
 

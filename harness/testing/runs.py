@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.declared import asked
+from harness.contract.declared import asked
 from harness.testing.outcome import NotChecked, Violation
 
 if TYPE_CHECKING:
-    from harness.cell import Cell
-    from harness.record import Record
+    from harness.contract.cells import Cell
+    from harness.records.record import Record
     from harness.testing.cells import Trial
 
 CLOSE = 1e-3
@@ -53,7 +53,7 @@ def folder() -> tempfile.TemporaryDirectory[str]:
 
 def run(trial: Trial, place: Path, stop: int | None = None, seed: int = 0) -> Outcome:
     """Runs the trial's cell in a store and cache below `place`; raises Killed at the `stop`-th word of progress."""
-    from harness.store import Store
+    from harness.records.store import Store
 
     cell = trial.cells((seed,))[0]
     told: list[tuple[str, Mapping[str, Any]]] = []
@@ -78,7 +78,7 @@ def run(trial: Trial, place: Path, stop: int | None = None, seed: int = 0) -> Ou
 
 def worker(place: Path, tell: Callable[..., None] = lambda event, **facts: None) -> Any:
     """A worker on the CPU, with its store and its cache below `place`."""
-    from harness.worker import Settings, Worker
+    from harness.running.worker import Settings, Worker
 
     settings = Settings(place / "store", device="cpu", batch_size=BATCH_SIZE, cache=place / "cache")
     return Worker(settings, tell)
@@ -182,7 +182,7 @@ def captured(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 def _state(module: Any) -> dict[str, Any]:
     """What a method might leave behind in a network: other weights, and more."""
-    from harness.features import weights_digest
+    from harness.inference.features import weights_digest
 
     return {
         "weights": weights_digest(module),

@@ -7,8 +7,8 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
-from harness.contract import Split
-from harness.declared import asked
+from harness.contract.data import Split
+from harness.contract.declared import asked
 from harness.testing import apart
 from harness.testing.dataset_subject import (
     DatasetSubject,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.declared import asked
+from harness.contract.declared import asked
 from harness.errors import HarnessError
 from harness.testing import general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect
@@ -16,7 +16,7 @@ from harness.testing.toys import toy_suite
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.store import Store
+    from harness.records.store import Store
 
 NEEDED = ("model", "metric", "value")
 UNITS = ("fraction", "count", "cost")
@@ -31,10 +31,10 @@ class ShowSubject:
     @contextmanager
     def frames(self) -> Iterator[tuple[dict[str, pd.DataFrame], Store]]:
         """Frames by what they are: the records given, those of a toy run, and none at all; and a store."""
+        from harness.planning.suite import from_dict
         from harness.plots.draw import described as as_plots_see
-        from harness.runner import run
-        from harness.store import Store
-        from harness.suite import from_dict
+        from harness.records.store import Store
+        from harness.running.runner import run
 
         with toy_suite() as content, runs.folder() as place:
             store = Store(Path(place) / "store")

@@ -8,15 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.declared import asked
+from harness.contract.declared import asked
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import parse, parse_short
 from harness.errors import HarnessError
-from harness.expansion import matches
 from harness.leaderboard.checking import COSTS
 from harness.leaderboard.table import METRIC
-from harness.parts import Resolver
-from harness.planning import Plan, make_plan
-from harness.reference import parse, parse_short
-from harness.suite import Suite, TableSpec, load
+from harness.planning.expansion import matches
+from harness.planning.plan import Plan, make_plan
+from harness.planning.suite import Suite, TableSpec, load
 from harness.testing.outcome import Check, NotChecked, Violation, expect
 
 

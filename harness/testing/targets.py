@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Sample
-from harness.declared import asked
-from harness.targets import Answers, Boxes, Masks, target_kind
+from harness.contract.data import Sample
+from harness.contract.declared import asked
+from harness.contract.targets import Answers, Boxes, Masks, target_kind
 from harness.testing.dataset_subject import DatasetSubject, some
 from harness.testing.outcome import expect, must
 
@@ -87,7 +87,7 @@ def _boxes(target: Any, sample: Sample, classes: int | None) -> Wrong:
 
 def _size(sample: Sample) -> tuple[int, int] | None:
     """Width and height of the sample's stored image."""
-    from harness.images import decode
+    from harness.inference.images import decode
 
     return None if sample.image is None else decode(sample.image, sample.id).size
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
-from harness.contract import Job, Result, Sample
+from harness.contract.data import Sample
+from harness.contract.running import Job, Result
+from harness.discovery import registry
 from harness.errors import Diverged, Unavailable
 
 SAMPLES = 20

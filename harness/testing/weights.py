@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from harness.features import weights_digest
+from harness.inference.features import weights_digest
 from harness.testing.model_subject import TOLERANCE, ModelSubject, gap
 from harness.testing.outcome import Check, NotChecked, expect, must
 
@@ -176,7 +176,7 @@ def _forward_on_meta(subject: ModelSubject) -> None:
 def _forward_on_accelerator(subject: ModelSubject) -> None:
     import torch
 
-    from harness.devices import pick
+    from harness.running.devices import pick
 
     device = pick("auto")
     if device.type == "cpu":

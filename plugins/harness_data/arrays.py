@@ -9,8 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import Sample
-from harness.errors import DataError
+from harness import DataError, Sample
 from harness_data.leftovers import without_samples
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ class Arrays:
 
     def fingerprint(self) -> str:
         """Digest of the files' content, class names and templates."""
-        from harness.content import content_digest
+        from harness import content_digest
         from harness_data.digests import text_digest
         from harness_data.names import read_lines, templates_from
 

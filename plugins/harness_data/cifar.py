@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract import Sample
-from harness.errors import DataError, OptionError, Unavailable
+from harness import DataError, OptionError, Sample, Unavailable
 from harness_data import roots
 from harness_data.arrays import member, opened
 from harness_data.corruptions import check
@@ -109,7 +108,7 @@ class _OnDisk:
 
     def fingerprint(self) -> str:
         """Digest of the files; "absent" when they are missing."""
-        from harness.content import content_digest
+        from harness import content_digest
         from harness_data.digests import text_digest
 
         try:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import Dataset, Sample, Split
-from harness.errors import DataError
-from harness.seeds import derive_seed
+from harness import DataError, Dataset, Sample, Split, derive_seed
 from harness_data.corruptions import ConstantSet, check, corrupt, version
 
 if TYPE_CHECKING:
@@ -142,7 +140,7 @@ class Corrupted:
         import numpy as np
         import PIL.Image
 
-        from harness.images import decode
+        from harness.inference.images import decode
 
         if sample.image is None:
             raise DataError(f"sample {sample.id} has no image to corrupt")

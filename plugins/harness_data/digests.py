@@ -7,8 +7,7 @@ import os
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
-from harness.content import content_digests
-from harness.errors import DataError
+from harness import DataError, content_digests
 from harness_data.image_files import is_folder
 from harness_data.scanning import readable
 

@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError, did_you_mean
+from harness import DataError
+from harness.errors import did_you_mean
 from harness_data.layout import (
     LAYOUTS,
     Arrangement,

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import EncodedImage, Sample
-from harness.errors import DataError, Unavailable, did_you_mean
+from harness import DataError, EncodedImage, Sample, Unavailable
+from harness.errors import did_you_mean
 from harness_data.leftovers import without_samples
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class HuggingFace:
 
     def fingerprint(self) -> str:
         """Digest of a folder's data files; for the hub the revision, which is all that is known here."""
-        from harness.content import content_digests
+        from harness import content_digests
         from harness_data.digests import files_digest, text_digest
         from harness_data.names import read_lines, templates_from
 

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol
 
-from harness.content import content_digests, trusts_mtime
-from harness.errors import DataError, OptionError
+from harness import DataError, OptionError, content_digests
+from harness.discovery.content import trusts_mtime
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def judge(source: Source) -> Kept:
     """
     from PIL import Image
 
-    from harness.images import decode
+    from harness.inference.images import decode
 
     try:
         data = source.read()
@@ -91,7 +91,7 @@ def judge_all(sources: Sequence[Source]) -> list[Verdict]:
 
 
 def _cache_file(sources: Sequence[Source]) -> Path:
-    from harness.paths import cache_dir
+    from harness.records.paths import cache_dir
 
     digest = hashlib.sha256(VERSION.encode())
     held = content_digests(source.file for source in sources)
@@ -114,7 +114,7 @@ def _remembered(path: Path) -> dict[str, Kept] | None:
 
 
 def _remember(path: Path, verdicts: dict[str, Kept]) -> None:
-    from harness.files import replacing
+    from harness.records.files import replacing
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.errors import DataError, Unavailable
+from harness import DataError, Unavailable
 from harness_data import imagenet_classes
 from harness_data.roots import find
 

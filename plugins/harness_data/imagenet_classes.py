@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.errors import Unavailable
+from harness import Unavailable
 
 Subset = Literal["imagenet-r", "imagenet-a", "objectnet"]
 

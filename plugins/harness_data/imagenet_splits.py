@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from harness.contract import Sample
-from harness.errors import DataError
-from harness.images import decode
+from harness import DataError, Sample
+from harness.inference.images import decode
 from harness_data.scanning import FolderSplit
 
 OBJECTNET_BORDER = 2

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 from unicodedata import normalize as normalise
 
-from harness.classes import normalised
-from harness.splits import role_of
+from harness.inference.classes import normalised
+from harness.inference.splits import role_of
 from harness_data.scanning import has_images, subfolders
 
 FLAT_SPLIT = "test"

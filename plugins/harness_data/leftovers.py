@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.splits import role_of
+from harness.inference.splits import role_of
 from harness_data.image_files import (
     begins_like_an_image,
     is_file,

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError
+from harness import DataError
 from harness_data.pair_layout import ALL
 from harness_data.pairs import PairFolder
 from harness_data.roots import below_root

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import DataError
-from harness.zeroshot import checked_templates
+from harness import DataError
+from harness.inference.zeroshot import checked_templates
 from harness_data.scanning import readable
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
-from harness.errors import DataError
+from harness import DataError
 from harness_data.image_files import is_folder, is_image, is_junk_file, is_junk_folder
 from harness_data.scanning import read_bytes
 from harness_data.text_encoding import without_surrogates

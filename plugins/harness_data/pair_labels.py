@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError
+from harness import DataError
 
 if TYPE_CHECKING:
     from harness_data.pair_tables import Table

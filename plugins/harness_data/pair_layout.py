@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.splits import SYNONYMS, Role
+from harness.inference.splits import SYNONYMS, Role
 from harness_data.pair_tables import SUFFIXES
 
 ALL, UNLABELLED = "all", "unlabelled"

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DataError
+from harness import DataError
 from harness_data.pair_tables import cell_text
 from harness_data.text_encoding import without_surrogates
 from harness_data.webdatasets import IMAGE_EXTENSIONS, WebDataset

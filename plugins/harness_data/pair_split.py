@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contract import EncodedImage, Sample
-from harness.errors import DataError
+from harness import DataError, EncodedImage, Sample
 from harness_data.image_checks import Source, judge_all
 from harness_data.pair_findings import LEFT_OUT, Findings
 from harness_data.text_encoding import DAMAGED, UTF8, Decoded, decode_texts, encodings_told

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import DataError, OptionError, did_you_mean
-from harness.splits import role_of
+from harness import DataError, OptionError
+from harness.errors import did_you_mean
+from harness.inference.splits import role_of
 from harness_data.scanning import read_bytes
 from harness_data.separated import Records, read_separated
 from harness_data.text_encoding import decode_table, encodings_told, without_surrogates

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError
+from harness import DataError
 from harness_data.pair_layout import ALL, UNLABELLED, find_tables, other_tables
 from harness_data.pair_tables import SUFFIXES, read_table
 from harness_data.roots import below_root
@@ -122,7 +122,7 @@ class PairFolder:
 
     def fingerprint(self) -> str:
         """Digest of the tables, of the images and texts of all pairs, and of the names of all others."""
-        from harness.content import content_digest, content_digests
+        from harness import content_digest, content_digests
         from harness_data.digests import text_digest
         from harness_data.pair_files import FileSource
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import Unavailable
+from harness import Unavailable
 
 ENVIRONMENT_VARIABLE = "HARNESS_DATA_ROOT"
 

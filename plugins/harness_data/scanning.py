@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.contract import EncodedImage, Sample
-from harness.errors import DataError, did_you_mean
+from harness import DataError, EncodedImage, Sample
+from harness.errors import did_you_mean
 from harness_data.image_files import IMAGE_SUFFIXES, is_folder, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
 

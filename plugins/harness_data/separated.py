@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
-from harness.errors import DataError
+from harness import DataError
 
 DELIMITERS = "\t,;|"
 SAMPLED = 200

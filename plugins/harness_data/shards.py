@@ -6,7 +6,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import DataError
+from harness import DataError
 from harness_data.image_files import is_junk_folder, is_picture
 from harness_data.leftovers import Leftovers
 from harness_data.scanning import readable

@@ -31,7 +31,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.errors import OptionError, did_you_mean
+from harness import OptionError
+from harness.errors import did_you_mean
 
 UTF8, UTF16 = "utf-8", "utf-16"
 LATIN, ISO_LATIN = "cp1252", "latin-1"

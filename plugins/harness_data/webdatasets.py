@@ -6,8 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.contract import EncodedImage, Sample
-from harness.errors import DataError
+from harness import DataError, EncodedImage, Sample
 from harness_data.image_files import IMAGE_SUFFIXES
 from harness_data.roots import below_root
 
@@ -103,7 +102,7 @@ class WebDataset:
 
     def fingerprint(self) -> str:
         """Digest of names, templates and shards."""
-        from harness.content import content_digest, content_digests
+        from harness import content_digest, content_digests
         from harness_data.digests import text_digest
 
         beside = [self.path / name for name in (CLASS_NAMES, TEMPLATES, KIND)]
@@ -172,7 +171,7 @@ class WebDataset:
 
     def _equal_shards(self) -> list[str]:
         """What is to be told of shards of a split that hold the same: their samples count several times."""
-        from harness.content import content_digests
+        from harness import content_digests
 
         said = []
         for split in self.splits:

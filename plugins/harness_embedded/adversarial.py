@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.seeds import derive_seed
+from harness import derive_seed
 from harness_embedded.arrays import Drawn
 from harness_embedded.drawing import DISTRIBUTIONS, PER_CLASS, RECIPE, balanced, draw
 from harness_embedded.sampling import SUBSETS

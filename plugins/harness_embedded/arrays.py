@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contract import Sample
+from harness import Sample
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class Drawn:
 
 def cache_folder() -> Path:
     """Where this plugin keeps what it made: a folder of its own in the harness's cache."""
-    from harness.paths import cache_dir
+    from harness.records.paths import cache_dir
 
     return cache_dir() / "embedded"
 
@@ -47,7 +47,7 @@ def kept(name: str, make: Callable[[], Drawn]) -> Drawn:
 
 
 def _kept(path: Path, make: Callable[[], Drawn]) -> Drawn:
-    from harness.files import replacing
+    from harness.records.files import replacing
 
     if path.exists():
         try:

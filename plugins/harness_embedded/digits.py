@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError, did_you_mean
+from harness import DataError
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +58,7 @@ def handwritten(split: str) -> Drawn:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    from harness.seeds import derive_seed
+    from harness import derive_seed
     from harness_embedded.arrays import Drawn
 
     bunch = load_digits()
@@ -84,7 +85,7 @@ def printed(split: str) -> Drawn:
     import numpy as np
     from PIL import Image, ImageDraw, ImageFont
 
-    from harness.seeds import derive_seed
+    from harness import derive_seed
     from harness_embedded.arrays import Drawn
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.seeds import derive_seed
+from harness import derive_seed
 from harness_embedded.arrays import Drawn, kept
 from harness_embedded.captions import describe
 from harness_embedded.painting import paint, to_bytes

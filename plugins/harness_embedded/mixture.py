@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.seeds import derive_seed
+from harness import derive_seed
 from harness_embedded.arrays import Drawn, kept
 from harness_embedded.digits import kept_digits
 from harness_embedded.drawing import DISTRIBUTIONS, RECIPE, balanced, draw

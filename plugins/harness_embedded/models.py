@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.contract import Preparation
-from harness.errors import OptionError
+from harness import OptionError, Preparation
 
 if TYPE_CHECKING:
     import open_clip

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.seeds import derive_seed
+from harness import derive_seed
 from harness_embedded.arrays import Drawn, kept
 from harness_embedded.captions import ground_words, with_article
 from harness_embedded.painting import paint, to_bytes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.contract import Sample
-from harness.errors import DataError, OptionError, did_you_mean
+from harness import DataError, OptionError, Sample
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +119,7 @@ class ScenePairs:
         Raises:
             DataError: there is no such split.
         """
-        from harness.seeds import derive_seed
+        from harness import derive_seed
         from harness_embedded.pair_drawing import POLARITIES, RECIPE, SHARES, blurred, draw_posts
 
         if split not in self.splits:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from harness.errors import DataError, OptionError, did_you_mean
+from harness import DataError, OptionError
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     from harness_embedded.arrays import ArraySplit

@@ -44,8 +44,8 @@ def _load_or_train(module: nn.Module, path: Path, train: Callable[[nn.Module], N
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
-    from harness.devices import one_thread
-    from harness.files import replacing
+    from harness.records.files import replacing
+    from harness.running.devices import one_thread
 
     if path.exists():
         try:

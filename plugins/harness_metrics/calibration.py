@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.contract import Predictions
-from harness.errors import OptionError
+from harness import OptionError, Predictions
 from harness_metrics.evidence import checked
 
 Norm = Literal["l1", "l2", "max"]

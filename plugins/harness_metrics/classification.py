@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contract import Predictions
-from harness.errors import OptionError
+from harness import OptionError, Predictions
 from harness_metrics.evidence import checked
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.contract import Predictions
-from harness.errors import DataError
+from harness import DataError, Predictions
 
 
 def checked(predictions: Predictions) -> Predictions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from harness.contract import Predictions
+from harness import Predictions
 from harness_metrics.evidence import checked
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contract import Predictions
-from harness.errors import DataError
+from harness import DataError, Predictions
 from harness_metrics.calibration import Binning, Ece, Norm, negative_log_likelihood
 from harness_metrics.evidence import checked
 

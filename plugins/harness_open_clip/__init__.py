@@ -10,10 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import Preparation
-from harness.errors import OptionError, Unavailable, did_you_mean
-from harness.seeds import derive_seed
-from harness.weights import check_key, digest, downloading, missing_file, one_line, unusable
+from harness import OptionError, Preparation, Unavailable, derive_seed
+from harness.errors import did_you_mean
+from harness.inference.weights import check_key, digest, downloading, missing_file, one_line, unusable
 from harness_open_clip.checkpoints import is_big_vision, load_checkpoint
 from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
 from harness_timm.folders import folder_digest, folder_of, folder_problem

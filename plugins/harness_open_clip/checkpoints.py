@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import OptionError
-from harness.weights import load_weights, read_weights, unusable
+from harness import OptionError
+from harness.inference.weights import load_weights, read_weights, unusable
 
 if TYPE_CHECKING:
     import torch

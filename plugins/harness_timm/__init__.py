@@ -8,11 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import Preparation
-from harness.errors import OptionError, Unavailable, did_you_mean
-from harness.libraries import registered_models
-from harness.seeds import derive_seed
-from harness.weights import (
+from harness import OptionError, Preparation, Unavailable, derive_seed
+from harness.discovery.libraries import registered_models
+from harness.errors import did_you_mean
+from harness.inference.weights import (
     check_key,
     digest,
     downloading,

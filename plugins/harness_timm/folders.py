@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.weights import digest, missing_file
+from harness.inference.weights import digest, missing_file
 
 SCHEME = "local-dir:"
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness.errors import DataError, OptionError
-from harness.libraries import package_folder
+from harness import DataError, OptionError
+from harness.discovery.libraries import package_folder
 
 RANDOM_HEAD = "its head is new and random: the weights have one of another size; nothing trained it"
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import EncodedImage, Sample
-from harness.errors import DataError, OptionError, Unavailable, did_you_mean
-from harness.weights import one_line
+from harness import DataError, EncodedImage, OptionError, Sample, Unavailable
+from harness.errors import did_you_mean
+from harness.inference.weights import one_line
 from harness_data.roots import ENVIRONMENT_VARIABLE, data_root
 from harness_torchvision.catalogue import CATALOGUE
 

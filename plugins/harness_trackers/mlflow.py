@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness_trackers.tracker import TrackedCell, Tracker, facts_of
 
 if TYPE_CHECKING:
-    from harness.cell import Cell
+    from harness import Cell
 
 LOCAL = "mlruns"
 """The folder that takes the runs where no server is named; MLflow's own customary one."""

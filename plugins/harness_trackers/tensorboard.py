@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.logs import cell_folder
+from harness.running.logs import cell_folder
 from harness_trackers.tracker import TrackedCell, Tracker, facts_of
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from harness.cell import Cell
+    from harness import Cell
 
 
 class TensorBoard(Tracker):

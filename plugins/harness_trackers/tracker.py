@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.cell import Cell
-from harness.hooks import hookimpl
-from harness.planning import Plan
-from harness.record import Record
-from harness.redaction import redacted
+from harness import Cell, Plan, Record
+from harness.records.redaction import redacted
+from harness.running.hooks import hookimpl
 
 Facts = dict[str, str | int | float | bool]
 

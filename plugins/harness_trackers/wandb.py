@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness_trackers.tracker import TrackedCell, Tracker, facts_of
 
 if TYPE_CHECKING:
-    from harness.cell import Cell
+    from harness import Cell
 
 Mode = Literal["offline", "online", "disabled"]
 

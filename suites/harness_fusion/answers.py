@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, OptionError
+from harness import HarnessError, OptionError
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from harness.store import Store
+    from harness import Store
 
 KIND = "tag.method.kind"
 """The tag by which a suite says which methods are unimodal."""

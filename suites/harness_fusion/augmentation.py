@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import OptionError
-from harness.seeds import derive_seed
+from harness import OptionError, derive_seed
 
 if TYPE_CHECKING:
     from PIL import Image

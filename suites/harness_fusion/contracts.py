@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from harness.errors import DataError
+from harness import DataError
 
 if TYPE_CHECKING:
     import torch

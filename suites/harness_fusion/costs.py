@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.evaluate import image_pipeline
+from harness.inference.evaluate import image_pipeline
 from harness_fusion.contracts import Source
 from harness_fusion.features import Encoders, Modality, there
 from harness_fusion.training import predict
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from harness.contract import Split
+    from harness import Split
     from harness_fusion.heads import Head
 
 BATCH = 1024

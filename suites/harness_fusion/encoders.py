@@ -8,9 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract import Model, Preparation, capabilities
-from harness.errors import OptionError, Unavailable
-from harness.weights import digest, missing_file, one_line
+from harness import Model, OptionError, Preparation, Unavailable, capabilities
+from harness.inference.weights import digest, missing_file, one_line
 
 if TYPE_CHECKING:
     import torch

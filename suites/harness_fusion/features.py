@@ -13,13 +13,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from harness.batches import autocast, forward_all
-from harness.contract import Job, Split
-from harness.errors import DataError
-from harness.evaluate import image_pipeline, weights_of
-from harness.parts import canonical
-from harness.prompts import cut, cut_remark
-from harness.provenance import environment
+from harness import DataError, Job, Split
+from harness.contract.cells import canonical
+from harness.inference.batches import autocast, forward_all
+from harness.inference.evaluate import image_pipeline, weights_of
+from harness.inference.prompts import cut, cut_remark
+from harness.records.provenance import environment
 from harness_fusion.contracts import Features, Pairs
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from scipy.ndimage import laplace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.contract import Split
+    from harness import Split
 
 EXAMPLES = 5
 
@@ -48,7 +48,7 @@ def laplacian_variance(image: Any) -> float:
     Takes whatever a sample's image may be. Pech-Pacheco et al., "Diatom autofocusing in brightfield
     microscopy", ICPR 2000; equal to the variance of OpenCV's `Laplacian` on the same grey values.
     """
-    from harness.images import decode
+    from harness.inference.images import decode
 
     grey = np.asarray(decode(image).convert("L"), dtype=np.float64)
     return float(laplace(grey, mode="mirror").var())

@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
-from harness.contract import Dataset, Job, Predictions, Result, capabilities
-from harness.errors import OptionError, did_you_mean
-from harness.splits import find_test_split, training_split
+from harness import Dataset, Job, OptionError, Predictions, Result, capabilities
+from harness.errors import did_you_mean
+from harness.inference.splits import find_test_split, training_split
 from harness_fusion.augmentation import Augmentation as Strength
 
 Split = Literal["reference", "clean"]

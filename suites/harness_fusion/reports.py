@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness_data.pair_findings import NAMED
 
 if TYPE_CHECKING:
-    from harness.contract import Split
+    from harness import Split
 
 
 def joined(splits: Sequence[Split]) -> dict[str, Any]:

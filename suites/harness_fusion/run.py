@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.classes import check_same_classes
-from harness.contract import Job, Predictions, Result
-from harness.errors import DataError, OptionError
-from harness.evaluate import classification_result, measured
-from harness.splits import role_of
+from harness import DataError, Job, OptionError, Predictions, Result
+from harness.inference.classes import check_same_classes
+from harness.inference.evaluate import classification_result, measured
+from harness.inference.splits import role_of
 from harness_fusion import costs
 from harness_fusion.features import Encoders, Kept
 from harness_fusion.heads import build_head, shares
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.contract import Split
+    from harness import Split
     from harness_fusion.protocol import Fusion
 
 RULES_IN_WORDS = {

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.batches import autocast
-from harness.evaluate import image_pipeline
-from harness.images import decode
+from harness.inference.batches import autocast
+from harness.inference.evaluate import image_pipeline
+from harness.inference.images import decode
 from harness_fusion.augmentation import Augmentation
 from harness_fusion.contracts import Features, Pairs, Source
 from harness_fusion.features import Change, Encoders, Kept, Modality, absent, there

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.errors import DataError, OptionError, did_you_mean
-from harness.splits import Role, split_for
+from harness import DataError, OptionError
+from harness.errors import did_you_mean
+from harness.inference.splits import Role, split_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.contract import Split
+    from harness import Split
 
 Rule = Literal["reference", "clean"]
 RULES: tuple[Rule, ...] = ("reference", "clean")

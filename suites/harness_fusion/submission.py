@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.errors import DataError, OptionError, did_you_mean
+from harness import DataError, OptionError
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def write_submission(
     Raises OptionError for an unknown style, or `memes` with other than two classes; DataError when
     numbers and ids don't fit together, an id is there twice, or a probability is not a number.
     """
-    from harness.files import replacing
+    from harness.records.files import replacing
 
     check_style(style, class_names)
     if probabilities.shape != (len(ids), len(class_names)):

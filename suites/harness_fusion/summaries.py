@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import OptionError, did_you_mean
+from harness import OptionError
+from harness.errors import did_you_mean
 from harness_fusion.answers import Answers, answers_of, unimodal_of
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from harness.store import Store
+    from harness import Store
 
 PLACES = ("experiment", "model", "dataset", "split", "augmentation")
 """Coordinates within which methods are compared with each other."""

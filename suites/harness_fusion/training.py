@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from sklearn.metrics import f1_score
 from torch import nn
 
-from harness.errors import DataError, Diverged, OptionError
-from harness.seeds import derive_seed
+from harness import DataError, Diverged, OptionError, derive_seed
 from harness_fusion.contracts import Pairs, Source
 from harness_fusion.early_stopping import EarlyStopping
 from harness_fusion.heads import Head

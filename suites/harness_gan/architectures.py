@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from harness.capability import register_capability
-from harness.errors import OptionError
+from harness import OptionError, register_capability
 from harness_gan.contracts import Settings
 
 if TYPE_CHECKING:

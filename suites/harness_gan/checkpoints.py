@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from harness.files import replacing
+from harness.records.files import replacing
 from harness_gan.training import Training
 
 log = logging.getLogger(__name__)

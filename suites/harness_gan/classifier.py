@@ -107,7 +107,7 @@ def kept(network: nn.Module, path: Path, fit: Callable[[], None]) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file, save_file
 
-    from harness.files import replacing
+    from harness.records.files import replacing
 
     if path.exists():
         try:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError, OptionError, did_you_mean
+from harness import DataError, OptionError
+from harness.errors import did_you_mean
 from harness_data.roots import below_root
 from harness_data.scanning import scan_all
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.contract import Sample
+    from harness import Sample
 
 SPLITS = ("trainA", "trainB", "testA", "testB")
 NEEDED_MAPS = ("trainB", "testA")
@@ -126,7 +127,7 @@ class Domains:
 
     def fingerprint(self) -> str:
         """Digest of the files' names and content."""
-        from harness.content import content_digests
+        from harness import content_digests
         from harness_data.digests import text_digest
 
         files = [(s, p) for s in SPLITS for p in self.files(s)]
@@ -178,7 +179,7 @@ class DomainFiles:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
-        from harness.contract import EncodedImage, Sample
+        from harness import EncodedImage, Sample
 
         path = self.files[index]
         return Sample(self.ids[index], EncodedImage(path.read_bytes(), str(path)))
@@ -222,7 +223,7 @@ class SceneDomain:
     def __init__(self, split: str, count: int) -> None:
         import numpy as np
 
-        from harness.seeds import derive_seed
+        from harness import derive_seed
         from harness_embedded.painting import paint, to_bytes
         from harness_embedded.sampling import REFERENCE, sample
         from harness_embedded.shapes import CLASSES
@@ -242,6 +243,6 @@ class SceneDomain:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        from harness.contract import Sample
+        from harness import Sample
 
         return Sample(self.ids[index], self.images[index], int(self.targets[index]))

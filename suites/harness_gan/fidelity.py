@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from harness.errors import HarnessError
+from harness import HarnessError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import Unavailable
-from harness.weights import digest, missing_file, read_weights, unusable
+from harness import Unavailable
+from harness.inference.weights import digest, missing_file, read_weights, unusable
 
 if TYPE_CHECKING:
     import torch

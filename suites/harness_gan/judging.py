@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from harness.errors import HarnessError
-from harness.reference import parse
+from harness import HarnessError
+from harness.discovery.reference import parse
 from harness_gan.evidence import Generated, Modes
 from harness_gan.modes import coverage, nearest_modes
 from harness_gan.sources import to_bytes, to_floats
@@ -16,7 +16,7 @@ from harness_gan.sources import to_bytes, to_floats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.contract import Job
+    from harness import Job
     from harness_gan.classifier import Classifier
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from harness.errors import OptionError
+from harness import OptionError
 from harness_gan.contracts import Loss, Settings
 
 if TYPE_CHECKING:

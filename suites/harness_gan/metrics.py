@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.errors import HarnessError, OptionError
+from harness import HarnessError, OptionError
 from harness_gan.evidence import Generated, Modes
 
 

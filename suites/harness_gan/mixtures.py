@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from harness.errors import DataError, OptionError, did_you_mean
+from harness import DataError, OptionError
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-    from harness.contract import Sample
+    from harness import Sample
 
 HELD = 10_000
 """Points of a split that are kept in memory, for metrics; training draws new ones for ever."""
@@ -59,7 +60,7 @@ class GaussianMixture:
             line = self.extent * (np.arange(side) - (side - 1) / 2)
             centres = np.stack(np.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
         else:
-            from harness.seeds import derive_seed
+            from harness import derive_seed
 
             rng = np.random.default_rng(derive_seed("gaussian-mixture", self.modes))
             centres = rng.uniform(-self.extent, self.extent, (self.modes, 2))
@@ -78,7 +79,7 @@ class MixtureSplit:
     def __init__(self, mixture: GaussianMixture, split: str) -> None:
         import torch
 
-        from harness.seeds import derive_seed
+        from harness import derive_seed
 
         self.centres = torch.from_numpy(mixture.centres())
         self.sigma = mixture.sigma / mixture.scale
@@ -101,6 +102,6 @@ class MixtureSplit:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        from harness.contract import Sample
+        from harness import Sample
 
         return Sample(self.ids[index], label=int(self.targets[index]))

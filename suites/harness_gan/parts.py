@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Job, Split
-from harness.errors import DataError
-from harness.limits import Part
-from harness.seeds import derive_seed
+from harness import DataError, Job, Split, derive_seed
+from harness.inference.limits import Part
 from harness_gan.splits import parts_of
 from harness_gan.stacked_data import StackedSplit
 

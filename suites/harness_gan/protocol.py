@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.contract import Dataset, Job, Model, Result
-from harness.errors import DataError, OptionError
-from harness.targets import TARGET_KINDS
+from harness import TARGET_KINDS, DataError, Dataset, Job, Model, OptionError, Result
 from harness_gan.architectures import BuildsGans
 from harness_gan.evidence import Generated
 from harness_gan.methods import GAN
@@ -15,7 +13,7 @@ from harness_gan.splits import parts_of
 from harness_gan.verdicts import VERDICTS, Thresholds
 
 if TYPE_CHECKING:
-    from harness.cell import Cell
+    from harness import Cell
 
 POINT_SHAPE = (2,)
 RATES = (*VERDICTS, *(f"{name}.equal_evaluations" for name in VERDICTS))

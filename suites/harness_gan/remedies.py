@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import OptionError
+from harness import OptionError
 from harness_gan.contracts import Loss, Remedy, Settings
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.contract import Job, Result
-from harness.devices import one_thread
-from harness.evaluate import measured
-from harness.paths import cache_dir
+from harness import Job, Result
+from harness.inference.evaluate import measured
+from harness.records.paths import cache_dir
+from harness.running.devices import one_thread
 from harness_gan import checkpoints
 from harness_gan.fidelity import prdc
 from harness_gan.grids import image_grid, point_picture

@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from harness.contract import Split
-from harness.errors import DataError
-from harness.images import decode
-from harness.seeds import derive_seed
+from harness import DataError, Split, derive_seed
+from harness.inference.images import decode
 from harness_gan.stacked_data import StackedSplit
 
 if TYPE_CHECKING:

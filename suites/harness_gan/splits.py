@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.splits import find_test_split, training_split
+from harness.inference.splits import find_test_split, training_split
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.contract import Dataset
-from harness.errors import OptionError
+from harness import Dataset, OptionError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.contract import Sample, Split
+    from harness import Sample, Split
 
 
 class Stacked:
@@ -58,7 +57,7 @@ class StackedSplit:
     def __init__(self, base: Split, count: int, name: str) -> None:
         import numpy as np
 
-        from harness.seeds import derive_seed
+        from harness import derive_seed
 
         rng = np.random.default_rng(derive_seed("stacked", count, name))
         self.base = base
@@ -91,8 +90,8 @@ class StackedSplit:
     def __getitem__(self, index: int) -> Sample:
         import numpy as np
 
-        from harness.contract import Sample
-        from harness.images import decode
+        from harness import Sample
+        from harness.inference.images import decode
 
         parts = [decode(self.base[int(row)].image).convert("L") for row in self.rows[index]]
         image = np.stack([np.asarray(part) for part in parts], -1)

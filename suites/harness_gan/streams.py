@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from harness.seeds import derive_seed
+from harness import derive_seed
 
 
 class Streams:

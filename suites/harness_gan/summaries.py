@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, OptionError, did_you_mean
+from harness import HarnessError, OptionError
+from harness.errors import did_you_mean
 from harness_gan.verdicts import VERDICTS
 
 if TYPE_CHECKING:

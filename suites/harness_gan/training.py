@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from harness.batches import autocast
-from harness.errors import OptionError
+from harness import OptionError
+from harness.inference.batches import autocast
 from harness_gan.architectures import Architecture
 from harness_gan.methods import GAN
 from harness_gan.networks import build_discriminator, packs

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from harness.capability import register_capability
-from harness.errors import OptionError
+from harness import OptionError, register_capability
 
 if TYPE_CHECKING:
     import torch

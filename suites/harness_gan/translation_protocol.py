@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.contract import Dataset, Job, Model, Result
-from harness.errors import OptionError
-from harness.targets import TARGET_KINDS
+from harness import TARGET_KINDS, Dataset, Job, Model, OptionError, Result
 from harness_gan.domains import SPLITS
 from harness_gan.evidence import Generated
 from harness_gan.translation import CycleGAN, TranslatesImages, Translation, Untranslated

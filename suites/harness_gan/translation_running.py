@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.contract import Job, Result
-from harness.errors import DataError
-from harness.evaluate import measured
-from harness.files import replacing
-from harness.paths import cache_dir
+from harness import DataError, Job, Result
+from harness.inference.evaluate import measured
+from harness.records.files import replacing
+from harness.records.paths import cache_dir
 from harness_gan import checkpoints
 from harness_gan.classifier import Classifier
 from harness_gan.fidelity import prdc

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.batches import autocast
+from harness.inference.batches import autocast
 from harness_gan.losses import LeastSquares
 from harness_gan.pool import ImagePool
 from harness_gan.streams import Streams

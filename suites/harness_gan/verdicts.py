@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
-from harness.errors import OptionError, did_you_mean
+from harness import OptionError
+from harness.errors import did_you_mean
 
 VERDICTS = ("healthy", "collapsed", "d_wins", "frozen", "diverged", "unconverged")
 

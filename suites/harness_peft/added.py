@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from harness.errors import OptionError
+from harness import OptionError
 
 
 class Bottleneck(nn.Module):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.errors import Unavailable
+from harness import Unavailable
 
 
 class SplitQKV(nn.Module):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DataError
-from harness.files import replacing
+from harness import DataError
+from harness.records.files import replacing
 from harness_peft.network import FittedHead
 
 if TYPE_CHECKING:

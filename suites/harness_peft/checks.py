@@ -8,7 +8,7 @@ from collections.abc import Collection
 import torch
 from torch import nn
 
-from harness.errors import HarnessError
+from harness import HarnessError
 
 
 class TrainingFault(HarnessError):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.errors import DataError, OptionError
-from harness.images import decode
+from harness import DataError, OptionError
+from harness.inference.images import decode
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from harness.contract import Preparation, Split
+    from harness import Preparation, Split
 
 Augmentation = Literal["none", "flip", "crop-flip", "randaugment"]
 KEPT_BYTES = 2**30

@@ -9,11 +9,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from harness.batches import autocast, forward_all
-from harness.contract import Job
-from harness.errors import HarnessError, Unavailable
-from harness.evaluate import weights_of
-from harness.seeds import derive_seed
+from harness import HarnessError, Job, Unavailable, derive_seed
+from harness.inference.batches import autocast, forward_all
+from harness.inference.evaluate import weights_of
 from harness_peft.checks import GradientCheck, trained
 from harness_peft.data import Batches
 from harness_peft.network import FittedHead, Network

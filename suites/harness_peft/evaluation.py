@@ -10,14 +10,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from harness.batches import forward_all
-from harness.classes import Classes, align
-from harness.contract import Dataset, Predictions, Result, Split
-from harness.errors import DataError
-from harness.evaluate import classification_result, image_pipeline, measured
-from harness.readable import without
-from harness.splits import find_test_split
-from harness.wording import with_names
+from harness import DataError, Dataset, Predictions, Result, Split
+from harness.contract.remarks import with_names
+from harness.inference.batches import forward_all
+from harness.inference.classes import Classes, align
+from harness.inference.evaluate import classification_result, image_pipeline, measured
+from harness.inference.readable import without
+from harness.inference.splits import find_test_split
 from harness_peft.data import Batches
 from harness_peft.embeddings import head_logits, of_split
 from harness_peft.evidence import LabelSets, check_metrics

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import OptionError
+from harness import OptionError
 
 if TYPE_CHECKING:
     import numpy as np

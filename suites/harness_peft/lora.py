@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import OptionError
+from harness import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

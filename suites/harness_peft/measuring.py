@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from harness.records.record import describe
 from harness_peft import checkpoints, costs
 from harness_peft.network import Network
 from harness_peft.training import Trained, summary

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.contract import Predictions
-from harness.errors import DataError
+from harness import DataError, Predictions
 from harness_peft.evidence import LabelSets
 
 if TYPE_CHECKING:

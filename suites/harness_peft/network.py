@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.errors import OptionError, Unavailable
+from harness import OptionError, Unavailable
 
 HeadKind = Literal["auto", "new", "old", "zero-shot"]
 
@@ -191,7 +191,7 @@ class Network(nn.Module):
         model, names, templates = self._texts
         if not self.is_clip or not names:
             raise Unavailable("needs an image-text model and a data set with class names")
-        from harness.zeroshot import fill_template
+        from harness.inference.zeroshot import fill_template
 
         clip = copy.deepcopy(model.module)
         clip.visual = self.backbone
@@ -203,7 +203,7 @@ class Network(nn.Module):
 
     def text_weights(self) -> torch.Tensor:
         """Zero-shot classifier weights C×D, unit length."""
-        from harness.zeroshot import text_classifier
+        from harness.inference.zeroshot import text_classifier
 
         model, names, templates = self._texts
         return text_classifier(model, names, templates).clone()

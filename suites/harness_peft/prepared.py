@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contract import Sample, Split
-from harness.errors import DataError
+from harness import DataError, Sample, Split
 
 if TYPE_CHECKING:
     import torch

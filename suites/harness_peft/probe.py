@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from harness.errors import OptionError
+from harness import OptionError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

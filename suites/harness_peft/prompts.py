@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import OptionError, Unavailable
+from harness import OptionError, Unavailable
 
 if TYPE_CHECKING:
     from torch import nn

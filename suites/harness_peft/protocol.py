@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from harness.classes import Classes, align
-from harness.contract import Dataset, HasModule, Job, Predictions, Result, capabilities
-from harness.errors import OptionError
-from harness.splits import find_test_split, training_split
-from harness.zeroshot import checked_templates, similarity_of
+from harness import Dataset, HasModule, Job, OptionError, Predictions, Result, capabilities
+from harness.inference.classes import Classes, align
+from harness.inference.splits import find_test_split, training_split
+from harness.inference.zeroshot import checked_templates, similarity_of
 from harness_peft.evidence import LabelSets
 
 Augmentation = Literal["none", "flip", "crop-flip", "randaugment"]

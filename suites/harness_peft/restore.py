@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError
+from harness import DataError
 from harness_peft import checkpoints
 from harness_peft.network import FittedHead, Network
 
@@ -43,8 +43,8 @@ def restored(path: Path, model: Any) -> Network:
 
 
 def _method(described: dict[str, Any], path: Path) -> Any:
-    from harness.parts import Resolver
-    from harness.reference import parse
+    from harness.discovery.parts import Resolver
+    from harness.discovery.reference import parse
 
     given = {"plugin": described["plugin"], **described.get("options", {})}
     (reference,) = parse(given, str(path))

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.classes import Classes, align
-from harness.contract import Job, Result
-from harness.errors import Unavailable
-from harness.prompts import prompt_facts, remark_prompts
-from harness.seeds import derive_seed
-from harness.wording import with_names
-from harness.zeroshot import encode_prompts, prompts_of, templates_of
+from harness import Job, Result, Unavailable, derive_seed
+from harness.contract.remarks import with_names
+from harness.inference.classes import Classes, align
+from harness.inference.prompts import prompt_facts, remark_prompts
+from harness.inference.zeroshot import encode_prompts, prompts_of, templates_of
 from harness_peft import costs, embeddings
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
 from harness_peft.data import Batches

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.classes import check_same_classes
-from harness.contract import Job, Split
-from harness.errors import DataError
-from harness.evaluate import image_pipeline
-from harness.seeds import derive_seed
-from harness.splits import find_test_split, training_split, validation_split
+from harness import DataError, Job, Split, derive_seed
+from harness.inference.classes import check_same_classes
+from harness.inference.evaluate import image_pipeline
+from harness.inference.splits import find_test_split, training_split, validation_split
 from harness_peft.data import Batches, drawn_per_class, held_out
 from harness_peft.prepared import JoinedSplit, PreparedSplit, PreparedSplits, as_is
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.errors import OptionError
+from harness import OptionError
 
 if TYPE_CHECKING:
     from harness_peft.network import Network

@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.batches import autocast
-from harness.errors import Diverged
-from harness.seeds import derive_seed
+from harness import Diverged, derive_seed
+from harness.inference.batches import autocast
 from harness_peft.checkpoints import Progress, adapter_state, read_progress, write_progress
 from harness_peft.checks import GradientCheck, trained
 from harness_peft.data import Batches, epoch_order

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.evaluate import weights_of
+from harness.inference.evaluate import weights_of
 from harness_peft.embeddings import embeddings, head_logits
 from harness_peft.evaluation import judged, score
 from harness_peft.tuning import Trial, best, spread, tuned

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.files import write_bytes
+from harness.records.files import write_bytes
 
 if TYPE_CHECKING:
-    from harness.features import FeatureCache
+    from harness import FeatureCache
 
 
 @dataclass(frozen=True)

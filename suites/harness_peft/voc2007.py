@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.contract import EncodedImage, Sample
-from harness.errors import DataError, OptionError, Unavailable, did_you_mean
+from harness import DataError, EncodedImage, OptionError, Sample, Unavailable
+from harness.errors import did_you_mean
 from harness_data.roots import data_path
 
 if TYPE_CHECKING:

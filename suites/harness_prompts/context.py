@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from harness.errors import OptionError
+from harness import OptionError
 from harness_prompts.tower import BeforeBlock, TextTower
 
 Position = Literal["end", "middle", "front"]

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract import EncodedImage, Sample
-from harness.errors import DataError, did_you_mean
+from harness import DataError, EncodedImage, Sample
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ class CoOpSplit:
 
     def fingerprint(self) -> str:
         """Digest of the split file, and of the images that it names."""
-        from harness.content import content_digest
+        from harness import content_digest
         from harness_data.digests import files_digest, text_digest
 
         file, images = self._places

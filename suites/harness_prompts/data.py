@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contract import Job, Predictions, Split
-from harness.errors import DataError, Diverged
-from harness.splits import find_test_split, named_split
-from harness.zeroshot import similarity_of, templates_of
+from harness import DataError, Diverged, Job, Predictions, Split
+from harness.inference.splits import find_test_split, named_split
+from harness.inference.zeroshot import similarity_of, templates_of
 from harness_prompts.shots import POOL, draw_shots, relabelled
 from harness_prompts.task import Classifier, Task
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from harness.parts import Part
+    from harness.contract.cells import Part
 
 ROWS_AT_ONCE = 8192
 VAL_SHOTS = 4
@@ -95,7 +94,7 @@ class Source:
         import torch
         import torch.nn.functional as F
 
-        from harness.evaluate import outputs
+        from harness.inference.evaluate import outputs
 
         opened = self.job.splits(split)
         rows, targets = relabelled(self._targets(split), classes)
@@ -140,8 +139,8 @@ class Source:
         """Embeddings that a classifier's own image tower makes, and its samples per second. Not kept."""
         import time
 
-        from harness.batches import forward_all
-        from harness.evaluate import image_pipeline
+        from harness.inference.batches import forward_all
+        from harness.inference.evaluate import image_pipeline
 
         job, start = self.job, time.perf_counter()
         opened = job.splits(split)
@@ -164,7 +163,7 @@ class Source:
         import torch
         import torch.nn.functional as F
 
-        from harness.evaluate import outputs
+        from harness.inference.evaluate import outputs
 
         targets = self._targets(split) if shots else np.empty(0, np.int64)
         if not len(targets):
@@ -191,7 +190,7 @@ class Source:
             import torch
             import torch.nn.functional as F
 
-            from harness.batches import forward_all
+            from harness.inference.batches import forward_all
 
             job = self.job
             self.fitted_on = FRESH
@@ -220,7 +219,7 @@ class Source:
         def images(wanted: Sequence[int], view: int | None) -> torch.Tensor:
             import torch
 
-            from harness.evaluate import image_pipeline
+            from harness.inference.evaluate import image_pipeline
 
             job = self.job
             opened = job.splits(split)
@@ -243,8 +242,8 @@ def random_preparation(model: Any) -> Callable[[Any], torch.Tensor]:
     """RandomResizedCrop to the model's input size, scale (0.08, 1), bicubic; horizontal flip; its normalisation."""
     from torchvision import transforms
 
-    from harness.errors import OptionError
-    from harness.images import decode
+    from harness import OptionError
+    from harness.inference.images import decode
 
     preparation = getattr(model, "preparation", None)
     if preparation is None:
@@ -263,15 +262,15 @@ def random_preparation(model: Any) -> Callable[[Any], torch.Tensor]:
 
 def elsewhere(job: Job, references: Sequence[Any]) -> dict[str, Job]:
     """A job on each further data set, by its label: the same model and metrics, other samples."""
-    from harness.parts import Resolver
-    from harness.reference import parse
+    from harness.discovery.parts import Resolver
+    from harness.discovery.reference import parse
 
     resolver, jobs = Resolver(job.cell.dataset.skip_unreadable), {}
     for given in references:
         for reference in parse(given, "evaluate_on"):
             part = resolver.resolve("datasets", reference, "evaluate_on")
             if part.missing:
-                from harness.errors import Unavailable
+                from harness import Unavailable
 
                 raise Unavailable(f"evaluate_on, {part.label}: {part.missing}")
             cell = replace(job.cell, dataset=part)
@@ -280,7 +279,7 @@ def elsewhere(job: Job, references: Sequence[Any]) -> dict[str, Job]:
 
 
 def _opener(job: Job, dataset: Part) -> Callable[[str], Split]:
-    from harness.readable import open_split
+    from harness.inference.readable import open_split
 
     opened: dict[str, Split] = {}
 

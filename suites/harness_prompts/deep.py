@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.errors import OptionError
+from harness import OptionError
 from harness_prompts.context import Context, Wording
 from harness_prompts.tower import TextTower, through
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.errors import OptionError, Unavailable
+from harness import OptionError, Unavailable
 from harness_prompts.search import OutOfBudget
 
 Message = Mapping[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.errors import Unavailable
+from harness import Unavailable
 from harness_prompts.endpoint import Answer, Budget, Message
 
 

@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import DataError, OptionError, did_you_mean
+from harness import DataError, OptionError
+from harness.errors import did_you_mean
 
 Whose = Literal["openai", "coop"]
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.capability import has
-from harness.classes import check_same_classes
-from harness.contract import Dataset, EncodesImages, EncodesTexts, Job, Predictions, Result
-from harness.errors import OptionError
-from harness.splits import find_test_split, named_split, role_of
-from harness.zeroshot import similarity_of
+from harness import Dataset, EncodesImages, EncodesTexts, Job, OptionError, Predictions, Result, has
+from harness.inference.classes import check_same_classes
+from harness.inference.splits import find_test_split, named_split, role_of
+from harness.inference.zeroshot import similarity_of
 from harness_prompts.names import digest, file_of
 from harness_prompts.tower import HasClip
 
@@ -127,7 +125,7 @@ class FewShot:
         """Fits the method, then evaluates it wherever the protocol says."""
         import time
 
-        from harness.devices import seed_all
+        from harness.running.devices import seed_all
         from harness_prompts.data import Source
         from harness_prompts.shots import base_and_new
 
@@ -162,7 +160,7 @@ class FewShot:
         return self._elsewhere(job, result, classifier, task)
 
     def _evaluated(self, job: Job, source: Source, classifier: Classifier, task: Task) -> Result:
-        from harness.evaluate import classification_result
+        from harness.inference.evaluate import classification_result
 
         predictions, rate = source.predictions(
             classifier, list(range(len(source.class_names))), source.tested
@@ -174,7 +172,7 @@ class FewShot:
         self, job: Job, source: Source, classifier: Classifier, task: Task, halves: dict[str, list[int]]
     ) -> Result:
         """Both halves, each against its own names only; H from the accuracies."""
-        from harness.evaluate import measured
+        from harness.inference.evaluate import measured
         from harness_prompts.shots import harmonic_mean
 
         metrics: dict[str, float] = {}
@@ -194,7 +192,7 @@ class FewShot:
 
     def _elsewhere(self, job: Job, result: Result, classifier: Classifier, task: Task) -> Result:
         """Adds what the same classifier gives on the further data sets, and the means over them."""
-        from harness.evaluate import measured
+        from harness.inference.evaluate import measured
         from harness_prompts.data import Source, elsewhere
 
         places = elsewhere(job, job.cell.protocol.options.get("evaluate_on") or [])
@@ -217,8 +215,8 @@ class FewShot:
 
 def _tell_of_prompts(job: Job, source: Source, classifier: Classifier, task: Task) -> None:
     """Remark which prompts were cut, and which classes have the same ones; of learned contexts which names are alike."""
-    from harness.prompts import prompt_facts, remark_prompts
-    from harness.zeroshot import prompts_of
+    from harness.inference.prompts import prompt_facts, remark_prompts
+    from harness.inference.zeroshot import prompts_of
 
     templates = list(getattr(classifier, "templates", None) or ["{}"])
     texts = prompts_of(source.class_names, templates)

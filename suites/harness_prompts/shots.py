@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import DataError
-from harness.seeds import derive_seed
+from harness import DataError, derive_seed
 
 POOL = 16
 """Samples per class that are drawn at once: fewer shots are the first of them, so one set of embeddings serves all."""

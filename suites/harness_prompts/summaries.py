@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import OptionError, did_you_mean
+from harness import OptionError
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.store import Store
+    from harness import Store
 
 AVERAGE = "average"
 

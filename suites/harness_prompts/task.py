@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from harness.errors import DataError
+from harness import DataError
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ class PromptMethod(Protocol):
     Attributes: `needs_shots` (it can't do without training samples), `transfers` (its classifier
     can name classes it was not fitted on), `needs_tower` (it puts vectors in the place of words);
     optional: `similarities`, the ways to compare images and texts that it can follow (see
-    `harness.zeroshot.similarity_of`), by default cosine alone; features are not normalised for others.
+    `harness.inference.zeroshot.similarity_of`), by default cosine alone; features are not normalised for others.
     """
 
     needs_shots: bool
@@ -98,7 +98,7 @@ def columns_for(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     Classes of the same name (ImageNet has two missiles, and sunglasses twice) follow each other in both.
     Raises OptionError for a class that is not among them.
     """
-    from harness.errors import OptionError
+    from harness import OptionError
 
     places: dict[str, list[int]] = {}
     for i, name in enumerate(known):

@@ -9,8 +9,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.errors import DataError, OptionError, Unavailable, did_you_mean
-from harness.zeroshot import PLACE, checked_templates
+from harness import DataError, OptionError, Unavailable
+from harness.errors import did_you_mean
+from harness.inference.zeroshot import PLACE, checked_templates
 
 COOP = {
     "imagenet": "a photo of a {}.",

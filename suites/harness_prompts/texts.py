@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import OptionError
-from harness.zeroshot import fill_template
+from harness import OptionError
+from harness.inference.zeroshot import fill_template
 
 if TYPE_CHECKING:
     import torch

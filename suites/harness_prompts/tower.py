@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from harness.errors import OptionError
+from harness import OptionError
 
 if TYPE_CHECKING:
     import torch

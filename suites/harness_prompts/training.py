@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import Diverged, OptionError
+from harness import Diverged, OptionError
 
 if TYPE_CHECKING:
     import torch

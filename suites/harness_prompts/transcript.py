@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from harness.errors import DataError, Unavailable
-from harness.files import write_bytes
-from harness.parts import canonical
+from harness import DataError, Unavailable
+from harness.contract.cells import canonical
+from harness.records.files import write_bytes
 from harness_prompts.endpoint import Answer, Budget, Message
 from harness_prompts.search import OutOfBudget
 

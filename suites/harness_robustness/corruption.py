@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.errors import DataError, did_you_mean
+from harness import DataError
+from harness.errors import did_you_mean
 from harness_data.corruptions.constants import CORRUPTIONS
 
 Errors = Mapping[str, float | Sequence[float]]

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import DataError, OptionError
+from harness import DataError, OptionError
 
 Scale = Literal["logit", "probit", "linear"]
 SCALES = ("logit", "probit", "linear")

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import DataError
+from harness import DataError
 
 
 def accuracy_gap(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import HarnessError, OptionError
+from harness import HarnessError, OptionError
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.store import Store
+    from harness import Store
     from harness_robustness.effective import Line
 
 Scale = Literal["logit", "probit", "linear"]

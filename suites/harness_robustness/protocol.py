@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.classes import Classes, align
-from harness.contract import Dataset, Job, Predictions, Result, capabilities
-from harness.errors import DataError
-from harness.splits import find_test_split
-from harness.zeroshot import checked_templates, similarity_of, templates_of
+from harness import DataError, Dataset, Job, Predictions, Result, capabilities
+from harness.inference.classes import Classes, align
+from harness.inference.splits import find_test_split
+from harness.inference.zeroshot import checked_templates, similarity_of, templates_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +80,7 @@ class Classification:
 
     def run(self, job: Job) -> Result:
         """Top-1 and the like on every sample of the split."""
-        from harness.evaluate import align_logits, classification_result, outputs
+        from harness.inference.evaluate import align_logits, classification_result, outputs
 
         found = find_test_split(job.dataset.splits, self.split)
         if found.name is None:
@@ -102,8 +101,8 @@ class Classification:
     def _zero_shot(self, job: Job, name: str) -> tuple[Any, float | None, dict[str, Any]]:
         import torch
 
-        from harness.evaluate import outputs
-        from harness.zeroshot import zero_shot_logits
+        from harness.inference.evaluate import outputs
+        from harness.inference.zeroshot import zero_shot_logits
 
         split = job.splits(name)
         class_names: Sequence[str] | None = getattr(split, "class_names", None)
@@ -155,8 +154,8 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
     """
     import numpy as np
 
-    from harness.prompts import prompt_facts, remark_prompts
-    from harness.zeroshot import classifier_of, encode_prompts, prompt_grid, prompts_of
+    from harness.inference.prompts import prompt_facts, remark_prompts
+    from harness.inference.zeroshot import classifier_of, encode_prompts, prompt_grid, prompts_of
 
     similarity = similarity_of(job.model)
     decides = {

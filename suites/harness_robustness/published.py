@@ -6,7 +6,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError, did_you_mean
+from harness import DataError
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

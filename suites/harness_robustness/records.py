@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.errors import OptionError, did_you_mean
+from harness import OptionError
+from harness.errors import did_you_mean
 
 OUTPUT = ("model", "method", "dataset", "metric", "value", "low", "high", "count", "note")
 """Columns of what a summary gives: `value` with interval `low` to `high` (NaN: none), over `count` cells."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import OptionError
+from harness import OptionError
 
 if TYPE_CHECKING:
     import pandas as pd

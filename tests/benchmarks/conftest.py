@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness import devices, registry
+from harness.discovery import registry
+from harness.running import devices
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness import content
-from harness.content_index import NAME
-from harness.content_reading import THREADS
+from harness.discovery import content
+from harness.discovery.content_index import NAME
+from harness.discovery.content_reading import THREADS
 from harness_data.folder import ImageFolder
 
 SIZE = 100_000
@@ -69,7 +69,7 @@ def test_knowing_a_folder_by_its_content(
     told = first()
     looking = ratio(first, lambda: read_once(files), rounds)
     assert second() == told
-    monkeypatch.setattr("harness.content_reading.read_entry", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr("harness.discovery.content_reading.read_entry", lambda *_: pytest.fail("read again"))
 
     def stats() -> list[os.stat_result]:
         return [os.stat(file) for file in files]  # noqa: PTH116

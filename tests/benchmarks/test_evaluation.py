@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import registry
-from harness.devices import settle
-from harness.executors.inline import Inline
-from harness.limits import limited
-from harness.planning import make_plan
-from harness.seeds import derive_seed
-from harness.store import Store
-from harness.suite import from_dict
-from harness.worker import Settings
+from harness.contract.seeds import derive_seed
+from harness.discovery import registry
+from harness.inference.limits import limited
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
+from harness.records.store import Store
+from harness.running.devices import settle
+from harness.running.executors.inline import Inline
+from harness.running.worker import Settings
 
 BATCH = 64
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import harness
-from harness import registry
-from harness.contract import Sample
+from harness.contract.data import Sample
+from harness.discovery import registry
 from harness_fusion import training
 
 ARMS = ("text-only", "image-only", "early-features", "late", "gated", "tensor", "low-rank")

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.contract import EncodedImage, Preparation
-from harness.images import decode, exact_prepare, fast_prepare
+from harness.contract.data import EncodedImage
+from harness.contract.models import Preparation
+from harness.inference.images import decode, exact_prepare, fast_prepare
 
 
 def photograph(seed: int) -> EncodedImage:

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 
 import harness
-from harness import registry
-from harness.devices import settle
-from harness.limits import limited
-from harness.parts import canonical
-from harness.seeds import derive_seed
+from harness.contract.cells import canonical
+from harness.contract.seeds import derive_seed
+from harness.discovery import registry
+from harness.inference.limits import limited
+from harness.running.devices import settle
 from harness_embedded.networks import vit
 from harness_embedded.scenes import Scenes
 from harness_peft.data import epoch_order

@@ -21,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from harness import registry
-from harness import suite as suites
-from harness.contract import Sample
-from harness.planning import make_plan
-from harness.store import Store
-from harness.worker import Settings, Worker
+from harness.contract.data import Sample
+from harness.discovery import registry
+from harness.planning.plan import make_plan
+from harness.planning.plan import suite as suites
+from harness.records.store import Store
+from harness.running.worker import Settings, Worker
 from harness_open_clip import OpenClipModel
 from harness_prompts.methods.coop import CoOp
 from harness_prompts.task import Task

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
-from harness.contract import Job, Result
+from harness.contract.running import Job, Result
+from harness.discovery import registry
 from harness.leaderboard.build import tables_of
 from harness.leaderboard.frame import of_suite
-from harness.planning import Plan, make_plan
-from harness.record import blank
-from harness.runner import keep_manifest, run
-from harness.store import Store
-from harness.suite import Suite, from_dict
+from harness.planning.plan import Plan, make_plan
+from harness.planning.suite import Suite, from_dict
+from harness.records.record import blank
+from harness.records.store import Store
+from harness.running.runner import keep_manifest, run
 
 
 class Fixed:

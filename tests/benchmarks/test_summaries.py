@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from harness.leaderboard.summary import summary_table
-from harness.suite import TableSpec
+from harness.planning.suite import TableSpec
 
 SUMMARIES: list[Any] = [
     "gap",

@@ -5,8 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from harness.record import Record
-from harness.store import Store
+from harness.records.record import Record
+from harness.records.store import Store
 
 NASTY = (
     "<script>alert(1)</script>",

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.cli import main
-from harness.exporting import long_frame, wide_frame
+from harness.exchange.exporting import long_frame, wide_frame
 
 
 @pytest.fixture

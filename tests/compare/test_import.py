@@ -6,8 +6,8 @@ import pytest
 
 from harness.cli import main
 from harness.errors import DataError, StoreError, SuiteError
-from harness.importing import import_clip_benchmark
-from harness.store import Store
+from harness.exchange.importing import import_clip_benchmark
+from harness.records.store import Store
 
 # As published in the repository of clip_benchmark (zero-shot ImageNet with Arabic prompts).
 ARABIC = (
@@ -135,8 +135,8 @@ def test_results_that_were_set_otherwise_are_told_apart(store, tmp_path):
 
 def test_imports_never_stand_for_cells_that_would_be_run(store, file):
     """A suite with the same labels plans cells of other ids, so nothing of it counts as done."""
-    from harness.planning import make_plan
-    from harness.suite import from_dict
+    from harness.planning.plan import make_plan
+    from harness.planning.suite import from_dict
 
     text = ARABIC.replace("imagenet1k", "digits").replace("xlm-roberta-base-ViT-B-32", "tiny-vit")
     import_clip_benchmark([file(text)], store)
@@ -276,6 +276,6 @@ def test_settings_of_a_probe_are_no_leaderboards(store, file, capsys):
     ],
 )
 def test_no_measured_number_is_taken_for_a_setting(name):
-    from harness.importing import is_setting
+    from harness.exchange.importing import is_setting
 
     assert not is_setting(name)

@@ -8,10 +8,10 @@ import pytest
 
 from harness.cli import main
 from harness.errors import StoreError
-from harness.files import TEMPORARY_PREFIX
+from harness.exchange.merging import merge
 from harness.leaderboard.frame import of_suite
-from harness.merging import merge
-from harness.store import Store
+from harness.records.files import TEMPORARY_PREFIX
+from harness.records.store import Store
 
 
 def test_two_machines_merge_into_one_table(maker):

@@ -130,13 +130,13 @@ def test_runs_what_is_missing(maker, pytester):
 
 def test_costs_nothing_at_the_start_of_pytest():
     code = (
-        "import sys, pytest, importlib.metadata as m; before = set(sys.modules); import harness.pytest_plugin; "
+        "import sys, pytest, importlib.metadata as m; before = set(sys.modules); import harness.testing.pytest_plugin; "
         "new = set(sys.modules) - before; "
         "heavy = {'numpy', 'pandas', 'torch', 'pyarrow', 'scipy', 'pydantic', 'orjson', 'matplotlib'}; "
         "assert not new & heavy, new & heavy; "
-        "assert {n for n in new if n.startswith('harness')} == {'harness', 'harness.pytest_plugin'}, new; "
+        "assert {n for n in new if n.startswith('harness')} == {'harness', 'harness.testing.pytest_plugin'}, new; "
         "(point,) = m.entry_points(group='pytest11', name='vision-harness'); "
-        "assert point.value == 'harness.pytest_plugin'"
+        "assert point.value == 'harness.testing.pytest_plugin'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from harness import registry
 from harness.cli import main
+from harness.discovery import registry
 from harness.plots.pareto import Pareto
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import harness
-from harness import registry
-from harness.contract import Job, Result, Sample
+from harness.contract.data import Sample
+from harness.contract.running import Job, Result
+from harness.discovery import registry
 from harness.errors import Diverged, Unavailable
-from harness.store import Store
+from harness.records.store import Store
 
 
 @pytest.fixture(autouse=True)

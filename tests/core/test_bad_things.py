@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 import harness
 from harness.cli import main
-from harness.contract import Job, Predictions, Result
-from harness.evaluate import classification_result
-from harness.features import FeatureCache
-from harness.merging import merge
-from harness.record import Record
-from harness.store import Store
+from harness.contract.evidence import Predictions
+from harness.contract.running import Job, Result
+from harness.exchange.merging import merge
+from harness.inference.evaluate import classification_result
+from harness.inference.features import FeatureCache
+from harness.records.record import Record
+from harness.records.store import Store
 
 CELLS = {"name": "s", "protocol": "toy", "models": ["toy"], "datasets": ["toy:a", "toy:b"]}
 
@@ -289,7 +290,7 @@ def test_a_full_disk_names_the_store_and_what_to_do(
         if "suites" not in path.parts:
             raise OSError(number, "it is as it is", str(path))
 
-    monkeypatch.setattr(f"harness.store.{what}", full)
+    monkeypatch.setattr(f"harness.records.store.{what}", full)
     with pytest.raises(harness.HarnessError) as caught:
         run(store)
     monkeypatch.undo()
@@ -308,7 +309,7 @@ def test_a_full_disk_stops_the_command_with_one_line(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("harness.store._write_table", full)
+    monkeypatch.setattr("harness.records.store._write_table", full)
     assert main(["run", str(suite), "--store", str(tmp_path / "x"), "--quiet"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(

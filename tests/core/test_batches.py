@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.batches import OutOfMemory, autocast, forward_all, ran_out_of_memory
-from harness.contract import EncodedImage, Sample
+from harness.contract.data import EncodedImage, Sample
 from harness.errors import DataError, HarnessError
-from harness.images import Staged, decode
+from harness.inference.batches import OutOfMemory, autocast, forward_all, ran_out_of_memory
+from harness.inference.images import Staged, decode
 
 CPU = torch.device("cpu")
 
@@ -173,7 +173,7 @@ def test_groups_change_no_image(count: int, batch_size: int, workers: int, held:
         return shrunk(image)
 
     split = Pictures(count)
-    with mock.patch("harness.images.HELD", held):
+    with mock.patch("harness.inference.images.HELD", held):
         got = forward_all(Forward(), split, Staged(way), device=CPU, batch_size=batch_size, workers=workers)
     alone = [2 * shrunk(Image.fromarray(picture)).item() for picture in pictures]
     assert got.flatten().tolist() == alone

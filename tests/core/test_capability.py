@@ -7,18 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 import pytest
 
 import harness
-from harness import (
-    ClassifiesImages,
-    CountsTokens,
-    EncodesImages,
-    EncodesTexts,
-    HasModule,
-    capabilities,
-    capability,
-    has,
-)
-from harness.planning import make_plan
-from harness.suite import from_dict
+from harness import ClassifiesImages, CountsTokens, EncodesImages, EncodesTexts, HasModule, capabilities, has
+from harness.contract import capability
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
 
 
 @runtime_checkable

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.classes import (
+from harness.errors import DataError
+from harness.inference.classes import (
     Alignment,
     Classes,
     align,
@@ -16,7 +17,6 @@ from harness.classes import (
     synonyms,
     to_classes,
 )
-from harness.errors import DataError
 
 COLOURS = ("blue", "green", "red")
 

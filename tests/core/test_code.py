@@ -22,11 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.code import code_of, code_of_object
-from harness.code_files import Code
-from harness.parts import Resolver
-from harness.reference import Reference
-from harness.registry import Plugin
+from harness.discovery.code import code_of, code_of_object
+from harness.discovery.code_files import Code
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import Reference
+from harness.discovery.registry import Plugin
 
 
 def digest(thing: Any) -> str:
@@ -303,7 +303,7 @@ def test_objects_of_the_users_own_count_by_what_they_hold() -> None:
 
 def test_a_digest_does_not_depend_on_the_seed_of_hashes_or_on_addresses(tmp_path: Path) -> None:
     (tmp_path / "it.py").write_text(
-        f"from harness.code import code_of_object\nnamespace = {{'__name__': '__main__'}}\n"
+        f"from harness.discovery.code import code_of_object\nnamespace = {{'__name__': '__main__'}}\n"
         f"exec({BASE + STATE.replace('class f:', 'class g:')!r}, namespace)\n"
         "namespace['names'] = {'a', 'b', ('c', 'd'), frozenset('efg')}\n"
         'exec(\'def h(x): return f, g, names, x in {"a", "b", "c"}\', namespace)\n'

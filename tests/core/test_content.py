@@ -15,9 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness import content, content_reading
-from harness.content import bytes_digest, content_digest, content_digests, noticing_unread, trusting_mtime
-from harness.content_index import NAME, SECOND, Entry, Index
+from harness.discovery import content, content_reading
+from harness.discovery.content import (
+    bytes_digest,
+    content_digest,
+    content_digests,
+    noticing_unread,
+    trusting_mtime,
+)
+from harness.discovery.content_index import NAME, SECOND, Entry, Index
 from harness.errors import DataError
 
 
@@ -226,7 +232,7 @@ def test_a_cache_that_is_of_no_use(tmp_path: Path, make: str, caplog: pytest.Log
 
 def test_several_processes_at_once(tmp_path: Path) -> None:
     some = files(tmp_path / "d", 300)
-    code = "import sys; from harness.content import content_digests; print(*content_digests(sys.argv[1:]))"
+    code = "import sys; from harness.discovery.content import content_digests; print(*content_digests(sys.argv[1:]))"
     started = [
         subprocess.Popen([sys.executable, "-c", code, *map(str, some)], stdout=subprocess.PIPE, text=True)
         for _ in range(4)

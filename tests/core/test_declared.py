@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.declared import QUESTIONS, asked
+from harness.contract.declared import QUESTIONS, asked
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "plugins" / "guides" / "contract.md"

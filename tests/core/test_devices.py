@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.devices import (
+from harness.errors import HarnessError
+from harness.running.devices import (
     is_convolutional,
     make_deterministic,
     one_thread,
@@ -15,7 +16,6 @@ from harness.devices import (
     seed_all,
     settle,
 )
-from harness.errors import HarnessError
 
 
 def test_auto_takes_what_there_is() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness.errors import DataError, Diverged, Unavailable
-from harness.evaluate import classification_result, measured, to_split_classes
+from harness.inference.evaluate import classification_result, measured, to_split_classes
 
 RNG = np.random.default_rng(0)
 

@@ -10,9 +10,9 @@ import pytest
 
 import harness
 from harness import HarnessError, Predictions, SuiteError
-from harness.evidence import fits, named_apart, read_by
-from harness.planning import make_plan
-from harness.suite import from_dict
+from harness.planning.matching import fits, named_apart, read_by
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
 
 if TYPE_CHECKING:
     from elsewhere import Hidden
@@ -140,7 +140,7 @@ def test_first_party_metrics_say_what_they_read_without_torch() -> None:
     import subprocess
 
     code = (
-        "import sys; from harness import registry; from harness.evidence import read_by\n"
+        "import sys; from harness import registry; from harness.planning.matching import read_by\n"
         "for p in registry.installed('metrics'): assert read_by(registry.load(p)), p\n"
         "assert 'torch' not in sys.modules"
     )

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.features import FeatureCache, weights_digest
+from harness.inference.features import FeatureCache, weights_digest
 
 DECIDES: dict[str, Any] = {"what": "logits", "model": {"options": {"a": 1}}, "split": "test", "limit": None}
 
@@ -99,7 +99,7 @@ def test_of_several_that_want_an_array_at_once_one_computes_it(tmp_path: Path) -
 
 
 def test_memory_holds_only_so_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.features.MEMORY_LIMIT", 2000)
+    monkeypatch.setattr("harness.inference.features.MEMORY_LIMIT", 2000)
     cache = FeatureCache(tmp_path)
     for n in range(5):
         cache.get({"n": n}, lambda: np.zeros(100))

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from harness.files import TEMPORARY_PREFIX, clear_partial, locked, replacing, write_bytes
+from harness.records.files import TEMPORARY_PREFIX, clear_partial, locked, replacing, write_bytes
 
 WRITER = """
 import sys
 from pathlib import Path
-from harness.files import write_bytes
+from harness.records.files import write_bytes
 path = Path(sys.argv[1])
 n = 0
 while True:

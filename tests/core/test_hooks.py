@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.hooks import Events, Listeners, hookimpl, hookspec
+from harness.running.hooks import Events, Listeners, hookimpl, hookspec
 
 
 class Good:

@@ -13,10 +13,11 @@ from hypothesis import given as generated
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness import images
-from harness.contract import EncodedImage, Preparation
+from harness.contract.data import EncodedImage
+from harness.contract.models import Preparation
 from harness.errors import DataError, OptionError
-from harness.images import decode, exact_prepare, fast_prepare
+from harness.inference import images
+from harness.inference.images import decode, exact_prepare, fast_prepare
 
 RNG = np.random.default_rng(0)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import index
-from harness.files import write_bytes
-from harness.record import Record
-from harness.store import Store
+from harness.records import index
+from harness.records.files import write_bytes
+from harness.records.record import Record
+from harness.records.store import Store
 
 
 def record(n: int, **changes: Any) -> Record:

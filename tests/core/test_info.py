@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness import docstrings, registry
 from harness.cli import main
 from harness.cli.info_command import describe
-from harness.parts import Resolver
-from harness.reference import parse
+from harness.discovery import docstrings, registry
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import parse
 
 CODE = '''
 from pathlib import Path

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import harness
 from harness.cli import main
 from harness.errors import HarnessError, SuiteError
-from harness.planning import Choice, Plan, make_plan
-from harness.suite import from_dict, load, shipped
+from harness.planning.plan import Choice, Plan, make_plan
+from harness.planning.suite import from_dict, load, shipped
 
 SUITE: dict[str, Any] = {
     "name": "s",

@@ -11,8 +11,8 @@ import harness
 from harness.errors import SuiteError
 from harness.leaderboard.build import build, chosen
 from harness.leaderboard.table import Entry, Table
-from harness.store import Store
-from harness.suite import TableSpec
+from harness.planning.suite import TableSpec
+from harness.records.store import Store
 
 NO = float("nan")
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.index import frame
 from harness.leaderboard.build import build
 from harness.leaderboard.table import Entry, Table
-from harness.record import Record
-from harness.store import Store
-from harness.suite import TableSpec
+from harness.planning.suite import TableSpec
+from harness.records.index import frame
+from harness.records.record import Record
+from harness.records.store import Store
 
 N = 400
 RNG = np.random.default_rng(0)

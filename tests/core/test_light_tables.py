@@ -6,10 +6,10 @@ import sys
 CODE = """
 import sys
 from harness.leaderboard.build import tables_of
-from harness.parts import Resolver
+from harness.discovery.parts import Resolver
 from harness.plots import draw
-from harness.reference import parse
-from harness.suite import load, shipped
+from harness.discovery.reference import parse
+from harness.planning.suite import load, shipped
 
 made = 0
 for suite in map(load, (plugin.name for plugin in shipped())):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.limits import limited
+from harness.inference.limits import limited
 
 
 def test_a_part_keeps_order_samples_and_everything_else(toys: Any) -> None:
@@ -52,6 +52,6 @@ def test_parts_travel_to_other_processes(toys: Any) -> None:
 
 
 def limited_of(split: Any) -> Any:
-    from harness.limits import Part
+    from harness.inference.limits import Part
 
     return Part(split, np.array([0, 2]))

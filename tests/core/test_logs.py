@@ -11,10 +11,10 @@ import pandas as pd
 from PIL import Image
 
 import harness
-from harness import registry
-from harness.contract import Job, Result
-from harness.logs import CellLog, cell_folder
-from harness.progress import Lines
+from harness.contract.running import Job, Result
+from harness.discovery import registry
+from harness.running.logs import CellLog, cell_folder
+from harness.running.progress import Lines
 
 RED = np.zeros((3, 5, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.contract import API_VERSION
+from harness.contract.declared import API_VERSION
+from harness.discovery.registry import Plugin
+from harness.discovery.versions import OLDEST_API, misfit
 from harness.errors import HarnessError
-from harness.planning import Choice, make_plan
-from harness.registry import Plugin
-from harness.suite import from_dict
-from harness.versions import OLDEST_API, misfit
+from harness.planning.plan import Choice, make_plan
+from harness.planning.suite import from_dict
 
 SUITE = {
     "name": "mine",

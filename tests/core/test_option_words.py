@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness import docstrings, registry
 from harness.cli.info_command import describe
-from harness.options import declared
+from harness.discovery import docstrings, registry
+from harness.discovery.options import declared
 
 
 def shipped() -> Iterator[registry.Plugin]:

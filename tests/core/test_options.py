@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from harness.contract import Dataset, Model
+from harness.contract.data import Dataset
+from harness.contract.models import Model
+from harness.discovery.options import check, declared
 from harness.errors import OptionError
-from harness.options import check, declared
 
 if TYPE_CHECKING:
     from nowhere import Unknown

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 import harness
-from harness.contract import Dataset
+from harness.contract.cells import Part, canonical
+from harness.contract.data import Dataset
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import Reference, parse_short
 from harness.errors import DataError, HarnessError, OptionError, PluginNotFound, SuiteError
-from harness.parts import Part, Resolver, canonical
-from harness.reference import Reference, parse_short
 
 WHERE = "suite s, models"
 

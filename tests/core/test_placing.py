@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import harness
-from harness import suite as suites
 from harness.cli import main
-from harness.contract import Dataset
+from harness.contract.data import Dataset
+from harness.planning.plan import suite as suites
 
 TEXT = """
 name = "real"

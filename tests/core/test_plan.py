@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 import harness
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness.errors import OptionError, PluginNotFound, SuiteError
-from harness.expansion import matches
-from harness.planning import Choice, Plan, make_plan
-from harness.suite import from_dict
+from harness.planning.expansion import matches
+from harness.planning.plan import Choice, Plan, make_plan
+from harness.planning.suite import from_dict
 
 BASE: dict[str, Any] = {
     "name": "s",

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import harness
-from harness.planning import make_plan
-from harness.suite import from_dict
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
 
 BASE: dict[str, Any] = {
     "name": "s",
@@ -92,8 +92,8 @@ def test_versions_and_fingerprints_change_the_id(install: Callable[..., Path], t
 
 
 CHILD = """
-from harness.planning import make_plan
-from harness.suite import from_dict
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
 from harness_child_check import SUITE
 print(*[p.cell.id for p in make_plan(from_dict(SUITE))])
 """

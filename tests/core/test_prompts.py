@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import harness
 from harness.errors import OptionError
-from harness.prompts import prompt_facts, prompt_remarks
-from harness.zeroshot import checked_templates, encode_prompts, prompts_of, text_classifier
+from harness.inference.prompts import prompt_facts, prompt_remarks
+from harness.inference.zeroshot import checked_templates, encode_prompts, prompts_of, text_classifier
 
 
 class Reader:

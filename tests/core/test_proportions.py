@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness import registry
-from harness.contract import Predictions, Result
+from harness.contract.evidence import Predictions
+from harness.contract.running import Result
+from harness.discovery import registry
 from harness.leaderboard.build import build
+from harness.planning.suite import TableSpec
+from harness.running.worker import _is_proportion
 from harness.statistics import wilson_interval
-from harness.suite import TableSpec
-from harness.worker import _is_proportion
 
 
 class Right:

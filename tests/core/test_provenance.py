@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness import provenance
-from harness.planning import make_plan
-from harness.suite import from_dict
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
+from harness.records import provenance
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.contract import EncodedImage, Sample
+from harness.contract.data import EncodedImage, Sample
 from harness.errors import DataError
-from harness.features import FeatureCache
-from harness.readable import open_split, unreadable, without
+from harness.inference.features import FeatureCache
+from harness.inference.readable import open_split, unreadable, without
 
 
 def png(level: int) -> bytes:

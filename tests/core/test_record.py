@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import StoreError
-from harness.planning import make_plan
-from harness.record import Record, blank
-from harness.suite import from_dict
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
+from harness.records.record import Record, blank
 
 SCALARS = st.one_of(
     st.none(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.redaction import HIDDEN, redacted
+from harness.records.redaction import HIDDEN, redacted
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.discovery.reference import Reference, fill, parse, parse_short, parse_value
 from harness.errors import SuiteError
-from harness.reference import Reference, fill, parse, parse_short, parse_value
 
 
 @pytest.mark.parametrize(

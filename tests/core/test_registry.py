@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import registry
+from harness.discovery import registry
 from harness.errors import PluginBroken, PluginNotFound
 
 Install = Callable[..., Path]

@@ -13,16 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness import registry
-from harness.contract import Job, Result
-from harness.hooks import hookimpl
+from harness.contract.running import Job, Result
+from harness.discovery import registry
 from harness.leaderboard.build import tables_of
 from harness.leaderboard.frame import of_suite, plain
-from harness.planning import make_plan
-from harness.progress import MOST_REMARKS, Lines, Remarks
-from harness.runner import Run, run
-from harness.store import Store
-from harness.suite import from_dict
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
+from harness.records.store import Store
+from harness.running.hooks import hookimpl
+from harness.running.progress import MOST_REMARKS, Lines, Remarks
+from harness.running.runner import Run, run
 
 LEFT_OUT = "3 of 13 files are no images (first: notes.txt)"
 SUITE: dict[str, Any] = {

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 import harness
-from harness.contract import Job, Result
-from harness.files import locked
-from harness.hooks import hookimpl
-from harness.index import frame
-from harness.planning import Choice, make_plan
-from harness.record import Record
-from harness.runner import Executors, Run, keep_manifest, manifest_cells, run
-from harness.store import Store
-from harness.suite import from_dict
+from harness.contract.running import Job, Result
+from harness.planning.plan import Choice, make_plan
+from harness.planning.suite import from_dict
+from harness.records.files import locked
+from harness.records.index import frame
+from harness.records.record import Record
+from harness.records.store import Store
+from harness.running.hooks import hookimpl
+from harness.running.runner import Executors, Run, keep_manifest, manifest_cells, run
 
 MODES = ("good", "fails", "away", "diverges", "huge")
 GRID = [{"plugin": "toy", "label": "{mode}", "grid": {"mode": list(MODES)}}]
@@ -349,7 +349,7 @@ def test_chunks_of_models_made_on_first_use_are_spread() -> None:
     """One process makes the first model while the others have work with the other ones."""
     from types import SimpleNamespace
 
-    from harness.executors.processes import _spread
+    from harness.running.executors.processes import _spread
 
     def cell(model: str, number: int) -> Any:
         return SimpleNamespace(model=SimpleNamespace(identity=model), number=number)

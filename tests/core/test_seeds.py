@@ -6,7 +6,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.seeds import derive_seed
+from harness.contract.seeds import derive_seed
 
 
 def test_known_values_never_change() -> None:

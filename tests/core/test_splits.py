@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.splits import (
+from harness.inference.splits import (
     SYNONYMS,
     find_test_split,
     named_split,

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from harness.errors import StoreError
-from harness.record import Record
-from harness.store import Store
+from harness.records.record import Record
+from harness.records.store import Store
 
 ID = "0123456789abcdef0123"
 

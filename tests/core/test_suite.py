@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness import suite
 from harness.errors import SuiteError
-from harness.suite import from_dict, json_schema, load, path_of, shipped
+from harness.planning.plan import suite
+from harness.planning.suite import from_dict, json_schema, load, path_of, shipped
 
 WHOLE: dict[str, Any] = {
     "name": "s",

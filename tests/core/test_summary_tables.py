@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import registry
+from harness.discovery import registry
 from harness.errors import SuiteError
 from harness.leaderboard.summary import summary_table
+from harness.planning.suite import TableSpec
 from harness.statistics import t_interval
-from harness.suite import TableSpec
 
 
 class Means:

@@ -11,10 +11,10 @@ import pytest
 
 import harness
 from harness import TARGET_KINDS, Answers, Boxes, DataError, Masks, Sample
-from harness.limits import limited
-from harness.planning import make_plan
-from harness.suite import from_dict
-from harness.targets import check_labels
+from harness.contract.targets import check_labels
+from harness.inference.limits import limited
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
 
 ONE, OTHER, THIRD = (np.full((2, 2, 3), n, np.uint8) for n in range(3))
 

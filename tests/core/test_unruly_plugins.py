@@ -18,16 +18,16 @@ import torch
 
 import harness
 from harness.cli import main
-from harness.contract import Job, Result
+from harness.contract.running import Job, Result
 from harness.errors import HarnessError
-from harness.executors.channel import RECORD
-from harness.executors.processes import _arriving
-from harness.hooks import hookimpl
-from harness.planning import make_plan
-from harness.record import blank
-from harness.runner import run
-from harness.store import Store
-from harness.suite import from_dict
+from harness.planning.plan import make_plan
+from harness.planning.suite import from_dict
+from harness.records.record import blank
+from harness.records.store import Store
+from harness.running.executors.channel import RECORD
+from harness.running.executors.processes import _arriving
+from harness.running.hooks import hookimpl
+from harness.running.runner import run
 
 BASE: dict[str, Any] = {
     "name": "s",
@@ -161,7 +161,7 @@ def test_every_number_of_a_metric_has_its_direction(toys: Any, store: Store) -> 
         units = {"loss_steps": "count"}  # noqa: RUF012
 
         def run(self, job: Job) -> Result:
-            from harness.evaluate import measured
+            from harness.inference.evaluate import measured
 
             own = {"loss_own": 1.0, "loss_steps": 9.0, "mine": 2.0}
             return Result({**measured(job, [1.0]), **own})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import harness
 from harness.errors import DataError, OptionError
-from harness.zeroshot import (
+from harness.inference.zeroshot import (
     checked_templates,
     encode_prompts,
     fill_template,
@@ -79,7 +79,7 @@ def test_a_models_own_scores_are_averaged_over_templates(monkeypatch: pytest.Mon
         def score(self, images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
             return -torch.cdist(images, texts)
 
-    monkeypatch.setattr("harness.zeroshot.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("harness.inference.zeroshot.ROWS_AT_ONCE", 2)
     each = every_prompt(Scores())
     images = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
     wanted = torch.stack([-torch.cdist(images, each[:, t]) for t in range(3)]).mean(dim=0)

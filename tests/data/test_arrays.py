@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.contract import Dataset, Split
+from harness.contract.data import Dataset, Split
 from harness.errors import DataError
-from harness.images import decode
+from harness.inference.images import decode
 from harness_data.arrays import Arrays
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3), dtype=np.uint8)

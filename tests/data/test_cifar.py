@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.contract import Dataset, Split
+from harness.contract.data import Dataset, Split
 from harness.errors import DataError, OptionError, Unavailable
 from harness_data import roots
 from harness_data.cifar import CIFAR10, CIFAR10C, CIFAR101, CLASS_NAMES, RECORD, ROWS, TEMPLATES

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import harness
-from harness import content, registry
+from harness.discovery import content, registry
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 SIZE = (8, 8)
@@ -234,9 +234,9 @@ def test_data_that_changes_after_the_plan_is_refused(tmp_path: Path) -> None:
 def test_workers_refuse_what_is_not_what_was_planned(tmp_path: Path) -> None:
     import pickle
 
-    from harness import parts
-    from harness.parts import Resolver
-    from harness.reference import Reference
+    from harness.discovery import parts
+    from harness.discovery.parts import Resolver
+    from harness.discovery.reference import Reference
 
     file = tmp_path / "d" / "dark" / "0.bmp"
     paint(file, bright=False)
@@ -264,7 +264,9 @@ def test_trusting_times_is_another_identity_and_is_remarked(
     suite = {"name": "s", "protocol": "share", "models": ["bright"], "datasets": [given]}
     content._memory.clear()
     with monkeypatch.context() as patched:
-        patched.setattr("harness.content_reading.read_entry", lambda *_: pytest.fail("a file was read"))
+        patched.setattr(
+            "harness.discovery.content_reading.read_entry", lambda *_: pytest.fail("a file was read")
+        )
         plan = harness.plan(suite, store=tmp_path / "store", trust_mtime=True)
     said = "d: known by names, sizes and times of change, not by content (--trust-mtime)"
     assert plan.remarks == [said]

@@ -12,9 +12,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from harness.contract import Dataset, EncodedImage, Sample, Split
+from harness.contract.data import Dataset, EncodedImage, Sample, Split
+from harness.contract.seeds import derive_seed
 from harness.errors import DataError, OptionError
-from harness.seeds import derive_seed
 from harness_data.corrupted import Corrupted, imagenet_c_crop
 from harness_data.corruptions import corrupt
 

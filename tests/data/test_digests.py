@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.content import content_digest
+from harness.discovery.content import content_digest
 from harness.errors import DataError
 from harness_data.digests import files_below, files_digest, text_digest
 

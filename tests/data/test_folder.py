@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.contract import Dataset, Split
+from harness.contract.data import Dataset, Split
 from harness.errors import DataError
-from harness.images import decode
+from harness.inference.images import decode
 from harness_data.folder import ImageFolder
 
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from harness.contract import Dataset, EncodedImage, Split
+from harness.contract.data import Dataset, EncodedImage, Split
 from harness.errors import DataError, Unavailable
-from harness.images import decode
+from harness.inference.images import decode
 from harness_data.hub import HuggingFace
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.contract import Dataset, EncodedImage, Split
+from harness.contract.data import Dataset, EncodedImage, Split
 from harness.errors import DataError, Unavailable
 from harness_data import imagenet_classes
 from harness_data.imagenet import (

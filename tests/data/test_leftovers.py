@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.errors import DataError
-from harness.images import decode
+from harness.inference.images import decode
 from harness_data.folder import ImageFolder
 from harness_data.image_files import IMAGE_SUFFIXES, NO_IMAGES, NOT_DECODED
 

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 import harness
-from harness import registry
 from harness.cli import main
-from harness.planning import Choice, make_plan
-from harness.suite import from_dict
+from harness.discovery import registry
+from harness.planning.plan import Choice, make_plan
+from harness.planning.suite import from_dict
 
 
 class Redness:

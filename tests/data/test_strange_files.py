@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.contract import EncodedImage
+from harness.contract.data import EncodedImage
 from harness.errors import DataError
-from harness.images import decode
+from harness.inference.images import decode
 from harness_data.arrays import Arrays
 from harness_data.folder import ImageFolder
 from harness_data.pair_shards import PairShards

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.contract import Dataset, Split
+from harness.contract.data import Dataset, Split
 from harness.errors import DataError
-from harness.images import decode
+from harness.inference.images import decode
 from harness_data.shards import index_shard
 from harness_data.webdatasets import WebDataset
 

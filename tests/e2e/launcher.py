@@ -18,7 +18,7 @@ def main() -> None:
     import scipy.special  # noqa: F401
     import torch  # noqa: F401
 
-    from harness.provenance import environment
+    from harness.records.provenance import environment
 
     environment()
     print("ready", flush=True)

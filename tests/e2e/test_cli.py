@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness import registry
 from harness.cli import main
-from harness.store import Store
+from harness.discovery import registry
+from harness.records.store import Store
 
 SUITE = """
 name = "small"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from harness.store import Store
+from harness.records.store import Store
 
 POINTS, SEEDS = 30, 2
 KILLS = 24

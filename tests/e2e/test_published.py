@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.suite import load
+from harness.planning.suite import load
 
 pytestmark = pytest.mark.timeout(1800)  # three networks are trained first, where no cache has them
 PUBLISHED = Path(__file__).parents[2] / "results" / "robustness.md"

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import harness
-from harness.paths import cache_dir
-from harness.suite import Suite
-from harness.suite import load as load_suite
+from harness.planning.suite import Suite
+from harness.planning.suite import load as load_suite
+from harness.records.paths import cache_dir
 
 STEPS = 3
 MODELS = ("ResNet", "CLIP zero-shot", "ViT")

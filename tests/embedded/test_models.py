@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from harness.contract import capabilities
+from harness.contract.capability import capabilities
 from harness.errors import OptionError
 from harness_embedded import drawing, mixture
 from harness_embedded.arrays import cache_folder

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.contract import Dataset, Split
+from harness.contract.data import Dataset, Split
 from harness.errors import DataError, OptionError
 from harness_embedded import arrays, drawing
 from harness_embedded.adversarial import scores

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import harness
-from harness import registry
-from harness.contract import Sample
+from harness.contract.data import Sample
+from harness.discovery import registry
 
 POLARITIES = ("negative", "positive")
 

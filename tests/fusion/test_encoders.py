@@ -12,10 +12,10 @@ import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 from PIL import Image
 
-from harness.contract import capabilities
+from harness.contract.capability import capabilities
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import parse
 from harness.errors import OptionError, Unavailable
-from harness.parts import Resolver
-from harness.reference import parse
 from harness.testing import ModelConformance
 from harness_embedded.networks import clip as tiny
 from harness_fusion.encoders import HfText, Pair

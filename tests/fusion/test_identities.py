@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness_metrics.classification import Top1
 from harness_metrics.f_scores import MacroRecall
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import registry
+from harness.discovery import registry
 from harness.errors import DataError, OptionError
 from harness_fusion.contracts import Features, FusionMethod, Pairs
 from harness_fusion.heads import Head, build_head, shares

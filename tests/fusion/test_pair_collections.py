@@ -12,7 +12,7 @@ from PIL import Image
 
 from harness import testing
 from harness.errors import DataError
-from harness.images import decode
+from harness.inference.images import decode
 from harness_data.hateful_memes import HatefulMemes
 from harness_data.mvsa import CLASSES, MVSA, joint_label, majority
 from harness_data.pair_shards import PairShards

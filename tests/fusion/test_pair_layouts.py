@@ -12,7 +12,7 @@ from PIL import Image
 
 import harness
 from harness.errors import DataError
-from harness.splits import SYNONYMS
+from harness.inference.splits import SYNONYMS
 from harness_data.hateful_memes import HatefulMemes
 from harness_data.pair_layout import SPLITS
 from harness_data.pairs import Pairs

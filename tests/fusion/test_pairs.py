@@ -15,7 +15,7 @@ from PIL import Image
 
 from harness import testing
 from harness.errors import DataError, OptionError
-from harness.images import decode
+from harness.inference.images import decode
 from harness_data.pair_files import inside
 from harness_data.pairs import Pairs
 from harness_data.text_encoding import DAMAGED_UTF8, decode_text

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import torch
 
-from harness import registry
+from harness.discovery import registry
 from harness_fusion.contracts import Features, Pairs
 from harness_fusion.heads import build_head
 from harness_fusion.training import Recipe, predict, train_head

@@ -10,8 +10,8 @@ import torch
 
 import harness
 from harness.errors import OptionError
-from harness.features import FeatureCache
-from harness.store import Store
+from harness.inference.features import FeatureCache
+from harness.records.store import Store
 from harness_fusion.contracts import Features, Pairs
 from harness_fusion.costs import raw_rate
 from harness_fusion.probes import KINDS, elsewhere, probed

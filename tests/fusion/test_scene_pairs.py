@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from harness import testing
 from harness.errors import DataError, OptionError
-from harness.limits import limited
+from harness.inference.limits import limited
 from harness_embedded.pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
 from harness_embedded.pairs import ScenePairs
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import harness
-from harness import suite as suites
-from harness.planning import make_plan
-from harness.store import Store
+from harness.planning.plan import make_plan
+from harness.planning.plan import suite as suites
+from harness.records.store import Store
 
 
 @pytest.mark.parametrize("name", ["fusion", "fusion-sentiment", "fusion-memes"])

@@ -12,8 +12,8 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 import harness
 from harness.errors import HarnessError, OptionError
+from harness.records.store import Store
 from harness.statistics import paired_difference_interval
-from harness.store import Store
 from harness_fusion.answers import Answers
 from harness_fusion.gains import f1_gain, weighted_f1
 from harness_fusion.summaries import Contribution, Dirt, Gain, Misses, Subsets
@@ -163,7 +163,7 @@ def test_seeds_on_different_samples_are_not_taken_together():
 def test_tables_import_neither_torch_nor_scikit_learn(run):
     """They take seconds to import, which is more than all the tables of a suite take to make."""
     code = (
-        "import sys, harness; from harness.store import Store\n"
+        "import sys, harness; from harness.records.store import Store\n"
         "from harness_fusion.summaries import Contribution, Dirt, Gain, Misses, Subsets\n"
         f"store = Store({str(run[1].path)!r}); frame = harness.load('small', store=store.path)\n"
         "for made in (Gain(), Subsets(), Misses(), Dirt()): assert len(made(frame, store))\n"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from harness import registry
+from harness.discovery import registry
 from harness.errors import DataError, Diverged, OptionError
-from harness.features import weights_digest
+from harness.inference.features import weights_digest
 from harness_fusion.contracts import Features, Pairs, Source
 from harness_fusion.early_stopping import EarlyStopping
 from harness_fusion.heads import Head, build_head

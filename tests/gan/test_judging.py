@@ -11,7 +11,7 @@ import torch
 
 import harness.api
 import harness_gan.classifier
-from harness import registry
+from harness.discovery import registry
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from PIL import Image
 import harness
 import harness.api
 import harness_gan.classifier
-from harness.grouping import seed_groups
+from harness.planning.grouping import seed_groups
 from harness_gan.training import Training
 from harness_gan.verdicts import VERDICTS
 
@@ -198,7 +198,7 @@ def test_cells_of_one_configuration_are_grouped_and_no_others(toy: Any) -> None:
 
 
 def test_worker_processes_keep_seeds_together(toy: Any) -> None:
-    from harness.executors.processes import _chunks
+    from harness.running.executors.processes import _chunks
 
     cells = [p.cell for p in harness.api.plan(toy.suite).cells]
     assert [len(chunk) for chunk in _chunks(cells, 1)] == [3, 3]

@@ -89,7 +89,7 @@ def test_a_translation_is_scored_where_label_maps_are_given(
         "methods": ["untranslated", "cyclegan"],
         "metrics": ["frechet"],
     }
-    harness.registry.register("models", "corners-of-domains", Means)
+    harness.discovery.registry.register("models", "corners-of-domains", Means)
     outcome = harness.run(suite, store=tmp_path / "store", device="cpu")
     for record in outcome.records:
         assert record.status == "ok", record.traceback or record.reason

@@ -10,7 +10,7 @@ import torch
 
 import harness
 import harness.api
-from harness import registry
+from harness.discovery import registry
 from harness_gan.contracts import Loss, Remedy, Settings
 
 

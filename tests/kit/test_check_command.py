@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import registry
 from harness.cli import main
+from harness.discovery import registry
 from harness.testing import check
 
 SUITE = """

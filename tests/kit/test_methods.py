@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness import registry
+from harness.discovery import registry
 from harness.testing import ExecutorConformance, MethodConformance, ProtocolConformance
 
 # options that make a method shorter than by default; those that are not named run as they are

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import registry
-from harness.contract import Predictions
-from harness.parts import Resolver
-from harness.reference import Reference
+from harness.contract.evidence import Predictions
+from harness.discovery import registry
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import Reference
 from harness.testing import MetricConformance
 
 # softmax of (log 3, 0) is (3/4, 1/4): two right, one wrong, all with confidence 3/4

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness import registry
-from harness.parts import Resolver
-from harness.reference import Reference
+from harness.discovery import registry
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import Reference
 from harness.testing import ModelConformance
 
 VIT = {"plugin": "timm", "name": "test_vit", "pretrained": False, "num_classes": 5, "label_space": "five"}

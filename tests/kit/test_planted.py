@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import Predictions, registry
+from harness import Predictions
+from harness.discovery import registry
 from harness.testing import check, general
 from harness.testing.kinds import checks_of, subject_of
 from harness.testing.outcome import NotChecked, Violation, words

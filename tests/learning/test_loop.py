@@ -42,7 +42,7 @@ def test_a_plain_loop_does_the_same_to_the_bit(task: Task) -> None:
         fused=True,
     )
     losses = []
-    from harness.seeds import derive_seed
+    from harness.contract.seeds import derive_seed
 
     theirs.train()
     for step in range(12):

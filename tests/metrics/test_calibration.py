@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness.errors import OptionError
 from harness_metrics.calibration import Brier, Ece, Nll, RmsCalibrationError, calibration_error
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness.errors import DataError, OptionError
 from harness_metrics.classification import MeanPerClass, Top1, Top5, TopK
 from harness_metrics.evidence import restrict

@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness.errors import DataError
 from harness_metrics.classification import MeanPerClass, Top1
 from harness_metrics.f_scores import F1PerClass, MacroF1, MacroPrecision, MacroRecall, WeightedF1

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness.errors import DataError
 from harness_metrics.calibration import Ece, negative_log_likelihood
 from harness_metrics.temperature import RANGE, EceAfterTemperature, fit_temperature, halves

@@ -81,8 +81,8 @@ def test_timm_takes_the_averaged_weights_and_tells(path: Path, options: dict[str
 
 
 def test_the_key_is_part_of_a_models_identity(path: Path) -> None:
-    from harness.parts import Resolver
-    from harness.reference import parse
+    from harness.discovery.parts import Resolver
+    from harness.discovery.reference import parse
 
     torch.save({"model": B, "ema": A}, path)
     plain, chosen = (

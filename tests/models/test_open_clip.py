@@ -16,7 +16,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 
-from harness.contract import capabilities
+from harness.contract.capability import capabilities
 from harness.errors import OptionError, Unavailable
 from harness_open_clip import OpenClipModel, preparation_of
 from harness_open_clip.names import architectures, split_name
@@ -207,7 +207,7 @@ def test_unknown_names_are_refused_with_the_nearest():
 
 
 def test_without_a_network_one_line_says_how_to_get_the_weights(monkeypatch, tmp_path):
-    monkeypatch.setattr("harness.weights._resolves", lambda address: False)
+    monkeypatch.setattr("harness.inference.weights._resolves", lambda address: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(Unavailable) as caught:
         OpenClipModel("ViT-B-32/laion2b_s34b_b79k").load(CPU)

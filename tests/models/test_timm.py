@@ -18,11 +18,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config, resolve_model_data_config
 
-from harness.classes import Classes, align
-from harness.contract import capabilities
+from harness.contract.capability import capabilities
+from harness.discovery.libraries import registered_models
 from harness.errors import HarnessError, OptionError, Unavailable
-from harness.libraries import registered_models
-from harness.weights import digest
+from harness.inference.classes import Classes, align
+from harness.inference.weights import digest
 from harness_timm import _IMAGENET_TAG, TimmModel, preparation_of
 
 CPU = torch.device("cpu")
@@ -244,7 +244,7 @@ def test_an_unknown_tag_is_refused_with_the_nearest():
 
 
 def test_without_a_network_one_line_says_how_to_get_the_weights(monkeypatch, tmp_path):
-    monkeypatch.setattr("harness.weights._resolves", lambda address: False)
+    monkeypatch.setattr("harness.inference.weights._resolves", lambda address: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(Unavailable) as caught:
         TimmModel("test_vit.r160_in1k").load(CPU)

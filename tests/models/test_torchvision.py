@@ -20,10 +20,11 @@ import torchvision.transforms as T
 from PIL import Image
 from scipy.io import savemat
 
-from harness.contract import Dataset, EncodedImage, Split, capabilities
+from harness.contract.capability import capabilities
+from harness.contract.data import Dataset, EncodedImage, Split
+from harness.discovery.libraries import registered_models
 from harness.errors import DataError, OptionError, Unavailable
-from harness.images import decode
-from harness.libraries import registered_models
+from harness.inference.images import decode
 from harness_torchvision.catalogue import CATALOGUE
 from harness_torchvision.datasets import TorchvisionDataset
 from harness_torchvision.models import TorchvisionModel

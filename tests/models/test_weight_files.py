@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from harness.errors import OptionError, Unavailable
-from harness.weights import missing_file, read_weights, unusable
+from harness.inference.weights import missing_file, read_weights, unusable
 
 STATE = {"fc.weight": torch.arange(6.0).reshape(2, 3), "fc.bias": torch.tensor([0.5, -1.0])}
 
@@ -106,7 +106,7 @@ def test_a_folder_and_a_missing_file_are_told(tmp_path: Path) -> None:
 
 
 def test_a_part_of_weights_says_so(tmp_path: Path) -> None:
-    from harness.weights import load_weights
+    from harness.inference.weights import load_weights
 
     path = tmp_path / "model-00001-of-00002.safetensors"
     save_file({"weight": torch.ones(2, 3)}, path)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from harness.errors import OptionError
-from harness.weights import load_weights, read_weights
+from harness.inference.weights import load_weights, read_weights
 
 
 class Small(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import harness
-from harness import registry
+from harness.discovery import registry
 from harness.errors import DataError, HarnessError
 from harness_peft.checks import TrainingFault
 from harness_peft.protocol import Finetuning
@@ -45,8 +45,8 @@ def run(tmp_path, monkeypatch, cache):
 
 
 def loaded(kind, name, **options):
-    from harness.parts import Resolver
-    from harness.reference import parse
+    from harness.discovery.parts import Resolver
+    from harness.discovery.reference import parse
 
     (reference,) = parse({"plugin": name, **options}, "test")
     return Resolver().resolve(kind, reference, "test").object
@@ -54,12 +54,12 @@ def loaded(kind, name, **options):
 
 def test_logits(network, model, dataset, record):
     """Top-1 and mean cross-entropy of a network on the limited test split, as the record has them."""
-    from harness.limits import limited
-    from harness.seeds import derive_seed
+    from harness.contract.seeds import derive_seed
+    from harness.inference.limits import limited
 
     split = dataset.load("test")
     split = limited(split, SUITE["limit"], derive_seed("limit", SUITE["limit"]))
-    from harness.images import decode
+    from harness.inference.images import decode
 
     images = torch.stack([model.prepare(decode(split[i].image)) for i in range(len(split))])
     with torch.inference_mode():

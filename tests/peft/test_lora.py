@@ -79,7 +79,7 @@ def test_both_towers_of_clip_lora_equal_explicit_weights(network, clip, images):
         tower, _, rest = name.partition("resblocks.")
         holder = whole.module.visual.transformer if tower.startswith("backbone") else whole.module.transformer
         explicit(holder, f"resblocks.{rest}", None, delta, "clip")
-    from harness.zeroshot import text_classifier
+    from harness.inference.zeroshot import text_classifier
 
     weights = text_classifier(whole, ["cat", "dog", "bird"], ["a photo of a {}."])
     wanted = 100 * torch.nn.functional.normalize(whole.encode_image(images), dim=-1) @ weights.T

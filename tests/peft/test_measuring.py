@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness.errors import DataError
 from harness_peft import costs, lora, measuring, selective
 
@@ -125,7 +125,7 @@ def test_where_back_propagation_stops(network, images, method, stop):
 
 
 def test_several_labels_are_refused_where_one_is_needed():
-    from harness.evaluate import classification_result
+    from harness.inference.evaluate import classification_result
 
     job = SimpleNamespace(cell=SimpleNamespace(dataset=SimpleNamespace(label="VOC")), metrics={})
     several = Predictions(np.zeros((2, 3)), np.zeros((2, 3), int), ["a", "b"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import harness
-from harness.contract import Predictions
+from harness.contract.evidence import Predictions
 from harness.errors import DataError, OptionError, Unavailable
 from harness_peft.evidence import LabelSets, check_metrics
 from harness_peft.metrics import MeanAveragePrecision11, MeanTop1Top5, RocAuc, average_precision_11

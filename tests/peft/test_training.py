@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import harness
-from harness import suite as suites
 from harness.errors import DataError, Diverged, OptionError
+from harness.planning.plan import suite as suites
 from harness_peft import checkpoints, costs, lora, selective
 from harness_peft.data import Batches, drawn_per_class, held_out
 from harness_peft.probe import LinearProbe
@@ -166,7 +166,8 @@ def test_every_method_has_as_many_trials():
 
 
 def test_augmentation_differs_by_step_and_keeps_size():
-    from harness.contract import Preparation, Sample
+    from harness.contract.data import Sample
+    from harness.contract.models import Preparation
 
     class Split:
         targets = np.zeros(4, np.int64)

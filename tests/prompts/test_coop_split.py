@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness import suite as suites
 from harness.errors import DataError
-from harness.images import decode
-from harness.planning import make_plan
+from harness.inference.images import decode
+from harness.planning.plan import make_plan
+from harness.planning.plan import suite as suites
 from harness_prompts.coop_split import PLACES, CoOpSplit
 from harness_prompts.templates import COOP
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness import registry
-from harness import suite as suites
-from harness.contract import Sample
+from harness.contract.data import Sample
+from harness.discovery import registry
 from harness.errors import DataError, OptionError
-from harness.features import weights_digest
-from harness.planning import make_plan
-from harness.worker import Settings, Worker
+from harness.inference.features import weights_digest
+from harness.planning.plan import make_plan
+from harness.planning.plan import suite as suites
+from harness.running.worker import Settings, Worker
 from harness_embedded import networks
 from harness_prompts.deep import Coupled, ImageTower, Independent
 from harness_prompts.methods.deep_prompts import IVLP, MaPLe, PromptSRC, Towers, epoch_weights

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
-from harness import suite as suites
-from harness.contract import Preparation
+from harness.contract.models import Preparation
 from harness.errors import DataError, OptionError
-from harness.planning import make_plan
-from harness.worker import Settings, Worker
+from harness.planning.plan import make_plan
+from harness.planning.plan import suite as suites
+from harness.running.worker import Settings, Worker
 from harness_prompts.methods.adapters import FixedClassifier
 from harness_prompts.protocol import FewShot
 from harness_prompts.shots import base_and_new, draw_shots, harmonic_mean, relabelled
@@ -148,7 +148,7 @@ class ToySplit:
         return len(self.ids)
 
     def __getitem__(self, i):
-        from harness.contract import Sample
+        from harness.contract.data import Sample
 
         OPENED[self.ids[i]] += 1
         noise = np.random.default_rng(hash((self._split, i)) % 2**31).integers(0, 90, (8, 8, 3))
@@ -187,7 +187,7 @@ class ToyModel:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Runs a suite of toy parts in a store of its own and gives its records."""
-    from harness import registry
+    from harness.discovery import registry
 
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(registry, "_local", {})

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import DataError, Diverged, OptionError
-from harness.features import weights_digest
+from harness.inference.features import weights_digest
 from harness_prompts.context import Context, Wording
 from harness_prompts.methods import cocoop
 from harness_prompts.methods.adapters import (

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import DataError, OptionError, Unavailable
-from harness.zeroshot import checked_templates, text_classifier
+from harness.inference.zeroshot import checked_templates, text_classifier
 from harness_prompts import names, templates
 from harness_prompts.methods.selection import TemplateSelection
 from harness_prompts.methods.zero_shot import Descriptions, Ensemble, PromptClassifier, Template, combined

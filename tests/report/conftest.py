@@ -5,9 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from harness import registry
-from harness.record import Record
-from harness.store import Store
+from harness.discovery import registry
+from harness.records.record import Record
+from harness.records.store import Store
 
 NASTY = (
     "<script>alert(1)</script>",

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import registry
-from harness.contract import Sample
+from harness.contract.data import Sample
+from harness.discovery import registry
 from harness.errors import StoreError
 from harness.leaderboard.table import Column, Entry, Row, Table
 from harness.report import collect, write_report
@@ -431,9 +431,9 @@ def test_predictions_of_any_kind_leave_the_page(written):
 
 
 def test_tables_of_parts_that_were_not_run_are_not_complained_of(tmp_path: Path) -> None:
-    from harness.record import Record
+    from harness.records.record import Record
+    from harness.records.store import Store
     from harness.report.collect import views
-    from harness.store import Store
 
     store = Store(tmp_path / "store")
     at = {"experiment": "one", "protocol": "p", "model": "m", "dataset": "d", "method": "", "seed": 0}

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 
 from harness.leaderboard.frame import of_suite
+from harness.planning.suite import from_dict
 from harness.plots.confusion import confusion_matrix
 from harness.plots.draw import described, draw_plots, file_name, write_plots
 from harness.plots.pareto import front
 from harness.plots.points import points
 from harness.plots.style import mark, shortened
 from harness.report.figures import themed
-from harness.suite import from_dict
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import harness
-from harness import registry
-from harness.splits import role_of
+from harness.discovery import registry
+from harness.inference.splits import role_of
 
 RGB = {
     "red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255), "black": (0, 0, 0),

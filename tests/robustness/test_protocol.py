@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness.contract import Job
+from harness.contract.running import Job
+from harness.contract.sharing import Shared
 from harness.errors import DataError
-from harness.features import FeatureCache
-from harness.sharing import Shared
+from harness.inference.features import FeatureCache
 from harness_metrics.classification import Top1
 from harness_robustness.protocol import Classification
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import registry
+from harness.discovery import registry
 
 CODE = '''
 import numpy as np

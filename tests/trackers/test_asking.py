@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from harness import registry
+from harness.discovery import registry
 from harness.errors import HarnessError, Unavailable
-from harness.hooks import VARIABLE, Listeners, hookimpl
+from harness.running.hooks import VARIABLE, Listeners, hookimpl
 
 CODE = """
 from harness import hookimpl
@@ -109,7 +109,7 @@ def cell(name: str) -> Any:
 
 
 def test_the_live_display_counts_cells_that_run_at_once(store_like: Callable[..., Any]) -> None:
-    from harness.progress import Live
+    from harness.running.progress import Live
 
     live = Live(StringIO())
     live.run_started(**store_like())
@@ -157,9 +157,9 @@ def test_a_listener_marks_its_methods() -> None:
 
 
 def test_leaderboards_are_told_when_they_are_made(talks: dict[str, Any], tmp_path: Path) -> None:
-    from harness.runner import run
-    from harness.store import Store
-    from harness.suite import from_dict
+    from harness.planning.suite import from_dict
+    from harness.records.store import Store
+    from harness.running.runner import run
 
     class Shows:
         heard: list[Any] = []  # noqa: RUF012

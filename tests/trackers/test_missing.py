@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness.errors import Unavailable
-from harness.runner import run
-from harness.store import Store
-from harness.suite import from_dict
+from harness.planning.suite import from_dict
+from harness.records.store import Store
+from harness.running.runner import run
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow", "wandb"])

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.hooks import hookimpl
-from harness.runner import run
-from harness.store import Store
-from harness.suite import from_dict
+from harness.planning.suite import from_dict
+from harness.records.store import Store
+from harness.running.hooks import hookimpl
+from harness.running.runner import run
 from harness_trackers.tensorboard import TensorBoard
 
 pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")

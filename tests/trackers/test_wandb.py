@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.runner import run
-from harness.store import Store
-from harness.suite import from_dict
+from harness.planning.suite import from_dict
+from harness.records.store import Store
+from harness.running.runner import run
 
 
 class Run:

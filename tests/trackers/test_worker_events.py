@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.executors.channel import MOST, Receiver, Sender
-from harness.hooks import hookimpl
-from harness.runner import run
-from harness.store import Store
-from harness.suite import from_dict
+from harness.planning.suite import from_dict
+from harness.records.store import Store
+from harness.running.executors.channel import MOST, Receiver, Sender
+from harness.running.hooks import hookimpl
+from harness.running.runner import run
 
 
 class Hears:

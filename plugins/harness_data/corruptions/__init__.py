@@ -21,7 +21,8 @@ import importlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import DataError, OptionError, did_you_mean
+from harness import DataError, OptionError
+from harness.errors import did_you_mean
 from harness_data.corruptions.constants import (
     CONSTANTS,
     CORRUPTIONS,

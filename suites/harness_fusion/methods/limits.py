@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.errors import OptionError
+from harness import OptionError
 
 
 def at_least(least: int, method: str, **options: int) -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.errors import DataError
+from harness import DataError
 from harness_fusion.contracts import Features
 
 Rule = Literal["log-probabilities", "probabilities", "logits"]

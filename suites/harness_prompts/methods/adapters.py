@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError, OptionError
+from harness import DataError, OptionError
 from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import OptionError
+from harness import OptionError
 from harness_prompts.methods.adapters import zero_shot_weights
 from harness_prompts.templates import FromTemplates, from_option
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from harness.errors import OptionError
+from harness import OptionError
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,7 @@ def halving(run: Callable[[int], T], size: int) -> tuple[T, int]:
     """What `run(size)` gives, and the size: half of it, again and again, while memory does not suffice."""
     import torch
 
-    from harness.batches import ran_out_of_memory
+    from harness.inference.batches import ran_out_of_memory
 
     while True:
         try:

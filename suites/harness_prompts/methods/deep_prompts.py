@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import OptionError
+from harness import OptionError
 from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.errors import OptionError
+from harness import OptionError
 
 if TYPE_CHECKING:
     from harness_prompts.endpoint import Answer, Budget
@@ -130,7 +130,7 @@ class IPO:
         return Grammar(task.seed) if kept is None else LanguageModel(kept, self.about)
 
     def _transcript(self, task: Task) -> Transcript | None:
-        from harness.paths import cache_dir
+        from harness.records.paths import cache_dir
         from harness_prompts.transcript import Transcript
 
         if self.proposer == "grammar":

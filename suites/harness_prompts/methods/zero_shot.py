@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.errors import DataError, did_you_mean
-from harness.zeroshot import Similarity, checked_templates, fill_template, similarity_of
+from harness import DataError
+from harness.errors import did_you_mean
+from harness.inference.zeroshot import Similarity, checked_templates, fill_template, similarity_of
 from harness_prompts.templates import FromTemplates, file_digest, from_option, named_set
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ class Net:
         return nn.Sequential(nn.Flatten(), nn.Linear(192, 6), nn.ReLU(), nn.Linear(6, 4))
 
     def prepare(self, image: Any) -> Any:
-        from harness.images import decode, exact_prepare
+        from harness.inference.images import decode, exact_prepare
 
         return exact_prepare(Preparation(8, 8, "bilinear"))(decode(image))
 

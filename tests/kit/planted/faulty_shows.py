@@ -135,7 +135,7 @@ class OneByOne:
     """A sound executor: what the core's own does."""
 
     def execute(self, cells: Any, settings: Any, tell: Any) -> Any:
-        from harness.executors.inline import Inline
+        from harness.running.executors.inline import Inline
 
         yield from Inline().execute(cells, settings, tell)
 

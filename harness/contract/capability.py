@@ -1,0 +1,83 @@
+"""Capabilities of models: runtime-checkable protocols, the core's and those of other packages, and their words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from harness.contract.declared import asked
+from harness.errors import HarnessError
+
+Capability = TypeVar("Capability", bound=type)
+
+REGISTERED: dict[str, Any] = {}
+"""Registered capabilities by their words, such as "encodes texts"."""
+_HINTS: dict[str, str] = {}
+
+
+def register_capability(words: str, choose: str = "") -> Callable[[Capability], Capability]:
+    """Register the decorated protocol as a capability in these words: a verb and its object ("encodes texts").
+
+    `choose` names models that have it, for the reason why another is refused.
+    Raises HarnessError when another protocol has the words already.
+    """
+
+    def register(protocol: Capability) -> Capability:
+        known = REGISTERED.get(words, protocol)
+        if (known.__module__, known.__qualname__) != (protocol.__module__, protocol.__qualname__):
+            raise HarnessError(
+                f"{protocol.__module__}.{protocol.__qualname__}: the capability '{words}' is "
+                f"{known.__module__}.{known.__qualname__} already: choose other words"
+            )
+        REGISTERED[words] = protocol
+        _HINTS[words] = f": choose one that does, such as {choose}" if choose else ""
+        return protocol
+
+    return register
+
+
+def words_of(protocol: type) -> str:
+    """Return a capability in words: those it is registered in, else made of its name (EncodesVideo: "encodes video")."""
+    known = (words for words, one in REGISTERED.items() if one is protocol)
+    return next(known, " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", protocol.__name__)).lower())
+
+
+def refusal(model: object, protocol: type, needed_by: str) -> str:
+    """Return why a model without a capability can't be used, with its own reason where `lacks` holds one."""
+    words, lacks = words_of(protocol), asked(model, "lacks")
+    verb, _, rest = words.partition(" ")
+    plain = "have" if verb == "has" else re.sub(r"(?<=ss|sh|ch)es$|s$", "", re.sub(r"ies$", "y", verb))
+    said = f"the model does not {plain} {rest}".rstrip() if plain != verb else f"the model lacks '{words}'"
+    reason = (
+        next((lacks[k] for k in (words, protocol) if k in lacks), "") if isinstance(lacks, Mapping) else ""
+    )
+    return f"{said}{f' ({reason})' if reason else ''}, which {needed_by} needs{_HINTS.get(words, '')}"
+
+
+@lru_cache(maxsize=256)
+def members_of(protocol: type) -> frozenset[str]:
+    """Return the members a class must have for a capability. Raises TypeError for a class that is no protocol."""
+    from typing_extensions import get_protocol_members
+
+    return frozenset(get_protocol_members(protocol))
+
+
+def has(plugin: object, protocol: type) -> bool:
+    """Return whether a model class or object has a capability, without loading anything.
+
+    A member that is an annotation only (`label_space: str`) counts; a model object may take a
+    capability back for its options by listing it in `lacks`.
+    """
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    lacks = () if isinstance(plugin, type) else asked(plugin, "lacks")
+    if protocol in lacks or words_of(protocol) in lacks:
+        return False
+    annotated = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", ())}
+    return all(m in annotated or hasattr(cls, m) or hasattr(plugin, m) for m in members_of(protocol))
+
+
+def capabilities(plugin: object) -> list[str]:
+    """Return the registered capabilities of a model class or object, in words, without loading anything."""
+    return [words for words, protocol in REGISTERED.items() if has(plugin, protocol)]

@@ -1,0 +1,164 @@
+"""Reading many files for their digests: several at once, with a word on how far it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import TextIO
+
+from harness.discovery.content_index import Entry, stamp_of
+
+THREADS = max(4, min(16, 4 * (os.cpu_count() or 1)))
+"""More than cores, so that a slow disk is asked for several files at once."""
+
+BLOCK = 1 << 22
+TASK_FILES, TASK_BYTES = 64, 1 << 25
+TRIES = 3
+SILENT, LINE_EVERY, KEEP_EVERY = 2.0, 10.0, 5.0
+"""Seconds: before anything is shown, between plain lines, and between handing over what has been read."""
+
+_shown = True
+
+
+@contextmanager
+def progress_shown(shown: bool) -> Iterator[None]:
+    """Whether a long first look tells on the standard error how far it is, inside the block."""
+    global _shown
+    before, _shown = _shown, shown
+    try:
+        yield
+    finally:
+        _shown = before
+
+
+def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, Entry | None]]:
+    """The entries of files as they are read, every few seconds and at the end; None for what can't be read.
+
+    `stamps` says of each path what file it was a moment ago.
+    """
+    if not stamps:
+        return
+    # near each other on a disk, as far as that can be known
+    places = sorted((_place(stamp), path) for path, stamp in stamps.items())
+    progress = _Progress(len(places), sum(size for (_, _, size), _ in places))
+    if len(places) == 1 and places[0][0][2] <= BLOCK:
+        path = places[0][1]
+        yield {path: read_entry(path, progress)}
+        return
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        left = {pool.submit(_read, task, progress) for task in _tasks(places)}
+        done: dict[str, Entry | None] = {}
+        kept = time.monotonic()
+        while left:
+            ready, left = wait(left, 0.2, FIRST_COMPLETED)
+            for task in ready:
+                done |= task.result()
+            progress.show()
+            if time.monotonic() - kept > KEEP_EVERY and done:
+                yield done
+                done, kept = {}, time.monotonic()
+        yield done
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        progress.clear()
+
+
+def read_entry(path: str, progress: _Progress | None = None) -> Entry | None:
+    """A file's digest with the stamp that it had while it was read; None when it can't be read.
+
+    An entry of a file that changes all the while is not settled: it says when, not what it is.
+    """
+    try:
+        # not to wait for a writer where a pipe has just taken the file's place
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError):
+        return None
+    try:
+        for _ in range(TRIES):
+            started, facts, digest = time.time_ns(), os.fstat(handle), hashlib.sha256()
+            if not stat.S_ISREG(facts.st_mode):
+                return None
+            held = 0
+            # a file that has grown meanwhile has another stamp, so there is no need to ask for its end
+            while held < facts.st_size and (block := os.read(handle, min(BLOCK, facts.st_size - held))):
+                digest.update(block)
+                held += len(block)
+                if progress is not None:
+                    progress.bytes += len(block)
+            after = stamp_of(os.fstat(handle))
+            if after == stamp_of(facts) and held == facts.st_size:
+                return Entry(after, started, digest.hexdigest())
+            os.lseek(handle, 0, os.SEEK_SET)
+        return Entry(after, 0, digest.hexdigest())
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
+def _read(paths: Sequence[str], progress: _Progress) -> dict[str, Entry | None]:
+    found = {}
+    for path in paths:
+        found[path] = read_entry(path, progress)
+        progress.files += 1
+    return found
+
+
+def _place(stamp: str) -> tuple[int, int, int]:
+    """Device, inode and size of a file, by its stamp."""
+    device, inode, size, *_ = stamp.split(" ", 3)
+    return int(device), int(inode), int(size)
+
+
+def _tasks(places: Sequence[tuple[tuple[int, int, int], str]]) -> Iterator[list[str]]:
+    """The files in runs that are worth a task of their own."""
+    task: list[str] = []
+    held = 0
+    for (_, _, size), path in places:
+        task.append(path)
+        held += size
+        if len(task) >= TASK_FILES or held >= TASK_BYTES:
+            yield task
+            task, held = [], 0
+    if task:
+        yield task
+
+
+class _Progress:
+    """How far the reading is. Threads add to the counts without a lock: they are shown, not used."""
+
+    def __init__(self, count: int, total: int) -> None:
+        self.count, self.total = count, total
+        self.files = self.bytes = 0
+        self._start = time.monotonic()
+        self._next = self._start + SILENT
+        self._drawn = False
+
+    def show(self) -> None:
+        """Draw or print how far it is, if it is time to."""
+        stream: TextIO | None = sys.stderr
+        now = time.monotonic()
+        if not _shown or stream is None or now < self._next:
+            return
+        text = (
+            f"reading data, to know it by its content: {self.files:,} of {self.count:,} files, "
+            f"{self.bytes / 1e9:.1f} of {self.total / 1e9:.1f} GB"
+        )
+        if stream.isatty():
+            print(f"\r{text}\x1b[K", end="", file=stream, flush=True)
+            self._drawn, self._next = True, now + 0.2
+        else:
+            print(text, file=stream, flush=True)
+            self._next = now + LINE_EVERY
+
+    def clear(self) -> None:
+        """Take the live line away."""
+        if self._drawn and sys.stderr is not None:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,34 @@
+"""The version of the plugin contract: whether a plugin that states one can be used here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.contract.declared import API_VERSION, asked
+from harness.discovery.registry import Plugin, singular
+
+OLDEST_API = 1
+"""The oldest version of the contract that plugins may still be written for."""
+
+
+def misfit(plugin: Plugin, factory: Any, oldest: int = OLDEST_API, newest: int = API_VERSION) -> str | None:
+    """Why a plugin can't be used by this version of the contract, and the way out; None when it can.
+
+    A plugin states the version it is written for as `harness_api`; one that states none is taken
+    as it is.
+    """
+    wanted = asked(factory, "harness_api")
+    named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
+    if not isinstance(wanted, int) or isinstance(wanted, bool):
+        return f"{named}: harness_api must be a whole number, such as {newest}, found {wanted!r}"
+    if wanted > newest:
+        return (
+            f"{named} is written for plugin API {wanted}, this harness has {newest}: "
+            f"upgrade vision-harness, or use an older {plugin.distribution}"
+        )
+    if wanted < oldest:
+        return (
+            f"{named} is written for plugin API {wanted}, this harness needs {oldest} or newer: "
+            f"upgrade {plugin.distribution}, or use an older vision-harness"
+        )
+    return None

@@ -1,0 +1,1 @@
+"""Records that come from elsewhere or go there: importing, merging, exporting."""

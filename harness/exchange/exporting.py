@@ -1,0 +1,185 @@
+"""All records of a store as one flat table: long (a row per number) or wide (a row per record)."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import HarnessError
+from harness.leaderboard.formats.data import spreadsheet_safe
+from harness.records.files import replacing, write_bytes
+from harness.records.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIRST = ("id", "suite", "status", "reason")
+LAST = ("count", "started", "environment", "remarks")
+LONG = ("kind", "name", "value", "unit", "higher_is_better")
+
+
+def long_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
+    """One row per record and metric or cost; a record without any number has one row without a name.
+
+    Columns: `id suite status reason`, the coordinates, tags as `tag.…`, then `kind` (metric or
+    cost), `name`, `value`, `unit`, `higher_is_better`, and `count started environment remarks`. A coordinate
+    named like one of these is called `at.…`. A null value is a number that is not there; NaN is one
+    that was measured as such.
+    """
+    import pandas as pd
+
+    table = _records(store, suite)
+    about = _about(table)
+    parts: list[pd.DataFrame] = []
+    seen = set[int]()
+    for column in table.column_names:
+        kind, dot, name = column.partition(".")
+        if not dot or kind not in ("metric", "cost"):
+            continue
+        rows = [n for n, valid in enumerate(table[column].is_valid().to_pylist()) if valid]
+        seen.update(rows)
+        part = about.iloc[rows].copy()
+        values = table[column].to_pylist()
+        part["kind"], part["name"] = kind, name
+        part["value"] = [values[n] for n in rows]
+        units, better = _column(table, f"unit.{name}"), _column(table, f"better.{name}")
+        part["unit"] = [units[n] if kind == "metric" else None for n in rows]
+        part["higher_is_better"] = [
+            None if kind == "cost" or better[n] is None else bool(better[n]) for n in rows
+        ]
+        parts.append(part)
+    bare = about.iloc[[n for n in range(len(about)) if n not in seen]].copy()
+    if len(bare) or not parts:
+        parts.append(bare.assign(**dict.fromkeys(LONG)))
+    whole = pd.concat([p.astype(object) for p in parts]).sort_index(kind="stable")
+    coordinates = [c for c in about.columns if c not in (*FIRST, *LAST)]
+    return _typed(whole[[*FIRST, *coordinates, *LONG, *LAST]].reset_index(drop=True))
+
+
+def wide_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
+    """One row per record; metrics as `metric.…` and costs as `cost.…`, the rest as in `long_frame`."""
+    import pandas as pd
+
+    table = _records(store, suite)
+    whole = _about(table)
+    for column in table.column_names:
+        if column.startswith(("metric.", "cost.")):
+            whole[column] = pd.Series(table[column].to_pylist(), dtype=object)
+    return _typed(whole)
+
+
+def write_csv(data: pd.DataFrame, path: Path | None) -> str | None:
+    """Writes the frame as CSV, or gives it as text without a path.
+
+    Texts that a spreadsheet would take for formulas are disarmed by a leading quote.
+    """
+    safe = data.rename(columns=spreadsheet_safe)
+    for column in safe.columns:
+        if not _numeric(safe[column]):
+            safe[column] = [spreadsheet_safe(v) if isinstance(v, str) else v for v in safe[column]]
+    text: str = safe.to_csv(index=False, lineterminator="\n", quoting=_quoting(safe))
+    if path is None:
+        return text
+    write_bytes(path, text.encode())
+    return None
+
+
+def _quoting(data: pd.DataFrame) -> Literal[0, 2]:
+    """Quotes around all texts if one holds a carriage return: Python before 3.13 leaves that bare.
+
+    A reader would take it for the end of the row, and what follows for a cell of its own.
+    """
+    texts = [c for c in data.columns if not _numeric(data[c])]
+    bare = any("\r" in c for c in data.columns) or any(
+        isinstance(v, str) and "\r" in v for c in texts for v in data[c].unique()
+    )
+    return csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
+
+
+def write_parquet(data: pd.DataFrame, path: Path) -> None:
+    """Writes the frame as Parquet; names and texts stay as they are."""
+    with replacing(path) as temporary:
+        data.to_parquet(temporary, index=False, compression="zstd")
+
+
+def _records(store: Store, suite: str | None) -> Any:
+    import pyarrow.compute as pc
+
+    from harness.errors import no_records
+    from harness.records.index import fresh
+
+    if not store.path.is_dir():
+        raise HarnessError(f"{store.path}: no such store")
+    table = fresh(store)
+    if suite is not None:
+        known = sorted({s for s in table["suite"].to_pylist() if s})
+        if suite not in known:
+            raise HarnessError(no_records(store.path, suite, known))
+        table = table.filter(pc.equal(table["suite"], suite))
+    return table.sort_by("id")
+
+
+def _about(table: Any) -> pd.DataFrame:
+    """What is known of each record besides its numbers."""
+    import orjson
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = {name: table[name].to_pylist() for name in FIRST}
+    taken = {*FIRST, *LAST, *LONG}
+    for column in table.column_names:
+        kind, _, name = column.partition(".")
+        if kind not in ("at", "tag"):
+            continue
+        shown = column if kind == "tag" or name in taken or name.startswith("tag.") else name
+        columns[shown] = [None if v is None else orjson.loads(v) for v in table[column].to_pylist()]
+    columns |= {name: table[name].to_pylist() for name in LAST}
+    columns["remarks"] = [None if v is None else "; ".join(orjson.loads(v)) for v in columns["remarks"]]
+    return pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in columns.items()})
+
+
+def _typed(data: pd.DataFrame) -> pd.DataFrame:
+    """Each column as the one type that all of its values have, else as text."""
+    for column in data.columns:
+        values = [v for v in data[column] if not _is_missing(v)]
+        if column == "value" or column.startswith(("metric.", "cost.")):
+            data[column] = _numbers(data[column].to_list())
+        elif values and all(isinstance(v, bool) for v in values):
+            data[column] = data[column].astype("boolean")
+        elif values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+            data[column] = data[column].astype("Int64")
+        elif values and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+            data[column] = data[column].astype("Float64")
+        else:
+            data[column] = [_text(v) for v in data[column]]
+    return data
+
+
+def _numbers(values: list[float | None]) -> Any:
+    """Numbers of a type in which one that is not there differs from one that is NaN."""
+    import pandas as pd
+    import pyarrow as pa
+
+    return pd.arrays.ArrowExtensionArray(pa.array(values, type=pa.float64(), from_pandas=False))
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _text(value: Any) -> str | None:
+    import orjson
+
+    if _is_missing(value):
+        return None
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _column(table: Any, name: str) -> list[Any]:
+    return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+
+
+def _numeric(values: Any) -> bool:
+    from pandas.api.types import is_numeric_dtype
+
+    return bool(is_numeric_dtype(values))

@@ -1,0 +1,282 @@
+"""Bringing the records of several stores into one; nothing that is ok is ever overwritten."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.contract.cells import canonical
+from harness.errors import NewerRecord, StoreError
+from harness.records.files import write_bytes
+from harness.records.record import Record
+from harness.records.store import Store, read_table
+
+BESIDE = (("samples", ".parquet"), ("curves", ".parquet"))
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One cell made twice with different numbers: both files, and what differs first."""
+
+    id: str
+    kept: Path
+    other: Path
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.kept} and {self.other}: the same cell with different numbers: {self.what}"
+
+
+@dataclass
+class Merged:
+    """What a merge did. `replaced` are records that were not ok where the other store's is."""
+
+    copied: int = 0
+    replaced: int = 0
+    same: int = 0
+    conflicts: list[Conflict] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as JSON-able data."""
+        return {
+            "copied": self.copied,
+            "replaced": self.replaced,
+            "same": self.same,
+            "conflicts": [
+                {"id": c.id, "kept": str(c.kept), "other": str(c.other), "what": c.what}
+                for c in self.conflicts
+            ],
+            "unreadable": self.unreadable,
+            "notes": self.notes,
+        }
+
+
+def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merged:
+    """Copies what `sources` have and `into` lacks, one whole record at a time.
+
+    A record on both sides is left as it is when its numbers agree to the relative `tolerance`
+    (provenance, costs and notes may differ); an ok one takes the place of one that is not; two ok ones
+    with different numbers are a conflict: ours stays, with a remark that the other exists. Raises
+    StoreError for a source that is no folder, or is `into` itself.
+    """
+    for source in sources:
+        if not source.path.is_dir():
+            raise StoreError(f"{source.path}: no such store")
+        if source.path.resolve() == into.path.resolve():
+            raise StoreError(f"{source.path}: a store can't be merged into itself")
+    outcome = Merged()
+    for source in sources:
+        for id in sorted(source.listing()):
+            try:
+                _merge_record(into, source, id, tolerance, outcome)
+            except StoreError as error:  # one damaged file must not keep the others back
+                outcome.unreadable.append(str(error))
+        for suite in source.suites():
+            try:
+                _merge_manifest(into, source, suite, outcome)
+            except StoreError as error:
+                outcome.unreadable.append(str(error))
+    return outcome
+
+
+def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: Merged) -> None:
+    theirs = source.opened(id)
+    if theirs is None:
+        return
+    file = source.file("records", id, ".json")
+    try:
+        ours = into.opened(id)
+    except NewerRecord:
+        raise
+    except StoreError:  # theirs is sound
+        _copy(into, source, id)
+        outcome.replaced += 1
+        return
+    if ours is None:
+        _copy(into, source, id)
+        outcome.copied += 1
+    elif _worth(theirs) > _worth(ours):
+        _copy(into, source, id)
+        outcome.replaced += 1
+    elif theirs.status != "ok" or _worth(theirs) < _worth(ours):
+        outcome.same += 1
+    else:
+        what = _different(ours, theirs, tolerance) or _different_samples(
+            into, source, ours, theirs, tolerance
+        )
+        if what is None:
+            outcome.same += 1
+        else:
+            outcome.conflicts.append(Conflict(id, into.file("records", id, ".json"), file, what))
+            _remark(
+                into,
+                ours,
+                f"the store '{source.path.name}' has other numbers for it ({what}): these were kept",
+            )
+
+
+def _worth(record: Record) -> int:
+    """2 for a record with all its numbers, 1 for one whose metrics failed in part, 0 for one without a result."""
+    return 0 if record.status != "ok" else 1 if record.failures else 2
+
+
+def _copy(into: Store, source: Store, id: str) -> None:
+    """Copies a record: first what lies beside it, then the record, which makes it count."""
+    for kind, suffix in BESIDE:
+        beside = source.file(kind, id, suffix)
+        target = into.file(kind, id, suffix)
+        if beside.is_file():
+            write_bytes(target, beside.read_bytes())
+        else:
+            target.unlink(missing_ok=True)
+    images = source.images(id)
+    for old in into.images(id):
+        if old.name not in {i.name for i in images}:
+            old.unlink()
+    for image in images:
+        write_bytes(into.file("images", id, "") / image.name, image.read_bytes())
+    write_bytes(into.file("records", id, ".json"), source.file("records", id, ".json").read_bytes())
+
+
+def _different(ours: Record, theirs: Record, tolerance: float) -> str | None:
+    """The first number in which two records of a cell differ, in words."""
+    if ours.count != theirs.count:
+        return f"{ours.count} samples and {theirs.count}"
+    for name in dict.fromkeys([*ours.metrics, *theirs.metrics]):
+        if name not in ours.metrics or name not in theirs.metrics:
+            return f"only one has {name}"
+        one, other = ours.metrics[name], theirs.metrics[name]
+        if not _close(one, other, tolerance):
+            return f"{name} {one!r} and {other!r}"
+    return None
+
+
+def _different_samples(
+    into: Store, source: Store, ours: Record, theirs: Record, tolerance: float
+) -> str | None:
+    """The first sample to which the records of a cell give different answers, in words."""
+    import pyarrow as pa
+
+    files = [s.file("samples", ours.id, ".parquet") for s in (into, source)]
+    if not all(f.is_file() for f in files) or files[0].read_bytes() == files[1].read_bytes():
+        return None
+    tables = []
+    for file in files:
+        try:
+            tables.append(read_table(file))
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"{file}: can't be read: {str(error).partition(chr(10))[0]}") from None
+    if not all("id" in t.column_names for t in tables):
+        return None
+    one, other = (t.sort_by("id") for t in tables)
+    ids = one["id"].to_pylist()
+    if ids != other["id"].to_pylist():
+        return "their samples are not the same"
+    told = ["target", "prediction", *ours.metrics]
+    for column in [c for c in told if c in one.column_names and c in other.column_names]:
+        # as plain values: labels may be lists, and a missing one has no truth value in a frame
+        pairs = zip(ids, one[column].to_pylist(), other[column].to_pylist(), strict=True)
+        for sample, a, b in pairs:
+            if not _close(a, b, tolerance):
+                return f"{column} of sample {sample!r}: {a!r} and {b!r}"
+    return None
+
+
+def _close(a: Any, b: Any, tolerance: float) -> bool:
+    if a == b or (a != a and b != b):
+        return True
+    try:
+        return math.isclose(a, b, rel_tol=tolerance, abs_tol=0.0)
+    except TypeError:  # texts, or lists of predictions
+        return False
+
+
+def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> None:
+    """Unites the planned cells by coordinates; ours stand unless only theirs has an ok record."""
+    theirs, ours = source.opened_manifest(suite), into.manifest(suite)
+    if theirs is None:
+        return
+    if ours is None:
+        into.write_manifest(theirs["suite"], theirs["cells"])
+        return
+    cells = {_place(c): c for c in ours["cells"]}
+    added = [c for c in theirs["cells"] if _place(c) not in cells]
+    unlike = 0
+    for cell in theirs["cells"]:
+        mine = cells.setdefault(_place(cell), cell)
+        if mine["id"] != cell["id"]:
+            unlike += 1
+            kept, other = into.read(mine["id"]), into.read(cell["id"])
+            if other is None or other.status != "ok":
+                continue
+            if kept is None or kept.status != "ok":
+                cells[_place(cell)] = cell
+            else:
+                _remark(into, kept, _other_version(kept, other))
+    if unlike:
+        outcome.notes.append(
+            f"suite {suite}: {unlike} cells were made under other versions or options in {source.path}; "
+            "both records are kept, tables show the one planned first (harness compare tells the difference)"
+        )
+    _tell_mixed(into, ours["cells"], added)
+    if _layout(theirs["suite"]) != _layout(ours["suite"]):
+        outcome.notes.append(
+            f"suite {suite}: {source.path} has other tables or plots; those of {into.path} stay"
+        )
+    into.write_manifest(ours["suite"], list(cells.values()))
+
+
+def _tell_mixed(into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]) -> None:
+    """Remark on records that come to stand beside others of which a part of the same name is another one."""
+    from harness.compare.conditions import different_parts
+
+    known: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for record in (into.read(c["id"]) for c in ours) if added else ():
+        for kind in ("model", "dataset"):
+            part = record.cell.get(kind) if record is not None and record.status == "ok" else None
+            if part and part not in known.setdefault((kind, part["label"]), []):
+                known[kind, part["label"]].append(part)
+    for record in (into.read(c["id"]) for c in added):
+        if record is None or record.status != "ok":
+            continue
+        for kind in ("model", "dataset"):
+            part = record.cell.get(kind)
+            others = known.get((kind, part["label"]), []) if part else []
+            found = [next(different_parts(kind, part, other), None) for other in others]
+            if found and all(found) and part and found[0]:
+                name, here, there = found[0]
+                text = f"{part['label']}: not the same as in other records of this suite ({name}: {here} here, {there} there)"
+                _remark(into, record, text)
+
+
+def _other_version(kept: Record, other: Record) -> str:
+    """Return the remark on a record beside which one of another version has other numbers, or nothing."""
+    from harness.compare.conditions import different_conditions
+
+    numbers = _different(kept, other, 0.0)
+    if numbers is None:
+        return ""
+    differs = next(different_conditions(kept, other, set()), None)
+    how = f"; {differs[0]}: {differs[1]} here, {differs[2]} there" if differs else ""
+    return f"another version of this cell has other numbers ({numbers}){how}; the one planned first is shown"
+
+
+def _remark(store: Store, record: Record, text: str) -> None:
+    """Add a remark to a record in a store; nothing else of it changes."""
+    before = record.remarks
+    record.remark([text] if text else [])
+    if record.remarks != before:
+        write_bytes(store.file("records", record.id, ".json"), record.to_json())
+
+
+def _place(cell: Mapping[str, Any]) -> str:
+    return canonical(cell["at"])
+
+
+def _layout(suite: Mapping[str, Any]) -> str:
+    return canonical([suite.get("tables"), suite.get("plots")])

@@ -1,0 +1,316 @@
+"""Which output of a classifier stands for which class of a data set: by name, by label space, or assumed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
+
+from harness.contract.declared import asked
+from harness.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Columns = Sequence[Sequence[int]]
+"""For each class, the outputs that stand for it."""
+
+SIZES: Mapping[str, int] = {"imagenet-1k": 1000, "cifar-10": 10, "cifar-100": 100}
+"""How many classes the known label spaces have."""
+
+_WORDNET_ID = re.compile(r"n\d{8}")
+# a minus is none of them: `-1` is not `1`, and `rh-` not `rh`
+_SEPARATORS = re.compile(r"(?:[\s_]|(?!^-\d)(?!-$)-)+")
+NAMES_SHOWN = 3
+NAME_LENGTH = 40
+
+
+@dataclass(frozen=True)
+class Classes:
+    """What one side, a model or a data set, says of its classes; None stands for nothing."""
+
+    space: str | None = None
+    names: tuple[str, ...] | None = None
+    keys: tuple[str, ...] | None = None
+    """Other names of the same classes: folders, WordNet ids; of a model, what its label space calls them."""
+    count: int | None = None
+    indices: tuple[tuple[int, ...], ...] | None = None
+    """For each class, its places in the label space."""
+    order: str = ""
+    """What is to be known where the order of a data set's classes decides."""
+
+    @classmethod
+    def of(cls, *things: Any) -> Classes:
+        """Return what light or loaded objects say, the first one that says something of a kind first."""
+
+        def first(name: str) -> Any:
+            found = (asked(thing, name) for thing in things)
+            return next((value for value in found if value is not None), None)
+
+        space: str | None = first("label_space") or None
+        names, keys = (_texts([asked(t, n) for t in things]) for n in ("class_names", "class_keys"))
+        count = len(names) if names else first("num_classes")
+        if (
+            count is None
+            and space is not None
+            and space in SIZES
+            and not any(asked(t, "splits") is not None for t in things)
+        ):
+            count = SIZES[space]  # a data set may hold a part of its label space
+        groups = first("label_indices")
+        indices = None if groups is None else tuple(tuple(int(i) for i in group) for group in groups)
+        return cls(space, names, keys, count, indices, first("class_order") or "")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a model's outputs and a data set's classes belong together, or why they don't."""
+
+    columns: Columns | None = None
+    """None: output i is class i."""
+    refusal: str | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def align(model: Classes, data: Classes, planning: bool = False) -> Alignment:
+    """Return which outputs stand for the data set's classes.
+
+    Names decide where both sides say them; equal label spaces do where they don't. Otherwise numbers
+    of outputs and classes must be equal, and the order is assumed, which a remark says. `planning` is
+    for light objects, whose data set may say its classes' names once it is loaded: nothing is assumed yet.
+    """
+    same_space = model.space is not None and model.space == data.space
+    if model.space and data.space and not same_space:
+        return Alignment(
+            refusal=f"the model answers in the label space '{model.space}', the data set's is '{data.space}': "
+            "choose a model for that, or one that encodes images and texts"
+        )
+    if model.names and data.names:
+        if (named := _by_name(model, data)).refusal is None or not same_space:
+            return named
+        if data.indices is None and (wrong := _contradiction(model, data)):
+            return Alignment(refusal=wrong)
+    elif model.keys and data.names and data.indices is None:
+        named = _by_name(replace(model, names=model.keys), data)
+        if named.refusal is None or model.count != data.count:
+            return named
+    if data.indices is not None and (same_space or model.space is None):
+        return _by_index(model, data, same_space)
+    if model.count is not None and data.count is not None and model.count != data.count:
+        return Alignment(refusal=_numbers_differ(model, data, same_space))
+    if planning and model.names and not data.names:
+        return Alignment()
+    remarks = [data.order] if data.order else []
+    if not same_space:
+        remarks.insert(0, _assumption(model, data))
+    elif model.names and data.names:
+        remarks.insert(
+            0, f"{_differences(model, data)}: the order of the label space '{model.space}' was taken"
+        )
+    return Alignment(remarks=remarks)
+
+
+def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
+    """Return what is assumed of the classes of two splits of a data set, `where`: that only one names them.
+
+    Raises DataError where they name them differently: what is learned on one and tested on the other would
+    be held against other classes.
+    """
+    ours, theirs = (_texts([asked(split, "class_names")]) for split in (one, other))
+    if bool(ours) != bool(theirs):
+        which = "tested" if ours else "learned from"
+        return [
+            f"{where}: the split that is {which} does not name its classes: its labels were assumed to mean the other's"
+        ]
+    if not ours or not theirs or ours == theirs:
+        return []
+    n = next(
+        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+    )
+    first, second = (f"'{names[n]}'" if n < len(names) else "missing" for names in (ours, theirs))
+    raise DataError(
+        f"{where}: its splits name their classes differently: class {n} is {first} in one, {second} in another"
+    )
+
+
+def to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
+    """Return logits N×K over a model's outputs as logits N×C over classes.
+
+    A class that several outputs stand for takes the largest of them, which gives the same top-1
+    as counting any of them as right.
+    """
+    import numpy as np
+
+    if columns is None:
+        return logits
+    if all(len(group) == 1 for group in columns):
+        return logits[:, [group[0] for group in columns]]
+    return np.stack([logits[:, list(group)].max(axis=1) for group in columns], axis=1)
+
+
+def normalised(name: str) -> str:
+    """Return a name without what people write differently: case, `_`, `-`, spaces, forms of letters."""
+    text = unicodedata.normalize("NFKC", name).casefold().strip()
+    return " ".join(re.sub(_SEPARATORS, " ", text).split())
+
+
+def synonyms(name: str) -> set[str]:
+    """Return the names in a WordNet entry, "n01440764 tench, Tinca tinca", normalised."""
+    parts = {normalised(part) for part in name.split(",")}
+    wordnet = _WORDNET_ID.match(normalised(name))
+    if wordnet:
+        parts |= {wordnet[0], *(part.removeprefix(wordnet[0]).strip() for part in parts)}
+    return parts - {""}
+
+
+def _texts(candidates: Sequence[Any]) -> tuple[str, ...] | None:
+    """The first that is a list of texts; an option may hold a file of them instead, or nothing."""
+    for found in candidates:
+        if found is not None and not isinstance(found, str | Path) and len(found):
+            return tuple(map(str, found))
+    return None
+
+
+def _by_name(model: Classes, data: Classes) -> Alignment:
+    """By the data set's names, else by its keys; refused with what differs where neither are all there."""
+    assert model.names
+    assert data.names
+    attempts = []
+    for wanted in (data.names, data.keys):
+        if wanted is None:
+            continue
+        if wanted == model.names:
+            return Alignment()
+        attempts.append((_lookup(model.names).places(wanted), wanted))
+        places, _ = attempts[-1]
+        if all(len(p) == 1 for p in places) and len({p[0] for p in places}) == len(places):
+            columns = [(p[0],) for p in places]
+            return Alignment(columns, remarks=_reordered(columns, len(model.names)))
+    places, wanted = max(attempts, key=lambda a: sum(len(p) == 1 for p in a[0]))
+    return Alignment(refusal=_unmatched(model.names, wanted, places))
+
+
+@lru_cache(maxsize=16)
+def _lookup(names: tuple[str, ...]) -> _Lookup:
+    return _Lookup(names)
+
+
+class _Lookup:
+    """Places of names among others: as written, else normalised, else by one of several synonyms."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.levels: list[dict[str, list[int]]] = [{}, {}, {}]
+        for place, name in enumerate(names):
+            for level, forms in enumerate(({name}, {normalised(name)}, synonyms(name))):
+                for form in forms:
+                    self.levels[level].setdefault(form, []).append(place)
+
+    def places(self, wanted: Sequence[str]) -> list[list[int]]:
+        """For each name where it may stand: one place if that is certain, none, or several."""
+        return [self._places(name) for name in wanted]
+
+    def _places(self, name: str) -> list[int]:
+        for level, forms in zip(self.levels, ({name}, {normalised(name)}, synonyms(name)), strict=True):
+            if found := sorted({place for form in forms for place in level.get(form, ())}):
+                return found
+        return []
+
+
+def _reordered(columns: Columns, outputs: int) -> list[str]:
+    if len(columns) < outputs:
+        return [
+            f"{len(columns)} of the {outputs} outputs of the model are read, those with the classes' names"
+        ]
+    if any(group != (i,) for i, group in enumerate(columns)):
+        return ["the outputs of the model were put into the order of the classes, by name"]
+    return []
+
+
+def _unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequence[Sequence[int]]) -> str:
+    missing = [name for name, found in zip(wanted, places, strict=True) if not found]
+    if missing:
+        near = nearest(missing[0], known)
+        some = ", ".join(f"'{shorten(name, NAME_LENGTH, placeholder='…')}'" for name in known[:NAMES_SHOWN])
+        some += ", …" if len(known) > NAMES_SHOWN else ""
+        hint = f"did you mean '{near}'?" if near else f"its outputs are {some}"
+        text = f"the model has no output for {len(missing)} of the data set's {len(wanted)} classes, '{missing[0]}'"
+        return f"{text}{' first' if len(missing) > 1 else ''}; {hint}"
+    several = next((i for i, found in enumerate(places) if len(found) > 1), None)
+    if several is not None:
+        shown = " and ".join(f"'{known[p]}'" for p in places[several][:NAMES_SHOWN])
+        return (
+            f"the data set's class '{wanted[several]}' may be any of the model's outputs {shown}: rename one"
+        )
+    seen: dict[int, str] = {}
+    for name, found in zip(wanted, places, strict=True):
+        if found[0] in seen:
+            return (
+                f"the data set's classes '{seen[found[0]]}' and '{name}' both may be the model's output "
+                f"'{known[found[0]]}': rename one"
+            )
+        seen[found[0]] = name
+    raise AssertionError("all names were matched")
+
+
+def _contradiction(model: Classes, data: Classes) -> str | None:
+    """Why names speak against the order that an equal label space claims: one stands at another place."""
+    assert model.names
+    assert data.names
+    for wanted in (data.names, data.keys or ()):
+        for place, (name, found) in enumerate(zip(wanted, _lookup(model.names).places(wanted), strict=True)):
+            if found and place not in found:
+                return (
+                    f"the model's output {found[0]} and the data set's class {place} are both named '{name}', "
+                    f"though both sides say the label space '{model.space}', and not all names match: "
+                    f"{_by_name(model, data).refusal}"
+                )
+    return None
+
+
+def _differences(model: Classes, data: Classes) -> str:
+    assert model.names
+    assert data.names
+    places = _lookup(model.names).places(data.names)
+    odd = [i for i, found in enumerate(places) if found != [i]]
+    first = odd[0] if odd else 0
+    return (
+        f"{len(odd)} of {len(data.names)} classes are named otherwise by the model than by the data set "
+        f"('{model.names[first]}' for '{data.names[first]}')"
+    )
+
+
+def _by_index(model: Classes, data: Classes, same_space: bool) -> Alignment:
+    assert data.indices is not None
+    highest = max(max(group) for group in data.indices)
+    if model.count is not None and highest >= model.count:
+        return Alignment(
+            refusal=f"the data set's classes reach index {highest} of their label space, the model gives "
+            f"{model.count} outputs"
+        )
+    return Alignment(data.indices, remarks=[] if same_space else [_assumption(model, data)])
+
+
+def _numbers_differ(model: Classes, data: Classes, same_space: bool) -> str:
+    text = f"the model has {model.count} outputs, the data set {data.count} classes"
+    if same_space:
+        return f"{text}, though both say the label space '{model.space}'"
+    assert model.count is not None
+    assert data.count is not None
+    if model.names or model.count < data.count:
+        return text
+    return f"{text}: the model's class_names would tell which outputs these are"
+
+
+def _assumption(model: Classes, data: Classes) -> str:
+    if data.indices is not None:
+        return (
+            f"the outputs of the model were assumed to be those of the label space '{data.space}', in its order: "
+            "it names neither them nor a label space"
+        )
+    who = "the data set's classes have no names" if model.names else "its outputs have no names"
+    return f"output i of the model was assumed to be class i of the data set: {who}, and they share no label space"

@@ -1,0 +1,211 @@
+"""Evaluating a frozen model on a split: its outputs, its predictions, and the result of a cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.contract.data import Split
+from harness.contract.declared import asked
+from harness.contract.evidence import Predictions
+from harness.contract.running import Job, Result
+from harness.contract.targets import check_labels
+from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
+from harness.inference.batches import forward_all, ran_out_of_memory
+from harness.inference.classes import Classes, align, to_classes
+from harness.inference.images import Staged, exact_prepare, fast_prepare
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+
+def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
+    """What turns a sample's image into the model's input: exactly as its authors say, or fast.
+
+    A split of images that are cropped already (`already_cropped` is their size) skips the resize.
+    """
+    model, preparation = job.model, asked(job.model, "preparation")
+    cropped = asked(split, "already_cropped")
+    if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
+        preparation = replace(preparation, resize=cropped)
+        if job.cell.images == "exact":
+            return Staged(exact_prepare(preparation))
+    if job.cell.images == "exact":
+        return Staged(model.prepare)
+    if preparation is None:
+        raise OptionError(
+            f"model '{job.cell.model.label if job.cell.model else ''}' does not say its preparation as data, "
+            "so images can't be prepared fast: use --images exact"
+        )
+    return fast_prepare(preparation)
+
+
+def outputs(
+    job: Job, kind: str, split_name: str = "test", rows: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float32], float | None]:
+    """The frozen model's `logits` or `image embeddings` on a split, N×D, from the cache or computed.
+
+    `rows` restricts it to some samples, in that order, where the whole split would be a waste.
+    Also gives the samples per second when they were computed, which may have been in an earlier run;
+    None when nobody kept it.
+    """
+    split = job.splits(split_name)
+    model = job.model
+    forward = model.classify if kind == "logits" else model.encode_image
+    rate: list[float] = []
+
+    def compute() -> NDArray[np.float32]:
+        prepare = image_pipeline(job, split)
+        start = time.perf_counter()
+        result: torch.Tensor = forward_all(
+            forward,
+            split,
+            prepare,
+            device=job.device,
+            batch_size=job.batch_size,
+            precision=job.precision,
+            workers=job.workers,
+            indices=None if rows is None else rows.tolist(),
+            advance=job.advance,
+            collate=asked(model, "collate"),
+        )
+        rate.append(len(result) / max(time.perf_counter() - start, 1e-9))
+        return result.numpy()
+
+    array = job.features(kind, split_name, compute, rows=rows)
+    speed = job.features(
+        kind, split_name, lambda: np.array(rate or [np.nan]), rows=rows, fact="samples per second"
+    )
+    return array, None if np.isnan(speed[0]) else float(speed[0])
+
+
+def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[Any]:
+    """Logits over a model's label space, N×K, as logits over the split's own classes, N×C.
+
+    Raises DataError when the label space is too small for the split's classes. Takes the order as it
+    is; `align_logits` compares the names of both sides.
+    """
+    groups: Sequence[Sequence[int]] | None = asked(split, "label_indices")
+    names = asked(split, "class_names")
+    if groups is None:
+        if names is not None and logits.shape[1] != len(names):
+            raise DataError(
+                f"{where}: the model gives {logits.shape[1]} logits, the data set has {len(names)} classes"
+            )
+        return logits
+    highest = max(max(g) for g in groups)
+    if highest >= logits.shape[1]:
+        raise DataError(
+            f"{where}: the data set's classes reach index {highest}, the model gives {logits.shape[1]} logits"
+        )
+    return to_classes(logits, groups)
+
+
+def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
+    """The job's model's logits, N×K, as logits over the split's classes, N×C, by name where both say names.
+
+    What was reordered or assumed, and not said at planning, is remarked. Raises DataError where
+    outputs and classes can't belong together.
+    """
+    from harness.contract.remarks import with_names
+
+    check_labels(split.targets, job.cell.dataset.label)
+    own = Classes.of(job.model)
+    found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
+    refusal = found.refusal
+    if own.names is not None and len(own.names) != logits.shape[1]:
+        refusal = f"the model gives {logits.shape[1]} logits, its class_names are {len(own.names)}"
+    if refusal is not None:
+        raise DataError(f"{job.cell.dataset.label}: {refusal}")
+    planned = align(own, Classes.of(job.dataset), planning=True).remarks
+    for text in found.remarks:
+        if text not in planned:
+            job.remark(with_names(text, job.cell))
+    return to_classes(logits, found.columns)
+
+
+def measured(job: Job, evidence: Any) -> dict[str, float]:
+    """All metrics of the cell that read this kind of evidence, by name.
+
+    One that raises or gives no number is kept in `job.failures`, and the others stand.
+    """
+    values: dict[str, float] = {}
+    for name, metric in job.metrics.items():
+        with _failing_alone(job, name):
+            value = metric(evidence)
+            several = value if isinstance(value, Mapping) else {name: value}
+            for key, given in several.items():
+                full = key if str(key).startswith(name) else f"{name}.{key}"
+                with _failing_alone(job, full):
+                    values[full] = _number(given)
+                    if values[full] != values[full]:
+                        job.remark(f"metric '{full}' gave NaN, which is no number")
+    return values
+
+
+@contextmanager
+def _failing_alone(job: Job, name: str) -> Iterator[None]:
+    """Keep what the block raises as the failure of one metric; what concerns the whole cell goes on."""
+    try:
+        yield
+    except (Unavailable, Diverged):
+        raise
+    except BaseException as error:  # a metric may raise anything
+        if interrupts(error) or ran_out_of_memory(error):
+            raise
+        failure = HarnessError(f"metric '{name}' failed: {reason_of(error)}")
+        failure.__cause__ = error
+        job.failures[name] = failure
+
+
+def _number(value: Any) -> float:
+    try:
+        if value is None or isinstance(value, str | bytes):  # float() would read a text
+            raise TypeError
+        return float(value.detach() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise HarnessError(f"it gave {' '.join(repr(value).split()):.80}, which is no number") from None
+
+
+def classification_result(job: Job, predictions: Predictions, **more: Any) -> Result:
+    """The result of a cell from its predictions: metrics, count, and one row per sample.
+
+    A column named like a metric holds that metric's value per sample, for paired tests.
+    """
+    targets = predictions.targets
+    columns = predictions.logits.shape[1]
+    if len(targets) == 0:
+        raise DataError(f"{job.cell.dataset.label}: the split has no samples")
+    check_labels(targets, job.cell.dataset.label)
+    outside = np.flatnonzero((targets < 0) | (targets >= columns))
+    if len(outside):
+        wrong = int(outside[0])
+        raise DataError(
+            f"{job.cell.dataset.label}: sample '{predictions.ids[wrong]}' has label {targets[wrong]}, "
+            f"the class list has {columns} entries"
+        )
+    if not np.isfinite(predictions.logits).all():  # what metrics make of these is no measurement
+        facts = {**more, "status": "diverged", "reason": "the logits are not finite"}
+        return Result(metrics={}, count=len(targets), **facts)
+    samples: dict[str, Any] = {
+        "id": list(predictions.ids),
+        "target": targets,
+        "prediction": predictions.predicted,
+        "confidence": predictions.confidence.astype(np.float32),
+    }
+    for name, metric in job.metrics.items():
+        if (by_sample := asked(metric, "per_sample")) is not None:
+            with _failing_alone(job, f"{name} by sample"):
+                column = np.asarray(by_sample(predictions), dtype=np.float32)
+                if column.shape != targets.shape:
+                    raise HarnessError(
+                        f"it gave values of shape {column.shape} for {len(targets)} samples: expected one each"
+                    )
+                samples[name] = column
+    return Result(metrics=measured(job, predictions), count=len(targets), samples=samples, **more)

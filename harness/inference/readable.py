@@ -1,0 +1,99 @@
+"""The samples of a split that can be read, where the user allows to leave out the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.contract.remarks import remarks_of
+from harness.contract.seeds import derive_seed
+from harness.errors import DataError
+from harness.inference.limits import Part as Cut
+from harness.inference.limits import limited
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.contract.cells import Part
+    from harness.contract.data import Split
+    from harness.inference.features import FeatureCache
+
+
+class Readable(Cut):
+    """A split without the samples that can't be read; `left_out` holds their ids."""
+
+    def __init__(self, split: Split, kept: NDArray[np.int64], left_out: Sequence[str]) -> None:
+        super().__init__(split, kept)
+        self.left_out = tuple(left_out)
+
+
+def open_split(
+    dataset: Part, name: str, limit: int | None, workers: int, cache: FeatureCache
+) -> tuple[Split, Sequence[str]]:
+    """A split of a data set as a run asks for it, and what is to be remarked.
+
+    It is cut to `limit` samples, and those that can't be read are left out where the run allows it. All
+    models see the same samples, whichever of them is run first.
+    Raises DataError when not a single sample can be read.
+    """
+    split: Split = dataset.object.load(name)
+    said = list(remarks_of(split))
+    if limit is not None and limit < len(split):
+        split = limited(split, limit, derive_seed("limit", limit))
+    if dataset.skip_unreadable:
+        whole = split
+
+        def look() -> NDArray[np.int64]:
+            return np.asarray(list(unreadable(whole, range(len(whole)), workers)), np.int64)
+
+        decides = {
+            "what": "unreadable samples",
+            "data": json.loads(dataset.identity),
+            "split": name,
+            "limit": limit,
+            "count": len(whole),
+        }
+        split, more = without(whole, cache.get(decides, look), workers)
+        said += more
+    return split, said
+
+
+def without(
+    split: Split, suspects: Sequence[int] | NDArray[np.int64], workers: int
+) -> tuple[Split, list[str]]:
+    """A split without those of the suspected samples that can't be read now, and what is to be remarked.
+
+    They are tried again, since a file may have been out of reach when it was looked at.
+    """
+    bad = unreadable(split, [int(i) for i in suspects], workers)
+    if not bad:
+        return split, []
+    first = next(iter(bad.values()))
+    if len(bad) == len(split):
+        raise DataError(f"none of its {len(split)} samples can be read (first: {first})")
+    kept = np.asarray([i for i in range(len(split)) if i not in bad], np.int64)
+    are = "can't be read and is" if len(bad) == 1 else "can't be read and are"
+    said = f"{len(bad)} of {len(split)} samples {are} left out (first: {first})"
+    return Readable(split, kept, [split.ids[i] for i in bad]), [said]
+
+
+def unreadable(split: Split, indices: Sequence[int], workers: int) -> dict[int, str]:
+    """Those of the samples that can't be read or decoded, and why, in their order."""
+    from harness.inference.images import decode
+
+    def problem(index: int) -> str | None:
+        try:
+            for image in split[index].images:
+                decode(image, f"sample '{split.ids[index]}'")
+        except (DataError, OSError) as error:
+            text = " ".join(str(error).split()).rsplit("; ", 1)[0]  # without what could be done about it
+            return text if split.ids[index] in text else f"sample '{split.ids[index]}': {text}"
+        return None
+
+    with ThreadPoolExecutor(max(1, workers), "read") as threads:
+        found = dict(zip(indices, threads.map(problem, indices), strict=True))
+    return {index: text for index, text in found.items() if text is not None}

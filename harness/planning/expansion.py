@@ -1,0 +1,322 @@
+"""One experiment's grid expanded to cells, each judged before anything is loaded."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from harness.contract import capability, targets
+from harness.contract.cells import Cell, Part, Planned, canonical
+from harness.contract.declared import asked
+from harness.contract.remarks import statements, with_names
+from harness.discovery import registry
+from harness.discovery.parts import Resolver, blame
+from harness.discovery.reference import Reference, parse
+from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
+from harness.planning.matching import fits, named_apart, read_by
+from harness.planning.suite import Entry, Experiment, Rule, Suite
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the command line changes: only these, these too, and single settings."""
+
+    models: Sequence[str] = ()
+    datasets: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    metrics: Sequence[str] = ()
+    add_models: Sequence[str] = ()
+    add_datasets: Sequence[str] = ()
+    add_metrics: Sequence[str] = ()
+    experiments: Sequence[str] = ()
+    seeds: Sequence[int] | None = None
+    precision: str | None = None
+    images: str | None = None
+    limit: int | None = None
+    skip_unreadable: bool = False
+    """Leave out samples that can't be read, and say how many, instead of failing."""
+
+    @property
+    def narrows(self) -> bool:
+        """Whether less than the suite's own grid is asked for."""
+        return bool(
+            self.models or self.datasets or self.methods or self.metrics or self.experiments or self.seeds
+        )
+
+
+class Expansion:
+    """One experiment's grid being expanded."""
+
+    def __init__(self, suite: Suite, grid: Experiment, choice: Choice, resolver: Resolver) -> None:
+        self.suite, self.grid, self.choice, self.resolver = suite, grid, choice, resolver
+        self.where = f"suite {suite.name}" + (f", experiment {grid.name}" if suite.experiments else "")
+        if grid.protocol is None:
+            known = [p.name for p in registry.installed("protocols")]
+            raise SuiteError(
+                f'{self.where}: needs a protocol, as in protocol = "classification"{did_you_mean("", known)}'
+            )
+        self.empty = False
+        self.protocol = self._one("protocols", grid.protocol, "protocol")
+        self.models = self._chosen("models", grid.models, choice.models, choice.add_models)
+        self.datasets = self._chosen("datasets", grid.datasets, choice.datasets, choice.add_datasets)
+        self.methods = self._chosen("methods", grid.methods, choice.methods, ())
+        self.metrics = tuple(self._chosen("metrics", grid.metrics, choice.metrics, choice.add_metrics))
+        self._reasons: dict[tuple[int, int, int, str], str | None] = {}
+        self._said: dict[tuple[int, int, int, str], tuple[str, ...]] = {}
+        self.excluded = 0
+        self._check_axes(grid.axes)
+        self._check_exclusions()
+        self._check_evidence()
+
+    def cells(self) -> Iterator[Cell]:
+        """Cells that share a model stand together, so that each model is loaded once."""
+        if self.empty:
+            return
+        needs_model = asked(self.protocol.object, "needs_model")
+        models: Sequence[Part | None] = self.models or ([] if needs_model else [None])
+        methods: Sequence[Part | None] = self.methods or [None]
+        seeds = list(self.choice.seeds or self.grid.seeds or [0])
+        points = [
+            dict(zip(self.grid.axes, v, strict=True)) for v in itertools.product(*self.grid.axes.values())
+        ]
+        for model, dataset, method, axes, seed in itertools.product(
+            models, self.datasets, methods, points, seeds
+        ):
+            cell = self._cell(model, dataset, method, axes, seed)
+            if any(self._meets(rule, cell) for rule in self.grid.exclude):
+                self.excluded += 1
+            else:
+                yield cell
+        if self.choice.models or self.choice.datasets or self.choice.methods or self.choice.seeds:
+            return
+        for number, extra in enumerate(self.grid.include):
+            where = f"include.{number}"
+            self._check_axes({k: [v] for k, v in extra.axes.items()})
+            own_models = self._all("models", extra.model, where) if extra.model else models
+            own_data = self._all("datasets", extra.dataset, where) if extra.dataset else self.datasets
+            own_methods = self._all("methods", extra.method, where) if extra.method else methods
+            for model, dataset, method, seed in itertools.product(
+                own_models, own_data, own_methods, extra.seeds or seeds
+            ):
+                for axes in [{**p, **extra.axes} for p in points]:
+                    yield self._cell(model, dataset, method, axes, seed)
+
+    def judged(self, cell: Cell, finished: set[str]) -> Planned:
+        """The cell with its state: done, broken, skipped with the reason, or to be run."""
+        if cell.id in finished:
+            with suppress(Exception, SystemExit):  # its number stands
+                cell.remarks.extend(self._remarks(cell))
+            return Planned(cell, "done")
+        parts = cell.parts
+        for part in parts:
+            if part.problem:
+                return Planned(cell, "broken", part.problem)
+        for part in parts:
+            if part.missing:
+                return Planned(cell, "skipped", part.missing)
+        try:
+            reason = self._refused(cell)
+        except HarnessError as error:
+            reason = str(error)
+        except BaseException as error:  # a protocol that can't judge a cell breaks that cell alone
+            if interrupts(error):
+                raise
+            return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
+        if reason:
+            return Planned(cell, "skipped", reason)
+        try:
+            cell.remarks.extend(self._remarks(cell))
+        except BaseException as error:  # as above
+            if interrupts(error):
+                raise
+            return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
+        return Planned(cell)
+
+    def _cell(
+        self, model: Part | None, dataset: Part, method: Part | None, axes: dict[str, Any], seed: int
+    ) -> Cell:
+        return Cell(
+            self.suite.name,
+            self.grid.name,
+            self.protocol,
+            model,
+            dataset,
+            method,
+            self.metrics,
+            axes,
+            seed,
+            self.choice.precision or self.suite.precision,
+            self.choice.images or self.suite.images,
+            self.choice.limit or self.suite.limit,
+        )
+
+    def _refused(self, cell: Cell) -> str | None:
+        protocol = cell.protocol.object
+        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
+        if key not in self._reasons:
+            model, method = (p.object if p else None for p in (cell.model, cell.method))
+            reason = refused(protocol, cell.protocol.plugin, model, cell.dataset.object, method, cell.axes)
+            self._reasons[key] = with_names(reason, cell) if reason else None
+        return self._reasons[key]
+
+    def _remarks(self, cell: Cell) -> Sequence[str]:
+        """What the cell's parts and its protocol say at planning, each once."""
+        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
+        if key not in self._said:
+            said = [f"{p.label}: {text}" for p in cell.parts for text in p.remarks]
+            if asked(cell.protocol.object, "assumes") is not None:
+                model, method = (p.object if p else None for p in (cell.model, cell.method))
+                more = cell.protocol.object.assumes(model, cell.dataset.object, method, cell.axes)
+                said += [with_names(text, cell) for text in statements(more)]
+            self._said[key] = tuple(dict.fromkeys(said))
+        return self._said[key]
+
+    def _one(self, kind: str, entry: Entry, key: str) -> Part:
+        found = self._all(kind, entry, key)
+        if len(found) > 1:
+            raise SuiteError(f"{self.where}, {key}: one is needed, its grid stands for {len(found)}")
+        return found[0]
+
+    def _all(self, kind: str, entry: Entry, key: str) -> list[Part]:
+        return self._resolved(kind, parse(entry, f"{self.where}, {key}"), key)
+
+    def _resolved(
+        self, kind: str, references: Sequence[Reference], key: str, typed: Sequence[Reference] = ()
+    ) -> list[Part]:
+        """The parts; paths count from the suite's folder, those of what was `typed` from the current one."""
+        return [
+            self.resolver.resolve(
+                kind, r, f"{self.where}, {key}", None if any(r is t for t in typed) else self.suite.folder
+            )
+            for r in references
+        ]
+
+    def _chosen(
+        self, kind: str, entries: Sequence[Entry], only: Sequence[str], added: Sequence[str]
+    ) -> list[Part]:
+        own = [r for n, e in enumerate(entries) for r in parse(e, f"{self.where}, {kind}.{n}")]
+        labels = [r.shown for r in own]
+        chosen: list[Reference] = [] if only else list(own)
+        for text in only:
+            hits = [r for r in own if fnmatchcase(r.shown, text) or r.shown == text]
+            if not hits and kind != "metrics" and self._named_elsewhere(kind, text):
+                continue  # what is narrowed to stands in another experiment of the suite
+            chosen += hits or [self._new(kind, text, labels)]
+        chosen += [self._new(kind, text, labels) for text in added]
+        if only and not chosen:
+            self.empty = True
+        typed = [r for r in chosen if not any(r is o for o in own)]
+        parts = self._resolved(kind, chosen, kind, typed)
+        unique = list({id(p): p for p in parts}.values())
+        for label, count in Counter(p.label for p in unique).items():
+            if count > 1:
+                raise SuiteError(
+                    f"{self.where}, {kind}: {count} entries are called '{label}': give each a label of its own"
+                )
+        return unique
+
+    def _named_elsewhere(self, kind: str, text: str) -> bool:
+        return any(
+            fnmatchcase(reference.shown, text) or reference.shown == text
+            for grid in self.suite.grids
+            for entry in getattr(grid, kind)
+            for reference in parse(entry, f"suite {self.suite.name}, {kind}")
+        )
+
+    def _new(self, kind: str, text: str, labels: Sequence[str]) -> Reference:
+        reference = parse(text, f"--{kind.removesuffix('s')}")[0]
+        names = [p.name for p in registry.installed(kind)]
+        if reference.plugin.rpartition("/")[2] not in names:
+            known = [*labels, *names]
+            raise SuiteError(
+                f"{self.where}: no {registry.singular(kind)} '{text}'{did_you_mean(text, known)}"
+            )
+        return reference
+
+    def _check_axes(self, axes: Mapping[str, Any]) -> None:
+        known = asked(self.protocol.object, "axes")
+        for axis in axes:
+            if known is not None and axis not in known:
+                hint = did_you_mean(axis, known) if known else "; it has none at all: leave it out"
+                raise SuiteError(
+                    f"{self.where}: protocol '{self.protocol.plugin}' has no axis '{axis}'{hint}"
+                )
+            if not axes[axis]:
+                raise SuiteError(f"{self.where}: axis '{axis}': expected at least one value, found none")
+            try:
+                json.dumps(axes[axis], allow_nan=False)
+            except (TypeError, ValueError):
+                raise SuiteError(
+                    f"{self.where}: axis '{axis}': expected texts, finite numbers, true or false, found {axes[axis]!r}"
+                ) from None
+
+    def _check_exclusions(self) -> None:
+        """What a rule calls an axis is one of the suite's, a coordinate, or a tag (`model.<key>`)."""
+        grids = self.suite.grids
+        known = {axis for g in grids for axes in (g.axes, *(e.axes for e in g.include)) for axis in axes}
+        known |= {"experiment", "protocol", "model", "dataset", "method", "seed"}
+        for number, rule in enumerate(self.grid.exclude):
+            for name in rule.axes:
+                if name not in known and "." not in name:
+                    raise SuiteError(
+                        f"{self.where}, exclude.{number}: no axis '{name}'{did_you_mean(name, known)}"
+                    )
+
+    def _check_evidence(self) -> None:
+        provided = asked(self.protocol.object, "provides")
+        if provided is None:
+            return
+        for part in self.metrics:
+            if part.object is None:
+                continue
+            try:
+                wanted = read_by(part.object)
+            except HarnessError as error:
+                raise SuiteError(
+                    f"{self.where}: metric '{part.plugin}' of {part.distribution}: {error}"
+                ) from None
+            if wanted is None or fits(provided, wanted):
+                continue
+            read, given = named_apart(wanted, provided)
+            raise SuiteError(
+                f"{self.where}: metric '{part.plugin}' reads {read}, protocol '{self.protocol.plugin}' gives "
+                f"{given}: leave the metric out, or use a protocol that gives {read}"
+            )
+
+    @staticmethod
+    def _meets(rule: Rule, cell: Cell) -> bool:
+        coordinates = {**cell.coordinates, **cell.tags}
+        given = {k: v for k, v in rule.model_dump(exclude={"axes"}).items() if v is not None}
+        return all(matches(v, coordinates.get(k)) for k, v in {**given, **rule.axes}.items())
+
+
+def refused(
+    protocol: Any, name: str, model: Any, dataset: Any, method: Any, axes: Mapping[str, Any]
+) -> str | None:
+    """Return why a protocol of that name can't run a combination: by what it and the method declare, then `cannot`."""
+    if model is None and asked(protocol, "needs_model"):
+        return f"the protocol '{name}' needs a model"
+    for part, called in ((protocol, f"the protocol '{name}'"), (method, "the method")):
+        for need in asked(part, "needs") if model is not None else ():
+            if not capability.has(model, need):
+                return capability.refusal(model, need, called)
+    if reason := targets.refusal(dataset, protocol, name):
+        return reason
+    cannot = asked(protocol, "cannot")
+    found: str | None = cannot(model, dataset, method, axes) if cannot else None
+    return found
+
+
+def matches(pattern: Any, value: Any) -> bool:
+    """Whether a value meets a pattern: a text with `*`, a value, or a list of these."""
+    if isinstance(pattern, list):
+        return any(matches(p, value) for p in pattern)
+    if isinstance(pattern, str) and value is not None:
+        return fnmatchcase(str(value), pattern) or str(value) == pattern
+    return bool(pattern == value)

@@ -1,0 +1,78 @@
+"""Which evidence a metric reads, as classes, and whether a protocol provides it."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from harness.contract.capability import has
+from harness.contract.declared import asked
+from harness.discovery.options import evaluated
+from harness.errors import HarnessError
+
+
+def read_by(metric: Any) -> tuple[type, ...] | None:
+    """Return the evidence classes of which a metric (an object, a class or a function) reads any; None for all.
+
+    They are those it lists in `reads`, else those its argument is annotated with. Raises HarnessError
+    where the annotation can't be resolved in the metric's module.
+    """
+    if (stated := asked(metric, "reads")) is not None:
+        return tuple(stated)
+    call = metric
+    while isinstance(call, partial):
+        call = call.func
+    if unbound := not inspect.isroutine(call):
+        call = (call if isinstance(call, type) else type(call)).__call__
+    try:
+        parameters = list(inspect.signature(call).parameters.values())[unbound:]
+    except ValueError:  # a function of a library in C, say, which does not tell
+        return None
+    first = parameters[0].annotation if parameters else inspect.Parameter.empty
+    if first is inspect.Parameter.empty:
+        return None
+    holder = inspect.unwrap(call)
+    found = evaluated(first, {"typing": typing, **getattr(holder, "__globals__", {})})
+    if found is inspect.Parameter.empty:
+        name = str(first).strip("'\"")
+        raise HarnessError(
+            f"what it reads, {name}, can't be found in {holder.__module__}: import the class there "
+            "outside `if TYPE_CHECKING`, or list it in the attribute `reads`"
+        )
+    return _classes(found)
+
+
+def _classes(annotation: Any) -> tuple[type, ...] | None:
+    if annotation is Any or annotation is object:
+        return None
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        each = [_classes(part) for part in parts if part is not type(None)]
+        return None if None in each else tuple(c for classes in each for c in classes or ())
+    if origin is typing.Annotated:
+        return _classes(parts[0])
+    found = origin or annotation
+    return (found,) if isinstance(found, type) else None
+
+
+def fits(provided: Sequence[type], wanted: Sequence[type]) -> bool:
+    """Return whether any provided class is one of the wanted, a subclass, or has a wanted protocol's members."""
+    from typing_extensions import is_protocol
+
+    return any(has(p, w) if is_protocol(w) else issubclass(p, w) for p in provided for w in wanted)
+
+
+def named_apart(wanted: Sequence[type], provided: Sequence[type]) -> tuple[str, str]:
+    """Return the names of both sides' classes, with their modules where a name stands on both."""
+    shared = {c.__name__ for c in wanted} & {c.__name__ for c in provided}
+
+    def named(classes: Sequence[type], between: str) -> str:
+        return between.join(
+            f"{c.__module__}.{c.__name__}" if c.__name__ in shared else c.__name__ for c in classes
+        )
+
+    return named(wanted, " or "), named(provided, ", ")

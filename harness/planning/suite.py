@@ -1,0 +1,322 @@
+"""Suite files: TOML, validated, with unknown keys refused by the nearest known one."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from harness.discovery import registry
+from harness.errors import PluginNotFound, SuiteError, did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from harness.records.store import Store
+
+Entry = str | dict[str, Any]
+"""A plugin as a suite names it: `plugin:value`, or a table with `plugin = …` and its options."""
+
+
+REFERENCES = ("protocol", "models", "datasets", "methods", "metrics", "model", "dataset", "method", "summary")
+"""Keys whose values, or the items of whose lists, name plugins."""
+
+
+class Strict(BaseModel):
+    """A part of a suite file; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @field_validator("limit", "seed", "seeds", "decimals", mode="before", check_fields=False)
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        """Python takes `true` for 1, which nobody means by it."""
+        if any(isinstance(v, bool) for v in (value if isinstance(value, list) else [value])):
+            raise ValueError("expected whole numbers")
+        return value
+
+
+class Rule(Strict):
+    """Which cells an exclusion meets: every given coordinate must match one of its patterns."""
+
+    experiment: str | list[str] | None = None
+    model: str | list[str] | None = None
+    dataset: str | list[str] | None = None
+    method: str | list[str] | None = None
+    seed: int | list[int] | None = None
+    axes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Extra(Strict):
+    """A cell beside the grid; what it does not name comes from the experiment."""
+
+    model: Entry | None = None
+    dataset: Entry | None = None
+    method: Entry | None = None
+    seeds: list[int] | None = None
+    axes: dict[str, Any] = Field(default_factory=dict)
+
+
+class Grid(Strict):
+    """What is run: one protocol over models × datasets × methods × axes × seeds."""
+
+    protocol: Entry | None = None
+    models: list[Entry] = Field(default_factory=list)
+    datasets: list[Entry] = Field(default_factory=list)
+    methods: list[Entry] = Field(default_factory=list)
+    metrics: list[Entry] = Field(default_factory=list)
+    axes: dict[str, list[Any]] = Field(default_factory=dict)
+    seeds: list[int] | None = None
+    exclude: list[Rule] = Field(default_factory=list)
+    include: list[Extra] = Field(default_factory=list)
+
+
+class Experiment(Grid):
+    """A named grid; what it leaves empty is taken from the suite's top level."""
+
+    name: str
+
+
+class TableSpec(Strict):
+    """A leaderboard's layout: what stands in rows and columns, and what is shown."""
+
+    name: str
+    title: str = ""
+    rows: list[str] = Field(default_factory=lambda: ["model"])
+    columns: list[str] = Field(default_factory=lambda: ["dataset"])
+    values: list[str] = Field(default_factory=list)
+    where: dict[str, Any] = Field(default_factory=dict)
+    summary: Entry | None = None
+    baseline: dict[str, Any] | str | None = None
+    delta: Literal["absolute", "relative"] = "absolute"
+    sort: str | None = None
+    group: str | None = None
+    decimals: int | None = Field(default=None, ge=0, le=15)
+    percent: bool = True
+    transpose: bool = False
+    ranking: bool = False
+    intervals: Literal["none", "seeds", "samples", "both", "auto"] = "auto"
+    level: float = 0.95
+    caption: str = ""
+
+
+class PlotSpec(Strict):
+    """A plot of the report: a plot plugin with its options."""
+
+    name: str
+    title: str = ""
+    kind: str
+    where: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Suite(Grid):
+    """A suite file. Relative paths in options of plugins count from the folder in which it lies."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    title: str = ""
+    description: str = ""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    images: Literal["exact", "fast"] = "exact"
+    limit: int | None = Field(default=None, ge=1)
+    executor: str | None = None
+    """Where cells run unless the command says otherwise; it decides no result."""
+    experiments: list[Experiment] = Field(default_factory=list)
+    tables: list[TableSpec] = Field(default_factory=list)
+    plots: list[PlotSpec] = Field(default_factory=list)
+
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where relative paths in the suite count from: the folder of its file; None without a file."""
+        return self._folder
+
+    @property
+    def grids(self) -> list[Experiment]:
+        """The experiments, each filled from the top level; the top level alone when there are none."""
+        shared = {name: getattr(self, name) for name in Grid.model_fields}
+        if not self.experiments:
+            return [Experiment(name=self.name, **shared)]
+        return [
+            e.model_copy(update={name: v for name, v in shared.items() if not getattr(e, name)})
+            for e in self.experiments
+        ]
+
+
+def shipped() -> list[registry.Plugin]:
+    """The suites that installed distributions offer."""
+    return registry.installed("suites")
+
+
+def path_of(name: str) -> Path:
+    """The file of a suite given by its name or by a path.
+
+    An entry point `NAME = "PACKAGE"` of the group `harness.suites` stands for the file NAME.toml
+    inside PACKAGE; the package is located, not imported.
+    """
+    as_path = Path(name)
+    if as_path.suffix == ".toml" or as_path.is_file():
+        if not as_path.is_file():
+            raise SuiteError(f"{name}: no such suite file")
+        return as_path
+    try:
+        plugin = registry.find("suites", name)
+    except PluginNotFound as error:
+        raise SuiteError(
+            f"{error} (a suite file of your own is named by its path, ending in .toml)"
+        ) from None
+    try:
+        spec = find_spec(plugin.target)
+    except ImportError:  # the package around it is missing
+        spec = None
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        candidate = Path(folder) / f"{plugin.name}.toml"
+        if candidate.is_file():
+            return candidate
+    raise SuiteError(
+        f"suite '{name}' of {plugin.distribution}: {plugin.target} has no file {plugin.name}.toml"
+    )
+
+
+def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
+    """The suite of that name or path; `overrides` maps dotted keys to values (`axes.shots`)."""
+    path = path_of(str(name))
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{path}: not valid TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise SuiteError(f"{path}: not valid TOML: the file is not UTF-8") from None
+    for key, value in (overrides or {}).items():
+        _put(data, key, value)
+    suite = from_dict(data, str(path))
+    suite._folder = path.parent.resolve()
+    return suite
+
+
+def planned(store: Store, name: str) -> Suite:
+    """Return a suite as last planned in a store; one without tables of its own where its plan can't be read."""
+    manifest = store.manifest(name)
+    try:
+        return from_dict(manifest["suite"] if manifest else {"name": name}, f"{store.path}: suite {name}")
+    except SuiteError as error:  # planned by another version of the harness
+        from harness.records.store import warn_once
+
+        warn_once(f"{error}; its tables and plots are left out")
+        return from_dict({"name": name})
+
+
+def name_of(text: str) -> str:
+    """Return the name of a suite that is given by its name or its file, which need not be there any more."""
+    if not text.endswith(".toml"):
+        return text
+    try:
+        data = tomllib.loads(Path(text).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return Path(text).stem
+    return str(data.get("name", Path(text).stem))
+
+
+def from_dict(data: Mapping[str, Any], where: str = "suite") -> Suite:
+    """A suite from the parsed content of a file; `where` starts every message."""
+    try:
+        return Suite.model_validate(data)
+    except ValidationError as error:
+        lines = dict.fromkeys(_line(where, e) for e in error.errors(include_url=False))
+        raise SuiteError("\n".join(lines)) from None
+
+
+def changed_table(spec: TableSpec, changes: Mapping[str, Any], where: str) -> TableSpec:
+    """The table with these fields changed; SuiteError when one of them has a value that makes no sense."""
+    try:
+        return TableSpec.model_validate({**spec.model_dump(), **changes})
+    except ValidationError as error:
+        raise SuiteError("\n".join(_line(where, e) for e in error.errors(include_url=False))) from None
+
+
+ENTRY_KINDS = ("str", "dict[str,any]")
+"""How pydantic calls the two kinds of an `Entry` in the place of an error."""
+
+
+def _line(where: str, error: Any) -> str:
+    *outer, innermost = error["loc"]
+    if innermost in ENTRY_KINDS:  # neither of the two ways to name a plugin: said once
+        place = ".".join(map(str, outer))
+        return f"{where}: {place}: expected 'plugin:value' or a table with plugin = \"…\", found {error['input']!r}"
+    location = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        *parents, key = error["loc"]
+        known = _known_keys([p for p in parents if isinstance(p, str)])
+        return f"{where}: unknown key '{location}'{did_you_mean(str(key), known)}"
+    if error["type"] == "list_type" and isinstance(error["input"], str | int | float):
+        return f"{where}: {location}: expected a list, such as [{error['input']!r}], found {error['input']!r}"
+    if error["type"] == "string_pattern_mismatch":
+        return (
+            f"{where}: {location}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
+            f"digit, at most 100 of them, found {error['input']!r}"
+        )
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return f"{where}: {location}: {message}" + (
+        f", found {error['input']!r}" if error["type"] != "missing" else ""
+    )
+
+
+def _known_keys(parents: list[str]) -> list[str]:
+    sections: dict[str, type[BaseModel]] = {
+        "experiments": Experiment,
+        "tables": TableSpec,
+        "plots": PlotSpec,
+        "exclude": Rule,
+        "include": Extra,
+    }
+    innermost = next((sections[p] for p in reversed(parents) if p in sections), Suite)
+    return list(innermost.model_fields)
+
+
+def _put(data: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key; a number steps into a list, a name into a list of tables with that name.
+
+    What stands in short form (`timm:resnet50`) becomes a table when an option of it is set.
+    """
+    *path, last = key.split(".")
+    here: Any = data
+    section = ""
+    for depth, part in enumerate(path):
+        if here is data and part not in data and part not in Suite.model_fields:
+            raise SuiteError(f"--set {key}: unknown key '{part}'{did_you_mean(part, Suite.model_fields)}")
+        place: Any = part
+        if isinstance(here, list):
+            place = _index(here, part, key)
+        else:
+            section = part
+            here.setdefault(part, {})
+        if isinstance(here[place], str) and section in REFERENCES:
+            here[place] = {"plugin": here[place]}
+        here = here[place]
+        if not isinstance(here, list | dict):
+            raise SuiteError(f"--set {key}: '{'.'.join(path[: depth + 1])}' is no table")
+    here[_index(here, last, key) if isinstance(here, list) else last] = value
+
+
+def _index(items: list[Any], part: str, key: str) -> int:
+    if part.isdigit() and int(part) < len(items):
+        return int(part)
+    names = [
+        str(i.get("name") or i.get("label") or i.get("plugin")) if isinstance(i, dict) else str(i)
+        for i in items
+    ]
+    if part in names:
+        return names.index(part)
+    near = nearest(part, names)
+    raise SuiteError(
+        f"--set {key}: no entry '{part}' among {len(items)}" + (f"; did you mean '{near}'?" if near else "")
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of suite files, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Suite.model_json_schema()}

@@ -1,0 +1,158 @@
+"""Records: what running one cell gave, as it is written and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import orjson
+
+from harness.contract.cells import RECORD_SCHEMA, Cell, Part
+from harness.contract.remarks import statements
+from harness.errors import NewerRecord, StoreError
+from harness.records.redaction import redacted
+
+STATUSES = ("ok", "failed", "skipped", "diverged", "oom")
+"""What can become of a cell; only `ok` without failures of metrics is never run again."""
+
+KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("id", "status", "suite"), (str,)),
+    **dict.fromkeys(("reason", "traceback"), (str, type(None))),
+    **dict.fromkeys(("coordinates", "tags", "cell", "metrics", "directions", "units"), (dict,)),
+    **dict.fromkeys(("cost", "notes", "provenance", "failures"), (dict,)),
+    **dict.fromkeys(("binary", "files"), (list,)),
+    "count": (int, float, type(None)),
+}
+"""What each field of a record must be for others to work with it."""
+
+
+@dataclass
+class Record:
+    """One cell's outcome. Times are in seconds, memory in bytes, started in ISO 8601 UTC."""
+
+    id: str
+    status: str
+    suite: str
+    coordinates: dict[str, Any]
+    tags: dict[str, Any]
+    cell: dict[str, Any]
+    metrics: dict[str, float] = field(default_factory=dict)
+    directions: dict[str, bool] = field(default_factory=dict)
+    """For each metric, whether higher is better."""
+    units: dict[str, str] = field(default_factory=dict)
+    binary: list[str] = field(default_factory=list)
+    """Metrics that are proportions of the samples: means of zeros and ones."""
+    count: int | None = None
+    cost: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    """For each metric that failed where others did not, why; such a cell is run again."""
+    reason: str | None = None
+    traceback: str | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    schema: int = RECORD_SCHEMA
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything that was asked for is there, so that the cell need not run again."""
+        return self.status == "ok" and not self.failures
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was assumed, left out, cut or reordered; it lies in `notes`."""
+        return [*statements(self.notes.get("remarks"))]
+
+    def remark(self, texts: Iterable[str]) -> None:
+        """Add remarks, each once."""
+        if texts := [*dict.fromkeys([*self.remarks, *statements(texts)])]:
+            self.notes["remarks"] = texts
+
+    def to_json(self) -> bytes:
+        """The record as it lies on disk. Infinite and NaN metrics are written as text."""
+        content = asdict(self)
+        content["metrics"] = {k: _finite(v) for k, v in self.metrics.items()}
+        content["cost"] = {k: _finite(v) for k, v in self.cost.items()}
+        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+        try:
+            return orjson.dumps(content, option=options, default=str) + b"\n"
+        except orjson.JSONEncodeError:  # a file name that is no Unicode, or an integer beyond 64 bits
+            return orjson.dumps(_writable(content), option=options, default=str) + b"\n"
+
+    @staticmethod
+    def from_json(data: bytes, where: str) -> Record:
+        """Reads a record; raises StoreError naming the file when it is none, NewerRecord for one of the future."""
+        try:
+            content = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise StoreError(f"{where}: not a record: {error if data else 'the file is empty'}") from None
+        if not isinstance(content, dict) or not {"id", "status", "coordinates"} <= content.keys():
+            raise StoreError(f"{where}: not a record: expected an object with id, status and coordinates")
+        schema = content.get("schema", 0)
+        if isinstance(schema, int) and schema > RECORD_SCHEMA:
+            raise NewerRecord(
+                f"{where}: written by a newer harness (schema {schema}); upgrade vision-harness"
+            )
+        for name, kind in KINDS.items():
+            if name in content and not isinstance(content[name], kind):
+                raise StoreError(f"{where}: not a record: '{name}' is {content[name]!r:.80}")
+        known = {f.name for f in fields(Record)}
+        try:
+            record = Record(**{k: v for k, v in content.items() if k in known})
+            record.schema = int(schema)
+            record.metrics = {k: float(v) for k, v in record.metrics.items()}
+            record.cost = {k: float(v) for k, v in record.cost.items()}
+        except (AttributeError, TypeError, ValueError) as error:
+            raise StoreError(f"{where}: not a record: {error}") from None
+        return record
+
+
+def _finite(value: float) -> float | str:
+    """JSON has no NaN and no infinity; as text they survive the way and back."""
+    number = float(value)
+    return number if number - number == 0 else str(number)
+
+
+def _writable(value: Any) -> Any:
+    """The value with what JSON in UTF-8 can't say replaced: lone surrogates escaped, huge integers as text."""
+    if isinstance(value, Mapping):
+        return {_writable(k): _writable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(v) for v in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
+
+
+def describe(part: Part) -> dict[str, Any]:
+    """Return a part as it stands in a record: without secrets."""
+    return {
+        "plugin": part.plugin,
+        "distribution": part.distribution,
+        "version": part.version,
+        "label": part.label,
+        "tags": dict(part.tags),
+        "options": redacted(part.options),
+        "identity": redacted(json.loads(part.identity)),
+    }
+
+
+def blank(cell: Cell, status: str, reason: str | None = None) -> Record:
+    """A record of the cell without results."""
+    parts: Mapping[str, Any] = {
+        "protocol": describe(cell.protocol),
+        "model": describe(cell.model) if cell.model else None,
+        "dataset": describe(cell.dataset),
+        "method": describe(cell.method) if cell.method else None,
+        "metrics": [describe(m) for m in cell.metrics],
+        "axes": dict(cell.axes),
+        "seed": cell.seed,
+        "precision": cell.precision,
+        "images": cell.images,
+        "limit": cell.limit,
+    }
+    record = Record(cell.id, status, cell.suite, cell.coordinates, cell.tags, dict(parts), reason=reason)
+    record.remark(cell.remarks)
+    return record

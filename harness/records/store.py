@@ -1,0 +1,308 @@
+"""The store: a folder with one whole JSON file per record, and what belongs to it beside it.
+
+<store>/records/<2 digits>/<id>.json      the record; written last, so it is the commit
+<store>/samples/<2 digits>/<id>.parquet   one row per test sample
+<store>/curves/<2 digits>/<id>.parquet    named series in long form
+<store>/images/<2 digits>/<id>/<name>.png
+<store>/suites/<suite>.json               the suite as last planned here, and its cells
+<store>/logs/<cell>-<8 digits>/           curves and pictures of running trainings (logs.py)
+<store>/index.parquet                     made from the records; can be deleted at any time
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from harness.errors import NewerRecord, StoreError, StoreUnwritable
+from harness.records.files import clear_partial, replacing, write_bytes
+from harness.records.record import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger("harness")
+
+ID = re.compile(r"[0-9a-f]{8,64}")
+SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk, or a share of one, that is full."""
+
+_warned: set[str] = set()
+
+
+def warn_once(text: str) -> None:
+    """Warn of something that stops nothing; once for each text in a process."""
+    if text not in _warned:
+        _warned.add(text)
+        log.warning("harness: %s", text)
+
+
+class Store:
+    """Records in a folder. Several processes may write to it at once."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(f"{self.path}: not a folder, so no store")
+
+    def file(self, kind: str, id: str, suffix: str) -> Path:
+        """Where a file of a record lies; refuses ids that could leave the store's folder."""
+        if not ID.fullmatch(id):
+            raise StoreError(f"{self.path}: '{id[:80]}' is no record id")
+        return self.path / kind / id[:2] / f"{id}{suffix}"
+
+    def write(
+        self,
+        record: Record,
+        samples: Mapping[str, Any] | None = None,
+        curves: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+        images: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes the files beside the record, then the record itself, each whole or not at all.
+
+        Raises StoreUnwritable where the disk does not take them.
+        """
+        record.files = []
+        with self.writing():
+            if samples:
+                _write_table(self.file("samples", record.id, ".parquet"), samples)
+                record.files.append("samples")
+            if curves:
+                _write_table(self.file("curves", record.id, ".parquet"), _long(curves))
+                record.files.append("curves")
+            if images:
+                _write_images(self.file("images", record.id, ""), images)
+                record.files.append("images")
+            write_bytes(self.file("records", record.id, ".json"), record.to_json())
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say of a disk that takes nothing which store it is and what to do."""
+        try:
+            yield
+        except OSError as error:
+            why = error.strerror or " ".join(str(error).split())
+            cure = "free space there" if error.errno in FULL else "make it writable"
+            raise StoreUnwritable(
+                f"{self.path}: the store can't be written: {why}; {cure}, or name another with --store: what "
+                "was finished is kept, and the same command continues"
+            ) from error
+
+    def read(self, id: str) -> Record | None:
+        """The record of that id, or None; a file that can't be read is warned of, and counts as none."""
+        self.file("records", id, ".json")  # a text that is no id is the caller's mistake
+        try:
+            return self.opened(id)
+        except NewerRecord as error:
+            warn_once(f"{error}; it is left as it is")
+        except StoreError as error:
+            warn_once(f"{error}; it counts as not done: run its suite again, or remove the file")
+        return None
+
+    def opened(self, id: str) -> Record | None:
+        """The record of that id, or None; StoreError for a file that can't be read, NewerRecord for one of the future."""
+        path = self.file("records", id, ".json")
+        try:
+            record = Record.from_json(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StoreError(f"{path}: can't be read: {error.strerror or error}") from None
+        if record.id != id:
+            raise StoreError(f"{path}: holds the record of another id, {record.id[:80]}")
+        return record
+
+    def is_newer(self, id: str) -> bool:
+        """Whether a newer harness wrote the record of that id, which must not be overwritten then."""
+        try:
+            self.opened(id)
+        except NewerRecord:
+            return True
+        except StoreError:
+            pass
+        return False
+
+    def samples(self, id: str) -> Any:
+        """The per-sample outputs of a record as a DataFrame, or None; a damaged file is warned of, and is none."""
+        return _frame(self.file("samples", id, ".parquet"))
+
+    def curves(self, id: str) -> Any:
+        """The curves of a record as a DataFrame (curve, column, position, value), or None; else as `samples`."""
+        return _frame(self.file("curves", id, ".parquet"))
+
+    def images(self, id: str) -> list[Path]:
+        """The image files of a record."""
+        folder = self.file("images", id, "")
+        return sorted(folder.glob("[!.]*.png")) if folder.is_dir() else []
+
+    def listing(self) -> dict[str, tuple[int, int]]:
+        """For each record's id, its file's modification time in ns and size; nothing is opened."""
+        found: dict[str, tuple[int, int]] = {}
+        try:
+            folders = [f.path for f in os.scandir(self.path / "records") if f.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return found
+        for folder in folders:
+            for entry in os.scandir(folder):
+                if entry.name.endswith(".json") and ID.fullmatch(entry.name[:-5]):
+                    stat = entry.stat()
+                    found[entry.name[:-5]] = (stat.st_mtime_ns, stat.st_size)
+        return found
+
+    def records(self) -> Iterator[Record]:
+        """All records, in the order of their ids."""
+        for id in sorted(self.listing()):
+            record = self.read(id)
+            if record is not None:
+                yield record
+
+    def done(self) -> set[str]:
+        """Ids of the cells that need not run again; those of a newer harness are not for this one to run."""
+        from harness.records.index import done
+
+        return done(self)
+
+    def remove(self, id: str) -> None:
+        """Removes a record and what belongs to it."""
+        for kind, suffix in (("records", ".json"), ("samples", ".parquet"), ("curves", ".parquet")):
+            self.file(kind, id, suffix).unlink(missing_ok=True)
+        for image in self.images(id):
+            image.unlink()
+
+    def clear_partial(self) -> None:
+        """Removes what killed writers left behind."""
+        if self.path.is_dir():
+            clear_partial(self.path)
+
+    def write_manifest(self, suite: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps the suite as planned here: its own content, and id and coordinates of its cells."""
+        name = str(suite["name"])
+        if not SUITE.fullmatch(name):
+            raise StoreError(f"{self.path}: '{name[:80]}' is no name of a suite")
+        path = self.path / "suites" / f"{name}.json"
+        with self.writing():
+            write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
+
+    def manifest(self, suite: str) -> dict[str, Any] | None:
+        """The suite as last planned in this store, or None; a damaged file is warned of, and counts as none."""
+        try:
+            return self.opened_manifest(suite)
+        except StoreError as error:
+            warn_once(f"{error}; run the suite again to have its plan and tables back")
+            return None
+
+    def opened_manifest(self, suite: str) -> dict[str, Any] | None:
+        """The suite as last planned in this store, or None; StoreError for a file that is damaged."""
+        if not SUITE.fullmatch(suite):
+            return None
+        path = self.path / "suites" / f"{suite}.json"
+        try:
+            content: dict[str, Any] = orjson.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except orjson.JSONDecodeError as error:
+            raise StoreError(f"{path}: not a plan: {error}") from None
+        except OSError as error:
+            raise StoreError(f"{path}: can't be read: {error.strerror or error}") from None
+        parts = content if isinstance(content, dict) else {}
+        cells = parts.get("cells")
+        if not isinstance(parts.get("suite"), dict) or not isinstance(cells, list):
+            raise StoreError(f"{path}: not a plan: expected an object with suite and cells")
+        if odd := [cell for cell in cells if not _is_cell(cell)]:
+            raise StoreError(f"{path}: not a plan: '{odd[0]!r:.80}' is no cell")
+        return content
+
+    def suites(self) -> list[str]:
+        """Names of the suites planned in this store."""
+        folder = self.path / "suites"
+        return sorted(p.stem for p in folder.glob("[!.]*.json")) if folder.is_dir() else []
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file()) if self.path.is_dir() else 0
+
+
+def _is_cell(found: Any) -> bool:
+    """Whether a plan's entry has an id, coordinates and tags."""
+    if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+        return False
+    places = isinstance(found.get("at"), dict) and isinstance(found.get("tags"), dict)
+    return places and ID.fullmatch(found["id"]) is not None
+
+
+def _write_table(path: Path, columns: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary:
+        pq.write_table(pa.table({k: _array(v) for k, v in columns.items()}), temporary, compression="zstd")
+
+
+def _array(values: Any) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.array(np.asarray(values)) if not isinstance(values, list | tuple) else pa.array(list(values))
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file as a table, or those of the columns that it has.
+
+    Raises FileNotFoundError, and pyarrow's ArrowInvalid for a damaged file.
+    """
+    import pyarrow.parquet as pq
+
+    # not pq.read_table, whose data sets of many files cost more than a file as small as these
+    with pq.ParquetFile(path) as file:
+        return file.read(None if columns is None else list(columns), use_threads=False)
+
+
+def _frame(path: Path) -> Any:
+    import pyarrow as pa
+
+    try:
+        return read_table(path).to_pandas() if path.is_file() else None
+    except (pa.ArrowException, OSError) as error:
+        why = str(error).partition(chr(10))[0]
+        warn_once(
+            f"{path}: can't be read: {why}; what rests on it is left out: run its suite again with --fresh"
+        )
+        return None
+
+
+def _long(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[Any]]:
+    """Named series of any lengths as rows (curve, column, position, value)."""
+    rows: dict[str, list[Any]] = {"curve": [], "column": [], "position": [], "value": []}
+    for curve, columns in curves.items():
+        for column, values in columns.items():
+            for position, value in enumerate(values):
+                rows["curve"].append(curve)
+                rows["column"].append(column)
+                rows["position"].append(position)
+                rows["value"].append(float(value))
+    return rows
+
+
+def _write_images(folder: Path, images: Mapping[str, Any]) -> None:
+    from PIL import Image
+
+    for name, pixels in images.items():
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:80] or "image"
+        encoded = BytesIO()
+        try:
+            Image.fromarray(pixels).save(encoded, "PNG")
+        except OSError as error:  # Pillow's for a kind of pixels that PNG has not; the disk has no part in it
+            raise TypeError(f"image '{name}': {error}") from None
+        write_bytes(folder / f"{safe}.png", encoded.getvalue())

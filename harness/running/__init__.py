@@ -1,0 +1,1 @@
+"""Running the cells of a plan: workers, executors, events, progress and logs."""

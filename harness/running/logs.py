@@ -1,0 +1,84 @@
+"""What running trainings show, as files in the store's log folder: curves as CSV, pictures as PNG."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.records.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FOLDER = "logs"
+STEP = "step"
+
+
+def cell_folder(store: Path, shown: str, id: str) -> Path:
+    """Where a cell's files go: `<store>/logs/<its coordinates>-<id>`."""
+    return store / FOLDER / f"{_slug(shown)[:100]}-{id[:8]}"
+
+
+class CellLog:
+    """The files of one running cell; the folder appears with the first of them.
+
+    A training that continues from a checkpoint tells some steps a second time: what was written of
+    them before is taken out when the first row of a curve comes in.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._columns: dict[str, list[str]] = {}
+
+    def curve(self, name: str, step: int, values: Mapping[str, float]) -> None:
+        """Appends a row to `<name>.csv`: the step, then a column per value."""
+        path = self.folder / f"{_slug(name)}.csv"
+        row: dict[str, float | str] = {STEP: step, **{k: v for k, v in values.items() if k != STEP}}
+        if name not in self._columns:
+            before = [r for r in _rows(path) if _before(r, step)]
+            self._rewrite(path, name, [*before, row])
+        elif set(row) <= set(self._columns[name]):
+            with path.open("a", newline="") as file:
+                csv.DictWriter(file, self._columns[name]).writerow(row)
+        else:  # a value that no row had so far
+            self._rewrite(path, name, [*_rows(path), row])
+
+    def image(self, name: str, pixels: NDArray[np.uint8]) -> Path:
+        """Replaces `<name>.png` by a picture H×W×3 and gives its path."""
+        from PIL import Image
+
+        path = self.folder / f"{_slug(name)}.png"
+        with replacing(path) as temporary:
+            Image.fromarray(pixels).save(temporary, "PNG", compress_level=3)  # twice as fast as the usual 6
+        return path
+
+    def _rewrite(self, path: Path, name: str, rows: list[Mapping[str, float | str]]) -> None:
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        with replacing(path) as temporary, temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        self._columns[name] = columns
+
+
+def _rows(path: Path) -> list[Mapping[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        return list(csv.DictReader(file))
+
+
+def _before(row: Mapping[str, str], step: int) -> bool:
+    """Whether a row of an earlier run is of an earlier step; a row cut off by a kill is not."""
+    try:
+        return float(row[STEP]) < step and None not in row.values()
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip(".-") or "unnamed"
