@@ -10,9 +10,10 @@ from typing import Any
 
 from harness.contract.cells import canonical
 from harness.errors import NewerRecord, StoreError
+from harness.records.columns import read_table
 from harness.records.files import write_bytes
 from harness.records.record import Record
-from harness.records.store import Store, read_table
+from harness.records.store import Store
 
 BESIDE = (("samples", ".parquet"), ("curves", ".parquet"))
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import SuiteError, did_you_mean
-from harness.leaderboard.table import Column, Entry, Row, Table
+from harness.leaderboard.entries import Column, Entry, Row
+from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 
 

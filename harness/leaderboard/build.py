@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.discovery.reference import parse
-from harness.errors import SuiteError, did_you_mean, nearest
+from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
-from harness.leaderboard.table import METRIC, Column, Entry, Row, Table
+from harness.leaderboard.entries import METRIC, Column, Entry, Row
+from harness.leaderboard.sorting import sort_rows
+from harness.leaderboard.table import Table
 from harness.planning.expansion import matches
 from harness.planning.suite import Suite, TableSpec
 
@@ -305,27 +307,3 @@ def _group(table: Table, data: pd.DataFrame, row_keys: Sequence[tuple[str, ...]]
         row.group = groups.get(row.header, groups.get(row.header[:-1], ""))
     order = list(dict.fromkeys(r.group for r in table.rows))
     table.rows.sort(key=lambda r: order.index(r.group))
-
-
-def sort_rows(table: Table, spec: TableSpec) -> None:
-    """Sorts rows by a column: its innermost header, its metric, or its whole header joined by `/`."""
-    if not spec.sort or not table.columns:
-        return
-    name = spec.sort.removeprefix("-")
-    names = ["/".join(c.header) for c in table.columns]
-    for n, column in enumerate(table.columns):
-        if name in (names[n], column.header[-1], column.metric):
-            ascending = (column.higher_is_better is False) != spec.sort.startswith("-")
-
-            def key(row: Row, n: int = n, ascending: bool = ascending) -> tuple[bool, float, tuple[str, ...]]:
-                value = row.entries[n].value
-                if value is None or value != value:
-                    return (True, 0.0, row.header)
-                return (False, value if ascending else -value, row.header)
-
-            groups = list(dict.fromkeys(r.group for r in table.rows))
-            table.rows.sort(key=lambda r: (groups.index(r.group), key(r)))
-            return
-    near = nearest(name, {c.metric for c in table.columns})
-    known = names if near is None else [*names, near]
-    raise SuiteError(f"table '{spec.name}': can't sort by '{name}'{did_you_mean(name, known)}")

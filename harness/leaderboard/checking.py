@@ -16,7 +16,7 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
-from harness.leaderboard.table import METRIC
+from harness.leaderboard.entries import METRIC
 from harness.planning.expansion import matches
 from harness.planning.suite import Entry, Experiment, PlotSpec, Suite, TableSpec
 

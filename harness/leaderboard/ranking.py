@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.table import Column, Entry, Table, what
+from harness.leaderboard.entries import Column, Entry, what
+from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.statistics import friedman_test, nemenyi_test, rank_models, wilcoxon_test
 

@@ -10,10 +10,11 @@ from harness.contract.declared import asked
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
-from harness.leaderboard.build import sort_rows
+from harness.leaderboard.entries import Column, Entry, Row, has_width
 from harness.leaderboard.frame import plain
 from harness.leaderboard.remarked import Remarked
-from harness.leaderboard.table import Column, Entry, Row, Table, has_width
+from harness.leaderboard.sorting import sort_rows
+from harness.leaderboard.table import Table
 from harness.planning.expansion import matches
 from harness.planning.suite import TableSpec
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.leaderboard.averages import mean
-from harness.leaderboard.table import Column, Entry, Table, has_width, what
+from harness.leaderboard.entries import Column, Entry, has_width, what
+from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
-from harness.records.store import read_table
+from harness.records.columns import read_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from harness.errors import StoreError
-from harness.records.files import replacing
+from harness.records.columns import read_table
+from harness.records.files import FULL, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
     from harness.records.record import Record
-    from harness.records.store import Store
 
 TEXT = ("id", "status", "reason", "suite", "started", "environment", "remarks", "failures")
 NEWER, DAMAGED = "newer", "damaged"
@@ -65,7 +66,21 @@ def _list(texts: Iterable[str]) -> str | None:
     return orjson.dumps(found).decode() if (found := [*map(str, texts)]) else None
 
 
-def fresh(store: Store) -> pa.Table:
+class Holder(Protocol):
+    """What the index asks of a store."""
+
+    path: Path
+
+    def listing(self) -> dict[str, tuple[int, int]]: ...
+
+    def read(self, id: str) -> Record | None: ...
+
+    def is_newer(self, id: str) -> bool: ...
+
+    def file(self, kind: str, id: str, suffix: str) -> Path: ...
+
+
+def fresh(store: Holder) -> pa.Table:
     """The table of all records: what changed since the index was written is read anew."""
     import numpy as np
     import pyarrow as pa
@@ -98,7 +113,7 @@ def fresh(store: Store) -> pa.Table:
     return pa.concat_tables(parts, promote_options="default") if parts else _table([])
 
 
-def _unreadable(store: Store, id: str) -> dict[str, Any]:
+def _unreadable(store: Holder, id: str) -> dict[str, Any]:
     """The row of a record that can't be read: its cell has a status and a reason in tables, and no number."""
     newer = store.is_newer(id)
     reason = (
@@ -109,7 +124,7 @@ def _unreadable(store: Store, id: str) -> dict[str, Any]:
     return {"id": id, "status": NEWER if newer else DAMAGED, "reason": reason}
 
 
-def done(store: Store) -> set[str]:
+def done(store: Holder) -> set[str]:
     """Ids of the cells that need not run again; those of a newer harness are not for this one to run."""
     table = fresh(store)
     columns = (table[name].to_pylist() for name in ("id", "status", "failures"))
@@ -118,7 +133,7 @@ def done(store: Store) -> set[str]:
     }
 
 
-def frame(store: Store, labels: bool | Collection[str] = True) -> pd.DataFrame:
+def frame(store: Holder, labels: bool | Collection[str] = True) -> pd.DataFrame:
     """All records as a DataFrame: `id`, `status`, `at.*`, `tag.*`, `metric.*`, `cost.*`, …
 
     Rows stand in the order of ids, whatever the order in which they were made. Without `labels`
@@ -165,10 +180,8 @@ def _kind(name: str) -> Any:
     return pa.float64() if name == "count" or name.startswith(NUMBERS) else pa.string()
 
 
-def _stored(store: Store) -> pa.Table | None:
+def _stored(store: Holder) -> pa.Table | None:
     import pyarrow as pa
-
-    from harness.records.store import read_table
 
     path = store.path / "index.parquet"
     try:
@@ -179,10 +192,8 @@ def _stored(store: Store) -> pa.Table | None:
     return table if needed and all(field.type == _kind(field.name) for field in table.schema) else None
 
 
-def _keep(store: Store, table: pa.Table) -> None:
+def _keep(store: Holder, table: pa.Table) -> None:
     import pyarrow.parquet as pq
-
-    from harness.records.store import FULL
 
     try:
         with replacing(store.path / "index.parquet") as temporary:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import re
@@ -24,11 +23,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
-from harness.records.files import clear_partial, replacing, write_bytes
+from harness.records.columns import read_table
+from harness.records.files import FULL, clear_partial, replacing, write_bytes
+from harness.records.index import done
 from harness.records.record import Record
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
 log = logging.getLogger("harness")
 
@@ -36,7 +37,6 @@ ID = re.compile(r"[0-9a-f]{8,64}")
 SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says of a disk, or a share of one, that is full."""
 
 _warned: set[str] = set()
@@ -170,8 +170,6 @@ class Store:
 
     def done(self) -> set[str]:
         """Ids of the cells that need not run again; those of a newer harness are not for this one to run."""
-        from harness.records.index import done
-
         return done(self)
 
     def remove(self, id: str) -> None:
@@ -255,18 +253,6 @@ def _array(values: Any) -> Any:
     import pyarrow as pa
 
     return pa.array(np.asarray(values)) if not isinstance(values, list | tuple) else pa.array(list(values))
-
-
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file as a table, or those of the columns that it has.
-
-    Raises FileNotFoundError, and pyarrow's ArrowInvalid for a damaged file.
-    """
-    import pyarrow.parquet as pq
-
-    # not pq.read_table, whose data sets of many files cost more than a file as small as these
-    with pq.ParquetFile(path) as file:
-        return file.read(None if columns is None else list(columns), use_threads=False)
 
 
 def _frame(path: Path) -> Any:

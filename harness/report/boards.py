@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-from harness.leaderboard.table import DASH, Column, Entry, Row, Table, half_width, marks, shown
+from harness.leaderboard.entries import DASH, Column, Entry, Row, half_width, marks, shown
+from harness.leaderboard.table import Table
 
 SHOWN = 200
 """Rows shown at first; a button shows the others."""

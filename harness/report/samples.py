@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.records.columns import read_table
 from harness.records.record import Record
-from harness.records.store import Store, read_table
+from harness.records.store import Store
 from harness.report.index import number
 from harness.report.thumbnails import Thumbnails
 

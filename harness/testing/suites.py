@@ -13,7 +13,7 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse, parse_short
 from harness.errors import HarnessError
 from harness.leaderboard.checking import COSTS
-from harness.leaderboard.table import METRIC
+from harness.leaderboard.entries import METRIC
 from harness.planning.expansion import matches
 from harness.planning.plan import Plan, make_plan
 from harness.planning.suite import Suite, TableSpec, load

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
+from harness.leaderboard.entries import Column, Entry, Row, number
 from harness.leaderboard.formats import FORMATS, render
-from harness.leaderboard.table import Column, Entry, Row, Table, number
+from harness.leaderboard.table import Table
 
 NAMES = [
     "<script>alert(1)</script>",

@@ -10,7 +10,8 @@ import pytest
 import harness
 from harness.errors import SuiteError
 from harness.leaderboard.build import build, chosen
-from harness.leaderboard.table import Entry, Table
+from harness.leaderboard.entries import Entry
+from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.store import Store
 
@@ -273,7 +274,7 @@ def test_the_order_of_records_is_of_no_account() -> None:
 
 
 def test_what_is_noted_at_every_number_of_a_summary_is_said_once() -> None:
-    from harness.leaderboard.table import Column, Row
+    from harness.leaderboard.entries import Column, Row
 
     table = Table("t", "t", ("model",), ("x",), [Column(("x",), "x"), Column(("y",), "y")], [])
     both, one = table.note("thresholds: a 1"), table.note("rests on 1 of 2")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.leaderboard.build import build
-from harness.leaderboard.table import Entry, Table
+from harness.leaderboard.entries import Entry
+from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.index import frame
 from harness.records.record import Record

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.leaderboard.entries import Column, Entry, Row, half_width, marks, number
 from harness.leaderboard.formats import FORMATS, render
-from harness.leaderboard.table import Column, Entry, Row, Table, half_width, marks, number
+from harness.leaderboard.table import Table
 
 WORDS = st.text("abcdefgh é&|_", min_size=3, max_size=30).map(lambda t: f"says {t.strip() or 'x'}.")
 

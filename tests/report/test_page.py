@@ -13,7 +13,8 @@ import pytest
 from harness.contract.data import Sample
 from harness.discovery import registry
 from harness.errors import StoreError
-from harness.leaderboard.table import Column, Entry, Row, Table
+from harness.leaderboard.entries import Column, Entry, Row
+from harness.leaderboard.table import Table
 from harness.report import collect, write_report
 from harness.report.boards import head
 from harness.report.figures import themed

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from harness.errors import HarnessError, did_you_mean
-from harness.leaderboard.table import Table
+from harness.leaderboard.layout import Layout
 
 FORMATS = {
     "terminal": "harness.leaderboard.formats.text:terminal",
@@ -18,15 +18,15 @@ FORMATS = {
 }
 
 
-def writer(format: str) -> Callable[[Table], str]:
+def writer(format: str) -> Callable[[Layout], str]:
     """The function that writes tables in that format. Raises HarnessError for an unknown one."""
     if format not in FORMATS:
         raise HarnessError(f"--format {format}: unknown{did_you_mean(format, FORMATS)}")
     module, _, name = FORMATS[format].partition(":")
-    found: Callable[[Table], str] = getattr(import_module(module), name)
+    found: Callable[[Layout], str] = getattr(import_module(module), name)
     return found
 
 
-def render(table: Table, format: str) -> str:
+def render(table: Layout, format: str) -> str:
     """The table in that format. Raises HarnessError for an unknown one."""
     return writer(format)(table)

@@ -6,10 +6,11 @@ import csv as writer
 import io
 import json as encoder
 
-from harness.leaderboard.table import Column, Row, Table
+from harness.leaderboard.entries import Column, Row
+from harness.leaderboard.layout import Layout
 
 
-def csv(table: Table) -> str:
+def csv(table: Layout) -> str:
     """Return the values at full precision in their own unit, each with its interval's ends and its count.
 
     A table with footnotes has a last column `notes`: each row's, and those that hold for all of the table.
@@ -47,7 +48,7 @@ def csv(table: Table) -> str:
     return out.getvalue()
 
 
-def _noted(row: Row, table: Table) -> str:
+def _noted(row: Row, table: Layout) -> str:
     """Return what is noted at a row's numbers: each text once, after the columns that it is about."""
     columns: dict[int, list[str]] = {}
     for entry, column in zip(row.entries, table.columns, strict=True):
@@ -62,7 +63,7 @@ def _name(column: Column) -> str:
     return " / ".join(h for h in column.header if h)
 
 
-def json(table: Table) -> str:
+def json(table: Layout) -> str:
     """Everything the table knows. Infinite values are written as text."""
     return encoder.dumps(finite(table.to_dict()), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
-from harness.leaderboard.table import DASH, Column, Entry, Table, half_width, legend, marks, shown
+from harness.leaderboard.entries import DASH, Column, Entry, half_width, marks, shown
+from harness.leaderboard.layout import Layout, legend
 
 
-def html(table: Table) -> str:
+def html(table: Layout) -> str:
     """Return a `<table>` with caption, header rows, and a legend and footnotes in its footer. All names are escaped."""
     layers = max((len(c.header) for c in table.columns), default=1)
     head = []
@@ -35,7 +36,7 @@ def html(table: Table) -> str:
     )
 
 
-def _merged(table: Table, layer: int) -> str:
+def _merged(table: Layout, layer: int) -> str:
     names = [c.header[layer] if layer < len(c.header) else "" for c in table.columns]
     outer = [c.header[:layer] for c in table.columns]
     cells, start = [], 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from harness.leaderboard.table import Column, Entry, Table, half_width, legend, marks, shown
+from harness.leaderboard.entries import Column, Entry, half_width, marks, shown
+from harness.leaderboard.layout import Layout, legend
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -47,7 +48,7 @@ SYMBOLS = {
 }
 
 
-def latex(table: Table) -> str:
+def latex(table: Layout) -> str:
     r"""A `table` float with booktabs rules; the best is bold, what is tied with it underlined."""
     layers = max((len(c.header) for c in table.columns), default=1)
     lines = [
@@ -103,7 +104,7 @@ def _accented(character: str) -> bool:
     return base.isascii() and ord(character) < 0x180
 
 
-def _merged(table: Table, layer: int) -> list[str]:
+def _merged(table: Layout, layer: int) -> list[str]:
     """A header line in which equal neighbours share one cell."""
     names = [c.header[layer] if layer < len(c.header) else "" for c in table.columns]
     outer = [c.header[:layer] for c in table.columns]

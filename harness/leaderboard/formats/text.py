@@ -6,7 +6,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from harness.leaderboard.table import DASH, Column, Entry, Table, half_width, legend, marks, shown
+from harness.leaderboard.entries import DASH, Column, Entry, half_width, marks, shown
+from harness.leaderboard.layout import Layout, legend
 
 LONGEST = 240
 """Longer names are cut."""
@@ -14,7 +15,7 @@ LONGEST = 240
 SUPERSCRIPTS = str.maketrans("0123456789–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-def terminal(table: Table) -> str:
+def terminal(table: Layout) -> str:
     """The table as plain text; the best is starred, what is tied with it has a degree sign."""
     from tabulate import tabulate
 
@@ -35,7 +36,7 @@ def terminal(table: Table) -> str:
     return "\n".join([plain_text(table.title), "", text, *_below(table, "*", "°", plain_text)])
 
 
-def markdown(table: Table) -> str:
+def markdown(table: Layout) -> str:
     """The table in GitHub's markdown; the best is bold, what is tied with it underlined."""
     from tabulate import tabulate
 
@@ -70,7 +71,7 @@ def _whole(entry: Entry, column: Column) -> str:
     return shown(entry, column) + (f" {interval}" if interval else "") + notes
 
 
-def _below(table: Table, best: str, tied: str, clean: Callable[[str, int | None], str]) -> list[str]:
+def _below(table: Layout, best: str, tied: str, clean: Callable[[str, int | None], str]) -> list[str]:
     """Return what stands below a table. Footnotes are never cut: what they say must be known."""
     lines = [said] if (said := legend(table, best, tied)) else []
     if table.caption:

@@ -1,0 +1,160 @@
+"""The numbers of a table: entries, columns and rows, and how each is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+DASH = "–"
+
+METRIC = "metric"
+"""The pseudo-coordinate that stands for the values shown, when there are several."""
+
+
+@dataclass
+class Entry:
+    """One number of a table.
+
+    `low` and `high` bound it at the table's level, by `method`; `spread` is the standard deviation
+    over seeds. `count` records of `expected` stand behind it, whose ids are in `records`. `best`
+    marks the best of its group, `tied` what is not significantly worse. `notes` index footnotes.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    spread: float | None = None
+    method: str = ""
+    count: int = 0
+    expected: int = 0
+    best: bool = False
+    tied: bool = False
+    notes: list[int] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)
+    format: Column | None = None
+    """What its number is where its column does not say, as in a transposed table; see `what`."""
+
+
+@dataclass
+class Column:
+    """A column: its header from outermost to innermost, and what its numbers are."""
+
+    header: tuple[str, ...]
+    metric: str
+    kind: Literal["value", "delta", "cost", "rank"] = "value"
+    percent: bool = False
+    decimals: int = 3
+    higher_is_better: bool | None = True
+
+
+@dataclass
+class Row:
+    """A row: its header, its group (if the table is grouped), and one entry per column."""
+
+    header: tuple[str, ...]
+    entries: list[Entry]
+    group: str = ""
+
+
+def what(entry: Entry, column: Column) -> Column:
+    """What an entry's number is: as the entry itself says, else as its column does."""
+    return entry.format or column
+
+
+def shown(entry: Entry, column: Column) -> str:
+    """An entry's value as it is to be shown; a dash where it has none."""
+    return DASH if entry.value is None else number(entry.value, what(entry, column))
+
+
+def number(value: float, column: Column) -> str:
+    """A value as its column shows it; infinite values by name, tiny and huge ones in powers of ten."""
+    if value != value:
+        return DASH
+    if abs(value) == float("inf"):
+        return "∞" if value > 0 else "−∞"
+    shown = value * 100 if column.percent else value
+    if column.kind == "cost":
+        return _cost(shown)
+    text = f"{shown:.2e}" if _in_powers(shown, column) else f"{shown:.{column.decimals}f}"
+    if column.kind == "delta" and shown > 0:
+        text = f"+{text}"
+    return _minus(text)
+
+
+def _minus(text: str) -> str:
+    """A number with a real minus sign."""
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def _in_powers(shown: float, column: Column) -> bool:
+    """Whether a value is shown in powers of ten: a huge one, or one that would be rounded to zero."""
+    vanishes = shown and not column.percent and float(f"{shown:.{column.decimals}f}") == 0
+    return bool(vanishes) or abs(shown) >= 1e7
+
+
+def _cost(value: float) -> str:
+    """Three digits that count and a unit prefix from ten thousand on: `3811`, `25.6 M`."""
+    # a value goes to the next prefix where three digits would round it up to a thousand of this one
+    steps = ((0.9995e12, 1e12, "T"), (0.9995e9, 1e9, "G"), (0.9995e6, 1e6, "M"), (1e4, 1e3, "k"))
+    for limit, unit, prefix in steps:
+        if abs(value) >= limit:
+            return f"{value / unit:.3g} {prefix}"
+    return f"{value:.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
+
+
+def has_width(low: float, high: float, value: float) -> bool:
+    """Whether an interval says anything: equal numbers tell nothing of how far others would lie.
+
+    Differences of equal numbers may differ in their last digit.
+    """
+    return not high - low <= 1e-12 * max(1.0, abs(value))
+
+
+def _first_digit(value: float) -> str:
+    """A small positive number to its first digit that counts, without powers of ten."""
+    return f"{value:.{max(0, -math.floor(math.log10(value)))}f}"
+
+
+def half_width(entry: Entry, column: Column) -> str:
+    """Return the interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`.
+
+    It is written as the number is: in powers of ten beside such a number, with unit prefixes beside a
+    cost, with more digits where it would be rounded to nothing. An interval without a width says
+    nothing and is left out.
+    """
+    if entry.low is None or entry.high is None or entry.value is None or entry.low == entry.high:
+        return ""
+    column = what(entry, column)
+    scale = 100 if column.percent else 1
+    value, low, high = (v * scale for v in (entry.value, entry.low, entry.high))
+    if column.kind == "cost":
+        up, down = _cost(high - value), _cost(value - low)
+        return f"± {up}" if up == down and high >= value >= low else f"[{_cost(low)}, {_cost(high)}]"
+    style = ".2e" if _in_powers(value, column) else f".{column.decimals}f"
+    up, down = format(high - value, style), format(value - low, style)
+    if up == down and high >= value >= low:
+        return f"± {up}" if float(up) else f"± {_first_digit(max(high - value, value - low))}"
+    return f"[{_signed(low, style)}, {_signed(high, style)}]"
+
+
+def marks(notes: Iterable[int]) -> str:
+    """Return the numbers of footnotes as they stand beside a number; runs are drawn together: `1,3–5`.
+
+    >>> marks([0, 2, 3, 4])
+    '1,3–5'
+    """
+    numbers = sorted({n + 1 for n in notes})
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    runs = []
+    for start, end in zip(starts, ends, strict=True):
+        runs.append(f"{start}–{end}" if end - start > 1 else ",".join(map(str, range(start, end + 1))))
+    return ",".join(runs)
+
+
+def _signed(value: float, style: str) -> str:
+    """A number with a real minus sign, and none before a zero."""
+    text = format(value, style)
+    return text.lstrip("-") if float(text) == 0 else _minus(text)

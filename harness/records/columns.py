@@ -1,0 +1,22 @@
+"""Reading a Parquet file, or some of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file as a table, or those of the columns that it has.
+
+    Raises FileNotFoundError, and pyarrow's ArrowInvalid for a damaged file.
+    """
+    import pyarrow.parquet as pq
+
+    # not pq.read_table, whose data sets of many files cost more than a file as small as these
+    with pq.ParquetFile(path) as file:
+        return file.read(None if columns is None else list(columns), use_threads=False)
