@@ -8,8 +8,8 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from harness import DataError, content_digests
+from harness_data.file_names import readable
 from harness_data.image_files import is_folder
-from harness_data.scanning import readable
 
 
 def text_digest(parts: Iterable[object]) -> str:

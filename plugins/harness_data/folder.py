@@ -171,8 +171,8 @@ class ImageFolder:
 
     @cached_property
     def _classes(self) -> list[str]:
+        from harness_data.file_names import inside
         from harness_data.names import read_lines
-        from harness_data.scanning import inside
 
         found = {name: split for split, names in self._found.items() for name in names}
         if not found:

@@ -234,7 +234,7 @@ def _images_apart(folder: Path, column: str) -> list[str]:
 
 
 def _split_names(listed: Path) -> list[str]:
-    from harness_data.scanning import inside
+    from harness_data.file_names import inside
 
     try:
         names = json.loads(listed.read_text(encoding="utf-8"))["splits"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.inference.splits import role_of
+from harness_data.file_names import readable
 from harness_data.image_files import (
     begins_like_an_image,
     is_file,
@@ -81,8 +82,6 @@ class Leftovers:
 
     def remarks(self, used: int) -> list[str]:
         """What is to be said of them beside `used` files; nothing where all are used and are called images."""
-        from harness_data.scanning import readable
-
         said = []
         if self.kinds:
             count = len(self)
@@ -183,8 +182,6 @@ def without_samples(targets: NDArray[np.int64], count: int, names: Sequence[str]
 
 def without_images(classes: Sequence[str], filled: Iterable[str], where: str = "") -> list[str]:
     """What is to be said of class folders without an image (`where`: `in split 'test'`); they keep their label."""
-    from harness_data.scanning import readable
-
     there = set(filled)
     empty = [name for name in classes if name not in there]
     if not empty or not there:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import DataError
 from harness.inference.zeroshot import checked_templates
-from harness_data.scanning import readable
+from harness_data.file_names import readable
 
 
 def read_lines(given: Sequence[str] | Path | None) -> list[str] | None:

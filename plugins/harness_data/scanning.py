@@ -14,6 +14,7 @@ import numpy as np
 
 from harness import DataError, EncodedImage, Sample
 from harness.errors import did_you_mean
+from harness_data.file_names import readable
 from harness_data.image_files import IMAGE_SUFFIXES, is_folder, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
 
@@ -78,20 +79,6 @@ def scan_all(folder: Path) -> Listing:
         listing.sizes.append(size)
         listing.labels.append(-1)
     return listing
-
-
-def readable(name: str) -> str:
-    r"""A file's name as text that can be written: what is no UTF-8 in it becomes `\xe9` and the like."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(name).decode(errors="backslashreplace")
-    return name
-
-
-def inside(name: str) -> bool:
-    """Whether a name that somebody wrote can only be that of something directly in a folder."""
-    return name not in ("", "..") and Path(name).name == name
 
 
 def check_split(split: str, known: Sequence[str], where: str) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import DataError
+from harness_data.file_names import readable
 from harness_data.image_files import is_junk_folder, is_picture
 from harness_data.leftovers import Leftovers
-from harness_data.scanning import readable
 
 BLOCK = tarfile.BLOCKSIZE
 

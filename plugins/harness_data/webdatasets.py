@@ -119,8 +119,9 @@ class WebDataset:
         """
         import numpy as np
 
+        from harness_data.file_names import readable
         from harness_data.leftovers import Leftovers, without_samples
-        from harness_data.scanning import check_split, readable
+        from harness_data.scanning import check_split
         from harness_data.shards import index_shard
 
         if missing := self.unavailable():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import derive_seed
-from harness_embedded.arrays import Drawn, kept
+from harness_embedded.arrays import Drawn
 from harness_embedded.captions import describe
 from harness_embedded.painting import paint, to_bytes
 from harness_embedded.sampling import ODD_VIEWS, REFERENCE, RESAMPLED, SUBSETS, WIDE, Sampling, sample
@@ -58,18 +57,3 @@ def draw(seed: int, labels: NDArray[np.int64], how: Sampling, styles: tuple[str,
 def balanced(classes: tuple[str, ...], per_class: int) -> NDArray[np.int64]:
     """Labels in the label space, class after class in turn, so that any head of it is balanced."""
     return np.tile(np.array([CLASSES.index(c) for c in classes], np.int64), per_class)
-
-
-def draw_split(shift: str, split: str) -> Drawn:
-    """A split of the scenes under a shift (`a` is drawn by the adversarial filter)."""
-    if shift == "a":
-        from harness_embedded.adversarial import filtered
-
-        return filtered(kept_split("none", "train"))
-    labels = balanced(shift_classes(shift), PER_CLASS[split])
-    return draw(derive_seed(RECIPE, shift, split), labels, *DISTRIBUTIONS[shift])
-
-
-def kept_split(shift: str, split: str) -> Drawn:
-    """As `draw_split`, from the cache when it is there."""
-    return kept(f"{RECIPE}-{shift}-{split}", lambda: draw_split(shift, split))

@@ -97,7 +97,7 @@ class _Supervised(_Tiny):
             from harness_embedded.digits import kept_digits
 
             return kept_digits("digits", "train")
-        from harness_embedded.drawing import kept_split
+        from harness_embedded.drawn_splits import kept_split
 
         return kept_split("none", "train")
 

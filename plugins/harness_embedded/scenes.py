@@ -54,7 +54,8 @@ class Scenes:
         """
         from harness_embedded.arrays import ArraySplit
         from harness_embedded.captions import TEMPLATES
-        from harness_embedded.drawing import kept_split, shift_classes
+        from harness_embedded.drawing import shift_classes
+        from harness_embedded.drawn_splits import kept_split
         from harness_embedded.sampling import SUBSETS
         from harness_embedded.shapes import CLASSES
 

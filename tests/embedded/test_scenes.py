@@ -12,7 +12,7 @@ import pytest
 
 from harness.contract.data import Dataset, Split
 from harness.errors import DataError, OptionError
-from harness_embedded import arrays, drawing
+from harness_embedded import arrays, drawing, drawn_splits
 from harness_embedded.adversarial import scores
 from harness_embedded.sampling import SUBSETS
 from harness_embedded.scenes import Scenes
@@ -91,7 +91,7 @@ def test_per_class_keeps_the_first_of_each():
 def test_the_adversarial_filter_fails_on_every_kept_image():
     split = Scenes("a").load("test")
     truth = np.array([split.label_indices[t][0] for t in split.targets])
-    train = drawing.kept_split("none", "train")
+    train = drawn_splits.kept_split("none", "train")
     assert (scores(train, images(split)).argmax(axis=1) != truth).all()
     reference = Scenes().load("test")
     assert (scores(train, images(reference)).argmax(axis=1) == reference.targets).mean() > 0.5
@@ -105,7 +105,7 @@ def test_sketches_have_no_colour():
 
 def test_another_process_draws_the_same():
     code = (
-        "import hashlib; from harness_embedded.drawing import draw_split; d = draw_split('r', 'test');"
+        "import hashlib; from harness_embedded.drawn_splits import draw_split; d = draw_split('r', 'test');"
         "print(hashlib.sha256(d.images.tobytes() + repr(d.captions).encode()).hexdigest())"
     )
     paths = [str(Path(drawing.__file__).parents[1]), str(Path(__file__).parents[2])]
