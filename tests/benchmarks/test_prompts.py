@@ -23,8 +23,8 @@ from PIL import Image
 
 from harness.contract.data import Sample
 from harness.discovery import registry
+from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.planning.plan import suite as suites
 from harness.records.store import Store
 from harness.running.worker import Settings, Worker
 from harness_open_clip import OpenClipModel

@@ -12,7 +12,7 @@ import pytest
 import harness
 from harness.cli import main
 from harness.contract.data import Dataset
-from harness.planning.plan import suite as suites
+from harness.planning import suite as suites
 
 TEXT = """
 name = "real"

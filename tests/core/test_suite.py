@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import SuiteError
-from harness.planning.plan import suite
+from harness.planning import suite
 from harness.planning.suite import from_dict, json_schema, load, path_of, shipped
 
 WHOLE: dict[str, Any] = {

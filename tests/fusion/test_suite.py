@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import harness
+from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.planning.plan import suite as suites
 from harness.records.store import Store
 
 

@@ -12,7 +12,7 @@ import torch
 
 import harness
 from harness.errors import DataError, Diverged, OptionError
-from harness.planning.plan import suite as suites
+from harness.planning import suite as suites
 from harness_peft import checkpoints, costs, lora, selective
 from harness_peft.data import Batches, drawn_per_class, held_out
 from harness_peft.probe import LinearProbe

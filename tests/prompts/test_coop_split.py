@@ -10,8 +10,8 @@ from PIL import Image
 
 from harness.errors import DataError
 from harness.inference.images import decode
+from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.planning.plan import suite as suites
 from harness_prompts.coop_split import PLACES, CoOpSplit
 from harness_prompts.templates import COOP
 

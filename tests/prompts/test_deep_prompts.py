@@ -15,8 +15,8 @@ from harness.contract.data import Sample
 from harness.discovery import registry
 from harness.errors import DataError, OptionError
 from harness.inference.features import weights_digest
+from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.planning.plan import suite as suites
 from harness.running.worker import Settings, Worker
 from harness_embedded import networks
 from harness_prompts.deep import Coupled, ImageTower, Independent

@@ -13,8 +13,8 @@ import torch
 
 from harness.contract.models import Preparation
 from harness.errors import DataError, OptionError
+from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.planning.plan import suite as suites
 from harness.running.worker import Settings, Worker
 from harness_prompts.methods.adapters import FixedClassifier
 from harness_prompts.protocol import FewShot
