@@ -18,3 +18,5 @@ every table that shows its numbers; `smallest` options are for `harness check` a
 (a protocol's also has `cell`, the content of a suite in which it runs for a second or two, by which
 the kit finds the protocol that takes a method).
 """
+
+from harness.contract import models as models  # registers the core's capabilities

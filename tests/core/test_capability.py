@@ -63,7 +63,9 @@ def test_words_belong_to_one_protocol(registered: None) -> None:
 
 
 def test_the_cores_words_and_order_stay() -> None:
-    own = [w for w, protocol in capability.REGISTERED.items() if protocol.__module__ == "harness.contract"]
+    own = [
+        w for w, protocol in capability.REGISTERED.items() if protocol.__module__ == "harness.contract.models"
+    ]
     assert own == [
         "classifies images", "encodes images", "encodes texts", "gives image tokens", "gives text tokens",
         "exposes its module",

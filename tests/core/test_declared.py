@@ -19,20 +19,21 @@ GUIDE = ROOT / "plugins" / "guides" / "contract.md"
 HEAD = "| of | asked for | default | what it means |\n|---|---|---|---|\n"
 
 OF_OTHERS = {
-    "abilities.py": {"harness_impl"},
-    "batches.py": {"many"},  # of a way to prepare images
+    "discovery/abilities.py": {"harness_impl"},
+    "inference/batches.py": {"many"},  # of a way to prepare images
     "cli/common.py": {"quiet"},  # of the command line's arguments
     "code_objects.py": {"cache_info"},  # of functions, frames, modules and tensors
     "code_state.py": {"func"},
-    "content_reading.py": {"O_BINARY", "O_NONBLOCK"},
-    "evaluate.py": {"detach"},
-    "executors/channel.py": {"item"},
-    "images.py": {"data", "tile"},
+    "discovery/content_reading.py": {"O_BINARY", "O_NONBLOCK"},
+    "inference/evaluate.py": {"detach"},
+    "running/executors/channel.py": {"item"},
+    "inference/images.py": {"data", "tile"},
+    "learning/pipeline.py": {"many"},
     "leaderboard/summary.py": {"columns"},
     "testing/conformance.py": {"callspec"},
     "testing/shows.py": {"columns"},
     "testing/weights.py": {"tolist"},
-    "trees.py": {"to"},
+    "inference/trees.py": {"to"},
 }
 """Attributes by file that the core asks of things that are no plugins, with getattr or hasattr."""
 
@@ -56,7 +57,7 @@ def calls() -> list[tuple[str, int, str, str]]:
 def test_what_the_core_asks_of_plugins_is_declared() -> None:
     declared = {question.name for question in QUESTIONS}
     wrong = [
-        f"{file}:{line}: {function}(…, '{name}'): declare it in harness/declared.py and ask with `asked`"
+        f"{file}:{line}: {function}(…, '{name}'): declare it in harness/contract/declared.py and ask with `asked`"
         for file, line, function, name in calls()
         if (name not in declared)
         if function == "asked" or not (name.startswith("_") or name in OF_OTHERS.get(file, ()))

@@ -140,7 +140,7 @@ def test_first_party_metrics_say_what_they_read_without_torch() -> None:
     import subprocess
 
     code = (
-        "import sys; from harness import registry; from harness.planning.matching import read_by\n"
+        "import sys; from harness.discovery import registry; from harness.planning.matching import read_by\n"
         "for p in registry.installed('metrics'): assert read_by(registry.load(p)), p\n"
         "assert 'torch' not in sys.modules"
     )
