@@ -20,15 +20,13 @@ HEAD = "| of | asked for | default | what it means |\n|---|---|---|---|\n"
 
 OF_OTHERS = {
     "abilities.py": {"harness_impl"},
-    "batches.py": {"many"},  # of a way to prepare images
     "cli/common.py": {"quiet"},  # of the command line's arguments
-    "code_objects.py": {"cache_info"},  # of functions, frames, modules and tensors
-    "code_state.py": {"func"},
     "content_reading.py": {"O_BINARY", "O_NONBLOCK"},
     "evaluate.py": {"detach"},
     "executors/channel.py": {"item"},
     "images.py": {"data", "tile"},
     "leaderboard/summary.py": {"columns"},
+    "learning/pipeline.py": {"many"},
     "testing/conformance.py": {"callspec"},
     "testing/shows.py": {"columns"},
     "testing/weights.py": {"tolist"},
