@@ -1,27 +1,25 @@
-"""A network over a split in batches: prefetching, mixed precision, and smaller batches when memory ends."""
+"""A network over a split in batches: mixed precision, and smaller batches when memory ends."""
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from harness.errors import DataError, HarnessError
+import numpy as np
+
+from harness.errors import HarnessError
 from harness.inference.trees import joined, to_device, to_host
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.contract.data import Sample, Split
+    from harness.contract.data import Split
+    from harness.learning.draws import Entry
 
 Tree = TypeVar("Tree")
 """What a network returns for a batch, see `harness.inference.trees`."""
-
-GROUP = 64
-"""Samples that are prepared together at most."""
 
 DTYPES = {"bfloat16": "bfloat16", "float16": "float16"}
 
@@ -55,28 +53,44 @@ def forward_all(
     """
     import torch
 
-    order = range(len(split)) if indices is None else indices
-    total, out, position = len(order), [], 0
-    with (
-        torch.inference_mode(),
-        autocast(device, precision),
-        _prefetch(split, prepare, order, workers) as take,
-    ):
+    from harness.learning.pipeline import Pipeline
+
+    source = Pipeline(
+        split,
+        prepare,
+        device=device,
+        workers=workers,
+        indices=indices,
+        collate=_Uncollated if collate else torch.stack,
+    )
+    total, out, position = len(source), [], 0
+    with torch.inference_mode(), autocast(device, precision):
         while position < total:
-            size, largest = min(batch_size, total - position), 0
-            # no name holds a batch on, so that the next one is laid into memory that is still in the cache
-            for count, part in _fitting(
-                forward,
-                take(size) if collate else torch.stack(take(size)).to(device, non_blocking=True),
-                collate,
-                device,
-            ):
-                largest = max(largest, count)
-                out.append(to_host(part, count))
-            position += size
-            batch_size = largest if largest < size else batch_size
-            advance(position, total)
+            with closing(source.batches(_in_order(position, total, batch_size))) as batches:
+                for batch in batches:
+                    size, largest = len(batch.rows), 0
+                    # no name holds a batch on, so that the next one is laid into memory that is still in the cache
+                    for count, part in _fitting(forward, vars(batch).pop("data"), collate, device):
+                        largest = max(largest, count)
+                        out.append(to_host(part, count))
+                    position += size
+                    advance(position, total)
+                    if largest < size:  # what is ready has the larger size, too
+                        batch_size = largest
+                        break
     return cast("Tree", joined(out) if out else torch.empty(0))
+
+
+@dataclass
+class _Uncollated:
+    """The prepared samples of a batch that is collated only when it is known how many fit."""
+
+    samples: list[Any]
+
+
+def _in_order(position: int, total: int, size: int) -> Iterator[Entry]:
+    for start in range(position, total, size):
+        yield start // size, 0, np.arange(start, min(start + size, total))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
@@ -100,17 +114,17 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 def _fitting(
     forward: Callable[[Any], Tree],
-    batch: torch.Tensor | list[Any],
+    batch: torch.Tensor | _Uncollated,
     collate: Callable[[list[Any]], Any] | None,
     device: torch.device,
 ) -> Iterator[tuple[int, Tree]]:
     """The results of parts of a batch (a tensor, or samples still to be collated) that fit, with their sizes."""
     import torch
 
-    size = len(batch)
-    position = 0
-    while position < len(batch):
-        part: Any = batch[position : position + size]
+    samples: Any = batch.samples if isinstance(batch, _Uncollated) else batch
+    size, position = len(samples), 0
+    while position < len(samples):
+        part: Any = samples[position : position + size]
         count = len(part)
         try:
             result = forward(to_device(collate(part), device) if collate else part)
@@ -125,58 +139,3 @@ def _fitting(
             continue
         yield count, result
         position += size
-
-
-class _prefetch:
-    """Prepared samples in order, some batches ahead of their use."""
-
-    def __init__(
-        self, split: Split, prepare: Callable[[Any], Any], order: Sequence[int], workers: int
-    ) -> None:
-        self.split, self.prepare, self.order = split, prepare, iter(order)
-        self.pool = ThreadPoolExecutor(workers, "prepare") if workers > 0 else None
-        self.ready: deque[Any] = deque()
-        self.ahead: deque[Future[list[Any]]] = deque()
-        # threads take smaller groups, several each
-        self.group = max(1, min(GROUP // 4, len(order) // (4 * workers))) if workers > 0 else GROUP
-        self.depth = workers * (GROUP // self.group)
-
-    def __enter__(self) -> Callable[[int], list[Any]]:
-        return self._take
-
-    def __exit__(self, *_: object) -> None:
-        if self.pool:
-            self.pool.shutdown(cancel_futures=True)
-
-    def _take(self, count: int) -> list[Any]:
-        while len(self.ready) < count and (group := self._next(count)):
-            self.ready.extend(group)
-        return [self.ready.popleft() for _ in range(min(count, len(self.ready)))]
-
-    def _next(self, count: int) -> list[Any]:
-        """The next few samples; none when all are taken."""
-        if self.pool is None:
-            return self._several(list(itertools.islice(self.order, self.group)))
-        while len(self.ahead) < self.depth + count // self.group and (
-            rows := list(itertools.islice(self.order, self.group))
-        ):
-            self.ahead.append(self.pool.submit(self._several, rows))
-        return self.ahead.popleft().result() if self.ahead else []
-
-    def _several(self, rows: Sequence[int]) -> list[Any]:
-        samples = [self.split[row] for row in rows]
-        if hasattr(self.prepare, "many"):
-            try:
-                return list(self.prepare.many([sample.image for sample in samples]))
-            except (DataError, OSError):
-                pass  # one by one they tell which sample it was
-        return [self._one(sample) for sample in samples]
-
-    def _one(self, sample: Sample) -> Any:
-        if sample.image is None:
-            raise DataError(f"sample '{sample.id}' has no image")
-        try:
-            return self.prepare(sample.image)
-        except (DataError, OSError) as error:  # an image that is only read now knows no name of its own
-            named = str(error) if sample.id in str(error) else f"sample '{sample.id}': {error}"
-            raise DataError(named) from error

@@ -22,6 +22,8 @@ def mapped(change: Callable[[Any], Any], tree: Any) -> Any:
     """Return the tree with every leaf changed."""
     if isinstance(tree, Mapping):
         return {key: mapped(change, value) for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(mapped(change, part) for part in tree))
     if isinstance(tree, list | tuple):
         return (list if isinstance(tree, list) else tuple)(mapped(change, part) for part in tree)
     return change(tree)

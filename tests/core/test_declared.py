@@ -20,16 +20,13 @@ HEAD = "| of | asked for | default | what it means |\n|---|---|---|---|\n"
 
 OF_OTHERS = {
     "discovery/abilities.py": {"harness_impl"},
-    "inference/batches.py": {"many"},  # of a way to prepare images
     "cli/common.py": {"quiet"},  # of the command line's arguments
-    "code_objects.py": {"cache_info"},  # of functions, frames, modules and tensors
-    "code_state.py": {"func"},
     "discovery/content_reading.py": {"O_BINARY", "O_NONBLOCK"},
     "inference/evaluate.py": {"detach"},
     "running/executors/channel.py": {"item"},
     "inference/images.py": {"data", "tile"},
-    "learning/pipeline.py": {"many"},
     "leaderboard/summary.py": {"columns"},
+    "learning/pipeline.py": {"many"},
     "testing/conformance.py": {"callspec"},
     "testing/shows.py": {"columns"},
     "testing/weights.py": {"tolist"},
