@@ -70,7 +70,7 @@ class ParetoFront:
 
         Raises OptionError when no record has the metric or a number for the cost.
         """
-        from harness.plots.pareto import front
+        from harness_plots.pareto import front
 
         _need(records, [self.metric, self.cost])
         if records[self.cost].isna().all():  # else all would cost nothing

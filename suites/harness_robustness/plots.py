@@ -53,8 +53,8 @@ class ScatterFit:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draws the panels; standard models are grey circles, each other model has a mark of its own."""
         from harness.errors import did_you_mean
-        from harness.plots.points import label_of
         from harness.plots.style import INK, legend, mark, panels
+        from harness_plots.points import label_of
         from harness_robustness.records import STANDARD, cells, is_true, shifts
 
         tag = f"tag.model.{self.fit}"

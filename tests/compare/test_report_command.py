@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.cli import main
 from harness.discovery import registry
-from harness.plots.pareto import Pareto
+from harness_plots.pareto import Pareto
 
 
 def test_writes_the_page_and_the_plots(maker, tmp_path, capsys):

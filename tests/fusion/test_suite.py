@@ -80,8 +80,8 @@ def test_all_tables_and_plots_of_the_embedded_suite_can_be_made(small):
 def test_curves_and_confusion_matrices_are_drawn(small):
     from matplotlib.figure import Figure
 
-    from harness.plots.confusion import Confusion
-    from harness.plots.training import Training
+    from harness_plots.confusion import Confusion
+    from harness_plots.training import Training
 
     _, store = small
     frame = harness.load("fusion", store=store.path)

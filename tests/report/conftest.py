@@ -21,12 +21,12 @@ NASTY = (
 )
 
 PLOTS = {
-    "curves": "harness.plots.curves:Curves",
-    "pareto": "harness.plots.pareto:Pareto",
-    "training": "harness.plots.training:Training",
-    "confusion": "harness.plots.confusion:Confusion",
-    "image-grid": "harness.plots.image_grid:ImageGrid",
-    "bars": "harness.plots.bars:Bars",
+    "curves": "harness_plots.curves:Curves",
+    "pareto": "harness_plots.pareto:Pareto",
+    "training": "harness_plots.training:Training",
+    "confusion": "harness_plots.confusion:Confusion",
+    "image-grid": "harness_plots.image_grid:ImageGrid",
+    "bars": "harness_plots.bars:Bars",
     "scatter-fit": "harness_robustness.plots:ScatterFit",
 }
 

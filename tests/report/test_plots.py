@@ -9,12 +9,12 @@ import pytest
 
 from harness.leaderboard.frame import of_suite
 from harness.planning.suite import from_dict
-from harness.plots.confusion import confusion_matrix
 from harness.plots.draw import described, draw_plots, file_name, write_plots
-from harness.plots.pareto import front
-from harness.plots.points import points
 from harness.plots.style import mark, shortened
 from harness.report.figures import themed
+from harness_plots.confusion import confusion_matrix
+from harness_plots.pareto import front
+from harness_plots.points import points
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -49,8 +49,8 @@ class Confusion:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draws matrices of row-wise shares, with numbers when they are small enough to read."""
-        from harness.plots.points import label_of
         from harness.plots.style import panels
+        from harness_plots.points import label_of
 
         kept = data[data["status"] == "ok"]
         names = [n for n in ("model", "method", "dataset") if n in kept.columns]

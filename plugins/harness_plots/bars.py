@@ -35,7 +35,8 @@ class Bars:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draws the marks, marks of one row beside each other."""
-        from harness.plots.points import (
+        from harness.plots.style import GRID, legend, mark, shortened
+        from harness_plots.points import (
             column_of,
             interval_words,
             label_of,
@@ -45,7 +46,6 @@ class Bars:
             points,
             series_names,
         )
-        from harness.plots.style import GRID, legend, mark, shortened
 
         metric = metric_of(data, self.metric)
         scale, words = percent(data, metric)

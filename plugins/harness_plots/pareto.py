@@ -55,8 +55,8 @@ class Pareto:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draws the points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
-        from harness.plots.points import label_of, measured, metric_of, percent, points, series_names
         from harness.plots.style import INK, engineering, legend, mark, plain_log, shortened
+        from harness_plots.points import label_of, measured, metric_of, percent, points, series_names
 
         metric = metric_of(data, self.metric)
         if self.cost not in data.columns:

@@ -40,8 +40,8 @@ class Training:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draws the curves of ok and of diverged records; the latter end in a cross."""
-        from harness.plots.points import label_of, series_names
         from harness.plots.style import legend, mark, panels
+        from harness_plots.points import label_of, series_names
 
         kept = data[data["status"].isin(["ok", "diverged"])]
         names = series_names(kept, self.lines) if len(kept) else []

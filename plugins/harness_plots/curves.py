@@ -39,7 +39,7 @@ class Curves:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draws the lines with interval bands."""
-        from harness.plots.points import column_of, interval_words, measured, metric_of, percent, points
+        from harness_plots.points import column_of, interval_words, measured, metric_of, percent, points
 
         metric = metric_of(data, self.metric)
         scale, words = percent(data, metric)
@@ -94,13 +94,13 @@ class Curves:
                     ticks if numeric else range(len(ticks)), [f"{t:g}" if numeric else t for t in ticks]
                 )
                 ax.minorticks_off()
-        from harness.plots.points import label_of
+        from harness_plots.points import label_of
 
         legend(figure, [handles[n] for n in handles], [label_of(order[n]) for n in handles])
         left = f" The first 12 of {len(values)} panels are shown." if len(values) > 12 else ""
         return f"{words} over {self.x}. {interval_words(drawn, self.level)}{left}"
 
     def _series(self, kept: pd.DataFrame, x: str) -> list[str]:
-        from harness.plots.points import series_names
+        from harness_plots.points import series_names
 
         return [n for n in series_names(kept, self.lines) if n != x]

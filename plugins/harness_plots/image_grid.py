@@ -30,8 +30,8 @@ class ImageGrid:
         """Draws the images unsmoothed; those of different sizes keep their proportions."""
         from PIL import Image, UnidentifiedImageError
 
-        from harness.plots.points import label_of
         from harness.plots.style import shortened
+        from harness_plots.points import label_of
 
         names = [n for n in ("model", "method", "dataset", "seed") if n in data.columns]
         varying = [n for n in names if data[n].nunique() > 1] or names[:1]

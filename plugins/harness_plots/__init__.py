@@ -1,0 +1,1 @@
+"""Plots of records: bars, curves, confusion matrices, images, Pareto fronts, trainings."""
