@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from harness_gan.streams import Streams
+from harness_generative.streams import Streams
 
 
 class Closeness(torch.nn.Module):

@@ -9,9 +9,9 @@ import torch
 
 from harness import HarnessError
 from harness.discovery.reference import parse
-from harness_gan.evidence import Generated, Modes
-from harness_gan.modes import coverage, nearest_modes
 from harness_gan.sources import to_bytes, to_floats
+from harness_generative.evidence import Generated, Modes
+from harness_generative.modes import coverage, nearest_modes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness import OptionError
-from harness_gan.contracts import Loss, Settings
+from harness_generative.contracts import Loss, Settings
 
 if TYPE_CHECKING:
     import torch
 
-    from harness_gan.streams import Streams
+    from harness_generative.streams import Streams
 
     Discriminate = Callable[[torch.Tensor], torch.Tensor]
 

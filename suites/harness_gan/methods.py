@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from harness import OptionError
-from harness_gan.contracts import Loss, Remedy, Settings
+from harness_generative.contracts import Loss, Remedy, Settings
 
 
 class GAN:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from harness_gan.sources import Images
-from harness_gan.streams import Streams
+from harness_generative.streams import Streams
 
 
 def draw_pair(

@@ -10,8 +10,8 @@ import numpy as np
 
 from harness import DataError, Job, Split, derive_seed
 from harness.inference.limits import Part
+from harness_data.stacked import StackedSplit
 from harness_gan.splits import parts_of
-from harness_gan.stacked_data import StackedSplit
 
 HELD_OUT = 0.1
 """Share of a data set's only part that no training sees."""

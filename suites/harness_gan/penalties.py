@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from harness_gan.streams import Streams
+from harness_generative.streams import Streams
 
 Discriminate = Callable[[torch.Tensor], torch.Tensor]
 

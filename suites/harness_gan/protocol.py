@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import TARGET_KINDS, DataError, Dataset, Job, Model, OptionError, Result
-from harness_gan.architectures import BuildsGans
-from harness_gan.evidence import Generated
 from harness_gan.methods import GAN
 from harness_gan.splits import parts_of
 from harness_gan.verdicts import VERDICTS, Thresholds
+from harness_generative.architectures import BuildsGans
+from harness_generative.evidence import Generated
 
 if TYPE_CHECKING:
     from harness import Cell

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import OptionError
-from harness_gan.contracts import Loss, Remedy, Settings
+from harness_generative.contracts import Loss, Remedy, Settings
 
 if TYPE_CHECKING:
     import torch
 
-    from harness_gan.streams import Streams
+    from harness_generative.streams import Streams
 
 
 def _at_least_one(name: str, option: str, value: int) -> int:
@@ -110,7 +110,7 @@ class SpectralNorm(Remedy):
 
     def wrap(self, discriminator: torch.nn.Module, streams: Streams) -> torch.nn.Module:
         """The discriminator with every weight layer parametrised."""
-        from harness_gan.spectral import normalise
+        from harness_generative.spectral import normalise
 
         return normalise(discriminator, self.iterations, streams)
 

@@ -15,16 +15,16 @@ from harness import Job, Result
 from harness.inference.evaluate import measured
 from harness.records.paths import cache_dir
 from harness.running.devices import one_thread
+from harness_data.stacked import StackedSplit
 from harness_gan import checkpoints
-from harness_gan.fidelity import prdc
 from harness_gan.grids import image_grid, point_picture
 from harness_gan.judging import ImageJudge, Judge, PointJudge, extractor_of
-from harness_gan.modes import coverage
 from harness_gan.sources import Images, Pixels, Points, source_of
 from harness_gan.splits import parts_of
-from harness_gan.stacked_data import StackedSplit
 from harness_gan.training import Training
 from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
+from harness_generative.fidelity import prdc
+from harness_generative.modes import coverage
 
 if TYPE_CHECKING:
     from harness_gan.protocol import Gan

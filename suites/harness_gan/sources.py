@@ -11,7 +11,7 @@ from PIL import Image
 
 from harness import DataError, Split, derive_seed
 from harness.inference.images import decode
-from harness_gan.stacked_data import StackedSplit
+from harness_data.stacked import StackedSplit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,12 +11,12 @@ from torch import nn
 
 from harness import OptionError
 from harness.inference.batches import autocast
-from harness_gan.architectures import Architecture
 from harness_gan.methods import GAN
-from harness_gan.networks import build_discriminator, packs
 from harness_gan.sources import Images, Points
-from harness_gan.spectral import ITERATING
-from harness_gan.streams import Streams
+from harness_generative.architectures import Architecture
+from harness_generative.networks import build_discriminator, packs
+from harness_generative.spectral import ITERATING
+from harness_generative.streams import Streams
 
 
 class Training:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import TARGET_KINDS, Dataset, Job, Model, OptionError, Result
 from harness_gan.domains import SPLITS
-from harness_gan.evidence import Generated
-from harness_gan.translation import CycleGAN, TranslatesImages, Translation, Untranslated
 from harness_gan.verdicts import VERDICTS, Thresholds
+from harness_generative.evidence import Generated
+from harness_generative.translation import CycleGAN, TranslatesImages, Translation, Untranslated
 
 if TYPE_CHECKING:
     from harness_gan.translation_running import World

@@ -14,7 +14,6 @@ from harness.records.files import replacing
 from harness.records.paths import cache_dir
 from harness_gan import checkpoints
 from harness_gan.classifier import Classifier
-from harness_gan.fidelity import prdc
 from harness_gan.grids import image_grid
 from harness_gan.judging import ImageJudge, extractor_of
 from harness_gan.pairs import draw_pair
@@ -22,10 +21,11 @@ from harness_gan.segmentation import IGNORED, Segmenter, segmentation_score, tra
 from harness_gan.sources import Images, Pixels, to_bytes, to_floats
 from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining
 from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
+from harness_generative.fidelity import prdc
 
 if TYPE_CHECKING:
-    from harness_gan.evidence import Generated
     from harness_gan.translation_protocol import Translate
+    from harness_generative.evidence import Generated
 
 GRID = 8
 """Scenes of a sample grid."""

@@ -12,9 +12,9 @@ from torch import nn
 from harness.inference.batches import autocast
 from harness_gan.losses import LeastSquares
 from harness_gan.pool import ImagePool
-from harness_gan.streams import Streams
-from harness_gan.translation import CycleGAN, Pix2Pix, Translation, Translator, Untranslated
-from harness_gan.translation_networks import start_normal
+from harness_generative.streams import Streams
+from harness_generative.translation import CycleGAN, Pix2Pix, Translation, Translator, Untranslated
+from harness_generative.translation_networks import start_normal
 
 LSGAN = LeastSquares()
 

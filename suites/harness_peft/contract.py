@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from harness_few_shot.task import Task
     from harness_peft.network import Network
-    from harness_prompts.task import Task
 
 
 @runtime_checkable

@@ -91,8 +91,8 @@ def fit(
     `rate` stands for the method's own learning rate. Raises TrainingFault when a tensor that counts as
     trained has no gradient, Unavailable for a data set without class names.
     """
-    from harness_prompts.task import Task
-    from harness_prompts.texts import Texts
+    from harness_few_shot.task import Task
+    from harness_few_shot.texts import Texts
 
     job, method = run.job, run.method
     if not run.class_names:

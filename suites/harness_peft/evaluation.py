@@ -17,10 +17,10 @@ from harness.inference.classes import Classes, align
 from harness.inference.evaluate import classification_result, image_pipeline, measured
 from harness.inference.readable import without
 from harness.inference.splits import find_test_split
+from harness_metrics.label_set_metrics import MeanAveragePrecision11
+from harness_metrics.label_sets import LabelSets, check_metrics
 from harness_peft.data import Batches
 from harness_peft.embeddings import head_logits, of_split
-from harness_peft.evidence import LabelSets, check_metrics
-from harness_peft.metrics import MeanAveragePrecision11
 from harness_peft.network import Network
 from harness_peft.prepared import as_is
 

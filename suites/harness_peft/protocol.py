@@ -10,7 +10,7 @@ from harness import Dataset, HasModule, Job, OptionError, Predictions, Result, c
 from harness.inference.classes import Classes, align
 from harness.inference.splits import find_test_split, training_split
 from harness.inference.zeroshot import checked_templates, similarity_of
-from harness_peft.evidence import LabelSets
+from harness_metrics.label_sets import LabelSets
 
 Augmentation = Literal["none", "flip", "crop-flip", "randaugment"]
 

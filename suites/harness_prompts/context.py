@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from harness import OptionError
-from harness_prompts.tower import BeforeBlock, TextTower
+from harness_few_shot.tower import BeforeBlock, TextTower
 
 Position = Literal["end", "middle", "front"]
 

@@ -11,8 +11,8 @@ import numpy as np
 from harness import DataError, Diverged, Job, Predictions, Split
 from harness.inference.splits import find_test_split, named_split
 from harness.inference.zeroshot import similarity_of, templates_of
+from harness_few_shot.task import Classifier, Task
 from harness_prompts.shots import POOL, draw_shots, relabelled
-from harness_prompts.task import Classifier, Task
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ class Source:
         self, classes: Sequence[int], shots: int, train: str, validation: str, logit_scale: float | None
     ) -> Task:
         """The task of telling `classes` apart, with `shots` of each; relabelled in their order."""
-        from harness_prompts.texts import Texts
+        from harness_few_shot.texts import Texts
 
         job, splits = self.job, self.job.dataset.splits
         train = named_split(splits, train) or train

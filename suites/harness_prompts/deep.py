@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from harness import OptionError
+from harness_few_shot.tower import TextTower, through
 from harness_prompts.context import Context, Wording
-from harness_prompts.tower import TextTower, through
 
 SPREAD = 0.02
 """Standard deviation of the vectors that no word gives."""

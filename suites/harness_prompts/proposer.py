@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness_prompts.endpoint import Message
+from harness_language.endpoint import Message
+from harness_language.transcript import Chat
 from harness_prompts.search import PLACEHOLDER, Request
-from harness_prompts.transcript import Chat
 
 CLASSES_SHOWN = 40
 _MARKED = re.compile(r"<INS>(.*?)</INS>", re.DOTALL | re.IGNORECASE)

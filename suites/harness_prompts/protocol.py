@@ -9,12 +9,12 @@ from harness import Dataset, EncodesImages, EncodesTexts, Job, OptionError, Pred
 from harness.inference.classes import check_same_classes
 from harness.inference.splits import find_test_split, named_split, role_of
 from harness.inference.zeroshot import similarity_of
+from harness_few_shot.tower import HasClip
 from harness_prompts.names import digest, file_of
-from harness_prompts.tower import HasClip
 
 if TYPE_CHECKING:
+    from harness_few_shot.task import Classifier, Task
     from harness_prompts.data import Source
-    from harness_prompts.task import Classifier, Task
 
 SCORED = {"cosine": "cosine", "dot": "dot product", "own": "a method of its own"}
 

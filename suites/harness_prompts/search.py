@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from harness_language.endpoint import OutOfBudget
+
 PLACEHOLDER = "<CLASS>"
 
 
@@ -32,10 +34,6 @@ class Request:
     class_names: Sequence[str]
     count: int
     step: int
-
-
-class OutOfBudget(Exception):
-    """The proposer may not ask any more; the search ends with what it has."""
 
 
 @runtime_checkable

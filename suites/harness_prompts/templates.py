@@ -12,21 +12,7 @@ from pathlib import Path
 from harness import DataError, OptionError, Unavailable
 from harness.errors import did_you_mean
 from harness.inference.zeroshot import PLACE, checked_templates
-
-COOP = {
-    "imagenet": "a photo of a {}.",
-    "caltech101": "a photo of a {}.",
-    "oxford_pets": "a photo of a {}, a type of pet.",
-    "stanford_cars": "a photo of a {}.",
-    "oxford_flowers": "a photo of a {}, a type of flower.",
-    "food101": "a photo of {}, a type of food.",
-    "fgvc_aircraft": "a photo of a {}, a type of aircraft.",
-    "sun397": "a photo of a {}.",
-    "dtd": "{} texture.",
-    "eurosat": "a centered satellite photo of {}.",
-    "ucf101": "a photo of a person doing {}.",
-}
-"""CoOp's hand-written prompt for each of its data sets (Zhou et al., IJCV 2022)."""
+from harness_data.coop_templates import COOP
 
 SPACES = {
     "imagenet-1k": "imagenet",

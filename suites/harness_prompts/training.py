@@ -11,7 +11,7 @@ from harness import Diverged, OptionError
 if TYPE_CHECKING:
     import torch
 
-    from harness_prompts.task import Task
+    from harness_few_shot.task import Task
 
 WARM_UP_RATE = 1e-5
 

@@ -27,11 +27,11 @@ from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.records.store import Store
 from harness.running.worker import Settings, Worker
+from harness_few_shot.task import Task
+from harness_few_shot.texts import Texts
 from harness_open_clip import OpenClipModel
 from harness_prompts.methods.coop import CoOp
-from harness_prompts.task import Task
 from harness_prompts.templates import named_set
-from harness_prompts.texts import Texts
 from harness_prompts.training import batches, learning_rate
 
 CONFIG = {

@@ -18,10 +18,10 @@ from harness.discovery.reference import parse
 from harness.errors import OptionError, Unavailable
 from harness.testing import ModelConformance
 from harness_embedded.networks import clip as tiny
-from harness_fusion.encoders import HfText, Pair
 from harness_open_clip.tokens import image_tokens, text_tokens
 from harness_timm import TimmModel
 from harness_timm.patches import patches_of
+from harness_transformers.encoders import HfText, Pair
 
 CPU = torch.device("cpu")
 TEXTS = [
@@ -177,7 +177,7 @@ def test_batches_of_texts_join_in_order(bert, monkeypatch):
     model.load(CPU)
     with torch.inference_mode():
         whole = model.encode_text_tokens(TEXTS)
-        monkeypatch.setattr("harness_fusion.encoders.TEXTS_AT_ONCE", 1)
+        monkeypatch.setattr("harness_transformers.encoders.TEXTS_AT_ONCE", 1)
         pooled, tokens, mask = model.encode_text_tokens(TEXTS)
     assert torch.equal(mask, whole[2])
     assert torch.allclose(pooled, whole[0], atol=1e-5)

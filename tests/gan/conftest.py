@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import harness
-from harness_gan.architectures import MLP, Architecture
+from harness_embedded.gaussian_mixture import GaussianMixture
 from harness_gan.losses import NonSaturating
 from harness_gan.methods import GAN
-from harness_gan.mixtures import GaussianMixture
 from harness_gan.sources import Points
 from harness_gan.training import Training
+from harness_generative.architectures import MLP, Architecture
 
 Make = Callable[..., Training]
 

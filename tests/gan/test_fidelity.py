@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness_gan.fidelity import frechet_distance, kernel_distance, prdc
+from harness_generative.fidelity import frechet_distance, kernel_distance, prdc
 
 RNG = np.random.default_rng
 

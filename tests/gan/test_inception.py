@@ -17,11 +17,11 @@ from torchvision.models import inception, inception_v3
 
 from harness.errors import OptionError, Unavailable
 from harness.testing import ModelConformance
-from harness_gan import inception as fid_inception
-from harness_gan.evidence import Generated
-from harness_gan.inception import FIDInception
 from harness_gan.judging import Extractor, extractor_name
-from harness_gan.metrics import FrechetDistance
+from harness_generative import inception as fid_inception
+from harness_generative.evidence import Generated
+from harness_generative.inception import FIDInception
+from harness_generative.metrics import FrechetDistance
 
 pytest.importorskip("torch_fidelity")
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness_gan.batchwise import Closeness, Spread
-from harness_gan.spectral import normalise
-from harness_gan.stacked import Alone, BatchNorm, Convolution, Linear
-from harness_gan.streams import Streams
+from harness_generative.spectral import normalise
+from harness_generative.stacked import Alone, BatchNorm, Convolution, Linear
+from harness_generative.streams import Streams
 
 STREAMS = Streams([0, 1, 2])
 

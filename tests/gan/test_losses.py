@@ -9,7 +9,6 @@ import torch
 from scipy.optimize import minimize_scalar
 
 from harness.errors import OptionError
-from harness_gan.contracts import Loss
 from harness_gan.losses import (
     Hinge,
     LeastSquares,
@@ -21,7 +20,8 @@ from harness_gan.losses import (
 )
 from harness_gan.methods import GAN
 from harness_gan.remedies import LabelSmoothing
-from harness_gan.streams import Streams
+from harness_generative.contracts import Loss
+from harness_generative.streams import Streams
 
 ALL = [NonSaturating, Saturating, LeastSquares, Hinge, Wasserstein, WassersteinGP, ZeroCentred]
 

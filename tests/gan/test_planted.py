@@ -33,7 +33,7 @@ def test_a_generator_on_the_data_is_healthy(
     toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The planted healthy run: its samples are drawn from the mixture itself."""
-    from harness_gan.mixtures import GaussianMixture
+    from harness_embedded.gaussian_mixture import GaussianMixture
     from harness_gan.training import Training
 
     split = GaussianMixture(sigma=0.1).load("train")

@@ -13,8 +13,8 @@ import torch
 import harness
 from harness_gan.checkpoints import read
 from harness_gan.losses import WassersteinGP
-from harness_gan.translation import CycleGAN, Pix2Pix, ResNetTranslator
 from harness_gan.translation_training import CycleTraining, PairedTraining
+from harness_generative.translation import CycleGAN, Pix2Pix, ResNetTranslator
 
 HALVES = ["bfloat16", "float16"]
 

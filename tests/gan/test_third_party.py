@@ -11,7 +11,7 @@ import torch
 import harness
 import harness.api
 from harness.discovery import registry
-from harness_gan.contracts import Loss, Remedy, Settings
+from harness_generative.contracts import Loss, Remedy, Settings
 
 
 class Doubled(Loss):
@@ -59,7 +59,7 @@ def test_a_third_party_adds_a_loss_and_a_remedy_by_one_class_each(toy: Any, tmp_
 MODULE = '''
 """What somebody else wrote."""
 
-from harness_gan.contracts import Loss, Remedy
+from harness_generative.contracts import Loss, Remedy
 
 
 class Squared(Loss):

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from harness_gan.architectures import DCGAN, MLP, Mixed, Perceptron, ResNet
 from harness_gan.losses import Hinge, NonSaturating, Wasserstein, WassersteinGP
 from harness_gan.remedies import (
     AveragedGenerator,
@@ -26,6 +25,7 @@ from harness_gan.remedies import (
     WeakDiscriminator,
 )
 from harness_gan.sources import Images
+from harness_generative.architectures import DCGAN, MLP, Mixed, Perceptron, ResNet
 
 EVERY = [
     LabelSmoothing(),
@@ -179,7 +179,7 @@ def test_packing_one_sample_changes_nothing(make_training: Any) -> None:
 
 
 def test_packs_join_neighbours_along_their_channels() -> None:
-    from harness_gan.networks import packs
+    from harness_generative.networks import packs
 
     samples = torch.arange(2 * 4 * 3 * 2 * 2.0).view(2, 4, 3, 2, 2)
     packed = packs(samples, 2)
@@ -220,8 +220,8 @@ def test_mixed_architectures(make_training: Any, images: Images, discriminator: 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64])
 def test_image_networks_of_every_power_of_two(size: int) -> None:
-    from harness_gan.contracts import Settings
-    from harness_gan.streams import Streams
+    from harness_generative.contracts import Settings
+    from harness_generative.streams import Streams
 
     streams = Streams([0, 1])
     for architecture in (DCGAN(2, 3), ResNet(2, 3)):

@@ -19,12 +19,12 @@ from harness_gan.domains import Domains, SceneDomains
 from harness_gan.pairs import draw_pair
 from harness_gan.pool import ImagePool
 from harness_gan.sources import Images
-from harness_gan.streams import Streams
-from harness_gan.translation import CycleGAN, Pix2Pix, ResNetTranslator, UNetTranslator
-from harness_gan.translation_networks import patch_discriminator
 from harness_gan.translation_protocol import Translate
 from harness_gan.translation_training import CycleTraining, PairedTraining
 from harness_gan.verdicts import VERDICTS
+from harness_generative.streams import Streams
+from harness_generative.translation import CycleGAN, Pix2Pix, ResNetTranslator, UNetTranslator
+from harness_generative.translation_networks import patch_discriminator
 
 SMALL = ResNetTranslator(4, 1, 1)
 

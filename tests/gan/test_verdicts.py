@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from harness.errors import OptionError
-from harness_gan.mixtures import GaussianMixture
-from harness_gan.modes import coverage, nearest_modes, reverse_kl
+from harness_embedded.gaussian_mixture import GaussianMixture
 from harness_gan.verdicts import Signs, Thresholds, level, rise, verdict
+from harness_generative.modes import coverage, nearest_modes, reverse_kl
 
 HEALTHY = Signs(
     finite=True,

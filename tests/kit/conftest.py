@@ -135,7 +135,7 @@ def _pairs(root: Path) -> None:
 
 
 def _voc(base: Path) -> None:
-    from harness_peft.voc2007 import CLASSES
+    from harness_data.voc2007 import CLASSES
 
     lists = base / "ImageSets" / "Main"
     lists.mkdir(parents=True)

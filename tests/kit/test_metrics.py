@@ -50,7 +50,7 @@ OTHER_EVIDENCE = ("frechet", "high-quality", "kid", "map_11point", "modes", "prd
 
 def generated(quality: float, seed: int) -> Any:
     """Samples around as many of eight modes, and as near to them, as the quality says."""
-    from harness_gan.evidence import Generated, Modes
+    from harness_generative.evidence import Generated, Modes
 
     rng = np.random.default_rng(seed)
     centres = 10 * np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], 1)
@@ -68,7 +68,7 @@ def generated(quality: float, seed: int) -> Any:
 
 def label_sets(quality: float, seed: int) -> Any:
     """Scores of four labels, any of which a sample may have."""
-    from harness_peft.evidence import LabelSets
+    from harness_metrics.label_sets import LabelSets
 
     rng = np.random.default_rng(seed)
     targets = rng.integers(0, 2, (80, 4))

@@ -10,12 +10,17 @@ import pytest
 import harness
 from harness.contract.evidence import Predictions
 from harness.errors import DataError, OptionError, Unavailable
-from harness_peft.evidence import LabelSets, check_metrics
-from harness_peft.metrics import MeanAveragePrecision11, MeanTop1Top5, RocAuc, average_precision_11
+from harness_data.voc2007 import CLASSES, VOC2007
+from harness_metrics.label_set_metrics import (
+    MeanAveragePrecision11,
+    MeanTop1Top5,
+    RocAuc,
+    average_precision_11,
+)
+from harness_metrics.label_sets import LabelSets, check_metrics
 from harness_peft.prepared import JoinedSplit
 from harness_peft.probe import LinearProbe
 from harness_peft.summaries import OwnMetric
-from harness_peft.voc2007 import CLASSES, VOC2007
 
 
 def kit(scores, targets):

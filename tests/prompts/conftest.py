@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness_prompts.task import Task
-from harness_prompts.texts import Texts
+from harness_few_shot.task import Task
+from harness_few_shot.texts import Texts
 
 NAMES = ["cat", "fire truck", "hummingbird", "old stone bridge"]
 VISION = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16}

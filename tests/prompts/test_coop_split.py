@@ -12,7 +12,7 @@ from harness.errors import DataError
 from harness.inference.images import decode
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness_prompts.coop_split import PLACES, CoOpSplit
+from harness_data.coop_split import PLACES, CoOpSplit
 from harness_prompts.templates import COOP
 
 

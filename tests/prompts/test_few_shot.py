@@ -16,11 +16,11 @@ from harness.errors import DataError, OptionError
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.running.worker import Settings, Worker
+from harness_few_shot.task import columns_for
 from harness_prompts.methods.adapters import FixedClassifier
 from harness_prompts.protocol import FewShot
 from harness_prompts.shots import base_and_new, draw_shots, harmonic_mean, relabelled
 from harness_prompts.summaries import BaseToNew, FoundPrompts, NearestWords, WordingSensitivity
-from harness_prompts.task import columns_for
 
 # CoCoOp, Table 1: base/new/H of CLIP, CoOp and CoCoOp, ViT-B/16, 16 shots
 PUBLISHED = """

@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from harness.errors import OptionError, Unavailable
-from harness_prompts.endpoint import Answer, Budget, Endpoint, checked_address
+from harness_language.endpoint import Answer, Budget, Endpoint, OutOfBudget, checked_address
+from harness_language.transcript import Transcript
 from harness_prompts.grammar import Grammar
 from harness_prompts.methods.ipo import IPO, fits, score
 from harness_prompts.methods.zero_shot import Template
 from harness_prompts.proposer import LanguageModel, marked, question
-from harness_prompts.search import OutOfBudget, Request, Scored, search
-from harness_prompts.transcript import Transcript
+from harness_prompts.search import Request, Scored, search
 
 KEY = "sk-secret-0123456789"
 PATIENT = 60.0
@@ -487,7 +487,7 @@ def test_a_model_on_this_machine(tmp_path, task):
         vocab_size=3, n_positions=512, n_embd=8, n_layer=1, n_head=1, eos_token_id=0
     )
     transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
-    from harness_prompts.local_model import LocalModel
+    from harness_language.local_model import LocalModel
 
     answers = [LocalModel(str(tmp_path), max_tokens=5, seed=3).ask(ASKED) for _ in range(2)]
     assert answers[0] == answers[1]

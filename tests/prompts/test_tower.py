@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from harness.errors import OptionError
+from harness_few_shot.texts import Texts
+from harness_few_shot.tower import TextTower, tower_of
 from harness_prompts.context import Context, Wording, first_token, init_tokens, nearest_words, word
-from harness_prompts.texts import Texts
-from harness_prompts.tower import TextTower, tower_of
 
 WORDINGS = {"end": "a photo of a {}.", "middle": "a photo {} of a.", "front": "{} a photo of a."}
 

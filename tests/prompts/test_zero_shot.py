@@ -185,8 +185,8 @@ def test_a_method_is_another_one_when_the_file_of_its_templates_changes(tmp_path
 
 def test_every_one_of_coops_data_sets_is_known_by_its_label_space():
     """As the data sets of `prompts-coop11` say theirs."""
+    from harness_data.coop_split import PLACES, CoOpSplit
     from harness_data.imagenet import ImageNet
-    from harness_prompts.coop_split import PLACES, CoOpSplit
     from harness_torchvision.catalogue import CATALOGUE
 
     spaces = [CoOpSplit(name).label_space for name in PLACES]

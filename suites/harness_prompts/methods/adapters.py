@@ -11,8 +11,8 @@ from harness_prompts.templates import FromTemplates, from_option
 if TYPE_CHECKING:
     import torch
 
+    from harness_few_shot.task import Task
     from harness_prompts.heads import TipHead
-    from harness_prompts.task import Task
 
 
 class FixedClassifier:
@@ -33,7 +33,7 @@ class FixedClassifier:
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
         """Logits N×C; OptionError for a class it was not fitted on."""
-        from harness_prompts.task import columns_for
+        from harness_few_shot.task import columns_for
 
         columns = columns_for(self.class_names, class_names)
         return self.function(features)[:, columns]  # type: ignore[operator, no-any-return]

@@ -12,8 +12,8 @@ from harness_prompts.templates import FromTemplates, from_option
 if TYPE_CHECKING:
     import torch
 
+    from harness_few_shot.task import Task
     from harness_prompts.heads import AdapterHead
-    from harness_prompts.task import Task
 
 
 class ClipAdapter(FromTemplates):

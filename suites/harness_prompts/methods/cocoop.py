@@ -10,8 +10,8 @@ from harness import OptionError
 if TYPE_CHECKING:
     import torch
 
+    from harness_few_shot.task import Task
     from harness_prompts.context import Wording
-    from harness_prompts.task import Task
 
 Position = Literal["end", "middle", "front"]
 T = TypeVar("T")

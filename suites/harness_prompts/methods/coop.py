@@ -11,8 +11,8 @@ from harness_prompts.templates import FromTemplates, from_option
 if TYPE_CHECKING:
     import torch
 
+    from harness_few_shot.task import Task
     from harness_prompts.context import Context, Wording
-    from harness_prompts.task import Task
 
 Position = Literal["end", "middle", "front"]
 
@@ -30,8 +30,8 @@ class ContextClassifier:
         """Logits N×C. A context per class knows its own classes only: OptionError for others."""
         import torch
 
+        from harness_few_shot.task import columns_for
         from harness_prompts.context import Wording
-        from harness_prompts.task import columns_for
 
         vectors = self.vectors
         if vectors.ndim == 3:

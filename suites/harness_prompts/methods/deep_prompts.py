@@ -11,8 +11,8 @@ from harness_prompts.templates import FromTemplates, from_option
 if TYPE_CHECKING:
     import torch
 
+    from harness_few_shot.task import Task
     from harness_prompts.deep import DeepText, ImageTower
-    from harness_prompts.task import Task
 
 Batch = tuple["torch.Tensor", "torch.Tensor"]
 """Images B×3×H×W of some shots, and their rows among the shots."""

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal
 from harness import OptionError
 
 if TYPE_CHECKING:
-    from harness_prompts.endpoint import Answer, Budget
+    from harness_few_shot.task import Task
+    from harness_language.endpoint import Answer, Budget
+    from harness_language.transcript import Chat, Transcript
     from harness_prompts.methods.zero_shot import PromptClassifier
     from harness_prompts.search import Proposer
-    from harness_prompts.task import Task
-    from harness_prompts.transcript import Chat, Transcript
 
 Replay = Literal["use", "only", "off"]
 
@@ -131,7 +131,7 @@ class IPO:
 
     def _transcript(self, task: Task) -> Transcript | None:
         from harness.records.paths import cache_dir
-        from harness_prompts.transcript import Transcript
+        from harness_language.transcript import Transcript
 
         if self.proposer == "grammar":
             return None
@@ -139,18 +139,18 @@ class IPO:
         return Transcript(self._chat(task), folder.expanduser(), self.replay, [task.seed, task.shots])
 
     def _chat(self, task: Task) -> Chat:
-        from harness_prompts.endpoint import Budget
+        from harness_language.endpoint import Budget
 
         if self.replay == "only":
             return Silent(self._identity(task), Budget(self.calls, self.tokens))
         if self.proposer == "openai":
-            from harness_prompts.endpoint import Endpoint
+            from harness_language.endpoint import Endpoint
 
             return Endpoint(
                 self.language_model, self.address, self.key_variable, self.timeout, self.retries,
                 self.temperature, self.max_tokens, self.calls, self.tokens,
             )  # fmt: skip
-        from harness_prompts.local_model import LocalModel
+        from harness_language.local_model import LocalModel
 
         return LocalModel(
             self.language_model, self.temperature, self.max_tokens, self.calls, self.tokens, task.seed,

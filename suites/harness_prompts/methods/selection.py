@@ -8,8 +8,8 @@ from harness import OptionError
 from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
+    from harness_few_shot.task import Task
     from harness_prompts.methods.zero_shot import PromptClassifier
-    from harness_prompts.task import Task
 
 
 class TemplateSelection(FromTemplates):

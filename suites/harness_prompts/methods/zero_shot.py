@@ -15,8 +15,8 @@ from harness_prompts.templates import FromTemplates, file_digest, from_option, n
 if TYPE_CHECKING:
     import torch
 
-    from harness_prompts.task import Task
-    from harness_prompts.texts import Texts
+    from harness_few_shot.task import Task
+    from harness_few_shot.texts import Texts
 
 Combine = Literal["embeddings", "logits", "probabilities", "raw-embeddings"]
 

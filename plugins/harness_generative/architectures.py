@@ -3,7 +3,7 @@
 Each is a class with `latent` (size of z), `fits(shape)` (why a sample's shape can't be made, or
 None), `generator(shape, streams)` and `trunk(shape, settings, streams)`; the last output comes from
 a linear head that the suite adds, after the features that remedies append. `stacks` says that its
-networks have an axis of seeds; one that has none wraps them in `harness_gan.stacked.Alone`.
+networks have an axis of seeds; one that has none wraps them in `harness_generative.stacked.Alone`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from harness import OptionError, register_capability
-from harness_gan.contracts import Settings
+from harness_generative.contracts import Settings
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness_gan.streams import Streams
+    from harness_generative.streams import Streams
 
 
 @register_capability("builds GANs", choose="gan-mlp, gan-dcgan or gan-resnet")
@@ -92,13 +92,13 @@ class MLP(Architecture):
 
     def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
         """Hidden layers and a linear output; tanh at the end for images."""
-        from harness_gan.networks import mlp_generator
+        from harness_generative.networks import mlp_generator
 
         return mlp_generator(self.latent, [self.hidden] * self.layers, shape, streams)
 
     def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
         """The hidden layers."""
-        from harness_gan.networks import mlp_trunk
+        from harness_generative.networks import mlp_trunk
 
         width = max(1, round(self.hidden * settings.d_width))
         return mlp_trunk(shape, [width] * self.layers, streams), width
@@ -116,7 +116,7 @@ class Perceptron(MLP):
         """The sample itself."""
         from math import prod
 
-        from harness_gan.networks import mlp_trunk
+        from harness_generative.networks import mlp_trunk
 
         return mlp_trunk(shape, [], streams), prod(shape)
 
@@ -141,13 +141,13 @@ class DCGAN(Architecture):
 
     def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
         """A projection to 4×4 and transposed convolutions."""
-        from harness_gan.networks import dcgan_generator
+        from harness_generative.networks import dcgan_generator
 
         return dcgan_generator(self.latent, self.width, shape, streams)
 
     def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
         """Strided convolutions down to 4×4, flattened."""
-        from harness_gan.networks import dcgan_trunk
+        from harness_generative.networks import dcgan_trunk
 
         return dcgan_trunk(max(1, round(self.width * settings.d_width)), shape, settings.d_norm, streams)
 
@@ -170,13 +170,13 @@ class ResNet(Architecture):
 
     def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
         """A projection to 4×4 and upsampling blocks with batch normalisation."""
-        from harness_gan.residual import resnet_generator
+        from harness_generative.residual import resnet_generator
 
         return resnet_generator(self.latent, self.width, shape, streams)
 
     def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
         """Two downsampling blocks, two at one size, and the sum over places; no normalisation."""
-        from harness_gan.residual import resnet_trunk
+        from harness_generative.residual import resnet_trunk
 
         width = max(1, round(self.width * settings.d_width))
         return resnet_trunk(width, shape, streams), width

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness_gan.networks import Shape
-from harness_gan.stacked import BatchNorm, Convolution, Linear, folded, unfolded
-from harness_gan.streams import Streams
+from harness_generative.networks import Shape
+from harness_generative.stacked import BatchNorm, Convolution, Linear, folded, unfolded
+from harness_generative.streams import Streams
 
 
 def _resized(x: torch.Tensor, change: str | None) -> torch.Tensor:

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness import OptionError, Unavailable
-from harness_prompts.search import OutOfBudget
 
 Message = Mapping[str, str]
 
@@ -23,6 +22,10 @@ WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 LONGEST_WAIT = 60.0
 SECRET_FROM = 12
 """Characters from which on a key is one; shorter ones stand in where a server needs none."""
+
+
+class OutOfBudget(Exception):
+    """The model may not be asked any more; a search ends with what it has."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
-from harness_gan.stacked import Convolution, Linear
-from harness_gan.streams import Streams
+from harness_generative.stacked import Convolution, Linear
+from harness_generative.streams import Streams
 
 
 class StackedSpectralNorm(nn.Module):

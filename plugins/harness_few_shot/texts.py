@@ -11,7 +11,7 @@ from harness.inference.zeroshot import fill_template
 if TYPE_CHECKING:
     import torch
 
-    from harness_prompts.tower import TextTower
+    from harness_few_shot.tower import TextTower
 
 AT_ONCE = 256
 
@@ -37,7 +37,7 @@ class Texts:
     @property
     def tower(self) -> TextTower:
         """The text tower; OptionError when it can't take token embeddings."""
-        from harness_prompts.tower import tower_of
+        from harness_few_shot.tower import tower_of
 
         if self._tower is None:
             self._tower = tower_of(self.model)

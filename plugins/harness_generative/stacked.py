@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness_gan.streams import Streams
+from harness_generative.streams import Streams
 
 Draw = Callable[[tuple[int, ...]], torch.Tensor]
 """Gives the starting weights of S slices for a slice's shape."""

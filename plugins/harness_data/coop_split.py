@@ -128,7 +128,7 @@ class CoOpSplitPart:
     ) -> None:
         import numpy as np
 
-        from harness_prompts.templates import COOP
+        from harness_data.coop_templates import COOP
 
         self.folder = folder
         self.ids = [path for path, _, _ in entries]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import DataError, Predictions
-from harness_peft.evidence import LabelSets
+from harness_metrics.label_sets import LabelSets
 
 if TYPE_CHECKING:
     import numpy as np

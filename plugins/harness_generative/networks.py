@@ -9,10 +9,10 @@ from math import log2, prod
 import torch
 from torch import nn
 
-from harness_gan.architectures import Architecture
-from harness_gan.contracts import Remedy, Settings
-from harness_gan.stacked import BatchNorm, Convolution, Linear, normal_start
-from harness_gan.streams import Streams
+from harness_generative.architectures import Architecture
+from harness_generative.contracts import Remedy, Settings
+from harness_generative.stacked import BatchNorm, Convolution, Linear, normal_start
+from harness_generative.streams import Streams
 
 
 class Shape(nn.Module):

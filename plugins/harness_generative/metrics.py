@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import HarnessError, OptionError
-from harness_gan.evidence import Generated, Modes
+from harness_generative.evidence import Generated, Modes
 
 
 def _modes(evidence: Generated, name: str) -> Modes:
@@ -30,7 +30,7 @@ class ModesCovered:
 
     def __call__(self, evidence: Generated) -> float:
         """The number of modes."""
-        from harness_gan.modes import coverage
+        from harness_generative.modes import coverage
 
         modes = _modes(evidence, "modes")
         return coverage(modes.nearest, modes.good, modes.count, [self.share])[f"at_{self.share:g}"]
@@ -55,7 +55,7 @@ class ReverseKL:
 
     def __call__(self, evidence: Generated) -> float:
         """The divergence."""
-        from harness_gan.modes import counts, reverse_kl
+        from harness_generative.modes import counts, reverse_kl
 
         modes = _modes(evidence, "reverse-kl")
         return reverse_kl(counts(modes.nearest, modes.good, modes.count))
@@ -71,7 +71,7 @@ class FrechetDistance:
 
     def __call__(self, evidence: Generated) -> dict[str, float]:
         """The distance, and `floor`: that of as many real training samples."""
-        from harness_gan.fidelity import frechet_distance
+        from harness_generative.fidelity import frechet_distance
 
         real = evidence.train[: len(evidence.fake)]
         name = evidence.described(evidence.test)
@@ -88,7 +88,7 @@ class KernelDistance:
 
     def __call__(self, evidence: Generated) -> dict[str, float]:
         """The distance, and `floor`: that of as many real training samples."""
-        from harness_gan.fidelity import kernel_distance
+        from harness_generative.fidelity import kernel_distance
 
         real = evidence.train[: len(evidence.fake)]
         return {
@@ -114,7 +114,7 @@ class PrecisionRecall:
 
     def __call__(self, evidence: Generated) -> dict[str, float]:
         """The four, and each with `_floor` for as many real training samples."""
-        from harness_gan.fidelity import prdc
+        from harness_generative.fidelity import prdc
 
         found = prdc(evidence.test, evidence.fake, self.k)._asdict()
         floor = prdc(evidence.test, evidence.train[: len(evidence.fake)], self.k)._asdict()

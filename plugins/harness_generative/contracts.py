@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import torch
 
-    from harness_gan.streams import Streams
+    from harness_generative.streams import Streams
 
 Normalisation = Literal["batch", "none"]
 

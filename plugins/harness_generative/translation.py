@@ -125,7 +125,7 @@ class Translator:
 
     def discriminator(self, channels: int = 3) -> nn.Module:
         """B×C×H×W to one output per patch."""
-        from harness_gan.translation_networks import patch_discriminator
+        from harness_generative.translation_networks import patch_discriminator
 
         return patch_discriminator(self.width, self.patch_layers, channels)
 
@@ -159,7 +159,7 @@ class ResNetTranslator(Translator):
 
     def generator(self, size: int) -> nn.Module:
         """The ResNet."""
-        from harness_gan.translation_networks import resnet_translator
+        from harness_generative.translation_networks import resnet_translator
 
         return resnet_translator(self.width, self.blocks, self.halvings)
 
@@ -185,6 +185,6 @@ class UNetTranslator(Translator):
 
     def generator(self, size: int) -> nn.Module:
         """The U-Net."""
-        from harness_gan.translation_networks import UNet
+        from harness_generative.translation_networks import UNet
 
         return UNet(self.width, size)

@@ -12,8 +12,7 @@ from typing import Any, Literal, Protocol
 from harness import DataError, Unavailable
 from harness.contract.cells import canonical
 from harness.records.files import write_bytes
-from harness_prompts.endpoint import Answer, Budget, Message
-from harness_prompts.search import OutOfBudget
+from harness_language.endpoint import Answer, Budget, Message, OutOfBudget
 
 Replay = Literal["use", "only", "off"]
 

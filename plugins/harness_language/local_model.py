@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import Unavailable
-from harness_prompts.endpoint import Answer, Budget, Message
+from harness_language.endpoint import Answer, Budget, Message
 
 
 class LocalModel:

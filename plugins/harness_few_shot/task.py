@@ -11,7 +11,7 @@ from harness import DataError
 if TYPE_CHECKING:
     import torch
 
-    from harness_prompts.texts import Texts
+    from harness_few_shot.texts import Texts
 
 
 def _no_images(rows: Sequence[int], view: int | None) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Generators, discriminators and translators as models, and metrics of what they generate."""

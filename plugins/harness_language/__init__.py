@@ -1,0 +1,1 @@
+"""Language models that answer messages: an OpenAI-compatible endpoint and local ones, with budgets and transcripts."""
