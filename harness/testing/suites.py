@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, did_you_mean
 from harness.expansion import matches
 from harness.leaderboard.checking import COSTS
 from harness.leaderboard.table import METRIC
@@ -108,7 +108,7 @@ def check_tables(subject: SuiteSubject) -> None:
             expect(
                 key in subject.names,
                 f"{where} to be laid out by coordinates or tags that cells have",
-                f"'{key}'{_near(key, subject.names)}",
+                f"'{key}'{did_you_mean(key, subject.names)}",
                 "The table could not be made.",
             )
         chosen = list(_chosen(subject, spec))
@@ -190,12 +190,6 @@ def _resolved(kind: str, entry: Any, where: str) -> None:
     except HarnessError as error:
         raise Violation(f"{where} to name a plugin that there is", error, "It could not be shown.") from None
     expect(not part.problem, f"{where} to name a plugin that works", part.problem, "It could not be shown.")
-
-
-def _near(name: str, known: set[str]) -> str:
-    from harness.errors import did_you_mean
-
-    return did_you_mean(name, known)
 
 
 CHECKS: tuple[Check, ...] = (check_file, check_plan, check_tables, check_plots)
