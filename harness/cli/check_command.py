@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.common import answer, apart
+from harness.cli.common import answer, apart, kinds_named
 from harness.discovery import registry
-from harness.errors import PluginBroken, PluginNotFound, did_you_mean
+from harness.errors import PluginBroken
 
 if TYPE_CHECKING:
     from harness.discovery.reference import Reference
@@ -31,29 +31,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Makes the checks; gives 1 when one fails."""
     with apart(given):
-        verdicts = [_checked(kind, given.plugin) for kind in _kinds(given.plugin, given.kind)]
+        is_file = Path(given.plugin).suffix == ".toml"
+        kinds = ["suites"] if is_file else kinds_named(given.plugin, given.kind)
+        verdicts = [_checked(kind, given.plugin) for kind in kinds]
     if given.json:
         answer(verdicts)
     else:
         for verdict in verdicts:
             _print(verdict)
     return int(any(v["verdict"] == "fails" for v in verdicts))
-
-
-def _kinds(text: str, wanted: str | None) -> list[str]:
-    """The kinds that have a plugin of that name."""
-    if wanted is not None and wanted not in {*registry.KINDS, *(k.removesuffix("s") for k in registry.KINDS)}:
-        raise PluginNotFound(f"--kind {wanted}: no such kind{did_you_mean(wanted, registry.KINDS)}")
-    if Path(text).suffix == ".toml":
-        return ["suites"]
-    name = _name(text)
-    kinds = [k for k in registry.KINDS if wanted in (None, k, k.removesuffix("s"))]
-    bare = name.rpartition("/")[2]
-    found = [k for k in kinds if bare in {p.name for p in registry.installed(k)}]
-    if not found:
-        known = [p.name for k in kinds for p in registry.installed(k)]
-        raise PluginNotFound(f"no plugin or suite named '{name}'{did_you_mean(bare, known)}")
-    return found
 
 
 def _name(text: str) -> str:

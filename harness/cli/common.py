@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, SuiteError
+from harness.errors import HarnessError, PluginNotFound, SuiteError, did_you_mean
 
 if TYPE_CHECKING:
     from harness.planning.plan import Choice
@@ -23,29 +23,15 @@ def suite_arguments(parser: argparse.ArgumentParser) -> None:
         "suites", nargs="+", metavar="SUITE", help="a suite's name, or the path of a suite file"
     )
     only = "only this one (a label or pattern of the suite's, or a new reference); may be repeated"
-    parser.add_argument("--model", action="append", default=[], metavar="REF", help=only)
-    parser.add_argument("--dataset", action="append", default=[], metavar="REF", help=only)
-    parser.add_argument("--method", action="append", default=[], metavar="REF", help=only)
-    parser.add_argument("--metric", action="append", default=[], metavar="REF", help=only)
+    repeated(parser, "--model", "REF", only)
+    repeated(parser, "--dataset", "REF", only)
+    repeated(parser, "--method", "REF", only)
+    repeated(parser, "--metric", "REF", only)
     for kind in ("model", "dataset", "metric"):
-        parser.add_argument(
-            f"--add-{kind}",
-            action="append",
-            default=[],
-            metavar="REF",
-            help=f"this {kind} beside the suite's own",
-        )
-    parser.add_argument(
-        "--experiment", action="append", default=[], metavar="NAME", help="only this experiment of the suite"
-    )
+        repeated(parser, f"--add-{kind}", "REF", f"this {kind} beside the suite's own")
+    repeated(parser, "--experiment", "NAME", "only this experiment of the suite")
     parser.add_argument("--seeds", metavar="N,N,…", help="the seeds, in place of the suite's")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a key of the suite, such as axes.shots=[1,2]",
-    )
+    repeated(parser, "--set", "KEY=VALUE", "change a key of the suite, such as axes.shots=[1,2]")
     parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"])
     parser.add_argument(
         "--images",
@@ -72,6 +58,11 @@ def suite_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
 
 
+def repeated(parser: argparse.ArgumentParser, flag: str, metavar: str, help: str, **more: Any) -> None:
+    """Add an option that may be given several times; its value is a list."""
+    parser.add_argument(flag, action="append", default=[], metavar=metavar, help=help, **more)
+
+
 def store_argument(parser: argparse.ArgumentParser) -> None:
     """Where the records are."""
     parser.add_argument(
@@ -88,6 +79,25 @@ def positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, found {text}")
     return number
+
+
+def kinds_named(text: str, wanted: str | None) -> list[str]:
+    """Return the kinds that have a plugin of a name (`timm`, `harness-x/timm:resnet18`), or the one that is wanted.
+
+    Raises PluginNotFound when there is none.
+    """
+    from harness.discovery import registry
+
+    kinds = [k for k in registry.KINDS if wanted in (None, k, k.removesuffix("s"))]
+    if not kinds:
+        raise PluginNotFound(f"--kind {wanted}: no such kind{did_you_mean(str(wanted), registry.KINDS)}")
+    bare = text.partition("?")[0].partition(":")[0].rpartition("/")[2]
+    found = [k for k in kinds if bare in {p.name for p in registry.installed(k)}]
+    if not found:
+        known = [p.name for k in kinds for p in registry.installed(k)]
+        what = registry.singular(kinds[0]) if len(kinds) == 1 else "plugin or suite"
+        raise PluginNotFound(f"no {what} named '{text}'{did_you_mean(bare, known)}")
+    return found
 
 
 def open_store(given: argparse.Namespace) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.common import as_json, write_out
+from harness.cli.common import as_json, repeated, write_out
 
 EPILOG = """exit status: 0 every gate passes, or none was given; 1 a gate fails; 2 wrong use;
 3 no gate fails, but at least one can't be decided (an interval on both sides of the limit, a
@@ -28,23 +28,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             metavar="NAME=PATTERN",
             help=selection.format(side.upper()),
         )
-    parser.add_argument(
-        "--where", action="append", default=[], metavar="NAME=PATTERN", help="only such cells on both sides"
-    )
-    parser.add_argument("--suite", action="append", default=[], metavar="NAME", help="only this suite")
-    parser.add_argument(
+    repeated(parser, "--where", "NAME=PATTERN", "only such cells on both sides")
+    repeated(parser, "--suite", "NAME", "only this suite")
+    repeated(
+        parser,
         "--metric",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="what is compared, or all (default: those of the gates, else each cell's first metric)",
+        "NAME",
+        "what is compared, or all (default: those of the gates, else each cell's first metric)",
     )
-    parser.add_argument(
+    repeated(
+        parser,
         "--fail-on",
-        action="append",
-        default=[],
-        metavar="GATE",
-        help="what must not be, such as 'top1 < -0.5': B loses more than half a point (points for "
+        "GATE",
+        "what must not be, such as 'top1 < -0.5': B loses more than half a point (points for "
         "fractions; end with pp or abs to say which)",
     )
     parser.add_argument("--level", type=float, default=0.95, help="of intervals and tests (0.95)")

@@ -8,10 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.cli.common import answer, apart
+from harness.cli.common import answer, apart, kinds_named
 from harness.contract.declared import asked
 from harness.discovery import docstrings, registry
-from harness.errors import HarnessError, PluginNotFound, did_you_mean
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,19 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Imports the plugin it describes, and no other."""
-    bare = given.name.rpartition("/")[2].partition(":")[0]
-    kinds = [k for k in registry.KINDS if given.kind in (None, k, k.removesuffix("s"))]
-    if not kinds:
-        raise HarnessError(f"--kind {given.kind}: no such kind{did_you_mean(given.kind, registry.KINDS)}")
-    found = [
-        registry.find(k, given.name.partition(":")[0])
-        for k in kinds
-        if bare in {p.name for p in registry.installed(k)}
-    ]
-    if not found:
-        known = [p.name for k in kinds for p in registry.installed(k)]
-        what = registry.singular(kinds[0]) if len(kinds) == 1 else "plugin or suite"
-        raise PluginNotFound(f"no {what} named '{given.name}'{did_you_mean(bare, known)}")
+    kinds = kinds_named(given.name, given.kind)
+    found = [registry.find(kind, given.name.partition(":")[0]) for kind in kinds]
     with apart(given):
         described = [describe(p) for p in found]
     if given.json:

@@ -16,6 +16,7 @@ from harness.cli.common import (
     knowing_data,
     open_store,
     positive,
+    repeated,
     suite_arguments,
 )
 
@@ -45,12 +46,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="where embeddings are kept (else $HARNESS_CACHE)"
     )
-    parser.add_argument(
+    repeated(
+        parser,
         "--listen",
-        action="append",
-        default=[],
-        metavar="REF",
-        help="an installed listener, such as tensorboard or wandb?mode=online (else $HARNESS_LISTEN); may be repeated",
+        "REF",
+        "an installed listener, such as tensorboard or wandb?mode=online (else $HARNESS_LISTEN); may be repeated",
     )
     parser.add_argument("--fresh", action="store_true", help="run all cells again, done or not")
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from harness.cli.common import as_json, open_store, store_argument, write_out
+from harness.cli.common import as_json, open_store, repeated, store_argument, write_out
 from harness.errors import SuiteError, did_you_mean, no_records
 
 
@@ -27,9 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--sort", metavar="COLUMN", help="sort rows by a column, best first; -COLUMN for worst first"
     )
     parser.add_argument("--group", metavar="NAME", help="group rows by a coordinate or tag")
-    parser.add_argument(
-        "--where", action="append", default=[], metavar="NAME=PATTERN", help="only records that match"
-    )
+    repeated(parser, "--where", "NAME=PATTERN", "only records that match")
     parser.add_argument("--decimals", type=int)
     parser.add_argument("--no-percent", action="store_true", help="fractions as they are")
     parser.add_argument("--transpose", action="store_true")

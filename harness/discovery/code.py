@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
-from types import CodeType, FunctionType, MappingProxyType, ModuleType
+from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 from harness.discovery.code_files import Code, code_of_files, is_developed, is_library_module
@@ -30,8 +30,8 @@ OWN = "vision-harness"
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 CONTAINERS = (list, dict, set, deque)
-WRAPPERS = (property, staticmethod, classmethod, type(lru_cache(len)))
-INNER = ("fget", "fset", "fdel", "func", "__func__", "__wrapped__")
+WRAPPERS = (property, staticmethod, classmethod, MethodType, type(lru_cache(len)))
+INNER = ("fget", "fset", "fdel", "func", "__func__", "__self__", "__wrapped__")
 """The attributes in which wrappers hold what they wrap."""
 
 FIRST = frozenset(("__init__", "__new__", "__post_init__", "__setstate__"))
@@ -224,7 +224,9 @@ class _Reader:
         package = str(function.__globals__.get("__package__") or "")
         for code in _nested(function.__code__):
             for place, name, what in _uses(code, package):
-                owner = owners["closure"].get(name) if place == "closure" in owners else owners.get(place)
+                owner = owners.get(place)
+                if place == "closure" and owner is not None:
+                    owner = owner.get(name)
                 if place == "module":
                     self._modules.add(name)
                 elif owner is not None and what is READ:

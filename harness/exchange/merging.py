@@ -44,17 +44,8 @@ class Merged:
 
     def to_dict(self) -> dict[str, Any]:
         """The outcome as JSON-able data."""
-        return {
-            "copied": self.copied,
-            "replaced": self.replaced,
-            "same": self.same,
-            "conflicts": [
-                {"id": c.id, "kept": str(c.kept), "other": str(c.other), "what": c.what}
-                for c in self.conflicts
-            ],
-            "unreadable": self.unreadable,
-            "notes": self.notes,
-        }
+        conflicts = [{**vars(c), "kept": str(c.kept), "other": str(c.other)} for c in self.conflicts]
+        return {**vars(self), "conflicts": conflicts}
 
 
 def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merged:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
 from harness.running.hooks import hookimpl
@@ -38,32 +38,47 @@ MOST_REMARKS = 20
 """So many are shown while a run goes on; all of them stand in the records and below the tables."""
 
 
-class Remarks:
-    """What a run remarks, each text once."""
+class Display:
+    """What displays share: remarks, each text once, and where a training can be watched."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()
+        self.logs: Path | None = None
 
-    def new(self, texts: Iterable[str]) -> Iterator[str]:
-        """A line for each remark that was not told yet; past `MOST_REMARKS` one that says so."""
-        for text in texts:
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+        raise NotImplementedError
+
+    def tell(self, remarks: Iterable[str]) -> None:
+        """Show each remark that was not told yet; past `MOST_REMARKS`, that there are more."""
+        for text in remarks:
             if text not in self.told:
                 self.told.add(text)
                 if len(self.told) <= MOST_REMARKS:
-                    yield f"note: {text}"
+                    self.say(f"note: {text}")
                 elif len(self.told) == MOST_REMARKS + 1:
-                    yield "note: … and more, in the records and below the tables"
+                    self.say("note: … and more, in the records and below the tables")
+
+    @hookimpl
+    def cell_curve(self) -> None:
+        """Says once where a training can be watched."""
+        if self.logs is not None:
+            self.say(f"curves and pictures of running trainings: {self.logs}")
+            self.logs = None
 
 
-class Lines:
+class Lines(Display):
     """One line per finished cell."""
 
     def __init__(self, stream: TextIO) -> None:
+        super().__init__()
         self.stream = stream
-        self.remarks = Remarks()
         self.done = self.total = 0
-        self.logs: Path | None = None
         self.start = time.perf_counter()
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        print(line, file=self.stream, flush=True)
 
     @hookimpl
     def run_started(self, plan: Plan, store: Store) -> None:
@@ -75,24 +90,9 @@ class Lines:
             for s, w in (("done", "done"), ("skipped", "skipped"), ("broken", "broken"))
             if s in counts
         )
-        print(
-            f"{plan.suite.name}: {self.total} cells to run{others} (store {store.path})",
-            file=self.stream,
-            flush=True,
-        )
-        self._tell(plan.remarks)
+        self.say(f"{plan.suite.name}: {self.total} cells to run{others} (store {store.path})")
+        self.tell(plan.remarks)
         self.logs = store.path / FOLDER
-
-    def _tell(self, texts: Iterable[str]) -> None:
-        for line in self.remarks.new(texts):
-            print(line, file=self.stream, flush=True)
-
-    @hookimpl
-    def cell_curve(self) -> None:
-        """Says once where a training can be watched."""
-        if self.logs is not None:
-            print(watching(self.logs), file=self.stream, flush=True)
-            self.logs = None
 
     @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
@@ -101,24 +101,22 @@ class Lines:
             return  # accounted for without running; the tables say why
         self.done += 1
         left = (time.perf_counter() - self.start) / self.done * (self.total - self.done)
-        print(
+        self.say(
             f"[{self.done}/{self.total}] {cell.shown}: {headline(record)} "
-            f"({record.cost['seconds']:.1f} s, {clock(left)} left)",
-            file=self.stream,
-            flush=True,
+            f"({record.cost['seconds']:.1f} s, {clock(left)} left)"
         )
-        self._tell(record.remarks)
+        self.tell(record.remarks)
 
 
-class Live:
+class Live(Display):
     """All cells, the running cell, its speed and the time left, redrawn in place."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        super().__init__()
         self.console = Console(file=stream)
-        self.remarks = Remarks()
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -128,7 +126,6 @@ class Live:
             console=self.console,
             transient=True,
         )
-        self.logs: Path | None = None
         self.cell_task: Any = None
         self.whole: Any = None
         self.cell_start = 0.0
@@ -144,11 +141,11 @@ class Live:
         self.cell_task = self.progress.add_task("", total=None, speed="", visible=False)
         if counts.get("run"):
             self.progress.start()
-        self._tell(plan.remarks)
+        self.tell(plan.remarks)
 
-    def _tell(self, texts: Iterable[str]) -> None:
-        for line in self.remarks.new(texts):
-            self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     @hookimpl
     def cell_started(self, cell: Cell) -> None:
@@ -173,20 +170,13 @@ class Live:
         )
 
     @hookimpl
-    def cell_curve(self) -> None:
-        """Says once where a training can be watched."""
-        if self.logs is not None:
-            self.progress.console.print(watching(self.logs), markup=False, highlight=False, soft_wrap=True)
-            self.logs = None
-
-    @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
         """Counts the cell; what went wrong stays on the screen."""
         self.running.pop(cell.id, None)
         if record.cost.get("seconds") is None:
             return
         self.progress.advance(self.whole)
-        self._tell(record.remarks)
+        self.tell(record.remarks)
         if not record.whole:
             self.progress.console.print(f"{cell.shown}: {headline(record)}", markup=False, highlight=False)
 
@@ -194,11 +184,6 @@ class Live:
     def run_finished(self) -> None:
         """Clears the bars."""
         self.progress.stop()
-
-
-def watching(logs: Path) -> str:
-    """Where curves and pictures of running trainings lie."""
-    return f"curves and pictures of running trainings: {logs}"
 
 
 def clock(seconds: float) -> str:

@@ -3,78 +3,43 @@
 Pure functions of arrays. Importing this needs numpy only; scipy is imported where it is called.
 """
 
-from harness.statistics.across import (
-    AcrossTest,
-    Nemenyi,
-    Ranking,
-    complete_data_sets,
-    friedman_test,
-    nemenyi_test,
-    rank_models,
-    wilcoxon_test,
-)
-from harness.statistics.align import Pairs, Unpairable, align
-from harness.statistics.bootstrap import bootstrap_interval, bootstrap_mean_interval, sample_interval
-from harness.statistics.checks import StatisticsError
-from harness.statistics.gates import Answer, Gate, GateError, Verdict, judge, overall, parse_gate
-from harness.statistics.intervals import (
-    Interval,
-    clopper_pearson_interval,
-    seeds_samples_interval,
-    t_interval,
-    wilson_interval,
-)
-from harness.statistics.multiple import holm
-from harness.statistics.paired import (
-    PairedTest,
-    mcnemar_test,
-    paired_difference_interval,
-    paired_t_test,
-    paired_test,
-    permutation_test,
-)
-from harness.statistics.summary import Summary, summarise
-from harness.statistics.ties import BestSet, PerSample, PerSeed, best_and_tied
-
-__all__ = [
-    "AcrossTest",
-    "Answer",
-    "BestSet",
-    "Gate",
-    "GateError",
-    "Interval",
-    "Nemenyi",
-    "PairedTest",
-    "Pairs",
-    "PerSample",
-    "PerSeed",
-    "Ranking",
-    "StatisticsError",
-    "Summary",
-    "Unpairable",
-    "Verdict",
-    "align",
-    "best_and_tied",
-    "bootstrap_interval",
-    "bootstrap_mean_interval",
-    "clopper_pearson_interval",
-    "complete_data_sets",
-    "friedman_test",
-    "holm",
-    "judge",
-    "mcnemar_test",
-    "nemenyi_test",
-    "overall",
-    "paired_difference_interval",
-    "paired_t_test",
-    "paired_test",
-    "parse_gate",
-    "permutation_test",
-    "rank_models",
-    "sample_interval",
-    "seeds_samples_interval",
-    "summarise",
-    "t_interval",
-    "wilcoxon_test",
-    "wilson_interval",
-]
+from harness.statistics.across import AcrossTest as AcrossTest
+from harness.statistics.across import Nemenyi as Nemenyi
+from harness.statistics.across import Ranking as Ranking
+from harness.statistics.across import complete_data_sets as complete_data_sets
+from harness.statistics.across import friedman_test as friedman_test
+from harness.statistics.across import nemenyi_test as nemenyi_test
+from harness.statistics.across import rank_models as rank_models
+from harness.statistics.across import wilcoxon_test as wilcoxon_test
+from harness.statistics.align import Pairs as Pairs
+from harness.statistics.align import Unpairable as Unpairable
+from harness.statistics.align import align as align
+from harness.statistics.bootstrap import bootstrap_interval as bootstrap_interval
+from harness.statistics.bootstrap import bootstrap_mean_interval as bootstrap_mean_interval
+from harness.statistics.bootstrap import sample_interval as sample_interval
+from harness.statistics.checks import StatisticsError as StatisticsError
+from harness.statistics.gates import Answer as Answer
+from harness.statistics.gates import Gate as Gate
+from harness.statistics.gates import GateError as GateError
+from harness.statistics.gates import Verdict as Verdict
+from harness.statistics.gates import judge as judge
+from harness.statistics.gates import overall as overall
+from harness.statistics.gates import parse_gate as parse_gate
+from harness.statistics.intervals import Interval as Interval
+from harness.statistics.intervals import clopper_pearson_interval as clopper_pearson_interval
+from harness.statistics.intervals import seeds_samples_interval as seeds_samples_interval
+from harness.statistics.intervals import t_interval as t_interval
+from harness.statistics.intervals import wilson_interval as wilson_interval
+from harness.statistics.multiple import holm as holm
+from harness.statistics.paired import PairedTest as PairedTest
+from harness.statistics.paired import mcnemar_test as mcnemar_test
+from harness.statistics.paired import paired_difference_interval as paired_difference_interval
+from harness.statistics.paired import paired_t_test as paired_t_test
+from harness.statistics.paired import paired_test as paired_test
+from harness.statistics.paired import permutation_test as permutation_test
+from harness.statistics.summary import Summary as Summary
+from harness.statistics.summary import summarise as summarise
+from harness.statistics.ties import BestSet as BestSet
+from harness.statistics.ties import PerSample as PerSample
+from harness.statistics.ties import PerSeed as PerSeed
+from harness.statistics.ties import best_and_tied as best_and_tied

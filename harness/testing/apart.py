@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import io
 import json
 import os
 import pickle
-import struct
 import subprocess
 import sys
 from functools import lru_cache
@@ -46,9 +44,8 @@ def asked(function: Any, *arguments: Any) -> Any:
     """
     for argument in arguments:
         _importable(type(argument).__module__)
-    where = pickle.dumps(list(sys.path))
-    request = where + pickle.dumps((dict(os.environ), function.__module__, function.__name__, arguments))
-    found = _other().ask(request)
+    request = pickle.dumps((dict(os.environ), function.__module__, function.__name__, arguments))
+    found = _other().ask(pickle.dumps((list(sys.path), request)))  # which needs the path to be read
     if "error" in found:
         raise RuntimeError(f"in another process: {found['error']}")
     return found["answer"]
@@ -73,7 +70,7 @@ class Other:
         assert given is not None
         assert told is not None
         try:
-            given.write(struct.pack("!Q", len(request)) + request)
+            given.write(request)
             given.flush()
             line = told.readline()
         except OSError:
@@ -94,25 +91,18 @@ def serve() -> None:
     from importlib import import_module
 
     told, sys.stdout = sys.stdout, sys.stderr  # what a plugin prints is no answer
-    given = sys.stdin.buffer
-    while header := given.read(8):
+    given: Any = sys.stdin.buffer
+    while given.peek(1):
         # only what the parent, which started this process, wrote into the pipe between the two
-        raw = given.read(struct.unpack("!Q", header)[0])
+        sys.path[:], request = pickle.load(given)
         try:
-            sys.path[:], environment, module, name, arguments = _unpacked(raw)
+            environment, module, name, arguments = pickle.loads(request)
             os.environ.update(environment)
             reply = {"answer": getattr(import_module(module), name)(*arguments)}
         except Exception as error:  # whatever the plugin raises
             reply = {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         told.write(json.dumps(reply) + "\n")
         told.flush()
-
-
-def _unpacked(raw: bytes) -> Any:
-    """The request; the path to import from comes first, since the rest needs it."""
-    reader = io.BytesIO(raw)
-    sys.path[:] = pickle.load(reader)
-    return (list(sys.path), *pickle.load(reader))
 
 
 def _environment() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import typing
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -177,18 +178,9 @@ def hosts(reference: Mapping[str, Any], method: Given) -> Iterator[dict[str, Any
             parts = [p for p in options.named(option.annotation) if isinstance(p, type)]
             fits = any(isinstance(cls, type) and issubclass(cls, p) for p in parts if p not in (list, object))
             if option.nested == "methods" and fits:
-                place = (
-                    [dict(reference)]
-                    if list in map(_origin, options.named(option.annotation))
-                    else dict(reference)
-                )
+                several = any(typing.get_origin(part) is list for part in options.named(option.annotation))
+                place = [dict(reference)] if several else dict(reference)
                 yield {"plugin": plugin.name, **smallest_options(factory), option.name: place}
-
-
-def _origin(annotation: Any) -> Any:
-    import typing
-
-    return typing.get_origin(annotation)
 
 
 def _runs(content: Mapping[str, Any]) -> tuple[bool, str]:

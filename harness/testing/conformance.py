@@ -10,16 +10,21 @@ import pytest
 from harness.testing.kinds import checks_of, subject_of
 from harness.testing.outcome import Check, NotChecked
 
-C = TypeVar("C", bound=type)
+C = TypeVar("C", bound="type[Conformance]")
 
 
-def _tests_of(kind: str) -> Callable[[C], C]:
-    """Gives a class a test method for each check of a kind: `check_shapes` becomes `test_shapes`."""
+def _tests_of(kind: str, fixture: str, **more: str) -> Callable[[C], C]:
+    """Give a class a test method for each check of a kind: `check_shapes` becomes `test_shapes`.
+
+    `fixture` is the name of the plugin's, and `more` those of others by the subject's arguments.
+    """
 
     def add(cls: C) -> C:
+        cls._kind, cls._fixtures = kind, {"given": fixture, **more}
+        asks = pytest.mark.usefixtures(*cls._fixtures.values())  # so that they may have parameters
         for check in checks_of(kind):
             name = check.__name__.replace("check_", "test_")
-            setattr(cls, name, _test(check, name))
+            setattr(cls, name, asks(_test(check, name)))
         return cls
 
     return add
@@ -40,23 +45,27 @@ def _test(check: Check, name: str) -> Callable[[Any, Any], None]:
 class Conformance:
     """What the classes share: the subject of the checks, made once for each plugin a class is given."""
 
+    _kind: ClassVar[str]
+    _fixtures: ClassVar[dict[str, str]]
     _kept: ClassVar[dict[object, Any]]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._kept = {}
 
-    @classmethod
-    def _subject(cls, request: pytest.FixtureRequest, kind: str, given: Any, **more: Any) -> Any:
-        """The subject for this test's parameters; loading a model or running a cell is done once for all tests."""
+    @pytest.fixture
+    def subject(self, request: pytest.FixtureRequest) -> Any:
+        """What the checks look at, for this test's parameters; a model is loaded, a cell run, once for all tests."""
         spec = getattr(request.node, "callspec", None)
         key = spec.id if spec is not None else ""
-        if key not in cls._kept:
-            cls._kept[key] = subject_of(kind, given, {k: v for k, v in more.items() if v is not None})
-        return cls._kept[key]
+        more = {name: request.getfixturevalue(fixture) for name, fixture in self._fixtures.items()}
+        if key not in self._kept:
+            given = more.pop("given")
+            self._kept[key] = subject_of(self._kind, given, {k: v for k, v in more.items() if v is not None})
+        return self._kept[key]
 
 
-@_tests_of("models")
+@_tests_of("models", "model", images="images")
 class ModelConformance(Conformance):
     """Checks of a model. The fixture `model` gives an instance that is not loaded; `images`, PIL images to try."""
 
@@ -65,23 +74,13 @@ class ModelConformance(Conformance):
         """PIL images; by default some of the kit's own."""
         return None
 
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, model: Any, images: Sequence[Any] | None) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "models", model, images=images)
 
-
-@_tests_of("datasets")
+@_tests_of("datasets", "dataset")
 class DatasetConformance(Conformance):
     """Checks of a data set. The fixture `dataset` gives an instance."""
 
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, dataset: Any) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "datasets", dataset)
 
-
-@_tests_of("metrics")
+@_tests_of("metrics", "metric", examples="examples", make="make_evidence")
 class MetricConformance(Conformance):
     """Checks of a metric. The fixture `metric` gives an instance.
 
@@ -99,17 +98,6 @@ class MetricConformance(Conformance):
         """Makes evidence; by default Predictions, or what the evidence class's `example` gives."""
         return None
 
-    @pytest.fixture
-    def subject(
-        self,
-        request: pytest.FixtureRequest,
-        metric: Any,
-        examples: Sequence[tuple[Any, Any]] | None,
-        make_evidence: Callable[[float, int], Any] | None,
-    ) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "metrics", metric, examples=examples, make=make_evidence)
-
 
 class _Runs(Conformance):
     @pytest.fixture
@@ -118,54 +106,29 @@ class _Runs(Conformance):
         return None
 
 
-@_tests_of("methods")
+@_tests_of("methods", "method", cell="cell")
 class MethodConformance(_Runs):
     """Checks of a method. The fixture `method` gives an instance, or a reference as a suite writes it."""
 
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, method: Any, cell: Mapping[str, Any] | None) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "methods", method, cell=cell)
 
-
-@_tests_of("protocols")
+@_tests_of("protocols", "protocol", cell="cell")
 class ProtocolConformance(_Runs):
     """Checks of a protocol. The fixture `protocol` gives an instance, or a reference as a suite writes it."""
 
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, protocol: Any, cell: Mapping[str, Any] | None) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "protocols", protocol, cell=cell)
 
-
-@_tests_of("executors")
+@_tests_of("executors", "executor", cell="cell")
 class ExecutorConformance(_Runs):
     """Checks of an executor. The fixture `executor` gives an instance."""
 
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, executor: Any, cell: Mapping[str, Any] | None) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "executors", executor, cell=cell)
 
-
-@_tests_of("suites")
+@_tests_of("suites", "suite")
 class SuiteConformance(Conformance):
     """Checks of a suite. The fixture `suite` gives the name of an installed one, or the path of its file."""
 
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, suite: Any) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "suites", suite)
 
-
-@_tests_of("hooks")
+@_tests_of("hooks", "listener")
 class ListenerConformance(Conformance):
     """Checks of a listener. The fixture `listener` gives an instance, or a module."""
-
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, listener: Any) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "hooks", listener)
 
 
 class _Shows(Conformance):
@@ -175,21 +138,11 @@ class _Shows(Conformance):
         return None
 
 
-@_tests_of("summaries")
+@_tests_of("summaries", "summary", records="records")
 class SummaryConformance(_Shows):
     """Checks of a summary. The fixture `summary` gives an instance; `records` a DataFrame that it can summarise."""
 
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, summary: Any, records: Any) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "summaries", summary, records=records)
 
-
-@_tests_of("plots")
+@_tests_of("plots", "plot", records="records")
 class PlotConformance(_Shows):
     """Checks of a plot. The fixture `plot` gives an instance; `records` a DataFrame that it can draw."""
-
-    @pytest.fixture
-    def subject(self, request: pytest.FixtureRequest, plot: Any, records: Any) -> Any:
-        """What the checks look at."""
-        return self._subject(request, "plots", plot, records=records)

@@ -3,79 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from harness.testing.outcome import Check, Finding, judge
 
+PLACES = {
+    "models": ("models:CHECKS", "model_subject:ModelSubject"),
+    "datasets": ("datasets:CHECKS", "dataset_subject:DatasetSubject"),
+    "metrics": ("metrics:CHECKS", "metrics:MetricSubject"),
+    "methods": ("protocols:METHOD_CHECKS", "protocols:RunSubject"),
+    "protocols": ("protocols:PROTOCOL_CHECKS", "protocols:RunSubject"),
+    "suites": ("suites:CHECKS", "suites:SuiteSubject"),
+    "hooks": ("listeners:CHECKS", "listeners:ListenerSubject"),
+    "executors": ("executors:CHECKS", "executors:ExecutorSubject"),
+    "summaries": ("shows:SUMMARY_CHECKS", "shows:ShowSubject"),
+    "plots": ("shows:PLOT_CHECKS", "shows:ShowSubject"),
+}
+"""Where the checks of each kind are, and the class of what they look at."""
+
+OF_TWO_KINDS = ("methods", "protocols", "summaries", "plots")
+"""Kinds that share their subject's class with another one, which is given the kind."""
+
 
 def checks_of(kind: str) -> tuple[Check, ...]:
     """The checks for a kind of plugin (`models`, `datasets`, …), in the order in which they are made."""
-    if kind == "models":
-        from harness.testing import models
-
-        return models.CHECKS
-    if kind == "datasets":
-        from harness.testing import datasets
-
-        return datasets.CHECKS
-    if kind == "metrics":
-        from harness.testing import metrics
-
-        return metrics.CHECKS
-    if kind in ("methods", "protocols"):
-        from harness.testing import protocols
-
-        return protocols.METHOD_CHECKS if kind == "methods" else protocols.PROTOCOL_CHECKS
-    if kind == "suites":
-        from harness.testing import suites
-
-        return suites.CHECKS
-    if kind == "hooks":
-        from harness.testing import listeners
-
-        return listeners.CHECKS
-    if kind == "executors":
-        from harness.testing import executors
-
-        return executors.CHECKS
-    from harness.testing import shows
-
-    return shows.SUMMARY_CHECKS if kind == "summaries" else shows.PLOT_CHECKS
+    return _at(PLACES[kind][0])  # type: ignore[no-any-return]
 
 
 def subject_of(kind: str, given: Any, more: Mapping[str, Any]) -> Any:
     """What the checks of a kind look at, made from a plugin and what else a test gives."""
-    if kind == "models":
-        from harness.testing.model_subject import ModelSubject
+    return _at(PLACES[kind][1])(*([kind] if kind in OF_TWO_KINDS else []), given, **more)
 
-        return ModelSubject(given, **more)
-    if kind == "datasets":
-        from harness.testing.dataset_subject import DatasetSubject
 
-        return DatasetSubject(given)
-    if kind == "metrics":
-        from harness.testing.metrics import MetricSubject
-
-        return MetricSubject(given, **more)
-    if kind in ("methods", "protocols"):
-        from harness.testing.protocols import RunSubject
-
-        return RunSubject(kind, given, **more)
-    if kind == "suites":
-        from harness.testing.suites import SuiteSubject
-
-        return SuiteSubject(given)
-    if kind == "hooks":
-        from harness.testing.listeners import ListenerSubject
-
-        return ListenerSubject(given)
-    if kind == "executors":
-        from harness.testing.executors import ExecutorSubject
-
-        return ExecutorSubject(given, **more)
-    from harness.testing.shows import ShowSubject
-
-    return ShowSubject(kind, given, **more)
+def _at(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"harness.testing.{module}"), name)
 
 
 def check(kind: str, given: Any, **more: Any) -> Sequence[Finding]:

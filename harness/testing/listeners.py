@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from functools import cached_property, wraps
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -21,7 +22,6 @@ class ListenerSubject:
 
     def __init__(self, plugin: Any) -> None:
         self.plugin = plugin
-        self._problems: list[str] | None = None
 
     def needed(self) -> None:
         """Raises NotChecked when the listener says that it can't be used here."""
@@ -29,13 +29,11 @@ class ListenerSubject:
         if reason:
             raise NotChecked(reason)
 
-    @property
+    @cached_property
     def problems(self) -> list[str]:
         """What went wrong in two runs in which cells end in every way; they are made once."""
-        if self._problems is None:
-            self.needed()
-            self._problems = _runs_of(self.plugin)
-        return self._problems
+        self.needed()
+        return _runs_of(self.plugin)
 
 
 def _runs_of(listener: Any) -> list[str]:
@@ -98,17 +96,13 @@ def check_runs(subject: ListenerSubject) -> None:
 
 
 def _unless_module(check: Check) -> Check:
+    @wraps(check)
     def wrapped(subject: ListenerSubject) -> None:
-        if isinstance(subject.plugin, type(contextlib)):
+        if isinstance(subject.plugin, ModuleType):
             raise NotChecked("the listener is a module")
         check(subject)
 
-    wrapped.__name__, wrapped.__doc__ = check.__name__, check.__doc__
     return wrapped
 
 
-def _general() -> tuple[Callable[[Any], None], ...]:
-    return tuple(_unless_module(check) for check in general.CHECKS)
-
-
-CHECKS: tuple[Check, ...] = (*_general(), check_events, check_runs)
+CHECKS: tuple[Check, ...] = (*map(_unless_module, general.CHECKS), check_events, check_runs)

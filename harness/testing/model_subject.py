@@ -134,3 +134,11 @@ def gap(one: torch.Tensor, other: torch.Tensor) -> float:
         return float("inf")
     scale = float(one.abs().max()) or 1.0
     return float((one.float() - other.float()).abs().max()) / scale
+
+
+def expect_alike(
+    one: torch.Tensor, other: torch.Tensor, expected: str, why: str, tolerance: float = TOLERANCE
+) -> None:
+    """Raise Violation where two tensors differ by `tolerance` or more, as a share of the largest value."""
+    difference = gap(one, other)
+    expect(difference < tolerance, expected, f"a difference of {difference:.2g} of the largest value", why)

@@ -8,7 +8,7 @@ from harness.errors import nearest
 from harness.inference.zeroshot import SIMILARITIES
 from harness.testing import general, tokens, weights
 from harness.testing.images import odd_images
-from harness.testing.model_subject import TEXTS, TOLERANCE, ModelSubject, gap
+from harness.testing.model_subject import TEXTS, ModelSubject, expect_alike, gap
 from harness.testing.outcome import Check, NotChecked, Violation, expect, must
 
 
@@ -126,10 +126,10 @@ def check_batch_independence(subject: ModelSubject) -> None:
     alone = [subject.seen(batch[n : n + 1]) for n in range(len(batch))]
     for method, output in together.items():
         single = torch.cat([a[method] for a in alone])
-        expect(
-            gap(output, single) < TOLERANCE,
+        expect_alike(
+            output,
+            single,
             f"{method} to give an image the same row alone and in a batch",
-            f"a difference of {gap(output, single):.2g} of the largest value",
             "The batch size would decide the result; it is halved where memory ends, and no part of a cell's id.",
         )
 
@@ -190,10 +190,10 @@ def check_texts(subject: ModelSubject) -> None:
         "Rows belong to class names.",
     )
     single = torch.cat([subject.read([text]) for text in TEXTS])
-    expect(
-        gap(together, single) < TOLERANCE,
+    expect_alike(
+        together,
+        single,
         "a text to have the same embedding alone and among others",
-        f"a difference of {gap(together, single):.2g} of the largest value",
         "Padding that reaches the embedding makes the class list's longest name decide the result.",
     )
     if "encodes images" in subject.able:

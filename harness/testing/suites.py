@@ -11,7 +11,7 @@ from typing import Any
 from harness.contract.declared import asked
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse, parse_short
-from harness.errors import HarnessError
+from harness.errors import HarnessError, did_you_mean
 from harness.leaderboard.checking import COSTS
 from harness.leaderboard.entries import METRIC
 from harness.planning.expansion import matches
@@ -109,7 +109,7 @@ def check_tables(subject: SuiteSubject) -> None:
             expect(
                 key in subject.names,
                 f"{where} to be laid out by coordinates or tags that cells have",
-                f"'{key}'{_near(key, subject.names)}",
+                f"'{key}'{did_you_mean(key, subject.names)}",
                 "The table could not be made.",
             )
         chosen = list(_chosen(subject, spec))
@@ -191,12 +191,6 @@ def _resolved(kind: str, entry: Any, where: str) -> None:
     except HarnessError as error:
         raise Violation(f"{where} to name a plugin that there is", error, "It could not be shown.") from None
     expect(not part.problem, f"{where} to name a plugin that works", part.problem, "It could not be shown.")
-
-
-def _near(name: str, known: set[str]) -> str:
-    from harness.errors import did_you_mean
-
-    return did_you_mean(name, known)
 
 
 CHECKS: tuple[Check, ...] = (check_file, check_plan, check_tables, check_plots)

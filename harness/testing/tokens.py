@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.testing.model_subject import TEXTS, TOLERANCE, ModelSubject, gap
+from harness.testing.model_subject import TEXTS, ModelSubject, expect_alike
 from harness.testing.outcome import Check, NotChecked, expect, must
 
 if TYPE_CHECKING:
@@ -25,19 +25,18 @@ def check_image_tokens(subject: ModelSubject) -> None:
         embeddings, patches = subject.model.encode_image_tokens(batch)
     _shaped("patches B×P×D", patches, len(batch))
     if "encodes images" in subject.able:
-        difference = gap(subject.seen(batch)["encode_image"], embeddings)
-        expect(
-            difference < TOLERANCE,
+        expect_alike(
+            subject.seen(batch)["encode_image"],
+            embeddings,
             "encode_image_tokens to give beside the patches what encode_image gives",
-            f"a difference of {difference:.2g} of the largest value",
             "A fusion of patches would be compared with one of other embeddings.",
         )
     with torch.inference_mode():
         alone = torch.cat([subject.model.encode_image_tokens(batch[n : n + 1])[1] for n in range(len(batch))])
-    expect(
-        gap(patches, alone) < TOLERANCE,
+    expect_alike(
+        patches,
+        alone,
         "an image to have the same patches alone and in a batch",
-        f"a difference of {gap(patches, alone):.2g} of the largest value",
         "The batch size would decide the result; it is halved where memory ends, and no part of a cell's id.",
     )
 
@@ -58,22 +57,17 @@ def check_text_tokens(subject: ModelSubject) -> None:
         "Attention and means leave out what the mask says is padding.",
     )
     if "encodes texts" in subject.able:
-        difference = gap(subject.read(TEXTS), embeddings)
-        expect(
-            difference < TOLERANCE,
+        expect_alike(
+            subject.read(TEXTS),
+            embeddings,
             "encode_text_tokens to give beside the tokens what encode_text gives",
-            f"a difference of {difference:.2g} of the largest value",
             "A fusion of tokens would be compared with one of other embeddings.",
         )
     for n, text in enumerate(TEXTS):
         alone, own, here = _read(subject, [text])
-        difference = max(gap(embeddings[n : n + 1], alone), gap(tokens[n][mask[n]], own[0][here[0]]))
-        expect(
-            difference < TOLERANCE,
-            "a text to have the same embedding and tokens alone and among others",
-            f"a difference of {difference:.2g} of the largest value",
-            why,
-        )
+        expected = "a text to have the same embedding and tokens alone and among others"
+        expect_alike(embeddings[n : n + 1], alone, expected, why)
+        expect_alike(tokens[n][mask[n]], own[0][here[0]], expected, why)
 
 
 def _read(subject: ModelSubject, texts: list[str]) -> Any:

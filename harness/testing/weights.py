@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from harness.inference.features import weights_digest
-from harness.testing.model_subject import TOLERANCE, ModelSubject, gap
+from harness.testing.model_subject import ModelSubject, expect_alike, gap
 from harness.testing.outcome import Check, NotChecked, expect, must
 
 if TYPE_CHECKING:
@@ -102,10 +102,10 @@ def check_save_and_load(subject: ModelSubject) -> None:
     subject.needs_images()
     for method, output in subject.seen(subject.batch).items():
         restored = subject.seen(subject.batch, other)[method]
-        expect(
-            gap(output, restored) < TOLERANCE,
+        expect_alike(
+            output,
+            restored,
             f"{method} to give the same once the module's state is restored in another copy",
-            f"a difference of {gap(output, restored):.2g} of the largest value",
             "Something that decides the output is neither a parameter nor a buffer of `module`, so "
             "checkpoints and the cache of embeddings miss it.",
         )

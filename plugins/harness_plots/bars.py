@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.records.store import Store
+    from harness import Store
 
 MOST = 40
 """Rows that are still legible on a page."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError, HarnessError
+from harness import DataError, HarnessError
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.records.store import Store
+    from harness import Store
 
 
 class ImageGrid:

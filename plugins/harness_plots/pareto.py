@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError
+from harness import HarnessError
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.records.store import Store
+    from harness import Store
 
 
 def front(costs: Sequence[float], qualities: Sequence[float], lower_quality: bool = False) -> list[int]:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import HarnessError, did_you_mean
+from harness import HarnessError
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.records.store import Store
+    from harness import Store
 
 PARTS = ("", "tag.", "tag.dataset.", "tag.model.", "tag.method.")
 

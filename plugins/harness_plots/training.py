@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, did_you_mean
+from harness import HarnessError
+from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.records.store import Store
+    from harness import Store
 
 STEPS = ("step", "epoch", "iteration")
 """Columns of a curve that count its progress, if it has one; otherwise its position does."""

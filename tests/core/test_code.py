@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -388,6 +389,16 @@ def test_what_a_function_says_of_itself_decides_nothing() -> None:
         assert digest(made(code % "a")) == digest(made(code % "b"))
     for code in ("def f():\n  return '%s'", "f = lambda: '%s'", "def f(x):\n  return ['%s' for _ in x]"):
         assert digest(made(code % "a")) != digest(made(code % "b"))
+
+
+def test_methods_count_with_what_they_are_bound_to() -> None:
+    held, function = (
+        made("class f:\n  k = 1\n  def __init__(self, k): self.k = k"),
+        "def f(self): return self.k + %s",
+    )
+    bound = [MethodType(made(function % n), held(k)) for n, k in ((1, 1), (1, 2), (2, 1), (1, 1))]
+    assert len({digest(method) for method in bound}) == 3
+    assert digest(bound[0]) == digest(bound[3])
 
 
 def test_metaclasses_count() -> None:
