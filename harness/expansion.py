@@ -17,7 +17,7 @@ from harness.declared import asked
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
 from harness.evidence import fits, named_apart, read_by
 from harness.parts import Part, Resolver, blame, canonical, statements
-from harness.reference import Reference, parse
+from harness.reference import Reference, completed, parse, short_of
 from harness.suite import Entry, Experiment, Rule, Suite
 from harness.wording import with_names
 
@@ -47,6 +47,16 @@ class Choice:
         return bool(
             self.models or self.datasets or self.methods or self.metrics or self.experiments or self.seeds
         )
+
+    @property
+    def typed(self) -> set[tuple[str, str]]:
+        """Kinds and names of the plugins that it may name."""
+        return {
+            (kind, short.plugin)
+            for kind in ("models", "datasets", "methods", "metrics")
+            for text in (*getattr(self, kind), *getattr(self, f"add_{kind}", ()))
+            if (short := short_of(text))
+        }
 
 
 class Expansion:
@@ -229,7 +239,10 @@ class Expansion:
         )
 
     def _new(self, kind: str, text: str, labels: Sequence[str]) -> Reference:
-        reference = parse(text, f"--{kind.removesuffix('s')}")[0]
+        where = f"--{kind.removesuffix('s')}"
+        shared = getattr(self.suite.defaults, kind)
+        unnamed = {name: {k: v for k, v in t.items() if k != "label"} for name, t in shared.items()}
+        reference = parse(completed(text, unnamed), where)[0]
         names = [p.name for p in registry.installed(kind)]
         if reference.plugin.rpartition("/")[2] not in names:
             known = [*labels, *names]

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness import registry
 from harness.cell import Cell, Planned
+from harness.defaults import check_defaults
 from harness.errors import SuiteError, did_you_mean
 from harness.expansion import Choice, Expansion
 from harness.leaderboard.checking import check_layouts
@@ -64,6 +65,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
     for name in choice.experiments:
         if name not in names:
             raise SuiteError(f"suite {suite.name}: no experiment '{name}'{did_you_mean(name, names)}")
+    doubts = check_defaults(suite, choice.typed)
     for grid in grids:
         if choice.experiments and grid.name not in choice.experiments:
             continue
@@ -83,7 +85,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
         raise SuiteError(
             f"suite {suite.name}: no cells: name at least one data set, and a model if its protocol needs one"
         )
-    plan.doubts = check_layouts(suite, plan.cells, choice.narrows)
+    plan.doubts = [*doubts, *check_layouts(suite, plan.cells, choice.narrows)]
     return plan
 
 

@@ -94,6 +94,45 @@ def parse(given: Any, where: str) -> list[Reference]:
     ]
 
 
+def short_of(entry: str | Mapping[str, Any]) -> Reference | None:
+    """Return what an entry's short form says, without the options of its table; None where it is malformed."""
+    text = entry if isinstance(entry, str) else entry.get("plugin")
+    try:
+        return parse_short(text) if isinstance(text, str) else None
+    except SuiteError:
+        return None
+
+
+def completed(entry: str | Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Return a suite's entry with what `defaults` holds for its plugin; what the entry says itself wins.
+
+    Tables are completed key by key, unless one of them names a plugin.
+
+    >>> completed({"plugin": "gan", "lr": 0.1}, {"gan": {"lr": 0.001, "beta2": 0.9}})
+    {'plugin': 'gan', 'lr': 0.1, 'beta2': 0.9}
+    """
+    short = short_of(entry)
+    if short is None or short.plugin not in defaults:
+        return entry
+    table: dict[str, Any] = {"plugin": entry} if isinstance(entry, str) else dict(entry)
+    inner = table.get("options")
+    for key, value in defaults[short.plugin].items():
+        if key in short.options:
+            continue
+        if isinstance(inner, Mapping) and key in inner and key not in RESERVED:
+            table["options"] = {**table["options"], key: _merged(value, inner[key])}
+        else:
+            table[key] = _merged(value, table[key]) if key in table else value
+    return table
+
+
+def _merged(default: Any, own: Any) -> Any:
+    tables = isinstance(default, Mapping) and isinstance(own, Mapping)
+    if not tables or "plugin" in default or "plugin" in own:
+        return own
+    return {**default, **{k: _merged(default[k], v) if k in default else v for k, v in own.items()}}
+
+
 def _short(text: str, where: str) -> Reference:
     try:
         return parse_short(text)
