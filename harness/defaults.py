@@ -21,7 +21,7 @@ def check_defaults(suite: Suite, typed: Set[tuple[str, str]] = frozenset()) -> l
     for kind in type(suite.defaults).model_fields:
         for name, table in getattr(suite.defaults, kind).items():
             where = f"suite {suite.name}, defaults.{kind}.{name}"
-            for key in ("plugin", "grid", "options"):
+            for key in ("plugin", "grid", "options", "defaults"):
                 if key in table:
                     raise SuiteError(
                         f"{where}: '{key}' belongs to an entry: defaults hold options, label and tags"

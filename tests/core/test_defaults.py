@@ -35,6 +35,7 @@ SAME: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"defaults": {"models": {"toy": {"bias": 0.5}}}, "models": [toy(options={"bias": 0.1})]},
         {"models": ["toy?bias=0.1"]},
     ),
+    ({"defaults": {"models": {"toy": {"bias": 0.5}}}, "models": [toy(defaults=False)]}, {"models": ["toy"]}),
     (
         {"defaults": {"models": {"toy": {"bias": 0.5}}}, "models": [toy(grid={"bias": [0.1, 0.2]})]},
         {"models": [toy(grid={"bias": [0.1, 0.2]})]},
@@ -113,6 +114,11 @@ def test_what_is_wrong_is_said_in_one_line(toys: Any, defaults: dict[str, Any], 
     with pytest.raises(HarnessError) as error:
         ids(defaults=defaults)
     assert str(error.value) == message
+
+
+def test_only_a_truth_value_turns_them_off() -> None:
+    with pytest.raises(HarnessError, match=r"models\.0: defaults must be true or false, found 'no'"):
+        ids(models=[toy(defaults="no")])
 
 
 def test_an_installed_plugin_that_no_entry_uses_is_a_doubt(toys: Any) -> None:
