@@ -17,7 +17,7 @@ from harness.declared import asked
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
 from harness.evidence import fits, named_apart, read_by
 from harness.parts import Part, Resolver, blame, canonical, statements
-from harness.reference import Reference, completed, parse, short_of
+from harness.reference import RESERVED, Reference, completed, parse, short_of
 from harness.suite import Entry, Experiment, Rule, Suite
 from harness.wording import with_names
 
@@ -241,8 +241,9 @@ class Expansion:
     def _new(self, kind: str, text: str, labels: Sequence[str]) -> Reference:
         where = f"--{kind.removesuffix('s')}"
         shared = getattr(self.suite.defaults, kind)
-        unnamed = {name: {k: v for k, v in t.items() if k != "label"} for name, t in shared.items()}
-        reference = parse(completed(text, unnamed), where)[0]
+        # options alone: labels and tags are facts of the suite's own entries
+        bare = {name: {k: v for k, v in t.items() if k not in RESERVED} for name, t in shared.items()}
+        reference = parse(completed(text, bare), where)[0]
         names = [p.name for p in registry.installed(kind)]
         if reference.plugin.rpartition("/")[2] not in names:
             known = [*labels, *names]

@@ -58,11 +58,11 @@ def test_a_default_is_the_same_as_the_option_in_every_entry(
     assert ids(**short) == ids(**written)
 
 
-def test_what_is_typed_takes_defaults_and_wins_over_them(toys: Any) -> None:
+def test_what_is_typed_takes_options_and_wins_over_them(toys: Any) -> None:
     defaults = {"models": {"toy": {"bias": 0.5, "label": "mine", "tags": {"a": 1}}}}
     (typed,) = make_plan(from_dict({**BASE, "defaults": defaults}), Choice(models=["toy:huge"]))
     assert typed.cell.model is not None
-    assert (typed.cell.model.label, typed.cell.tags["model.a"]) == ("huge", 1)
+    assert (typed.cell.model.label, typed.cell.tags) == ("huge", {})
     assert [typed.cell.id] == ids(models=["toy:huge?bias=0.5"])
     assert ids(Choice(models=["toy:huge?bias=0.1"]), defaults=defaults) == ids(models=["toy:huge?bias=0.1"])
 
@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said_in_one_line(toys: Any, defaults: dict[str, Any], 
     assert str(error.value) == message
 
 
-def test_only_a_truth_value_turns_them_off() -> None:
+def test_only_a_truth_value_turns_them_off(toys: Any) -> None:
     with pytest.raises(HarnessError, match=r"models\.0: defaults must be true or false, found 'no'"):
         ids(models=[toy(defaults="no")])
 
