@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from harness import options, registry
 from harness.errors import PluginBroken, PluginNotFound, SuiteError, did_you_mean
-from harness.reference import short_of
-from harness.suite import REFERENCES, Suite, kind_of
+from harness.reference import read_short
+from harness.suite import REFERENCES, Suite, holders, kind_of
 
 
 def check_defaults(suite: Suite, typed: Set[tuple[str, str]] = frozenset()) -> list[str]:
@@ -17,7 +17,7 @@ def check_defaults(suite: Suite, typed: Set[tuple[str, str]] = frozenset()) -> l
     `typed` holds the kinds and names of plugins that the command line adds. Raises SuiteError for a
     plugin that is neither used nor installed, OptionError for options that a plugin does not have.
     """
-    doubts, used = list[str](), _used(suite) | typed
+    doubts, used = list[str](), _find_used(suite) | typed
     for kind in type(suite.defaults).model_fields:
         for name, table in getattr(suite.defaults, kind).items():
             where = f"suite {suite.name}, defaults.{kind}.{name}"
@@ -41,11 +41,11 @@ def check_defaults(suite: Suite, typed: Set[tuple[str, str]] = frozenset()) -> l
     return doubts
 
 
-def _used(suite: Suite) -> set[tuple[str, str]]:
+def _find_used(suite: Suite) -> set[tuple[str, str]]:
     found = set()
-    for holder in suite.holders:
+    for holder in holders(suite):
         for key in REFERENCES:
             given = getattr(holder, key, None) or []
-            shorts = map(short_of, given if isinstance(given, list) else [given])
+            shorts = map(read_short, given if isinstance(given, list) else [given])
             found |= {(kind_of(key), short.plugin) for short in shorts if short}
     return found

@@ -17,7 +17,7 @@ from harness.declared import asked
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
 from harness.evidence import fits, named_apart, read_by
 from harness.parts import Part, Resolver, blame, canonical, statements
-from harness.reference import RESERVED, Reference, completed, parse, short_of
+from harness.reference import RESERVED, Reference, complete_entry, parse, read_short
 from harness.suite import Entry, Experiment, Rule, Suite
 from harness.wording import with_names
 
@@ -49,13 +49,13 @@ class Choice:
         )
 
     @property
-    def typed(self) -> set[tuple[str, str]]:
+    def named_plugins(self) -> set[tuple[str, str]]:
         """Kinds and names of the plugins that it may name."""
         return {
             (kind, short.plugin)
             for kind in ("models", "datasets", "methods", "metrics")
             for text in (*getattr(self, kind), *getattr(self, f"add_{kind}", ()))
-            if (short := short_of(text))
+            if (short := read_short(text))
         }
 
 
@@ -243,7 +243,7 @@ class Expansion:
         shared = getattr(self.suite.defaults, kind)
         # options alone: labels and tags are facts of the suite's own entries
         bare = {name: {k: v for k, v in t.items() if k not in RESERVED} for name, t in shared.items()}
-        reference = parse(completed(text, bare), where)[0]
+        reference = parse(complete_entry(text, bare), where)[0]
         names = [p.name for p in registry.installed(kind)]
         if reference.plugin.rpartition("/")[2] not in names:
             known = [*labels, *names]

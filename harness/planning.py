@@ -65,7 +65,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
     for name in choice.experiments:
         if name not in names:
             raise SuiteError(f"suite {suite.name}: no experiment '{name}'{did_you_mean(name, names)}")
-    doubts = check_defaults(suite, choice.typed)
+    doubts = check_defaults(suite, choice.named_plugins)
     for grid in grids:
         if choice.experiments and grid.name not in choice.experiments:
             continue

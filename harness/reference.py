@@ -96,7 +96,7 @@ def parse(given: Any, where: str) -> list[Reference]:
     ]
 
 
-def short_of(entry: str | Mapping[str, Any]) -> Reference | None:
+def read_short(entry: str | Mapping[str, Any]) -> Reference | None:
     """Return what an entry's short form says, without the options of its table; None where it is malformed."""
     text = entry if isinstance(entry, str) else entry.get("plugin")
     try:
@@ -105,15 +105,15 @@ def short_of(entry: str | Mapping[str, Any]) -> Reference | None:
         return None
 
 
-def completed(entry: str | Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> Any:
+def complete_entry(entry: str | Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> Any:
     """Return a suite's entry with what `defaults` holds for its plugin; what the entry says itself wins.
 
     Tables are completed key by key, unless one of them names a plugin. An entry with `defaults = false` stays as it is.
 
-    >>> completed({"plugin": "gan", "lr": 0.1}, {"gan": {"lr": 0.001, "beta2": 0.9}})
+    >>> complete_entry({"plugin": "gan", "lr": 0.1}, {"gan": {"lr": 0.001, "beta2": 0.9}})
     {'plugin': 'gan', 'lr': 0.1, 'beta2': 0.9}
     """
-    short = short_of(entry)
+    short = read_short(entry)
     if short is None or short.plugin not in defaults:
         return entry
     if isinstance(entry, Mapping) and entry.get("defaults") is False:
@@ -124,17 +124,17 @@ def completed(entry: str | Mapping[str, Any], defaults: Mapping[str, Mapping[str
         if key in short.options:
             continue
         if isinstance(inner, Mapping) and key in inner and key not in RESERVED:
-            table["options"] = {**table["options"], key: _merged(value, inner[key])}
+            table["options"] = {**table["options"], key: _merge(value, inner[key])}
         else:
-            table[key] = _merged(value, table[key]) if key in table else value
+            table[key] = _merge(value, table[key]) if key in table else value
     return table
 
 
-def _merged(default: Any, own: Any) -> Any:
+def _merge(default: Any, own: Any) -> Any:
     tables = isinstance(default, Mapping) and isinstance(own, Mapping)
     if not tables or "plugin" in default or "plugin" in own:
         return own
-    return {**default, **{k: _merged(default[k], v) if k in default else v for k, v in own.items()}}
+    return {**default, **{k: _merge(default[k], v) if k in default else v for k, v in own.items()}}
 
 
 def _short(text: str, where: str) -> Reference:

@@ -20,7 +20,7 @@ from pydantic import (
 
 from harness import registry
 from harness.errors import PluginNotFound, SuiteError, did_you_mean, nearest
-from harness.reference import completed
+from harness.reference import complete_entry
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -141,9 +141,9 @@ class Defaults(Strict):
         for key in REFERENCES:
             given, defaults = getattr(holder, key, None), getattr(self, kind_of(key))
             if given and defaults and isinstance(given, list):
-                setattr(holder, key, [completed(entry, defaults) for entry in given])
+                setattr(holder, key, [complete_entry(entry, defaults) for entry in given])
             elif given and defaults:
-                setattr(holder, key, completed(given, defaults))
+                setattr(holder, key, complete_entry(given, defaults))
 
 
 class Suite(Grid):
@@ -165,16 +165,10 @@ class Suite(Grid):
     _folder: Path | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
-    def _completed(self) -> Suite:
-        for holder in self.holders:
+    def _complete(self) -> Suite:
+        for holder in holders(self):
             self.defaults.complete(holder)
         return self
-
-    @property
-    def holders(self) -> list[BaseModel]:
-        """The parts of the suite that name plugins: itself, its experiments, what they include, its tables."""
-        grids: list[Grid] = [self, *self.experiments]
-        return [*grids, *(extra for grid in grids for extra in grid.include), *self.tables]
 
     @property
     def folder(self) -> Path | None:
@@ -191,6 +185,12 @@ class Suite(Grid):
             e.model_copy(update={name: v for name, v in shared.items() if not getattr(e, name)})
             for e in self.experiments
         ]
+
+
+def holders(suite: Suite) -> list[BaseModel]:
+    """Return the parts of a suite that name plugins: itself, its experiments, what they include, its tables."""
+    grids: list[Grid] = [suite, *suite.experiments]
+    return [*grids, *(extra for grid in grids for extra in grid.include), *suite.tables]
 
 
 def shipped() -> list[registry.Plugin]:
