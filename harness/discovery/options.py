@@ -123,9 +123,12 @@ def evaluated(annotation: Any, namespace: Mapping[str, Any]) -> Any:
         return inspect.Parameter.empty
 
 
-def check(factory: Any, given: Mapping[str, Any], value: str | None, where: str) -> dict[str, Any]:
-    """The options as the factory takes them, defaults filled in, types checked and converted.
+def check(
+    factory: Any, given: Mapping[str, Any], value: str | None, where: str, given_alone: bool = False
+) -> dict[str, Any]:
+    """Return the options as the factory takes them, types checked and converted, and its defaults filled in.
 
+    With `given_alone` the given ones alone are checked and returned, and none is required.
     Nested references are left as written. Raises OptionError that starts with `where`.
     """
     try:
@@ -148,6 +151,8 @@ def check(factory: Any, given: Mapping[str, Any], value: str | None, where: str)
     checked = {}
     for option in options:
         if option.name not in given:
+            if given_alone:
+                continue
             if option.required:
                 raise OptionError(f"{where}: needs the option '{option.name}' ({option.type_name})")
             checked[option.name] = option.default

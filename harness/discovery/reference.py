@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from harness.errors import SuiteError
 
-RESERVED = ("plugin", "label", "tags", "grid", "options")
+RESERVED = ("plugin", "label", "tags", "grid", "options", "defaults")
 """Keys of a plugin's table that are not options of the plugin itself."""
 
 
@@ -83,6 +83,8 @@ def parse(given: Any, where: str) -> list[Reference]:
         raise SuiteError(f"{where}: tags must be a table, found {tags!r}")
     if label is not None and not isinstance(label, str):
         raise SuiteError(f"{where}: label must be a text, found {label!r}")
+    if not isinstance(given.get("defaults", True), bool):
+        raise SuiteError(f"{where}: defaults must be true or false, found {given['defaults']!r}")
     grid = given.get("grid", {})
     if not isinstance(grid, Mapping) or not all(isinstance(v, list) and v for v in grid.values()):
         raise SuiteError(f"{where}: grid must be a table of non-empty lists, found {grid!r}")
@@ -92,6 +94,47 @@ def parse(given: Any, where: str) -> list[Reference]:
         )
         for point in _points(grid)
     ]
+
+
+def read_short(entry: str | Mapping[str, Any]) -> Reference | None:
+    """Return what an entry's short form says, without the options of its table; None where it is malformed."""
+    text = entry if isinstance(entry, str) else entry.get("plugin")
+    try:
+        return parse_short(text) if isinstance(text, str) else None
+    except SuiteError:
+        return None
+
+
+def complete_entry(entry: str | Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Return a suite's entry with what `defaults` holds for its plugin; what the entry says itself wins.
+
+    Tables are completed key by key, unless one of them names a plugin. An entry with `defaults = false` stays as it is.
+
+    >>> complete_entry({"plugin": "gan", "lr": 0.1}, {"gan": {"lr": 0.001, "beta2": 0.9}})
+    {'plugin': 'gan', 'lr': 0.1, 'beta2': 0.9}
+    """
+    short = read_short(entry)
+    if short is None or short.plugin not in defaults:
+        return entry
+    if isinstance(entry, Mapping) and entry.get("defaults") is False:
+        return entry
+    table: dict[str, Any] = {"plugin": entry} if isinstance(entry, str) else dict(entry)
+    inner = table.get("options")
+    for key, value in defaults[short.plugin].items():
+        if key in short.options:
+            continue
+        if isinstance(inner, Mapping) and key in inner and key not in RESERVED:
+            table["options"] = {**table["options"], key: _merge(value, inner[key])}
+        else:
+            table[key] = _merge(value, table[key]) if key in table else value
+    return table
+
+
+def _merge(default: Any, own: Any) -> Any:
+    tables = isinstance(default, Mapping) and isinstance(own, Mapping)
+    if not tables or "plugin" in default or "plugin" in own:
+        return own
+    return {**default, **{k: _merge(default[k], v) if k in default else v for k, v in own.items()}}
 
 
 def _short(text: str, where: str) -> Reference:

@@ -17,7 +17,7 @@ from harness.contract.declared import asked
 from harness.contract.remarks import statements, with_names
 from harness.discovery import registry
 from harness.discovery.parts import Resolver, blame
-from harness.discovery.reference import Reference, parse
+from harness.discovery.reference import RESERVED, Reference, complete_entry, parse, read_short
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
 from harness.planning.matching import fits, named_apart, read_by
 from harness.planning.suite import Entry, Experiment, Rule, Suite
@@ -48,6 +48,16 @@ class Choice:
         return bool(
             self.models or self.datasets or self.methods or self.metrics or self.experiments or self.seeds
         )
+
+    @property
+    def named_plugins(self) -> set[tuple[str, str]]:
+        """Kinds and names of the plugins that it may name."""
+        return {
+            (kind, short.plugin)
+            for kind in ("models", "datasets", "methods", "metrics")
+            for text in (*getattr(self, kind), *getattr(self, f"add_{kind}", ()))
+            if (short := read_short(text))
+        }
 
 
 class Expansion:
@@ -230,7 +240,11 @@ class Expansion:
         )
 
     def _new(self, kind: str, text: str, labels: Sequence[str]) -> Reference:
-        reference = parse(text, f"--{kind.removesuffix('s')}")[0]
+        where = f"--{kind.removesuffix('s')}"
+        shared = getattr(self.suite.defaults, kind)
+        # options alone: labels and tags are facts of the suite's own entries
+        bare = {name: {k: v for k, v in t.items() if k not in RESERVED} for name, t in shared.items()}
+        reference = parse(complete_entry(text, bare), where)[0]
         names = [p.name for p in registry.installed(kind)]
         if reference.plugin.rpartition("/")[2] not in names:
             known = [*labels, *names]

@@ -13,6 +13,7 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.checking import check_layouts
+from harness.planning.defaults import check_defaults
 from harness.planning.expansion import Choice, Expansion
 from harness.planning.suite import Suite
 
@@ -64,6 +65,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
     for name in choice.experiments:
         if name not in names:
             raise SuiteError(f"suite {suite.name}: no experiment '{name}'{did_you_mean(name, names)}")
+    doubts = check_defaults(suite, choice.named_plugins)
     for grid in grids:
         if choice.experiments and grid.name not in choice.experiments:
             continue
@@ -83,7 +85,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
         raise SuiteError(
             f"suite {suite.name}: no cells: name at least one data set, and a model if its protocol needs one"
         )
-    plan.doubts = check_layouts(suite, plan.cells, choice.narrows)
+    plan.doubts = [*doubts, *check_layouts(suite, plan.cells, choice.narrows)]
     return plan
 
 

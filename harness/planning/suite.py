@@ -8,9 +8,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from harness.discovery import registry
+from harness.discovery.reference import complete_entry
 from harness.errors import PluginNotFound, SuiteError, did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -22,6 +31,11 @@ Entry = str | dict[str, Any]
 
 REFERENCES = ("protocol", "models", "datasets", "methods", "metrics", "model", "dataset", "method", "summary")
 """Keys whose values, or the items of whose lists, name plugins."""
+
+
+def kind_of(key: str) -> str:
+    """Return the kind of plugin that a key of `REFERENCES` names, in the plural."""
+    return "summaries" if key == "summary" else f"{key.removesuffix('s')}s"
 
 
 class Strict(BaseModel):
@@ -112,6 +126,26 @@ class PlotSpec(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class Defaults(Strict):
+    """By kind and name of a plugin, what its entries in the suite share: options, a label, tags."""
+
+    protocols: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    datasets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    metrics: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    summaries: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def complete(self, holder: BaseModel) -> None:
+        """Complete every entry of plugins that a part of a suite holds."""
+        for key in REFERENCES:
+            given, defaults = getattr(holder, key, None), getattr(self, kind_of(key))
+            if given and defaults and isinstance(given, list):
+                setattr(holder, key, [complete_entry(entry, defaults) for entry in given])
+            elif given and defaults:
+                setattr(holder, key, complete_entry(given, defaults))
+
+
 class Suite(Grid):
     """A suite file. Relative paths in options of plugins count from the folder in which it lies."""
 
@@ -123,11 +157,18 @@ class Suite(Grid):
     limit: int | None = Field(default=None, ge=1)
     executor: str | None = None
     """Where cells run unless the command says otherwise; it decides no result."""
+    defaults: Defaults = Field(default_factory=Defaults)
     experiments: list[Experiment] = Field(default_factory=list)
     tables: list[TableSpec] = Field(default_factory=list)
     plots: list[PlotSpec] = Field(default_factory=list)
 
     _folder: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Suite:
+        for holder in holders(self):
+            self.defaults.complete(holder)
+        return self
 
     @property
     def folder(self) -> Path | None:
@@ -144,6 +185,12 @@ class Suite(Grid):
             e.model_copy(update={name: v for name, v in shared.items() if not getattr(e, name)})
             for e in self.experiments
         ]
+
+
+def holders(suite: Suite) -> list[BaseModel]:
+    """Return the parts of a suite that name plugins: itself, its experiments, what they include, its tables."""
+    grids: list[Grid] = [suite, *suite.experiments]
+    return [*grids, *(extra for grid in grids for extra in grid.include), *suite.tables]
 
 
 def shipped() -> list[registry.Plugin]:
@@ -258,6 +305,8 @@ def _line(where: str, error: Any) -> str:
             f"{where}: {location}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
             f"digit, at most 100 of them, found {error['input']!r}"
         )
+    if error["type"] == "dict_type":
+        return f"{where}: {location}: expected a table, found {error['input']!r}"
     message = error["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return f"{where}: {location}: {message}" + (
@@ -272,6 +321,7 @@ def _known_keys(parents: list[str]) -> list[str]:
         "plots": PlotSpec,
         "exclude": Rule,
         "include": Extra,
+        "defaults": Defaults,
     }
     innermost = next((sections[p] for p in reversed(parents) if p in sections), Suite)
     return list(innermost.model_fields)

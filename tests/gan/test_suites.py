@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import harness
 import harness.api
 import harness_gan
 import harness_gan.classifier
+from harness.planning.suite import load
 from harness_gan.verdicts import Thresholds
 
-FOLDER = Path(harness_gan.__file__).parent
 SUITES = ["gan", "gan-images", "gan-cyclegan"]
 
 
@@ -31,9 +30,9 @@ def test_shipped_suites_can_be_planned(name: str) -> None:
 
 @pytest.mark.parametrize("name", SUITES)
 def test_thresholds_of_verdicts_are_written_in_the_file(name: str) -> None:
-    suite = tomllib.loads((FOLDER / f"{name}.toml").read_text())
-    protocols = [e["protocol"] for e in suite.get("experiments", [suite])]
-    for protocol in protocols:
+    for grid in load(name).grids:
+        protocol = grid.protocol
+        assert isinstance(protocol, dict)
         assert {"rms", "modes", "gradient", "d_loss", "d_accuracy"} <= set(protocol["thresholds"])
         Thresholds.of(protocol["thresholds"])
 
@@ -42,12 +41,12 @@ def test_a_small_run_fills_every_table(tmp_path: Path, monkeypatch: pytest.Monke
     """A step of a few methods of every experiment: each column that a table names gets numbers."""
     monkeypatch.setattr(harness_gan.classifier, "STEPS", 30)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    suite: dict[str, Any] = tomllib.loads((FOLDER / "gan.toml").read_text())
+    suite: dict[str, Any] = load("gan").model_dump()
     suite["executor"] = "inline"
     suite["seeds"] = [0]
     suite["methods"] = [m for m in suite["methods"] if m["label"] == "WGAN-GP"]
     for experiment in suite["experiments"]:
-        experiment["protocol"]["steps"] = 1
+        experiment["protocol"] = {**(experiment["protocol"] or suite["protocol"]), "steps": 1}
         if experiment["name"] in ("ring", "ring-perceptron", "grid"):
             experiment["protocol"]["samples"] = 100
         if experiment["name"] == "translation":
