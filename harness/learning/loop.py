@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from harness.batches import autocast
-from harness.errors import DataError, Diverged
-from harness.learning.checkpoints import copy_into, read_tree, save_tree, trained_state
+from harness.errors import DataError
+from harness.learning.checkpoints import trained_state
 from harness.learning.draws import Entry, plan_rows
 from harness.learning.optimizers import Groups, build_optimizer, build_schedule
 from harness.learning.pipeline import Batch, Source
-from harness.learning.randomness import own_randomness, seed_step
+from harness.learning.progress import Progress, State, Trained
+from harness.learning.randomness import seed_step
 from harness.learning.recipe import Recipe
-from harness.learning.stopping import Stopping
 from harness.seeds import derive_seed
 
-State = Mapping[str, torch.Tensor]
+Objective = Callable[[Batch, int], torch.Tensor | float]
 
 
 def readings_of(device: torch.device) -> int:
@@ -37,50 +35,10 @@ def readings_of(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 20
 
 
-@dataclass
-class Trained:
-    """What a training showed besides the network's new weights.
-
-    `losses`, `rates` (of the first group) and `seconds` have a value per update; `values` what each
-    evaluation returned, by the number of updates before it. `best_step` is the evaluation whose weights
-    were restored, 0 where none were; `optimizer_bytes` what the optimiser held.
-    """
-
-    steps: int = 0
-    losses: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    values: dict[int, dict[str, float]] = field(default_factory=dict)
-    best_step: int = 0
-    optimizer_bytes: int = 0
-
-    @property
-    def scores(self) -> dict[int, float]:
-        """The score of each evaluation, by the number of updates before it."""
-        return {step: values["score"] for step, values in self.values.items()}
-
-    def seconds_per_step(self) -> float | None:
-        """Return the median over the updates without the first two; None where there were none."""
-        usual = sorted(self.seconds[2:] or self.seconds)
-        return usual[len(usual) // 2] if usual else None
-
-    def epochs(self, samples: int, recipe: Recipe) -> dict[str, list[float]]:
-        """Return columns `epoch` (from 1), `loss` (mean over the epoch's samples) and `rate` (its first)."""
-        sizes = recipe.batch_sizes(samples)
-        columns: dict[str, list[float]] = {"epoch": [], "loss": [], "rate": []}
-        for start in range(0, self.steps, len(sizes)):
-            losses = self.losses[start : start + len(sizes)]
-            weights = sizes[: len(losses)]
-            columns["epoch"].append(start // len(sizes) + 1)
-            columns["loss"].append(sum(map(float.__mul__, losses, map(float, weights))) / sum(weights))
-            columns["rate"].append(self.rates[start])
-        return columns
-
-
 def train(
     trained: nn.Module | Sequence[nn.Parameter],
     source: Source,
-    objective: Callable[[Batch, int], torch.Tensor | float],
+    objective: Objective,
     recipe: Recipe,
     seed: int,
     *,
@@ -122,17 +80,14 @@ def train(
     given = trained.parameters() if isinstance(trained, nn.Module) else trained
     parameters = [p for p in given if p.requires_grad]
     if state is None:
-        state = (
-            trained_state(module)
-            if module is not None
-            else {str(n): p.detach() for n, p in enumerate(parameters)}
-        )
+        state = {str(n): p.detach() for n, p in enumerate(parameters)}
+        state = state if module is None else trained_state(module)
     per_epoch = recipe.batches_per_epoch(len(source))
     optimizer = build_optimizer(groups or [{"params": parameters}], recipe)
     schedule = build_schedule(optimizer, recipe, per_epoch)
     device = parameters[0].device
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
-    run = _Progress(recipe, state, optimizer, scaler)
+    run = Progress(recipe, state, optimizer, scaler)
     path = folder / "training.safetensors" if folder else None
     digest = _digest(recipe, seed, len(source), state, decides)
     if path and run.restore(path, digest):
@@ -145,7 +100,8 @@ def train(
     every = recipe.evaluate_every or per_epoch
     readings = readings_of(device)
     set_mode()
-    with own_randomness(device), closing(_by_step(source, plan, recipe.accumulate)) as steps:
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with forked, closing(_by_step(source, plan, recipe.accumulate)) as steps:
         for step in range(done.steps, recipe.steps):
             if run.stopping.stop:
                 break
@@ -153,19 +109,8 @@ def train(
             seed_step(first_seed + step, device)
             parts = next(steps)
             rate = schedule.set(step)
-            optimizer.zero_grad(set_to_none=True)
-            loss = _gradients(parts, objective, step, device, recipe, scaler)
+            loss = _update(parts, objective, step, parameters, run, after_backward)
             del parts  # or they would be held until the next are there
-            scaled = scaler.is_enabled() and isinstance(loss, torch.Tensor)
-            if scaled:
-                scaler.unscale_(optimizer)
-            if after_backward:
-                after_backward(step)
-            if recipe.clip_norm:
-                nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
-            scaler.step(optimizer) if scaled else optimizer.step()
-            if scaled:
-                scaler.update()
             run.average()
             if after_step:
                 after_step(step)
@@ -210,135 +155,49 @@ def _by_step(source: Source, plan: Iterator[Entry], accumulate: int) -> Generato
             del parts
 
 
-def _gradients(
+def _update(
     parts: list[Batch],
-    objective: Callable[[Batch, int], torch.Tensor | float],
+    objective: Objective,
     step: int,
-    device: torch.device,
-    recipe: Recipe,
-    scaler: torch.amp.GradScaler,
+    parameters: list[nn.Parameter],
+    run: Progress,
+    after_backward: Callable[[int], object] | None,
+) -> torch.Tensor | float:
+    """Make gradients, clip them, and change the weights by them; return the loss."""
+    run.optimizer.zero_grad(set_to_none=True)
+    loss = _gradients(parts, objective, step, parameters[0].device, run)
+    scaled = run.scaler.is_enabled() and isinstance(loss, torch.Tensor)
+    if scaled:  # first, so that norms are the gradients' own
+        run.scaler.unscale_(run.optimizer)
+    if after_backward:
+        after_backward(step)
+    if run.recipe.clip_norm:
+        nn.utils.clip_grad_norm_(parameters, run.recipe.clip_norm)
+    if scaled:
+        run.scaler.step(run.optimizer)
+        run.scaler.update()
+    else:
+        run.optimizer.step()
+    return loss
+
+
+def _gradients(
+    parts: list[Batch], objective: Objective, step: int, device: torch.device, run: Progress
 ) -> torch.Tensor | float:
     """Add the gradients of a step's parts, each weighted by its share of the rows; return the mean loss."""
     total = sum(len(batch.rows) for batch in parts)
     mean: torch.Tensor | float = 0.0
     for batch in parts:
         share = len(batch.rows) / total
-        with autocast(device, recipe.precision):
+        with autocast(device, run.recipe.precision):
             loss = objective(batch, step)
         if isinstance(loss, torch.Tensor):
             loss = loss if len(parts) == 1 else loss * share
-            torch.autograd.backward(scaler.scale(loss))
+            torch.autograd.backward(run.scaler.scale(loss))
             mean = loss.detach() if len(parts) == 1 else mean + loss.detach()
         else:
             mean += loss * share
     return mean
-
-
-class _Progress:
-    """What a training has done so far, and everything that continuing it needs."""
-
-    def __init__(
-        self, recipe: Recipe, state: State, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
-    ) -> None:
-        self.recipe, self.state, self.optimizer, self.scaler = recipe, state, optimizer, scaler
-        self.trained, self.stopping = Trained(), Stopping(recipe.patience)
-        self.best: dict[str, torch.Tensor] = {}
-        self.ema = copied(state) if recipe.ema is not None else {}
-        self._unread: list[torch.Tensor | float] = []
-        self._began = 0.0
-
-    def add(self, loss: torch.Tensor | float, rate: float, began: float) -> None:
-        """Note an update; its loss may still be on the device."""
-        if not self._unread:
-            self._began = began
-        self._unread.append(loss)
-        self.trained.rates.append(rate)
-        self.trained.steps += 1
-
-    def read(self, report: Callable[[int, dict[str, float]], object]) -> None:
-        """Read the losses since the last time. Raises Diverged for one that is not finite."""
-        unread, self._unread = self._unread, []
-        if unread and all(isinstance(loss, torch.Tensor) for loss in unread):
-            unread = torch.stack([loss.float() for loss in unread]).tolist()  # type: ignore[union-attr]
-        first = self.trained.steps - len(unread)
-        for step, loss in enumerate(map(float, unread), start=first + 1):
-            if not math.isfinite(loss):
-                raise Diverged(f"the loss is {loss} at step {step} of {self.recipe.steps}")
-            self.trained.losses.append(loss)
-            report(step, {"loss": loss, "rate": self.trained.rates[step - 1]})
-        # the device is done with them only now, so that their seconds are known together
-        self.trained.seconds += [(time.perf_counter() - self._began) / max(len(unread), 1)] * len(unread)
-
-    def judge(
-        self, found: float | Mapping[str, float], report: Callable[[int, dict[str, float]], object]
-    ) -> None:
-        """Note an evaluation; copy the weights if it is the best one and they may be restored."""
-        values = dict(found) if isinstance(found, Mapping) else {"score": float(found)}
-        step = self.trained.steps
-        self.trained.values[step] = values
-        report(step, values)
-        if self.stopping.update(values["score"], step) and (self.recipe.patience or self.recipe.keep_best):
-            self.best = copied(self.state)
-
-    def average(self) -> None:
-        """Move the averaged weights; what are no floating-point numbers (counts) is copied."""
-        if self.recipe.ema is None:
-            return
-        floats = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
-        move = get_ema_multi_avg_fn(self.recipe.ema)  # type: ignore[no-untyped-call]
-        move([self.ema[name] for name in floats], [self.state[name] for name in floats], 0)
-        copy_into(self.ema, {n: t for n, t in self.state.items() if not t.is_floating_point()})
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside the block the averaged weights, where there are any, stand in the network."""
-        current = copied(self.state) if self.ema else {}
-        copy_into(self.state, self.ema)
-        try:
-            yield
-        finally:
-            copy_into(self.state, current)
-
-    def finish(self) -> None:
-        """Restore the best or averaged weights; measure the optimiser."""
-        copy_into(self.state, self.best or self.ema)
-        self.trained.best_step = self.stopping.best_step if self.best else 0
-        self.trained.optimizer_bytes = sum(
-            value.numel() * value.element_size()
-            for held in self.optimizer.state.values()
-            for value in held.values()
-            if isinstance(value, torch.Tensor)
-        )
-
-    def keep(self, path: Path, digest: str, finished: bool = False) -> None:
-        """Write everything that is needed to go on; of a finished training what it ended with."""
-        tree = {"digest": digest, "finished": finished, "trained": asdict(self.trained), "state": self.state}
-        if not finished:
-            tree |= {"stopping": asdict(self.stopping), "best": self.best, "ema": self.ema}
-            tree |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
-        save_tree(path, tree)
-
-    def restore(self, path: Path, digest: str) -> bool:
-        """Take up what was kept, if it is of the same training; return whether that is finished."""
-        kept = read_tree(path)
-        if kept is None or kept["digest"] != digest:
-            return False
-        copy_into(self.state, kept["state"])
-        self.trained = Trained(**kept["trained"])
-        if kept["finished"]:
-            return True
-        self.stopping = Stopping(**kept["stopping"])
-        for own, name in ((self.best, "best"), (self.ema, "ema")):
-            own.update({key: t.to(self.state[key].device) for key, t in kept[name].items()})
-        # the optimiser knows what belongs on which device: a fused one's step count lies beside the parameter
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.scaler.load_state_dict(kept["scaler"])
-        return False
-
-
-def copied(state: State) -> dict[str, torch.Tensor]:
-    """Return copies of the tensors."""
-    return {name: tensor.detach().clone() for name, tensor in state.items()}
 
 
 def _digest(recipe: Recipe, seed: int, samples: int, state: State, decides: object) -> str:

@@ -2,12 +2,14 @@
 
 An assembling thread collates each batch and copies it; `workers` more threads read and prepare samples for
 it (Pillow and the resizing release the interpreter's lock). Without workers the assembling thread prepares,
-too, so that preparation and device overlap all the same.
+too. On a CPU it does not start then before something waits that is no computing (a disk, a simulated
+device): a second thread would compute no faster than the one that there is.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -125,6 +127,8 @@ class Pipeline:
     def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
         """Yield the batches of a plan in its order; close the generator to stop the threads early."""
         entries, depth = iter(plan), self.depth
+        if self.workers < 1 and self.device.type == "cpu":
+            yield from self._until_waiting(entries)
         ahead: deque[Future[tuple[Batch, Any]]] = deque()
         stream = _Copies(self.device)
         with _threads(self.workers, "prepare") as pool, _threads(1, "assemble") as assembling:
@@ -147,6 +151,14 @@ class Pipeline:
                 yield batch
                 del batch  # so that the next is laid into the same memory
 
+    def _until_waiting(self, entries: Iterator[Entry]) -> Generator[Batch, None, None]:
+        """Prepare batches in the thread that uses them, until that is seen to wait for a fifth of its time."""
+        began, busy = time.perf_counter(), time.thread_time()
+        for entry in entries:
+            yield self._collated(entry, None)
+            if time.thread_time() - busy < 0.8 * (time.perf_counter() - began):
+                return
+
     def _submit(self, entry: Entry, pool: ThreadPoolExecutor | None) -> list[Future[list[Any]]] | None:
         """Let the workers prepare a batch, in pieces that occupy all of them."""
         if pool is None:
@@ -158,6 +170,10 @@ class Pipeline:
     def _assemble(
         self, entry: Entry, parts: list[Future[list[Any]]] | None, stream: _Copies
     ) -> tuple[Batch, Any]:
+        batch = self._collated(entry, parts)
+        return batch, stream.copy(batch)
+
+    def _collated(self, entry: Entry, parts: list[Future[list[Any]]] | None) -> Batch:
         step, epoch, rows = entry
         if parts is None:
             groups = (rows[at : at + GROUP] for at in range(0, len(rows), GROUP))
@@ -165,10 +181,14 @@ class Pipeline:
         else:
             samples = [sample for part in parts for sample in part.result()]
         targets = None if self.targets is None else self.targets[torch.from_numpy(rows)]
-        batch = Batch(step, epoch, rows, self.collate(samples), targets)
-        return batch, stream.copy(batch)
+        return Batch(step, epoch, rows, self.collate(samples), targets)
 
     def _prepared(self, rows: Rows, epoch: int) -> list[Any]:
+        # whichever thread this is, so that it computes the same
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            return self._several(rows, epoch)
+
+    def _several(self, rows: Rows, epoch: int) -> list[Any]:
         if self.seed is not None:
             return [self._drawn(row, epoch) for row in rows.tolist()]
         samples = [self.split[self.indices[row]] for row in rows.tolist()]

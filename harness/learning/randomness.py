@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"}
-_DRAWS |= {"uniform_", "normal_", "bernoulli_", "random_", "exponential_", "log_normal_", "geometric_"}
+_DRAWS |= {
+    "_sample_dirichlet",
+    "_standard_gamma",
+    "uniform_",
+    "normal_",
+    "bernoulli_",
+    "random_",
+    "exponential_",
+    "log_normal_",
+    "geometric_",
+}
 
 
 class drawing_from(TorchFunctionMode):
@@ -40,13 +48,6 @@ class drawing_from(TorchFunctionMode):
         if str(device) not in self._generators:
             self._generators[str(device)] = torch.Generator(device).manual_seed(self.seed)
         return self._generators[str(device)]
-
-
-@contextmanager
-def own_randomness(device: torch.device) -> Iterator[None]:
-    """Leave torch's global generators as they were before the block."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
 
 
 def seed_step(seed: int, device: torch.device) -> None:

@@ -70,7 +70,9 @@ RECIPES = {
     "sgd": Recipe(11, 5, 1e-1, "sgd", schedule="linear", last="drop", keep_best=True),
     "one-cycle": Recipe(11, 5, 1e-2, schedule="one-cycle", last="even", patience=2),
     "ema": Recipe(11, 5, 1e-2, ema=0.8, patience=3, evaluate_every=2),
-    "accumulate": Recipe(11, 6, 1e-2, accumulate=2, last="even", schedule_by="epoch", warmup=1, warmup_rate=1e-5),
+    "accumulate": Recipe(
+        11, 6, 1e-2, accumulate=2, last="even", schedule_by="epoch", warmup=1, warmup_rate=1e-5
+    ),
     "timm": Recipe(11, 5, 1e-3, "lamb", weight_decay=0.1),
     "float16": Recipe(11, 5, 1e-2, precision="float16"),
 }

@@ -1,0 +1,59 @@
+"""Networks that are trained once, on first use, and whose weights are kept in a file."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+from torch import nn
+
+from harness.devices import one_thread
+from harness.files import replacing
+
+log = logging.getLogger(__name__)
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def train_once(module: Network, path: Path, train: Callable[[Network], object]) -> None:
+    """Fill a module on the CPU with the weights at a path; where there are none, train it and keep them.
+
+    A file that can't be read, or that doesn't fit, is replaced with a warning. Of several processes that
+    want the same weights one trains, and the others wait for it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not _loaded(module, path):
+            _train_and_keep(module, path, train)
+
+
+def _loaded(module: nn.Module, path: Path) -> bool:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.exists():
+        return False
+    try:
+        module.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        log.warning("%s can't be used (%s); the model is trained again", path, reason)
+        return False
+    return True
+
+
+def _train_and_keep(module: Network, path: Path, train: Callable[[Network], object]) -> None:
+    from safetensors.torch import save_file
+
+    began, cpu = time.perf_counter(), time.process_time()
+    log.info("training %s, once; it is kept in the cache", path.name)
+    with one_thread():
+        train(module)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    log.info("trained %s in %.1f s (%.1f s of CPU time)", path.name, seconds, cpu)
+    with replacing(path) as temporary:
+        save_file({name: t.contiguous() for name, t in module.state_dict().items()}, temporary)

@@ -1,0 +1,166 @@
+"""What a training has done so far: what it shows in the end, and all that continuing it needs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from harness.errors import Diverged
+from harness.learning.checkpoints import copy_into, read_tree, save_tree
+from harness.learning.recipe import Recipe
+from harness.learning.stopping import Stopping
+
+State = Mapping[str, torch.Tensor]
+Report = Callable[[int, dict[str, float]], object]
+
+
+@dataclass
+class Trained:
+    """What a training showed besides the network's new weights.
+
+    `losses`, `rates` (of the first group) and `seconds` have a value per update; `values` what each
+    evaluation returned, by the number of updates before it. `best_step` is the evaluation whose weights
+    were restored, 0 where none were; `optimizer_bytes` what the optimiser held.
+    """
+
+    steps: int = 0
+    losses: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    values: dict[int, dict[str, float]] = field(default_factory=dict)
+    best_step: int = 0
+    optimizer_bytes: int = 0
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """The score of each evaluation, by the number of updates before it."""
+        return {step: values["score"] for step, values in self.values.items()}
+
+    def seconds_per_step(self) -> float | None:
+        """Return the median over the updates without the first two; None where there were none."""
+        usual = sorted(self.seconds[2:] or self.seconds)
+        return usual[len(usual) // 2] if usual else None
+
+    def epochs(self, samples: int, recipe: Recipe) -> dict[str, list[float]]:
+        """Return columns `epoch` (from 1), `loss` (mean over the epoch's samples) and `rate` (its first)."""
+        sizes = recipe.batch_sizes(samples)
+        columns: dict[str, list[float]] = {"epoch": [], "loss": [], "rate": []}
+        for start in range(0, self.steps, len(sizes)):
+            losses = self.losses[start : start + len(sizes)]
+            weights = sizes[: len(losses)]
+            columns["epoch"].append(start // len(sizes) + 1)
+            columns["loss"].append(sum(map(float.__mul__, losses, map(float, weights))) / sum(weights))
+            columns["rate"].append(self.rates[start])
+        return columns
+
+
+class Progress:
+    """What a training has done so far, and everything that continuing it needs."""
+
+    def __init__(
+        self, recipe: Recipe, state: State, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+    ) -> None:
+        self.recipe, self.state, self.optimizer, self.scaler = recipe, state, optimizer, scaler
+        self.trained, self.stopping = Trained(), Stopping(recipe.patience)
+        self.best: dict[str, torch.Tensor] = {}
+        self.ema = copied(state) if recipe.ema is not None else {}
+        self._unread: list[torch.Tensor | float] = []
+        self._began = 0.0
+
+    def add(self, loss: torch.Tensor | float, rate: float, began: float) -> None:
+        """Note an update; its loss may still be on the device."""
+        if not self._unread:
+            self._began = began
+        self._unread.append(loss)
+        self.trained.rates.append(rate)
+        self.trained.steps += 1
+
+    def read(self, report: Report) -> None:
+        """Read the losses since the last time. Raises Diverged for one that is not finite."""
+        unread, self._unread = self._unread, []
+        if unread and all(isinstance(loss, torch.Tensor) for loss in unread):
+            unread = torch.stack([loss.float() for loss in unread]).tolist()  # type: ignore[union-attr]
+        first = self.trained.steps - len(unread)
+        for step, loss in enumerate(map(float, unread), start=first + 1):
+            if not math.isfinite(loss):
+                raise Diverged(f"the loss is {loss} at step {step} of {self.recipe.steps}")
+            self.trained.losses.append(loss)
+            report(step, {"loss": loss, "rate": self.trained.rates[step - 1]})
+        # the device is done with them only now, so that their seconds are known together
+        self.trained.seconds += [(time.perf_counter() - self._began) / max(len(unread), 1)] * len(unread)
+
+    def judge(self, found: float | Mapping[str, float], report: Report) -> None:
+        """Note an evaluation; copy the weights if it is the best one and they may be restored."""
+        values = dict(found) if isinstance(found, Mapping) else {"score": float(found)}
+        step = self.trained.steps
+        self.trained.values[step] = values
+        report(step, values)
+        if self.stopping.update(values["score"], step) and (self.recipe.patience or self.recipe.keep_best):
+            self.best = copied(self.state)
+
+    def average(self) -> None:
+        """Move the averaged weights; what are no floating-point numbers (counts) is copied."""
+        if self.recipe.ema is None:
+            return
+        floats = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
+        move = get_ema_multi_avg_fn(self.recipe.ema)  # type: ignore[no-untyped-call]
+        move([self.ema[name] for name in floats], [self.state[name] for name in floats], 0)
+        copy_into(self.ema, {n: t for n, t in self.state.items() if not t.is_floating_point()})
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside the block the averaged weights, where there are any, stand in the network."""
+        current = copied(self.state) if self.ema else {}
+        copy_into(self.state, self.ema)
+        try:
+            yield
+        finally:
+            copy_into(self.state, current)
+
+    def finish(self) -> None:
+        """Restore the best or averaged weights; measure the optimiser."""
+        copy_into(self.state, self.best or self.ema)
+        self.trained.best_step = self.stopping.best_step if self.best else 0
+        self.trained.optimizer_bytes = sum(
+            value.numel() * value.element_size()
+            for held in self.optimizer.state.values()
+            for value in held.values()
+            if isinstance(value, torch.Tensor)
+        )
+
+    def keep(self, path: Path, digest: str, finished: bool = False) -> None:
+        """Write everything that is needed to go on; of a finished training what it ended with."""
+        tree = {"digest": digest, "finished": finished, "trained": asdict(self.trained), "state": self.state}
+        if not finished:
+            tree |= {"stopping": asdict(self.stopping), "best": self.best, "ema": self.ema}
+            tree |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        save_tree(path, tree)
+
+    def restore(self, path: Path, digest: str) -> bool:
+        """Take up what was kept, if it is of the same training; return whether that is finished."""
+        kept = read_tree(path)
+        if kept is None or kept["digest"] != digest:
+            return False
+        copy_into(self.state, kept["state"])
+        self.trained = Trained(**kept["trained"])
+        if kept["finished"]:
+            return True
+        self.stopping = Stopping(**kept["stopping"])
+        for own, name in ((self.best, "best"), (self.ema, "ema")):
+            own.update({key: t.to(self.state[key].device) for key, t in kept[name].items()})
+        # the optimiser knows what belongs on which device: a fused one's step count lies beside the parameter
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.scaler.load_state_dict(kept["scaler"])
+        return False
+
+
+def copied(state: State) -> dict[str, torch.Tensor]:
+    """Return copies of the tensors."""
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
