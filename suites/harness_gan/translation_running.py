@@ -87,8 +87,7 @@ def world_of(protocol: Translate, job: Job) -> World:
         larger = {n: pixels(splits[n]) for n in ("trainA", "trainB")}
     else:
         larger = arrays
-    named = job.cell.protocol.options.get("extractor")
-    extractor = extractor_of(protocol.extractor, named, job.device)
+    extractor = extractor_of(protocol, job)
     test_a, test_b = (to_floats(torch.from_numpy(arrays[n])) for n in ("testA", "testB"))
     floor = Images(arrays["trainB"], targets["trainB"]).held(len(test_a))
     judge = ImageJudge(floor, test_b, classifier, extractor)
