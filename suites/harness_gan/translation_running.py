@@ -11,7 +11,7 @@ import torch
 from harness.contract import Job, Result
 from harness.errors import DataError
 from harness.evaluate import measured
-from harness.files import replacing
+from harness.learning.checkpoints import save_tree
 from harness.paths import cache_dir
 from harness_gan import checkpoints
 from harness_gan.classifier import Classifier
@@ -161,9 +161,8 @@ class Run:
             if done % show_every == 0 or done == protocol.steps:
                 job.show("translations", done, self._grid())
             if done % protocol.checkpoint_every == 0 and done < protocol.steps:
-                job.workdir.mkdir(parents=True, exist_ok=True)
-                with replacing(job.workdir / checkpoints.FILE) as temporary:
-                    torch.save({"training": training.state_dict(), "curve": self.curve}, temporary)
+                state = {"training": training.state_dict(), "curve": self.curve}
+                save_tree(job.workdir / checkpoints.FILE, state)
             job.advance(done, protocol.steps)
 
     def _grid(self) -> np.ndarray[Any, Any]:
