@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,23 +13,27 @@ from filelock import FileLock
 from torch import nn
 
 from harness.records.files import replacing
-from harness.running.devices import one_thread
+from harness.running import devices
 
 log = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def train_once(module: Network, path: Path, train: Callable[[Network], object]) -> None:
+def train_once(
+    module: Network, path: Path, train: Callable[[Network], object], *, one_thread: bool = True
+) -> None:
     """Fill a module on the CPU with the weights at a path; where there are none, train it and keep them.
 
     A file that can't be read, or that doesn't fit, is replaced with a warning. Of several processes that
-    want the same weights one trains, and the others wait for it.
+    want the same weights one trains, and the others wait for it. On `one_thread` the last bits of the
+    weights do not depend on how many cores there are.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not _loaded(module, path):
-            _train_and_keep(module, path, train)
+            with devices.one_thread() if one_thread else nullcontext():
+                _train_and_keep(module, path, train)
 
 
 def _loaded(module: nn.Module, path: Path) -> bool:
@@ -51,8 +56,7 @@ def _train_and_keep(module: Network, path: Path, train: Callable[[Network], obje
 
     began, cpu = time.perf_counter(), time.process_time()
     log.info("training %s, once; it is kept in the cache", path.name)
-    with one_thread():
-        train(module)
+    train(module)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     log.info("trained %s in %.1f s (%.1f s of CPU time)", path.name, seconds, cpu)
     with replacing(path) as temporary:

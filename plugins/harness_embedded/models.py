@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from harness import OptionError, Preparation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import open_clip
     import torch
     from PIL import Image
@@ -48,10 +50,11 @@ class _Tiny:
 
         return f"{RECIPE}+{SCENES}+{DIGITS}"
 
-    def _weights_name(self) -> str:
+    def _weights_path(self) -> Path:
+        from harness_embedded.arrays import cache_folder
         from harness_embedded.weights import weights_name
 
-        return weights_name(self._name, {"recipe": self.fingerprint(), **self.options})
+        return cache_folder() / weights_name(self._name, {"recipe": self.fingerprint(), **self.options})
 
     @property
     def module(self) -> nn.Module:
@@ -103,8 +106,8 @@ class _Supervised(_Tiny):
 
     def load(self, device: torch.device) -> None:
         """Builds the network and trains it, on the CPU, unless its weights are in the cache."""
+        from harness.learning.kept import train_once
         from harness_embedded.training import fit_labels, own_randomness
-        from harness_embedded.weights import load_or_train
 
         def train(module: nn.Module) -> None:
             if self.steps == 0:
@@ -115,7 +118,7 @@ class _Supervised(_Tiny):
 
         with own_randomness(self.seed):
             module = self._build(10 if self.trained_on == "digits" else 12)
-            load_or_train(module, self._weights_name(), train)
+            train_once(module, self._weights_path(), train)
         self._module = module.eval().to(device)
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
@@ -218,15 +221,15 @@ class TinyCLIP(_Tiny):
 
     def load(self, device: torch.device) -> None:
         """Builds both towers and trains them, on the CPU, unless their weights are in the cache."""
+        from harness.learning.kept import train_once
         from harness_embedded.networks import CONTEXT, clip
         from harness_embedded.training import own_randomness
-        from harness_embedded.weights import load_or_train
 
         self._device = device
         self.tokenizer = _tokenizer(CONTEXT)
         with own_randomness(self.seed):
             module = clip(self.tower)
-            load_or_train(module, self._weights_name(), self._train)
+            train_once(module, self._weights_path(), self._train)
         self._module = self._clip = module.eval().to(device)
         self.logit_scale = float(module.logit_scale.detach().exp())
 

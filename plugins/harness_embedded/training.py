@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from harness.learning.optimizers import Groups
+    from harness.learning.recipe import Recipe
+
 log = logging.getLogger(__name__)
 
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 """What the tiny models' inputs are normalised with."""
 
+FURTHEST = 2
+"""Pixels by which images are moved at most while training."""
+
+ONE_CYCLE: dict[str, Any] = {
+    "schedule": "one-cycle",
+    "schedule_options": {"pct_start": 0.2},
+    "clip_norm": 1.0,
+}
 
 SPREADING_STEPS = 60
 
@@ -32,7 +43,7 @@ _TEXT_TOWER = ("transformer.", "token_embedding.", "positional_embedding", "ln_f
 
 @contextmanager
 def own_randomness(seed: int) -> Iterator[None]:
-    """Seeds torch inside the block only; the caller's random state is untouched."""
+    """Seed torch inside the block only; the caller's random state is untouched."""
     import random
 
     import torch
@@ -47,98 +58,114 @@ def own_randomness(seed: int) -> Iterator[None]:
 
 
 def as_input(images: Tensor) -> Tensor:
-    """uint8 images N×H×W×3 as normalised float input N×3×H×W."""
+    """Return uint8 images N×H×W×3 as normalised float input N×3×H×W."""
     import torch
 
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def _moved(images: NDArray[np.uint8], rng: np.random.Generator, furthest: int) -> NDArray[np.uint8]:
-    """Each image moved by up to some pixels along both axes, its edge repeated."""
-    n, side = images.shape[:2]
-    at = np.arange(side)
-    rows = np.clip(at + rng.integers(-furthest, furthest + 1, (n, 1)), 0, side - 1)
-    columns = np.clip(at + rng.integers(-furthest, furthest + 1, (n, 1)), 0, side - 1)
-    return images[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def _optimise(
-    module: nn.Module, drawn: Drawn, loss: Callable[[Tensor, NDArray[np.intp]], Tensor],
-    steps: int, batch: int, rate: float, seed: int, decay: float = 0.02, beta2: float = 0.999,
-) -> None:  # fmt: skip
-    """AdamW on a one-cycle schedule over `steps` random batches; batches are drawn without replacement per pass."""
+def _moved(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
+    """Return images N×H×W×3, each moved along both axes by its `shifts` (2×N, in pixels), its edge repeated."""
     import torch
 
+    n, side = images.shape[:2]
+    rows, columns = torch.from_numpy(np.clip(np.arange(side) + shifts[..., None], 0, side - 1))
+    return images[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _draw(count: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows (steps×batch) and shifts (steps×2×batch) of all steps, drawn one step after the other.
+
+    Rows are drawn without replacement in each pass over the samples, which may end within a batch.
+    """
     rng = np.random.default_rng(seed)
+    rows, shifts = [], []
+    queue = np.empty(0, np.int64)
+    for _ in range(recipe.steps):
+        while len(queue) < recipe.batch:
+            queue = np.concatenate([queue, rng.permutation(count)])
+        rows.append(queue[: recipe.batch])
+        queue = queue[recipe.batch :]
+        shifts.append([rng.integers(-FURTHEST, FURTHEST + 1, recipe.batch) for _ in range(2)])
+    return np.array(rows), np.array(shifts)
+
+
+def _groups(module: nn.Module, recipe: Recipe) -> Groups:
     groups = []
     for slow in (False, True):
-        for matrix in (False, True):
-            chosen = [
-                p
-                for name, p in module.named_parameters()
-                if name.startswith(_TEXT_TOWER) == slow and (p.ndim >= 2) == matrix
-            ]
-            if chosen:
-                groups.append(
-                    {
-                        "params": chosen,
-                        "lr": rate * (0.1 if slow else 1),
-                        "weight_decay": decay if matrix else 0.0,
-                    }
-                )
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, beta2), fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [g["lr"] for g in groups], total_steps=max(steps, 2), pct_start=0.2
-    )
-    module.train()
-    queue = np.empty(0, np.intp)
-    for step in range(steps):
-        while len(queue) < batch:
-            queue = np.concatenate([queue, rng.permutation(len(drawn.labels))])
-        rows, queue = queue[:batch], queue[batch:]
-        images = as_input(torch.from_numpy(_moved(drawn.images[rows], rng, 2)))
-        value = loss(images.contiguous(memory_format=torch.channels_last), rows)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        if step % 100 == 99:
-            log.info("step %d of %d, loss %.3f", step + 1, steps, value.item())
-    module.eval()
+        own = [p for name, p in module.named_parameters() if name.startswith(_TEXT_TOWER) == slow]
+        if own:
+            groups.append({"params": own, "lr": recipe.rate * (0.1 if slow else 1)})
+    return groups
+
+
+def _fit(
+    module: nn.Module,
+    drawn: Drawn,
+    loss: Callable[[Tensor, NDArray[np.int64]], Tensor],
+    recipe: Recipe,
+    seed: int,
+) -> None:
+    """Train on images that are moved a little and the rows that they are of."""
+    import torch
+
+    from harness.learning.loop import train
+    from harness.learning.pipeline import Batch, Held
+
+    rows, shifts = _draw(len(drawn.labels), recipe, seed)
+
+    def objective(batch: Batch, step: int) -> Tensor:
+        images = as_input(_moved(batch.data, shifts[step]))
+        return loss(images.contiguous(memory_format=torch.channels_last), batch.rows)
+
+    def report(step: int, values: dict[str, float]) -> None:
+        if step % 100 == 0:
+            log.info("step %d of %d, loss %.3f", step, recipe.steps, values["loss"])
+
+    images = Held(torch.from_numpy(drawn.images))
+    groups = _groups(module, recipe)
+    train(module, images, objective, recipe, seed, groups=groups, rows=rows.__getitem__, report=report)
 
 
 def fit_labels(module: nn.Module, drawn: Drawn, *, steps: int, batch: int, rate: float, seed: int) -> None:
-    """Trains a classifier (images to logits) on labels."""
+    """Train a classifier (images to logits) on labels."""
     import torch
+
+    from harness.learning.recipe import Recipe
 
     labels = torch.from_numpy(drawn.labels)
 
-    def loss(images: Tensor, rows: NDArray[np.intp]) -> Tensor:
+    def loss(images: Tensor, rows: NDArray[np.int64]) -> Tensor:
         return torch.nn.functional.cross_entropy(module(images), labels[rows])
 
-    _optimise(module, drawn, loss, steps, batch, rate, seed)
+    _fit(module, drawn, loss, Recipe(steps, batch, rate, weight_decay=0.02, **ONE_CYCLE), seed)
 
 
 def _spread_texts(module: nn.Module, tokens: Tensor, steps: int, batch: int, seed: int) -> None:
-    """Spreads the captions' embeddings over the sphere (the uniformity loss of Wang and Isola, ICML 2020).
+    """Spread the captions' embeddings over the sphere (the uniformity loss of Wang and Isola, ICML 2020).
 
     A fresh text tower of this size gives almost the same embedding to every text, and contrastive
     training then stays for long where both towers say only what all pairs have in common.
     """
     import torch
 
+    from harness.learning.loop import train
+    from harness.learning.pipeline import Batch, Held
+    from harness.learning.recipe import Recipe
+
     texts = torch.unique(tokens, dim=0)
+    batch = min(batch, len(texts))
     rng = np.random.default_rng(seed)
+    rows = [rng.choice(len(texts), batch, replace=False) for _ in range(steps)]
+
+    def objective(batch: Batch, step: int) -> Tensor:
+        apart = torch.pdist(module.encode_text(batch.data, normalize=True)).square()
+        return (-2 * apart).logsumexp(dim=0)
+
     own = [p for name, p in module.named_parameters() if name.startswith(_TEXT_TOWER)]
-    optimiser = torch.optim.AdamW(own, lr=2e-3, weight_decay=0.0, fused=True)
-    for _ in range(steps):
-        rows = rng.choice(len(texts), min(batch, len(texts)), replace=False)
-        apart = torch.pdist(module.encode_text(texts[rows], normalize=True)).square()
-        optimiser.zero_grad(set_to_none=True)
-        (-2 * apart).logsumexp(dim=0).backward()
-        optimiser.step()
+    recipe = Recipe(steps, batch, rate=2e-3, schedule="constant")
+    train(own, Held(texts), objective, recipe, seed, rows=rows.__getitem__)
 
 
 def fit_captions(
@@ -151,7 +178,7 @@ def fit_captions(
     rate: float,
     seed: int,
 ) -> None:
-    """Trains an open_clip CLIP on images and their captions' tokens (N×context length).
+    """Train an open_clip CLIP on images and their captions' tokens (N×context length).
 
     Only the few tokens that occur in the captions are embedded while training (in a table of their
     own, copied back at the end): a gradient for all 49408 rows would take most of the time.
@@ -160,6 +187,8 @@ def fit_captions(
     nothing and are left out too.
     """
     import torch
+
+    from harness.learning.recipe import Recipe
 
     longest = int((tokens != 0).sum(dim=1).max())
     positions, mask = module.positional_embedding, module.attn_mask
@@ -172,7 +201,7 @@ def fit_captions(
         table.weight.detach()[used].clone(), freeze=False
     )
 
-    def loss(images: Tensor, rows: NDArray[np.intp]) -> Tensor:
+    def loss(images: Tensor, rows: NDArray[np.int64]) -> Tensor:
         with torch.no_grad():  # at most a factor of 100, as in the CLIP paper
             module.logit_scale.clamp_(0, float(np.log(100)))
         # Many captions of a batch are the same short words. Each text is encoded once, and every image
@@ -186,7 +215,10 @@ def fit_captions(
 
     _spread_texts(module, renumbered, min(steps, SPREADING_STEPS), batch, seed)
     # decay and β₂ as for the CLIP paper's ViTs; here a ResNet too learns the shifts far better with them
-    _optimise(module, drawn, loss, steps, batch, rate, seed, decay=0.2, beta2=0.98)
+    recipe = Recipe(
+        steps, batch, rate, optimizer_options={"betas": (0.9, 0.98)}, weight_decay=0.2, **ONE_CYCLE
+    )
+    _fit(module, drawn, loss, recipe, seed)
     with torch.no_grad():
         table.weight[used] = module.token_embedding.weight
         positions[:longest] = module.positional_embedding

@@ -2,55 +2,40 @@
 
 from __future__ import annotations
 
-import logging
-import pickle
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from harness.records.files import replacing
+from harness.learning.checkpoints import read_tree, save_tree
 from harness_gan.training import Training
 
-log = logging.getLogger(__name__)
-
-FILE = "training.pt"
+FILE = "training.safetensors"
 COUNTS = ("rounds", "g_steps", "d_steps", "evaluations")
 
 
 def save(training: Training, folders: Sequence[Path], more: Sequence[Mapping[str, Any]]) -> None:
-    """Writes each seed's state, with what the protocol keeps beside it, atomically."""
-    seeds = len(folders)
-    whole = _parts(training)
+    """Write each seed's state, with what the protocol keeps beside it, atomically."""
+    whole = {name: part.state_dict() for name, part in _holders(training).items()}
     for number, folder in enumerate(folders):
         state = {
-            "parts": _sliced(whole, number, seeds),
+            "parts": _sliced(whole, number, len(folders)),
             "streams": training.streams.state(number),
             "counts": {name: getattr(training, name) for name in COUNTS},
-            "more": dict(more[number]),
+            "more": more[number],
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / FILE) as temporary:
-            torch.save(state, temporary)
+        save_tree(folder / FILE, state)
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """A seed's state, or None when there is none, or none that can be read (it then starts anew)."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        log.warning("%s can't be read (%s); training starts anew", path, error)
-        return None
+    """Return a seed's state, or None when there is none, or none that can be read (it then starts anew)."""
+    state: dict[str, Any] | None = read_tree(folder / FILE)
     return state
 
 
 def restore(training: Training, states: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Puts the training where these states of its seeds left it; gives what the protocol kept."""
+    """Put the training where these states of its seeds left it; return what the protocol kept."""
     joined = _joined([s["parts"] for s in states])
     for name, part in _holders(training).items():
         part.load_state_dict(joined[name])
@@ -74,15 +59,10 @@ def _holders(training: Training) -> dict[str, Any]:
     return holders
 
 
-def _parts(training: Training) -> dict[str, Any]:
-    return {name: part.state_dict() for name, part in _holders(training).items()}
-
-
 def _sliced(value: Any, number: int, seeds: int) -> Any:
     """A seed's share of a state: its slice of every tensor with an axis of seeds, all else as it is."""
     if isinstance(value, torch.Tensor):
-        value = value.detach().cpu()
-        return value[number : number + 1].clone() if seeds > 1 and value.dim() else value
+        return value[number : number + 1] if seeds > 1 and value.dim() else value
     if isinstance(value, Mapping):
         return {k: _sliced(v, number, seeds) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from harness import HarnessError
-from harness.discovery.reference import parse
 from harness_gan.sources import to_bytes, to_floats
 from harness_generative.evidence import Generated, Modes
 from harness_generative.modes import coverage, nearest_modes
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness import Job
+    from harness.contract.cells import Part
     from harness_gan.classifier import Classifier
 
 
@@ -141,25 +141,21 @@ def _scores(modes: Modes | None) -> dict[str, float]:
     return {"modes": found.pop("covered"), **found}
 
 
-def extractor_of(model: Any, given: Any, device: torch.device) -> Extractor | None:
-    """The protocol's extractor, loaded and named as the suite file names it; None when it has none."""
-    if model is None:
+def extractor_of(protocol: Any, job: Job) -> Extractor | None:
+    """Return the protocol's extractor, loaded, under the name that tables use; None when it has none."""
+    if protocol.extractor is None:
         return None
-    model.load(device)
-    if hasattr(model, "module"):
-        model.module.eval().requires_grad_(False)
-    return Extractor(model, extractor_name(model, given), device)
+    there = job.at(protocol.extractor)
+    assert there.cell.model is not None
+    return Extractor(there.model, extractor_name(there.model, there.cell.model), job.device)
 
 
-def extractor_name(model: Any, given: Any) -> str:
-    """A name of its own, else the label, else what was written: the plugin and its model's name."""
+def extractor_name(model: Any, part: Part) -> str:
+    """Return its own name, else the label of the suite, else the plugin with its model's name."""
     if own := getattr(model, "shown", None):
         return str(own)
-    reference = parse(given, "extractor")[0]
-    if isinstance(given, str) or reference.label:
-        return reference.label or given
-    inner = reference.value or reference.options.get("name")
-    return f"{reference.plugin}:{inner}" if inner else reference.plugin
+    inner = part.options.get("name")
+    return f"{part.plugin}:{inner}" if inner and part.label in (part.plugin, inner) else part.label
 
 
 class Extractor:
@@ -182,10 +178,3 @@ class Extractor:
             prepared = torch.stack([self.model.prepare(Image.fromarray(a)) for a in arrays])
             out.append(self.model.encode_image(prepared.to(self.device)).float().cpu())
         return torch.cat(out).numpy()
-
-
-def remark_extractor(job: Job, extractor: Any) -> None:
-    """Remark what an extractor says since it was loaded; what it said before, planning has told."""
-    for text in getattr(extractor, "remarks", ()):
-        if not any(said.endswith(text) for said in job.remarks):
-            job.remark(f"extractor: {text}")

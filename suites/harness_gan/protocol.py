@@ -99,7 +99,6 @@ class Gan:
         self.evaluations = 2 * steps if evaluations is None else evaluations
         self.extractor, self.together, self.checkpoint_every = extractor, together, checkpoint_every
         self.thresholds = Thresholds.of(thresholds or {})
-        self._world: tuple[str, Any] | None = None
 
     def unavailable(self) -> str | None:
         """Why the extractor can't be used."""
@@ -142,22 +141,24 @@ class Gan:
     def run_many(self, jobs: Sequence[Job]) -> list[Result]:
         """Seeds of one configuration, at once; those whose checkpoints differ in age in turns."""
         from harness_gan.checkpoints import read
-        from harness_gan.judging import remark_extractor
         from harness_gan.parts import with_two_parts
         from harness_gan.running import Run, world_of
 
-        key = f"{jobs[0].cell.dataset.identity}\n{jobs[0].cell.limit}"
-        if self._world is None or self._world[0] != key:
-            self._world = (key, world_of(self, with_two_parts(jobs[0])))
-        _check(self._world[1], jobs[0])
-        for job in jobs:
-            remark_extractor(job, self.extractor)
+        first = jobs[0]
+        world = first.shared(
+            ("gan", first.cell.protocol.identity),
+            lambda: world_of(self, with_two_parts(first)),
+            of="dataset",
+        )
+        _check(world, first)
+        for job in jobs if self.extractor else ():
+            job.at(self.extractor)  # for what it remarks
         states = [read(job.workdir) for job in jobs]
         ages = [s["counts"]["rounds"] if s else 0 for s in states]
         results: dict[int, Result] = {}
         for age in dict.fromkeys(ages):
             same = [n for n, a in enumerate(ages) if a == age]
-            run = Run(self, [jobs[n] for n in same], self._world[1], [states[n] for n in same])
+            run = Run(self, [jobs[n] for n in same], world, [states[n] for n in same])
             results |= dict(zip(same, run.results(), strict=True))
         return [results[n] for n in range(len(jobs))]
 

@@ -77,8 +77,7 @@ def world_of(protocol: Gan, job: Job) -> World:
 def _image_judge(
     protocol: Gan, job: Job, train: Any, test: Any, held: torch.Tensor, pixels: Pixels
 ) -> ImageJudge:
-    named = job.cell.protocol.options.get("extractor")
-    extractor = extractor_of(protocol.extractor, named, job.device)
+    extractor = extractor_of(protocol, job)
     stacked = isinstance(train, StackedSplit)
     learn, check = (train.base, test.base) if stacked else (train, test)
     targets = np.asarray(learn.targets)

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness_gan.classifier import kept
-from harness_gan.sources import to_floats
+from harness_gan.judge_networks import trained_judge, weights_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,11 +88,8 @@ class Segmenter:
     """A network trained on one domain's images and label maps: reads maps N×H×W from images N×3×H×W."""
 
     def __init__(self, network: Network, classes: int) -> None:
-        self.network, self.classes = network.eval(), classes
-        digest = hashlib.sha256()
-        for tensor in network.state_dict().values():
-            digest.update(tensor.numpy().tobytes())
-        self.digest = digest.hexdigest()[:12]
+        self.network, self.classes = network, classes
+        self.digest = weights_digest(network)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> Maps:
@@ -102,32 +98,14 @@ class Segmenter:
 
 
 def trained_segmenter(images: NDArray[np.uint8], maps: Maps, classes: int, folder: Path) -> Segmenter:
-    """The segmenter of these images N×3×H×W and maps N×H×W, read from the folder or trained and kept."""
+    """Return the segmenter of these images N×3×H×W and maps N×H×W, read from the folder or trained and kept."""
     key = hashlib.sha256(RECIPE.encode() + bytes([classes]) + images.tobytes() + maps.tobytes())
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = Network(classes)
-    kept(
-        network,
-        folder / f"{RECIPE}-{key.hexdigest()[:20]}.safetensors",
-        lambda: _fit(network, torch.from_numpy(images), torch.from_numpy(maps)),
-    )
+    path = folder / f"{RECIPE}-{key.hexdigest()[:20]}.safetensors"
+    network = trained_judge(lambda: Network(classes), (images, maps), _loss, path, steps=STEPS, batch=BATCH)
     return Segmenter(network, classes)
 
 
-def _fit(network: Network, images: torch.Tensor, maps: torch.Tensor) -> None:
-    generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, STEPS)
-    network.train()
-    for _ in range(STEPS):
-        rows = torch.randint(len(images), (BATCH,), generator=generator)
-        truth = maps[rows].long()
-        # a sum over what counts, so that a batch in which nothing does gives no NaN
-        loss = F.cross_entropy(
-            network(to_floats(images[rows])), truth, ignore_index=IGNORED, reduction="sum"
-        ) / (truth != IGNORED).sum().clamp(min=1)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+def _loss(network: Network, images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    # a sum over what counts, so that a batch in which nothing does gives no NaN
+    whole = F.cross_entropy(network(images), maps.long(), ignore_index=IGNORED, reduction="sum")
+    return whole / (maps != IGNORED).sum().clamp(min=1)

@@ -11,6 +11,8 @@ from torch import nn
 
 from harness import OptionError
 from harness.inference.batches import autocast
+from harness.learning.optimizers import build_optimizer
+from harness.learning.recipe import Recipe
 from harness_gan.methods import GAN
 from harness_gan.sources import Images, Points
 from harness_generative.architectures import Architecture
@@ -149,10 +151,17 @@ class Training:
 
     def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         s = self.settings
-        if s.optimizer == "rmsprop":
-            return torch.optim.RMSprop(network.parameters(), lr=lr)
-        fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(network.parameters(), lr=lr, betas=(s.beta1, s.beta2), fused=fused)
+        options = {"betas": (s.beta1, s.beta2)} if s.optimizer == "adam" else {}
+        # vectors with the matrices, so that there is one group, as everything here counts on
+        recipe = Recipe(
+            0,
+            rate=lr,
+            optimizer=s.optimizer,
+            optimizer_options=options,
+            schedule="constant",
+            decay_vectors=True,
+        )
+        return build_optimizer(network, recipe)
 
     def _update(
         self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, scaler: torch.amp.GradScaler

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from harness import TARGET_KINDS, Dataset, Job, Model, OptionError, Result
 from harness_gan.domains import SPLITS
 from harness_gan.verdicts import VERDICTS, Thresholds
 from harness_generative.evidence import Generated
 from harness_generative.translation import CycleGAN, TranslatesImages, Translation, Untranslated
-
-if TYPE_CHECKING:
-    from harness_gan.translation_running import World
 
 SEGMENTATION = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 LOWER = ("pixel_error", "untranslated_pixel_error", "cycle_error", "identity_error", *VERDICTS[1:])
@@ -91,7 +88,6 @@ class Translate:
         self.steps, self.batch_size, self.size = steps, batch_size, size
         self.extractor, self.checkpoint_every = extractor, checkpoint_every
         self.thresholds = Thresholds.of(thresholds or {})
-        self._world: tuple[str, World] | None = None
 
     def unavailable(self) -> str | None:
         """Why the extractor can't be used."""
@@ -109,16 +105,15 @@ class Translate:
 
     def run(self, job: Job) -> Result:
         """One seed."""
-        from harness_gan.judging import remark_extractor
         from harness_gan.translation_running import Run, world_of
         from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining
 
-        key = f"{job.cell.dataset.identity}\n{job.cell.limit}"
-        if self._world is None or self._world[0] != key:
-            self._world = (key, world_of(self, job))
-        remark_extractor(job, self.extractor)
+        key = ("cyclegan", job.cell.protocol.identity)
+        world = job.shared(key, lambda: world_of(self, job), of="dataset")
+        if self.extractor:
+            job.at(self.extractor)  # for what it remarks
         if isinstance(job.method, Untranslated):
-            return Run(self, job, self._world[1], NoTraining(job.method, self.steps)).result()
+            return Run(self, job, world, NoTraining(job.method, self.steps)).result()
         cls = CycleTraining if isinstance(job.method, CycleGAN) else PairedTraining
         training = cls(job.method, job.model, self.size, job.cell.seed, self.steps, job.device, job.precision)
-        return Run(self, job, self._world[1], training).result()
+        return Run(self, job, world, training).result()

@@ -10,7 +10,7 @@ import torch
 
 from harness import DataError, Job, Result
 from harness.inference.evaluate import measured
-from harness.records.files import replacing
+from harness.learning.checkpoints import save_tree
 from harness.records.paths import cache_dir
 from harness_gan import checkpoints
 from harness_gan.classifier import Classifier
@@ -86,8 +86,7 @@ def world_of(protocol: Translate, job: Job) -> World:
         larger = {n: pixels(splits[n]) for n in ("trainA", "trainB")}
     else:
         larger = arrays
-    named = job.cell.protocol.options.get("extractor")
-    extractor = extractor_of(protocol.extractor, named, job.device)
+    extractor = extractor_of(protocol, job)
     test_a, test_b = (to_floats(torch.from_numpy(arrays[n])) for n in ("testA", "testB"))
     floor = Images(arrays["trainB"], targets["trainB"]).held(len(test_a))
     judge = ImageJudge(floor, test_b, classifier, extractor)
@@ -161,9 +160,8 @@ class Run:
             if done % show_every == 0 or done == protocol.steps:
                 job.show("translations", done, self._grid())
             if done % protocol.checkpoint_every == 0 and done < protocol.steps:
-                job.workdir.mkdir(parents=True, exist_ok=True)
-                with replacing(job.workdir / checkpoints.FILE) as temporary:
-                    torch.save({"training": training.state_dict(), "curve": self.curve}, temporary)
+                state = {"training": training.state_dict(), "curve": self.curve}
+                save_tree(job.workdir / checkpoints.FILE, state)
             job.advance(done, protocol.steps)
 
     def _grid(self) -> np.ndarray[Any, Any]:

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from harness.inference.batches import autocast
+from harness.learning.optimizers import build_optimizer
+from harness.learning.recipe import Recipe
 from harness_gan.losses import LeastSquares
 from harness_gan.pool import ImagePool
 from harness_generative.streams import Streams
@@ -51,13 +53,10 @@ class _Training:
         self.networks = {name: start_normal(n, start).to(device) for name, n in networks.items()}
         self.generators = [n for name, n in self.networks.items() if name.startswith("g")]
         self.discriminators = [n for name, n in self.networks.items() if name.startswith("d")]
-        betas, fused = (method.beta1, 0.999), device.type in ("cpu", "cuda")
-        self.g_optimizer = torch.optim.Adam(
-            _parameters(self.generators), lr=method.lr, betas=betas, fused=fused
-        )
-        self.d_optimizer = torch.optim.Adam(
-            _parameters(self.discriminators), lr=method.lr, betas=betas, fused=fused
-        )
+        options = {"betas": (method.beta1, 0.999)}
+        recipe = Recipe(0, rate=method.lr, optimizer="adam", optimizer_options=options, decay_vectors=True)
+        self.g_optimizer = build_optimizer([{"params": _parameters(self.generators)}], recipe)
+        self.d_optimizer = build_optimizer([{"params": _parameters(self.discriminators)}], recipe)
         self.scalers = [torch.amp.GradScaler(device.type, enabled=precision == "float16") for _ in range(2)]
         self.step_number = 0
         self.pools: dict[str, ImagePool] = {}

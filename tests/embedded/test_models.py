@@ -13,7 +13,6 @@ from torchvision import transforms
 from harness.contract.capability import capabilities
 from harness.errors import OptionError
 from harness_embedded import drawing, mixture
-from harness_embedded.arrays import cache_folder
 from harness_embedded.digits import Digits
 from harness_embedded.models import TinyCLIP, TinyResNet, TinyViT
 from harness_embedded.scenes import Scenes
@@ -66,9 +65,9 @@ def test_trained_once_then_read_bit_for_bit(make, caplog: pytest.LogCaptureFixtu
 def test_a_torn_file_is_replaced_by_the_same_weights(make, caplog: pytest.LogCaptureFixture):
     first = some(make)
     first.load(CPU)
-    file = cache_folder() / first._weights_name()
+    file = first._weights_path()
     whole = file.read_bytes()
-    for torn in (whole[:1000], b"", make(steps=3)._weights_name().encode()):
+    for torn in (whole[:1000], b"", str(make(steps=3)._weights_path()).encode()):
         file.write_bytes(torn)
         caplog.clear()
         again = some(make)
@@ -79,7 +78,7 @@ def test_a_torn_file_is_replaced_by_the_same_weights(make, caplog: pytest.LogCap
 
 def test_options_change_the_weights_and_their_name():
     names = {
-        m._weights_name()
+        m._weights_path()
         for m in (TinyViT(), TinyViT(seed=1), TinyViT("digits"), TinyViT(steps=3), TinyViT(width=32))
     }
     assert len(names) == 5

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision.models import inception, inception_v3
 
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import Reference, parse
 from harness.errors import OptionError, Unavailable
 from harness.testing import ModelConformance
 from harness_gan.judging import Extractor, extractor_name
@@ -98,7 +100,8 @@ def test_features_are_those_of_the_original_network(
 def test_only_the_original_weights_are_called_fid(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = FIDInception(weights)
     assert not model.is_fid
-    assert extractor_name(model, {"plugin": "fid-inception"}).startswith("inception-2015-12-05 sha256:")
+    part = Resolver().resolve("models", Reference("fid-inception", {"checkpoint": str(weights)}), "test")
+    assert extractor_name(model, part).startswith("inception-2015-12-05 sha256:")
     rng = np.random.default_rng(1)
     fake, train, test = (rng.normal(size=(20, 3)) for _ in range(3))
     for is_fid in (False, True):
@@ -138,15 +141,16 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ("timm:vit_small", "timm:vit_small"),
-        ({"plugin": "timm", "name": "vit_small", "pretrained": False}, "timm:vit_small"),
+        ("timm:resnet18", "timm:resnet18"),
+        ({"plugin": "timm", "name": "resnet18", "pretrained": False}, "timm:resnet18"),
         ({"plugin": "torchvision:inception_v3", "checkpoint": "x.pth"}, "torchvision:inception_v3"),
-        ({"plugin": "timm", "name": "vit_small", "label": "DINO"}, "DINO"),
-        ({"plugin": "corners"}, "corners"),
+        ({"plugin": "timm", "name": "resnet18", "label": "DINO"}, "DINO"),
+        ({"plugin": "tiny-vit", "steps": 0}, "tiny-vit"),
     ],
 )
 def test_extractors_are_named_as_the_suite_file_names_them(given: Any, expected: str) -> None:
-    assert extractor_name(object(), given) == expected
+    part = Resolver().resolve("models", parse(given, "test")[0], "test")
+    assert extractor_name(object(), part) == expected
 
 
 def test_its_weights_are_found_in_a_wrapping_and_told(network: torch.nn.Module, tmp_path: Path) -> None:

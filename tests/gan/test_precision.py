@@ -85,7 +85,7 @@ def test_the_scaler_is_in_the_checkpoint(toy: Any, tmp_path: Path) -> None:
     whole = toy.run(tmp_path / "whole", **changes).records[0]
     with pytest.raises(KeyboardInterrupt):
         harness.run({**toy.suite, **changes}, store=tmp_path / "cut", device="cpu", listeners=[Stop()])
-    (left,) = (tmp_path / "cut").rglob("training.pt")
+    (left,) = (tmp_path / "cut").rglob("training.safetensors")
     state = read(left.parent)
     assert state is not None
     kept = state["parts"]["d_scaler"]

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import harness
 import harness.api
+from harness_gan.checkpoints import read
 
 
 class Stop:
@@ -33,9 +33,9 @@ def test_a_killed_run_continues_to_the_same_result(toy: Any, tmp_path: Path, see
         harness.run(
             {**toy.suite, "methods": methods}, store=tmp_path / "cut", device="cpu", listeners=[Stop(10)]
         )
-    left = list((tmp_path / "cut").rglob("training.pt"))
+    left = list((tmp_path / "cut").rglob("training.safetensors"))
     assert len(left) == 3
-    counts = [torch.load(p, weights_only=True)["counts"]["rounds"] for p in left]
+    counts = [read(p.parent)["counts"]["rounds"] for p in left]
     assert counts == [8, 8, 8]
     again = toy.by_place(tmp_path / "cut", methods=methods, seeds=seeds_after)
     for place, record in again.items():
@@ -44,7 +44,7 @@ def test_a_killed_run_continues_to_the_same_result(toy: Any, tmp_path: Path, see
         else:
             assert record.metrics == pytest.approx(whole[place].metrics, rel=1e-3, abs=1e-3)
     if len(seeds_after) == 3:
-        assert not list((tmp_path / "cut").rglob("training.pt"))
+        assert not list((tmp_path / "cut").rglob("training.safetensors"))
 
 
 def test_a_damaged_checkpoint_starts_the_seed_anew(toy: Any, tmp_path: Path) -> None:
@@ -53,6 +53,6 @@ def test_a_damaged_checkpoint_starts_the_seed_anew(toy: Any, tmp_path: Path) -> 
     suite = {**toy.suite, "methods": methods, "seeds": [0]}
     with pytest.raises(KeyboardInterrupt):
         harness.run(suite, store=tmp_path / "cut", device="cpu", listeners=[Stop(6)])
-    next((tmp_path / "cut").rglob("training.pt")).write_bytes(b"not a checkpoint")
+    next((tmp_path / "cut").rglob("training.safetensors")).write_bytes(b"not a checkpoint")
     again = toy.by_place(tmp_path / "cut", methods=methods, seeds=[0])
     assert again["NS", 0].metrics == whole["NS", 0].metrics

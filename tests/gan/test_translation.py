@@ -316,7 +316,7 @@ def test_a_killed_translation_continues_to_the_same_result(tmp_path: Path) -> No
     whole = harness.run(SUITE, store=tmp_path / "whole", device="cpu").records[0]
     with pytest.raises(KeyboardInterrupt):
         harness.run(SUITE, store=tmp_path / "cut", device="cpu", listeners=[Stop()])
-    assert list((tmp_path / "cut").rglob("training.pt"))
+    assert list((tmp_path / "cut").rglob("training.safetensors"))
     again = harness.run(SUITE, store=tmp_path / "cut", device="cpu").records[0]
     assert whole.status == again.status == "ok", whole.reason
     assert again.metrics == whole.metrics

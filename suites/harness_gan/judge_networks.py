@@ -1,0 +1,77 @@
+"""How the small networks that judge samples are trained: once for a data set, with the same few facts."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import nn
+
+from harness.learning.kept import train_once
+from harness.learning.loop import train
+from harness.learning.pipeline import Batch, Held
+from harness.learning.recipe import Recipe
+from harness_gan.sources import to_floats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+Network = TypeVar("Network", bound=nn.Module)
+
+RATE = 4e-3
+"""The highest learning rate of the one cycle."""
+
+
+def trained_judge(
+    build: Callable[[], Network],
+    data: tuple[NDArray[np.uint8], NDArray[Any]],
+    loss: Callable[[Network, torch.Tensor, torch.Tensor], torch.Tensor],
+    path: Path,
+    *,
+    steps: int,
+    batch: int,
+) -> Network:
+    """Return a network from fixed first weights, with those at the path, or trained and kept there.
+
+    `loss` gets the network, images B×C×H×W in [−1, 1] and their targets, drawn with replacement from
+    `data` (images as bytes, and targets).
+    """
+    images, targets = (torch.from_numpy(array) for array in data)
+    recipe = Recipe(
+        steps,
+        batch,
+        RATE,
+        schedule="one-cycle",
+        weight_decay=1e-2,
+        decay_vectors=True,
+        optimizer_options={"fused": False},
+    )
+
+    def fit(network: Network) -> None:
+        generator = torch.Generator().manual_seed(0)
+        rows = torch.randint(len(images), (steps, batch), generator=generator).numpy()
+
+        def objective(batch: Batch, step: int) -> torch.Tensor:
+            assert batch.targets is not None
+            return loss(network, to_floats(batch.data), batch.targets)
+
+        train(network, Held(images, targets), objective, recipe, 0, rows=rows.__getitem__)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build()
+    train_once(network, path, fit, one_thread=False)
+    return network.eval()
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Return the first digits of a digest of all weights, by which records name a judge."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:12]
