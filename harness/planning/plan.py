@@ -13,8 +13,8 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.checking import check_layouts
+from harness.planning.defaults import check_defaults
 from harness.planning.expansion import Choice, Expansion
-from harness.planning.plan.defaults import check_defaults
 from harness.planning.suite import Suite
 
 __all__ = ["Cell", "Choice", "Plan", "Planned", "make_plan"]
