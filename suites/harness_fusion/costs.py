@@ -36,8 +36,10 @@ def encoder_parameters(
     if not hasattr(encoders.model, "module"):
         return []
     everything = list(encoders.model.module.parameters())
-    decides = {**encoders.identity(modality), "what": "fusion parameters", "reads": reads}
-    used = encoders.job.cache.get(decides, lambda: _used(encoders, modality, reads, split, everything))
+    used = encoders.job.features(
+        f"fusion parameters of {modality}", None, lambda: _used(encoders, modality, reads, split, everything),
+        images=False, tokens=encoders.gives_tokens[modality], reads=reads,
+    )  # fmt: skip
     return [parameter for parameter, needed in zip(everything, used, strict=True) if needed]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,11 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from harness import DataError, Job, Split
-from harness.contract.cells import canonical
 from harness.inference.batches import autocast, forward_all
-from harness.inference.evaluate import image_pipeline, weights_of
+from harness.inference.evaluate import image_pipeline
 from harness.inference.prompts import cut, cut_remark
-from harness.records.provenance import environment
 from harness_fusion.contracts import Features, Pairs
 
 if TYPE_CHECKING:
@@ -66,8 +62,12 @@ class Encoders:
         `view` says what decides altered ones beside the encoders: which `rows`, and their `change`.
         """
         parts = ("pooled", "tokens", "mask") if self.gives_tokens[modality] else ("pooled",)
-        split, decides, made = self.job.splits(name), self._decides(modality, name), Arrays()
-        decides |= {"view": view} if view else {}
+        split, made = self.job.splits(name), Arrays()
+        altered = {"view": view} if view else {}
+
+        def keep(compute: Callable[[], NDArray[Any]], which: str) -> NDArray[Any]:
+            return self._keep(modality, name, compute, part=which, **altered)
+
         chosen = np.arange(len(split)) if rows is None else rows
         present = there(split, modality)[chosen]
 
@@ -76,26 +76,23 @@ class Encoders:
                 if not made:
                     encoded = self._encoded(modality, split, chosen[present], change)
                     made.update(_scattered(encoded, np.flatnonzero(present), len(chosen)))
+                    for other in parts:  # what one pass gave is kept as a whole, before another process asks
+                        if other != which:
+                            keep(partial(made.__getitem__, other), other)
                 return made[which]
 
-            return self.job.cache.get({**decides, "part": which}, compute)
+            return keep(compute, which)
 
         # the rate comes first: one that a kill lost could be measured only by encoding again
-        needed = ("rate", *parts) if tokens else ("rate", "pooled")
-        with self._alone(decides):
-            arrays = {which: part(which) for which in needed}
-            for which in parts if made else ():  # what one pass gave is kept as a whole
-                part(which)
+        arrays = {which: part(which) for which in (("rate", *parts) if tokens else ("rate", "pooled"))}
         if modality == "text" and change is None:
-            self._tell_cut(split, name, chosen[present], decides)
+            self._tell_cut(split, name, chosen[present], keep)
         return self._features(arrays, present)
 
-    def _tell_cut(self, split: Split, name: str, rows: NDArray[np.int64], decides: dict[str, Any]) -> None:
+    def _tell_cut(self, split: Split, name: str, rows: NDArray[np.int64], keep: Callable[..., Any]) -> None:
         """Remark how many of a split's texts are longer than the encoder reads."""
         texts = split.texts  # type: ignore[attr-defined]
-        count = self.job.cache.get(
-            {**decides, "part": "cut"}, lambda: np.array([cut(self.model, [texts[r] for r in rows]).sum()])
-        )
+        count = keep(lambda: np.array([cut(self.model, [texts[r] for r in rows]).sum()]), "cut")
         if int(count[0]):
             text = cut_remark(self.model, f"texts of '{name}'", int(count[0]), len(rows))
             self.job.remark(f"{self.job.cell.dataset.label}: {text}")
@@ -107,8 +104,7 @@ class Encoders:
         """
         if modality in self._rates:
             return self._rates[modality]
-        decides = {**self._decides(modality, name), "part": "rate"}
-        return float(self.job.cache.get(decides, lambda: np.array([np.nan]))[0])
+        return float(self._keep(modality, name, lambda: np.array([np.nan]), part="rate")[0])
 
     def encoded(
         self,
@@ -134,39 +130,14 @@ class Encoders:
         sequence, mask = (torch.from_numpy(arrays[k]) if k in arrays else None for k in ("tokens", "mask"))
         return Features.of(pooled, torch.from_numpy(present), sequence, mask)
 
-    def identity(self, modality: Modality) -> dict[str, Any]:
-        """What decides features besides the data they are of."""
-        job = self.job
-        return {
-            "what": f"fusion {modality}",
-            "tokens": self.gives_tokens[modality],
-            "model": json.loads(job.cell.model.identity) if job.cell.model else None,
-            "weights": weights_of(job.model),
-            "precision": job.precision,
-            "images": job.cell.images if modality == "image" else None,
-            "libraries": dict(environment()["libraries"]),
-        }
-
-    def _decides(self, modality: Modality, name: str) -> dict[str, Any]:
-        cell = self.job.cell
-        data = {"data": json.loads(cell.dataset.identity), "split": name, "limit": cell.limit}
-        return {**self.identity(modality), **data}
-
-    @contextmanager
-    def _alone(self, decides: dict[str, Any]) -> Iterator[None]:
-        """Of several processes that want the same features one encodes, and the others wait for it."""
-        from filelock import FileLock
-
-        folder = self.job.cache.folder
-        name = f"{hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]}.lock"
-        with ExitStack() as held:
-            if self.job.cache.enabled:
-                with suppress(
-                    OSError
-                ):  # a cache that can't be written is told by itself, and nobody waits for it
-                    folder.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(FileLock(folder / name))
-            yield
+    def _keep(
+        self, modality: Modality, name: str, compute: Callable[[], NDArray[Any]], **facts: Any
+    ) -> NDArray[Any]:
+        """Features of one modality of a split, from the cache or computed."""
+        return self.job.features(
+            f"fusion {modality}", name, compute, images=modality == "image",
+            tokens=self.gives_tokens[modality], **facts,
+        )  # fmt: skip
 
     def _encoded(
         self,

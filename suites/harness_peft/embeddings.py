@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from harness import HarnessError, Job, Unavailable, derive_seed
 from harness.inference.batches import autocast, forward_all
-from harness.inference.evaluate import weights_of
 from harness_peft.checks import GradientCheck, trained
 from harness_peft.data import Batches
 from harness_peft.network import FittedHead, Network
@@ -33,23 +32,11 @@ def embeddings(job: Job, method: Any, network: Network, data: Batches) -> NDArra
     return found
 
 
-def of_split(
-    job: Job, method: Any, network: Network, split: Any, shift: list[str] | None = None
-) -> NDArray[np.float32]:
-    """Embeddings of a whole prepared split, computed once for all cells; `shift` tells another data set's."""
-    decides = {
-        "what": f"peft {getattr(method, 'features', 'projected')} features",
-        "model": job.cell.model.identity if job.cell.model else None,
-        "weights": weights_of(job.model),
-        "data": shift or job.cell.dataset.identity,
-        "split": split.name,
-        "limit": job.cell.limit,
-        "images": job.cell.images,
-        "precision": job.precision,
-        "torch": torch.__version__,
-    }
-    return job.cache.get(
-        decides,
+def of_split(job: Job, method: Any, network: Network, split: Any) -> NDArray[np.float32]:
+    """Embeddings of a whole prepared split of the job's data set, computed once for all cells."""
+    return job.features(
+        f"peft {getattr(method, 'features', 'projected')} features",
+        split.name,
         lambda: forward_all(
             network.features, split, as_is, device=job.device, batch_size=job.batch_size,
             precision=job.precision, workers=job.workers,

@@ -10,12 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from harness import DataError, Dataset, Predictions, Result, Split
+from harness import DataError, Job, Predictions, Result, Split
 from harness.contract.remarks import with_names
 from harness.inference.batches import forward_all
 from harness.inference.classes import Classes, align
-from harness.inference.evaluate import classification_result, image_pipeline, measured
-from harness.inference.readable import without
+from harness.inference.evaluate import classification_result, measured
 from harness.inference.splits import find_test_split
 from harness_metrics.label_set_metrics import MeanAveragePrecision11
 from harness_metrics.label_sets import LabelSets, check_metrics
@@ -89,7 +88,7 @@ def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapp
     job, protocol = run.job, run.protocol
     evidence = LabelSets if run.label_sets else Predictions
     check_metrics(job.metrics, evidence, f"'{job.cell.dataset.label}'")
-    logits, split = _logits(run, network, job.dataset, run.data.tested)
+    logits, split = _logits(run, network, job, run.data.tested)
     names = getattr(split, "class_names", None) or ()
     if run.label_sets:
         found = LabelSets(logits, np.asarray(split.targets), split.ids, names)
@@ -102,7 +101,7 @@ def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapp
         there = find_test_split(dataset.splits)
         if there.name is None:
             raise DataError(f"shift '{name}': {there.refusal}")
-        logits, split = _logits(run, network, dataset, there.name, name)
+        logits, split = _logits(run, network, job.at(dataset), there.name, name)
         if not nameable(run.data.train_split, split):
             text = f"shift '{name}': its class i was assumed to be class i of the data set: not both name their classes"
             job.remark(with_names(text, job.cell))
@@ -112,29 +111,16 @@ def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapp
 
 
 def _logits(
-    run: Run, network: Network, dataset: Dataset, name: str, shift: str | None = None
+    run: Run, network: Network, there: Job, name: str, shift: str | None = None
 ) -> tuple[NDArray[np.float32], Split]:
-    """Logits on a test split, over that split's own classes."""
-    job = run.job
-    if shift is None:
-        split: Split = job.splits(name)
-        source = run.data.prepared(name)
-    else:
-        model = job.cell.model.identity if job.cell.model else None
-        key = f"{model}\nshift\n{job.cell.protocol.identity}\n{shift}\n{job.cell.images}"
-        split = dataset.load(name)
-        if job.cell.dataset.skip_unreadable:
-            split, said = without(split, range(len(split)), job.workers)
-            for text in said:
-                job.remark(f"{shift}: {text}")
-        source = run.data.splits.get(key, split, image_pipeline(job, split))
+    """Logits on a test split of a job's data set, over that split's own classes."""
+    split, source = there.splits(name), run.data.prepared(name, there)
     if run.solves or run.fits:
-        where = None if shift is None else [job.cell.protocol.identity, shift, name]
-        found = head_logits(network, of_split(job, run.method, network, source, where)).cpu().numpy()
+        found = head_logits(network, of_split(there, run.method, network, source)).cpu().numpy()
     else:
         found = forward_all(
-            network, source, as_is, device=job.device, batch_size=job.batch_size,
-            precision=job.precision, workers=job.workers,
+            network, source, as_is, device=there.device, batch_size=there.batch_size,
+            precision=there.precision, workers=there.workers,
         ).numpy()  # fmt: skip
     if shift is not None:
         found = found[:, columns(run.data.train_split, split, shift)]

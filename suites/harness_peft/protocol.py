@@ -160,8 +160,6 @@ class Finetuning:
         self.templates = None if templates is None else checked_templates(templates)
         self.logit_scale, self.split = logit_scale, split
         self.checkpoint_every, self.keep = checkpoint_every, keep
-        self.prepared: Any = None
-        """Prepared images that cells of one worker share."""
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this model can't be adapted to this data set by this method."""

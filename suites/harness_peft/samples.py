@@ -24,9 +24,7 @@ class CellData:
 
     def __init__(self, protocol: Finetuning, job: Job) -> None:
         self.protocol, self.job = protocol, job
-        if protocol.prepared is None:
-            protocol.prepared = PreparedSplits()
-        self.splits: PreparedSplits = protocol.prepared
+        self.splits = job.shared("prepared splits", PreparedSplits)
         self.shots = job.cell.axes.get("shots", "all")
         names, label = job.dataset.splits, job.cell.dataset.label
         test, train = find_test_split(names, protocol.split), training_split(names)
@@ -85,9 +83,10 @@ class CellData:
         """Whether there are samples to validate on."""
         return self.protocol.holdout is not None or self.validating is not None
 
-    def prepared(self, name: str) -> PreparedSplit:
-        """A split of the cell's data set with its images prepared."""
-        split, job = self.job.splits(name), self.job
+    def prepared(self, name: str, there: Job | None = None) -> PreparedSplit:
+        """A split of the cell's data set, or of another job's, with its images prepared."""
+        job = there or self.job
+        split = job.splits(name)
         key = f"{job.cell.model.identity}\n{job.cell.dataset.identity}\n{name}\n{job.cell.limit}\n{job.cell.images}"
         found: PreparedSplit = self.splits.get(key, split, image_pipeline(job, split))
         found.name = name

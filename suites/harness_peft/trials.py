@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
-from harness.inference.evaluate import weights_of
 from harness_peft.embeddings import embeddings, head_logits
 from harness_peft.evaluation import judged, score
 from harness_peft.tuning import Trial, best, spread, tuned
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from harness_peft.run import Run
 
 
@@ -62,7 +65,7 @@ def tune(run: Run, notes: dict[str, Any]) -> tuple[list[Trial], float | None]:
         method.refine(visit)
         trials = list(visited.values())
     else:
-        trials = tuned(candidates, one, run.job.workdir / "tuning", run.job.cache, _decides(run, seed))
+        trials = tuned(candidates, one, run.job.workdir / "tuning", partial(_kept, run, seed))
     chosen = best(trials)
     notes["tuning"] = {
         "trials": len(trials),
@@ -91,14 +94,13 @@ def _candidates(run: Run) -> list[float]:
     return spread(rates, protocol.trials)
 
 
-def _decides(run: Run, seed: object) -> dict[str, Any]:
+def _kept(
+    run: Run, seed: object, candidates: Sequence[float], compute: Callable[[], NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """The trials from the cache, which seeds that share a tuning share too, or computed."""
     job = run.job
-    return {
-        "protocol": job.cell.protocol.identity,
-        "model": job.cell.model.identity if job.cell.model else None,
-        "weights": weights_of(job.model),
-        "method": job.cell.method.identity if job.cell.method else None,
-        "data": job.cell.dataset.identity,
-        "shots": run.data.shots, "seed": seed, "limit": job.cell.limit, "images": job.cell.images,
-        "precision": job.precision, "torch": torch.__version__,
-    }  # fmt: skip
+    return job.features(
+        "tuning trials", run.data.train, compute, protocol=job.cell.protocol.identity,
+        method=job.cell.method.identity if job.cell.method else None, shots=run.data.shots, seed=seed,
+        candidates=list(candidates),
+    )  # fmt: skip

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.records.files import write_bytes
 
 if TYPE_CHECKING:
-    from harness import FeatureCache
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,17 @@ def tuned(
     candidates: Sequence[float],
     run: Callable[[float, Path], Trial],
     folder: Path,
-    cache: FeatureCache,
-    decides: Mapping[str, Any],
+    kept: Callable[[Sequence[float], Callable[[], NDArray[np.float64]]], NDArray[np.float64]],
 ) -> list[Trial]:
-    """All trials; from the cache when another seed's cell has run them, and from where a kill left them.
+    """All trials; what `kept` holds when another seed's cell has run them, and from where a kill left them."""
 
-    `decides` is all that the trials' numbers hang on besides the candidates.
-    """
-
-    def compute() -> np.ndarray[Any, Any]:
-        kept = folder / "trials.json"
-        done: list[list[float]] = json.loads(kept.read_text()) if kept.is_file() else []
+    def compute() -> NDArray[np.float64]:
+        file = folder / "trials.json"
+        done: list[list[float]] = json.loads(file.read_text()) if file.is_file() else []
         for number, candidate in enumerate(candidates[len(done) :], start=len(done)):
             found = run(candidate, folder / f"trial-{number}")
             done.append([found.candidate, found.accuracy, found.loss, found.seconds])
-            write_bytes(kept, json.dumps(done).encode())
+            write_bytes(file, json.dumps(done).encode())
         return np.asarray(done, dtype=np.float64).reshape(-1, 4)
 
-    rows = cache.get({**decides, "what": "tuning trials", "candidates": list(candidates)}, compute)
-    return [Trial(*map(float, row)) for row in rows]
+    return [Trial(*map(float, row)) for row in kept(candidates, compute)]
