@@ -113,7 +113,7 @@ def test_another_process_draws_the_same():
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
-    here = drawing.draw_split("r", "test")
+    here = drawn_splits.draw_split("r", "test")
     assert (
         told.stdout.strip()
         == hashlib.sha256(here.images.tobytes() + repr(here.captions).encode()).hexdigest()

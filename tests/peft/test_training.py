@@ -497,3 +497,46 @@ def test_what_a_method_takes_out_leaves_the_base(network):
     gc.collect()
     assert len(base) == count - 1
     assert net.backbone.blocks[0].mlp.fc1 not in base
+
+
+def test_the_limit_holds_for_shifts_too(run, monkeypatch):
+    opened = {}
+    from harness.inference import readable
+
+    real = readable.open_split
+
+    def seen(dataset, name, limit, workers, cache):
+        split, said = real(dataset, name, limit, workers, cache)
+        opened[dataset.label, name] = len(split)
+        return split, said
+
+    monkeypatch.setattr("harness.running.worker.open_split", seen)
+    for method in ("untrained", "linear-probe"):
+        opened.clear()
+        (record,) = run(store=method, methods=[method], seeds=(0,), limit=40)
+        assert record["status"] == "ok", record["reason"]
+        assert opened["printed-digits", "test"] == 40
+
+
+def test_features_are_made_again_after_an_upgrade_of_any_library(run, monkeypatch):
+    from harness.inference import features
+
+    made = []
+    monkeypatch.setattr(
+        features, "tensors_digest", lambda t, real=features.tensors_digest: made.append("weights") or real(t)
+    )
+    computed = []
+    real = features.FeatureCache._keep
+    monkeypatch.setattr(
+        features.FeatureCache, "_keep", lambda self, path, tree: computed.append(path) or real(self, path, tree)
+    )
+    run(store="old", methods=["linear-probe"])
+    first = set(computed)
+    computed.clear()
+    run(store="same", methods=["linear-probe"])
+    assert not computed
+    known = features.environment()
+    newer = {**known, "libraries": {**known["libraries"], "pillow": "99.0"}}
+    monkeypatch.setattr(features, "environment", lambda: newer)
+    run(store="new", methods=["linear-probe"])
+    assert len(computed) == len(first) and not first & set(computed)
