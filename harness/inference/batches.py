@@ -40,6 +40,7 @@ def forward_all(
     indices: Sequence[int] | None = None,
     advance: Callable[[int, int], None] = lambda done, total: None,
     collate: Callable[[list[Any]], Any] | None = None,
+    seed: int | None = None,
 ) -> Tree:
     """Return `forward` of all samples of a split, in order, on the CPU.
 
@@ -48,7 +49,8 @@ def forward_all(
     makes a batch of prepared samples, which by default are stacked. A result is a tensor B×…, a dict or
     tuple of results, or a list with one result per sample, such as detections; those of all batches are
     put together (`harness.inference.trees`), floats as float32, other numbers of their own type. A batch that does
-    not fit into memory is halved and tried again, and the smaller size is kept.
+    not fit into memory is halved and tried again, and the smaller size is kept. With a `seed`, what
+    `prepare` draws from torch depends on it and the sample's place in the order alone.
     Raises DataError naming the sample that can't be read, OutOfMemory when one alone doesn't fit.
     """
     import torch
@@ -62,6 +64,7 @@ def forward_all(
         workers=workers,
         indices=indices,
         collate=_Uncollated if collate else torch.stack,
+        seed=seed,
     )
     total, out, position = len(source), [], 0
     with torch.inference_mode(), autocast(device, precision):

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from harness import DataError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
+    from harness.learning.pipeline import Source
     from harness_few_shot.texts import Texts
 
 
-def _no_images(rows: Sequence[int], view: int | None) -> torch.Tensor:
+def _no_images(augment: bool) -> Source:
     raise DataError("this task has no images, only their embeddings")
 
 
@@ -25,8 +28,8 @@ class Task:
     `features` N×D are the image embeddings of the training shots, normalised, and `labels` N theirs;
     `val_features` and `val_labels` those of the validation shots (both may be empty). `views(k)`
     gives embeddings N×D of the shots under fresh random crops and flips, different for each k.
-    `images(rows, k)` gives some shots themselves, B×3×H×W as the model takes them: under the random
-    crops and flips of view k, or prepared as for evaluation where k is None.
+    `images(augment)` gives the shots themselves as a training takes them, in batches B×3×H×W with their
+    labels: under random crops and flips, fresh in every epoch, or prepared as for evaluation.
     """
 
     class_names: Sequence[str]
@@ -40,9 +43,11 @@ class Task:
     shots: int
     seed: int
     views: Callable[[int], torch.Tensor]
-    images: Callable[[Sequence[int], int | None], torch.Tensor] = _no_images
+    images: Callable[[bool], Source] = _no_images
     space: str = ""
     """The data set's label space, where it says one."""
+    folder: Path | None = None
+    """Where trainings keep their progress, each in a folder of its own; it outlives a kill."""
     report: Callable[[str, int, dict[str, float]], None] = lambda name, step, values: None
     advance: Callable[[int, int], None] = lambda done, total: None
     notes: dict[str, Any] = field(default_factory=dict)

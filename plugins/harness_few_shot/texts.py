@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
-from harness.inference.zeroshot import fill_template
+from harness.inference.zeroshot import classifier_of, prompt_grid, prompts_of
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ AT_ONCE = 256
 
 
 class Texts:
-    """The text side of a loaded model: embeddings by text, kept for as long as the model is."""
+    """The text side of a loaded model: embeddings by text, each kept."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -25,14 +25,6 @@ class Texts:
         """How many texts were encoded so far, equal ones counted once."""
         self._kept: dict[str, torch.Tensor] = {}
         self._tower: TextTower | None = None
-
-    @classmethod
-    def of(cls, model: Any) -> Texts:
-        """The model's own text side, shared by all who ask."""
-        kept: Texts | None = getattr(model, "_harness_texts", None)
-        if kept is None:
-            kept = model._harness_texts = cls(model)
-        return kept
 
     @property
     def tower(self) -> TextTower:
@@ -57,8 +49,11 @@ class Texts:
 
     def grid(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
         """Embeddings C×T×D of every class name in every template, not normalised."""
-        texts = [fill_template(t, name) for name in class_names for t in templates]
-        return self.encode(texts).reshape(len(class_names), len(templates), -1)
+        return prompt_grid(self.encode(prompts_of(class_names, templates)), class_names, templates)
+
+    def classifier(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+        """Weights C×D of the zero-shot classifier that the templates make by cosine similarity."""
+        return classifier_of(self.encode(prompts_of(class_names, templates)), class_names, templates)
 
     def _compute(self, texts: Sequence[str]) -> torch.Tensor:
         import torch

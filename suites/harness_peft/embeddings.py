@@ -97,7 +97,7 @@ def fit(
         labels=labels,
         val_features=features[:0] if validation is None else _unit(job, method, network, validation),
         val_labels=labels[:0] if validation is None else validation.targets,
-        texts=Texts.of(job.model),
+        texts=job.shared(Texts, lambda: Texts(job.model), of="model"),
         logit_scale=run.protocol.logit_scale or float(job.model.logit_scale),
         shots=run.data.shots if isinstance(run.data.shots, int) else len(labels),
         seed=derive_seed("fit", job.cell.dataset.identity, seed),

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import DataError, Diverged, Job, Predictions, Split
+from harness import DataError, Diverged, Job, Predictions
+from harness.contract.declared import asked
 from harness.inference.splits import find_test_split, named_split
 from harness.inference.zeroshot import similarity_of, templates_of
+from harness.learning.draws import draw_shots
 from harness_few_shot.task import Classifier, Task
-from harness_prompts.shots import POOL, draw_shots, relabelled
+from harness_prompts.shots import POOL, relabelled
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from harness.contract.cells import Part
+    from harness.learning.pipeline import Pipeline
 
 ROWS_AT_ONCE = 8192
 VAL_SHOTS = 4
@@ -72,13 +73,14 @@ class Source:
             labels=labels,
             val_features=held[2],
             val_labels=held[1],
-            texts=Texts.of(job.model),
+            texts=job.shared(Texts, lambda: Texts(job.model), of="model"),
             logit_scale=float(job.model.logit_scale) if logit_scale is None else logit_scale,
             shots=shots,
             seed=job.seed_for("few-shot", job.cell.seed),
             views=self._views(train, rows) if shots else _no_views,
-            images=self._images(train, rows),
+            images=self._images(train, rows, labels),
             space=getattr(job.dataset, "label_space", None) or "",
+            folder=job.workdir,
             report=job.report,
             advance=job.advance,
         )
@@ -165,132 +167,81 @@ class Source:
 
         from harness.inference.evaluate import outputs
 
-        targets = self._targets(split) if shots else np.empty(0, np.int64)
-        if not len(targets):
-            none = torch.empty(0, device=self.job.device)
-            return np.empty(0, np.int64), none.long(), none.reshape(0, 0)
         job = self.job
-        pool = draw_shots(targets, skip + max(POOL, shots), job.cell.dataset.plugin, split, job.cell.seed)
-        pool = [drawn[skip:] for drawn in pool]
+        targets = self._targets(split) if shots else np.empty(0, np.int64)
+        pool = draw_shots(
+            job.splits(split).ids if shots else (),
+            targets,
+            max(POOL, shots),
+            job.cell.seed,
+            split,
+            skip=skip,
+            classes=len(self.class_names),
+        )
+        drawn = [pool[c][:shots] for c in classes]
+        rows = np.concatenate(drawn)
+        if not len(rows):
+            none = torch.empty(0, device=job.device)
+            return rows, none.long(), none.reshape(0, 0)
         together = np.concatenate(pool)
         embeddings, _ = outputs(job, "image embeddings", split, together)
         place = dict(zip(together.tolist(), range(len(together)), strict=True))
-        chosen = [(row, new) for new, c in enumerate(classes) if c < len(pool) for row in pool[c][:shots]]
-        if not chosen:
-            return self._shots(split, 0, classes, skip)
-        rows = np.array([row for row, _ in chosen], np.int64)
-        features = torch.from_numpy(embeddings[[place[int(r)] for r in rows]]).to(job.device)
-        labels = torch.tensor([new for _, new in chosen], device=job.device)
+        features = torch.from_numpy(embeddings[[place[row] for row in rows.tolist()]]).to(job.device)
+        labels = torch.tensor(np.repeat(np.arange(len(classes)), [len(d) for d in drawn]), device=job.device)
         return rows, labels, F.normalize(features, dim=-1)
 
     def _views(self, split: str, rows: NDArray[np.int64]) -> Callable[[int], torch.Tensor]:
         """Normalised embeddings of the shots under random crops (scale 0.08 to 1) and flips."""
 
         def view(number: int) -> torch.Tensor:
-            import torch
             import torch.nn.functional as F
 
             from harness.inference.batches import forward_all
+            from harness.learning.augmentation import augmenting
 
             job = self.job
             self.fitted_on = FRESH
-            prepare = random_preparation(job.model)
-            seed = job.seed_for("views", job.cell.dataset.plugin, job.cell.seed, number)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                encoded = forward_all(
-                    job.model.encode_image,
-                    job.splits(split),
-                    prepare,
-                    device=job.device,
-                    batch_size=job.batch_size,
-                    precision=job.precision,
-                    indices=rows.tolist(),
-                )
-            return F.normalize(encoded.to(job.device), dim=-1).clone()
+            encoded = forward_all(
+                job.model.encode_image,
+                job.splits(split),
+                augmenting("crop-flip", asked(job.model, "preparation")),
+                device=job.device,
+                batch_size=job.batch_size,
+                precision=job.precision,
+                workers=job.workers,
+                indices=rows.tolist(),
+                seed=job.seed_for("views", job.cell.seed, number),
+            )
+            return F.normalize(encoded.to(job.device), dim=-1)
 
         return view
 
     def _images(
-        self, split: str, rows: NDArray[np.int64]
-    ) -> Callable[[Sequence[int], int | None], torch.Tensor]:
-        """The shots themselves, by their place among the shots; a view is the same whatever its company."""
+        self, split: str, rows: NDArray[np.int64], labels: torch.Tensor
+    ) -> Callable[[bool], Pipeline]:
+        """The shots themselves, prepared while a training goes on."""
 
-        def images(wanted: Sequence[int], view: int | None) -> torch.Tensor:
-            import torch
-
+        def images(augment: bool) -> Pipeline:
             from harness.inference.evaluate import image_pipeline
+            from harness.learning.augmentation import augmenting
+            from harness.learning.pipeline import Pipeline
 
             job = self.job
             opened = job.splits(split)
-            self.fitted_on = "the images themselves" if view is None else FRESH
-            prepare = image_pipeline(job, opened) if view is None else random_preparation(job.model)
-            prepared = []
-            with torch.random.fork_rng(devices=[]):
-                for i in wanted:
-                    if view is not None:
-                        torch.manual_seed(
-                            job.seed_for("image", job.cell.dataset.plugin, job.cell.seed, view, i)
-                        )
-                    prepared.append(prepare(opened[int(rows[i])].image))
-            return torch.stack(prepared).to(job.device)
+            self.fitted_on = FRESH if augment else "the images themselves"
+            return Pipeline(
+                opened,
+                augmenting("crop-flip", asked(job.model, "preparation"))
+                if augment
+                else image_pipeline(job, opened),
+                device=job.device,
+                workers=job.workers,
+                indices=rows.tolist(),
+                targets=labels.cpu(),
+                seed=job.seed_for("images", job.cell.seed) if augment else None,
+            )
 
         return images
-
-
-def random_preparation(model: Any) -> Callable[[Any], torch.Tensor]:
-    """RandomResizedCrop to the model's input size, scale (0.08, 1), bicubic; horizontal flip; its normalisation."""
-    from torchvision import transforms
-
-    from harness import OptionError
-    from harness.inference.images import decode
-
-    preparation = getattr(model, "preparation", None)
-    if preparation is None:
-        raise OptionError("the model does not say its preparation as data, so its images can't be augmented")
-    bicubic = transforms.InterpolationMode.BICUBIC
-    crop = transforms.Compose(
-        [
-            transforms.RandomResizedCrop(preparation.crop, scale=(0.08, 1.0), interpolation=bicubic),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(preparation.mean, preparation.std),
-        ]
-    )
-    return lambda image: crop(decode(image))
-
-
-def elsewhere(job: Job, references: Sequence[Any]) -> dict[str, Job]:
-    """A job on each further data set, by its label: the same model and metrics, other samples."""
-    from harness.discovery.parts import Resolver
-    from harness.discovery.reference import parse
-
-    resolver, jobs = Resolver(job.cell.dataset.skip_unreadable), {}
-    for given in references:
-        for reference in parse(given, "evaluate_on"):
-            part = resolver.resolve("datasets", reference, "evaluate_on")
-            if part.missing:
-                from harness import Unavailable
-
-                raise Unavailable(f"evaluate_on, {part.label}: {part.missing}")
-            cell = replace(job.cell, dataset=part)
-            jobs[part.label] = replace(job, cell=cell, dataset=part.object, splits=_opener(job, part))
-    return jobs
-
-
-def _opener(job: Job, dataset: Part) -> Callable[[str], Split]:
-    from harness.inference.readable import open_split
-
-    opened: dict[str, Split] = {}
-
-    def splits(name: str) -> Split:
-        if name not in opened:
-            opened[name], said = open_split(dataset, name, job.cell.limit, job.workers, job.cache)
-            for text in said:
-                job.remark(f"{dataset.label}: {text}")
-        return opened[name]
-
-    return splits
 
 
 def _no_views(number: int) -> torch.Tensor:

@@ -193,9 +193,9 @@ class FewShot:
     def _elsewhere(self, job: Job, result: Result, classifier: Classifier, task: Task) -> Result:
         """Adds what the same classifier gives on the further data sets, and the means over them."""
         from harness.inference.evaluate import measured
-        from harness_prompts.data import Source, elsewhere
+        from harness_prompts.data import Source
 
-        places = elsewhere(job, job.cell.protocol.options.get("evaluate_on") or [])
+        places = {p.cell.dataset.label: p for p in map(job.at, self.evaluate_on or [])}
         found: dict[str, dict[str, float]] = {}
         for label, place in places.items():
             source = Source(place, "data", None)

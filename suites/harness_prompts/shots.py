@@ -1,4 +1,4 @@
-"""Few-shot samples and class splits: the same draw for every model and method."""
+"""What learning from a few shots is made of: how many are drawn, and which classes they are of."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import DataError, derive_seed
+from harness import DataError
 
 POOL = 16
 """Samples per class that are drawn at once: fewer shots are the first of them, so one set of embeddings serves all."""
 
 
-def draw_shots(targets: NDArray[Any], per_class: int, *axes: object) -> list[NDArray[np.int64]]:
-    """For each label 0…max, rows of up to `per_class` of its samples in a random order that `axes` alone decide.
+class FromShots:
+    """What methods that learn from shots share."""
 
-    A draw of K is the beginning of a draw of more from the same axes. A class with fewer samples
-    gives all it has, each once.
-    """
-    targets = np.asarray(targets)
-    order = np.random.default_rng(derive_seed("shots", *axes)).permutation(len(targets))
-    labels = targets[order]
-    return [order[labels == c][:per_class].astype(np.int64) for c in range(int(targets.max()) + 1)]
+    needs_shots = True
+
+    def fingerprint(self) -> str:
+        """Return the version of the draws, of shots and in training, and what another base adds."""
+        return " ".join(filter(None, ["learning-1", getattr(super(), "fingerprint", str)()]))
 
 
 def base_and_new(count: int) -> tuple[list[int], list[int]]:

@@ -1,14 +1,18 @@
-"""Stochastic gradient descent as CoOp does it: schedule, batches, and the loop over epochs."""
+"""Training on the shots of a task, with the recipe of CoOp's trainer unless a method has its own."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from harness import Diverged, OptionError
+from harness import OptionError
+from harness.learning.loop import Objective, train
+from harness.learning.pipeline import Held, Source
+from harness.learning.recipe import Recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
     from harness_few_shot.task import Task
@@ -16,14 +20,33 @@ if TYPE_CHECKING:
 WARM_UP_RATE = 1e-5
 
 
-def learning_rate(epoch: int, epochs: int, rate: float = 0.002) -> float:
-    """The rate in an epoch (from 0): 1e-5 in the first, then ½·rate·(1 + cos(π(e−1)/E)), as in CoOp's trainer.
+def coop_recipe(samples: int, epochs: int, rate: float = 0.002, batch: int = 32) -> Recipe:
+    """Return SGD as in CoOp's trainer: 1e-5 in the first epoch, then ½·rate·(1 + cos(π(e−1)/E)).
 
-    The warm-up epoch sets the cosine back by one, so that the last rate is not zero.
+    The warm-up epoch sets the cosine back by one, so that the last rate is not zero. Momentum is 0.9 and
+    weight decay 5e-4, for vectors too. Raises OptionError for a negative number of epochs.
     """
-    if epoch == 0:
-        return WARM_UP_RATE
-    return 0.5 * rate * (1 + math.cos(math.pi * (epoch - 1) / epochs))
+    if epochs < 0:
+        raise OptionError(f"epochs must be 0 or more, got {epochs}")
+    return Recipe(
+        steps=steps_of(samples, epochs, batch),
+        batch=batch,
+        rate=rate,
+        optimizer="sgd",
+        optimizer_options={"momentum": 0.9},
+        schedule_by="epoch",
+        period=max(epochs, 1),
+        warmup=1,
+        warmup_rate=WARM_UP_RATE,
+        weight_decay=5e-4,
+        decay_vectors=True,
+        last="drop",
+    )
+
+
+def steps_of(samples: int, epochs: int, batch: int) -> int:
+    """Return the updates of so many epochs; an incomplete last batch is dropped unless it is the only one."""
+    return epochs * Recipe(0, batch, last="drop").batches_per_epoch(samples)
 
 
 def epochs_for(shots: int, space: str = "") -> int:
@@ -31,75 +54,40 @@ def epochs_for(shots: int, space: str = "") -> int:
     return 50 if shots <= 1 or space == "imagenet-1k" else 100 if shots <= 4 else 200
 
 
-def batches(count: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Rows in a random order, `size` at a time; the incomplete last batch is dropped unless it is the only one."""
-    import torch
-
-    order = torch.randperm(count, generator=generator)
-    if count <= size:
-        yield order
-        return
-    for start in range(0, count - size + 1, size):
-        yield order[start : start + size]
+def embedded(task: Task, augment: bool) -> Source:
+    """Return the embeddings of the shots, kept ones or those of fresh random views in every epoch."""
+    return Held(task.views if augment else task.features, task.labels)
 
 
-def descend(
+def learn(
     task: Task,
     parameters: Iterable[torch.nn.Parameter],
-    loss: Callable[[Any, torch.Tensor], torch.Tensor] | None,
+    source: Source,
+    objective: Objective,
+    recipe: Recipe,
     *,
-    epochs: int,
-    rate: float = 0.002,
-    batch: int = 32,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    augment: bool = False,
-    step: Callable[[torch.Tensor, torch.Tensor], float] | None = None,
-    after_epoch: Callable[[int], None] = lambda epoch: None,
-    inputs: Callable[[int, torch.Tensor], Any] | None = None,
+    beside: Sequence[torch.Tensor] = (),
+    after_step: Callable[[int], object] | None = None,
+    name: str = "training",
 ) -> None:
-    """SGD over the task's shots; `loss(features, labels)` is minimised in `parameters`.
+    """Train parameters on the shots, from where a kill left the training of that `name` in the task's folder.
 
-    `augment` takes fresh random views of the shots in every epoch, which runs the image tower
-    again; otherwise the kept embeddings serve. Methods that make their own gradient give `step` in
-    place of `loss`: it must leave gradients on the parameters and give the loss. Methods that look
-    at more than embeddings give `inputs(epoch, rows)`, which makes what `loss` gets as features.
-    Raises Diverged when the loss is not finite, OptionError for a negative number of epochs.
+    Tensors `beside` the parameters that `after_step` changes are continued with them. The curve goes into
+    the task under the name. Raises what `harness.learning.loop.train` raises.
     """
-    import torch
-
-    if epochs < 0 or batch < 1:
-        raise OptionError(f"epochs must be 0 or more and batch at least 1, got {epochs} and {batch}")
     trained = list(parameters)
-    generator = torch.Generator().manual_seed(task.seed)
-    optimiser = torch.optim.SGD(trained, lr=rate, momentum=momentum, weight_decay=weight_decay)
-    losses: list[float] = []
-    rates: list[float] = []
-    for epoch in range(epochs):
-        rates.append(learning_rate(epoch, epochs, rate))
-        for group in optimiser.param_groups:
-            group["lr"] = rates[-1]
-        features = task.views(epoch) if augment and inputs is None else task.features
-        total = seen = 0.0
-        for rows in batches(len(task.labels), batch, generator):
-            at = rows.to(task.device)
-            optimiser.zero_grad(set_to_none=True)
-            if loss is None:
-                assert step is not None, "needs a loss or a step"
-                value = step(features[at], task.labels[at])
-            else:
-                batch_inputs = features[at] if inputs is None else inputs(epoch, at)
-                current = loss(batch_inputs, task.labels[at])
-                current.backward()
-                value = float(current.detach())
-            optimiser.step()
-            total, seen = total + value * len(rows), seen + len(rows)
-        losses.append(total / max(seen, 1))
-        if not math.isfinite(losses[-1]):
-            raise Diverged(f"the loss is {losses[-1]} in epoch {epoch + 1} of {epochs}")
-        task.advance(epoch + 1, epochs)
-        task.report("training", epoch, {"loss": losses[-1], "learning_rate": rates[-1]})
-        after_epoch(epoch)
-    if epochs:
-        task.curves["training"] = {"epoch": list(range(epochs)), "loss": losses, "learning_rate": rates}
+    done = train(
+        trained,
+        source,
+        objective,
+        recipe,
+        task.seed,
+        state={str(n): t.detach() for n, t in enumerate([*trained, *beside])},
+        folder=task.folder and task.folder / name,
+        after_step=after_step,
+        report=lambda step, values: task.report(name, step, values),
+        advance=task.advance,
+    )
+    if done.steps:
+        task.curves[name] = done.epochs(len(source), recipe)
     task.cost["trainable_parameters"] = float(sum(p.numel() for p in trained))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from PIL import Image
 
 from harness.contract.data import Sample
 from harness.discovery import registry
+from harness.learning.draws import rows_of_epoch
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.records.store import Store
@@ -32,7 +34,7 @@ from harness_few_shot.texts import Texts
 from harness_open_clip import OpenClipModel
 from harness_prompts.methods.coop import CoOp
 from harness_prompts.templates import named_set
-from harness_prompts.training import batches, learning_rate
+from harness_prompts.training import coop_recipe
 
 CONFIG = {
     "embed_dim": 128,
@@ -99,7 +101,7 @@ def our_run(config, store, images: int, templates: int) -> tuple[float, list, Op
     worker = Worker(Settings(store=store, device="cpu", batch_size=64))
     loaded = worker._loaded(plan.cells[0].cell)
     worker.run(replace(plan.cells[0].cell, limit=8))
-    loaded._harness_texts = None  # what the warming up encoded must be paid for again
+    worker.shared.belong("model", None)  # what the warming up encoded must be paid for again
     start = time.process_time()
     records = [worker.run(p.cell) for p in plan]
     spent = time.process_time() - start
@@ -272,13 +274,14 @@ def plain_coop(clip, tokenizer, task, epochs: int) -> torch.Tensor:
         embedded = clip.token_embedding(tokens)
     generator = torch.Generator().manual_seed(task.seed)
     context = torch.nn.Parameter(0.02 * torch.randn(4, embedded.shape[-1], generator=generator))
-    order = torch.Generator().manual_seed(task.seed)
+    recipe = coop_recipe(len(task.labels), epochs)
     optimiser = torch.optim.SGD([context], lr=0.002, momentum=0.9, weight_decay=5e-4)
     for p in clip.parameters():
         p.requires_grad_(False)
     for epoch in range(epochs):
-        optimiser.param_groups[0]["lr"] = learning_rate(epoch, epochs)
-        for rows in batches(len(task.labels), 32, order):
+        cosine = 0.001 * (1 + math.cos(math.pi * (epoch - 1) / epochs))
+        optimiser.param_groups[0]["lr"] = cosine if epoch else 1e-5
+        for rows in rows_of_epoch(len(task.labels), recipe, task.seed, epoch):
             v = context.expand(len(tokens), -1, -1)
             x = torch.cat([embedded[:, :1], v, embedded[:, 5:]], dim=1) + clip.positional_embedding
             x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))

@@ -511,7 +511,7 @@ def test_the_limit_holds_for_shifts_too(run, monkeypatch):
         return split, said
 
     monkeypatch.setattr("harness.running.worker.open_split", seen)
-    for method in ("untrained", "linear-probe"):
+    for method in ("probe", "linear-probe"):
         opened.clear()
         (record,) = run(store=method, methods=[method], seeds=(0,), limit=40)
         assert record["status"] == "ok", record["reason"]
@@ -528,7 +528,9 @@ def test_features_are_made_again_after_an_upgrade_of_any_library(run, monkeypatc
     computed = []
     real = features.FeatureCache._keep
     monkeypatch.setattr(
-        features.FeatureCache, "_keep", lambda self, path, tree: computed.append(path) or real(self, path, tree)
+        features.FeatureCache,
+        "_keep",
+        lambda self, path, tree: computed.append(path) or real(self, path, tree),
     )
     run(store="old", methods=["linear-probe"])
     first = set(computed)
@@ -539,4 +541,5 @@ def test_features_are_made_again_after_an_upgrade_of_any_library(run, monkeypatc
     newer = {**known, "libraries": {**known["libraries"], "pillow": "99.0"}}
     monkeypatch.setattr(features, "environment", lambda: newer)
     run(store="new", methods=["linear-probe"])
-    assert len(computed) == len(first) and not first & set(computed)
+    assert len(computed) == len(first)
+    assert not first & set(computed)

@@ -49,7 +49,7 @@ def make_task(
     model: TinyModel, shots: int = 4, seed: int = 0, names=NAMES, noise: float = 0.5, val: int = 2
 ) -> Task:
     """Shots scattered around the embeddings of their own class's text."""
-    texts = Texts.of(model)
+    texts = Texts(model)
     centres = F.normalize(texts.encode([f"a picture of {n}" for n in names]), dim=-1)
     generator = torch.Generator().manual_seed(seed + 1)
 

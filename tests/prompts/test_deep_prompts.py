@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import open_clip
@@ -15,10 +16,12 @@ from harness.contract.data import Sample
 from harness.discovery import registry
 from harness.errors import DataError, OptionError
 from harness.inference.features import weights_digest
+from harness.learning.pipeline import Batch, Held
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.running.worker import Settings, Worker
 from harness_embedded import networks
+from harness_prompts import training
 from harness_prompts.deep import Coupled, ImageTower, Independent
 from harness_prompts.methods.deep_prompts import IVLP, MaPLe, PromptSRC, Towers, epoch_weights
 from harness_prompts.methods.zero_shot import Template
@@ -38,13 +41,14 @@ def with_images(task, model):
     images = colours[task.labels] + 0.3 * torch.randn(len(task.labels), 3, 32, 32, generator=generator)
     asked = []
 
-    def shown(rows, view):
-        asked.append(view)
-        return images[list(rows)] if view is None else images[list(rows)].flip(-1) * (1 + 0.1 * view)
+    def viewed(epoch):
+        asked.append(epoch)
+        return images.flip(-1) * (1 + 0.1 * epoch)
 
     with torch.no_grad():
         task.features = F.normalize(model.clip.encode_image(images), dim=-1)
-    task.images, task.asked = shown, asked
+    task.images = lambda augment: Held(viewed if augment else images, task.labels)
+    task.asked, task.pixels = asked, images
     return task
 
 
@@ -54,8 +58,7 @@ def logits(task, method, names=None):
     features = task.features
     if hasattr(fitted, "encode_image"):
         with torch.no_grad():
-            images = task.images(range(len(task.labels)), None)
-            features = F.normalize(fitted.encode_image(images), dim=-1)
+            features = F.normalize(fitted.encode_image(task.pixels), dim=-1)
     return fitted.logits(features, names or task.class_names)
 
 
@@ -166,7 +169,7 @@ def test_each_regulariser_holds_what_it_names(task):
         known = F.normalize(task.texts.encode([f"a photo of a {n}." for n in task.class_names]), dim=-1)
         with torch.no_grad():
             texts = fitted.towers.wording(task.class_names).features(fitted.text)
-            seen = F.normalize(fitted.encode_image(task.images(range(len(task.labels)), None)), dim=-1)
+            seen = F.normalize(fitted.encode_image(task.pixels), dim=-1)
         predictions = (20 * seen @ texts.T).log_softmax(1), (20 * task.features @ known.T).log_softmax(1)
         divergence = F.kl_div(*predictions, reduction="batchmean", log_target=True)
         return (
@@ -199,7 +202,12 @@ def test_the_epochs_weights_sum_to_one_and_follow_the_normal_density(epochs, mea
 
 def test_the_prompts_taken_are_the_weighted_mean_of_the_epochs(task, monkeypatch):
     free = {"text_weight": 0.0, "image_weight": 0.0, "logit_weight": 0.0, "rate": 0.05}
-    monkeypatch.setattr("harness_prompts.training.learning_rate", lambda epoch, epochs, rate: rate)
+    given = training.coop_recipe
+    monkeypatch.setattr(
+        training,
+        "coop_recipe",
+        lambda *options: replace(given(*options), schedule="constant", warmup=0, period=None),
+    )
     each = [PromptSRC(epochs=e, mean=1e6, **free).fit(task) for e in (1, 2, 3)]
     mean = PromptSRC(epochs=3, mean=2.0, deviation=1.0, **free).fit(task)
     w = epoch_weights(3, 2.0, 1.0)
@@ -221,7 +229,7 @@ def test_only_prompts_are_trained_and_the_loss_falls(task, model, method, augmen
     losses = task.curves["training"]["loss"]
     assert losses[-1] < losses[0]
     assert task.notes["prompted_blocks"] == {"text": 2, "image": 2}  # the towers have no more
-    assert set(task.asked) == (set(range(6)) if augment else {None})  # fresh views in every epoch, or none
+    assert task.asked == (list(range(6)) if augment else [])  # fresh views in every epoch, or none
     assert all(not p.requires_grad for p in (*fitted.text, *fitted.image))
 
 
@@ -231,10 +239,8 @@ def test_every_prompt_and_map_gets_a_gradient(task):
         towers.length = method._learned_tokens
         wording = towers.wording(task.class_names)
         prompts = method._prompts(towers, wording.initial, 0)
-        rows = torch.arange(4)
-        method._objective(task, towers, wording, prompts)(
-            (task.images(rows.tolist(), None), rows), task.labels[:4]
-        ).backward()
+        batch = Batch(0, 0, np.arange(4), task.pixels[:4], task.labels[:4])
+        method._objective(task, towers, wording, prompts)(batch, 0).backward()
         for name, parameter in prompts.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name

@@ -19,7 +19,7 @@ from harness.running.worker import Settings, Worker
 from harness_few_shot.task import columns_for
 from harness_prompts.methods.adapters import FixedClassifier
 from harness_prompts.protocol import FewShot
-from harness_prompts.shots import base_and_new, draw_shots, harmonic_mean, relabelled
+from harness_prompts.shots import base_and_new, harmonic_mean, relabelled
 from harness_prompts.summaries import BaseToNew, FoundPrompts, NearestWords, WordingSensitivity
 
 # CoCoOp, Table 1: base/new/H of CLIP, CoOp and CoCoOp, ViT-B/16, 16 shots
@@ -92,22 +92,6 @@ def test_base_and_new_split_the_classes(count):
 def test_one_class_has_no_halves():
     with pytest.raises(DataError, match="two classes"):
         base_and_new(1)
-
-
-def test_shots_are_decided_by_their_axes_nested_and_never_repeated():
-    targets = np.array([0] * 50 + [1] * 3 + [2] * 20 + [4] * 9)
-    np.random.default_rng(1).shuffle(targets)
-    drawn = draw_shots(targets, 16, "data", "train", 0)
-    assert [len(d) for d in drawn] == [16, 3, 16, 0, 9]  # a class with fewer gives what it has
-    for c, rows in enumerate(drawn):
-        assert len(set(rows.tolist())) == len(rows)
-        assert (targets[rows] == c).all()
-    again = draw_shots(targets, 16, "data", "train", 0)
-    assert all(np.array_equal(a, b) for a, b in zip(drawn, again, strict=True))
-    few = draw_shots(targets, 2, "data", "train", 0)
-    assert all(np.array_equal(a, b[:2]) for a, b in zip(few, drawn, strict=True))
-    other = draw_shots(targets, 16, "data", "train", 1)
-    assert not np.array_equal(other[0], drawn[0])
 
 
 def test_classes_of_one_name_keep_their_own_columns():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness import DataError, OptionError
+from harness_prompts.shots import FromShots
 from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class FixedClassifier:
         return self.function(features)[:, columns]  # type: ignore[operator, no-any-return]
 
 
-class LinearProbe:
+class LinearProbe(FromShots):
     """Logistic regression on the normalised embeddings of the shots (scikit-learn's L-BFGS).
 
     Args:
@@ -47,7 +48,6 @@ class LinearProbe:
             there are any; otherwise the middle one is taken. By default 0.1, 1, 10, 100 and 1000.
     """
 
-    needs_shots = True
     transfers = False
     needs_tower = False
 
@@ -113,7 +113,7 @@ def tip_logits(
     return scale * features @ classifier.T + alpha * (-beta * (1 - affinity)).exp() @ values
 
 
-class TipAdapter(FromTemplates):
+class TipAdapter(FromShots, FromTemplates):
     """Tip-Adapter: a cache of the shots' embeddings beside the zero-shot classifier, without training.
 
     α and β are searched on the validation shots; without any they stay at 1 and 5.5.
@@ -128,7 +128,6 @@ class TipAdapter(FromTemplates):
         batch: shots per step in training the keys.
     """
 
-    needs_shots = True
     transfers = False
     needs_tower = False
 
@@ -152,6 +151,8 @@ class TipAdapter(FromTemplates):
         """Builds the cache, trains its keys if asked, and searches α and β."""
         import torch
         import torch.nn.functional as F
+
+        from harness_prompts.methods.zero_shot import zero_shot_weights
 
         keys = task.features
         if self.views:
@@ -210,26 +211,29 @@ class TipAdapter(FromTemplates):
         beta: float,
     ) -> torch.Tensor:
         import torch
+        import torch.nn.functional as F
 
-        from harness_prompts.training import batches
+        from harness.learning.pipeline import Batch, Held
+        from harness.learning.recipe import Recipe
+        from harness_prompts.training import learn, steps_of
 
         trained = torch.nn.Parameter(keys.clone())
-        optimiser = torch.optim.AdamW([trained], lr=self.rate, eps=1e-4)
-        generator = torch.Generator().manual_seed(task.seed)
-        steps = max(1, self.epochs * max(1, len(task.labels) // self.batch))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        for epoch in range(self.epochs):
-            features = task.views(100 + epoch) if self.views else task.features
-            for rows in batches(len(task.labels), self.batch, generator):
-                at = rows.to(task.device)
-                logits = tip_logits(features[at], trained, values, classifier, task.logit_scale, alpha, beta)
-                loss = torch.nn.functional.cross_entropy(logits, task.labels[at])
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-            task.advance(epoch + 1, self.epochs)
-        task.cost["trainable_parameters"] = float(trained.numel())
+        source = Held((lambda epoch: task.views(100 + epoch)) if self.views else task.features, task.labels)
+        recipe = Recipe(
+            steps=steps_of(len(task.labels), self.epochs, self.batch),
+            batch=self.batch,
+            rate=self.rate,
+            optimizer="adamw",
+            optimizer_options={"eps": 1e-4},
+            weight_decay=0.01,
+            last="drop",
+        )
+
+        def loss(batch: Batch, step: int) -> torch.Tensor:
+            logits = tip_logits(batch.data, trained, values, classifier, task.logit_scale, alpha, beta)
+            return F.cross_entropy(logits, batch.targets)
+
+        learn(task, [trained], source, loss, recipe)
         return trained.detach()
 
 
@@ -247,16 +251,3 @@ class TipAdapterF(TipAdapter):
         batch: int = 256,
     ) -> None:
         super().__init__(templates, views, True, epochs, rate, batch)
-
-
-def zero_shot_weights(
-    task: Task, templates: str | list[str], class_names: Sequence[str] | None = None
-) -> torch.Tensor:
-    """The zero-shot classifier C×D of an ensemble: normalised mean of normalised text embeddings."""
-    import torch.nn.functional as F
-
-    from harness_prompts.methods.zero_shot import chosen_templates
-
-    names = task.class_names if class_names is None else class_names
-    grid = task.texts.grid(names, chosen_templates(templates, task)).to(task.device)
-    return F.normalize(F.normalize(grid, dim=-1).mean(dim=1), dim=-1)

@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness import OptionError
-from harness_prompts.methods.adapters import zero_shot_weights
+from harness_prompts.methods.zero_shot import zero_shot_weights
+from harness_prompts.shots import FromShots
 from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.learning.pipeline import Batch
     from harness_few_shot.task import Task
     from harness_prompts.heads import AdapterHead
 
 
-class ClipAdapter(FromTemplates):
+class ClipAdapter(FromShots, FromTemplates):
     """CLIP-Adapter: a bottleneck on the image embedding, mixed with it; the texts stay.
 
     f' = ratio·ReLU(W₂ ReLU(W₁ f)) + (1 − ratio)·f with W₁ D→D/reduction. Source: Gao et al.,
@@ -33,7 +35,6 @@ class ClipAdapter(FromTemplates):
             otherwise the kept embeddings of the shots serve.
     """
 
-    needs_shots = True
     transfers = True
     needs_tower = False
     rates = (2e-3, 6e-3, 2e-2)
@@ -61,7 +62,7 @@ class ClipAdapter(FromTemplates):
         import torch.nn.functional as F
 
         from harness_prompts.heads import bottleneck
-        from harness_prompts.training import descend
+        from harness_prompts.training import coop_recipe, embedded, learn
 
         width = task.features.shape[1]
         with torch.random.fork_rng(devices=[]):
@@ -70,13 +71,12 @@ class ClipAdapter(FromTemplates):
         fixed = AdapterClassifier(task, self.templates, layers, self.ratio)
         classifier = zero_shot_weights(task, self.templates)
 
-        def loss(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            return F.cross_entropy(task.logit_scale * fixed.adapted(features) @ classifier.T, labels)
+        def loss(batch: Batch, step: int) -> torch.Tensor:
+            logits = task.logit_scale * fixed.adapted(batch.data) @ classifier.T
+            return F.cross_entropy(logits, batch.targets)
 
-        descend(
-            task, layers.parameters(), loss,
-            epochs=self.epochs, rate=self.rate, batch=self.batch, augment=self.augment,
-        )  # fmt: skip
+        recipe = coop_recipe(len(task.labels), self.epochs, self.rate, self.batch)
+        learn(task, layers.parameters(), embedded(task, self.augment), loss, recipe)
         return fixed
 
     def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> AdapterHead:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from harness import OptionError
+from harness_prompts.shots import FromShots
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.learning.pipeline import Batch
     from harness_few_shot.task import Task
     from harness_prompts.context import Wording
 
@@ -92,13 +94,7 @@ def halving(run: Callable[[int], T], size: int) -> tuple[T, int]:
         torch.cuda.empty_cache()  # does nothing without a GPU
 
 
-def fitting(features: torch.Tensor, size: int) -> Iterator[slice]:
-    """Slices of `size` rows."""
-    for start in range(0, len(features), size):
-        yield slice(start, min(start + size, len(features)))
-
-
-class CoCoOp:
+class CoCoOp(FromShots):
     """Conditional context optimisation: a shared context plus a shift that a small network makes of the image.
 
     Source: Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022; defaults
@@ -114,7 +110,6 @@ class CoCoOp:
         augment: fresh random views in every epoch.
     """
 
-    needs_shots = True
     transfers = True
     needs_tower = True
 
@@ -139,7 +134,7 @@ class CoCoOp:
 
         from harness_prompts.context import Context, Wording
         from harness_prompts.methods.coop import frozen
-        from harness_prompts.training import descend
+        from harness_prompts.training import coop_recipe, embedded, learn
 
         tower = task.texts.tower
         context = Context(tower, self.length, self.init, None, task.seed)
@@ -148,12 +143,15 @@ class CoCoOp:
         size = min(chunk(wording), self.batch)
         trained = [*context.parameters(), *shift.parameters()]
 
-        def step(features: torch.Tensor, labels: torch.Tensor) -> float:
+        def leave_gradient(batch: Batch, step: int) -> float:
+            features, labels = batch.data, cast("torch.Tensor", batch.targets)
+
             def in_chunks(size: int) -> float:
                 for parameter in trained:  # a try that ran out of memory may have left a part of a gradient
                     parameter.grad = None
                 total = 0.0
-                for rows in fitting(features, size):
+                for start in range(0, len(features), size):
+                    rows = slice(start, start + size)
                     logits = conditional_logits(
                         features[rows], context.vectors, shift, wording, task.logit_scale
                     )
@@ -166,15 +164,7 @@ class CoCoOp:
             total, size = halving(in_chunks, size)
             return total
 
+        recipe = coop_recipe(len(task.labels), self.epochs, self.rate, self.batch)
         with frozen(tower.part):
-            descend(
-                task,
-                trained,
-                None,
-                epochs=self.epochs,
-                rate=self.rate,
-                batch=self.batch,
-                augment=self.augment,
-                step=step,
-            )
+            learn(task, trained, embedded(task, self.augment), leave_gradient, recipe)
         return ConditionalClassifier(tower, context.vectors, shift, self.position, task.logit_scale)

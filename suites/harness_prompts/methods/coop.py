@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import OptionError
+from harness_prompts.shots import FromShots
 from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.learning.loop import Objective
+    from harness.learning.pipeline import Batch
     from harness_few_shot.task import Task
     from harness_prompts.context import Context, Wording
 
@@ -41,7 +44,7 @@ class ContextClassifier:
             return self.scale * features @ wording.features(vectors).T
 
 
-class CoOp:
+class CoOp(FromShots):
     """Context optimisation: M vectors in front of the class name, learned by cross-entropy on the shots.
 
     Source: Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022; defaults are
@@ -61,7 +64,6 @@ class CoOp:
         words: how many nearest words of each learned vector to keep in the record; 0 for none.
     """
 
-    needs_shots = True
     needs_tower = True
 
     def __init__(
@@ -90,41 +92,34 @@ class CoOp:
     def fit(self, task: Task) -> ContextClassifier:
         """Learns the context; the encoders stay as they are."""
         from harness_prompts.context import Context, Wording, nearest_words
-        from harness_prompts.training import descend, epochs_for
+        from harness_prompts.training import coop_recipe, embedded, epochs_for, learn
 
         tower = task.texts.tower
         classes = len(task.class_names) if self.class_specific else None
         context = Context(tower, self.length, self.init, classes, task.seed)
         wording = Wording(tower, task.class_names, context.length, self.position)
+        epochs = epochs_for(task.shots, task.space) if self.epochs is None else self.epochs
+        recipe = coop_recipe(len(task.labels), epochs, self.rate, self.batch)
         with frozen(tower.part):
-            loss, step = self._objective(task, context, wording)
-            descend(
-                task,
-                context.parameters(),
-                loss,
-                epochs=epochs_for(task.shots, task.space) if self.epochs is None else self.epochs,
-                rate=self.rate,
-                batch=self.batch,
-                augment=self.augment,
-                step=step,
-            )
+            objective = self._objective(task, context, wording)
+            learn(task, context.parameters(), embedded(task, self.augment), objective, recipe)
         vectors = context.vectors.detach()
         if self.words and vectors.ndim == 2:
             task.notes["nearest_words"] = nearest_words(tower, vectors, self.words)
         return ContextClassifier(tower, vectors, task.class_names, self.position, task.logit_scale)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> tuple[Any, Any]:
-        """The loss, and the step where a method makes its own gradient."""
+    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
+        """What is minimised."""
         import torch.nn.functional as F
 
-        def loss(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            logits = task.logit_scale * features @ wording.features(context.vectors).T
-            return F.cross_entropy(logits, labels)
+        def loss(batch: Batch, step: int) -> torch.Tensor:
+            logits = task.logit_scale * batch.data @ wording.features(context.vectors).T
+            return F.cross_entropy(logits, batch.targets)
 
-        return loss, None
+        return loss
 
 
-class KgCoOp(FromTemplates, CoOp):
+class KgCoOp(CoOp, FromTemplates):
     """CoOp held near the hand-written prompt: + weight·(1 − mean cosine between the two classifiers).
 
     Source: Yao et al., KgCoOp, CVPR 2023, equations 4 and 5. Its code's defaults: M = 4 from
@@ -151,22 +146,22 @@ class KgCoOp(FromTemplates, CoOp):
         super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
         self.weight, self.templates = weight, from_option(templates)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> tuple[Any, Any]:
+    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
         import torch.nn.functional as F
 
-        from harness_prompts.methods.adapters import zero_shot_weights
+        from harness_prompts.methods.zero_shot import zero_shot_weights
 
         anchor = zero_shot_weights(task, self.templates)
 
-        def loss(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        def loss(batch: Batch, step: int) -> torch.Tensor:
             learned = wording.features(context.vectors)
-            entropy = F.cross_entropy(task.logit_scale * features @ learned.T, labels)
+            entropy = F.cross_entropy(task.logit_scale * batch.data @ learned.T, batch.targets)
             return entropy + self.weight * (1 - (learned * anchor).sum(dim=1).mean())
 
-        return loss, None
+        return loss
 
 
-class ProGrad(FromTemplates, CoOp):
+class ProGrad(CoOp, FromTemplates):
     """CoOp whose gradient may not work against the zero-shot model's knowledge.
 
     Where the cross-entropy's gradient opposes that of the divergence from the zero-shot
@@ -194,25 +189,25 @@ class ProGrad(FromTemplates, CoOp):
         super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
         self.strength, self.templates = strength, from_option(templates)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> tuple[Any, Any]:
+    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
         import torch
         import torch.nn.functional as F
 
-        from harness_prompts.methods.adapters import zero_shot_weights
+        from harness_prompts.methods.zero_shot import zero_shot_weights
 
         anchor = zero_shot_weights(task, self.templates)
 
-        def step(features: torch.Tensor, labels: torch.Tensor) -> float:
-            logits = task.logit_scale * features @ wording.features(context.vectors).T
-            known = (task.logit_scale * features @ anchor.T).softmax(dim=1)
-            entropy = F.cross_entropy(logits, labels)
+        def leave_gradient(batch: Batch, step: int) -> float:
+            logits = task.logit_scale * batch.data @ wording.features(context.vectors).T
+            known = (task.logit_scale * batch.data @ anchor.T).softmax(dim=1)
+            entropy = F.cross_entropy(logits, batch.targets)
             divergence = F.kl_div(logits.log_softmax(dim=1), known, reduction="batchmean")
             (g_kl,) = torch.autograd.grad(divergence, context.vectors, retain_graph=True)
             (g_ce,) = torch.autograd.grad(entropy, context.vectors)
             context.vectors.grad = aligned_gradient(g_ce, g_kl, self.strength)
             return float(entropy.detach())
 
-        return None, step
+        return leave_gradient
 
 
 def aligned_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0) -> torch.Tensor:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
+from harness_prompts.shots import FromShots
 from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
     import torch
 
+    from harness.learning.loop import Objective
+    from harness.learning.pipeline import Batch
     from harness_few_shot.task import Task
     from harness_prompts.deep import DeepText, ImageTower
-
-Batch = tuple["torch.Tensor", "torch.Tensor"]
-"""Images B×3×H×W of some shots, and their rows among the shots."""
 
 
 class DeepClassifier:
@@ -60,7 +60,7 @@ class Towers:
         return DeepText(self.text, class_names, self.init, self.length)
 
 
-class IVLP:
+class IVLP(FromShots):
     """Independent prompts in the image and the text tower, learned by cross-entropy on the shots.
 
     Source: the baseline of Khattak et al., PromptSRC, ICCV 2023, whose code's defaults these are.
@@ -77,7 +77,6 @@ class IVLP:
         augment: fresh random crops and flips in every epoch.
     """
 
-    needs_shots = True
     transfers = True
     needs_tower = True
 
@@ -100,35 +99,42 @@ class IVLP:
 
     def fit(self, task: Task) -> DeepClassifier:
         """Learns the prompts; the encoders stay as they are."""
+        import torch
+
         from harness_prompts.methods.coop import frozen
-        from harness_prompts.training import descend
+        from harness_prompts.training import coop_recipe, learn
 
         towers = Towers(task, self.init, self._learned_tokens)
         wording = towers.wording(task.class_names)
         prompts = self._prompts(towers, wording.initial, task.seed).to(task.device)
-        after_epoch, finish = self._averaging(list(prompts.parameters()))
+        parameters, weights = list(prompts.parameters()), self._epoch_weights
+        recipe = coop_recipe(len(task.labels), self.epochs, self.rate, self.batch)
+        per_epoch = recipe.batches_per_epoch(len(task.labels))
+        averages = [torch.zeros_like(p) for p in parameters if weights]
 
-        def inputs(epoch: int, rows: torch.Tensor) -> Batch:
-            return task.images(rows.tolist(), epoch if self.augment else None), rows
+        def average(step: int) -> None:
+            epoch, left = divmod(step + 1, per_epoch)
+            if averages and not left:
+                torch._foreach_add_(averages, [p.detach() for p in parameters], alpha=weights[epoch - 1])
 
+        objective = self._objective(task, towers, wording, prompts)
         with frozen(towers.clip):
-            descend(
-                task,
-                prompts.parameters(),
-                self._objective(task, towers, wording, prompts),
-                epochs=self.epochs,
-                rate=self.rate,
-                batch=self.batch,
-                inputs=inputs,
-                after_epoch=after_epoch,
-            )
-        finish()
+            source = task.images(self.augment)
+            learn(task, parameters, source, objective, recipe, beside=averages, after_step=average)
+        with torch.no_grad():
+            for averaged, parameter in zip(averages, parameters, strict=False):
+                parameter.copy_(averaged)
         text, image = prompts.text(), prompts.image()
         task.notes["prompted_blocks"] = {"text": len(text), "image": len(image)}
         return DeepClassifier(towers, text, image, task.logit_scale)
 
     _learned_tokens: int | None = None
     """How many of the initial words' tokens are learned; all when None."""
+
+    @property
+    def _epoch_weights(self) -> list[float]:
+        """Weights of the epochs' prompts in those that are taken; without any the last are."""
+        return []
 
     def _prompts(self, towers: Towers, initial: torch.Tensor, seed: int) -> Any:
         from harness_prompts.deep import Independent
@@ -137,22 +143,15 @@ class IVLP:
         image_blocks = min(self.depth, towers.image.blocks) if self.image_length else 0
         return Independent(initial, min(self.depth, towers.text.blocks), shape, image_blocks, seed)
 
-    def _objective(
-        self, task: Task, towers: Towers, wording: DeepText, prompts: Any
-    ) -> Callable[[Batch, torch.Tensor], torch.Tensor]:
+    def _objective(self, task: Task, towers: Towers, wording: DeepText, prompts: Any) -> Objective:
         import torch.nn.functional as F
 
-        def loss(batch: Batch, labels: torch.Tensor) -> torch.Tensor:
-            seen = F.normalize(towers.image(batch[0], prompts.image()).float(), dim=-1)
-            return F.cross_entropy(task.logit_scale * seen @ wording.features(prompts.text()).T, labels)
+        def loss(batch: Batch, step: int) -> torch.Tensor:
+            seen = F.normalize(towers.image(batch.data, prompts.image()).float(), dim=-1)
+            logits = task.logit_scale * seen @ wording.features(prompts.text()).T
+            return F.cross_entropy(logits, batch.targets)
 
         return loss
-
-    def _averaging(
-        self, parameters: Sequence[torch.nn.Parameter]
-    ) -> tuple[Callable[[int], None], Callable[[], None]]:
-        """What to do after each epoch, and at the end: here nothing, the last prompts are taken."""
-        return lambda epoch: None, lambda: None
 
 
 class MaPLe(IVLP):
@@ -195,7 +194,7 @@ class MaPLe(IVLP):
         return Coupled(initial, blocks, towers.image.width, seed)
 
 
-class PromptSRC(FromTemplates, IVLP):
+class PromptSRC(IVLP, FromTemplates):
     """Independent prompts, held near the frozen model and averaged over the epochs.
 
     The prompts taken are the mean over the epochs with weights of a normal distribution. Source: Khattak
@@ -234,25 +233,23 @@ class PromptSRC(FromTemplates, IVLP):
         self.text_weight, self.image_weight, self.logit_weight = text_weight, image_weight, logit_weight
         self.mean, self.deviation = mean, deviation
 
-    def _objective(
-        self, task: Task, towers: Towers, wording: DeepText, prompts: Any
-    ) -> Callable[[Batch, torch.Tensor], torch.Tensor]:
+    def _objective(self, task: Task, towers: Towers, wording: DeepText, prompts: Any) -> Objective:
         import torch
         import torch.nn.functional as F
 
-        from harness_prompts.methods.adapters import zero_shot_weights
+        from harness_prompts.methods.zero_shot import zero_shot_weights
 
         anchor = zero_shot_weights(task, self.templates)
 
-        def known_features(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        def known_features(batch: Batch) -> torch.Tensor:
             if not self.augment:
-                return task.features[rows]
+                return task.features[torch.from_numpy(batch.rows)]
             with torch.no_grad():
-                return F.normalize(towers.clip.encode_image(images).float(), dim=-1)
+                return F.normalize(towers.clip.encode_image(batch.data).float(), dim=-1)
 
-        def loss(batch: Batch, labels: torch.Tensor) -> torch.Tensor:
-            known = known_features(*batch)
-            seen = F.normalize(towers.image(batch[0], prompts.image()).float(), dim=-1)
+        def loss(batch: Batch, step: int) -> torch.Tensor:
+            known = known_features(batch)
+            seen = F.normalize(towers.image(batch.data, prompts.image()).float(), dim=-1)
             texts = wording.features(prompts.text())
             logits = task.logit_scale * seen @ texts.T
             before = task.logit_scale * known @ anchor.T
@@ -260,7 +257,7 @@ class PromptSRC(FromTemplates, IVLP):
                 logits.log_softmax(dim=1), before.log_softmax(dim=1), reduction="sum", log_target=True
             )
             return (
-                F.cross_entropy(logits, labels)
+                F.cross_entropy(logits, batch.targets)
                 + self.text_weight * F.l1_loss(texts, anchor)
                 + self.image_weight * F.l1_loss(seen, known)
                 + self.logit_weight * divergence / logits.numel()
@@ -268,24 +265,9 @@ class PromptSRC(FromTemplates, IVLP):
 
         return loss
 
-    def _averaging(
-        self, parameters: Sequence[torch.nn.Parameter]
-    ) -> tuple[Callable[[int], None], Callable[[], None]]:
-        import torch
-
-        weights = epoch_weights(self.epochs, self.mean, self.deviation)
-        averages = [torch.zeros_like(p) for p in parameters]
-
-        def after_epoch(epoch: int) -> None:
-            for average, parameter in zip(averages, parameters, strict=True):
-                average.add_(parameter.detach(), alpha=weights[epoch])
-
-        def finish() -> None:
-            with torch.no_grad():
-                for average, parameter in zip(averages, parameters, strict=True) if weights else ():
-                    parameter.copy_(average)
-
-        return after_epoch, finish
+    @property
+    def _epoch_weights(self) -> list[float]:
+        return epoch_weights(self.epochs, self.mean, self.deviation)
 
 
 def epoch_weights(epochs: int, mean: float, deviation: float) -> list[float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
+from harness_prompts.shots import FromShots
 
 if TYPE_CHECKING:
     from harness_few_shot.task import Task
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Replay = Literal["use", "only", "off"]
 
 
-class IPO:
+class IPO(FromShots):
     """Interpretable prompt optimisation: prompts proposed, scored on the training shots, and proposed anew.
 
     Every prompt is scored on the same un-augmented training shots by accuracy and mean cross-entropy.
@@ -46,7 +47,6 @@ class IPO:
         replay: `use` kept answers and ask for the others; `only` kept ones; `off` asks anew.
     """
 
-    needs_shots = True
     transfers = True
     needs_tower = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
+from harness_prompts.shots import FromShots
 from harness_prompts.templates import FromTemplates, from_option
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from harness_prompts.methods.zero_shot import PromptClassifier
 
 
-class TemplateSelection(FromTemplates):
+class TemplateSelection(FromShots, FromTemplates):
     """The best templates of a set, or all of them weighted, by the likelihood of the training shots.
 
     Args:
@@ -23,7 +24,6 @@ class TemplateSelection(FromTemplates):
         temperature: of the weights, in nats.
     """
 
-    needs_shots = True
     transfers = True
     needs_tower = False
 

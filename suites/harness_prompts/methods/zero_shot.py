@@ -197,3 +197,11 @@ def chosen_templates(given: str | Sequence[str], task: Task) -> list[str]:
     return (
         named_set(given, task.templates, task.space) if isinstance(given, str) else checked_templates(given)
     )
+
+
+def zero_shot_weights(
+    task: Task, templates: str | list[str], class_names: Sequence[str] | None = None
+) -> torch.Tensor:
+    """The zero-shot classifier C×D of an ensemble, by default of the task's own classes."""
+    names = task.class_names if class_names is None else class_names
+    return task.texts.classifier(names, chosen_templates(templates, task)).to(task.device)
