@@ -9,9 +9,9 @@ networks have an axis of seeds; one that has none wraps them in `harness_generat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
-from harness import OptionError, register_capability
+from harness import OptionError
 from harness_generative.contracts import Settings
 
 if TYPE_CHECKING:
@@ -19,22 +19,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from harness_generative.streams import Streams
-
-
-@register_capability("builds GANs", choose="gan-mlp, gan-dcgan or gan-resnet")
-@runtime_checkable
-class BuildsGans(Protocol):
-    """What the suite asks of a model, see above."""
-
-    latent: int
-    stacks: bool
-    small_start: bool
-
-    def fits(self, shape: Sequence[int]) -> str | None: ...
-
-    def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module: ...
-
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]: ...
 
 
 class Architecture:

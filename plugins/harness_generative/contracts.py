@@ -8,12 +8,15 @@ class computes must not mix the slices of that axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from harness import register_capability
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from harness_generative.streams import Streams
 
@@ -111,3 +114,19 @@ class Remedy:
     def wrap(self, discriminator: torch.nn.Module, streams: Streams) -> torch.nn.Module:
         """The discriminator to be trained instead of the one built."""
         return discriminator
+
+
+@register_capability("builds GANs", choose="gan-mlp, gan-dcgan or gan-resnet")
+@runtime_checkable
+class BuildsGans(Protocol):
+    """What training asks of an architecture (see `harness_generative.architectures`)."""
+
+    latent: int
+    stacks: bool
+    small_start: bool
+
+    def fits(self, shape: Sequence[int]) -> str | None: ...
+
+    def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module: ...
+
+    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]: ...

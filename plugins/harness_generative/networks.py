@@ -9,8 +9,7 @@ from math import log2, prod
 import torch
 from torch import nn
 
-from harness_generative.architectures import Architecture
-from harness_generative.contracts import Remedy, Settings
+from harness_generative.contracts import BuildsGans, Remedy, Settings
 from harness_generative.stacked import BatchNorm, Convolution, Linear, normal_start
 from harness_generative.streams import Streams
 
@@ -40,7 +39,7 @@ class Discriminator(nn.Module):
 
 
 def build_discriminator(
-    architecture: Architecture,
+    architecture: BuildsGans,
     shape: Sequence[int],
     settings: Settings,
     remedies: Sequence[Remedy],

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness import Split
-    from harness_fusion.protocol import Fusion
+    from harness_fusion.options import FusionOptions
 
 RULES_IN_WORDS = {
     "reference": "reference protocol: the reported part also stops the training, which flatters every row",
@@ -42,7 +42,7 @@ RULES_IN_WORDS = {
 class Run:
     """A cell being run; `result` calls the steps in order."""
 
-    def __init__(self, protocol: Fusion, job: Job) -> None:
+    def __init__(self, protocol: FusionOptions, job: Job) -> None:
         self.protocol, self.job, self.method = protocol, job, job.method
         axes = job.cell.axes
         self.augmentation = str(axes.get("augmentation", protocol.augmentation))

@@ -20,7 +20,7 @@ from harness_fusion.splits import Portion
 from harness_fusion.training import Augmented
 
 if TYPE_CHECKING:
-    from harness_fusion.protocol import Fusion
+    from harness_fusion.options import FusionOptions
 
 RECIPE = "augmentation-1"
 """Version of what augmentation makes of a pair; to be raised with any change that changes it."""
@@ -32,7 +32,7 @@ class Sources:
     """Makes the sources of one cell. `method` says which modalities are encoded at all."""
 
     def __init__(
-        self, encoders: Encoders, method: Any, protocol: Fusion, augmentation: str, seed: int
+        self, encoders: Encoders, method: Any, protocol: FusionOptions, augmentation: str, seed: int
     ) -> None:
         self.encoders, self.method, self.protocol, self.seed = encoders, method, protocol, seed
         self.augmented = {m for m in MODALITIES if augmentation in ("on", m) and m in method.modalities}

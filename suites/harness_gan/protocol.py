@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness import TARGET_KINDS, DataError, Dataset, Job, Model, OptionError, Result
+from harness import TARGET_KINDS, DataError, Dataset, Job, Result
 from harness_gan.methods import GAN
+from harness_gan.options import GanOptions
 from harness_gan.splits import parts_of
-from harness_gan.verdicts import VERDICTS, Thresholds
-from harness_generative.architectures import BuildsGans
+from harness_gan.verdicts import VERDICTS
+from harness_generative.contracts import BuildsGans
 from harness_generative.evidence import Generated
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ POINT_SHAPE = (2,)
 RATES = (*VERDICTS, *(f"{name}.equal_evaluations" for name in VERDICTS))
 
 
-class Gan:
+class Gan(GanOptions):
     """Trains a generator against a discriminator and judges what became of it.
 
     Every run is measured twice: after `steps` generator steps, and when `evaluations` gradient
@@ -65,40 +66,6 @@ class Gan:
             "metrics": ["modes", "high-quality"],
         },
     }
-
-    def __init__(
-        self,
-        steps: int = 1000,
-        batch_size: int = 64,
-        size: int | None = None,
-        grey: bool = False,
-        samples: int = 2500,
-        evaluations: int | None = None,
-        extractor: Model | None = None,
-        confidence: float = 0.9,
-        thresholds: dict[str, float] | None = None,
-        together: int = 16,
-        checkpoint_every: int = 500,
-    ) -> None:
-        for name, value in (
-            ("steps", steps),
-            ("batch_size", batch_size),
-            ("together", together),
-            ("checkpoint_every", checkpoint_every),
-            ("size", size),
-            ("evaluations", evaluations),
-        ):
-            if value is not None and value < 1:
-                raise OptionError(f"protocol gan: {name} must be at least 1, found {value}")
-        if samples < 10:
-            raise OptionError(f"protocol gan: samples must be at least 10, found {samples}")
-        if not 0 <= confidence <= 1:
-            raise OptionError(f"protocol gan: confidence must be from 0 to 1, found {confidence}")
-        self.steps, self.batch_size, self.samples = steps, batch_size, samples
-        self.size, self.grey, self.confidence = size, grey, confidence
-        self.evaluations = 2 * steps if evaluations is None else evaluations
-        self.extractor, self.together, self.checkpoint_every = extractor, together, checkpoint_every
-        self.thresholds = Thresholds.of(thresholds or {})
 
     def unavailable(self) -> str | None:
         """Why the extractor can't be used."""

@@ -27,7 +27,7 @@ from harness_generative.fidelity import prdc
 from harness_generative.modes import coverage
 
 if TYPE_CHECKING:
-    from harness_gan.protocol import Gan
+    from harness_gan.options import GanOptions
 
 WATCHED = 1000
 """Samples that coverage over time rests on."""
@@ -56,7 +56,7 @@ class World:
     half: float
 
 
-def world_of(protocol: Gan, job: Job) -> World:
+def world_of(protocol: GanOptions, job: Job) -> World:
     """Loads the data set, and trains the classifier or loads the extractor that judges it."""
     dataset, label = job.dataset, job.cell.dataset.label
     parts = parts_of(dataset.splits)
@@ -75,7 +75,7 @@ def world_of(protocol: Gan, job: Job) -> World:
 
 
 def _image_judge(
-    protocol: Gan, job: Job, train: Any, test: Any, held: torch.Tensor, pixels: Pixels
+    protocol: GanOptions, job: Job, train: Any, test: Any, held: torch.Tensor, pixels: Pixels
 ) -> ImageJudge:
     extractor = extractor_of(protocol, job)
     stacked = isinstance(train, StackedSplit)
@@ -100,7 +100,7 @@ class Run:
     """The training of some seeds from where their checkpoints left it (all at the same round)."""
 
     def __init__(
-        self, protocol: Gan, jobs: Sequence[Job], world: World, states: Sequence[dict[str, Any] | None]
+        self, protocol: GanOptions, jobs: Sequence[Job], world: World, states: Sequence[dict[str, Any] | None]
     ) -> None:
         self.protocol, self.jobs, self.world = protocol, jobs, world
         first = jobs[0]

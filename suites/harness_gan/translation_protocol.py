@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from harness import TARGET_KINDS, Dataset, Job, Model, OptionError, Result
+from harness import TARGET_KINDS, Dataset, Job, Result
 from harness_gan.domains import SPLITS
-from harness_gan.verdicts import VERDICTS, Thresholds
+from harness_gan.translation_options import TranslationOptions
+from harness_gan.verdicts import VERDICTS
 from harness_generative.evidence import Generated
 from harness_generative.translation import CycleGAN, TranslatesImages, Translation, Untranslated
 
@@ -15,7 +16,7 @@ SEGMENTATION = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 LOWER = ("pixel_error", "untranslated_pixel_error", "cycle_error", "identity_error", *VERDICTS[1:])
 
 
-class Translate:
+class Translate(TranslationOptions):
     """Trains a translation from domain A to domain B (and back, for CycleGAN) and scores A→B on test images.
 
     Scores that need a truth (`pixel_error`: mean absolute difference to the true B, in [0, 1]) are
@@ -60,34 +61,6 @@ class Translate:
         "untranslated_accuracy": "fraction",
         **{f"{of}{name}": "fraction" for of in ("", "untranslated_", "true_") for name in SEGMENTATION},
     }
-
-    def __init__(
-        self,
-        steps: int = 1000,
-        batch_size: int = 1,
-        size: int = 256,
-        load_size: int | None = None,
-        flip: bool = False,
-        extractor: Model | None = None,
-        thresholds: dict[str, float] | None = None,
-        checkpoint_every: int = 500,
-    ) -> None:
-        for name, value in (
-            ("steps", steps),
-            ("batch_size", batch_size),
-            ("size", size),
-            ("checkpoint_every", checkpoint_every),
-        ):
-            if value < 1:
-                raise OptionError(f"protocol cyclegan: {name} must be at least 1, found {value}")
-        if load_size is not None and load_size < size:
-            raise OptionError(
-                f"protocol cyclegan: load_size must be at least size, found {load_size} for {size}"
-            )
-        self.load_size, self.flip = load_size or size, flip
-        self.steps, self.batch_size, self.size = steps, batch_size, size
-        self.extractor, self.checkpoint_every = extractor, checkpoint_every
-        self.thresholds = Thresholds.of(thresholds or {})
 
     def unavailable(self) -> str | None:
         """Why the extractor can't be used."""

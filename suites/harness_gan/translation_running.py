@@ -24,7 +24,7 @@ from harness_gan.verdicts import VERDICTS, Signs, level, rise, verdict
 from harness_generative.fidelity import prdc
 
 if TYPE_CHECKING:
-    from harness_gan.translation_protocol import Translate
+    from harness_gan.translation_options import TranslationOptions
     from harness_generative.evidence import Generated
 
 GRID = 8
@@ -55,7 +55,7 @@ class LabelMaps:
     segmenter: Segmenter
 
 
-def world_of(protocol: Translate, job: Job) -> World:
+def world_of(protocol: TranslationOptions, job: Job) -> World:
     """Loads both domains, and trains the classifier of domain B or loads the extractor.
 
     Raises DataError when paired parts differ in number (as a limit on samples can make them), and when
@@ -99,7 +99,7 @@ def world_of(protocol: Translate, job: Job) -> World:
 
 
 def _label_maps(
-    protocol: Translate, job: Job, images: np.ndarray[Any, Any], splits: dict[str, Any]
+    protocol: TranslationOptions, job: Job, images: np.ndarray[Any, Any], splits: dict[str, Any]
 ) -> LabelMaps | None:
     """The data set's label maps with a segmenter trained on B's, or None where it gives none."""
     if not hasattr(job.dataset, "label_maps"):
@@ -117,7 +117,7 @@ class Run:
 
     def __init__(
         self,
-        protocol: Translate,
+        protocol: TranslationOptions,
         job: Job,
         world: World,
         training: CycleTraining | PairedTraining | NoTraining,

@@ -21,7 +21,7 @@ ROWS_AT_ONCE = 8192
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_peft.run import Run
+    from harness_peft.facts import CellFacts
 
 
 def embeddings(job: Job, method: Any, network: Network, data: Batches) -> NDArray[np.float32]:
@@ -54,7 +54,7 @@ def head_logits(network: Network, features: NDArray[np.float32]) -> torch.Tensor
         return torch.cat(parts)
 
 
-def solve(run: Run, network: Network, training: Batches, candidate: float) -> None:
+def solve(run: CellFacts, network: Network, training: Batches, candidate: float) -> None:
     """Puts the linear head that the method finds in closed form (or by L-BFGS) into the network."""
     features = embeddings(run.job, run.method, network, training)
     weight, bias = run.method.solve(features, training.targets.cpu().numpy(), run.classes, candidate)
@@ -66,7 +66,7 @@ def solve(run: Run, network: Network, training: Batches, candidate: float) -> No
 
 
 def fit(
-    run: Run,
+    run: CellFacts,
     network: Network,
     training: Batches,
     validation: Batches | None,
@@ -120,7 +120,7 @@ def _unit(job: Job, method: Any, network: Network, data: Batches) -> torch.Tenso
     return F.normalize(torch.from_numpy(embeddings(job, method, network, data)).to(job.device), dim=-1)
 
 
-def _view(run: Run, network: Network, training: Batches, seed: object, number: int) -> torch.Tensor:
+def _view(run: CellFacts, network: Network, training: Batches, seed: object, number: int) -> torch.Tensor:
     """Normalised embeddings of the training samples under random crops and flips, the same for a number."""
     job = run.job
     preparation = getattr(job.model, "preparation", None)

@@ -26,7 +26,7 @@ from harness_peft.prepared import as_is
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_peft.run import Run
+    from harness_peft.facts import CellFacts
 
 
 def columns(own: Split, other: Split, where: str) -> list[int]:
@@ -80,7 +80,9 @@ def judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
     return MeanAveragePrecision11()(LabelSets(logits.cpu().numpy(), labels.cpu().numpy(), ())), loss
 
 
-def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapping[str, Any]) -> Result:
+def evaluated(
+    run: CellFacts, network: Network, cost: Mapping[str, float], notes: Mapping[str, Any]
+) -> Result:
     """The cell's result on its test split, with its metrics on the shifts besides.
 
     Raises OptionError for metrics that read another kind of labels than the data has.
@@ -111,7 +113,7 @@ def evaluated(run: Run, network: Network, cost: Mapping[str, float], notes: Mapp
 
 
 def _logits(
-    run: Run, network: Network, there: Job, name: str, shift: str | None = None
+    run: CellFacts, network: Network, there: Job, name: str, shift: str | None = None
 ) -> tuple[NDArray[np.float32], Split]:
     """Logits on a test split of a job's data set, over that split's own classes."""
     split, source = there.splits(name), run.data.prepared(name, there)

@@ -13,7 +13,7 @@ from harness_peft.network import Network
 from harness_peft.training import Trained, summary
 
 if TYPE_CHECKING:
-    from harness_peft.run import Run
+    from harness_peft.facts import CellFacts
 
 
 NOT_ALWAYS = (
@@ -42,7 +42,7 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 def measured_costs(
-    run: Run, network: Network, outcome: Trained | None, notes: dict[str, Any]
+    run: CellFacts, network: Network, outcome: Trained | None, notes: dict[str, Any]
 ) -> dict[str, float]:
     """Memory, speed of training and inference (merged too), where gradients stop, and the stored bytes.
 
@@ -69,7 +69,7 @@ def measured_costs(
     return cost
 
 
-def _stored(run: Run, network: Network) -> int:
+def _stored(run: CellFacts, network: Network) -> int:
     """Writes what was trained, with what it takes to put it into the base again; gives the file's bytes."""
     job, folder = run.job, run.protocol.keep
     state = getattr(run.method, "state", checkpoints.adapter_state)(network)

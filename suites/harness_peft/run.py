@@ -8,59 +8,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from harness import Job, Result, Unavailable, derive_seed
+from harness import Result, derive_seed
 from harness.contract.remarks import with_names
-from harness.inference.classes import Classes, align
 from harness.inference.prompts import prompt_facts, remark_prompts
-from harness.inference.zeroshot import encode_prompts, prompts_of, templates_of
+from harness.inference.zeroshot import encode_prompts, prompts_of
 from harness_peft import costs, embeddings
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
 from harness_peft.data import Batches
 from harness_peft.evaluation import evaluated, score
+from harness_peft.facts import CellFacts
 from harness_peft.measuring import curves, forget_peak_memory, measured_costs, peak_memory
 from harness_peft.network import Network
-from harness_peft.protocol import shares_head
-from harness_peft.samples import CellData
 from harness_peft.training import Recipe, Trained, base_modules, steps_for, train
 from harness_peft.trials import tune
 
 if TYPE_CHECKING:
-    from harness_peft.protocol import Finetuning
+    pass
 
 
-class Run:
+class Run(CellFacts):
     """A cell being run; each step is a method, `result` calls them in order."""
 
     training: Batches
     """What the final training sees."""
 
-    def __init__(self, protocol: Finetuning, job: Job) -> None:
-        self.protocol, self.job, self.method = protocol, job, job.method
-        self.data = CellData(protocol, job)
-        split = self.data.train_split
-        targets = np.asarray(split.targets)
-        self.class_names = list(getattr(split, "class_names", None) or ())
-        self.label_sets = targets.ndim == 2
-        self.classes = len(self.class_names) or (
-            targets.shape[1] if self.label_sets else int(targets.max()) + 1
-        )
-        own, found = Classes.of(job.model), Classes.of(split, job.dataset)
-        self.own_head = align(own, found)
-        self.shares_head = shares_head(job.model, split, job.dataset)
-        self.templates = protocol.templates or templates_of(split, job.cell.dataset.label)
-        self.solves, self.fits = hasattr(job.method, "solve"), hasattr(job.method, "fit")
-        self.trains = getattr(job.method, "trains", True)
-        if self.label_sets and not self.solves:
-            raise Unavailable(
-                f"{job.cell.dataset.label}: samples with several labels can only be probed so far (linear probe)"
-            )
-
     def result(self) -> Result:
         """Everything about the cell."""
         notes: dict[str, Any] = {}
-        trials, chosen = tune(self, notes)
+        trials, chosen = tune(self, self.fit, notes)
         network, outcome, seconds = self._final(chosen, notes)
         self._tell_of_prompts(network)
         cost = {**peak_memory(self.job.device), **costs.counts(network), "training_seconds": seconds}
@@ -80,22 +55,6 @@ class Run:
         encoded = encode_prompts(self.job.model, texts).cpu().numpy()
         facts = prompt_facts(self.job.model, texts, encoded)
         remark_prompts(self.job, self.class_names, self.templates, facts)
-
-    def network_facts(self, seed: object) -> dict[str, Any]:
-        """What decides the network before the method, besides the model."""
-        job, protocol = self.job, self.protocol
-        groups = self.own_head.columns or getattr(self.data.train_split, "label_indices", None)
-        return {
-            "classes": self.classes,
-            "head": protocol.head,
-            "train_head": protocol.train_head,
-            "label_indices": None if groups is None else [[int(i) for i in group] for group in groups],
-            "same_space": self.shares_head,
-            "class_names": self.class_names,
-            "templates": list(self.templates),
-            "logit_scale": protocol.logit_scale,
-            "seed": derive_seed("network", job.cell.dataset.identity, seed),
-        }
 
     def fit(
         self,

@@ -14,7 +14,7 @@ from harness_peft.data import Batches, drawn_per_class, held_out
 from harness_peft.prepared import JoinedSplit, PreparedSplit, PreparedSplits, as_is
 
 if TYPE_CHECKING:
-    from harness_peft.protocol import Finetuning
+    from harness_peft.options import FinetuningOptions
 
 Indices = Any
 
@@ -22,7 +22,7 @@ Indices = Any
 class CellData:
     """The data of a cell; prepared images are shared with the other cells of the protocol's worker."""
 
-    def __init__(self, protocol: Finetuning, job: Job) -> None:
+    def __init__(self, protocol: FinetuningOptions, job: Job) -> None:
         self.protocol, self.job = protocol, job
         self.splits = job.shared("prepared splits", PreparedSplits)
         self.shots = job.cell.axes.get("shots", "all")

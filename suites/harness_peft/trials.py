@@ -17,10 +17,13 @@ from harness_peft.tuning import Trial, best, spread, tuned
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_peft.run import Run
+    from harness_peft.facts import CellFacts
+    from harness_peft.network import Network
 
 
-def tune(run: Run, notes: dict[str, Any]) -> tuple[list[Trial], float | None]:
+def tune(
+    run: CellFacts, fit: Callable[..., tuple[Network, Any, Any]], notes: dict[str, Any]
+) -> tuple[list[Trial], float | None]:
     """The trials on validation and the candidate they choose; None where a method has nothing to try.
 
     A method that fits itself on embeddings and has no learning rates chooses for itself, on the same
@@ -47,7 +50,7 @@ def tune(run: Run, notes: dict[str, Any]) -> tuple[list[Trial], float | None]:
 
     def one(candidate: float, folder: Path) -> Trial:
         began = time.perf_counter()
-        network, _, _ = run.fit(candidate, training, validation, seed, folder)
+        network, _, _ = fit(candidate, training, validation, seed, folder)
         if run.solves or run.fits:
             kept = embeddings(run.job, method, network, validation)
             accuracy, loss = judged(head_logits(network, kept), validation.targets)
@@ -85,7 +88,7 @@ def _refines(method: Any) -> bool:
     return hasattr(method, "solve") and getattr(method, "sweep", "grid") == "clip"
 
 
-def _candidates(run: Run) -> list[float]:
+def _candidates(run: CellFacts) -> list[float]:
     protocol = run.protocol
     if run.solves:
         found: list[float] = run.method.candidates(protocol.trials)
@@ -95,7 +98,7 @@ def _candidates(run: Run) -> list[float]:
 
 
 def _kept(
-    run: Run, seed: object, candidates: Sequence[float], compute: Callable[[], NDArray[np.float64]]
+    run: CellFacts, seed: object, candidates: Sequence[float], compute: Callable[[], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
     """The trials from the cache, which seeds that share a tuning share too, or computed."""
     job = run.job

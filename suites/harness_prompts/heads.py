@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from harness_prompts.tip_logits import tip_logits
+
 
 class TipHead(nn.Module):
     """Tip-Adapter: keys K×D with labels K beside text weights C×D, and the settings s, α, β.
@@ -45,8 +47,6 @@ class TipHead(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Logits N×C of normalised embeddings N×D."""
-        from harness_prompts.methods.adapters import tip_logits
-
         values = F.one_hot(self.labels, len(self.classifier)).to(features.dtype)
         return tip_logits(features, self.keys, values, self.classifier, *self._settings)
 

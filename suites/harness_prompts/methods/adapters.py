@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness import DataError, OptionError
 from harness_prompts.shots import FromShots
 from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.tip_logits import tip_logits
 
 if TYPE_CHECKING:
     import torch
@@ -94,23 +95,6 @@ class LinearProbe(FromShots):
         weight, bias = weight.to(task.device), bias.to(task.device)
         task.cost["trainable_parameters"] = float(weight.numel() + bias.numel())
         return FixedClassifier(task.class_names, lambda f: f @ weight.T + bias)
-
-
-def tip_logits(
-    features: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    classifier: torch.Tensor,
-    scale: float,
-    alpha: float,
-    beta: float,
-) -> torch.Tensor:
-    """Logits N×C: s·f·Wᵀ + α·exp(−β(1 − f·Kᵀ))·L for keys K×D, one-hot values K×C and classifier C×D.
-
-    Source: Zhang et al., Tip-Adapter, ECCV 2022, equations 5 and 6.
-    """
-    affinity = features @ keys.T
-    return scale * features @ classifier.T + alpha * (-beta * (1 - affinity)).exp() @ values
 
 
 class TipAdapter(FromShots, FromTemplates):

@@ -1,0 +1,25 @@
+"""The logits of Tip-Adapter: what a cache of shots says beside the zero-shot classifier."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def tip_logits(
+    features: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    classifier: torch.Tensor,
+    scale: float,
+    alpha: float,
+    beta: float,
+) -> torch.Tensor:
+    """Logits N×C: s·f·Wᵀ + α·exp(−β(1 − f·Kᵀ))·L for keys K×D, one-hot values K×C and classifier C×D.
+
+    Source: Zhang et al., Tip-Adapter, ECCV 2022, equations 5 and 6.
+    """
+    affinity = features @ keys.T
+    return scale * features @ classifier.T + alpha * (-beta * (1 - affinity)).exp() @ values
