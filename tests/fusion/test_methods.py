@@ -62,7 +62,7 @@ def missing(features: Features, gone: torch.Tensor, rubbish: float = float("nan"
 
 def test_methods_are_plugins_that_import_no_torch() -> None:
     code = (
-        "import sys; from harness import registry\n"
+        "import sys; from harness.discovery import registry\n"
         f"for n in {ALL}: registry.load(registry.find('methods', n))()\n"
         "assert 'torch' not in sys.modules"
     )
