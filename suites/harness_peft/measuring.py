@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from harness.records.record import describe
+from harness import redacted
 from harness_peft import checkpoints, costs
 from harness_peft.network import Network
 from harness_peft.training import Trained, summary
@@ -74,7 +74,10 @@ def _stored(run: CellFacts, network: Network) -> int:
     job, folder = run.job, run.protocol.keep
     state = getattr(run.method, "state", checkpoints.adapter_state)(network)
     path = folder / f"{job.cell.id}.safetensors" if folder else job.workdir / "adapter.safetensors"
-    facts = {"method": describe(job.cell.method) if job.cell.method else None}
+    method, keys = job.cell.method, ("plugin", "distribution", "version", "label")
+    facts = {
+        "method": method and {**{k: getattr(method, k) for k in keys}, "options": redacted(method.options)}
+    }
     return checkpoints.save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
 
 
