@@ -16,8 +16,10 @@ CHOICES = {"split": get_args(Split), "augmentation": get_args(Augmentation)}
 class Fusion(FusionOptions):
     """Trains a fusion method's head on image-text pairs and asks it what each modality brings.
 
-    Axes: `split` and `augmentation`, over the options of the same names. The division into parts is the
-    same for all seeds and methods; seeds differ in initial weights, order and dropout.
+    Axes: `split` and `augmentation`, over the options of the same names, and `shots`: how many pairs per class
+    of the training part are trained on, the same for all methods and as in the other suites; else all of them.
+    The division into parts is the same for all seeds and methods; seeds differ in initial weights, order,
+    dropout and shots.
 
     Args:
         split: `reference` reports the part that also stops the training (the reference classifier's 8:2),
@@ -51,7 +53,7 @@ class Fusion(FusionOptions):
     """
 
     provides = (Predictions,)
-    axes = ("split", "augmentation")
+    axes = ("split", "augmentation", "shots")
     own_numbers = ("training_*", "epochs", "*_samples_per_second", "*_parameters", "best_epoch")
     needs_method = True
     directions: ClassVar[Mapping[str, bool]] = {}
@@ -67,12 +69,19 @@ class Fusion(FusionOptions):
         },
     }
 
+    def fingerprint(self) -> str:
+        """The version of the trainings: what decides their numbers besides the options."""
+        return "learning-1"
+
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this combination makes no sense, from what its parts say of themselves."""
         if method is None or not hasattr(method, "modalities"):
             return "the protocol 'fusion' needs a fusion method (one that says which modalities it reads)"
+        shots = axes.get("shots", "all")
+        if shots != "all" and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
+            return f"shots must be a positive number of pairs per class or 'all', not {shots!r}"
         for name, value in axes.items():
-            if value not in CHOICES[name]:
+            if name in CHOICES and value not in CHOICES[name]:
                 hint = did_you_mean(str(value), CHOICES[name])
                 return f"{name} must be one of {', '.join(CHOICES[name])}, not {value!r}{hint}"
         able = set(capabilities(model))

@@ -14,6 +14,7 @@ from harness import DataError, Job, OptionError, Predictions, Result
 from harness.inference.classes import check_same_classes
 from harness.inference.evaluate import classification_result, measured
 from harness.inference.splits import role_of
+from harness.learning.draws import class_weights, draw_shots
 from harness_fusion import costs
 from harness_fusion.features import Encoders, Kept
 from harness_fusion.heads import build_head, shares
@@ -23,7 +24,7 @@ from harness_fusion.reports import joined
 from harness_fusion.sources import Sources
 from harness_fusion.splits import arrange
 from harness_fusion.submission import check_style, write_submission
-from harness_fusion.training import Recipe, Trained, class_weights, predict, train_head
+from harness_fusion.training import HeadRecipe, TrainedHead, predict, train_head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,11 @@ class Run:
         axes = job.cell.axes
         self.augmentation = str(axes.get("augmentation", protocol.augmentation))
         self.parts = arrange(job.dataset.splits, job.splits, axes.get("split", protocol.split))
+        if (shots := axes.get("shots", "all")) != "all":
+            train = self.parts.train
+            drawn = draw_shots(train.ids, train.targets, shots, job.cell.seed, train.name)
+            rows = np.sort(train.rows[np.concatenate(drawn)])
+            self.parts = replace(self.parts, train=replace(train, rows=rows))
         self.encoders = Encoders(job, protocol.tokens, protocol.vectors == "unit")
         self.seed = job.seed_for("fusion", job.cell.seed)
         self.sources = Sources(self.encoders, self.method, protocol, self.augmentation, self.seed)
@@ -99,9 +105,9 @@ class Run:
         found = [costs.encoder_parameters(self.encoders, m, reads, split) for m in self.method.modalities]
         return list({id(p): p for parameters in found for p in parameters}.values())
 
-    def _trained(self, head: Any, training: Any, used: list[Any]) -> Trained:
+    def _trained(self, head: Any, training: Any, used: list[Any]) -> TrainedHead:
         protocol, job = self.protocol, self.job
-        recipe = Recipe(
+        recipe = HeadRecipe(
             epochs=protocol.epochs, rate=protocol.rate, batch=protocol.batch, weight_decay=protocol.weight_decay,
             schedule=protocol.schedule, cosine_over=protocol.cosine_over, t_max=protocol.t_max,
             patience=protocol.patience or None, class_weights=protocol.class_weights,
@@ -111,15 +117,15 @@ class Run:
             job.advance(epoch, protocol.epochs)
             job.report("training", epoch, dict(values))
 
-        validation = self.sources.judging(self.parts.validation)
+        validation, folder = self.sources.judging(self.parts.validation), job.workdir / "training"
         if protocol.encoders == "frozen":
-            return train_head(head, training, validation, recipe, self.seed, tell=tell)
+            return train_head(head, training, validation, recipe, self.seed, folder=folder, tell=tell)
         self.encoders.model.module.requires_grad_(False)
         for parameter in used:
             parameter.requires_grad_(True)
         try:
             return train_head(
-                head, training, validation, recipe, self.seed, tell=tell,
+                head, training, validation, recipe, self.seed, folder=folder, tell=tell,
                 encoders=self.encoders.model.module.eval(), encoder_rate=protocol.encoder_rate,
             )  # fmt: skip
         finally:
@@ -161,7 +167,7 @@ class Run:
         found = {name: np.asarray(column)[portion.rows] for name, column in groups.items()}
         return {name: column for name, column in found.items() if column.dtype == bool}
 
-    def _costs(self, head: Any, test: Kept, trained: Trained, used: list[Any]) -> dict[str, float]:
+    def _costs(self, head: Any, test: Kept, trained: TrainedHead, used: list[Any]) -> dict[str, float]:
         own = [p for p in head.parameters() if p.requires_grad]
         tuned = used if self.protocol.encoders == "tuned" else []
         rates = {m: self._rate(m) for m in self.method.modalities}
@@ -183,7 +189,7 @@ class Run:
 
     # ---------------------------------------------------------------- notes
 
-    def _notes(self, trained: Trained, predictions: Predictions) -> dict[str, Any]:
+    def _notes(self, trained: TrainedHead, predictions: Predictions) -> dict[str, Any]:
         parts, protocol = self.parts, self.protocol
         counts = np.bincount(parts.train.targets, minlength=len(self.classes))
         weights = class_weights(torch.from_numpy(parts.train.targets), len(self.classes))
@@ -284,7 +290,7 @@ def _of(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predictions:
     return Predictions(predictions.logits[chosen], predictions.targets[chosen], ids, predictions.class_names)
 
 
-def _curves(trained: Trained) -> dict[str, dict[str, list[float]]]:
+def _curves(trained: TrainedHead) -> dict[str, dict[str, list[float]]]:
     """The curves of the head and of parts that were trained before it."""
     curves = {name: part.curves for name, part in trained.parts.items() if part.curves["epoch"]}
     return {**curves, **({"training": trained.curves} if trained.curves["epoch"] else {})}

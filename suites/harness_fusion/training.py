@@ -1,12 +1,12 @@
-"""Training a fusion head: class weights, AdamW, cosine, early stopping, best weights; and predicting."""
+"""Training a fusion head with the core's loop: its recipe, its parts first, best weights; and predicting."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,16 +14,19 @@ import torch.nn.functional as F
 from sklearn.metrics import f1_score
 from torch import nn
 
-from harness import DataError, Diverged, OptionError, derive_seed
-from harness_fusion.contracts import Pairs, Source
-from harness_fusion.early_stopping import EarlyStopping
+from harness import DataError, OptionError
+from harness.learning.draws import Entry, class_weights
+from harness.learning.loop import train
+from harness.learning.pipeline import Batch
+from harness.learning.recipe import Recipe
+from harness_fusion.contracts import Features, Pairs, Source
 from harness_fusion.heads import Head
 
 COLUMNS = ("epoch", "rate", "loss", "validation_loss", "weighted_f1")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class HeadRecipe:
     """What decides a training besides head, data and seed.
 
     The cosine falls to 0 over `t_max` epochs or optimiser steps, as `cosine_over` says (all of them
@@ -50,14 +53,27 @@ class Recipe:
         if not self.rate > 0:
             raise OptionError(f"training: rate must be above 0, not {self.rate}")
 
+    def of(self, samples: int) -> Recipe:
+        """Return the recipe of the core's loop for so many training samples.
+
+        Batches are of nearly equal length: a last one of one sample would undo the class weights, which a
+        weighted mean divides by.
+        """
+        recipe = Recipe(
+            steps=0, batch=self.batch, rate=self.rate, schedule=self.schedule, period=self.t_max,
+            schedule_by="epoch" if self.cosine_over == "epochs" else "step", weight_decay=self.weight_decay,
+            decay_vectors=True, patience=self.patience, keep_best=True, last="even",
+        )  # fmt: skip
+        return replace(recipe, steps=self.epochs * recipe.batches_per_epoch(samples))
+
 
 @dataclass
-class Trained:
+class TrainedHead:
     """What a training gave besides the head's new weights.
 
     `epochs` run, `best_epoch` whose weights are kept (from 1; 0 when nothing was trained), `curves`
-    with a value per epoch for each of `COLUMNS`, `seconds` and `samples` (training samples seen) with
-    those of the parts, `parts` that were trained before.
+    with a value per epoch for each of `COLUMNS`, `seconds` of updates and `samples` (training samples
+    seen) with those of the parts, `parts` that were trained before.
     """
 
     epochs: int = 0
@@ -65,7 +81,7 @@ class Trained:
     curves: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     seconds: float = 0.0
     samples: int = 0
-    parts: dict[str, Trained] = field(default_factory=dict)
+    parts: dict[str, TrainedHead] = field(default_factory=dict)
 
 
 class Augmented:
@@ -89,130 +105,131 @@ class Augmented:
         return self._pairs.take(rows)
 
 
-def class_weights(targets: torch.Tensor, classes: int) -> torch.Tensor:
-    """N/(C·n_c) for each class, float32 C; 1 for a class without a training sample."""
-    counts = torch.bincount(targets, minlength=classes).float()
-    return torch.where(counts > 0, len(targets) / (classes * counts.clamp(min=1)), 1.0)
+class _Batches:
+    """The batches of a fusion source, as the core's loop takes them."""
 
+    def __init__(self, source: Source) -> None:
+        self.source = source
 
-def batches(count: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """All rows in a random order, in batches of nearly equal length, `size` at most.
+    def __len__(self) -> int:
+        return len(self.source)
 
-    A last batch of one sample would undo the class weights, which a weighted mean divides by.
-    """
-    return iter(torch.randperm(count, generator=generator).tensor_split(math.ceil(count / size)))
+    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+        """Yield the pairs of each step; encoders that are trained run here, when the step begins."""
+        for step, epoch, rows in plan:
+            pairs = self.source.batch(epoch, torch.from_numpy(rows).to(self.source.targets.device))
+            yield Batch(step, epoch, rows, pairs, pairs.targets)
 
 
 def train_head(
     head: Head,
-    train: Source,
+    training: Source,
     validation: Source | None,
-    recipe: Recipe,
+    recipe: HeadRecipe,
     seed: int,
     *,
     encoders: nn.Module | None = None,
     encoder_rate: float = 1e-5,
+    folder: Path | None = None,
     tell: Callable[[int, Mapping[str, float]], None] = lambda epoch, values: None,
-) -> Trained:
-    """Trains in place and leaves the head in eval(), with the weights of the best validation epoch.
+) -> TrainedHead:
+    """Train in place and leave the head in eval(), with the weights of the best validation epoch.
 
     A head's parts are trained first, each alone with the same recipe and seed, so they are what they
     would be as arms of their own. Without `validation` the last weights stay. For end-to-end training,
     what requires a gradient in `encoders` is trained along at its own rate (their train/eval mode is
-    the caller's), and `train.batch` must run them; a head with parts trains them with its parts only.
+    the caller's), and `training.batch` must run them; a head with parts trains them with its parts only.
+    Below a `folder` progress is kept, so that a killed training continues to the same end.
     Raises Diverged when the loss is not finite, DataError for unlabelled or no training samples.
     """
-    if not len(train):
+    if not len(training):
         raise DataError("there are no training samples")
-    if int(train.targets.min()) < 0:
+    if int(training.targets.min()) < 0:
         raise DataError("some training samples have no label; leave them out or predict them instead")
-    began = time.perf_counter()
-    trained = Trained()
+    found = TrainedHead()
     for name, part in head.parts.items():
-        trained.parts[name] = train_head(
-            part, train, validation, recipe, seed, encoders=encoders, encoder_rate=encoder_rate, tell=tell
-        )
-        trained.samples += trained.parts[name].samples
-    head.observe(train.targets)
+        found.parts[name] = train_head(
+            part, training, validation, recipe, seed, encoders=encoders, encoder_rate=encoder_rate,
+            folder=folder and folder / name, tell=tell,
+        )  # fmt: skip
+        found.samples += found.parts[name].samples
+        found.seconds += found.parts[name].seconds
+    head.observe(training.targets)
     in_parts = {id(p) for part in head.parts.values() for p in part.parameters()}
     groups = [{"params": [p for p in head.parameters() if id(p) not in in_parts], "lr": recipe.rate}]
     if encoders is not None and not in_parts:
-        thawed = [p for p in encoders.parameters() if p.requires_grad]
-        groups.append({"params": thawed, "lr": encoder_rate})
+        groups.append({"params": [p for p in encoders.parameters() if p.requires_grad], "lr": encoder_rate})
     groups = [group for group in groups if group["params"]]
     if groups:
         buffers = list(encoders.buffers()) if encoders is not None else []
-        _descend(head, train, validation, recipe, seed, groups, buffers, trained, tell)
+        _descend(head, training, validation, recipe, seed, groups, buffers, found, folder, tell)
     head.eval()
-    trained.seconds = time.perf_counter() - began
-    return trained
+    return found
 
 
 def _descend(
     head: Head,
-    train: Source,
+    training: Source,
     validation: Source | None,
-    recipe: Recipe,
+    head_recipe: HeadRecipe,
     seed: int,
-    groups: list[dict[str, object]],
+    groups: list[dict[str, Any]],
     buffers: list[torch.Tensor],
-    trained: Trained,
+    found: TrainedHead,
+    folder: Path | None,
     tell: Callable[[int, Mapping[str, float]], None],
 ) -> None:
-    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    scheduler = _scheduler(optimizer, recipe, len(train))
-    device = train.targets.device
-    weight = None
-    stopping, best = EarlyStopping(recipe.patience), None
-    order = torch.Generator().manual_seed(derive_seed("order", seed))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(derive_seed("dropout", seed))
-        for epoch in range(recipe.epochs):
-            _train_mode(head)
-            rate, total = optimizer.param_groups[0]["lr"], torch.zeros((), device=device)
-            for chosen in batches(len(train), recipe.batch, order):
-                pairs = train.batch(epoch, chosen.to(device))
-                scores = head(pairs.text, pairs.image)
-                if weight is None and recipe.class_weights:
-                    weight = class_weights(train.targets, scores.shape[1])
-                loss = F.cross_entropy(scores, pairs.targets, weight=weight)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                if recipe.cosine_over == "steps":
-                    scheduler.step()
-                total += loss.detach() * len(chosen)
-            if recipe.cosine_over == "epochs":
-                scheduler.step()
-            mean = float(total) / len(train)
-            if not math.isfinite(mean):
-                raise Diverged(f"the loss is {mean} in epoch {epoch + 1} of {recipe.epochs}")
-            values = {"epoch": epoch + 1.0, "rate": rate, "loss": mean}
-            if validation is not None:
-                values |= _judge(head, validation, weight)
-                if stopping.update(values["weighted_f1"]):
-                    best = [t.detach().clone() for t in (*parameters, *buffers)]
-            for name in COLUMNS:
-                trained.curves[name].append(values.get(name, math.nan))
-            trained.epochs, trained.samples = epoch + 1, trained.samples + len(train)
-            tell(epoch + 1, values)
-            if validation is not None and stopping.stop:
-                break
-    trained.best_epoch = stopping.best_epoch or trained.epochs
-    if best is not None:
-        with torch.no_grad():
-            for tensor, kept in zip((*parameters, *buffers), best, strict=True):
-                tensor.copy_(kept)
+    """Train the parameters of the groups, and note epoch by epoch what came of it."""
+    count = len(training)
+    recipe = head_recipe.of(count)
+    per_epoch = recipe.batches_per_epoch(count)
+    parameters = [p for group in groups for p in group["params"]]
+    state = {f"parameter {n}": p.detach() for n, p in enumerate(parameters)}
+    state |= {f"buffer {n}": b for n, b in enumerate(buffers)}
+    classes = head.eval()(*_first(training)).shape[1] if head_recipe.class_weights else 0
+    weight = class_weights(training.targets, classes) if head_recipe.class_weights else None
+    sizes, losses = recipe.batch_sizes(count), dict[int, float]()
+
+    def objective(batch: Batch, step: int) -> torch.Tensor:
+        return F.cross_entropy(head(batch.data.text, batch.data.image), batch.data.targets, weight=weight)
+
+    def report(step: int, values: dict[str, float]) -> None:
+        if "loss" in values:
+            losses[step] = values["loss"]
+        if step % per_epoch == 0 and (validation is None or "score" in values):
+            own = [
+                (losses[s], n)
+                for s, n in zip(range(step - per_epoch + 1, step + 1), sizes, strict=True)
+                if s in losses
+            ]
+            mean = sum(loss * n for loss, n in own) / sum(n for _, n in own)
+            tell(step // per_epoch, {"epoch": step / per_epoch, "loss": mean, **_named(values)})
+
+    trained = train(
+        parameters, _Batches(training), objective, recipe, seed,
+        groups=groups, state=state, folder=folder, checkpoint_every=per_epoch,
+        validate=None if validation is None else lambda: _judge(head, validation, weight),
+        set_mode=lambda: _train_mode(head), report=report,
+    )  # fmt: skip
+    found.curves |= trained.epochs(count, recipe)
+    judged = [trained.values.get(epoch * per_epoch, {}) for epoch in range(1, len(found.curves["epoch"]) + 1)]
+    for name in ("validation_loss", "weighted_f1"):
+        found.curves[name] = [values.get(name, math.nan) for values in judged]
+    found.epochs = len(judged)
+    found.best_epoch = trained.best_step // per_epoch or found.epochs
+    found.samples += found.epochs * count
+    found.seconds += sum(trained.seconds)
 
 
-def _scheduler(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, count: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    if recipe.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    steps = recipe.epochs * (math.ceil(count / recipe.batch) if recipe.cosine_over == "steps" else 1)
-    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=recipe.t_max or steps)
+def _named(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if name in COLUMNS and name != "loss"}
+
+
+@torch.no_grad()
+def _first(source: Source) -> tuple[Features, Features]:
+    """The first pair, by which a head shows how many classes it tells apart."""
+    pairs = source.batch(0, torch.arange(1, device=source.targets.device))
+    return pairs.text, pairs.image
 
 
 def _train_mode(head: Head) -> None:
@@ -227,7 +244,7 @@ def _judge(head: Head, validation: Source, weight: torch.Tensor | None) -> dict[
     scores, targets = predict(head, validation), validation.targets.cpu()
     loss = F.cross_entropy(scores, targets, weight=None if weight is None else weight.cpu())
     f1 = f1_score(targets.numpy(), np.asarray(scores.argmax(1)), average="weighted", zero_division=0)
-    return {"validation_loss": float(loss), "weighted_f1": float(f1)}
+    return {"score": float(f1), "validation_loss": float(loss), "weighted_f1": float(f1)}
 
 
 def predict(head: Head, source: Source, batch: int = 1024) -> torch.Tensor:

@@ -10,10 +10,10 @@ import torch
 from harness.discovery import registry
 from harness_fusion.contracts import Features, Pairs
 from harness_fusion.heads import build_head
-from harness_fusion.training import Recipe, predict, train_head
+from harness_fusion.training import HeadRecipe, predict, train_head
 
 WIDTH = 8
-RECIPE = Recipe(epochs=8, rate=5e-3, batch=40, patience=None)
+RECIPE = HeadRecipe(epochs=8, rate=5e-3, batch=40, patience=None)
 
 
 def spread(bits: torch.Tensor, make: torch.Generator) -> torch.Tensor:
@@ -121,7 +121,7 @@ def hidden_in_a_token(seed: int, count: int) -> Pairs:
 def test_token_methods_find_the_token_that_tells(name: str) -> None:
     method = registry.load(registry.find("methods", name))(hidden=16)
     head = build_head(method, WIDTH, WIDTH, 2)
-    recipe = Recipe(epochs=8, rate=1e-2, batch=40, patience=None)
+    recipe = HeadRecipe(epochs=8, rate=1e-2, batch=40, patience=None)
     train_head(head, hidden_in_a_token(1, 400), None, recipe, 0)
     test = hidden_in_a_token(2, 800)
     assert float((predict(head, test).argmax(1) == test.targets).float().mean()) > 0.85

@@ -15,20 +15,18 @@ from torch import nn
 from harness.discovery import registry
 from harness.errors import DataError, Diverged, OptionError
 from harness.inference.features import weights_digest
+from harness.learning.draws import class_weights, rows_of_epoch
 from harness_fusion.contracts import Features, Pairs, Source
-from harness_fusion.early_stopping import EarlyStopping
 from harness_fusion.heads import Head, build_head
 from harness_fusion.training import (
     Augmented,
-    Recipe,
-    batches,
-    class_weights,
+    HeadRecipe,
     predict,
     train_head,
 )
 
 CLASSES = 3
-FAST = Recipe(epochs=3, rate=1e-2, batch=32, patience=None)
+FAST = HeadRecipe(epochs=3, rate=1e-2, batch=32, patience=None)
 
 
 def pairs(count: int = 90, seed: int = 0, noise: float = 1.0) -> Pairs:
@@ -54,44 +52,6 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(state(one), state(other), strict=True))
 
 
-# ---------------------------------------------------------------- early stopping
-
-
-def scored(patience: int | None, scores: list[float]) -> tuple[EarlyStopping, int]:
-    """The state after as many of the scores as are asked for, and how many that is."""
-    stopping = EarlyStopping(patience)
-    for count, score in enumerate(scores, start=1):
-        stopping.update(score)
-        if stopping.stop:
-            return stopping, count
-    return stopping, len(scores)
-
-
-def test_the_sequence_of_the_reference_stops_after_epoch_4_and_keeps_epoch_2() -> None:
-    stopping, used = scored(2, [0.5, 0.6, 0.59, 0.58, 0.9])
-    assert (used, stopping.best_epoch, stopping.best) == (4, 2, 0.6)
-
-
-def test_patience_of_two_can_act_from_the_third_epoch_on() -> None:
-    assert scored(2, [0.5, 0.4, 0.3])[1] == 3
-    assert scored(2, [0.5, 0.4, 0.6, 0.5, 0.7])[1] == 5
-
-
-def test_equal_scores_and_no_numbers_are_no_gain() -> None:
-    stopping, used = scored(2, [0.5, 0.5, 0.5, 0.6])
-    assert (used, stopping.best_epoch) == (3, 1)
-    assert scored(1, [math.nan, math.nan])[1] == 1
-    assert scored(None, [0.5] * 9)[1] == 9
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 5))
-def test_early_stopping_keeps_the_first_best_of_what_it_saw(scores: list[float], patience: int) -> None:
-    stopping, used = scored(patience, scores)
-    seen = scores[:used]
-    assert stopping.best_epoch == seen.index(max(seen)) + 1
-    assert used == len(scores) or used - stopping.best_epoch == patience
-
-
 # ---------------------------------------------------------------- weights of classes, batches, schedule
 
 
@@ -109,7 +69,7 @@ def test_weighting_balanced_classes_changes_nothing() -> None:
     heads = []
     for weighted in (True, False):
         heads.append(head_of("early-features"))
-        train_head(heads[-1], balanced, None, Recipe(epochs=2, rate=1e-2, class_weights=weighted), 0)
+        train_head(heads[-1], balanced, None, HeadRecipe(epochs=2, rate=1e-2, class_weights=weighted), 0)
     assert same(*heads)
 
 
@@ -124,8 +84,9 @@ def test_class_weights_come_from_the_training_part_alone() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 70))
 def test_batches_hold_every_row_once_and_never_one_row_alone(count: int, size: int) -> None:
-    found = list(batches(count, size, torch.Generator().manual_seed(0)))
-    assert sorted(torch.cat(found).tolist()) == list(range(count))
+    recipe = HeadRecipe(batch=size).of(count)
+    found = rows_of_epoch(count, recipe, 0, 0)
+    assert sorted(np.concatenate(found).tolist()) == list(range(count))
     assert max(map(len, found)) <= size
     assert len(found) == math.ceil(count / size)
     if size > 2 and count > 1:
@@ -136,10 +97,10 @@ def test_the_cosine_over_epochs_and_over_steps() -> None:
     data = pairs(96)
     recipe = {"epochs": 4, "rate": 0.01, "batch": 32, "patience": None}
     for more, total in (({}, 4), ({"cosine_over": "steps"}, 4), ({"t_max": 8}, 8)):
-        rates = train_head(head_of("gated"), data, None, Recipe(**recipe, **more), 0).curves["rate"]
+        rates = train_head(head_of("gated"), data, None, HeadRecipe(**recipe, **more), 0).curves["rate"]
         expected = [0.005 * (1 + math.cos(math.pi * epoch / total)) for epoch in range(4)]
         assert rates == pytest.approx(expected)
-    constant = train_head(head_of("gated"), data, None, Recipe(**recipe, schedule="constant"), 0)
+    constant = train_head(head_of("gated"), data, None, HeadRecipe(**recipe, schedule="constant"), 0)
     assert constant.curves["rate"] == [0.01] * 4
 
 
@@ -147,7 +108,7 @@ def test_steps_and_epochs_of_the_cosine_are_told_apart() -> None:
     data, ends = pairs(96), []
     for over in ("epochs", "steps"):
         ends.append(head_of("gated"))
-        train_head(ends[-1], data, None, Recipe(epochs=1, rate=0.01, batch=32, cosine_over=over), 0)
+        train_head(ends[-1], data, None, HeadRecipe(epochs=1, rate=0.01, batch=32, cosine_over=over), 0)
     assert not same(*ends)
 
 
@@ -157,7 +118,7 @@ def test_steps_and_epochs_of_the_cosine_are_told_apart() -> None:
 def test_one_full_batch_is_one_step_of_adamw_on_the_weighted_loss() -> None:
     data = pairs(60)
     ours, plain = (head_of("early-features", dropout=0.0) for _ in range(2))
-    train_head(ours, data, None, Recipe(epochs=1, rate=0.01, batch=60, weight_decay=0.1), 0)
+    train_head(ours, data, None, HeadRecipe(epochs=1, rate=0.01, batch=60, weight_decay=0.1), 0)
     optimizer = torch.optim.AdamW(plain.parameters(), lr=0.01, weight_decay=0.1)
     counts = torch.bincount(data.targets)
     weight = (60 / (3 * counts))[data.targets]
@@ -172,7 +133,7 @@ def test_one_full_batch_is_one_step_of_adamw_on_the_weighted_loss() -> None:
 def test_the_best_epoch_is_restored_and_its_f1_is_what_the_head_then_gives() -> None:
     train, validation = pairs(60, 0, 2.0), pairs(60, 1, 2.0)
     head = head_of("early-features")
-    recipe = Recipe(epochs=30, rate=0.05, batch=16, patience=3)
+    recipe = HeadRecipe(epochs=30, rate=0.05, batch=16, patience=3)
     trained = train_head(head, train, validation, recipe, 0)
     f1 = trained.curves["weighted_f1"]
     assert trained.epochs == len(f1) < 30
@@ -271,7 +232,7 @@ def test_learned_weights_find_the_modality_that_tells() -> None:
     text = nn.functional.one_hot(targets, 8).float() + 0.3 * torch.randn(200, 8, generator=make)
     data = Pairs(Features.of(text), Features.of(torch.randn(200, 6, generator=make)), targets)
     head = head_of("late", rule="learned")
-    train_head(head, data, None, Recipe(epochs=10, rate=3e-3, patience=None), 0)
+    train_head(head, data, None, HeadRecipe(epochs=10, rate=3e-3, patience=None), 0)
     text, image = head.fusion.weights(data.text, data.image)[0].tolist()
     assert text > 0.75 > 0.25 > image
 
@@ -322,13 +283,15 @@ def test_end_to_end_training_moves_and_restores_what_is_thawed_and_nothing_else(
     start, frozen = state(encoders["text"]), weights_digest(encoders["image"])
     train, validation = (EndToEnd(pairs(60, seed, 2.0), encoders) for seed in (0, 1))
     head = head_of("early-features")
-    recipe = Recipe(epochs=30, rate=0.05, batch=16, patience=3)
+    recipe = HeadRecipe(epochs=30, rate=0.05, batch=16, patience=3)
     trained = train_head(head, train, validation, recipe, 0, encoders=encoders, encoder_rate=0.05)
     assert weights_digest(encoders["image"]) == frozen
     assert encoders["image"].weight.grad is None
     assert not any(torch.equal(a, b) for a, b in zip(start, state(encoders["text"]), strict=True))
     assert trained.best_epoch < trained.epochs
-    again = train_head(head, train, validation, Recipe(epochs=1, rate=1e-12), 0)  # judges what was restored
+    again = train_head(
+        head, train, validation, HeadRecipe(epochs=1, rate=1e-12), 0
+    )  # judges what was restored
     assert again.curves["weighted_f1"][0] == pytest.approx(max(trained.curves["weighted_f1"]))
 
 
@@ -369,11 +332,11 @@ def test_unlabelled_or_no_samples_get_one_line() -> None:
 def test_a_loss_that_is_not_finite_is_a_divergence() -> None:
     data = pairs(30)
     data.text.pooled[3, 2] = math.inf
-    with pytest.raises(Diverged, match="epoch 1 of 3"):
+    with pytest.raises(Diverged, match="at step 1 of 3"):
         train_head(head_of("text-only"), data, None, FAST, 0)
 
 
 @pytest.mark.parametrize("bad", [{"epochs": 0}, {"batch": 0}, {"patience": 0}, {"t_max": 0}, {"rate": 0.0}])
 def test_impossible_recipes_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(OptionError, match=next(iter(bad))):
-        Recipe(**bad)
+        HeadRecipe(**bad)

@@ -1,0 +1,78 @@
+"""A cell that is killed inside its training continues there, to the record of an undisturbed run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import harness
+from harness.learning.progress import Progress
+
+CLIP = {"plugin": "tiny-clip", "tower": "vit", "steps": 0}
+FUSION = {
+    "models": [CLIP],
+    "datasets": [{"plugin": "scene-pairs", "count": 60}],
+    "methods": ["early-features"],
+    "metrics": ["top1"],
+}
+SUITES: dict[str, dict[str, Any]] = {
+    "coop": {
+        "protocol": "few-shot",
+        "models": [CLIP],
+        "datasets": ["digits"],
+        "methods": [{"plugin": "coop", "epochs": 4, "batch": 8, "length": 2}],
+        "metrics": ["top1"],
+        "axes": {"shots": [2]},
+        "limit": 60,
+    },
+    "fusion": {**FUSION, "protocol": {"plugin": "fusion", "epochs": 4, "batch": 8, "probes": False}},
+    "tuned encoders": {
+        **FUSION,
+        "protocol": {
+            "plugin": "fusion", "epochs": 3, "batch": 8, "probes": False, "tokens": False, "encoders": "tuned",
+        },
+    },
+}  # fmt: skip
+
+
+def record_of(suite: dict[str, Any], store: Path) -> tuple[harness.Record, Any, Any]:
+    run = harness.run({"name": "one", "seeds": [0], **suite}, store=store, device="cpu")
+    (record,) = run.records
+    assert record.status == "ok", record.reason
+    kept = harness.Store(store)
+    return record, kept.samples(record.id), kept.curves(record.id)
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_a_killed_training_continues_to_the_same_record(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    updates: list[int] = []
+    real = Progress.add
+
+    def counted(self: Progress, *given: Any) -> None:
+        if updates.append(1) or len(updates) == killed_at:
+            raise KeyboardInterrupt
+        real(self, *given)
+
+    killed_at = -1
+    monkeypatch.setattr(Progress, "add", counted)
+    suite = SUITES[name]
+    expected, samples, curves = record_of(suite, tmp_path / "undisturbed")
+    total = len(updates)
+    assert total > 4
+    updates.clear()
+    killed_at = total * 3 // 4
+    with pytest.raises(KeyboardInterrupt):
+        record_of(suite, tmp_path / "killed")
+    updates.clear()
+    killed_at = -1
+    found, again, lines = record_of(suite, tmp_path / "killed")
+    assert len(updates) < total
+    assert found.metrics == expected.metrics
+    assert found.notes == expected.notes
+    assert again.equals(samples)
+    assert lines.equals(curves)
