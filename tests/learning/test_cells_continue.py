@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import harness
+from harness.learning.loop import train
 from harness.learning.progress import Progress
 
 CLIP = {"plugin": "tiny-clip", "tower": "vit", "steps": 0}
@@ -60,6 +61,7 @@ def test_a_killed_training_continues_to_the_same_record(
 
     killed_at = -1
     monkeypatch.setattr(Progress, "add", counted)
+    monkeypatch.setitem(train.__kwdefaults__, "checkpoint_every", 2)
     suite = SUITES[name]
     expected, samples, curves = record_of(suite, tmp_path / "undisturbed")
     total = len(updates)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
 
+from harness.contract.data import Sample
 from harness_few_shot.task import Task
 from harness_few_shot.texts import Texts
 
@@ -82,9 +84,42 @@ def task(model) -> Task:
     return make_task(model)
 
 
+class Colours:
+    """Flat colours in noise, four classes."""
+
+    label_space = "colours"
+    splits = ("train", "test")
+
+    def load(self, split):
+        return ColoursSplit(split)
+
+
+class ColoursSplit:
+    def __init__(self, split) -> None:
+        self.targets = np.arange(24) % 4
+        self.ids = [f"{split}-{i}" for i in range(24)]
+        self.class_names = ["red", "green", "blue", "white"]
+        self.random = np.random.default_rng(len(split))
+        self.images = self.random.integers(0, 100, (24, 40, 40, 3), dtype=np.uint8)
+        for i, target in enumerate(self.targets):
+            self.images[i, ..., (0, 1, 2) if target == 3 else target] += 150
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, i):
+        return Sample(self.ids[i], self.images[i], int(self.targets[i]))
+
+
 @pytest.fixture(scope="session")
 def kit() -> SimpleNamespace:
     """The builders above, for tests that need several."""
     return SimpleNamespace(
-        NAMES=NAMES, VISION=VISION, TEXT=TEXT, TinyModel=TinyModel, tiny_clip=tiny_clip, make_task=make_task
+        NAMES=NAMES,
+        VISION=VISION,
+        TEXT=TEXT,
+        TinyModel=TinyModel,
+        tiny_clip=tiny_clip,
+        make_task=make_task,
+        Colours=Colours,
     )

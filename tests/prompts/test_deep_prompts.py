@@ -12,7 +12,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness.contract.data import Sample
 from harness.discovery import registry
 from harness.errors import DataError, OptionError
 from harness.inference.features import weights_digest
@@ -287,38 +286,11 @@ def test_what_cannot_be_is_refused(task, kit, model):
         IVLP().fit(kit.make_task(model))
 
 
-class Colours:
-    """Flat colours in noise, four classes."""
-
-    label_space = "colours"
-    splits = ("train", "test")
-
-    def load(self, split):
-        return ColoursSplit(split)
-
-
-class ColoursSplit:
-    def __init__(self, split) -> None:
-        self.targets = np.arange(24) % 4
-        self.ids = [f"{split}-{i}" for i in range(24)]
-        self.class_names = ["red", "green", "blue", "white"]
-        self.random = np.random.default_rng(len(split))
-        self.images = self.random.integers(0, 100, (24, 40, 40, 3), dtype=np.uint8)
-        for i, target in enumerate(self.targets):
-            self.images[i, ..., (0, 1, 2) if target == 3 else target] += 150
-
-    def __len__(self):
-        return 24
-
-    def __getitem__(self, i):
-        return Sample(self.ids[i], self.images[i], int(self.targets[i]))
-
-
 @pytest.fixture
 def run(tmp_path, monkeypatch, kit):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(registry, "_local", {})
-    registry.register("datasets", "colours", Colours)
+    registry.register("datasets", "colours", kit.Colours)
     config = tmp_path / "small.json"
     config.write_text(json.dumps({"embed_dim": 16, "vision_cfg": kit.VISION, "text_cfg": kit.TEXT}))
 
