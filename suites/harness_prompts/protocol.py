@@ -23,7 +23,7 @@ class FewShot:
     """Fits a prompt method on K shots per class and evaluates it on test splits.
 
     The axis `shots` is K; without it, or with 0, nothing is fitted and only methods that need no
-    shots run. Shots depend on data set and seed alone, so every model and method sees the same, and
+    shots run. Shots are those of every other suite, so every model and method sees the same, and
     fewer shots are the first of more. Whatever a method chooses, it chooses on its training or
     validation shots: the test split is first read after it is fitted.
 

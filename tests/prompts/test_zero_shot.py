@@ -178,8 +178,7 @@ def test_a_method_is_another_one_when_the_file_of_its_templates_changes(tmp_path
         before = method(templates=str(file)).fingerprint()
         file.write_text("a sketch of {}\n")
         assert before != method(templates=str(file)).fingerprint() != "", method
-        own = "" if method is Ensemble else "learning-1"
-        assert method(templates="imagenet-7").fingerprint() == own
+        assert method(templates="imagenet-7").fingerprint() == ("" if method is Ensemble else "learning-1")
         with pytest.raises(OptionError, match="no such file"):
             method(templates=str(tmp_path / "none.txt")).fingerprint()
 

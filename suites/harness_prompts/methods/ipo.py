@@ -90,8 +90,8 @@ class IPO(FromShots):
         self.transcript, self.replay = transcript, replay
 
     def fingerprint(self) -> str:
-        """The version of the search and of the grammar; where the transcript lies decides nothing."""
-        return "ipo-1"
+        """The versions of the draws, the search and the grammar; where the transcript lies decides nothing."""
+        return f"{super().fingerprint()} ipo-1"
 
     def fit(self, task: Task) -> PromptClassifier:
         """Searches; the best prompt becomes a template."""
