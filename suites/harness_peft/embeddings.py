@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from harness import HarnessError, Job, Unavailable, derive_seed
-from harness.inference.batches import autocast, forward_all
+from harness.inference.batches import forward_all
+from harness.learning.augmentation import augmenting
 from harness_peft.checks import GradientCheck, trained
 from harness_peft.data import Batches
 from harness_peft.network import FittedHead, Network
@@ -123,17 +124,13 @@ def _unit(job: Job, method: Any, network: Network, data: Batches) -> torch.Tenso
 def _view(run: CellFacts, network: Network, training: Batches, seed: object, number: int) -> torch.Tensor:
     """Normalised embeddings of the training samples under random crops and flips, the same for a number."""
     job = run.job
-    preparation = getattr(job.model, "preparation", None)
-    raw = getattr(training.split, "source", training.split)
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(), autocast(job.device, job.precision):
-        torch.manual_seed(derive_seed("views", job.cell.dataset.identity, seed, number))
-        data = Batches(raw, training.indices, as_is, job.device, "crop-flip", preparation)
-        starts = range(0, len(data), job.batch_size)
-        found = [
-            network.features(data.take(np.arange(s, min(s + job.batch_size, len(data))))[0]).float()
-            for s in starts
-        ]
-    return F.normalize(torch.cat(found), dim=-1).clone()
+    found = forward_all(
+        network.features, getattr(training.split, "source", training.split),
+        augmenting("crop-flip", getattr(job.model, "preparation", None)), device=job.device,
+        batch_size=job.batch_size, precision=job.precision, workers=job.workers, indices=training.indices,
+        seed=derive_seed("views", job.cell.dataset.identity, seed, number),
+    )  # fmt: skip
+    return F.normalize(found.to(job.device), dim=-1).clone()
 
 
 def _check_gradients(network: Network, features: torch.Tensor, labels: torch.Tensor) -> None:

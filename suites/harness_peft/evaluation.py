@@ -63,8 +63,7 @@ def score(network: Network, data: Batches) -> tuple[float, float]:
     """
     found, targets = [], []
     with torch.inference_mode():
-        for start in range(0, len(data), 256):
-            images, labels = data.take(np.arange(start, min(start + 256, len(data))))
+        for images, labels in data.in_order(256):
             found.append(network(images).float())
             targets.append(labels)
         return judged(torch.cat(found), torch.cat(targets))

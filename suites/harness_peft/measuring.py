@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from harness import redacted
+from harness.learning.progress import Trained
 from harness_peft import checkpoints, costs
 from harness_peft.network import Network
-from harness_peft.training import Trained, summary
 
 if TYPE_CHECKING:
     from harness_peft.facts import CellFacts
@@ -50,10 +49,11 @@ def measured_costs(
     """
     job, cost = run.job, dict.fromkeys(NOT_ALWAYS, float("nan"))
     cost |= costs.memory(network, outcome.optimizer_bytes if outcome else 0)
-    images, _ = run.training.take(np.arange(min(len(run.training), job.batch_size)))
+    images = run.training.take(min(len(run.training), job.batch_size))
     cost["samples_per_second"] = costs.inference_rate(network, images)
     if outcome:
-        cost |= summary(outcome)
+        if (seconds := outcome.seconds_per_step()) is not None:
+            cost["seconds_per_step"] = seconds
         if "seconds_per_step" in cost:
             size = min(run.protocol.batch, len(run.training))
             cost["training_samples_per_second"] = size / cost["seconds_per_step"]

@@ -88,6 +88,10 @@ class Finetuning(FinetuningOptions):
         },
     }
 
+    def fingerprint(self) -> str:
+        """The version of the trainings and draws: what decides their numbers besides the options."""
+        return "learning-1"
+
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this model can't be adapted to this data set by this method."""
         if method is None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from torch import nn
 
 from harness import Result, derive_seed
 from harness.contract.remarks import with_names
 from harness.inference.prompts import prompt_facts, remark_prompts
 from harness.inference.zeroshot import encode_prompts, prompts_of
+from harness.learning.progress import Trained
+from harness.learning.recipe import Recipe, steps_for
 from harness_peft import costs, embeddings
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
 from harness_peft.data import Batches
@@ -19,7 +23,7 @@ from harness_peft.evaluation import evaluated, score
 from harness_peft.facts import CellFacts
 from harness_peft.measuring import curves, forget_peak_memory, measured_costs, peak_memory
 from harness_peft.network import Network
-from harness_peft.training import Recipe, Trained, base_modules, steps_for, train
+from harness_peft.training import base_modules, train
 from harness_peft.trials import tune
 
 if TYPE_CHECKING:
@@ -89,7 +93,7 @@ class Run(CellFacts):
     def _trained(
         self,
         network: Network,
-        base: set[int],
+        base: Collection[nn.Module],
         rate: float,
         training: Batches,
         validation: Batches | None,
@@ -99,8 +103,8 @@ class Run(CellFacts):
         if not trained(network):
             raise TrainingFault("the method leaves nothing to train")
         recipe = self._recipe(rate, len(training))
-        if validation is None:
-            recipe = replace(recipe, patience=None, evaluate_every=0)
+        judged = validation is not None and recipe.patience is not None
+        recipe = recipe if judged else replace(recipe, patience=None)
         finish = getattr(self.method, "finish", None)
         start = {n: t.detach().cpu().clone() for n, t in network.state_dict().items()} if finish else {}
         before = frozen_digests(network, base)
@@ -110,7 +114,7 @@ class Run(CellFacts):
             recipe,
             derive_seed("training", self.job.cell.dataset.identity, seed),
             base=base,
-            validate=(lambda: score(network, validation)[0]) if validation is not None else None,
+            validate=(lambda: score(network, validation)[0]) if judged and validation is not None else None,
             folder=folder,
             checkpoint_every=self.protocol.checkpoint_every,
             tell=lambda step, values: self._tell(step, recipe.steps, values),
@@ -129,8 +133,9 @@ class Run(CellFacts):
         return Recipe(
             steps=steps, batch=min(p.batch, samples), rate=rate, optimizer=p.optimizer, schedule=p.schedule,
             warmup=p.warmup, weight_decay=getattr(self.method, "weight_decay", p.weight_decay),
-            label_smoothing=p.label_smoothing, clip_norm=p.clip_norm, patience=p.patience,
-            evaluate_every=p.evaluate_every if p.patience else 0, precision=self.job.precision,
+            label_smoothing=p.label_smoothing, clip_norm=p.clip_norm or None, patience=p.patience,
+            evaluate_every=p.evaluate_every, precision=self.job.precision,
+            optimizer_options={"momentum": 0.9} if p.optimizer == "sgd" else {},
         )  # fmt: skip
 
     def _final(self, chosen: float | None, notes: dict[str, Any]) -> tuple[Network, Trained | None, float]:

@@ -10,7 +10,8 @@ from harness import DataError, Job, Split, derive_seed
 from harness.inference.classes import check_same_classes
 from harness.inference.evaluate import image_pipeline
 from harness.inference.splits import find_test_split, training_split, validation_split
-from harness_peft.data import Batches, drawn_per_class, held_out
+from harness.learning.draws import draw_shots, hold_out
+from harness_peft.data import Batches
 from harness_peft.prepared import JoinedSplit, PreparedSplit, PreparedSplits, as_is
 
 if TYPE_CHECKING:
@@ -54,15 +55,13 @@ class CellData:
                 raise DataError(f"finetuning: train_size is {size}, the split has {len(targets)} samples")
             rng = np.random.default_rng(derive_seed("train size", data, size))
             indices = np.sort(rng.permutation(len(targets))[:size])
+        ids = self.train_split.ids
         if shots != "all":
-            own = drawn_per_class(targets[indices], shots, derive_seed("shots", data, shots, seed))
-            indices = indices[own]
+            drawn = draw_shots([ids[i] for i in indices], targets[indices], shots, seed, self.train)
+            indices = indices[np.sort(np.concatenate(drawn))]
         name = self.validating
-        own = self.protocol.own_validation and name is not None
-        if self.protocol.holdout is not None and not own:
-            part, rest = held_out(
-                targets, indices, self.protocol.holdout, derive_seed("holdout", data, shots, seed)
-            )
+        if self.protocol.holdout is not None and not (self.protocol.own_validation and name is not None):
+            part, rest = hold_out(ids, indices, self.protocol.holdout, seed, self.train)
             return part, rest, self.train
         if not validate:
             return indices, indices[:0], self.train
@@ -71,12 +70,12 @@ class CellData:
                 f"{self.job.cell.dataset.label}: no split 'val' to tune on besides '{self.tested}', which is tested on: "
                 "give holdout, a share of the training samples"
             )
-        check_same_classes(self.train_split, self.job.splits(name), self.job.cell.dataset.label)
-        validation = np.asarray(self.job.splits(name).targets)
+        validating = self.job.splits(name)
+        check_same_classes(self.train_split, validating, self.job.cell.dataset.label)
         if shots == "all":
-            return indices, np.arange(len(validation)), name
-        few = drawn_per_class(validation, min(shots, 4), derive_seed("val shots", data, shots, seed))
-        return indices, few, name
+            return indices, np.arange(len(validating.targets)), name
+        few = draw_shots(validating.ids, validating.targets, min(shots, 4), seed, name)
+        return indices, np.sort(np.concatenate(few)), name
 
     @property
     def can_validate(self) -> bool:
@@ -101,15 +100,21 @@ class CellData:
             raw = JoinedSplit([self.train_split, self.job.splits(name)])
             return self._augmented(raw, both)
         return Batches(
-            JoinedSplit([self.prepared(self.train), self.prepared(name)]), both, as_is, self.job.device
+            JoinedSplit([self.prepared(self.train), self.prepared(name)]),
+            both,
+            as_is,
+            self.job.device,
+            workers=self.job.workers,
         )
 
     def _augmented(self, split: Split, indices: Indices) -> Batches:
         preparation = getattr(self.job.model, "preparation", None)
-        return Batches(split, indices, as_is, self.job.device, self.protocol.augmentation, preparation)
+        return Batches(
+            split, indices, as_is, self.job.device, self.protocol.augmentation, preparation, self.job.workers
+        )
 
     def batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
         """Batches of some of a split's samples."""
         if augment and self.protocol.augmentation != "none":
             return self._augmented(self.job.splits(name), indices)
-        return Batches(self.prepared(name), indices, as_is, self.job.device)
+        return Batches(self.prepared(name), indices, as_is, self.job.device, workers=self.job.workers)

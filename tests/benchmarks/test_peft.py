@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import time
 
@@ -16,16 +17,26 @@ from harness.contract.cells import canonical
 from harness.contract.seeds import derive_seed
 from harness.discovery import registry
 from harness.inference.limits import limited
+from harness.learning.draws import epoch_order
+from harness.learning.pipeline import Held as Source
+from harness.learning.recipe import Recipe
 from harness.running.devices import settle
 from harness_embedded.networks import vit
 from harness_embedded.scenes import Scenes
-from harness_peft.data import epoch_order
 from harness_peft.network import Network
 from harness_peft.probe import LinearProbe
 from harness_peft.selective import Full, LinearGradient
-from harness_peft.training import Recipe, base_modules, rate_at, train
+from harness_peft.training import base_modules, train
 
 CLASSES = 10
+
+
+def rate_at(step, recipe):
+    """Linear warm-up over a tenth of the steps, then a cosine to 0."""
+    warm = round(recipe.warmup * recipe.steps)
+    if step < warm:
+        return recipe.rate * (step + 1) / (warm + 1)
+    return recipe.rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / (recipe.steps - warm)))
 
 
 class Held:
@@ -36,6 +47,9 @@ class Held:
 
     def __len__(self):
         return len(self.targets)
+
+    def source(self, seed):
+        return Source(self.images, self.targets)
 
     def take(self, positions):
         at = torch.as_tensor(positions)
@@ -91,7 +105,7 @@ def plain(network, data, recipe):
 
 def test_training_costs_what_a_plain_loop_costs(model, data, measuring, one_thread):
     """The same losses to the bit; CPU time at most 1.05 times in the median of alternating rounds."""
-    recipe = Recipe(steps=20 if measuring else 4, batch=32, rate=1e-3)
+    recipe = Recipe(steps=20 if measuring else 4, batch=32, rate=1e-3, warmup=0.1, clip_norm=1.0)
 
     def timed(ours):
         net = Network(model, CLASSES, "old", same_space=True)
@@ -188,7 +202,7 @@ def test_a_whole_cell_costs_what_the_same_without_the_harness_costs(
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     registry.register("models", "kept", Kept)
     steps, limit = (400, None) if measuring else (4, 64)
-    recipe = Recipe(steps=steps, batch=32, rate=1e-3, weight_decay=0.01)
+    recipe = Recipe(steps=steps, batch=32, rate=1e-3, weight_decay=0.01, warmup=0.1, clip_norm=1.0)
     suite = {
         "name": "cost",
         "protocol": {"plugin": "finetuning", "steps": steps, "batch": 32, "trials": 1, "rates": [1e-3], "head": "old"},

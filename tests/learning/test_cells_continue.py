@@ -28,6 +28,18 @@ SUITES: dict[str, dict[str, Any]] = {
         "axes": {"shots": [2]},
         "limit": 60,
     },
+    "fine-tuning": {
+        "protocol": {
+            "plugin": "finetuning", "steps": 6, "batch": 8, "trials": 1, "rates": [1e-3], "head": "new",
+            "augmentation": "crop-flip", "checkpoint_every": 2,
+        },
+        "models": [{"plugin": "tiny-vit", "steps": 0}],
+        "datasets": ["digits"],
+        "methods": [{"plugin": "lora", "rank": 2, "dropout": 0.2}],
+        "metrics": ["top1"],
+        "axes": {"shots": [2]},
+        "limit": 60,
+    },
     "fusion": {**FUSION, "protocol": {"plugin": "fusion", "epochs": 4, "batch": 8, "probes": False}},
     "tuned encoders": {
         **FUSION,

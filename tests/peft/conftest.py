@@ -84,24 +84,26 @@ def images():
     return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
-class Held:
-    """Batches for the training loop from two tensors."""
+class Kept:
+    """Batches from tensors in memory, as fine-tuning has them."""
 
     def __init__(self, images, targets):
         self.images, self.targets = images, targets
 
     def __len__(self):
-        return len(self.targets)
+        return len(self.images)
 
-    def take(self, positions):
-        return self.images[positions], self.targets[positions]
+    def source(self, seed):
+        from harness.learning.pipeline import Held
+
+        return Held(self.images, self.targets)
 
 
 @pytest.fixture
 def held(images):
     import torch
 
-    return Held(images, torch.arange(len(images)) % 3)
+    return Kept(images, torch.arange(len(images)) % 3)
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from harness.learning.optimizers import build_optimizer
+from harness.learning.recipe import Recipe
 from harness_peft import adapters, added, checkpoints, costs, lora, prompts, selective, ssf
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
-from harness_peft.training import Recipe, base_modules, optimizer_for, train
+from harness_peft.training import base_modules, train
 
 ALL = ["qkv", "proj", "fc1", "fc2"]
 METHODS = {
@@ -56,7 +58,7 @@ def test_trains_what_it_counts_and_nothing_else(network, held, images, tmp_path,
     """Checks 5, 6 and 16: frozen tensors bit for bit, gradients in two steps, the optimiser, the stored state."""
     net, base, method = prepared(network, kind, name)
     own = trained(net)
-    optimizer = optimizer_for(net, Recipe(steps=3))
+    optimizer = build_optimizer(net, Recipe(steps=3))
     inside = {id(p) for g in optimizer.param_groups for p in g["params"]}
     assert inside == {id(p) for p in own.values()}
     before = {n: p.detach().clone() for n, p in net.named_parameters()}

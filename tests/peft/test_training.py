@@ -11,13 +11,14 @@ import pytest
 import torch
 
 import harness
-from harness.errors import DataError, Diverged, OptionError
+from harness.errors import Diverged, OptionError
+from harness.learning.recipe import Recipe
 from harness.planning import suite as suites
-from harness_peft import checkpoints, costs, lora, selective
-from harness_peft.data import Batches, drawn_per_class, held_out
+from harness_peft import costs, lora, selective
+from harness_peft.data import Batches
 from harness_peft.probe import LinearProbe
 from harness_peft.protocol import Finetuning
-from harness_peft.training import Recipe, base_modules, rate_at, train
+from harness_peft.training import base_modules, train
 from harness_peft.tuning import spread
 
 
@@ -50,9 +51,9 @@ def test_a_killed_training_goes_on_to_the_same_end(network, held, tmp_path, meth
     whole, expected = run(None)
     with pytest.raises(Killed):
         run(tmp_path, stop=8)
-    assert (tmp_path / checkpoints.PROGRESS).is_file()
+    assert (tmp_path / "training.safetensors").is_file()
     again, found = run(tmp_path)
-    assert len(found.step_seconds) == 3  # steps 7 to 9 only
+    assert len(found.seconds) == 9
     assert found.losses == expected.losses
     assert found.scores == expected.scores == scores
     for (name, a), (_, b) in zip(whole.state_dict().items(), again.state_dict().items()):
@@ -96,36 +97,6 @@ def test_the_best_weights_come_with_the_statistics_that_they_were_judged_with(he
     assert not torch.equal(kept[0]["1.running_mean"], kept[1]["1.running_mean"])
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_the_optimisers_state_comes_back_where_the_optimiser_wants_it(tmp_path, fused):
-    """A fused AdamW has its step count beside the parameter, another one on the CPU, and shapeless state too."""
-    made = {}
-    for device in ("cpu", "meta"):
-        net = torch.nn.ParameterDict({"gain": torch.ones((), device=device)})
-        made[device] = net, torch.optim.AdamW(net.parameters())
-    net, optimizer = made["cpu"]
-    net["gain"].square().backward()
-    optimizer.step()
-    checkpoints.write_progress(tmp_path, net, optimizer, checkpoints.Progress(step=1))
-    other, elsewhere = made["meta"]  # stands for a GPU
-    elsewhere.param_groups[0]["fused"] = fused
-    assert checkpoints.read_progress(tmp_path, other, elsewhere).step == 1
-    state = elsewhere.state[other["gain"]]
-    assert state["step"].device.type == ("meta" if fused else "cpu")
-    assert state["exp_avg"].device.type == "meta"
-
-
-def test_schedules():
-    cosine = Recipe(steps=100, rate=1.0, warmup=0.1)
-    rates = [rate_at(s, cosine) for s in range(100)]
-    assert rates[0] == pytest.approx(1 / 11)
-    assert max(rates) == rates[10] == 1.0
-    assert rates[55] == pytest.approx(0.5)
-    assert rates[-1] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
-    assert rate_at(55, Recipe(steps=100, rate=1.0, schedule="linear")) == pytest.approx(0.5)
-    assert rate_at(99, Recipe(steps=100, rate=0.3, schedule="constant")) == 0.3
-
-
 def test_a_loss_that_is_not_finite_diverges(network, held):
     net = network()
     with torch.no_grad():
@@ -143,20 +114,6 @@ def test_label_smoothing_reaches_the_loss(network, held):
         assert result.losses[0] == pytest.approx(float(expected.detach()), abs=1e-5)
         losses.append(result.losses[0])
     assert losses[0] != losses[1]
-
-
-def test_draws():
-    targets = np.repeat(np.arange(4), [10, 10, 10, 2])
-    drawn = drawn_per_class(targets, 3, 0)
-    assert np.bincount(targets[drawn]).tolist() == [3, 3, 3, 2]
-    assert (
-        drawn.tolist() == drawn_per_class(targets, 3, 0).tolist() != drawn_per_class(targets, 3, 1).tolist()
-    )
-    part, rest = held_out(targets, np.arange(32), 0.25, 0)
-    assert (len(part), len(rest)) == (24, 8)
-    assert sorted([*part, *rest]) == list(range(32))
-    with pytest.raises(DataError, match="too few"):
-        held_out(targets, np.arange(1), 0.5, 0)
 
 
 def test_every_method_has_as_many_trials():
@@ -183,8 +140,8 @@ def test_augmentation_differs_by_step_and_keeps_size():
         data = Batches(Split(), range(4), None, torch.device("cpu"), kind, Preparation(16, 16))
         seen = []
         for seed in (0, 0, 1, 2, 3):
-            torch.manual_seed(seed)
-            seen.append(data.take(np.arange(4))[0])
+            (batch,) = data.source(seed).batches([(0, 0, np.arange(4))])
+            seen.append(batch.data)
         assert seen[0].shape == (4, 3, 16, 16)
         assert torch.equal(seen[0], seen[1])
         assert any(not torch.equal(seen[0], s) for s in seen[2:])
@@ -429,21 +386,21 @@ class Kill(KeyboardInterrupt):
 
 def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
     """Killed in the last training's second step: the trials and the first step are not repeated."""
-    from harness_peft import training
+    from harness.learning.progress import Progress
 
     options = {**SUITE["protocol"], "checkpoint_every": 1}
     methods = [{"plugin": "lora", "rank": 2, "dropout": 0.2}]
     (whole,) = run(protocol=options, methods=methods)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other cache"))
-    own, calls = training.rate_at, []
+    own, calls = Progress.add, []
 
-    def counted(step, recipe):
-        calls.append(step)
-        if len(calls) == 2 * (2 * 3 + 2):  # there are two groups of parameters
+    def counted(progress, *given):
+        calls.append(progress.trained.steps)
+        if len(calls) == 2 * 3 + 2:
             raise Kill
-        return own(step, recipe)
+        own(progress, *given)
 
-    monkeypatch.setattr(training, "rate_at", counted)
+    monkeypatch.setattr(Progress, "add", counted)
     with pytest.raises(Kill):
         run("killed", protocol=options, methods=methods)
     (left,) = (tmp_path / "killed" / "work").rglob("trials.json")
@@ -451,7 +408,7 @@ def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
     first = len(calls)
     (again,) = run("killed", protocol=options, methods=methods)
     assert again["status"] == "ok", again["reason"]
-    assert [calls[first], calls[-1]] == [1, 2]
+    assert calls[first:] == [1, 2]
     assert again["metrics"] == whole["metrics"]
     assert again["notes"]["tuning"]["validation_accuracy"] == trials
 
