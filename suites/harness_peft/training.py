@@ -9,7 +9,7 @@ from weakref import WeakSet
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.learning import loop
+from harness.learning.loop import train as train_network
 from harness.learning.pipeline import Batch
 from harness.learning.progress import Trained
 from harness.learning.recipe import Recipe
@@ -62,7 +62,7 @@ def train(
     def objective(batch: Batch, step: int) -> Tensor:
         return F.cross_entropy(network(batch.data), batch.targets, label_smoothing=recipe.label_smoothing)
 
-    return loop.train(
+    return train_network(
         network, data.source(seed), objective, recipe, seed, state=adapter_state(network), folder=folder,
         checkpoint_every=checkpoint_every, validate=validate, set_mode=lambda: set_mode(network, base),
         after_backward=lambda step: None if check.done else check.after_backward(), report=tell,

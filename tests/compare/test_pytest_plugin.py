@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd  # noqa: F401 - pytester would take it out again after the first test inside
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -91,7 +92,7 @@ def test_runs_what_is_missing(maker, pytester):
         f"""
         import numpy as np
         import harness
-        from harness.contract import Predictions, Result
+        from harness import Predictions, Result
 
         class Coins:
             splits = ("test",)

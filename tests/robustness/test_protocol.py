@@ -11,7 +11,7 @@ import torch
 from harness.contract.running import Job
 from harness.contract.sharing import Shared
 from harness.errors import DataError
-from harness.inference.features import FeatureCache
+from harness.inference.features import FeatureCache, feature_key
 from harness_metrics.classification import Top1
 from harness_robustness.protocol import Classification
 
@@ -59,7 +59,7 @@ def job(dataset, folder):
     given = {
         "dataset": dataset, "splits": dataset.load, "model": Brightest(), "cell": cell, "device": torch.device("cpu"),
         "precision": "float32", "batch_size": 4, "workers": 0, "cache": FeatureCache(folder),
-        "metrics": {"top1": Top1()}, "advance": lambda done, total: None, "kept": Shared(), "remarks": [],
+        "metrics": {"top1": Top1()}, "advance": lambda done, total: None, "kept": Shared(), "keying": feature_key, "remarks": [],
         "failures": {},
     }  # fmt: skip
     return Job(**{**dict.fromkeys(Job.__dataclass_fields__), **given})
