@@ -4,8 +4,12 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd  # noqa: F401 - pytester would take it out again after the first test inside
+import pandas as pd  # noqa: F401 - what a run inside this process imports first, pytester takes out again
+import pyarrow.parquet as pq  # noqa: F401
 import pytest
+import scipy.special  # noqa: F401
+import scipy.stats
+import torch  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
