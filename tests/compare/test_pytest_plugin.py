@@ -8,7 +8,7 @@ import pandas as pd  # noqa: F401 - what a run inside this process imports first
 import pyarrow.parquet as pq  # noqa: F401
 import pytest
 import scipy.special  # noqa: F401
-import scipy.stats
+import scipy.stats  # noqa: F401
 import torch  # noqa: F401
 
 pytest_plugins = ["pytester"]
