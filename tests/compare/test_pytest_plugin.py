@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd  # noqa: F401 - what a run inside this process imports first, pytester takes out again
 import pyarrow.parquet as pq  # noqa: F401
 import pytest
-import scipy.special  # noqa: F401
+import scipy.special
 import scipy.stats  # noqa: F401
 import torch  # noqa: F401
 
