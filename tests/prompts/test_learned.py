@@ -294,6 +294,14 @@ def test_tip_adapter_f_before_its_first_step_is_tip_adapter(task):
     assert not torch.allclose(before, trained)
 
 
+def test_the_prompts_that_an_adapter_compares_with_name_the_classes(task):
+    """The name of a set of templates is none itself: its letters would be the same prompts for all classes."""
+    for templates in ("data", "imagenet-7", ["a {} here"]):
+        found = ClipAdapter(templates=templates, epochs=1).fit(task).templates
+        assert found
+        assert all("{}" in template for template in found)
+
+
 def test_clip_adapter_of_ratio_zero_is_zero_shot(task):
     found = logits(task, ClipAdapter(["a photo of a {}."], ratio=0.0, epochs=2))
     torch.testing.assert_close(found, logits(task, Template("a photo of a {}.")), atol=1e-4, rtol=0)

@@ -90,7 +90,10 @@ class AdapterClassifier:
     """Zero-shot classification of adapted image embeddings."""
 
     def __init__(self, task: Task, templates: str | list[str], layers: torch.nn.Module, ratio: float) -> None:
-        self.task, self.templates, self.layers, self.ratio = task, from_option(templates), layers, ratio
+        from harness_prompts.methods.zero_shot import chosen_templates
+
+        self.task, self.layers, self.ratio = task, layers, ratio
+        self.templates = chosen_templates(templates, task)
 
     def adapted(self, features: torch.Tensor) -> torch.Tensor:
         """Normalised embeddings N×D after the bottleneck."""
