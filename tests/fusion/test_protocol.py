@@ -51,7 +51,7 @@ def test_probes_tell_what_each_modality_brings(suite, records):
         protocol={"epochs": 20, "rate": 3e-2, "patience": 20},
     )
     frame = records().set_index("method")
-    assert frame.loc["text only", "top1"] > 0.9
+    assert frame.loc["text only", "top1"] > 0.85
     for method in ("early", "gated", "cross"):
         row = frame.loc[method]
         assert row["top1"] > 0.8
