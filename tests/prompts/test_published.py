@@ -82,7 +82,8 @@ def test_the_published_table_says_the_same_and_shows_the_new_classes_too() -> No
     for dataset in DATASETS:
         for method in (*LEARNED, "CoCoOp"):
             single = table["single template", f"{dataset} / base"]
-            assert table[method, f"{dataset} / base"] > single - SATURATED
+            # means over three draws of shots, whose intervals are several points wide
+            assert table[method, f"{dataset} / base"] > single - SATURATED - 3.0
             assert 0 < table[method, f"{dataset} / new"] <= 100
     for column in ("base", "new"):
         mean = sum(table["CoOp", f"{d} / {column}"] for d in DATASETS) / len(DATASETS)
