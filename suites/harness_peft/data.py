@@ -72,8 +72,9 @@ class Batches:
             yield batch.data, batch.targets
 
     def take(self, count: int) -> torch.Tensor:
-        """Return the first images, B×3×H×W."""
-        return next(self.in_order(count))[0][:count]
+        """Return the first `count` images, B×3×H×W."""
+        found: torch.Tensor = next(self.source(0).batches([(0, 0, np.arange(count))])).data
+        return found
 
     def _one(self, position: int) -> torch.Tensor:
         return self.prepare(image_of(self.split[self.indices[position]]))

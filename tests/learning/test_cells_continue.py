@@ -50,17 +50,19 @@ SUITES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def record_of(suite: dict[str, Any], store: Path) -> tuple[harness.Record, Any, Any]:
-    run = harness.run({"name": "one", "seeds": [0], **suite}, store=store, device="cpu")
+def record_of(suite: dict[str, Any], store: Path, precision: str) -> tuple[harness.Record, Any, Any]:
+    run = harness.run({"name": "one", "seeds": [0], **suite}, store=store, device="cpu", precision=precision)
     (record,) = run.records
     assert record.status == "ok", record.reason
     kept = harness.Store(store)
     return record, kept.samples(record.id), kept.curves(record.id)
 
 
-@pytest.mark.parametrize("name", SUITES)
+@pytest.mark.parametrize(
+    ("name", "precision"), [*((name, "float32") for name in SUITES), ("fine-tuning", "float16")]
+)
 def test_a_killed_training_continues_to_the_same_record(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     updates: list[int] = []
@@ -75,16 +77,16 @@ def test_a_killed_training_continues_to_the_same_record(
     monkeypatch.setattr(Progress, "add", counted)
     monkeypatch.setitem(train.__kwdefaults__, "checkpoint_every", 2)
     suite = SUITES[name]
-    expected, samples, curves = record_of(suite, tmp_path / "undisturbed")
+    expected, samples, curves = record_of(suite, tmp_path / "undisturbed", precision)
     total = len(updates)
     assert total > 4
     updates.clear()
     killed_at = total * 3 // 4
     with pytest.raises(KeyboardInterrupt):
-        record_of(suite, tmp_path / "killed")
+        record_of(suite, tmp_path / "killed", precision)
     updates.clear()
     killed_at = -1
-    found, again, lines = record_of(suite, tmp_path / "killed")
+    found, again, lines = record_of(suite, tmp_path / "killed", precision)
     assert len(updates) < total
     assert found.metrics == expected.metrics
     assert found.notes == expected.notes

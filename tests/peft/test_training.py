@@ -5,17 +5,21 @@ from __future__ import annotations
 import gc
 import json
 import math
+import threading
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
 import harness
+from harness.contract.data import Sample
 from harness.errors import Diverged, OptionError
 from harness.learning.recipe import Recipe
 from harness.planning import suite as suites
 from harness_peft import costs, lora, selective
 from harness_peft.data import Batches
+from harness_peft.prepared import as_is
 from harness_peft.probe import LinearProbe
 from harness_peft.protocol import Finetuning
 from harness_peft.training import base_modules, train
@@ -123,7 +127,6 @@ def test_every_method_has_as_many_trials():
 
 
 def test_augmentation_differs_by_step_and_keeps_size():
-    from harness.contract.data import Sample
     from harness.contract.models import Preparation
 
     class Split:
@@ -147,6 +150,44 @@ def test_augmentation_differs_by_step_and_keeps_size():
         assert any(not torch.equal(seen[0], s) for s in seen[2:])
     with pytest.raises(OptionError, match="preparation"):
         Batches(Split(), range(4), None, torch.device("cpu"), "flip", None)
+
+
+class Numbered:
+    """A split of small images that counts how many it has made are alive at once."""
+
+    def __init__(self, count):
+        self.ids, self.targets = [str(i) for i in range(count)], np.arange(count) % 3
+        self.alive, self.most, self.lock = weakref.WeakSet(), 0, threading.Lock()
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __getitem__(self, i):
+        image = torch.full((3, 4, 4), float(i))
+        with self.lock:
+            self.alive.add(image)
+            self.most = max(self.most, len(self.alive))
+        return Sample(self.ids[i], image)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_as_many_images_are_taken_as_are_asked_for(monkeypatch, kept):
+    """What is not a multiple of the batch gives a whole first batch, too: costs are measured on it."""
+    if not kept:
+        monkeypatch.setattr("harness_peft.data.KEPT_BYTES", 0)
+    data = Batches(Numbered(65), range(65), as_is, torch.device("cpu"))
+    assert data.take(64)[:, 0, 0, 0].tolist() == list(range(64))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_split_that_does_not_fit_into_memory_streams(monkeypatch, workers):
+    """No more images are alive than the batch in use and the pipeline's depth of two."""
+    monkeypatch.setattr("harness_peft.data.KEPT_BYTES", 0)
+    split = Numbered(160)
+    data = Batches(split, range(160), as_is, torch.device("cpu"), workers=workers)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
+    train(net, data, Recipe(steps=40, batch=8), 0, base=base_modules(net))
+    assert 0 < split.most <= 3 * 8
 
 
 def test_probe_on_embeddings_equals_the_frozen_network_trained_end_to_end(network, images):
