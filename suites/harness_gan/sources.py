@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 
-from harness import DataError, Split, derive_seed
+from harness import DataError, Sample, Split, derive_seed
 from harness.inference.images import decode
+from harness.learning.pipeline import Pipeline
 from harness_data.stacked import StackedSplit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AT_ONCE = 64
-"""Images that a thread reads before it takes others."""
+"""Images that are read together."""
 
 
 class Source(Protocol):
@@ -84,7 +86,7 @@ def to_bytes(images: torch.Tensor) -> torch.Tensor:
 class Pixels:
     """Reads the images of splits, N×C×H×W: the shorter side resized to `size`, the centre cropped.
 
-    A split is read once, by `workers` threads (0: by the caller's). `where` names the data set in errors.
+    A split is read once, by `workers` threads. `where` names the data set in errors.
     """
 
     def __init__(self, size: int | None, grey: bool, where: str, workers: int = 0) -> None:
@@ -107,32 +109,32 @@ class Pixels:
     def _all(self, split: Split, grey: bool) -> NDArray[np.uint8]:
         if not len(split):
             raise DataError(f"{self.where}: no images")
-        first = self._one(split, 0, grey)
-        whole = np.empty((len(split), *first.shape), np.uint8)
-
-        def fill(start: int) -> None:
-            for n in range(start, min(start + AT_ONCE, len(split))):
-                array = self._one(split, n, grey)
-                if array.shape != first.shape:
+        source = Pipeline(
+            split,
+            partial(self._one, grey),
+            device=torch.device("cpu"),
+            workers=self.workers,
+            take=lambda sample: sample,
+            collate=list,
+        )
+        parts = enumerate(range(0, len(split), AT_ONCE))
+        plan = ((n, 0, np.arange(start, min(start + AT_ONCE, len(split)))) for n, start in parts)
+        whole = np.empty(0, np.uint8)
+        with closing(source.batches(plan)) as batches:
+            for row, array in ((row, array) for b in batches for row, array in zip(b.rows, b.data)):
+                if row == 0:
+                    whole = np.empty((len(split), *array.shape), np.uint8)
+                if array.shape != whole.shape[1:]:
+                    (_, height, width), (_, first_height, first_width) = array.shape, whole.shape[1:]
                     raise DataError(
-                        f"{self.where}: sample {split.ids[n]} is {array.shape[2]}×{array.shape[1]}, the first is "
-                        f"{first.shape[2]}×{first.shape[1]}: give the protocol a size"
+                        f"{self.where}: sample {split.ids[row]} is {width}×{height}, the first is "
+                        f"{first_width}×{first_height}: give the protocol a size"
                     )
-                whole[n] = array
-
-        starts = range(0, len(split), AT_ONCE)
-        if self.workers < 1:
-            for start in starts:
-                fill(start)
-            return whole
-        with ThreadPoolExecutor(self.workers, "images") as pool:
-            for _ in pool.map(fill, starts):  # in order, so that the first error is told
-                pass
+                whole[row] = array
         return whole
 
-    def _one(self, split: Split, n: int, grey: bool) -> NDArray[np.uint8]:
-        """C×H×W of one image."""
-        sample = split[n]
+    def _one(self, grey: bool, sample: Sample) -> NDArray[np.uint8]:
+        """Return one image, C×H×W."""
         if sample.image is None:
             raise DataError(f"{self.where}: sample {sample.id} has no image")
         image = decode(sample.image, f"{self.where}: sample {sample.id}").convert("L" if grey else "RGB")

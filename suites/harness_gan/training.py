@@ -158,7 +158,6 @@ class Training:
             rate=lr,
             optimizer=s.optimizer,
             optimizer_options=options,
-            schedule="constant",
             decay_vectors=True,
         )
         return build_optimizer(network, recipe)
