@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 
 from harness import DataError, Sample, Split, derive_seed
 from harness.inference.images import decode
 from harness.learning.pipeline import Pipeline
+from harness_data.fitting import fitted
 from harness_data.stacked import StackedSplit
 
 if TYPE_CHECKING:
@@ -142,17 +142,6 @@ class Pixels:
             image = fitted(image, self.size)
         array = np.asarray(image)
         return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-
-
-def fitted(image: Image.Image, size: int, how: Image.Resampling | None = None) -> Image.Image:
-    """The shorter side to `size`, the centre cropped; by area averaging, or bicubic when enlarging."""
-    width, height = image.size
-    scale = size / min(width, height)
-    if how is None:
-        how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
-    image = image.resize((max(size, round(width * scale)), max(size, round(height * scale))), how)
-    left, top = (image.width - size) // 2, (image.height - size) // 2
-    return image.crop((left, top, left + size, top + size))
 
 
 def source_of(split: Any, pixels: Pixels) -> Points | Images:

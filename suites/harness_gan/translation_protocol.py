@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from harness import TARGET_KINDS, Dataset, Job, Result
-from harness_gan.domains import SPLITS
 from harness_gan.translation_options import TranslationOptions
 from harness_gan.verdicts import VERDICTS
 from harness_generative.evidence import Generated
 from harness_generative.translation import CycleGAN, TranslatesImages, Translation, Untranslated
+
+SPLITS = ("trainA", "trainB", "testA", "testB")
+"""Splits of a data set of two domains."""
 
 SEGMENTATION = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 LOWER = ("pixel_error", "untranslated_pixel_error", "cycle_error", "identity_error", *VERDICTS[1:])

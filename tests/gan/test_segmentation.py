@@ -14,7 +14,7 @@ import harness
 import harness.api
 import harness_gan.segmentation
 from harness.errors import DataError
-from harness_gan.domains import Domains
+from harness_data.domains import Domains
 from harness_gan.segmentation import IGNORED, confusion, segmentation_score
 
 

@@ -15,7 +15,8 @@ import harness
 import harness.api
 import harness_gan.classifier
 from harness.errors import OptionError
-from harness_gan.domains import Domains, SceneDomains
+from harness_data.domains import Domains
+from harness_embedded.domains import SceneDomains
 from harness_gan.pairs import draw_pair
 from harness_gan.pool import ImagePool
 from harness_gan.sources import Images

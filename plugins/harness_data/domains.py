@@ -1,4 +1,4 @@
-"""Data sets of two image domains: two folders, or drawn photographs and sketches of the same scenes."""
+"""The data set `domains`: images of two domains in folders, unpaired or paired, with label maps if there are any."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _map_of(path: Path, size: int) -> NDArray[np.uint8]:
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
-    from harness_gan.sources import fitted
+    from harness_data.fitting import fitted
 
     try:
         image = Image.open(path)
@@ -183,66 +183,3 @@ class DomainFiles:
 
         path = self.files[index]
         return Sample(self.ids[index], EncodedImage(path.read_bytes(), str(path)))
-
-
-class SceneDomains:
-    """Photograph-like drawings (A) and sketches (B) of the same scenes, 32×32 RGB, with class labels.
-
-    The n-th images of both domains show one scene, so that translations can be compared with the
-    truth. Unpaired training draws the two domains independently and never sees which belong together.
-
-    Args:
-        train: scenes in the training part.
-        test: scenes in the test part.
-    """
-
-    splits: Sequence[str] = SPLITS
-    paired = True
-
-    def __init__(self, train: int = 1200, test: int = 300) -> None:
-        if min(train, test) < 12:
-            raise OptionError("scene-domains: train and test must be at least 12, one scene of each class")
-        self.counts = {"train": train, "test": test}
-
-    def fingerprint(self) -> str:
-        """The version of the drawing recipe."""
-        from harness_embedded.drawing import RECIPE
-
-        return f"scene-domains-1 {RECIPE}"
-
-    def load(self, split: str) -> SceneDomain:
-        """One domain's part; raises DataError for a split that there is not."""
-        if split not in SPLITS:
-            raise DataError(f"scene-domains has no split '{split}'{did_you_mean(split, SPLITS)}")
-        return SceneDomain(split, self.counts[split[:-1]])
-
-
-class SceneDomain:
-    """Scenes drawn from a seed that both domains share, rendered in the domain's style."""
-
-    def __init__(self, split: str, count: int) -> None:
-        import numpy as np
-
-        from harness import derive_seed
-        from harness_embedded.painting import paint, to_bytes
-        from harness_embedded.sampling import REFERENCE, sample
-        from harness_embedded.shapes import CLASSES
-        from harness_embedded.styles import render
-
-        rng = np.random.default_rng(derive_seed("scene-domains", split[:-1], count))
-        labels = np.arange(count, dtype=np.int64) % len(CLASSES)
-        layers = paint(sample(rng, labels, REFERENCE), rng)
-        style = np.array(["photo" if split.endswith("A") else "sketch"] * count)
-        own = np.random.default_rng(derive_seed("scene-domains", split, count))
-        self.images: NDArray[np.uint8] = to_bytes(render(layers, style, own))
-        self.targets: NDArray[np.int64] = labels
-        self.class_names: Sequence[str] = list(CLASSES)
-        self.ids: Sequence[str] = [f"{split}/{n:05d}" for n in range(count)]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, index: int) -> Sample:
-        from harness import Sample
-
-        return Sample(self.ids[index], self.images[index], int(self.targets[index]))

@@ -1,0 +1,19 @@
+"""Images of any size made square."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+
+def fitted(image: Image.Image, size: int, how: Image.Resampling | None = None) -> Image.Image:
+    """Return the shorter side resized to `size`, the centre cropped.
+
+    By area averaging, or bicubic when enlarging, unless `how` says otherwise.
+    """
+    width, height = image.size
+    scale = size / min(width, height)
+    if how is None:
+        how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    image = image.resize((max(size, round(width * scale)), max(size, round(height * scale))), how)
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))
