@@ -32,7 +32,7 @@ def optimizer_names() -> list[str]:
     """Return the names that `Recipe.optimizer` may have: torch's classes in lower case, then timm's."""
     import timm.optim
 
-    return sorted({*_of_torch(), *map(str, timm.optim.list_optimizers())})  # type: ignore[attr-defined]
+    return sorted({*_of_torch(), *map(str, timm.optim.list_optimizers())})
 
 
 def build_optimizer(trained: nn.Module | Groups, recipe: Recipe) -> torch.optim.Optimizer:
@@ -61,7 +61,7 @@ def build_optimizer(trained: nn.Module | Groups, recipe: Recipe) -> torch.optim.
 
         if name not in (known := optimizer_names()):
             raise OptionError(f"training: no optimizer '{recipe.optimizer}'{did_you_mean(name, known)}")
-        return timm.optim.create_optimizer_v2(groups, name, recipe.rate, recipe.weight_decay, **options)  # type: ignore[attr-defined]
+        return timm.optim.create_optimizer_v2(groups, name, recipe.rate, recipe.weight_decay, **options)
     except (TypeError, ValueError) as error:
         raise OptionError(f"training: optimizer '{recipe.optimizer}': {error}") from None
 

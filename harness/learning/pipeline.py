@@ -220,7 +220,7 @@ class _Copies:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def copy(self, batch: Batch) -> Any:
         """Start copying; return what `wait` needs."""

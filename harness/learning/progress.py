@@ -110,7 +110,7 @@ class Progress:
         if self.recipe.ema is None:
             return
         floats = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
-        move = get_ema_multi_avg_fn(self.recipe.ema)  # type: ignore[no-untyped-call]
+        move = get_ema_multi_avg_fn(self.recipe.ema)
         move([self.ema[name] for name in floats], [self.state[name] for name in floats], 0)
         copy_into(self.ema, {n: t for n, t in self.state.items() if not t.is_floating_point()})
 

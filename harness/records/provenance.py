@@ -76,7 +76,7 @@ def device_facts(device: str) -> dict[str, Any]:
             "name": properties.name,
             "memory": properties.total_memory,
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+            "cudnn": torch.backends.cudnn.version(),
             "driver": driver.splitlines()[0] if driver else None,
         }
     else:
