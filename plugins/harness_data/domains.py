@@ -151,7 +151,7 @@ def _map_of(path: Path, size: int) -> NDArray[np.uint8]:
     from harness_data.fitting import fitted
 
     try:
-        image = Image.open(path)
+        image: Image.Image = Image.open(path)
         image.load()
     except (OSError, UnidentifiedImageError) as error:
         raise DataError(f"domains: label map {path} can't be read: {' '.join(str(error).split())}") from error

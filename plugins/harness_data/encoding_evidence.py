@@ -133,7 +133,7 @@ def _shared(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[
     is judged by `assumed` and its bits.
     """
     likelihood = np.exp2(bits.min(axis=0) - bits)
-    parts = likelihood * assumed[:, None]
+    parts: NDArray[np.float64] = likelihood * assumed[:, None]
     parts /= parts.sum(axis=0)
     for _ in range(ROUNDS):
         others = parts.sum(axis=1, keepdims=True) - parts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import did_you_mean
 from harness_data.image_files import NO_IMAGES, suffix_of
-from harness_data.pair_files import FileIndex, PairFiles, inside
+from harness_data.pair_files import FileIndex, FileSource, PairFiles, inside
 from harness_data.pair_findings import INEXACT, UNUSED, Findings
 from harness_data.pair_split import Entry
 from harness_data.pair_tables import Row, Table
@@ -209,7 +209,7 @@ def _entry(one: _Resolved, label: int, files: PairFiles, findings: Findings) -> 
     names += [row.image or ""] if one.image is None else []
     findings.extend("name outside the folder", (f"{n} ({row.where})" for n in names if n and not inside(n)))
     if row.text is None:
-        text = files.texts.files[one.text] if one.text is not None else None
+        text: FileSource | str | None = files.texts.files[one.text] if one.text is not None else None
         text_name = one.text or f"{row.id} (no text)"
     else:
         text, text_name = row.text, row.where

@@ -84,8 +84,8 @@ class PairSplit:
         ]
         findings.extend("neither text nor image", self.left_out)
         if not kept:
-            counts = {kind: found["count"] for kind, found in (whole or {}).items()} | findings.counts()
-            why = f" ({', '.join(f'{kind}: {count}' for kind, count in counts.items())})" if counts else ""
+            wrong = {kind: found["count"] for kind, found in (whole or {}).items()} | dict(findings.counts())
+            why = f" ({', '.join(f'{kind}: {count}' for kind, count in wrong.items())})" if wrong else ""
             raise DataError(f"{where}: no pair has a text or an image that can be read{why}")
         self._entries = [entries[i] for i in kept]
         self.ids: Sequence[str] = [e.id for e in self._entries]

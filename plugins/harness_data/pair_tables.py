@@ -193,10 +193,10 @@ def _columns(there: Sequence[str], asked: Mapping[str, str | None], path: Path) 
         elif known := next((lowered[u] for u in usual if u in lowered), None):
             found[kind] = known
     if there and not {"id", "image", "text"} & set(found):
-        usual, say = "ids, images or texts", "id_column, image_column or text_column"
+        lacking, say = "ids, images or texts", "id_column, image_column or text_column"
         if "label" not in found:
-            usual, say = "labels", f"label_column, and {say}"
-        raise DataError(f"{path}: no column of {usual} among: {', '.join(there)}; say {say}")
+            lacking, say = "labels", f"label_column, and {say}"
+        raise DataError(f"{path}: no column of {lacking} among: {', '.join(there)}; say {say}")
     return found
 
 

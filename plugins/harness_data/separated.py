@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from harness import DataError
 
@@ -125,7 +125,7 @@ def _rows(text: str, delimiter: str, where: str) -> list[tuple[int, list[str]]]:
     tab-separated file marks group cells if that gives more, or if marks within cells are doubled.
     """
 
-    def read(quoting: int, strict: bool) -> list[tuple[int, list[str]]]:
+    def read(quoting: Literal[0, 3], strict: bool) -> list[tuple[int, list[str]]]:
         # lines end at \n and \r alone: posts hold other separators, which `splitlines` would cut them at
         lines = io.StringIO(text, newline="")
         reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=strict)

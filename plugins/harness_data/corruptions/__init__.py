@@ -119,7 +119,10 @@ def corrupt(
     function: Any = getattr(family, name)
     if name == "frost":
         function = partial(function, small=constants == "cifar")
-    result = function(image, np.random.default_rng(seed), CONSTANTS[constants][name][severity - 1])
+    result: NDArray[Any] = function(
+        image, np.random.default_rng(seed), CONSTANTS[constants][name][severity - 1]
+    )
     if result.dtype == np.uint8:
         return result
-    return (np.clip(result, 0, 1) * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = (np.clip(result, 0, 1) * 255).astype(np.uint8)
+    return pixels

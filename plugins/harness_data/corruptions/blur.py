@@ -18,7 +18,8 @@ Unit = NDArray[np.floating[Any]]
 
 def smooth(x: Unit, sigma: float) -> Unit:
     """Gaussian smoothing over the first two axes, 4 sigma wide, borders repeated (scikit-image's default)."""
-    return ndimage.gaussian_filter(x, (sigma, sigma, 0)[: x.ndim], mode="nearest", truncate=4.0)
+    smoothed: Unit = ndimage.gaussian_filter(x, (sigma, sigma, 0)[: x.ndim], mode="nearest", truncate=4.0)
+    return smoothed
 
 
 def gaussian_blur(image: Image, rng: np.random.Generator, sigma: float) -> Unit:
@@ -47,7 +48,8 @@ def disk_kernel(radius: float, sigma: float) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def _transformed_disk(radius: float, sigma: float, shape: tuple[int, int]) -> NDArray[np.complex128]:
-    return fft.rfft2(disk_kernel(radius, sigma), shape)
+    spectrum: NDArray[np.complex128] = fft.rfft2(disk_kernel(radius, sigma), shape)
+    return spectrum
 
 
 def defocus_blur(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
@@ -58,7 +60,7 @@ def defocus_blur(image: Image, rng: np.random.Generator, c: tuple[float, float])
     # A circular convolution of the padded image is right where the kernel does not wrap round.
     shape = (fft.next_fast_len(padded.shape[1], real=True), fft.next_fast_len(padded.shape[2], real=True))
     spectrum = fft.rfft2(padded, shape, axes=(1, 2)) * _transformed_disk(*c, shape)
-    blurred = fft.irfft2(spectrum, shape, axes=(1, 2))
+    blurred: Unit = fft.irfft2(spectrum, shape, axes=(1, 2))
     height, width = image.shape[:2]
     return blurred[:, 2 * half : 2 * half + height, 2 * half : 2 * half + width].transpose(1, 2, 0)
 
@@ -102,7 +104,7 @@ def glass_blur(image: Image, rng: np.random.Generator, c: tuple[float, int, int]
     return smooth(pixels.reshape(image.shape) / 255, sigma)
 
 
-def drag(x: Unit, radius: int, sigma: float, angle: float) -> Unit:
+def drag(x: Unit | Image, radius: int, sigma: float, angle: float) -> Unit:
     """One-sided motion blur of an H×W(×C) array along `angle` (degrees), the way ImageMagick has it.
 
     2·radius + 1 taps with the weights of half a Gaussian, each looking `i` px further along the

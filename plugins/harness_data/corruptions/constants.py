@@ -38,6 +38,11 @@ SEVERITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
 
 Levels = tuple[Any, Any, Any, Any, Any]
 
+
+def _of_244(*shares: float) -> tuple[float, ...]:
+    return tuple(244 / 224 * share for share in shares)
+
+
 IMAGENET: dict[str, Levels] = {
     # standard deviation, of intensities in [0, 1]
     "gaussian_noise": (0.08, 0.12, 0.18, 0.26, 0.38),
@@ -71,15 +76,12 @@ IMAGENET: dict[str, Levels] = {
     "contrast": (0.4, 0.3, 0.2, 0.1, 0.05),
     # (alpha, sigma, shift of the affine map's corners), each as a share of the side. The authors
     # multiply by 244 where the side is 224, and published the data so.
-    "elastic_transform": tuple(
-        tuple(244 / 224 * share for share in shares)
-        for shares in (
-            (2, 0.7, 0.1),
-            (2, 0.08, 0.2),
-            (0.05, 0.01, 0.02),
-            (0.07, 0.01, 0.02),
-            (0.12, 0.01, 0.02),
-        )
+    "elastic_transform": (
+        _of_244(2, 0.7, 0.1),
+        _of_244(2, 0.08, 0.2),
+        _of_244(0.05, 0.01, 0.02),
+        _of_244(0.07, 0.01, 0.02),
+        _of_244(0.12, 0.01, 0.02),
     ),
     # side of the shrunken image, as a share
     "pixelate": (0.6, 0.5, 0.4, 0.3, 0.25),

@@ -21,7 +21,8 @@ def contrast(image: Image, rng: np.random.Generator, factor: float) -> Unit:
     """Draws every channel towards its mean over the image."""
     x = image / 255
     means = x.mean(axis=(0, 1), keepdims=True)
-    return (x - means) * factor + means
+    drawn: Unit = (x - means) * factor + means
+    return drawn
 
 
 def saturate(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
@@ -36,7 +37,8 @@ def saturate(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> 
     # How far each channel lies below the value, as a share of the chroma: 0 and 1 among them.
     below = np.where(chroma > 0, (value - x) / np.where(chroma > 0, chroma, 1), np.array([0.0, 1.0, 1.0]))
     saturation = chroma / np.where(value > 0, value, 1)
-    return value * (1 - below * np.clip(saturation * factor + added, 0, 1))
+    saturated: Unit = value * (1 - below * np.clip(saturation * factor + added, 0, 1))
+    return saturated
 
 
 def jpeg_compression(image: Image, rng: np.random.Generator, quality: int) -> Image:
@@ -61,7 +63,10 @@ def _smoother(length: int, sigma: float) -> NDArray[np.float64]:
 
     The widest filter has 1,000 taps on 224 pixels, where the matrix is a hundred times as fast.
     """
-    return ndimage.gaussian_filter1d(np.eye(length), sigma, axis=0, mode="reflect", truncate=3.0)
+    matrix: NDArray[np.float64] = ndimage.gaussian_filter1d(
+        np.eye(length), sigma, axis=0, mode="reflect", truncate=3.0
+    )
+    return matrix
 
 
 def _wobble(shape: tuple[int, int], alpha: float, sigma: float, rng: np.random.Generator) -> Unit:
@@ -79,7 +84,7 @@ def elastic_transform(image: Image, rng: np.random.Generator, c: tuple[float, fl
     """
     height, width = image.shape[:2]
     alpha, sigma, shift = (share * min(height, width) for share in c)
-    x = image.astype(np.float32) / 255
+    x: Unit = image.astype(np.float32) / 255
     centre, arm = np.array([width // 2, height // 2]), min(height, width) // 3
     before = np.array([centre + arm, [centre[0] + arm, centre[1] - arm], centre - arm], dtype=float)
     after = before + rng.uniform(-shift, shift, before.shape)

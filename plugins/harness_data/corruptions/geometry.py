@@ -41,7 +41,8 @@ def magnify_centre(image: Array, factor: float) -> Array:
     upper, lower = image[rows], image[np.minimum(rows + 1, image.shape[0] - 1)]
     tall = upper + (lower - upper) * down
     left, right = tall[:, columns], tall[:, np.minimum(columns + 1, image.shape[1] - 1)]
-    return left + (right - left) * across
+    magnified: Array = left + (right - left) * across
+    return magnified
 
 
 def mirrored(index: NDArray[np.intp], length: int, *, repeat_edge: bool) -> NDArray[np.intp]:
@@ -66,4 +67,5 @@ def look_up(image: Array, y: Array, x: Array, *, repeat_edge: bool) -> Array:
     upper, lower = (
         pixels[r + columns[0]] + (pixels[r + columns[1]] - pixels[r + columns[0]]) * across for r in rows
     )
-    return upper + (lower - upper) * down
+    found: Array = upper + (lower - upper) * down
+    return found

@@ -42,7 +42,8 @@ def edges(levels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.bool
     labels, count = ndimage.label(candidates, structure=np.ones((3, 3)))
     strong = np.zeros(count + 1, dtype=bool)
     strong[labels[candidates & (strength > high)]] = True
-    return strong[labels] & candidates
+    kept: NDArray[np.bool_] = strong[labels] & candidates
+    return kept
 
 
 def equalised(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -52,7 +53,8 @@ def equalised(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if first == levels.size:
         return levels
     table = np.rint((np.cumsum(counts) - first) * (255 / (levels.size - first)))
-    return np.clip(table, 0, 255).astype(np.uint8)[levels]
+    spread: NDArray[np.uint8] = np.clip(table, 0, 255).astype(np.uint8)[levels]
+    return spread
 
 
 def _water(drops: Unit, strength: float) -> Unit:
@@ -64,7 +66,7 @@ def _water(drops: Unit, strength: float) -> Unit:
     shade = equalised(shade).astype(np.int32)
     shade = np.clip(ndimage.correlate(shade, RELIEF, mode="mirror"), 0, 255)
     shade = np.rint(ndimage.uniform_filter(shade.astype(np.float64), 3, mode="mirror"))
-    amount = levels * shade
+    amount: Unit = levels * shade
     most = amount.max()
     return amount / most * strength if most > 0 else amount
 

@@ -47,9 +47,9 @@ def snow(image: Image, rng: np.random.Generator, c: tuple[float, ...]) -> Unit:
     flakes = magnify_centre(flakes, zoom)
     flakes[flakes < threshold] = 0
     levels = (np.clip(flakes, 0, 1) * 255).astype(np.uint8)
-    flakes = np.rint(drag(levels, int(radius), sigma, rng.uniform(-135, -45))) / 255
+    dragged = np.rint(drag(levels, int(radius), sigma, rng.uniform(-135, -45))) / 255
     whitened = np.maximum(x, (x @ LUMA)[..., None] * 1.5 + 0.5)
-    layer = flakes + flakes[::-1, ::-1]
+    layer = dragged + dragged[::-1, ::-1]
     return kept * x + (1 - kept) * whitened + layer[..., None]
 
 
@@ -67,7 +67,8 @@ def frost_texture(index: int) -> NDArray[np.float32]:
     def field(sigma: tuple[float, float]) -> NDArray[np.float32]:
         noise = rng.standard_normal((side, side), dtype=np.float32)
         smoothed = ndimage.gaussian_filter(noise, sigma, mode="wrap")
-        return smoothed / smoothed.std()
+        scaled: NDArray[np.float32] = smoothed / smoothed.std()
+        return scaled
 
     thick = 1 / (1 + np.exp(-1.5 * field((40, 40))))
     needles = np.zeros((side, side), np.float32)
@@ -78,7 +79,8 @@ def frost_texture(index: int) -> NDArray[np.float32]:
     light = 0.12 + thick * (0.3 + 0.75 * needles + grain)
     level = np.clip((light - light.mean()) / light.std(), -3, 3)
     mean, deviation = (np.array(values, np.float32) for values in FROST_COLOURS[index])
-    return np.clip(mean + deviation * level[..., None], 0, 255).astype(np.float32)
+    texture: NDArray[np.float32] = np.clip(mean + deviation * level[..., None], 0, 255).astype(np.float32)
+    return texture
 
 
 @lru_cache(maxsize=FROST_TEXTURES)
@@ -88,7 +90,8 @@ def _small_frost_texture(index: int) -> NDArray[np.float32]:
     cells = (np.arange(side + 1) * FROST_SIDE) // side
     sums = np.add.reduceat(np.add.reduceat(frost_texture(index), cells[:-1], axis=0), cells[:-1], axis=1)
     width = np.diff(cells).astype(np.float32)
-    return sums / (width[:, None, None] * width[None, :, None])
+    means: NDArray[np.float32] = sums / (width[:, None, None] * width[None, :, None])
+    return means
 
 
 def frost(image: Image, rng: np.random.Generator, c: tuple[float, float], *, small: bool) -> Unit:
@@ -100,7 +103,8 @@ def frost(image: Image, rng: np.random.Generator, c: tuple[float, float], *, sma
         for length in image.shape[:2]
     )
     piece = texture[rows[:, None], columns]
-    return (c[0] * image + c[1] * piece) / 255
+    frosted: Unit = (c[0] * image + c[1] * piece) / 255
+    return frosted
 
 
 def plasma(side: int, decay: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -128,7 +132,8 @@ def plasma(side: int, decay: float, rng: np.random.Generator) -> NDArray[np.floa
         height[half::step, ::step] = jittered(down)
         step, amplitude = half, amplitude / decay
     height -= height.min()
-    return height / height.max()
+    scaled: NDArray[np.float64] = height / height.max()
+    return scaled
 
 
 def fog(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
@@ -139,7 +144,8 @@ def fog(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
     x = image / 255
     brightest = x.max()
     cloud = plasma(side, decay, rng)[:height, :width, None]
-    return (x + strength * cloud) * brightest / (brightest + strength)
+    fogged: Unit = (x + strength * cloud) * brightest / (brightest + strength)
+    return fogged
 
 
 def brightness(image: Image, rng: np.random.Generator, added: float) -> Unit:
@@ -147,4 +153,5 @@ def brightness(image: Image, rng: np.random.Generator, added: float) -> Unit:
     x = image / 255
     value = x.max(axis=2, keepdims=True)
     brighter = np.minimum(value + added, 1)
-    return np.where(value > 0, x * (brighter / np.where(value > 0, value, 1)), brighter)
+    brightened: Unit = np.where(value > 0, x * (brighter / np.where(value > 0, value, 1)), brighter)
+    return brightened
