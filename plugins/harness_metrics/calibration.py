@@ -98,7 +98,8 @@ class Brier:
         p = predictions.probabilities
         own = np.take_along_axis(p, predictions.targets[:, None], axis=1)[:, 0]
         # (own − 1)² replaces own² in the sum of squares.
-        return np.maximum((p**2).sum(axis=1) - 2.0 * own + 1.0, 0.0)
+        scores: NDArray[np.float64] = np.maximum((p**2).sum(axis=1) - 2.0 * own + 1.0, 0.0)
+        return scores
 
     def __call__(self, predictions: Predictions) -> float:
         """Mean Brier score."""
@@ -126,4 +127,5 @@ def negative_log_likelihood(logits: NDArray[np.floating], targets: NDArray[np.in
     z = logits.astype(np.float64)
     z = z - z.max(axis=1, keepdims=True)
     own = np.take_along_axis(z, targets[:, None], axis=1)[:, 0]
-    return np.log(np.exp(z).sum(axis=1)) - own
+    losses: NDArray[np.float64] = np.log(np.exp(z).sum(axis=1)) - own
+    return losses

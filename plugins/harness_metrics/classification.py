@@ -32,12 +32,12 @@ class TopK:
         """1 where the target is among the k largest logits, else 0; N."""
         checked(predictions)
         if self.k == 1:
-            return (predictions.predicted == predictions.targets).astype(np.float64)
+            return np.asarray(predictions.predicted == predictions.targets, np.float64)
         logits, targets = predictions.logits, predictions.targets
         own = np.take_along_axis(logits, targets[:, None], axis=1)
         before = np.arange(logits.shape[1])[None, :] < targets[:, None]
         rank = (logits > own).sum(axis=1) + ((logits == own) & before).sum(axis=1)
-        return (rank < self.k).astype(np.float64)
+        return np.asarray(rank < self.k, np.float64)
 
     def __call__(self, predictions: Predictions) -> float:
         """Top-k accuracy as a fraction."""
