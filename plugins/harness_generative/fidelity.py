@@ -71,7 +71,8 @@ def _sets(x: Features, y: Features) -> tuple[Features, Features]:
 
 
 def _cubic(u: Features, v: Features) -> Features:
-    return (u @ v.T / u.shape[1] + 1) ** 3
+    kernel: Features = (u @ v.T / u.shape[1] + 1) ** 3
+    return kernel
 
 
 class PRDC(NamedTuple):

@@ -35,7 +35,8 @@ class Discriminator(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """One raw output per sample (per pack, under PacGAN)."""
-        return self.head(self.extras(self.trunk(x))).squeeze(-1)
+        outputs: torch.Tensor = self.head(self.extras(self.trunk(x))).squeeze(-1)
+        return outputs
 
 
 def build_discriminator(

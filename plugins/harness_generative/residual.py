@@ -51,12 +51,13 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The block's output, S×B×outputs×H'×W'."""
-        h = x if self.first else self.norm1(x).relu()
+        h: torch.Tensor = x if self.first else self.norm1(x).relu()
         h = self.conv1(_resized(h, "up") if self.change == "up" else h)
         h = self.conv2(self.norm2(h).relu())
         if self.change == "down":
             return _resized(h, "down") + _resized(self.shortcut(x), "down")
-        return h + self.shortcut(_resized(x, self.change))
+        out: torch.Tensor = h + self.shortcut(_resized(x, self.change))
+        return out
 
 
 class SumPool(nn.Module):
@@ -73,7 +74,8 @@ class _Rectified(nn.Module):
         self.norm = norm
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(x).relu()
+        normed: torch.Tensor = self.norm(x)
+        return normed.relu()
 
 
 def resnet_generator(latent: int, width: int, shape: Sequence[int], streams: Streams) -> nn.Module:

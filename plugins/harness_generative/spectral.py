@@ -18,6 +18,9 @@ class StackedSpectralNorm(nn.Module):
     Power iteration in training, one vector u per seed kept between passes; none in evaluation.
     """
 
+    u: torch.Tensor
+    v: torch.Tensor
+
     def __init__(self, weight: torch.Tensor, output_axis: int, iterations: int, streams: Streams) -> None:
         super().__init__()
         self.output_axis, self.iterations = output_axis, iterations

@@ -87,6 +87,9 @@ class BatchNorm(nn.Module):
     `track_running_stats` says, as in torch, whether a training pass updates the running statistics.
     """
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
     def __init__(self, channels: int, streams: Streams, momentum: float = 0.1) -> None:
         super().__init__()
         seeds = len(streams)
@@ -121,7 +124,8 @@ class Alone(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """1×B×… through the network."""
-        return self.network(x[0])[None]
+        out: torch.Tensor = self.network(x[0])
+        return out[None]
 
 
 def folded(x: torch.Tensor) -> torch.Tensor:

@@ -30,7 +30,8 @@ class _Residual(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.body(x)
+        out: torch.Tensor = x + self.body(x)
+        return out
 
 
 def resnet_translator(width: int, blocks: int, halvings: int = 2) -> nn.Module:
@@ -83,7 +84,8 @@ class UNet(nn.Module):
         skips.pop()
         for layer in self.up:
             x = torch.cat([layer(x), skips.pop()], 1)
-        return self.last(x)
+        out: torch.Tensor = self.last(x)
+        return out
 
 
 def patch_discriminator(width: int, layers: int, channels: int = 3) -> nn.Module:
