@@ -99,7 +99,7 @@ class OpenClipModel:
         if self.config is not None and not self.config.is_file():
             return f"{self._where}: config {self.config} is not a file; give the path of a JSON model config"
         folder = folder_of(self.architecture)
-        return folder and folder_problem(self._where, folder, "open_clip_config.json")
+        return None if folder is None else folder_problem(self._where, folder, "open_clip_config.json")
 
     def fingerprint(self) -> str:
         """Digests of checkpoint, config and folder; without a checkpoint open_clip's version, which owns the tags."""
@@ -186,7 +186,7 @@ class OpenClipModel:
     def _tag_config(self, open_clip: Any, arch: str) -> dict[str, Any]:
         if self.tag is None:
             return {}
-        found = open_clip.get_pretrained_cfg(arch, self.tag)
+        found: dict[str, Any] = open_clip.get_pretrained_cfg(arch, self.tag)
         if not found:
             known = open_clip.list_pretrained_tags_by_model(arch)
             raise OptionError(
@@ -209,7 +209,8 @@ class OpenClipModel:
     @property
     def module(self) -> torch.nn.Module:
         """The open_clip model, both towers (after `load`)."""
-        return self._module
+        module: torch.nn.Module = self._module
+        return module
 
     @property
     def clip(self) -> Any:
@@ -218,11 +219,13 @@ class OpenClipModel:
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Input 3×H×W as open_clip's own evaluation transform makes it."""
-        return self._transform(image)
+        prepared: torch.Tensor = self._transform(image)
+        return prepared
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Image embeddings B×D in the joint space, not normalised, for prepared images B×3×H×W."""
-        return self._module.encode_image(images)
+        features: torch.Tensor = self._module.encode_image(images)
+        return features
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
         """Text embeddings B×D in the joint space, not normalised; `TEXTS_AT_ONCE` at a time."""

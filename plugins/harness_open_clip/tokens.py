@@ -60,6 +60,10 @@ def _until_end(ids: torch.Tensor, pool: str, end: int | None, padding: int) -> t
     if pool == "argmax":
         return places <= ids.argmax(dim=1, keepdim=True)
     if pool == "eos":
+        if end is None:
+            raise OptionError(
+                "open_clip: a text tower that pools at the end of text does not say which token that is"
+            )
         return places <= (ids == end).int().argmax(dim=1, keepdim=True)
     mask = ids != padding
     mask[:, 0] |= ~mask.any(dim=1)  # an empty text is one token rather than none
