@@ -128,7 +128,7 @@ class TimmModel:
     def _missing_folder(self) -> str | None:
         folder = folder_of(self.name)
         own = self.pretrained and self.checkpoint is None
-        return folder and folder_problem(self._where, folder, "config.json", weights=own)
+        return None if folder is None else folder_problem(self._where, folder, "config.json", weights=own)
 
     def fingerprint(self) -> str:
         """Digests of checkpoint and folder, else the version of timm, which decides what a name's weights are."""
@@ -160,13 +160,13 @@ class TimmModel:
 
         if problem := self._missing_folder():
             raise Unavailable(problem)
-        kwargs = {} if self.num_classes is None else {"num_classes": self.num_classes}
+        kwargs: dict[str, Any] = {} if self.num_classes is None else {"num_classes": self.num_classes}
         remedy = "get them on a machine with a network and give the file as checkpoint=FILE"
         use_own = self.pretrained and self.checkpoint is None
         self._check_tag(timm)
         try:
             with downloading(self._where, remedy):
-                module = timm.create_model(self.name, pretrained=use_own, **kwargs)
+                module: Any = timm.create_model(self.name, pretrained=use_own, **kwargs)
         except (RuntimeError, ValueError, TypeError) as error:
             hint = "; give checkpoint=FILE, or pretrained=false for random weights" if use_own else ""
             raise OptionError(f"{self._where}: timm can't build it: {one_line(error)}{hint}") from error
@@ -174,7 +174,8 @@ class TimmModel:
             self._load_checkpoint(module, self.checkpoint)
         elif use_own and not self.lacks and module.pretrained_cfg.get("num_classes") != module.num_classes:
             self.remarks = [RANDOM_HEAD]
-        return module
+        built: torch.nn.Module = module
+        return built
 
     def _check_tag(self, timm: Any) -> None:
         arch, _, tag = self.name.partition(".")
@@ -191,12 +192,13 @@ class TimmModel:
         heads = tuple(f"{name}." for name in ([head] if isinstance(head, str) else head))
         expected = module.state_dict()
         own_head = [n for n in expected if n.startswith(heads)] if self.num_classes is None else []
-        state = read_weights(self._where, path, module, self.weights_key, own_head)
-        remarks = list(state.remarks)
+        read = read_weights(self._where, path, module, self.weights_key, own_head)
+        state: dict[str, Any] = read
+        remarks = list(read.remarks)
         convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
         if convert is not None and not (state.keys() & expected.keys()):
-            before, state = state, self._translated(state, module, convert)
-            if _position_shapes(before) != _position_shapes(state):
+            state = self._translated(read, module, convert)
+            if _position_shapes(read) != _position_shapes(state):
                 remarks.append("its position embeddings were resized by timm")
         weight = state.get(f"{heads[0]}weight") if heads else None
         classes = 0 if weight is None else weight.shape[0]
@@ -229,11 +231,13 @@ class TimmModel:
     @property
     def module(self) -> torch.nn.Module:
         """The timm network itself (after `load`)."""
-        return self._module
+        module: torch.nn.Module = self._module
+        return module
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Input 3×H×W as timm's own evaluation transform makes it."""
-        return self._transform(image if image.mode == "RGB" else image.convert("RGB"))
+        prepared: torch.Tensor = self._transform(image if image.mode == "RGB" else image.convert("RGB"))
+        return prepared
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
         """Logits B×C for prepared images B×3×H×W; `OptionError` when the head is not `label_space`'s."""
@@ -243,11 +247,15 @@ class TimmModel:
                 f"{self._where}: its head has {found} outputs, not the {expected or ''} classes of "
                 f"{self.label_space or 'num_classes'}; say how many there are with num_classes, or use it as a backbone"
             )
-        return self._module(images)
+        logits: torch.Tensor = self._module(images)
+        return logits
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Pooled features B×D, what the classification head would get."""
-        return self._module.forward_head(self._module.forward_features(images), pre_logits=True)
+        features: torch.Tensor = self._module.forward_head(
+            self._module.forward_features(images), pre_logits=True
+        )
+        return features
 
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`encode_image`'s features B×E and the last patches (places of the feature map) B×P×D."""
