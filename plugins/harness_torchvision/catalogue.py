@@ -29,7 +29,7 @@ class Entry:
 
 def _named(*splits: str, **renamed: str) -> dict[str, Arguments]:
     """Splits chosen by a `split` argument; `renamed` maps our name to the set's own."""
-    return {s: {"split": s} for s in splits} | {ours: {"split": own} for ours, own in renamed.items()}
+    return {ours: {"split": own} for ours, own in {**{s: s for s in splits}, **renamed}.items()}
 
 
 _BY_FLAG: Mapping[str, Arguments] = {"train": {"train": True}, "test": {"train": False}}

@@ -123,7 +123,7 @@ class TorchvisionSplit:
         files, targets = _files(source), _targets(source)
         if files is not None:
             # SUN397 lists its files in whatever order the file system gives
-            order = sorted(range(len(files)), key=lambda i: files[i].as_posix())
+            order = sorted(range(len(files)), key=[file.as_posix() for file in files].__getitem__)
             files, targets = [files[i] for i in order], targets[order]
         self._files, self.targets = files, targets
         own = getattr(source, "classes", None) or getattr(source, "categories", None)

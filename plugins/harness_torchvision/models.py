@@ -200,11 +200,13 @@ class TorchvisionModel:
     @property
     def module(self) -> torch.nn.Module:
         """The torchvision network itself (after `load`)."""
-        return self._module
+        module: torch.nn.Module = self._module
+        return module
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Input 3×H×W as the weights' own transforms make it."""
-        return self._transform(image if image.mode == "RGB" else image.convert("RGB"))
+        prepared: torch.Tensor = self._transform(image if image.mode == "RGB" else image.convert("RGB"))
+        return prepared
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
         """Logits B×C for prepared images B×3×H×W; `OptionError` when the head is not `label_space`'s."""
@@ -213,7 +215,8 @@ class TorchvisionModel:
             raise OptionError(
                 f"{self._where}: its head has {found} outputs, not {self.label_space or 'num_classes'}'s {self._expected_head}"
             )
-        return self._module(images)
+        logits: torch.Tensor = self._module(images)
+        return logits
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """What the last linear layer gets, B×D, for prepared images B×3×H×W."""
@@ -236,7 +239,7 @@ def _head_name(module: Any) -> str:
     """Name of the layer that gives the logits: the last linear one, or in SqueezeNet the last convolution."""
     from torch import nn
 
-    named = list(module.named_modules())
+    named: list[tuple[str, Any]] = list(module.named_modules())
     for kind in (nn.Linear, nn.Conv2d):
         found = [name for name, layer in named if isinstance(layer, kind)]
         if found:
