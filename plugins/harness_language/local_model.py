@@ -30,8 +30,9 @@ class LocalModel:
         except ImportError:
             raise Unavailable("the proposer 'transformers' needs the package transformers") from None
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model)
-            self._model = AutoModelForCausalLM.from_pretrained(model).to(device).eval()
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(model)
+            network: Any = AutoModelForCausalLM.from_pretrained(model)
+            self._model = network.to(device).eval()
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise Unavailable(f"the language model '{model}' can't be loaded: {reason}") from None
