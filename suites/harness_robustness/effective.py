@@ -39,11 +39,10 @@ def to_scale(accuracy: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]
     if scale == "linear":
         return values
     clipped = np.clip(values, CLIP, 1 - CLIP)
-    if scale == "logit":
-        return logit(clipped)
-    if scale == "probit":
-        return ndtri(clipped)
-    raise OptionError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
+    if scale not in SCALES:
+        raise OptionError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
+    scaled: NDArray[np.float64] = logit(clipped) if scale == "logit" else ndtri(clipped)
+    return scaled
 
 
 def from_scale(value: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]:
@@ -53,7 +52,8 @@ def from_scale(value: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]:
     values = np.asarray(value, dtype=np.float64)
     if scale == "linear":
         return values
-    return expit(values) if scale == "logit" else ndtr(values)
+    accuracies: NDArray[np.float64] = expit(values) if scale == "logit" else ndtr(values)
+    return accuracies
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import HarnessError, OptionError
@@ -127,9 +128,9 @@ class ScatterFit:
                 low, high = max(low, -0.02), min(high, 1.02)
             ends.append((low, high))
             getattr(ax, f"set_{which}lim")(low, high)
-            ticks = (
-                TICKS if self.scale != "linear" else MaxNLocator(5).tick_values(100 * low, 100 * high) / 100
-            )
+            ticks: Sequence[float] = TICKS
+            if self.scale == "linear":
+                ticks = [tick / 100 for tick in MaxNLocator(5).tick_values(100 * low, 100 * high)]
             fine = [t for t in ticks if 0 <= t <= 1 and low <= self._at([t])[0] <= high]
             if len(fine) < 3 and self.scale != "linear":
                 a, b = from_scale([low, high], self.scale)

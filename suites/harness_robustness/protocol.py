@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from harness import DataError, Dataset, Job, Predictions, Result, capabilities
 from harness.inference.classes import Classes, align
@@ -14,6 +14,8 @@ from harness.inference.zeroshot import checked_templates, similarity_of, templat
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 
 class Classification:
@@ -158,12 +160,11 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
     from harness.inference.zeroshot import classifier_of, encode_prompts, prompt_grid, prompts_of
 
     similarity = similarity_of(job.model)
-    decides = {
+    decides: dict[str, Any] = {
         "class_names": list(class_names),
         "templates": list(templates),
         **({} if similarity == "cosine" else {"similarity": similarity}),
     }
-    kept = partial(job.features, "zero-shot classifier", None, images=False, **decides)
     texts = prompts_of(class_names, templates)
     encoded = cache(lambda: encode_prompts(job.model, texts))
 
@@ -171,6 +172,9 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
         if similarity == "own":
             return np.asarray(prompt_grid(encoded(), class_names, templates).cpu().numpy())
         return np.asarray(classifier_of(encoded(), class_names, templates, similarity).cpu().numpy())
+
+    def kept(compute: Callable[[], T], **more: Any) -> T:
+        return job.features("zero-shot classifier", None, compute, images=False, **decides, **more)
 
     weights = kept(make)
     facts = kept(lambda: prompt_facts(job.model, texts, encoded().cpu().numpy()), fact="prompts")

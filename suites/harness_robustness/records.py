@@ -6,7 +6,7 @@ per metric, and tags as `tag.model.<key>` and `tag.dataset.<key>`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,12 +74,18 @@ def shifts(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
     if not corruptions:
         named &= table[CORRUPTION].isna()
     out = table[named].rename(columns={REFERENCE: "reference"})
-    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in table.itertuples()}
-    found = [by_cell.get((r.model, r.method, r.reference), (np.nan, {})) for r in out.itertuples()]
+    missing: tuple[float, dict[Any, float]] = (np.nan, {})
+    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in rows_of(table)}
+    found = [by_cell.get((r.model, r.method, r.reference), missing) for r in rows_of(out)]
     return out.assign(
         reference_value=pd.Series([v for v, _ in found], index=out.index, dtype=float),
         reference_seeds=pd.Series([s for _, s in found], index=out.index, dtype=object),
     )
+
+
+def rows_of(table: pd.DataFrame) -> Iterator[Any]:
+    """The table's cells one by one, with a column's values as attributes of whatever type it holds."""
+    yield from table.itertuples()
 
 
 def is_true(tag: object) -> bool:

@@ -40,11 +40,11 @@ class Gap:
         import numpy as np
 
         from harness_robustness.gaps import accuracy_gap
-        from harness_robustness.records import cells, frame, row, seed_interval, shifts
+        from harness_robustness.records import cells, frame, row, rows_of, seed_interval, shifts
 
         pairs = shifts(cells(records, self.metric), self.corruptions)
         rows = []
-        for cell in pairs.itertuples():
+        for cell in rows_of(pairs):
             if np.isnan(cell.reference_value):
                 rows.append(
                     row(cell, "gap", np.nan, count=0, note=f"no cell on the reference {cell.reference!r}")
@@ -76,13 +76,13 @@ class MeanOverShifts:
         """One row per model, named as the metric; the note says which shifts it lacks."""
         import numpy as np
 
-        from harness_robustness.records import cells, frame, rests_on, row, seed_interval, shifts
+        from harness_robustness.records import cells, frame, rests_on, row, rows_of, seed_interval, shifts
 
         pairs = shifts(cells(records, self.metric), self.corruptions)
         rows = []
         expected = list(dict.fromkeys(pairs["dataset"]))
         by_model: dict[tuple[Any, Any], list[Any]] = {}
-        for cell in pairs.itertuples():
+        for cell in rows_of(pairs):
             by_model.setdefault((cell.model, cell.method), []).append(cell)
         for part in by_model.values():
             common = set.intersection(*(set(c.seeds) for c in part))
@@ -119,18 +119,18 @@ class RelativeRobustness:
 
         from harness.errors import did_you_mean
         from harness_robustness.effective import relative_robustness
-        from harness_robustness.records import cells, frame, row, seed_interval, shifts
+        from harness_robustness.records import cells, frame, row, rows_of, seed_interval, shifts
 
         tag = "tag.model.baseline"
         pairs = shifts(cells(records, self.metric, also=[tag]), self.corruptions)
         if self.baseline is not None:
             pairs = pairs.assign(**{tag: self.baseline})
         by_cell: dict[tuple[Any, Any], list[Any]] = {}
-        for cell in pairs.itertuples():
+        for cell in rows_of(pairs):
             by_cell.setdefault((cell.model, cell.dataset), []).append(cell)
         models = set(pairs["model"])
         rows = []
-        for cell, baseline in zip(pairs.itertuples(), pairs[tag]):
+        for cell, baseline in zip(rows_of(pairs), pairs[tag]):
             if pd.isna(baseline) or cell.model == baseline:
                 continue
             found = by_cell.get((baseline, cell.dataset), [])
@@ -239,12 +239,12 @@ class EffectiveRobustnessSummary:
         import numpy as np
 
         from harness_robustness.effective import bootstrap_interval, fit_line
-        from harness_robustness.records import row
+        from harness_robustness.records import row, rows_of
 
         x, y = chosen["reference_value"].to_numpy(), chosen["value"].to_numpy()
         if len(np.unique(x)) < 2:
             why = f"no line: {len(x)} standard models with different reference accuracies, needs two"
-            return [row(c, "effective_robustness", np.nan, count=len(x), note=why) for c in part.itertuples()]
+            return [row(c, "effective_robustness", np.nan, count=len(x), note=why) for c in rows_of(part)]
         usable = part[part["reference_value"].notna()]
         line = fit_line(x, y, self.scale)
         low, high = bootstrap_interval(
@@ -252,7 +252,7 @@ class EffectiveRobustnessSummary:
         )
         where = {index: i for i, index in enumerate(usable.index)}
         rows = []
-        for cell in part.itertuples():
+        for cell in rows_of(part):
             if np.isnan(cell.reference_value):
                 why = f"no cell on the reference {cell.reference!r}"
                 rows.append(row(cell, "effective_robustness", np.nan, count=len(x), note=why))
