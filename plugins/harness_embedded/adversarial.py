@@ -50,7 +50,8 @@ def scores(train: Drawn, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     from sklearn.linear_model import RidgeClassifier
 
     fitted = RidgeClassifier(alpha=1.0).fit(features(train.images[:FITTED_ON]), train.labels[:FITTED_ON])
-    return fitted.decision_function(features(images))
+    found: NDArray[np.float64] = fitted.decision_function(features(images))
+    return found
 
 
 def filtered(train: Drawn) -> Drawn:

@@ -87,7 +87,7 @@ class ArraySplit:
                 within[of_label] = np.arange(of_label.sum())
             rows = rows[within < limit]
         self._images = drawn.images[rows]
-        self._captions = [drawn.captions[r] for r in rows]
+        self._captions = [drawn.captions[int(r)] for r in rows]
         self.targets: NDArray[np.int64] = own[drawn.labels[rows]]
         self.ids: Sequence[str] = [f"{prefix}/{r:05d}" for r in rows]
         self.class_names: Sequence[str] = [space[c] for c in classes]

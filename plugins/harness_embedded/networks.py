@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import open_clip
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
@@ -56,8 +56,9 @@ def resnet(classes: int, width: int) -> ResNet:
     """
     widths = (width, 2 * width, 4 * width, 4 * width)
     stem = max(1, width // 2)
+    block: Any = BasicBlock  # timm's annotation asks for an instance, its code for the class
     return ResNet(
-        BasicBlock, (1, 1, 1, 1), num_classes=classes, channels=widths, stem_width=stem, stem_type="deep"
+        block, (1, 1, 1, 1), num_classes=classes, channels=widths, stem_width=stem, stem_type="deep"
     )
 
 

@@ -49,7 +49,8 @@ def soft_noise(rng: np.random.Generator, n: int, cells: int) -> Array:
     weights = np.zeros((SIDE, cells + 1), np.float32)
     weights[np.arange(SIDE), low] = 1 - part
     weights[np.arange(SIDE), low + 1] += part
-    return np.einsum("hi,nij,wj->nhw", weights, coarse, weights, optimize=True)
+    noise: Array = np.einsum("hi,nij,wj->nhw", weights, coarse, weights, optimize=True)
+    return noise
 
 
 def _object_frame(scenes: Scenes, x: Array, y: Array) -> tuple[Array, Array]:
@@ -68,14 +69,18 @@ def _pattern(kind: str, u: Array, v: Array, phase: Array) -> Array:
     if kind == "plain":
         return np.zeros_like(u)
     if kind == "shaded" or kind == "gradient":
-        return np.clip(0.5 + 0.45 * (np.cos(6.28 * a) * u + np.sin(6.28 * a) * v), 0, 1) * np.float32(0.8)
+        shade: Array = np.clip(0.5 + 0.45 * (np.cos(6.28 * a) * u + np.sin(6.28 * a) * v), 0, 1) * np.float32(
+            0.8
+        )
+        return shade
     if kind == "striped":
         wave = np.sin(2 * np.pi * (frequency * (np.cos(3.14 * a) * u + np.sin(3.14 * a) * v) + b))
     elif kind == "checkered":
         wave = np.sin(np.pi * (frequency * u * 1.3 + a)) * np.sin(np.pi * (frequency * v * 1.3 + b))
     else:
         wave = np.cos(2 * np.pi * (frequency * u + a)) + np.cos(2 * np.pi * (frequency * v + b)) - 0.9
-    return np.clip(wave * 3 + 0.5, 0, 1)
+    shown: Array = np.clip(wave * 3 + 0.5, 0, 1)
+    return shown
 
 
 def _texture(kinds: NDArray[np.int64], names: tuple[str, ...], u: Array, v: Array, phase: Array) -> Array:
@@ -118,13 +123,15 @@ def _blob(blobs: Array, x: Array, y: Array) -> Array:
     cx, cy, long, short, angle = (_per_image(blobs[:, k]) for k in range(1, 6))
     dx, dy = x - cx, y - cy
     along, across = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx
-    return np.clip(0.5 - (np.hypot(along / long, across / short) - 1) * short * SIDE, 0, 1)
+    covered: Array = np.clip(0.5 - (np.hypot(along / long, across / short) - 1) * short * SIDE, 0, 1)
+    return covered
 
 
 def paint(scenes: Scenes, rng: np.random.Generator) -> Layers:
     """The layers of N scenes; `rng` decides the grain of the backgrounds."""
     n = len(scenes)
-    at = ((np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE) - 0.5
+    half = np.float32(0.5)
+    at: Array = (np.arange(SIDE, dtype=np.float32) + half) / np.float32(SIDE) - half
     x = np.broadcast_to(at[None, None, :], (n, SIDE, SIDE))
     y = np.broadcast_to(-at[None, :, None], (n, SIDE, SIDE))
     u, v = _object_frame(scenes, x, y)

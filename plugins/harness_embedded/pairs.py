@@ -162,7 +162,8 @@ class ScenePairs:
         self, text: NDArray[np.int64], image: NDArray[np.int64], emphatic: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
         if self.label_from == "xor":
-            return (text == image).astype(np.int64)
+            alike: NDArray[np.int64] = (text == image).astype(np.int64)
+            return alike
         if self.label_from in ("text", "image"):
             return text if self.label_from == "text" else image
         neutral = 1

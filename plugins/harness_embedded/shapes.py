@@ -17,7 +17,8 @@ CLASSES = (
 
 
 def _disc(x: Array, y: Array, cx: float, cy: float, radius: float) -> Array:
-    return np.hypot(x - cx, y - cy) - np.float32(radius)
+    outside: Array = np.hypot(x - cx, y - cy) - np.float32(radius)
+    return outside
 
 
 def _polygon(x: Array, y: Array, corners: Sequence[tuple[float, float]]) -> Array:
@@ -82,7 +83,8 @@ def _moon(x: Array, y: Array) -> Array:
 def _fish(x: Array, y: Array) -> Array:
     body = (np.hypot((x - np.float32(0.2)) / np.float32(0.7), y / np.float32(0.46)) - 1) * np.float32(0.46)
     tail = _polygon(x, y, [(-0.3, 0.0), (-0.95, 0.55), (-0.78, 0.0), (-0.95, -0.55)])
-    return np.minimum(body, tail)
+    outline: Array = np.minimum(body, tail)
+    return outline
 
 
 _CURVED: dict[str, Callable[[Array, Array], Array]] = {

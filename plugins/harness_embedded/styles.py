@@ -32,7 +32,7 @@ def _blur(images: Array, times: int) -> Array:
             before, middle, after = (
                 np.take(padded, np.arange(s, s + SIDE), axis=axis) for s in (0, 1, 2)
             )  # fmt: skip
-            images = (before + 2 * middle + after) / 4
+            images = (before + 2 * middle + after) / np.float32(4)
     return images
 
 
@@ -70,8 +70,8 @@ def stipple(layers: Layers, rng: np.random.Generator) -> Array:
 def cartoon(layers: Layers, rng: np.random.Generator) -> Array:
     """Flat strong colours in three levels with a black outline."""
     grey = _grey(layers.photo)[..., None]
-    strong = np.clip(grey + (layers.photo - grey) * 1.6, 0, 1)
-    flat = np.round(strong * 2) / 2
+    strong: Array = np.clip(grey + (layers.photo - grey) * 1.6, 0, 1)
+    flat = np.round(strong * 2) / np.float32(2)
     return flat * (1 - _stroke(layers, rng, 0.6, 0.2)[..., None])
 
 
@@ -80,7 +80,8 @@ def watercolour(layers: Layers, rng: np.random.Generator) -> Array:
     n = len(layers.noise)
     rough = 0.06 * rng.standard_normal((n, SIDE, SIDE, 1), dtype=np.float32)
     pools = 0.15 * soft_noise(rng, n, 6)[..., None]
-    return 0.35 + 0.65 * _blur(layers.photo, 3) + pools + rough
+    washed: Array = 0.35 + 0.65 * _blur(layers.photo, 3) + pools + rough
+    return washed
 
 
 def negative(layers: Layers, rng: np.random.Generator) -> Array:
@@ -91,7 +92,7 @@ def negative(layers: Layers, rng: np.random.Generator) -> Array:
 def mosaic(layers: Layers, rng: np.random.Generator) -> Array:
     """Tiles of 2×2 pixels, each of one colour and a little off it."""
     n, half = len(layers.noise), SIDE // 2
-    tiles = layers.photo.reshape(n, half, 2, half, 2, 3).mean(axis=(2, 4))
+    tiles: Array = layers.photo.reshape(n, half, 2, half, 2, 3).mean(axis=(2, 4))
     tiles = tiles + 0.09 * rng.standard_normal(tiles.shape, dtype=np.float32)
     return tiles.repeat(2, axis=1).repeat(2, axis=2)
 
