@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness import OptionError, Preparation
 
@@ -90,7 +90,7 @@ class _Supervised(_Tiny):
         self.seed = seed
         self.options = {"trained_on": trained_on, "width": width, "steps": self.steps, "seed": seed}
 
-    _steps: dict[str, int]
+    _steps: ClassVar[dict[str, int]]
 
     def _build(self, classes: int) -> nn.Module:
         raise NotImplementedError
@@ -123,7 +123,8 @@ class _Supervised(_Tiny):
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
         """Logits B×12 (B×10 for digits) for prepared images B×3×32×32."""
-        return self._module(images)
+        logits: torch.Tensor = self._module(images)
+        return logits
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """What the classifier's last layer gets, B×`width` (`tiny-vit`) or B×4·`width` (`tiny-resnet`)."""
@@ -133,8 +134,9 @@ class _Supervised(_Tiny):
         """The same with the places it is the mean of: 4×4 patches (`tiny-vit`), 1 place (`tiny-resnet`)."""
         from harness_timm.patches import patches_of
 
-        features = self._module.forward_features(images)
-        return self._module.forward_head(features, pre_logits=True), patches_of(self._module, features)
+        module: Any = self._module
+        features = module.forward_features(images)
+        return module.forward_head(features, pre_logits=True), patches_of(module, features)
 
 
 class TinyViT(_Supervised):
@@ -149,7 +151,7 @@ class TinyViT(_Supervised):
 
     _name = "tiny-vit"
     _rate = 3e-3
-    _steps: ClassVar = {"scenes": 500, "digits": 200}
+    _steps: ClassVar[dict[str, int]] = {"scenes": 500, "digits": 200}
 
     def __init__(
         self, trained_on: TrainedOn = "scenes", width: int = 64, steps: int | None = None, seed: int = 0
@@ -176,7 +178,7 @@ class TinyResNet(_Supervised):
 
     _name = "tiny-resnet"
     _rate = 5e-3
-    _steps: ClassVar = {"scenes": 400, "digits": 150}
+    _steps: ClassVar[dict[str, int]] = {"scenes": 400, "digits": 150}
 
     def __init__(
         self, trained_on: TrainedOn = "scenes", width: int = 16, steps: int | None = None, seed: int = 0
@@ -251,11 +253,13 @@ class TinyCLIP(_Tiny):
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Embeddings B×64, not normalised, of prepared images B×3×32×32."""
-        return self._clip.encode_image(images)
+        features: torch.Tensor = self._clip.encode_image(images)
+        return features
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
         """Embeddings B×64, not normalised, of texts (cut to 32 tokens)."""
-        return self._clip.encode_text(self.tokenizer(list(texts)).to(self._device))
+        features: torch.Tensor = self._clip.encode_text(self.tokenizer(list(texts)).to(self._device))
+        return features
 
     @property
     def context_length(self) -> int:

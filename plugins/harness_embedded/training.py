@@ -12,6 +12,7 @@ import numpy as np
 from harness_embedded.arrays import Drawn
 
 if TYPE_CHECKING:
+    import open_clip
     import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -142,7 +143,7 @@ def fit_labels(module: nn.Module, drawn: Drawn, *, steps: int, batch: int, rate:
     _fit(module, drawn, loss, Recipe(steps, batch, rate, weight_decay=0.02, **ONE_CYCLE), seed)
 
 
-def _spread_texts(module: nn.Module, tokens: Tensor, steps: int, batch: int, seed: int) -> None:
+def _spread_texts(module: open_clip.CLIP, tokens: Tensor, steps: int, batch: int, seed: int) -> None:
     """Spread the captions' embeddings over the sphere (the uniformity loss of Wang and Isola, ICML 2020).
 
     A fresh text tower of this size gives almost the same embedding to every text, and contrastive
@@ -169,7 +170,7 @@ def _spread_texts(module: nn.Module, tokens: Tensor, steps: int, batch: int, see
 
 
 def fit_captions(
-    module: nn.Module,
+    module: open_clip.CLIP,
     drawn: Drawn,
     tokens: torch.Tensor,
     *,
@@ -211,7 +212,8 @@ def fit_captions(
         logits = module.logit_scale.exp() * module.encode_image(images, normalize=True) @ text.T
         of_texts = torch.nn.functional.cross_entropy(logits, place)
         of_images = -logits.log_softmax(dim=0).gather(1, place[:, None]).mean()
-        return (of_texts + of_images) / 2
+        both: Tensor = (of_texts + of_images) / 2
+        return both
 
     _spread_texts(module, renumbered, min(steps, SPREADING_STEPS), batch, seed)
     # decay and β₂ as for the CLIP paper's ViTs; here a ResNet too learns the shifts far better with them
