@@ -74,7 +74,8 @@ class TextTower:
                         f"'{text}' has {length} tokens, the text tower takes {self.context_length}: "
                         "use a shorter class name or context"
                     )
-        return self.tokenizer(list(texts)).to(self.device)
+        tokens: torch.Tensor = self.tokenizer(list(texts)).to(self.device)
+        return tokens
 
     def lengths(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, with start and end, before anything is cut."""
@@ -94,7 +95,11 @@ class TextTower:
             return torch.full((len(tokens),), tokens.shape[1] - 1, device=tokens.device)
         if self.pool == "first":
             return torch.zeros(len(tokens), dtype=torch.long, device=tokens.device)
-        return (tokens == self.eos).int().argmax(dim=1) if self.pool == "eos" else tokens.argmax(dim=1)
+        if self.pool != "eos":
+            return tokens.argmax(dim=1)
+        if self.eos is None:
+            raise OptionError("the text tower pools at the end of text but does not say which token that is")
+        return (tokens == self.eos).int().argmax(dim=1)
 
     def needed(self, tokens: torch.Tensor) -> int:
         """How many positions these texts need: up to the last one read, or all of them."""
@@ -102,7 +107,8 @@ class TextTower:
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """Token embeddings N×L×d, without positions."""
-        return self.part.token_embedding(tokens).to(self.part.transformer.get_cast_dtype())
+        embedded: torch.Tensor = self.part.token_embedding(tokens).to(self.part.transformer.get_cast_dtype())
+        return embedded
 
     def encode(self, tokens: torch.Tensor) -> torch.Tensor:
         """Text embeddings N×D of token ids, not normalised: as the model's own `encode_text`."""
@@ -139,14 +145,16 @@ class TextTower:
         x = x + part.positional_embedding[:length].to(x.dtype)
         x = through(part.transformer, x, mask, before)
         if self.appended is not None:
-            pooled = part.ln_final(x[:, -1])
+            pooled: torch.Tensor = part.ln_final(x[:, -1])
         else:
             # normalising one row alone is the same as normalising all of them and keeping it
             pooled = part.ln_final(x[torch.arange(len(x), device=x.device), self.ends(tokens)])
         projection = part.text_projection
-        if projection is None:
-            return pooled
-        return projection(pooled) if isinstance(projection, torch.nn.Linear) else pooled @ projection
+        if isinstance(projection, torch.nn.Linear):
+            pooled = projection(pooled)
+        elif projection is not None:
+            pooled = pooled @ projection
+        return pooled
 
 
 def through(
