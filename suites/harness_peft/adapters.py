@@ -70,7 +70,7 @@ class Adapter:
 def _beside(block: nn.Module, adapter: Bottleneck) -> None:
     adapter.to(next(block.parameters()).device)
     block.add_module("adapter", adapter)
-    block.mlp.register_forward_hook(lambda _, inputs, output: output + adapter(inputs[0]))
+    block.get_submodule("mlp").register_forward_hook(lambda _, inputs, output: output + adapter(inputs[0]))
 
 
 def _after(block: nn.Module, name: str, adapter: Bottleneck) -> None:

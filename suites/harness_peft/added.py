@@ -27,12 +27,13 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """What is to be added, of the shape of `x`."""
-        return self.scale * self.up(self.activation(self.down(x)))
+        added: torch.Tensor = self.scale * self.up(self.activation(self.down(x)))
+        return added
 
 
 def width_of(block: nn.Module) -> int:
     """The width d of a transformer block: what its MLP's first Linear layer takes."""
-    first = next((m for m in block.mlp.modules() if isinstance(m, nn.Linear)), None)
+    first = next((m for m in block.get_submodule("mlp").modules() if isinstance(m, nn.Linear)), None)
     if first is None:
         raise OptionError(f"{type(block).__name__}: its MLP has no Linear layer")
     return first.in_features

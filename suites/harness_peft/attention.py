@@ -6,6 +6,8 @@ fused projection alone; plain Linear layers, which these are, it handles rightly
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -67,7 +69,7 @@ class SplitAttention(nn.Module):
         return (y if self.batch_first else y.transpose(0, 1)), None
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
 def split(block: nn.Module) -> tuple[nn.Module, str]:
@@ -76,7 +78,7 @@ def split(block: nn.Module) -> tuple[nn.Module, str]:
     The second value is the name of its output projection. Raises Unavailable for attention of
     another make.
     """
-    attention = block.attn
+    attention: Any = block.attn
     if isinstance(attention, SplitAttention):
         return attention, "out"
     if isinstance(attention, nn.MultiheadAttention):
@@ -93,7 +95,7 @@ def split(block: nn.Module) -> tuple[nn.Module, str]:
 
 def join(block: nn.Module) -> None:
     """Undoes `split` for timm's attention, where the fused layer is the faster one."""
-    attention = block.attn
+    attention: Any = block.attn
     if isinstance(getattr(attention, "qkv", None), SplitQKV):
         attention.qkv = attention.qkv.fused()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class Batches:
     def __init__(
         self,
         split: Split,
-        indices: Sequence[int],
+        indices: Iterable[int],
         prepare: Callable[[Any], torch.Tensor],
         device: torch.device,
         augmentation: Kind = "none",

@@ -53,8 +53,13 @@ def targeted(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Modu
     return found
 
 
-def inject(network: Network, layers: list[nn.Module], config: Any) -> None:
-    """Puts peft's layers in the place of these, and leaves what was trainable trainable."""
+def inject(
+    network: Network, layers: list[nn.Module], config: Any, inputs: list[nn.Module] | None = None
+) -> None:
+    """Puts peft's layers in the place of these, and leaves what was trainable trainable.
+
+    (IA)³ scales the input, not the output, of those layers that are `inputs`, too.
+    """
     import warnings
 
     from peft import inject_adapter_in_model
@@ -62,11 +67,9 @@ def inject(network: Network, layers: list[nn.Module], config: Any) -> None:
     places = {id(m): name for name, m in network.named_modules()}
     names = [places[id(layer)] for layer in layers]
     config.target_modules = "|".join(re.escape(n) for n in names)
-    feedforward = getattr(config, "feedforward_modules", None)
-    if feedforward is not None:
-        inputs = [re.escape(places[id(layer)]) for layer in feedforward]
+    if inputs is not None:
         # peft matches suffixes of a set, or a whole pattern
-        config.feedforward_modules = "|".join(inputs) or "(?!)"
+        config.feedforward_modules = "|".join(re.escape(places[id(layer)]) for layer in inputs) or "(?!)"
     thawed = [p for p in network.parameters() if p.requires_grad]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -136,7 +139,7 @@ class LoRA:
 
         return LoraConfig(
             r=self.rank,
-            lora_alpha=self.alpha,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # peft makes a scale of it
             lora_dropout=self.dropout,
             use_rslora=self.rslora,
             bias="none",
@@ -162,7 +165,7 @@ class IA3:
 
         blocks = network.blocks()
         inputs = targeted(blocks, ["fc2"])
-        inject(network, [*targeted(blocks, ["k", "v"]), *inputs], IA3Config(feedforward_modules=inputs))
+        inject(network, [*targeted(blocks, ["k", "v"]), *inputs], IA3Config(), inputs)
 
     def merge(self, network: Network) -> None:
         """Multiplies the factors into weights and biases."""
@@ -200,6 +203,6 @@ class ClipLoRA(LoRA):
         text = network.use_text()
         blocks = [] if self.towers == "text" else network.blocks()
         if self.towers != "image":
-            tower = text if hasattr(text, "resblocks") else text.transformer
+            tower: Any = text if hasattr(text, "resblocks") else text.transformer
             blocks = [*blocks, *tower.resblocks]
         inject(network, targeted(blocks, self.targets), self._config())

@@ -55,7 +55,8 @@ class TextHead(nn.Module):
 
     def __init__(self, clip: nn.Module, tokens: torch.Tensor, scale: float) -> None:
         super().__init__()
-        self.clip, self.scale = clip, scale
+        self.clip: Any = clip
+        self.scale = scale
         self.register_buffer("tokens", tokens, persistent=False)
         self._kept: torch.Tensor | None = None
 
@@ -145,14 +146,16 @@ class Network(nn.Module):
         """Embeddings B×D that the head gets, of prepared images."""
         if self._plugin is not None:
             found: torch.Tensor = self._plugin.encode_image(images)
-            return found
-        if self.is_clip:
-            return self.backbone(images)
-        return self.backbone.forward_head(self.backbone.forward_features(images), pre_logits=True)
+        elif self.is_clip:
+            found = self.backbone(images)
+        else:
+            found = self.backbone.forward_head(self.backbone.forward_features(images), pre_logits=True)
+        return found
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits B×C of prepared images."""
-        return self.head(self.features(images))
+        logits: torch.Tensor = self.head(self.features(images))
+        return logits
 
     def copied(self) -> Network:
         """A copy that shares nothing but the model it was made from, which it only reads."""
@@ -199,7 +202,8 @@ class Network(nn.Module):
         texts = [fill_template(templates[0], name) for name in names]
         self.head = TextHead(clip, model.tokenizer(texts).to(device), self._scale).to(device)
         self.head.requires_grad_(False)
-        return clip.transformer if hasattr(clip, "transformer") else clip.text
+        tower: nn.Module = clip.transformer if hasattr(clip, "transformer") else clip.text
+        return tower
 
     def text_weights(self) -> torch.Tensor:
         """Zero-shot classifier weights C×D, unit length."""

@@ -76,6 +76,7 @@ def _has_class_token(backbone: nn.Module) -> bool:
 
 def _patch_side(backbone: nn.Module) -> int:
     trunk = getattr(backbone, "trunk", backbone)
-    embed = getattr(trunk, "patch_embed", trunk)
-    size, grid = getattr(embed, "img_size", None) or getattr(embed, "image_size", None), embed.grid_size
+    embed: Any = getattr(trunk, "patch_embed", trunk)
+    size: Any = getattr(embed, "img_size", None) or getattr(embed, "image_size", None)
+    grid = embed.grid_size
     return int(size[0] // grid[0])

@@ -57,7 +57,7 @@ class CellData:
             indices = np.sort(rng.permutation(len(targets))[:size])
         ids = self.train_split.ids
         if shots != "all":
-            drawn = draw_shots([ids[i] for i in indices], targets[indices], shots, seed, self.train)
+            drawn = draw_shots([ids[i] for i in indices.tolist()], targets[indices], shots, seed, self.train)
             indices = indices[np.sort(np.concatenate(drawn))]
         name = self.validating
         if self.protocol.holdout is not None and not (self.protocol.own_validation and name is not None):
@@ -85,6 +85,7 @@ class CellData:
     def prepared(self, name: str, there: Job | None = None) -> PreparedSplit:
         """A split of the cell's data set, or of another job's, with its images prepared."""
         job = there or self.job
+        assert job.cell.model is not None
         split = job.splits(name)
         key = f"{job.cell.model.identity}\n{job.cell.dataset.identity}\n{name}\n{job.cell.limit}\n{job.cell.images}"
         found: PreparedSplit = self.splits.get(key, split, image_pipeline(job, split))

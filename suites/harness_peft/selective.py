@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from harness import OptionError
 
 if TYPE_CHECKING:
+    import torch
+
     from harness_peft.network import Network
 
 
@@ -142,7 +144,7 @@ class WiseFT:
         """Thaws everything."""
         network.requires_grad_(True)
 
-    def finish(self, network: Network, start: dict[str, object]) -> None:
+    def finish(self, network: Network, start: dict[str, torch.Tensor]) -> None:
         """Interpolates between the tensors before and after training."""
         import torch
 

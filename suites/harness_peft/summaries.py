@@ -7,7 +7,7 @@ and tags, and gives a long table with the columns `OUTPUT`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from harness import OptionError
 from harness.errors import did_you_mean
@@ -233,7 +233,8 @@ def _means(records: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], dict[Any
     by = ["model", "method", "dataset"]
     found: dict[tuple[Any, ...], dict[Any, float]] = {}
     for key, value in records.groupby(by, sort=False, dropna=False)[metric].mean().items():
-        found.setdefault(key[:2], {})[key[2]] = float(value)
+        model, method, dataset = cast("tuple[Any, ...]", key)
+        found.setdefault((model, method), {})[dataset] = float(value)
     return found
 
 

@@ -60,6 +60,7 @@ def train(
     check = GradientCheck(network)
 
     def objective(batch: Batch, step: int) -> Tensor:
+        assert batch.targets is not None
         return F.cross_entropy(network(batch.data), batch.targets, label_smoothing=recipe.label_smoothing)
 
     return train_network(
