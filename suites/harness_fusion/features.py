@@ -184,12 +184,15 @@ class Encoders:
             shape[:] = [pooled.shape[1:], *(p.shape[1:] for p in patches)]
             return torch.cat([pooled, *(p.flatten(1) for p in patches)], dim=1)
 
+        def advance(before: int, done: int, _: int) -> None:
+            job.advance(before + done, len(rows))
+
         pooled, patches = [], []
         for start in range(0, len(rows), ROWS_AT_ONCE):
             flat = forward_all(
                 forward, source, prepare, device=job.device, batch_size=job.batch_size, precision=job.precision,
                 workers=job.workers, indices=rows[start : start + ROWS_AT_ONCE].tolist(),
-                advance=lambda done, _, start=start: job.advance(start + done, len(rows)),
+                advance=partial(advance, start),
             )  # fmt: skip
             width = shape[0][0]
             pooled.append(flat[:, :width].numpy())

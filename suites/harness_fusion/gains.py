@@ -24,7 +24,7 @@ class Gain:
     p_value: float
 
 
-def weighted_f1(confusion: NDArray[np.floating]) -> NDArray[np.float64]:
+def weighted_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
     """Weighted F1 from counts …×C×C (true class by predicted class); 0 for a class without a hit."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, said = confusion.sum(-1), confusion.sum(-2)

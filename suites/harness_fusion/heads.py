@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -25,15 +25,16 @@ class Head(nn.Module):
         self.classifier = (
             nn.Identity()
             if gives_scores
-            else nn.Sequential(nn.Dropout(dropout), nn.Linear(fusion.width, classes))
+            else nn.Sequential(nn.Dropout(dropout), nn.Linear(cast("int", fusion.width), classes))
         )
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """Scores B×C of which softmax gives the probabilities."""
-        return self.classifier(self.fusion(text, image))
+        scores: torch.Tensor = self.classifier(self.fusion(text, image))
+        return scores
 
     @property
-    def parts(self) -> Mapping[str, nn.Module]:
+    def parts(self) -> Mapping[str, Head]:
         """The heads that are trained first, each alone (see `FusionMethod`)."""
         own = getattr(self.fusion, "parts", None)
         return own() if own else {}
@@ -46,7 +47,8 @@ class Head(nn.Module):
     def judged(self, text: Features, image: Features, targets: torch.Tensor) -> torch.Tensor:
         """Scores B×C for samples whose targets are known: those of a bound, or what forward gives."""
         own = getattr(self.fusion, "judged", None)
-        return own(text, image, targets) if own else self(text, image)
+        scores: torch.Tensor = own(text, image, targets) if own else self(text, image)
+        return scores
 
 
 def build_head(

@@ -46,9 +46,9 @@ class FusionOptions:
         for name, value, least in (("epochs", epochs, 1), ("batch", batch, 2), ("views", views, 0)):
             if value < least:
                 raise OptionError(f"fusion: {name} must be at least {least}, not {value}")
-        for name, value in (("patience", patience), ("weight_decay", weight_decay)):
-            if value < 0:
-                raise OptionError(f"fusion: {name} must be at least 0, not {value}")
+        for name, number in (("patience", patience), ("weight_decay", weight_decay)):
+            if number < 0:
+                raise OptionError(f"fusion: {name} must be at least 0, not {number}")
         if t_max is not None and t_max < 1:
             raise OptionError(f"fusion: t_max must be at least 1, not {t_max}")
         for name, number in (("rate", rate), ("encoder_rate", encoder_rate)):

@@ -151,7 +151,7 @@ class Live:
             places, where = [int(np.flatnonzero(there(split, modality))[0])], torch.zeros(1, dtype=torch.long)
         with autocast(job.device, job.precision):
             if modality == "text":
-                texts = [split.texts[r] for r in places]
+                texts = [split.texts[r] for r in places]  # type: ignore[attr-defined]
                 texts = (
                     texts if change is None else [change(r, t) for r, t in zip(places, texts, strict=True)]
                 )

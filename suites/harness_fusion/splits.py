@@ -155,7 +155,8 @@ def arrange(
         notes["labels with too few pairs to divide, kept for training"] = list(whole)
     for role, part in zip(("train", "validation", "test"), parts, strict=True):
         notes[role] = {"split": part.name, "pairs": len(part)}
-    return Arrangement(rule, *parts, spare, notes)
+    train, validation, test = parts
+    return Arrangement(rule, train, validation, test, spare, notes)
 
 
 def _own_parts(

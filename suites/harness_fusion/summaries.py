@@ -246,7 +246,9 @@ class Dirt:
 
         rows: list[dict[str, Any]] = []
         for dataset, part in records.groupby("dataset", sort=False):
-            report = next((notes["data"] for notes in _notes(part, store) if notes.get("data")), {})
+            report: dict[str, Any] = next(
+                (notes["data"] for notes in _notes(part, store) if notes.get("data")), {}
+            )
             shared = {"model": "", "dataset": dataset, "metric": "count"}
             if "pairs" in report:
                 rows.append({**shared, "kind": "pairs", "value": report["pairs"], "note": ""})

@@ -93,7 +93,8 @@ class Augmented:
 
     def __init__(self, targets: torch.Tensor, encode: Callable[[int], Pairs]) -> None:
         self.targets, self.encode = targets, encode
-        self._epoch, self._pairs = -1, None
+        self._epoch = -1
+        self._pairs: Pairs | None = None
 
     def __len__(self) -> int:
         return len(self.targets)

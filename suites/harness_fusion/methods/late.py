@@ -47,11 +47,11 @@ class Late:
         """The module; both heads start as text-only and image-only do."""
         from harness_fusion.networks import decision
 
-        heads = unimodal_heads(text, image, classes, dropout, self.hidden)
+        text_head, image_head = unimodal_heads(text, image, classes, dropout, self.hidden)
         separate = self.training == "separate"
         if self.rule == "learned":
-            return decision.LearnedLate(*heads, separate)
-        return decision.Late(*heads, self.rule, self.text_weight, separate)
+            return decision.LearnedLate(text_head, image_head, separate)
+        return decision.Late(text_head, image_head, self.rule, self.text_weight, separate)
 
 
 class Oracle:

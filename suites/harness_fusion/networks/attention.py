@@ -126,7 +126,8 @@ class BottleneckFusion(nn.Module):
             if rows is None:
                 (t, from_text), (v, from_image) = (x.tensor_split([-count], dim=1) for x in (t, v))
                 shared = votes[0] * from_text + votes[1] * from_image
-        return self.norm(torch.cat([t[:, 0], v[:, 0]], dim=-1))
+        vector: torch.Tensor = self.norm(torch.cat([t[:, 0], v[:, 0]], dim=-1))
+        return vector
 
 
 def _with_start(*visible: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,7 @@ class Late(nn.Module):
     """
 
     scores = True
+    fixed: torch.Tensor
 
     def __init__(
         self, text: nn.Module, image: nn.Module, rule: Rule, text_weight: float = 0.5, separate: bool = False
@@ -81,6 +82,7 @@ class Majority(nn.Module):
     """The class frequencies of the training part, whatever the sample; nothing is trained."""
 
     scores = True
+    log_prior: torch.Tensor
 
     def __init__(self, classes: int) -> None:
         super().__init__()

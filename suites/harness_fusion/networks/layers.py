@@ -26,7 +26,8 @@ class Tokens(nn.Module):
 
     def forward(self, features: Features) -> torch.Tensor:
         """The projected tokens B×T×hidden."""
-        return self.project(features.tokens).masked_fill(~features.visible[..., None], 0.0)
+        projected: torch.Tensor = self.project(features.tokens)
+        return projected.masked_fill(~features.visible[..., None], 0.0)
 
 
 class Attention(nn.Module):

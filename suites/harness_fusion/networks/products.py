@@ -23,7 +23,8 @@ class Projection(nn.Module):
 
     def forward(self, features: Features) -> torch.Tensor:
         """The projected vectors B×size."""
-        return self.project(features.vector).masked_fill(~features.present[:, None], 0.0)
+        projected: torch.Tensor = self.project(features.vector)
+        return projected.masked_fill(~features.present[:, None], 0.0)
 
 
 def with_one(x: torch.Tensor) -> torch.Tensor:
@@ -47,7 +48,8 @@ class Bilinear(nn.Module):
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """The vector B×hidden."""
-        return self.product(outer(self.text(text), self.image(image)))
+        vector: torch.Tensor = self.product(outer(self.text(text), self.image(image)))
+        return vector
 
 
 class Tensor(nn.Module):
