@@ -78,7 +78,7 @@ class Grammar:
 
     def _child(self, parents: list[Genes]) -> Genes:
         weights = np.arange(1, len(parents) + 1, dtype=float)  # the best come last
-        a, b = (parents[i] for i in self._random.choice(len(parents), 2, p=weights / weights.sum()))
+        a, b = (parents[int(i)] for i in self._random.choice(len(parents), 2, p=weights / weights.sum()))
         child = a
         if self._random.random() < 0.5:
             child = replace(a, **{s: getattr(b, s) for s in SLOTS if self._random.random() < 0.5})

@@ -20,6 +20,10 @@ class TipHead(nn.Module):
     `trained` keys (Tip-Adapter-F) are a parameter; a cache that nothing trained is a buffer.
     """
 
+    keys: torch.Tensor
+    labels: torch.Tensor
+    classifier: torch.Tensor
+
     def __init__(
         self,
         keys: torch.Tensor,
@@ -53,6 +57,8 @@ class TipHead(nn.Module):
 
 class AdapterHead(nn.Module):
     """CLIP-Adapter: the bottleneck, mixed with its input, in front of text weights C×D."""
+
+    classifier: torch.Tensor
 
     def __init__(self, layers: nn.Module, classifier: torch.Tensor, settings: tuple[float, float]) -> None:
         super().__init__()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from harness_language.endpoint import Message
-from harness_language.transcript import Chat
+from harness_language.transcript import Chat, Transcript
 from harness_prompts.search import PLACEHOLDER, Request
 
 CLASSES_SHOWN = 40
@@ -20,7 +19,7 @@ class LanguageModel:
     round brings nothing, and the search goes on.
     """
 
-    def __init__(self, chat: Chat, about: str = "", patience: int = 2) -> None:
+    def __init__(self, chat: Chat | Transcript, about: str = "", patience: int = 2) -> None:
         self.chat, self.about, self.patience = chat, about, patience
 
     def propose(self, request: Request) -> list[str]:
@@ -61,6 +60,6 @@ def question(request: Request, about: str = "") -> list[Message]:
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
-def marked(text: str) -> Sequence[str] | list[str]:
+def marked(text: str) -> list[str]:
     """What stands between `<INS>` and `</INS>`, in order, empty ones left out."""
     return [found.strip() for found in _MARKED.findall(text) if found.strip()]

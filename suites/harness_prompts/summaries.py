@@ -46,7 +46,7 @@ class BaseToNew:
         halves = {half: f"{self.metric}.{half}" for half in ("base", "new")}
         if missing := [c for c in halves.values() if c not in records]:
             raise OptionError(
-                f"base-to-new: the records have no '{missing[0]}'{did_you_mean(missing[0], records)}"
+                f"base-to-new: the records have no '{missing[0]}'{did_you_mean(missing[0], map(str, records))}"
             )
         rows: list[dict[str, Any]] = []
         datasets = list(dict.fromkeys(records["dataset"]))
@@ -97,7 +97,7 @@ class WordingSensitivity:
 
         if self.metric not in records:
             raise OptionError(
-                f"wording: the records have no '{self.metric}'{did_you_mean(self.metric, records)}"
+                f"wording: the records have no '{self.metric}'{did_you_mean(self.metric, map(str, records))}"
             )
         rows: list[dict[str, Any]] = []
         for (model, dataset), part in records.groupby(["model", "dataset"], sort=False):

@@ -66,11 +66,11 @@ def named_set(name: str, own: Sequence[str] | None = None, space: str = "") -> l
             raise OptionError(f"templates: CoOp has no data set '{which}'{did_you_mean(which, COOP)}")
         return [COOP[which]]
     if kind == "openai":
-        if which not in (known := _openai()):
+        if which not in (openai := _openai()):
             raise OptionError(
-                f"templates: none of OpenAI's are known for '{which}'{did_you_mean(which, ('imagenet', *known))}"
+                f"templates: none of OpenAI's are known for '{which}'{did_you_mean(which, ('imagenet', *openai))}"
             )
-        return list(known[which])
+        return list(openai[which])
     if kind == "clip_benchmark":
         return _clip_benchmark(which)
     if Path(name).suffix:

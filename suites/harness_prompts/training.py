@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness import OptionError
 from harness.learning.loop import Objective, train
-from harness.learning.pipeline import Held, Source
+from harness.learning.pipeline import Batch, Held, Source
 from harness.learning.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ def epochs_for(shots: int, space: str = "") -> int:
 def embedded(task: Task, augment: bool) -> Source:
     """Return the embeddings of the shots, kept ones or those of fresh random views in every epoch."""
     return Held(task.views if augment else task.features, task.labels)
+
+
+def labels_of(batch: Batch) -> torch.Tensor:
+    """Return a batch's labels, which shots always have."""
+    assert batch.targets is not None
+    return batch.targets
 
 
 def learn(

@@ -199,7 +199,7 @@ class TipAdapter(FromShots, FromTemplates):
 
         from harness.learning.pipeline import Batch, Held
         from harness.learning.recipe import Recipe
-        from harness_prompts.training import learn, steps_of
+        from harness_prompts.training import labels_of, learn, steps_of
 
         trained = torch.nn.Parameter(keys.clone())
         source = Held((lambda epoch: task.views(100 + epoch)) if self.views else task.features, task.labels)
@@ -215,7 +215,7 @@ class TipAdapter(FromShots, FromTemplates):
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
             logits = tip_logits(batch.data, trained, values, classifier, task.logit_scale, alpha, beta)
-            return F.cross_entropy(logits, batch.targets)
+            return F.cross_entropy(logits, labels_of(batch))
 
         learn(task, [trained], source, loss, recipe)
         return trained.detach()

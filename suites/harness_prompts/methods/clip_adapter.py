@@ -62,7 +62,7 @@ class ClipAdapter(FromShots, FromTemplates):
         import torch.nn.functional as F
 
         from harness_prompts.heads import bottleneck
-        from harness_prompts.training import coop_recipe, embedded, learn
+        from harness_prompts.training import coop_recipe, embedded, labels_of, learn
 
         width = task.features.shape[1]
         with torch.random.fork_rng(devices=[]):
@@ -73,7 +73,7 @@ class ClipAdapter(FromShots, FromTemplates):
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
             logits = task.logit_scale * fixed.adapted(batch.data) @ classifier.T
-            return F.cross_entropy(logits, batch.targets)
+            return F.cross_entropy(logits, labels_of(batch))
 
         recipe = coop_recipe(len(task.labels), self.epochs, self.rate, self.batch)
         learn(task, layers.parameters(), embedded(task, self.augment), loss, recipe)

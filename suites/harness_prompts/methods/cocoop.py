@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from harness import OptionError
 from harness_prompts.shots import FromShots
@@ -134,7 +134,7 @@ class CoCoOp(FromShots):
 
         from harness_prompts.context import Context, Wording
         from harness_prompts.methods.coop import frozen
-        from harness_prompts.training import coop_recipe, embedded, learn
+        from harness_prompts.training import coop_recipe, embedded, labels_of, learn
 
         tower = task.texts.tower
         context = Context(tower, self.length, self.init, None, task.seed)
@@ -144,7 +144,7 @@ class CoCoOp(FromShots):
         trained = [*context.parameters(), *shift.parameters()]
 
         def leave_gradient(batch: Batch, step: int) -> float:
-            features, labels = batch.data, cast("torch.Tensor", batch.targets)
+            features, labels = batch.data, labels_of(batch)
 
             def in_chunks(size: int) -> float:
                 for parameter in trained:  # a try that ran out of memory may have left a part of a gradient

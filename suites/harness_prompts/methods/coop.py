@@ -112,9 +112,11 @@ class CoOp(FromShots):
         """What is minimised."""
         import torch.nn.functional as F
 
+        from harness_prompts.training import labels_of
+
         def loss(batch: Batch, step: int) -> torch.Tensor:
             logits = task.logit_scale * batch.data @ wording.features(context.vectors).T
-            return F.cross_entropy(logits, batch.targets)
+            return F.cross_entropy(logits, labels_of(batch))
 
         return loss
 
@@ -150,12 +152,13 @@ class KgCoOp(CoOp, FromTemplates):
         import torch.nn.functional as F
 
         from harness_prompts.methods.zero_shot import zero_shot_weights
+        from harness_prompts.training import labels_of
 
         anchor = zero_shot_weights(task, self.templates)
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
             learned = wording.features(context.vectors)
-            entropy = F.cross_entropy(task.logit_scale * batch.data @ learned.T, batch.targets)
+            entropy = F.cross_entropy(task.logit_scale * batch.data @ learned.T, labels_of(batch))
             return entropy + self.weight * (1 - (learned * anchor).sum(dim=1).mean())
 
         return loss
@@ -194,13 +197,14 @@ class ProGrad(CoOp, FromTemplates):
         import torch.nn.functional as F
 
         from harness_prompts.methods.zero_shot import zero_shot_weights
+        from harness_prompts.training import labels_of
 
         anchor = zero_shot_weights(task, self.templates)
 
         def leave_gradient(batch: Batch, step: int) -> float:
             logits = task.logit_scale * batch.data @ wording.features(context.vectors).T
             known = (task.logit_scale * batch.data @ anchor.T).softmax(dim=1)
-            entropy = F.cross_entropy(logits, batch.targets)
+            entropy = F.cross_entropy(logits, labels_of(batch))
             divergence = F.kl_div(logits.log_softmax(dim=1), known, reduction="batchmean")
             (g_kl,) = torch.autograd.grad(divergence, context.vectors, retain_graph=True)
             (g_ce,) = torch.autograd.grad(entropy, context.vectors)

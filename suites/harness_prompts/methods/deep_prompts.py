@@ -146,10 +146,12 @@ class IVLP(FromShots):
     def _objective(self, task: Task, towers: Towers, wording: DeepText, prompts: Any) -> Objective:
         import torch.nn.functional as F
 
+        from harness_prompts.training import labels_of
+
         def loss(batch: Batch, step: int) -> torch.Tensor:
             seen = F.normalize(towers.image(batch.data, prompts.image()).float(), dim=-1)
             logits = task.logit_scale * seen @ wording.features(prompts.text()).T
-            return F.cross_entropy(logits, batch.targets)
+            return F.cross_entropy(logits, labels_of(batch))
 
         return loss
 
@@ -238,6 +240,7 @@ class PromptSRC(IVLP, FromTemplates):
         import torch.nn.functional as F
 
         from harness_prompts.methods.zero_shot import zero_shot_weights
+        from harness_prompts.training import labels_of
 
         anchor = zero_shot_weights(task, self.templates)
 
@@ -257,7 +260,7 @@ class PromptSRC(IVLP, FromTemplates):
                 logits.log_softmax(dim=1), before.log_softmax(dim=1), reduction="sum", log_target=True
             )
             return (
-                F.cross_entropy(logits, batch.targets)
+                F.cross_entropy(logits, labels_of(batch))
                 + self.text_weight * F.l1_loss(texts, anchor)
                 + self.image_weight * F.l1_loss(seen, known)
                 + self.logit_weight * divergence / logits.numel()
