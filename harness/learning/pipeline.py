@@ -96,17 +96,18 @@ class Pipeline:
 
     `prepare` makes tensors of what `take` returns of a sample (its image), or, where it has `many`, of
     several at once; `collate` puts those of a batch together. `indices` chooses samples of the split:
-    rows count these, and so do `targets` (on the CPU). With a `seed`, what `prepare` draws from torch
-    depends on the seed, the epoch and the row alone; neither the number of `workers` nor the `depth`
-    changes a result. At most `depth` batches are prepared or in preparation, beside the one in use; by
-    default two, or more where they are too small to keep all workers busy.
+    rows count these, and so do `targets` (on the CPU). With indices, `split` may be a function that
+    returns the split of an epoch. With a `seed`, what `prepare` draws from torch depends on the seed, the
+    epoch and the row alone; neither the number of `workers` nor the `depth` changes a result. At most
+    `depth` batches are prepared or in preparation, beside the one in use; by default two, or more where
+    they are too small to keep all workers busy.
 
     Raises DataError naming the sample that can't be read.
     """
 
     def __init__(
         self,
-        split: Split,
+        split: Split | Callable[[int], Split],
         prepare: Callable[[Any], Any],
         *,
         device: torch.device,
@@ -118,8 +119,16 @@ class Pipeline:
         depth: int | None = None,
         seed: int | None = None,
     ) -> None:
-        self.split, self.prepare, self.device, self.workers = split, prepare, device, workers
-        self.indices = range(len(split)) if indices is None else indices
+        self.prepare, self.device, self.workers = prepare, device, workers
+        if callable(split):
+            if indices is None:
+                raise ValueError(
+                    "a split that each epoch makes anew needs indices, which tell how many there are"
+                )
+            self.split_of, self.indices = split, indices
+        else:
+            self.split_of = lambda epoch: split
+            self.indices = range(len(split)) if indices is None else indices
         self.targets, self.collate, self.take, self.depth, self.seed = targets, collate, take, depth, seed
 
     def __len__(self) -> int:
@@ -192,7 +201,8 @@ class Pipeline:
     def _several(self, rows: Rows, epoch: int) -> list[Any]:
         if self.seed is not None:
             return [self._drawn(row, epoch) for row in rows.tolist()]
-        samples = [self.split[self.indices[row]] for row in rows.tolist()]
+        split = self.split_of(epoch)
+        samples = [split[self.indices[row]] for row in rows.tolist()]
         if hasattr(self.prepare, "many"):
             try:
                 return list(self.prepare.many([self.take(sample) for sample in samples]))
@@ -204,7 +214,7 @@ class Pipeline:
         from harness.learning.randomness import drawing_from
 
         with drawing_from(derive_seed("sample", self.seed, epoch, row)):
-            return self._one(self.split[self.indices[row]])
+            return self._one(self.split_of(epoch)[self.indices[row]])
 
     def _one(self, sample: Sample) -> Any:
         taken = self.take(sample)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, cast, runtime_checkable
+
+import numpy as np
 
 from harness import DataError
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from harness.learning.draws import Entry
+    from harness.learning.pipeline import Batch
 
 Reads = Literal["pooled", "tokens"]
 
@@ -91,7 +97,10 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """N labelled image-text pairs as features; `targets` N int64. Itself a `Source` to train from."""
+    """N labelled image-text pairs as features; `targets` N int64. Itself a `Source` to train from.
+
+    Sequences may be kept in half precision; what is taken of them is float32.
+    """
 
     text: Features
     image: Features
@@ -102,33 +111,56 @@ class Pairs:
 
     def take(self, rows: torch.Tensor | slice) -> Pairs:
         """The pairs at these rows."""
-        return Pairs(
-            self.text.each(lambda t: t[rows]), self.image.each(lambda t: t[rows]), self.targets[rows]
-        )
+        import torch
+
+        at = rows if isinstance(rows, slice) else rows.to(self.targets.device, non_blocking=True)
+
+        def taken(tensor: torch.Tensor) -> torch.Tensor:
+            part = tensor[at]
+            return part.float() if part.dtype == torch.float16 else part
+
+        return Pairs(self.text.each(taken), self.image.each(taken), self.targets[at])
 
     def to(self, device: torch.device | str) -> Pairs:
         """The pairs on a device."""
         text, image = (f.each(lambda t: t.to(device)) for f in (self.text, self.image))
         return Pairs(text, image, self.targets.to(device))
 
-    def batch(self, epoch: int, rows: torch.Tensor) -> Pairs:
-        """The pairs at these rows, the same in every epoch."""
-        return self.take(rows)
+    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+        """Yield the pairs of each batch, the same in every epoch."""
+        from harness.learning.pipeline import Held
+
+        return Held(self, self.targets).batches(plan)
 
 
-@runtime_checkable
 class Source(Protocol):
     """Where training and prediction get their batches from: cached features, or ones encoded anew.
 
-    `targets` N int64. `batch(epoch, rows)` gives those rows as they are in that epoch (from 0). An
-    end-to-end source runs its encoders here, so that gradients reach them.
+    A source of the core's loop whose batches hold `Pairs`; `targets` N int64. An end-to-end source runs its
+    encoders when a batch is asked for, so that gradients reach them.
     """
 
-    targets: torch.Tensor
+    @property
+    def targets(self) -> torch.Tensor: ...
 
     def __len__(self) -> int: ...
 
-    def batch(self, epoch: int, rows: torch.Tensor) -> Pairs: ...
+    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]: ...
+
+
+def first_pair(source: Source) -> Pairs:
+    """Return the first pair of a source, which shows the widths of its features."""
+    with closing(source.batches([(0, 0, np.arange(1))])) as batches:
+        return cast("Pairs", next(batches).data)
+
+
+def in_order(source: Source, size: int) -> Iterator[Pairs]:
+    """Yield all pairs of a source in their order, in batches of at most `size`."""
+    rows = np.arange(len(source))
+    plan = ((n, 0, rows[start : start + size]) for n, start in enumerate(range(0, len(rows), size)))
+    with closing(source.batches(plan)) as batches:
+        for batch in batches:
+            yield batch.data
 
 
 @runtime_checkable

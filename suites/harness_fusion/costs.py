@@ -12,7 +12,7 @@ import torch
 from harness.inference.evaluate import image_pipeline
 from harness_fusion.contracts import Source
 from harness_fusion.features import Encoders, Modality, there
-from harness_fusion.training import predict
+from harness_fusion.training import FEATURES_AT_ONCE, predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from harness import Split
     from harness_fusion.heads import Head
-
-BATCH = 1024
-"""Samples at once when prediction from cached features is timed."""
 
 
 def encoder_parameters(
@@ -76,7 +73,7 @@ def cached_rate(head: Head, source: Source, repeats: int = 3) -> float:
     fastest = float("inf")
     for number in range(repeats + 1):
         began = time.perf_counter()
-        predict(head, source, BATCH)
+        predict(head, source, FEATURES_AT_ONCE)
         if number:
             fastest = min(fastest, time.perf_counter() - began)
     return len(source) / max(fastest, 1e-9)

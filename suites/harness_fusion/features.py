@@ -15,7 +15,7 @@ from harness import DataError, Job, Split
 from harness.inference.batches import autocast, forward_all
 from harness.inference.evaluate import image_pipeline
 from harness.inference.prompts import cut, cut_remark
-from harness_fusion.contracts import Features, Pairs
+from harness_fusion.contracts import Features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,11 +59,11 @@ class Encoders:
     ) -> Features:
         """A split's features on the CPU, from the cache or encoded; with the sequences if `tokens`.
 
-        `view` says what decides altered ones beside the encoders: which `rows`, and their `change`.
+        `view` says what decides altered ones beside the encoders and which `rows` they are: their `change`.
         """
         parts = ("pooled", "tokens", "mask") if self.gives_tokens[modality] else ("pooled",)
         split, made = self.job.splits(name), Arrays()
-        altered = {"view": view} if view else {}
+        altered = {"view": view, "rows": rows} if view else {}
 
         def keep(compute: Callable[[], NDArray[Any]], which: str) -> NDArray[Any]:
             return self._keep(modality, name, compute, part=which, **altered)
@@ -176,27 +176,21 @@ class Encoders:
     def _images(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
         job = self.job
         prepare = image_pipeline(job, split)
-        source: Any = split if change is None else _Changed(split, change)
-        shape: list[torch.Size] = []
-
-        def forward(images: torch.Tensor) -> torch.Tensor:
-            pooled, *patches = self.image_parts(images)
-            shape[:] = [pooled.shape[1:], *(p.shape[1:] for p in patches)]
-            return torch.cat([pooled, *(p.flatten(1) for p in patches)], dim=1)
+        source: Any = split if change is None else Changed(split, change)
+        pooled: list[NDArray[Any]] = []
+        patches: list[NDArray[Any]] = []
 
         def advance(before: int, done: int, _: int) -> None:
             job.advance(before + done, len(rows))
 
-        pooled, patches = [], []
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            flat = forward_all(
-                forward, source, prepare, device=job.device, batch_size=job.batch_size, precision=job.precision,
+            vectors, *sequences = forward_all(
+                self.image_parts, source, prepare, device=job.device, batch_size=job.batch_size, precision=job.precision,
                 workers=job.workers, indices=rows[start : start + ROWS_AT_ONCE].tolist(),
                 advance=partial(advance, start),
             )  # fmt: skip
-            width = shape[0][0]
-            pooled.append(flat[:, :width].numpy())
-            patches += [_half(flat[:, width:].unflatten(1, s)) for s in shape[1:]]
+            pooled.append(vectors.numpy())
+            patches += map(_half, sequences)
         arrays = {"pooled": np.concatenate(pooled)}
         if patches:
             arrays["tokens"] = np.concatenate(patches)
@@ -218,22 +212,6 @@ class Encoders:
         return (self.model.encode_text_tokens(texts)[0],)
 
 
-class Kept:
-    """Pairs whose sequences may be kept in half precision; batches are float32. A `Source`."""
-
-    def __init__(self, pairs: Pairs) -> None:
-        self.pairs, self.targets = pairs, pairs.targets
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def batch(self, epoch: int, rows: torch.Tensor) -> Pairs:
-        """These rows, the same in every epoch."""
-        taken = self.pairs.take(rows)
-        text, image = (f.each(_float) for f in (taken.text, taken.image))
-        return Pairs(text, image, taken.targets)
-
-
 def absent(count: int) -> Features:
     """Features of a modality that a method does not read: none is there, and nothing was encoded."""
     return Features.of(torch.zeros(count, 1), torch.zeros(count, dtype=torch.bool))
@@ -249,7 +227,7 @@ def there(split: Split, modality: Modality) -> NDArray[np.bool_]:
     return np.asarray(found, dtype=bool)
 
 
-class _Changed:
+class Changed:
     """A split whose images are changed on their way, by row."""
 
     def __init__(self, split: Split, change: Change) -> None:
@@ -263,10 +241,6 @@ class _Changed:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._split, name)
-
-
-def _float(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
 def _half(tokens: torch.Tensor) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import nn
 
-from harness_fusion.contracts import Features, FusionMethod, Source
+from harness_fusion.contracts import Features, FusionMethod, Source, in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,8 +66,6 @@ def shares(head: Head, source: Source, batch: int = 1024) -> NDArray[np.floating
     if own is None:
         return None
     head.eval()
-    device = source.targets.device
     with torch.inference_mode():
-        rows = torch.arange(len(source), device=device).split(batch)
-        parts = [own(pairs.text, pairs.image) for pairs in (source.batch(0, r) for r in rows)]
+        parts = [own(pairs.text, pairs.image) for pairs in in_order(source, batch)]
         return torch.cat(parts).cpu().numpy()

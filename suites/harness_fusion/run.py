@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ from harness.inference.evaluate import classification_result, measured
 from harness.inference.splits import role_of
 from harness.learning.draws import class_weights, draw_shots
 from harness_fusion import costs
-from harness_fusion.features import Encoders, Kept
+from harness_fusion.contracts import Pairs, first_pair
+from harness_fusion.features import Encoders
 from harness_fusion.heads import build_head, shares
 from harness_fusion.misses import DESCRIPTIONS, analyse, find_groups
 from harness_fusion.probes import KINDS, probed
@@ -24,7 +24,7 @@ from harness_fusion.reports import joined
 from harness_fusion.sources import Sources
 from harness_fusion.splits import arrange
 from harness_fusion.submission import check_style, write_submission
-from harness_fusion.training import HeadRecipe, TrainedHead, predict, train_head
+from harness_fusion.training import FEATURES_AT_ONCE, HeadRecipe, TrainedHead, predict, train_head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ class Run:
         job, method = self.job, self.method
         used = self._used()
         training = self.sources.training(self.parts.train)
-        first = training.batch(0, torch.arange(1, device=job.device))
+        first = first_pair(training)
         head = build_head(
             method, first.text.width(method.reads), first.image.width(method.reads), len(self.classes),
             dropout=self.protocol.dropout, seed=self.seed,
@@ -143,17 +143,17 @@ class Run:
         found = measured(replace(self.job, metrics={m: metrics[m] for m in chosen}), predictions)
         return {f"{metric}.{name}": value for metric, value in found.items()}
 
-    def _probes(self, head: Any, test: Kept) -> tuple[dict[str, float], dict[str, Any]]:
+    def _probes(self, head: Any, test: Pairs) -> tuple[dict[str, float], dict[str, Any]]:
         """Metrics under each probe, and what `top1` says of each sample there."""
         values: dict[str, float] = {}
         samples: dict[str, Any] = {}
         if not self.protocol.probes:
             return values, samples
-        train = self.sources.plain(self.parts.train).pairs
+        train = self.sources.plain(self.parts.train)
         for modality in self.method.modalities:
             for kind in KINDS:
-                altered = probed(test.pairs, modality, kind, getattr(train, modality), self.seed)
-                scores = predict(head, Kept(altered)).numpy()
+                altered = probed(test, modality, kind, getattr(train, modality), self.seed)
+                scores = predict(head, altered).numpy()
                 predictions = Predictions(scores, self.parts.test.targets, self.parts.test.ids, self.classes)
                 name = f"{modality} {kind}"
                 values |= self._measured(predictions, name)
@@ -167,7 +167,7 @@ class Run:
         found = {name: np.asarray(column)[portion.rows] for name, column in groups.items()}
         return {name: column for name, column in found.items() if column.dtype == bool}
 
-    def _costs(self, head: Any, test: Kept, trained: TrainedHead, used: list[Any]) -> dict[str, float]:
+    def _costs(self, head: Any, test: Pairs, trained: TrainedHead, used: list[Any]) -> dict[str, float]:
         own = [p for p in head.parameters() if p.requires_grad]
         tuned = used if self.protocol.encoders == "tuned" else []
         rates = {m: self._rate(m) for m in self.method.modalities}
@@ -209,7 +209,7 @@ class Run:
                 "views": protocol.views,
             },
             "throughput": {
-                "cached": f"prediction from features in memory, {costs.BATCH} at once, after a first run",
+                "cached": f"prediction from features in memory, {FEATURES_AT_ONCE} at once, after a first run",
                 "raw": "reading, preparing or tokenising, encoding and predicting one after the other; encoders "
                 f"timed over the whole split, {self.job.batch_size} images at once, first batch included",
             },
@@ -246,14 +246,10 @@ class Run:
             unknown = np.full(len(test), -1)
             return np.stack([found.get(name, unknown) for name in DESCRIPTIONS]).astype(np.int8)
 
-        decides = {
-            "what": "fusion groups of misses",
-            "data": job.cell.dataset.identity,
-            "split": test.name,
-            "limit": job.cell.limit,
-            "rows": hashlib.sha256(test.rows.tobytes() + b"|" + train.targets.tobytes()).hexdigest(),
-        }
-        table = job.cache.get(decides, compute)
+        table = job.features(
+            "fusion groups of misses", test.name, compute, rows=test.rows, images=False,
+            training_counts=np.bincount(train.targets).tolist(),
+        )  # fmt: skip
         return {n: row.astype(bool) for n, row in zip(DESCRIPTIONS, table, strict=True) if (row >= 0).all()}
 
     def _predictable(self, folder: Path) -> None:

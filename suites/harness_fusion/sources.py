@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import asdict, replace
+from itertools import tee
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,13 +14,16 @@ import torch
 from harness.inference.batches import autocast
 from harness.inference.evaluate import image_pipeline
 from harness.inference.images import decode
+from harness.learning.pipeline import Batch, Held, Pipeline
 from harness_fusion.augmentation import Augmentation
 from harness_fusion.contracts import Features, Pairs, Source
-from harness_fusion.features import Change, Encoders, Kept, Modality, absent, there
+from harness_fusion.features import Change, Changed, Encoders, Modality, absent, there
 from harness_fusion.splits import Portion
-from harness_fusion.training import Augmented
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.learning.draws import Entry
     from harness_fusion.options import FusionOptions
 
 RECIPE = "augmentation-1"
@@ -47,7 +51,7 @@ class Sources:
             vectors = features.pooled[features.present]
             self._spread[modality] = vectors.mean(0), vectors.std(0).clamp(min=1e-6)
 
-    def plain(self, portion: Portion) -> Kept:
+    def plain(self, portion: Portion) -> Pairs:
         """Features as they are. Tuned encoders are run once for it, and nothing is kept on disk."""
         return self._source(portion, lambda m: self._plain(portion, m))
 
@@ -61,10 +65,7 @@ class Sources:
         targets = torch.from_numpy(portion.targets).to(self.device)
 
         def encode(epoch: int) -> Pairs:
-            source = self._source(
-                portion, lambda m: self._view(portion, m, epoch % views if views else epoch)
-            )
-            return source.batch(0, torch.arange(len(portion), device=self.device))
+            return self._source(portion, lambda m: self._view(portion, m, epoch % views if views else epoch))
 
         return Augmented(targets, encode)
 
@@ -98,8 +99,7 @@ class Sources:
             return self._plain(portion, modality)
         if not shared:
             return self.encoders.encoded(modality, portion.name, portion.rows, change)
-        rows = hashlib.sha256(portion.rows.tobytes()).hexdigest()
-        view = {"recipe": [RECIPE, asdict(self.augmentation)], "view": number, "rows": rows}
+        view = {"recipe": [RECIPE, asdict(self.augmentation)], "view": number}
         tokens = self.method.reads == "tokens"
         return self.encoders.kept(modality, portion.name, tokens, portion.rows, change, view)
 
@@ -109,62 +109,108 @@ class Sources:
         mean, deviation = self._spread[modality]
         return replace(features, pooled=(features.pooled - mean) / deviation)
 
-    def _source(self, portion: Portion, features: Callable[[Modality], Features]) -> Kept:
+    def _source(self, portion: Portion, features: Callable[[Modality], Features]) -> Pairs:
         read = self.method.modalities
         text, image = (
             self._scaled(m, features(m)) if m in read else absent(len(portion)) for m in MODALITIES
         )
-        return Kept(Pairs(text, image, torch.from_numpy(portion.targets)).to(self.device))
+        return Pairs(text, image, torch.from_numpy(portion.targets)).to(self.device)
+
+
+class Augmented(Held):
+    """Training pairs that `encode(epoch)` makes anew for each epoch (from 0), in the order of `targets`.
+
+    The last epoch is held.
+    """
+
+    targets: torch.Tensor
+
+    def __init__(self, targets: torch.Tensor, encode: Callable[[int], Pairs]) -> None:
+        super().__init__(encode, targets)
 
 
 class Live:
-    """Training pairs whose encoders run at every batch, so that gradients reach them. A `Source`."""
+    """Training pairs whose encoders run at every batch, so that gradients reach them. A `Source`.
+
+    Images are prepared ahead, while encoders and head compute.
+    """
 
     def __init__(self, sources: Sources, portion: Portion, altered: bool) -> None:
         self.sources, self.portion, self.altered = sources, portion, altered
         self.encoders = sources.encoders
         self.targets = torch.from_numpy(portion.targets).to(sources.device)
-        self.present = {m: there(portion.split, m)[portion.rows] for m in sources.method.modalities}
-        self.prepare = image_pipeline(self.encoders.job, portion.split)
+        self.present = {m: there(portion.split, m) for m in sources.method.modalities}
 
     def __len__(self) -> int:
         return len(self.portion)
 
-    def batch(self, epoch: int, rows: torch.Tensor) -> Pairs:
-        """These rows as they are in that epoch, encoded by the encoders as they are now."""
-        chosen = rows.cpu().numpy()
-        read = self.sources.method.modalities
-        text, image = (
-            self._encoded(m, epoch, chosen) if m in read else absent(len(chosen)) for m in MODALITIES
-        )
-        return Pairs(text, image, self.targets[rows]).to(self.targets.device)
+    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+        """Yield each batch as it is in its epoch, encoded by the encoders as they are by then."""
+        if "image" not in self.present:
+            yield from (self._encoded(entry, None) for entry in plan)
+            return
+        plan, ahead = tee(plan)
+        images = ((step, epoch, self._places("image", rows)) for step, epoch, rows in ahead)
+        with closing(self._pipeline().batches(images)) as prepared:
+            for entry, batch in zip(plan, prepared, strict=True):
+                yield self._encoded(entry, batch.data)
 
-    def _encoded(self, modality: Modality, epoch: int, chosen: np.ndarray[Any, Any]) -> Features:
+    def _pipeline(self) -> Pipeline:
         job, split = self.encoders.job, self.portion.split
-        present = torch.from_numpy(self.present[modality][chosen])
-        places = [int(r) for r in self.portion.rows[chosen[present.numpy()]]]
-        change = (
-            self.sources.change(self.portion, modality, epoch, self.sources.seed) if self.altered else None
+
+        def seen(epoch: int) -> Any:
+            change = self._change("image", epoch)
+            return split if change is None else Changed(split, change)
+
+        return Pipeline(
+            seen,
+            image_pipeline(job, split),
+            device=job.device,
+            workers=job.workers,
+            indices=range(len(split)),
         )
-        where = present.nonzero()[:, 0]
-        if not places:  # nobody in the batch has it: another one in the first place, missing all the same
-            places, where = [int(np.flatnonzero(there(split, modality))[0])], torch.zeros(1, dtype=torch.long)
-        with autocast(job.device, job.precision):
-            if modality == "text":
-                texts = [split.texts[r] for r in places]  # type: ignore[attr-defined]
-                texts = (
-                    texts if change is None else [change(r, t) for r, t in zip(places, texts, strict=True)]
-                )
-                parts = self.encoders.text_parts(texts)
-            else:
-                images = [split[r].image for r in places]
-                images = (
-                    images if change is None else [change(r, i) for r, i in zip(places, images, strict=True)]
-                )
-                parts = self.encoders.image_parts(
-                    torch.stack([self.prepare(i) for i in images]).to(job.device)
-                )
-        parts = tuple(_scatter(part, where.to(part.device), len(chosen)) for part in parts)
+
+    def _change(self, modality: Modality, epoch: int) -> Change | None:
+        sources = self.sources
+        return sources.change(self.portion, modality, epoch, sources.seed) if self.altered else None
+
+    def _places(self, modality: Modality, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which samples of the split are encoded: those that have the modality.
+
+        Where nobody in the batch has it, another one that has: missing all the same.
+        """
+        places = self.portion.rows[rows]
+        present = self.present[modality]
+        found: NDArray[np.int64] = places[present[places]]
+        return found if len(found) else np.flatnonzero(present)[:1]
+
+    def _encoded(self, entry: Entry, images: torch.Tensor | None) -> Batch:
+        step, epoch, rows = entry
+        job, features = self.encoders.job, {m: absent(len(rows)) for m in MODALITIES}
+        for modality in self.sources.method.modalities:
+            with autocast(job.device, job.precision):
+                if modality == "text":
+                    parts = self.encoders.text_parts(self._texts(epoch, rows))
+                else:
+                    assert images is not None
+                    parts = self.encoders.image_parts(images)
+            features[modality] = self._features(modality, rows, parts)
+        targets = self.targets[torch.from_numpy(rows).to(self.targets.device)]
+        pairs = Pairs(features["text"], features["image"], targets).to(self.targets.device)
+        return Batch(step, epoch, rows, pairs, targets)
+
+    def _texts(self, epoch: int, rows: NDArray[np.int64]) -> list[str]:
+        places, change = self._places("text", rows).tolist(), self._change("text", epoch)
+        texts = self.portion.split.texts  # type: ignore[attr-defined]
+        return [texts[r] if change is None else change(r, texts[r]) for r in places]
+
+    def _features(
+        self, modality: Modality, rows: NDArray[np.int64], parts: tuple[torch.Tensor, ...]
+    ) -> Features:
+        """What the encoder says of those that have the modality, put in their places among the batch."""
+        present = torch.from_numpy(self.present[modality][self.portion.rows[rows]])
+        where = present.nonzero()[:, 0] if present.any() else torch.zeros(1, dtype=torch.long)
+        parts = tuple(_scatter(part, where.to(part.device), len(rows)) for part in parts)
         pooled = self.encoders.scaled(parts[0])
         sequence = parts[1].float() if len(parts) > 1 else None
         return Features.of(pooled, present.to(pooled.device), sequence, parts[2] if len(parts) > 2 else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +15,15 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from harness import DataError, OptionError
-from harness.learning.draws import Entry, class_weights
+from harness.learning.draws import class_weights
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch
 from harness.learning.recipe import Recipe
-from harness_fusion.contracts import Features, Pairs, Source
+from harness_fusion.contracts import Source, first_pair, in_order
 from harness_fusion.heads import Head
+
+FEATURES_AT_ONCE = 1024
+"""Samples at once in prediction from features in memory."""
 
 COLUMNS = ("epoch", "rate", "loss", "validation_loss", "weighted_f1")
 
@@ -84,44 +87,6 @@ class TrainedHead:
     parts: dict[str, TrainedHead] = field(default_factory=dict)
 
 
-class Augmented:
-    """Training data that are encoded anew for each epoch, from augmented images and texts.
-
-    `encode(epoch)` gives the N pairs of an epoch (from 0), in the order of `targets`; the last epoch
-    is kept.
-    """
-
-    def __init__(self, targets: torch.Tensor, encode: Callable[[int], Pairs]) -> None:
-        self.targets, self.encode = targets, encode
-        self._epoch = -1
-        self._pairs: Pairs | None = None
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def batch(self, epoch: int, rows: torch.Tensor) -> Pairs:
-        """The pairs at these rows as they are in that epoch."""
-        if self._pairs is None or epoch != self._epoch:
-            self._epoch, self._pairs = epoch, self.encode(epoch)
-        return self._pairs.take(rows)
-
-
-class _Batches:
-    """The batches of a fusion source, as the core's loop takes them."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
-        """Yield the pairs of each step; encoders that are trained run here, when the step begins."""
-        for step, epoch, rows in plan:
-            pairs = self.source.batch(epoch, torch.from_numpy(rows).to(self.source.targets.device))
-            yield Batch(step, epoch, rows, pairs, pairs.targets)
-
-
 def train_head(
     head: Head,
     training: Source,
@@ -139,7 +104,7 @@ def train_head(
     A head's parts are trained first, each alone with the same recipe and seed, so they are what they
     would be as arms of their own. Without `validation` the last weights stay. For end-to-end training,
     what requires a gradient in `encoders` is trained along at its own rate (their train/eval mode is
-    the caller's), and `training.batch` must run them; a head with parts trains them with its parts only.
+    the caller's), and `training` must run them; a head with parts trains them with its parts only.
     Below a `folder` progress is kept, so that a killed training continues to the same end.
     Raises Diverged when the loss is not finite, DataError for unlabelled or no training samples.
     """
@@ -162,8 +127,7 @@ def train_head(
         groups.append({"params": [p for p in encoders.parameters() if p.requires_grad], "lr": encoder_rate})
     groups = [group for group in groups if group["params"]]
     if groups:
-        buffers = list(encoders.buffers()) if encoders is not None else []
-        _descend(head, training, validation, recipe, seed, groups, buffers, found, folder, tell)
+        _descend(head, training, validation, recipe, seed, groups, encoders, found, folder, tell)
     head.eval()
     return found
 
@@ -175,7 +139,7 @@ def _descend(
     head_recipe: HeadRecipe,
     seed: int,
     groups: list[dict[str, Any]],
-    buffers: list[torch.Tensor],
+    encoders: nn.Module | None,
     found: TrainedHead,
     folder: Path | None,
     tell: Callable[[int, Mapping[str, float]], None],
@@ -186,9 +150,11 @@ def _descend(
     per_epoch = recipe.batches_per_epoch(count)
     parameters = [p for group in groups for p in group["params"]]
     state = {f"parameter {n}": p.detach() for n, p in enumerate(parameters)}
-    state |= {f"buffer {n}": b for n, b in enumerate(buffers)}
-    classes = head.eval()(*_first(training)).shape[1] if head_recipe.class_weights else 0
-    weight = class_weights(training.targets, classes) if head_recipe.class_weights else None
+    if encoders is not None:
+        state |= {f"buffer {n}": b for n, b in enumerate(encoders.buffers())}
+    # whole images take more memory than features: no more of them at once than in training
+    at_once = FEATURES_AT_ONCE if encoders is None else recipe.batch
+    weight = class_weights(training.targets, _classes(head, training)) if head_recipe.class_weights else None
     sizes, losses = recipe.batch_sizes(count), dict[int, float]()
 
     def objective(batch: Batch, step: int) -> torch.Tensor:
@@ -207,9 +173,9 @@ def _descend(
             tell(step // per_epoch, {"epoch": step / per_epoch, "loss": mean, **_named(values)})
 
     trained = train(
-        parameters, _Batches(training), objective, recipe, seed,
+        parameters, training, objective, recipe, seed,
         groups=groups, state=state, folder=folder, checkpoint_every=per_epoch,
-        validate=None if validation is None else lambda: _judge(head, validation, weight),
+        validate=None if validation is None else lambda: _judge(head, validation, weight, at_once),
         set_mode=lambda: _train_mode(head), report=report,
     )  # fmt: skip
     found.curves |= trained.epochs(count, recipe)
@@ -227,10 +193,10 @@ def _named(values: Mapping[str, float]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _first(source: Source) -> tuple[Features, Features]:
-    """The first pair, by which a head shows how many classes it tells apart."""
-    pairs = source.batch(0, torch.arange(1, device=source.targets.device))
-    return pairs.text, pairs.image
+def _classes(head: Head, source: Source) -> int:
+    """How many classes a head tells apart."""
+    pair = first_pair(source)
+    return int(head.eval()(pair.text, pair.image).shape[1])
 
 
 def _train_mode(head: Head) -> None:
@@ -240,15 +206,15 @@ def _train_mode(head: Head) -> None:
         part.eval()
 
 
-def _judge(head: Head, validation: Source, weight: torch.Tensor | None) -> dict[str, float]:
+def _judge(head: Head, validation: Source, weight: torch.Tensor | None, batch: int) -> dict[str, float]:
     """Loss and weighted F1 on the validation part."""
-    scores, targets = predict(head, validation), validation.targets.cpu()
+    scores, targets = predict(head, validation, batch), validation.targets.cpu()
     loss = F.cross_entropy(scores, targets, weight=None if weight is None else weight.cpu())
     f1 = f1_score(targets.numpy(), np.asarray(scores.argmax(1)), average="weighted", zero_division=0)
     return {"score": float(f1), "validation_loss": float(loss), "weighted_f1": float(f1)}
 
 
-def predict(head: Head, source: Source, batch: int = 1024) -> torch.Tensor:
+def predict(head: Head, source: Source, batch: int = FEATURES_AT_ONCE) -> torch.Tensor:
     """Scores N×C (float32, on the CPU) for all samples of a source; softmax gives the probabilities.
 
     A bound (the oracle) is shown the targets. Leaves the head in eval().
@@ -256,7 +222,6 @@ def predict(head: Head, source: Source, batch: int = 1024) -> torch.Tensor:
     head.eval()
     found = []
     with torch.inference_mode():
-        for rows in torch.arange(len(source), device=source.targets.device).split(batch):
-            pairs = source.batch(0, rows)
+        for pairs in in_order(source, batch):
             found.append(head.judged(pairs.text, pairs.image, pairs.targets).float().cpu())
     return torch.cat(found)

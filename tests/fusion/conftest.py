@@ -135,7 +135,7 @@ def own_plugins(monkeypatch, tmp_path):
 def suite(own_plugins, tmp_path):
     """`suite(**changes)` runs the methods above on the posts and gives the run."""
 
-    def run(store="store", protocol=None, **changes):
+    def run(store="store", protocol=None, workers=0, **changes):
         whole = {
             "name": "small",
             "protocol": {"plugin": "fusion", "rate": 1e-2, "epochs": 2, "batch": 32, **(protocol or {})},
@@ -145,7 +145,7 @@ def suite(own_plugins, tmp_path):
             "metrics": ["top1", "weighted_f1", "f1_per_class"],
             **changes,
         }
-        return harness.run(whole, store=tmp_path / store, device="cpu", executor="inline")
+        return harness.run(whole, store=tmp_path / store, device="cpu", executor="inline", workers=workers)
 
     return run
 

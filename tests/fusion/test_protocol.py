@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 
 import numpy as np
 import pytest
@@ -153,6 +154,30 @@ def test_end_to_end_training_moves_the_towers_that_are_used(
     assert frame.loc["text only", "trainable_parameters"] == frame.loc["text only", "parameters"]
     assert np.isfinite(frame["samples_per_second"]).all()
     assert not any(p.requires_grad for model, _ in seen for p in model.module.parameters())
+
+
+def test_images_of_tuned_encoders_are_prepared_ahead_and_workers_change_nothing(
+    own_plugins, suite, records, counting, only, monkeypatch
+):
+    """With workers, never in the thread that trains."""
+    prepare, threads = counting.prepare, set()
+
+    def noting(self, image):
+        threads.add(threading.current_thread().name.split("_")[0])
+        return prepare(self, image)
+
+    monkeypatch.setattr(counting, "prepare", noting)
+    found = []
+    for workers in (0, 2):
+        suite(
+            methods=only("early"), axes={"augmentation": ["on"]}, store=f"workers {workers}", workers=workers,
+            protocol={"encoders": "tuned", "encoder_rate": 1e-2, "epochs": 3},
+        )  # fmt: skip
+        found.append((records(f"workers {workers}")["top1"].item(), threads.copy()))
+        threads.clear()
+    (alone, _), (several, threads) = found
+    assert alone == several
+    assert threads == {"prepare"}
 
 
 def test_predictions_of_the_split_without_labels_go_to_a_file(suite, records, tmp_path, only):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterable
 
 import numpy as np
 import pytest
@@ -15,15 +16,12 @@ from torch import nn
 from harness.discovery import registry
 from harness.errors import DataError, Diverged, OptionError
 from harness.inference.features import weights_digest
-from harness.learning.draws import class_weights, rows_of_epoch
-from harness_fusion.contracts import Features, Pairs, Source
+from harness.learning.draws import Entry, class_weights, rows_of_epoch
+from harness.learning.pipeline import Batch
+from harness_fusion.contracts import Features, Pairs
 from harness_fusion.heads import Head, build_head
-from harness_fusion.training import (
-    Augmented,
-    HeadRecipe,
-    predict,
-    train_head,
-)
+from harness_fusion.sources import Augmented
+from harness_fusion.training import HeadRecipe, predict, train_head
 
 CLASSES = 3
 FAST = HeadRecipe(epochs=3, rate=1e-2, batch=32, patience=None)
@@ -250,7 +248,6 @@ def test_augmented_features_are_encoded_once_per_epoch() -> None:
         )
 
     source = Augmented(data.targets, encode)
-    assert isinstance(source, Source)
     augmented, plain = head_of("gated"), head_of("gated")
     train_head(augmented, source, data, FAST, 0)
     assert asked == [0, 1, 2]
@@ -267,13 +264,13 @@ class EndToEnd:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batch(self, epoch: int, rows: torch.Tensor) -> Pairs:
-        taken = self.raw.take(rows)
-        return Pairs(
-            Features.of(self.encoders["text"](taken.text.pooled)),
-            Features.of(self.encoders["image"](taken.image.pooled)),
-            taken.targets,
-        )
+    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+        for step, epoch, rows in plan:
+            taken = self.raw.take(torch.from_numpy(rows))
+            text, image = (
+                Features.of(self.encoders[name](getattr(taken, name).pooled)) for name in ("text", "image")
+            )
+            yield Batch(step, epoch, rows, Pairs(text, image, taken.targets), taken.targets)
 
 
 def test_end_to_end_training_moves_and_restores_what_is_thawed_and_nothing_else() -> None:

@@ -45,6 +45,7 @@ SUITES: dict[str, dict[str, Any]] = {
         **FUSION,
         "protocol": {
             "plugin": "fusion", "epochs": 3, "batch": 8, "probes": False, "tokens": False, "encoders": "tuned",
+            "augmentation": "on",
         },
     },
 }  # fmt: skip

@@ -143,6 +143,26 @@ def test_texts_and_trees() -> None:
     assert isinstance(batch.data["pair"], tuple)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("seed", [None, 0])
+def test_a_batch_comes_from_the_split_of_its_own_epoch(workers: int, seed: int | None) -> None:
+    """Also while batches of several epochs are prepared ahead."""
+    splits = [Pictures(5), Pictures(5), Pictures(5)]
+    for epoch, split in enumerate(splits):
+        split.ids = [f"epoch {epoch}, sample {row}" for row in range(5)]
+    source = Pipeline(
+        splits.__getitem__, lambda sample: sample.id, device=CPU, workers=workers, seed=seed,
+        indices=[4, 2], take=lambda sample: sample, collate=list,
+    )  # fmt: skip
+    plan = [(step, step // 2, np.array([step % 2])) for step in range(6)]
+    with closing(source.batches(plan)) as batches:
+        found = [batch.data for batch in batches]
+    assert found == [[f"epoch {step // 2}, sample {[4, 2][step % 2]}"] for step in range(6)]
+    assert len(source) == 2
+    with pytest.raises(ValueError, match="needs indices"):
+        Pipeline(splits.__getitem__, lambda image: image, device=CPU)
+
+
 def test_held_trees() -> None:
     held = Held({"a": torch.arange(5), "b": [torch.arange(5) * 2]}, torch.arange(5) * 3)
     (batch,) = held.batches([(7, 1, np.array([3, 0]))])

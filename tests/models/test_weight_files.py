@@ -65,7 +65,7 @@ NONE = [
     ("w.bin", b"version https://git-lfs.github.com/spec/v1\noid sha256:a\n", "is a Git LFS pointer: git lfs pull"),
     ("w.bin", b'{"error": "Repository not found"}', r'is a JSON text, no weights \(\{"error": "Repository not found"\}\)'),
     ("model.safetensors.index.json", json.dumps(INDEX).encode(), "is the index of weights in 2 parts"),
-    ("w.pth", gzip.compress(b"weights"), "is compressed by gzip: unpack it first"),
+    ("w.pth", gzip.compress(b"weights", mtime=0), "is compressed by gzip: unpack it first"),
     ("w.pth.tar", tarred(), "is a tar archive: unpack it first"),
     ("w.pth", zipped(w__pth=b"x"), "is a zip archive around w.pth: unpack it first"),
     ("w.npz", archived(), r"is a NumPy archive \(\.npz\)"),
