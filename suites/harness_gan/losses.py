@@ -201,4 +201,5 @@ class ZeroCentred(NonSaturating):
         from harness_gan.penalties import squared_gradient
 
         chosen = {"real": [real], "fake": [fake], "both": [real, fake]}[self.on]
-        return 0.5 * self.gamma * sum(squared_gradient(discriminate, x) for x in chosen)
+        penalties = torch.stack([squared_gradient(discriminate, x) for x in chosen])
+        return 0.5 * self.gamma * penalties.sum(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from harness import OptionError
 from harness_generative.contracts import Loss, Remedy, Settings
@@ -53,7 +53,7 @@ class GAN:
             raise OptionError(
                 f"gan: {' and '.join(terms)} each replace the term for real samples: expected one, found {len(terms)}"
             )
-        given = {
+        given: dict[str, Any] = {
             "optimizer": optimizer,
             "lr_g": lr_g if lr_g is not None else lr,
             "lr_d": lr_d if lr_d is not None else lr,

@@ -52,6 +52,8 @@ def divided(split: Split) -> tuple[Split, Split]:
 
 def _whole_triples(split: Any) -> Split:
     """A limited split of stacked images as stacked images again."""
-    if isinstance(split, StackedSplit) or not isinstance(getattr(split, "stacked", None), StackedSplit):
-        return split
-    return split.stacked.of(split.rows, split.ids)
+    stacked = getattr(split, "stacked", None)
+    whole: Split = split
+    if not isinstance(split, StackedSplit) and isinstance(stacked, StackedSplit):
+        whole = stacked.of(split.rows, split.ids)
+    return whole

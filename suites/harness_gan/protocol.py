@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import TARGET_KINDS, DataError, Dataset, Job, Result
@@ -69,7 +69,8 @@ class Gan(GanOptions):
 
     def unavailable(self) -> str | None:
         """Why the extractor can't be used."""
-        return self.extractor.unavailable() if hasattr(self.extractor, "unavailable") else None
+        ask: Callable[[], str | None] | None = getattr(self.extractor, "unavailable", None)
+        return ask() if ask is not None else None
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why these can't be trained together."""
@@ -79,10 +80,11 @@ class Gan(GanOptions):
             return f"the batch of {self.batch_size} is no multiple of PacGAN's m = {pack}"
         if refusal := parts_of(dataset.splits).refusal:
             return refusal
+        shape: tuple[int, ...] | None = (1 if self.grey else 3, self.size, self.size) if self.size else None
         if hasattr(dataset, "centres"):
-            return model.fits(POINT_SHAPE)
-        channels = 1 if self.grey else 3
-        return model.fits((channels, self.size, self.size)) if self.size else None
+            shape = POINT_SHAPE
+        unfit: str | None = model.fits(shape) if shape else None
+        return unfit
 
     def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
         """What is assumed of the splits."""

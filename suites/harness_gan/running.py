@@ -60,7 +60,8 @@ def world_of(protocol: GanOptions, job: Job) -> World:
     """Loads the data set, and trains the classifier or loads the extractor that judges it."""
     dataset, label = job.dataset, job.cell.dataset.label
     parts = parts_of(dataset.splits)
-    train, test = job.splits(parts.train), job.splits(parts.test)
+    train: Any = job.splits(parts.train)
+    test: Any = job.splits(parts.test)
     pixels = Pixels(protocol.size, protocol.grey, label, job.workers)
     source = source_of(train, pixels)
     held = source.held(protocol.samples)

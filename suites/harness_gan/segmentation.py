@@ -81,7 +81,8 @@ class Network(nn.Module):
         middle = self.middle(fine).relu()
         coarse = F.interpolate(self.coarse(middle), middle.shape[-2:])
         joined = F.interpolate(self.join(torch.cat([middle, coarse], 1)).relu(), fine.shape[-2:])
-        return self.head(torch.cat([fine, joined], 1))
+        logits: torch.Tensor = self.head(torch.cat([fine, joined], 1))
+        return logits
 
 
 class Segmenter:

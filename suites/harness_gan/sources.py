@@ -41,11 +41,13 @@ class Points:
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """n new points."""
-        return self.split.draw(n, generator)
+        drawn: torch.Tensor = self.split.draw(n, generator)
+        return drawn
 
     def held(self, n: int) -> torch.Tensor:
         """The first n points of the fixed set."""
-        return self.split.points[:n]
+        first: torch.Tensor = self.split.points[:n]
+        return first
 
 
 class Images:
@@ -119,7 +121,7 @@ class Pixels:
         )
         parts = enumerate(range(0, len(split), AT_ONCE))
         plan = ((n, 0, np.arange(start, min(start + AT_ONCE, len(split)))) for n, start in parts)
-        whole = np.empty(0, np.uint8)
+        whole: NDArray[np.uint8] = np.empty((0, 0, 0, 0), np.uint8)
         with closing(source.batches(plan)) as batches:
             for row, array in ((row, array) for b in batches for row, array in zip(b.rows, b.data)):
                 if row == 0:

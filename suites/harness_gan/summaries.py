@@ -125,7 +125,7 @@ class Stability:
             lost = part[~part["status"].isin(["ok", "diverged"])]
             for status, count in lost["status"].value_counts().items():
                 lines.append(f"{count} of {len(part)} seeds {status}, without numbers")
-        if (limits := thresholds_of(part.get("reason", []))) is not None:
+        if (limits := thresholds_of(list(part.get("reason", [])))) is not None:
             lines.append(f"thresholds of the verdicts: {limits}")
         return "; ".join(lines)
 

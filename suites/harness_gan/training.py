@@ -189,6 +189,7 @@ class Training:
 
     @torch.no_grad()
     def _average(self) -> None:
+        assert self.averaged is not None
         # a young average follows closely, so that it forgets the starting weights
         decay = min(float(self.settings.averaged or 0), (1 + self.g_steps) / (10 + self.g_steps))
         pairs = zip(self.averaged.state_dict().values(), self.generator.state_dict().values())
@@ -207,7 +208,7 @@ def moving(network: nn.Module) -> list[nn.Module]:
 @contextmanager
 def unchanged_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Training passes inside use batch statistics, and change no buffer of these modules."""
-    tracking = [m for m in modules if getattr(m, "track_running_stats", False)]
+    tracking: list[Any] = [m for m in modules if getattr(m, "track_running_stats", False)]
     iterating = [m for m in modules if isinstance(m, ITERATING) and m.training]
     for m in tracking:
         m.track_running_stats = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from harness import TARGET_KINDS, Dataset, Job, Result
@@ -66,7 +66,8 @@ class Translate(TranslationOptions):
 
     def unavailable(self) -> str | None:
         """Why the extractor can't be used."""
-        return self.extractor.unavailable() if hasattr(self.extractor, "unavailable") else None
+        ask: Callable[[], str | None] | None = getattr(self.extractor, "unavailable", None)
+        return ask() if ask is not None else None
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why these can't be trained together."""
@@ -76,7 +77,8 @@ class Translate(TranslationOptions):
             return f"the data set has no two domains (splits {', '.join(SPLITS)})"
         if method.needs_pairs and not getattr(dataset, "paired", False):
             return "pix2pix learns from pairs, and the data set's domains are unpaired"
-        return model.fits(self.size)
+        unfit: str | None = model.fits(self.size)
+        return unfit
 
     def run(self, job: Job) -> Result:
         """One seed."""

@@ -124,8 +124,7 @@ class Run:
     ) -> None:
         self.protocol, self.job, self.world, self.training = protocol, job, world, training
         self.curve: dict[str, list[float]] = {}
-        state = None if isinstance(training, NoTraining) else checkpoints.read(job.workdir)
-        if state is not None:
+        if not isinstance(training, NoTraining) and (state := checkpoints.read(job.workdir)) is not None:
             training.load_state_dict(state["training"])
             self.curve = state["curve"]
 
@@ -247,10 +246,10 @@ class Run:
                 found[name] = float((likely == world.labels).mean())
             found["true_accuracy"] = world.classifier.accuracy
         if (maps := world.maps) is not None:
-            shown = {"": (fake, maps.a), "untranslated_": (world.test_a, maps.a)}
+            read_of = {"": (fake, maps.a), "untranslated_": (world.test_a, maps.a)}
             if maps.b is not None:
-                shown["true_"] = (world.test_b, maps.b)
-            for of, (images, truth) in shown.items():
+                read_of["true_"] = (world.test_b, maps.b)
+            for of, (images, truth) in read_of.items():
                 read = maps.segmenter(to_floats(to_bytes(torch.nan_to_num(images))))
                 score = segmentation_score(truth, read, maps.segmenter.classes)
                 found |= {f"{of}{name}": value for name, value in score._asdict().items()}
