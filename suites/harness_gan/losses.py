@@ -198,6 +198,8 @@ class ZeroCentred(NonSaturating):
         self, discriminate: Discriminate, real: torch.Tensor, fake: torch.Tensor, streams: Streams
     ) -> torch.Tensor:
         """γ/2·mean(‖∇D‖²)."""
+        import torch
+
         from harness_gan.penalties import squared_gradient
 
         chosen = {"real": [real], "fake": [fake], "both": [real, fake]}[self.on]
