@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import numpy as np
-
 from harness.errors import HarnessError
 from harness.inference.trees import joined, to_device, to_host
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     import torch
 
     from harness.contract.data import Split
-    from harness.learning.draws import Entry
 
 Tree = TypeVar("Tree")
 """What a network returns for a batch, see `harness.inference.trees`."""
@@ -55,6 +52,7 @@ def forward_all(
     """
     import torch
 
+    from harness.learning.draws import plan_in_order
     from harness.learning.pipeline import Pipeline
 
     source = Pipeline(
@@ -69,7 +67,7 @@ def forward_all(
     total, out, position = len(source), [], 0
     with torch.inference_mode(), autocast(device, precision):
         while position < total:
-            with closing(source.batches(_in_order(position, total, batch_size))) as batches:
+            with closing(source.batches(plan_in_order(total, batch_size, position))) as batches:
                 for batch in batches:
                     size, largest = len(batch.rows), 0
                     # no name holds a batch on, so that the next one is laid into memory that is still in the cache
@@ -89,11 +87,6 @@ class _Uncollated:
     """The prepared samples of a batch that is collated only when it is known how many fit."""
 
     samples: list[Any]
-
-
-def _in_order(position: int, total: int, size: int) -> Iterator[Entry]:
-    for start in range(position, total, size):
-        yield start // size, 0, np.arange(start, min(start + size, total))
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:

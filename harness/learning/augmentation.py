@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torchvision.transforms import InterpolationMode
@@ -14,9 +14,7 @@ from harness.contract.seeds import derive_seed
 from harness.errors import OptionError
 from harness.inference.images import decode
 from harness.learning.randomness import drawing_from
-from harness.learning.recipe import Recipe
-
-Kind = Literal["none", "flip", "crop-flip", "randaugment"]
+from harness.learning.recipe import Kind, Recipe
 
 
 def augmenting(

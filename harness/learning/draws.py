@@ -118,6 +118,12 @@ def plan_rows(
         yield step, epoch, order[number]
 
 
+def plan_in_order(count: int, size: int, start: int = 0) -> Iterator[Entry]:
+    """Yield the entries of all rows from one on in their order, `size` at a time: what an evaluation takes."""
+    for at in range(start, count, size):
+        yield at // size, 0, np.arange(at, min(at + size, count))
+
+
 def class_weights(targets: torch.Tensor, classes: int) -> torch.Tensor:
     """Return N/(C·n_c) for each class, float32 C; 1 for a class without a sample."""
     import torch

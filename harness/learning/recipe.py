@@ -10,6 +10,8 @@ from typing import Any, Literal
 from harness.errors import OptionError, did_you_mean
 
 Last = Literal["keep", "drop", "even"]
+Kind = Literal["none", "flip", "crop-flip", "randaugment"]
+"""How images are augmented, see `harness.learning.augmentation`."""
 
 SCHEDULES = ("cosine", "linear", "poly", "tanh", "step", "multistep", "constant", "one-cycle")
 

@@ -248,11 +248,7 @@ class Worker:
         check_unchanged(cell.model)
         if not fresh:
             seed_all(derive_seed("model", cell.model.identity))
-        model = cell.model.make()
-        if asked(model, "load") is not None:
-            model.load(self.device)
-        if asked(model, "module") is not None and not fresh:
-            settle(model.module, self.device)
+        model = self._made(cell.model, frozen=not fresh)
         if not fresh:
             self._model = (cell.model.identity, model)
             seed_all(derive_seed("cell", cell.id))
@@ -269,13 +265,18 @@ class Worker:
             devices = [self.device] if self.device.type == "cuda" else []
             with torch.random.fork_rng(devices):
                 torch.manual_seed(derive_seed("model", part.identity))
-                model = part.make()
-                model.load(self.device)
-            if asked(model, "module") is not None:
-                settle(model.module, self.device)
-            return model
+                return self._made(part, frozen=True)
 
         return self.shared.get("worker", ("model", part.identity), make)
+
+    def _made(self, part: Part, frozen: bool) -> Any:
+        """A model of its own, loaded on the device, and set for evaluation alone where it is `frozen`."""
+        model = part.make()
+        if asked(model, "load") is not None:
+            model.load(self.device)
+        if asked(model, "module") is not None and frozen:
+            settle(model.module, self.device)
+        return model
 
     def _split(self, data: Part, name: str, limit: int | None) -> tuple[Split, Sequence[str]]:
         """A split of a data set as the run asks for it, and what it remarks."""

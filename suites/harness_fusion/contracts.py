@@ -156,9 +156,9 @@ def first_pair(source: Source) -> Pairs:
 
 def in_order(source: Source, size: int) -> Iterator[Pairs]:
     """Yield all pairs of a source in their order, in batches of at most `size`."""
-    rows = np.arange(len(source))
-    plan = ((n, 0, rows[start : start + size]) for n, start in enumerate(range(0, len(rows), size)))
-    with closing(source.batches(plan)) as batches:
+    from harness.learning.draws import plan_in_order
+
+    with closing(source.batches(plan_in_order(len(source), size))) as batches:
         for batch in batches:
             yield batch.data
 

@@ -11,6 +11,7 @@ import torch
 
 from harness import DataError, Sample, Split, derive_seed
 from harness.inference.images import decode
+from harness.learning.draws import plan_in_order
 from harness.learning.pipeline import Pipeline
 from harness_data.fitting import fitted
 from harness_data.stacked import StackedSplit
@@ -119,10 +120,8 @@ class Pixels:
             take=lambda sample: sample,
             collate=list,
         )
-        parts = enumerate(range(0, len(split), AT_ONCE))
-        plan = ((n, 0, np.arange(start, min(start + AT_ONCE, len(split)))) for n, start in parts)
         whole: NDArray[np.uint8] = np.empty((0, 0, 0, 0), np.uint8)
-        with closing(source.batches(plan)) as batches:
+        with closing(source.batches(plan_in_order(len(split), AT_ONCE))) as batches:
             for row, array in ((row, array) for b in batches for row, array in zip(b.rows, b.data)):
                 if row == 0:
                     whole = np.empty((len(split), *array.shape), np.uint8)

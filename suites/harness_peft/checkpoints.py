@@ -1,17 +1,14 @@
-"""What has to be stored of an adapted network; files are the core's (`harness.learning.checkpoints`)."""
+"""What has to be stored of an adapted network; `harness.learning.checkpoints` writes and reads the files."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.learning.checkpoints import load_into, read, save
 from harness_peft.network import FittedHead
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-__all__ = ["adapter_state", "load_into", "read", "save"]
 
 
 def adapter_state(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from harness import DataError, Preparation, Split
-from harness.learning.augmentation import Kind, augmenting
+from harness.learning.augmentation import augmenting
+from harness.learning.draws import plan_in_order
 from harness.learning.pipeline import Held, Pipeline, Source, image_of
+from harness.learning.recipe import Kind
 
 KEPT_BYTES = 2**30
 """Prepared images are kept in memory up to this size, where no augmentation makes them new each time."""
@@ -64,10 +66,7 @@ class Batches:
 
     def in_order(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield images B×3×H×W and labels B of all samples, in their order."""
-        plan = (
-            (n, 0, rows) for n, rows in enumerate(np.array_split(np.arange(len(self)), -(-len(self) // size)))
-        )
-        for batch in self.source(0).batches(plan):
+        for batch in self.source(0).batches(plan_in_order(len(self), size)):
             assert batch.targets is not None
             yield batch.data, batch.targets
 

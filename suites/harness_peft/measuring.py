@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness import redacted
+from harness.learning.checkpoints import save
 from harness.learning.progress import Trained
-from harness_peft import checkpoints, costs
+from harness_peft import costs
+from harness_peft.checkpoints import adapter_state
 from harness_peft.network import Network
 
 if TYPE_CHECKING:
@@ -72,13 +74,13 @@ def measured_costs(
 def _stored(run: CellFacts, network: Network) -> int:
     """Writes what was trained, with what it takes to put it into the base again; gives the file's bytes."""
     job, folder = run.job, run.protocol.keep
-    state = getattr(run.method, "state", checkpoints.adapter_state)(network)
+    state = getattr(run.method, "state", adapter_state)(network)
     path = folder / f"{job.cell.id}.safetensors" if folder else job.workdir / "adapter.safetensors"
     method, keys = job.cell.method, ("plugin", "distribution", "version", "label")
     facts = {
         "method": method and {**{k: getattr(method, k) for k in keys}, "options": redacted(method.options)}
     }
-    return checkpoints.save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
+    return save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
 
 
 def curves(outcome: Trained | None) -> dict[str, dict[str, list[float]]]:

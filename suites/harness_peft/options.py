@@ -7,8 +7,7 @@ from typing import Literal
 
 from harness import Dataset, OptionError
 from harness.inference.zeroshot import checked_templates
-
-Augmentation = Literal["none", "flip", "crop-flip", "randaugment"]
+from harness.learning.recipe import Kind
 
 
 class FinetuningOptions:
@@ -31,7 +30,7 @@ class FinetuningOptions:
         weight_decay: float = 0.01,
         label_smoothing: float = 0.0,
         clip_norm: float | None = 1.0,
-        augmentation: Augmentation = "none",
+        augmentation: Kind = "none",
         patience: int | None = None,
         evaluate_every: int = 50,
         train_size: int | None = None,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import DataError
-from harness_peft import checkpoints
+from harness.learning.checkpoints import load_into, read
 from harness_peft.network import FittedHead, Network
 
 
@@ -20,7 +20,7 @@ def restored(path: Path, model: Any) -> Network:
     import torch
     from torch import nn
 
-    tensors, facts = checkpoints.read(path)
+    tensors, facts = read(path)
     if not isinstance(facts.get("method"), dict) or not isinstance(facts.get("network"), dict):
         raise DataError(f"{path}: does not say which method and network its tensors are of")
     method = _method(facts["method"], path)
@@ -38,7 +38,7 @@ def restored(path: Path, model: Any) -> Network:
         classes, width = tensors["head.weight"].shape
         network.head, network.head_kind = nn.Linear(width, classes).to(device), "fitted"
     with torch.no_grad():
-        checkpoints.load_into(path, network)
+        load_into(path, network)
     return network.eval()
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
@@ -25,9 +25,6 @@ from harness_peft.measuring import curves, forget_peak_memory, measured_costs, p
 from harness_peft.network import Network
 from harness_peft.training import base_modules, train
 from harness_peft.trials import tune
-
-if TYPE_CHECKING:
-    pass
 
 
 class Run(CellFacts):

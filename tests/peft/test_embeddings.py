@@ -206,7 +206,7 @@ def test_a_cell_that_breaks_its_word_fails(outside, run):
 
 
 def test_a_file_that_is_no_adapter_is_refused_in_one_line(tmp_path):
-    from harness_peft.checkpoints import save
+    from harness.learning.checkpoints import save
 
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(DataError, match="not a checkpoint that can be read"):
