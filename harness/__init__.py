@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     from harness.inference.batches import forward_all as forward_all
     from harness.inference.evaluate import align_logits as align_logits
     from harness.inference.evaluate import classification_result as classification_result
+    from harness.inference.evaluate import compute_metrics as compute_metrics
     from harness.inference.evaluate import image_pipeline as image_pipeline
-    from harness.inference.evaluate import measured as measured
     from harness.inference.evaluate import outputs as outputs
     from harness.inference.evaluate import to_split_classes as to_split_classes
     from harness.inference.features import FeatureCache as FeatureCache

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.cli.common import answer, apart, kinds_named
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import docstrings, registry
 
 
@@ -61,7 +61,7 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
     factory = registry.load(plugin)
     facts["documentation"] = docstrings.split(inspect.getdoc(factory))[0]
     told = _told(factory)
-    declared, open_ended = options.declared(factory) if callable(factory) else ((), False)
+    declared, open_ended = options.read_options(factory) if callable(factory) else ((), False)
     facts["options"] = [
         {
             "name": o.name,
@@ -92,12 +92,12 @@ def _told(factory: Any) -> dict[str, str]:
 
 def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> str:
     """A line of a suite, or a command, that uses the plugin."""
-    smallest = dict(asked(factory, "smallest") or {})
+    smallest = dict(ask(factory, "smallest") or {})
     smallest.pop("cell", None)
     chosen = smallest or _some(declared)
     table = _table({"plugin": plugin.name, **chosen}) if chosen else f'"{plugin.name}"'
     if plugin.kind == "hooks":
-        if asked(factory, "on_request"):
+        if ask(factory, "on_request"):
             return f"harness run SUITE --listen {plugin.name}"
         return f"it listens to every run, since {plugin.distribution} is installed"
     if plugin.kind == "executors":

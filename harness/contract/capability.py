@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import HarnessError
 
 Capability = TypeVar("Capability", bound=type)
@@ -46,7 +46,7 @@ def words_of(protocol: type) -> str:
 
 def refusal(model: object, protocol: type, needed_by: str) -> str:
     """Return why a model without a capability can't be used, with its own reason where `lacks` holds one."""
-    words, lacks = words_of(protocol), asked(model, "lacks")
+    words, lacks = words_of(protocol), ask(model, "lacks")
     verb, _, rest = words.partition(" ")
     plain = "have" if verb == "has" else re.sub(r"(?<=ss|sh|ch)es$|s$", "", re.sub(r"ies$", "y", verb))
     said = f"the model does not {plain} {rest}".rstrip() if plain != verb else f"the model lacks '{words}'"
@@ -71,7 +71,7 @@ def has(plugin: object, protocol: type) -> bool:
     capability back for its options by listing it in `lacks`.
     """
     cls = plugin if isinstance(plugin, type) else type(plugin)
-    lacks = () if isinstance(plugin, type) else asked(plugin, "lacks")
+    lacks = () if isinstance(plugin, type) else ask(plugin, "lacks")
     if protocol in lacks or words_of(protocol) in lacks:
         return False
     annotated = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", ())}

@@ -81,7 +81,7 @@ QUESTIONS = tuple(Question(*row) for row in _ROWS)
 _DEFAULTS = {question.name: question.default for question in QUESTIONS}
 
 
-def asked(plugin: object, name: str) -> Any:
+def ask(plugin: object, name: str) -> Any:
     """Return what a plugin (or a split, or evidence) says under a declared name, else the name's default.
 
     Raises KeyError for a name that is not in `QUESTIONS`.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.contract.cells import Cell
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 
 UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
 """A part that a protocol mentions: it knows objects, not what a suite calls them."""
@@ -49,7 +49,7 @@ def relabelled(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
 
 def remarks_of(thing: Any) -> tuple[str, ...]:
     """What a plugin object or a split remarks, each on one line."""
-    return statements(asked(thing, "remarks"))
+    return statements(ask(thing, "remarks"))
 
 
 def statements(given: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from harness.contract.cells import Cell, Part
 from harness.contract.data import Dataset, Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Metric
 from harness.contract.seeds import derive_seed
 from harness.contract.sharing import Owner, Shared
@@ -88,7 +88,7 @@ class Job:
             there = replace(self.cell, dataset=part)
             return replace(self, cell=there, dataset=part.object, splits=self.opening(part))
         model = self.loading(part)
-        for text in asked(model, "remarks") or ():
+        for text in ask(model, "remarks") or ():
             if text not in part.remarks:  # those planning has told
                 self.remark(f"{part.label}: {text}")
         return replace(self, cell=replace(self.cell, model=part), model=model)

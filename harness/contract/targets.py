@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Answers:
 
 def target_kind(dataset: object) -> str:
     """Return the kind of target that a data set declares. Raises DataError for one that there is not."""
-    kind = str(asked(dataset, "target_kind"))
+    kind = str(ask(dataset, "target_kind"))
     if kind not in TARGET_KINDS:
         raise DataError(f"the data set's target_kind is '{kind}'{did_you_mean(kind, TARGET_KINDS)}")
     return kind
@@ -82,7 +82,7 @@ def target_kind(dataset: object) -> str:
 
 def refusal(dataset: object, protocol: object, name: str) -> str | None:
     """Return why a protocol of that name does not take a data set's kind of target; None where it does."""
-    kind, taken = target_kind(dataset), asked(protocol, "target_kinds")
+    kind, taken = target_kind(dataset), ask(protocol, "target_kinds")
     if kind in taken:
         return None
     takes = " or ".join(TARGET_KINDS.get(k, k) for k in taken)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.data import Dataset
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.models import Model
 from harness.errors import OptionError, did_you_mean
 
@@ -37,13 +37,13 @@ class Option:
     @property
     def is_path(self) -> bool:
         """A path says where something lies, not what it is: it is left out of a cell's id."""
-        return Path in named(self.annotation)
+        return Path in types_in(self.annotation)
 
     @property
     def nested(self) -> str | None:
         """The kind of plugin that the option refers to, if it does."""
-        parts = named(self.annotation)
-        own = (asked(part, "plugin_kind") for part in parts if isinstance(part, type))
+        parts = types_in(self.annotation)
+        own = (ask(part, "plugin_kind") for part in parts if isinstance(part, type))
         known = (kind for contract, kind in NESTED.items() if contract in parts)
         return next((str(kind) for kind in (*known, *own) if kind), None)
 
@@ -66,7 +66,7 @@ def _spelled(annotation: Any) -> str:
         return " | ".join(map(_spelled, parts))
     kind = NESTED.get(annotation) if isinstance(annotation, type) else None
     if isinstance(annotation, type) and not parts:
-        kind = kind or asked(annotation, "plugin_kind")
+        kind = kind or ask(annotation, "plugin_kind")
         return singular(kind) if kind else annotation.__name__
     if origin is typing.Annotated:
         return _spelled(parts[0])
@@ -75,13 +75,13 @@ def _spelled(annotation: Any) -> str:
     return str(annotation).replace("typing.", "")
 
 
-def named(annotation: Any) -> list[Any]:
+def types_in(annotation: Any) -> list[Any]:
     """The annotation and all it is made of: `list[Path] | None` names `Path` too."""
-    return [annotation, *(inner for part in typing.get_args(annotation) for inner in named(part))]
+    return [annotation, *(inner for part in typing.get_args(annotation) for inner in types_in(part))]
 
 
 @lru_cache(maxsize=4096)
-def declared(factory: Any) -> tuple[tuple[Option, ...], bool]:
+def read_options(factory: Any) -> tuple[tuple[Option, ...], bool]:
     """The options a factory takes, and whether it takes any others (`**options`).
 
     Raises OptionError when the factory does not tell its signature.
@@ -104,7 +104,7 @@ def declared(factory: Any) -> tuple[tuple[Option, ...], bool]:
             options.append(
                 Option(
                     parameter.name,
-                    evaluated(parameter.annotation, namespace),
+                    evaluate_annotation(parameter.annotation, namespace),
                     None if parameter.default is parameter.empty else parameter.default,
                     parameter.default is parameter.empty,
                 )
@@ -112,7 +112,7 @@ def declared(factory: Any) -> tuple[tuple[Option, ...], bool]:
     return tuple(options), open_ended
 
 
-def evaluated(annotation: Any, namespace: Mapping[str, Any]) -> Any:
+def evaluate_annotation(annotation: Any, namespace: Mapping[str, Any]) -> Any:
     """An annotation written as text, as the type it names; unchecked when it can't be resolved."""
     if not isinstance(annotation, str):
         return annotation
@@ -123,7 +123,7 @@ def evaluated(annotation: Any, namespace: Mapping[str, Any]) -> Any:
         return inspect.Parameter.empty
 
 
-def check(
+def check_options(
     factory: Any, given: Mapping[str, Any], value: str | None, where: str, given_alone: bool = False
 ) -> dict[str, Any]:
     """Return the options as the factory takes them, types checked and converted, and its defaults filled in.
@@ -132,7 +132,7 @@ def check(
     Nested references are left as written. Raises OptionError that starts with `where`.
     """
     try:
-        options, open_ended = declared(factory)
+        options, open_ended = read_options(factory)
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from None
     by_name = {option.name: option for option in options}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.cells import Part, canonical
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.remarks import remarks_of
 from harness.discovery import options, registry, versions
 from harness.discovery.code import OWN, code_of
@@ -62,11 +62,11 @@ class Resolver:
         except TypeError as error:
             raise SuiteError(f"{where}: {error}") from None
         if key not in self._parts:
-            made = self._made(kind, reference, where, folder)
+            made = self._build_part(kind, reference, where, folder)
             self._parts[key] = replace(made, skip_unreadable=True) if self.skip_unreadable else made
         return self._parts[key]
 
-    def _made(self, kind: str, reference: Reference, where: str, folder: Path | None) -> Part:
+    def _build_part(self, kind: str, reference: Reference, where: str, folder: Path | None) -> Part:
         plugin = _prefixed(where, lambda: registry.find(kind, reference.plugin))
         named = f"{where}: {registry.singular(kind)} '{plugin.name}'"
         facts = {
@@ -82,7 +82,7 @@ class Resolver:
             return _part(facts, reference, given, {**facts, "options": given}, None, problem=str(error))
         if misfit := versions.misfit(plugin, factory):
             return _part(facts, reference, given, {**facts, "options": given}, None, problem=misfit)
-        checked = options.check(factory, reference.options, reference.value, named)
+        checked = options.check_options(factory, reference.options, reference.value, named)
         try:
             canonical(checked)
         except TypeError as error:  # a default of a class of its own, say
@@ -96,19 +96,19 @@ class Resolver:
                 for name, value in checked.items()
             }
             moved = found != checked
-        arguments, shown, nested = self._nested(factory, found, identity, named, folder)
+        arguments, shown, nested = self._resolve_nested(factory, found, identity, named, folder)
         moved = moved or shown != found
-        instance = _built(factory, arguments, named, plugin)
+        instance = _construct(factory, arguments, named, plugin)
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
             instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
         if isinstance(instance, str):
             return _part(facts, reference, shown, {**facts, "options": checked}, None, problem=instance)
-        missing, fingerprint, remarks, trouble = _asked(instance, plugin)
+        missing, fingerprint, remarks, trouble = _ask_plugin(instance, plugin)
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
-        paths = {o.name: identity.get(o.name) for o in options.declared(factory)[0] if o.is_path}
+        paths = {o.name: identity.get(o.name) for o in options.read_options(factory)[0] if o.is_path}
         if fingerprint:  # what lies at a path is identified by its content, not by where it lies
             whole["options"] = {k: v for k, v in identity.items() if k not in paths or _is_said(v)}
-        elif missing is None and asked(instance, "fingerprint") is None:
+        elif missing is None and ask(instance, "fingerprint") is None:
             whole |= _content_of(paths)
             if plugin.distribution != OWN:
                 said += _folders_in(paths)
@@ -132,7 +132,7 @@ class Resolver:
             tuple(nested),
         )
 
-    def _nested(
+    def _resolve_nested(
         self,
         factory: Any,
         checked: Mapping[str, Any],
@@ -145,7 +145,7 @@ class Resolver:
         Puts the identities of nested plugins into `identity`.
         """
         arguments, shown, nested = dict(checked), dict(checked), list[Part]()
-        for option in options.declared(factory)[0]:
+        for option in options.read_options(factory)[0]:
             if not option.nested or checked.get(option.name) is None:
                 continue
             given, place = checked[option.name], f"{where}: option '{option.name}'"
@@ -173,9 +173,9 @@ class Resolver:
         return self._code[key]
 
 
-def _reduced(part: Part) -> tuple[Any, ...]:
+def _reduce_part(part: Part) -> tuple[Any, ...]:
     """A part travels to another process as what was written, and is resolved again there."""
-    return _restored, (
+    return _restore_part, (
         part.kind,
         f"{part.distribution}/{part.plugin}",
         dict(part.options),
@@ -186,10 +186,10 @@ def _reduced(part: Part) -> tuple[Any, ...]:
     )
 
 
-copyreg.pickle(Part, _reduced)
+copyreg.pickle(Part, _reduce_part)
 
 
-def _restored(
+def _restore_part(
     kind: str,
     plugin: str,
     given: dict[str, Any],
@@ -217,7 +217,7 @@ CHANGED = (
 def check_unchanged(part: Part) -> None:
     """Raises DataError when what a part's fingerprint tells is not what it was at planning."""
     planned = json.loads(part.identity).get("fingerprint")
-    if not planned or asked(part.object, "fingerprint") is None:
+    if not planned or ask(part.object, "fingerprint") is None:
         return
     with noticing_unread() as unread:
         now = str(part.make().fingerprint())
@@ -237,7 +237,7 @@ def _prefixed(where: str, call: Any) -> Any:
         raise type(error)(f"{where}: {error}") from None
 
 
-def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: registry.Plugin) -> Any:
+def _construct(factory: Any, arguments: Mapping[str, Any], where: str, plugin: registry.Plugin) -> Any:
     try:
         return factory(**arguments)
     except HarnessError as error:
@@ -248,14 +248,16 @@ def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: regis
         return blame(plugin, "can't be constructed", error)
 
 
-def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, tuple[str, ...], str | None]:
+def _ask_plugin(
+    instance: Any, plugin: registry.Plugin
+) -> tuple[str | None, str, tuple[str, ...], str | None]:
     """What the object says at planning: why it is missing, its fingerprint, its remarks, and what went wrong."""
     try:
-        missing = instance.unavailable() if asked(instance, "unavailable") is not None else None
+        missing = instance.unavailable() if ask(instance, "unavailable") is not None else None
         if missing:
             return missing, "", (), None
         with noticing_unread() as unread:
-            fingerprint = str(instance.fingerprint()) if asked(instance, "fingerprint") is not None else ""
+            fingerprint = str(instance.fingerprint()) if ask(instance, "fingerprint") is not None else ""
         remarks = remarks_of(instance)
         return (
             (None, f"{fingerprint} by times", (*remarks, BY_TIMES), None)
@@ -314,7 +316,7 @@ def _part(
     nested: tuple[Part, ...] = (),
 ) -> Part:
     shown = {key: json.loads(canonical(value)) for key, value in given.items()}
-    own_tags = asked(instance, "tags") if instance is not None else {}
+    own_tags = ask(instance, "tags") if instance is not None else {}
     return Part(
         **facts,
         label=reference.shown,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from harness.errors import HarnessError
-from harness.inference.trees import joined, to_device, to_host
+from harness.inference.trees import join_trees, to_device, to_host
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,7 @@ def forward_all(
                     if largest < size:  # what is ready has the larger size, too
                         batch_size = largest
                         break
-    return cast("Tree", joined(out) if out else torch.empty(0))
+    return cast("Tree", join_trees(out) if out else torch.empty(0))
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -49,17 +49,17 @@ class Classes:
         """Return what light or loaded objects say, the first one that says something of a kind first."""
 
         def first(name: str) -> Any:
-            found = (asked(thing, name) for thing in things)
+            found = (ask(thing, name) for thing in things)
             return next((value for value in found if value is not None), None)
 
         space: str | None = first("label_space") or None
-        names, keys = (_texts([asked(t, n) for t in things]) for n in ("class_names", "class_keys"))
+        names, keys = (_texts([ask(t, n) for t in things]) for n in ("class_names", "class_keys"))
         count = len(names) if names else first("num_classes")
         if (
             count is None
             and space is not None
             and space in SIZES
-            and not any(asked(t, "splits") is not None for t in things)
+            and not any(ask(t, "splits") is not None for t in things)
         ):
             count = SIZES[space]  # a data set may hold a part of its label space
         groups = first("label_indices")
@@ -121,7 +121,7 @@ def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
     Raises DataError where they name them differently: what is learned on one and tested on the other would
     be held against other classes.
     """
-    ours, theirs = (_texts([asked(split, "class_names")]) for split in (one, other))
+    ours, theirs = (_texts([ask(split, "class_names")]) for split in (one, other))
     if bool(ours) != bool(theirs):
         which = "tested" if ours else "learned from"
         return [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.contract.data import Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 from harness.contract.running import Job, Result
 from harness.contract.targets import check_labels
@@ -30,8 +30,8 @@ def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
 
     A split of images that are cropped already (`already_cropped` is their size) skips the resize.
     """
-    model, preparation = job.model, asked(job.model, "preparation")
-    cropped = asked(split, "already_cropped")
+    model, preparation = job.model, ask(job.model, "preparation")
+    cropped = ask(split, "already_cropped")
     if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
         preparation = replace(preparation, resize=cropped)
         if job.cell.images == "exact":
@@ -73,7 +73,7 @@ def outputs(
             workers=job.workers,
             indices=None if rows is None else rows.tolist(),
             advance=job.advance,
-            collate=asked(model, "collate"),
+            collate=ask(model, "collate"),
         )
         rate.append(len(result) / max(time.perf_counter() - start, 1e-9))
         return result.numpy()
@@ -91,8 +91,8 @@ def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[
     Raises DataError when the label space is too small for the split's classes. Takes the order as it
     is; `align_logits` compares the names of both sides.
     """
-    groups: Sequence[Sequence[int]] | None = asked(split, "label_indices")
-    names = asked(split, "class_names")
+    groups: Sequence[Sequence[int]] | None = ask(split, "label_indices")
+    names = ask(split, "class_names")
     if groups is None:
         if names is not None and logits.shape[1] != len(names):
             raise DataError(
@@ -130,7 +130,7 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     return to_classes(logits, found.columns)
 
 
-def measured(job: Job, evidence: Any) -> dict[str, float]:
+def compute_metrics(job: Job, evidence: Any) -> dict[str, float]:
     """All metrics of the cell that read this kind of evidence, by name.
 
     One that raises or gives no number is kept in `job.failures`, and the others stand.
@@ -200,7 +200,7 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
         "confidence": predictions.confidence.astype(np.float32),
     }
     for name, metric in job.metrics.items():
-        if (by_sample := asked(metric, "per_sample")) is not None:
+        if (by_sample := ask(metric, "per_sample")) is not None:
             with _failing_alone(job, f"{name} by sample"):
                 column = np.asarray(by_sample(predictions), dtype=np.float32)
                 if column.shape != targets.shape:
@@ -208,4 +208,4 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
                         f"it gave values of shape {column.shape} for {len(targets)} samples: expected one each"
                     )
                 samples[name] = column
-    return Result(metrics=measured(job, predictions), count=len(targets), samples=samples, **more)
+    return Result(metrics=compute_metrics(job, predictions), count=len(targets), samples=samples, **more)

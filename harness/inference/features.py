@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 
 from harness.contract.cells import canonical
-from harness.contract.declared import asked
-from harness.inference.trees import mapped, nbytes, packed, unpacked
+from harness.contract.declared import ask
+from harness.inference.trees import map_tree, nbytes, pack_tree, unpack_tree
 from harness.records.files import replacing
 from harness.records.paths import cache_dir
 from harness.records.provenance import environment
@@ -64,7 +64,7 @@ class FeatureCache:
             with self._alone(path.with_suffix(".lock")):
                 array = self._read(path) if self.enabled else None
                 if array is None:
-                    array = mapped(np.asarray, compute())
+                    array = map_tree(np.asarray, compute())
                     self.computed += 1
                     if self.enabled:
                         self._keep(path, array)
@@ -89,7 +89,7 @@ class FeatureCache:
                 found = np.load(file, allow_pickle=False)
                 if file.suffix == ".npz":
                     with found:
-                        found = unpacked(json.loads(str(found["shape"])), found)
+                        found = unpack_tree(json.loads(str(found["shape"])), found)
             except Exception:  # absent, or damaged, for which numpy raises almost anything: computed again
                 continue
             with suppress(OSError):
@@ -108,7 +108,7 @@ class FeatureCache:
                 if plain:
                     np.save(file, tree, allow_pickle=False)
                 else:
-                    shape = np.array(json.dumps(packed(tree, "tree", arrays)))
+                    shape = np.array(json.dumps(pack_tree(tree, "tree", arrays)))
                     np.savez(file, shape=shape, **arrays)
         except OSError as error:  # the array is here all the same; it will only have to be computed again
             if not self._told:
@@ -148,7 +148,7 @@ def feature_key(
         decides["images"] = cell.images
     if split is not None:
         decides |= {"data": json.loads(cell.dataset.identity), "split": split, "limit": cell.limit}
-        if left := asked(job.splits(split), "left_out"):
+        if left := ask(job.splits(split), "left_out"):
             decides["left out"] = list(left)
     if rows is not None:
         decides["rows"] = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
@@ -157,7 +157,7 @@ def feature_key(
 
 def weights_of(job: Job) -> str:
     """The digest of the weights of a job's model as it was loaded; empty without a module."""
-    if asked(job.model, "module") is None:
+    if ask(job.model, "module") is None:
         return ""
     return job.shared("weights", lambda: weights_digest(job.model.module), of="model")
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 
 if TYPE_CHECKING:
     from harness.contract.data import Sample, Split
 
 
-class Part:
+class Subset:
     """Some samples of a split, in the split's own order; everything else is the split's.
 
     What the split lists in `per_sample` (attributes with one value per sample, or mappings of names to
@@ -35,7 +35,7 @@ class Part:
         if name.startswith("_"):
             raise AttributeError(name)
         value = getattr(self._split, name)
-        return self._cut(value) if name in (asked(self._split, "per_sample") or ()) else value
+        return self._cut(value) if name in (ask(self._split, "per_sample") or ()) else value
 
     def _cut(self, values: Any) -> Any:
         if isinstance(values, Mapping):
@@ -63,7 +63,7 @@ class Rows(Sequence[Any]):
         return self._values[int(self._indices[index])]
 
 
-def limited(split: Split, count: int, seed: int) -> Split:
+def draw_subset(split: Split, count: int, seed: int) -> Split:
     """`count` samples drawn without replacement; folders are sorted by class, so not the first ones."""
     drawn = np.random.default_rng(seed).permutation(len(split))[:count]
-    return Part(split, np.sort(drawn))
+    return Subset(split, np.sort(drawn))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.inference.zeroshot import fill_template, prompts_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def prompt_facts(model: Any, texts: Sequence[str], encoded: NDArray[Any]) -> NDA
 
 def cut(model: Any, texts: Sequence[str]) -> NDArray[np.int64]:
     """Return 1 for each text that is longer than the model reads, else 0."""
-    if asked(model, "token_counts") is None or not texts:
+    if ask(model, "token_counts") is None or not texts:
         return np.zeros(len(texts), np.int64)
     counts = np.asarray(model.token_counts(list(texts)))
     return (counts > int(model.context_length)).astype(np.int64)

@@ -12,8 +12,8 @@ import numpy as np
 from harness.contract.remarks import remarks_of
 from harness.contract.seeds import derive_seed
 from harness.errors import DataError
-from harness.inference.limits import Part as Cut
-from harness.inference.limits import limited
+from harness.inference.limits import Subset as Cut
+from harness.inference.limits import draw_subset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,7 @@ def open_split(
     split: Split = dataset.object.load(name)
     said = list(remarks_of(split))
     if limit is not None and limit < len(split):
-        split = limited(split, limit, derive_seed("limit", limit))
+        split = draw_subset(split, limit, derive_seed("limit", limit))
     if dataset.skip_unreadable:
         whole = split
 

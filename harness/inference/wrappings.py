@@ -40,7 +40,7 @@ class Weights(dict[str, Any]):
 
 
 @dataclass(frozen=True)
-class Entry:
+class CheckpointTensor:
     """A tensor of a checkpoint: the containers it lies in, `state_dict.`, and its name there."""
 
     container: str
@@ -93,7 +93,7 @@ def words_of(name: str) -> set[str]:
     return {word.lower() for word in re.split(r"[._\-\s]+", parted) if word}
 
 
-def entries_of(content: Any, own_names: Collection[str] = ()) -> list[Entry]:
+def entries_of(content: Any, own_names: Collection[str] = ()) -> list[CheckpointTensor]:
     """All tensors of a checkpoint with bare names: without the segments that wrappers put into them.
 
     `module` counts as a wrapper anywhere, unless one of `own_names` has such a segment. Raises OptionError
@@ -106,12 +106,14 @@ def entries_of(content: Any, own_names: Collection[str] = ()) -> list[Entry]:
         leading.remove(_PARALLEL)
     elif own_names:
         hidden.add(_PARALLEL)
-    kept: dict[str, Entry] = {}
+    kept: dict[str, CheckpointTensor] = {}
     for container, name, tensor in _walk(content, "", 0):
         parts = name.split(".")
         while len(parts) > 1 and parts[0] in leading:
             parts = parts[1:]
-        entry = Entry(container, ".".join([p for p in parts[:-1] if p not in hidden] + parts[-1:]), tensor)
+        entry = CheckpointTensor(
+            container, ".".join([p for p in parts[:-1] if p not in hidden] + parts[-1:]), tensor
+        )
         if parts[-1] in _COUNTERS and tensor.numel() == 1:
             continue
         if not _NO_WEIGHTS.search(container):
@@ -179,7 +181,7 @@ def fitting(
 
 
 def _places(
-    entries: Sequence[Entry], expected: Mapping[str, torch.Tensor], needed: Sequence[str]
+    entries: Sequence[CheckpointTensor], expected: Mapping[str, torch.Tensor], needed: Sequence[str]
 ) -> list[Place]:
     found: dict[str, dict[str, torch.Tensor]] = defaultdict(dict)
     for entry in entries:
@@ -196,7 +198,7 @@ def _places(
     return places
 
 
-def _under(key: str, places: Sequence[Place], entries: Sequence[Entry]) -> list[Place]:
+def _under(key: str, places: Sequence[Place], entries: Sequence[CheckpointTensor]) -> list[Place]:
     """The places that a user's key names: the whole of their name, else its beginning, else a part."""
     wanted = f".{key.strip('.')}."
     tests = (
@@ -228,7 +230,7 @@ def _chosen(pool: Sequence[Place]) -> tuple[Place, list[Place]]:
     return first[0], [p for p in distinct if p is not first[0]]
 
 
-def _below(place: Place, entries: Sequence[Entry]) -> Weights:
+def _below(place: Place, entries: Sequence[CheckpointTensor]) -> Weights:
     """All that stands below a place, of the containers that hold weights found there."""
     used = _containers(place, entries)
     start = len(place.prefix)
@@ -237,7 +239,7 @@ def _below(place: Place, entries: Sequence[Entry]) -> Weights:
     )
 
 
-def _containers(place: Place, entries: Sequence[Entry]) -> set[str]:
+def _containers(place: Place, entries: Sequence[CheckpointTensor]) -> set[str]:
     start = len(place.prefix)
     return {e.container for e in entries if e.full.startswith(place.prefix) and e.full[start:] in place.found}
 
@@ -252,7 +254,7 @@ def _told(place: Place, others: Sequence[Place]) -> list[str]:
     return [f"the weights under '{place.shown}' were taken"] if place.prefix else []
 
 
-def _left(place: Place, others: Sequence[Place], entries: Sequence[Entry]) -> list[str]:
+def _left(place: Place, others: Sequence[Place], entries: Sequence[CheckpointTensor]) -> list[str]:
     """What stands beside a place in its containers and belongs to none of the others."""
     used = _containers(place, entries)
     prefixes = tuple(p.prefix for p in (place, *others))
@@ -283,7 +285,9 @@ def _without_buffers(places: Sequence[Place], module: torch.nn.Module, key: str 
     return _chosen(found)[0]
 
 
-def _strange_averages(entries: Sequence[Entry], place: Place, known: Sequence[Place]) -> str | None:
+def _strange_averages(
+    entries: Sequence[CheckpointTensor], place: Place, known: Sequence[Place]
+) -> str | None:
     """A container of averages that is as large as the network and fits by no name."""
     sizes: dict[str, int] = defaultdict(int)
     for entry in entries:

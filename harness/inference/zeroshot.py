@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import DataError, HarnessError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def checked_templates(
 
 def templates_of(split: Any, label: str) -> list[str]:
     """Return a split's own templates, else CLIP's "a photo of a {}."; DataError as in `checked_templates`."""
-    own = asked(split, "templates")
+    own = ask(split, "templates")
     return checked_templates(own, f"{label}, templates", DataError) if own else [DEFAULT_TEMPLATE]
 
 
@@ -70,9 +70,9 @@ def similarity_of(model: Any) -> Similarity:
 
     Raises OptionError for a `similarity` that is neither.
     """
-    if asked(model, "score") is not None:
+    if ask(model, "score") is not None:
         return "own"
-    given = asked(model, "similarity")
+    given = ask(model, "similarity")
     found: Similarity | None = next((known for known in SIMILARITIES if known == given), None)
     if found is None:
         raise OptionError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import SuiteError, did_you_mean
-from harness.leaderboard.entries import Column, Entry, Row
+from harness.leaderboard.entries import Column, Row, TableValue
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 
@@ -109,8 +109,8 @@ def _delta_column(column: Column, spec: TableSpec, header: tuple[str, ...]) -> C
     )
 
 
-def _delta(entry: Entry, base: Entry | None, spec: TableSpec, is_base: bool) -> Entry:
-    delta = Entry(records=[*entry.records, *(base.records if base else [])])
+def _delta(entry: TableValue, base: TableValue | None, spec: TableSpec, is_base: bool) -> TableValue:
+    delta = TableValue(records=[*entry.records, *(base.records if base else [])])
     if entry.format is not None:
         delta.format = _delta_column(entry.format, spec, entry.format.header)
     if is_base or base is None or entry.value is None or base.value is None:

@@ -10,7 +10,7 @@ import numpy as np
 from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
-from harness.leaderboard.entries import METRIC, Column, Entry, Row
+from harness.leaderboard.entries import METRIC, Column, Row, TableValue
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table
 from harness.planning.expansion import matches
@@ -217,12 +217,12 @@ class Groups:
         self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
         self.level = level
 
-    def entry(self, members: Sequence[int], name: str, values: Sequence[float], table: Table) -> Entry:
+    def entry(self, members: Sequence[int], name: str, values: Sequence[float], table: Table) -> TableValue:
         """The mean of a group's values: first within each seed, then over seeds, with the spread over seeds."""
         # one record may stand under two names; it is evidence once
         members = list({self.ids[m]: m for m in members}.values())
         good = [m for m in members if self.status[m] == "ok" and values[m] == values[m]]
-        entry = Entry(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
+        entry = TableValue(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
         if good:
             by_seed: dict[Any, list[float]] = {}
             for m in good:

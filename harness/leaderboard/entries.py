@@ -14,7 +14,7 @@ METRIC = "metric"
 
 
 @dataclass
-class Entry:
+class TableValue:
     """One number of a table.
 
     `low` and `high` bound it at the table's level, by `method`; `spread` is the standard deviation
@@ -54,16 +54,16 @@ class Row:
     """A row: its header, its group (if the table is grouped), and one entry per column."""
 
     header: tuple[str, ...]
-    entries: list[Entry]
+    entries: list[TableValue]
     group: str = ""
 
 
-def what(entry: Entry, column: Column) -> Column:
+def what(entry: TableValue, column: Column) -> Column:
     """What an entry's number is: as the entry itself says, else as its column does."""
     return entry.format or column
 
 
-def shown(entry: Entry, column: Column) -> str:
+def shown(entry: TableValue, column: Column) -> str:
     """An entry's value as it is to be shown; a dash where it has none."""
     return DASH if entry.value is None else number(entry.value, what(entry, column))
 
@@ -117,7 +117,7 @@ def _first_digit(value: float) -> str:
     return f"{value:.{max(0, -math.floor(math.log10(value)))}f}"
 
 
-def half_width(entry: Entry, column: Column) -> str:
+def half_width(entry: TableValue, column: Column) -> str:
     """Return the interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`.
 
     It is written as the number is: in powers of ten beside such a number, with unit prefixes beside a

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.leaderboard.entries import Column, Entry, Row, what
+from harness.leaderboard.entries import Column, Row, TableValue, what
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class Layout:
         return self._numbers[text]
 
     @property
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[TableValue]:
         """All entries, row by row."""
         return (entry for row in self.rows for entry in row.entries)
 

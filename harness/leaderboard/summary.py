@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Part
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
-from harness.leaderboard.entries import Column, Entry, Row, has_width
+from harness.leaderboard.entries import Column, Row, TableValue, has_width
 from harness.leaderboard.frame import plain
 from harness.leaderboard.remarked import Remarked
 from harness.leaderboard.sorting import sort_rows
@@ -47,7 +47,7 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
             raise HarnessError(part.problem or part.missing or "")
         frame = plain(data[data["status"] == "ok"]).reset_index(drop=True)
         # notes and curves are not in the frame: a summary that reads them asks for the store
-        long = part.object(frame, store) if asked(part.object, "needs_store") else part.object(frame)
+        long = part.object(frame, store) if ask(part.object, "needs_store") else part.object(frame)
         _check(long, part)
     except HarnessError as error:
         table.note(f"not available: {error}")
@@ -60,9 +60,9 @@ def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Tab
     if not len(long):
         table.note("no ok record to summarise")
     long = _chosen_values(table, spec, long)
-    percent = spec.percent and asked(part.object, "unit") == "fraction"
+    percent = spec.percent and ask(part.object, "unit") == "fraction"
     remarked = Remarked(data, [str(c) for c in long.columns if c not in ("metric", "value")])
-    _lay_out(table, spec, long, percent, asked(part.object, "higher_is_better"), remarked)
+    _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), remarked)
     table.say_once()
     for text in remarked.unplaced():  # which numbers rest on them the summary alone knows
         table.note(text)
@@ -125,14 +125,14 @@ def _lay_out(
             )
     row_keys = [tuple(map(str, k)) for k in long[spec.rows].itertuples(index=False)]
     column_keys = [tuple(map(str, k)) for k in long[spec.columns].itertuples(index=False)]
-    entries: dict[tuple[Any, Any], Entry] = {}
+    entries: dict[tuple[Any, Any], TableValue] = {}
     metrics: dict[tuple[str, ...], str] = {}
     placed: dict[tuple[Any, Any], dict[str, Any]] = {}
     decimals = 1 if spec.decimals is None else spec.decimals
     records: list[Any] = long.to_dict("records")
     for record, row, column in zip(records, row_keys, column_keys, strict=True):
         value, low, high = (_number(record.get(name)) for name in ("value", "low", "high"))
-        entry = Entry(value)
+        entry = TableValue(value)
         if value is not None and low is not None and high is not None and has_width(low, high, value):
             entry.low, entry.high = low, high
         entry.count = entry.expected = int(_number(record.get("count")) or 1)
@@ -150,7 +150,7 @@ def _lay_out(
         Column(c, metrics[c], percent=percent, decimals=decimals, higher_is_better=better) for c in order
     ]
     for key in _in_order(list(dict.fromkeys(row_keys)), spec.rows, spec.values):
-        table.rows.append(Row(key, [entries.get((key, c), Entry()) for c in order]))
+        table.rows.append(Row(key, [entries.get((key, c), TableValue()) for c in order]))
 
 
 def _hides(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

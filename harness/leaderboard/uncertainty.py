@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.leaderboard.averages import mean
-from harness.leaderboard.entries import Column, Entry, has_width, what
+from harness.leaderboard.entries import Column, TableValue, has_width, what
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.columns import read_table
@@ -63,7 +63,7 @@ def mark_best(table: Table, facts: Facts, store: Store | None, spec: TableSpec) 
     deep = store is not None and len(facts) <= PAIRED_RECORDS
     if not deep and store is not None:
         _caption(table, f"Ties are not tested in tables of more than {PAIRED_RECORDS} records.")
-    alone: list[tuple[Entry, str]] = []
+    alone: list[tuple[TableValue, str]] = []
     tested = 0
     for group in _groups(table):
         present = {name: e for name, (e, _) in group.items() if e.value is not None}
@@ -116,7 +116,7 @@ class Facts:
     def __len__(self) -> int:
         return len(self.status)
 
-    def runs(self, entry: Entry) -> list[tuple[Any, str]]:
+    def runs(self, entry: TableValue) -> list[tuple[Any, str]]:
         """Seed and id of the ok records behind an entry."""
         places = [(self.place[id], id) for id in entry.records]
         return [(self.seed[p], id) for p, id in places if self.status[p] == "ok"]
@@ -140,7 +140,7 @@ class Facts:
         return self._columns[column][self.place[id]]
 
 
-def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec: TableSpec) -> Any:
+def _interval(entry: TableValue, metric: str, facts: Facts, store: Store | None, spec: TableSpec) -> Any:
     from harness.statistics import summarise, t_interval, wilson_interval
 
     runs = facts.runs(entry)
@@ -190,7 +190,7 @@ def _stacked(
     return (ids, np.stack(rows)) if ids is not None else None
 
 
-def _scores(entry: Entry, metric: str, facts: Facts, store: Store | None) -> PerSample | PerSeed | str:
+def _scores(entry: TableValue, metric: str, facts: Facts, store: Store | None) -> PerSample | PerSeed | str:
     """What an entry can be paired by, or why it can't."""
     from harness.statistics import PerSample, PerSeed
 
@@ -230,12 +230,12 @@ def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None
         return None
 
 
-def _groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:
+def _groups(table: Table) -> list[Mapping[str, tuple[TableValue, Column]]]:
     """Entries that compete with each other, by name: they differ in model or method alone."""
     names = table.row_names if any(n in COMPETITORS for n in table.row_names) else table.column_names
     rows_compete = names is table.row_names and any(n in COMPETITORS for n in names)
     places = [n for n, name in enumerate(names) if name in COMPETITORS]
-    groups: dict[Any, dict[str, tuple[Entry, Column]]] = {}
+    groups: dict[Any, dict[str, tuple[TableValue, Column]]] = {}
     for row in table.rows:
         for column, entry in zip(table.columns, row.entries, strict=True):
             is_ = what(entry, column)

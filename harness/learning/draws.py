@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 Rows = NDArray[np.int64]
-Entry = tuple[int, int, Rows]
+DrawnBatch = tuple[int, int, Rows]
 """Step and epoch (from 0), and the rows of a batch."""
 
 
@@ -104,7 +104,7 @@ def rows_of_step(count: int, recipe: Recipe, seed: int, step: int) -> Rows:
 
 def plan_rows(
     count: int, recipe: Recipe, seed: int, start: int = 0, rows: Callable[[int], Any] | None = None
-) -> Iterator[Entry]:
+) -> Iterator[DrawnBatch]:
     """Yield step, epoch and rows of all updates from one on; `rows` chooses others than `rows_of_step`."""
     per_epoch = recipe.batches_per_epoch(count)
     order: list[Rows] = []
@@ -118,7 +118,7 @@ def plan_rows(
         yield step, epoch, order[number]
 
 
-def plan_in_order(count: int, size: int, start: int = 0) -> Iterator[Entry]:
+def plan_in_order(count: int, size: int, start: int = 0) -> Iterator[DrawnBatch]:
     """Yield the entries of all rows from one on in their order, `size` at a time: what an evaluation takes."""
     for at in range(start, count, size):
         yield at // size, 0, np.arange(at, min(at + size, count))

@@ -20,10 +20,10 @@ from harness.contract.seeds import derive_seed
 from harness.errors import DataError
 from harness.inference.batches import autocast
 from harness.learning.checkpoints import trained_state
-from harness.learning.draws import Entry, plan_rows
+from harness.learning.draws import DrawnBatch, plan_rows
 from harness.learning.optimizers import Groups, build_optimizer, build_schedule
-from harness.learning.pipeline import Batch, Source
-from harness.learning.progress import Progress, State, Trained
+from harness.learning.pipeline import Batch, SampleSource
+from harness.learning.progress import Progress, State, TrainingOutcome
 from harness.learning.randomness import seed_step
 from harness.learning.recipe import Recipe
 
@@ -37,7 +37,7 @@ def readings_of(device: torch.device) -> int:
 
 def train(
     trained: nn.Module | Sequence[nn.Parameter],
-    source: Source,
+    source: SampleSource,
     objective: Objective,
     recipe: Recipe,
     seed: int,
@@ -54,7 +54,7 @@ def train(
     after_step: Callable[[int], object] | None = None,
     report: Callable[[int, dict[str, float]], object] = lambda step, values: None,
     advance: Callable[[int, int], object] = lambda done, total: None,
-) -> Trained:
+) -> TrainingOutcome:
     """Train in place; a module is left in eval(), with averaged or best weights where the recipe says so.
 
     `objective(batch, step)` returns the mean loss of a batch at a step (from 0), which is minimised; or
@@ -136,11 +136,13 @@ def train(
     return done
 
 
-def _by_step(source: Source, plan: Iterator[Entry], accumulate: int) -> Generator[list[Batch], None, None]:
+def _by_step(
+    source: SampleSource, plan: Iterator[DrawnBatch], accumulate: int
+) -> Generator[list[Batch], None, None]:
     """The batches of each step: one, or its rows in as many parts of nearly equal length as are accumulated."""
     counts: dict[int, int] = {}
 
-    def divided() -> Iterator[Entry]:
+    def divided() -> Iterator[DrawnBatch]:
         for step, epoch, rows in plan:
             parts = np.array_split(rows, max(1, min(accumulate, len(rows))))
             counts[step] = len(parts)

@@ -23,8 +23,8 @@ import torch
 from harness.contract.data import Sample, Split
 from harness.contract.seeds import derive_seed
 from harness.errors import DataError
-from harness.inference.trees import mapped
-from harness.learning.draws import Entry, Rows
+from harness.inference.trees import map_tree
+from harness.learning.draws import DrawnBatch, Rows
 
 GROUP = 64
 """Samples that one thread prepares together at most."""
@@ -41,12 +41,12 @@ class Batch:
     targets: torch.Tensor | None = None
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Samples that a training or an evaluation takes in batches."""
 
     def __len__(self) -> int: ...
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the batches of a plan, in its order."""
         ...
 
@@ -73,13 +73,13 @@ class Held:
     def __len__(self) -> int:
         return self._count
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the rows of each batch."""
         for step, epoch, rows in plan:
             if self._make is not None and epoch != self._epoch:
                 self._epoch, self._tensors = epoch, self._make(epoch)
             at = torch.from_numpy(rows)
-            data = mapped(partial(_taken, at), self._tensors)
+            data = map_tree(partial(_taken, at), self._tensors)
             targets = None if self.targets is None else _taken(at, self.targets)
             yield Batch(step, epoch, rows, data, targets)
 
@@ -134,7 +134,7 @@ class Pipeline:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the batches of a plan in its order; close the generator to stop the threads early."""
         entries, depth = iter(plan), self.depth
         if self.workers < 1 and self.device.type == "cpu":
@@ -161,7 +161,7 @@ class Pipeline:
                 yield batch
                 del batch  # so that the next is laid into the same memory
 
-    def _until_waiting(self, entries: Iterator[Entry]) -> Generator[Batch, None, None]:
+    def _until_waiting(self, entries: Iterator[DrawnBatch]) -> Generator[Batch, None, None]:
         """Prepare batches in the thread that uses them, until that is seen to wait for a fifth of its time."""
         began, busy = time.perf_counter(), time.thread_time()
         for entry in entries:
@@ -169,7 +169,7 @@ class Pipeline:
             if time.thread_time() - busy < 0.8 * (time.perf_counter() - began):
                 return
 
-    def _submit(self, entry: Entry, pool: ThreadPoolExecutor | None) -> list[Future[list[Any]]] | None:
+    def _submit(self, entry: DrawnBatch, pool: ThreadPoolExecutor | None) -> list[Future[list[Any]]] | None:
         """Let the workers prepare a batch, in pieces that occupy all of them."""
         if pool is None:
             return None
@@ -178,12 +178,12 @@ class Pipeline:
         return [pool.submit(self._prepared, rows[at : at + size], epoch) for at in range(0, len(rows), size)]
 
     def _assemble(
-        self, entry: Entry, parts: list[Future[list[Any]]] | None, stream: _Copies
+        self, entry: DrawnBatch, parts: list[Future[list[Any]]] | None, stream: _Copies
     ) -> tuple[Batch, Any]:
         batch = self._collated(entry, parts)
         return batch, stream.copy(batch)
 
-    def _collated(self, entry: Entry, parts: list[Future[list[Any]]] | None) -> Batch:
+    def _collated(self, entry: DrawnBatch, parts: list[Future[list[Any]]] | None) -> Batch:
         step, epoch, rows = entry
         if parts is None:
             groups = (rows[at : at + GROUP] for at in range(0, len(rows), GROUP))
@@ -251,7 +251,7 @@ class _Copies:
 
     @staticmethod
     def _move(batch: Batch, move: Callable[[Any], Any]) -> None:
-        batch.data = mapped(lambda leaf: move(leaf) if isinstance(leaf, torch.Tensor) else leaf, batch.data)
+        batch.data = map_tree(lambda leaf: move(leaf) if isinstance(leaf, torch.Tensor) else leaf, batch.data)
         batch.targets = None if batch.targets is None else move(batch.targets)
 
 

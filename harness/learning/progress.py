@@ -22,7 +22,7 @@ Report = Callable[[int, dict[str, float]], object]
 
 
 @dataclass
-class Trained:
+class TrainingOutcome:
     """What a training showed besides the network's new weights.
 
     `losses`, `rates` (of the first group) and `seconds` have a value per update; `values` what each
@@ -68,7 +68,7 @@ class Progress:
         self, recipe: Recipe, state: State, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
     ) -> None:
         self.recipe, self.state, self.optimizer, self.scaler = recipe, state, optimizer, scaler
-        self.trained, self.stopping = Trained(), Stopping(recipe.patience)
+        self.trained, self.stopping = TrainingOutcome(), Stopping(recipe.patience)
         self.best: dict[str, torch.Tensor] = {}
         self.ema = copied(state) if recipe.ema is not None else {}
         self._unread: list[torch.Tensor | float] = []
@@ -149,7 +149,7 @@ class Progress:
         if kept is None or kept["digest"] != digest:
             return False
         copy_into(self.state, kept["state"])
-        self.trained = Trained(**kept["trained"])
+        self.trained = TrainingOutcome(**kept["trained"])
         if kept["finished"]:
             return True
         self.stopping = Stopping(**kept["stopping"])

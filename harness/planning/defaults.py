@@ -29,7 +29,7 @@ def check_defaults(suite: Suite, typed: Set[tuple[str, str]] = frozenset()) -> l
             if (kind, name) in used:
                 given = {k: v for k, v in table.items() if k not in ("label", "tags")}
                 with suppress(PluginBroken, PluginNotFound):  # its entries say so
-                    options.check(
+                    options.check_options(
                         registry.load(registry.find(kind, name)), given, None, where, given_alone=True
                     )
                 continue

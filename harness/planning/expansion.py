@@ -13,7 +13,7 @@ from typing import Any
 
 from harness.contract import capability, targets
 from harness.contract.cells import Cell, Part, Planned, canonical
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.remarks import statements, with_names
 from harness.discovery import registry
 from harness.discovery.parts import Resolver, blame
@@ -88,7 +88,7 @@ class Expansion:
         """Cells that share a model stand together, so that each model is loaded once."""
         if self.empty:
             return
-        needs_model = asked(self.protocol.object, "needs_model")
+        needs_model = ask(self.protocol.object, "needs_model")
         models: Sequence[Part | None] = self.models or ([] if needs_model else [None])
         methods: Sequence[Part | None] = self.methods or [None]
         seeds = list(self.choice.seeds or self.grid.seeds or [0])
@@ -180,7 +180,7 @@ class Expansion:
         key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
         if key not in self._said:
             said = [f"{p.label}: {text}" for p in cell.parts for text in p.remarks]
-            if asked(cell.protocol.object, "assumes") is not None:
+            if ask(cell.protocol.object, "assumes") is not None:
                 model, method = (p.object if p else None for p in (cell.model, cell.method))
                 more = cell.protocol.object.assumes(model, cell.dataset.object, method, cell.axes)
                 said += [with_names(text, cell) for text in statements(more)]
@@ -254,7 +254,7 @@ class Expansion:
         return reference
 
     def _check_axes(self, axes: Mapping[str, Any]) -> None:
-        known = asked(self.protocol.object, "axes")
+        known = ask(self.protocol.object, "axes")
         for axis in axes:
             if known is not None and axis not in known:
                 hint = did_you_mean(axis, known) if known else "; it has none at all: leave it out"
@@ -283,7 +283,7 @@ class Expansion:
                     )
 
     def _check_evidence(self) -> None:
-        provided = asked(self.protocol.object, "provides")
+        provided = ask(self.protocol.object, "provides")
         if provided is None:
             return
         for part in self.metrics:
@@ -314,15 +314,15 @@ def refused(
     protocol: Any, name: str, model: Any, dataset: Any, method: Any, axes: Mapping[str, Any]
 ) -> str | None:
     """Return why a protocol of that name can't run a combination: by what it and the method declare, then `cannot`."""
-    if model is None and asked(protocol, "needs_model"):
+    if model is None and ask(protocol, "needs_model"):
         return f"the protocol '{name}' needs a model"
     for part, called in ((protocol, f"the protocol '{name}'"), (method, "the method")):
-        for need in asked(part, "needs") if model is not None else ():
+        for need in ask(part, "needs") if model is not None else ():
             if not capability.has(model, need):
                 return capability.refusal(model, need, called)
     if reason := targets.refusal(dataset, protocol, name):
         return reason
-    cannot = asked(protocol, "cannot")
+    cannot = ask(protocol, "cannot")
     found: str | None = cannot(model, dataset, method, axes) if cannot else None
     return found
 

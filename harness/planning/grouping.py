@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from harness.contract.cells import Cell, canonical
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery.parts import blame
 
 log = logging.getLogger("harness")
@@ -27,11 +27,11 @@ def seed_groups(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _seeds_at_once(cell: Cell) -> int:
-    ask = asked(cell.protocol.object, "seeds_at_once")
-    if ask is None:
+    seeds_at_once = ask(cell.protocol.object, "seeds_at_once")
+    if seeds_at_once is None:
         return 1
     try:
-        return max(1, int(ask(cell)))
+        return max(1, int(seeds_at_once(cell)))
     except Exception as error:  # a protocol that can't say it still runs single seeds
         log.warning("%s", blame(cell.protocol, "failed at seeds_at_once, so its seeds run one by one", error))
         return 1

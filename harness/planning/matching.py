@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any
 
 from harness.contract.capability import has
-from harness.contract.declared import asked
-from harness.discovery.options import evaluated
+from harness.contract.declared import ask
+from harness.discovery.options import evaluate_annotation
 from harness.errors import HarnessError
 
 
@@ -21,7 +21,7 @@ def read_by(metric: Any) -> tuple[type, ...] | None:
     They are those it lists in `reads`, else those its argument is annotated with. Raises HarnessError
     where the annotation can't be resolved in the metric's module.
     """
-    if (stated := asked(metric, "reads")) is not None:
+    if (stated := ask(metric, "reads")) is not None:
         return tuple(stated)
     call = metric
     while isinstance(call, partial):
@@ -36,7 +36,7 @@ def read_by(metric: Any) -> tuple[type, ...] | None:
     if first is inspect.Parameter.empty:
         return None
     holder = inspect.unwrap(call)
-    found = evaluated(first, {"typing": typing, **getattr(holder, "__globals__", {})})
+    found = evaluate_annotation(first, {"typing": typing, **getattr(holder, "__globals__", {})})
     if found is inspect.Parameter.empty:
         name = str(first).strip("'\"")
         raise HarnessError(

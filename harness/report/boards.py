@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-from harness.leaderboard.entries import DASH, Column, Entry, Row, half_width, marks, shown
+from harness.leaderboard.entries import DASH, Column, Row, TableValue, half_width, marks, shown
 from harness.leaderboard.table import Table
 
 SHOWN = 200
@@ -132,7 +132,7 @@ def name(text: str) -> str:
     return f'<span class="name"{title}>{escape(text)}</span>'
 
 
-def _cell(entry: Entry, column: Column, place: Mapping[str, int]) -> str:
+def _cell(entry: TableValue, column: Column, place: Mapping[str, int]) -> str:
     records = [place[id] for id in dict.fromkeys(entry.records) if id in place]
     notes = f"<sup>{marks(entry.notes)}</sup>" if entry.notes else ""
     if entry.value is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import registry, versions
 from harness.errors import PluginBroken, Unavailable, interrupts, reason_of
 from harness.records.redaction import redacted
@@ -91,7 +91,7 @@ class Listeners:
                 loaded = registry.load(plugin)
                 if misfit := versions.misfit(plugin, loaded):
                     self._problem(misfit)
-                elif not asked(loaded, "on_request"):
+                elif not ask(loaded, "on_request"):
                     made = loaded() if isinstance(loaded, type) else loaded
                     self._add(made, f"{plugin.distribution}/{plugin.name}")
             except PluginBroken as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Planned
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse, parse_short
@@ -113,7 +113,7 @@ def run(
 
     Raises HarnessError before anything runs when the suite can't be planned.
     """
-    from harness.running.worker import Settings
+    from harness.running.worker import RunSettings
 
     suite = _showing(suite, choice.add_metrics if choice else ())
     events = Listeners(listeners, installed_listeners)
@@ -125,7 +125,7 @@ def run(
         pick(device)  # a device that is not there is told before anything starts
     outcome = Run(plan, store)
     outcome._events = events
-    settings = Settings(store.path, device, batch_size, workers, cache)
+    settings = RunSettings(store.path, device, batch_size, workers, cache)
     with Executors() if executors is None else nullcontext(executors) as available:
         runner = available.named(executor or _suited(plan))
         store.clear_partial()
@@ -237,5 +237,5 @@ class Executors:
 
     def __exit__(self, *_: object) -> None:
         for made in self._made.values():
-            if (close := asked(made, "close")) is not None:
+            if (close := ask(made, "close")) is not None:
                 close()

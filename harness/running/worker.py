@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Cell, Part
 from harness.contract.data import Dataset, Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Metric
 from harness.contract.remarks import remarks_of
 from harness.contract.running import Job, Result
@@ -43,7 +43,7 @@ KEPT_SPLITS = 128
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """How cells are run; none of it decides their numbers beyond floating point."""
 
     store: Path
@@ -59,7 +59,9 @@ class Settings:
 class Worker:
     """Runs cells one after another; keeps the model and the splits that the next cells share."""
 
-    def __init__(self, settings: Settings, tell: Callable[..., None] = lambda event, **facts: None) -> None:
+    def __init__(
+        self, settings: RunSettings, tell: Callable[..., None] = lambda event, **facts: None
+    ) -> None:
         import torch
 
         if settings.threads:
@@ -87,7 +89,7 @@ class Worker:
             job = self._job(cell)
             self._reset_memory()
             result = cell.protocol.object.run(job)
-            record = self._judged(cell, job, result)
+            record = self._build_record(cell, job, result)
         except Unavailable as error:
             record = blank(cell, "skipped", str(error))
         except Diverged as error:
@@ -99,9 +101,9 @@ class Worker:
             record = blank(cell, status, reason_of(error))
             record.traceback = traceback.format_exc()
             self._model = None if status == "oom" else self._model
-        if record.status != "ok" and (made := self._made_meanwhile(cell, before)):
+        if record.status != "ok" and (made := self._read_if_made_meanwhile(cell, before)):
             return made
-        return self._kept(cell, record, result, job, started, time.perf_counter() - clock)
+        return self._write_record(cell, record, result, job, started, time.perf_counter() - clock)
 
     def run_group(self, cells: Sequence[Cell]) -> list[Record]:
         """Runs cells that differ in their seed alone, at once where their protocol can.
@@ -109,7 +111,7 @@ class Worker:
         When that fails as a whole, each is run alone, so that one seed takes no other down.
         """
         protocol = cells[0].protocol.object
-        if len(cells) == 1 or asked(protocol, "run_many") is None:
+        if len(cells) == 1 or ask(protocol, "run_many") is None:
             return [self.run(cell) for cell in cells]
         started, clock = provenance.now(), time.perf_counter()
         try:
@@ -117,7 +119,7 @@ class Worker:
             jobs = [self._job(cell) for cell in cells]
             self._reset_memory()
             results: list[Result] = protocol.run_many(jobs)
-            records = [self._judged(*each) for each in zip(cells, jobs, results, strict=True)]
+            records = [self._build_record(*each) for each in zip(cells, jobs, results, strict=True)]
         except BaseException as error:  # running each alone says which cell it belongs to
             if interrupts(error):
                 raise
@@ -125,7 +127,7 @@ class Worker:
             return [self.run(cell) for cell in cells]
         share = (time.perf_counter() - clock) / len(cells)
         return [
-            self._kept(cell, record, result, job, started, share)
+            self._write_record(cell, record, result, job, started, share)
             for cell, record, result, job in zip(cells, records, results, jobs, strict=True)
         ]
 
@@ -137,7 +139,7 @@ class Worker:
             return None
         return found.st_mtime_ns, found.st_ino
 
-    def _made_meanwhile(self, cell: Cell, before: tuple[int, int] | None) -> Record | None:
+    def _read_if_made_meanwhile(self, cell: Cell, before: tuple[int, int] | None) -> Record | None:
         """The ok record of another run that finished the same cell while this one tried.
 
         Two runs of a cell share its work folder, which the first to finish takes away from the other.
@@ -145,7 +147,7 @@ class Worker:
         record = self.store.read(cell.id) if self._stamp(cell) != before else None
         return record if record is not None and record.status == "ok" else None
 
-    def _kept(
+    def _write_record(
         self, cell: Cell, record: Record, result: Result | None, job: Job | None, started: str, seconds: float
     ) -> Record:
         """The record with its cost and provenance, written with what belongs to it."""
@@ -191,7 +193,7 @@ class Worker:
 
         def opening(data: Part) -> Callable[[str], Split]:
             def split(name: str) -> Split:
-                opened, said = self._split(data, name, cell.limit)
+                opened, said = self._open_split(data, name, cell.limit)
                 new = (f"{data.label}: {text}" for text in said)
                 remarks.extend(text for text in new if text not in remarks)
                 return opened
@@ -207,7 +209,7 @@ class Worker:
             self.tell("cell_image", cell=cell, name=name, step=step, path=path)
 
         self.shared.belong("dataset", (cell.dataset.identity, cell.limit))
-        model = self._loaded(cell)
+        model = self._load_model(cell)
         return Job(
             cell=cell,
             dataset=dataset,
@@ -222,7 +224,7 @@ class Worker:
             workdir=self.store.path / "work" / cell.id,
             splits=opening(cell.dataset),
             opening=opening,
-            loading=self._loaded_beside,
+            loading=self._load_beside,
             kept=self.shared,
             keying=feature_key,
             advance=lambda done, total: self.tell("cell_progress", cell=cell, done=done, total=total),
@@ -231,7 +233,7 @@ class Worker:
             remarks=remarks,
         )
 
-    def _loaded(self, cell: Cell) -> Any:
+    def _load_model(self, cell: Cell) -> Any:
         """The cell's model, loaded once for the cells that share it.
 
         A protocol that changes its model (fine-tuning) says `fresh_model = True` and gets a new one.
@@ -240,7 +242,7 @@ class Worker:
         """
         if cell.model is None:
             return None
-        fresh = asked(cell.protocol.object, "fresh_model")
+        fresh = ask(cell.protocol.object, "fresh_model")
         if self._model is not None and self._model[0] == cell.model.identity and not fresh:
             return self._model[1]
         self._model = None  # gone before the next one comes, so that both need not fit
@@ -248,14 +250,14 @@ class Worker:
         check_unchanged(cell.model)
         if not fresh:
             seed_all(derive_seed("model", cell.model.identity))
-        model = self._made(cell.model, frozen=not fresh)
+        model = self._make_model(cell.model, frozen=not fresh)
         if not fresh:
             self._model = (cell.model.identity, model)
             seed_all(derive_seed("cell", cell.id))
         self.shared.belong("model", id(model))
         return model
 
-    def _loaded_beside(self, part: Part) -> Any:
+    def _load_beside(self, part: Part) -> Any:
         """A model that an option names, loaded and frozen once for the worker."""
 
         def make() -> Any:
@@ -265,20 +267,20 @@ class Worker:
             devices = [self.device] if self.device.type == "cuda" else []
             with torch.random.fork_rng(devices):
                 torch.manual_seed(derive_seed("model", part.identity))
-                return self._made(part, frozen=True)
+                return self._make_model(part, frozen=True)
 
         return self.shared.get("worker", ("model", part.identity), make)
 
-    def _made(self, part: Part, frozen: bool) -> Any:
+    def _make_model(self, part: Part, frozen: bool) -> Any:
         """A model of its own, loaded on the device, and set for evaluation alone where it is `frozen`."""
         model = part.make()
-        if asked(model, "load") is not None:
+        if ask(model, "load") is not None:
             model.load(self.device)
-        if asked(model, "module") is not None and frozen:
+        if ask(model, "module") is not None and frozen:
             settle(model.module, self.device)
         return model
 
-    def _split(self, data: Part, name: str, limit: int | None) -> tuple[Split, Sequence[str]]:
+    def _open_split(self, data: Part, name: str, limit: int | None) -> tuple[Split, Sequence[str]]:
         """A split of a data set as the run asks for it, and what it remarks."""
         key = f"{data.identity}\n{name}\n{limit}"
         if key in self._splits:
@@ -290,7 +292,7 @@ class Worker:
             self._splits.popitem(last=False)
         return self._splits[key]
 
-    def _judged(self, cell: Cell, job: Job, result: Result) -> Record:
+    def _build_record(self, cell: Cell, job: Job, result: Result) -> Record:
         if not isinstance(result, Result):
             raise HarnessError(
                 f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave {result!r:.80}: "
@@ -306,11 +308,11 @@ class Worker:
         record = blank(cell, result.status, result.reason)
         record.metrics = _numbers(result.metrics, "metric")
         for name in record.metrics:
-            own, units = (asked(cell.protocol.object, what) for what in ("directions", "units"))
+            own, units = (ask(cell.protocol.object, what) for what in ("directions", "units"))
             metric = _metric_of(name, job.metrics, {**own, **units})
-            stated = asked(metric, "higher_is_better")
+            stated = ask(metric, "higher_is_better")
             record.directions[name] = bool(own.get(name, True) if stated is None else stated)
-            unit = asked(metric, "unit") or units.get(name)
+            unit = ask(metric, "unit") or units.get(name)
             if unit:
                 record.units[name] = unit
             values = result.samples.get(name) if result.samples else None
@@ -370,7 +372,7 @@ def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metri
 
     A count that can't have given the number is of something else.
     """
-    declared: Any = asked(metric, "proportion")
+    declared: Any = ask(metric, "proportion")
     label = next((label for label, one in metrics.items() if one is metric), None)
     keys = [label] if declared is True else [f"{label}.{key}" for key in declared or ()]
     if name not in keys or not result.count:
@@ -402,7 +404,7 @@ def _numbers(values: Mapping[str, Any], what: str) -> dict[str, float]:
 
 
 def _sizes(model: Any) -> dict[str, float]:
-    if asked(model, "module") is None:
+    if ask(model, "module") is None:
         return {}
     parameters = list(model.module.parameters())
     return {

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from harness import Job, Result
-from harness.inference.evaluate import measured
+from harness.inference.evaluate import compute_metrics
 from harness.records.paths import cache_dir
 from harness.running.devices import one_thread
 from harness_data.stacked import StackedSplit
@@ -203,7 +203,9 @@ class Run:
             evidence = self.world.judge.evidence(samples[n])
             signs = self._signs(kept, samples[n], evidence, finite[n])
             found, why = verdict(signs, protocol.thresholds)
-            values = measured(self.jobs[n], evidence) | {name: float(found == name) for name in VERDICTS}
+            values = compute_metrics(self.jobs[n], evidence) | {
+                name: float(found == name) for name in VERDICTS
+            }
             kept |= dict.fromkeys(due, values)
             if "final" in due:
                 kept |= {"signs": asdict(signs), "verdict": found, "why": why}

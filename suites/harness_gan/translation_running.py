@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from harness import DataError, Job, Result
-from harness.inference.evaluate import measured
+from harness.inference.evaluate import compute_metrics
 from harness.learning.checkpoints import save_tree
 from harness.records.paths import cache_dir
 from harness_gan import checkpoints
@@ -178,7 +178,7 @@ class Run:
         fake = training.translate(world.test_a)
         finite = training.finite() and bool(torch.isfinite(fake).all())
         evidence = world.judge.evidence(fake)
-        metrics = {**self._errors(fake), **measured(self.job, evidence)}
+        metrics = {**self._errors(fake), **compute_metrics(self.job, evidence)}
         notes: dict[str, Any] = {}
         reason = None
         if not isinstance(training, NoTraining):

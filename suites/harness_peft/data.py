@@ -11,7 +11,7 @@ import torch
 from harness import DataError, Preparation, Split
 from harness.learning.augmentation import augmenting
 from harness.learning.draws import plan_in_order
-from harness.learning.pipeline import Held, Pipeline, Source, image_of
+from harness.learning.pipeline import Held, Pipeline, SampleSource, image_of
 from harness.learning.recipe import Kind
 
 KEPT_BYTES = 2**30
@@ -55,7 +55,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def source(self, seed: int) -> Source:
+    def source(self, seed: int) -> SampleSource:
         """Where a training takes its batches from; augmentation draws from `seed`, epoch and sample alone."""
         if self._kept is not None:
             return Held(self._kept, self.targets)

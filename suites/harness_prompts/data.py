@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness import DataError, Diverged, Job, Predictions
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.inference.splits import find_test_split, named_split
 from harness.inference.zeroshot import similarity_of, templates_of
 from harness.learning.draws import draw_shots
@@ -204,7 +204,7 @@ class Source:
             encoded = forward_all(
                 job.model.encode_image,
                 job.splits(split),
-                augmenting("crop-flip", asked(job.model, "preparation")),
+                augmenting("crop-flip", ask(job.model, "preparation")),
                 device=job.device,
                 batch_size=job.batch_size,
                 precision=job.precision,
@@ -231,7 +231,7 @@ class Source:
             self.fitted_on = FRESH if augment else "the images themselves"
             return Pipeline(
                 opened,
-                augmenting("crop-flip", asked(job.model, "preparation"))
+                augmenting("crop-flip", ask(job.model, "preparation"))
                 if augment
                 else image_pipeline(job, opened),
                 device=job.device,

@@ -172,14 +172,14 @@ class FewShot:
         self, job: Job, source: Source, classifier: Classifier, task: Task, halves: dict[str, list[int]]
     ) -> Result:
         """Both halves, each against its own names only; H from the accuracies."""
-        from harness.inference.evaluate import measured
+        from harness.inference.evaluate import compute_metrics
         from harness_prompts.shots import harmonic_mean
 
         metrics: dict[str, float] = {}
         samples: dict[str, list[Any]] = {"id": [], "target": [], "prediction": [], "half": []}
         for half, classes in halves.items():
             predictions, _ = source.predictions(classifier, classes, source.tested)
-            metrics |= {f"{name}.{half}": value for name, value in measured(job, predictions).items()}
+            metrics |= {f"{name}.{half}": value for name, value in compute_metrics(job, predictions).items()}
             samples["id"] += list(predictions.ids)
             samples["target"] += [classes[t] for t in predictions.targets]
             samples["prediction"] += [classes[p] for p in predictions.predicted]
@@ -192,7 +192,7 @@ class FewShot:
 
     def _elsewhere(self, job: Job, result: Result, classifier: Classifier, task: Task) -> Result:
         """Adds what the same classifier gives on the further data sets, and the means over them."""
-        from harness.inference.evaluate import measured
+        from harness.inference.evaluate import compute_metrics
         from harness_prompts.data import Source
 
         places = {p.cell.dataset.label: p for p in map(job.at, self.evaluate_on or [])}
@@ -203,7 +203,7 @@ class FewShot:
             predictions, _ = source.predictions(
                 classifier, list(range(len(source.class_names))), source.split
             )
-            for name, value in measured(place, predictions).items():
+            for name, value in compute_metrics(place, predictions).items():
                 found.setdefault(name, {})[label] = value
             task.notes[f"samples.{label}"] = len(predictions)
         for name, values in found.items():

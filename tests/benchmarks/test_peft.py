@@ -16,7 +16,7 @@ import harness
 from harness.contract.cells import canonical
 from harness.contract.seeds import derive_seed
 from harness.discovery import registry
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 from harness.learning.draws import epoch_order
 from harness.learning.pipeline import Held as Source
 from harness.learning.recipe import Recipe
@@ -153,7 +153,7 @@ def whole_training(recipe, limit, seed, order_seed):
 
     def opened(name):
         split = Scenes().load(name)
-        split = split if limit is None else limited(split, limit, derive_seed("limit", limit))
+        split = split if limit is None else draw_subset(split, limit, derive_seed("limit", limit))
         images = (split[i].image for i in range(len(split)))
         images = (i if isinstance(i, Image.Image) else Image.fromarray(i) for i in images)
         return torch.stack([model.prepare(i) for i in images]), torch.as_tensor(split.targets)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.leaderboard.build import build
-from harness.leaderboard.entries import Entry
+from harness.leaderboard.entries import TableValue
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.index import frame
@@ -39,7 +39,7 @@ def table(store: Store, **fields: Any) -> Table:
     return build(TableSpec(name="t", **fields), frame(store), store)
 
 
-def entries(made: Table) -> dict[str, Entry]:
+def entries(made: Table) -> dict[str, TableValue]:
     return {r.header[0]: r.entries[0] for r in made.rows}
 
 

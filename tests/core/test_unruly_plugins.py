@@ -161,10 +161,10 @@ def test_every_number_of_a_metric_has_its_direction(toys: Any, store: Store) -> 
         units = {"loss_steps": "count"}  # noqa: RUF012
 
         def run(self, job: Job) -> Result:
-            from harness.inference.evaluate import measured
+            from harness.inference.evaluate import compute_metrics
 
             own = {"loss_own": 1.0, "loss_steps": 9.0, "mine": 2.0}
-            return Result({**measured(job, [1.0]), **own})
+            return Result({**compute_metrics(job, [1.0]), **own})
 
     harness.register("metrics", "loss", Loss)
     harness.register("protocols", "measures", Measures)

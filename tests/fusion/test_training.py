@@ -16,7 +16,7 @@ from torch import nn
 from harness.discovery import registry
 from harness.errors import DataError, Diverged, OptionError
 from harness.inference.features import weights_digest
-from harness.learning.draws import Entry, class_weights, rows_of_epoch
+from harness.learning.draws import DrawnBatch, class_weights, rows_of_epoch
 from harness.learning.pipeline import Batch
 from harness_fusion.contracts import Features, Pairs
 from harness_fusion.heads import Head, build_head
@@ -264,7 +264,7 @@ class EndToEnd:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         for step, epoch, rows in plan:
             taken = self.raw.take(torch.from_numpy(rows))
             text, image = (

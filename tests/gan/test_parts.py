@@ -13,7 +13,7 @@ from PIL import Image
 import harness
 import harness_gan.classifier
 from harness.contract.running import Job
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 from harness_data.stacked import Stacked, StackedSplit
 from harness_gan.parts import divided, with_two_parts
 from harness_gan.splits import parts_of
@@ -89,7 +89,7 @@ def test_limited_stacked_images_stay_stacked() -> None:
     whole = Stacked(SimpleNamespace(splits=("train", "test"), load=lambda name: Numbers(40)), 200).load(
         "train"
     )
-    part = limited(whole, 30, 0)
+    part = draw_subset(whole, 30, 0)
     again = with_two_parts(job({"train": part, "test": part})).splits("train")
     assert isinstance(again, StackedSplit)
     assert len(again) == 30

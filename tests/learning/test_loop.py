@@ -14,7 +14,7 @@ from torch import nn
 
 from harness.errors import DataError, Diverged
 from harness.learning.draws import rows_of_step
-from harness.learning.loop import Trained, train
+from harness.learning.loop import TrainingOutcome, train
 from harness.learning.pipeline import Batch, Held
 from harness.learning.recipe import Recipe
 from tests.learning.conftest import Net, Task, entropy
@@ -83,7 +83,7 @@ RECIPES = {
 def test_a_kill_at_any_step_changes_nothing(task: Task, tmp_path: Path, name: str, every: int) -> None:
     recipe = RECIPES[name]
 
-    def run(folder: Path | None, kill: int = -1) -> tuple[nn.Module, Trained]:
+    def run(folder: Path | None, kill: int = -1) -> tuple[nn.Module, TrainingOutcome]:
         network = task.net()
 
         def objective(batch: Batch, step: int) -> torch.Tensor:
@@ -118,7 +118,7 @@ def test_a_kill_at_any_step_changes_nothing(task: Task, tmp_path: Path, name: st
 
 @pytest.mark.parametrize("change", ["recipe", "seed", "decides", "tensors", "file"])
 def test_what_was_kept_of_another_training_is_ignored(task: Task, tmp_path: Path, change: str) -> None:
-    def run(folder: Path | None, recipe: Recipe, seed: int, decides: object, kind: Any) -> Trained:
+    def run(folder: Path | None, recipe: Recipe, seed: int, decides: object, kind: Any) -> TrainingOutcome:
         network = task.net(kind)
         return train(network, task.held(), entropy(network), recipe, seed, folder=folder, decides=decides)
 
@@ -139,7 +139,7 @@ def test_what_was_kept_of_another_training_is_ignored(task: Task, tmp_path: Path
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient(task: Task) -> None:
-    def run(accumulate: int) -> tuple[nn.Module, Trained]:
+    def run(accumulate: int) -> tuple[nn.Module, TrainingOutcome]:
         network = task.net(linear)
         recipe = Recipe(8, 7, 0.1, "sgd", accumulate=accumulate)
         return network, train(network, task.held(), entropy(network), recipe, 0)

@@ -18,7 +18,7 @@ from harness.inference.features import weights_digest
 from harness.learning.pipeline import Batch, Held
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 from harness_embedded import networks
 from harness_prompts import training
 from harness_prompts.deep import Coupled, ImageTower, Independent
@@ -304,7 +304,7 @@ def run(tmp_path, monkeypatch, kit):
             "methods": methods,
         }
         given |= {"protocol": {"plugin": "few-shot", **protocol}, "axes": {"shots": [2]}, "seeds": [0]}
-        worker = Worker(Settings(store=tmp_path / "store", device="cpu"))
+        worker = Worker(RunSettings(store=tmp_path / "store", device="cpu"))
         return [worker.run(p.cell) for p in make_plan(suites.from_dict(given))]
 
     yield run

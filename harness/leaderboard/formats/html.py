@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from harness.leaderboard.entries import DASH, Column, Entry, half_width, marks, shown
+from harness.leaderboard.entries import DASH, Column, TableValue, half_width, marks, shown
 from harness.leaderboard.layout import Layout, legend
 
 
@@ -47,7 +47,7 @@ def _merged(table: Layout, layer: int) -> str:
     return "".join(cells)
 
 
-def _cell(entry: Entry, column: Column) -> str:
+def _cell(entry: TableValue, column: Column) -> str:
     notes = f"<sup>{marks(entry.notes)}</sup>" if entry.notes else ""
     if entry.value is None:
         return f"<td>{DASH if column.kind != 'delta' or entry.notes else ''}{notes}</td>"

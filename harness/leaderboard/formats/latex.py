@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from harness.leaderboard.entries import Column, Entry, half_width, marks, shown
+from harness.leaderboard.entries import Column, TableValue, half_width, marks, shown
 from harness.leaderboard.layout import Layout, legend
 
 SPECIAL = {
@@ -118,7 +118,7 @@ def _merged(table: Layout, layer: int) -> list[str]:
     return cells
 
 
-def _cell(entry: Entry, column: Column) -> str:
+def _cell(entry: TableValue, column: Column) -> str:
     notes = rf"\textsuperscript{{{escape(marks(entry.notes))}}}" if entry.notes else ""
     if entry.value is None:
         return ("--" if column.kind != "delta" or entry.notes else "") + notes

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from harness.leaderboard.entries import DASH, Column, Entry, half_width, marks, shown
+from harness.leaderboard.entries import DASH, Column, TableValue, half_width, marks, shown
 from harness.leaderboard.layout import Layout, legend
 
 LONGEST = 240
@@ -19,7 +19,7 @@ def terminal(table: Layout) -> str:
     """The table as plain text; the best is starred, what is tied with it has a degree sign."""
     from tabulate import tabulate
 
-    def marked(entry: Entry, column: Column) -> str:
+    def marked(entry: TableValue, column: Column) -> str:
         mark = "*" if entry.best else "°" if entry.tied else ""
         return _whole(entry, column) + mark
 
@@ -40,7 +40,7 @@ def markdown(table: Layout) -> str:
     """The table in GitHub's markdown; the best is bold, what is tied with it underlined."""
     from tabulate import tabulate
 
-    def marked(entry: Entry, column: Column) -> str:
+    def marked(entry: TableValue, column: Column) -> str:
         text = _whole(entry, column)
         return f"**{text}**" if entry.best else f"<u>{text}</u>" if entry.tied else text
 
@@ -63,7 +63,7 @@ def markdown(table: Layout) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _whole(entry: Entry, column: Column) -> str:
+def _whole(entry: TableValue, column: Column) -> str:
     notes = marks(entry.notes).translate(SUPERSCRIPTS)
     if entry.value is None:
         return DASH + notes if entry.notes else ("" if column.kind == "delta" else DASH)

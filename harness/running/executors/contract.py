@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from harness.contract.cells import Cell
     from harness.records.record import Record
-    from harness.running.worker import Settings
+    from harness.running.worker import RunSettings
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ class Executor(Protocol):
     """
 
     def execute(
-        self, cells: Sequence[Cell], settings: Settings, tell: Callable[..., None]
+        self, cells: Sequence[Cell], settings: RunSettings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
         """Gives every cell once with its record, in any order, as soon as the record is on disk.
 

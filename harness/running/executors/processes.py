@@ -22,7 +22,7 @@ from harness.planning.grouping import seed_groups
 from harness.records.record import Record
 from harness.running.executors.channel import RECORD, Event, Receiver, Sender
 from harness.running.executors.main_module import CURE, obstacle
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 
 _worker: Worker | None = None
 _sender: Sender | None = None
@@ -46,7 +46,7 @@ class Processes:
         self._pool: _Pool | None = None
 
     def execute(
-        self, cells: Sequence[Cell], settings: Settings, tell: Callable[..., None]
+        self, cells: Sequence[Cell], settings: RunSettings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
         """Runs the cells and gives each with its record as it is finished, in no fixed order; `tell` hears all events.
 
@@ -86,7 +86,7 @@ class Processes:
 class _Pool:
     """Worker processes that share their settings, and the way to and from them."""
 
-    def __init__(self, count: int, setup: Settings) -> None:
+    def __init__(self, count: int, setup: RunSettings) -> None:
         self.setup = setup
         context = multiprocessing.get_context("spawn")
         # Workers end as soon as nobody holds the other end of this pipe: neither a killed parent nor
@@ -190,7 +190,7 @@ def _spread(chunks: Sequence[list[Cell]]) -> list[list[Cell]]:
     return first + [chunk for same in reversed(by_model.values()) for chunk in same[1:]]
 
 
-def _start(settings: Settings, alive: Connection, pipe: Connection, lock: Lock) -> None:
+def _start(settings: RunSettings, alive: Connection, pipe: Connection, lock: Lock) -> None:
     global _worker, _sender
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
     os.dup2(2, 1)  # the standard output is for the command's answer, whatever a plugin prints
