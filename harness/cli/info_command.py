@@ -56,7 +56,7 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
         }
         return facts
     from harness.discovery import options
-    from harness.discovery.abilities import of_plugin
+    from harness.discovery.abilities import describe_abilities
 
     factory = registry.load(plugin)
     facts["documentation"] = docstrings.split(inspect.getdoc(factory))[0]
@@ -76,7 +76,7 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
         facts["options"].append(
             {"name": "**", "type": "any other option", "required": False, "documentation": ""}
         )
-    facts["capabilities"] = of_plugin(plugin.kind, factory)
+    facts["capabilities"] = describe_abilities(plugin.kind, factory)
     facts["example"] = _example(plugin, factory, declared)
     return facts
 

@@ -58,12 +58,12 @@ def main(given: argparse.Namespace) -> int:
 def _plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
     """The files of all plots; a plot that can't be drawn, and could be for the page, is a problem more."""
     from harness.leaderboard.frame import of_suite
-    from harness.planning.suite import planned
+    from harness.planning.suite import load_planned
     from harness.plots.draw import write_plots
 
     files: list[Path] = []
     for name in names:
-        for drawn in write_plots(planned(store, name), of_suite(store, name), store, folder):
+        for drawn in write_plots(load_planned(store, name), of_suite(store, name), store, folder):
             files += drawn.files
             text = f"plot '{drawn.name}' of {name}: {drawn.problem}"
             if drawn.problem and text not in problems:

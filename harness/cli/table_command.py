@@ -43,7 +43,7 @@ def main(given: argparse.Namespace) -> int:
     from harness.leaderboard.checking import check_where
     from harness.leaderboard.formats import render
     from harness.leaderboard.frame import of_suite
-    from harness.planning.suite import name_of, planned
+    from harness.planning.suite import load_planned, name_of
 
     store = open_store(given)
     known = store.suites()
@@ -55,7 +55,7 @@ def main(given: argparse.Namespace) -> int:
     tables = []
     frames = {}
     for suite_name in [name] if name else known:
-        frames[suite_name] = planned(store, suite_name), of_suite(store, suite_name)
+        frames[suite_name] = load_planned(store, suite_name), of_suite(store, suite_name)
     check_where(_where(given), "--where", frames)
     for suite, data in frames.values():
         tables += tables_of(changed(suite, given), data, store)
@@ -76,7 +76,7 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
 
     A change of layout makes one table of its own; other changes apply to all of the suite's.
     """
-    from harness.planning.suite import TableSpec, changed_table
+    from harness.planning.suite import TableSpec, change_table
 
     tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
     if given.table:
@@ -114,7 +114,7 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
     update |= {"percent": False} if given.no_percent else {}
     update |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
     changed_tables = [
-        changed_table(t, {**layout, **update, "where": {**t.where, **_where(given)}}, f"table '{t.name}'")
+        change_table(t, {**layout, **update, "where": {**t.where, **_where(given)}}, f"table '{t.name}'")
         for t in tables
     ]
     return suite.model_copy(update={"tables": changed_tables})

@@ -1,4 +1,4 @@
-"""What a protocol observed of a classifier, and the metrics that read evidence."""
+"""Evidence of a classifier, and the contract of the metrics that read evidence."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Predictions:
 
     @staticmethod
     def concat(parts: Sequence[Predictions]) -> Predictions:
-        """The predictions of several disjoint parts as one."""
+        """Return the predictions of several disjoint parts as one."""
         import numpy as np
 
         return Predictions(
@@ -71,15 +71,15 @@ class Predictions:
 
 @runtime_checkable
 class Metric(Protocol):
-    """A number (or several, by name) from the evidence of the class its argument is annotated with.
+    """A number (or several, by name) from evidence of the class that its argument is annotated with.
 
     The annotation must be resolvable where the metric's module is imported (any class of a union will do,
-    subclasses match); one that is imported for type checkers alone is named in `reads = (Evidence,)`.
-    `higher_is_better` is its direction and `bounds` its range; `unit` is `"fraction"` for what
-    tables may show in percent. A proportion of samples also names in `per_sample` a method that
-    gives one value per sample, which paired tests and bootstrap intervals use. Without such values
-    `proportion = True` says that the number is a share of the samples that the result counts (a metric
-    of several numbers lists the keys of those that are), so that it gets Wilson's interval.
+    subclasses match); a class imported for type checkers only is named in `reads = (Evidence,)`.
+    `higher_is_better` is its direction and `bounds` its range; `unit` is `"fraction"` if tables may show
+    percent. A proportion of samples also names in `per_sample` a method that returns one value per sample,
+    for paired tests and bootstrap intervals. Without such values, `proportion = True` says that the number is
+    a share of the samples that the result counts (a metric of several numbers lists the keys of the shares),
+    so that it gets Wilson's interval.
     """
 
     higher_is_better: bool

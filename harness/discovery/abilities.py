@@ -1,4 +1,4 @@
-"""What a plugin can do, in words, for people who choose one: from its class alone."""
+"""What a plugin can do, from its class alone, in words for people who choose one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from harness.contract.capability import capabilities, words_of
 from harness.contract.declared import ask
 from harness.discovery import options
 from harness.errors import HarnessError
-from harness.planning.matching import read_by
+from harness.planning.matching import find_read_classes
 from harness.running.hooks import Events
 
 
-def of_plugin(kind: str, factory: Any) -> list[str]:
-    """The facts of a plugin's class that decide where it can be used."""
+def describe_abilities(kind: str, factory: Any) -> list[str]:
+    """Return the facts of a plugin's class that decide where it can be used."""
     if kind == "models":
-        return capabilities(_made(factory))
+        return capabilities(_find_made_class(factory))
     if kind == "datasets":
-        return _of_dataset(_made(factory))
+        return _of_dataset(_find_made_class(factory))
     if kind == "metrics":
-        return _of_metric(_made(factory))
+        return _of_metric(_find_made_class(factory))
     if kind == "protocols":
         return _of_protocol(factory)
     if kind == "hooks":
@@ -29,8 +29,8 @@ def of_plugin(kind: str, factory: Any) -> list[str]:
     return []
 
 
-def _made(factory: Any) -> Any:
-    """What a factory function says it makes, or the class itself."""
+def _find_made_class(factory: Any) -> Any:
+    """Return the class that a factory function is annotated to return, or the class itself."""
     if isinstance(factory, type):
         return factory
     if not callable(factory):
@@ -51,7 +51,7 @@ def _of_dataset(cls: Any) -> list[str]:
 
 def _of_metric(cls: Any) -> list[str]:
     try:
-        read = read_by(cls)
+        read = find_read_classes(cls)
     except HarnessError:  # planning refuses it, with the way out
         read = None
     facts = [f"reads {' or '.join(c.__name__ for c in read)}"] if read else []

@@ -1,4 +1,4 @@
-"""Options of a plugin, checked against its factory's own signature before anything runs."""
+"""Checks of a plugin's options against its factory's signature, before anything runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from harness.contract.models import Model
 from harness.errors import OptionError, did_you_mean
 
 NESTED: dict[Any, str] = {Dataset: "datasets", Model: "models"}
-"""Annotations that stand for another plugin: the option is a reference to be resolved.
+"""Annotations that mean another plugin: the option is a reference to be resolved.
 
-A class that says `plugin_kind = "methods"` (or another kind) stands for a plugin of that kind in the
-same way, so that a suite's methods can be composed of smaller plugins.
+A class with `plugin_kind = "methods"` (or another kind) means a plugin of that kind in the same way, so
+that a suite's methods can be composed of smaller plugins.
 """
 
 
@@ -36,12 +36,12 @@ class Option:
 
     @property
     def is_path(self) -> bool:
-        """A path says where something lies, not what it is: it is left out of a cell's id."""
+        """Whether it may hold a path, which says where something lies and is left out of a cell's id."""
         return Path in types_in(self.annotation)
 
     @property
     def nested(self) -> str | None:
-        """The kind of plugin that the option refers to, if it does."""
+        """The kind of plugin that the option refers to, or None."""
         parts = types_in(self.annotation)
         own = (ask(part, "plugin_kind") for part in parts if isinstance(part, type))
         known = (kind for contract, kind in NESTED.items() if contract in parts)
@@ -49,12 +49,12 @@ class Option:
 
     @property
     def type_name(self) -> str:
-        """The annotation as a person would write it; an option that names a plugin is of that kind."""
-        return "anything" if self.annotation is inspect.Parameter.empty else _spelled(self.annotation)
+        """The annotation as a person would write it; an option that names a plugin shows the kind."""
+        return "anything" if self.annotation is inspect.Parameter.empty else _spell(self.annotation)
 
 
-def _spelled(annotation: Any) -> str:
-    """A type as it is written in a signature: `'a' | 'b' | None`, `list[data set]`."""
+def _spell(annotation: Any) -> str:
+    """Return a type as written in a signature: `'a' | 'b' | None`, `list[data set]`."""
     from harness.discovery.registry import singular
 
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
@@ -63,28 +63,28 @@ def _spelled(annotation: Any) -> str:
     if origin is typing.Literal:
         return " | ".join(map(repr, parts))
     if origin in (typing.Union, types.UnionType):
-        return " | ".join(map(_spelled, parts))
+        return " | ".join(map(_spell, parts))
     kind = NESTED.get(annotation) if isinstance(annotation, type) else None
     if isinstance(annotation, type) and not parts:
         kind = kind or ask(annotation, "plugin_kind")
         return singular(kind) if kind else annotation.__name__
     if origin is typing.Annotated:
-        return _spelled(parts[0])
+        return _spell(parts[0])
     if isinstance(origin, type) and parts:
-        return f"{origin.__name__}[{', '.join('…' if p is Ellipsis else _spelled(p) for p in parts)}]"
+        return f"{origin.__name__}[{', '.join('…' if p is Ellipsis else _spell(p) for p in parts)}]"
     return str(annotation).replace("typing.", "")
 
 
 def types_in(annotation: Any) -> list[Any]:
-    """The annotation and all it is made of: `list[Path] | None` names `Path` too."""
+    """Return the annotation and all its components: `list[Path] | None` contains `Path`."""
     return [annotation, *(inner for part in typing.get_args(annotation) for inner in types_in(part))]
 
 
 @lru_cache(maxsize=4096)
 def read_options(factory: Any) -> tuple[tuple[Option, ...], bool]:
-    """The options a factory takes, and whether it takes any others (`**options`).
+    """Return the options of a factory, and whether it takes any others (`**options`).
 
-    Raises OptionError when the factory does not tell its signature.
+    Raises OptionError if the factory's signature can't be read.
     """
     try:
         signature = inspect.signature(factory)
@@ -113,7 +113,7 @@ def read_options(factory: Any) -> tuple[tuple[Option, ...], bool]:
 
 
 def evaluate_annotation(annotation: Any, namespace: Mapping[str, Any]) -> Any:
-    """An annotation written as text, as the type it names; unchecked when it can't be resolved."""
+    """Return the type that an annotation names as text; unresolvable text becomes "no annotation", unchecked."""
     if not isinstance(annotation, str):
         return annotation
     try:
@@ -126,9 +126,9 @@ def evaluate_annotation(annotation: Any, namespace: Mapping[str, Any]) -> Any:
 def check_options(
     factory: Any, given: Mapping[str, Any], value: str | None, where: str, given_alone: bool = False
 ) -> dict[str, Any]:
-    """Return the options as the factory takes them, types checked and converted, and its defaults filled in.
+    """Return the options as the factory takes them, checked and converted, with its defaults filled in.
 
-    With `given_alone` the given ones alone are checked and returned, and none is required.
+    With `given_alone`, only the given ones are checked and returned, and none is required.
     Nested references are left as written. Raises OptionError that starts with `where`.
     """
     try:
@@ -158,13 +158,13 @@ def check_options(
             checked[option.name] = option.default
         else:
             checked[option.name] = (
-                given[option.name] if option.nested else _converted(option, given[option.name], where)
+                given[option.name] if option.nested else _convert(option, given[option.name], where)
             )
     checked.update({name: v for name, v in given.items() if name not in by_name})
     return checked
 
 
-def _converted(option: Option, value: Any, where: str) -> Any:
+def _convert(option: Option, value: Any, where: str) -> Any:
     if option.annotation is inspect.Parameter.empty or _is_default(option, value):
         return value if option.annotation is inspect.Parameter.empty else option.default
     from pydantic import PydanticSchemaGenerationError, PydanticUserError, ValidationError
@@ -183,7 +183,7 @@ def _converted(option: Option, value: Any, where: str) -> Any:
 
 
 def _is_default(option: Option, value: Any) -> bool:
-    """Whether a value is the default spelled out: `1` and `1.0` are the same, `1` and `true` are not."""
+    """Return whether a value is the default spelled out: `1` and `1.0` are equal, `1` and `true` are not."""
     if option.required or isinstance(value, bool) != isinstance(option.default, bool):
         return False
     numbers = isinstance(value, int | float) and isinstance(option.default, int | float)

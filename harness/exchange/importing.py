@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.errors import DataError, StoreError, SuiteError
 from harness.records import provenance
 from harness.records.record import Record
@@ -109,11 +109,11 @@ def import_clip_benchmark(paths: Sequence[Path], store: Store, suite: str = CLIP
             )
     for record in new.values():
         store.write(record)
-    cells = {canonical(c["at"]): c for c in (before["cells"] if before else [])}
+    cells = {canonical_json(c["at"]): c for c in (before["cells"] if before else [])}
     # those that stood there too: under another suite's name, or when an import was killed before this
     for record in planned.values():
         cell = {"id": record.id, "at": record.coordinates, "tags": record.tags}
-        cells[canonical(record.coordinates)] = cell
+        cells[canonical_json(record.coordinates)] = cell
     store.write_manifest(_suite(store, suite, list(cells.values())), list(cells.values()))
     return Imported(suite, len(new), same)
 
@@ -202,7 +202,7 @@ def _record(result: Result, suite: str) -> Record:
         "seed": seed,
     }
     identity = ["imported", CLIP_BENCHMARK, {k: v for k, v in at.items() if k != "experiment"}]
-    id = hashlib.sha256(canonical(identity).encode()).hexdigest()[:20]
+    id = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:20]
     metrics = {_name(k): v for k, v in result.metrics.items()}
     units = {
         _name(k): "fraction"
@@ -255,7 +255,7 @@ def _suite(store: Store, name: str, cells: Sequence[Mapping[str, Any]]) -> dict[
         record, at = store.read(cell["id"]), cell["at"]
         task = at["protocol"]
         for key, value in at.items():
-            spread.setdefault(task, {}).setdefault(key, set()).add(canonical(value))
+            spread.setdefault(task, {}).setdefault(key, set()).add(canonical_json(value))
         for metric in record.metrics if record else {}:
             datasets = having.setdefault((task, metric), [])
             if at["dataset"] not in datasets:

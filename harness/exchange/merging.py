@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.errors import NewerRecord, StoreError
 from harness.records.columns import read_table
 from harness.records.files import write_bytes
@@ -267,8 +267,8 @@ def _remark(store: Store, record: Record, text: str) -> None:
 
 
 def _place(cell: Mapping[str, Any]) -> str:
-    return canonical(cell["at"])
+    return canonical_json(cell["at"])
 
 
 def _layout(suite: Mapping[str, Any]) -> str:
-    return canonical([suite.get("tables"), suite.get("plots")])
+    return canonical_json([suite.get("tables"), suite.get("plots")])

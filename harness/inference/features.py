@@ -1,4 +1,4 @@
-"""What a frozen network says about a split, computed once and kept on disk."""
+"""Outputs of a frozen network on a split, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.contract.declared import ask
 from harness.inference.trees import map_tree, nbytes, pack_tree, unpack_tree
 from harness.records.files import replacing
@@ -35,9 +35,9 @@ MEMORY_LIMIT = 512 * 2**20
 
 
 class FeatureCache:
-    """Arrays, or trees of them, by what decides them. Safe against kills and several writers: files appear whole.
+    """A cache of arrays, or trees of them, by what decides them. Safe against kills and concurrent writers.
 
-    An array is an .npy file, a tree an .npz file of its arrays. A few recent ones stay in memory, at most
+    An array is an .npy file, a tree an .npz file of its arrays. Recent ones stay in memory, up to
     `MEMORY_LIMIT` bytes.
     """
 
@@ -50,11 +50,11 @@ class FeatureCache:
         self._told = False
 
     def get(self, decides: Mapping[str, Any], compute: Callable[[], Tree]) -> Tree:
-        """Return the tree of arrays that `decides` identifies; calls `compute` when nobody has computed it yet.
+        """Return the tree of arrays that `decides` identifies, after `compute` if it is not cached.
 
-        Tensors (on the CPU) that it returns become arrays.
+        Tensors (on the CPU) in its result become arrays.
         """
-        key = hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]
+        key = hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:32]
         if key in self._recent:
             self._recent.move_to_end(key)
             return cast("Tree", self._recent[key])
@@ -134,12 +134,12 @@ def feature_key(
     images: bool,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that decides the arrays of `Job.features`, which says what the arguments are."""
+    """Return everything that decides the arrays of `Job.features`, which explains the arguments."""
     cell = job.cell
     decides: dict[str, Any] = {
         "what": what,
         "model": json.loads(cell.model.identity) if cell.model else None,
-        "weights": weights_of(job),
+        "weights": digest_job_weights(job),
         "precision": job.precision,
         "libraries": dict(environment()["libraries"]),
         **facts,
@@ -155,20 +155,20 @@ def feature_key(
     return decides
 
 
-def weights_of(job: Job) -> str:
-    """The digest of the weights of a job's model as it was loaded; empty without a module."""
+def digest_job_weights(job: Job) -> str:
+    """Return the digest of the loaded weights of a job's model; empty without a module."""
     if ask(job.model, "module") is None:
         return ""
-    return job.shared("weights", lambda: weights_digest(job.model.module), of="model")
+    return job.shared("weights", lambda: digest_module(job.model.module), of="model")
 
 
-def weights_digest(module: torch.nn.Module) -> str:
-    """A digest of all parameters and buffers: names, types, shapes and bytes."""
-    return tensors_digest(module.state_dict())
+def digest_module(module: torch.nn.Module) -> str:
+    """Return a digest of all parameters and buffers: names, types, shapes and bytes."""
+    return digest_tensors(module.state_dict())
 
 
-def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """A digest of tensors: names, types, shapes and bytes."""
+def digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return a digest of tensors: names, types, shapes and bytes."""
     import torch
 
     digest = hashlib.blake2b(digest_size=16)

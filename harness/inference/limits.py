@@ -1,4 +1,4 @@
-"""A fixed random part of a split, the same for every model: what `--limit` evaluates."""
+"""A fixed random subset of a split, the same for every model: what `--limit` evaluates."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from harness.contract.data import Sample, Split
 
 
-class Subset:
+class SplitSubset:
     """Some samples of a split, in the split's own order; everything else is the split's.
 
-    What the split lists in `per_sample` (attributes with one value per sample, or mappings of names to
-    such) is cut along.
+    Attributes that the split lists in `per_sample` (one value per sample, or mappings of names to such)
+    are restricted to the same samples.
     """
 
     def __init__(self, split: Split, indices: np.ndarray[Any, Any]) -> None:
@@ -46,12 +46,12 @@ class Subset:
         return (
             [values[i] for i in self._indices]
             if isinstance(values, list | tuple)
-            else Rows(values, self._indices)
+            else LazyValues(values, self._indices)
         )
 
 
-class Rows(Sequence[Any]):
-    """Some values of a sequence, each taken when it is asked for."""
+class LazyValues(Sequence[Any]):
+    """Some values of a sequence, each read on access."""
 
     def __init__(self, values: Sequence[Any], indices: np.ndarray[Any, Any]) -> None:
         self._values, self._indices = values, indices
@@ -64,6 +64,6 @@ class Rows(Sequence[Any]):
 
 
 def draw_subset(split: Split, count: int, seed: int) -> Split:
-    """`count` samples drawn without replacement; folders are sorted by class, so not the first ones."""
+    """Draw `count` samples without replacement; folders are sorted by class, so not the first ones."""
     drawn = np.random.default_rng(seed).permutation(len(split))[:count]
-    return Subset(split, np.sort(drawn))
+    return SplitSubset(split, np.sort(drawn))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def map_tree(change: Callable[[Any], Any], tree: Any) -> Any:
-    """Return the tree with every leaf changed."""
+    """Return the tree with `change` applied to every leaf."""
     if isinstance(tree, Mapping):
         return {key: map_tree(change, value) for key, value in tree.items()}
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
@@ -30,7 +30,7 @@ def map_tree(change: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def to_device(tree: Any, device: torch.device) -> Any:
-    """Return a batch on a device; what is neither tensor nor moves itself stays as it is."""
+    """Return a batch on a device; leaves without a method `to` stay as they are."""
 
     def moved(leaf: Any) -> Any:
         return leaf.to(device, non_blocking=True) if hasattr(leaf, "to") else leaf
@@ -39,24 +39,24 @@ def to_device(tree: Any, device: torch.device) -> Any:
 
 
 def to_host(tree: Any, count: int) -> Any:
-    """Return a batch's result on the CPU: floats as float32, integers, bools and what is no tensor as they are.
+    """Return a batch's result on the CPU: floats as float32, other leaves as they are.
 
-    Raises HarnessError where a list has not one entry for each of the `count` samples.
+    Raises HarnessError if a list does not have one entry for each of the `count` samples.
     """
     if isinstance(tree, list):
         if len(tree) != count:
             raise HarnessError(
                 f"forward gave a list of {len(tree)} for {count} samples: expected one entry each"
             )
-        return map_tree(_fetched, tree)
+        return map_tree(_fetch, tree)
     if isinstance(tree, Mapping):
         return {key: to_host(part, count) for key, part in tree.items()}
     if isinstance(tree, tuple):
         return tuple(to_host(part, count) for part in tree)
-    return _fetched(tree)
+    return _fetch(tree)
 
 
-def _fetched(leaf: Any) -> Any:
+def _fetch(leaf: Any) -> Any:
     import torch
 
     if not isinstance(leaf, torch.Tensor):
@@ -79,7 +79,7 @@ def join_trees(parts: Sequence[Any]) -> Any:
 
 
 def nbytes(tree: Any) -> int:
-    """Return the memory that a tree's arrays take."""
+    """Return the memory of a tree's arrays in bytes."""
     found: list[int] = []
     map_tree(lambda leaf: found.append(leaf.nbytes), tree)
     return sum(found)
@@ -88,7 +88,7 @@ def nbytes(tree: Any) -> int:
 def pack_tree(tree: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
     """Put a tree's arrays into `arrays` by their paths, and return its shape as JSON.
 
-    Entries of a list that are alike are laid end to end, with their lengths beside them.
+    Entries of a list with the same structure are laid end to end, with their lengths beside them.
     """
     if isinstance(tree, Mapping):
         return {"dict": [[key, pack_tree(value, f"{path}/{key}", arrays)] for key, value in tree.items()]}
@@ -112,7 +112,7 @@ def pack_tree(tree: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
 
 
 def unpack_tree(shape: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """Return the tree that `packed` took apart."""
+    """Return the tree that `pack_tree` took apart."""
     if isinstance(shape, str):
         return arrays[shape]
     ((kind, parts),) = shape.items()

@@ -1,9 +1,9 @@
 """Batches that are prepared ahead: while the device computes, the next ones are read, prepared and copied.
 
 An assembling thread collates each batch and copies it; `workers` more threads read and prepare samples for
-it (Pillow and the resizing release the interpreter's lock). Without workers the assembling thread prepares,
-too. On a CPU it does not start then before something waits that is no computing (a disk, a simulated
-device): a second thread would compute no faster than the one that there is.
+it (Pillow and the resizing release the interpreter's lock). Without workers, the assembling thread prepares,
+too. On a CPU it starts only once something waits other than for computing (a disk, a simulated device): a
+second thread would compute no faster than the one.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class SampleSource(Protocol):
         ...
 
 
-class Held:
-    """Samples that are held as tensors: a tree of them, or what `tensors(epoch)` returns for each epoch.
+class HeldSamples:
+    """Samples held as tensors: a tree of them, or what `tensors(epoch)` returns for each epoch.
 
-    Leaves are indexed by rows; an object with a method `take` is asked for them. What a function draws
-    must depend on the epoch alone: a continued training asks in the middle of one.
+    Leaves are indexed by rows, or read by their method `take`. Draws of the function must depend on the
+    epoch alone: a resumed training calls it in the middle of one.
     """
 
     def __init__(self, tensors: Any, targets: torch.Tensor | None = None) -> None:
@@ -79,8 +79,8 @@ class Held:
             if self._make is not None and epoch != self._epoch:
                 self._epoch, self._tensors = epoch, self._make(epoch)
             at = torch.from_numpy(rows)
-            data = map_tree(partial(_taken, at), self._tensors)
-            targets = None if self.targets is None else _taken(at, self.targets)
+            data = map_tree(partial(_take_rows, at), self._tensors)
+            targets = None if self.targets is None else _take_rows(at, self.targets)
             yield Batch(step, epoch, rows, data, targets)
 
 
@@ -94,13 +94,13 @@ def image_of(sample: Sample) -> Any:
 class Pipeline:
     """The samples of a split, prepared ahead of their use in batches on a device.
 
-    `prepare` makes tensors of what `take` returns of a sample (its image), or, where it has `many`, of
-    several at once; `collate` puts those of a batch together. `indices` chooses samples of the split:
-    rows count these, and so do `targets` (on the CPU). With indices, `split` may be a function that
-    returns the split of an epoch. With a `seed`, what `prepare` draws from torch depends on the seed, the
-    epoch and the row alone; neither the number of `workers` nor the `depth` changes a result. At most
-    `depth` batches are prepared or in preparation, beside the one in use; by default two, or more where
-    they are too small to keep all workers busy.
+    `prepare` turns what `take` returns of a sample (its image) into tensors or, if it has `many`, several at
+    once; `collate` puts those of a batch together. `indices` chooses samples of the split: rows count these,
+    and so do `targets` (on the CPU). With indices, `split` may be a function that returns the split of an
+    epoch. With a `seed`, the draws of `prepare` from torch depend on the seed, the epoch and the row alone;
+    neither the number of `workers` nor the `depth` changes a result. At most `depth` batches are prepared or
+    in preparation, beside the one in use; by default two, or more if they are too small to keep all workers
+    busy.
 
     Raises DataError naming the sample that can't be read.
     """
@@ -162,7 +162,7 @@ class Pipeline:
                 del batch  # so that the next is laid into the same memory
 
     def _until_waiting(self, entries: Iterator[DrawnBatch]) -> Generator[Batch, None, None]:
-        """Prepare batches in the thread that uses them, until that is seen to wait for a fifth of its time."""
+        """Prepare batches in the calling thread, until it is seen to wait for a fifth of its time."""
         began, busy = time.perf_counter(), time.thread_time()
         for entry in entries:
             yield self._collated(entry, None)
@@ -226,7 +226,7 @@ class Pipeline:
 
 
 class _Copies:
-    """Copies of batches to a device; on CUDA from pinned memory on a stream of their own."""
+    """Copies of batches to a device; on CUDA from pinned memory on a separate stream."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -257,7 +257,7 @@ class _Copies:
 
 @contextmanager
 def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor | None]:
-    """Threads that end with the block, what waits for them undone; none for a count of 0."""
+    """Yield a pool of threads that ends with the block, its waiting tasks cancelled; None for a count of 0."""
     if count < 1:
         yield None
         return
@@ -276,7 +276,7 @@ def _leaves(tree: Any) -> Iterator[Any]:
         yield tree
 
 
-def _taken(at: torch.Tensor, leaf: Any) -> Any:
+def _take_rows(at: torch.Tensor, leaf: Any) -> Any:
     if isinstance(leaf, torch.Tensor):
         return leaf[at.to(leaf.device, non_blocking=True)]
     return leaf.take(at)

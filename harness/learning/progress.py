@@ -1,4 +1,4 @@
-"""What a training has done so far: what it shows in the end, and all that continuing it needs."""
+"""Progress of a training: its outcome, and everything needed to continue it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Report = Callable[[int, dict[str, float]], object]
 
 @dataclass
 class TrainingOutcome:
-    """What a training showed besides the network's new weights.
+    """The outcome of a training besides the network's new weights.
 
     `losses`, `rates` (of the first group) and `seconds` have a value per update; `values` what each
     evaluation returned, by the number of updates before it. `best_step` is the evaluation whose weights
-    were restored, 0 where none were; `optimizer_bytes` what the optimiser held.
+    were restored, 0 if none were; `optimizer_bytes` the size of the optimiser's state.
     """
 
     steps: int = 0
@@ -44,7 +44,7 @@ class TrainingOutcome:
         return {step: values["score"] for step, values in self.values.items()}
 
     def seconds_per_step(self) -> float | None:
-        """Return the median over the updates without the first two; None where there were none."""
+        """Return the median over the updates without the first two; None without updates."""
         usual = sorted(self.seconds[2:] or self.seconds)
         return usual[len(usual) // 2] if usual else None
 
@@ -61,8 +61,8 @@ class TrainingOutcome:
         return columns
 
 
-class Progress:
-    """What a training has done so far, and everything that continuing it needs."""
+class TrainingProgress:
+    """The progress of a training, and everything needed to continue it."""
 
     def __init__(
         self, recipe: Recipe, state: State, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
@@ -70,7 +70,7 @@ class Progress:
         self.recipe, self.state, self.optimizer, self.scaler = recipe, state, optimizer, scaler
         self.trained, self.stopping = TrainingOutcome(), Stopping(recipe.patience)
         self.best: dict[str, torch.Tensor] = {}
-        self.ema = copied(state) if recipe.ema is not None else {}
+        self.ema = copy_tensors(state) if recipe.ema is not None else {}
         self._unread: list[torch.Tensor | float] = []
         self._began = 0.0
 
@@ -103,10 +103,10 @@ class Progress:
         self.trained.values[step] = values
         report(step, values)
         if self.stopping.update(values["score"], step) and (self.recipe.patience or self.recipe.keep_best):
-            self.best = copied(self.state)
+            self.best = copy_tensors(self.state)
 
     def average(self) -> None:
-        """Move the averaged weights; what are no floating-point numbers (counts) is copied."""
+        """Update the averaged weights; tensors that are not floating point (counts) are copied."""
         if self.recipe.ema is None:
             return
         floats = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
@@ -116,8 +116,8 @@ class Progress:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside the block the averaged weights, where there are any, stand in the network."""
-        current = copied(self.state) if self.ema else {}
+        """Put the averaged weights, if any, into the network inside the block."""
+        current = copy_tensors(self.state) if self.ema else {}
         copy_into(self.state, self.ema)
         try:
             yield
@@ -136,7 +136,7 @@ class Progress:
         )
 
     def keep(self, path: Path, digest: str, finished: bool = False) -> None:
-        """Write everything that is needed to go on; of a finished training what it ended with."""
+        """Write everything needed to continue; for a finished training, only its outcome."""
         tree = {"digest": digest, "finished": finished, "trained": asdict(self.trained), "state": self.state}
         if not finished:
             tree |= {"stopping": asdict(self.stopping), "best": self.best, "ema": self.ema}
@@ -144,7 +144,7 @@ class Progress:
         save_tree(path, tree)
 
     def restore(self, path: Path, digest: str) -> bool:
-        """Take up what was kept, if it is of the same training; return whether that is finished."""
+        """Resume from a checkpoint of the same training; return whether that is finished."""
         kept = read_tree(path)
         if kept is None or kept["digest"] != digest:
             return False
@@ -161,6 +161,6 @@ class Progress:
         return False
 
 
-def copied(state: State) -> dict[str, torch.Tensor]:
+def copy_tensors(state: State) -> dict[str, torch.Tensor]:
     """Return copies of the tensors."""
     return {name: tensor.detach().clone() for name, tensor in state.items()}

@@ -1,4 +1,4 @@
-"""Whether a suite's `[defaults]` name plugins that it uses, and options that these have."""
+"""Checks that a suite's `[defaults]` name plugins that it uses, and options that these have."""
 
 from __future__ import annotations
 

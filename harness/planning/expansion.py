@@ -1,4 +1,4 @@
-"""One experiment's grid expanded to cells, each judged before anything is loaded."""
+"""Expansion of one experiment's grid to cells, with the state of each, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.contract import capability, targets
-from harness.contract.cells import Cell, Part, Planned, canonical
+from harness.contract.cells import Cell, Part, Planned, canonical_json
 from harness.contract.declared import ask
 from harness.contract.remarks import statements, with_names
 from harness.discovery import registry
 from harness.discovery.parts import Resolver, blame
 from harness.discovery.reference import RESERVED, Reference, complete_entry, parse, read_short
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
-from harness.planning.matching import fits, named_apart, read_by
+from harness.planning.matching import find_read_classes, fits, name_apart
 from harness.planning.suite import Entry, Experiment, Rule, Suite
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command line changes: only these, these too, and single settings."""
+    """Changes from the command line: a narrower grid, additions, and single settings."""
 
     models: Sequence[str] = ()
     datasets: Sequence[str] = ()
@@ -40,11 +40,11 @@ class Choice:
     images: str | None = None
     limit: int | None = None
     skip_unreadable: bool = False
-    """Leave out samples that can't be read, and say how many, instead of failing."""
+    """Leave out samples that can't be read, and report their number, instead of failing."""
 
     @property
     def narrows(self) -> bool:
-        """Whether less than the suite's own grid is asked for."""
+        """Whether it asks for less than the suite's own grid."""
         return bool(
             self.models or self.datasets or self.methods or self.metrics or self.experiments or self.seeds
         )
@@ -61,7 +61,7 @@ class Choice:
 
 
 class Expansion:
-    """One experiment's grid being expanded."""
+    """The expansion of one experiment's grid."""
 
     def __init__(self, suite: Suite, grid: Experiment, choice: Choice, resolver: Resolver) -> None:
         self.suite, self.grid, self.choice, self.resolver = suite, grid, choice, resolver
@@ -85,7 +85,7 @@ class Expansion:
         self._check_evidence()
 
     def cells(self) -> Iterator[Cell]:
-        """Cells that share a model stand together, so that each model is loaded once."""
+        """Yield the cells; those of the same model are adjacent, so that each model is loaded once."""
         if self.empty:
             return
         needs_model = ask(self.protocol.object, "needs_model")
@@ -118,7 +118,7 @@ class Expansion:
                     yield self._cell(model, dataset, method, axes, seed)
 
     def judged(self, cell: Cell, finished: set[str]) -> Planned:
-        """The cell with its state: done, broken, skipped with the reason, or to be run."""
+        """Return the cell with its state: done, broken, skipped with the reason, or to be run."""
         if cell.id in finished:
             with suppress(Exception, SystemExit):  # its number stands
                 cell.remarks.extend(self._remarks(cell))
@@ -168,16 +168,18 @@ class Expansion:
 
     def _refused(self, cell: Cell) -> str | None:
         protocol = cell.protocol.object
-        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
+        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical_json(cell.axes))
         if key not in self._reasons:
             model, method = (p.object if p else None for p in (cell.model, cell.method))
-            reason = refused(protocol, cell.protocol.plugin, model, cell.dataset.object, method, cell.axes)
+            reason = find_refusal(
+                protocol, cell.protocol.plugin, model, cell.dataset.object, method, cell.axes
+            )
             self._reasons[key] = with_names(reason, cell) if reason else None
         return self._reasons[key]
 
     def _remarks(self, cell: Cell) -> Sequence[str]:
-        """What the cell's parts and its protocol say at planning, each once."""
-        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
+        """Return what the cell's parts and its protocol say at planning, each once."""
+        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical_json(cell.axes))
         if key not in self._said:
             said = [f"{p.label}: {text}" for p in cell.parts for text in p.remarks]
             if ask(cell.protocol.object, "assumes") is not None:
@@ -199,7 +201,7 @@ class Expansion:
     def _resolved(
         self, kind: str, references: Sequence[Reference], key: str, typed: Sequence[Reference] = ()
     ) -> list[Part]:
-        """The parts; paths count from the suite's folder, those of what was `typed` from the current one."""
+        """Return the parts; paths are relative to the suite's folder, those of `typed` references to the current one."""
         return [
             self.resolver.resolve(
                 kind, r, f"{self.where}, {key}", None if any(r is t for t in typed) else self.suite.folder
@@ -271,7 +273,7 @@ class Expansion:
                 ) from None
 
     def _check_exclusions(self) -> None:
-        """What a rule calls an axis is one of the suite's, a coordinate, or a tag (`model.<key>`)."""
+        """Raise SuiteError unless a rule's axes are axes of the suite, coordinates, or tags (`model.<key>`)."""
         grids = self.suite.grids
         known = {axis for g in grids for axes in (g.axes, *(e.axes for e in g.include)) for axis in axes}
         known |= {"experiment", "protocol", "model", "dataset", "method", "seed"}
@@ -290,14 +292,14 @@ class Expansion:
             if part.object is None:
                 continue
             try:
-                wanted = read_by(part.object)
+                wanted = find_read_classes(part.object)
             except HarnessError as error:
                 raise SuiteError(
                     f"{self.where}: metric '{part.plugin}' of {part.distribution}: {error}"
                 ) from None
             if wanted is None or fits(provided, wanted):
                 continue
-            read, given = named_apart(wanted, provided)
+            read, given = name_apart(wanted, provided)
             raise SuiteError(
                 f"{self.where}: metric '{part.plugin}' reads {read}, protocol '{self.protocol.plugin}' gives "
                 f"{given}: leave the metric out, or use a protocol that gives {read}"
@@ -310,17 +312,17 @@ class Expansion:
         return all(matches(v, coordinates.get(k)) for k, v in {**given, **rule.axes}.items())
 
 
-def refused(
+def find_refusal(
     protocol: Any, name: str, model: Any, dataset: Any, method: Any, axes: Mapping[str, Any]
 ) -> str | None:
-    """Return why a protocol of that name can't run a combination: by what it and the method declare, then `cannot`."""
+    """Return why a protocol can't run a combination: from what it and the method declare, then from `cannot`."""
     if model is None and ask(protocol, "needs_model"):
         return f"the protocol '{name}' needs a model"
     for part, called in ((protocol, f"the protocol '{name}'"), (method, "the method")):
         for need in ask(part, "needs") if model is not None else ():
             if not capability.has(model, need):
-                return capability.refusal(model, need, called)
-    if reason := targets.refusal(dataset, protocol, name):
+                return capability.explain_missing_capability(model, need, called)
+    if reason := targets.explain_target_mismatch(dataset, protocol, name):
         return reason
     cannot = ask(protocol, "cannot")
     found: str | None = cannot(model, dataset, method, axes) if cannot else None
@@ -328,7 +330,7 @@ def refused(
 
 
 def matches(pattern: Any, value: Any) -> bool:
-    """Whether a value meets a pattern: a text with `*`, a value, or a list of these."""
+    """Return whether a value matches a pattern: a text with `*`, a value, or a list of these."""
     if isinstance(pattern, list):
         return any(matches(p, value) for p in pattern)
     if isinstance(pattern, str) and value is not None:

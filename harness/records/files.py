@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, then renamed into it."""
+"""Files that are whole or absent: written next to their place, then renamed into it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 TEMPORARY_PREFIX = ".partial-"
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says when a disk or a quota is full."""
+"""Error numbers of a full disk or quota."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path in the same folder; renames it to `path` when the block ends well.
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
-    A kill at any moment leaves the old file or the new one, never a part; what it may leave is a
-    file with `TEMPORARY_PREFIX`, which nobody reads.
+    A kill at any moment leaves the old file or the new one, never a part; at most it leaves a file
+    with `TEMPORARY_PREFIX`, which nobody reads.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
@@ -58,13 +58,13 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a whole file at once, atomically."""
+    """Write a whole file at once, atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def clear_partial(folder: Path, older_than_seconds: float = 3600.0) -> int:
-    """Removes what killed writers left under `folder`; younger files may still be in use."""
+    """Remove what killed writers left under `folder`, and return the count; younger files may be in use."""
     import time
 
     removed = 0

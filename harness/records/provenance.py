@@ -1,4 +1,4 @@
-"""Provenance: with what, where and how a record was made. Names no person and no secret."""
+"""Provenance: how, where and with what a record was made. Names no person and no secret."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LOGIN = re.compile(r"(://)[^/@\s]+@")
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601 to the millisecond."""
+    """Return the time in UTC, ISO 8601 to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def of(cell: Cell, device: Any, batch_size: int | None, workers: int) -> dict[str, Any]:
-    """Facts about one cell's run that do not decide its numbers beyond floating point."""
+def describe_run(cell: Cell, device: Any, batch_size: int | None, workers: int) -> dict[str, Any]:
+    """Return facts about one cell's run that do not decide its numbers beyond floating point."""
     parts = [p for p in (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics) if p]
     facts = {
         **environment(),
@@ -45,7 +45,7 @@ def of(cell: Cell, device: Any, batch_size: int | None, workers: int) -> dict[st
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
-    """Versions, commit and host; the same for all cells of a process."""
+    """Return versions, commit and host; the same for all cells of a process."""
     return {
         "harness": _version("vision-harness"),
         "python": platform.python_version(),
@@ -65,7 +65,7 @@ def environment() -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def device_facts(device: str) -> dict[str, Any]:
-    """What the device is: its kind and, for CUDA, name, memory, CUDA and driver versions."""
+    """Return the device's kind and, for CUDA, name, memory, CUDA and driver versions."""
     import torch
 
     facts: dict[str, Any] = {"type": device.partition(":")[0]}
@@ -85,7 +85,7 @@ def device_facts(device: str) -> dict[str, Any]:
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command with the home folder as `~` and the values of secret-looking options left out.
+    """Return the command with the home folder as `~` and the values of secret-looking options hidden.
 
     Secrets hide in an option's value (`--token x`), in a setting (`--set=a.token=x`), in a short
     reference (`hub:name?split=test&token=x`) and before the host of an address.

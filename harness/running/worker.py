@@ -1,4 +1,4 @@
-"""Running one cell: loading what it needs, measuring, and writing its record whatever happens."""
+"""Running of one cell: loading what it needs, measuring, and writing its record whatever happens."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from harness.inference.batches import ran_out_of_memory
 from harness.inference.features import FeatureCache, feature_key
 from harness.inference.readable import open_split
 from harness.records import provenance
-from harness.records.record import Record, blank
+from harness.records.record import Record, make_blank
 from harness.records.store import Store, warn_once
-from harness.running.devices import make_deterministic, pick, preparing_threads, seed_all, settle
+from harness.running.devices import make_deterministic, pick_device, preparing_threads, seed_all, settle
 from harness.running.logs import CellLog, cell_folder
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ KEPT_SPLITS = 128
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How cells are run; none of it decides their numbers beyond floating point."""
+    """How cells are run; no setting decides their numbers beyond floating point."""
 
     store: Path
     device: str = "auto"
@@ -53,7 +53,7 @@ class RunSettings:
     """Threads that prepare images; None for as many as the cores allow."""
     cache: Path | None = None
     threads: int | None = None
-    """Cores that are this process's, where it has not all of them."""
+    """This process's share of the cores; None for all."""
 
 
 class Worker:
@@ -69,7 +69,7 @@ class Worker:
         self.settings = settings
         self.tell = tell
         self.store = Store(settings.store)
-        self.device = pick(settings.device)
+        self.device = pick_device(settings.device)
         cores = settings.threads or os.cpu_count() or 1
         own = settings.workers
         self.workers: int = preparing_threads(self.device, cores) if own is None else own
@@ -80,7 +80,7 @@ class Worker:
         self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
     def run(self, cell: Cell) -> Record:
-        """Runs the cell and writes its record; only an interrupt goes past it."""
+        """Run a cell and write its record; only an interrupt is raised."""
         started, clock, before = provenance.now(), time.perf_counter(), self._stamp(cell)
         job = None
         result: Result | None = None
@@ -91,14 +91,14 @@ class Worker:
             result = cell.protocol.object.run(job)
             record = self._build_record(cell, job, result)
         except Unavailable as error:
-            record = blank(cell, "skipped", str(error))
+            record = make_blank(cell, "skipped", str(error))
         except Diverged as error:
-            record = blank(cell, "diverged", str(error))
+            record = make_blank(cell, "diverged", str(error))
         except BaseException as error:  # whatever a cell raises is kept with it, and the rest go on
             if interrupts(error):
                 raise
             status = "oom" if ran_out_of_memory(error) else "failed"
-            record = blank(cell, status, reason_of(error))
+            record = make_blank(cell, status, reason_of(error))
             record.traceback = traceback.format_exc()
             self._model = None if status == "oom" else self._model
         if record.status != "ok" and (made := self._read_if_made_meanwhile(cell, before)):
@@ -106,9 +106,9 @@ class Worker:
         return self._write_record(cell, record, result, job, started, time.perf_counter() - clock)
 
     def run_group(self, cells: Sequence[Cell]) -> list[Record]:
-        """Runs cells that differ in their seed alone, at once where their protocol can.
+        """Run cells that differ only in their seed, at once if their protocol can.
 
-        When that fails as a whole, each is run alone, so that one seed takes no other down.
+        If that fails as a whole, each is run alone, so that one seed can't fail the others.
         """
         protocol = cells[0].protocol.object
         if len(cells) == 1 or ask(protocol, "run_many") is None:
@@ -132,7 +132,7 @@ class Worker:
         ]
 
     def _stamp(self, cell: Cell) -> tuple[int, int] | None:
-        """What changes when the cell's record is written; None while there is none."""
+        """Return what changes when the cell's record is written; None while there is none."""
         try:
             found = self.store.file("records", cell.id, ".json").stat()
         except FileNotFoundError:
@@ -140,9 +140,9 @@ class Worker:
         return found.st_mtime_ns, found.st_ino
 
     def _read_if_made_meanwhile(self, cell: Cell, before: tuple[int, int] | None) -> Record | None:
-        """The ok record of another run that finished the same cell while this one tried.
+        """Return the ok record of another run that finished the same cell while this one tried, or None.
 
-        Two runs of a cell share its work folder, which the first to finish takes away from the other.
+        Two runs of a cell share its work folder, which the first to finish removes under the other.
         """
         record = self.store.read(cell.id) if self._stamp(cell) != before else None
         return record if record is not None and record.status == "ok" else None
@@ -150,12 +150,12 @@ class Worker:
     def _write_record(
         self, cell: Cell, record: Record, result: Result | None, job: Job | None, started: str, seconds: float
     ) -> Record:
-        """The record with its cost and provenance, written with what belongs to it."""
+        """Complete the record with cost and provenance, and write it with its files; return the record written."""
         record.cost["seconds"] = seconds
         record.provenance = {
             "started": started,
             "ended": provenance.now(),
-            **provenance.of(cell, self.device, self.settings.batch_size, self.workers),
+            **provenance.describe_run(cell, self.device, self.settings.batch_size, self.workers),
         }
         record.remark(job.remarks if job is not None else ())
         ok = result is not None and record.status in ("ok", "diverged")
@@ -166,7 +166,7 @@ class Worker:
         except StoreUnwritable:  # the disk, not the cell: no other record could be written either
             raise
         except Exception as error:  # columns of different lengths, texts in curves, images that are none
-            failed = blank(cell, "failed", f"the result can't be kept: {reason_of(error)}")
+            failed = make_blank(cell, "failed", f"the result can't be kept: {reason_of(error)}")
             failed.traceback = traceback.format_exc()
             failed.remark(record.remarks)
             failed.cost, failed.provenance, record = record.cost, record.provenance, failed
@@ -234,10 +234,10 @@ class Worker:
         )
 
     def _load_model(self, cell: Cell) -> Any:
-        """The cell's model, loaded once for the cells that share it.
+        """Return the cell's model, loaded once for the cells that share it.
 
         A protocol that changes its model (fine-tuning) says `fresh_model = True` and gets a new one.
-        A shared one is seeded from its own identity, so its random weights do not depend on which cell
+        A shared model is seeded from its own identity, so its random weights do not depend on which cell
         runs first.
         """
         if cell.model is None:
@@ -258,7 +258,7 @@ class Worker:
         return model
 
     def _load_beside(self, part: Part) -> Any:
-        """A model that an option names, loaded and frozen once for the worker."""
+        """Return a model that an option names, loaded and frozen once per worker."""
 
         def make() -> Any:
             import torch
@@ -272,7 +272,7 @@ class Worker:
         return self.shared.get("worker", ("model", part.identity), make)
 
     def _make_model(self, part: Part, frozen: bool) -> Any:
-        """A model of its own, loaded on the device, and set for evaluation alone where it is `frozen`."""
+        """Build a model and load it on the device; if `frozen`, set it for evaluation only."""
         model = part.make()
         if ask(model, "load") is not None:
             model.load(self.device)
@@ -281,7 +281,7 @@ class Worker:
         return model
 
     def _open_split(self, data: Part, name: str, limit: int | None) -> tuple[Split, Sequence[str]]:
-        """A split of a data set as the run asks for it, and what it remarks."""
+        """Return a split of a data set as the run asks for it, and its remarks."""
         key = f"{data.identity}\n{name}\n{limit}"
         if key in self._splits:
             self._splits.move_to_end(key)
@@ -305,11 +305,11 @@ class Worker:
             )
         if job.failures and not result.metrics:
             raise next(iter(job.failures.values()))
-        record = blank(cell, result.status, result.reason)
-        record.metrics = _numbers(result.metrics, "metric")
+        record = make_blank(cell, result.status, result.reason)
+        record.metrics = _to_floats(result.metrics, "metric")
         for name in record.metrics:
             own, units = (ask(cell.protocol.object, what) for what in ("directions", "units"))
-            metric = _metric_of(name, job.metrics, {**own, **units})
+            metric = _find_metric(name, job.metrics, {**own, **units})
             stated = ask(metric, "higher_is_better")
             record.directions[name] = bool(own.get(name, True) if stated is None else stated)
             unit = ask(metric, "unit") or units.get(name)
@@ -323,7 +323,7 @@ class Worker:
             ):
                 record.binary.append(name)
         record.count = result.count
-        record.cost = {**_sizes(job.model), **_numbers(result.cost, "cost"), **self._memory()}
+        record.cost = {**_count_parameters(job.model), **_to_floats(result.cost, "cost"), **self._memory()}
         record.notes = {**record.notes, **result.notes}
         if job.failures:
             record.failures = {name: str(failure) for name, failure in job.failures.items()}
@@ -339,7 +339,7 @@ class Worker:
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def _memory(self) -> dict[str, float]:
-        """Peak memory: allocated and reserved on CUDA; of the whole process, so far, on a CPU."""
+        """Return peak memory: allocated and reserved on CUDA; of the whole process, so far, on a CPU."""
         if self.device.type == "cuda":
             import torch
 
@@ -357,10 +357,10 @@ class Worker:
         return {"peak_process_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
 
 
-def _metric_of(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Metric | None:
-    """The metric that gave the number of that name; None for a number of the protocol's own.
+def _find_metric(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Metric | None:
+    """Return the metric behind a number's name; None for the protocol's own numbers.
 
-    A metric that gives several calls them `<its label>.<key>`, or `<its label><anything>` as it likes.
+    A metric with several numbers calls them `<its label>.<key>`, or `<its label><anything>` as it likes.
     """
     near = [label for label in metrics if name.startswith(label)] if name not in facts else []
     longest = max(near, key=len, default="")
@@ -368,9 +368,9 @@ def _metric_of(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any
 
 
 def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metric], result: Result) -> bool:
-    """Whether a number is a proportion of the counted samples by its metric's own word.
+    """Return whether a number is a proportion of the counted samples, as its metric declares.
 
-    A count that can't have given the number is of something else.
+    A count that can't have led to the number belongs to something else.
     """
     declared: Any = ask(metric, "proportion")
     label = next((label for label, one in metrics.items() if one is metric), None)
@@ -382,7 +382,7 @@ def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metri
 
 
 def _is_share(number: float, values: Any) -> bool:
-    """Whether the number is the mean of these values by sample, and they are zeros and ones alone."""
+    """Return whether the number is the mean of these values by sample, all of them zeros and ones."""
     try:
         given = [float(v) for v in values]
     except (TypeError, ValueError):  # several for each sample, or texts
@@ -390,8 +390,8 @@ def _is_share(number: float, values: Any) -> bool:
     return bool(given) and set(given) <= {0.0, 1.0} and abs(sum(given) / len(given) - number) <= 1e-6
 
 
-def _numbers(values: Mapping[str, Any], what: str) -> dict[str, float]:
-    """The values as floats; HarnessError naming one that is no number."""
+def _to_floats(values: Mapping[str, Any], what: str) -> dict[str, float]:
+    """Return the values as floats. Raises HarnessError naming one that is no number."""
     numbers = {}
     for name, value in values.items():
         try:
@@ -403,7 +403,7 @@ def _numbers(values: Mapping[str, Any], what: str) -> dict[str, float]:
     return numbers
 
 
-def _sizes(model: Any) -> dict[str, float]:
+def _count_parameters(model: Any) -> dict[str, float]:
     if ask(model, "module") is None:
         return {}
     parameters = list(model.module.parameters())

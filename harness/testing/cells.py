@@ -70,7 +70,7 @@ def named(kind: str, plugin: Given) -> Iterator[dict[str, Any]]:
     def make():  # type: ignore[no-untyped-def]  # it takes no options: it is the instance, as it was given
         return copy.deepcopy(pristine)
 
-    with registry.registered(kind, name, make):
+    with registry.register_temporarily(kind, name, make):
         yield {"plugin": name}
 
 

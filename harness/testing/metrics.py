@@ -12,7 +12,7 @@ import numpy as np
 from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 from harness.errors import HarnessError
-from harness.planning.matching import read_by
+from harness.planning.matching import find_read_classes
 from harness.testing import evidence as kit
 from harness.testing import general
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect, must
@@ -38,7 +38,7 @@ class MetricSubject:
         if self._make is not None:
             return self._make(quality, seed)
         with must("the class of its evidence, from its argument's annotation or `reads`", "Planning asks."):
-            read = read_by(self.plugin) or (Predictions,)
+            read = find_read_classes(self.plugin) or (Predictions,)
         if Predictions in read:
             return kit.predictions(quality, seed, self._classes)
         if example := next(filter(None, (ask(kind, "example") for kind in read)), None):

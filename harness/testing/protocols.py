@@ -13,7 +13,7 @@ from harness.contract.targets import TARGET_KINDS
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import HarnessError
-from harness.planning.expansion import refused
+from harness.planning.expansion import find_refusal
 from harness.testing import cells, general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect, must
 
@@ -224,7 +224,7 @@ def check_cannot(subject: RunSubject) -> None:
     }
     for what, parts in given.items():
         try:
-            reason = refused(protocol, type(protocol).__name__, *parts)
+            reason = find_refusal(protocol, type(protocol).__name__, *parts)
         except HarnessError as error:
             reason = str(error)
         except Exception as error:  # a plugin may raise anything

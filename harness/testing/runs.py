@@ -182,10 +182,10 @@ def captured(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 def _state(module: Any) -> dict[str, Any]:
     """What a method might leave behind in a network: other weights, and more."""
-    from harness.inference.features import weights_digest
+    from harness.inference.features import digest_module
 
     return {
-        "weights": weights_digest(module),
+        "weights": digest_module(module),
         "hooks": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules()),
         "layers": [(name, type(m).__name__) for name, m in module.named_modules()],
         "training mode": [name for name, m in module.named_modules() if m.training],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import Unavailable
-from harness.inference.weights import digest, missing_file, read_weights, unusable
+from harness.inference.weights import digest, explain_missing_file, make_unusable_error, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ class FIDInception:
         """What is missing: the file, or the library."""
         if find_spec("torch_fidelity") is None:
             return 'fid-inception needs torch-fidelity: pip install "vision-harness[fid]"'
-        return missing_file("fid-inception", self.checkpoint)
+        return explain_missing_file("fid-inception", self.checkpoint)
 
     def fingerprint(self) -> str:
         """The file's digest."""
@@ -76,7 +76,7 @@ class FIDInception:
             with torch.random.fork_rng(devices=[]):  # it draws weights before it reads the file's
                 module = FeatureExtractorInceptionV3("fid-inception", [FEATURES], tensors)
         except RuntimeError as error:
-            raise unusable("fid-inception", self.checkpoint, error) from error
+            raise make_unusable_error("fid-inception", self.checkpoint, error) from error
         self._module = module.to(device)
         self.remarks = state.remarks
 

@@ -128,9 +128,9 @@ class Pairs:
 
     def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the pairs of each batch, the same in every epoch."""
-        from harness.learning.pipeline import Held
+        from harness.learning.pipeline import HeldSamples
 
-        return Held(self, self.targets).batches(plan)
+        return HeldSamples(self, self.targets).batches(plan)
 
 
 class Source(Protocol):

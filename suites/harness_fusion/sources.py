@@ -14,7 +14,7 @@ import torch
 from harness.inference.batches import autocast
 from harness.inference.evaluate import image_pipeline
 from harness.inference.images import decode
-from harness.learning.pipeline import Batch, Held, Pipeline
+from harness.learning.pipeline import Batch, HeldSamples, Pipeline
 from harness_fusion.augmentation import Augmentation
 from harness_fusion.contracts import Features, Pairs, Source
 from harness_fusion.features import Change, Changed, Encoders, Modality, absent, there
@@ -117,7 +117,7 @@ class Sources:
         return Pairs(text, image, torch.from_numpy(portion.targets)).to(self.device)
 
 
-class Augmented(Held):
+class Augmented(HeldSamples):
     """Training pairs that `encode(epoch)` makes anew for each epoch (from 0), in the order of `targets`.
 
     The last epoch is held.

@@ -10,7 +10,7 @@ from torch import nn
 
 from harness.learning.kept import train_once
 from harness.learning.loop import train
-from harness.learning.pipeline import Batch, Held
+from harness.learning.pipeline import Batch, HeldSamples
 from harness.learning.recipe import Recipe
 from harness_gan.sources import to_floats
 
@@ -60,7 +60,7 @@ def trained_judge(
             assert batch.targets is not None
             return loss(network, to_floats(batch.data), batch.targets)
 
-        train(network, Held(images, targets), objective, recipe, 0, rows=rows.__getitem__)
+        train(network, HeldSamples(images, targets), objective, recipe, 0, rows=rows.__getitem__)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness import DataError, Job, Split, derive_seed
-from harness.inference.limits import Subset
+from harness.inference.limits import SplitSubset
 from harness_data.stacked import StackedSplit
 from harness_gan.splits import parts_of
 
@@ -47,7 +47,7 @@ def divided(split: Split) -> tuple[Split, Split]:
     count = len(split)
     order = np.random.default_rng(derive_seed("gan", "held out", count)).permutation(count)
     cut = max(1, min(round(HELD_OUT * count), count - 1))
-    return Subset(split, np.sort(order[cut:])), Subset(split, np.sort(order[:cut]))
+    return SplitSubset(split, np.sort(order[cut:])), SplitSubset(split, np.sort(order[:cut]))
 
 
 def _whole_triples(split: Any) -> Split:

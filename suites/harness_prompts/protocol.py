@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness import Dataset, EncodesImages, EncodesTexts, Job, OptionError, Predictions, Result, has
 from harness.inference.classes import check_same_classes
-from harness.inference.splits import find_test_split, named_split, role_of
+from harness.inference.splits import find_named_split, find_test_split, role_of
 from harness.inference.zeroshot import similarity_of
 from harness_few_shot.tower import HasClip
 from harness_prompts.names import digest, file_of
@@ -91,7 +91,7 @@ class FewShot:
             return f"shots must be a number of samples per class, not {shots!r}"
         if method.needs_shots and shots < 1:
             return "the method needs shots: give the axis `shots`"
-        test, train = find_test_split(dataset.splits, option=""), named_split(dataset.splits, self.train)
+        test, train = find_test_split(dataset.splits, option=""), find_named_split(dataset.splits, self.train)
         if method.needs_shots and train is None:
             return f"the data set has no split '{self.train}' to draw shots from"
         if test.refusal:
@@ -130,7 +130,7 @@ class FewShot:
         from harness_prompts.shots import base_and_new
 
         shots = int(job.cell.axes.get("shots", 0)) if job.method.needs_shots else 0
-        train = named_split(job.dataset.splits, self.train) if shots else None
+        train = find_named_split(job.dataset.splits, self.train) if shots else None
         source = Source(job, self.class_names, train)
         if train is not None:
             tested = job.splits(source.tested)

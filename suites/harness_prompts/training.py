@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness import OptionError
 from harness.learning.loop import Objective, train
-from harness.learning.pipeline import Batch, Held, SampleSource
+from harness.learning.pipeline import Batch, HeldSamples, SampleSource
 from harness.learning.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def epochs_for(shots: int, space: str = "") -> int:
 
 def embedded(task: Task, augment: bool) -> SampleSource:
     """Return the embeddings of the shots, kept ones or those of fresh random views in every epoch."""
-    return Held(task.views if augment else task.features, task.labels)
+    return HeldSamples(task.views if augment else task.features, task.labels)
 
 
 def labels_of(batch: Batch) -> torch.Tensor:

@@ -13,7 +13,7 @@ import harness
 from harness.cli import main
 from harness.errors import HarnessError, SuiteError
 from harness.planning.plan import Choice, Plan, make_plan
-from harness.planning.suite import from_dict, load, shipped
+from harness.planning.suite import from_dict, list_shipped, load
 
 SUITE: dict[str, Any] = {
     "name": "s",
@@ -128,7 +128,7 @@ def test_a_misspelt_coordinate_never_passes(name: str, at: int, data: st.DataObj
 
 
 def test_the_shipped_suites_raise_no_doubt() -> None:
-    for plugin in shipped():
+    for plugin in list_shipped():
         assert make_plan(load(plugin.name)).doubts == [], plugin.name
 
 

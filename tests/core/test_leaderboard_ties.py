@@ -9,7 +9,7 @@ from harness.leaderboard.build import build
 from harness.leaderboard.entries import TableValue
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
-from harness.records.index import frame
+from harness.records.index import read_frame
 from harness.records.record import Record
 from harness.records.store import Store
 
@@ -36,7 +36,7 @@ def add(store: Store, model: str, right: Any, seed: int = 0, ids: list[str] | No
 
 
 def table(store: Store, **fields: Any) -> Table:
-    return build(TableSpec(name="t", **fields), frame(store), store)
+    return build(TableSpec(name="t", **fields), read_frame(store), store)
 
 
 def entries(made: Table) -> dict[str, TableValue]:

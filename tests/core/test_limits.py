@@ -52,6 +52,6 @@ def test_parts_travel_to_other_processes(toys: Any) -> None:
 
 
 def limited_of(split: Any) -> Any:
-    from harness.inference.limits import Subset
+    from harness.inference.limits import SplitSubset
 
-    return Subset(split, np.array([0, 2]))
+    return SplitSubset(split, np.array([0, 2]))

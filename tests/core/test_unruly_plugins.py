@@ -22,10 +22,10 @@ from harness.contract.running import Job, Result
 from harness.errors import HarnessError
 from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
-from harness.records.record import blank
+from harness.records.record import make_blank
 from harness.records.store import Store
 from harness.running.executors.channel import RECORD
-from harness.running.executors.processes import _arriving
+from harness.running.executors.processes import _collect
 from harness.running.hooks import hookimpl
 from harness.running.runner import run
 
@@ -262,11 +262,11 @@ def test_the_cells_that_ran_when_a_process_died_are_named(toys: Any) -> None:
     inbox: Any = queue.SimpleQueue()
     for cell in cells:
         inbox.put(("cell_started", cell.id, {}))
-    inbox.put((RECORD, cells[0].id, {"record": blank(cells[0], "ok").to_json()}))
+    inbox.put((RECORD, cells[0].id, {"record": make_blank(cells[0], "ok").to_json()}))
     died: Future[None] = Future()
     died.set_exception(BrokenProcessPool())
     inbox.put(died)
-    arriving = _arriving(inbox, cells, lambda *_, **__: None)
+    arriving = _collect(inbox, cells, lambda *_, **__: None)
     assert next(arriving)[0] is cells[0]
     with pytest.raises(HarnessError, match=f"died .* while it ran '{re.escape(cells[1].shown)}'; what"):
         next(arriving)

@@ -98,7 +98,7 @@ def test_a_distribution_of_their_own(toy: Any, tmp_path: Path, monkeypatch: pyte
         "[harness.methods]\nsquared = acme_gan:Squared\ndimmed = acme_gan:Dimmed\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._found.cache_clear()
+    registry._scan_distributions.cache_clear()
     try:
         method = {
             "plugin": "gan",
@@ -112,4 +112,4 @@ def test_a_distribution_of_their_own(toy: Any, tmp_path: Path, monkeypatch: pyte
         with pytest.raises(harness.HarnessError, match="did you mean 'slope'"):
             harness.api.plan({**toy.suite, "methods": [{**method, "loss": {"plugin": "squared", "slop": 1}}]})
     finally:
-        registry._found.cache_clear()
+        registry._scan_distributions.cache_clear()

@@ -13,7 +13,13 @@ from torchvision.transforms import v2 as T
 from harness.contract.data import Sample
 from harness.contract.models import Preparation
 from harness.errors import OptionError
-from harness.learning.augmentation import Kind, augmenting, augmenting_on_device, mixing, to_pixels
+from harness.learning.augmentation import (
+    Kind,
+    build_augmentation,
+    build_device_augmentation,
+    build_mixing,
+    to_pixels,
+)
 from harness.learning.pipeline import Pipeline
 from harness.learning.randomness import drawing_from, seed_step
 from harness.learning.recipe import Recipe
@@ -40,7 +46,7 @@ class Same:
 
 def prepared(kind: Kind, workers: int, epoch: int = 0, count: int = 24) -> torch.Tensor:
     source = Pipeline(
-        Same(count), augmenting(kind, PREPARATION, erasing=0.5), device=CPU, workers=workers, seed=5
+        Same(count), build_augmentation(kind, PREPARATION, erasing=0.5), device=CPU, workers=workers, seed=5
     )
     (batch,) = source.batches([(0, epoch, np.arange(count))])
     found: torch.Tensor = batch.data
@@ -109,7 +115,7 @@ def test_draws_are_those_of_a_seeded_torch() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_on_the_device_each_image_has_draws_of_its_own(kind: Kind) -> None:
     images = [to_pixels(Same(1).image)] * 24
-    augment = augmenting_on_device(kind, PREPARATION, 5)
+    augment = build_device_augmentation(kind, PREPARATION, 5)
     batch = augment(images, 2, range(24))
     assert batch.shape == (24, 3, 32, 32)
     assert len({image.numpy().tobytes() for image in batch}) >= (20 if kind != "flip" else 2)
@@ -122,18 +128,18 @@ def test_what_is_not_random_is_the_models_own_preparation() -> None:
 
     image = to_pixels(Same(1).image)
     expected = exact_prepare(PREPARATION)(T.ToPILImage()(image))
-    torch.testing.assert_close(augmenting("none", PREPARATION)(Same(1).image), expected)
+    torch.testing.assert_close(build_augmentation("none", PREPARATION)(Same(1).image), expected)
 
 
 def test_a_model_without_a_preparation() -> None:
     with pytest.raises(OptionError, match="'flip' needs a model that says its preparation"):
-        augmenting("flip", None)
+        build_augmentation("flip", None)
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.4, 1.0)])
 def test_mixing(mixup: float, cutmix: float) -> None:
     images, labels = torch.rand(8, 3, 16, 16), torch.arange(8) % 4
-    mix = mixing(Recipe(1, mixup=mixup, cutmix=cutmix), 4)
+    mix = build_mixing(Recipe(1, mixup=mixup, cutmix=cutmix), 4)
 
     def at(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.random.fork_rng(devices=[]):

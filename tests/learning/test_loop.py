@@ -15,7 +15,7 @@ from torch import nn
 from harness.errors import DataError, Diverged
 from harness.learning.draws import rows_of_step
 from harness.learning.loop import TrainingOutcome, train
-from harness.learning.pipeline import Batch, Held
+from harness.learning.pipeline import Batch, HeldSamples
 from harness.learning.recipe import Recipe
 from tests.learning.conftest import Net, Task, entropy
 
@@ -282,7 +282,7 @@ def test_tensors_may_be_made_anew_in_every_epoch(task: Task) -> None:
         seen.append(float((batch.data - task.features[batch.rows]).mean()))
         return entropy(network)(batch, step)
 
-    train(network, Held(features, task.labels), objective, Recipe(4, 12), 0)
+    train(network, HeldSamples(features, task.labels), objective, Recipe(4, 12), 0)
     assert made == [0, 1]
     assert seen == pytest.approx([0, 0, 1, 1], abs=1e-6)
 
@@ -290,7 +290,7 @@ def test_tensors_may_be_made_anew_in_every_epoch(task: Task) -> None:
 def test_no_samples(task: Task) -> None:
     network = task.net(linear)
     with pytest.raises(DataError, match="no training samples"):
-        train(network, Held(task.features[:0], task.labels[:0]), entropy(network), Recipe(1), 0)
+        train(network, HeldSamples(task.features[:0], task.labels[:0]), entropy(network), Recipe(1), 0)
 
 
 def test_the_losses_of_a_device_are_read_together(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,6 +301,6 @@ def test_the_losses_of_a_device_are_read_together(task: Task, monkeypatch: pytes
         loss = entropy(network)(batch, step)
         return loss * math.nan if step == 4 else loss
 
-    monkeypatch.setattr("harness.learning.loop.readings_of", lambda device: 20, raising=True)
+    monkeypatch.setattr("harness.learning.loop.reading_interval", lambda device: 20, raising=True)
     with pytest.raises(Diverged, match="at step 5 of 9"):
         train(network, task.held(), objective, Recipe(9, 5, optimizer="sgd"), 0)

@@ -16,7 +16,7 @@ class Inline:
     def execute(
         self, cells: Sequence[Cell], settings: RunSettings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
-        """Runs the cells and gives each with its record, which is on disk by then."""
+        """Run the cells; yield each with its record, which is on disk by then."""
         worker = Worker(settings, tell)
         position = 0
         for group in seed_groups(cells):
