@@ -50,9 +50,8 @@ def explain_missing_capability(model: object, protocol: type, needed_by: str) ->
     verb, _, rest = words.partition(" ")
     plain = "have" if verb == "has" else re.sub(r"(?<=ss|sh|ch)es$|s$", "", re.sub(r"ies$", "y", verb))
     said = f"the model does not {plain} {rest}".rstrip() if plain != verb else f"the model lacks '{words}'"
-    reason = (
-        next((lacks[k] for k in (words, protocol) if k in lacks), "") if isinstance(lacks, Mapping) else ""
-    )
+    reasons = lacks if isinstance(lacks, Mapping) else {}
+    reason = next((reasons[key] for key in (words, protocol) if key in reasons), "")
     return f"{said}{f' ({reason})' if reason else ''}, which {needed_by} needs{_HINTS.get(words, '')}"
 
 

@@ -85,15 +85,9 @@ class Cell:
     def id(self) -> str:
         """Content hash of what decides the result: 20 hexadecimal digits."""
         parts = [self.protocol, self.model, self.dataset, self.method]
-        rest = {
-            "schema": RECORD_SCHEMA,
-            "axes": self.axes,
-            "seed": self.seed,
-            "precision": self.precision,
-            "images": self.images,
-            "limit": self.limit,
-        }
-        # a metric's number stands in the record under its label
+        rest = {name: getattr(self, name) for name in ("axes", "seed", "precision", "images", "limit")}
+        rest["schema"] = RECORD_SCHEMA
+        # a metric's label decides under which name its number is recorded
         metrics = sorted(m.identity + (f" as {m.label}" if m.label != m.plugin else "") for m in self.metrics)
         text = "\n".join([p.identity if p else "" for p in parts] + metrics + [canonical_json(rest)])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -139,14 +133,10 @@ class Cell:
     @property
     def shown(self) -> str:
         """A short text for people."""
-        parts = [
-            self.model.label if self.model else "",
-            self.method.label if self.method else "",
-            self.dataset.label,
-        ]
+        labels = [part.label for part in (self.model, self.method, self.dataset) if part and part.label]
         axes = [f"{k} {v}" for k, v in self.axes.items()]
         seed = [f"seed {self.seed}"] if self.seed else []
-        return " · ".join([p for p in parts if p] + axes + seed)
+        return " · ".join(labels + axes + seed)
 
 
 @dataclass

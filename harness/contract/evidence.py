@@ -26,7 +26,7 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def _kept(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    def _compute_once(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         if name not in self.__dict__:
             object.__setattr__(self, name, make())
         kept: NDArray[Any] = self.__dict__[name]
@@ -44,29 +44,25 @@ class Predictions:
             e = np.exp(shifted)
             return np.asarray(e / e.sum(axis=1, keepdims=True))
 
-        return self._kept("_probabilities", make)
+        return self._compute_once("_probabilities", make)
 
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Index of the largest logit (the first of equal ones), N."""
-        return self._kept("_predicted", lambda: self.logits.argmax(axis=1))
+        return self._compute_once("_predicted", lambda: self.logits.argmax(axis=1))
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """Probability of the predicted class, N."""
-        return self._kept("_confidence", lambda: self.probabilities.max(axis=1))
+        return self._compute_once("_confidence", lambda: self.probabilities.max(axis=1))
 
     @staticmethod
     def concat(parts: Sequence[Predictions]) -> Predictions:
         """Return the predictions of several disjoint parts as one."""
         import numpy as np
 
-        return Predictions(
-            np.concatenate([p.logits for p in parts]),
-            np.concatenate([p.targets for p in parts]),
-            [i for p in parts for i in p.ids],
-            parts[0].class_names,
-        )
+        logits, targets = (np.concatenate([getattr(p, k) for p in parts]) for k in ("logits", "targets"))
+        return Predictions(logits, targets, [i for p in parts for i in p.ids], parts[0].class_names)
 
 
 @runtime_checkable

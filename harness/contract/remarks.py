@@ -20,9 +20,7 @@ def with_names(text: str, cell: Cell) -> str:
     """Add labels to the parts that a reason or remark mentions; if it mentions none, append model and method."""
     parts = {"model": cell.model, "method": cell.method, "data set": cell.dataset}
     labels = {word: part.label for word, part in parts.items() if part}
-    named = UNNAMED.sub(
-        lambda found: f"{found[0]} '{labels[found[1]]}'" if found[1] in labels else found[0], text
-    )
+    named = UNNAMED.sub(lambda m: f"{m[0]} '{labels[m[1]]}'" if m[1] in labels else m[0], text)
     if named != text:
         return named
     here = [f"{word} '{label}'" for word, label in labels.items() if word != "data set"]

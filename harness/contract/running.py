@@ -89,7 +89,7 @@ class Job:
             return replace(self, cell=there, dataset=part.object, splits=self.opening(part))
         model = self.loading(part)
         for text in ask(model, "remarks") or ():
-            if text not in part.remarks:  # those planning has told
+            if text not in part.remarks:  # which planning has already remarked
                 self.remark(f"{part.label}: {text}")
         return replace(self, cell=replace(self.cell, model=part), model=model)
 
@@ -99,11 +99,8 @@ class Job:
         The object lives as long as the worker, or no longer than the cell's data set (with this limit) or loaded
         model, as `of` says. Keys of the latter two are distinguished by this job's data set and model.
         """
-        own = {
-            "worker": "",
-            "dataset": (self.cell.dataset.identity, self.cell.limit),
-            "model": id(self.model),
-        }
+        data = (self.cell.dataset.identity, self.cell.limit)
+        own = {"worker": "", "dataset": data, "model": id(self.model)}
         return self.kept.get(of, (own[of], key), make)
 
     def features(

@@ -101,14 +101,10 @@ def read_options(factory: Any) -> tuple[tuple[Option, ...], bool]:
         if parameter.kind is parameter.VAR_KEYWORD:
             open_ended = True
         elif parameter.kind is not parameter.VAR_POSITIONAL:
-            options.append(
-                Option(
-                    parameter.name,
-                    evaluate_annotation(parameter.annotation, namespace),
-                    None if parameter.default is parameter.empty else parameter.default,
-                    parameter.default is parameter.empty,
-                )
-            )
+            required = parameter.default is parameter.empty
+            annotation = evaluate_annotation(parameter.annotation, namespace)
+            default = None if required else parameter.default
+            options.append(Option(parameter.name, annotation, default, required))
     return tuple(options), open_ended
 
 
@@ -150,16 +146,13 @@ def check_options(
             raise OptionError(f"{where}: unknown option '{name}'{hint}")
     checked = {}
     for option in options:
-        if option.name not in given:
-            if given_alone:
-                continue
+        name = option.name
+        if name in given:
+            checked[name] = given[name] if option.nested else _convert(option, given[name], where)
+        elif not given_alone:
             if option.required:
-                raise OptionError(f"{where}: needs the option '{option.name}' ({option.type_name})")
-            checked[option.name] = option.default
-        else:
-            checked[option.name] = (
-                given[option.name] if option.nested else _convert(option, given[option.name], where)
-            )
+                raise OptionError(f"{where}: needs the option '{name}' ({option.type_name})")
+            checked[name] = option.default
     checked.update({name: v for name, v in given.items() if name not in by_name})
     return checked
 

@@ -48,17 +48,7 @@ class Resolver:
         a fault of the plugin itself is kept in the part.
         """
         try:
-            key = canonical_json(
-                [
-                    kind,
-                    reference.plugin,
-                    reference.value,
-                    reference.options,
-                    reference.label,
-                    reference.tags,
-                    folder,
-                ]
-            )
+            key = canonical_json([kind, vars(reference), folder])
         except TypeError as error:
             raise SuiteError(f"{where}: {error}") from None
         if key not in self._parts:
@@ -69,48 +59,41 @@ class Resolver:
     def _build_part(self, kind: str, reference: Reference, where: str, folder: Path | None) -> Part:
         plugin = _prefix_errors(where, lambda: registry.find(kind, reference.plugin))
         named = f"{where}: {registry.singular(kind)} '{plugin.name}'"
-        facts = {
-            "kind": kind,
-            "plugin": plugin.name,
-            "distribution": plugin.distribution,
-            "version": plugin.version,
-        }
+        facts = {"kind": kind, "plugin": plugin.name, "version": plugin.version}
+        facts["distribution"] = plugin.distribution
         given = {**reference.options, **({"(value)": reference.value} if reference.value is not None else {})}
+        as_given = {**facts, "options": given}
         try:
             factory = registry.load(plugin)
         except PluginBroken as error:
-            return _assemble_part(
-                facts, reference, given, {**facts, "options": given}, None, problem=str(error)
-            )
+            return _assemble_part(facts, reference, given, as_given, None, problem=str(error))
         if misfit := versions.misfit(plugin, factory):
-            return _assemble_part(facts, reference, given, {**facts, "options": given}, None, problem=misfit)
+            return _assemble_part(facts, reference, given, as_given, None, problem=misfit)
         checked = options.check_options(factory, reference.options, reference.value, named)
         try:
             canonical_json(checked)
-        except TypeError as error:  # a default of a class of its own, say
+        except TypeError as error:  # such as a default of the plugin's own class
             problem = blame(plugin, "has an option that no record can hold", error)
-            return _assemble_part(facts, reference, given, {**facts, "options": given}, None, problem=problem)
+            return _assemble_part(facts, reference, given, as_given, None, problem=problem)
         said: list[str] = []
-        identity, found, moved = dict(checked), checked, False
+        identity, found = dict(checked), checked
         if folder is not None:
             found = {
                 name: placed(value, folder, said) if name in reference.options or reference.value else value
                 for name, value in checked.items()
             }
-            moved = found != checked
         arguments, shown, nested = self._resolve_nested(factory, found, identity, named, folder)
-        moved = moved or shown != found
-        instance = _construct(factory, arguments, named, plugin)
+        moved = found != checked or shown != found
+        instance = _construct(factory, arguments, named, plugin)  # a text says why that failed
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
             instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
         if isinstance(instance, str):
-            return _assemble_part(
-                facts, reference, shown, {**facts, "options": checked}, None, problem=instance
-            )
+            as_checked = {**facts, "options": checked}
+            return _assemble_part(facts, reference, shown, as_checked, None, problem=instance)
         missing, fingerprint, remarks, trouble = _ask_plugin(instance, plugin)
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
         paths = {o.name: identity.get(o.name) for o in options.read_options(factory)[0] if o.is_path}
-        if fingerprint:  # what lies at a path is identified by its content, not by where it lies
+        if fingerprint:  # it identifies files by content, so their paths decide nothing
             whole["options"] = {k: v for k, v in identity.items() if k not in paths or _holds_no_path(v)}
         elif missing is None and ask(instance, "fingerprint") is None:
             whole |= _digest_files(paths)
@@ -119,21 +102,12 @@ class Resolver:
         code = self._code_of(plugin, factory)
         whole |= {"code": code.digest} if code.digest else {}
         passed_on = (f"{p.label}: {text}" for p in nested for text in p.remarks if text not in remarks)
-        remarks = tuple(dict.fromkeys([*remarks, *passed_on, *code.remarks]))
+        remarks = (*said, *dict.fromkeys([*remarks, *passed_on, *code.remarks]))
         if kind == "datasets" and self.skip_unreadable:
             whole["unreadable"] = "left out"
+        make = partial(factory, **arguments)
         return _assemble_part(
-            facts,
-            reference,
-            shown,
-            whole,
-            instance,
-            missing,
-            trouble,
-            partial(factory, **arguments),
-            (*said, *remarks),
-            moved,
-            tuple(nested),
+            facts, reference, shown, whole, instance, missing, trouble, make, remarks, moved, tuple(nested)
         )
 
     def _resolve_nested(
@@ -179,33 +153,19 @@ class Resolver:
 
 def _reduce_part(part: Part) -> tuple[Any, ...]:
     """Pickle a part as what was written; another process resolves it again."""
-    return _restore_part, (
-        part.kind,
-        f"{part.distribution}/{part.plugin}",
-        dict(part.options),
-        part.label,
-        dict(part.tags),
-        part.identity,
-        part.skip_unreadable,
-    )
+    name = f"{part.distribution}/{part.plugin}"
+    reference = Reference(name, dict(part.options), label=part.label, tags=dict(part.tags))
+    return _restore_part, (part.kind, reference, part.identity, part.skip_unreadable)
 
 
 copyreg.pickle(Part, _reduce_part)
 
 
-def _restore_part(
-    kind: str,
-    plugin: str,
-    given: dict[str, Any],
-    label: str,
-    tags: dict[str, Any],
-    identity: str,
-    skip_unreadable: bool,
-) -> Part:
+def _restore_part(kind: str, reference: Reference, identity: str, skip_unreadable: bool) -> Part:
     """Return the planned part, with a `problem` if it is no longer the same."""
-    reference, where = Reference(plugin, given, label=label, tags=tags), f"worker, {label}"
+    label, where = reference.label, f"worker, {reference.label}"
     part = _resolver(skip_unreadable).resolve(kind, reference, where)
-    if part.identity != identity:  # of an earlier run of this process, maybe
+    if part.identity != identity:  # maybe resolved for an earlier run of this process
         _resolver.cache_clear()
         part = _resolver(skip_unreadable).resolve(kind, reference, where)
     if part.identity != identity and not part.problem:
@@ -213,9 +173,7 @@ def _restore_part(
     return replace(part, identity=identity) if part.problem else part
 
 
-CHANGED = (
-    "changed after the run was planned, so its number would stand for what it was: run the same command again"
-)
+CHANGED = "changed after the run was planned, so its number would be recorded for the old state: run the same command again"
 
 
 def check_unchanged(part: Part) -> None:
@@ -263,11 +221,9 @@ def _ask_plugin(
         with noticing_unread() as unread:
             fingerprint = str(instance.fingerprint()) if ask(instance, "fingerprint") is not None else ""
         remarks = remarks_of(instance)
-        return (
-            (None, f"{fingerprint} by times", (*remarks, BY_TIMES), None)
-            if unread
-            else (None, fingerprint, remarks, None)
-        )
+        if unread:
+            fingerprint, remarks = f"{fingerprint} by times", (*remarks, BY_TIMES)
+        return None, fingerprint, remarks, None
     except HarnessError as error:
         return str(error), "", (), None
     except BaseException as error:

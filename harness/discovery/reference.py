@@ -88,16 +88,12 @@ def parse(given: Any, where: str) -> list[Reference]:
     grid = given.get("grid", {})
     if not isinstance(grid, Mapping) or not all(isinstance(v, list) and v for v in grid.values()):
         raise SuiteError(f"{where}: grid must be a table of non-empty lists, found {grid!r}")
-    return [
-        Reference(
-            base.plugin,
-            {**options, **point},
-            base.value,
-            _label_point(label, base, point),
-            _tag_point(tags, point),
-        )
-        for point in _expand_grid(grid)
-    ]
+
+    def at(point: Mapping[str, Any]) -> Reference:
+        named, tagged = _label_point(label, base, point), _tag_point(tags, point)
+        return Reference(base.plugin, {**options, **point}, base.value, named, tagged)
+
+    return [at(point) for point in _expand_grid(grid)]
 
 
 def read_short(entry: str | Mapping[str, Any]) -> Reference | None:

@@ -102,7 +102,7 @@ def _scan_distributions() -> dict[str, dict[str, list[Plugin]]]:
             text = dist.read_text("entry_points.txt")
             if not text or GROUP not in text:
                 continue  # most distributions: not worth parsing
-            name, version = dist.name, dist.version  # each look-up parses the whole metadata anew
+            name, version = dist.name, dist.version  # each look-up parses the whole metadata
             if _normalise_name(name) in seen:
                 continue  # the first on the path is the one that gets imported
             seen.add(_normalise_name(name))
@@ -136,10 +136,8 @@ def _keep_unreadable(dist: Distribution, error: Exception) -> None:
 
 def installed(kind: str) -> list[Plugin]:
     """Return all plugins of a kind, sorted by name then distribution. Imports none of them."""
-    return sorted(
-        (p for same in _scan_distributions()[kind].values() for p in same),
-        key=lambda p: (p.name, p.distribution),
-    )
+    found = [p for same in _scan_distributions()[kind].values() for p in same]
+    return sorted(found, key=lambda p: (p.name, p.distribution))
 
 
 def find(kind: str, name: str) -> Plugin:
@@ -161,12 +159,8 @@ def find(kind: str, name: str) -> Plugin:
         raise PluginNotFound(f"no {singular(kind)} plugin named '{name}'{did_you_mean(name, known)}")
     same = known[name]
     if len(same) > 1:
-        claims = " and ".join(
-            f"'{p.distribution}/{name}'" for p in sorted(same, key=lambda p: p.distribution)
-        )
-        raise PluginNotFound(
-            f"the {singular(kind)} name '{name}' is claimed twice: say {claims.replace(' and ', ' or ')}"
-        )
+        claims = " or ".join(sorted(f"'{p.distribution}/{name}'" for p in same))
+        raise PluginNotFound(f"the {singular(kind)} name '{name}' is claimed twice: say {claims}")
     return same[0]
 
 
@@ -181,6 +175,7 @@ def load(plugin: Plugin) -> Any:
     if key in _broken:
         raise PluginBroken(_broken[key].reason)
     module, _, attribute = plugin.target.partition(":")
+    named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
     try:
         loaded: Any = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
@@ -188,14 +183,11 @@ def load(plugin: Plugin) -> Any:
     except BaseException as error:  # a plugin's module may raise anything; the others go on
         if interrupts(error):
             raise
-        named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
         reason = f"{named} can't be imported: {reason_of(error)} (harness doctor shows where)"
         _broken[key] = Broken(plugin, reason, traceback.format_exc())
         raise PluginBroken(reason) from error
     if lacking := _find_defect(plugin, loaded):
-        reason = (
-            f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}: {lacking}"
-        )
+        reason = f"{named}: {lacking}"
         _broken[key] = Broken(plugin, reason, "")
         raise PluginBroken(reason)
     return loaded

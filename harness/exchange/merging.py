@@ -77,12 +77,12 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
 
 
 def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: Merged) -> None:
-    theirs = source.opened(id)
+    theirs = source.open_record(id)
     if theirs is None:
         return
     file = source.file("records", id, ".json")
     try:
-        ours = into.opened(id)
+        ours = into.open_record(id)
     except NewerRecord:
         raise
     except StoreError:  # theirs is sound
@@ -190,7 +190,7 @@ def _close(a: Any, b: Any, tolerance: float) -> bool:
 
 def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> None:
     """Unites the planned cells by coordinates; ours stand unless only theirs has an ok record."""
-    theirs, ours = source.opened_manifest(suite), into.manifest(suite)
+    theirs, ours = source.open_manifest(suite), into.manifest(suite)
     if theirs is None:
         return
     if ours is None:

@@ -70,13 +70,13 @@ def forward_all(
             with closing(source.batches(plan_in_order(total, batch_size, position))) as batches:
                 for batch in batches:
                     size, largest = len(batch.rows), 0
-                    # no name holds a batch on, so that the next one is laid into memory that is still in the cache
+                    # keep no name of the batch's data, so that the next one reuses memory still in the cache
                     for count, part in _run_fitting(forward, vars(batch).pop("data"), collate, device):
                         largest = max(largest, count)
                         out.append(to_host(part, count))
                     position += size
                     advance(position, total)
-                    if largest < size:  # what is ready has the larger size, too
+                    if largest < size:  # batches prepared ahead are too large, too: prepare them again
                         batch_size = largest
                         break
     return cast("Tree", join_trees(out) if out else torch.empty(0))

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ SIZES: Mapping[str, int] = {"imagenet-1k": 1000, "cifar-10": 10, "cifar-100": 10
 """Numbers of classes of the known label spaces."""
 
 _WORDNET_ID = re.compile(r"n\d{8}")
-# a minus is none of them: `-1` is not `1`, and `rh-` not `rh`
+# a minus or a trailing hyphen is no separator: `-1` is not `1`, and `rh-` not `rh`
 _SEPARATORS = re.compile(r"(?:[\s_]|(?!^-\d)(?!-$)-)+")
 NAMES_SHOWN = 3
 NAME_LENGTH = 40
@@ -55,13 +56,9 @@ class Classes:
         space: str | None = first("label_space") or None
         names, keys = (_texts([ask(t, n) for t in things]) for n in ("class_names", "class_keys"))
         count = len(names) if names else first("num_classes")
-        if (
-            count is None
-            and space is not None
-            and space in SIZES
-            and not any(ask(t, "splits") is not None for t in things)
-        ):
-            count = SIZES[space]  # a data set may hold a part of its label space
+        # a data set, which has splits, may hold only a part of its label space
+        if count is None and space in SIZES and all(ask(t, "splits") is None for t in things):
+            count = SIZES[str(space)]
         groups = first("label_indices")
         indices = None if groups is None else tuple(tuple(int(i) for i in group) for group in groups)
         return cls(space, names, keys, count, indices, first("class_order") or "")
@@ -129,9 +126,7 @@ def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
         ]
     if not ours or not theirs or ours == theirs:
         return []
-    n = next(
-        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
-    )
+    n = next(i for i, (a, b) in enumerate(zip_longest(ours, theirs)) if a != b)
     first, second = (f"'{names[n]}'" if n < len(names) else "missing" for names in (ours, theirs))
     raise DataError(
         f"{where}: its splits name their classes differently: class {n} is {first} in one, {second} in another"
@@ -223,9 +218,7 @@ class _Lookup:
 
 def _remark_order(columns: Columns, outputs: int) -> list[str]:
     if len(columns) < outputs:
-        return [
-            f"{len(columns)} of the {outputs} outputs of the model are read, those with the classes' names"
-        ]
+        return [f"{len(columns)} of the model's {outputs} outputs are read, those with the classes' names"]
     if any(group != (i,) for i, group in enumerate(columns)):
         return ["the outputs of the model were put into the order of the classes, by name"]
     return []
@@ -240,12 +233,10 @@ def _explain_unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequ
         hint = f"did you mean '{near}'?" if near else f"its outputs are {some}"
         text = f"the model has no output for {len(missing)} of the data set's {len(wanted)} classes, '{missing[0]}'"
         return f"{text}{' first' if len(missing) > 1 else ''}; {hint}"
-    several = next((i for i, found in enumerate(places) if len(found) > 1), None)
-    if several is not None:
-        shown = " and ".join(f"'{known[p]}'" for p in places[several][:NAMES_SHOWN])
-        return (
-            f"the data set's class '{wanted[several]}' may be any of the model's outputs {shown}: rename one"
-        )
+    n = next((i for i, found in enumerate(places) if len(found) > 1), None)
+    if n is not None:
+        shown = " and ".join(f"'{known[p]}'" for p in places[n][:NAMES_SHOWN])
+        return f"the data set's class '{wanted[n]}' may be any of the model's outputs {shown}: rename one"
     seen: dict[int, str] = {}
     for name, found in zip(wanted, places, strict=True):
         if found[0] in seen:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,7 +16,7 @@ import numpy as np
 from harness.contract.cells import canonical_json
 from harness.contract.declared import ask
 from harness.inference.trees import map_tree, nbytes, pack_tree, unpack_tree
-from harness.records.files import replacing
+from harness.records.files import cache_lock, write_cached
 from harness.records.paths import cache_dir
 from harness.records.provenance import environment
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.contract.running import Job
-
-log = logging.getLogger("harness")
 
 Tree = TypeVar("Tree")
 
@@ -44,10 +41,8 @@ class FeatureCache:
     def __init__(self, folder: Path | None = None, enabled: bool = True) -> None:
         self.folder = folder or cache_dir() / "features"
         self.enabled = enabled
-        self.computed = 0
-        """How many arrays this cache had to compute."""
+        self.computed = 0  # number of trees that were not cached
         self._recent: OrderedDict[str, Any] = OrderedDict()
-        self._told = False
 
     def get(self, decides: Mapping[str, Any], compute: Callable[[], Tree]) -> Tree:
         """Return the tree of arrays that `decides` identifies, after `compute` if it is not cached.
@@ -61,27 +56,15 @@ class FeatureCache:
         path = self.folder / key[:2] / key
         array = self._read(path) if self.enabled else None
         if array is None:
-            with self._alone(path.with_suffix(".lock")):
+            with cache_lock(path) if self.enabled else nullcontext():
                 array = self._read(path) if self.enabled else None
                 if array is None:
                     array = map_tree(np.asarray, compute())
                     self.computed += 1
                     if self.enabled:
-                        self._keep(path, array)
+                        self._write(path, array)
         self._remember(key, array)
         return cast("Tree", array)
-
-    @contextmanager
-    def _alone(self, path: Path) -> Iterator[None]:
-        """Of several processes that want the same array one computes it, and the others wait for it."""
-        from filelock import FileLock
-
-        with ExitStack() as held:
-            if self.enabled:
-                with suppress(OSError):  # a cache that can't be written is told by `_keep`
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(FileLock(path))
-            yield
 
     def _read(self, path: Path) -> Any:
         for file in (path.with_suffix(".npy"), path.with_suffix(".npz")):
@@ -90,35 +73,25 @@ class FeatureCache:
                 if file.suffix == ".npz":
                     with found:
                         found = unpack_tree(json.loads(str(found["shape"])), found)
-            except Exception:  # absent, or damaged, for which numpy raises almost anything: computed again
+            except Exception:  # absent, or damaged, for which NumPy raises almost anything: compute again
                 continue
             with suppress(OSError):
                 os.utime(file)  # so that clearing by age spares what is in use
             return found
         return None
 
-    def _keep(self, path: Path, tree: Any) -> None:
-        plain = isinstance(tree, np.ndarray)
+    def _write(self, path: Path, tree: Any) -> None:
         arrays: dict[str, Any] = {}
-        try:
-            with (
-                replacing(path.with_suffix(".npy" if plain else ".npz")) as temporary,
-                temporary.open("wb") as file,
-            ):
-                if plain:
-                    np.save(file, tree, allow_pickle=False)
-                else:
-                    shape = np.array(json.dumps(pack_tree(tree, "tree", arrays)))
-                    np.savez(file, shape=shape, **arrays)
-        except OSError as error:  # the array is here all the same; it will only have to be computed again
-            if not self._told:
-                log.warning(
-                    "cache %s: can't be written (%s), so nothing is kept there; name another with --cache or "
-                    "$HARNESS_CACHE",
-                    self.folder,
-                    error.strerror or error,
-                )
-            self._told = True
+
+        def write(file: Path) -> None:
+            if isinstance(tree, np.ndarray):
+                np.save(file, tree, allow_pickle=False)
+            else:
+                shape = np.array(json.dumps(pack_tree(tree, "tree", arrays)))
+                np.savez(file, shape=shape, **arrays)
+
+        suffix = ".npy" if isinstance(tree, np.ndarray) else ".npz"
+        write_cached(path.with_suffix(suffix), write, self.folder, "--cache or $HARNESS_CACHE")
 
     def _remember(self, key: str, array: Any) -> None:
         self._recent[key] = array

@@ -60,7 +60,7 @@ def max_pixels() -> int:
 
 
 if Image.MAX_IMAGE_PIXELS == 2**30 // 12:
-    # Pillow warns from 89 megapixels on and refuses twice as many; what somebody else set on purpose stays
+    # Pillow warns from 89 megapixels on and refuses twice as many; a limit set by others is kept
     with suppress(OptionError):
         Image.MAX_IMAGE_PIXELS = max(MAX_PIXELS, max_pixels())
 
@@ -75,7 +75,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
     than `max_pixels`, or if black and white are unknown (`_eight_bits`).
     """
     if isinstance(image, np.ndarray) and image.dtype == UINT8 and image.ndim == 3 and image.shape[2] == 3:
-        return Image.fromarray(image)  # the usual case of small images, for which every step counts
+        return Image.fromarray(image)  # a shortcut for small images, where every step costs
     if isinstance(image, (EncodedImage, Image.Image)):
         name = image.name if isinstance(image, EncodedImage) else name
         try:
@@ -89,17 +89,14 @@ def decode(image: Any, name: str = "image") -> Image.Image:
             raise DataError(f"{name}: larger than Pillow's limit ({error}); {LEAVE_OUT}") from None
         except (HarnessError, MemoryError):
             raise
-        except Exception as error:  # the decoders of rarer kinds raise whatever they stumble over
+        except Exception as error:  # decoders of rarer formats raise anything
             raise DataError(f"{name}: damaged image ({error}); {LEAVE_OUT}") from None
         image = opened
     else:
         deep = False
         array = np.asarray(image)
-        if (
-            array.dtype != UINT8
-            or array.ndim not in (2, 3)
-            or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
-        ):
+        shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+        if array.dtype != UINT8 or not shaped:
             raise DataError(
                 f"{name}: an image array must be uint8 of shape H×W or H×W×3, not {array.dtype} {array.shape}"
                 + (f"; {FLOATS}" if array.dtype.kind == "f" else "")
@@ -109,7 +106,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
         image = _to_eight_bits(image, name)
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.copy()
-        del image.info["transparency"]  # which is dropped in any case, but Pillow warns of it
+        del image.info["transparency"]  # dropped in any case, but Pillow would warn
     try:
         converted: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
@@ -253,7 +250,7 @@ def _decode_jpeg(image: EncodedImage) -> Any:
         height, width, space, _ = simplejpeg.decode_jpeg_header(image.data)
         if space not in ("YCbCr", "RGB") or height * width > max_pixels():
             return None  # the general decoder says what is wrong
-        # the same upsampling and transform as PIL uses, so that the pixels agree bit for bit
+        # PIL's upsampling and transform, so that the pixels agree bit for bit
         return simplejpeg.decode_jpeg(image.data, "RGB", fastdct=False, fastupsample=False)
     except ValueError:
         return None  # damaged, as above

@@ -42,12 +42,9 @@ class SplitSubset:
             return {name: self._cut(column) for name, column in values.items()}
         if isinstance(values, np.ndarray):
             return values[self._indices]
-        # what is neither is read when it is asked for, such as the masks of a large split
-        return (
-            [values[i] for i in self._indices]
-            if isinstance(values, list | tuple)
-            else LazyValues(values, self._indices)
-        )
+        if isinstance(values, list | tuple):
+            return [values[i] for i in self._indices]
+        return LazyValues(values, self._indices)  # such as the masks of a large split
 
 
 class LazyValues(Sequence[Any]):

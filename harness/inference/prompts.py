@@ -61,10 +61,8 @@ def describe_prompts(
     if count := int(is_cut.sum()):
         shared = np.bincount(same, minlength=len(texts))[same] > 1
         alike = int((shared & (is_cut > 0)).sum())
-        said.append(
-            describe_cut(model, "prompts", count, len(texts))
-            + (f"; {alike} of them are alike then" if alike else "")
-        )
+        tail = f"; {alike} of them are alike then" if alike else ""
+        said.append(describe_cut(model, "prompts", count, len(texts)) + tail)
     groups: dict[tuple[int, ...], list[str]] = {}
     for name in class_names:
         key = tuple(int(same[place[fill_template(t, name)]]) for t in templates)

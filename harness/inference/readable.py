@@ -49,13 +49,8 @@ def open_split(
         def look() -> NDArray[np.int64]:
             return np.asarray(list(find_unreadable(whole, range(len(whole)), workers)), np.int64)
 
-        decides = {
-            "what": "unreadable samples",
-            "data": json.loads(dataset.identity),
-            "split": name,
-            "limit": limit,
-            "count": len(whole),
-        }
+        decides = {"what": "unreadable samples", "data": json.loads(dataset.identity)}
+        decides |= {"split": name, "limit": limit, "count": len(whole)}
         split, more = leave_out(whole, cache.get(decides, look), workers)
         said += more
     return split, said

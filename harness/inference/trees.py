@@ -45,9 +45,7 @@ def to_host(tree: Any, count: int) -> Any:
     """
     if isinstance(tree, list):
         if len(tree) != count:
-            raise HarnessError(
-                f"forward gave a list of {len(tree)} for {count} samples: expected one entry each"
-            )
+            raise HarnessError(f"forward returned a list of {len(tree)} for {count} samples, not one each")
         return map_tree(_fetch, tree)
     if isinstance(tree, Mapping):
         return {key: to_host(part, count) for key, part in tree.items()}
@@ -99,13 +97,9 @@ def pack_tree(tree: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
         return path
     first = tree[0] if tree else None
     if isinstance(first, Mapping) and all(isinstance(t, Mapping) and t.keys() == first.keys() for t in tree):
-        return {
-            "columns": [[key, pack_tree([t[key] for t in tree], f"{path}/{key}", arrays)] for key in first]
-        }
-    if (
-        all(isinstance(t, np.ndarray) and t.ndim for t in tree)
-        and len({(t.dtype, t.shape[1:]) for t in tree}) == 1
-    ):
+        return {"columns": [[k, pack_tree([t[k] for t in tree], f"{path}/{k}", arrays)] for k in first]}
+    ragged = tree if all(isinstance(t, np.ndarray) and t.ndim for t in tree) else []
+    if len({(t.dtype, t.shape[1:]) for t in ragged}) == 1:
         arrays[path], arrays[f"{path}#"] = np.concatenate(tree), np.array([len(t) for t in tree])
         return {"ragged": path}
     return {"list": [pack_tree(value, f"{path}/{n}", arrays) for n, value in enumerate(tree)]}

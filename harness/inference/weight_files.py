@@ -202,18 +202,10 @@ def _allow_plain_records() -> AbstractContextManager[Any]:
     core: Any = np._core if hasattr(np, "_core") else np.core
     scalar = core.multiarray.scalar
     kinds = {type(np.dtype(code)) for code in "?bhilqBHILQefd"}
-    # files name it by the module that it was in before NumPy 2
-    return torch.serialization.safe_globals(
-        [
-            argparse.Namespace,
-            types.SimpleNamespace,
-            PosixPath,
-            np.dtype,
-            *sorted(kinds, key=str),
-            (scalar, "numpy.core.multiarray.scalar"),
-            (scalar, "numpy._core.multiarray.scalar"),
-        ]
-    )
+    # files may name it by its module from before NumPy 2
+    scalars = [(scalar, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")]
+    plain = [argparse.Namespace, types.SimpleNamespace, PosixPath, np.dtype, *sorted(kinds, key=str)]
+    return torch.serialization.safe_globals([*plain, *scalars])
 
 
 def explain_unreadable(path: Path, error: Exception) -> str:

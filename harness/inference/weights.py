@@ -156,7 +156,7 @@ def _explain_unsound(
     if odd:
         kind = str(state[odd[0]].dtype).removeprefix("torch.")
         return f"holds {_tensors(odd)} of {kind}, not of plain numbers (first: {odd[0]}): quantised weights are not read"
-    # NaN goes through to both extremes; one pass over the numbers
+    # NaN propagates to both extremes; one pass over the numbers
     ends = {n: torch.stack(v.aminmax()) for n, v in state.items() if v.is_floating_point() and v.numel()}
     # a mask among the buffers may well be infinite
     unfinished = [n for n, e in ends.items() if not (e.isfinite() if n in parameters else ~e.isnan()).all()]
@@ -190,7 +190,7 @@ def downloading(where: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # the hub's client lets some errors of its own client for HTTP through, which are no OSErrors
+        # the hub's client lets through some errors of its HTTP client, which are no OSErrors
         if not isinstance(error, OSError) and not type(error).__module__.startswith("httpx"):
             raise
         raise Unavailable(

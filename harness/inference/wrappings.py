@@ -111,9 +111,8 @@ def list_tensors(content: Any, own_names: Collection[str] = ()) -> list[Checkpoi
         parts = name.split(".")
         while len(parts) > 1 and parts[0] in leading:
             parts = parts[1:]
-        entry = CheckpointTensor(
-            container, ".".join([p for p in parts[:-1] if p not in hidden] + parts[-1:]), tensor
-        )
+        bare = ".".join([p for p in parts[:-1] if p not in hidden] + parts[-1:])
+        entry = CheckpointTensor(container, bare, tensor)
         if parts[-1] in _COUNTERS and tensor.numel() == 1:
             continue
         if not _NO_WEIGHTS.search(container):
@@ -201,13 +200,8 @@ def _find_places(
 def _filter_by_key(key: str, places: Sequence[Place], entries: Sequence[CheckpointTensor]) -> list[Place]:
     """Return the places that a user's key names: by their whole name, else its beginning, else a part."""
     wanted = f".{key.strip('.')}."
-    tests = (
-        lambda name: name == wanted,
-        lambda name: name.startswith(wanted),
-        lambda name: wanted in name,
-    )
-    for test in tests:
-        if chosen := [p for p in places if test(f".{p.prefix}")]:
+    for test in (str.__eq__, str.startswith, str.__contains__):
+        if chosen := [p for p in places if test(f".{p.prefix}", wanted)]:
             return chosen
     known = {p.shown for p in places if p.prefix and (p.fits or len(p.found) > len(p.missing))}
     known = known or {e.container.rstrip(".") for e in entries if e.container}
@@ -246,11 +240,9 @@ def _find_containers(place: Place, entries: Sequence[CheckpointTensor]) -> set[s
 
 def _remark_choice(place: Place, others: Sequence[Place]) -> list[str]:
     if others:
-        there = ", ".join(f"'{p.shown}'" for p in others)
-        kind, verb = "averaged " * place.averaged, "are" if len(others) > 1 else "is"
-        return [
-            f"the {kind}weights under '{place.shown}' were taken; {there} {verb} there too ({KEY} chooses)"
-        ]
+        rest, are = ", ".join(f"'{p.shown}'" for p in others), "are" if len(others) > 1 else "is"
+        kind = "averaged " * place.averaged
+        return [f"the {kind}weights under '{place.shown}' were taken; {rest} {are} there too ({KEY} chooses)"]
     return [f"the weights under '{place.shown}' were taken"] if place.prefix else []
 
 
@@ -282,9 +274,7 @@ def _find_bufferless_averages(
         and p.missing
         and all(n in p.found and p.found[n].shape == shape for n, shape in parameters.items())
     ]
-    if not found:
-        return None
-    return _choose_place(found)[0]
+    return _choose_place(found)[0] if found else None
 
 
 def _find_strange_averages(

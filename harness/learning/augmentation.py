@@ -96,10 +96,8 @@ def _build_normalising(preparation: Preparation, erasing: float) -> Callable[[to
     erase = T.RandomErasing(p=erasing) if erasing else lambda image: image
 
     def normal(pixels: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = erase(
-            (pixels.float() / 255 - shift.to(pixels.device)) / scale.to(pixels.device)
-        )
-        return found
+        out: torch.Tensor = erase((pixels.float() / 255 - shift.to(pixels.device)) / scale.to(pixels.device))
+        return out
 
     return normal
 

@@ -96,12 +96,6 @@ def rows_of_epoch(count: int, recipe: Recipe, seed: int, epoch: int) -> list[Row
     return np.split(order, np.cumsum(recipe.batch_sizes(count)))[:-1]
 
 
-def rows_of_step(count: int, recipe: Recipe, seed: int, step: int) -> Rows:
-    """Return the rows of an update (from 0), from its number and the seed alone."""
-    epoch, number = divmod(step, recipe.batches_per_epoch(count))
-    return rows_of_epoch(count, recipe, seed, epoch)[number]
-
-
 def plan_rows(
     count: int, recipe: Recipe, seed: int, start: int = 0, rows: Callable[[int], Any] | None = None
 ) -> Iterator[DrawnBatch]:

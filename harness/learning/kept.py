@@ -9,10 +9,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
 from torch import nn
 
-from harness.records.files import replacing
+from harness.records.files import cache_lock, write_cached
 from harness.running import devices
 
 log = logging.getLogger(__name__)
@@ -29,8 +28,7 @@ def train_once(
     weights, one trains and the others wait. With `one_thread`, the last bits of the weights do not depend on
     the number of cores.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with cache_lock(path):
         if not _load_weights_file(module, path):
             with devices.one_thread() if one_thread else nullcontext():
                 _train_and_keep(module, path, train)
@@ -59,5 +57,5 @@ def _train_and_keep(module: Network, path: Path, train: Callable[[Network], obje
     train(module)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     log.info("trained %s in %.1f s (%.1f s of CPU time)", path.name, seconds, cpu)
-    with replacing(path) as temporary:
-        save_file({name: t.contiguous() for name, t in module.state_dict().items()}, temporary)
+    tensors = {name: t.contiguous() for name, t in module.state_dict().items()}
+    write_cached(path, lambda temporary: save_file(tensors, temporary))

@@ -110,7 +110,7 @@ def train(
             parts = next(steps)
             rate = schedule.set(step)
             loss = _update(parts, objective, step, parameters, run, after_backward)
-            del parts  # or they would be held until the next are there
+            del parts  # release them before the next are prepared
             run.average()
             if after_step:
                 after_step(step)
@@ -123,16 +123,16 @@ def train(
             if judging and validate:
                 if module is not None:
                     module.eval()
-                with run.averaged():
-                    run.judge(validate(), report)
+                with run.use_average():
+                    run.add_evaluation(validate(), report)
                 set_mode()
             if path and keeping and step + 1 < recipe.steps:
-                run.keep(path, digest)
+                run.save(path, digest)
     run.finish()
     if module is not None:
         module.eval()
     if path:
-        run.keep(path, digest, finished=True)
+        run.save(path, digest, finished=True)
     return done
 
 
@@ -169,7 +169,7 @@ def _update(
     run.optimizer.zero_grad(set_to_none=True)
     loss = _compute_gradients(parts, objective, step, parameters[0].device, run)
     scaled = run.scaler.is_enabled() and isinstance(loss, torch.Tensor)
-    if scaled:  # first, so that norms are the gradients' own
+    if scaled:  # before norms are computed, so that clipping sees the true gradients
         run.scaler.unscale_(run.optimizer)
     if after_backward:
         after_backward(step)

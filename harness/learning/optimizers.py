@@ -104,7 +104,7 @@ class Schedule:
         if not isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler):
             scheduler.step(t)
         elif t != scheduler.last_epoch:
-            # its rates depend on this count alone; the other one is for a warning about the first step
+            # rates depend on last_epoch alone; _step_count only avoids a warning about the first step
             scheduler.load_state_dict({**scheduler.state_dict(), "last_epoch": t - 1, "_step_count": t + 1})
             scheduler.step()
         return float(self.optimizer.param_groups[0]["lr"])
@@ -138,11 +138,11 @@ def _of_timm(optimizer: torch.optim.Optimizer, recipe: Recipe, total: int) -> An
     if warm:
         first = recipe.warmup_rate
         options["warmup_lr_init"] = recipe.rate / (warm + 1) if first is None else first
-        for group in optimizer.param_groups:  # the first rate is one number for all groups: scale them after
+        for group in optimizer.param_groups:  # timm has one warmup_lr_init for all groups: scale their rates
             if group["lr"] != recipe.rate:
                 group["lr_scale"], group["lr"] = group["lr"] / recipe.rate, recipe.rate
     if recipe.schedule not in _WITHOUT_PERIOD:
         options["t_initial"] = recipe.period or max(total - warm, 1)
-        # behind the first cycle the rate stays at its least, so this changes nothing but timm's warning
+        # after the first cycle the rate stays at its minimum, so this only avoids timm's warning
         options["cycle_decay"] = 0.5 if options["t_initial"] == 1 else 1.0
     return getattr(timm.scheduler, name)(optimizer, **{**options, **recipe.schedule_options})

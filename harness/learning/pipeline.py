@@ -64,9 +64,7 @@ class HeldSamples:
         if callable(tensors) and not isinstance(tensors, torch.Tensor):
             self._make = tensors
             if targets is None:
-                raise ValueError(
-                    "tensors that each epoch makes anew need targets, which tell how many there are"
-                )
+                raise ValueError("tensors made for each epoch need targets, which tell their number")
         self._epoch, self._tensors = -1, None if self._make else tensors
         self._count = len(targets) if targets is not None else len(next(_leaves(tensors)))
 
@@ -122,9 +120,7 @@ class Pipeline:
         self.prepare, self.device, self.workers = prepare, device, workers
         if callable(split):
             if indices is None:
-                raise ValueError(
-                    "a split that each epoch makes anew needs indices, which tell how many there are"
-                )
+                raise ValueError("a split made for each epoch needs indices, which tell its length")
             self.split_of, self.indices = split, indices
         else:
             self.split_of = lambda epoch: split
@@ -138,7 +134,7 @@ class Pipeline:
         """Yield the batches of a plan in its order; close the generator to stop the threads early."""
         entries, depth = iter(plan), self.depth
         if self.workers < 1 and self.device.type == "cpu":
-            yield from self._until_waiting(entries)
+            yield from self._prepare_until_waiting(entries)
         ahead: deque[Future[tuple[Batch, Any]]] = deque()
         stream = _Copies(self.device)
         with _threads(self.workers, "prepare") as pool, _threads(1, "assemble") as assembling:
@@ -159,13 +155,13 @@ class Pipeline:
                 fill()
                 stream.wait(batch, copied)
                 yield batch
-                del batch  # so that the next is laid into the same memory
+                del batch  # so that the next one can reuse its memory
 
-    def _until_waiting(self, entries: Iterator[DrawnBatch]) -> Generator[Batch, None, None]:
+    def _prepare_until_waiting(self, entries: Iterator[DrawnBatch]) -> Generator[Batch, None, None]:
         """Prepare batches in the calling thread, until it is seen to wait for a fifth of its time."""
         began, busy = time.perf_counter(), time.thread_time()
         for entry in entries:
-            yield self._collated(entry, None)
+            yield self._collate_batch(entry, None)
             if time.thread_time() - busy < 0.8 * (time.perf_counter() - began):
                 return
 
@@ -175,52 +171,54 @@ class Pipeline:
             return None
         _, epoch, rows = entry
         size = min(GROUP // 4, math.ceil(len(rows) / (2 * self.workers))) or 1
-        return [pool.submit(self._prepared, rows[at : at + size], epoch) for at in range(0, len(rows), size)]
+        return [
+            pool.submit(self._prepare_rows, rows[at : at + size], epoch) for at in range(0, len(rows), size)
+        ]
 
     def _assemble(
         self, entry: DrawnBatch, parts: list[Future[list[Any]]] | None, stream: _Copies
     ) -> tuple[Batch, Any]:
-        batch = self._collated(entry, parts)
+        batch = self._collate_batch(entry, parts)
         return batch, stream.copy(batch)
 
-    def _collated(self, entry: DrawnBatch, parts: list[Future[list[Any]]] | None) -> Batch:
+    def _collate_batch(self, entry: DrawnBatch, parts: list[Future[list[Any]]] | None) -> Batch:
         step, epoch, rows = entry
         if parts is None:
             groups = (rows[at : at + GROUP] for at in range(0, len(rows), GROUP))
-            samples = [sample for group in groups for sample in self._prepared(group, epoch)]
+            samples = [sample for group in groups for sample in self._prepare_rows(group, epoch)]
         else:
             samples = [sample for part in parts for sample in part.result()]
         targets = None if self.targets is None else self.targets[torch.from_numpy(rows)]
         return Batch(step, epoch, rows, self.collate(samples), targets)
 
-    def _prepared(self, rows: Rows, epoch: int) -> list[Any]:
-        # whichever thread this is, so that it computes the same
+    def _prepare_rows(self, rows: Rows, epoch: int) -> list[Any]:
+        # grad mode and autocast are per thread: set them, so that every thread computes the same
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
-            return self._several(rows, epoch)
+            return self._prepare_several(rows, epoch)
 
-    def _several(self, rows: Rows, epoch: int) -> list[Any]:
+    def _prepare_several(self, rows: Rows, epoch: int) -> list[Any]:
         if self.seed is not None:
-            return [self._drawn(row, epoch) for row in rows.tolist()]
+            return [self._prepare_seeded(row, epoch) for row in rows.tolist()]
         split = self.split_of(epoch)
         samples = [split[self.indices[row]] for row in rows.tolist()]
         if hasattr(self.prepare, "many"):
             try:
                 return list(self.prepare.many([self.take(sample) for sample in samples]))
             except (DataError, OSError):
-                pass  # one by one they tell which sample it was
-        return [self._one(sample) for sample in samples]
+                pass  # one by one shows which sample it was
+        return [self._prepare_one(sample) for sample in samples]
 
-    def _drawn(self, row: int, epoch: int) -> Any:
+    def _prepare_seeded(self, row: int, epoch: int) -> Any:
         from harness.learning.randomness import drawing_from
 
         with drawing_from(derive_seed("sample", self.seed, epoch, row)):
-            return self._one(self.split_of(epoch)[self.indices[row]])
+            return self._prepare_one(self.split_of(epoch)[self.indices[row]])
 
-    def _one(self, sample: Sample) -> Any:
+    def _prepare_one(self, sample: Sample) -> Any:
         taken = self.take(sample)
         try:
             return self.prepare(taken)
-        except (DataError, OSError) as error:  # an image that is only read now knows no name of its own
+        except (DataError, OSError) as error:  # a lazily read image may not know its name
             named = str(error) if sample.id in str(error) else f"sample '{sample.id}': {error}"
             raise DataError(named) from error
 

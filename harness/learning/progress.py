@@ -93,10 +93,10 @@ class TrainingProgress:
                 raise Diverged(f"the loss is {loss} at step {step} of {self.recipe.steps}")
             self.trained.losses.append(loss)
             report(step, {"loss": loss, "rate": self.trained.rates[step - 1]})
-        # the device is done with them only now, so that their seconds are known together
+        # reading waits for the device, so only the mean time of these updates is known
         self.trained.seconds += [(time.perf_counter() - self._began) / max(len(unread), 1)] * len(unread)
 
-    def judge(self, found: float | Mapping[str, float], report: Report) -> None:
+    def add_evaluation(self, found: float | Mapping[str, float], report: Report) -> None:
         """Note an evaluation; copy the weights if it is the best one and they may be restored."""
         values = dict(found) if isinstance(found, Mapping) else {"score": float(found)}
         step = self.trained.steps
@@ -115,7 +115,7 @@ class TrainingProgress:
         copy_into(self.ema, {n: t for n, t in self.state.items() if not t.is_floating_point()})
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
+    def use_average(self) -> Iterator[None]:
         """Put the averaged weights, if any, into the network inside the block."""
         current = copy_tensors(self.state) if self.ema else {}
         copy_into(self.state, self.ema)
@@ -135,7 +135,7 @@ class TrainingProgress:
             if isinstance(value, torch.Tensor)
         )
 
-    def keep(self, path: Path, digest: str, finished: bool = False) -> None:
+    def save(self, path: Path, digest: str, finished: bool = False) -> None:
         """Write everything needed to continue; for a finished training, only its outcome."""
         tree = {"digest": digest, "finished": finished, "trained": asdict(self.trained), "state": self.state}
         if not finished:
@@ -155,7 +155,7 @@ class TrainingProgress:
         self.stopping = Stopping(**kept["stopping"])
         for own, name in ((self.best, "best"), (self.ema, "ema")):
             own.update({key: t.to(self.state[key].device) for key, t in kept[name].items()})
-        # the optimiser knows what belongs on which device: a fused one's step count lies beside the parameter
+        # load_state_dict puts tensors on the right devices: a fused optimiser's step count is with the parameter
         self.optimizer.load_state_dict(kept["optimizer"])
         self.scaler.load_state_dict(kept["scaler"])
         return False

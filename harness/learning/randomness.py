@@ -8,17 +8,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"}
-_DRAWS |= {
-    "_sample_dirichlet",
-    "_standard_gamma",
-    "uniform_",
-    "normal_",
-    "bernoulli_",
-    "random_",
-    "exponential_",
-    "log_normal_",
-    "geometric_",
-}
+_DRAWS |= {"uniform_", "normal_", "bernoulli_", "random_", "exponential_", "log_normal_", "geometric_"}
+_DRAWS |= {"_sample_dirichlet", "_standard_gamma"}
 
 
 class drawing_from(TorchFunctionMode):

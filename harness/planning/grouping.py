@@ -40,4 +40,4 @@ def _seeds_at_once(cell: Cell) -> int:
 def _all_but_seed(cell: Cell) -> tuple[object, ...]:
     parts = (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics)
     rest = (canonical_json(cell.axes), cell.precision, cell.images, cell.limit)
-    return (*(id(p) if p else 0 for p in parts), *rest, cell.suite, cell.experiment)
+    return (*map(id, parts), *rest, cell.suite, cell.experiment)

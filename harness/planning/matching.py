@@ -70,9 +70,7 @@ def name_apart(wanted: Sequence[type], provided: Sequence[type]) -> tuple[str, s
     """Return the names of both sides' classes, with their modules if a name is on both sides."""
     shared = {c.__name__ for c in wanted} & {c.__name__ for c in provided}
 
-    def named(classes: Sequence[type], between: str) -> str:
-        return between.join(
-            f"{c.__module__}.{c.__name__}" if c.__name__ in shared else c.__name__ for c in classes
-        )
+    def join(side: Sequence[type], sep: str) -> str:
+        return sep.join(f"{c.__module__}.{c.__name__}" if c.__name__ in shared else c.__name__ for c in side)
 
-    return named(wanted, " or "), named(provided, ", ")
+    return join(wanted, " or "), join(provided, ", ")

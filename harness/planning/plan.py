@@ -74,7 +74,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
             same = seen.setdefault(cell.id, [])
             if any(_place(p.cell) == _place(cell) for p in same):
                 continue
-            same.append(_plan_twin(cell, same[0]) if same else expansion.judged(cell, finished))
+            same.append(_plan_twin(cell, same[0]) if same else expansion.decide(cell, finished))
             plan.cells.append(same[-1])
         excluded += expansion.excluded
     for alike in seen.values():
@@ -96,11 +96,8 @@ def _place(cell: Cell) -> dict[str, Any]:
 
 def _plan_twin(cell: Cell, first: Planned) -> Planned:
     """Plan a cell that equals another except in labels: it is not run, and shows the other's record."""
-    moved = {
-        other.label: one.label
-        for one, other in zip(cell.parts, first.cell.parts, strict=True)
-        if one.label != other.label
-    }
+    pairs = zip(cell.parts, first.cell.parts, strict=True)
+    moved = {other.label: one.label for one, other in pairs if one.label != other.label}
     cell.remarks[:] = dict.fromkeys([*relabel(first.cell.remarks, moved), *cell.remarks])
     return Planned(cell, "done" if first.state == "run" else first.state, first.reason)
 

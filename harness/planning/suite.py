@@ -193,11 +193,6 @@ def holders(suite: Suite) -> list[BaseModel]:
     return [*grids, *(extra for grid in grids for extra in grid.include), *suite.tables]
 
 
-def list_shipped() -> list[registry.Plugin]:
-    """Return the suites that installed distributions offer."""
-    return registry.installed("suites")
-
-
 def path_of(name: str) -> Path:
     """Return the file of a suite given by its name or by a path.
 
@@ -212,9 +207,7 @@ def path_of(name: str) -> Path:
     try:
         plugin = registry.find("suites", name)
     except PluginNotFound as error:
-        raise SuiteError(
-            f"{error} (a suite file of your own is named by its path, ending in .toml)"
-        ) from None
+        raise SuiteError(f"{error} (your own suite file is named by its path, ending in .toml)") from None
     try:
         spec = find_spec(plugin.target)
     except ImportError:  # the package around it is missing
@@ -290,7 +283,7 @@ ENTRY_KINDS = ("str", "dict[str,any]")
 
 def _line(where: str, error: Any) -> str:
     *outer, innermost = error["loc"]
-    if innermost in ENTRY_KINDS:  # neither of the two ways to name a plugin: said once
+    if innermost in ENTRY_KINDS:  # neither of the two ways to name a plugin: one message for both
         place = ".".join(map(str, outer))
         return f"{where}: {place}: expected 'plugin:value' or a table with plugin = \"…\", found {error['input']!r}"
     location = ".".join(str(part) for part in error["loc"])
@@ -308,10 +301,8 @@ def _line(where: str, error: Any) -> str:
     if error["type"] == "dict_type":
         return f"{where}: {location}: expected a table, found {error['input']!r}"
     message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return f"{where}: {location}: {message}" + (
-        f", found {error['input']!r}" if error["type"] != "missing" else ""
-    )
+    found = "" if error["type"] == "missing" else f", found {error['input']!r}"
+    return f"{where}: {location}: {message[0].lower()}{message[1:]}{found}"
 
 
 def _known_keys(parents: list[str]) -> list[str]:
@@ -361,10 +352,8 @@ def _index(items: list[Any], part: str, key: str) -> int:
     ]
     if part in names:
         return names.index(part)
-    near = nearest(part, names)
-    raise SuiteError(
-        f"--set {key}: no entry '{part}' among {len(items)}" + (f"; did you mean '{near}'?" if near else "")
-    )
+    hint = f"; did you mean '{near}'?" if (near := nearest(part, names)) else ""
+    raise SuiteError(f"--set {key}: no entry '{part}' among {len(items)}{hint}")
 
 
 def json_schema() -> dict[str, Any]:

@@ -108,7 +108,7 @@ def refresh_table(store: Holder) -> pa.Table:
     parts = [t for t in (kept, _table(rows)) if t is not None and t.num_rows]
     if parts and (rows or kept is not known):
         _write_index(store, pa.concat_tables(parts, promote_options="default"))
-    # not kept: each process that meets them says so
+    # unreadable ones are not written to the index: each process warns of them
     parts += [_table(unreadable)] if unreadable else []
     return pa.concat_tables(parts, promote_options="default") if parts else _table([])
 
@@ -128,9 +128,7 @@ def list_done(store: Holder) -> set[str]:
     """Return ids of the cells that need not run again, including those of a newer harness."""
     table = refresh_table(store)
     columns = (table[name].to_pylist() for name in ("id", "status", "failures"))
-    return {
-        id for id, status, failures in zip(*columns, strict=True) if status in ("ok", NEWER) and not failures
-    }
+    return {id for id, status, failed in zip(*columns, strict=True) if status in ("ok", NEWER) and not failed}
 
 
 def read_frame(store: Holder, labels: bool | Collection[str] = True) -> pd.DataFrame:
@@ -143,7 +141,7 @@ def read_frame(store: Holder, labels: bool | Collection[str] = True) -> pd.DataF
 
     table = refresh_table(store)
     if labels is not True:
-        # what remarks speak of; most stores have none, and labels cost as much as all the rest
+        # labels that remarks mention; most stores have none, and labels cost as much as all the rest
         wanted = labels if labels and table["remarks"].null_count < table.num_rows else ()
         table = table.select(
             [c for c in table.column_names if c in wanted or not c.startswith(("at.", "tag."))]
@@ -187,7 +185,7 @@ def _read_index(store: Holder) -> pa.Table | None:
     try:
         table = read_table(path)
     except (FileNotFoundError, pa.ArrowInvalid, OSError):
-        return None  # absent or damaged: it is made again from the records, as one of another form is
+        return None  # absent or damaged: rebuilt from the records, as is one with other columns
     needed = {*TEXT, "count", "_mtime", "_size"} <= set(table.column_names)
     return table if needed and all(field.type == _kind(field.name) for field in table.schema) else None
 

@@ -30,10 +30,9 @@ def now() -> str:
 
 def describe_run(cell: Cell, device: Any, batch_size: int | None, workers: int) -> dict[str, Any]:
     """Return facts about one cell's run that do not decide its numbers beyond floating point."""
-    parts = [p for p in (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics) if p]
     facts = {
         **environment(),
-        "plugins": {p.distribution: p.version for p in parts},
+        "plugins": {p.distribution: p.version for p in cell.parts},
         "device": device_facts(str(device)),
         "batch_size": batch_size,
         "workers": workers,
@@ -46,20 +45,14 @@ def describe_run(cell: Cell, device: Any, batch_size: int | None, workers: int) 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
     """Return versions, commit and host; the same for all cells of a process."""
+    host = {"system": platform.system(), "machine": platform.machine()}
+    own = _git(_CHECKOUT) if (_CHECKOUT / ".git").exists() else None
     return {
         "harness": _version("vision-harness"),
         "python": platform.python_version(),
         "libraries": {name: v for name in LIBRARIES if (v := _version(name))},
-        "git": {
-            "harness": _git(_CHECKOUT) if (_CHECKOUT / ".git").exists() else None,
-            "project": _git(Path.cwd()),
-        },
-        "host": {
-            "system": platform.system(),
-            "machine": platform.machine(),
-            "cpus": os.cpu_count(),
-            "cpu": _cpu(),
-        },
+        "git": {"harness": own, "project": _git(Path.cwd())},
+        "host": host | {"cpus": os.cpu_count(), "cpu": _cpu()},
     }
 
 
@@ -109,12 +102,8 @@ def _version(name: str) -> str | None:
 
 def _git(folder: Path) -> dict[str, Any] | None:
     commit = _run(["git", "-C", str(folder), "rev-parse", "HEAD"])
-    if not commit:
-        return None
-    return {
-        "commit": commit,
-        "dirty": bool(_run(["git", "-C", str(folder), "status", "--porcelain", "-uno"])),
-    }
+    changes = commit and _run(["git", "-C", str(folder), "status", "--porcelain", "-uno"])
+    return {"commit": commit, "dirty": bool(changes)} if commit else None
 
 
 def _run(command: list[str]) -> str | None:

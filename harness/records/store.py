@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -28,16 +28,10 @@ from harness.records.files import FULL, clear_partial, replacing, write_bytes
 from harness.records.index import list_done
 from harness.records.record import Record
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger("harness")
 
 ID = re.compile(r"[0-9a-f]{8,64}")
 SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-"""What the system says of a disk, or a share of one, that is full."""
 
 _warned: set[str] = set()
 
@@ -104,14 +98,14 @@ class Store:
         """Return the record of an id, or None; an unreadable file causes a warning, and counts as none."""
         self.file("records", id, ".json")  # a text that is no id is the caller's mistake
         try:
-            return self.opened(id)
+            return self.open_record(id)
         except NewerRecord as error:
             warn_once(f"{error}; it is left as it is")
         except StoreError as error:
             warn_once(f"{error}; it counts as not done: run its suite again, or remove the file")
         return None
 
-    def opened(self, id: str) -> Record | None:
+    def open_record(self, id: str) -> Record | None:
         """Return the record of an id, or None. Raises StoreError for an unreadable file, NewerRecord for a newer one."""
         path = self.file("records", id, ".json")
         try:
@@ -127,7 +121,7 @@ class Store:
     def is_newer(self, id: str) -> bool:
         """Return whether a newer harness wrote the record of an id, which must then not be overwritten."""
         try:
-            self.opened(id)
+            self.open_record(id)
         except NewerRecord:
             return True
         except StoreError:
@@ -196,12 +190,12 @@ class Store:
     def manifest(self, suite: str) -> dict[str, Any] | None:
         """Return the suite as last planned in this store, or None; a damaged file causes a warning and None."""
         try:
-            return self.opened_manifest(suite)
+            return self.open_manifest(suite)
         except StoreError as error:
             warn_once(f"{error}; run the suite again to have its plan and tables back")
             return None
 
-    def opened_manifest(self, suite: str) -> dict[str, Any] | None:
+    def open_manifest(self, suite: str) -> dict[str, Any] | None:
         """Return the suite as last planned in this store, or None. Raises StoreError for a damaged file."""
         if not SUITE.fullmatch(suite):
             return None

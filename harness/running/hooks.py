@@ -96,7 +96,7 @@ class Listeners:
                     self._add(made, f"{plugin.distribution}/{plugin.name}")
             except PluginBroken as error:
                 self._problem(str(error))
-            except (Exception, SystemExit) as error:  # a listener may fail in any way; the run must go on
+            except (Exception, SystemExit) as error:  # a listener may raise anything; the run must continue
                 self._problem(f"listener '{plugin.name}' of {plugin.distribution}: {reason_of(error)}")
         for listener in [*wanted, *given]:
             name = type(listener).__name__
@@ -109,7 +109,7 @@ class Listeners:
         self.manager.register(listener, name=self.manager.get_name(listener) or f"{name}#{id(listener)}")
         try:
             self.manager.check_pending()
-        except pluggy.PluginValidationError:  # it knows an event that we don't: it must not stay half in
+        except pluggy.PluginValidationError:  # it has an unknown event: it must not stay half registered
             self.manager.unregister(listener)
             raise
 

@@ -85,11 +85,7 @@ class Lines(Display):
         """Print the number of cells to run."""
         counts = plan.counts()
         self.total = counts.get("run", 0)
-        others = "".join(
-            f", {counts[s]} {w}"
-            for s, w in (("done", "done"), ("skipped", "skipped"), ("broken", "broken"))
-            if s in counts
-        )
+        others = "".join(f", {counts[s]} {s}" for s in ("done", "skipped", "broken") if s in counts)
         self.say(f"{plan.suite.name}: {self.total} cells to run{others} (store {store.path})")
         self.tell(plan.remarks)
         self.logs = store.path / FOLDER
@@ -98,7 +94,7 @@ class Lines(Display):
     def cell_finished(self, cell: Cell, record: Record) -> None:
         """Print a line for the cell."""
         if record.cost.get("seconds") is None:
-            return  # accounted for without running; the tables say why
+            return  # recorded without running; the tables say why
         self.done += 1
         left = (time.perf_counter() - self.start) / self.done * (self.total - self.done)
         self.say(

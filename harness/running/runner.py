@@ -56,14 +56,10 @@ class Run:
             return None
         reasons = Counter(p.reason or skipped.get(p.cell.id) for p in self.plan)
         (reason, count), *others = reasons.most_common()
-        more = (
-            f" ({len(others)} more {'reason' if len(others) == 1 else 'reasons'} below the tables)"
-            if others
-            else ""
-        )
-        return (
-            f"suite {self.plan.suite.name}: none of {len(self.plan)} cells can run: {count} × {reason}{more}"
-        )
+        several = "reason" if len(others) == 1 else "reasons"
+        more = f" ({len(others)} more {several} below the tables)" if others else ""
+        none = f"suite {self.plan.suite.name}: none of {len(self.plan)} cells can run"
+        return f"{none}: {count} × {reason}{more}"
 
     def tables(self) -> list[Table]:
         """Return the suite's leaderboards over this plan's cells, and pass each to the run's listeners."""
@@ -118,16 +114,16 @@ def run(
     suite = _add_metrics_table(suite, choice.add_metrics if choice else ())
     events = Listeners(listeners, installed_listeners)
     plan = make_plan(suite, choice, () if fresh else store.done())
-    # the names that always work are not worth importing torch for, which takes seconds
+    # importing torch takes seconds, for names that always work in vain
     if device not in ("auto", "cpu") and any(p.state == "run" for p in plan):
         from harness.running.devices import pick_device
 
-        pick_device(device)  # a device that is not there is told before anything starts
+        pick_device(device)  # raises for a missing device before anything starts
     outcome = Run(plan, store)
     outcome._events = events
     settings = RunSettings(store.path, device, batch_size, workers, cache)
     with Executors() if executors is None else nullcontext(executors) as available:
-        runner = available.named(executor or _choose_executor(plan))
+        runner = available.get(executor or _choose_executor(plan))
         store.clear_partial()
         keep_manifest(store, plan, merge=bool(choice and choice.narrows))
         events.call("run_started", plan=plan, store=store)
@@ -151,7 +147,7 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
     """Write the plan to the store; a run of a part of the suite adds to what was planned before."""
     cells = manifest_cells(plan)
 
-    # by where they stand, in the place they had: an option that changed gives a cell another id
+    # cells are merged by coordinates, in their old order: a changed option gives a cell another id
     def place(cell: dict[str, Any]) -> str:
         return repr(sorted(cell["at"].items(), key=str))
 
@@ -179,7 +175,7 @@ def _add_metrics_table(suite: Suite, added: Sequence[str]) -> Suite:
 
 
 def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) -> None:
-    """Writes the record of a cell that can't run, unless an ok one stands there already."""
+    """Write the record of a cell that can't run, unless it already has an ok one."""
     status = "skipped" if planned.state == "skipped" else "failed"
     record = make_blank(planned.cell, status, planned.reason)
     record.provenance = {"started": provenance.now()}
@@ -191,30 +187,16 @@ def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) ->
 
 
 def _choose_executor(plan: Plan) -> str:
-    """The suite's own executor; `inline` when plugins of this process alone take part, or no other can start."""
+    """Return the suite's executor; `inline` if a plugin is registered in this process only, or no other can start."""
     own = plan.suite.executor or "inline"
-    if (
-        own.partition(":")[0] == "processes"
-        and any(p.state == "run" for p in plan)
-        and (reason := find_obstacle())
-    ):
+    to_run = any(p.state == "run" for p in plan)
+    if own.partition(":")[0] == "processes" and to_run and (reason := find_obstacle()):
         warn_once(
             f"suite {plan.suite.name} asks for {own}, and its cells run one after another here: {reason}; {CURE}"
         )
         return "inline"
-    parts = {
-        id(p): p.distribution
-        for planned in plan
-        for p in (
-            planned.cell.protocol,
-            planned.cell.model,
-            planned.cell.dataset,
-            planned.cell.method,
-            *planned.cell.metrics,
-        )
-        if p
-    }
-    return "inline" if registry.THIS_PROCESS in parts.values() else own
+    local = any(p.distribution == registry.THIS_PROCESS for planned in plan for p in planned.cell.parts)
+    return "inline" if local else own
 
 
 class Executors:
@@ -223,7 +205,7 @@ class Executors:
     def __init__(self) -> None:
         self._made: dict[str, Executor] = {}
 
-    def named(self, reference: str) -> Executor:
+    def get(self, reference: str) -> Executor:
         """Return the executor of a reference. Raises PluginBroken, PluginNotFound or OptionError if there is none."""
         if reference not in self._made:
             part = Resolver().resolve("executors", parse_short(reference), "executor")

@@ -59,9 +59,7 @@ class RunSettings:
 class Worker:
     """Runs cells one after another; keeps the model and the splits that the next cells share."""
 
-    def __init__(
-        self, settings: RunSettings, tell: Callable[..., None] = lambda event, **facts: None
-    ) -> None:
+    def __init__(self, settings: RunSettings, tell: Callable[..., None] = lambda *_, **facts: None) -> None:
         import torch
 
         if settings.threads:
@@ -94,7 +92,7 @@ class Worker:
             record = make_blank(cell, "skipped", str(error))
         except Diverged as error:
             record = make_blank(cell, "diverged", str(error))
-        except BaseException as error:  # whatever a cell raises is kept with it, and the rest go on
+        except BaseException as error:  # whatever a cell raises goes into its record; the others continue
             if interrupts(error):
                 raise
             status = "oom" if ran_out_of_memory(error) else "failed"
@@ -120,7 +118,7 @@ class Worker:
             self._reset_memory()
             results: list[Result] = protocol.run_many(jobs)
             records = [self._build_record(*each) for each in zip(cells, jobs, results, strict=True)]
-        except BaseException as error:  # running each alone says which cell it belongs to
+        except BaseException as error:  # running each alone shows which cell raises it
             if interrupts(error):
                 raise
             log.debug("%s with %d seeds at once: %s", cells[0].shown, len(cells), error)
@@ -161,11 +159,11 @@ class Worker:
         ok = result is not None and record.status in ("ok", "diverged")
         kept = (result.samples, result.curves, result.images) if ok and result else (None, None, None)
         try:
-            Record.from_json(record.to_json(), "the result")  # what can't be read back would be lost
+            Record.from_json(record.to_json(), "the result")  # an unreadable record would be lost
             self.store.write(record, *kept)
         except StoreUnwritable:  # the disk, not the cell: no other record could be written either
             raise
-        except Exception as error:  # columns of different lengths, texts in curves, images that are none
+        except Exception as error:  # columns of different lengths, texts in curves, invalid images
             failed = make_blank(cell, "failed", f"the result can't be kept: {reason_of(error)}")
             failed.traceback = traceback.format_exc()
             failed.remark(record.remarks)
@@ -185,7 +183,7 @@ class Worker:
         def report(name: str, step: int, values: dict[str, float]) -> None:
             try:
                 files.curve(name, step, values)
-            except OSError as error:  # a log to look at, which must not fail its cell
+            except OSError as error:  # a log is for people, and must not fail its cell
                 warn_once(f"{files.folder}: curves can't be written: {error.strerror or error}")
             self.tell("cell_curve", cell=cell, name=name, step=step, values=values)
 
@@ -245,7 +243,7 @@ class Worker:
         fresh = ask(cell.protocol.object, "fresh_model")
         if self._model is not None and self._model[0] == cell.model.identity and not fresh:
             return self._model[1]
-        self._model = None  # gone before the next one comes, so that both need not fit
+        self._model = None  # released first, so that both need not fit into memory
         self.shared.belong("model", None)
         check_unchanged(cell.model)
         if not fresh:
@@ -323,7 +321,11 @@ class Worker:
             ):
                 record.binary.append(name)
         record.count = result.count
-        record.cost = {**_count_parameters(job.model), **_to_floats(result.cost, "cost"), **self._memory()}
+        record.cost = {
+            **_count_parameters(job.model),
+            **_to_floats(result.cost, "cost"),
+            **self._measure_memory(),
+        }
         record.notes = {**record.notes, **result.notes}
         if job.failures:
             record.failures = {name: str(failure) for name, failure in job.failures.items()}
@@ -338,7 +340,7 @@ class Worker:
 
             torch.cuda.reset_peak_memory_stats(self.device)
 
-    def _memory(self) -> dict[str, float]:
+    def _measure_memory(self) -> dict[str, float]:
         """Return peak memory: allocated and reserved on CUDA; of the whole process, so far, on a CPU."""
         if self.device.type == "cuda":
             import torch
@@ -397,9 +399,7 @@ def _to_floats(values: Mapping[str, Any], what: str) -> dict[str, float]:
         try:
             numbers[name] = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise HarnessError(
-                f"the protocol's {what} '{name}' is {value!r:.80}, which is no number"
-            ) from None
+            raise HarnessError(f"the protocol's {what} '{name}' is {value!r:.80}, not a number") from None
     return numbers
 
 

@@ -39,7 +39,7 @@ def test_names_on_both_sides_decide(space: dict[str, object]) -> None:
 def test_outputs_beyond_the_classes_are_left_out_and_told() -> None:
     found = align(*sides({"class_names": ["red", "white", "blue", "green"]}, {"class_names": COLOURS}))
     assert found.columns == [(2,), (3,), (0,)]
-    assert found.remarks == ["3 of the 4 outputs of the model are read, those with the classes' names"]
+    assert found.remarks == ["3 of the model's 4 outputs are read, those with the classes' names"]
 
 
 def test_folders_and_wordnet_ids_are_names_too() -> None:

@@ -14,7 +14,6 @@ from harness.contract.data import Sample
 from harness.contract.models import Preparation
 from harness.errors import OptionError
 from harness.learning.augmentation import (
-    Kind,
     build_augmentation,
     build_device_augmentation,
     build_mixing,
@@ -22,11 +21,11 @@ from harness.learning.augmentation import (
 )
 from harness.learning.pipeline import Pipeline
 from harness.learning.randomness import drawing_from, seed_step
-from harness.learning.recipe import Recipe
+from harness.learning.recipe import AugmentationKind, Recipe
 
 CPU = torch.device("cpu")
 PREPARATION = Preparation(36, 32, "bilinear", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
-KINDS: list[Kind] = ["flip", "crop-flip", "randaugment"]
+KINDS: list[AugmentationKind] = ["flip", "crop-flip", "randaugment"]
 
 
 class Same:
@@ -44,7 +43,7 @@ class Same:
         return Sample(self.ids[index], self.image)
 
 
-def prepared(kind: Kind, workers: int, epoch: int = 0, count: int = 24) -> torch.Tensor:
+def prepared(kind: AugmentationKind, workers: int, epoch: int = 0, count: int = 24) -> torch.Tensor:
     source = Pipeline(
         Same(count), build_augmentation(kind, PREPARATION, erasing=0.5), device=CPU, workers=workers, seed=5
     )
@@ -54,7 +53,7 @@ def prepared(kind: Kind, workers: int, epoch: int = 0, count: int = 24) -> torch
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_threads_change_no_draw_and_samples_and_epochs_differ(kind: Kind) -> None:
+def test_threads_change_no_draw_and_samples_and_epochs_differ(kind: AugmentationKind) -> None:
     torch.manual_seed(0)
     serial = prepared(kind, 0)
     torch.manual_seed(1)
@@ -113,7 +112,7 @@ def test_draws_are_those_of_a_seeded_torch() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_on_the_device_each_image_has_draws_of_its_own(kind: Kind) -> None:
+def test_on_the_device_each_image_has_draws_of_its_own(kind: AugmentationKind) -> None:
     images = [to_pixels(Same(1).image)] * 24
     augment = build_device_augmentation(kind, PREPARATION, 5)
     batch = augment(images, 2, range(24))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.errors import DataError, Diverged
-from harness.learning.draws import rows_of_step
+from harness.learning.draws import plan_rows
 from harness.learning.loop import TrainingOutcome, train
 from harness.learning.pipeline import Batch, HeldSamples
 from harness.learning.recipe import Recipe
@@ -45,9 +45,8 @@ def test_a_plain_loop_does_the_same_to_the_bit(task: Task) -> None:
     from harness.contract.seeds import derive_seed
 
     theirs.train()
-    for step in range(12):
+    for step, _, rows in plan_rows(23, recipe, 3):
         torch.manual_seed(derive_seed("steps", 3) + step)
-        rows = rows_of_step(23, recipe, 3, step)
         loss = F.cross_entropy(theirs(task.features[rows]), task.labels[rows])
         optimizer.zero_grad()
         loss.backward()

@@ -47,7 +47,7 @@ class Sender:
     def __call__(self, event: str, *, cell: Cell, **facts: Any) -> None:
         """Keep an event for the next batch."""
         key = (event, cell.id) if event == "cell_progress" else next(self.numbers)
-        self.waiting.pop(key, None)  # it stands behind what was told meanwhile
+        self.waiting.pop(key, None)  # the new one goes behind events reported since
         self.waiting[key] = (event, cell.id, {name: _to_plain(value) for name, value in facts.items()})
         if len(self.waiting) >= MOST or time.monotonic() - self.sent >= EVERY:
             self.flush()
@@ -64,7 +64,7 @@ class Sender:
         if events:
             try:
                 packed = pickle.dumps(events)
-            except Exception:  # rare enough to be looked for only then
+            except Exception:  # rare, so the culprit is looked for only now
                 packed = pickle.dumps([event for event in events if _can_travel(event)])
             self._send(packed)
         self.sent = time.monotonic()
@@ -113,11 +113,11 @@ def _read(pipe: Connection, take: Callable[[Event], None]) -> None:
         while True:
             try:
                 packed = pipe.recv_bytes()
-            except (EOFError, OSError):  # the last writer is gone, maybe in the middle of a word
+            except (EOFError, OSError):  # the last writer is gone, maybe in the middle of a message
                 return
             try:
                 events = pickle.loads(packed)
-            except Exception as error:  # what only its own process can make; records never hold such
+            except Exception as error:  # an object that only its own process can build; records hold none
                 log.debug("events can't be taken in: %s", error)
                 continue
             for event in events:

@@ -55,8 +55,7 @@ class Processes:
         if reason := find_obstacle():
             raise HarnessError(f"executor processes: {reason}: {CURE}")
         for cell in cells:
-            parts = (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics)
-            if here := next((p for p in parts if p and p.distribution == THIS_PROCESS), None):
+            if here := next((p for p in cell.parts if p.distribution == THIS_PROCESS), None):
                 raise HarnessError(
                     f"'{here.plugin}' is registered in this process only, so other processes can't run it: "
                     "use the executor 'inline', or install the plugin"
@@ -66,14 +65,14 @@ class Processes:
         if self._pool is None or self._pool.setup != setup:
             self.close()
             self._pool = _Pool(self.count, setup)
-        # several chunks a process, so that none waits long for the last; a chunk shares its model
+        # several chunks per process, so that none waits long for the last; a chunk shares its model
         chunks = _spread(_make_chunks(cells, max(1, len(cells) // (16 * self.count))))
         finished = False
         try:
             yield from self._pool.run(chunks, cells, tell)
             finished = True
         finally:
-            if not finished:  # somebody interrupted it, and nobody waits for the cells in flight
+            if not finished:  # interrupted: nobody waits for the cells in flight
                 self.close()
 
     def close(self) -> None:
@@ -89,8 +88,8 @@ class _Pool:
     def __init__(self, count: int, setup: RunSettings) -> None:
         self.setup = setup
         context = multiprocessing.get_context("spawn")
-        # Workers end as soon as nobody holds the other end of this pipe: neither a killed parent nor
-        # an interrupted one leaves any behind or waits for theirs to finish.
+        # Workers end when the other end of this pipe closes, so that a killed or interrupted parent
+        # neither leaves any behind nor waits for them to finish.
         self.alive, self.lifeline = context.Pipe(duplex=False)
         self.inbox: queue.SimpleQueue[Event | Future[None]] = queue.SimpleQueue()
         self.receiver = Receiver(context, self.inbox.put)
