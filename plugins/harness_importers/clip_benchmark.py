@@ -76,8 +76,8 @@ def _parse_result(item: Any, file: Path) -> ImportedResult:
     if not isinstance(written, dict):
         raise DataError(f"{file}: {EXPECTED}, found no table 'metrics'")
     for key, value in written.items():
-        measured = not is_setting(key)
-        if measured and (isinstance(value, bool) or not isinstance(value, int | float | None)):
+        is_number = isinstance(value, int | float | None) and not isinstance(value, bool)
+        if not is_number and not is_setting(key):
             raise DataError(f"{file}: metrics.{key}: expected a number, found {value!r:.60}")
     measured = {k: float(v) for k, v in written.items() if v is not None and not is_setting(k)}
     if not measured:
