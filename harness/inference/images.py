@@ -72,7 +72,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
     the loaders behind published numbers. Of 16 bits the upper 8 count, and of several frames the first.
 
     Raises DataError naming the file if the bytes are no image or end too early, if it is larger
-    than `max_pixels`, or if black and white are unknown (`_eight_bits`).
+    than `max_pixels`, or if black and white are unknown (`_to_eight_bits`).
     """
     if isinstance(image, np.ndarray) and image.dtype == UINT8 and image.ndim == 3 and image.shape[2] == 3:
         return Image.fromarray(image)  # a shortcut for small images, where every step costs

@@ -83,7 +83,7 @@ def describe_prompts(
 def remark_prompts(
     job: Job, class_names: Sequence[str], templates: Sequence[str], facts: NDArray[np.int64]
 ) -> None:
-    """Remark `prompt_remarks` of a cell's model and data set."""
+    """Remark `describe_prompts` of a cell's model and data set."""
     where = f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}"
     for text in describe_prompts(job.model, class_names, templates, facts):
         job.remark(f"{where}: {text}")

@@ -204,7 +204,13 @@ def _allow_plain_records() -> AbstractContextManager[Any]:
     kinds = {type(np.dtype(code)) for code in "?bhilqBHILQefd"}
     # files may name it by its module from before NumPy 2
     scalars = [(scalar, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")]
-    plain = [argparse.Namespace, types.SimpleNamespace, PosixPath, np.dtype, *sorted(kinds, key=str)]
+    plain: list[Any] = [
+        argparse.Namespace,
+        types.SimpleNamespace,
+        PosixPath,
+        np.dtype,
+        *sorted(kinds, key=str),
+    ]
     return torch.serialization.safe_globals([*plain, *scalars])
 
 

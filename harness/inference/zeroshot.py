@@ -60,7 +60,7 @@ def check_templates(
 
 
 def templates_of(split: Any, label: str) -> list[str]:
-    """Return a split's own templates, else CLIP's "a photo of a {}."; DataError as in `checked_templates`."""
+    """Return a split's own templates, else CLIP's "a photo of a {}."; DataError as in `check_templates`."""
     own = ask(split, "templates")
     return check_templates(own, f"{label}, templates", DataError) if own else [DEFAULT_TEMPLATE]
 

@@ -49,7 +49,11 @@ def kept(name: str, make: Callable[[], Drawn]) -> Drawn:
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 log.warning("%s can't be read (%s); it is drawn again", path, error)
         drawn = make()
-        arrays = {"images": drawn.images, "labels": drawn.labels, "captions": np.array(drawn.captions)}
+        arrays: dict[str, Any] = {
+            "images": drawn.images,
+            "labels": drawn.labels,
+            "captions": np.array(drawn.captions),
+        }
         write_cached(path, lambda temporary: np.savez(temporary, **arrays))
         return drawn
 
