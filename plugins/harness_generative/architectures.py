@@ -3,7 +3,7 @@
 Each is a class with `latent` (size of z), `fits(shape)` (why a sample's shape can't be made, or
 None), `generator(shape, streams)` and `trunk(shape, settings, streams)`; the last output comes from
 a linear head that the suite adds, after the features that remedies append. `stacks` says that its
-networks have an axis of seeds; one that has none wraps them in `harness_generative.stacked.Alone`.
+networks have an axis of seeds; one that has none wraps them in `harness_generative.stacked_layers.Alone`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness import OptionError
-from harness_generative.contracts import Settings
+from harness_generative.contracts import GanSettings
 
 if TYPE_CHECKING:
     import torch
@@ -41,12 +41,12 @@ class Architecture:
         """z S×B×latent to samples S×B×shape (images in [−1, 1])."""
         raise NotImplementedError
 
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+    def trunk(self, shape: Sequence[int], settings: GanSettings, streams: Streams) -> tuple[nn.Module, int]:
         """Samples S×B×shape to features S×B×F, and F."""
         raise NotImplementedError
 
 
-def _power_of_two(name: str, shape: Sequence[int]) -> str | None:
+def _explain_misfit(name: str, shape: Sequence[int]) -> str | None:
     if len(shape) != 3:
         return f"{name} makes images, the data set has vectors"
     size = shape[1]
@@ -55,7 +55,7 @@ def _power_of_two(name: str, shape: Sequence[int]) -> str | None:
     return None
 
 
-def _positive(name: str, **options: int) -> None:
+def _check_positive(name: str, **options: int) -> None:
     for option, value in options.items():
         if value < 1:
             raise OptionError(f"{name}: {option} must be at least 1, found {value}")
@@ -71,18 +71,18 @@ class MLP(Architecture):
     """
 
     def __init__(self, hidden: int = 128, layers: int = 3, latent: int = 2) -> None:
-        _positive("gan-mlp", hidden=hidden, layers=layers, latent=latent)
+        _check_positive("gan-mlp", hidden=hidden, layers=layers, latent=latent)
         self.hidden, self.layers, self.latent = hidden, layers, latent
 
     def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
         """Hidden layers and a linear output; tanh at the end for images."""
-        from harness_generative.networks import mlp_generator
+        from harness_generative.gan_networks import mlp_generator
 
         return mlp_generator(self.latent, [self.hidden] * self.layers, shape, streams)
 
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+    def trunk(self, shape: Sequence[int], settings: GanSettings, streams: Streams) -> tuple[nn.Module, int]:
         """The hidden layers."""
-        from harness_generative.networks import mlp_trunk
+        from harness_generative.gan_networks import mlp_trunk
 
         width = max(1, round(self.hidden * settings.d_width))
         return mlp_trunk(shape, [width] * self.layers, streams), width
@@ -96,11 +96,11 @@ class Perceptron(MLP):
         layers: number of the generator's hidden layers.
     """
 
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+    def trunk(self, shape: Sequence[int], settings: GanSettings, streams: Streams) -> tuple[nn.Module, int]:
         """The sample itself."""
         from math import prod
 
-        from harness_generative.networks import mlp_trunk
+        from harness_generative.gan_networks import mlp_trunk
 
         return mlp_trunk(shape, [], streams), prod(shape)
 
@@ -116,22 +116,22 @@ class DCGAN(Architecture):
     small_start = True
 
     def __init__(self, width: int = 64, latent: int = 100) -> None:
-        _positive("gan-dcgan", width=width, latent=latent)
+        _check_positive("gan-dcgan", width=width, latent=latent)
         self.width, self.latent = width, latent
 
     def fits(self, shape: Sequence[int]) -> str | None:
         """Only square images of a power-of-two size."""
-        return _power_of_two("gan-dcgan", shape)
+        return _explain_misfit("gan-dcgan", shape)
 
     def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
         """A projection to 4×4 and transposed convolutions."""
-        from harness_generative.networks import dcgan_generator
+        from harness_generative.gan_networks import dcgan_generator
 
         return dcgan_generator(self.latent, self.width, shape, streams)
 
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+    def trunk(self, shape: Sequence[int], settings: GanSettings, streams: Streams) -> tuple[nn.Module, int]:
         """Strided convolutions down to 4×4, flattened."""
-        from harness_generative.networks import dcgan_trunk
+        from harness_generative.gan_networks import dcgan_trunk
 
         return dcgan_trunk(max(1, round(self.width * settings.d_width)), shape, settings.d_norm, streams)
 
@@ -145,12 +145,12 @@ class ResNet(Architecture):
     """
 
     def __init__(self, width: int = 128, latent: int = 128) -> None:
-        _positive("gan-resnet", width=width, latent=latent)
+        _check_positive("gan-resnet", width=width, latent=latent)
         self.width, self.latent = width, latent
 
     def fits(self, shape: Sequence[int]) -> str | None:
         """Only square images of a power-of-two size."""
-        return _power_of_two("gan-resnet", shape)
+        return _explain_misfit("gan-resnet", shape)
 
     def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module:
         """A projection to 4×4 and upsampling blocks with batch normalisation."""
@@ -158,7 +158,7 @@ class ResNet(Architecture):
 
         return resnet_generator(self.latent, self.width, shape, streams)
 
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+    def trunk(self, shape: Sequence[int], settings: GanSettings, streams: Streams) -> tuple[nn.Module, int]:
         """Two downsampling blocks, two at one size, and the sum over places; no normalisation."""
         from harness_generative.residual import resnet_trunk
 
@@ -166,7 +166,7 @@ class ResNet(Architecture):
         return resnet_trunk(width, shape, streams), width
 
 
-class Mixed(Architecture):
+class MixedArchitecture(Architecture):
     """The generator of one architecture against the discriminator of another.
 
     Args:
@@ -191,6 +191,6 @@ class Mixed(Architecture):
         """The first one's generator."""
         return self._generator.generator(shape, streams)
 
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]:
+    def trunk(self, shape: Sequence[int], settings: GanSettings, streams: Streams) -> tuple[nn.Module, int]:
         """The second one's body."""
         return self._discriminator.trunk(shape, settings, streams)

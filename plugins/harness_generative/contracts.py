@@ -24,7 +24,7 @@ Normalisation = Literal["batch", "none"]
 
 
 @dataclass
-class Settings:
+class GanSettings:
     """How both networks are trained and built; losses and remedies change it before anything is built.
 
     `d_width` multiplies the discriminator's width, `d_norm` is its normalisation layer where the
@@ -62,7 +62,7 @@ class Loss:
     chance: float | None = None
     penalty_passes = 0
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """Changes the settings that belong to the loss; explicit options still win over these."""
 
     def real(self, output: torch.Tensor) -> torch.Tensor:
@@ -96,7 +96,7 @@ class Remedy:
 
     plugin_kind = "methods"
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """Changes optimiser, step counts or widths."""
 
     def real(self, loss: Loss, output: torch.Tensor) -> torch.Tensor | None:
@@ -129,4 +129,6 @@ class BuildsGans(Protocol):
 
     def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module: ...
 
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]: ...
+    def trunk(
+        self, shape: Sequence[int], settings: GanSettings, streams: Streams
+    ) -> tuple[nn.Module, int]: ...

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Modes:
+class ModeAssignment:
     """The mode of each of N samples, whether it is of high quality, and K, the number of modes."""
 
     nearest: NDArray[np.int64]
@@ -20,7 +20,7 @@ class Modes:
 
 
 @dataclass(frozen=True, eq=False)
-class Generated:
+class GeneratedSamples:
     """N generated samples, seen through a named feature extractor beside real ones.
 
     `fake`, `train` and `test` are features N×D, M×D and L×D; `modes` is None where the data set
@@ -32,9 +32,9 @@ class Generated:
     train: NDArray[np.floating]
     test: NDArray[np.floating]
     extractor: str
-    modes: Modes | None = None
+    modes: ModeAssignment | None = None
     is_fid: bool = False
 
-    def described(self, real: NDArray[np.floating]) -> str:
+    def describe_distance(self, real: NDArray[np.floating]) -> str:
         """Extractor, dimensions, and how many generated and real samples a distance rests on."""
         return f"{self.extractor} d={self.fake.shape[1]} n={len(self.fake)}/{len(real)}"

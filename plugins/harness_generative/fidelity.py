@@ -29,7 +29,7 @@ def frechet_distance(x: Features, y: Features) -> float:
     not negative; rounding below zero is cut off. Equal sets have a distance of 0, not a negative one.
     Raises HarnessError for a set of fewer than two, and where the result is no distance at all.
     """
-    x, y = _sets(x, y)
+    x, y = _check_sets(x, y)
     mean = ((x.mean(0) - y.mean(0)) ** 2).sum()
     s1, s2 = (np.atleast_2d(np.cov(f, rowvar=False)) for f in (x, y))
     # Σ₁^½ Σ₂ Σ₁^½ has the same eigenvalues as Σ₁Σ₂ and is symmetric
@@ -50,27 +50,27 @@ def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 10
     for each draw without replacement. May be negative (Bińkowski et al. 2018). Raises HarnessError for
     a set of fewer than two.
     """
-    x, y = _sets(x, y)
+    x, y = _check_sets(x, y)
     m = min(size, len(x), len(y))
     rng = np.random.default_rng(seed)
     values = []
     for _ in range(1 if m == len(x) == len(y) else subsets):
         a = x[rng.choice(len(x), m, replace=False)]
         b = y[rng.choice(len(y), m, replace=False)]
-        aa, bb, ab = (_cubic(u, v) for u, v in ((a, a), (b, b), (a, b)))
+        aa, bb, ab = (_cubic_kernel(u, v) for u, v in ((a, a), (b, b), (a, b)))
         within = (aa.sum() - np.trace(aa) + bb.sum() - np.trace(bb)) / (m * (m - 1))
         values.append(within - 2 * ab.mean())
     return float(np.mean(values))
 
 
-def _sets(x: Features, y: Features) -> tuple[Features, Features]:
+def _check_sets(x: Features, y: Features) -> tuple[Features, Features]:
     """Both in double precision, if there are two samples of each: one has no spread."""
     if min(len(x), len(y)) < 2:
         raise HarnessError(f"a distance between sets needs two samples of each, found {len(x)} and {len(y)}")
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
 
 
-def _cubic(u: Features, v: Features) -> Features:
+def _cubic_kernel(u: Features, v: Features) -> Features:
     kernel: Features = (u @ v.T / u.shape[1] + 1) ** 3
     return kernel
 
@@ -90,10 +90,10 @@ def prdc(real: Features, fake: Features, k: int = 5) -> PRDC:
     Distances are held for some rows at a time, so that 50,000 samples fit into memory.
     """
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
-    real_radius, fake_radius = _radii(real, k), _radii(fake, k)
+    real_radius, fake_radius = _neighbour_radii(real, k), _neighbour_radii(fake, k)
     balls = np.zeros(len(fake), np.int64)
     recalled, covered = [], []
-    for start, between in _distances(real, fake):
+    for start, between in _iterate_distances(real, fake):
         radius = real_radius[start : start + len(between)]
         balls += (between < radius[:, None]).sum(0)
         recalled.append((between < fake_radius[None]).any(1))
@@ -106,7 +106,7 @@ def prdc(real: Features, fake: Features, k: int = 5) -> PRDC:
     )
 
 
-def _distances(x: Features, y: Features) -> Iterator[tuple[int, Features]]:
+def _iterate_distances(x: Features, y: Features) -> Iterator[tuple[int, Features]]:
     """The distances of some rows of x to all of y, and the number of the first of these rows."""
     from sklearn.metrics import pairwise_distances_chunked
 
@@ -116,10 +116,10 @@ def _distances(x: Features, y: Features) -> Iterator[tuple[int, Features]]:
         start += len(part)
 
 
-def _radii(x: Features, k: int) -> Features:
+def _neighbour_radii(x: Features, k: int) -> Features:
     """Distance to the k-th neighbour; the sample itself comes first, at 0."""
     k, found = min(k, len(x) - 1), []
-    for start, distances in _distances(x, x):
+    for start, distances in _iterate_distances(x, x):
         rows = np.arange(len(distances))
         distances[rows, start + rows] = 0
         found.append(np.partition(distances, k, axis=1)[:, k].copy())  # a view would hold all of it

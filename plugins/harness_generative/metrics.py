@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness import HarnessError, OptionError
-from harness_generative.evidence import Generated, Modes
+from harness_generative.evidence import GeneratedSamples, ModeAssignment
 
 
-def _modes(evidence: Generated, name: str) -> Modes:
+def _require_modes(evidence: GeneratedSamples, name: str) -> ModeAssignment:
     if evidence.modes is None:
         raise HarnessError(f"metric '{name}' needs a data set with known modes, or labels to learn them from")
     return evidence.modes
@@ -28,12 +28,14 @@ class ModesCovered:
             raise OptionError(f"modes: share must not be negative, found {share}")
         self.share = share
 
-    def __call__(self, evidence: Generated) -> float:
+    def __call__(self, evidence: GeneratedSamples) -> float:
         """The number of modes."""
-        from harness_generative.modes import coverage
+        from harness_generative.modes import measure_mode_coverage
 
-        modes = _modes(evidence, "modes")
-        return coverage(modes.nearest, modes.good, modes.count, [self.share])[f"at_{self.share:g}"]
+        modes = _require_modes(evidence, "modes")
+        return measure_mode_coverage(modes.nearest, modes.good, modes.count, [self.share])[
+            f"at_{self.share:g}"
+        ]
 
 
 class HighQuality:
@@ -43,9 +45,9 @@ class HighQuality:
     unit = "fraction"
     bounds = (0, 1)
 
-    def __call__(self, evidence: Generated) -> float:
+    def __call__(self, evidence: GeneratedSamples) -> float:
         """The share."""
-        return float(_modes(evidence, "high-quality").good.mean())
+        return float(_require_modes(evidence, "high-quality").good.mean())
 
 
 class ReverseKL:
@@ -53,12 +55,12 @@ class ReverseKL:
 
     higher_is_better = False
 
-    def __call__(self, evidence: Generated) -> float:
+    def __call__(self, evidence: GeneratedSamples) -> float:
         """The divergence."""
-        from harness_generative.modes import counts, reverse_kl
+        from harness_generative.modes import count_modes, reverse_kl
 
-        modes = _modes(evidence, "reverse-kl")
-        return reverse_kl(counts(modes.nearest, modes.good, modes.count))
+        modes = _require_modes(evidence, "reverse-kl")
+        return reverse_kl(count_modes(modes.nearest, modes.good, modes.count))
 
 
 class FrechetDistance:
@@ -69,12 +71,12 @@ class FrechetDistance:
 
     higher_is_better = False
 
-    def __call__(self, evidence: Generated) -> dict[str, float]:
+    def __call__(self, evidence: GeneratedSamples) -> dict[str, float]:
         """The distance, and `floor`: that of as many real training samples."""
         from harness_generative.fidelity import frechet_distance
 
         real = evidence.train[: len(evidence.fake)]
-        name = evidence.described(evidence.test)
+        name = evidence.describe_distance(evidence.test)
         return {
             f"FID {name}" if evidence.is_fid else name: frechet_distance(evidence.fake, evidence.test),
             "floor": frechet_distance(real, evidence.test),
@@ -86,13 +88,13 @@ class KernelDistance:
 
     higher_is_better = False
 
-    def __call__(self, evidence: Generated) -> dict[str, float]:
+    def __call__(self, evidence: GeneratedSamples) -> dict[str, float]:
         """The distance, and `floor`: that of as many real training samples."""
         from harness_generative.fidelity import kernel_distance
 
         real = evidence.train[: len(evidence.fake)]
         return {
-            evidence.described(evidence.test): kernel_distance(evidence.fake, evidence.test),
+            evidence.describe_distance(evidence.test): kernel_distance(evidence.fake, evidence.test),
             "floor": kernel_distance(real, evidence.test),
         }
 
@@ -112,7 +114,7 @@ class PrecisionRecall:
             raise OptionError(f"prdc: k must be at least 1, found {k}")
         self.k = k
 
-    def __call__(self, evidence: Generated) -> dict[str, float]:
+    def __call__(self, evidence: GeneratedSamples) -> dict[str, float]:
         """The four, and each with `_floor` for as many real training samples."""
         from harness_generative.fidelity import prdc
 

@@ -15,7 +15,7 @@ RADIUS = 3.0
 """A sample is of high quality within so many standard deviations of its nearest mode."""
 
 
-def nearest_modes(
+def find_nearest_modes(
     points: NDArray[np.floating], centres: NDArray[np.floating], sigma: float
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """The nearest centre of each point (N), and whether it lies within 3σ of it (Lin et al. 2018).
@@ -30,7 +30,7 @@ def nearest_modes(
     return nearest, good
 
 
-def counts(modes: NDArray[np.int64], good: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
+def count_modes(modes: NDArray[np.int64], good: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
     """How many good samples each of the k modes has."""
     return np.bincount(modes[good], minlength=k)
 
@@ -48,14 +48,14 @@ def reverse_kl(counted: NDArray[np.int64]) -> float:
     return float((p * np.log(p * k)).sum())
 
 
-def coverage(
+def measure_mode_coverage(
     modes: NDArray[np.int64], good: NDArray[np.bool_], k: int, shares: Sequence[float]
 ) -> dict[str, float]:
     """`covered` (at least one good sample), `high_quality`, `reverse_kl`, and counts by threshold.
 
     For each share s in `shares`, `at_<s>` counts the modes that hold at least s·N/K of the N samples.
     """
-    counted = counts(modes, good, k)
+    counted = count_modes(modes, good, k)
     n = len(modes)
     found = {
         "covered": float((counted >= 1).sum()),

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
-from harness_generative.stacked import Convolution, Linear
+from harness_generative.stacked_layers import StackedConvolution, StackedLinear
 from harness_generative.streams import Streams
 
 
@@ -56,11 +56,11 @@ ITERATING = (StackedSpectralNorm, _SpectralNorm)
 """Modules whose training passes change their buffers."""
 
 
-def normalise(network: nn.Module, iterations: int, streams: Streams) -> nn.Module:
+def add_spectral_norm(network: nn.Module, iterations: int, streams: Streams) -> nn.Module:
     """The network with spectral normalisation on every linear layer and convolution."""
     for module in list(network.modules()):
-        if isinstance(module, Linear | Convolution):
-            axis = 2 if isinstance(module, Linear) or module.transposed else 1
+        if isinstance(module, StackedLinear | StackedConvolution):
+            axis = 2 if isinstance(module, StackedLinear) or module.transposed else 1
             norm = StackedSpectralNorm(module.weight, axis, iterations, streams)
             parametrize.register_parametrization(module, "weight", norm)
         elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Translation:
+class TranslationMethod:
     """What the methods share: Adam at 2e-4 with betas 0.5 and 0.999, decaying over the second half.
 
     Args:
@@ -31,14 +31,14 @@ class Translation:
             raise OptionError(f"translation: beta1 must be from 0 to below 1, found {beta1}")
         self.lr, self.beta1, self.decay_from = lr, beta1, decay_from
 
-    def rate(self, progress: float) -> float:
+    def lr_factor(self, progress: float) -> float:
         """The factor on the learning rate: 1, then falling linearly to 0 at the end."""
         if progress <= self.decay_from:
             return 1.0
         return max(0.0, (1 - progress) / (1 - self.decay_from))
 
 
-class CycleGAN(Translation):
+class CycleGAN(TranslationMethod):
     """Unpaired translation with cycle consistency (Zhu et al. 2017), least-squares adversarial terms.
 
     Args:
@@ -64,7 +64,7 @@ class CycleGAN(Translation):
         self.lambda_a, self.lambda_b, self.identity, self.pool = lambda_a, lambda_b, identity, pool
 
 
-class Pix2Pix(Translation):
+class Pix2Pix(TranslationMethod):
     """Paired translation A→B (Isola et al. 2017): the upper bound for unpaired methods.
 
     The discriminator sees A beside B; the generator adds `weight` times the L1 distance to the truth.
@@ -84,7 +84,7 @@ class Pix2Pix(Translation):
         self.weight = weight
 
 
-class Untranslated(Translation):
+class Untranslated(TranslationMethod):
     """The identity: images are shown as they are, which is what any translation has to beat."""
 
     def __init__(self) -> None:

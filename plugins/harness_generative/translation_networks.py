@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-def start_normal(network: nn.Module, generator: torch.Generator, deviation: float = 0.02) -> nn.Module:
+def init_normal(network: nn.Module, generator: torch.Generator, deviation: float = 0.02) -> nn.Module:
     """Convolutions at N(0, 0.02²) with zero biases, as CycleGAN and Pix2Pix start."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -18,7 +18,7 @@ def start_normal(network: nn.Module, generator: torch.Generator, deviation: floa
     return network
 
 
-class _Residual(nn.Module):
+class _TranslatorBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
@@ -44,7 +44,7 @@ def resnet_translator(width: int, blocks: int, halvings: int = 2) -> nn.Module:
     widths = [width * 2**n for n in range(halvings + 1)]
     for w in widths[:-1]:
         layers += [nn.Conv2d(w, 2 * w, 3, 2, 1), nn.InstanceNorm2d(2 * w), nn.ReLU()]
-    layers += [_Residual(widths[-1]) for _ in range(blocks)]
+    layers += [_TranslatorBlock(widths[-1]) for _ in range(blocks)]
     for w in reversed(widths[1:]):
         layers += [
             nn.ConvTranspose2d(w, w // 2, 3, 2, 1, output_padding=1),

@@ -7,7 +7,7 @@ import torch
 from harness_generative.streams import Streams
 
 
-class Closeness(torch.nn.Module):
+class BatchCloseness(torch.nn.Module):
     """Minibatch discrimination: S×B×W to S×B×(W+K), with oᵢ = Σ_{j≠i} exp(−‖Mᵢ − Mⱼ‖₁) per kernel."""
 
     def __init__(self, width: int, kernels: int, dimensions: int, streams: Streams) -> None:
@@ -16,7 +16,7 @@ class Closeness(torch.nn.Module):
         self.tensor = torch.nn.Parameter(start)
         self.kernels, self.dimensions = kernels, dimensions
 
-    def closeness(self, features: torch.Tensor) -> torch.Tensor:
+    def measure_closeness(self, features: torch.Tensor) -> torch.Tensor:
         """o alone, S×B×K: from 0 (all others far) to B−1 (all the same)."""
         seeds, batch = features.shape[:2]
         m = torch.bmm(features, self.tensor).view(seeds, batch, self.kernels, self.dimensions)
@@ -25,10 +25,10 @@ class Closeness(torch.nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """The features with the closeness appended."""
-        return torch.cat([features, self.closeness(features)], 2)
+        return torch.cat([features, self.measure_closeness(features)], 2)
 
 
-class Spread(torch.nn.Module):
+class BatchDeviation(torch.nn.Module):
     """Minibatch standard deviation: S×B×W to S×B×(W+1)."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from harness_gan.sources import to_bytes
+from harness_gan.real_samples import to_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SIDE = 256
 
 
-def image_grid(samples: torch.Tensor) -> NDArray[np.uint8]:
+def draw_image_grid(samples: torch.Tensor) -> NDArray[np.uint8]:
     """Images N×C×H×W in [−1, 1] as one picture, row by row, H'×W'×3, with a pixel between them."""
     images = to_bytes(torch.nan_to_num(samples)).permute(0, 2, 3, 1).numpy()
     n, height, width, channels = images.shape
@@ -29,7 +29,7 @@ def image_grid(samples: torch.Tensor) -> NDArray[np.uint8]:
     return grid
 
 
-def point_picture(samples: torch.Tensor, real: torch.Tensor) -> NDArray[np.uint8]:
+def draw_point_picture(samples: torch.Tensor, real: torch.Tensor) -> NDArray[np.uint8]:
     """Points N×2 in dark on the real ones in light, on the real ones' range and a quarter more."""
     grid = np.full((SIDE, SIDE, 3), 255, np.uint8)
     extent = float(real.abs().max()) * 1.25

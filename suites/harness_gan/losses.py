@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness import OptionError
-from harness_generative.contracts import Loss, Settings
+from harness_generative.contracts import GanSettings, Loss
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ class Wasserstein(Loss):
             raise OptionError(f"wasserstein: n_critic must be at least 1, found {n_critic}")
         self.clip, self.n_critic = clip, n_critic
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """RMSProp, and no batch normalisation: clipping its scale to ±clip would stop the signal."""
         settings.optimizer, settings.lr_g, settings.lr_d = "rmsprop", 5e-5, 5e-5
         settings.n_critic, settings.d_norm = self.n_critic, "none"
@@ -153,7 +153,7 @@ class WassersteinGP(Loss):
             raise OptionError(f"wasserstein-gp: n_critic must be at least 1, found {n_critic}")
         self.weight, self.n_critic = weight, n_critic
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """No batch normalisation: the penalty is on single samples' gradients."""
         settings.n_critic, settings.d_norm = self.n_critic, "none"
         settings.beta2 = 0.9
@@ -190,7 +190,7 @@ class ZeroCentred(NonSaturating):
         self.gamma, self.on = gamma, on
         self.penalty_passes = 2 if on == "both" else 1
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """No batch normalisation: the penalty is on single samples' gradients."""
         settings.d_norm = "none"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from harness import OptionError
-from harness_generative.contracts import Loss, Remedy, Settings
+from harness_generative.contracts import GanSettings, Loss, Remedy
 
 
 class GAN:
@@ -69,9 +69,9 @@ class GAN:
             if name in ("beta1", "beta2") and not 0 <= value < 1:
                 raise OptionError(f"gan: {name} must be from 0 to below 1, found {value}")
 
-    def settings(self) -> Settings:
+    def build_settings(self) -> GanSettings:
         """The loss's choice, over it the options given, over them the remedies in their order."""
-        settings = Settings()
+        settings = GanSettings()
         self.loss.adjust(settings)
         for name, value in self._given.items():
             setattr(settings, name, value)

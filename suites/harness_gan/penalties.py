@@ -22,7 +22,7 @@ def input_gradient(discriminate: Discriminate, at: torch.Tensor) -> torch.Tensor
     return gradient.flatten(2)
 
 
-def interpolated(real: torch.Tensor, fake: torch.Tensor, streams: Streams) -> torch.Tensor:
+def interpolate(real: torch.Tensor, fake: torch.Tensor, streams: Streams) -> torch.Tensor:
     """ε·real + (1−ε)·fake with one ε, uniform in [0, 1], per sample."""
     shape = (real.shape[1], *[1] * (real.dim() - 2))
     epsilon = streams.uniform("penalty", shape, real.device)
@@ -33,7 +33,7 @@ def gradient_penalty(
     discriminate: Discriminate, real: torch.Tensor, fake: torch.Tensor, streams: Streams
 ) -> torch.Tensor:
     """mean((‖∇D(x̂)‖₂ − 1)²) per seed, S (Gulrajani et al. 2017, equation 3)."""
-    gradient = input_gradient(discriminate, interpolated(real, fake, streams))
+    gradient = input_gradient(discriminate, interpolate(real, fake, streams))
     # the norm at 0 has no derivative; the tiny floor keeps a constant critic's gradient finite
     norm = (gradient.square().sum(2) + 1e-12).sqrt()
     return (norm - 1).square().mean(1)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import TARGET_KINDS, DataError, Dataset, Job, Result
+from harness_gan.gan_options import GanOptions
+from harness_gan.gan_splits import find_gan_splits
 from harness_gan.methods import GAN
-from harness_gan.options import GanOptions
-from harness_gan.splits import parts_of
 from harness_gan.verdicts import VERDICTS
 from harness_generative.contracts import BuildsGans
-from harness_generative.evidence import Generated
+from harness_generative.evidence import GeneratedSamples
 
 if TYPE_CHECKING:
     from harness import Cell
@@ -20,7 +20,7 @@ POINT_SHAPE = (2,)
 RATES = (*VERDICTS, *(f"{name}.equal_evaluations" for name in VERDICTS))
 
 
-class Gan(GanOptions):
+class GanProtocol(GanOptions):
     """Trains a generator against a discriminator and judges what became of it.
 
     Every run is measured twice: after `steps` generator steps, and when `evaluations` gradient
@@ -44,7 +44,7 @@ class Gan(GanOptions):
 
     needs = (BuildsGans,)
     target_kinds = tuple(TARGET_KINDS)
-    provides = (Generated,)
+    provides = (GeneratedSamples,)
     axes = ()
     own_numbers = ("gradient_evaluations*", "steps", "*.equal_evaluations", "floor.*", "*_parameters")
     directions = dict.fromkeys(RATES, False) | {
@@ -76,9 +76,9 @@ class Gan(GanOptions):
         """Why these can't be trained together."""
         if not isinstance(method, GAN):
             return "the protocol 'gan' needs the method 'gan' with a loss"
-        if self.batch_size % (pack := method.settings().pack):
+        if self.batch_size % (pack := method.build_settings().pack):
             return f"the batch of {self.batch_size} is no multiple of PacGAN's m = {pack}"
-        if refusal := parts_of(dataset.splits).refusal:
+        if refusal := find_gan_splits(dataset.splits).refusal:
             return refusal
         shape: tuple[int, ...] | None = (1 if self.grey else 3, self.size, self.size) if self.size else None
         if hasattr(dataset, "centres"):
@@ -88,7 +88,7 @@ class Gan(GanOptions):
 
     def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
         """What is assumed of the splits."""
-        found = parts_of(dataset.splits)
+        found = find_gan_splits(dataset.splits)
         if found.train == found.test:
             return [
                 f"a tenth of '{found.train}' is held out to compare with: the data set has no split for testing"
@@ -109,35 +109,36 @@ class Gan(GanOptions):
 
     def run_many(self, jobs: Sequence[Job]) -> list[Result]:
         """Seeds of one configuration, at once; those whose checkpoints differ in age in turns."""
-        from harness_gan.checkpoints import read
-        from harness_gan.parts import with_two_parts
-        from harness_gan.running import Run, world_of
+        from harness_gan.gan_checkpoints import read_checkpoint
+        from harness_gan.gan_data import load_gan_data
+        from harness_gan.gan_trainer import GanTrainer
+        from harness_gan.two_parts import ensure_two_parts
 
         first = jobs[0]
-        world = first.shared(
+        data = first.shared(
             ("gan", first.cell.protocol.identity),
-            lambda: world_of(self, with_two_parts(first)),
+            lambda: load_gan_data(self, ensure_two_parts(first)),
             of="dataset",
         )
-        _check(world, first)
+        _check_samples(data, first)
         for job in jobs if self.extractor else ():
             job.at(self.extractor)  # for what it remarks
-        states = [read(job.workdir) for job in jobs]
+        states = [read_checkpoint(job.workdir) for job in jobs]
         ages = [s["counts"]["rounds"] if s else 0 for s in states]
         results: dict[int, Result] = {}
         for age in dict.fromkeys(ages):
             same = [n for n, a in enumerate(ages) if a == age]
-            run = Run(self, [jobs[n] for n in same], world, [states[n] for n in same])
-            results |= dict(zip(same, run.results(), strict=True))
+            trainer = GanTrainer(self, [jobs[n] for n in same], data, [states[n] for n in same])
+            results |= dict(zip(same, trainer.run(), strict=True))
         return [results[n] for n in range(len(jobs))]
 
 
-def _check(world: Any, job: Job) -> None:
+def _check_samples(data: Any, job: Job) -> None:
     """Raises DataError for samples that the networks can't make, and for too few of them."""
     label = job.cell.dataset.label
-    if problem := job.model.fits(world.source.shape):
+    if problem := job.model.fits(data.source.shape):
         raise DataError(f"{label}: {problem}: give the protocol a size")
-    for part, count in world.judge.counts.items():
+    for part, count in data.judge.counts.items():
         if count < 2:
             raise DataError(
                 f"{label}: distances need 2 real samples of each part, the {part} part has {count}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import OptionError
-from harness_generative.contracts import Loss, Remedy, Settings
+from harness_generative.contracts import GanSettings, Loss, Remedy
 
 if TYPE_CHECKING:
     import torch
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness_generative.streams import Streams
 
 
-def _at_least_one(name: str, option: str, value: int) -> int:
+def _check_at_least_one(name: str, option: str, value: int) -> int:
     if value < 1:
         raise OptionError(f"{name}: {option} must be at least 1, found {value}")
     return value
@@ -49,14 +49,14 @@ class MinibatchDiscrimination(Remedy):
     """
 
     def __init__(self, kernels: int = 16, dimensions: int = 4) -> None:
-        self.kernels = _at_least_one("minibatch-discrimination", "kernels", kernels)
-        self.dimensions = _at_least_one("minibatch-discrimination", "dimensions", dimensions)
+        self.kernels = _check_at_least_one("minibatch-discrimination", "kernels", kernels)
+        self.dimensions = _check_at_least_one("minibatch-discrimination", "dimensions", dimensions)
 
     def features(self, width: int, streams: Streams) -> tuple[torch.nn.Module, int]:
         """o = Σⱼ exp(−‖Mᵢ − Mⱼ‖₁) over the other samples, one per kernel."""
-        from harness_gan.batchwise import Closeness
+        from harness_gan.batchwise import BatchCloseness
 
-        return Closeness(width, self.kernels, self.dimensions, streams), width + self.kernels
+        return BatchCloseness(width, self.kernels, self.dimensions, streams), width + self.kernels
 
 
 class MinibatchStd(Remedy):
@@ -64,9 +64,9 @@ class MinibatchStd(Remedy):
 
     def features(self, width: int, streams: Streams) -> tuple[torch.nn.Module, int]:
         """One more feature, the same for every sample of a batch."""
-        from harness_gan.batchwise import Spread
+        from harness_gan.batchwise import BatchDeviation
 
-        return Spread(), width + 1
+        return BatchDeviation(), width + 1
 
 
 class InstanceNoise(Remedy):
@@ -102,17 +102,17 @@ class SpectralNorm(Remedy):
     """
 
     def __init__(self, iterations: int = 1) -> None:
-        self.iterations = _at_least_one("spectral-norm", "iterations", iterations)
+        self.iterations = _check_at_least_one("spectral-norm", "iterations", iterations)
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """No batch normalisation, whose scale would undo the bound."""
         settings.d_norm = "none"
 
     def wrap(self, discriminator: torch.nn.Module, streams: Streams) -> torch.nn.Module:
         """The discriminator with every weight layer parametrised."""
-        from harness_generative.spectral import normalise
+        from harness_generative.spectral import add_spectral_norm
 
-        return normalise(discriminator, self.iterations, streams)
+        return add_spectral_norm(discriminator, self.iterations, streams)
 
 
 class TwoTimeScale(Remedy):
@@ -127,7 +127,7 @@ class TwoTimeScale(Remedy):
             raise OptionError(f"two-time-scale: ratio must be positive, found {ratio}")
         self.ratio = ratio
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """Slows the generator down."""
         settings.lr_g = settings.lr_d / self.ratio
 
@@ -140,9 +140,9 @@ class CriticSteps(Remedy):
     """
 
     def __init__(self, n: int = 2) -> None:
-        self.n = _at_least_one("critic-steps", "n", n)
+        self.n = _check_at_least_one("critic-steps", "n", n)
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """Sets the number of critic steps."""
         settings.n_critic = self.n
 
@@ -155,9 +155,9 @@ class GeneratorSteps(Remedy):
     """
 
     def __init__(self, n: int = 2) -> None:
-        self.n = _at_least_one("generator-steps", "n", n)
+        self.n = _check_at_least_one("generator-steps", "n", n)
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """Sets the number of generator steps."""
         settings.n_generator = self.n
 
@@ -175,7 +175,7 @@ class WeakDiscriminator(Remedy):
             raise OptionError(f"weak-discriminator: factor and rate must be positive, found {factor}, {rate}")
         self.factor, self.rate = factor, rate
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """Shrinks the discriminator and slows it down."""
         settings.d_width *= self.factor
         settings.lr_d *= self.rate
@@ -189,9 +189,9 @@ class PacGAN(Remedy):
     """
 
     def __init__(self, m: int = 2) -> None:
-        self.m = _at_least_one("pacgan", "m", m)
+        self.m = _check_at_least_one("pacgan", "m", m)
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """Sets the packing degree."""
         settings.pack = self.m
 
@@ -209,6 +209,6 @@ class AveragedGenerator(Remedy):
             raise OptionError(f"averaged-generator: decay must be in (0, 1), found {decay}")
         self.decay = decay
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         """Sets the decay of the average."""
         settings.averaged = self.decay

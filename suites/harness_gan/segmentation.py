@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness_gan.judge_networks import trained_judge, weights_digest
+from harness_gan.judge_networks import digest_weights, train_judge_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ RECIPE = "gan-segmenter-1"
 STEPS, BATCH = 600, 8
 
 
-class Score(NamedTuple):
+class SegmentationScore(NamedTuple):
     """Share of pixels that are right, its mean over classes, and the mean intersection over union."""
 
     per_pixel_accuracy: float
@@ -36,30 +36,30 @@ class Score(NamedTuple):
     class_iou: float
 
 
-def confusion(truth: Maps, found: Maps, classes: int) -> NDArray[np.int64]:
+def count_confusion(truth: Maps, found: Maps, classes: int) -> NDArray[np.int64]:
     """How many pixels of each true class (rows) were found to be of which (columns); ignored ones of none."""
     counted = truth != IGNORED
     places = truth[counted].astype(np.int64) * classes + found[counted]
     return np.bincount(places, minlength=classes**2).reshape(classes, classes)
 
 
-def segmentation_score(truth: Maps, found: Maps, classes: int) -> Score:
+def score_segmentation(truth: Maps, found: Maps, classes: int) -> SegmentationScore:
     """The FCN score's three numbers (Long et al. 2015, section 5), over all pixels of all maps together.
 
     Classes that no true pixel has are left out of the mean accuracy, and those that no map has at
     all out of the mean IoU.
     """
-    counts = confusion(truth, found, classes)
+    counts = count_confusion(truth, found, classes)
     right, rows = np.diag(counts), counts.sum(1)
     union = rows + counts.sum(0) - right
-    return Score(
+    return SegmentationScore(
         float(right.sum() / max(1, rows.sum())),
         float((right[rows > 0] / rows[rows > 0]).mean()) if rows.any() else 0.0,
         float((right[union > 0] / union[union > 0]).mean()) if union.any() else 0.0,
     )
 
 
-class Network(nn.Module):
+class SegmentationNetwork(nn.Module):
     """A fully convolutional network: two halvings, wider views by dilation, and a skip at each size."""
 
     def __init__(self, classes: int) -> None:
@@ -88,9 +88,9 @@ class Network(nn.Module):
 class Segmenter:
     """A network trained on one domain's images and label maps: reads maps N×H×W from images N×3×H×W."""
 
-    def __init__(self, network: Network, classes: int) -> None:
+    def __init__(self, network: SegmentationNetwork, classes: int) -> None:
         self.network, self.classes = network, classes
-        self.digest = weights_digest(network)
+        self.digest = digest_weights(network)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> Maps:
@@ -98,15 +98,17 @@ class Segmenter:
         return np.concatenate([self.network(p).argmax(1).to(torch.uint8).numpy() for p in images.split(32)])
 
 
-def trained_segmenter(images: NDArray[np.uint8], maps: Maps, classes: int, folder: Path) -> Segmenter:
+def train_segmenter(images: NDArray[np.uint8], maps: Maps, classes: int, folder: Path) -> Segmenter:
     """Return the segmenter of these images N×3×H×W and maps N×H×W, read from the folder or trained and kept."""
     key = hashlib.sha256(RECIPE.encode() + bytes([classes]) + images.tobytes() + maps.tobytes())
     path = folder / f"{RECIPE}-{key.hexdigest()[:20]}.safetensors"
-    network = trained_judge(lambda: Network(classes), (images, maps), _loss, path, steps=STEPS, batch=BATCH)
+    network = train_judge_network(
+        lambda: SegmentationNetwork(classes), (images, maps), _loss, path, steps=STEPS, batch=BATCH
+    )
     return Segmenter(network, classes)
 
 
-def _loss(network: Network, images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+def _loss(network: SegmentationNetwork, images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     # a sum over what counts, so that a batch in which nothing does gives no NaN
     whole = F.cross_entropy(network(images), maps.long(), ignore_index=IGNORED, reduction="sum")
     return whole / (maps != IGNORED).sum().clamp(min=1)

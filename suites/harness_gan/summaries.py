@@ -16,7 +16,7 @@ COORDINATES = ("experiment", "model", "dataset", "method")
 EQUAL = ".equal_evaluations"
 
 
-class Stability:
+class GanStability:
     """Median, interquartile range and worst of each metric over seeds; rates of verdicts.
 
     A rate stands with its Wilson interval. Every seed counts, whatever became of it; footnotes say where
@@ -57,18 +57,18 @@ class Stability:
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        columns = [found for name in self.metrics for found in self._columns(name, records)]
+        columns = [found for name in self.metrics for found in self._find_columns(name, records)]
         by = [c for c in COORDINATES if c in records.columns]
         for key, part in records.groupby(by, sort=False, dropna=False):
             at = dict(zip(by, key, strict=True))
-            note = self._note(part)
+            note = self._build_note(part)
             for shown, column, lower in columns:
                 values = part[column].dropna().to_numpy(dtype=float)
-                rows += [{**at, **row, "note": note} for row in self._spread(shown, values, lower)]
-            rows += [{**at, **self._rate(name, part), "note": note} for name in self.rates]
+                rows += [{**at, **row, "note": note} for row in self._spread_rows(shown, values, lower)]
+            rows += [{**at, **self._rate_row(name, part), "note": note} for name in self.rates]
         return pd.DataFrame(rows, columns=[*by, "metric", "value", "low", "high", "count", "note"])
 
-    def _columns(self, name: str, records: pd.DataFrame) -> list[tuple[str, str, bool]]:
+    def _find_columns(self, name: str, records: pd.DataFrame) -> list[tuple[str, str, bool]]:
         """How each number of a metric is shown, its column, and whether lower is better."""
         suffix = EQUAL if self.equal_evaluations else ""
         lower = name in self.lower
@@ -86,7 +86,7 @@ class Stability:
             raise HarnessError(f"no record has the metric '{name}'{did_you_mean(name, known.values())}")
         return found
 
-    def _spread(self, name: str, values: Any, lower: bool) -> list[dict[str, Any]]:
+    def _spread_rows(self, name: str, values: Any, lower: bool) -> list[dict[str, Any]]:
         import numpy as np
 
         if not len(values):
@@ -100,7 +100,7 @@ class Stability:
             {"metric": f"{name} worst", "value": worst, "count": count},
         ]
 
-    def _rate(self, name: str, part: pd.DataFrame) -> dict[str, Any]:
+    def _rate_row(self, name: str, part: pd.DataFrame) -> dict[str, Any]:
         from harness.statistics.intervals import wilson_interval
 
         column = name + EQUAL if self.equal_evaluations else name
@@ -117,7 +117,7 @@ class Stability:
             "count": n,
         }
 
-    def _note(self, part: pd.DataFrame) -> str:
+    def _build_note(self, part: pd.DataFrame) -> str:
         lines = []
         if len(part) < self.least:
             lines.append(f"only {len(part)} of at least {self.least} seeds")
@@ -125,12 +125,12 @@ class Stability:
             lost = part[~part["status"].isin(["ok", "diverged"])]
             for status, count in lost["status"].value_counts().items():
                 lines.append(f"{count} of {len(part)} seeds {status}, without numbers")
-        if (limits := thresholds_of(list(part.get("reason", [])))) is not None:
+        if (limits := extract_thresholds(list(part.get("reason", [])))) is not None:
             lines.append(f"thresholds of the verdicts: {limits}")
         return "; ".join(lines)
 
 
-def thresholds_of(reasons: Sequence[Any]) -> str | None:
+def extract_thresholds(reasons: Sequence[Any]) -> str | None:
     """The thresholds that the records' reasons end with, one line for all that differ."""
     found = [str(r).partition("; thresholds: ")[2] for r in reasons]
     return " | ".join(dict.fromkeys(f for f in found if f)) or None

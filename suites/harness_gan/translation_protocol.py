@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from harness import TARGET_KINDS, Dataset, Job, Result
 from harness_gan.translation_options import TranslationOptions
 from harness_gan.verdicts import VERDICTS
-from harness_generative.evidence import Generated
-from harness_generative.translation import CycleGAN, TranslatesImages, Translation, Untranslated
+from harness_generative.evidence import GeneratedSamples
+from harness_generative.translation import CycleGAN, TranslatesImages, TranslationMethod, Untranslated
 
 SPLITS = ("trainA", "trainB", "testA", "testB")
 """Splits of a data set of two domains."""
@@ -18,7 +18,7 @@ SEGMENTATION = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 LOWER = ("pixel_error", "untranslated_pixel_error", "cycle_error", "identity_error", *VERDICTS[1:])
 
 
-class Translate(TranslationOptions):
+class TranslationProtocol(TranslationOptions):
     """Trains a translation from domain A to domain B (and back, for CycleGAN) and scores A→B on test images.
 
     Scores that need a truth (`pixel_error`: mean absolute difference to the true B, in [0, 1]) are
@@ -42,7 +42,7 @@ class Translate(TranslationOptions):
 
     needs = (TranslatesImages,)
     target_kinds = tuple(TARGET_KINDS)
-    provides = (Generated,)
+    provides = (GeneratedSamples,)
     axes = ()
     smallest: ClassVar = {
         "steps": 4,
@@ -71,7 +71,7 @@ class Translate(TranslationOptions):
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why these can't be trained together."""
-        if not isinstance(method, Translation):
+        if not isinstance(method, TranslationMethod):
             return "the protocol 'cyclegan' needs the method 'cyclegan', 'pix2pix' or 'untranslated'"
         if not set(SPLITS) <= set(dataset.splits):
             return f"the data set has no two domains (splits {', '.join(SPLITS)})"
@@ -82,15 +82,16 @@ class Translate(TranslationOptions):
 
     def run(self, job: Job) -> Result:
         """One seed."""
-        from harness_gan.translation_running import Run, world_of
+        from harness_gan.translation_data import load_translation_data
+        from harness_gan.translation_trainer import TranslationTrainer
         from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining
 
         key = ("cyclegan", job.cell.protocol.identity)
-        world = job.shared(key, lambda: world_of(self, job), of="dataset")
+        data = job.shared(key, lambda: load_translation_data(self, job), of="dataset")
         if self.extractor:
             job.at(self.extractor)  # for what it remarks
         if isinstance(job.method, Untranslated):
-            return Run(self, job, world, NoTraining(job.method, self.steps)).result()
+            return TranslationTrainer(self, job, data, NoTraining(job.method, self.steps)).run()
         cls = CycleTraining if isinstance(job.method, CycleGAN) else PairedTraining
         training = cls(job.method, job.model, self.size, job.cell.seed, self.steps, job.device, job.precision)
-        return Run(self, job, world, training).result()
+        return TranslationTrainer(self, job, data, training).run()

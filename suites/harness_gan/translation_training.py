@@ -15,8 +15,8 @@ from harness.learning.recipe import Recipe
 from harness_gan.losses import LeastSquares
 from harness_gan.pool import ImagePool
 from harness_generative.streams import Streams
-from harness_generative.translation import CycleGAN, Pix2Pix, Translation, Translator, Untranslated
-from harness_generative.translation_networks import start_normal
+from harness_generative.translation import CycleGAN, Pix2Pix, TranslationMethod, Translator, Untranslated
+from harness_generative.translation_networks import init_normal
 
 LSGAN = LeastSquares()
 
@@ -29,7 +29,7 @@ def _parameters(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
     return list(chain.from_iterable(n.parameters() for n in networks))
 
 
-class _Training:
+class TranslationTraining:
     """Two optimisers, one over all generators and one over all discriminators; generators step first.
 
     `threshold` is the output that parts real from translated; `logits` says that the outputs are.
@@ -40,7 +40,7 @@ class _Training:
 
     def __init__(
         self,
-        method: Translation,
+        method: TranslationMethod,
         networks: dict[str, nn.Module],
         seed: int,
         steps: int,
@@ -49,8 +49,8 @@ class _Training:
     ) -> None:
         self.method, self.steps, self.device, self.precision = method, steps, device, precision
         self.streams = Streams([seed])
-        start = self.streams.named("initial weights")[0]
-        self.networks = {name: start_normal(n, start).to(device) for name, n in networks.items()}
+        start = self.streams.get("initial weights")[0]
+        self.networks = {name: init_normal(n, start).to(device) for name, n in networks.items()}
         self.generators = [n for name, n in self.networks.items() if name.startswith("g")]
         self.discriminators = [n for name, n in self.networks.items() if name.startswith("d")]
         options = {"betas": (method.beta1, 0.999)}
@@ -64,7 +64,7 @@ class _Training:
 
     def step(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, float]:
         """A step of the generators with the discriminators frozen, then one of the discriminators."""
-        factor = self.method.rate(self.step_number / self.steps)
+        factor = self.method.lr_factor(self.step_number / self.steps)
         for optimizer in (self.g_optimizer, self.d_optimizer):
             optimizer.param_groups[0]["lr"] = self.method.lr * factor
         for network in self.discriminators:
@@ -72,7 +72,7 @@ class _Training:
         with autocast(self.device, self.precision):
             g_terms = self.generator_terms(a, b)
         self._update(self.g_optimizer, sum(g_terms.values()), self.scalers[0])
-        gradient = _norm(self.generators)
+        gradient = _gradient_norm(self.generators)
         for network in self.discriminators:
             network.requires_grad_(True)
         self._outputs = []
@@ -85,12 +85,12 @@ class _Training:
             **found,
             "g_loss": sum(found.values()),
             "d_loss": float(d_loss.detach()),
-            **self._seen(),
+            **self._summarise_outputs(),
             "g_gradient": gradient,
-            "d_gradient": _norm(self.discriminators),
+            "d_gradient": _gradient_norm(self.discriminators),
         }
 
-    def _seen(self) -> dict[str, float]:
+    def _summarise_outputs(self) -> dict[str, float]:
         """The discriminators' mean outputs on real and translated images, and the share they tell right."""
         real, fake = (torch.cat([o[k].detach().float().flatten() for o in self._outputs]) for k in (0, 1))
         right = (real > self.threshold).float().mean() + (fake < self.threshold).float().mean()
@@ -106,7 +106,7 @@ class _Training:
         """The discriminators' loss on what the generators made in this step."""
         raise NotImplementedError
 
-    def finite(self) -> bool:
+    def is_finite(self) -> bool:
         """Whether all weights are."""
         return all(bool(torch.isfinite(p).all()) for n in self.networks.values() for p in n.parameters())
 
@@ -149,7 +149,7 @@ class _Training:
         scaler.update()
 
 
-class CycleTraining(_Training):
+class CycleTraining(TranslationTraining):
     """G: A→B, F: B→A, a discriminator for each domain, and a pool for each."""
 
     method: CycleGAN
@@ -172,7 +172,7 @@ class CycleTraining(_Training):
         }
         super().__init__(method, networks, seed, steps, device, precision)
         self.pools = {
-            name: ImagePool(method.pool, self.streams.named(f"pool {name}")[0]) for name in ("a", "b")
+            name: ImagePool(method.pool, self.streams.get(f"pool {name}")[0]) for name in ("a", "b")
         }
         self._fakes: dict[str, torch.Tensor] = {}
 
@@ -204,7 +204,7 @@ class CycleTraining(_Training):
         return total
 
 
-class PairedTraining(_Training):
+class PairedTraining(TranslationTraining):
     """G: A→B beside a discriminator of pairs."""
 
     method: Pix2Pix
@@ -251,7 +251,7 @@ class NoTraining:
         self.method, self.step_number = method, steps
         self.networks: dict[str, nn.Module] = {}
 
-    def finite(self) -> bool:
+    def is_finite(self) -> bool:
         """There is no weight that is not."""
         return True
 
@@ -260,6 +260,6 @@ class NoTraining:
         return images
 
 
-def _norm(networks: Iterable[nn.Module]) -> float:
+def _gradient_norm(networks: Iterable[nn.Module]) -> float:
     squares = [p.grad.float().square().sum() for p in _parameters(networks) if p.grad is not None]
     return float(torch.stack(squares).sum().sqrt())

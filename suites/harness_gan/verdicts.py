@@ -13,7 +13,7 @@ VERDICTS = ("healthy", "collapsed", "d_wins", "frozen", "diverged", "unconverged
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class VerdictThresholds:
     """Where a verdict begins; each can be set in the suite file.
 
     `rms`: diverged when the samples' root mean square is that many times the data's; `inside` and
@@ -39,7 +39,7 @@ class Thresholds:
     quality: float = 0.05
 
     @classmethod
-    def of(cls, given: Mapping[str, float]) -> Thresholds:
+    def from_options(cls, given: Mapping[str, float]) -> VerdictThresholds:
         """The defaults with what is given; OptionError for a name that is no threshold."""
         known = [f.name for f in fields(cls)]
         for name in given:
@@ -47,13 +47,13 @@ class Thresholds:
                 raise OptionError(f"gan: unknown threshold '{name}'{did_you_mean(name, known)}")
         return cls(**given)
 
-    def described(self) -> str:
+    def format_line(self) -> str:
         """All thresholds in one line."""
         return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items())
 
 
 @dataclass(frozen=True)
-class Signs:
+class VerdictSigns:
     """What a verdict is read from; None where a run has no such number.
 
     `finite`: all weights and samples are. `rms_ratio`: root mean square of the samples over the
@@ -77,7 +77,7 @@ class Signs:
     coverage: float | None = None
 
 
-def level(values: Sequence[float]) -> float:
+def finite_mean(values: Sequence[float]) -> float:
     """The mean of what is finite; NaN without any.
 
     A step that mixed precision left out, because its scaled gradients overflowed, has a norm that is not.
@@ -86,7 +86,7 @@ def level(values: Sequence[float]) -> float:
     return sum(finite) / len(finite) if finite else math.nan
 
 
-def rise(values: Sequence[float]) -> float:
+def fit_slope(values: Sequence[float]) -> float:
     """The slope of a curve's line of best fit per logged point; 0 for one that has none."""
     import numpy as np
 
@@ -95,7 +95,7 @@ def rise(values: Sequence[float]) -> float:
     return float(np.polyfit(np.arange(len(values)), values, 1)[0])
 
 
-def verdict(signs: Signs, limits: Thresholds) -> tuple[str, str]:
+def decide_verdict(signs: VerdictSigns, limits: VerdictThresholds) -> tuple[str, str]:
     """The verdict and why, the gravest first.
 
     A discriminator's loss at its equilibrium is no sign of health: a slow discriminator stands

@@ -23,17 +23,17 @@ AT_ONCE = 64
 """Images that are read together."""
 
 
-class Source(Protocol):
+class RealSamples(Protocol):
     """Real samples: `shape` of one, `draw` a batch, `held` n of a fixed set."""
 
     shape: tuple[int, ...]
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor: ...
 
-    def held(self, n: int) -> torch.Tensor: ...
+    def take_fixed(self, n: int) -> torch.Tensor: ...
 
 
-class Points:
+class PointSamples:
     """Points of a split that draws new ones for ever."""
 
     def __init__(self, split: Any) -> None:
@@ -45,13 +45,13 @@ class Points:
         drawn: torch.Tensor = self.split.draw(n, generator)
         return drawn
 
-    def held(self, n: int) -> torch.Tensor:
+    def take_fixed(self, n: int) -> torch.Tensor:
         """The first n points of the fixed set."""
         first: torch.Tensor = self.split.points[:n]
         return first
 
 
-class Images:
+class ImageSamples:
     """Images N×C×H×W, kept as bytes and given in [−1, 1].
 
     With their `targets` (N), `held` gives images by chance, always the same ones, where the collection is
@@ -71,7 +71,7 @@ class Images:
         rows = torch.randint(len(self.images), (n,), generator=generator)
         return to_floats(self.images[rows])
 
-    def held(self, n: int) -> torch.Tensor:
+    def take_fixed(self, n: int) -> torch.Tensor:
         """n images at most, always the same."""
         return to_floats(self.images[self._order[:n]])
 
@@ -86,7 +86,7 @@ def to_bytes(images: torch.Tensor) -> torch.Tensor:
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-class Pixels:
+class PixelReader:
     """Reads the images of splits, N×C×H×W: the shorter side resized to `size`, the centre cropped.
 
     A split is read once, by `workers` threads. `where` names the data set in errors.
@@ -94,7 +94,7 @@ class Pixels:
 
     def __init__(self, size: int | None, grey: bool, where: str, workers: int = 0) -> None:
         self.size, self.grey, self.where, self.workers = size, grey, where, workers
-        self._read: dict[tuple[int, bool], tuple[Split, NDArray[np.uint8]]] = {}
+        self._cache: dict[tuple[int, bool], tuple[Split, NDArray[np.uint8]]] = {}
 
     def __call__(self, split: Split, grey: bool = False) -> NDArray[np.uint8]:
         """All images of a split, as grey ones if that is asked here or of all.
@@ -104,17 +104,17 @@ class Pixels:
         grey = grey or self.grey
         if isinstance(split, StackedSplit):
             return self(split.base, True)[:, 0][split.rows]
-        if (id(split), grey) not in self._read:
+        if (id(split), grey) not in self._cache:
             # the split is held, so that no other one gets its id
-            self._read[id(split), grey] = split, self._all(split, grey)
-        return self._read[id(split), grey][1]
+            self._cache[id(split), grey] = split, self._read_all(split, grey)
+        return self._cache[id(split), grey][1]
 
-    def _all(self, split: Split, grey: bool) -> NDArray[np.uint8]:
+    def _read_all(self, split: Split, grey: bool) -> NDArray[np.uint8]:
         if not len(split):
             raise DataError(f"{self.where}: no images")
         source = Pipeline(
             split,
-            partial(self._one, grey),
+            partial(self._read_one, grey),
             device=torch.device("cpu"),
             workers=self.workers,
             take=lambda sample: sample,
@@ -134,7 +134,7 @@ class Pixels:
                 whole[row] = array
         return whole
 
-    def _one(self, grey: bool, sample: Sample) -> NDArray[np.uint8]:
+    def _read_one(self, grey: bool, sample: Sample) -> NDArray[np.uint8]:
         """Return one image, C×H×W."""
         if sample.image is None:
             raise DataError(f"{self.where}: sample {sample.id} has no image")
@@ -145,8 +145,8 @@ class Pixels:
         return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def source_of(split: Any, pixels: Pixels) -> Points | Images:
+def make_real_samples(split: Any, pixels: PixelReader) -> PointSamples | ImageSamples:
     """The source that suits a split."""
     if hasattr(split, "draw") and hasattr(split, "points"):
-        return Points(split)
-    return Images(pixels(split), np.asarray(split.targets))
+        return PointSamples(split)
+    return ImageSamples(pixels(split), np.asarray(split.targets))

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness_gan.judge_networks import trained_judge, weights_digest
-from harness_gan.sources import to_floats
+from harness_gan.judge_networks import digest_weights, train_judge_network
+from harness_gan.real_samples import to_floats
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ WIDTH = 32
 STEPS, BATCH = 600, 64
 
 
-class Network(nn.Module):
+class ClassifierNetwork(nn.Module):
     """Three convolutions, pooling to 2×2, and a layer of `WIDTH` features before the logits."""
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -52,16 +52,16 @@ class Network(nn.Module):
         return features, self.head(features)
 
 
-class Classifier:
+class JudgeClassifier:
     """A trained network, its accuracy on held-out images, and the digest of its weights.
 
     Features are divided by `scale`, their root mean square on the training images: a kernel distance
     raises their products to the third power, and would otherwise measure how large they happen to be.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: ClassifierNetwork) -> None:
         self.network, self.accuracy, self.scale = network, 0.0, 1.0
-        self.digest = weights_digest(network)
+        self.digest = digest_weights(network)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -71,24 +71,24 @@ class Classifier:
         return (features / self.scale).numpy(), logits.softmax(1).numpy()
 
 
-def trained(
+def train_classifier(
     train: tuple[NDArray[np.uint8], NDArray[np.int64]],
     test: tuple[NDArray[np.uint8], NDArray[np.int64]],
     folder: Path,
-) -> Classifier:
+) -> JudgeClassifier:
     """Return the classifier of these images N×C×H×W and labels, read from the folder or trained and kept."""
     images, labels = train
     classes = int(labels.max()) + 1
     key = hashlib.sha256(RECIPE.encode() + images.tobytes() + labels.tobytes()).hexdigest()[:20]
-    network = trained_judge(
-        lambda: Network(images.shape[1], classes),
+    network = train_judge_network(
+        lambda: ClassifierNetwork(images.shape[1], classes),
         train,
         lambda network, shown, targets: F.cross_entropy(network(shown)[1], targets),
         folder / f"{RECIPE}-{key}.safetensors",
         steps=STEPS,
         batch=BATCH,
     )
-    classifier = Classifier(network)
+    classifier = JudgeClassifier(network)
     own, _ = classifier(to_floats(torch.from_numpy(images)))
     classifier.scale = max(float(np.sqrt(np.mean(own**2))), 1e-12)
     _, probabilities = classifier(to_floats(torch.from_numpy(test[0])))

@@ -19,25 +19,25 @@ Draw = Callable[[tuple[int, ...]], torch.Tensor]
 """Gives the starting weights of S slices for a slice's shape."""
 
 
-def uniform_start(streams: Streams, fan_in: int) -> Draw:
+def uniform_initialiser(streams: Streams, fan_in: int) -> Draw:
     """Uniform in ±1/√fan_in, torch's own start for linear layers and convolutions."""
     bound = 1 / math.sqrt(fan_in)
     return lambda shape: (2 * streams.uniform("initial weights", shape) - 1) * bound
 
 
-def normal_start(streams: Streams, deviation: float = 0.02) -> Draw:
+def normal_initialiser(streams: Streams, deviation: float = 0.02) -> Draw:
     """N(0, deviation²), DCGAN's start (Radford et al. 2016)."""
     return lambda shape: deviation * streams.normal("initial weights", shape)
 
 
-class Linear(nn.Module):
+class StackedLinear(nn.Module):
     """S×B×I to S×B×O."""
 
     def __init__(
         self, inputs: int, outputs: int, streams: Streams, start: Draw | None = None, bias: bool = True
     ) -> None:
         super().__init__()
-        draw = start or uniform_start(streams, inputs)
+        draw = start or uniform_initialiser(streams, inputs)
         self.weight = nn.Parameter(draw((inputs, outputs)))
         first = torch.zeros(len(streams), outputs) if start else draw((outputs,))
         self.bias = nn.Parameter(first) if bias else None
@@ -49,7 +49,7 @@ class Linear(nn.Module):
         return torch.baddbmm(self.bias[:, None], x, self.weight)
 
 
-class Convolution(nn.Module):
+class StackedConvolution(nn.Module):
     """S×B×I×H×W to S×B×O×H'×W'; `transposed` makes it a transposed convolution."""
 
     def __init__(
@@ -66,7 +66,7 @@ class Convolution(nn.Module):
         start: Draw | None = None,
     ) -> None:
         super().__init__()
-        draw = start or uniform_start(streams, inputs * kernel**2)
+        draw = start or uniform_initialiser(streams, inputs * kernel**2)
         self.transposed, self.stride, self.padding = transposed, stride, padding
         shape = (inputs, outputs) if transposed else (outputs, inputs)
         self.weight = nn.Parameter(draw((*shape, kernel, kernel)))
@@ -77,11 +77,11 @@ class Convolution(nn.Module):
         apply = F.conv_transpose2d if self.transposed else F.conv2d
         bias = None if self.bias is None else self.bias.flatten()
         seeds = x.shape[0]
-        out = apply(folded(x), self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=seeds)
-        return unfolded(out, seeds)
+        out = apply(fold_seeds(x), self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=seeds)
+        return unfold_seeds(out, seeds)
 
 
-class BatchNorm(nn.Module):
+class StackedBatchNorm(nn.Module):
     """Batch normalisation of S×B×C or S×B×C×H×W, statistics over each seed's own batch.
 
     `track_running_stats` says, as in torch, whether a training pass updates the running statistics.
@@ -104,7 +104,7 @@ class BatchNorm(nn.Module):
         """By the batch's statistics in training, by the running ones in evaluation."""
         seeds, keeps = x.shape[0], not self.training or self.track_running_stats
         out = F.batch_norm(
-            folded(x),
+            fold_seeds(x),
             self.running_mean.view(-1) if keeps else None,
             self.running_var.view(-1) if keeps else None,
             self.weight.flatten(),
@@ -112,10 +112,10 @@ class BatchNorm(nn.Module):
             self.training,
             self.momentum,
         )
-        return unfolded(out, seeds)
+        return unfold_seeds(out, seeds)
 
 
-class Alone(nn.Module):
+class StackOfOne(nn.Module):
     """An ordinary network as a stack of one: for architectures that know no axis of seeds."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -128,11 +128,11 @@ class Alone(nn.Module):
         return out[None]
 
 
-def folded(x: torch.Tensor) -> torch.Tensor:
+def fold_seeds(x: torch.Tensor) -> torch.Tensor:
     """S×B×C×… as B×(S·C)×…, a view when there is one seed."""
     return x[0] if x.shape[0] == 1 else x.transpose(0, 1).flatten(1, 2)
 
 
-def unfolded(x: torch.Tensor, seeds: int) -> torch.Tensor:
+def unfold_seeds(x: torch.Tensor, seeds: int) -> torch.Tensor:
     """B×(S·C)×… as S×B×C×…."""
     return x[None] if seeds == 1 else x.unflatten(1, (seeds, -1)).transpose(0, 1)

@@ -9,12 +9,17 @@ from math import log2, prod
 import torch
 from torch import nn
 
-from harness_generative.contracts import BuildsGans, Remedy, Settings
-from harness_generative.stacked import BatchNorm, Convolution, Linear, normal_start
+from harness_generative.contracts import BuildsGans, GanSettings, Remedy
+from harness_generative.stacked_layers import (
+    StackedBatchNorm,
+    StackedConvolution,
+    StackedLinear,
+    normal_initialiser,
+)
 from harness_generative.streams import Streams
 
 
-class Shape(nn.Module):
+class Reshape(nn.Module):
     """S×B×… as S×B×shape."""
 
     def __init__(self, *shape: int) -> None:
@@ -42,7 +47,7 @@ class Discriminator(nn.Module):
 def build_discriminator(
     architecture: BuildsGans,
     shape: Sequence[int],
-    settings: Settings,
+    settings: GanSettings,
     remedies: Sequence[Remedy],
     streams: Streams,
 ) -> nn.Module:
@@ -54,14 +59,14 @@ def build_discriminator(
         if (added := remedy.features(width, streams)) is not None:
             module, width = added
             extras.append(module)
-    start = normal_start(streams) if architecture.small_start else None
-    network: nn.Module = Discriminator(trunk, extras, Linear(width, 1, streams, start))
+    start = normal_initialiser(streams) if architecture.small_start else None
+    network: nn.Module = Discriminator(trunk, extras, StackedLinear(width, 1, streams, start))
     for remedy in remedies:
         network = remedy.wrap(network, streams)
     return network
 
 
-def packs(samples: torch.Tensor, m: int) -> torch.Tensor:
+def join_packs(samples: torch.Tensor, m: int) -> torch.Tensor:
     """S×B×C×… as S×(B/m)×(m·C)×…: each pack joins m samples along their channels."""
     if m == 1:
         return samples
@@ -73,59 +78,59 @@ def mlp_generator(latent: int, widths: Sequence[int], shape: Sequence[int], stre
     """z to samples through hidden ReLU layers."""
     layers: list[nn.Module] = []
     for width in widths:
-        layers += [Linear(latent, width, streams), nn.ReLU()]
+        layers += [StackedLinear(latent, width, streams), nn.ReLU()]
         latent = width
-    layers.append(Linear(latent, prod(shape), streams))
+    layers.append(StackedLinear(latent, prod(shape), streams))
     if len(shape) > 1:
-        layers += [nn.Tanh(), Shape(*shape)]
+        layers += [nn.Tanh(), Reshape(*shape)]
     return nn.Sequential(*layers)
 
 
 def mlp_trunk(shape: Sequence[int], widths: Sequence[int], streams: Streams) -> nn.Module:
     """Samples to the last hidden layer, or to themselves, flattened."""
     inputs = prod(shape)
-    layers: list[nn.Module] = [Shape(inputs)]
+    layers: list[nn.Module] = [Reshape(inputs)]
     for width in widths:
-        layers += [Linear(inputs, width, streams), nn.ReLU()]
+        layers += [StackedLinear(inputs, width, streams), nn.ReLU()]
         inputs = width
     return nn.Sequential(*layers)
 
 
-def _channels(width: int, size: int) -> list[int]:
+def _channel_widths(width: int, size: int) -> list[int]:
     """Channels from size/2 down to 4×4."""
     return [width * min(2**n, 8) for n in range(int(log2(size)) - 2)]
 
 
 def dcgan_generator(latent: int, width: int, shape: Sequence[int], streams: Streams) -> nn.Module:
     """z to images: 4×4 projection, then 4×4 transposed convolutions of stride 2."""
-    start = normal_start(streams)
-    widths = _channels(width, shape[1])[::-1]
+    start = normal_initialiser(streams)
+    widths = _channel_widths(width, shape[1])[::-1]
     layers: list[nn.Module] = [
-        Linear(latent, widths[0] * 16, streams, start, bias=False),
-        Shape(widths[0], 4, 4),
-        BatchNorm(widths[0], streams),
+        StackedLinear(latent, widths[0] * 16, streams, start, bias=False),
+        Reshape(widths[0], 4, 4),
+        StackedBatchNorm(widths[0], streams),
         nn.ReLU(),
     ]
     for inputs, outputs in itertools.pairwise(widths):
         layers += [
-            Convolution(inputs, outputs, 4, 2, 1, streams, transposed=True, bias=False, start=start),
-            BatchNorm(outputs, streams),
+            StackedConvolution(inputs, outputs, 4, 2, 1, streams, transposed=True, bias=False, start=start),
+            StackedBatchNorm(outputs, streams),
             nn.ReLU(),
         ]
-    last = Convolution(widths[-1], shape[0], 4, 2, 1, streams, transposed=True, start=start)
+    last = StackedConvolution(widths[-1], shape[0], 4, 2, 1, streams, transposed=True, start=start)
     return nn.Sequential(*layers, last, nn.Tanh())
 
 
 def dcgan_trunk(width: int, shape: Sequence[int], norm: str, streams: Streams) -> tuple[nn.Module, int]:
     """Images to 4×4 features by 4×4 convolutions of stride 2; the first has no normalisation."""
-    start = normal_start(streams)
-    widths = _channels(width, shape[1])
+    start = normal_initialiser(streams)
+    widths = _channel_widths(width, shape[1])
     layers: list[nn.Module] = []
     inputs = shape[0]
     for n, outputs in enumerate(widths):
         normed = norm == "batch" and n > 0
-        layers.append(Convolution(inputs, outputs, 4, 2, 1, streams, bias=not normed, start=start))
-        layers += [BatchNorm(outputs, streams)] if normed else []
+        layers.append(StackedConvolution(inputs, outputs, 4, 2, 1, streams, bias=not normed, start=start))
+        layers += [StackedBatchNorm(outputs, streams)] if normed else []
         layers.append(nn.LeakyReLU(0.2))
         inputs = outputs
-    return nn.Sequential(*layers, Shape(inputs * 16)), inputs * 16
+    return nn.Sequential(*layers, Reshape(inputs * 16)), inputs * 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import Model, OptionError
-from harness_gan.verdicts import Thresholds
+from harness_gan.verdicts import VerdictThresholds
 
 if TYPE_CHECKING:
     pass
@@ -46,4 +46,4 @@ class GanOptions:
         self.size, self.grey, self.confidence = size, grey, confidence
         self.evaluations = 2 * steps if evaluations is None else evaluations
         self.extractor, self.together, self.checkpoint_every = extractor, together, checkpoint_every
-        self.thresholds = Thresholds.of(thresholds or {})
+        self.thresholds = VerdictThresholds.from_options(thresholds or {})

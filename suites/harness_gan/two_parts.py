@@ -11,13 +11,13 @@ import numpy as np
 from harness import DataError, Job, Split, derive_seed
 from harness.inference.limits import Part
 from harness_data.stacked import StackedSplit
-from harness_gan.splits import parts_of
+from harness_gan.gan_splits import find_gan_splits
 
 HELD_OUT = 0.1
 """Share of a data set's only part that no training sees."""
 
 
-def with_two_parts(job: Job) -> Job:
+def ensure_two_parts(job: Job) -> Job:
     """The job as it is where training and test part are two; else with the only one divided.
 
     Scores rest on images that were not trained on, and the floor beside them on two different sets:
@@ -25,24 +25,24 @@ def with_two_parts(job: Job) -> Job:
     """
 
     def opened(name: str) -> Split:
-        return _whole_triples(job.splits(name))
+        return _restore_stacked(job.splits(name))
 
-    found = parts_of(job.dataset.splits)
+    found = find_gan_splits(job.dataset.splits)
     if found.refusal:
         raise DataError(f"{job.cell.dataset.label}: {found.refusal}")
     if found.train != found.test:
         return replace(job, splits=opened)
-    parts = dict(zip(("train", "test"), divided(opened(found.train)), strict=True))
+    parts = dict(zip(("train", "test"), divide_split(opened(found.train)), strict=True))
     return replace(job, dataset=SimpleNamespace(splits=tuple(parts)), splits=parts.__getitem__)
 
 
-def divided(split: Split) -> tuple[Split, Split]:
+def divide_split(split: Split) -> tuple[Split, Split]:
     """Nine tenths and one tenth of a split, by chance; of stacked images the base is divided.
 
     One sample at least is held out, and one at least is left.
     """
     if isinstance(split, StackedSplit):
-        train, test = divided(split.base)
+        train, test = divide_split(split.base)
         return StackedSplit(train, len(split), "train"), StackedSplit(test, len(split), "test")
     count = len(split)
     order = np.random.default_rng(derive_seed("gan", "held out", count)).permutation(count)
@@ -50,7 +50,7 @@ def divided(split: Split) -> tuple[Split, Split]:
     return Part(split, np.sort(order[cut:])), Part(split, np.sort(order[:cut]))
 
 
-def _whole_triples(split: Any) -> Split:
+def _restore_stacked(split: Any) -> Split:
     """A limited split of stacked images as stacked images again."""
     stacked = getattr(split, "stacked", None)
     whole: Split = split
