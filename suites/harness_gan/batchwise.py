@@ -1,4 +1,4 @@
-"""Features of a whole batch that are appended to each sample's own."""
+"""Layers that append features of the whole batch to each sample's features."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class BatchCloseness(torch.nn.Module):
         self.kernels, self.dimensions = kernels, dimensions
 
     def measure_closeness(self, features: torch.Tensor) -> torch.Tensor:
-        """o alone, S×B×K: from 0 (all others far) to B−1 (all the same)."""
+        """Return o alone, S×B×K: from 0 (all others far) to B−1 (all equal)."""
         seeds, batch = features.shape[:2]
         m = torch.bmm(features, self.tensor).view(seeds, batch, self.kernels, self.dimensions)
         distance = (m[:, :, None] - m[:, None]).abs().sum(-1)
-        return torch.exp(-distance).sum(2) - 1  # less the sample itself
+        return torch.exp(-distance).sum(2) - 1  # without the sample itself, exp(0) = 1
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """The features with the closeness appended."""
+        """Append the closeness to the features."""
         return torch.cat([features, self.measure_closeness(features)], 2)
 
 
@@ -32,7 +32,7 @@ class BatchDeviation(torch.nn.Module):
     """Minibatch standard deviation: S×B×W to S×B×(W+1)."""
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """The features with the mean over features of their deviation over the batch appended."""
-        # the root at 0, where a collapsed batch stands, has no derivative
+        """Append the standard deviation over the batch, averaged over features."""
+        # √ has no derivative at 0, which is the variance of a collapsed batch
         deviation = (features.var(1, unbiased=False) + 1e-8).sqrt().mean(1)
         return torch.cat([features, deviation[:, None, None].expand(-1, features.shape[1], 1)], 2)

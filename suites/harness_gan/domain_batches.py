@@ -1,4 +1,4 @@
-"""Drawing a batch of both domains: paired or not, cut and mirrored by chance."""
+"""Batches of both domains, paired or not, with random crops and flips."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ def draw_domain_batches(
     size: int | None = None,
     flip: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """n images of each domain: the same rows of both, or rows drawn independently.
+    """Draw n images of each domain: the same rows of both if `paired`, else independent rows.
 
-    Each is a square of `size` cut out of the image by chance, and with `flip` mirrored for every
-    second one by chance: the same square of both where they are paired.
+    Each image is a random crop of `size`, mirrored with probability ½ if `flip`; a pair shares its crop.
     """
     drawn = []
     for images in (a, b):

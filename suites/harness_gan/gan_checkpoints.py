@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of each seed's training in a file of its own, whoever it trained with."""
+"""Checkpoints: the state of each seed's training in a separate file, whichever seeds it trained with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS = ("rounds", "g_steps", "d_steps", "evaluations")
 def save_checkpoints(
     training: GanTraining, folders: Sequence[Path], more: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write each seed's state, with what the protocol keeps beside it, atomically."""
+    """Write each seed's state atomically, with the protocol's own data in `more`."""
     whole = {name: part.state_dict() for name, part in _stateful_parts(training).items()}
     for number, folder in enumerate(folders):
         state = {
@@ -31,13 +31,13 @@ def save_checkpoints(
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Return a seed's state, or None when there is none, or none that can be read (it then starts anew)."""
+    """Return a seed's state, or None if there is none that can be read (the seed then starts over)."""
     state: dict[str, Any] | None = read_tree(folder / FILE)
     return state
 
 
 def restore_checkpoints(training: GanTraining, states: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Put the training where these states of its seeds left it; return what the protocol kept."""
+    """Restore the training from the states of its seeds; return the protocol's own data."""
     joined = _join_seeds([s["parts"] for s in states])
     for name, part in _stateful_parts(training).items():
         part.load_state_dict(joined[name])
@@ -62,7 +62,7 @@ def _stateful_parts(training: GanTraining) -> dict[str, Any]:
 
 
 def _slice_seed(value: Any, number: int, seeds: int) -> Any:
-    """A seed's share of a state: its slice of every tensor with an axis of seeds, all else as it is."""
+    """Return a seed's share of a state: its slice of every tensor with an axis of seeds, the rest unchanged."""
     if isinstance(value, torch.Tensor):
         return value[number : number + 1] if seeds > 1 and value.dim() else value
     if isinstance(value, Mapping):
@@ -73,7 +73,7 @@ def _slice_seed(value: Any, number: int, seeds: int) -> Any:
 
 
 def _join_seeds(values: Sequence[Any]) -> Any:
-    """The states of several seeds as one, the inverse of `_sliced`."""
+    """Join the states of several seeds, the inverse of `_slice_seed`."""
     first = values[0]
     if len(values) == 1:
         return first

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class GanData:
-    """A data set as a run sees it: real samples to train on, and the judge of generated ones."""
+    """Real samples to train on, and the judge of generated ones.
+
+    `rms` is the real samples' root mean square, `centre` and `half` the middle and half the width of
+    their range.
+    """
 
     source: PointSamples | ImageSamples
     judge: Judge
@@ -31,7 +35,7 @@ class GanData:
 
 
 def load_gan_data(protocol: GanOptions, job: Job) -> GanData:
-    """Loads the data set, and trains the classifier or loads the extractor that judges it."""
+    """Load the data set, and train the classifier or load the extractor that judges samples of it."""
     dataset, label = job.dataset, job.cell.dataset.label
     parts = find_gan_splits(dataset.splits)
     train: Any = job.splits(parts.train)
@@ -44,7 +48,7 @@ def load_gan_data(protocol: GanOptions, job: Job) -> GanData:
         judge = PointJudge(train, held, test.points[: protocol.samples])
     else:
         judge = _build_image_judge(protocol, job, train, test, held, pixels)
-    # one range for all coordinates: a pixel that is black in every real image has none of its own
+    # one range for all coordinates: a pixel that is black in every real image has a range of width 0
     low, high = float(held.min()), float(held.max())
     return GanData(source, judge, float(held.square().mean().sqrt()), (low + high) / 2, (high - low) / 2)
 

@@ -1,18 +1,13 @@
-"""The options of the protocol `gan`, and what is wrong with them."""
+"""The options of the protocol `gan`, checked."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from harness import Model, OptionError
 from harness_gan.verdicts import VerdictThresholds
 
-if TYPE_CHECKING:
-    pass
-
 
 class GanOptions:
-    """Options as the protocol keeps them; `Gan` says what each means."""
+    """Options of `GanProtocol`, which documents them."""
 
     def __init__(
         self,

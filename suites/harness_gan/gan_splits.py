@@ -1,4 +1,4 @@
-"""Which splits of a data set a GAN learns from and is compared with."""
+"""The splits of a data set that a GAN learns from and is compared with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.inference.splits import find_test_split, training_split
 
 @dataclass(frozen=True)
 class GanSplits:
-    """The split to train on and the one to compare with, the same where one is to be divided; or why not."""
+    """Names of the training and test split, equal if one split is to be divided; or why there are none."""
 
     train: str = ""
     test: str = ""
@@ -19,7 +19,7 @@ class GanSplits:
 
 
 def find_gan_splits(splits: Sequence[str]) -> GanSplits:
-    """Return the splits for training and testing; a data set with one of these, or one split, is divided."""
+    """Return the training and test split; a lone training split, or the only split, is used for both."""
     train, found = training_split(splits), find_test_split(splits, option="")
     if train is None and len(splits) != 1:
         there = ", ".join(f"'{split}'" for split in splits)

@@ -1,4 +1,4 @@
-"""One run of the protocol `gan`: training, curves, checkpoints, measurements, verdicts."""
+"""The trainer of the protocol `gan`: training, curves, checkpoints, measurements, verdicts."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from harness_gan.gan_options import GanOptions
 
 WATCHED = 1000
-"""Samples that coverage over time rests on."""
+"""Samples per seed for each point of coverage over time."""
 
 SHARES = (0.1, 0.5)
-"""Thresholds of coverage over time, as shares of an even spread, beside the one of a single sample."""
+"""Thresholds of coverage over time in units of N/K, besides the threshold of one sample."""
 
 SMALL = 256
-"""Samples of at most so many numbers are trained on one thread."""
+"""Samples of at most this many numbers are trained on one thread."""
 
 GRID = 64
-"""Images of a sample grid."""
+"""Images in a sample grid."""
 
 NEIGHBOURS = 2000
-"""At most so many samples for the precision and recall that a verdict reads."""
+"""Most samples used for the precision and recall that a verdict reads."""
 
 
 class GanTrainer:
-    """The training of some seeds from where their checkpoints left it (all at the same round)."""
+    """Trains seeds from their checkpoints (all at the same round) to the end of both budgets, and measures them."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class GanTrainer:
             self.histories = restore_checkpoints(self.training, present)
 
     def run(self) -> list[Result]:
-        """Trains to the end and gives each seed's result."""
+        """Train to the end and return each seed's result."""
         with one_thread() if prod(self.data.source.shape) <= SMALL else nullcontext():
             return self._train()
 
@@ -104,9 +104,9 @@ class GanTrainer:
         rows, finite = self.training.summarise_steps(), self.training.are_seeds_finite()
         for job, history, row, fine in zip(self.jobs, self.histories, rows, finite, strict=True):
             if not history["alive"]:
-                continue  # what follows the first number that is not finite says nothing more
+                continue  # after the first non-finite number there is nothing to learn
             steps, evaluations = self.training.g_steps, self.training.evaluations
-            # of its own: others that train with it may go on when it is over
+            # per seed: those that train with it may go on after it has failed
             history["cost"] = {"generator_steps": steps, "gradient_evaluations": evaluations}
             row = {"step": steps, "evaluations": evaluations, **row}
             _append_row(history["training"], row)
@@ -114,7 +114,7 @@ class GanTrainer:
             history["alive"] = fine
 
     def _watch(self) -> None:
-        """Coverage over time, and the samples as they are now, for who watches."""
+        """Record coverage over time and show the current samples."""
         step = self.training.g_steps
         samples = self.training.sample(self.training.draw_latents("watch", WATCHED))
         pictures = self._draw_pictures()
@@ -135,7 +135,7 @@ class GanTrainer:
         return [draw_image_grid(s) for s in samples]
 
     def _measure_when_due(self, at_the_end: bool = False) -> None:
-        """Scores and verdicts at equal generator steps ("final") and at equal gradient evaluations."""
+        """Measure when a budget is reached: generator steps ("final") or gradient evaluations ("equal")."""
         training, protocol = self.training, self.protocol
         reached = {
             "final": training.g_steps >= protocol.steps,
@@ -146,7 +146,7 @@ class GanTrainer:
         ]
         if not due:
             return
-        if not self.histories[0]["training"]:  # a budget smaller than the first row of the curves
+        if not self.histories[0]["training"]:  # the budget ended before the first row of the curves
             self._log()
         samples = training.sample(training.draw_latents("samples", protocol.samples))
         finite = training.are_seeds_finite()
@@ -162,7 +162,7 @@ class GanTrainer:
     def _read_signs(
         self, history: dict[str, Any], samples: torch.Tensor, evidence: Any, finite: bool
     ) -> VerdictSigns:
-        """What the verdict is read from."""
+        """Return the numbers that the verdict is decided by."""
         flat = samples.flatten(1)
         data, limits = self.data, self.protocol.thresholds
         near = (flat - data.centre).abs() <= limits.range * data.half

@@ -1,4 +1,4 @@
-"""Adversarial training of S seeds at once: the steps of both networks, and their state."""
+"""Adversarial training of S seeds at once: steps and state of both networks."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from harness_generative.streams import Streams
 class GanTraining:
     """Both networks, their optimisers and random streams, for the seeds that train together.
 
-    `rounds` counts rounds of n_critic discriminator and n_generator generator steps; `g_steps`,
-    `d_steps` and `evaluations` (gradient evaluations of either network on a batch, a penalty's own
-    included) count what was done. Raises OptionError when a batch can't be parted into packs.
+    `rounds` counts rounds of n_critic discriminator and n_generator generator steps, `g_steps` and
+    `d_steps` the steps, and `evaluations` the gradient evaluations of either network on a batch,
+    including a penalty's. Raises OptionError if a batch can't be divided into packs.
     """
 
     def __init__(
@@ -45,7 +45,9 @@ class GanTraining:
         self.method, self.loss, self.settings = method, method.loss, method.build_settings()
         self.latent, self.source = architecture.latent, source
         if batch_size % self.settings.pack:
-            raise OptionError(f"pacgan: the batch of {batch_size} is no multiple of m = {self.settings.pack}")
+            raise OptionError(
+                f"pacgan: the batch of {batch_size} is not a multiple of m = {self.settings.pack}"
+            )
         self.batch_size, self.steps, self.device = batch_size, steps, device
         self.streams = Streams(seeds)
         shape = source.shape
@@ -66,7 +68,7 @@ class GanTraining:
         self.last_step: dict[str, torch.Tensor] = {}
 
     def run_round(self) -> None:
-        """n_critic discriminator steps, then n_generator generator steps."""
+        """Take n_critic discriminator steps, then n_generator generator steps."""
         if self.settings.decay:
             left = max(0.0, 1 - self.g_steps / self.steps)
             for optimizer, lr in (
@@ -81,7 +83,7 @@ class GanTraining:
         self.rounds += 1
 
     def d_step(self) -> None:
-        """One step of the discriminator; the generator and its buffers stay as they are."""
+        """Take one discriminator step; the generator and its buffers stay unchanged."""
         real = self._draw_real()
         with torch.no_grad(), preserve_buffers(self._g_updaters), autocast(self.device, self.precision):
             fake = self.generator(self._draw_latent()).float()
@@ -99,7 +101,7 @@ class GanTraining:
         self.last_step |= {"d_loss": loss.detach(), "on_real": on_real.detach(), "on_fake": on_fake.detach()}
 
     def g_step(self) -> None:
-        """One step of the generator; the discriminator and its buffers stay as they are."""
+        """Take one generator step; the discriminator and its buffers stay unchanged."""
         self.discriminator.requires_grad_(False)
         with preserve_buffers(self._d_updaters), autocast(self.device, self.precision):
             fake = self.generator(self._draw_latent())
@@ -115,7 +117,7 @@ class GanTraining:
 
     @torch.no_grad()
     def sample(self, latent: torch.Tensor, batch: int = 1024) -> torch.Tensor:
-        """Samples S×N×… on the CPU for latents S×N×Z, by the averaged generator where there is one."""
+        """Return samples S×N×… on the CPU for latents S×N×Z, from the averaged generator if there is one."""
         network = self.averaged if self.averaged is not None else self.generator
         network.eval()
         parts = [network(z.to(self.device)).float().cpu() for z in latent.split(batch, 1)]
@@ -123,11 +125,11 @@ class GanTraining:
         return torch.cat(parts, 1)
 
     def draw_latents(self, name: str, n: int) -> torch.Tensor:
-        """n latents per seed from a stream of their own, so that looking changes no training."""
+        """Draw n latents per seed from the stream `name`, so that sampling does not affect training."""
         return self.streams.normal(name, (n, self.latent))
 
     def summarise_steps(self) -> list[dict[str, float]]:
-        """What the last steps showed, per seed."""
+        """Return losses, mean outputs and gradient norms of the last steps, one dict per seed."""
         last_step = self.last_step
         rows: dict[str, torch.Tensor] = {"d_loss": last_step["d_loss"], "g_loss": last_step["g_loss"]}
         squash = torch.sigmoid if self.loss.logits else lambda x: x
@@ -148,7 +150,7 @@ class GanTraining:
         return [dict(zip(rows, table[:, s].tolist())) for s in range(len(self.streams))]
 
     def are_seeds_finite(self) -> list[bool]:
-        """Whether all of a seed's weights are finite."""
+        """Return for each seed whether all its weights are finite."""
         seeds = len(self.streams)
         good = torch.ones(seeds, dtype=torch.bool, device=self.device)
         for network in (self.generator, self.discriminator):
@@ -159,7 +161,7 @@ class GanTraining:
     def _optimizer(self, network: nn.Module, lr: float) -> torch.optim.Optimizer:
         s = self.settings
         options = {"betas": (s.beta1, s.beta2)} if s.optimizer == "adam" else {}
-        # vectors with the matrices, so that there is one group, as everything here counts on
+        # vectors decay with the matrices, so that there is one parameter group, as `run_round` expects
         recipe = Recipe(
             0,
             rate=lr,
@@ -173,10 +175,10 @@ class GanTraining:
         self, optimizer: torch.optim.Optimizer, loss: torch.Tensor, scaler: torch.amp.GradScaler
     ) -> None:
         optimizer.zero_grad(set_to_none=True)
-        # the sum over seeds gives every seed its own gradient, since no seed's loss sees another's weights
+        # no seed's loss depends on another's weights, so the sum's gradient is each seed's own
         scaler.scale(loss.sum()).backward()
         if scaler.is_enabled():
-            scaler.unscale_(optimizer)  # so that the norms that are logged are the gradients' own
+            scaler.unscale_(optimizer)  # so that the logged norms are unscaled
         scaler.step(optimizer)
         scaler.update()
 
@@ -188,7 +190,7 @@ class GanTraining:
         return torch.stack(drawn).to(self.device)
 
     def _prepare_samples(self, samples: torch.Tensor) -> torch.Tensor:
-        """What the discriminator sees of samples S×B×…."""
+        """Return samples S×B×… as the discriminator sees them: changed by remedies, then packed."""
         progress = min(1.0, self.g_steps / self.steps)
         for remedy in self.method.remedies:
             samples = remedy.inputs(samples, progress, self.streams)
@@ -197,7 +199,7 @@ class GanTraining:
     @torch.no_grad()
     def _update_average(self) -> None:
         assert self.averaged is not None
-        # a young average follows closely, so that it forgets the starting weights
+        # a young average follows the weights closely, so that it forgets the initial ones
         decay = min(float(self.settings.averaged or 0), (1 + self.g_steps) / (10 + self.g_steps))
         pairs = zip(self.averaged.state_dict().values(), self.generator.state_dict().values())
         for kept, new in pairs:
@@ -208,13 +210,13 @@ class GanTraining:
 
 
 def find_buffer_updaters(network: nn.Module) -> list[nn.Module]:
-    """The modules whose training passes change their buffers; a search that every step would pay for."""
+    """Return the modules whose training passes change their buffers; found once, since every step needs them."""
     return [m for m in network.modules() if hasattr(m, "track_running_stats") or isinstance(m, ITERATING)]
 
 
 @contextmanager
 def preserve_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Training passes inside use batch statistics, and change no buffer of these modules."""
+    """Let training passes use batch statistics without changing the buffers of these modules."""
     tracking: list[Any] = [m for m in modules if getattr(m, "track_running_stats", False)]
     iterating = [m for m in modules if isinstance(m, ITERATING) and m.training]
     for m in tracking:
@@ -231,7 +233,7 @@ def preserve_buffers(modules: Sequence[nn.Module]) -> Iterator[None]:
 
 
 def gradient_norm(network: nn.Module, seeds: int) -> torch.Tensor:
-    """The norm of all gradients of each seed, S."""
+    """Return the norm of all gradients of each seed, S."""
     squares = [
         _flatten_by_seed(p.grad, seeds).square().sum(1) for p in network.parameters() if p.grad is not None
     ]

@@ -1,4 +1,4 @@
-"""A small classifier trained on a data set: its features judge samples where no large network is there."""
+"""A small classifier trained on a data set, whose features judge samples in place of a large network's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RECIPE = "gan-classifier-1"
-"""Version of everything that decides the weights; to be raised with any such change."""
+"""Version of everything that determines the weights; raise it with any such change."""
 
 WIDTH = 32
 """Features of the penultimate layer: few, since a Fréchet distance's bias grows with their square."""
@@ -47,7 +47,7 @@ class ClassifierNetwork(nn.Module):
         self.head = nn.Linear(WIDTH, classes)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features B×WIDTH and logits B×C."""
+        """Return features B×WIDTH and logits B×C."""
         features = self.body(images)
         return features, self.head(features)
 
@@ -56,7 +56,7 @@ class JudgeClassifier:
     """A trained network, its accuracy on held-out images, and the digest of its weights.
 
     Features are divided by `scale`, their root mean square on the training images: a kernel distance
-    raises their products to the third power, and would otherwise measure how large they happen to be.
+    raises their products to the third power, and would otherwise depend on their arbitrary scale.
     """
 
     def __init__(self, network: ClassifierNetwork) -> None:
@@ -65,7 +65,7 @@ class JudgeClassifier:
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Features N×WIDTH and probabilities N×C for images N×C×H×W in [−1, 1]."""
+        """Return features N×WIDTH and probabilities N×C for images N×C×H×W in [−1, 1]."""
         outputs = [self.network(part) for part in images.split(1024)]
         features, logits = (torch.cat(o) for o in zip(*outputs))
         return (features / self.scale).numpy(), logits.softmax(1).numpy()
@@ -76,7 +76,7 @@ def train_classifier(
     test: tuple[NDArray[np.uint8], NDArray[np.int64]],
     folder: Path,
 ) -> JudgeClassifier:
-    """Return the classifier of these images N×C×H×W and labels, read from the folder or trained and kept."""
+    """Return the classifier of the training images N×C×H×W and labels, read from the folder or trained and saved."""
     images, labels = train
     classes = int(labels.max()) + 1
     key = hashlib.sha256(RECIPE.encode() + images.tobytes() + labels.tobytes()).hexdigest()[:20]

@@ -1,4 +1,4 @@
-"""How the small networks that judge samples are trained: once for a data set, with the same few facts."""
+"""Training of the small networks that judge samples, once for each data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 RATE = 4e-3
-"""The highest learning rate of the one cycle."""
+"""The highest learning rate of the one-cycle schedule."""
 
 
 def train_judge_network(
@@ -36,10 +36,10 @@ def train_judge_network(
     steps: int,
     batch: int,
 ) -> AnyNetwork:
-    """Return a network from fixed first weights, with those at the path, or trained and kept there.
+    """Return a network with the weights at the path, or trained from fixed initial weights and saved there.
 
-    `loss` gets the network, images B×C×H×W in [−1, 1] and their targets, drawn with replacement from
-    `data` (images as bytes, and targets).
+    `loss` receives the network, images B×C×H×W in [−1, 1] and their targets, drawn with replacement
+    from `data` (images as bytes, and targets).
     """
     images, targets = (torch.from_numpy(array) for array in data)
     recipe = Recipe(
@@ -70,7 +70,7 @@ def train_judge_network(
 
 
 def digest_weights(network: nn.Module) -> str:
-    """Return the first digits of a digest of all weights, by which records name a judge."""
+    """Return the first 12 hexadecimal digits of the SHA-256 of all weights, by which records name a judge."""
     digest = hashlib.sha256()
     for tensor in network.state_dict().values():
         digest.update(tensor.numpy().tobytes())

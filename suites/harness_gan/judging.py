@@ -1,4 +1,4 @@
-"""Judging samples: the modes they fall on and the features they are compared by."""
+"""Judges of generated samples: they assign modes and extract the features to compare."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Judge(Protocol):
-    """Sees samples N×shape as evidence for metrics.
+    """Turns samples N×shape into evidence for metrics.
 
-    `notes` are facts about what it sees by, `counts` how many real samples it holds, and `real` is
-    what as many real training samples score where modes are counted.
+    `notes` are facts about its networks, `counts` the number of real samples it holds, and
+    `floor_scores` what real training samples score if modes are counted.
     """
 
     notes: dict[str, Any]
@@ -37,7 +37,7 @@ class Judge(Protocol):
 
 
 class PointJudge:
-    """Points of a mixture: modes by distance, features are the points themselves."""
+    """Judge of points of a mixture: modes by distance; the points are their own features."""
 
     def __init__(self, split: Any, train: torch.Tensor, test: torch.Tensor) -> None:
         self.split = split
@@ -47,21 +47,21 @@ class PointJudge:
         self.floor_scores = _score_modes(self.assign_modes(train))
 
     def assign_modes(self, samples: torch.Tensor) -> ModeAssignment:
-        """By the nearest centre."""
+        """Assign each point to its nearest centre."""
         centres = self.split.centres.numpy()
         return ModeAssignment(*find_nearest_modes(samples.numpy(), centres, self.split.sigma), len(centres))
 
     def gather_evidence(self, samples: torch.Tensor) -> GeneratedSamples:
-        """Points beside points; what is not finite stands at the origin."""
+        """Return the points beside the real ones; non-finite coordinates become 0."""
         points = np.nan_to_num(samples.numpy(), nan=0.0, posinf=0.0, neginf=0.0)
         return GeneratedSamples(points, self.train, self.test, "points", self.assign_modes(samples))
 
 
 class ImageJudge:
-    """Images through an extractor; modes by a classifier of the data set's own labels, if it has any.
+    """Judge of images: features by an extractor, modes by a classifier of the data set's labels, if any.
 
-    `channels` classifies each colour as an image of its own (stacked data): modes are the tuples.
-    A sample is of high quality when the classifier gives its label at least `confidence`.
+    With `channels` (stacked data) each colour is classified as a separate image, and modes are tuples of
+    labels. A sample is of high quality if its label's probability is at least `confidence`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ImageJudge:
     ) -> None:
         if classifier is None and extractor is None:
             raise HarnessError(
-                "images need one label each, of two or more, or else the protocol an extractor, "
+                "images need one label each, from two or more, or else the protocol needs an extractor, "
                 'such as extractor = "timm:vit_small_patch14_dinov2"'
             )
         self.classifier, self.extractor = classifier, extractor
@@ -92,7 +92,7 @@ class ImageJudge:
         self.train, self.test = self._extract_features(train), self._extract_features(test)
 
     def assign_modes(self, samples: torch.Tensor) -> ModeAssignment | None:
-        """By the classifier's likeliest label."""
+        """Assign each image to the classifier's likeliest label (or tuple of labels)."""
         if self.classifier is None:
             return None
         parts = self._split_channels(self._quantise(samples))
@@ -107,7 +107,7 @@ class ImageJudge:
         return ModeAssignment(modes, good, classes ** len(parts))
 
     def gather_evidence(self, samples: torch.Tensor) -> GeneratedSamples:
-        """Features beside the real images' features."""
+        """Return the features beside the real images' features."""
         return GeneratedSamples(
             self._extract_features(samples),
             self.train,
@@ -129,12 +129,12 @@ class ImageJudge:
 
     @staticmethod
     def _quantise(images: torch.Tensor) -> torch.Tensor:
-        """As an image file would hold them: bytes, so that no score rests on what can't be shown."""
+        """Round images to bytes and back, as an image file would, so that no score rests on invisible detail."""
         return to_floats(to_bytes(torch.nan_to_num(images, nan=0.0)))
 
 
 def _score_modes(modes: ModeAssignment | None) -> dict[str, float]:
-    """Modes covered, share of high quality and reverse KL, or nothing where there are no modes."""
+    """Return modes covered, share of high quality and reverse KL; nothing without modes."""
     if modes is None:
         return {}
     found = measure_mode_coverage(modes.nearest, modes.good, modes.count, ())
@@ -142,16 +142,17 @@ def _score_modes(modes: ModeAssignment | None) -> dict[str, float]:
 
 
 def load_extractor(protocol: Any, job: Job) -> Extractor | None:
-    """Return the protocol's extractor, loaded, under the name that tables use; None when it has none."""
+    """Return the protocol's extractor, loaded, under the name that tables show, or None."""
     if protocol.extractor is None:
         return None
-    there = job.at(protocol.extractor)
-    assert there.cell.model is not None
-    return Extractor(there.model, name_extractor(there.model, there.cell.model), job.device)
+    extraction = job.at(protocol.extractor)
+    model = extraction.cell.model
+    assert model is not None
+    return Extractor(extraction.model, name_extractor(extraction.model, model), job.device)
 
 
 def name_extractor(model: Any, part: Part) -> str:
-    """Return its own name, else the label of the suite, else the plugin with its model's name."""
+    """Return the extractor's `shown` name, else its label in the suite, else the plugin with its model's name."""
     if own := getattr(model, "shown", None):
         return str(own)
     inner = part.options.get("name")
@@ -159,7 +160,7 @@ def name_extractor(model: Any, part: Part) -> str:
 
 
 class Extractor:
-    """Features by a model that encodes images (DINO, CLIP, Inception, …), prepared as its authors say."""
+    """Features of images by a model that encodes them (DINO, CLIP, Inception, …), with the model's own preparation."""
 
     def __init__(self, model: Any, name: str, device: torch.device) -> None:
         self.model, self.name, self.device = model, name, device
@@ -168,7 +169,7 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> NDArray[np.floating]:
-        """Embeddings N×D of images N×C×H×W (uint8)."""
+        """Return embeddings N×D of images N×C×H×W (uint8); grey ones are repeated to three channels."""
         from PIL import Image
 
         out = []

@@ -1,4 +1,4 @@
-"""The method `gan`: one loss and any remedies, with the optimiser's settings."""
+"""The method `gan`: one loss and any remedies, with settings of the optimisers."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from harness_generative.contracts import GanSettings, Loss, Remedy
 
 
 class GAN:
-    """Adversarial training by a loss, with remedies.
+    """Adversarial training with a loss and remedies.
 
-    What is not given here is the loss's own choice, or Adam at 2e-4 with betas 0.5 and 0.999.
+    Options that are not given are the loss's choice, else Adam at 2e-4 with betas 0.5 and 0.999.
 
     Args:
         loss: the loss, by name or with options: "hinge", {plugin = "wasserstein-gp", weight = 0.1}.
-        remedies: remedies in the order in which they are applied.
+        remedies: remedies in the order of application.
         optimizer: "adam" or "rmsprop".
         lr: learning rate of both networks.
-        lr_g: the generator's own, instead of `lr`.
-        lr_d: the discriminator's own, instead of `lr`.
+        lr_g: learning rate of the generator, instead of `lr`.
+        lr_d: learning rate of the discriminator, instead of `lr`.
         beta1: Adam's first decay.
         beta2: Adam's second decay; RMSProp's smoothing stays at 0.99.
         n_critic: discriminator steps per generator step.
-        decay: both learning rates fall linearly to 0 over the protocol's `steps`, and stay there where a
-            budget of gradient evaluations goes on beyond them.
+        decay: both learning rates fall linearly to 0 over the protocol's `steps`, and stay at 0 if the
+            budget of gradient evaluations lasts longer.
     """
 
     smallest: ClassVar = {"loss": "non-saturating"}
@@ -70,7 +70,7 @@ class GAN:
                 raise OptionError(f"gan: {name} must be from 0 to below 1, found {value}")
 
     def build_settings(self) -> GanSettings:
-        """The loss's choice, over it the options given, over them the remedies in their order."""
+        """Return the loss's settings, overridden by the given options, then changed by the remedies in order."""
         settings = GanSettings()
         self.loss.adjust(settings)
         for name, value in self._given.items():

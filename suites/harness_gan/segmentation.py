@@ -1,4 +1,4 @@
-"""The segmentation score of translations: a network reads label maps from images, counts compare them."""
+"""The segmentation score of translations: label maps predicted by a network, compared with the true ones."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     Maps = NDArray[np.uint8]
 
 IGNORED = 255
-"""The label of pixels that count in no score, as in Cityscapes and Pascal VOC."""
+"""The label of pixels that no score counts, as in Cityscapes and Pascal VOC."""
 
 RECIPE = "gan-segmenter-1"
-"""Version of everything that decides the weights; to be raised with any such change."""
+"""Version of everything that determines the weights; raise it with any such change."""
 
 STEPS, BATCH = 600, 8
 
 
 class SegmentationScore(NamedTuple):
-    """Share of pixels that are right, its mean over classes, and the mean intersection over union."""
+    """Pixel accuracy, its mean over classes, and the mean intersection over union."""
 
     per_pixel_accuracy: float
     per_class_accuracy: float
@@ -37,17 +37,16 @@ class SegmentationScore(NamedTuple):
 
 
 def count_confusion(truth: Maps, found: Maps, classes: int) -> NDArray[np.int64]:
-    """How many pixels of each true class (rows) were found to be of which (columns); ignored ones of none."""
+    """Count the pixels of each true class (rows) by predicted class (columns), without ignored ones."""
     counted = truth != IGNORED
     places = truth[counted].astype(np.int64) * classes + found[counted]
     return np.bincount(places, minlength=classes**2).reshape(classes, classes)
 
 
 def score_segmentation(truth: Maps, found: Maps, classes: int) -> SegmentationScore:
-    """The FCN score's three numbers (Long et al. 2015, section 5), over all pixels of all maps together.
+    """Return the three FCN scores (Long et al. 2015, section 5) over the pixels of all maps together.
 
-    Classes that no true pixel has are left out of the mean accuracy, and those that no map has at
-    all out of the mean IoU.
+    The mean accuracy omits classes without a true pixel, the mean IoU those that occur in no map.
     """
     counts = count_confusion(truth, found, classes)
     right, rows = np.diag(counts), counts.sum(1)
@@ -60,7 +59,7 @@ def score_segmentation(truth: Maps, found: Maps, classes: int) -> SegmentationSc
 
 
 class SegmentationNetwork(nn.Module):
-    """A fully convolutional network: two halvings, wider views by dilation, and a skip at each size."""
+    """A fully convolutional network: two halvings, a dilated convolution, and a skip at each resolution."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -76,7 +75,7 @@ class SegmentationNetwork(nn.Module):
         self.head = nn.Conv2d(48, classes, 3, padding=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """B×3×H×W in [−1, 1] to logits B×C×H×W."""
+        """Map images B×3×H×W in [−1, 1] to logits B×C×H×W."""
         fine = self.fine(images).relu()
         middle = self.middle(fine).relu()
         coarse = F.interpolate(self.coarse(middle), middle.shape[-2:])
@@ -86,7 +85,7 @@ class SegmentationNetwork(nn.Module):
 
 
 class Segmenter:
-    """A network trained on one domain's images and label maps: reads maps N×H×W from images N×3×H×W."""
+    """A network trained on one domain's images and label maps; predicts maps N×H×W for images N×3×H×W."""
 
     def __init__(self, network: SegmentationNetwork, classes: int) -> None:
         self.network, self.classes = network, classes
@@ -94,12 +93,12 @@ class Segmenter:
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> Maps:
-        """The likeliest class of every pixel."""
+        """Return the likeliest class of every pixel."""
         return np.concatenate([self.network(p).argmax(1).to(torch.uint8).numpy() for p in images.split(32)])
 
 
 def train_segmenter(images: NDArray[np.uint8], maps: Maps, classes: int, folder: Path) -> Segmenter:
-    """Return the segmenter of these images N×3×H×W and maps N×H×W, read from the folder or trained and kept."""
+    """Return the segmenter of images N×3×H×W and maps N×H×W, read from the folder or trained and saved."""
     key = hashlib.sha256(RECIPE.encode() + bytes([classes]) + images.tobytes() + maps.tobytes())
     path = folder / f"{RECIPE}-{key.hexdigest()[:20]}.safetensors"
     network = train_judge_network(
@@ -109,6 +108,6 @@ def train_segmenter(images: NDArray[np.uint8], maps: Maps, classes: int, folder:
 
 
 def _loss(network: SegmentationNetwork, images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    # a sum over what counts, so that a batch in which nothing does gives no NaN
+    # the mean over counted pixels by hand, so that a batch without any gives no NaN
     whole = F.cross_entropy(network(images), maps.long(), ignore_index=IGNORED, reduction="sum")
     return whole / (maps != IGNORED).sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""The summary `gan-stability`: what a configuration does over its seeds, failures included."""
+"""The summary `gan-stability`: how a configuration does over its seeds, including failures."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ EQUAL = ".equal_evaluations"
 
 
 class GanStability:
-    """Median, interquartile range and worst of each metric over seeds; rates of verdicts.
+    """Median, interquartile range and worst value of each metric over seeds, and rates of verdicts.
 
-    A rate stands with its Wilson interval. Every seed counts, whatever became of it; footnotes say where
-    there are fewer than `least`, and which have no numbers because their run failed. The thresholds of
-    the verdicts stand below the table.
+    Rates have Wilson intervals. Every seed counts, whatever its verdict; footnotes report fewer seeds
+    than `least`, seeds without numbers because their run failed, and the thresholds of the verdicts.
 
     Args:
-        metrics: names of metrics, as tables name them; a metric of several numbers ("frechet") stands
-            for all of them but its floors, each by its whole name with extractor and sample counts.
-        rates: verdicts whose share of the seeds is shown.
-        equal_evaluations: metrics and verdicts at equal gradient evaluations instead of equal generator steps.
-        lower: those of `metrics` for which lower is better, so that the worst is the largest.
+        metrics: names of metrics, as in tables; a metric of several numbers ("frechet") selects all but
+            its floors, each by its full name with extractor and sample counts.
+        rates: verdicts whose share of the seeds to show.
+        equal_evaluations: show metrics and verdicts at equal gradient evaluations, not equal generator steps.
+        lower: those of `metrics` for which lower is better, so that the largest value is the worst.
         level: confidence of the Wilson intervals.
-        least: seeds below which a footnote says so.
+        least: number of seeds below which a footnote says so.
     """
 
     def __init__(
@@ -49,11 +48,11 @@ class GanStability:
                 raise OptionError(f"gan-stability: no verdict '{name}'{did_you_mean(name, VERDICTS)}")
         self.lower = set(lower or [])
         if unknown := self.lower - set(self.metrics):
-            raise OptionError(f"gan-stability: lower names '{min(unknown)}', which is none of its metrics")
+            raise OptionError(f"gan-stability: lower names '{min(unknown)}', which is not one of its metrics")
         self.equal_evaluations, self.level, self.least = equal_evaluations, level, least
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of `<metric> median`, `IQR`, `worst`, and of each rate, per configuration."""
+        """Return rows `<metric> median`, `IQR` and `worst`, and `<verdict> rate`, per configuration."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
@@ -69,7 +68,7 @@ class GanStability:
         return pd.DataFrame(rows, columns=[*by, "metric", "value", "low", "high", "count", "note"])
 
     def _find_columns(self, name: str, records: pd.DataFrame) -> list[tuple[str, str, bool]]:
-        """How each number of a metric is shown, its column, and whether lower is better."""
+        """Return for each number of a metric its shown name, its column, and whether lower is better."""
         suffix = EQUAL if self.equal_evaluations else ""
         lower = name in self.lower
         if name + suffix in records.columns:
@@ -131,6 +130,6 @@ class GanStability:
 
 
 def extract_thresholds(reasons: Sequence[Any]) -> str | None:
-    """The thresholds that the records' reasons end with, one line for all that differ."""
+    """Return the distinct thresholds that the records' reasons end with, joined, or None."""
     found = [str(r).partition("; thresholds: ")[2] for r in reasons]
     return " | ".join(dict.fromkeys(f for f in found if f)) or None

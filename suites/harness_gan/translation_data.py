@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TranslationData:
-    """Both domains' images, the judge of domain B, and what is known of the test images."""
+    """Both domains' images, the judge of domain B, and the test images' labels and label maps if known."""
 
     train_a: ImageSamples
     train_b: ImageSamples
@@ -36,7 +36,7 @@ class TranslationData:
 
 @dataclass
 class LabelMaps:
-    """The label maps of the test images N×H×W (of B where given), and who reads maps from images of B."""
+    """Label maps N×H×W of the test images (B's may be missing), and the segmenter of images of B."""
 
     a: np.ndarray[Any, Any]
     b: np.ndarray[Any, Any] | None
@@ -44,10 +44,10 @@ class LabelMaps:
 
 
 def load_translation_data(protocol: TranslationOptions, job: Job) -> TranslationData:
-    """Loads both domains, and trains the classifier of domain B or loads the extractor.
+    """Load both domains, and train the classifier of domain B or load the extractor.
 
-    Raises DataError when paired parts differ in number (as a limit on samples can make them), and when
-    there are fewer than two images to measure distances between.
+    Raises DataError if paired splits differ in length (a limit on samples can cause it) or a split has
+    fewer than the two images that distances need.
     """
     label, splits = job.cell.dataset.label, {}
     arrays, pixels = {}, PixelReader(protocol.size, False, label, job.workers)
@@ -89,7 +89,7 @@ def load_translation_data(protocol: TranslationOptions, job: Job) -> Translation
 def _load_label_maps(
     protocol: TranslationOptions, job: Job, images: np.ndarray[Any, Any], splits: dict[str, Any]
 ) -> LabelMaps | None:
-    """The data set's label maps with a segmenter trained on B's, or None where it gives none."""
+    """Return the data set's label maps and a segmenter trained on B's, or None if it has no maps."""
     if not hasattr(job.dataset, "label_maps"):
         return None
     read = {n: job.dataset.label_maps(n, splits[n].ids, protocol.size) for n in ("trainB", "testA", "testB")}

@@ -1,4 +1,4 @@
-"""The options of the protocol `gan-cyclegan`, and what is wrong with them."""
+"""The options of the protocol `cyclegan`, checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from harness_gan.verdicts import VerdictThresholds
 
 
 class TranslationOptions:
-    """Options as the protocol keeps them; `Translate` says what each means."""
+    """Options of `TranslationProtocol`, which documents them."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""One run of the protocol `cyclegan`: training, curves, checkpoints, scores, verdict."""
+"""The trainer of the protocol `cyclegan`: training, curves, checkpoints, scores, verdict."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from harness_generative.evidence import GeneratedSamples
 
 GRID = 8
-"""Scenes of a sample grid."""
+"""Scenes in a sample grid."""
 
 
 class TranslationTrainer:
-    """A training from where its checkpoint left it to its scores."""
+    """Trains a translation from its checkpoint to the end, and scores it."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class TranslationTrainer:
             self.curve = state["curve"]
 
     def run(self) -> Result:
-        """Trains to the end and scores."""
+        """Train to the end and return the scores."""
         if not isinstance(self.training, NoTraining):
             self._train(self.training)
         return self._score()
@@ -81,7 +81,7 @@ class TranslationTrainer:
             job.advance(done, protocol.steps)
 
     def _draw_grid(self) -> np.ndarray[Any, Any]:
-        """Rows of inputs, their translations and (where known) the truth; columns are scenes."""
+        """Draw rows of inputs, their translations and (if paired) the truth; columns are scenes."""
         a = self.data.test_a[:GRID]
         rows = [a, self.training.translate(a)]
         if self.data.paired:
@@ -117,7 +117,7 @@ class TranslationTrainer:
         )
 
     def _read_signs(self, fake: torch.Tensor, finite: bool, evidence: GeneratedSamples) -> VerdictSigns:
-        """What the verdict is read from."""
+        """Return the numbers that the verdict is decided by."""
         tail = {name: v[-max(2, len(v) // 10) :] for name, v in self.curve.items()}
         mean = {name: finite_mean(v) for name, v in tail.items()}
         four = prdc(evidence.test, evidence.fake)
@@ -138,7 +138,7 @@ class TranslationTrainer:
         )
 
     def _measure_errors(self, fake: torch.Tensor) -> dict[str, float]:
-        """Errors in [0, 1] per pixel and channel, accuracies by B's classifier, the segmentation score."""
+        """Return errors per pixel and channel in [0, 1], accuracies by B's classifier, and segmentation scores."""
         training, data = self.training, self.data
         found: dict[str, float] = {}
         if isinstance(training, CycleTraining):
@@ -174,7 +174,7 @@ class TranslationTrainer:
 
 
 def _mean_error(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Mean absolute difference of images in [−1, 1], on the scale [0, 1]; 1, the worst, if not finite."""
+    """Return the mean absolute difference of images in [−1, 1], scaled to [0, 1]; 1, the worst, if not finite."""
     if not bool(torch.isfinite(x).all()):
         return 1.0
     return float((x - y).abs().mean()) / 2

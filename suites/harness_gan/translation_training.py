@@ -1,4 +1,4 @@
-"""Training of CycleGAN and Pix2Pix: their steps, and their whole state."""
+"""Training of CycleGAN and Pix2Pix: steps and state."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def _parameters(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
 
 
 class TranslationTraining:
-    """Two optimisers, one over all generators and one over all discriminators; generators step first.
+    """One optimiser over all generators and one over all discriminators; generators step first.
 
-    `threshold` is the output that parts real from translated; `logits` says that the outputs are.
+    `threshold` is the output that separates real from translated; `logits` tells if outputs are logits.
     """
 
     threshold = 0.5
@@ -63,7 +63,7 @@ class TranslationTraining:
         self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def step(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, float]:
-        """A step of the generators with the discriminators frozen, then one of the discriminators."""
+        """Take a generator step with the discriminators frozen, then a discriminator step; return what to log."""
         factor = self.method.lr_factor(self.step_number / self.steps)
         for optimizer in (self.g_optimizer, self.d_optimizer):
             optimizer.param_groups[0]["lr"] = self.method.lr * factor
@@ -91,7 +91,7 @@ class TranslationTraining:
         }
 
     def _summarise_outputs(self) -> dict[str, float]:
-        """The discriminators' mean outputs on real and translated images, and the share they tell right."""
+        """Return the discriminators' mean outputs on real and translated images, and their accuracy."""
         real, fake = (torch.cat([o[k].detach().float().flatten() for o in self._outputs]) for k in (0, 1))
         right = (real > self.threshold).float().mean() + (fake < self.threshold).float().mean()
         squash = torch.sigmoid if self.logits else lambda x: x
@@ -99,25 +99,25 @@ class TranslationTraining:
         return {"d_real": float(means[0]), "d_fake": float(means[1]), "d_accuracy": float(right) / 2}
 
     def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The generators' loss, term by term."""
+        """Return the terms of the generators' loss by name."""
         raise NotImplementedError
 
     def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """The discriminators' loss on what the generators made in this step."""
+        """Return the discriminators' loss on the translations of this step."""
         raise NotImplementedError
 
     def is_finite(self) -> bool:
-        """Whether all weights are."""
+        """Return whether all weights are finite."""
         return all(bool(torch.isfinite(p).all()) for n in self.networks.values() for p in n.parameters())
 
     @torch.no_grad()
     def translate(self, images: torch.Tensor, name: str = "g_ab", batch: int = 64) -> torch.Tensor:
-        """Images through a generator, on the CPU."""
+        """Return images translated by the named generator, on the CPU."""
         network = self.networks[name]
         return torch.cat([network(part.to(self.device)).float().cpu() for part in images.split(batch)])
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides what follows."""
+        """Return everything that determines the rest of the training."""
         return {
             "networks": {name: n.state_dict() for name, n in self.networks.items()},
             "g_optimizer": self.g_optimizer.state_dict(),
@@ -129,7 +129,7 @@ class TranslationTraining:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts the training where the state left it."""
+        """Restore the training from a state."""
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         self.g_optimizer.load_state_dict(state["g_optimizer"])
@@ -144,13 +144,13 @@ class TranslationTraining:
     def _update(self, optimizer: Any, loss: Any, scaler: torch.amp.GradScaler) -> None:
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)  # so that the norms that are logged are the gradients' own
+        scaler.unscale_(optimizer)  # so that the logged norms are unscaled
         scaler.step(optimizer)
         scaler.update()
 
 
 class CycleTraining(TranslationTraining):
-    """G: A→B, F: B→A, a discriminator for each domain, and a pool for each."""
+    """G: A→B, F: B→A, and a discriminator and an image pool for each domain (Zhu et al. 2017)."""
 
     method: CycleGAN
 
@@ -177,7 +177,7 @@ class CycleTraining(TranslationTraining):
         self._fakes: dict[str, torch.Tensor] = {}
 
     def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Adversarial, cycle and identity terms, each weighted as it counts."""
+        """Return the weighted adversarial, cycle and identity terms."""
         n, m = self.networks, self.method
         fake_b, fake_a = n["g_ab"](a), n["g_ba"](b)
         self._fakes = {"a": fake_a.detach().float(), "b": fake_b.detach().float()}
@@ -193,7 +193,7 @@ class CycleTraining(TranslationTraining):
         return terms
 
     def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """½((D(x)−1)² + D(pooled)²) for both domains."""
+        """Return ½((D(x)−1)² + D(pooled)²), summed over both domains."""
         total = torch.zeros((), device=self.device)
         for name, real in (("a", a), ("b", b)):
             network = self.networks[f"d_{name}"]
@@ -205,7 +205,7 @@ class CycleTraining(TranslationTraining):
 
 
 class PairedTraining(TranslationTraining):
-    """G: A→B beside a discriminator of pairs."""
+    """G: A→B, and a discriminator of pairs (Isola et al. 2017)."""
 
     method: Pix2Pix
     threshold = 0.0
@@ -226,7 +226,7 @@ class PairedTraining(TranslationTraining):
         self._fake = torch.empty(0)
 
     def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The adversarial term, and L1 to the truth."""
+        """Return the adversarial term and the weighted L1 distance to the truth."""
         import torch.nn.functional as F
 
         fake = self.networks["g_ab"](a)
@@ -235,7 +235,7 @@ class PairedTraining(TranslationTraining):
         return {"g_adversarial": F.softplus(-output).mean(), "g_truth": self.method.weight * _l1(fake, b)}
 
     def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Half the sum of −log D(a, b) and −log(1 − D(a, G(a)))."""
+        """Return ½(−log D(a, b) − log(1 − D(a, G(a)))) on logits."""
         import torch.nn.functional as F
 
         network = self.networks["d_b"]
@@ -245,18 +245,18 @@ class PairedTraining(TranslationTraining):
 
 
 class NoTraining:
-    """The identity in a training's place: nothing to train, and images come out as they went in."""
+    """The identity in place of a training: there are no weights, and images stay as they are."""
 
     def __init__(self, method: Untranslated, steps: int) -> None:
         self.method, self.step_number = method, steps
         self.networks: dict[str, nn.Module] = {}
 
     def is_finite(self) -> bool:
-        """There is no weight that is not."""
+        """Return True: there are no weights."""
         return True
 
     def translate(self, images: torch.Tensor) -> torch.Tensor:
-        """The images."""
+        """Return the images unchanged."""
         return images
 
 

@@ -1,4 +1,4 @@
-"""The training and the test part that a run reads, also of data sets that have one part only, or are limited."""
+"""Training and test split of a run, including data sets with only one split and limited ones."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from harness_data.stacked import StackedSplit
 from harness_gan.gan_splits import find_gan_splits
 
 HELD_OUT = 0.1
-"""Share of a data set's only part that no training sees."""
+"""Share of a data set's only split that is held out of training."""
 
 
 def ensure_two_parts(job: Job) -> Job:
-    """The job as it is where training and test part are two; else with the only one divided.
+    """Return the job with distinct training and test splits, dividing the only one if needed.
 
-    Scores rest on images that were not trained on, and the floor beside them on two different sets:
-    so of a folder without a test part a tenth is held out, the same for every method and seed.
+    Scores need images that were not trained on, and their floor compares two different sets: so a tenth
+    of a folder without a test split is held out, the same for every method and seed.
     """
 
-    def opened(name: str) -> Split:
+    def open_split(name: str) -> Split:
         return _restore_stacked(job.splits(name))
 
     found = find_gan_splits(job.dataset.splits)
     if found.refusal:
         raise DataError(f"{job.cell.dataset.label}: {found.refusal}")
     if found.train != found.test:
-        return replace(job, splits=opened)
-    parts = dict(zip(("train", "test"), divide_split(opened(found.train)), strict=True))
+        return replace(job, splits=open_split)
+    parts = dict(zip(("train", "test"), divide_split(open_split(found.train)), strict=True))
     return replace(job, dataset=SimpleNamespace(splits=tuple(parts)), splits=parts.__getitem__)
 
 
 def divide_split(split: Split) -> tuple[Split, Split]:
-    """Nine tenths and one tenth of a split, by chance; of stacked images the base is divided.
+    """Return a random nine tenths and one tenth of a split, at least one sample each.
 
-    One sample at least is held out, and one at least is left.
+    Of stacked images the base is divided, so that the parts share no image.
     """
     if isinstance(split, StackedSplit):
         train, test = divide_split(split.base)
@@ -51,7 +51,7 @@ def divide_split(split: Split) -> tuple[Split, Split]:
 
 
 def _restore_stacked(split: Any) -> Split:
-    """A limited split of stacked images as stacked images again."""
+    """Return a limited split of stacked images as a StackedSplit; any other split unchanged."""
     stacked = getattr(split, "stacked", None)
     whole: Split = split
     if not isinstance(split, StackedSplit) and isinstance(stacked, StackedSplit):

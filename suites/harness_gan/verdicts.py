@@ -1,4 +1,4 @@
-"""The verdict on a finished run: healthy, collapsed, D wins, frozen, diverged, or unconverged."""
+"""The verdict on a finished run: healthy, collapsed, D wins, frozen, diverged or unconverged."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ VERDICTS = ("healthy", "collapsed", "d_wins", "frozen", "diverged", "unconverged
 
 @dataclass(frozen=True)
 class VerdictThresholds:
-    """Where a verdict begins; each can be set in the suite file.
+    """Thresholds of the verdicts; each can be set in the suite file.
 
-    `rms`: diverged when the samples' root mean square is that many times the data's; `inside` and
-    `range`: diverged when a smaller share than `inside` lies within `range` times the data's range.
-    `d_loss` and `d_accuracy`: D wins when its loss is below and its accuracy above, over the last
-    tenth of training, while the generator's loss rises. `gradient`: frozen when the generator's
-    gradient norm is below. `modes` and `kl`: collapsed when at most that share of the modes is
-    covered, or the reverse KL exceeds that share of ln K. `coverage` and `precision`: collapsed when
-    recall or coverage is below the first while precision is above the second. `quality`:
-    unconverged when a smaller share of the samples is of high quality.
+    Diverged: the samples' root mean square exceeds `rms` times the data's, or a smaller share of them
+    than `inside` lies within `range` times the data's range. Frozen: the generator's gradient norm is
+    below `gradient`. D wins: over the last tenth of training its loss is below `d_loss` and its accuracy
+    above `d_accuracy`, while the generator's loss rises. Collapsed: at most the share `modes` of the
+    modes is covered, or the reverse KL exceeds the share `kl` of ln K, or recall or coverage is below
+    `coverage` while precision is above `precision`. Unconverged: a smaller share of the samples than
+    `quality` is of high quality.
     """
 
     rms: float = 10.0
@@ -40,7 +39,7 @@ class VerdictThresholds:
 
     @classmethod
     def from_options(cls, given: Mapping[str, float]) -> VerdictThresholds:
-        """The defaults with what is given; OptionError for a name that is no threshold."""
+        """Return the defaults overridden by `given`; raise OptionError for an unknown name."""
         known = [f.name for f in fields(cls)]
         for name in given:
             if name not in known:
@@ -48,17 +47,17 @@ class VerdictThresholds:
         return cls(**given)
 
     def format_line(self) -> str:
-        """All thresholds in one line."""
+        """Return all thresholds in one line."""
         return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items())
 
 
 @dataclass(frozen=True)
 class VerdictSigns:
-    """What a verdict is read from; None where a run has no such number.
+    """The numbers that decide a verdict; None if a run has no such number.
 
-    `finite`: all weights and samples are. `rms_ratio`: root mean square of the samples over the
-    data's. `inside`: share of samples within the allowed range. The losses' and gradients' numbers
-    are means over the last tenth of training, `g_slope` the generator's loss per logged point there.
+    `finite`: whether all weights and samples are. `rms_ratio`: the samples' root mean square over the
+    data's. `inside`: share of samples within the allowed range. Losses, accuracy and gradient norm are
+    means over the last tenth of training, `g_slope` is the slope of the generator's loss per logged point.
     """
 
     finite: bool
@@ -78,16 +77,16 @@ class VerdictSigns:
 
 
 def finite_mean(values: Sequence[float]) -> float:
-    """The mean of what is finite; NaN without any.
+    """Return the mean of the finite values; NaN if there are none.
 
-    A step that mixed precision left out, because its scaled gradients overflowed, has a norm that is not.
+    A step that mixed precision skips because its scaled gradients overflow has a non-finite norm.
     """
     finite = [v for v in values if math.isfinite(v)]
     return sum(finite) / len(finite) if finite else math.nan
 
 
 def fit_slope(values: Sequence[float]) -> float:
-    """The slope of a curve's line of best fit per logged point; 0 for one that has none."""
+    """Return the slope of a curve's least-squares line per logged point; 0 for short or non-finite curves."""
     import numpy as np
 
     if len(values) < 2 or not np.isfinite(values).all():
@@ -96,10 +95,10 @@ def fit_slope(values: Sequence[float]) -> float:
 
 
 def decide_verdict(signs: VerdictSigns, limits: VerdictThresholds) -> tuple[str, str]:
-    """The verdict and why, the gravest first.
+    """Return the gravest verdict that applies, and why.
 
-    A discriminator's loss at its equilibrium is no sign of health: a slow discriminator stands
-    there too while the generator covers nothing.
+    A discriminator's loss at its equilibrium is no sign of health: a slow discriminator is there too
+    while the generator covers nothing.
     """
     if not signs.finite:
         return "diverged", "weights or samples are not finite"

@@ -138,7 +138,7 @@ def test_mistakes_are_named_before_anything_runs(toy: Any, changes: dict[str, An
     [
         ({"models": ["gan-dcgan"]}, "makes images"),
         ({"models": ["tiny-vit"]}, "does not build GANs"),
-        ({"protocol": {"plugin": "gan", "batch_size": 10}}, "no multiple of PacGAN"),
+        ({"protocol": {"plugin": "gan", "batch_size": 10}}, "not a multiple of PacGAN"),
     ],
 )
 def test_what_can_not_be_trained_is_skipped_with_the_reason(

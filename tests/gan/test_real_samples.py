@@ -97,5 +97,5 @@ def test_images_of_several_labels_have_no_modes() -> None:
         workers=0,
         device=torch.device("cpu"),
     )
-    with pytest.raises(HarnessError, match="images need one label each, of two or more, or else"):
+    with pytest.raises(HarnessError, match="images need one label each, from two or more, or else"):
         load_gan_data(GanProtocol(size=8), job)
