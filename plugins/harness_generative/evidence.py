@@ -1,4 +1,4 @@
-"""What metrics of generated samples read: samples beside real ones, their modes, their features."""
+"""Evidence for metrics of generated samples: their features beside real ones, and their modes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class ModeAssignment:
 
 @dataclass(frozen=True, eq=False)
 class GeneratedSamples:
-    """N generated samples, seen through a named feature extractor beside real ones.
+    """Features of N generated samples beside those of real training and test samples.
 
-    `fake`, `train` and `test` are features N×D, M×D and L×D; `modes` is None where the data set
-    has no known modes. `extractor` names what made the features ("points" when they are the samples);
-    `is_fid` says that it is the network that the FID is defined by.
+    `fake`, `train` and `test` are features N×D, M×D and L×D; `modes` is None if the data set has no
+    known modes. `extractor` names the origin of the features ("points" if they are the samples);
+    `is_fid` tells if it is the network that defines the FID.
     """
 
     fake: NDArray[np.floating]
@@ -36,5 +36,5 @@ class GeneratedSamples:
     is_fid: bool = False
 
     def describe_distance(self, real: NDArray[np.floating]) -> str:
-        """Extractor, dimensions, and how many generated and real samples a distance rests on."""
+        """Name a distance by extractor, dimensions, and the numbers of generated and real samples."""
         return f"{self.extractor} d={self.fake.shape[1]} n={len(self.fake)}/{len(real)}"

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 ROUNDING = 1e-6
-"""The share of the traces by which rounding may take a Fréchet distance below zero."""
+"""Share of the traces by which rounding may push a Fréchet distance below zero."""
 
 NOTHING = 1e-12
-"""The share of the traces below which a Fréchet distance is what rounding leaves of zero."""
+"""Share of the traces below which a Fréchet distance is rounding error, and returned as 0."""
 
 
 def frechet_distance(x: Features, y: Features) -> float:
-    """‖μ₁−μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of Gaussians fitted to N×D and M×D (Heusel et al. 2017).
+    """Return ‖μ₁−μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½) of Gaussians fitted to N×D and M×D (Heusel et al. 2017).
 
-    The trace of the root is the sum of the square roots of Σ₁Σ₂'s eigenvalues, which are real and
-    not negative; rounding below zero is cut off. Equal sets have a distance of 0, not a negative one.
-    Raises HarnessError for a set of fewer than two, and where the result is no distance at all.
+    The trace of the root is the sum of the square roots of Σ₁Σ₂'s eigenvalues, which are real and not
+    negative; rounding below zero is clipped. Raises HarnessError for a set of fewer than two samples,
+    and if the result is too far below zero for rounding.
     """
     x, y = _check_sets(x, y)
     mean = ((x.mean(0) - y.mean(0)) ** 2).sum()
@@ -39,16 +39,17 @@ def frechet_distance(x: Features, y: Features) -> float:
     spread = np.trace(s1) + np.trace(s2)
     distance = float(mean + spread - 2 * cross)
     if distance < -ROUNDING * spread:
-        raise HarnessError(f"the Fréchet distance came out as {distance:g}: the features can't be used")
+        raise HarnessError(
+            f"the Fréchet distance is {distance:g}, which is negative: the features can't be used"
+        )
     return distance if distance > NOTHING * spread else 0.0
 
 
 def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 1000, seed: int = 0) -> float:
-    """The unbiased squared MMD with the kernel (xᵀy/D + 1)³, averaged over subsets (KID).
+    """Return the unbiased squared MMD with the kernel (xᵀy/D + 1)³, averaged over subsets (KID).
 
-    Subsets are as large as the smaller set when that holds fewer than `size`; one is then enough
-    for each draw without replacement. May be negative (Bińkowski et al. 2018). Raises HarnessError for
-    a set of fewer than two.
+    Subsets have `size` samples, or as many as the smaller set; one subset is enough if it holds both
+    sets whole. May be negative (Bińkowski et al. 2018). Raises HarnessError for a set of fewer than two.
     """
     x, y = _check_sets(x, y)
     m = min(size, len(x), len(y))
@@ -64,7 +65,7 @@ def kernel_distance(x: Features, y: Features, subsets: int = 100, size: int = 10
 
 
 def _check_sets(x: Features, y: Features) -> tuple[Features, Features]:
-    """Both in double precision, if there are two samples of each: one has no spread."""
+    """Return both sets in double precision; raise HarnessError for a single sample, which has no spread."""
     if min(len(x), len(y)) < 2:
         raise HarnessError(f"a distance between sets needs two samples of each, found {len(x)} and {len(y)}")
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
@@ -85,9 +86,9 @@ class PRDC(NamedTuple):
 
 
 def prdc(real: Features, fake: Features, k: int = 5) -> PRDC:
-    """The four by k-nearest-neighbour balls, with strict inequality as in their authors' code.
+    """Return all four by k-nearest-neighbour balls, with strict inequality as in the authors' code.
 
-    Distances are held for some rows at a time, so that 50,000 samples fit into memory.
+    Distances are computed for some rows at a time, so that 50,000 samples fit into memory.
     """
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     real_radius, fake_radius = _neighbour_radii(real, k), _neighbour_radii(fake, k)
@@ -107,7 +108,7 @@ def prdc(real: Features, fake: Features, k: int = 5) -> PRDC:
 
 
 def _iterate_distances(x: Features, y: Features) -> Iterator[tuple[int, Features]]:
-    """The distances of some rows of x to all of y, and the number of the first of these rows."""
+    """Yield chunks of rows of the distance matrix of x to y, each with the index of its first row."""
     from sklearn.metrics import pairwise_distances_chunked
 
     start = 0
@@ -117,10 +118,10 @@ def _iterate_distances(x: Features, y: Features) -> Iterator[tuple[int, Features
 
 
 def _neighbour_radii(x: Features, k: int) -> Features:
-    """Distance to the k-th neighbour; the sample itself comes first, at 0."""
+    """Return each sample's distance to its k-th neighbour, counting the sample itself, at 0, as number 0."""
     k, found = min(k, len(x) - 1), []
     for start, distances in _iterate_distances(x, x):
         rows = np.arange(len(distances))
         distances[rows, start + rows] = 0
-        found.append(np.partition(distances, k, axis=1)[:, k].copy())  # a view would hold all of it
+        found.append(np.partition(distances, k, axis=1)[:, k].copy())  # a view would keep the whole chunk
     return np.concatenate(found)

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons and DCGAN as stacked networks, and the discriminator around a body."""
+"""Multilayer perceptrons and DCGAN as stacked networks, and the discriminator around a trunk."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from harness_generative.streams import Streams
 
 
 class Reshape(nn.Module):
-    """S×B×… as S×B×shape."""
+    """Reshapes S×B×… to S×B×shape."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.shape = shape
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The reshaped samples."""
+        """Return the reshaped samples."""
         return x.reshape(*x.shape[:2], *self.shape)
 
 
 class Discriminator(nn.Module):
-    """A body, the features that remedies append, and a linear head: samples S×B×… to outputs S×B."""
+    """A trunk, the layers that remedies append, and a linear head: samples S×B×… to outputs S×B."""
 
     def __init__(self, trunk: nn.Module, extras: Sequence[nn.Module], head: nn.Module) -> None:
         super().__init__()
         self.trunk, self.extras, self.head = trunk, nn.Sequential(*extras), head
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """One raw output per sample (per pack, under PacGAN)."""
+        """Return one raw output per sample (per pack with PacGAN)."""
         outputs: torch.Tensor = self.head(self.extras(self.trunk(x))).squeeze(-1)
         return outputs
 
@@ -51,7 +51,7 @@ def build_discriminator(
     remedies: Sequence[Remedy],
     streams: Streams,
 ) -> nn.Module:
-    """The discriminator of packs of samples, with everything the remedies change."""
+    """Build the discriminator of packs of samples, with all changes of the remedies."""
     packed = (shape[0] * settings.pack, *shape[1:])
     trunk, width = architecture.trunk(packed, settings, streams)
     extras = []
@@ -67,7 +67,7 @@ def build_discriminator(
 
 
 def join_packs(samples: torch.Tensor, m: int) -> torch.Tensor:
-    """S×B×C×… as S×(B/m)×(m·C)×…: each pack joins m samples along their channels."""
+    """Reshape S×B×C×… to S×(B/m)×(m·C)×…: each pack joins m samples along their channels."""
     if m == 1:
         return samples
     seeds, batch, channels, *rest = samples.shape
@@ -75,7 +75,7 @@ def join_packs(samples: torch.Tensor, m: int) -> torch.Tensor:
 
 
 def mlp_generator(latent: int, widths: Sequence[int], shape: Sequence[int], streams: Streams) -> nn.Module:
-    """z to samples through hidden ReLU layers."""
+    """Build the network from z to samples through hidden ReLU layers."""
     layers: list[nn.Module] = []
     for width in widths:
         layers += [StackedLinear(latent, width, streams), nn.ReLU()]
@@ -87,7 +87,7 @@ def mlp_generator(latent: int, widths: Sequence[int], shape: Sequence[int], stre
 
 
 def mlp_trunk(shape: Sequence[int], widths: Sequence[int], streams: Streams) -> nn.Module:
-    """Samples to the last hidden layer, or to themselves, flattened."""
+    """Build the network from samples, flattened, to the last hidden layer."""
     inputs = prod(shape)
     layers: list[nn.Module] = [Reshape(inputs)]
     for width in widths:
@@ -97,12 +97,12 @@ def mlp_trunk(shape: Sequence[int], widths: Sequence[int], streams: Streams) -> 
 
 
 def _channel_widths(width: int, size: int) -> list[int]:
-    """Channels from size/2 down to 4×4."""
+    """Return the channels at resolutions from size/2 down to 4×4."""
     return [width * min(2**n, 8) for n in range(int(log2(size)) - 2)]
 
 
 def dcgan_generator(latent: int, width: int, shape: Sequence[int], streams: Streams) -> nn.Module:
-    """z to images: 4×4 projection, then 4×4 transposed convolutions of stride 2."""
+    """Build the network from z to images: a projection to 4×4, then 4×4 transposed convolutions of stride 2."""
     start = normal_initialiser(streams)
     widths = _channel_widths(width, shape[1])[::-1]
     layers: list[nn.Module] = [
@@ -122,7 +122,7 @@ def dcgan_generator(latent: int, width: int, shape: Sequence[int], streams: Stre
 
 
 def dcgan_trunk(width: int, shape: Sequence[int], norm: str, streams: Streams) -> tuple[nn.Module, int]:
-    """Images to 4×4 features by 4×4 convolutions of stride 2; the first has no normalisation."""
+    """Build the network from images to 4×4 features by 4×4 convolutions of stride 2, the first without norm."""
     start = normal_initialiser(streams)
     widths = _channel_widths(width, shape[1])
     layers: list[nn.Module] = []

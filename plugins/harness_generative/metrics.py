@@ -13,12 +13,12 @@ def _require_modes(evidence: GeneratedSamples, name: str) -> ModeAssignment:
 
 
 class ModesCovered:
-    """Modes that hold at least `share`·N/K of the N samples as good ones; one sample when `share` is 0.
+    """Number of the K modes with at least `share`·N/K good ones of the N samples; at least one always.
 
-    One sample is the literature's threshold, and an insensitive one: print others beside it.
+    One good sample (share 0) is the literature's threshold, and an insensitive one: show others beside it.
 
     Args:
-        share: in units of N/K, the samples of each mode where all have as many; not negative.
+        share: threshold in units of N/K, the samples per mode of an even spread; not negative.
     """
 
     higher_is_better = True
@@ -29,7 +29,7 @@ class ModesCovered:
         self.share = share
 
     def __call__(self, evidence: GeneratedSamples) -> float:
-        """The number of modes."""
+        """Return the number of modes."""
         from harness_generative.modes import measure_mode_coverage
 
         modes = _require_modes(evidence, "modes")
@@ -39,24 +39,24 @@ class ModesCovered:
 
 
 class HighQuality:
-    """Share of samples within 3σ of their mode, or, for images, that the classifier is sure of."""
+    """Share of samples within 3σ of their mode, or of images that the classifier labels with confidence."""
 
     higher_is_better = True
     unit = "fraction"
     bounds = (0, 1)
 
     def __call__(self, evidence: GeneratedSamples) -> float:
-        """The share."""
+        """Return the share."""
         return float(_require_modes(evidence, "high-quality").good.mean())
 
 
 class ReverseKL:
-    """KL of the good samples' modes from uniform, in nats; ln K, the worst, when no sample is good."""
+    """KL divergence of the good samples' modes from uniform, in nats; ln K, the worst, if no sample is good."""
 
     higher_is_better = False
 
     def __call__(self, evidence: GeneratedSamples) -> float:
-        """The divergence."""
+        """Return the divergence."""
         from harness_generative.modes import count_modes, reverse_kl
 
         modes = _require_modes(evidence, "reverse-kl")
@@ -64,15 +64,15 @@ class ReverseKL:
 
 
 class FrechetDistance:
-    """Fréchet distance to the test samples, named by its extractor, and the floor real data have.
+    """Fréchet distance to the test samples, named by its extractor, and the floor that real data reach.
 
-    With the weights that the FID is defined by (`fid-inception`), and only then, it is called FID.
+    It is called FID only with the weights that define the FID (`fid-inception`).
     """
 
     higher_is_better = False
 
     def __call__(self, evidence: GeneratedSamples) -> dict[str, float]:
-        """The distance, and `floor`: that of as many real training samples."""
+        """Return the distance, and `floor`: that of as many real training samples."""
         from harness_generative.fidelity import frechet_distance
 
         real = evidence.train[: len(evidence.fake)]
@@ -84,12 +84,12 @@ class FrechetDistance:
 
 
 class KernelDistance:
-    """KID (×1), named by its extractor, and the floor; unbiased, so it may be negative."""
+    """KID (×1), named by its extractor, and the floor that real data reach; unbiased, so it may be negative."""
 
     higher_is_better = False
 
     def __call__(self, evidence: GeneratedSamples) -> dict[str, float]:
-        """The distance, and `floor`: that of as many real training samples."""
+        """Return the distance, and `floor`: that of as many real training samples."""
         from harness_generative.fidelity import kernel_distance
 
         real = evidence.train[: len(evidence.fake)]
@@ -100,10 +100,10 @@ class KernelDistance:
 
 
 class PrecisionRecall:
-    """Precision, recall, density and coverage by k nearest neighbours, and what real data score.
+    """Precision, recall, density and coverage by k nearest neighbours, and the floors that real data reach.
 
     Args:
-        k: a sample's ball reaches to its k-th nearest neighbour, k at least 1.
+        k: a sample's ball reaches to its k-th nearest neighbour; at least 1.
     """
 
     higher_is_better = True
@@ -115,7 +115,7 @@ class PrecisionRecall:
         self.k = k
 
     def __call__(self, evidence: GeneratedSamples) -> dict[str, float]:
-        """The four, and each with `_floor` for as many real training samples."""
+        """Return all four, and each with `_floor` for as many real training samples."""
         from harness_generative.fidelity import prdc
 
         found = prdc(evidence.test, evidence.fake, self.k)._asdict()

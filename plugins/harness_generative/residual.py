@@ -29,11 +29,10 @@ def _resize(x: torch.Tensor, change: str | None) -> torch.Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut, at twice ("up") or half ("down") the resolution.
+    """Two 3×3 convolutions beside a shortcut, to twice ("up") or half ("down") the resolution.
 
-    `first` leaves out the activation that a block starts with, for the block that sees the image.
-    With normalisation there are no biases: the last layer's would take out what they add, and Adam
-    would walk them about on rounding errors.
+    `first` omits the initial activation, for the block that sees the image. With normalisation there
+    are no biases: the following norm would cancel them, and Adam would move them by rounding errors.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = shortcut or nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The block's output, S×B×outputs×H'×W'."""
+        """Return S×B×outputs×H'×W'."""
         h: torch.Tensor = x if self.first else self.norm1(x).relu()
         h = self.conv1(_resize(h, "up") if self.change == "up" else h)
         h = self.conv2(self.norm2(h).relu())
@@ -67,10 +66,10 @@ class ResidualBlock(nn.Module):
 
 
 class SumPool(nn.Module):
-    """ReLU, then the sum over places: S×B×C×H×W to S×B×C."""
+    """ReLU, then the sum over positions: S×B×C×H×W to S×B×C."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The pooled features."""
+        """Return the pooled features."""
         return x.relu().sum((-2, -1))
 
 
@@ -85,7 +84,7 @@ class _NormReLU(nn.Module):
 
 
 def resnet_generator(latent: int, width: int, shape: Sequence[int], streams: Streams) -> nn.Module:
-    """z to images: a 4×4 projection and one upsampling block per doubling."""
+    """Build the network from z to images: a projection to 4×4 and one upsampling block per doubling."""
     doublings = int(log2(shape[1])) - 2
     blocks = [ResidualBlock(width, width, "up", streams, norm=True) for _ in range(doublings)]
     return nn.Sequential(
@@ -99,7 +98,7 @@ def resnet_generator(latent: int, width: int, shape: Sequence[int], streams: Str
 
 
 def resnet_trunk(width: int, shape: Sequence[int], streams: Streams) -> nn.Module:
-    """Images to features: blocks halve down to 8×8 (at least one does), two more keep the size."""
+    """Build the network from images to features: blocks halve down to 8×8 (at least one), two keep the size."""
     halvings = max(1, int(log2(shape[1])) - 3)
     blocks = [ResidualBlock(shape[0], width, "down", streams, first=True)]
     blocks += [ResidualBlock(width, width, "down", streams) for _ in range(halvings - 1)]
