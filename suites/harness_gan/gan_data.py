@@ -42,19 +42,19 @@ def load_gan_data(protocol: GanOptions, job: Job) -> GanData:
     test: Any = job.splits(parts.test)
     pixels = PixelReader(protocol.size, protocol.grey, label, job.workers)
     source = make_real_samples(train, pixels)
-    held = source.take_fixed(protocol.samples)
+    real = source.take_fixed(protocol.samples)
     judge: Judge
     if isinstance(source, PointSamples):
-        judge = PointJudge(train, held, test.points[: protocol.samples])
+        judge = PointJudge(train, real, test.points[: protocol.samples])
     else:
-        judge = _build_image_judge(protocol, job, train, test, held, pixels)
+        judge = _build_image_judge(protocol, job, train, test, real, pixels)
     # one range for all coordinates: a pixel that is black in every real image has a range of width 0
-    low, high = float(held.min()), float(held.max())
-    return GanData(source, judge, float(held.square().mean().sqrt()), (low + high) / 2, (high - low) / 2)
+    low, high = float(real.min()), float(real.max())
+    return GanData(source, judge, float(real.square().mean().sqrt()), (low + high) / 2, (high - low) / 2)
 
 
 def _build_image_judge(
-    protocol: GanOptions, job: Job, train: Any, test: Any, held: torch.Tensor, pixels: PixelReader
+    protocol: GanOptions, job: Job, train: Any, test: Any, real: torch.Tensor, pixels: PixelReader
 ) -> ImageJudge:
     extractor = load_extractor(protocol, job)
     stacked = isinstance(train, StackedSplit)
@@ -71,5 +71,5 @@ def _build_image_judge(
         )
     real_test = ImageSamples(pixels(test), np.asarray(test.targets)).take_fixed(protocol.samples)
     return ImageJudge(
-        held, real_test, classifier, extractor, channels=stacked, confidence=protocol.confidence
+        real, real_test, classifier, extractor, channels=stacked, confidence=protocol.confidence
     )

@@ -202,11 +202,11 @@ class GanTraining:
         # a young average follows the weights closely, so that it forgets the initial ones
         decay = min(float(self.settings.averaged or 0), (1 + self.g_steps) / (10 + self.g_steps))
         pairs = zip(self.averaged.state_dict().values(), self.generator.state_dict().values())
-        for kept, new in pairs:
-            if kept.is_floating_point():
-                kept.lerp_(new, 1 - decay)
+        for average, new in pairs:
+            if average.is_floating_point():
+                average.lerp_(new, 1 - decay)
             else:
-                kept.copy_(new)
+                average.copy_(new)
 
 
 def find_buffer_updaters(network: nn.Module) -> list[nn.Module]:

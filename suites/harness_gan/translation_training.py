@@ -134,8 +134,8 @@ class TranslationTraining:
             network.load_state_dict(state["networks"][name])
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
-        for scaler, kept in zip(self.scalers, state["scalers"], strict=True):
-            scaler.load_state_dict(kept)
+        for scaler, scaler_state in zip(self.scalers, state["scalers"], strict=True):
+            scaler.load_state_dict(scaler_state)
         self.streams.restore([state["streams"]])
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name], self.device)

@@ -156,8 +156,8 @@ def test_looking_at_samples_changes_no_training(make_training: Any) -> None:
     looked, unseen = make_training(), make_training()
     for _ in range(4):
         looked.sample(looked.draw_latents("watch", 50))
-        looked.round()
-        unseen.round()
+        looked.run_round()
+        unseen.run_round()
     assert digest(looked) == digest(unseen)
 
 
