@@ -18,7 +18,7 @@ KIND = "tag.method.kind"
 """The tag by which a suite says which methods are unimodal."""
 
 
-class Answers:
+class MethodAnswers:
     """What one method said over its seeds: `predicted` and `right` S×N, `targets` N, `groups` of N."""
 
     def __init__(self, frames: Sequence[Any], seeds: Sequence[Any]) -> None:
@@ -39,23 +39,25 @@ class Answers:
     @property
     def f1(self) -> float:
         """Mean weighted F1 over seeds, from the same counts as the gains."""
-        from harness_fusion.gains import confusion, weighted_f1
+        from harness_fusion.gains import count_confusions, weighted_f1
 
-        return float(weighted_f1(confusion(self.targets, self.predicted)).mean())
+        return float(weighted_f1(count_confusions(self.targets, self.predicted)).mean())
 
 
-def answers_of(part: pd.DataFrame, store: Store) -> dict[str, Answers]:
+def read_answers(part: pd.DataFrame, store: Store) -> dict[str, MethodAnswers]:
     """What each method said; those without samples on disk are left out."""
-    found: dict[str, Answers] = {}
+    found: dict[str, MethodAnswers] = {}
     for method, own in part.groupby("method", sort=False):
         frames = [store.samples(id) for id in own["id"]]
         complete = all(f is not None and {"target", "prediction"} <= set(f.columns) for f in frames)
         if complete:
-            found[str(method)] = Answers(frames, own["seed"].tolist())
+            found[str(method)] = MethodAnswers(frames, own["seed"].tolist())
     return found
 
 
-def unimodal_of(part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, Answers]) -> list[str]:
+def find_unimodal_methods(
+    part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, MethodAnswers]
+) -> list[str]:
     """The unimodal methods that these records have."""
     if given is not None:
         return [name for name in given if name in answers]

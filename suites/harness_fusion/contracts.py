@@ -36,7 +36,7 @@ class Features:
     pooled: torch.Tensor
 
     @classmethod
-    def of(
+    def from_pooled(
         cls,
         pooled: torch.Tensor,
         present: torch.Tensor | None = None,
@@ -90,14 +90,14 @@ class Features:
         """The width of what a method reads: E for pooled vectors, D for tokens."""
         return int(self.pooled.shape[-1] if reads == "pooled" else self.sequence.shape[-1])
 
-    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Features:
+    def map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Features:
         """The same change made to all four tensors (taking rows, moving to a device)."""
         return Features(*(change(t) for t in (self.sequence, self.mask, self.present, self.pooled)))
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """N labelled image-text pairs as features; `targets` N int64. Itself a `Source` to train from.
+class PairFeatures:
+    """N labelled image-text pairs as features; `targets` N int64. Itself a `FeatureBatches` to train from.
 
     Sequences may be kept in half precision; what is taken of them is float32.
     """
@@ -109,7 +109,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def take(self, rows: torch.Tensor | slice) -> Pairs:
+    def take(self, rows: torch.Tensor | slice) -> PairFeatures:
         """The pairs at these rows."""
         import torch
 
@@ -119,12 +119,12 @@ class Pairs:
             part = tensor[at]
             return part.float() if part.dtype == torch.float16 else part
 
-        return Pairs(self.text.each(taken), self.image.each(taken), self.targets[at])
+        return PairFeatures(self.text.map_tensors(taken), self.image.map_tensors(taken), self.targets[at])
 
-    def to(self, device: torch.device | str) -> Pairs:
+    def to(self, device: torch.device | str) -> PairFeatures:
         """The pairs on a device."""
-        text, image = (f.each(lambda t: t.to(device)) for f in (self.text, self.image))
-        return Pairs(text, image, self.targets.to(device))
+        text, image = (f.map_tensors(lambda t: t.to(device)) for f in (self.text, self.image))
+        return PairFeatures(text, image, self.targets.to(device))
 
     def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
         """Yield the pairs of each batch, the same in every epoch."""
@@ -133,10 +133,10 @@ class Pairs:
         return Held(self, self.targets).batches(plan)
 
 
-class Source(Protocol):
+class FeatureBatches(Protocol):
     """Where training and prediction get their batches from: cached features, or ones encoded anew.
 
-    A source of the core's loop whose batches hold `Pairs`; `targets` N int64. An end-to-end source runs its
+    A source of the core's loop whose batches hold `PairFeatures`; `targets` N int64. An end-to-end source runs its
     encoders when a batch is asked for, so that gradients reach them.
     """
 
@@ -148,13 +148,13 @@ class Source(Protocol):
     def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]: ...
 
 
-def first_pair(source: Source) -> Pairs:
+def read_first_pair(source: FeatureBatches) -> PairFeatures:
     """Return the first pair of a source, which shows the widths of its features."""
     with closing(source.batches([(0, 0, np.arange(1))])) as batches:
-        return cast("Pairs", next(batches).data)
+        return cast("PairFeatures", next(batches).data)
 
 
-def in_order(source: Source, size: int) -> Iterator[Pairs]:
+def iterate_pairs(source: FeatureBatches, size: int) -> Iterator[PairFeatures]:
     """Yield all pairs of a source in their order, in batches of at most `size`."""
     from harness.learning.draws import plan_in_order
 
@@ -173,14 +173,14 @@ class FusionMethod(Protocol):
     Random initial values come from torch's generator, which is seeded before the call.
 
     The module: `forward(text: Features, image: Features) -> B×F`, with the attribute `width` = F;
-    `harness_fusion.heads.Head` puts dropout and a linear classifier behind it. Optional members:
+    `harness_fusion.fusion_head.FusionHead` puts dropout and a linear classifier behind it. Optional members:
 
     * `scores = True`: forward gives scores B×C itself (softmax gives the probabilities).
     * `weights(text, image) -> B×2`: the share of text and of image in each sample's answer.
     * `parts() -> Mapping[str, nn.Module]`: heads that are trained first, each alone by the same recipe
       and seed, and are frozen while the rest trains.
     * `observe(targets)`: is shown the training targets N before training.
-    * `judged(text, image, targets) -> B×C`: scores of a bound that knows the truth; used in
+    * `score_with_targets(text, image, targets) -> B×C`: scores of a bound that knows the truth; used in
       prediction instead of forward.
     """
 

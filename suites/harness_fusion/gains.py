@@ -15,7 +15,7 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Gain:
+class F1Gain:
     """A difference with its percentile interval and two-sided p-value."""
 
     difference: float
@@ -32,7 +32,7 @@ def weighted_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
     return np.asarray((f1 * true).sum(-1) / true.sum(-1), dtype=np.float64)
 
 
-def confusion(targets: NDArray[np.int64], predictions: NDArray[np.int64]) -> NDArray[np.int64]:
+def count_confusions(targets: NDArray[np.int64], predictions: NDArray[np.int64]) -> NDArray[np.int64]:
     """Counts S×C×C of true class by predicted class, from targets N and predictions S×N."""
     classes = int(max(targets.max(), predictions.max())) + 1
     cells = targets * classes + predictions
@@ -40,14 +40,14 @@ def confusion(targets: NDArray[np.int64], predictions: NDArray[np.int64]) -> NDA
     return np.stack(counts).reshape(-1, classes, classes)
 
 
-def f1_gain(
+def compare_f1(
     one: NDArray[np.int64],
     other: NDArray[np.int64],
     targets: NDArray[np.int64],
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Gain:
+) -> F1Gain:
     """Weighted F1 of `one` less that of `other`, predictions S×N for S seeds of the same N samples.
 
     Samples and seeds are both drawn with replacement, the same for both sides; a resample's F1 is the mean
@@ -56,7 +56,7 @@ def f1_gain(
     """
     seeds, count = one.shape
     classes = int(max(one.max(), other.max(), targets.max())) + 1
-    weights, chosen = _drawn(count, seeds, resamples, seed)
+    weights, chosen = _draw_resamples(count, seeds, resamples, seed)
 
     def resampled(predictions: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
         each, whole = [], []
@@ -71,11 +71,11 @@ def f1_gain(
     differences = drawn_a - drawn_b
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    return Gain(a - b, float(low), float(high), min(1.0, 2 * (beyond + 1) / (resamples + 1)))
+    return F1Gain(a - b, float(low), float(high), min(1.0, 2 * (beyond + 1) / (resamples + 1)))
 
 
 @lru_cache(maxsize=1)
-def _drawn(
+def _draw_resamples(
     count: int, seeds: int, resamples: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """How often each resample has each sample (resamples×N), and which seeds (resamples×S).

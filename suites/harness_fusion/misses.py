@@ -28,7 +28,7 @@ DESCRIPTIONS: dict[str, str] = {
 
 
 @dataclass(frozen=True)
-class Thresholds:
+class MissThresholds:
     """When an image counts as blurred, a text as short, a class as rare.
 
     `blur`: variance of the Laplacian (grey levels of 0 to 255) below which an image is blurred; without it
@@ -54,7 +54,7 @@ def laplacian_variance(image: Any) -> float:
     return float(laplace(grey, mode="mirror").var())
 
 
-def sharpness(split: Split, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def measure_sharpness(split: Split, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """`laplacian_variance` of the images of these rows, NaN where there is none."""
     images = (split[int(row)].image for row in rows)
     return np.array([np.nan if image is None else laplacian_variance(image) for image in images])
@@ -64,7 +64,7 @@ def find_groups(
     split: Split,
     rows: NDArray[np.int64],
     train_targets: NDArray[np.int64],
-    thresholds: Thresholds = Thresholds(),
+    thresholds: MissThresholds = MissThresholds(),
     unimodal: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> dict[str, NDArray[np.bool_]]:
     """Which of the pairs at `rows` are in which group (bool, one value per row).
@@ -82,7 +82,7 @@ def find_groups(
     elif unimodal:
         first, *others = unimodal.values()
         found["conflict"] = np.any([first != other for other in others], axis=0) & has_text & has_image
-    edges = sharpness(split, rows)
+    edges = measure_sharpness(split, rows)
     limit = thresholds.blur
     if limit is None:
         limit = float(np.quantile(edges[has_image], thresholds.blurriest)) if has_image.any() else 0.0
@@ -94,7 +94,7 @@ def find_groups(
     return {name: found[name] for name in DESCRIPTIONS if name in found}
 
 
-def analyse(
+def analyse_misses(
     groups: Mapping[str, NDArray[np.bool_]],
     targets: NDArray[np.int64],
     predicted: NDArray[np.int64],

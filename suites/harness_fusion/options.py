@@ -8,11 +8,11 @@ from typing import Literal
 
 from harness import OptionError
 from harness.errors import did_you_mean
-from harness_fusion.augmentation import Augmentation as Strength
+from harness_fusion.pair_augmentation import PairAugmentation
+from harness_fusion.pair_splits import SplitRule
+from harness_fusion.submission import SubmissionLayout
 
-Split = Literal["reference", "clean"]
-Augmentation = Literal["off", "on", "image", "text"]
-Layout = Literal["label", "tag", "memes"]
+AugmentedModalities = Literal["off", "on", "image", "text"]
 
 
 class FusionOptions:
@@ -20,8 +20,8 @@ class FusionOptions:
 
     def __init__(
         self,
-        split: Split = "clean",
-        augmentation: Augmentation = "off",
+        split: SplitRule = "clean",
+        augmentation: AugmentedModalities = "off",
         changes: dict[str, float] | None = None,
         views: int = 0,
         epochs: int = 5,
@@ -41,7 +41,7 @@ class FusionOptions:
         probes: bool = True,
         probe_metrics: list[str] | None = None,
         predict: Path | None = None,
-        layout: Layout = "label",
+        layout: SubmissionLayout = "label",
     ) -> None:
         for name, value, least in (("epochs", epochs, 1), ("batch", batch, 2), ("views", views, 0)):
             if value < least:
@@ -62,11 +62,11 @@ class FusionOptions:
             raise OptionError(f"fusion: dropout must be from 0 to below 1, not {dropout}")
         self.split, self.augmentation, self.views = split, augmentation, views
         self.changes = dict(changes or {})
-        known = [f.name for f in fields(Strength)]
+        known = [f.name for f in fields(PairAugmentation)]
         for name in self.changes:
             if name not in known:
                 raise OptionError(f"fusion: changes has no '{name}'{did_you_mean(name, known)}")
-        Strength(**self.changes)
+        PairAugmentation(**self.changes)
         self.epochs, self.rate, self.batch, self.weight_decay = epochs, rate, batch, weight_decay
         self.schedule, self.cosine_over, self.t_max = schedule, cosine_over, t_max
         self.patience, self.class_weights, self.dropout = patience, class_weights, dropout

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, get_args
 from harness import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import did_you_mean
 from harness.inference.splits import find_test_split, training_split
-from harness_fusion.options import Augmentation, FusionOptions, Split
+from harness_fusion.options import AugmentedModalities, FusionOptions
+from harness_fusion.pair_splits import SplitRule
 
-CHOICES = {"split": get_args(Split), "augmentation": get_args(Augmentation)}
+CHOICES = {"split": get_args(SplitRule), "augmentation": get_args(AugmentedModalities)}
 
 
 class Fusion(FusionOptions):
@@ -26,7 +27,7 @@ class Fusion(FusionOptions):
             which flatters every row; `clean` stops on a tenth of the training part, and the reported part is
             used once. A data set with its own splits keeps them.
         augmentation: of the training part: of both modalities (`on`), one of them, or `off`.
-        changes: how strong augmentation is, by the fields of `harness_fusion.augmentation.Augmentation`.
+        changes: how strong augmentation is, by the fields of `harness_fusion.pair_augmentation.PairAugmentation`.
         views: with frozen encoders, how many augmented copies of the training part are encoded, kept and
             shared by all arms and seeds, epoch after epoch in turn; 0 encodes anew in every epoch.
         epochs: the most passes over the training part.
@@ -106,9 +107,9 @@ class Fusion(FusionOptions):
 
     def run(self, job: Job) -> Result:
         """Encodes, trains, probes and measures one cell."""
-        from harness_fusion.run import Run
+        from harness_fusion.fusion_cell import FusionCell
 
-        return Run(self, job).result()
+        return FusionCell(self, job).result()
 
 
 __all__ = ["Fusion"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
 from harness.errors import did_you_mean
-from harness_fusion.answers import Answers, answers_of, unimodal_of
+from harness_fusion.answers import MethodAnswers, find_unimodal_methods, read_answers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ PLACES = ("experiment", "model", "dataset", "split", "augmentation")
 """Coordinates within which methods are compared with each other."""
 
 
-class Gain:
+class GainOverUnimodal:
     """Accuracy and weighted F1 of each method beside the best unimodal one's, with paired tests.
 
     The best unimodal is the one with the higher weighted F1 on the reported part. Accuracies are
@@ -45,27 +45,29 @@ class Gain:
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for place, part in _places(records):
-            answers = answers_of(part, store)
-            names = unimodal_of(part, self.unimodal, answers)
+        for place, part in _group_by_place(records):
+            answers = read_answers(part, store)
+            names = find_unimodal_methods(part, self.unimodal, answers)
             if not names:
                 continue
-            rows += self._compared(place, answers, names)
-        return pd.DataFrame(rows, columns=[*_columns(records), "method", *_VALUES, "unit"])
+            rows += self._compare(place, answers, names)
+        return pd.DataFrame(rows, columns=[*_place_columns(records), "method", *_VALUES, "unit"])
 
-    def _compared(
-        self, place: dict[str, Any], answers: dict[str, Answers], names: Sequence[str]
+    def _compare(
+        self, place: dict[str, Any], answers: dict[str, MethodAnswers], names: Sequence[str]
     ) -> Iterable[dict[str, Any]]:
         from harness.statistics import paired_difference_interval, paired_test
         from harness.statistics.multiple import holm
-        from harness_fusion.gains import f1_gain
+        from harness_fusion.gains import compare_f1
 
         best = max(names, key=lambda name: answers[name].f1)
         base = answers[best]
         alike = (base.ids, base.seeds)
         others = [m for m, a in answers.items() if m != best and (a.ids, a.seeds) == alike]
         tests = {m: paired_test(answers[m].right.mean(0), base.right.mean(0)) for m in others}
-        gains = {m: f1_gain(answers[m].predicted, base.predicted, base.targets, self.level) for m in others}
+        gains = {
+            m: compare_f1(answers[m].predicted, base.predicted, base.targets, self.level) for m in others
+        }
         p_accuracy = (
             dict(zip(others, holm([tests[m].p_value for m in others]), strict=True)) if others else {}
         )
@@ -91,16 +93,16 @@ class Gain:
                     **row,
                     "metric": "p (F1)",
                     "value": float(p_f1[method]),
-                    "note": self._verdict(gain, p_f1[method]),
+                    "note": self._word_verdict(gain, p_f1[method]),
                 }
 
-    def _verdict(self, gain: Any, p: float) -> str:
+    def _word_verdict(self, gain: Any, p: float) -> str:
         if p > 1 - self.level:
             return ""
         return "significantly better" if gain.difference > 0 else "significantly worse"
 
 
-class Contribution:
+class ModalityContribution:
     """How far a metric falls when a modality is taken away at test time, and the weights a method gives.
 
     `METRIC of TEXT PROBE` is whole − probed, paired by seed: a fusion that loses nothing when its images
@@ -115,7 +117,7 @@ class Contribution:
     higher_is_better = None
 
     def __init__(self, metric: str = "weighted_f1", kinds: list[str] | None = None) -> None:
-        from harness_fusion.probes import KINDS
+        from harness_fusion.modality_probes import KINDS
 
         self.metric, self.kinds = metric, list(kinds or KINDS)
         for kind in self.kinds:
@@ -131,7 +133,7 @@ class Contribution:
                 f"fusion-contribution: no '{self.metric}'{did_you_mean(self.metric, map(str, records))}"
             )
         rows: list[dict[str, Any]] = []
-        for place, part in _places(records):
+        for place, part in _group_by_place(records):
             for method, own in part.groupby("method", sort=False):
                 whole = own[self.metric]
                 found = {"whole": whole}
@@ -142,12 +144,14 @@ class Contribution:
                             found[f"−{modality} ({kind})"] = whole - own[column]
                 if "share.text" in own:
                     found["weight of text"] = own["share.text"]
-                rows += [_over_seeds({**place, "method": method}, n, v.dropna()) for n, v in found.items()]
+                rows += [
+                    _average_over_seeds({**place, "method": method}, n, v.dropna()) for n, v in found.items()
+                ]
         rows = [row for row in rows if row["count"]]
-        return pd.DataFrame(rows, columns=[*_columns(records), "method", *_VALUES])
+        return pd.DataFrame(rows, columns=[*_place_columns(records), "method", *_VALUES])
 
 
-class Subsets:
+class SubsetAccuracy:
     """Accuracy where the modalities agree and where they don't.
 
     Two kinds of subsets: those that the data set tells (`conflict`, `missing text`, …), and whether the
@@ -172,20 +176,22 @@ class Subsets:
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for place, part in _places(records):
-            answers = answers_of(part, store)
-            names = unimodal_of(part, self.unimodal, answers)
+        for place, part in _group_by_place(records):
+            answers = read_answers(part, store)
+            names = find_unimodal_methods(part, self.unimodal, answers)
             for method, own in answers.items():
-                for subset, inside in self._subsets(own, [answers[n] for n in names[:2]]).items():
+                for subset, inside in self._find_subsets(own, [answers[n] for n in names[:2]]).items():
                     right = [
                         r[i].mean() if i.any() else np.nan for r, i in zip(own.right, inside, strict=True)
                     ]
                     size = round(float(np.mean([i.sum() for i in inside])))
                     row = {**place, "method": method, "subset": f"{subset} ({size})"}
-                    rows.append(_over_seeds(row, "accuracy", pd.Series(right).dropna()))
-        return pd.DataFrame(rows, columns=[*_columns(records), "method", "subset", *_VALUES])
+                    rows.append(_average_over_seeds(row, "accuracy", pd.Series(right).dropna()))
+        return pd.DataFrame(rows, columns=[*_place_columns(records), "method", "subset", *_VALUES])
 
-    def _subsets(self, own: Answers, unimodal: list[Answers]) -> dict[str, list[NDArray[np.bool_]]]:
+    def _find_subsets(
+        self, own: MethodAnswers, unimodal: list[MethodAnswers]
+    ) -> dict[str, list[NDArray[np.bool_]]]:
         seeds = len(own.right)
         told = self.groups if self.groups is not None else list(own.groups)
         found = {name.replace("_", " "): [own.groups[name]] * seeds for name in told if name in own.groups}
@@ -195,7 +201,7 @@ class Subsets:
         return found
 
 
-class Misses:
+class MissGroups:
     """Where the misses are: the error rate in groups of pairs, and the share of all misses there.
 
     Args:
@@ -217,21 +223,21 @@ class Misses:
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for place, part in _places(records):
+        for place, part in _group_by_place(records):
             for method, own in part.groupby("method", sort=False):
                 found: dict[str, list[float]] = {}
-                for notes in _notes(own, store):
+                for notes in _read_notes(own, store):
                     for group, facts in notes.get("misses", {}).get("groups", {}).items():
                         if facts[self.metric] is not None and facts["pairs"]:
                             name = f"{group} ({facts['pairs']})" if group != "other" else "other"
                             found.setdefault(name, []).append(facts[self.metric])
                 for group, values in found.items():
                     row = {**place, "method": method, "group": group}
-                    rows.append(_over_seeds(row, self.metric, pd.Series(values)))
-        return pd.DataFrame(rows, columns=[*_columns(records), "method", "group", *_VALUES])
+                    rows.append(_average_over_seeds(row, self.metric, pd.Series(values)))
+        return pd.DataFrame(rows, columns=[*_place_columns(records), "method", "group", *_VALUES])
 
 
-class Dirt:
+class DataDirt:
     """What was wrong with a data set's pairs and files, by kind: how many, and the first names."""
 
     needs_store = True
@@ -242,17 +248,17 @@ class Dirt:
         """The metric `count` by data set and `kind`, whose notes name files or ids."""
         import pandas as pd
 
-        from harness_fusion.reports import together
+        from harness_fusion.data_reports import merge_kinds
 
         rows: list[dict[str, Any]] = []
         for dataset, part in records.groupby("dataset", sort=False):
             report: dict[str, Any] = next(
-                (notes["data"] for notes in _notes(part, store) if notes.get("data")), {}
+                (notes["data"] for notes in _read_notes(part, store) if notes.get("data")), {}
             )
             shared = {"model": "", "dataset": dataset, "metric": "count"}
             if "pairs" in report:
                 rows.append({**shared, "kind": "pairs", "value": report["pairs"], "note": ""})
-            for kind, facts in together([report.get("kinds", {}), report.get("whole", {})]).items():
+            for kind, facts in merge_kinds([report.get("kinds", {}), report.get("whole", {})]).items():
                 names = ", ".join(map(str, facts["names"][:3]))
                 more = ", …" if facts["count"] > 3 else ""
                 note = f"{kind}: {names}{more}" if names else ""
@@ -263,24 +269,24 @@ class Dirt:
 _VALUES = ("metric", "value", "low", "high", "count", "note")
 
 
-def _columns(records: pd.DataFrame) -> list[str]:
+def _place_columns(records: pd.DataFrame) -> list[str]:
     return [name for name in PLACES if name in records.columns]
 
 
-def _places(records: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]:
-    by = _columns(records)
+def _group_by_place(records: pd.DataFrame) -> Iterable[tuple[dict[str, Any], pd.DataFrame]]:
+    by = _place_columns(records)
     for key, part in records.groupby(by, sort=False, dropna=False):
         yield dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True)), part
 
 
-def _notes(part: pd.DataFrame, store: Store) -> Iterable[dict[str, Any]]:
+def _read_notes(part: pd.DataFrame, store: Store) -> Iterable[dict[str, Any]]:
     for id in part["id"]:
         record = store.read(id)
         if record is not None:
             yield record.notes
 
 
-def _over_seeds(row: dict[str, Any], metric: str, values: Any) -> dict[str, Any]:
+def _average_over_seeds(row: dict[str, Any], metric: str, values: Any) -> dict[str, Any]:
     """A row with the mean over seeds and, where there are several, Student's interval."""
     import numpy as np
 

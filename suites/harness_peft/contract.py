@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness_few_shot.task import Task
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
 @runtime_checkable
@@ -38,7 +38,7 @@ class PeftMethod(Protocol):
     `solve` (see `Solves`) or `fit` (see `Fits`).
     """
 
-    def prepare(self, network: Network) -> None: ...
+    def prepare(self, network: AdaptedNetwork) -> None: ...
 
 
 @runtime_checkable

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
-def counts(network: Network) -> dict[str, float]:
+def count_parameters(network: AdaptedNetwork) -> dict[str, float]:
     """Parameters, each tensor once: all, trainable with and without the head, and their share."""
     everything = {id(p): p for p in network.parameters()}
     head = {id(p) for p in network.head.parameters(recurse=True)}
@@ -30,7 +30,7 @@ def counts(network: Network) -> dict[str, float]:
     }
 
 
-def memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
+def estimate_training_memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
     """Bytes of parameters, of gradients, and of the optimiser's state: what training must hold at least.
 
     Activations are not in it; on CUDA the measured peak is recorded beside it.
@@ -45,7 +45,7 @@ def memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
     }
 
 
-def backprop_stop(network: Network, images: torch.Tensor) -> tuple[str, float]:
+def find_backprop_stop(network: AdaptedNetwork, images: torch.Tensor) -> tuple[str, float]:
     """The first module of a forward pass that has something to train, and the share of modules from there on.
 
     Back-propagation ends at that module: what is before it costs no backward pass. Modules count
@@ -56,7 +56,7 @@ def backprop_stop(network: Network, images: torch.Tensor) -> tuple[str, float]:
     hooks = [
         module.register_forward_pre_hook(lambda _, __, name=name: order.append(name))
         for name, module in network.named_modules()
-        if _own(module)
+        if _own_parameters(module)
     ]
     try:
         with torch.no_grad():
@@ -66,40 +66,40 @@ def backprop_stop(network: Network, images: torch.Tensor) -> tuple[str, float]:
             hook.remove()
     sequence = list(dict.fromkeys(order))
     for position, name in enumerate(sequence):
-        if any(p.requires_grad for p in _own(network.get_submodule(name))):
+        if any(p.requires_grad for p in _own_parameters(network.get_submodule(name))):
             return name, (len(sequence) - position) / len(sequence)
     return "", 0.0
 
 
-def _own(module: nn.Module) -> list[nn.Parameter]:
+def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
     """A module's parameters that no called submodule has; peft keeps some in containers."""
     held = (m for m in module.children() if isinstance(m, nn.ParameterDict | nn.ParameterList))
     return [*module.parameters(recurse=False), *(p for m in held for p in m.parameters())]
 
 
-def inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 3) -> float:
+def measure_inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 3) -> float:
     """Samples per second of the forward pass alone; the fastest of some repeats, after one to warm up."""
     fastest = float("inf")
     with torch.inference_mode():
         for number in range(repeats + 1):
-            _wait(images)
+            _synchronize(images)
             began = time.perf_counter()
             network(images)
-            _wait(images)
+            _synchronize(images)
             if number:
                 fastest = min(fastest, time.perf_counter() - began)
     return len(images) / max(fastest, 1e-9)
 
 
-def merged_copy(network: Network, method: Any) -> Network | None:
+def copy_merged(network: AdaptedNetwork, method: Any) -> AdaptedNetwork | None:
     """A copy with everything folded into the base, for a method that can; None for others."""
     if not hasattr(method, "merge"):
         return None
-    merged = network.copied()
+    merged = network.clone_network()
     method.merge(merged)
     return merged.eval()
 
 
-def _wait(images: torch.Tensor) -> None:
+def _synchronize(images: torch.Tensor) -> None:
     if images.is_cuda:
         torch.cuda.synchronize(images.device)

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 Target = Literal["q", "k", "v", "qkv", "proj", "fc1", "fc2"]
 _NAMES = {"proj": ("proj", "out"), "fc1": ("fc1", "c_fc"), "fc2": ("fc2", "c_proj")}
 _SPLIT = {"q", "k", "v"}
 
 
-def targeted(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Module]:
+def find_target_layers(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Module]:
     """The Linear layers of these blocks under the names given, splitting attention where needed.
 
     `qkv` is a fused projection as one layer; q, k, v are its parts. Layers outside of blocks (the
@@ -27,7 +27,7 @@ def targeted(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Modu
     """
     from torch import nn
 
-    from harness_peft.attention import split
+    from harness_peft.split_attention import split_attention
 
     found: list[nn.Module] = []
     for block in blocks:
@@ -36,7 +36,7 @@ def targeted(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Modu
         if _SPLIT & set(targets) or (
             isinstance(attention, nn.MultiheadAttention) and {"qkv", "proj"} & set(targets)
         ):
-            parts, _ = split(block)
+            parts, _ = split_attention(block)
         for target in targets:
             if target in _SPLIT:
                 layers = [getattr(parts, target)]
@@ -53,8 +53,8 @@ def targeted(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Modu
     return found
 
 
-def inject(
-    network: Network, layers: list[nn.Module], config: Any, inputs: list[nn.Module] | None = None
+def inject_layers(
+    network: AdaptedNetwork, layers: list[nn.Module], config: Any, inputs: list[nn.Module] | None = None
 ) -> None:
     """Puts peft's layers in the place of these, and leaves what was trainable trainable.
 
@@ -78,11 +78,11 @@ def inject(
         parameter.requires_grad_(True)
 
 
-def merge(network: Network) -> None:
+def merge_layers(network: AdaptedNetwork) -> None:
     """Folds every peft layer into the layer that it wraps, and fuses split attention again."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    from harness_peft.attention import SplitQKV
+    from harness_peft.split_attention import SplitQKV
 
     for name, module in list(network.named_modules()):
         if isinstance(module, BaseTunerLayer):
@@ -90,7 +90,7 @@ def merge(network: Network) -> None:
             network.set_submodule(name, module.get_base_layer())
     for name, module in list(network.named_modules()):
         if isinstance(module, SplitQKV):
-            network.set_submodule(name, module.fused())
+            network.set_submodule(name, module.fuse())
 
 
 class LoRA:
@@ -126,13 +126,13 @@ class LoRA:
         self.targets: list[Target] = targets or ["q", "v"]
         self.dropout, self.rslora = dropout, rslora
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Adds A (Kaiming uniform) and B (zero) to each target."""
-        inject(network, targeted(network.blocks(), self.targets), self._config())
+        inject_layers(network, find_target_layers(network.blocks(), self.targets), self._config())
 
-    def merge(self, network: Network) -> None:
+    def merge(self, network: AdaptedNetwork) -> None:
         """W becomes W + s·B·A."""
-        merge(network)
+        merge_layers(network)
 
     def _config(self) -> Any:
         from peft import LoraConfig
@@ -159,17 +159,17 @@ class IA3:
     rates = (3e-3, 1e-2, 3e-2)
     weight_decay = 0.0
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Splits attention, so that queries stay as they are, and adds the factors."""
         from peft import IA3Config
 
         blocks = network.blocks()
-        inputs = targeted(blocks, ["fc2"])
-        inject(network, [*targeted(blocks, ["k", "v"]), *inputs], IA3Config(), inputs)
+        inputs = find_target_layers(blocks, ["fc2"])
+        inject_layers(network, [*find_target_layers(blocks, ["k", "v"]), *inputs], IA3Config(), inputs)
 
-    def merge(self, network: Network) -> None:
+    def merge(self, network: AdaptedNetwork) -> None:
         """Multiplies the factors into weights and biases."""
-        merge(network)
+        merge_layers(network)
 
 
 class ClipLoRA(LoRA):
@@ -198,11 +198,11 @@ class ClipLoRA(LoRA):
         super().__init__(rank, alpha, targets or ["q", "k", "v"], dropout, rslora=True)
         self.towers = towers
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Splits `nn.MultiheadAttention` in both towers and adds A and B."""
-        text = network.use_text()
+        text = network.attach_text_tower()
         blocks = [] if self.towers == "text" else network.blocks()
         if self.towers != "image":
             tower: Any = text if hasattr(text, "resblocks") else text.transformer
             blocks = [*blocks, *tower.resblocks]
-        inject(network, targeted(blocks, self.targets), self._config())
+        inject_layers(network, find_target_layers(blocks, self.targets), self._config())

@@ -139,6 +139,6 @@ class Finetuning(FinetuningOptions):
 
     def run(self, job: Job) -> Result:
         """Tunes, trains, checks, measures and evaluates one cell."""
-        from harness_peft.run import Run
+        from harness_peft.finetuning_cell import FinetuningCell
 
-        return Run(self, job).result()
+        return FinetuningCell(self, job).result()

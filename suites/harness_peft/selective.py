@@ -9,7 +9,7 @@ from harness import OptionError
 if TYPE_CHECKING:
     import torch
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
 class ZeroShot:
@@ -18,7 +18,7 @@ class ZeroShot:
     trains = False
     needs_old_head = True
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Freezes the head too."""
         network.requires_grad_(False)
 
@@ -28,7 +28,7 @@ class Scratch:
 
     rates = (3e-4, 1e-3, 3e-3)
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Draws every weight anew, and trains all."""
         from torch import nn
 
@@ -57,7 +57,7 @@ class Full:
 
     rates = (1e-4, 3e-4, 1e-3)
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Thaws everything."""
         network.requires_grad_(True)
 
@@ -76,12 +76,12 @@ class Partial:
             raise OptionError(f"partial: blocks must be at least 1, not {blocks}")
         self.blocks = blocks
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Thaws the last blocks, the norms after them and the head."""
         stages = network.stages()
         if self.blocks > len(stages):
             raise OptionError(f"partial: the network has {len(stages)} blocks, asked for {self.blocks}")
-        for module in (*stages[-self.blocks :], *network.tops()):
+        for module in (*stages[-self.blocks :], *network.final_layers()):
             module.requires_grad_(True)
         if (projection := getattr(network.backbone, "proj", None)) is not None:
             projection.requires_grad_(True)
@@ -92,7 +92,7 @@ class LinearGradient:
 
     rates = (1e-3, 1e-2, 1e-1)
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Nothing: everything but the head is frozen already."""
 
 
@@ -102,7 +102,7 @@ class BitFit:
     rates = (1e-3, 3e-3, 1e-2)
     weight_decay = 0.0
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Thaws parameters whose name ends in `bias`."""
         for name, parameter in network.backbone.named_parameters():
             if name.endswith("bias"):
@@ -115,7 +115,7 @@ class NormTuning:
     rates = (1e-3, 3e-3, 1e-2)
     weight_decay = 0.0
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Thaws LayerNorm, GroupNorm and batch norm; the latter's running statistics stay."""
         from torch import nn
 
@@ -140,11 +140,11 @@ class WiseFT:
             raise OptionError(f"wise-ft: alpha must be between 0 and 1, not {alpha}")
         self.alpha = alpha
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Thaws everything."""
         network.requires_grad_(True)
 
-    def finish(self, network: Network, start: dict[str, torch.Tensor]) -> None:
+    def finish(self, network: AdaptedNetwork, start: dict[str, torch.Tensor]) -> None:
         """Interpolates between the tensors before and after training."""
         import torch
 

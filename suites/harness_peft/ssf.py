@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
 class SSF:
@@ -28,25 +28,25 @@ class SSF:
             raise OptionError(f"ssf: std must not be negative, found {std}")
         self.std = std
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Adds them; the attention of open_clip's towers is split first, to have layers to follow."""
         from torch import nn
 
-        from harness_peft.added import ScaleShift
-        from harness_peft.attention import split
+        from harness_peft.added_modules import ScaleShift
+        from harness_peft.split_attention import split_attention
 
         for block in network.blocks():
             if isinstance(block.attn, nn.MultiheadAttention):
-                split(block)
+                split_attention(block)
         for module in list(network.backbone.modules()):
-            width = _width(module)
+            width = _output_width(module)
             if width is None:
                 continue
             own = ScaleShift(width, self.std, isinstance(module, nn.Conv2d)).to(module.weight.device)
             module.add_module("ssf", own)
-            module.register_forward_hook(_apply)
+            module.register_forward_hook(_apply_scale_shift)
 
-    def merge(self, network: Network) -> None:
+    def merge(self, network: AdaptedNetwork) -> None:
         """W becomes γW and b becomes γb + β; every layer that has them stays what it is."""
         import torch
         from torch import nn
@@ -63,12 +63,12 @@ class SSF:
                     module.bias.mul_(own.scale).add_(own.shift)
 
 
-def _apply(module: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
+def _apply_scale_shift(module: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
     own = module._modules.get("ssf")  # gone after merging, while the hook stays
     return output if own is None else own(output)
 
 
-def _width(module: nn.Module) -> int | None:
+def _output_width(module: nn.Module) -> int | None:
     from torch import nn
 
     if isinstance(module, nn.Linear):

@@ -45,12 +45,12 @@ class PptScore:
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
         """Rows of the metric `PPT`, the mean over seeds with its t-interval."""
-        _need(records, [self.metric, "trainable_without_head"])
+        _require_columns(records, [self.metric, "trainable_without_head"])
         rows = []
-        for key, part in _cells(records, ["model", "method", "dataset"]):
+        for key, part in _group_cells(records, ["model", "method", "dataset"]):
             scores = [ppt(a, p) for a, p in zip(part[self.metric], part["trainable_without_head"])]
-            rows.append(_row(key, "PPT", scores))
-        return _frame(rows)
+            rows.append(_make_row(key, "PPT", scores))
+        return _build_frame(rows)
 
 
 class ParetoFront:
@@ -72,21 +72,21 @@ class ParetoFront:
         """
         from harness_plots.pareto import front
 
-        _need(records, [self.metric, self.cost])
+        _require_columns(records, [self.metric, self.cost])
         if records[self.cost].isna().all():  # else all would cost nothing
             raise OptionError(f"summary: no record has a number for '{self.cost}': choose another cost")
         rows = []
-        for _, group in _cells(records, ["model", "dataset"]):
-            cells = list(_cells(group, ["model", "method", "dataset"]))
+        for _, group in _group_cells(records, ["model", "dataset"]):
+            cells = list(_group_cells(group, ["model", "method", "dataset"]))
             costs = [float(part[self.cost].mean()) for _, part in cells]
             # a method without training has no step to take time: it costs nothing
             costs = [0.0 if c != c else c for c in costs]
             best = set(front(costs, [float(part[self.metric].mean()) for _, part in cells]))
             for position, ((key, part), cost) in enumerate(zip(cells, costs)):
-                rows.append(_row(key, self.metric, part[self.metric], unit="fraction"))
-                rows.append(_row(key, self.cost, [cost], unit="cost"))
-                rows.append(_row(key, "on the front", [float(position in best)], unit="count"))
-        return _frame(rows)
+                rows.append(_make_row(key, self.metric, part[self.metric], unit="fraction"))
+                rows.append(_make_row(key, self.cost, [cost], unit="cost"))
+                rows.append(_make_row(key, "on the front", [float(position in best)], unit="count"))
+        return _build_frame(rows)
 
 
 class VtabMeans:
@@ -110,13 +110,13 @@ class VtabMeans:
         """Rows of each group's mean, `mean of N data sets` and `mean of K groups`."""
         import numpy as np
 
-        _need(records, [self.metric, GROUP])
+        _require_columns(records, [self.metric, GROUP])
         tagged = records[records[GROUP].notna()]
         everything = list(dict.fromkeys(tagged["dataset"]))
         groups = {g: list(dict.fromkeys(p["dataset"])) for g, p in tagged.groupby(GROUP, sort=False)}
         over_sets, over_groups = f"mean of {len(everything)} data sets", f"mean of {len(groups)} groups"
         rows = []
-        for (model, method), values in _means(tagged, self.metric).items():
+        for (model, method), values in _mean_over_seeds(tagged, self.metric).items():
             missing = [d for d in everything if d not in values]
             note = f"lacks {', '.join(missing[:5])}" + (", …" if len(missing) > 5 else "") if missing else ""
             means = {
@@ -128,8 +128,8 @@ class VtabMeans:
             means[over_sets] = np.nan if missing else float(np.nanmean([values[d] for d in everything]))
             means[over_groups] = np.nan if missing else float(np.mean([means[g] for g in groups]))
             for name, value in means.items():
-                rows.append(_row((model, method, name), self.metric, [value], note, len(values)))
-        return _frame(rows)
+                rows.append(_make_row((model, method, name), self.metric, [value], note, len(values)))
+        return _build_frame(rows)
 
 
 class OwnMetric:
@@ -148,15 +148,15 @@ class OwnMetric:
 
         own = records[TAG] if TAG in records.columns else None
         names = ["top1"] * len(records) if own is None else own.fillna("top1").tolist()
-        _need(records, list(dict.fromkeys(names)))
+        _require_columns(records, list(dict.fromkeys(names)))
         numbers = {name: records[name].tolist() for name in dict.fromkeys(names)}
         scored = records.assign(score=[numbers[name][n] for n, name in enumerate(names)])
         everything = list(dict.fromkeys(scored["dataset"]))
         each: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-        for key, cells in _cells(scored, ["model", "method", "dataset"]):
-            each.setdefault(key[:2], []).append(_row(key, "score", cells["score"]))
+        for key, cells in _group_cells(scored, ["model", "method", "dataset"]):
+            each.setdefault(key[:2], []).append(_make_row(key, "score", cells["score"]))
         rows = []
-        for (model, method), values in _means(scored, "score").items():
+        for (model, method), values in _mean_over_seeds(scored, "score").items():
             rows += each[model, method]
             missing = [d for d in everything if d not in values]
             note = (
@@ -166,8 +166,8 @@ class OwnMetric:
             )
             mean = np.nan if missing else float(np.mean(list(values.values())))
             key = (model, method, f"mean of {len(everything)} data sets")
-            rows.append(_row(key, "score", [mean], note, len(values)))
-        return _frame(rows)
+            rows.append(_make_row(key, "score", [mean], note, len(values)))
+        return _build_frame(rows)
 
 
 class ShiftChange:
@@ -188,7 +188,7 @@ class ShiftChange:
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
         """Rows `before`, `after` and `change` for the test split and each shift."""
-        _need(records, [self.metric])
+        _require_columns(records, [self.metric])
         if self.before not in set(records["method"]):
             raise OptionError(
                 f"shift-change: no method '{self.before}'{did_you_mean(self.before, map(str, set(records['method'])))}"
@@ -196,9 +196,9 @@ class ShiftChange:
         prefix = f"{self.metric}."
         columns = [self.metric, *(c for c in records.columns if c.startswith(prefix))]
         rows = []
-        for (model, dataset), group in _cells(records, ["model", "dataset"]):
+        for (model, dataset), group in _group_cells(records, ["model", "dataset"]):
             start = group[group["method"] == self.before].set_index("seed")
-            for (method,), part in _cells(group, ["method"]):
+            for (method,), part in _group_cells(group, ["method"]):
                 for column in columns:
                     after, name = part[column].dropna(), column.removeprefix(prefix)
                     if after.empty:
@@ -210,25 +210,25 @@ class ShiftChange:
                     ]
                     if not paired:
                         continue
-                    rows.append(_row(key, "before", first.values()))
-                    rows.append(_row(key, "after", after))
-                    rows.append(_row(key, "change", paired))
-        return _frame(rows)
+                    rows.append(_make_row(key, "before", first.values()))
+                    rows.append(_make_row(key, "after", after))
+                    rows.append(_make_row(key, "change", paired))
+        return _build_frame(rows)
 
 
-def _need(records: pd.DataFrame, columns: Sequence[str]) -> None:
+def _require_columns(records: pd.DataFrame, columns: Sequence[str]) -> None:
     for column in columns:
         if column not in records.columns:
             known = [str(c) for c in records.columns]
             raise OptionError(f"summary: the records have no '{column}'{did_you_mean(column, known)}")
 
 
-def _cells(records: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
+def _group_cells(records: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
     found: Iterable[tuple[tuple[Any, ...], pd.DataFrame]] = records.groupby(by, sort=False, dropna=False)
     return found
 
 
-def _means(records: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], dict[Any, float]]:
+def _mean_over_seeds(records: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], dict[Any, float]]:
     """Return the mean over seeds of each data set, by model and method."""
     by = ["model", "method", "dataset"]
     found: dict[tuple[Any, ...], dict[Any, float]] = {}
@@ -238,7 +238,7 @@ def _means(records: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], dict[Any
     return found
 
 
-def _row(
+def _make_row(
     key: tuple[Any, ...],
     metric: str,
     values: Iterable[float],
@@ -258,7 +258,7 @@ def _row(
     return dict(zip(OUTPUT, (*key, metric, float(np.mean(numbers)), low, high, count, note, unit)))
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _build_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(rows, columns=list(OUTPUT))

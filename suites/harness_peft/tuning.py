@@ -26,7 +26,7 @@ class Trial:
     seconds: float
 
 
-def spread(rates: Sequence[float], trials: int) -> list[float]:
+def spread_rates(rates: Sequence[float], trials: int) -> list[float]:
     """`trials` values evenly in the logarithm over the span of a method's rates (one: its middle)."""
     low, high = min(rates), max(rates)
     if trials == 1:
@@ -34,12 +34,12 @@ def spread(rates: Sequence[float], trials: int) -> list[float]:
     return [float(v) for v in np.geomspace(low, high, trials)]
 
 
-def best(trials: Sequence[Trial]) -> Trial:
+def select_best(trials: Sequence[Trial]) -> Trial:
     """The trial of the highest accuracy; the lower loss decides between equal ones."""
     return max(trials, key=lambda t: (t.accuracy, -t.loss))
 
 
-def tuned(
+def run_trials(
     candidates: Sequence[float],
     run: Callable[[float, Path], Trial],
     folder: Path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_fusion.methods.limits import at_least, heads_divide
+from harness_fusion.methods.option_checks import check_at_least, check_heads_divide
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,14 +25,14 @@ class CrossAttention:
     reads = "tokens"
 
     def __init__(self, hidden: int = 64, heads: int = 4) -> None:
-        heads_divide("cross-attention", hidden, heads)
+        check_heads_divide("cross-attention", hidden, heads)
         self.hidden, self.heads = hidden, heads
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """The module for tokens of these two widths."""
-        from harness_fusion.networks.attention import CrossAttention as Network
+        from harness_fusion.networks.attention import CrossAttentionNetwork
 
-        return Network(text, image, self.hidden, self.heads)
+        return CrossAttentionNetwork(text, image, self.hidden, self.heads)
 
 
 class CrossAttentionPooled:
@@ -51,7 +51,7 @@ class CrossAttentionPooled:
     linear = True
 
     def __init__(self, hidden: int = 64, heads: int = 4) -> None:
-        heads_divide("cross-attention-pooled", hidden, heads)
+        check_heads_divide("cross-attention-pooled", hidden, heads)
         self.hidden, self.heads = hidden, heads
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
@@ -79,13 +79,13 @@ class Bottleneck:
     reads = "tokens"
 
     def __init__(self, hidden: int = 64, heads: int = 4, layers: int = 2, bottlenecks: int = 4) -> None:
-        heads_divide("bottleneck", hidden, heads)
-        at_least(2, "bottleneck", layers=layers)
-        at_least(1, "bottleneck", bottlenecks=bottlenecks)
+        check_heads_divide("bottleneck", hidden, heads)
+        check_at_least(2, "bottleneck", layers=layers)
+        check_at_least(1, "bottleneck", bottlenecks=bottlenecks)
         self.hidden, self.heads, self.layers, self.bottlenecks = hidden, heads, layers, bottlenecks
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """The module for tokens of these two widths."""
-        from harness_fusion.networks.attention import BottleneckFusion
+        from harness_fusion.networks.attention import BottleneckNetwork
 
-        return BottleneckFusion(text, image, self.hidden, self.heads, self.layers, self.bottlenecks)
+        return BottleneckNetwork(text, image, self.hidden, self.heads, self.layers, self.bottlenecks)

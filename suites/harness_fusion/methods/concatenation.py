@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_fusion.methods.limits import at_least, heads_divide
+from harness_fusion.methods.option_checks import check_at_least, check_heads_divide
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +21,7 @@ class EarlyFeatures:
     reads = "pooled"
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "early-features", hidden=hidden)
+        check_at_least(1, "early-features", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
@@ -47,8 +47,8 @@ class EarlyTokens:
     reads = "tokens"
 
     def __init__(self, hidden: int = 64, heads: int = 4, layers: int = 1) -> None:
-        heads_divide("early-tokens", hidden, heads)
-        at_least(1, "early-tokens", layers=layers)
+        check_heads_divide("early-tokens", hidden, heads)
+        check_at_least(1, "early-tokens", layers=layers)
         self.hidden, self.heads, self.layers = hidden, heads, layers
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:

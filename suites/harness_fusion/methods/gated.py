@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_fusion.methods.limits import at_least
+from harness_fusion.methods.option_checks import check_at_least
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ class Gated:
     reads = "pooled"
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "gated", hidden=hidden)
+        check_at_least(1, "gated", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:

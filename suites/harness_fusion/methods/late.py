@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
-from harness_fusion.methods.limits import at_least
+from harness_fusion.methods.option_checks import check_at_least
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,7 @@ class Late:
         hidden: int = 128,
         text_weight: float = 0.5,
     ) -> None:
-        at_least(1, "late", hidden=hidden)
+        check_at_least(1, "late", hidden=hidden)
         if not 0 <= text_weight <= 1:
             raise OptionError(f"late: text_weight must lie in 0…1, not {text_weight}")
         if rule == "learned" and text_weight != 0.5:
@@ -47,11 +47,11 @@ class Late:
         """The module; both heads start as text-only and image-only do."""
         from harness_fusion.networks import decision
 
-        text_head, image_head = unimodal_heads(text, image, classes, dropout, self.hidden)
+        text_head, image_head = build_unimodal_heads(text, image, classes, dropout, self.hidden)
         separate = self.training == "separate"
         if self.rule == "learned":
-            return decision.LearnedLate(text_head, image_head, separate)
-        return decision.Late(text_head, image_head, self.rule, self.text_weight, separate)
+            return decision.LearnedLateNetwork(text_head, image_head, separate)
+        return decision.LateNetwork(text_head, image_head, self.rule, self.text_weight, separate)
 
 
 class Oracle:
@@ -68,26 +68,26 @@ class Oracle:
     bound = True
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "oracle", hidden=hidden)
+        check_at_least(1, "oracle", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """The module; both heads start as text-only and image-only do."""
-        from harness_fusion.networks.decision import Oracle as Network
+        from harness_fusion.networks.decision import OracleNetwork
 
-        return Network(*unimodal_heads(text, image, classes, dropout, self.hidden))
+        return OracleNetwork(*build_unimodal_heads(text, image, classes, dropout, self.hidden))
 
 
-def unimodal_heads(text: int, image: int, classes: int, dropout: float, hidden: int) -> list[nn.Module]:
+def build_unimodal_heads(text: int, image: int, classes: int, dropout: float, hidden: int) -> list[nn.Module]:
     """A text-only and an image-only head, each with the initial values that it has as an arm of its own."""
     import torch
 
-    from harness_fusion.heads import Head
+    from harness_fusion.fusion_head import FusionHead
     from harness_fusion.methods.unimodal import ImageOnly, TextOnly
 
     state = torch.get_rng_state()
     heads: list[nn.Module] = []
     for method in (TextOnly(hidden), ImageOnly(hidden)):
         torch.set_rng_state(state)
-        heads.append(Head(method.build(text, image, classes, dropout), classes, dropout))
+        heads.append(FusionHead(method.build(text, image, classes, dropout), classes, dropout))
     return heads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_fusion.methods.limits import at_least
+from harness_fusion.methods.option_checks import check_at_least
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,18 +24,18 @@ class Bilinear:
     reads = "pooled"
 
     def __init__(self, size: int = 32, hidden: int = 64) -> None:
-        at_least(2, "bilinear", size=size)  # layer norm over one dimension is constant
-        at_least(1, "bilinear", hidden=hidden)
+        check_at_least(2, "bilinear", size=size)  # layer norm over one dimension is constant
+        check_at_least(1, "bilinear", hidden=hidden)
         self.size, self.hidden = size, hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """The module for these two widths."""
-        from harness_fusion.networks.products import Bilinear as Network
+        from harness_fusion.networks.products import BilinearNetwork
 
-        return Network(text, image, self.size, self.hidden)
+        return BilinearNetwork(text, image, self.size, self.hidden)
 
 
-class Tensor:
+class TensorFusion:
     """[1; t] ⊗ [1; v] of both vectors projected to `size`, read by the linear classifier.
 
     The ones keep the terms of each modality alone. The projection keeps (size + 1)² inputs where
@@ -49,14 +49,14 @@ class Tensor:
     reads = "pooled"
 
     def __init__(self, size: int = 32) -> None:
-        at_least(2, "tensor", size=size)
+        check_at_least(2, "tensor", size=size)
         self.size = size
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """The module for these two widths."""
-        from harness_fusion.networks.products import Tensor as Network
+        from harness_fusion.networks.products import TensorNetwork
 
-        return Network(text, image, self.size)
+        return TensorNetwork(text, image, self.size)
 
 
 class LowRank:
@@ -74,11 +74,11 @@ class LowRank:
     reads = "pooled"
 
     def __init__(self, rank: int = 4, hidden: int = 64) -> None:
-        at_least(1, "low-rank", rank=rank, hidden=hidden)
+        check_at_least(1, "low-rank", rank=rank, hidden=hidden)
         self.rank, self.hidden = rank, hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """The module for these two widths."""
-        from harness_fusion.networks.products import LowRank as Network
+        from harness_fusion.networks.products import LowRankNetwork
 
-        return Network(text, image, self.rank, self.hidden)
+        return LowRankNetwork(text, image, self.rank, self.hidden)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_fusion.methods.limits import at_least
+from harness_fusion.methods.option_checks import check_at_least
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,9 +18,9 @@ class Majority:
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """The module; it has no parameters."""
-        from harness_fusion.networks.decision import Majority as Network
+        from harness_fusion.networks.decision import MajorityNetwork
 
-        return Network(classes)
+        return MajorityNetwork(classes)
 
 
 class TextOnly:
@@ -34,7 +34,7 @@ class TextOnly:
     reads = "pooled"
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "text-only", hidden=hidden)
+        check_at_least(1, "text-only", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
@@ -55,7 +55,7 @@ class ImageOnly:
     reads = "pooled"
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "image-only", hidden=hidden)
+        check_at_least(1, "image-only", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:

@@ -6,17 +6,20 @@ import torch
 from torch import nn
 
 from harness_fusion.contracts import Features
-from harness_fusion.networks.layers import Attention, Block, Tokens, masked_mean
+from harness_fusion.networks.layers import MaskedAttention, TokenBlock, TokenProjection, masked_mean
 
 
-class CrossAttention(nn.Module):
+class CrossAttentionNetwork(nn.Module):
     """x = t + MHA(t, v, v) and y = v + MHA(v, t, t) over tokens; ReLU(W [mean x; mean y] + b)."""
 
     def __init__(self, text: int, image: int, hidden: int, heads: int) -> None:
         super().__init__()
         self.width = hidden
-        self.text, self.image = Tokens(text, hidden), Tokens(image, hidden)
-        self.text_reads_image, self.image_reads_text = Attention(hidden, heads), Attention(hidden, heads)
+        self.text, self.image = TokenProjection(text, hidden), TokenProjection(image, hidden)
+        self.text_reads_image, self.image_reads_text = (
+            MaskedAttention(hidden, heads),
+            MaskedAttention(hidden, heads),
+        )
         self.mix = nn.Linear(2 * hidden, hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
@@ -39,7 +42,10 @@ class PooledCrossAttention(nn.Module):
         super().__init__()
         self.width = 2 * hidden
         self.text, self.image = nn.Linear(text, hidden), nn.Linear(image, hidden)
-        self.text_reads_image, self.image_reads_text = Attention(hidden, heads), Attention(hidden, heads)
+        self.text_reads_image, self.image_reads_text = (
+            MaskedAttention(hidden, heads),
+            MaskedAttention(hidden, heads),
+        )
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """The vector B×2·hidden."""
@@ -57,19 +63,19 @@ class TokenConcatenation(nn.Module):
     def __init__(self, text: int, image: int, hidden: int, heads: int, layers: int) -> None:
         super().__init__()
         self.width = hidden
-        self.text, self.image = Tokens(text, hidden), Tokens(image, hidden)
+        self.text, self.image = TokenProjection(text, hidden), TokenProjection(image, hidden)
         self.start = nn.Parameter(0.02 * torch.randn(1, 1, hidden))
         self.kind = nn.Parameter(0.02 * torch.randn(2, hidden))
-        self.blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(TokenBlock(hidden, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """The vector B×hidden."""
-        return self._run(text, image, shares=False)[0]
+        return self._attend(text, image, shares=False)[0]
 
     def weights(self, text: Features, image: Features) -> torch.Tensor:
         """How the class token's last attention, itself aside, is shared by text and image, B×2."""
-        attention = self._run(text, image, shares=True)[1]
+        attention = self._attend(text, image, shares=True)[1]
         assert attention is not None
         from_start = attention[:, 0, 1:]
         length = text.mask.shape[1]
@@ -77,20 +83,22 @@ class TokenConcatenation(nn.Module):
         total = parts.sum(dim=-1, keepdim=True)
         return torch.where(total > 0, parts / total.clamp(min=torch.finfo(parts.dtype).tiny), 0.5)
 
-    def _run(self, text: Features, image: Features, shares: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _attend(
+        self, text: Features, image: Features, shares: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         tokens = [
             self.start.expand(len(text), -1, -1),
             self.text(text) + self.kind[0],
             self.image(image) + self.kind[1],
         ]
-        x, visible = torch.cat(tokens, dim=1), _with_start(text.visible, image.visible)
+        x, visible = torch.cat(tokens, dim=1), _prepend_start(text.visible, image.visible)
         for block in self.blocks[:-1]:
             x, _ = block(x, visible)
         x, attention = self.blocks[-1](x, visible, rows=1, shares=shares)
         return self.norm(x[:, 0]), attention
 
 
-class BottleneckFusion(nn.Module):
+class BottleneckNetwork(nn.Module):
     """A stream of blocks per modality; they exchange through a few bottleneck tokens only.
 
     In every layer each stream sees its own tokens and the bottlenecks; the two updates of the
@@ -100,11 +108,11 @@ class BottleneckFusion(nn.Module):
     def __init__(self, text: int, image: int, hidden: int, heads: int, layers: int, bottlenecks: int) -> None:
         super().__init__()
         self.width = 2 * hidden
-        self.text, self.image = Tokens(text, hidden), Tokens(image, hidden)
+        self.text, self.image = TokenProjection(text, hidden), TokenProjection(image, hidden)
         self.start = nn.Parameter(0.02 * torch.randn(2, 1, 1, hidden))
         self.bottlenecks = nn.Parameter(0.02 * torch.randn(1, bottlenecks, hidden))
-        self.text_blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
-        self.image_blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
+        self.text_blocks = nn.ModuleList(TokenBlock(hidden, heads) for _ in range(layers))
+        self.image_blocks = nn.ModuleList(TokenBlock(hidden, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(2 * hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
@@ -114,8 +122,8 @@ class BottleneckFusion(nn.Module):
         v = torch.cat([self.start[1].expand(size, -1, -1), self.image(image)], dim=1)
         shared = self.bottlenecks.expand(size, -1, -1)
         always = text.present.new_ones(size, count)
-        see_text = torch.cat([_with_start(text.visible), always], dim=1)
-        see_image = torch.cat([_with_start(image.visible), always], dim=1)
+        see_text = torch.cat([_prepend_start(text.visible), always], dim=1)
+        see_image = torch.cat([_prepend_start(image.visible), always], dim=1)
         votes = torch.stack([text.visible.any(1), image.visible.any(1)]).to(t.dtype)[..., None, None]
         votes = torch.where(votes.sum(dim=0) > 0, votes / votes.sum(dim=0).clamp(min=1), 0.5)
         last = len(self.text_blocks) - 1
@@ -130,6 +138,6 @@ class BottleneckFusion(nn.Module):
         return vector
 
 
-def _with_start(*visible: torch.Tensor) -> torch.Tensor:
+def _prepend_start(*visible: torch.Tensor) -> torch.Tensor:
     """The masks side by side, behind a class token that can always be read."""
     return torch.cat([visible[0].new_ones(len(visible[0]), 1), *visible], dim=1)

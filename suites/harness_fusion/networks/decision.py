@@ -12,14 +12,14 @@ from torch import nn
 from harness import DataError
 from harness_fusion.contracts import Features
 
-Rule = Literal["log-probabilities", "probabilities", "logits"]
+LateRule = Literal["log-probabilities", "probabilities", "logits"]
 
 BALANCE_SCALE = 50.0
 """Factor on the learned weights' logits: AdamW moves every number by the rate at most, and at rates fit
 for matrices (1e-4) two plain logits would end where they start."""
 
 
-class Late(nn.Module):
+class LateNetwork(nn.Module):
     """A weighted mean of what two unimodal heads say; a missing modality has no vote.
 
     `separate`: the heads are trained first, each alone, and are frozen while weights are learned.
@@ -29,7 +29,12 @@ class Late(nn.Module):
     fixed: torch.Tensor
 
     def __init__(
-        self, text: nn.Module, image: nn.Module, rule: Rule, text_weight: float = 0.5, separate: bool = False
+        self,
+        text: nn.Module,
+        image: nn.Module,
+        rule: LateRule,
+        text_weight: float = 0.5,
+        separate: bool = False,
     ) -> None:
         super().__init__()
         self.text, self.image, self.rule, self.separate = text, image, rule, separate
@@ -39,13 +44,13 @@ class Late(nn.Module):
         """The heads that are trained before, each alone."""
         return {"text": self.text, "image": self.image} if self.separate else {}
 
-    def plain(self) -> torch.Tensor:
+    def prior_votes(self) -> torch.Tensor:
         """The weights of text and image where both are there, 2, of sum 1."""
         return self.fixed
 
-    def votes(self, text: Features, image: Features) -> torch.Tensor:
+    def share_votes(self, text: Features, image: Features) -> torch.Tensor:
         """The weights of text and image, B×2, of sum 1; the plain ones where no weighted modality is there."""
-        plain = self.plain()
+        plain = self.prior_votes()
         votes = plain * torch.stack([text.present, image.present], dim=-1)
         total = votes.sum(dim=-1, keepdim=True)
         return torch.where(total > 0, votes / torch.where(total > 0, total, 1.0), plain)
@@ -53,7 +58,7 @@ class Late(nn.Module):
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """Scores B×C: (log-)probabilities, or logits by that rule."""
         said = torch.stack([self.text(text, image), self.image(text, image)])
-        weights = self.votes(text, image).T[..., None]
+        weights = self.share_votes(text, image).T[..., None]
         if self.rule == "logits":
             return (weights * said).sum(dim=0)
         said = F.log_softmax(said, dim=-1)
@@ -62,23 +67,23 @@ class Late(nn.Module):
         return (weights * said).sum(dim=0)
 
 
-class LearnedLate(Late):
+class LearnedLateNetwork(LateNetwork):
     """Late fusion of log-probabilities whose two weights are a softmax of two trained numbers."""
 
     def __init__(self, text: nn.Module, image: nn.Module, separate: bool = False) -> None:
         super().__init__(text, image, "log-probabilities", separate=separate)
         self.balance = nn.Parameter(torch.zeros(2))
 
-    def plain(self) -> torch.Tensor:
+    def prior_votes(self) -> torch.Tensor:
         """The learned weights of text and image, 2."""
         return torch.softmax(BALANCE_SCALE * self.balance, dim=0)
 
     def weights(self, text: Features, image: Features) -> torch.Tensor:
         """The share of each modality, B×2: its vote."""
-        return self.votes(text, image)
+        return self.share_votes(text, image)
 
 
-class Majority(nn.Module):
+class MajorityNetwork(nn.Module):
     """The class frequencies of the training part, whatever the sample; nothing is trained."""
 
     scores = True
@@ -98,7 +103,7 @@ class Majority(nn.Module):
         return self.log_prior.expand(len(text), -1)
 
 
-class Oracle(nn.Module):
+class OracleNetwork(nn.Module):
     """Right wherever either of two separately trained unimodal heads is right: a bound, no method."""
 
     scores = True
@@ -115,7 +120,7 @@ class Oracle(nn.Module):
         """Without the truth there is no oracle. Raises DataError."""
         raise DataError("the oracle is a bound that needs the labels; it can't predict unlabelled samples")
 
-    def judged(self, text: Features, image: Features, targets: torch.Tensor) -> torch.Tensor:
+    def score_with_targets(self, text: Features, image: Features, targets: torch.Tensor) -> torch.Tensor:
         """For each sample the log-probabilities of the head that is right, B×C.
 
         Where both or none are right, of the one that gives the true class more. Raises DataError for

@@ -14,7 +14,7 @@ def masked_mean(x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
     return kept / visible.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-class Tokens(nn.Module):
+class TokenProjection(nn.Module):
     """Tokens of an encoder B×T×D as tokens B×T×hidden: layer norm, then a linear layer; zero under the mask.
 
     The norm is there because encoders' tokens, unlike their normalised embeddings, have any scale.
@@ -30,7 +30,7 @@ class Tokens(nn.Module):
         return projected.masked_fill(~features.visible[..., None], 0.0)
 
 
-class Attention(nn.Module):
+class MaskedAttention(nn.Module):
     """Multi-head attention whose answer is zero where there is nothing to read.
 
     A softmax over nothing is NaN, and a NaN passes through every later mask; so samples without a
@@ -55,13 +55,13 @@ class Attention(nn.Module):
         return answer, attention.masked_fill(~any_visible, 0.0) if shares else None
 
 
-class Block(nn.Module):
+class TokenBlock(nn.Module):
     """A transformer block with the norms first: attention to itself, then an MLP of twice the width."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads)
+        self.attention = MaskedAttention(width, heads)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from harness_fusion.contracts import Features
 
 
-class Projection(nn.Module):
+class VectorProjection(nn.Module):
     """A vector on a few dimensions of unit scale: linear, then layer norm; zero where missing.
 
     Without the norm, products of two small projections start near zero and learn late.
@@ -37,13 +37,13 @@ def outer(t: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return (t[:, :, None] * v[:, None, :]).flatten(1)
 
 
-class Bilinear(nn.Module):
+class BilinearNetwork(nn.Module):
     """Each output k is t ᵀ W_k v + b_k of the projected vectors."""
 
     def __init__(self, text: int, image: int, size: int, hidden: int) -> None:
         super().__init__()
         self.width = hidden
-        self.text, self.image = Projection(text, size), Projection(image, size)
+        self.text, self.image = VectorProjection(text, size), VectorProjection(image, size)
         self.product = nn.Linear(size**2, hidden)  # of t ⊗ v: nn.Bilinear, several times as fast on a CPU
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
@@ -52,20 +52,20 @@ class Bilinear(nn.Module):
         return vector
 
 
-class Tensor(nn.Module):
+class TensorNetwork(nn.Module):
     """[1; t] ⊗ [1; v] of the projected vectors, flattened as `outer` does."""
 
     def __init__(self, text: int, image: int, size: int) -> None:
         super().__init__()
         self.width = (size + 1) ** 2
-        self.text, self.image = Projection(text, size), Projection(image, size)
+        self.text, self.image = VectorProjection(text, size), VectorProjection(image, size)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """The vector B×(size+1)²."""
         return outer(with_one(self.text(text)), with_one(self.image(image)))
 
 
-class LowRank(nn.Module):
+class LowRankNetwork(nn.Module):
     """Σᵣ wᵣ ([1; t] Uᵣ ⊙ [1; v] Vᵣ) + b: the linear map Σᵣ wᵣ Uᵣ ⊗ Vᵣ of the full tensor.
 
     t and v are the vectors at unit length. Each factor starts as a normal matrix of variance ½, so that

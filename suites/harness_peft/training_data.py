@@ -55,7 +55,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def source(self, seed: int) -> Source:
+    def make_source(self, seed: int) -> Source:
         """Where a training takes its batches from; augmentation draws from `seed`, epoch and sample alone."""
         if self._kept is not None:
             return Held(self._kept, self.targets)
@@ -64,15 +64,15 @@ class Batches:
             targets=self.targets.cpu(), seed=seed if self.augmented else None,
         )  # fmt: skip
 
-    def in_order(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def iterate(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield images B×3×H×W and labels B of all samples, in their order."""
-        for batch in self.source(0).batches(plan_in_order(len(self), size)):
+        for batch in self.make_source(0).batches(plan_in_order(len(self), size)):
             assert batch.targets is not None
             yield batch.data, batch.targets
 
     def take(self, count: int) -> torch.Tensor:
         """Return the first `count` images, B×3×H×W."""
-        found: torch.Tensor = next(self.source(0).batches([(0, 0, np.arange(count))])).data
+        found: torch.Tensor = next(self.make_source(0).batches([(0, 0, np.arange(count))])).data
         return found
 
     def _one(self, position: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 from harness import OptionError
 
 
-class Bottleneck(nn.Module):
+class BottleneckAdapter(nn.Module):
     """s·up(f(down(x))), d → h → d with biases: 2dh + h + d parameters.
 
     Down is Kaiming uniform (a = √5) and up is zero, so it starts as nothing and both learn; with
@@ -31,7 +31,7 @@ class Bottleneck(nn.Module):
         return added
 
 
-def width_of(block: nn.Module) -> int:
+def block_width(block: nn.Module) -> int:
     """The width d of a transformer block: what its MLP's first Linear layer takes."""
     first = next((m for m in block.get_submodule("mlp").modules() if isinstance(m, nn.Linear)), None)
     if first is None:
@@ -57,7 +57,7 @@ class ScaleShift(nn.Module):
         return y * self.scale + self.shift
 
 
-class Prompts(nn.Module):
+class PromptTokens(nn.Module):
     """`count` tokens of width d, first uniform in ±v with v = √(6 / (3·P² + d)) for patches of side P."""
 
     def __init__(self, count: int, width: int, patch: int) -> None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from harness_fusion.contracts import Features, Pairs
+from harness_fusion.contracts import Features, PairFeatures
 
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["shuffled", "zeroed", "averaged", "missing"]
-KINDS: tuple[Kind, ...] = ("shuffled", "zeroed", "averaged", "missing")
+ProbeKind = Literal["shuffled", "zeroed", "averaged", "missing"]
+KINDS: tuple[ProbeKind, ...] = ("shuffled", "zeroed", "averaged", "missing")
 """`shuffled` is the honest one: each input is as real as in training, and only the pairing is wrong."""
 
 ROWS_AT_ONCE = 1024
 
 
-def probed(
-    pairs: Pairs, modality: Literal["text", "image"], kind: Kind, train: Features, seed: int = 0
-) -> Pairs:
+def remove_modality(
+    pairs: PairFeatures, modality: Literal["text", "image"], kind: ProbeKind, train: Features, seed: int = 0
+) -> PairFeatures:
     """The pairs with one modality taken away.
 
     `shuffled`: every pair gets another one's, drawn from `seed` (whether it is present goes along).
@@ -29,29 +29,29 @@ def probed(
 
     features: Features = getattr(pairs, modality)
     if kind == "shuffled":
-        changed = features.each(lambda t: t[elsewhere(len(pairs), seed).to(t.device)])
+        changed = features.map_tensors(lambda t: t[draw_derangement(len(pairs), seed).to(t.device)])
     elif kind == "missing":
-        changed = Features.of(
+        changed = Features.from_pooled(
             features.pooled, torch.zeros_like(features.present), features.sequence, features.mask
         )
     else:
         vector, token = (torch.zeros_like(f[:1]) for f in (features.pooled, features.sequence[:, 0]))
         if kind == "averaged":
-            vector, token = (m[None].to(features.pooled.device) for m in means(train))
-        changed = Features.of(
+            vector, token = (m[None].to(features.pooled.device) for m in average_features(train))
+        changed = Features.from_pooled(
             vector.expand_as(features.pooled),
             features.present,
             token[:, None].to(features.sequence.dtype).expand_as(features.sequence),
             features.mask,
         )
-    return Pairs(
+    return PairFeatures(
         changed if modality == "text" else pairs.text,
         changed if modality == "image" else pairs.image,
         pairs.targets,
     )
 
 
-def elsewhere(count: int, seed: int) -> torch.Tensor:
+def draw_derangement(count: int, seed: int) -> torch.Tensor:
     """A random permutation of `count` places in which none stays (as long as there are two).
 
     It is one random cycle through all places.
@@ -64,7 +64,7 @@ def elsewhere(count: int, seed: int) -> torch.Tensor:
     return permutation
 
 
-def means(features: Features) -> tuple[torch.Tensor, torch.Tensor]:
+def average_features(features: Features) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean vector E of samples that have the modality, and the mean D of their visible tokens."""
     import torch
 

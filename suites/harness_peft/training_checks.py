@@ -15,12 +15,12 @@ class TrainingFault(HarnessError):
     """A frozen tensor changed, or a trainable one never got a gradient: the cell is not valid."""
 
 
-def trained(network: nn.Module) -> dict[str, nn.Parameter]:
+def trainable_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
     """The trainable parameters by name, each once."""
     return {n: p for n, p in network.named_parameters() if p.requires_grad}
 
 
-def frozen_digests(network: nn.Module, base: Collection[nn.Module] = ()) -> dict[str, str]:
+def digest_frozen(network: nn.Module, base: Collection[nn.Module] = ()) -> dict[str, str]:
     """A digest of the bytes of each tensor that training must leave as it is.
 
     These are the frozen parameters and, unless everything trains, the buffers of the modules in `base`:
@@ -57,7 +57,7 @@ class GradientCheck:
     STEPS = 2
 
     def __init__(self, network: nn.Module) -> None:
-        self.waiting = trained(network)
+        self.waiting = trainable_parameters(network)
         self.steps = 0
 
     @property

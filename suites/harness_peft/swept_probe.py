@@ -12,10 +12,10 @@ from harness import OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
-class LinearProbe:
+class SweptProbe:
     """Logistic regression with penalty λ‖W‖²/2 (mean loss, biases free), fitted by L-BFGS.
 
     Args:
@@ -38,7 +38,7 @@ class LinearProbe:
             raise OptionError(f"linear-probe: iterations must be at least 1, not {iterations}")
         self.sweep, self.iterations, self.features = sweep, iterations, features
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Takes the projection off where that is asked for; the head alone is fitted."""
         if self.features == "penultimate" and getattr(network.backbone, "proj", None) is not None:
             network.backbone.proj = None

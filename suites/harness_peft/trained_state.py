@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_peft.network import FittedHead
+from harness_peft.adapted_network import FittedHead
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 
-def adapter_state(network: nn.Module) -> dict[str, torch.Tensor]:
+def collect_trained_state(network: nn.Module) -> dict[str, torch.Tensor]:
     """What has to be stored of a trained network: trainable parameters, and buffers that training moves."""
     state = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
     if all(p.requires_grad for p in network.parameters()):  # then batch norm's statistics move too

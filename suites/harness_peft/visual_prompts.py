@@ -9,8 +9,8 @@ from harness import OptionError, Unavailable
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness_peft.added import Prompts
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
+    from harness_peft.added_modules import PromptTokens
 
 
 class _VPT:
@@ -29,20 +29,20 @@ class _VPT:
             raise OptionError(f"vpt: prompts must be at least 0, not {prompts}")
         self.prompts = prompts
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Adds the prompts before the first block (deep: new ones at each) and drops them after the last."""
-        from harness_peft.added import Prompts, width_of
+        from harness_peft.added_modules import PromptTokens, block_width
 
         if self.prompts == 0:
             return
         blocks = network.blocks()
         place = 1 if _has_class_token(network.backbone) else 0
-        width, patch = width_of(blocks[0]), _patch_side(network.backbone)
+        width, patch = block_width(blocks[0]), _patch_side(network.backbone)
         for number, block in enumerate(blocks if self._deep else blocks[:1]):
-            own = Prompts(self.prompts, width, patch).to(next(block.parameters()).device)
+            own = PromptTokens(self.prompts, width, patch).to(next(block.parameters()).device)
             block.add_module("prompts", own)
-            block.register_forward_pre_hook(_putting(own, place, self.prompts if number else 0))
-        blocks[-1].register_forward_hook(_dropping(place, self.prompts))
+            block.register_forward_pre_hook(_make_insert_hook(own, place, self.prompts if number else 0))
+        blocks[-1].register_forward_hook(_make_drop_hook(place, self.prompts))
 
 
 class VPTShallow(_VPT):
@@ -55,11 +55,11 @@ class VPTDeep(_VPT):
     _deep = True
 
 
-def _putting(own: Prompts, place: int, replaced: int) -> Any:
+def _make_insert_hook(own: PromptTokens, place: int, replaced: int) -> Any:
     return lambda _, inputs: (own(inputs[0], place, replaced), *inputs[1:])
 
 
-def _dropping(place: int, count: int) -> Any:
+def _make_drop_hook(place: int, count: int) -> Any:
     import torch
 
     return lambda _, __, x: torch.cat([x[:, :place], x[:, place + count :]], dim=1)

@@ -9,12 +9,12 @@ import numpy as np
 from harness import Job, Unavailable, derive_seed
 from harness.inference.classes import Classes, align
 from harness.inference.zeroshot import templates_of
-from harness_peft.samples import CellData
+from harness_peft.cell_samples import CellSamples
 from harness_peft.shared_head import shares_head
 
 if TYPE_CHECKING:
-    from harness_peft.data import Batches
     from harness_peft.options import FinetuningOptions
+    from harness_peft.training_data import Batches
 
 
 class CellFacts:
@@ -24,7 +24,7 @@ class CellFacts:
 
     def __init__(self, protocol: FinetuningOptions, job: Job) -> None:
         self.protocol, self.job, self.method = protocol, job, job.method
-        self.data = CellData(protocol, job)
+        self.data = CellSamples(protocol, job)
         split = self.data.train_split
         targets = np.asarray(split.targets)
         self.class_names = list(getattr(split, "class_names", None) or ())

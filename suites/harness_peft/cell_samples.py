@@ -11,8 +11,8 @@ from harness.inference.classes import check_same_classes
 from harness.inference.evaluate import image_pipeline
 from harness.inference.splits import find_test_split, training_split, validation_split
 from harness.learning.draws import draw_shots, hold_out
-from harness_peft.data import Batches
-from harness_peft.prepared import JoinedSplit, PreparedSplit, PreparedSplits, as_is
+from harness_peft.prepared_splits import JoinedSplit, PreparedSplit, PreparedSplits, pass_through
+from harness_peft.training_data import Batches
 
 if TYPE_CHECKING:
     from harness_peft.options import FinetuningOptions
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Indices = Any
 
 
-class CellData:
+class CellSamples:
     """The data of a cell; prepared images are shared with the other cells of the protocol's worker."""
 
     def __init__(self, protocol: FinetuningOptions, job: Job) -> None:
@@ -37,7 +37,7 @@ class CellData:
         for text in check_same_classes(self.train_split, job.splits(test.name), label):  # before the training
             job.remark(text)
 
-    def samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
+    def draw_samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
         """Indices for training and validation, and the name of the split that the latter are in.
 
         Without `validate` there need not be a validation split.
@@ -82,7 +82,7 @@ class CellData:
         """Whether there are samples to validate on."""
         return self.protocol.holdout is not None or self.validating is not None
 
-    def prepared(self, name: str, there: Job | None = None) -> PreparedSplit:
+    def prepare_split(self, name: str, there: Job | None = None) -> PreparedSplit:
         """A split of the cell's data set, or of another job's, with its images prepared."""
         job = there or self.job
         assert job.cell.model is not None
@@ -92,30 +92,38 @@ class CellData:
         found.name = name
         return found
 
-    def together(self, indices: Indices, name: str, held: Indices, augment: bool) -> Batches:
+    def join_batches(self, indices: Indices, name: str, held: Indices, augment: bool) -> Batches:
         """Batches of training samples and of those that validation had, for training on both."""
         if name == self.train:
-            return self.batches(name, np.sort(np.concatenate([indices, held])), augment)
+            return self.make_batches(name, np.sort(np.concatenate([indices, held])), augment)
         both = np.concatenate([indices, held + len(self.train_split.targets)])
         if augment and self.protocol.augmentation != "none":
             raw = JoinedSplit([self.train_split, self.job.splits(name)])
-            return self._augmented(raw, both)
+            return self._make_augmented_batches(raw, both)
         return Batches(
-            JoinedSplit([self.prepared(self.train), self.prepared(name)]),
+            JoinedSplit([self.prepare_split(self.train), self.prepare_split(name)]),
             both,
-            as_is,
+            pass_through,
             self.job.device,
             workers=self.job.workers,
         )
 
-    def _augmented(self, split: Split, indices: Indices) -> Batches:
+    def _make_augmented_batches(self, split: Split, indices: Indices) -> Batches:
         preparation = getattr(self.job.model, "preparation", None)
         return Batches(
-            split, indices, as_is, self.job.device, self.protocol.augmentation, preparation, self.job.workers
+            split,
+            indices,
+            pass_through,
+            self.job.device,
+            self.protocol.augmentation,
+            preparation,
+            self.job.workers,
         )
 
-    def batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
+    def make_batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
         """Batches of some of a split's samples."""
         if augment and self.protocol.augmentation != "none":
-            return self._augmented(self.job.splits(name), indices)
-        return Batches(self.prepared(name), indices, as_is, self.job.device, workers=self.job.workers)
+            return self._make_augmented_batches(self.job.splits(name), indices)
+        return Batches(
+            self.prepare_split(name), indices, pass_through, self.job.device, workers=self.job.workers
+        )

@@ -15,10 +15,17 @@ from harness.inference.batches import autocast
 from harness.inference.evaluate import image_pipeline
 from harness.inference.images import decode
 from harness.learning.pipeline import Batch, Held, Pipeline
-from harness_fusion.augmentation import Augmentation
-from harness_fusion.contracts import Features, Pairs, Source
-from harness_fusion.features import Change, Changed, Encoders, Modality, absent, there
-from harness_fusion.splits import Portion
+from harness_fusion.contracts import FeatureBatches, Features, PairFeatures
+from harness_fusion.modality_features import (
+    Change,
+    ChangedSplit,
+    Encoders,
+    Modality,
+    build_absent,
+    find_present,
+)
+from harness_fusion.pair_augmentation import PairAugmentation
+from harness_fusion.pair_splits import Portion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +39,7 @@ RECIPE = "augmentation-1"
 MODALITIES: tuple[Modality, ...] = ("text", "image")
 
 
-class Sources:
+class FeatureSources:
     """Makes the sources of one cell. `method` says which modalities are encoded at all."""
 
     def __init__(
@@ -40,84 +47,88 @@ class Sources:
     ) -> None:
         self.encoders, self.method, self.protocol, self.seed = encoders, method, protocol, seed
         self.augmented = {m for m in MODALITIES if augmentation in ("on", m) and m in method.modalities}
-        self.augmentation = Augmentation(**protocol.changes)
+        self.augmentation = PairAugmentation(**protocol.changes)
         self.device = encoders.job.device
         self._spread: dict[Modality, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def standardise(self, portion: Portion) -> None:
         """From now on vectors have mean 0 and deviation 1 over this portion's samples that have the modality."""
         for modality in self.method.modalities:
-            features = self._plain(portion, modality)
+            features = self._load_plain(portion, modality)
             vectors = features.pooled[features.present]
             self._spread[modality] = vectors.mean(0), vectors.std(0).clamp(min=1e-6)
 
-    def plain(self, portion: Portion) -> Pairs:
+    def collect_plain(self, portion: Portion) -> PairFeatures:
         """Features as they are. Tuned encoders are run once for it, and nothing is kept on disk."""
-        return self._source(portion, lambda m: self._plain(portion, m))
+        return self._join(portion, lambda m: self._load_plain(portion, m))
 
-    def training(self, portion: Portion) -> Source:
+    def make_training(self, portion: Portion) -> FeatureBatches:
         """What the head trains on: with augmentation, other features in each epoch."""
         if self.protocol.encoders == "tuned":
-            return Live(self, portion, altered=True)
+            return LiveFeatures(self, portion, altered=True)
         if not self.augmented:
-            return self.plain(portion)
+            return self.collect_plain(portion)
         views = self.protocol.views
         targets = torch.from_numpy(portion.targets).to(self.device)
 
-        def encode(epoch: int) -> Pairs:
-            return self._source(portion, lambda m: self._view(portion, m, epoch % views if views else epoch))
+        def encode(epoch: int) -> PairFeatures:
+            return self._join(
+                portion, lambda m: self._load_view(portion, m, epoch % views if views else epoch)
+            )
 
-        return Augmented(targets, encode)
+        return EpochFeatures(targets, encode)
 
-    def judging(self, portion: Portion) -> Source:
+    def make_validation(self, portion: Portion) -> FeatureBatches:
         """What stops the training: features as they are, from the encoders as they are by then."""
         return (
-            Live(self, portion, altered=False) if self.protocol.encoders == "tuned" else self.plain(portion)
+            LiveFeatures(self, portion, altered=False)
+            if self.protocol.encoders == "tuned"
+            else self.collect_plain(portion)
         )
 
-    def change(self, portion: Portion, modality: Modality, epoch: int, seed: int) -> Change | None:
+    def make_change(self, portion: Portion, modality: Modality, epoch: int, seed: int) -> Change | None:
         """How a row's image or text is altered in an epoch or view; None where it is not."""
         if modality not in self.augmented:
             return None
         ids, augmentation = portion.split.ids, self.augmentation
         if modality == "text":
-            return lambda row, text: augmentation.text(text, ids[row], epoch, seed)
-        return lambda row, image: augmentation.image(decode(image), ids[row], epoch, seed)
+            return lambda row, text: augmentation.alter_text(text, ids[row], epoch, seed)
+        return lambda row, image: augmentation.alter_image(decode(image), ids[row], epoch, seed)
 
-    def _plain(self, portion: Portion, modality: Modality) -> Features:
+    def _load_plain(self, portion: Portion, modality: Modality) -> Features:
         if self.protocol.encoders == "tuned":
-            return self.encoders.encoded(modality, portion.name, portion.rows)
+            return self.encoders.encode_rows(modality, portion.name, portion.rows)
         tokens = self.method.reads == "tokens"
         rows = torch.from_numpy(portion.rows)
-        return self.encoders.kept(modality, portion.name, tokens).each(lambda t: t[rows])
+        return self.encoders.load_features(modality, portion.name, tokens).map_tensors(lambda t: t[rows])
 
-    def _view(self, portion: Portion, modality: Modality, number: int) -> Features:
+    def _load_view(self, portion: Portion, modality: Modality, number: int) -> Features:
         """One view of the training part: kept when views are shared, else of this seed and epoch alone."""
         shared = self.protocol.views > 0
-        change = self.change(portion, modality, number, 0 if shared else self.seed)
+        change = self.make_change(portion, modality, number, 0 if shared else self.seed)
         if change is None:
-            return self._plain(portion, modality)
+            return self._load_plain(portion, modality)
         if not shared:
-            return self.encoders.encoded(modality, portion.name, portion.rows, change)
+            return self.encoders.encode_rows(modality, portion.name, portion.rows, change)
         view = {"recipe": [RECIPE, asdict(self.augmentation)], "view": number}
         tokens = self.method.reads == "tokens"
-        return self.encoders.kept(modality, portion.name, tokens, portion.rows, change, view)
+        return self.encoders.load_features(modality, portion.name, tokens, portion.rows, change, view)
 
-    def _scaled(self, modality: Modality, features: Features) -> Features:
+    def _standardise(self, modality: Modality, features: Features) -> Features:
         if modality not in self._spread:
             return features
         mean, deviation = self._spread[modality]
         return replace(features, pooled=(features.pooled - mean) / deviation)
 
-    def _source(self, portion: Portion, features: Callable[[Modality], Features]) -> Pairs:
+    def _join(self, portion: Portion, features: Callable[[Modality], Features]) -> PairFeatures:
         read = self.method.modalities
         text, image = (
-            self._scaled(m, features(m)) if m in read else absent(len(portion)) for m in MODALITIES
+            self._standardise(m, features(m)) if m in read else build_absent(len(portion)) for m in MODALITIES
         )
-        return Pairs(text, image, torch.from_numpy(portion.targets)).to(self.device)
+        return PairFeatures(text, image, torch.from_numpy(portion.targets)).to(self.device)
 
 
-class Augmented(Held):
+class EpochFeatures(Held):
     """Training pairs that `encode(epoch)` makes anew for each epoch (from 0), in the order of `targets`.
 
     The last epoch is held.
@@ -125,21 +136,21 @@ class Augmented(Held):
 
     targets: torch.Tensor
 
-    def __init__(self, targets: torch.Tensor, encode: Callable[[int], Pairs]) -> None:
+    def __init__(self, targets: torch.Tensor, encode: Callable[[int], PairFeatures]) -> None:
         super().__init__(encode, targets)
 
 
-class Live:
-    """Training pairs whose encoders run at every batch, so that gradients reach them. A `Source`.
+class LiveFeatures:
+    """Training pairs whose encoders run at every batch, so that gradients reach them. A `FeatureBatches`.
 
     Images are prepared ahead, while encoders and head compute.
     """
 
-    def __init__(self, sources: Sources, portion: Portion, altered: bool) -> None:
+    def __init__(self, sources: FeatureSources, portion: Portion, altered: bool) -> None:
         self.sources, self.portion, self.altered = sources, portion, altered
         self.encoders = sources.encoders
         self.targets = torch.from_numpy(portion.targets).to(sources.device)
-        self.present = {m: there(portion.split, m) for m in sources.method.modalities}
+        self.present = {m: find_present(portion.split, m) for m in sources.method.modalities}
 
     def __len__(self) -> int:
         return len(self.portion)
@@ -147,20 +158,20 @@ class Live:
     def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
         """Yield each batch as it is in its epoch, encoded by the encoders as they are by then."""
         if "image" not in self.present:
-            yield from (self._encoded(entry, None) for entry in plan)
+            yield from (self._encode(entry, None) for entry in plan)
             return
         plan, ahead = tee(plan)
-        images = ((step, epoch, self._places("image", rows)) for step, epoch, rows in ahead)
-        with closing(self._pipeline().batches(images)) as prepared:
+        images = ((step, epoch, self._find_places("image", rows)) for step, epoch, rows in ahead)
+        with closing(self._make_pipeline().batches(images)) as prepared:
             for entry, batch in zip(plan, prepared, strict=True):
-                yield self._encoded(entry, batch.data)
+                yield self._encode(entry, batch.data)
 
-    def _pipeline(self) -> Pipeline:
+    def _make_pipeline(self) -> Pipeline:
         job, split = self.encoders.job, self.portion.split
 
         def seen(epoch: int) -> Any:
-            change = self._change("image", epoch)
-            return split if change is None else Changed(split, change)
+            change = self._make_change("image", epoch)
+            return split if change is None else ChangedSplit(split, change)
 
         return Pipeline(
             seen,
@@ -170,11 +181,11 @@ class Live:
             indices=range(len(split)),
         )
 
-    def _change(self, modality: Modality, epoch: int) -> Change | None:
+    def _make_change(self, modality: Modality, epoch: int) -> Change | None:
         sources = self.sources
-        return sources.change(self.portion, modality, epoch, sources.seed) if self.altered else None
+        return sources.make_change(self.portion, modality, epoch, sources.seed) if self.altered else None
 
-    def _places(self, modality: Modality, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _find_places(self, modality: Modality, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which samples of the split are encoded: those that have the modality.
 
         Where nobody in the batch has it, another one that has: missing all the same.
@@ -184,38 +195,40 @@ class Live:
         found: NDArray[np.int64] = places[present[places]]
         return found if len(found) else np.flatnonzero(present)[:1]
 
-    def _encoded(self, entry: Entry, images: torch.Tensor | None) -> Batch:
+    def _encode(self, entry: Entry, images: torch.Tensor | None) -> Batch:
         step, epoch, rows = entry
-        job, features = self.encoders.job, {m: absent(len(rows)) for m in MODALITIES}
+        job, features = self.encoders.job, {m: build_absent(len(rows)) for m in MODALITIES}
         for modality in self.sources.method.modalities:
             with autocast(job.device, job.precision):
                 if modality == "text":
-                    parts = self.encoders.text_parts(self._texts(epoch, rows))
+                    parts = self.encoders.encode_texts(self._read_texts(epoch, rows))
                 else:
                     assert images is not None
-                    parts = self.encoders.image_parts(images)
-            features[modality] = self._features(modality, rows, parts)
+                    parts = self.encoders.encode_images(images)
+            features[modality] = self._build_features(modality, rows, parts)
         targets = self.targets[torch.from_numpy(rows).to(self.targets.device)]
-        pairs = Pairs(features["text"], features["image"], targets).to(self.targets.device)
+        pairs = PairFeatures(features["text"], features["image"], targets).to(self.targets.device)
         return Batch(step, epoch, rows, pairs, targets)
 
-    def _texts(self, epoch: int, rows: NDArray[np.int64]) -> list[str]:
-        places, change = self._places("text", rows).tolist(), self._change("text", epoch)
+    def _read_texts(self, epoch: int, rows: NDArray[np.int64]) -> list[str]:
+        places, change = self._find_places("text", rows).tolist(), self._make_change("text", epoch)
         texts = self.portion.split.texts  # type: ignore[attr-defined]
         return [texts[r] if change is None else change(r, texts[r]) for r in places]
 
-    def _features(
+    def _build_features(
         self, modality: Modality, rows: NDArray[np.int64], parts: tuple[torch.Tensor, ...]
     ) -> Features:
         """What the encoder says of those that have the modality, put in their places among the batch."""
         present = torch.from_numpy(self.present[modality][self.portion.rows[rows]])
         where = present.nonzero()[:, 0] if present.any() else torch.zeros(1, dtype=torch.long)
-        parts = tuple(_scatter(part, where.to(part.device), len(rows)) for part in parts)
-        pooled = self.encoders.scaled(parts[0])
+        parts = tuple(_scatter_rows(part, where.to(part.device), len(rows)) for part in parts)
+        pooled = self.encoders.scale_vectors(parts[0])
         sequence = parts[1].float() if len(parts) > 1 else None
-        return Features.of(pooled, present.to(pooled.device), sequence, parts[2] if len(parts) > 2 else None)
+        return Features.from_pooled(
+            pooled, present.to(pooled.device), sequence, parts[2] if len(parts) > 2 else None
+        )
 
 
-def _scatter(part: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
+def _scatter_rows(part: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
     """Rows put in their places among `count`, zero elsewhere; gradients go through."""
     return part.new_zeros(count, *part.shape[1:]).index_copy(0, rows, part)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from harness import OptionError
 
 
-def at_least(least: int, method: str, **options: int) -> None:
+def check_at_least(least: int, method: str, **options: int) -> None:
     """Raises OptionError for an option below `least`."""
     for name, value in options.items():
         if value < least:
             raise OptionError(f"{method}: {name} must be at least {least}, not {value}")
 
 
-def heads_divide(method: str, hidden: int, heads: int) -> None:
+def check_heads_divide(method: str, hidden: int, heads: int) -> None:
     """Raises OptionError unless the width can be shared out to the attention heads."""
-    at_least(1, method, hidden=hidden, heads=heads)
+    check_at_least(1, method, hidden=hidden, heads=heads)
     if hidden % heads:
         raise OptionError(f"{method}: hidden must be a multiple of heads, found {hidden} and {heads}")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from harness import Split
 
-Rule = Literal["reference", "clean"]
-RULES: tuple[Rule, ...] = ("reference", "clean")
+SplitRule = Literal["reference", "clean"]
+RULES: tuple[SplitRule, ...] = ("reference", "clean")
 
 SEED = 42
 """The reference protocol's `random_state`; the division never depends on the seed of a training."""
@@ -43,7 +43,7 @@ class Division:
     """Labels with too few pairs to divide; all of them train."""
 
 
-def _held_out(
+def _hold_out(
     rows: NDArray[np.int64], targets: NDArray[np.int64], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, ...]]:
     """Rows kept and rows held out, stratified; classes with a single pair are kept whole."""
@@ -64,7 +64,7 @@ def _held_out(
     return np.sort(np.concatenate([kept, rows[apart]])), np.sort(out), tuple(int(s) for s in single)
 
 
-def reference_split(targets: NDArray[np.int64], seed: int = SEED) -> Division:
+def divide_by_reference(targets: NDArray[np.int64], seed: int = SEED) -> Division:
     """80 % train, and 20 % that both stop the training and are reported.
 
     Exactly `train_test_split(test_size=0.2, stratify=targets, random_state=seed)` where every class has
@@ -72,17 +72,17 @@ def reference_split(targets: NDArray[np.int64], seed: int = SEED) -> Division:
     Raises DataError when there are too few labelled pairs.
     """
     labelled = np.flatnonzero(targets >= 0)
-    train, test, whole = _held_out(labelled, targets, TEST_SHARE, seed)
+    train, test, whole = _hold_out(labelled, targets, TEST_SHARE, seed)
     return Division(train, test, test, whole)
 
 
-def clean_split(targets: NDArray[np.int64], seed: int = SEED) -> Division:
+def divide_cleanly(targets: NDArray[np.int64], seed: int = SEED) -> Division:
     """The same 20 % reported as under the reference rule, and 10 % of the others to stop the training.
 
     Rows with target −1 are in no part. Raises DataError when there are too few labelled pairs.
     """
-    first = reference_split(targets, seed)
-    train, validation, whole = _held_out(first.train, targets, VALIDATION_SHARE, seed)
+    first = divide_by_reference(targets, seed)
+    train, validation, whole = _hold_out(first.train, targets, VALIDATION_SHARE, seed)
     return Division(train, validation, first.test, tuple(sorted({*first.kept_whole, *whole})))
 
 
@@ -112,7 +112,7 @@ class Portion:
 class Arrangement:
     """The parts of a data set under a rule; `validation` is `test` under the reference rule."""
 
-    rule: Rule
+    rule: SplitRule
     train: Portion
     validation: Portion
     test: Portion
@@ -123,11 +123,11 @@ class Arrangement:
 
 
 def arrange(
-    names: Sequence[str], open_split: Callable[[str], Split], rule: Rule, seed: int = SEED
+    names: Sequence[str], open_split: Callable[[str], Split], rule: SplitRule, seed: int = SEED
 ) -> Arrangement:
     """The parts of a data set whose splits are `names`, opened by `open_split`.
 
-    A data set with the split `all` is divided by `reference_split` or `clean_split`. One with a split
+    A data set with the split `all` is divided by `divide_by_reference` or `divide_cleanly`. One with a split
     `train` keeps its own: `test` is reported or, where it is missing or has no labels, the validation
     split. Under the reference rule the reported part also stops the training; under the clean one the
     validation split does or, where it is missing or reported itself, a stratified 10 % of `train`.
@@ -142,11 +142,11 @@ def arrange(
     if ALL in names:
         split = open_split(ALL)
         targets = np.asarray(split.targets)
-        division = (reference_split if rule == "reference" else clean_split)(targets, seed)
+        division = (divide_by_reference if rule == "reference" else divide_cleanly)(targets, seed)
         parts = [Portion(ALL, split, r) for r in (division.train, division.validation, division.test)]
         whole, opened = division.kept_whole, [split]
     else:
-        parts, whole, opened, spare = _own_parts(names, open_split, rule, seed, spare)
+        parts, whole, opened, spare = _use_own_splits(names, open_split, rule, seed, spare)
     if rule == "reference":
         parts[1] = parts[2]
     if left := sum(int((np.asarray(s.targets) < 0).sum()) for s in opened):
@@ -159,8 +159,8 @@ def arrange(
     return Arrangement(rule, train, validation, test, spare, notes)
 
 
-def _own_parts(
-    names: Sequence[str], open_split: Callable[[str], Split], rule: Rule, seed: int, spare: str | None
+def _use_own_splits(
+    names: Sequence[str], open_split: Callable[[str], Split], rule: SplitRule, seed: int, spare: str | None
 ) -> tuple[list[Portion], tuple[int, ...], list[Split], str | None]:
     train_name, validation_name, test_name = (split_for(names, role) for role in ROLES)
     if train_name is None:
@@ -184,6 +184,6 @@ def _own_parts(
     opened: list[Split] = [portion.split for portion in found.values()]
     if rule == "reference" or (validation_name in found and found[validation_name] is not test):
         return [train, found.get(validation_name or "", test), test], (), opened, spare
-    kept, out, whole = _held_out(train.rows, np.asarray(train.split.targets), VALIDATION_SHARE, seed)
+    kept, out, whole = _hold_out(train.rows, np.asarray(train.split.targets), VALIDATION_SHARE, seed)
     parts = [Portion(train_name, train.split, kept), Portion(train_name, train.split, out), test]
     return parts, whole, opened, spare

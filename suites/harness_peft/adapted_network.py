@@ -78,7 +78,7 @@ class TextHead(nn.Module):
         return encoded
 
 
-class Network(nn.Module):
+class AdaptedNetwork(nn.Module):
     """A backbone and a head, in one module with stable names: `backbone.…` and `head.…`.
 
     `model` is the loaded plugin; nothing of it is shared, so it stays as it was. `head_kind` says
@@ -114,16 +114,16 @@ class Network(nn.Module):
             self.backbone = self._plugin.module
         else:
             raise OptionError("fine-tuning: the model gives no features (no forward_head, no encode_image)")
-        self.head_kind = self._kind(head, same_space)
+        self.head_kind = self._choose_head_kind(head, same_space)
         self.backbone.eval()
         if self.head_kind == "old":
-            self.head: nn.Module = _rows(self._own_head(), classes, label_indices)
+            self.head: nn.Module = _select_rows(self._find_own_head(), classes, label_indices)
         elif self.head_kind == "zero-shot":
             self.head = CosineHead(self.text_weights(), self._scale)
         if hasattr(self.backbone, "reset_classifier"):
             self.backbone.reset_classifier(0)
         if self.head_kind == "new":
-            self.head = nn.Linear(self._width(model), classes)
+            self.head = nn.Linear(self._measure_width(model), classes)
             nn.init.trunc_normal_(self.head.weight, std=0.02)
             nn.init.zeros_(self.head.bias)
         device = next(self.backbone.parameters()).device
@@ -132,7 +132,7 @@ class Network(nn.Module):
         self.head.requires_grad_(True)
 
     @classmethod
-    def from_facts(cls, model: Any, facts: Mapping[str, Any]) -> Network:
+    def from_facts(cls, model: Any, facts: Mapping[str, Any]) -> AdaptedNetwork:
         """A network whose random parts and options are the ones that were written down."""
         options = dict(facts)
         torch.manual_seed(options.pop("seed"))
@@ -157,13 +157,13 @@ class Network(nn.Module):
         logits: torch.Tensor = self.head(self.features(images))
         return logits
 
-    def copied(self) -> Network:
+    def clone_network(self) -> AdaptedNetwork:
         """A copy that shares nothing but the model it was made from, which it only reads."""
         return copy.deepcopy(self, {id(self._texts): self._texts})
 
     def blocks(self) -> list[nn.Module]:
         """The transformer blocks, first to last. Raises Unavailable where there are none."""
-        found = self._at(_BLOCKS)
+        found = self._find_sequence(_BLOCKS)
         if found is None or not all(hasattr(b, "mlp") and hasattr(b, "attn") for b in found):
             raise Unavailable(
                 f"{type(self.backbone).__name__} has no transformer blocks with attn and mlp: use a ViT"
@@ -172,7 +172,7 @@ class Network(nn.Module):
 
     def stages(self) -> list[nn.Module]:
         """Blocks, or a convolutional network's stages: what can be thawed from the top."""
-        found = self._at(_BLOCKS) or self._at(("stages",))
+        found = self._find_sequence(_BLOCKS) or self._find_sequence(("stages",))
         if found is not None:
             return list(found)
         trunk = getattr(self.backbone, "trunk", self.backbone)
@@ -180,13 +180,13 @@ class Network(nn.Module):
             return [getattr(trunk, s) for s in _STAGES]
         raise Unavailable(f"{type(self.backbone).__name__} has neither blocks nor stages that are known")
 
-    def tops(self) -> Iterator[nn.Module]:
+    def final_layers(self) -> Iterator[nn.Module]:
         """What stands between the last block and the head: final norms and projections."""
         for name in ("norm", "fc_norm", "ln_post"):
             if isinstance(found := getattr(self.backbone, name, None), nn.Module):
                 yield found
 
-    def use_text(self) -> nn.Module:
+    def attach_text_tower(self) -> nn.Module:
         """Puts the text tower into the graph instead of fixed text weights; gives the text part.
 
         Raises Unavailable for a model without one.
@@ -212,8 +212,8 @@ class Network(nn.Module):
         model, names, templates = self._texts
         return text_classifier(model, names, templates).clone()
 
-    def _kind(self, asked: HeadKind, same_space: bool) -> str:
-        own = same_space and not self.is_clip and self._own_head() is not None
+    def _choose_head_kind(self, asked: HeadKind, same_space: bool) -> str:
+        own = same_space and not self.is_clip and self._find_own_head() is not None
         texts = self.is_clip and bool(self._texts[1])
         if asked == "auto":
             return "zero-shot" if texts else "old" if own else "new"
@@ -223,12 +223,12 @@ class Network(nn.Module):
             raise Unavailable("a zero-shot head needs an image-text model and a data set with class names")
         return asked
 
-    def _own_head(self) -> nn.Linear | None:
+    def _find_own_head(self) -> nn.Linear | None:
         get = getattr(self.backbone, "get_classifier", None)
         found = get() if get else None
         return found if isinstance(found, nn.Linear) else None
 
-    def _width(self, model: Any) -> int:
+    def _measure_width(self, model: Any) -> int:
         preparation = getattr(model, "preparation", None)
         if preparation is not None:
             side = preparation.crop
@@ -241,7 +241,7 @@ class Network(nn.Module):
         with torch.inference_mode():
             return int(self.features(torch.zeros(1, *shape, device=device)).shape[1])
 
-    def _at(self, paths: Sequence[str]) -> Any:
+    def _find_sequence(self, paths: Sequence[str]) -> Any:
         for path in paths:
             try:
                 found = self.backbone.get_submodule(path)
@@ -252,7 +252,7 @@ class Network(nn.Module):
         return None
 
 
-def _rows(head: nn.Linear | None, classes: int, groups: Sequence[Sequence[int]] | None) -> nn.Linear:
+def _select_rows(head: nn.Linear | None, classes: int, groups: Sequence[Sequence[int]] | None) -> nn.Linear:
     """The old head's rows for the data set's classes; the first row where several stand for one."""
     assert head is not None
     rows = list(range(classes)) if groups is None else [g[0] for g in groups]

@@ -9,8 +9,8 @@ from harness import OptionError
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness_peft.added import Bottleneck
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
+    from harness_peft.added_modules import BottleneckAdapter
 
 
 class AdaptFormer:
@@ -28,14 +28,14 @@ class AdaptFormer:
             raise OptionError(f"adaptformer: hidden must be at least 1, not {hidden}")
         self.hidden, self.scale = hidden, scale
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Adds a bottleneck beside every MLP."""
         from torch import nn
 
-        from harness_peft.added import Bottleneck, width_of
+        from harness_peft.added_modules import BottleneckAdapter, block_width
 
         for block in network.blocks():
-            _beside(block, Bottleneck(width_of(block), self.hidden, self.scale, nn.ReLU))
+            _add_beside(block, BottleneckAdapter(block_width(block), self.hidden, self.scale, nn.ReLU))
 
 
 class Adapter:
@@ -55,25 +55,25 @@ class Adapter:
             raise OptionError(f"adapter: hidden must be at least 1, not {hidden}")
         self.hidden, self.place = hidden, place
 
-    def prepare(self, network: Network) -> None:
+    def prepare(self, network: AdaptedNetwork) -> None:
         """Adds the bottlenecks, before the residual sum."""
         from torch import nn
 
-        from harness_peft.added import Bottleneck, width_of
+        from harness_peft.added_modules import BottleneckAdapter, block_width
 
         for block in network.blocks():
             names = ("attn", "mlp") if self.place == "both" else ("mlp",)
             for name in names:
-                _after(block, name, Bottleneck(width_of(block), self.hidden, 1.0, nn.GELU))
+                _add_after(block, name, BottleneckAdapter(block_width(block), self.hidden, 1.0, nn.GELU))
 
 
-def _beside(block: nn.Module, adapter: Bottleneck) -> None:
+def _add_beside(block: nn.Module, adapter: BottleneckAdapter) -> None:
     adapter.to(next(block.parameters()).device)
     block.add_module("adapter", adapter)
     block.get_submodule("mlp").register_forward_hook(lambda _, inputs, output: output + adapter(inputs[0]))
 
 
-def _after(block: nn.Module, name: str, adapter: Bottleneck) -> None:
+def _add_after(block: nn.Module, name: str, adapter: BottleneckAdapter) -> None:
     adapter.to(next(block.parameters()).device)
     block.add_module(f"adapter_{name}", adapter)
 

@@ -9,13 +9,13 @@ from weakref import WeakSet
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.learning.loop import train as train_network
+from harness.learning.loop import train
 from harness.learning.pipeline import Batch
 from harness.learning.progress import Trained
 from harness.learning.recipe import Recipe
-from harness_peft.checkpoints import adapter_state
-from harness_peft.checks import GradientCheck
-from harness_peft.data import Batches
+from harness_peft.trained_state import collect_trained_state
+from harness_peft.training_checks import GradientCheck
+from harness_peft.training_data import Batches
 
 
 def set_mode(network: nn.Module, base: Collection[nn.Module]) -> None:
@@ -40,7 +40,7 @@ def set_mode(network: nn.Module, base: Collection[nn.Module]) -> None:
             module.eval()
 
 
-def train(
+def train_network(
     network: nn.Module,
     data: Batches,
     recipe: Recipe,
@@ -63,14 +63,14 @@ def train(
         assert batch.targets is not None
         return F.cross_entropy(network(batch.data), batch.targets, label_smoothing=recipe.label_smoothing)
 
-    return train_network(
-        network, data.source(seed), objective, recipe, seed, state=adapter_state(network), folder=folder,
+    return train(
+        network, data.make_source(seed), objective, recipe, seed, state=collect_trained_state(network), folder=folder,
         checkpoint_every=checkpoint_every, validate=validate, set_mode=lambda: set_mode(network, base),
         after_backward=lambda step: None if check.done else check.after_backward(), report=tell,
     )  # fmt: skip
 
 
-def base_modules(network: nn.Module) -> Collection[nn.Module]:
+def collect_base_modules(network: nn.Module) -> Collection[nn.Module]:
     """The modules that `set_mode` wants, taken before a method adds its own.
 
     Weakly: what a method takes out is not kept alive. Ids would not do, since a module that is added

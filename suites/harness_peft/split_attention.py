@@ -20,15 +20,15 @@ class SplitQKV(nn.Module):
 
     def __init__(self, fused: nn.Linear) -> None:
         super().__init__()
-        self.q, self.k, self.v = _thirds(fused.weight, fused.bias)
+        self.q, self.k, self.v = _split_in_three(fused.weight, fused.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """B×T×3D from B×T×D, as the fused layer gives it."""
         return torch.cat([self.q(x), self.k(x), self.v(x)], dim=-1)
 
-    def fused(self) -> nn.Linear:
+    def fuse(self) -> nn.Linear:
         """One layer again, from the present weights."""
-        return _joined([self.q, self.k, self.v])
+        return _join_layers([self.q, self.k, self.v])
 
 
 class SplitAttention(nn.Module):
@@ -43,7 +43,7 @@ class SplitAttention(nn.Module):
             attention.batch_first,
             attention.dropout,
         )
-        self.q, self.k, self.v = _thirds(attention.in_proj_weight, attention.in_proj_bias)
+        self.q, self.k, self.v = _split_in_three(attention.in_proj_weight, attention.in_proj_bias)
         self.out = nn.Linear(
             attention.embed_dim, attention.embed_dim, bias=attention.out_proj.bias is not None
         )
@@ -72,7 +72,7 @@ class SplitAttention(nn.Module):
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
-def split(block: nn.Module) -> tuple[nn.Module, str]:
+def split_attention(block: nn.Module) -> tuple[nn.Module, str]:
     """Splits the attention of a transformer block in place; gives the module with `q`, `k`, `v`.
 
     The second value is the name of its output projection. Raises Unavailable for attention of
@@ -93,14 +93,14 @@ def split(block: nn.Module) -> tuple[nn.Module, str]:
     return attention.qkv, "proj"
 
 
-def join(block: nn.Module) -> None:
-    """Undoes `split` for timm's attention, where the fused layer is the faster one."""
+def fuse_attention(block: nn.Module) -> None:
+    """Undoes `split_attention` for timm's attention, where the fused layer is the faster one."""
     attention: Any = block.attn
     if isinstance(getattr(attention, "qkv", None), SplitQKV):
-        attention.qkv = attention.qkv.fused()
+        attention.qkv = attention.qkv.fuse()
 
 
-def _thirds(weight: torch.Tensor, bias: torch.Tensor | None) -> list[nn.Linear]:
+def _split_in_three(weight: torch.Tensor, bias: torch.Tensor | None) -> list[nn.Linear]:
     out = []
     for rows, shift in zip(weight.chunk(3), bias.chunk(3) if bias is not None else (None,) * 3):
         layer = nn.Linear(rows.shape[1], rows.shape[0], bias=shift is not None)
@@ -111,7 +111,7 @@ def _thirds(weight: torch.Tensor, bias: torch.Tensor | None) -> list[nn.Linear]:
     return out
 
 
-def _joined(layers: list[nn.Linear]) -> nn.Linear:
+def _join_layers(layers: list[nn.Linear]) -> nn.Linear:
     weight = torch.cat([x.weight.detach() for x in layers])
     fused = nn.Linear(weight.shape[1], weight.shape[0], bias=layers[0].bias is not None)
     fused.weight = nn.Parameter(weight, requires_grad=False)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness import Split
 
 
-def joined(splits: Sequence[Split]) -> dict[str, Any]:
+def merge_reports(splits: Sequence[Split]) -> dict[str, Any]:
     """The `report` of each split, each split once: JSON-able, in the form of a single one's.
 
     Counts are added. What is said of the whole collection (`whole`) is added where splits say
@@ -34,12 +34,12 @@ def joined(splits: Sequence[Split]) -> dict[str, Any]:
         "pairs": sum(r.get("pairs", 0) for r in reports),
         **{name: dict(counter) for name, counter in counts.items()},
         "unlabelled": sum(r.get("unlabelled", 0) for r in reports),
-        "kinds": together([r.get("kinds", {}) for r in reports]),
-        "whole": together(wholes),
+        "kinds": merge_kinds([r.get("kinds", {}) for r in reports]),
+        "whole": merge_kinds(wholes),
     }
 
 
-def together(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+def merge_kinds(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Kinds of dirt from several reports: counts added, the first names of all."""
     kinds: dict[str, dict[str, Any]] = {}
     for facts in found:

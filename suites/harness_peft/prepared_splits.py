@@ -69,7 +69,7 @@ class PreparedSplits:
     def get(self, key: str, split: Split, prepare: Callable[[Any], torch.Tensor]) -> PreparedSplit:
         """The prepared split of that key, made when there is none."""
         if key not in self._recent:
-            size = _bytes(split, prepare)
+            size = _estimate_bytes(split, prepare)
             self._recent[key] = PreparedSplit(split, prepare, keep=size <= KEPT_BYTES), size
             while len(self._recent) > 1 and sum(s for _, s in self._recent.values()) > KEPT_BYTES:
                 self._recent.popitem(last=False)
@@ -77,12 +77,12 @@ class PreparedSplits:
         return self._recent[key][0]
 
 
-def as_is(image: torch.Tensor) -> torch.Tensor:
+def pass_through(image: torch.Tensor) -> torch.Tensor:
     """The preparation of what is prepared already."""
     return image
 
 
-def _bytes(split: Split, prepare: Callable[[Any], torch.Tensor]) -> int:
+def _estimate_bytes(split: Split, prepare: Callable[[Any], torch.Tensor]) -> int:
     if not len(split):
         raise DataError("finetuning: a split has no samples")
     sample = split[0]

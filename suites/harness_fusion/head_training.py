@@ -19,8 +19,8 @@ from harness.learning.draws import class_weights
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch
 from harness.learning.recipe import Recipe
-from harness_fusion.contracts import Source, first_pair, in_order
-from harness_fusion.heads import Head
+from harness_fusion.contracts import FeatureBatches, iterate_pairs, read_first_pair
+from harness_fusion.fusion_head import FusionHead
 
 FEATURES_AT_ONCE = 1024
 """Samples at once in prediction from features in memory."""
@@ -56,7 +56,7 @@ class HeadRecipe:
         if not self.rate > 0:
             raise OptionError(f"training: rate must be above 0, not {self.rate}")
 
-    def of(self, samples: int) -> Recipe:
+    def for_samples(self, samples: int) -> Recipe:
         """Return the recipe of the core's loop for so many training samples.
 
         Batches are of nearly equal length: a last one of one sample would undo the class weights, which a
@@ -88,9 +88,9 @@ class TrainedHead:
 
 
 def train_head(
-    head: Head,
-    training: Source,
-    validation: Source | None,
+    head: FusionHead,
+    training: FeatureBatches,
+    validation: FeatureBatches | None,
     recipe: HeadRecipe,
     seed: int,
     *,
@@ -127,15 +127,15 @@ def train_head(
         groups.append({"params": [p for p in encoders.parameters() if p.requires_grad], "lr": encoder_rate})
     groups = [group for group in groups if group["params"]]
     if groups:
-        _descend(head, training, validation, recipe, seed, groups, encoders, found, folder, tell)
+        _train_parameters(head, training, validation, recipe, seed, groups, encoders, found, folder, tell)
     head.eval()
     return found
 
 
-def _descend(
-    head: Head,
-    training: Source,
-    validation: Source | None,
+def _train_parameters(
+    head: FusionHead,
+    training: FeatureBatches,
+    validation: FeatureBatches | None,
     head_recipe: HeadRecipe,
     seed: int,
     groups: list[dict[str, Any]],
@@ -146,7 +146,7 @@ def _descend(
 ) -> None:
     """Train the parameters of the groups, and note epoch by epoch what came of it."""
     count = len(training)
-    recipe = head_recipe.of(count)
+    recipe = head_recipe.for_samples(count)
     per_epoch = recipe.batches_per_epoch(count)
     parameters = [p for group in groups for p in group["params"]]
     state = {f"parameter {n}": p.detach() for n, p in enumerate(parameters)}
@@ -154,7 +154,9 @@ def _descend(
         state |= {f"buffer {n}": b for n, b in enumerate(encoders.buffers())}
     # whole images take more memory than features: no more of them at once than in training
     at_once = FEATURES_AT_ONCE if encoders is None else recipe.batch
-    weight = class_weights(training.targets, _classes(head, training)) if head_recipe.class_weights else None
+    weight = (
+        class_weights(training.targets, _count_classes(head, training)) if head_recipe.class_weights else None
+    )
     sizes, losses = recipe.batch_sizes(count), dict[int, float]()
 
     def objective(batch: Batch, step: int) -> torch.Tensor:
@@ -170,12 +172,12 @@ def _descend(
                 if s in losses
             ]
             mean = sum(loss * n for loss, n in own) / sum(n for _, n in own)
-            tell(step // per_epoch, {"epoch": step / per_epoch, "loss": mean, **_named(values)})
+            tell(step // per_epoch, {"epoch": step / per_epoch, "loss": mean, **_select_columns(values)})
 
     trained = train(
         parameters, training, objective, recipe, seed,
         groups=groups, state=state, folder=folder, checkpoint_every=per_epoch,
-        validate=None if validation is None else lambda: _judge(head, validation, weight, at_once),
+        validate=None if validation is None else lambda: _validate(head, validation, weight, at_once),
         set_mode=lambda: _train_mode(head), report=report,
     )  # fmt: skip
     found.curves |= trained.epochs(count, recipe)
@@ -188,25 +190,27 @@ def _descend(
     found.seconds += sum(trained.seconds)
 
 
-def _named(values: Mapping[str, float]) -> dict[str, float]:
+def _select_columns(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if name in COLUMNS and name != "loss"}
 
 
 @torch.no_grad()
-def _classes(head: Head, source: Source) -> int:
+def _count_classes(head: FusionHead, source: FeatureBatches) -> int:
     """How many classes a head tells apart."""
-    pair = first_pair(source)
+    pair = read_first_pair(source)
     return int(head.eval()(pair.text, pair.image).shape[1])
 
 
-def _train_mode(head: Head) -> None:
+def _train_mode(head: FusionHead) -> None:
     """Training mode, but for parts that are already trained: their dropout stays off."""
     head.train()
     for part in head.parts.values():
         part.eval()
 
 
-def _judge(head: Head, validation: Source, weight: torch.Tensor | None, batch: int) -> dict[str, float]:
+def _validate(
+    head: FusionHead, validation: FeatureBatches, weight: torch.Tensor | None, batch: int
+) -> dict[str, float]:
     """Loss and weighted F1 on the validation part."""
     scores, targets = predict(head, validation, batch), validation.targets.cpu()
     loss = F.cross_entropy(scores, targets, weight=None if weight is None else weight.cpu())
@@ -214,7 +218,7 @@ def _judge(head: Head, validation: Source, weight: torch.Tensor | None, batch: i
     return {"score": float(f1), "validation_loss": float(loss), "weighted_f1": float(f1)}
 
 
-def predict(head: Head, source: Source, batch: int = FEATURES_AT_ONCE) -> torch.Tensor:
+def predict(head: FusionHead, source: FeatureBatches, batch: int = FEATURES_AT_ONCE) -> torch.Tensor:
     """Scores N×C (float32, on the CPU) for all samples of a source; softmax gives the probabilities.
 
     A bound (the oracle) is shown the targets. Leaves the head in eval().
@@ -222,6 +226,6 @@ def predict(head: Head, source: Source, batch: int = FEATURES_AT_ONCE) -> torch.
     head.eval()
     found = []
     with torch.inference_mode():
-        for pairs in in_order(source, batch):
-            found.append(head.judged(pairs.text, pairs.image, pairs.targets).float().cpu())
+        for pairs in iterate_pairs(source, batch):
+            found.append(head.score_with_targets(pairs.text, pairs.image, pairs.targets).float().cpu())
     return torch.cat(found)

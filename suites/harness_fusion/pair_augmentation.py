@@ -1,4 +1,4 @@
-"""Augmentation of training pairs: flip, crop, colour, noise; synonyms, insertions, dropped words."""
+"""PairAugmentation of training pairs: flip, crop, colour, noise; synonyms, insertions, dropped words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AROUND = ".,;:!?\"'()[]{}…“”‘’«»-–—*#@"
 
 
 @cache
-def synonyms() -> Mapping[str, tuple[str, ...]]:
+def read_synonyms() -> Mapping[str, tuple[str, ...]]:
     """For each word of the list that comes with this package, those that may stand for it."""
     found: dict[str, tuple[str, ...]] = {}
     for line in SYNONYMS.read_text(encoding="utf-8").splitlines():
@@ -37,7 +37,7 @@ def synonyms() -> Mapping[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class PairAugmentation:
     """How training pairs are changed; each change is decided by (seed, epoch, id of the sample) alone.
 
     Images keep their size. `flip`: probability of a horizontal flip; `crop`: the least share of the
@@ -65,7 +65,7 @@ class Augmentation:
             if not 0 <= value <= 1 or (field.name == "crop" and value == 0):
                 raise OptionError(f"augmentation: {field.name} must be from 0 to 1, not {value}")
 
-    def image(self, image: Image.Image, identity: str, epoch: int, seed: int) -> Image.Image:
+    def alter_image(self, image: Image.Image, identity: str, epoch: int, seed: int) -> Image.Image:
         """The RGB image as it is seen in an epoch (from 0), in its own size."""
         from PIL import Image
         from torchvision.transforms.v2 import functional as F
@@ -90,7 +90,7 @@ class Augmentation:
             image = Image.fromarray((pixels.clip(0, 255) + 0.5).astype(np.uint8))
         return image
 
-    def text(self, text: str, identity: str, epoch: int, seed: int) -> str:
+    def alter_text(self, text: str, identity: str, epoch: int, seed: int) -> str:
         """The text as it is read in an epoch (from 0); an empty one stays empty."""
         rng = np.random.default_rng(derive_seed("augmented text", seed, epoch, identity))
         words = text.split()
@@ -98,12 +98,12 @@ class Augmentation:
         kept, added = [], []
         for word, (replace, insert, drop) in zip(words, chances, strict=True):
             core = word.strip(_AROUND)
-            others = synonyms().get(core.lower(), ())
+            others = read_synonyms().get(core.lower(), ())
             fixed = core.lower() in NEGATIONS or core.lower().endswith(("n't", "n’t"))
             if others and insert < self.insert:
-                added.append(_chosen(rng, others))
+                added.append(_choose(rng, others))
             if others and replace < self.replace:
-                kept.append(word.replace(core, _in_case_of(core, _chosen(rng, others))))
+                kept.append(word.replace(core, _match_case(core, _choose(rng, others))))
             elif fixed or drop >= self.drop:
                 kept.append(word)
         if words and not kept:
@@ -113,11 +113,11 @@ class Augmentation:
         return " ".join(kept)
 
 
-def _chosen(rng: np.random.Generator, words: tuple[str, ...]) -> str:
+def _choose(rng: np.random.Generator, words: tuple[str, ...]) -> str:
     return words[rng.integers(len(words))]
 
 
-def _in_case_of(model: str, word: str) -> str:
+def _match_case(model: str, word: str) -> str:
     if model.isupper() and len(model) > 1:
         return word.upper()
     return word.capitalize() if model[:1].isupper() else word

@@ -48,7 +48,7 @@ class Encoders:
         self.unit = unit
         self._rates: dict[str, float] = {}
 
-    def kept(
+    def load_features(
         self,
         modality: Modality,
         name: str,
@@ -66,16 +66,16 @@ class Encoders:
         altered = {"view": view, "rows": rows} if view else {}
 
         def keep(compute: Callable[[], NDArray[Any]], which: str) -> NDArray[Any]:
-            return self._keep(modality, name, compute, part=which, **altered)
+            return self._cache(modality, name, compute, part=which, **altered)
 
         chosen = np.arange(len(split)) if rows is None else rows
-        present = there(split, modality)[chosen]
+        present = find_present(split, modality)[chosen]
 
         def part(which: str) -> NDArray[Any]:
             def compute() -> NDArray[Any]:
                 if not made:
-                    encoded = self._encoded(modality, split, chosen[present], change)
-                    made.update(_scattered(encoded, np.flatnonzero(present), len(chosen)))
+                    encoded = self._encode_present(modality, split, chosen[present], change)
+                    made.update(_scatter_rows(encoded, np.flatnonzero(present), len(chosen)))
                     for other in parts:  # what one pass gave is kept as a whole, before another process asks
                         if other != which:
                             keep(partial(made.__getitem__, other), other)
@@ -86,10 +86,10 @@ class Encoders:
         # the rate comes first: one that a kill lost could be measured only by encoding again
         arrays = {which: part(which) for which in (("rate", *parts) if tokens else ("rate", "pooled"))}
         if modality == "text" and change is None:
-            self._tell_cut(split, name, chosen[present], keep)
-        return self._features(arrays, present)
+            self._remark_cut(split, name, chosen[present], keep)
+        return self._build_features(arrays, present)
 
-    def _tell_cut(self, split: Split, name: str, rows: NDArray[np.int64], keep: Callable[..., Any]) -> None:
+    def _remark_cut(self, split: Split, name: str, rows: NDArray[np.int64], keep: Callable[..., Any]) -> None:
         """Remark how many of a split's texts are longer than the encoder reads."""
         texts = split.texts  # type: ignore[attr-defined]
         count = keep(lambda: np.array([cut(self.model, [texts[r] for r in rows]).sum()]), "cut")
@@ -104,9 +104,9 @@ class Encoders:
         """
         if modality in self._rates:
             return self._rates[modality]
-        return float(self._keep(modality, name, lambda: np.array([np.nan]), part="rate")[0])
+        return float(self._cache(modality, name, lambda: np.array([np.nan]), part="rate")[0])
 
-    def encoded(
+    def encode_rows(
         self,
         modality: Modality,
         name: str,
@@ -115,22 +115,22 @@ class Encoders:
     ) -> Features:
         """Some rows encoded anew; `change(row, value)` alters an image or a text before that. Not kept."""
         split = self.job.splits(name)
-        present = there(split, modality)[rows]
-        arrays = self._encoded(modality, split, rows[present], change)
-        return self._features(_scattered(arrays, np.flatnonzero(present), len(rows)), present)
+        present = find_present(split, modality)[rows]
+        arrays = self._encode_present(modality, split, rows[present], change)
+        return self._build_features(_scatter_rows(arrays, np.flatnonzero(present), len(rows)), present)
 
-    def scaled(self, pooled: torch.Tensor) -> torch.Tensor:
+    def scale_vectors(self, pooled: torch.Tensor) -> torch.Tensor:
         """Vectors as heads get them: float32, of length 1 if `unit`."""
         return F.normalize(pooled.float(), dim=-1) if self.unit else pooled.float()
 
     # ---------------------------------------------------------------- inside
 
-    def _features(self, arrays: Arrays, present: NDArray[np.bool_]) -> Features:
-        pooled = self.scaled(torch.from_numpy(arrays["pooled"]))
+    def _build_features(self, arrays: Arrays, present: NDArray[np.bool_]) -> Features:
+        pooled = self.scale_vectors(torch.from_numpy(arrays["pooled"]))
         sequence, mask = (torch.from_numpy(arrays[k]) if k in arrays else None for k in ("tokens", "mask"))
-        return Features.of(pooled, torch.from_numpy(present), sequence, mask)
+        return Features.from_pooled(pooled, torch.from_numpy(present), sequence, mask)
 
-    def _keep(
+    def _cache(
         self, modality: Modality, name: str, compute: Callable[[], NDArray[Any]], **facts: Any
     ) -> NDArray[Any]:
         """Features of one modality of a split, from the cache or computed."""
@@ -139,7 +139,7 @@ class Encoders:
             tokens=self.gives_tokens[modality], **facts,
         )  # fmt: skip
 
-    def _encoded(
+    def _encode_present(
         self,
         modality: Modality,
         split: Split,
@@ -150,33 +150,33 @@ class Encoders:
         if not len(rows):
             raise DataError(f"{self.job.cell.dataset.label}: {modality}s are missing in all samples")
         began = time.perf_counter()
-        encode = self._texts if modality == "text" else self._images
+        encode = self._encode_text_rows if modality == "text" else self._encode_image_rows
         arrays = encode(split, rows, change)
         rate = len(rows) / max(time.perf_counter() - began, 1e-9)
         if change is None:
             self._rates[modality] = rate
         return {**arrays, "rate": np.array([rate])}
 
-    def _texts(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
+    def _encode_text_rows(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
         texts = [split.texts[r] if change is None else change(int(r), split.texts[r]) for r in rows]  # type: ignore[attr-defined]
         job, found = self.job, []
         with torch.inference_mode(), autocast(job.device, job.precision):
             for start in range(0, len(texts), TEXTS_AT_ONCE):
-                parts = self.text_parts(texts[start : start + TEXTS_AT_ONCE])
+                parts = self.encode_texts(texts[start : start + TEXTS_AT_ONCE])
                 found.append(tuple(part.cpu() for part in parts))
                 job.advance(min(start + TEXTS_AT_ONCE, len(texts)), len(texts))
         arrays = {"pooled": torch.cat([f[0] for f in found]).float().numpy()}
         if self.gives_tokens["text"]:
             # places up to the last token of any text, for there are encoders that pad on the left
             longest = max(int((f[2].any(0) * torch.arange(1, f[2].shape[1] + 1)).max()) for f in found)
-            arrays["tokens"] = np.concatenate([_half(_fit(f[1], longest)) for f in found])
-            arrays["mask"] = torch.cat([_fit(f[2], longest) for f in found]).numpy()
+            arrays["tokens"] = np.concatenate([_to_half(_fit_length(f[1], longest)) for f in found])
+            arrays["mask"] = torch.cat([_fit_length(f[2], longest) for f in found]).numpy()
         return arrays
 
-    def _images(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
+    def _encode_image_rows(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
         job = self.job
         prepare = image_pipeline(job, split)
-        source: Any = split if change is None else Changed(split, change)
+        source: Any = split if change is None else ChangedSplit(split, change)
         pooled: list[NDArray[Any]] = []
         patches: list[NDArray[Any]] = []
 
@@ -185,25 +185,25 @@ class Encoders:
 
         for start in range(0, len(rows), ROWS_AT_ONCE):
             vectors, *sequences = forward_all(
-                self.image_parts, source, prepare, device=job.device, batch_size=job.batch_size, precision=job.precision,
+                self.encode_images, source, prepare, device=job.device, batch_size=job.batch_size, precision=job.precision,
                 workers=job.workers, indices=rows[start : start + ROWS_AT_ONCE].tolist(),
                 advance=partial(advance, start),
             )  # fmt: skip
             pooled.append(vectors.numpy())
-            patches += map(_half, sequences)
+            patches += map(_to_half, sequences)
         arrays = {"pooled": np.concatenate(pooled)}
         if patches:
             arrays["tokens"] = np.concatenate(patches)
             arrays["mask"] = np.ones(arrays["tokens"].shape[:2], bool)
         return arrays
 
-    def image_parts(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode_images(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Vectors B×E and, where there are any, patches B×P×D of prepared images."""
         if self.gives_tokens["image"]:
             return tuple(self.model.encode_image_tokens(images))
         return (self.model.encode_image(images),)
 
-    def text_parts(self, texts: Sequence[str]) -> tuple[torch.Tensor, ...]:
+    def encode_texts(self, texts: Sequence[str]) -> tuple[torch.Tensor, ...]:
         """Vectors B×E and, where there are any, tokens B×T×D and their mask."""
         if self.gives_tokens["text"]:
             return tuple(self.model.encode_text_tokens(texts))
@@ -212,12 +212,12 @@ class Encoders:
         return (self.model.encode_text_tokens(texts)[0],)
 
 
-def absent(count: int) -> Features:
+def build_absent(count: int) -> Features:
     """Features of a modality that a method does not read: none is there, and nothing was encoded."""
-    return Features.of(torch.zeros(count, 1), torch.zeros(count, dtype=torch.bool))
+    return Features.from_pooled(torch.zeros(count, 1), torch.zeros(count, dtype=torch.bool))
 
 
-def there(split: Split, modality: Modality) -> NDArray[np.bool_]:
+def find_present(split: Split, modality: Modality) -> NDArray[np.bool_]:
     """Which samples of a split have the modality. Raises DataError for a data set without pairs."""
     found = getattr(split, f"has_{modality}", None)
     if found is None:
@@ -227,7 +227,7 @@ def there(split: Split, modality: Modality) -> NDArray[np.bool_]:
     return np.asarray(found, dtype=bool)
 
 
-class Changed:
+class ChangedSplit:
     """A split whose images are changed on their way, by row."""
 
     def __init__(self, split: Split, change: Change) -> None:
@@ -243,12 +243,12 @@ class Changed:
         return getattr(self._split, name)
 
 
-def _half(tokens: torch.Tensor) -> NDArray[Any]:
+def _to_half(tokens: torch.Tensor) -> NDArray[Any]:
     half = tokens.half()
     return (half if bool(torch.isfinite(half).all()) else tokens.float()).numpy()
 
 
-def _fit(tensor: torch.Tensor, length: int) -> torch.Tensor:
+def _fit_length(tensor: torch.Tensor, length: int) -> torch.Tensor:
     """A batch of sequences cut or padded with zeros to a length."""
     fitted = tensor.new_zeros(len(tensor), length, *tensor.shape[2:])
     shared = min(length, tensor.shape[1])
@@ -256,7 +256,7 @@ def _fit(tensor: torch.Tensor, length: int) -> torch.Tensor:
     return fitted
 
 
-def _scattered(arrays: Arrays, rows: NDArray[Any], count: int) -> Arrays:
+def _scatter_rows(arrays: Arrays, rows: NDArray[Any], count: int) -> Arrays:
     """Arrays of some rows as arrays of `count` rows, zero elsewhere; the rate is none of rows."""
     whole = {k: np.zeros((count, *a.shape[1:]), a.dtype) for k, a in arrays.items() if k != "rate"}
     for name, array in whole.items():
