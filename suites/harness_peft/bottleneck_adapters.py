@@ -1,4 +1,4 @@
-"""Bottleneck adapters beside and after the MLP: AdaptFormer, Houlsby's and Pfeiffer's."""
+"""Bottleneck adapters beside or after the MLP: AdaptFormer, Houlsby's and Pfeiffer's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AdaptFormer:
 
     Args:
         hidden: width of the bottleneck, at least 1.
-        scale: s, a constant factor on what the bottleneck adds.
+        scale: s, a constant factor on the bottleneck's output.
     """
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -29,7 +29,7 @@ class AdaptFormer:
         self.hidden, self.scale = hidden, scale
 
     def prepare(self, network: AdaptedNetwork) -> None:
-        """Adds a bottleneck beside every MLP."""
+        """Add a bottleneck beside every MLP."""
         from torch import nn
 
         from harness_peft.added_modules import BottleneckAdapter, block_width
@@ -45,7 +45,7 @@ class Adapter:
 
     Args:
         hidden: width of the bottleneck, at least 1.
-        place: after the MLP of each block (`mlp`), or after its attention and its MLP (`both`).
+        place: after each block's MLP (`mlp`), or after its attention and its MLP (`both`).
     """
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -56,7 +56,7 @@ class Adapter:
         self.hidden, self.place = hidden, place
 
     def prepare(self, network: AdaptedNetwork) -> None:
-        """Adds the bottlenecks, before the residual sum."""
+        """Add the bottlenecks before the residual sum."""
         from torch import nn
 
         from harness_peft.added_modules import BottleneckAdapter, block_width
@@ -78,7 +78,7 @@ def _add_after(block: nn.Module, name: str, adapter: BottleneckAdapter) -> None:
     block.add_module(f"adapter_{name}", adapter)
 
     def add(_: nn.Module, __: object, output: object) -> object:
-        if isinstance(output, tuple):  # nn.MultiheadAttention gives weights beside the values
+        if isinstance(output, tuple):  # nn.MultiheadAttention returns (values, weights)
             return (output[0] + adapter(output[0]), *output[1:])
         return output + adapter(output)
 

@@ -1,4 +1,4 @@
-"""What is known of a fine-tuning cell before it trains: its data, its classes, and the network it starts from."""
+"""Facts of a fine-tuning cell before training: its data, its classes, and its initial network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CellFacts:
-    """The protocol and the job of a cell, and what follows from them; `training` once the samples are drawn."""
+    """A cell's protocol, job and derived facts; `training` is set once the samples are drawn."""
 
     training: Batches
 
@@ -40,11 +40,11 @@ class CellFacts:
         self.trains = getattr(job.method, "trains", True)
         if self.label_sets and not self.solves:
             raise Unavailable(
-                f"{job.cell.dataset.label}: samples with several labels can only be probed so far (linear probe)"
+                f"{job.cell.dataset.label}: only the linear probe supports samples with several labels so far"
             )
 
     def network_facts(self, seed: object) -> dict[str, Any]:
-        """What decides the network before the method, besides the model."""
+        """Return what determines the network before the method, besides the model."""
         job, protocol = self.job, self.protocol
         groups = self.own_head.columns or getattr(self.data.train_split, "label_indices", None)
         return {

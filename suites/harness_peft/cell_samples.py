@@ -1,4 +1,4 @@
-"""Which samples one cell trains, validates and tests on, and their batches."""
+"""Draw the samples that one cell trains, validates and tests on, and batch them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ Indices = Any
 
 
 class CellSamples:
-    """The data of a cell; prepared images are shared with the other cells of the protocol's worker."""
+    """The data of a cell; cells of the same worker share prepared images.
+
+    Raises DataError if a split is missing, or the test split has other classes.
+    """
 
     def __init__(self, protocol: FinetuningOptions, job: Job) -> None:
         self.protocol, self.job = protocol, job
@@ -38,15 +41,16 @@ class CellSamples:
             job.remark(text)
 
     def draw_samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
-        """Indices for training and validation, and the name of the split that the latter are in.
+        """Return the indices for training and validation, and the name of the latter's split.
 
-        Without `validate` there need not be a validation split.
+        Unless `validate`, the data set may lack a validation split. Raises DataError if one is needed but
+        missing, or if `train_size` or shots can't be drawn.
         """
         data, shots = self.job.cell.dataset.identity, self.shots
         targets = np.asarray(self.train_split.targets)
         if targets.ndim > 1 and shots != "all":
             raise DataError(
-                f"{self.job.cell.dataset.label}: samples with several labels can't be drawn per class"
+                f"{self.job.cell.dataset.label}: can't draw shots per class from samples with several labels"
             )
         indices = np.arange(len(targets))
         if self.protocol.train_size is not None:
@@ -67,7 +71,7 @@ class CellSamples:
             return indices, indices[:0], self.train
         if name is None:
             raise DataError(
-                f"{self.job.cell.dataset.label}: no split 'val' to tune on besides '{self.tested}', which is tested on: "
+                f"{self.job.cell.dataset.label}: no split 'val' to tune on besides '{self.tested}', the test split: "
                 "give holdout, a share of the training samples"
             )
         validating = self.job.splits(name)
@@ -83,7 +87,7 @@ class CellSamples:
         return self.protocol.holdout is not None or self.validating is not None
 
     def prepare_split(self, name: str, there: Job | None = None) -> PreparedSplit:
-        """A split of the cell's data set, or of another job's, with its images prepared."""
+        """Return a split of the cell's data set, or of another job's, with prepared images."""
         job = there or self.job
         assert job.cell.model is not None
         split = job.splits(name)
@@ -93,7 +97,7 @@ class CellSamples:
         return found
 
     def join_batches(self, indices: Indices, name: str, held: Indices, augment: bool) -> Batches:
-        """Batches of training samples and of those that validation had, for training on both."""
+        """Return batches of training and validation samples together."""
         if name == self.train:
             return self.make_batches(name, np.sort(np.concatenate([indices, held])), augment)
         both = np.concatenate([indices, held + len(self.train_split.targets)])
@@ -121,7 +125,7 @@ class CellSamples:
         )
 
     def make_batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
-        """Batches of some of a split's samples."""
+        """Return batches of some of a split's samples."""
         if augment and self.protocol.augmentation != "none":
             return self._make_augmented_batches(self.job.splits(name), indices)
         return Batches(

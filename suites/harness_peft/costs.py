@@ -1,4 +1,4 @@
-"""What a fine-tuned network costs: parameters, bytes, speed, and where back-propagation stops."""
+"""Costs of a fine-tuned network: parameters, bytes, speed, and where back-propagation stops."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def count_parameters(network: AdaptedNetwork) -> dict[str, float]:
-    """Parameters, each tensor once: all, trainable with and without the head, and their share."""
+    """Count the parameters, each tensor once: all, trainable with and without the head, and their share."""
     everything = {id(p): p for p in network.parameters()}
     head = {id(p) for p in network.head.parameters(recurse=True)}
     backbone = {id(p) for p in network.backbone.parameters()}
-    # what a text tower or a fitted adapter has in the head's place is no head
+    # a text tower or a fitted adapter in place of the head does not count as a head
     own_head = set() if getattr(network.head, "is_adapter", False) else head - backbone
     trainable = sum(p.numel() for p in everything.values() if p.requires_grad)
     in_head = sum(p.numel() for i, p in everything.items() if p.requires_grad and i in own_head)
@@ -31,9 +31,9 @@ def count_parameters(network: AdaptedNetwork) -> dict[str, float]:
 
 
 def estimate_training_memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
-    """Bytes of parameters, of gradients, and of the optimiser's state: what training must hold at least.
+    """Return the bytes of parameters, gradients and optimiser state: a lower bound for training.
 
-    Activations are not in it; on CUDA the measured peak is recorded beside it.
+    Activations are not included; on CUDA the measured peak is recorded as well.
     """
     parameters = sum(p.numel() * p.element_size() for p in network.parameters())
     gradients = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
@@ -46,12 +46,12 @@ def estimate_training_memory(network: nn.Module, optimizer_bytes: int) -> dict[s
 
 
 def find_backprop_stop(network: AdaptedNetwork, images: torch.Tensor) -> tuple[str, float]:
-    """The first module of a forward pass that has something to train, and the share of modules from there on.
+    """Return the first trainable module of a forward pass, and the share of modules from there on.
 
-    Back-propagation ends at that module: what is before it costs no backward pass. Modules count
-    that have parameters of their own. ("", 0.0) when nothing trains.
+    Back-propagation ends at that module: earlier ones cost no backward pass. Only modules with direct
+    parameters count. Returns ("", 0.0) if nothing trains.
     """
-    network.eval()  # a text head forgets what it kept, so that its tower is seen, too
+    network.eval()  # a text head drops its cached embeddings, so that its tower runs too
     order: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda _, __, name=name: order.append(name))
@@ -72,13 +72,13 @@ def find_backprop_stop(network: AdaptedNetwork, images: torch.Tensor) -> tuple[s
 
 
 def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """A module's parameters that no called submodule has; peft keeps some in containers."""
+    """Return the parameters that no called submodule owns; peft keeps some in containers."""
     held = (m for m in module.children() if isinstance(m, nn.ParameterDict | nn.ParameterList))
     return [*module.parameters(recurse=False), *(p for m in held for p in m.parameters())]
 
 
 def measure_inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 3) -> float:
-    """Samples per second of the forward pass alone; the fastest of some repeats, after one to warm up."""
+    """Return samples per second of the forward pass alone: the fastest of `repeats` after one warm-up."""
     fastest = float("inf")
     with torch.inference_mode():
         for number in range(repeats + 1):
@@ -92,7 +92,7 @@ def measure_inference_rate(network: nn.Module, images: torch.Tensor, repeats: in
 
 
 def copy_merged(network: AdaptedNetwork, method: Any) -> AdaptedNetwork | None:
-    """A copy with everything folded into the base, for a method that can; None for others."""
+    """Return a copy with the method's modules folded into the base; None if the method can't."""
     if not hasattr(method, "merge"):
         return None
     merged = network.clone_network()

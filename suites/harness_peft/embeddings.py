@@ -1,4 +1,4 @@
-"""Methods without gradients through the network: heads found on cached embeddings of the frozen backbone."""
+"""Fit heads on cached embeddings of the frozen backbone, without gradients through the network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def embed_samples(job: Job, method: Any, network: AdaptedNetwork, data: Batches) -> NDArray[np.float32]:
-    """The frozen network's embeddings N×D of these samples, from the cache of the whole split."""
+    """Return the frozen network's embeddings N×D of these samples, from the cache of the whole split."""
     parts = data.split.parts if isinstance(data.split, JoinedSplit) else [data.split]
     whole = [embed_split(job, method, network, part) for part in parts]
     found: NDArray[np.float32] = (whole[0] if len(whole) == 1 else np.concatenate(whole))[data.indices]
@@ -34,7 +34,7 @@ def embed_samples(job: Job, method: Any, network: AdaptedNetwork, data: Batches)
 
 
 def embed_split(job: Job, method: Any, network: AdaptedNetwork, split: Any) -> NDArray[np.float32]:
-    """Embeddings of a whole prepared split of the job's data set, computed once for all cells."""
+    """Return the embeddings N×D of a whole prepared split, computed once for all cells."""
     return job.features(
         f"peft {getattr(method, 'features', 'projected')} features",
         split.name,
@@ -46,7 +46,7 @@ def embed_split(job: Job, method: Any, network: AdaptedNetwork, split: Any) -> N
 
 
 def apply_head(network: AdaptedNetwork, features: NDArray[np.float32]) -> torch.Tensor:
-    """Logits N×C of a fitted head on kept embeddings; the backbone need not run again."""
+    """Return logits N×C of a fitted head on cached embeddings, without running the backbone."""
     device = next(network.backbone.parameters()).device
     with torch.inference_mode():
         parts = [
@@ -56,7 +56,7 @@ def apply_head(network: AdaptedNetwork, features: NDArray[np.float32]) -> torch.
 
 
 def solve_head(run: CellFacts, network: AdaptedNetwork, training: Batches, candidate: float) -> None:
-    """Puts the linear head that the method finds in closed form (or by L-BFGS) into the network."""
+    """Replace the network's head by the linear one that the method solves for."""
     features = embed_samples(run.job, run.method, network, training)
     weight, bias = run.method.solve(features, training.targets.cpu().numpy(), run.classes, candidate)
     head = torch.nn.Linear(weight.shape[1], run.classes).to(run.job.device)
@@ -74,9 +74,9 @@ def fit_head(
     rate: float | None,
     seed: object,
 ) -> dict[str, Any]:
-    """Puts the head that a method fits on embeddings into the network; gives what it wants kept.
+    """Replace the network's head by one that the method fits on embeddings; return the method's notes.
 
-    `rate` stands for the method's own learning rate. Raises TrainingFault when a tensor that counts as
+    `rate` overrides the method's own learning rate. Raises TrainingFault if a tensor that counts as
     trained has no gradient, Unavailable for a data set without class names.
     """
     from harness_few_shot.task import Task
@@ -112,7 +112,7 @@ def fit_head(
     classifier = method.fit(task)
     if not hasattr(classifier, "head"):
         raise HarnessError(
-            f"{type(method).__name__}.fit gave a classifier without 'head', which fine-tuning stores"
+            f"{type(method).__name__}.fit returned a classifier without 'head', which fine-tuning stores"
         )
     network.head, network.head_kind = FittedHead(classifier.head()).to(job.device), "fitted"
     _check_gradients(network, features, labels)
@@ -126,7 +126,7 @@ def _embed_normalised(job: Job, method: Any, network: AdaptedNetwork, data: Batc
 def _embed_view(
     run: CellFacts, network: AdaptedNetwork, training: Batches, seed: object, number: int
 ) -> torch.Tensor:
-    """Normalised embeddings of the training samples under random crops and flips, the same for a number."""
+    """Return normalised embeddings of the training samples under random crops and flips, fixed by `number`."""
     job = run.job
     found = forward_all(
         network.features, getattr(training.split, "source", training.split),
@@ -138,7 +138,7 @@ def _embed_view(
 
 
 def _check_gradients(network: AdaptedNetwork, features: torch.Tensor, labels: torch.Tensor) -> None:
-    """What a fitted head counts as trained must take part in its answers."""
+    """Raise TrainingFault unless every trainable tensor of a fitted head affects its logits."""
     parameters = trainable_parameters(network.head)
     if not parameters:
         return

@@ -1,4 +1,4 @@
-"""Evaluating a fine-tuned network: validation scores, the test split, and shifts with classes of their own."""
+"""Evaluate a fine-tuned network: validation scores, the test split, and shifts with their own classes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 def match_classes(own: Split, other: Split, where: str) -> list[int]:
-    """For each class of another split, the position of the same class in ours.
+    """Return, for each class of the split `other`, the position of the same class in `own`.
 
-    Through the label space's indices where both say them, else by name. Raises DataError for a
-    class that the network was not trained for.
+    Classes are matched by the label space's indices if both splits have them, else by name. Raises
+    DataError for a class that the network was not trained on.
     """
     ours, theirs = Classes.of(own), Classes.of(other)
     if ours.indices is not None and theirs.indices is not None:
@@ -51,15 +51,15 @@ def match_classes(own: Split, other: Split, where: str) -> list[int]:
 
 
 def can_match_classes(own: Split, other: Split) -> bool:
-    """Return whether two splits say enough of their classes to tell which is which."""
+    """Return whether the classes of two splits can be matched, by label-space indices or by name."""
     ours, theirs = Classes.of(own), Classes.of(other)
     return bool((ours.indices and theirs.indices) or (ours.names and theirs.names))
 
 
 def score_network(network: AdaptedNetwork, data: Batches) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy on validation samples.
+    """Return accuracy and mean cross-entropy on validation samples.
 
-    With several labels per sample: 11-point mean average precision and mean binary cross-entropy.
+    For samples with several labels: 11-point mean average precision and mean binary cross-entropy.
     """
     found, targets = [], []
     with torch.inference_mode():
@@ -70,7 +70,7 @@ def score_network(network: AdaptedNetwork, data: Batches) -> tuple[float, float]
 
 
 def score_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
-    """What `score_network` gives, from logits N×C and labels N or N×C."""
+    """Return the two scores of `score_network` from logits N×C and labels N or N×C."""
     if labels.ndim == 1:
         right = int((logits.argmax(1) == labels).sum())
         return right / len(labels), float(F.cross_entropy(logits, labels))
@@ -82,7 +82,7 @@ def score_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, flo
 def evaluate_cell(
     run: CellFacts, network: AdaptedNetwork, cost: Mapping[str, float], notes: Mapping[str, Any]
 ) -> Result:
-    """The cell's result on its test split, with its metrics on the shifts besides.
+    """Return the cell's result on its test split, including its metrics on the shifts.
 
     Raises OptionError for metrics that read another kind of labels than the data has.
     """
@@ -104,7 +104,7 @@ def evaluate_cell(
             raise DataError(f"shift '{name}': {there.refusal}")
         logits, split = _compute_logits(run, network, job.at(dataset), there.name, name)
         if not can_match_classes(run.data.train_split, split):
-            text = f"shift '{name}': its class i was assumed to be class i of the data set: not both name their classes"
+            text = f"shift '{name}': class i was assumed to be class i of the data set, since not both name their classes"
             job.remark(with_names(text, job.cell))
         shifted = measured(job, Predictions(logits, split.targets, split.ids))
         metrics |= {f"{metric}.{name}": value for metric, value in shifted.items()}
@@ -114,7 +114,7 @@ def evaluate_cell(
 def _compute_logits(
     run: CellFacts, network: AdaptedNetwork, there: Job, name: str, shift: str | None = None
 ) -> tuple[NDArray[np.float32], Split]:
-    """Logits on a test split of a job's data set, over that split's own classes."""
+    """Return logits on a split of the job `there`, over that split's own classes, and the split."""
     split, source = there.splits(name), run.data.prepare_split(name, there)
     if run.solves or run.fits:
         found = apply_head(network, embed_split(there, run.method, network, source)).cpu().numpy()

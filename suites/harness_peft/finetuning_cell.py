@@ -1,4 +1,4 @@
-"""One cell of fine-tuning: data, tuning, the final training, its checks, and what is measured."""
+"""Run one cell of fine-tuning: data, tuning, the final training, its checks, and measurements."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from harness_peft.trials import tune
 
 
 class FinetuningCell(CellFacts):
-    """A cell being run; each step is a method, `result` calls them in order."""
+    """A cell being run; each step is a method, and `result` calls them in order."""
 
     training: Batches
-    """What the final training sees."""
+    """The samples of the final training."""
 
     def result(self) -> Result:
-        """Everything about the cell."""
+        """Tune, train, measure and evaluate; return the cell's result."""
         notes: dict[str, Any] = {}
         trials, chosen = tune(self, self.train_candidate, notes)
         network, outcome, seconds = self._train_final(chosen, notes)
@@ -49,7 +49,7 @@ class FinetuningCell(CellFacts):
         return replace(evaluate_cell(self, network, cost, notes), curves=build_curves(outcome))
 
     def _remark_prompts(self, network: AdaptedNetwork) -> None:
-        """Remark which prompts were cut, and which classes begin with the same ones."""
+        """Remark which prompts were cut, and which classes start from the same prompts."""
         if (
             network.head_kind in ("new", "old")
             or not self.class_names
@@ -69,9 +69,9 @@ class FinetuningCell(CellFacts):
         seed: object,
         folder: Path,
     ) -> tuple[AdaptedNetwork, Trained | None, dict[str, Any]]:
-        """A network trained with one learning rate (or penalty), and the method's own notes.
+        """Train a network with one learning rate (or penalty); return it, its progress and the method's notes.
 
-        Raises TrainingFault when a frozen tensor changed or a trainable one got no gradient.
+        Raises TrainingFault if a frozen tensor changed or a trainable one got no gradient.
         """
         network = AdaptedNetwork.from_facts(self.job.model, self.network_facts(seed))
         base = collect_base_modules(network)
@@ -144,7 +144,7 @@ class FinetuningCell(CellFacts):
     def _train_final(
         self, chosen: float | None, notes: dict[str, Any]
     ) -> tuple[AdaptedNetwork, Trained | None, float]:
-        """The training that is evaluated; what chooses on validation itself is not trained on it as well."""
+        """Train the network to evaluate. Methods that `fit` choose on validation, so they never train on it."""
         job, protocol = self.job, self.protocol
         joins = protocol.retrain and not self.fits
         validates = self.data.can_validate if self.fits else protocol.patience is not None and not joins

@@ -1,4 +1,4 @@
-"""LoRA, DoRA, (IA)³ through peft, on plain Linear layers, and CLIP-LoRA on split attention."""
+"""LoRA, DoRA and (IA)³ through peft on plain Linear layers, and CLIP-LoRA on split attention."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SPLIT = {"q", "k", "v"}
 
 
 def find_target_layers(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Module]:
-    """The Linear layers of these blocks under the names given, splitting attention where needed.
+    """Return the Linear layers of these blocks with the given names, splitting attention if needed.
 
-    `qkv` is a fused projection as one layer; q, k, v are its parts. Layers outside of blocks (the
-    patch embedding's `proj`, say) are never met. Raises OptionError for what a block doesn't have.
+    `qkv` is a fused projection as one layer; q, k, v are its parts. Layers outside blocks (the patch
+    embedding's `proj`, say) are never matched. Raises OptionError for a layer that a block lacks.
     """
     from torch import nn
 
@@ -32,7 +32,7 @@ def find_target_layers(blocks: Iterable[nn.Module], targets: list[Target]) -> li
     found: list[nn.Module] = []
     for block in blocks:
         attention, parts = block.attn, None
-        # nn.MultiheadAttention keeps its projections to itself, so any target inside needs the split
+        # nn.MultiheadAttention calls no submodule for its projections, so any target inside needs the split
         if _SPLIT & set(targets) or (
             isinstance(attention, nn.MultiheadAttention) and {"qkv", "proj"} & set(targets)
         ):
@@ -56,9 +56,9 @@ def find_target_layers(blocks: Iterable[nn.Module], targets: list[Target]) -> li
 def inject_layers(
     network: AdaptedNetwork, layers: list[nn.Module], config: Any, inputs: list[nn.Module] | None = None
 ) -> None:
-    """Puts peft's layers in the place of these, and leaves what was trainable trainable.
+    """Replace these layers by peft's; parameters that were trainable stay trainable.
 
-    (IA)³ scales the input, not the output, of those layers that are `inputs`, too.
+    (IA)³ scales the input, not the output, of the layers that are also in `inputs`.
     """
     import warnings
 
@@ -68,7 +68,7 @@ def inject_layers(
     names = [places[id(layer)] for layer in layers]
     config.target_modules = "|".join(re.escape(n) for n in names)
     if inputs is not None:
-        # peft matches suffixes of a set, or a whole pattern
+        # peft matches sets by suffix, strings as whole patterns; (?!) matches nothing
         config.feedforward_modules = "|".join(re.escape(places[id(layer)]) for layer in inputs) or "(?!)"
     thawed = [p for p in network.parameters() if p.requires_grad]
     with warnings.catch_warnings():
@@ -79,7 +79,7 @@ def inject_layers(
 
 
 def merge_layers(network: AdaptedNetwork) -> None:
-    """Folds every peft layer into the layer that it wraps, and fuses split attention again."""
+    """Fold every peft layer into the layer that it wraps, and fuse split attention again."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     from harness_peft.split_attention import SplitQKV
@@ -127,11 +127,11 @@ class LoRA:
         self.dropout, self.rslora = dropout, rslora
 
     def prepare(self, network: AdaptedNetwork) -> None:
-        """Adds A (Kaiming uniform) and B (zero) to each target."""
+        """Add A (Kaiming uniform) and B (zero) to each target."""
         inject_layers(network, find_target_layers(network.blocks(), self.targets), self._config())
 
     def merge(self, network: AdaptedNetwork) -> None:
-        """W becomes W + s·B·A."""
+        """Replace W by W + s·B·A."""
         merge_layers(network)
 
     def _config(self) -> Any:
@@ -139,7 +139,7 @@ class LoRA:
 
         return LoraConfig(
             r=self.rank,
-            lora_alpha=self.alpha,  # type: ignore[arg-type]  # peft makes a scale of it
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # a float works: peft only divides it
             lora_dropout=self.dropout,
             use_rslora=self.rslora,
             bias="none",
@@ -148,19 +148,19 @@ class LoRA:
 
 
 class DoRA(LoRA):
-    """LoRA on the direction of each weight, and a magnitude of its own per output (Liu et al. 2024)."""
+    """LoRA on the direction of each weight, with a learned magnitude per output (Liu et al. 2024)."""
 
     _more = {"use_dora": True}  # noqa: RUF012 - constant
 
 
 class IA3:
-    """(IA)³: factors on keys, values and the second layer's input, first 1 (Liu et al. 2022). No weight decay."""
+    """(IA)³: factors, initially 1, on keys, values and the input of fc2 (Liu et al. 2022). No weight decay."""
 
     rates = (3e-3, 1e-2, 3e-2)
     weight_decay = 0.0
 
     def prepare(self, network: AdaptedNetwork) -> None:
-        """Splits attention, so that queries stay as they are, and adds the factors."""
+        """Split attention, so that queries stay unscaled, and add the factors."""
         from peft import IA3Config
 
         blocks = network.blocks()
@@ -168,14 +168,14 @@ class IA3:
         inject_layers(network, [*find_target_layers(blocks, ["k", "v"]), *inputs], IA3Config(), inputs)
 
     def merge(self, network: AdaptedNetwork) -> None:
-        """Multiplies the factors into weights and biases."""
+        """Multiply the factors into weights and biases."""
         merge_layers(network)
 
 
 class ClipLoRA(LoRA):
     """CLIP-LoRA: low-rank q, k, v in every layer of both towers, s = α/√r (Zanella and Ben Ayed 2024).
 
-    The text embeddings of one prompt are computed anew at each step; the head has nothing of its own.
+    The text embeddings of one prompt are recomputed at each step; the head has no parameters of its own.
 
     Args:
         alpha: α, which scales the update by α/√r.
@@ -199,7 +199,7 @@ class ClipLoRA(LoRA):
         self.towers = towers
 
     def prepare(self, network: AdaptedNetwork) -> None:
-        """Splits `nn.MultiheadAttention` in both towers and adds A and B."""
+        """Split `nn.MultiheadAttention` in the chosen towers and add A and B."""
         text = network.attach_text_tower()
         blocks = [] if self.towers == "text" else network.blocks()
         if self.towers != "image":

@@ -1,4 +1,4 @@
-"""What is measured of a trained network in one cell: costs, what is stored, training curves."""
+"""Measure a trained network in one cell: costs, stored bytes, training curves."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 NOT_ALWAYS = (
     "seconds_per_step", "training_samples_per_second", "steps", "adapter_bytes", "merged_samples_per_second",
 )  # fmt: skip
-"""Costs of methods that train by steps, that store something, that can be merged."""
+"""Costs that only some methods have: those that train by steps, store tensors or can be merged."""
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Begins the count for `read_peak_memory` anew; what earlier work only kept for reuse goes back first."""
+    """Release cached blocks, then reset the peak-memory counter."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def read_peak_memory(device: torch.device) -> dict[str, float]:
-    """Most bytes that a CUDA device had allocated and reserved since the count began.
+    """Return the most bytes that a CUDA device had allocated and reserved since the last reset.
 
-    Elsewhere NaN, which tables show as a dash: they have the column wherever the suite is run.
+    NaN on other devices, so that tables have the columns (with dashes) wherever the suite runs.
     """
     cuda = device.type == "cuda"
     return {
@@ -45,9 +45,9 @@ def read_peak_memory(device: torch.device) -> dict[str, float]:
 def measure_costs(
     run: CellFacts, network: AdaptedNetwork, outcome: Trained | None, notes: dict[str, Any]
 ) -> dict[str, float]:
-    """Memory, speed of training and inference (merged too), where gradients stop, and the stored bytes.
+    """Measure memory, speed of training and inference (merged too), where gradients stop, and stored bytes.
 
-    What a method has not is NaN, a dash in tables: a run of some methods alone has every column, too.
+    Costs that a method lacks are NaN (a dash in tables), so that a run of any methods has every column.
     """
     job, cost = run.job, dict.fromkeys(NOT_ALWAYS, float("nan"))
     cost |= costs.estimate_training_memory(network, outcome.optimizer_bytes if outcome else 0)
@@ -72,7 +72,7 @@ def measure_costs(
 
 
 def _store(run: CellFacts, network: AdaptedNetwork) -> int:
-    """Writes what was trained, with what it takes to put it into the base again; gives the file's bytes."""
+    """Write the trained tensors, with the facts to restore the network from; return the file's bytes."""
     job, folder = run.job, run.protocol.keep
     state = getattr(run.method, "state", collect_trained_state)(network)
     path = folder / f"{job.cell.id}.safetensors" if folder else job.workdir / "adapter.safetensors"
@@ -84,7 +84,7 @@ def _store(run: CellFacts, network: AdaptedNetwork) -> int:
 
 
 def build_curves(outcome: Trained | None) -> dict[str, dict[str, list[float]]]:
-    """Losses (at most some hundred of them) and validation scores by step."""
+    """Return losses (thinned to a few hundred) and validation scores by step."""
     if outcome is None:
         return {}
     kept = list(range(0, len(outcome.losses), max(1, len(outcome.losses) // 200)))

@@ -1,4 +1,4 @@
-"""A fine-tuned network again, from the base model and the file of what was trained."""
+"""Restore a fine-tuned network from the base model and the file of its trained tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harness_peft.adapted_network import AdaptedNetwork, FittedHead
 
 
 def restore_network(path: Path, model: Any) -> AdaptedNetwork:
-    """The network of a cell whose protocol had `keep`, in evaluation mode.
+    """Return the network of a cell whose protocol had `keep`, in evaluation mode.
 
-    `model` is the same model plugin, loaded; it stays as it is. The method is the installed plugin
-    that the file names, with its options. Raises DataError for a file that is not of this kind or
+    `model` is the same model plugin, loaded; it is not changed. The method is the installed plugin
+    that the file names, with its options. Raises DataError for a file of another kind or one that
     does not fit the model.
     """
     import torch
@@ -22,7 +22,7 @@ def restore_network(path: Path, model: Any) -> AdaptedNetwork:
 
     tensors, facts = read(path)
     if not isinstance(facts.get("method"), dict) or not isinstance(facts.get("network"), dict):
-        raise DataError(f"{path}: does not say which method and network its tensors are of")
+        raise DataError(f"{path}: does not say which method and network its tensors belong to")
     method = _resolve_method(facts["method"], path)
     network = AdaptedNetwork.from_facts(model, facts["network"])
     if hasattr(method, "prepare"):

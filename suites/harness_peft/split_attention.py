@@ -1,7 +1,7 @@
-"""Attention with separate projections for q, k and v, equal to the fused one it is made from.
+"""Attention with separate projections for q, k and v, equal to the fused attention it is made from.
 
-peft applies a LoRA delta on `nn.MultiheadAttention`'s out_proj twice and can't target q or v of a
-fused projection alone; plain Linear layers, which these are, it handles rightly.
+peft applies a LoRA delta on `nn.MultiheadAttention`'s out_proj twice, and can't target q or v of a
+fused projection alone. It handles plain Linear layers, as used here, correctly.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ from harness import Unavailable
 
 
 class SplitQKV(nn.Module):
-    """Three Linear layers in the place of timm's fused `qkv`; their outputs are put side by side."""
+    """Three Linear layers in place of timm's fused `qkv`; their outputs are concatenated."""
 
     def __init__(self, fused: nn.Linear) -> None:
         super().__init__()
         self.q, self.k, self.v = _split_in_three(fused.weight, fused.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """B×T×3D from B×T×D, as the fused layer gives it."""
+        """Return B×T×3D from B×T×D, as the fused layer does."""
         return torch.cat([self.q(x), self.k(x), self.v(x)], dim=-1)
 
     def fuse(self) -> nn.Linear:
-        """One layer again, from the present weights."""
+        """Return one Linear layer with the current weights."""
         return _join_layers([self.q, self.k, self.v])
 
 
 class SplitAttention(nn.Module):
-    """`nn.MultiheadAttention` (self-attention, one width) as four Linear layers: q, k, v, out."""
+    """`nn.MultiheadAttention` (self-attention, one width) as four Linear layers q, k, v, out.
+
+    Raises Unavailable for any other kind of attention.
+    """
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
@@ -59,7 +62,7 @@ class SplitAttention(nn.Module):
         attn_mask: torch.Tensor | None = None,
         **_: object,
     ) -> tuple[torch.Tensor, None]:
-        """Attended values and None, for inputs B×T×D (T×B×D unless `batch_first`)."""
+        """Return the attended values and None, for inputs B×T×D (T×B×D unless `batch_first`)."""
         if not self.batch_first:
             query, key, value = (t.transpose(0, 1) for t in (query, key, value))
         q, k, v = (self._heads(t) for t in (self.q(query), self.k(key), self.v(value)))
@@ -73,10 +76,9 @@ class SplitAttention(nn.Module):
 
 
 def split_attention(block: nn.Module) -> tuple[nn.Module, str]:
-    """Splits the attention of a transformer block in place; gives the module with `q`, `k`, `v`.
+    """Split a transformer block's attention in place; return the module with `q`, `k`, `v`.
 
-    The second value is the name of its output projection. Raises Unavailable for attention of
-    another make.
+    The second value is the name of its output projection. Raises Unavailable for unknown kinds of attention.
     """
     attention: Any = block.attn
     if isinstance(attention, SplitAttention):
@@ -91,13 +93,6 @@ def split_attention(block: nn.Module) -> tuple[nn.Module, str]:
         raise Unavailable(f"{type(attention).__name__} has no fused qkv layer that can be split")
     attention.qkv = SplitQKV(fused)
     return attention.qkv, "proj"
-
-
-def fuse_attention(block: nn.Module) -> None:
-    """Undoes `split_attention` for timm's attention, where the fused layer is the faster one."""
-    attention: Any = block.attn
-    if isinstance(getattr(attention, "qkv", None), SplitQKV):
-        attention.qkv = attention.qkv.fuse()
 
 
 def _split_in_three(weight: torch.Tensor, bias: torch.Tensor | None) -> list[nn.Linear]:

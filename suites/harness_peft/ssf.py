@@ -17,7 +17,7 @@ class SSF:
     """Scale and shift after every linear layer, normalisation and the patch embedding; merges for free.
 
     Args:
-        std: standard deviation of the first values, around 1 for scales and around 0 for shifts.
+        std: standard deviation of the initial values, around 1 for scales and around 0 for shifts.
     """
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -29,7 +29,7 @@ class SSF:
         self.std = std
 
     def prepare(self, network: AdaptedNetwork) -> None:
-        """Adds them; the attention of open_clip's towers is split first, to have layers to follow."""
+        """Add scales and shifts; first split open_clip's attention into layers that can be hooked."""
         from torch import nn
 
         from harness_peft.added_modules import ScaleShift
@@ -47,7 +47,7 @@ class SSF:
             module.register_forward_hook(_apply_scale_shift)
 
     def merge(self, network: AdaptedNetwork) -> None:
-        """W becomes γW and b becomes γb + β; every layer that has them stays what it is."""
+        """Replace W by γW and b by γb + β; layers keep their types."""
         import torch
         from torch import nn
 
@@ -64,7 +64,7 @@ class SSF:
 
 
 def _apply_scale_shift(module: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
-    own = module._modules.get("ssf")  # gone after merging, while the hook stays
+    own = module._modules.get("ssf")  # removed by merging, while the hook remains
     return output if own is None else own(output)
 
 

@@ -1,7 +1,7 @@
 """Summaries of fine-tuning records: PPT score, Pareto front, VTAB's two means, shift before and after.
 
-Each takes a table of records, one row per ok cell with `model`, `method`, `dataset`, `seed`, metrics, costs
-and tags, and gives a long table with the columns `OUTPUT`.
+Each takes a table of records (one row per successful cell with `model`, `method`, `dataset`, `seed`,
+metrics, costs and tags) and returns a long table with the columns `OUTPUT`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ TAG = "tag.dataset.metric"
 
 
 def ppt(accuracy: float, trainable: float) -> float:
-    """Performance-parameter trade-off acc·exp(−log10(P/10⁷ + 1)), P trainable parameters without the head.
+    """Return the PPT score acc·exp(−log10(P/10⁷ + 1)) for P trainable parameters without the head.
 
-    Source: Xin et al. 2024, V-PETL Bench. `accuracy` is a fraction.
+    The performance-parameter trade-off of Xin et al. 2024, V-PETL Bench. `accuracy` is a fraction.
     """
     import math
 
@@ -34,7 +34,7 @@ class PptScore:
     """PPT score of each model, method and data set: quality discounted by trained parameters.
 
     Args:
-        metric: accuracy, or another quality, as a fraction.
+        metric: accuracy or another quality metric, as a fraction.
     """
 
     unit = "fraction"
@@ -44,7 +44,7 @@ class PptScore:
         self.metric = metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `PPT`, the mean over seeds with its t-interval."""
+        """Return rows of the metric `PPT`: the mean over seeds with its t-interval."""
         _require_columns(records, [self.metric, "trainable_without_head"])
         rows = []
         for key, part in _group_cells(records, ["model", "method", "dataset"]):
@@ -57,29 +57,29 @@ class ParetoFront:
     """Quality, cost, and whether no other method of the same model and data set beats both.
 
     Args:
-        cost: a column where less is better: `trainable_parameters`, `seconds_per_step`,
+        cost: a column in which less is better: `trainable_parameters`, `seconds_per_step`,
             `training_seconds`, `adapter_bytes`.
-        metric: the quality, a metric where more is better.
+        metric: the quality, a metric in which more is better.
     """
 
     def __init__(self, cost: str = "trainable_parameters", metric: str = "top1") -> None:
         self.cost, self.metric = cost, metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """For each method the metric, the cost and `on the front` (1 or 0).
+        """Return the metric, the cost and `on the front` (1 or 0) of each method.
 
-        Raises OptionError when no record has the metric or a number for the cost.
+        Raises OptionError if no record has the metric or a number for the cost.
         """
         from harness_plots.pareto import front
 
         _require_columns(records, [self.metric, self.cost])
-        if records[self.cost].isna().all():  # else all would cost nothing
+        if records[self.cost].isna().all():  # else all methods would seem free
             raise OptionError(f"summary: no record has a number for '{self.cost}': choose another cost")
         rows = []
         for _, group in _group_cells(records, ["model", "dataset"]):
             cells = list(_group_cells(group, ["model", "method", "dataset"]))
             costs = [float(part[self.cost].mean()) for _, part in cells]
-            # a method without training has no step to take time: it costs nothing
+            # NaN, such as seconds_per_step of a method without training, counts as free
             costs = [0.0 if c != c else c for c in costs]
             best = set(front(costs, [float(part[self.metric].mean()) for _, part in cells]))
             for position, ((key, part), cost) in enumerate(zip(cells, costs)):
@@ -90,14 +90,14 @@ class ParetoFront:
 
 
 class VtabMeans:
-    """Both ways in which papers average VTAB-1k, side by side: over data sets, and over group means.
+    """Both averages of VTAB-1k found in papers, side by side: over data sets, and over group means.
 
-    A data set's group is its tag `group` (natural, specialized, structured). The same cells give
-    numbers that differ by points, so that the two must never be compared with each other. A method
-    that lacks a data set has no mean.
+    A data set's group is its tag `group` (natural, specialized, structured). The two averages of the
+    same cells differ by points, so never compare one with the other. A method that lacks a data set
+    has no mean.
 
     Args:
-        metric: the metric that is averaged.
+        metric: the metric to average.
     """
 
     unit = "fraction"
@@ -107,7 +107,7 @@ class VtabMeans:
         self.metric = metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of each group's mean, `mean of N data sets` and `mean of K groups`."""
+        """Return rows of each group's mean, `mean of N data sets` and `mean of K groups`."""
         import numpy as np
 
         _require_columns(records, [self.metric, GROUP])
@@ -133,9 +133,9 @@ class VtabMeans:
 
 
 class OwnMetric:
-    """Each data set by the metric that its papers use, side by side, and the mean over data sets.
+    """Each data set scored by its papers' metric, side by side, and the mean over data sets.
 
-    A data set's metric is its tag `metric`, by default `top1`; every metric must be a fraction where
+    A data set's metric is its tag `metric`, by default `top1`; every metric must be a fraction in which
     more is better. A model that lacks a data set which another one has gets no mean.
     """
 
@@ -143,7 +143,7 @@ class OwnMetric:
     higher_is_better = True
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `score`, for each data set and `mean of N data sets`."""
+        """Return rows of the metric `score`, for each data set and `mean of N data sets`."""
         import numpy as np
 
         own = records[TAG] if TAG in records.columns else None
@@ -171,13 +171,13 @@ class OwnMetric:
 
 
 class ShiftChange:
-    """What adapting does to accuracy in distribution and under shift: before, after and the difference.
+    """Accuracy before and after adapting, in distribution and under shift, and the difference.
 
-    Shifts are the protocol's, which stand in the records as `METRIC.NAME`. Differences are paired by seed.
+    The protocol's shifts are in the records as `METRIC.NAME`. Differences are paired by seed.
 
     Args:
         before: the label of the method that trains nothing.
-        metric: the metric that is compared, on the test split and on each shift.
+        metric: the metric to compare, on the test split and on each shift.
     """
 
     unit = "fraction"
@@ -187,7 +187,7 @@ class ShiftChange:
         self.before, self.metric = before, metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows `before`, `after` and `change` for the test split and each shift."""
+        """Return rows `before`, `after` and `change` for the test split and each shift."""
         _require_columns(records, [self.metric])
         if self.before not in set(records["method"]):
             raise OptionError(
@@ -246,7 +246,7 @@ def _make_row(
     count: int | None = None,
     unit: str | None = None,
 ) -> dict[str, Any]:
-    """One output row: the mean of values over seeds, with Student's interval where there are two or more."""
+    """Return one output row: the mean over seeds, with Student's interval if there are two or more."""
     import numpy as np
 
     from harness.statistics.intervals import t_interval

@@ -1,4 +1,4 @@
-"""What has to be stored of an adapted network; `harness.learning.checkpoints` writes and reads the files."""
+"""Select the tensors of an adapted network to store; `harness.learning.checkpoints` handles the files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def collect_trained_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    """What has to be stored of a trained network: trainable parameters, and buffers that training moves."""
+    """Return what a checkpoint must hold: trainable parameters, and the buffers that training changes."""
     state = {n: p.detach() for n, p in network.named_parameters() if p.requires_grad}
-    if all(p.requires_grad for p in network.parameters()):  # then batch norm's statistics move too
+    if all(p.requires_grad for p in network.parameters()):  # then batch norm's statistics change too
         state |= {n: b.detach() for n, b in network.named_buffers()}
     head = getattr(network, "head", None)
-    if isinstance(head, FittedHead):  # a cache of embeddings is kept, too, though nothing trained it
+    if isinstance(head, FittedHead):  # includes untrained buffers, such as a cache of embeddings
         state |= {f"head.{n}": t.detach() for n, t in head.state_dict().items()}
     return state

@@ -1,4 +1,4 @@
-"""The samples a fine-tuning sees, in batches: kept in memory, or prepared ahead while the device computes."""
+"""Batches of samples for fine-tuning: kept in memory, or prepared ahead while the device computes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.learning.pipeline import Held, Pipeline, Source, image_of
 from harness.learning.recipe import Kind
 
 KEPT_BYTES = 2**30
-"""Prepared images are kept in memory up to this size, where no augmentation makes them new each time."""
+"""Largest size of prepared images to keep in memory; augmented ones are never kept."""
 
 
 class Batches:
     """Prepared images of some samples of a split, by position, on the device.
 
-    Without augmentation they are prepared once and kept where they fit into memory; with it they are made
-    anew in each epoch. What is not kept is prepared by `workers` threads while the device computes.
+    Without augmentation they are prepared once and kept if they fit into memory; with it they are prepared
+    again in each epoch, by `workers` threads while the device computes. Raises DataError without samples.
     """
 
     def __init__(
@@ -35,7 +35,6 @@ class Batches:
         preparation: Preparation | None = None,
         workers: int = 0,
     ) -> None:
-
         self.split, self.indices, self.device = split, [int(i) for i in indices], device
         self.workers = workers
         if not self.indices:
@@ -56,7 +55,7 @@ class Batches:
         return len(self.indices)
 
     def make_source(self, seed: int) -> Source:
-        """Where a training takes its batches from; augmentation draws from `seed`, epoch and sample alone."""
+        """Return the source of a training's batches; augmentation depends only on `seed`, epoch and sample."""
         if self._kept is not None:
             return Held(self._kept, self.targets)
         return Pipeline(
@@ -65,7 +64,7 @@ class Batches:
         )  # fmt: skip
 
     def iterate(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield images B×3×H×W and labels B of all samples, in their order."""
+        """Yield images B×3×H×W and labels B of all samples, in order."""
         for batch in self.make_source(0).batches(plan_in_order(len(self), size)):
             assert batch.targets is not None
             yield batch.data, batch.targets

@@ -1,4 +1,4 @@
-"""Which candidates are tried for a cell, and what is chosen among them on validation."""
+"""Try candidates for a cell, and choose among them on validation."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 def tune(
     run: CellFacts, fit: Callable[..., tuple[AdaptedNetwork, Any, Any]], notes: dict[str, Any]
 ) -> tuple[list[Trial], float | None]:
-    """The trials on validation and the candidate they choose; None where a method has nothing to try.
+    """Return the trials on validation and the chosen candidate; None if a method has nothing to try.
 
     A method that fits itself on embeddings and has no learning rates chooses for itself, on the same
-    validation samples; with one trial for everybody it keeps its own rate.
+    validation samples; if every method has one trial, it keeps its own rate.
     """
     protocol, method = run.protocol, run.method
     if not run.trains:
@@ -40,7 +40,7 @@ def tune(
     candidates = _list_candidates(run)
     what = "penalty" if run.solves else "learning rate"
     refined = _has_refinement(method)
-    if protocol.trials == 1 and not refined:  # nothing to choose from, so nothing to validate on
+    if protocol.trials == 1 and not refined:  # nothing to choose from, so no validation
         notes["tuning"] = {"trials": 1, "what": what, "chosen": candidates[0], "validation_samples": 0}
         return [], candidates[0]
     seed: object = "tuning" if protocol.tune == "shared" else run.job.cell.seed
@@ -48,7 +48,7 @@ def tune(
     training = run.data.make_batches(run.data.train, indices, augment=not (run.solves or run.fits))
     validation = run.data.make_batches(name, held)
 
-    def one(candidate: float, folder: Path) -> Trial:
+    def run_trial(candidate: float, folder: Path) -> Trial:
         began = time.perf_counter()
         network, _, _ = fit(candidate, training, validation, seed, folder)
         if run.solves or run.fits:
@@ -62,13 +62,15 @@ def tune(
         visited: dict[float, Trial] = {}
 
         def visit(candidate: float) -> float:
-            visited[candidate] = one(candidate, run.job.workdir)
+            visited[candidate] = run_trial(candidate, run.job.workdir)
             return visited[candidate].accuracy
 
         method.refine(visit)
         trials = list(visited.values())
     else:
-        trials = run_trials(candidates, one, run.job.workdir / "tuning", partial(_cache_trials, run, seed))
+        trials = run_trials(
+            candidates, run_trial, run.job.workdir / "tuning", partial(_cache_trials, run, seed)
+        )
     chosen = select_best(trials)
     notes["tuning"] = {
         "trials": len(trials),
@@ -100,7 +102,7 @@ def _list_candidates(run: CellFacts) -> list[float]:
 def _cache_trials(
     run: CellFacts, seed: object, candidates: Sequence[float], compute: Callable[[], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """The trials from the cache, which seeds that share a tuning share too, or computed."""
+    """Return the trials, cached for all seeds that share the tuning, or computed."""
     job = run.job
     return job.features(
         "tuning trials", run.data.train, compute, protocol=job.cell.protocol.identity,

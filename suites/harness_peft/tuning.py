@@ -1,4 +1,4 @@
-"""The tuning budget: as many trials for every method, on validation, kept for the seeds that share it."""
+"""The tuning budget: the same number of trials for every method, on validation, shared by seeds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Trial:
 
 
 def spread_rates(rates: Sequence[float], trials: int) -> list[float]:
-    """`trials` values evenly in the logarithm over the span of a method's rates (one: its middle)."""
+    """Return `trials` values, evenly in the logarithm, over the span of a method's rates (one: its middle)."""
     low, high = min(rates), max(rates)
     if trials == 1:
         return [float(np.sqrt(low * high))]
@@ -35,7 +35,7 @@ def spread_rates(rates: Sequence[float], trials: int) -> list[float]:
 
 
 def select_best(trials: Sequence[Trial]) -> Trial:
-    """The trial of the highest accuracy; the lower loss decides between equal ones."""
+    """Return the trial with the highest accuracy; ties go to the lower loss."""
     return max(trials, key=lambda t: (t.accuracy, -t.loss))
 
 
@@ -43,9 +43,9 @@ def run_trials(
     candidates: Sequence[float],
     run: Callable[[float, Path], Trial],
     folder: Path,
-    kept: Callable[[Sequence[float], Callable[[], NDArray[np.float64]]], NDArray[np.float64]],
+    cached: Callable[[Sequence[float], Callable[[], NDArray[np.float64]]], NDArray[np.float64]],
 ) -> list[Trial]:
-    """All trials; what `kept` holds when another seed's cell has run them, and from where a kill left them."""
+    """Return all trials: from `cached` if another seed's cell ran them, else run, resuming after a kill."""
 
     def compute() -> NDArray[np.float64]:
         file = folder / "trials.json"
@@ -56,4 +56,4 @@ def run_trials(
             write_bytes(file, json.dumps(done).encode())
         return np.asarray(done, dtype=np.float64).reshape(-1, 4)
 
-    return [Trial(*map(float, row)) for row in kept(candidates, compute)]
+    return [Trial(*map(float, row)) for row in cached(candidates, compute)]

@@ -1,4 +1,4 @@
-"""Visual prompt tuning: learned tokens in front of the image's (Jia et al. 2022)."""
+"""Visual prompt tuning: learned tokens before the image's (Jia et al. 2022)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class _VPT:
-    """Learned tokens among the image's; the two kinds differ in whether each block has its own.
+    """Learned tokens among the image's, for the first block or for every block.
 
     Args:
-        prompts: p, the number of learned tokens in a sequence; 0 adds none.
+        prompts: p, the number of learned tokens in a sequence; 0 for none.
     """
 
     rates = (3e-3, 3e-2, 1e-1)
@@ -30,7 +30,7 @@ class _VPT:
         self.prompts = prompts
 
     def prepare(self, network: AdaptedNetwork) -> None:
-        """Adds the prompts before the first block (deep: new ones at each) and drops them after the last."""
+        """Add the prompts before the first block (deep: new ones at each) and drop them after the last."""
         from harness_peft.added_modules import PromptTokens, block_width
 
         if self.prompts == 0:
@@ -46,11 +46,11 @@ class _VPT:
 
 
 class VPTShallow(_VPT):
-    """VPT-shallow: `prompts` tokens after the class token, once: p·d parameters."""
+    """VPT-shallow: `prompts` tokens after the class token, once, p·d parameters."""
 
 
 class VPTDeep(_VPT):
-    """VPT-deep: every block replaces the prompts by its own: L·p·d parameters."""
+    """VPT-deep: every block replaces the prompts by its own, L·p·d parameters."""
 
     _deep = True
 
@@ -69,7 +69,7 @@ def _has_class_token(backbone: nn.Module) -> bool:
     trunk = getattr(backbone, "trunk", backbone)
     if hasattr(trunk, "class_embedding"):
         if not getattr(trunk.transformer, "batch_first", True):
-            raise Unavailable("vpt: the tower keeps tokens in front of the batch")
+            raise Unavailable("vpt: the tower's tensors have tokens before the batch dimension")
         return True
     return getattr(trunk, "cls_token", None) is not None
 
