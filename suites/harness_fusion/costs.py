@@ -1,4 +1,4 @@
-"""What an arm costs: the parameters it uses and trains, and samples per second from features and from raw input."""
+"""Costs of an arm: parameters used and trained, and samples per second from features and from raw input."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def find_encoder_parameters(
     encoders: Encoders, modality: Modality, reads: str, split: Split
 ) -> list[nn.Parameter]:
-    """The parameters of the model that a method's input of one modality is computed from.
+    """Return the model's parameters that a method's input of one modality depends on.
 
-    Found once by differentiating that input for one sample, so whatever a model's towers are called, one
-    that is not used is not counted.
+    Found by differentiating that input for one sample, so unused towers are not counted, whatever they
+    are called. The result is cached.
     """
     if not hasattr(encoders.model, "module"):
         return []
@@ -43,7 +43,7 @@ def find_encoder_parameters(
 def _find_used(
     encoders: Encoders, modality: Modality, reads: str, split: Split, everything: list[nn.Parameter]
 ) -> NDArray[np.bool_]:
-    """Whether each parameter has a gradient; `requires_grad` is left as it was."""
+    """Return whether each parameter gets a gradient; `requires_grad` is restored."""
     before = [p.requires_grad for p in everything]
     row = int(np.flatnonzero(find_present(split, modality))[0])
     try:
@@ -64,12 +64,12 @@ def _find_used(
 
 
 def count_numbers(parameters: list[Any]) -> int:
-    """Numbers in these parameters, each tensor once."""
+    """Count the numbers in these parameters, each tensor once."""
     return sum(p.numel() for p in {id(p): p for p in parameters}.values())
 
 
 def measure_cached_rate(head: FusionHead, source: FeatureBatches, repeats: int = 3) -> float:
-    """Samples per second of prediction from features in memory: the fastest of some repeats after one."""
+    """Return samples per second of prediction from features in memory: the fastest of `repeats` after one."""
     fastest = float("inf")
     for number in range(repeats + 1):
         began = time.perf_counter()
@@ -80,8 +80,8 @@ def measure_cached_rate(head: FusionHead, source: FeatureBatches, repeats: int =
 
 
 def estimate_raw_rate(cached: float, encoding: Mapping[str, float]) -> float:
-    """Samples per second when each sample is also read and encoded, one step after the other.
+    """Return samples per second including reading and encoding, one step after the other.
 
-    NaN when an encoder's speed is not known.
+    NaN if an encoder's speed is unknown.
     """
     return 1 / (1 / cached + sum(1 / rate for rate in encoding.values()))

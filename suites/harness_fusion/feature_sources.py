@@ -1,4 +1,4 @@
-"""Where a cell's training gets its pairs from: kept features, augmented ones, or encoders run at every batch."""
+"""Sources of a cell's pairs: cached features, augmented ones, or encoders run for every batch."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from harness_fusion.options import FusionOptions
 
 RECIPE = "augmentation-1"
-"""Version of what augmentation makes of a pair; to be raised with any change that changes it."""
+"""Version of the augmentation; raise it with any change to its output."""
 
 MODALITIES: tuple[Modality, ...] = ("text", "image")
 
 
 class FeatureSources:
-    """Makes the sources of one cell. `method` says which modalities are encoded at all."""
+    """Factory of one cell's sources; only the modalities of `method` are encoded."""
 
     def __init__(
         self, encoders: Encoders, method: Any, protocol: FusionOptions, augmentation: str, seed: int
@@ -52,18 +52,18 @@ class FeatureSources:
         self._spread: dict[Modality, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def standardise(self, portion: Portion) -> None:
-        """From now on vectors have mean 0 and deviation 1 over this portion's samples that have the modality."""
+        """Scale vectors from now on to mean 0 and deviation 1 over this portion's samples with the modality."""
         for modality in self.method.modalities:
             features = self._load_plain(portion, modality)
             vectors = features.pooled[features.present]
             self._spread[modality] = vectors.mean(0), vectors.std(0).clamp(min=1e-6)
 
     def collect_plain(self, portion: Portion) -> PairFeatures:
-        """Features as they are. Tuned encoders are run once for it, and nothing is kept on disk."""
+        """Return features without augmentation; tuned encoders run once, and nothing is cached on disk."""
         return self._join(portion, lambda m: self._load_plain(portion, m))
 
     def make_training(self, portion: Portion) -> FeatureBatches:
-        """What the head trains on: with augmentation, other features in each epoch."""
+        """Return the source to train on; with augmentation its features differ by epoch."""
         if self.protocol.encoders == "tuned":
             return LiveFeatures(self, portion, altered=True)
         if not self.augmented:
@@ -79,7 +79,7 @@ class FeatureSources:
         return EpochFeatures(targets, encode)
 
     def make_validation(self, portion: Portion) -> FeatureBatches:
-        """What stops the training: features as they are, from the encoders as they are by then."""
+        """Return the source that decides early stopping: no augmentation, the encoders' current weights."""
         return (
             LiveFeatures(self, portion, altered=False)
             if self.protocol.encoders == "tuned"
@@ -87,7 +87,7 @@ class FeatureSources:
         )
 
     def make_change(self, portion: Portion, modality: Modality, epoch: int, seed: int) -> Change | None:
-        """How a row's image or text is altered in an epoch or view; None where it is not."""
+        """Return the function that augments a row's image or text in an epoch or view; None for no change."""
         if modality not in self.augmented:
             return None
         ids, augmentation = portion.split.ids, self.augmentation
@@ -103,7 +103,7 @@ class FeatureSources:
         return self.encoders.load_features(modality, portion.name, tokens).map_tensors(lambda t: t[rows])
 
     def _load_view(self, portion: Portion, modality: Modality, number: int) -> Features:
-        """One view of the training part: kept when views are shared, else of this seed and epoch alone."""
+        """Return one view of the training part: cached if views are shared, else for this seed and epoch only."""
         shared = self.protocol.views > 0
         change = self.make_change(portion, modality, number, 0 if shared else self.seed)
         if change is None:
@@ -129,9 +129,9 @@ class FeatureSources:
 
 
 class EpochFeatures(Held):
-    """Training pairs that `encode(epoch)` makes anew for each epoch (from 0), in the order of `targets`.
+    """Training pairs that `encode(epoch)` computes for each epoch (from 0), in the order of `targets`.
 
-    The last epoch is held.
+    Only the last epoch is kept.
     """
 
     targets: torch.Tensor
@@ -141,9 +141,9 @@ class EpochFeatures(Held):
 
 
 class LiveFeatures:
-    """Training pairs whose encoders run at every batch, so that gradients reach them. A `FeatureBatches`.
+    """Pairs whose encoders run for every batch, so that gradients reach them; a `FeatureBatches`.
 
-    Images are prepared ahead, while encoders and head compute.
+    Images are prepared ahead while encoders and head compute.
     """
 
     def __init__(self, sources: FeatureSources, portion: Portion, altered: bool) -> None:
@@ -156,7 +156,7 @@ class LiveFeatures:
         return len(self.portion)
 
     def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
-        """Yield each batch as it is in its epoch, encoded by the encoders as they are by then."""
+        """Yield each batch as augmented in its epoch, encoded with the encoders' current weights."""
         if "image" not in self.present:
             yield from (self._encode(entry, None) for entry in plan)
             return
@@ -186,9 +186,9 @@ class LiveFeatures:
         return sources.make_change(self.portion, modality, epoch, sources.seed) if self.altered else None
 
     def _find_places(self, modality: Modality, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which samples of the split are encoded: those that have the modality.
+        """Return the samples of the split to encode: those that have the modality.
 
-        Where nobody in the batch has it, another one that has: missing all the same.
+        If none in the batch has it, return some sample that has: its features are masked as missing.
         """
         places = self.portion.rows[rows]
         present = self.present[modality]
@@ -218,7 +218,7 @@ class LiveFeatures:
     def _build_features(
         self, modality: Modality, rows: NDArray[np.int64], parts: tuple[torch.Tensor, ...]
     ) -> Features:
-        """What the encoder says of those that have the modality, put in their places among the batch."""
+        """Return features of the whole batch from those of the samples that have the modality."""
         present = torch.from_numpy(self.present[modality][self.portion.rows[rows]])
         where = present.nonzero()[:, 0] if present.any() else torch.zeros(1, dtype=torch.long)
         parts = tuple(_scatter_rows(part, where.to(part.device), len(rows)) for part in parts)
@@ -230,5 +230,5 @@ class LiveFeatures:
 
 
 def _scatter_rows(part: torch.Tensor, rows: torch.Tensor, count: int) -> torch.Tensor:
-    """Rows put in their places among `count`, zero elsewhere; gradients go through."""
+    """Scatter rows into `count` rows, zero elsewhere; differentiable."""
     return part.new_zeros(count, *part.shape[1:]).index_copy(0, rows, part)

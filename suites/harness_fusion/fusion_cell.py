@@ -1,4 +1,4 @@
-"""One cell of fusion: features, training, prediction, probes, subsets, costs and what is noted of them."""
+"""Run one cell of fusion: features, training, prediction, probes, subsets, costs and notes."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from harness import Split
     from harness_fusion.options import FusionOptions
 
-RULES_IN_WORDS = {
-    "reference": "reference protocol: the reported part also stops the training, which flatters every row",
-    "clean": "clean: training stops on a part of its own, and the reported part is used once",
+RULE_NOTES = {
+    "reference": "reference protocol: the reported part also stops the training, which makes every row optimistic",
+    "clean": "clean: a separate part stops the training, and the reported part is used once",
 }
 
 
@@ -67,7 +67,7 @@ class FusionCell:
             self._check_predictable(protocol.predict)
 
     def result(self) -> Result:
-        """Everything about the cell."""
+        """Train, predict, probe and measure; return the cell's result."""
         job, method = self.job, self.method
         used = self._find_used()
         training = self.sources.make_training(self.parts.train)
@@ -100,7 +100,7 @@ class FusionCell:
     # ---------------------------------------------------------------- training
 
     def _find_used(self) -> list[torch.nn.Parameter]:
-        """The encoders' parameters that this method's inputs are computed from."""
+        """Return the encoders' parameters that this method's inputs depend on."""
         split, reads = self.parts.train.split, self.method.reads
         found = [
             costs.find_encoder_parameters(self.encoders, m, reads, split) for m in self.method.modalities
@@ -137,7 +137,7 @@ class FusionCell:
     # ---------------------------------------------------------------- measuring
 
     def _measure(self, predictions: Predictions, name: str) -> dict[str, float]:
-        """The probe metrics of these predictions, as `METRIC.NAME`; none without samples."""
+        """Return the probe metrics of these predictions as `METRIC.NAME`; empty without samples."""
         metrics = self.job.metrics
         chosen = [m for m in self.protocol.probe_metrics if m in metrics] or list(metrics)[:1]
         if not len(predictions):
@@ -146,7 +146,7 @@ class FusionCell:
         return {f"{metric}.{name}": value for metric, value in found.items()}
 
     def _run_probes(self, head: Any, test: PairFeatures) -> tuple[dict[str, float], dict[str, Any]]:
-        """Metrics under each probe, and what `top1` says of each sample there."""
+        """Return the metrics under each probe, and each sample's `top1` there."""
         values: dict[str, float] = {}
         samples: dict[str, Any] = {}
         if not self.protocol.probes:
@@ -163,7 +163,7 @@ class FusionCell:
         return values, samples
 
     def _find_subsets(self) -> dict[str, NDArray[np.bool_]]:
-        """What the data set says of the reported samples, yes or no by name."""
+        """Return the data set's boolean groups of the reported samples, by name."""
         portion = self.parts.test
         groups = getattr(portion.split, "groups", {})
         found = {name: np.asarray(column)[portion.rows] for name, column in groups.items()}
@@ -199,7 +199,7 @@ class FusionCell:
         weights = class_weights(torch.from_numpy(parts.train.targets), len(self.classes))
         over = f"{protocol.t_max or 'all'} {protocol.cosine_over}"
         return {
-            "split": RULES_IN_WORDS[parts.rule],
+            "split": RULE_NOTES[parts.rule],
             "parts": parts.notes,
             "classes": self.classes,
             "training_counts": counts.tolist(),
@@ -225,24 +225,24 @@ class FusionCell:
         }  # fmt: skip
 
     def _compare_parts(self) -> None:
-        """Raises DataError for parts of other classes; remarks that a validation split is what is reported."""
+        """Raise DataError if the parts' classes differ; remark if a validation split is reported."""
         job, parts = self.job, self.parts
         for part in (parts.validation, parts.test):
             for text in check_same_classes(parts.train.split, part.split, job.cell.dataset.label):
                 job.remark(text)
         if role_of(parts.test.name) == "validation":
             job.remark(
-                f"reported on '{parts.test.name}', a split for validation: there is none with labels for testing"
+                f"reported on '{parts.test.name}', a validation split: there is no test split with labels"
             )
 
     def _opened_splits(self) -> list[Split]:
-        """The splits that this cell read, that of the predicted pairs among them."""
+        """Return the splits that this cell read, including that of the predicted pairs."""
         parts, names = self.parts, [self.parts.unlabelled] if self.protocol.predict is not None else []
         own = [part.split for part in (parts.train, parts.validation, parts.test)]
         return own + [self.job.splits(name) for name in names if name is not None]
 
     def _find_miss_groups(self) -> dict[str, NDArray[np.bool_]]:
-        """What the reported pairs may have in common; found once, since images are read for it."""
+        """Return the groups of the reported pairs; cached, since finding them reads images."""
         job, test, train = self.job, self.parts.test, self.parts.train
 
         def compute() -> NDArray[np.int8]:
@@ -257,7 +257,7 @@ class FusionCell:
         return {n: row.astype(bool) for n, row in zip(DESCRIPTIONS, table, strict=True) if (row >= 0).all()}
 
     def _check_predictable(self, folder: Path) -> None:
-        """Raises, before anything is trained, where no predictions could be written."""
+        """Raise, before training, if predictions could not be written."""
         if self.parts.unlabelled is None:
             raise DataError(f"{self.job.cell.dataset.label}: no split without labels to predict")
         if folder.exists() and not folder.is_dir():
@@ -265,13 +265,13 @@ class FusionCell:
         check_layout(self.protocol.layout, self.classes)
 
     def _write_predictions(self, head: Any) -> str:
-        """Writes predictions of the pairs without labels; gives the file's name, or why there is none."""
+        """Write predictions of the pairs without labels; return the file's name, or why there is none."""
         from harness_fusion.pair_splits import Portion
 
         job, name = self.job, self.parts.unlabelled
         assert name is not None
         if hasattr(head.fusion, "score_with_targets"):
-            return "none: a bound knows the labels, and these pairs have none"
+            return "none: a bound needs labels, and these pairs have none"
         split = job.splits(name)
         portion = Portion(name, split, np.arange(len(split)))
         scores = predict(head, self.sources.collect_plain(portion))
@@ -291,6 +291,6 @@ def _select(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predictions:
 
 
 def _build_curves(trained: TrainedHead) -> dict[str, dict[str, list[float]]]:
-    """The curves of the head and of parts that were trained before it."""
+    """Return the curves of the head and of the parts trained before it."""
     curves = {name: part.curves for name, part in trained.parts.items() if part.curves["epoch"]}
     return {**curves, **({"training": trained.curves} if trained.curves["epoch"] else {})}

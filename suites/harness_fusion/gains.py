@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another on the same samples, by weighted F1: a paired bootstrap."""
+"""Compare two classifiers on the same samples by weighted F1, with a paired bootstrap."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class F1Gain:
 
 
 def weighted_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
-    """Weighted F1 from counts …×C×C (true class by predicted class); 0 for a class without a hit."""
+    """Return weighted F1 of counts …×C×C (true class by predicted class); 0 for a class without a hit."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, said = confusion.sum(-1), confusion.sum(-2)
     f1 = 2 * hits / np.maximum(true + said, 1e-12)
@@ -33,7 +33,7 @@ def weighted_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
 
 
 def count_confusions(targets: NDArray[np.int64], predictions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts S×C×C of true class by predicted class, from targets N and predictions S×N."""
+    """Return counts S×C×C of true class by predicted class, from targets N and predictions S×N."""
     classes = int(max(targets.max(), predictions.max())) + 1
     cells = targets * classes + predictions
     counts = [np.bincount(row, minlength=classes * classes) for row in cells]
@@ -48,10 +48,10 @@ def compare_f1(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> F1Gain:
-    """Weighted F1 of `one` less that of `other`, predictions S×N for S seeds of the same N samples.
+    """Return weighted F1 of `one` minus that of `other`, predictions S×N for S seeds of the same N samples.
 
     Samples and seeds are both drawn with replacement, the same for both sides; a resample's F1 is the mean
-    of its seeds'. The p-value is twice the smaller share of resampled differences on either side of 0
+    over its seeds. The p-value is twice the smaller share of resampled differences on either side of 0
     (Efron and Tibshirani 1993, chapter 15), at least 2/(resamples + 1).
     """
     seeds, count = one.shape
@@ -78,9 +78,9 @@ def compare_f1(
 def _draw_resamples(
     count: int, seeds: int, resamples: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """How often each resample has each sample (resamples×N), and which seeds (resamples×S).
+    """Draw how often each resample has each sample (resamples×N), and its seeds (resamples×S).
 
-    Kept, since all methods of a table are compared on the same samples.
+    Cached, since all methods of a table are compared on the same samples.
     """
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Training a fusion head with the core's loop: its recipe, its parts first, best weights; and predicting."""
+"""Train a fusion head with the core's loop (its parts first), and predict with it."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from harness_fusion.contracts import FeatureBatches, iterate_pairs, read_first_p
 from harness_fusion.fusion_head import FusionHead
 
 FEATURES_AT_ONCE = 1024
-"""Samples at once in prediction from features in memory."""
+"""Batch size of prediction from features in memory."""
 
 COLUMNS = ("epoch", "rate", "loss", "validation_loss", "weighted_f1")
 
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """What decides a training besides head, data and seed.
+    """Settings of a training. Raises OptionError for values out of range.
 
-    The cosine falls to 0 over `t_max` epochs or optimiser steps, as `cosine_over` says (all of them
-    by default): over epochs, the rate changes once per epoch. `patience` epochs without a better
-    weighted F1 on the validation part end it; None trains all epochs and keeps the best all the same.
+    The cosine falls to 0 over `t_max` epochs or optimiser steps, as `cosine_over` says (by default all
+    of them); over epochs, the rate changes once per epoch. Training stops after `patience` epochs
+    without a better weighted F1 on validation; None trains all epochs, and still keeps the best.
     `class_weights` weights the loss by N/(C·n_c) of the training part. AdamW decays all tensors.
     """
 
@@ -57,10 +57,10 @@ class HeadRecipe:
             raise OptionError(f"training: rate must be above 0, not {self.rate}")
 
     def for_samples(self, samples: int) -> Recipe:
-        """Return the recipe of the core's loop for so many training samples.
+        """Return the core's recipe for this number of training samples.
 
-        Batches are of nearly equal length: a last one of one sample would undo the class weights, which a
-        weighted mean divides by.
+        Batches have nearly equal lengths: the weighted mean divides by the batch's weights, so class
+        weights would cancel in a last batch of one sample.
         """
         recipe = Recipe(
             steps=0, batch=self.batch, rate=self.rate, schedule=self.schedule, period=self.t_max,
@@ -72,11 +72,11 @@ class HeadRecipe:
 
 @dataclass
 class TrainedHead:
-    """What a training gave besides the head's new weights.
+    """The results of a training besides the head's new weights.
 
-    `epochs` run, `best_epoch` whose weights are kept (from 1; 0 when nothing was trained), `curves`
-    with a value per epoch for each of `COLUMNS`, `seconds` of updates and `samples` (training samples
-    seen) with those of the parts, `parts` that were trained before.
+    `epochs` run, `best_epoch` whose weights are kept (from 1; 0 if nothing was trained), `curves` with
+    a value per epoch for each of `COLUMNS`, `seconds` of updates and `samples` seen, both including
+    the parts', and `parts`, the results of the parts trained before.
     """
 
     epochs: int = 0
@@ -101,12 +101,12 @@ def train_head(
 ) -> TrainedHead:
     """Train in place and leave the head in eval(), with the weights of the best validation epoch.
 
-    A head's parts are trained first, each alone with the same recipe and seed, so they are what they
-    would be as arms of their own. Without `validation` the last weights stay. For end-to-end training,
-    what requires a gradient in `encoders` is trained along at its own rate (their train/eval mode is
-    the caller's), and `training` must run them; a head with parts trains them with its parts only.
-    Below a `folder` progress is kept, so that a killed training continues to the same end.
-    Raises Diverged when the loss is not finite, DataError for unlabelled or no training samples.
+    A head's parts are trained first, each alone with the same recipe and seed, so they equal the
+    unimodal arms. Without `validation` the last weights stay. For end-to-end training, parameters of
+    `encoders` that require a gradient are trained at `encoder_rate` (the caller sets their mode), and
+    `training` must run the encoders; a head with parts trains them with its parts only. Progress is
+    saved below `folder`, so that a killed training resumes with the same result.
+    Raises Diverged if the loss is not finite, DataError for unlabelled or no training samples.
     """
     if not len(training):
         raise DataError("there are no training samples")
@@ -144,7 +144,7 @@ def _train_parameters(
     folder: Path | None,
     tell: Callable[[int, Mapping[str, float]], None],
 ) -> None:
-    """Train the parameters of the groups, and note epoch by epoch what came of it."""
+    """Train the parameters of the groups, and write the curves into `found`."""
     count = len(training)
     recipe = head_recipe.for_samples(count)
     per_epoch = recipe.batches_per_epoch(count)
@@ -152,7 +152,7 @@ def _train_parameters(
     state = {f"parameter {n}": p.detach() for n, p in enumerate(parameters)}
     if encoders is not None:
         state |= {f"buffer {n}": b for n, b in enumerate(encoders.buffers())}
-    # whole images take more memory than features: no more of them at once than in training
+    # images take more memory than features, so predict them in batches of training's size
     at_once = FEATURES_AT_ONCE if encoders is None else recipe.batch
     weight = (
         class_weights(training.targets, _count_classes(head, training)) if head_recipe.class_weights else None
@@ -196,13 +196,13 @@ def _select_columns(values: Mapping[str, float]) -> dict[str, float]:
 
 @torch.no_grad()
 def _count_classes(head: FusionHead, source: FeatureBatches) -> int:
-    """How many classes a head tells apart."""
+    """Return the head's number of classes."""
     pair = read_first_pair(source)
     return int(head.eval()(pair.text, pair.image).shape[1])
 
 
 def _train_mode(head: FusionHead) -> None:
-    """Training mode, but for parts that are already trained: their dropout stays off."""
+    """Set training mode, except for parts that are already trained: their dropout stays off."""
     head.train()
     for part in head.parts.values():
         part.eval()
@@ -211,7 +211,7 @@ def _train_mode(head: FusionHead) -> None:
 def _validate(
     head: FusionHead, validation: FeatureBatches, weight: torch.Tensor | None, batch: int
 ) -> dict[str, float]:
-    """Loss and weighted F1 on the validation part."""
+    """Return loss and weighted F1 on the validation part."""
     scores, targets = predict(head, validation, batch), validation.targets.cpu()
     loss = F.cross_entropy(scores, targets, weight=None if weight is None else weight.cpu())
     f1 = f1_score(targets.numpy(), np.asarray(scores.argmax(1)), average="weighted", zero_division=0)
@@ -219,9 +219,9 @@ def _validate(
 
 
 def predict(head: FusionHead, source: FeatureBatches, batch: int = FEATURES_AT_ONCE) -> torch.Tensor:
-    """Scores N×C (float32, on the CPU) for all samples of a source; softmax gives the probabilities.
+    """Return scores N×C (float32, on the CPU) of all samples; their softmax is the probabilities.
 
-    A bound (the oracle) is shown the targets. Leaves the head in eval().
+    A bound (the oracle) sees the targets. Leaves the head in eval().
     """
     head.eval()
     found = []

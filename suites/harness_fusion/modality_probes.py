@@ -1,4 +1,4 @@
-"""Probes at test time: what a trained head says when one modality is shuffled, zeroed, averaged or missing."""
+"""Probe a trained head at test time: shuffle, zero, average or drop one modality."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 ProbeKind = Literal["shuffled", "zeroed", "averaged", "missing"]
 KINDS: tuple[ProbeKind, ...] = ("shuffled", "zeroed", "averaged", "missing")
-"""`shuffled` is the honest one: each input is as real as in training, and only the pairing is wrong."""
+"""`shuffled` is the fairest: each input stays as realistic as in training, only the pairing is wrong."""
 
 ROWS_AT_ONCE = 1024
 
@@ -19,11 +19,11 @@ ROWS_AT_ONCE = 1024
 def remove_modality(
     pairs: PairFeatures, modality: Literal["text", "image"], kind: ProbeKind, train: Features, seed: int = 0
 ) -> PairFeatures:
-    """The pairs with one modality taken away.
+    """Return the pairs without the information of one modality.
 
-    `shuffled`: every pair gets another one's, drawn from `seed` (whether it is present goes along).
-    `zeroed`: vectors and tokens of zeros that count as present. `averaged`: the mean vector and the mean
-    token of the training part's `train` in every place. `missing`: declared missing, as lost ones are.
+    `shuffled`: every pair gets another pair's features and presence, drawn from `seed`. `zeroed`: zero
+    vectors and tokens that count as present. `averaged`: the mean vector and mean token of the training
+    features `train` everywhere. `missing`: marked as missing.
     """
     import torch
 
@@ -52,9 +52,9 @@ def remove_modality(
 
 
 def draw_derangement(count: int, seed: int) -> torch.Tensor:
-    """A random permutation of `count` places in which none stays (as long as there are two).
+    """Draw a permutation of `count` positions that moves every one (if there are at least two).
 
-    It is one random cycle through all places.
+    It is a single random cycle through all positions.
     """
     import torch
 
@@ -65,7 +65,7 @@ def draw_derangement(count: int, seed: int) -> torch.Tensor:
 
 
 def average_features(features: Features) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean vector E of samples that have the modality, and the mean D of their visible tokens."""
+    """Return the mean vector E of samples that have the modality, and the mean D of their visible tokens."""
     import torch
 
     vector = features.pooled[features.present].float().mean(0)

@@ -1,4 +1,4 @@
-"""The options of the protocol `fusion`, and what is wrong with them."""
+"""The options of the protocol `fusion` and their checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AugmentedModalities = Literal["off", "on", "image", "text"]
 
 
 class FusionOptions:
-    """Options as the protocol keeps them; `Fusion` says what each means."""
+    """Checked options of the protocol; `Fusion` documents each. Raises OptionError for bad values."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class FusionOptions:
                 raise OptionError(f"fusion: {name} must be above 0, not {number}")
         if vectors == "standard" and encoders == "tuned":
             raise OptionError(
-                "fusion: vectors = 'standard' needs frozen encoders, whose spread stays as it is"
+                "fusion: vectors = 'standard' needs frozen encoders, whose statistics stay fixed"
             )
         if not 0 <= dropout < 1:
             raise OptionError(f"fusion: dropout must be from 0 to below 1, not {dropout}")
@@ -75,4 +75,4 @@ class FusionOptions:
         self.probe_metrics = probe_metrics if probe_metrics is not None else ["top1", "weighted_f1"]
         self.predict, self.layout = predict, layout
         self.fresh_model = encoders == "tuned"
-        """Whether each cell needs the model as it was before training."""
+        """Whether each cell needs a fresh model, because training changes it."""

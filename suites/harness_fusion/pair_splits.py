@@ -1,4 +1,4 @@
-"""Which pairs train, which stop the training, which are reported: the reference protocol's rule and a clean one."""
+"""Divide pairs into training, early stopping and reporting, by the reference protocol's rule or a clean one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SplitRule = Literal["reference", "clean"]
 RULES: tuple[SplitRule, ...] = ("reference", "clean")
 
 SEED = 42
-"""The reference protocol's `random_state`; the division never depends on the seed of a training."""
+"""The reference protocol's `random_state`; the division never depends on a training's seed."""
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
-"""Of the training part, under the clean rule."""
+"""Share of the training part that validates under the clean rule."""
 
 ALL = "all"
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
@@ -40,13 +40,16 @@ class Division:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     kept_whole: tuple[int, ...] = ()
-    """Labels with too few pairs to divide; all of them train."""
+    """Labels with too few pairs to divide; all their pairs train."""
 
 
 def _hold_out(
     rows: NDArray[np.int64], targets: NDArray[np.int64], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, ...]]:
-    """Rows kept and rows held out, stratified; classes with a single pair are kept whole."""
+    """Return rows kept and rows held out, stratified, and the labels with a single pair, which are kept.
+
+    Raises DataError if there are too few pairs.
+    """
     from sklearn.model_selection import train_test_split
 
     labels, counts = np.unique(targets[rows], return_counts=True)
@@ -65,11 +68,11 @@ def _hold_out(
 
 
 def divide_by_reference(targets: NDArray[np.int64], seed: int = SEED) -> Division:
-    """80 % train, and 20 % that both stop the training and are reported.
+    """Divide into 80 % to train and 20 % that both stop the training and are reported.
 
-    Exactly `train_test_split(test_size=0.2, stratify=targets, random_state=seed)` where every class has
-    two pairs. What is reported was selected on, so it is too good. Rows with target −1 are in no part.
-    Raises DataError when there are too few labelled pairs.
+    Equals `train_test_split(test_size=0.2, stratify=targets, random_state=seed)` if every class has two
+    pairs. Reported results are optimistic, since the same part selects the epoch. Rows with target −1
+    are in no part. Raises DataError if there are too few labelled pairs.
     """
     labelled = np.flatnonzero(targets >= 0)
     train, test, whole = _hold_out(labelled, targets, TEST_SHARE, seed)
@@ -77,9 +80,9 @@ def divide_by_reference(targets: NDArray[np.int64], seed: int = SEED) -> Divisio
 
 
 def divide_cleanly(targets: NDArray[np.int64], seed: int = SEED) -> Division:
-    """The same 20 % reported as under the reference rule, and 10 % of the others to stop the training.
+    """Report the same 20 % as under the reference rule, and stop training on 10 % of the others.
 
-    Rows with target −1 are in no part. Raises DataError when there are too few labelled pairs.
+    Rows with target −1 are in no part. Raises DataError if there are too few labelled pairs.
     """
     first = divide_by_reference(targets, seed)
     train, validation, whole = _hold_out(first.train, targets, VALIDATION_SHARE, seed)
@@ -88,7 +91,7 @@ def divide_cleanly(targets: NDArray[np.int64], seed: int = SEED) -> Division:
 
 @dataclass(frozen=True, eq=False)
 class Portion:
-    """Some rows (ascending) of a loaded split; features are kept for the whole split and taken by row."""
+    """Some rows (ascending) of a loaded split; features are cached for the whole split and taken by row."""
 
     name: str
     split: Split
@@ -119,21 +122,21 @@ class Arrangement:
     unlabelled: str | None
     """The name of the split without labels, if the data set has one."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """JSON-able: how many pairs each part has, and what had to be left out or kept whole."""
+    """JSON-able: the number of pairs of each part, and what was left out or kept whole."""
 
 
 def arrange(
     names: Sequence[str], open_split: Callable[[str], Split], rule: SplitRule, seed: int = SEED
 ) -> Arrangement:
-    """The parts of a data set whose splits are `names`, opened by `open_split`.
+    """Arrange the parts of a data set whose splits are `names`, opened by `open_split`.
 
-    A data set with the split `all` is divided by `divide_by_reference` or `divide_cleanly`. One with a split
-    `train` keeps its own: `test` is reported or, where it is missing or has no labels, the validation
-    split. Under the reference rule the reported part also stops the training; under the clean one the
-    validation split does or, where it is missing or reported itself, a stratified 10 % of `train`.
-    Rows without a label are left out, and counted.
+    A split `all` is divided by `divide_by_reference` or `divide_cleanly`. A data set with a split `train`
+    keeps its own splits: `test` is reported or, if it is missing or has no labels, the validation split.
+    Under the reference rule the reported part also stops the training; under the clean one the
+    validation split does or, if it is missing or reported itself, a stratified 10 % of `train`.
+    Rows without a label are left out and counted.
 
-    Raises OptionError for an unknown rule, DataError when parts are missing or too small.
+    Raises OptionError for an unknown rule, DataError if parts are missing or too small.
     """
     if rule not in RULES:
         raise OptionError(f"split: there is no rule '{rule}'{did_you_mean(rule, RULES)}")

@@ -1,4 +1,4 @@
-"""Writes predictions for pairs without labels to a file in the format in which a challenge takes them."""
+"""Write predictions for pairs without labels to a file in a challenge's format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "memes": ("id", "proba", "label"),
 }
 """Columns by layout: `tag` and `label` have class names; `memes` (the Hateful Memes Challenge, two classes)
-the probability of the second class and the index of the likelier one."""
+has the probability of the second class and the index of the likelier one."""
 
 
 def write_submission(
@@ -35,13 +35,13 @@ def write_submission(
     left_out: Sequence[str] = (),
     fallback: int = 0,
 ) -> Path:
-    """Writes one line per id, in their order, as CSV in UTF-8; a file that is there is replaced at once or not at all.
+    """Write one line per id, in order, as CSV in UTF-8; replace an existing file atomically.
 
-    `probabilities` N×C. `left_out`: ids of pairs in which nothing could be read; a submission must
-    name them too, so they come last with the class `fallback` (the commonest one in training, say).
+    `probabilities` N×C. `left_out`: ids of unreadable pairs; a submission must include them, so they
+    come last with the class `fallback` (the most common one in training, say).
 
-    Raises OptionError for an unknown layout, or `memes` with other than two classes; DataError when
-    numbers and ids don't fit together, an id is there twice, or a probability is not a number.
+    Raises OptionError for an unknown layout, or `memes` without exactly two classes; DataError if shapes
+    and ids don't match, an id occurs twice, or a probability is not finite.
     """
     from harness.records.files import replacing
 
@@ -52,11 +52,11 @@ def write_submission(
         )
     if not np.isfinite(probabilities).all():
         row = int(np.flatnonzero(~np.isfinite(probabilities).all(axis=1))[0])
-        raise DataError(f"{path}: the probabilities of '{ids[row]}' are not all numbers")
+        raise DataError(f"{path}: the probabilities of '{ids[row]}' are not all finite numbers")
     everyone = [*ids, *left_out]
     if len(set(everyone)) != len(everyone):
         twice = next(i for i in everyone if everyone.count(i) > 1)
-        raise DataError(f"{path}: '{twice}' would be in it twice")
+        raise DataError(f"{path}: '{twice}' occurs twice")
     known = np.eye(len(class_names))[np.full(len(left_out), fallback, dtype=np.int64)]
     rows = np.concatenate([probabilities, known])
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -72,7 +72,7 @@ def write_submission(
 
 
 def check_layout(layout: str, class_names: Sequence[str]) -> None:
-    """Raises OptionError for an unknown layout, or `memes` with other than two classes."""
+    """Raise OptionError for an unknown layout, or `memes` without exactly two classes."""
     if layout not in HEADERS:
         raise OptionError(f"submission: there is no layout '{layout}'{did_you_mean(layout, HEADERS)}")
     if layout == "memes" and len(class_names) != 2:

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from harness import Store
 
 PLACES = ("experiment", "model", "dataset", "split", "augmentation")
-"""Coordinates within which methods are compared with each other."""
+"""Columns within whose values methods are compared."""
 
 
 class GainOverUnimodal:
-    """Accuracy and weighted F1 of each method beside the best unimodal one's, with paired tests.
+    """Accuracy and weighted F1 of each method compared with the best unimodal one, with paired tests.
 
-    The best unimodal is the one with the higher weighted F1 on the reported part. Accuracies are
-    compared on the same samples (their means over seeds; McNemar's test for a single seed, a permutation
-    test otherwise), F1 by a paired bootstrap over samples and seeds; p-values are corrected after Holm
-    within each data set, and a note says which gains are significant.
+    The best unimodal method has the highest weighted F1 on the reported part. Accuracies are compared
+    on the same samples (means over seeds; McNemar's test for a single seed, else a permutation test), F1
+    by a paired bootstrap over samples and seeds. p-values have Holm's correction within each data set,
+    and a note marks significant gains.
 
     Args:
         unimodal: labels of the unimodal methods; by default those with the tag `kind = "unimodal"`.
@@ -41,7 +41,7 @@ class GainOverUnimodal:
         self.unimodal, self.level = unimodal, level
 
     def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
-        """Metrics `accuracy`, `Δ accuracy`, `p`, `weighted F1`, `Δ weighted F1` and `p (F1)` per method."""
+        """Return `accuracy`, `Δ accuracy`, `p`, `weighted F1`, `Δ weighted F1` and `p (F1)` per method."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
@@ -75,7 +75,7 @@ class GainOverUnimodal:
         for method, own in answers.items():
             row = {**place, "method": method, "count": len(own.right)}
             share = {**row, "unit": "fraction"}
-            note = f"the best unimodal, which the others are compared with: {best}" if method == best else ""
+            note = f"the best unimodal method, the baseline of the others: {best}" if method == best else ""
             if method != best and method not in tests:
                 note = f"not compared: {best} was run with other seeds or on other samples"
             yield {**share, "metric": "accuracy", "value": float(own.right.mean()), "note": note}
@@ -93,24 +93,24 @@ class GainOverUnimodal:
                     **row,
                     "metric": "p (F1)",
                     "value": float(p_f1[method]),
-                    "note": self._word_verdict(gain, p_f1[method]),
+                    "note": self._describe_significance(gain, p_f1[method]),
                 }
 
-    def _word_verdict(self, gain: Any, p: float) -> str:
+    def _describe_significance(self, gain: Any, p: float) -> str:
         if p > 1 - self.level:
             return ""
         return "significantly better" if gain.difference > 0 else "significantly worse"
 
 
 class ModalityContribution:
-    """How far a metric falls when a modality is taken away at test time, and the weights a method gives.
+    """The drop of a metric when a modality is removed at test time, and the method's weight of the text.
 
-    `METRIC of TEXT PROBE` is whole − probed, paired by seed: a fusion that loses nothing when its images
-    are shuffled does not use them. `share` is the mean weight of the text where the method has weights.
+    A drop is whole − probed, paired by seed: a fusion that loses nothing when its images are shuffled
+    does not use them. The mean weight of the text is given if the method has weights.
 
     Args:
-        metric: the metric that falls.
-        kinds: only these probes, in this order; by default all: shuffled, zeroed, averaged, missing.
+        metric: the metric whose drop is measured.
+        kinds: probes to include, in this order; by default all: shuffled, zeroed, averaged, missing.
     """
 
     unit = "fraction"
@@ -125,7 +125,7 @@ class ModalityContribution:
                 raise OptionError(f"fusion-contribution: no probe '{kind}'{did_you_mean(kind, KINDS)}")
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """The metric `whole`, `−MODALITY (PROBE)` for each probe, and `weight of text`, per method."""
+        """Return `whole`, `−MODALITY (PROBE)` for each probe, and `weight of text`, per method."""
         import pandas as pd
 
         if self.metric not in records:
@@ -152,15 +152,15 @@ class ModalityContribution:
 
 
 class SubsetAccuracy:
-    """Accuracy where the modalities agree and where they don't.
+    """Accuracy on pairs whose modalities agree and on pairs whose modalities differ.
 
-    Two kinds of subsets: those that the data set tells (`conflict`, `missing text`, …), and whether the
-    answers of the first text-only and image-only methods of the same seed are the same, which needs no
-    such knowledge. The size of each stands in its name.
+    There are two kinds of subsets: the data set's own (`conflict`, `missing text`, …), and whether the
+    first two unimodal methods predict the same class with the same seed, which needs no annotation.
+    Each subset's name includes its size.
 
     Args:
         unimodal: labels of the two unimodal methods; by default those with the tag `kind = "unimodal"`.
-        groups: only these of the data set's subsets, in this order.
+        groups: the data set's subsets to include, in this order; by default all.
     """
 
     needs_store = True
@@ -171,7 +171,7 @@ class SubsetAccuracy:
         self.unimodal, self.groups = unimodal, groups
 
     def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
-        """The metric `accuracy` by method and `subset`, with Student's interval over seeds."""
+        """Return `accuracy` by method and `subset`, with Student's interval over seeds."""
         import numpy as np
         import pandas as pd
 
@@ -202,11 +202,10 @@ class SubsetAccuracy:
 
 
 class MissGroups:
-    """Where the misses are: the error rate in groups of pairs, and the share of all misses there.
+    """Misses by group of pairs: the error rate of each group, or its share of all misses.
 
     Args:
-        metric: `error`, the share of a group's pairs that are missed, or `share`, the group's share of all
-            misses.
+        metric: `error`, the missed share of a group's pairs, or `share`, the group's share of all misses.
     """
 
     needs_store = True
@@ -219,7 +218,7 @@ class MissGroups:
         self.metric = metric
 
     def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
-        """The metric by method and `group`, with Student's interval over seeds."""
+        """Return the metric by method and `group`, with Student's interval over seeds."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
@@ -238,14 +237,14 @@ class MissGroups:
 
 
 class DataDirt:
-    """What was wrong with a data set's pairs and files, by kind: how many, and the first names."""
+    """Faults of a data set's pairs and files by kind: their number and the first names."""
 
     needs_store = True
     unit = None
     higher_is_better = None
 
     def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
-        """The metric `count` by data set and `kind`, whose notes name files or ids."""
+        """Return `count` by data set and `kind`, with notes that name files or ids."""
         import pandas as pd
 
         from harness_fusion.data_reports import merge_kinds
@@ -287,7 +286,7 @@ def _read_notes(part: pd.DataFrame, store: Store) -> Iterable[dict[str, Any]]:
 
 
 def _average_over_seeds(row: dict[str, Any], metric: str, values: Any) -> dict[str, Any]:
-    """A row with the mean over seeds and, where there are several, Student's interval."""
+    """Return a row with the mean over seeds and, if there are several, Student's interval."""
     import numpy as np
 
     from harness.statistics.intervals import t_interval

@@ -102,7 +102,7 @@ def test_the_seed_alone_decides_the_initial_weights(name: str) -> None:
         ("low-rank", {"rank": 0}, "rank must be at least 1"),
         ("gated", {"hidden": 0}, "hidden must be at least 1"),
         ("late", {"text_weight": 1.5}, "text_weight must lie in"),
-        ("late", {"rule": "learned", "text_weight": 0.7}, "finds its own"),
+        ("late", {"rule": "learned", "text_weight": 0.7}, "learns its own"),
     ],
 )
 def test_bad_options_get_one_line(name: str, options: dict[str, object], says: str) -> None:

@@ -53,7 +53,7 @@ def test_a_submission_is_read_back_as_a_label_file(tmp_path):
         (list("abc"), SCORES, "tags", OptionError, "did you mean 'tag'"),
         (list("abc"), SCORES, "memes", OptionError, "two classes"),
         (list("ab"), SCORES, "tag", DataError, "2 ids"),
-        (list("aab"), SCORES, "tag", DataError, "'a' would be in it twice"),
+        (list("aab"), SCORES, "tag", DataError, "'a' occurs twice"),
         (list("abc"), SCORES * [[1], [np.nan], [1]], "tag", DataError, "'b'"),
     ],
 )

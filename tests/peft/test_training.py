@@ -369,7 +369,7 @@ def test_what_is_tested_on_never_validates(run, folder):
     case = {"axes": {}, "methods": ["probe-gradient"], "datasets": folder(train=10, val=4)}
     (record,) = run("bare", protocol=options, **case)
     assert record["status"] == "failed"
-    assert "'val', which is tested on: give holdout" in record["reason"]
+    assert "'val', the test split: give holdout" in record["reason"]
     for own in (False, True):
         held = {**options, "holdout": 0.2, "retrain": True, "own_validation": own}
         (record,) = run(f"held {own}", protocol=held, **case)

@@ -1,4 +1,4 @@
-"""Early fusion, in both meanings of the word: features side by side, or tokens in one transformer."""
+"""Early fusion in both senses: concatenated features, or tokens in one transformer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EarlyFeatures:
-    """The two vectors side by side, then one hidden layer (feature concatenation).
+    """The two vectors concatenated, then one hidden layer.
 
     Args:
         hidden: width of the hidden layer.
@@ -25,7 +25,7 @@ class EarlyFeatures:
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for these two widths."""
+        """Return the module for these two widths."""
         from harness_fusion.networks.pooled import Concatenation
 
         return Concatenation(text, image, self.hidden)
@@ -34,8 +34,8 @@ class EarlyFeatures:
 class EarlyTokens:
     """Text tokens and patches as one sequence for a small transformer with a class token.
 
-    Tokens are projected to `hidden` and marked with a learned vector of their modality; positions are
-    what the encoders left in them. Also called early fusion: MultiBench, Liang et al., NeurIPS 2021.
+    Tokens are projected to `hidden`, and a learned vector of their modality is added; positions come
+    from the encoders. Also called early fusion: MultiBench, Liang et al., NeurIPS 2021.
 
     Args:
         hidden: width of the tokens; a multiple of `heads`.
@@ -52,7 +52,7 @@ class EarlyTokens:
         self.hidden, self.heads, self.layers = hidden, heads, layers
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for tokens of these two widths."""
+        """Return the module for tokens of these two widths."""
         from harness_fusion.networks.attention import TokenConcatenation
 
         return TokenConcatenation(text, image, self.hidden, self.heads, self.layers)

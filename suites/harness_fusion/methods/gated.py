@@ -1,4 +1,4 @@
-"""Gated fusion: each dimension chooses between text and image."""
+"""Gated fusion: each dimension weighs text against image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Gated:
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for these two widths."""
+        """Return the module for these two widths."""
         from harness_fusion.networks.pooled import GatedUnit
 
         return GatedUnit(text, image, self.hidden)

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 class Bilinear:
     """tᵀ W_k v + b_k of both vectors projected to `size`: products only.
 
-    A missing modality leaves the bias alone, since there is no term of one modality.
+    If a modality is missing only the bias remains, since no term has one modality alone.
 
     Args:
-        size: dimensions that each vector is projected to, at least 2.
-        hidden: number of the outputs k, which the classifier reads.
+        size: dimensions to project each vector to, at least 2.
+        hidden: number of outputs k for the classifier.
     """
 
     modalities = ("text", "image")
     reads = "pooled"
 
     def __init__(self, size: int = 32, hidden: int = 64) -> None:
-        check_at_least(2, "bilinear", size=size)  # layer norm over one dimension is constant
+        check_at_least(2, "bilinear", size=size)  # layer norm of one dimension is constant
         check_at_least(1, "bilinear", hidden=hidden)
         self.size, self.hidden = size, hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for these two widths."""
+        """Return the module for these two widths."""
         from harness_fusion.networks.products import BilinearNetwork
 
         return BilinearNetwork(text, image, self.size, self.hidden)
@@ -38,11 +38,11 @@ class Bilinear:
 class TensorFusion:
     """[1; t] ⊗ [1; v] of both vectors projected to `size`, read by the linear classifier.
 
-    The ones keep the terms of each modality alone. The projection keeps (size + 1)² inputs where
-    vectors of 512 would give 263,169. Source: Zadeh et al., Tensor Fusion Network, EMNLP 2017, section 4.2.
+    The ones keep the terms of each modality alone. Projection leaves (size + 1)² inputs; vectors of 512
+    would make 263,169. Source: Zadeh et al., Tensor Fusion Network, EMNLP 2017, section 4.2.
 
     Args:
-        size: dimensions that each vector is projected to, at least 2.
+        size: dimensions to project each vector to, at least 2.
     """
 
     modalities = ("text", "image")
@@ -53,7 +53,7 @@ class TensorFusion:
         self.size = size
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for these two widths."""
+        """Return the module for these two widths."""
         from harness_fusion.networks.products import TensorNetwork
 
         return TensorNetwork(text, image, self.size)
@@ -62,12 +62,12 @@ class TensorFusion:
 class LowRank:
     """Σᵣ wᵣ ([1; t] Uᵣ ⊙ [1; v] Vᵣ) + b of unit vectors: tensor fusion whose weight tensor has rank `rank`.
 
-    It reads whole vectors, since the tensor is never formed. Source: Liu et al., Efficient Low-rank
+    It reads the full vectors, since the tensor is never formed. Source: Liu et al., Efficient Low-rank
     Multimodal Fusion, ACL 2018, section 3.2.
 
     Args:
         rank: number of terms of the sum over r, at least 1.
-        hidden: dimensions of the fused vector, which the classifier reads.
+        hidden: dimensions of the fused vector.
     """
 
     modalities = ("text", "image")
@@ -78,7 +78,7 @@ class LowRank:
         self.rank, self.hidden = rank, hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for these two widths."""
+        """Return the module for these two widths."""
         from harness_fusion.networks.products import LowRankNetwork
 
         return LowRankNetwork(text, image, self.rank, self.hidden)

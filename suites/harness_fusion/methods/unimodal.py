@@ -1,4 +1,4 @@
-"""The rows that every fusion must beat: the majority class, and each modality alone."""
+"""Baselines that every fusion must beat: the majority class, and each modality alone."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Majority:
-    """The class frequencies of the training part as the answer to everything."""
+    """The class frequencies of the training part as every sample's prediction."""
 
     modalities: tuple[str, ...] = ()
     reads = "pooled"
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module; it has no parameters."""
+        """Return the module; it has no parameters."""
         from harness_fusion.networks.decision import MajorityNetwork
 
         return MajorityNetwork(classes)
@@ -38,7 +38,7 @@ class TextOnly:
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for texts of width `text`."""
+        """Return the module for texts of width `text`."""
         from harness_fusion.networks.pooled import Unimodal
 
         return Unimodal("text", text, self.hidden)
@@ -59,7 +59,7 @@ class ImageOnly:
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for images of width `image`."""
+        """Return the module for images of width `image`."""
         from harness_fusion.networks.pooled import Unimodal
 
         return Unimodal("image", image, self.hidden)

@@ -23,7 +23,7 @@ class CrossAttentionNetwork(nn.Module):
         self.mix = nn.Linear(2 * hidden, hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """The vector B×hidden."""
+        """Return the vector B×hidden."""
         t, v = self.text(text), self.image(image)
         x = t + self.text_reads_image(t, v, image.visible)[0]
         y = v + self.image_reads_text(v, t, text.visible)[0]
@@ -32,9 +32,9 @@ class CrossAttentionNetwork(nn.Module):
 
 
 class PooledCrossAttention(nn.Module):
-    """Cross-attention between two single vectors: an affine map of [t; v], whatever its queries and keys.
+    """Cross-attention between two single vectors: an affine map of [t; v] for any queries and keys.
 
-    The softmax over one key is 1, so each answer is W_o (W_v k + b_v) + b_o, and the query and key
+    The softmax over one key is 1, so each output is W_o (W_v k + b_v) + b_o, and the query and key
     weights (counted as parameters) never get a gradient.
     """
 
@@ -48,7 +48,7 @@ class PooledCrossAttention(nn.Module):
         )
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """The vector B×2·hidden."""
+        """Return the vector B×2·hidden."""
         has_text, has_image = text.present[:, None], image.present[:, None]
         t = self.text(text.vector).masked_fill(~has_text, 0.0)[:, None]
         v = self.image(image.vector).masked_fill(~has_image, 0.0)[:, None]
@@ -58,7 +58,7 @@ class PooledCrossAttention(nn.Module):
 
 
 class TokenConcatenation(nn.Module):
-    """One transformer over [class token; text tokens; image patches]; the class token is the vector."""
+    """One transformer over [class token; text tokens; image patches]; returns the class token."""
 
     def __init__(self, text: int, image: int, hidden: int, heads: int, layers: int) -> None:
         super().__init__()
@@ -70,11 +70,11 @@ class TokenConcatenation(nn.Module):
         self.norm = nn.LayerNorm(hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """The vector B×hidden."""
+        """Return the vector B×hidden."""
         return self._attend(text, image, shares=False)[0]
 
     def weights(self, text: Features, image: Features) -> torch.Tensor:
-        """How the class token's last attention, itself aside, is shared by text and image, B×2."""
+        """Return the shares of text and image in the class token's last attention, itself excluded, B×2."""
         attention = self._attend(text, image, shares=True)[1]
         assert attention is not None
         from_start = attention[:, 0, 1:]
@@ -99,10 +99,10 @@ class TokenConcatenation(nn.Module):
 
 
 class BottleneckNetwork(nn.Module):
-    """A stream of blocks per modality; they exchange through a few bottleneck tokens only.
+    """A stream of blocks per modality; the streams exchange information only through bottleneck tokens.
 
-    In every layer each stream sees its own tokens and the bottlenecks; the two updates of the
-    bottlenecks are averaged over the modalities that have any. The vector is both class tokens.
+    In every layer each stream attends to its own tokens and the bottlenecks; the bottlenecks' updates are
+    averaged over the modalities present. The output is both class tokens.
     """
 
     def __init__(self, text: int, image: int, hidden: int, heads: int, layers: int, bottlenecks: int) -> None:
@@ -116,7 +116,7 @@ class BottleneckNetwork(nn.Module):
         self.norm = nn.LayerNorm(2 * hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """The vector B×2·hidden."""
+        """Return the vector B×2·hidden."""
         size, count = len(text), self.bottlenecks.shape[1]
         t = torch.cat([self.start[0].expand(size, -1, -1), self.text(text)], dim=1)
         v = torch.cat([self.start[1].expand(size, -1, -1), self.image(image)], dim=1)
@@ -128,7 +128,7 @@ class BottleneckNetwork(nn.Module):
         votes = torch.where(votes.sum(dim=0) > 0, votes / votes.sum(dim=0).clamp(min=1), 0.5)
         last = len(self.text_blocks) - 1
         for layer, (text_block, image_block) in enumerate(zip(self.text_blocks, self.image_blocks)):
-            rows = 1 if layer == last else None  # of the last layer only the class tokens are used
+            rows = 1 if layer == last else None  # only the class tokens of the last layer are used
             t = text_block(torch.cat([t, shared], dim=1), see_text, rows)[0]
             v = image_block(torch.cat([v, shared], dim=1), see_image, rows)[0]
             if rows is None:
@@ -139,5 +139,5 @@ class BottleneckNetwork(nn.Module):
 
 
 def _prepend_start(*visible: torch.Tensor) -> torch.Tensor:
-    """The masks side by side, behind a class token that can always be read."""
+    """Concatenate the masks behind a class token, which is always visible."""
     return torch.cat([visible[0].new_ones(len(visible[0]), 1), *visible], dim=1)
