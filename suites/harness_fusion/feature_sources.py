@@ -72,19 +72,16 @@ class FeatureSources:
         targets = torch.from_numpy(portion.targets).to(self.device)
 
         def encode(epoch: int) -> PairFeatures:
-            return self._join(
-                portion, lambda m: self._load_view(portion, m, epoch % views if views else epoch)
-            )
+            number = epoch % views if views else epoch
+            return self._join(portion, lambda m: self._load_view(portion, m, number))
 
         return EpochFeatures(targets, encode)
 
     def make_validation(self, portion: Portion) -> FeatureBatches:
         """Return the source that decides early stopping: no augmentation, the encoders' current weights."""
-        return (
-            LiveFeatures(self, portion, altered=False)
-            if self.protocol.encoders == "tuned"
-            else self.collect_plain(portion)
-        )
+        if self.protocol.encoders == "tuned":
+            return LiveFeatures(self, portion, altered=False)
+        return self.collect_plain(portion)
 
     def make_change(self, portion: Portion, modality: Modality, epoch: int, seed: int) -> Change | None:
         """Return the function that augments a row's image or text in an epoch or view; None for no change."""

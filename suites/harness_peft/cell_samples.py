@@ -104,30 +104,17 @@ class CellSamples:
         if augment and self.protocol.augmentation != "none":
             raw = JoinedSplit([self.train_split, self.job.splits(name)])
             return self._make_augmented_batches(raw, both)
-        return Batches(
-            JoinedSplit([self.prepare_split(self.train), self.prepare_split(name)]),
-            both,
-            pass_through,
-            self.job.device,
-            workers=self.job.workers,
-        )
+        joined = JoinedSplit([self.prepare_split(self.train), self.prepare_split(name)])
+        return Batches(joined, both, pass_through, self.job.device, workers=self.job.workers)
 
     def _make_augmented_batches(self, split: Split, indices: Indices) -> Batches:
         preparation = getattr(self.job.model, "preparation", None)
-        return Batches(
-            split,
-            indices,
-            pass_through,
-            self.job.device,
-            self.protocol.augmentation,
-            preparation,
-            self.job.workers,
-        )
+        kind, device, workers = self.protocol.augmentation, self.job.device, self.job.workers
+        return Batches(split, indices, pass_through, device, kind, preparation, workers)
 
     def make_batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
         """Return batches of some of a split's samples."""
         if augment and self.protocol.augmentation != "none":
             return self._make_augmented_batches(self.job.splits(name), indices)
-        return Batches(
-            self.prepare_split(name), indices, pass_through, self.job.device, workers=self.job.workers
-        )
+        prepared = self.prepare_split(name)
+        return Batches(prepared, indices, pass_through, self.job.device, workers=self.job.workers)

@@ -39,12 +39,8 @@ class FinetuningCell(CellFacts):
         trials, chosen = tune(self, self.train_candidate, notes)
         network, outcome, seconds = self._train_final(chosen, notes)
         self._remark_prompts(network)
-        cost = {
-            **read_peak_memory(self.job.device),
-            **costs.count_parameters(network),
-            "training_seconds": seconds,
-        }
-        cost["tuning_seconds"] = sum(t.seconds for t in trials)
+        cost = {**read_peak_memory(self.job.device), **costs.count_parameters(network)}
+        cost |= {"training_seconds": seconds, "tuning_seconds": sum(t.seconds for t in trials)}
         cost |= measure_costs(self, network, outcome, notes)
         return replace(evaluate_cell(self, network, cost, notes), curves=build_curves(outcome))
 
@@ -104,8 +100,8 @@ class FinetuningCell(CellFacts):
         if not trainable_parameters(network):
             raise TrainingFault("the method leaves nothing to train")
         recipe = self._build_recipe(rate, len(training))
-        judged = validation is not None and recipe.patience is not None
-        recipe = recipe if judged else replace(recipe, patience=None)
+        judged = None if recipe.patience is None else validation
+        recipe = recipe if judged is not None else replace(recipe, patience=None)
         finish = getattr(self.method, "finish", None)
         start = {n: t.detach().cpu().clone() for n, t in network.state_dict().items()} if finish else {}
         before = digest_frozen(network, base)
@@ -115,9 +111,7 @@ class FinetuningCell(CellFacts):
             recipe,
             derive_seed("training", self.job.cell.dataset.identity, seed),
             base=base,
-            validate=(lambda: score_network(network, validation)[0])
-            if judged and validation is not None
-            else None,
+            validate=None if judged is None else lambda: score_network(network, judged)[0],
             folder=folder,
             checkpoint_every=self.protocol.checkpoint_every,
             tell=lambda step, values: self._report_progress(step, recipe.steps, values),

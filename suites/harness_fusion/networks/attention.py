@@ -16,10 +16,8 @@ class CrossAttentionNetwork(nn.Module):
         super().__init__()
         self.width = hidden
         self.text, self.image = TokenProjection(text, hidden), TokenProjection(image, hidden)
-        self.text_reads_image, self.image_reads_text = (
-            MaskedAttention(hidden, heads),
-            MaskedAttention(hidden, heads),
-        )
+        self.text_reads_image = MaskedAttention(hidden, heads)
+        self.image_reads_text = MaskedAttention(hidden, heads)
         self.mix = nn.Linear(2 * hidden, hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
@@ -42,10 +40,8 @@ class PooledCrossAttention(nn.Module):
         super().__init__()
         self.width = 2 * hidden
         self.text, self.image = nn.Linear(text, hidden), nn.Linear(image, hidden)
-        self.text_reads_image, self.image_reads_text = (
-            MaskedAttention(hidden, heads),
-            MaskedAttention(hidden, heads),
-        )
+        self.text_reads_image = MaskedAttention(hidden, heads)
+        self.image_reads_text = MaskedAttention(hidden, heads)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
         """Return the vector B×2·hidden."""
