@@ -255,9 +255,9 @@ def test_tokens_are_kept_on_whichever_side_a_text_is_padded(suite, only, countin
         seen.extend([features.mask] if modality == "text" else [])
         return features
 
-    kept = Encoders.kept
+    kept = Encoders.load_features
     monkeypatch.setattr(counting, "encode_text_tokens", left)
-    monkeypatch.setattr(Encoders, "kept", remember)
+    monkeypatch.setattr(Encoders, "load_features", remember)
     suite(methods=only("cross"))
     assert int(seen[0].sum(1).max()) >= 3  # "<s> it is good" has four words, "<s> so bad" three
 
