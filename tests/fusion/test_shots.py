@@ -8,7 +8,7 @@ import torch
 
 import harness
 from harness.discovery import registry
-from harness_fusion.run import Run
+from harness_fusion.fusion_cell import FusionCell
 from harness_prompts.data import Source
 
 SPLITS = ("train", "val", "test")
@@ -17,13 +17,13 @@ SPLITS = ("train", "val", "test")
 @pytest.fixture
 def trained_on(monkeypatch):
     """The ids that each cell trains on, by its shots and seed."""
-    found, start = {}, Run.__init__
+    found, start = {}, FusionCell.__init__
 
     def noting(self, protocol, job):
         start(self, protocol, job)
         found[job.cell.axes.get("shots", "all"), job.cell.seed] = self.parts.train.ids
 
-    monkeypatch.setattr(Run, "__init__", noting)
+    monkeypatch.setattr(FusionCell, "__init__", noting)
     return found
 
 

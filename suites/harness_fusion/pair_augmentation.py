@@ -1,4 +1,4 @@
-"""Augmentation of training pairs: flip, crop, colour, noise; synonyms, insertions, dropped words."""
+"""Augment training pairs: flip, crop, colour, noise; synonyms, insertions, dropped words."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SYNONYMS = Path(__file__).with_name("synonyms.txt")
 NEGATIONS = frozenset(
     ("not", "no", "never", "none", "nobody", "nothing", "neither", "nor", "without", "hardly")
 )
-"""Words that are never dropped, replaced or doubled, and so is what ends in n't: the polarity hangs on them."""
+"""Words never dropped, replaced or doubled, like those that end in n't, since they decide the polarity."""
 
 _AROUND = ".,;:!?\"'()[]{}…“”‘’«»-–—*#@"
 
 
 @cache
-def synonyms() -> Mapping[str, tuple[str, ...]]:
-    """For each word of the list that comes with this package, those that may stand for it."""
+def read_synonyms() -> Mapping[str, tuple[str, ...]]:
+    """Return the synonyms of each word of the package's list."""
     found: dict[str, tuple[str, ...]] = {}
     for line in SYNONYMS.read_text(encoding="utf-8").splitlines():
         group = line.split() if not line.startswith("#") else []
@@ -37,17 +37,17 @@ def synonyms() -> Mapping[str, tuple[str, ...]]:
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """How training pairs are changed; each change is decided by (seed, epoch, id of the sample) alone.
+class PairAugmentation:
+    """Random changes to training pairs; each depends only on (seed, epoch, id of the sample).
 
     Images keep their size. `flip`: probability of a horizontal flip; `crop`: the least share of the
-    area that a random crop keeps (with its sides' ratio changed by up to 4:3); `colour`:
-    largest relative change of brightness, contrast and saturation; `noise`: standard deviation of
-    Gaussian noise, where 1 is white. Texts, word by word (words are what stands between spaces, so
-    texts in scripts without spaces stay as they are): `replace`, `insert`, `drop`: probability that a
-    word is replaced by a synonym, followed somewhere by a synonym of it, or left out; at least one
-    word stays, and negations are left alone. After Wei and Zou, "EDA", EMNLP-IJCNLP 2019, with a
-    short list of synonyms of the same polarity in place of WordNet.
+    area that a random crop keeps (its aspect ratio changes by up to 4:3); `colour`: largest relative
+    change of brightness, contrast and saturation; `noise`: standard deviation of Gaussian noise, with
+    white at 1. Texts change word by word, split at spaces (so texts in scripts without spaces stay
+    unchanged): `replace`, `insert`, `drop`: probability that a word is replaced by a synonym, that a
+    synonym is inserted somewhere, or that the word is dropped; at least one word stays, and negations
+    are never changed. After Wei and Zou, "EDA", EMNLP-IJCNLP 2019, with a short list of synonyms of
+    the same polarity in place of WordNet.
     """
 
     flip: float = 0.5
@@ -59,14 +59,14 @@ class Augmentation:
     drop: float = 0.1
 
     def __post_init__(self) -> None:
-        """Raises OptionError for a value outside 0 to 1, or a crop of nothing."""
+        """Raise OptionError for a value outside 0 to 1, or a crop of 0."""
         for field in fields(self):
             value = getattr(self, field.name)
             if not 0 <= value <= 1 or (field.name == "crop" and value == 0):
                 raise OptionError(f"augmentation: {field.name} must be from 0 to 1, not {value}")
 
-    def image(self, image: Image.Image, identity: str, epoch: int, seed: int) -> Image.Image:
-        """The RGB image as it is seen in an epoch (from 0), in its own size."""
+    def alter_image(self, image: Image.Image, identity: str, epoch: int, seed: int) -> Image.Image:
+        """Return the RGB image as augmented in an epoch (from 0), in its original size."""
         from PIL import Image
         from torchvision.transforms.v2 import functional as F
 
@@ -76,7 +76,9 @@ class Augmentation:
             image = F.horizontal_flip(image)
         width, height = image.size
         share = float(np.sqrt(self.crop + (1 - self.crop) * area))
-        stretch = float(np.clip((4 / 3) ** (ratio - 0.5), share, 1 / share))  # neither side gets too long
+        stretch = float(
+            np.clip((4 / 3) ** (ratio - 0.5), share, 1 / share)
+        )  # neither side exceeds the image's
         w, h = (max(1, min(round(s), limit)) for s, limit in zip(
             (width * share * stretch, height * share / stretch), (width, height), strict=True
         ))  # fmt: skip
@@ -90,20 +92,20 @@ class Augmentation:
             image = Image.fromarray((pixels.clip(0, 255) + 0.5).astype(np.uint8))
         return image
 
-    def text(self, text: str, identity: str, epoch: int, seed: int) -> str:
-        """The text as it is read in an epoch (from 0); an empty one stays empty."""
+    def alter_text(self, text: str, identity: str, epoch: int, seed: int) -> str:
+        """Return the text as augmented in an epoch (from 0); an empty text stays empty."""
         rng = np.random.default_rng(derive_seed("augmented text", seed, epoch, identity))
         words = text.split()
         chances = rng.random((len(words), 3))
         kept, added = [], []
         for word, (replace, insert, drop) in zip(words, chances, strict=True):
             core = word.strip(_AROUND)
-            others = synonyms().get(core.lower(), ())
+            others = read_synonyms().get(core.lower(), ())
             fixed = core.lower() in NEGATIONS or core.lower().endswith(("n't", "n’t"))
             if others and insert < self.insert:
-                added.append(_chosen(rng, others))
+                added.append(_choose(rng, others))
             if others and replace < self.replace:
-                kept.append(word.replace(core, _in_case_of(core, _chosen(rng, others))))
+                kept.append(word.replace(core, _match_case(core, _choose(rng, others))))
             elif fixed or drop >= self.drop:
                 kept.append(word)
         if words and not kept:
@@ -113,11 +115,11 @@ class Augmentation:
         return " ".join(kept)
 
 
-def _chosen(rng: np.random.Generator, words: tuple[str, ...]) -> str:
+def _choose(rng: np.random.Generator, words: tuple[str, ...]) -> str:
     return words[rng.integers(len(words))]
 
 
-def _in_case_of(model: str, word: str) -> str:
+def _match_case(model: str, word: str) -> str:
     if model.isupper() and len(model) > 1:
         return word.upper()
     return word.capitalize() if model[:1].isupper() else word

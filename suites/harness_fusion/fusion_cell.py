@@ -1,4 +1,4 @@
-"""One cell of fusion: features, training, prediction, probes, subsets, costs and what is noted of them."""
+"""Run one cell of fusion: features, training, prediction, probes, subsets, costs and notes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from harness.inference.evaluate import classification_result, compute_metrics
 from harness.inference.splits import role_of
 from harness.learning.draws import class_weights, draw_shots
 from harness_fusion import costs
-from harness_fusion.contracts import Pairs, first_pair
-from harness_fusion.features import Encoders
-from harness_fusion.heads import build_head, shares
-from harness_fusion.misses import DESCRIPTIONS, analyse, find_groups
-from harness_fusion.probes import KINDS, probed
-from harness_fusion.reports import joined
-from harness_fusion.sources import Sources
-from harness_fusion.splits import arrange
-from harness_fusion.submission import check_style, write_submission
-from harness_fusion.training import FEATURES_AT_ONCE, HeadRecipe, TrainedHead, predict, train_head
+from harness_fusion.contracts import PairFeatures, read_first_pair
+from harness_fusion.data_reports import merge_reports
+from harness_fusion.feature_sources import FeatureSources
+from harness_fusion.fusion_head import build_head, compute_shares
+from harness_fusion.head_training import FEATURES_AT_ONCE, HeadRecipe, TrainedHead, predict, train_head
+from harness_fusion.misses import DESCRIPTIONS, analyse_misses, find_groups
+from harness_fusion.modality_features import Encoders
+from harness_fusion.modality_probes import KINDS, remove_modality
+from harness_fusion.pair_splits import arrange
+from harness_fusion.submission import check_layout, write_submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from harness import Split
     from harness_fusion.options import FusionOptions
 
-RULES_IN_WORDS = {
-    "reference": "reference protocol: the reported part also stops the training, which flatters every row",
-    "clean": "clean: training stops on a part of its own, and the reported part is used once",
+RULE_NOTES = {
+    "reference": "reference protocol: the reported part also stops the training, which makes every row optimistic",
+    "clean": "clean: a separate part stops the training, and the reported part is used once",
 }
 
 
-class Run:
+class FusionCell:
     """A cell being run; `result` calls the steps in order."""
 
     def __init__(self, protocol: FusionOptions, job: Job) -> None:
@@ -55,7 +55,7 @@ class Run:
             self.parts = replace(self.parts, train=replace(train, rows=rows))
         self.encoders = Encoders(job, protocol.tokens, protocol.vectors == "unit")
         self.seed = job.seed_for("fusion", job.cell.seed)
-        self.sources = Sources(self.encoders, self.method, protocol, self.augmentation, self.seed)
+        self.sources = FeatureSources(self.encoders, self.method, protocol, self.augmentation, self.seed)
         if protocol.vectors == "standard":
             self.sources.standardise(self.parts.train)
         self._compare_parts()
@@ -64,48 +64,50 @@ class Run:
         if len(found) < 2:
             raise DataError(f"{job.cell.dataset.label}: all labelled pairs are of one class")
         if protocol.predict is not None:
-            self._predictable(protocol.predict)
+            self._check_predictable(protocol.predict)
 
     def result(self) -> Result:
-        """Everything about the cell."""
+        """Train, predict, probe and measure; return the cell's result."""
         job, method = self.job, self.method
-        used = self._used()
-        training = self.sources.training(self.parts.train)
-        first = first_pair(training)
+        used = self._find_used()
+        training = self.sources.make_training(self.parts.train)
+        first = read_first_pair(training)
         head = build_head(
             method, first.text.width(method.reads), first.image.width(method.reads), len(self.classes),
             dropout=self.protocol.dropout, seed=self.seed,
         ).to(job.device)  # fmt: skip
-        trained = self._trained(head, training, used)
-        test = self.sources.plain(self.parts.test)
+        trained = self._train(head, training, used)
+        test = self.sources.collect_plain(self.parts.test)
         scores = predict(head, test).numpy()
         predictions = Predictions(scores, self.parts.test.targets, self.parts.test.ids, self.classes)
-        cost = self._costs(head, test, trained, used)
-        result = classification_result(job, predictions, cost=cost, curves=_curves(trained))
+        cost = self._measure_costs(head, test, trained, used)
+        result = classification_result(job, predictions, cost=cost, curves=_build_curves(trained))
         if result.status != "ok":
             return result
-        extra, samples = self._probes(head, test)
-        for name, chosen in self._subsets().items():
-            extra |= self._measured(_of(predictions, chosen), name)
+        extra, samples = self._run_probes(head, test)
+        for name, chosen in self._find_subsets().items():
+            extra |= self._measure(_select(predictions, chosen), name)
             samples[f"in {name}"] = chosen
-        if (share := shares(head, test)) is not None:
+        if (share := compute_shares(head, test)) is not None:
             extra |= {"share.text": float(share[:, 0].mean()), "share.image": float(share[:, 1].mean())}
             samples["text share"] = share[:, 0].astype(np.float32)
-        notes = self._notes(trained, predictions)
+        notes = self._build_notes(trained, predictions)
         if self.protocol.predict is not None:
-            notes["predictions"] = self._submitted(head)
+            notes["predictions"] = self._write_predictions(head)
         columns = {**(result.samples or {}), **samples}
         return replace(result, metrics={**result.metrics, **extra}, samples=columns, notes=notes)
 
     # ---------------------------------------------------------------- training
 
-    def _used(self) -> list[torch.nn.Parameter]:
-        """The encoders' parameters that this method's inputs are computed from."""
+    def _find_used(self) -> list[torch.nn.Parameter]:
+        """Return the encoders' parameters that this method's inputs depend on."""
         split, reads = self.parts.train.split, self.method.reads
-        found = [costs.encoder_parameters(self.encoders, m, reads, split) for m in self.method.modalities]
+        found = [
+            costs.find_encoder_parameters(self.encoders, m, reads, split) for m in self.method.modalities
+        ]
         return list({id(p): p for parameters in found for p in parameters}.values())
 
-    def _trained(self, head: Any, training: Any, used: list[Any]) -> TrainedHead:
+    def _train(self, head: Any, training: Any, used: list[Any]) -> TrainedHead:
         protocol, job = self.protocol, self.job
         recipe = HeadRecipe(
             epochs=protocol.epochs, rate=protocol.rate, batch=protocol.batch, weight_decay=protocol.weight_decay,
@@ -117,7 +119,7 @@ class Run:
             job.advance(epoch, protocol.epochs)
             job.report("training", epoch, dict(values))
 
-        validation, folder = self.sources.judging(self.parts.validation), job.workdir / "training"
+        validation, folder = self.sources.make_validation(self.parts.validation), job.workdir / "training"
         if protocol.encoders == "frozen":
             return train_head(head, training, validation, recipe, self.seed, folder=folder, tell=tell)
         self.encoders.model.module.requires_grad_(False)
@@ -134,8 +136,8 @@ class Run:
 
     # ---------------------------------------------------------------- measuring
 
-    def _measured(self, predictions: Predictions, name: str) -> dict[str, float]:
-        """The probe metrics of these predictions, as `METRIC.NAME`; none without samples."""
+    def _measure(self, predictions: Predictions, name: str) -> dict[str, float]:
+        """Return the probe metrics of these predictions as `METRIC.NAME`; empty without samples."""
         metrics = self.job.metrics
         chosen = [m for m in self.protocol.probe_metrics if m in metrics] or list(metrics)[:1]
         if not len(predictions):
@@ -143,40 +145,42 @@ class Run:
         found = compute_metrics(replace(self.job, metrics={m: metrics[m] for m in chosen}), predictions)
         return {f"{metric}.{name}": value for metric, value in found.items()}
 
-    def _probes(self, head: Any, test: Pairs) -> tuple[dict[str, float], dict[str, Any]]:
-        """Metrics under each probe, and what `top1` says of each sample there."""
+    def _run_probes(self, head: Any, test: PairFeatures) -> tuple[dict[str, float], dict[str, Any]]:
+        """Return the metrics under each probe, and each sample's `top1` there."""
         values: dict[str, float] = {}
         samples: dict[str, Any] = {}
         if not self.protocol.probes:
             return values, samples
-        train = self.sources.plain(self.parts.train)
+        train = self.sources.collect_plain(self.parts.train)
         for modality in self.method.modalities:
             for kind in KINDS:
-                altered = probed(test, modality, kind, getattr(train, modality), self.seed)
+                altered = remove_modality(test, modality, kind, getattr(train, modality), self.seed)
                 scores = predict(head, altered).numpy()
                 predictions = Predictions(scores, self.parts.test.targets, self.parts.test.ids, self.classes)
                 name = f"{modality} {kind}"
-                values |= self._measured(predictions, name)
+                values |= self._measure(predictions, name)
                 samples[f"top1.{name}"] = (predictions.predicted == predictions.targets).astype(np.float32)
         return values, samples
 
-    def _subsets(self) -> dict[str, NDArray[np.bool_]]:
-        """What the data set says of the reported samples, yes or no by name."""
+    def _find_subsets(self) -> dict[str, NDArray[np.bool_]]:
+        """Return the data set's boolean groups of the reported samples, by name."""
         portion = self.parts.test
         groups = getattr(portion.split, "groups", {})
         found = {name: np.asarray(column)[portion.rows] for name, column in groups.items()}
         return {name: column for name, column in found.items() if column.dtype == bool}
 
-    def _costs(self, head: Any, test: Pairs, trained: TrainedHead, used: list[Any]) -> dict[str, float]:
+    def _measure_costs(
+        self, head: Any, test: PairFeatures, trained: TrainedHead, used: list[Any]
+    ) -> dict[str, float]:
         own = [p for p in head.parameters() if p.requires_grad]
         tuned = used if self.protocol.encoders == "tuned" else []
-        rates = {m: self._rate(m) for m in self.method.modalities}
-        cached = costs.cached_rate(head, test)
+        rates = {m: self._encoding_rate(m) for m in self.method.modalities}
+        cached = costs.measure_cached_rate(head, test)
         cost = {
-            "parameters": costs.counted([*used, *head.parameters()]),
-            "trainable_parameters": costs.counted([*own, *tuned]),
+            "parameters": costs.count_numbers([*used, *head.parameters()]),
+            "trainable_parameters": costs.count_numbers([*own, *tuned]),
             "cached_samples_per_second": cached,
-            "samples_per_second": costs.raw_rate(cached, rates),
+            "samples_per_second": costs.estimate_raw_rate(cached, rates),
             "training_seconds": trained.seconds,
             "epochs": trained.epochs,
         }
@@ -184,18 +188,18 @@ class Run:
             cost["training_samples_per_second"] = trained.samples / trained.seconds
         return {k: v for k, v in cost.items() if np.isfinite(v)}
 
-    def _rate(self, modality: Any) -> float:
+    def _encoding_rate(self, modality: Any) -> float:
         return self.encoders.rate(modality, self.parts.test.name)
 
     # ---------------------------------------------------------------- notes
 
-    def _notes(self, trained: TrainedHead, predictions: Predictions) -> dict[str, Any]:
+    def _build_notes(self, trained: TrainedHead, predictions: Predictions) -> dict[str, Any]:
         parts, protocol = self.parts, self.protocol
         counts = np.bincount(parts.train.targets, minlength=len(self.classes))
         weights = class_weights(torch.from_numpy(parts.train.targets), len(self.classes))
         over = f"{protocol.t_max or 'all'} {protocol.cosine_over}"
         return {
-            "split": RULES_IN_WORDS[parts.rule],
+            "split": RULE_NOTES[parts.rule],
             "parts": parts.notes,
             "classes": self.classes,
             "training_counts": counts.tolist(),
@@ -213,32 +217,32 @@ class Run:
                 "raw": "reading, preparing or tokenising, encoding and predicting one after the other; encoders "
                 f"timed over the whole split, {self.job.batch_size} images at once, first batch included",
             },
-            "data": joined(self._opened()),
-            "misses": analyse(
-                self._miss_groups(), predictions.targets, predictions.predicted, predictions.confidence,
+            "data": merge_reports(self._opened_splits()),
+            "misses": analyse_misses(
+                self._find_miss_groups(), predictions.targets, predictions.predicted, predictions.confidence,
                 predictions.ids, [parts.test.split.texts[r] for r in parts.test.rows], self.classes,  # type: ignore[attr-defined]
             ),
         }  # fmt: skip
 
     def _compare_parts(self) -> None:
-        """Raises DataError for parts of other classes; remarks that a validation split is what is reported."""
+        """Raise DataError if the parts' classes differ; remark if a validation split is reported."""
         job, parts = self.job, self.parts
         for part in (parts.validation, parts.test):
             for text in check_same_classes(parts.train.split, part.split, job.cell.dataset.label):
                 job.remark(text)
         if role_of(parts.test.name) == "validation":
             job.remark(
-                f"reported on '{parts.test.name}', a split for validation: there is none with labels for testing"
+                f"reported on '{parts.test.name}', a validation split: there is no test split with labels"
             )
 
-    def _opened(self) -> list[Split]:
-        """The splits that this cell read, that of the predicted pairs among them."""
+    def _opened_splits(self) -> list[Split]:
+        """Return the splits that this cell read, including that of the predicted pairs."""
         parts, names = self.parts, [self.parts.unlabelled] if self.protocol.predict is not None else []
         own = [part.split for part in (parts.train, parts.validation, parts.test)]
         return own + [self.job.splits(name) for name in names if name is not None]
 
-    def _miss_groups(self) -> dict[str, NDArray[np.bool_]]:
-        """What the reported pairs may have in common; found once, since images are read for it."""
+    def _find_miss_groups(self) -> dict[str, NDArray[np.bool_]]:
+        """Return the groups of the reported pairs; cached, since finding them reads images."""
         job, test, train = self.job, self.parts.test, self.parts.train
 
         def compute() -> NDArray[np.int8]:
@@ -252,25 +256,25 @@ class Run:
         )  # fmt: skip
         return {n: row.astype(bool) for n, row in zip(DESCRIPTIONS, table, strict=True) if (row >= 0).all()}
 
-    def _predictable(self, folder: Path) -> None:
-        """Raises, before anything is trained, where no predictions could be written."""
+    def _check_predictable(self, folder: Path) -> None:
+        """Raise, before training, if predictions could not be written."""
         if self.parts.unlabelled is None:
             raise DataError(f"{self.job.cell.dataset.label}: no split without labels to predict")
         if folder.exists() and not folder.is_dir():
             raise OptionError(f"fusion: predict must be a folder, and {folder} is a file")
-        check_style(self.protocol.layout, self.classes)
+        check_layout(self.protocol.layout, self.classes)
 
-    def _submitted(self, head: Any) -> str:
-        """Writes predictions of the pairs without labels; gives the file's name, or why there is none."""
-        from harness_fusion.splits import Portion
+    def _write_predictions(self, head: Any) -> str:
+        """Write predictions of the pairs without labels; return the file's name, or why there is none."""
+        from harness_fusion.pair_splits import Portion
 
         job, name = self.job, self.parts.unlabelled
         assert name is not None
-        if hasattr(head.fusion, "judged"):
-            return "none: a bound knows the labels, and these pairs have none"
+        if hasattr(head.fusion, "score_with_targets"):
+            return "none: a bound needs labels, and these pairs have none"
         split = job.splits(name)
         portion = Portion(name, split, np.arange(len(split)))
-        scores = predict(head, self.sources.plain(portion))
+        scores = predict(head, self.sources.collect_plain(portion))
         assert self.protocol.predict is not None
         path = self.protocol.predict / f"{job.cell.id}.csv"
         write_submission(
@@ -281,12 +285,12 @@ class Run:
         return str(path.name)
 
 
-def _of(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predictions:
+def _select(predictions: Predictions, chosen: NDArray[np.bool_]) -> Predictions:
     ids = [i for i, keep in zip(predictions.ids, chosen, strict=True) if keep]
     return Predictions(predictions.logits[chosen], predictions.targets[chosen], ids, predictions.class_names)
 
 
-def _curves(trained: TrainedHead) -> dict[str, dict[str, list[float]]]:
-    """The curves of the head and of parts that were trained before it."""
+def _build_curves(trained: TrainedHead) -> dict[str, dict[str, list[float]]]:
+    """Return the curves of the head and of the parts trained before it."""
     curves = {name: part.curves for name, part in trained.parts.items() if part.curves["epoch"]}
     return {**curves, **({"training": trained.curves} if trained.curves["epoch"] else {})}

@@ -1,4 +1,4 @@
-"""Which pairs train, which stop the training, which are reported: the reference protocol's rule and a clean one."""
+"""Divide pairs into training, early stopping and reporting, by the reference protocol's rule or a clean one."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from harness import Split
 
-Rule = Literal["reference", "clean"]
-RULES: tuple[Rule, ...] = ("reference", "clean")
+SplitRule = Literal["reference", "clean"]
+RULES: tuple[SplitRule, ...] = ("reference", "clean")
 
 SEED = 42
-"""The reference protocol's `random_state`; the division never depends on the seed of a training."""
+"""The reference protocol's `random_state`; the division never depends on a training's seed."""
 
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
-"""Of the training part, under the clean rule."""
+"""Share of the training part that validates under the clean rule."""
 
 ALL = "all"
 ROLES: tuple[Role, ...] = ("train", "validation", "test")
@@ -40,13 +40,16 @@ class Division:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     kept_whole: tuple[int, ...] = ()
-    """Labels with too few pairs to divide; all of them train."""
+    """Labels with too few pairs to divide; all their pairs train."""
 
 
-def _held_out(
+def _hold_out(
     rows: NDArray[np.int64], targets: NDArray[np.int64], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[int, ...]]:
-    """Rows kept and rows held out, stratified; classes with a single pair are kept whole."""
+    """Return rows kept and rows held out, stratified, and the labels with a single pair, which are kept.
+
+    Raises DataError if there are too few pairs.
+    """
     from sklearn.model_selection import train_test_split
 
     labels, counts = np.unique(targets[rows], return_counts=True)
@@ -64,31 +67,31 @@ def _held_out(
     return np.sort(np.concatenate([kept, rows[apart]])), np.sort(out), tuple(int(s) for s in single)
 
 
-def reference_split(targets: NDArray[np.int64], seed: int = SEED) -> Division:
-    """80 % train, and 20 % that both stop the training and are reported.
+def divide_by_reference(targets: NDArray[np.int64], seed: int = SEED) -> Division:
+    """Divide into 80 % to train and 20 % that both stop the training and are reported.
 
-    Exactly `train_test_split(test_size=0.2, stratify=targets, random_state=seed)` where every class has
-    two pairs. What is reported was selected on, so it is too good. Rows with target −1 are in no part.
-    Raises DataError when there are too few labelled pairs.
+    Equals `train_test_split(test_size=0.2, stratify=targets, random_state=seed)` if every class has two
+    pairs. Reported results are optimistic, since the same part selects the epoch. Rows with target −1
+    are in no part. Raises DataError if there are too few labelled pairs.
     """
     labelled = np.flatnonzero(targets >= 0)
-    train, test, whole = _held_out(labelled, targets, TEST_SHARE, seed)
+    train, test, whole = _hold_out(labelled, targets, TEST_SHARE, seed)
     return Division(train, test, test, whole)
 
 
-def clean_split(targets: NDArray[np.int64], seed: int = SEED) -> Division:
-    """The same 20 % reported as under the reference rule, and 10 % of the others to stop the training.
+def divide_cleanly(targets: NDArray[np.int64], seed: int = SEED) -> Division:
+    """Report the same 20 % as under the reference rule, and stop training on 10 % of the others.
 
-    Rows with target −1 are in no part. Raises DataError when there are too few labelled pairs.
+    Rows with target −1 are in no part. Raises DataError if there are too few labelled pairs.
     """
-    first = reference_split(targets, seed)
-    train, validation, whole = _held_out(first.train, targets, VALIDATION_SHARE, seed)
+    first = divide_by_reference(targets, seed)
+    train, validation, whole = _hold_out(first.train, targets, VALIDATION_SHARE, seed)
     return Division(train, validation, first.test, tuple(sorted({*first.kept_whole, *whole})))
 
 
 @dataclass(frozen=True, eq=False)
 class Portion:
-    """Some rows (ascending) of a loaded split; features are kept for the whole split and taken by row."""
+    """Some rows (ascending) of a loaded split; features are cached for the whole split and taken by row."""
 
     name: str
     split: Split
@@ -112,28 +115,28 @@ class Portion:
 class Arrangement:
     """The parts of a data set under a rule; `validation` is `test` under the reference rule."""
 
-    rule: Rule
+    rule: SplitRule
     train: Portion
     validation: Portion
     test: Portion
     unlabelled: str | None
     """The name of the split without labels, if the data set has one."""
     notes: dict[str, Any] = field(default_factory=dict)
-    """JSON-able: how many pairs each part has, and what had to be left out or kept whole."""
+    """JSON-able: the number of pairs of each part, and what was left out or kept whole."""
 
 
 def arrange(
-    names: Sequence[str], open_split: Callable[[str], Split], rule: Rule, seed: int = SEED
+    names: Sequence[str], open_split: Callable[[str], Split], rule: SplitRule, seed: int = SEED
 ) -> Arrangement:
-    """The parts of a data set whose splits are `names`, opened by `open_split`.
+    """Arrange the parts of a data set whose splits are `names`, opened by `open_split`.
 
-    A data set with the split `all` is divided by `reference_split` or `clean_split`. One with a split
-    `train` keeps its own: `test` is reported or, where it is missing or has no labels, the validation
-    split. Under the reference rule the reported part also stops the training; under the clean one the
-    validation split does or, where it is missing or reported itself, a stratified 10 % of `train`.
-    Rows without a label are left out, and counted.
+    A split `all` is divided by `divide_by_reference` or `divide_cleanly`. A data set with a split `train`
+    keeps its own splits: `test` is reported or, if it is missing or has no labels, the validation split.
+    Under the reference rule the reported part also stops the training; under the clean one the
+    validation split does or, if it is missing or reported itself, a stratified 10 % of `train`.
+    Rows without a label are left out and counted.
 
-    Raises OptionError for an unknown rule, DataError when parts are missing or too small.
+    Raises OptionError for an unknown rule, DataError if parts are missing or too small.
     """
     if rule not in RULES:
         raise OptionError(f"split: there is no rule '{rule}'{did_you_mean(rule, RULES)}")
@@ -142,11 +145,11 @@ def arrange(
     if ALL in names:
         split = open_split(ALL)
         targets = np.asarray(split.targets)
-        division = (reference_split if rule == "reference" else clean_split)(targets, seed)
+        division = (divide_by_reference if rule == "reference" else divide_cleanly)(targets, seed)
         parts = [Portion(ALL, split, r) for r in (division.train, division.validation, division.test)]
         whole, opened = division.kept_whole, [split]
     else:
-        parts, whole, opened, spare = _own_parts(names, open_split, rule, seed, spare)
+        parts, whole, opened, spare = _use_own_splits(names, open_split, rule, seed, spare)
     if rule == "reference":
         parts[1] = parts[2]
     if left := sum(int((np.asarray(s.targets) < 0).sum()) for s in opened):
@@ -159,8 +162,8 @@ def arrange(
     return Arrangement(rule, train, validation, test, spare, notes)
 
 
-def _own_parts(
-    names: Sequence[str], open_split: Callable[[str], Split], rule: Rule, seed: int, spare: str | None
+def _use_own_splits(
+    names: Sequence[str], open_split: Callable[[str], Split], rule: SplitRule, seed: int, spare: str | None
 ) -> tuple[list[Portion], tuple[int, ...], list[Split], str | None]:
     train_name, validation_name, test_name = (find_split(names, role) for role in ROLES)
     if train_name is None:
@@ -184,6 +187,6 @@ def _own_parts(
     opened: list[Split] = [portion.split for portion in found.values()]
     if rule == "reference" or (validation_name in found and found[validation_name] is not test):
         return [train, found.get(validation_name or "", test), test], (), opened, spare
-    kept, out, whole = _held_out(train.rows, np.asarray(train.split.targets), VALIDATION_SHARE, seed)
+    kept, out, whole = _hold_out(train.rows, np.asarray(train.split.targets), VALIDATION_SHARE, seed)
     parts = [Portion(train_name, train.split, kept), Portion(train_name, train.split, out), test]
     return parts, whole, opened, spare

@@ -1,4 +1,4 @@
-"""Training an adapted network with the core's loop: what moves, what stays in eval(), and the checks of both."""
+"""Train an adapted network with the core's loop; its frozen parts stay in eval()."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from weakref import WeakSet
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.learning.loop import train as train_network
+from harness.learning.loop import train
 from harness.learning.pipeline import Batch
 from harness.learning.progress import TrainingOutcome
 from harness.learning.recipe import Recipe
-from harness_peft.checkpoints import adapter_state
-from harness_peft.checks import GradientCheck
-from harness_peft.data import Batches
+from harness_peft.trained_state import collect_trained_state
+from harness_peft.training_checks import GradientCheck
+from harness_peft.training_data import Batches
 
 
 def set_mode(network: nn.Module, base: Collection[nn.Module]) -> None:
-    """Training mode for what is added and for what trains as a whole; the frozen rest stays in eval().
+    """Put added modules and fully trainable ones into training mode; the rest stays in eval().
 
-    `base` holds the modules that were there before the method: `train()` on all would bring dropout
-    back and move batch norm's statistics in frozen parts. Those statistics move only when the whole
-    network trains.
+    `base` holds the modules from before the method: `train()` on all would enable dropout and change
+    batch norm's statistics in frozen parts. Those statistics change only if the whole network trains.
     """
     if all(p.requires_grad for p in network.parameters()):
         network.train()
@@ -40,7 +39,7 @@ def set_mode(network: nn.Module, base: Collection[nn.Module]) -> None:
             module.eval()
 
 
-def train(
+def train_network(
     network: nn.Module,
     data: Batches,
     recipe: Recipe,
@@ -54,8 +53,8 @@ def train(
 ) -> TrainingOutcome:
     """Train in place and leave the network in eval() (with the best weights, under `patience`).
 
-    `base` are the modules that `set_mode` wants. With a `folder`, progress is kept there and taken up
-    again. Raises Diverged when the loss is not finite, and what `GradientCheck` raises.
+    `base` is for `set_mode`. With a `folder`, progress is saved there and resumed from it. Raises
+    Diverged if the loss is not finite, TrainingFault if a trainable tensor gets no gradient.
     """
     check = GradientCheck(network)
 
@@ -63,17 +62,17 @@ def train(
         assert batch.targets is not None
         return F.cross_entropy(network(batch.data), batch.targets, label_smoothing=recipe.label_smoothing)
 
-    return train_network(
-        network, data.source(seed), objective, recipe, seed, state=adapter_state(network), folder=folder,
+    return train(
+        network, data.make_source(seed), objective, recipe, seed, state=collect_trained_state(network), folder=folder,
         checkpoint_every=checkpoint_every, validate=validate, set_mode=lambda: set_mode(network, base),
         after_backward=lambda step: None if check.done else check.after_backward(), report=tell,
     )  # fmt: skip
 
 
-def base_modules(network: nn.Module) -> Collection[nn.Module]:
-    """The modules that `set_mode` wants, taken before a method adds its own.
+def collect_base_modules(network: nn.Module) -> Collection[nn.Module]:
+    """Return the modules for `set_mode`, collected before a method adds its own.
 
-    Weakly: what a method takes out is not kept alive. Ids would not do, since a module that is added
-    may get the id of one that is gone.
+    References are weak, so that modules removed by a method are freed. Ids would not do, since an
+    added module may reuse the id of a freed one.
     """
     return WeakSet(network.modules())

@@ -1,4 +1,4 @@
-"""The modules that methods add to a network: bottleneck adapters, scales and shifts, prompts."""
+"""Modules that methods add to a network: bottleneck adapters, scales and shifts, prompts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 from harness import OptionError
 
 
-class Bottleneck(nn.Module):
+class BottleneckAdapter(nn.Module):
     """s·up(f(down(x))), d → h → d with biases: 2dh + h + d parameters.
 
-    Down is Kaiming uniform (a = √5) and up is zero, so it starts as nothing and both learn; with
-    both zero, as some code has it, only the last bias ever gets a gradient.
+    Down starts Kaiming uniform (a = √5) and up starts at zero, so the output starts at zero and both
+    learn. If both started at zero, only the last bias would ever get a gradient.
     """
 
     def __init__(self, width: int, hidden: int, scale: float, activation: type[nn.Module]) -> None:
@@ -26,13 +26,16 @@ class Bottleneck(nn.Module):
             nn.init.zeros_(tensor)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What is to be added, of the shape of `x`."""
+        """Return the tensor to add, of the shape of `x`."""
         added: torch.Tensor = self.scale * self.up(self.activation(self.down(x)))
         return added
 
 
-def width_of(block: nn.Module) -> int:
-    """The width d of a transformer block: what its MLP's first Linear layer takes."""
+def block_width(block: nn.Module) -> int:
+    """Return the width d of a transformer block: the input width of its MLP's first Linear layer.
+
+    Raises OptionError if the MLP has no Linear layer.
+    """
     first = next((m for m in block.get_submodule("mlp").modules() if isinstance(m, nn.Linear)), None)
     if first is None:
         raise OptionError(f"{type(block).__name__}: its MLP has no Linear layer")
@@ -40,7 +43,7 @@ def width_of(block: nn.Module) -> int:
 
 
 class ScaleShift(nn.Module):
-    """γ⊙y + β over the last dimension, or over channels of B×C×H×W; first γ ≈ 1 and β ≈ 0."""
+    """γ⊙y + β over the last dimension, or over the channels of B×C×H×W; starts with γ ≈ 1 and β ≈ 0."""
 
     def __init__(self, width: int, std: float, channels_first: bool) -> None:
         super().__init__()
@@ -51,14 +54,14 @@ class ScaleShift(nn.Module):
         self.channels_first = channels_first
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Scaled and shifted, of the same shape."""
+        """Return γ⊙y + β, of the shape of `y`."""
         if self.channels_first:
             return y * self.scale[:, None, None] + self.shift[:, None, None]
         return y * self.scale + self.shift
 
 
-class Prompts(nn.Module):
-    """`count` tokens of width d, first uniform in ±v with v = √(6 / (3·P² + d)) for patches of side P."""
+class PromptTokens(nn.Module):
+    """`count` tokens of width d, initially uniform in ±v, v = √(6 / (3·P² + d)) for patches of side P."""
 
     def __init__(self, count: int, width: int, patch: int) -> None:
         super().__init__()
@@ -67,6 +70,6 @@ class Prompts(nn.Module):
         nn.init.uniform_(self.tokens, -bound, bound)
 
     def forward(self, x: torch.Tensor, at: int, replaced: int) -> torch.Tensor:
-        """The sequence B×T×d with the prompts at position `at`, in the place of `replaced` tokens there."""
+        """Insert the prompts at position `at` of B×T×d, in place of the `replaced` tokens there."""
         own = self.tokens.to(x.dtype).expand(len(x), -1, -1)
         return torch.cat([x[:, :at], own, x[:, at + replaced :]], dim=1)

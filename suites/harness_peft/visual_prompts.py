@@ -1,4 +1,4 @@
-"""Visual prompt tuning: learned tokens in front of the image's (Jia et al. 2022)."""
+"""Visual prompt tuning: learned tokens before the image's (Jia et al. 2022)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from harness import OptionError, Unavailable
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness_peft.added import Prompts
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
+    from harness_peft.added_modules import PromptTokens
 
 
 class _VPT:
-    """Learned tokens among the image's; the two kinds differ in whether each block has its own.
+    """Learned tokens among the image's, for the first block or for every block.
 
     Args:
-        prompts: p, the number of learned tokens in a sequence; 0 adds none.
+        prompts: p, the number of learned tokens in a sequence; 0 for none.
     """
 
     rates = (3e-3, 3e-2, 1e-1)
@@ -29,37 +29,37 @@ class _VPT:
             raise OptionError(f"vpt: prompts must be at least 0, not {prompts}")
         self.prompts = prompts
 
-    def prepare(self, network: Network) -> None:
-        """Adds the prompts before the first block (deep: new ones at each) and drops them after the last."""
-        from harness_peft.added import Prompts, width_of
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Add the prompts before the first block (deep: new ones at each) and drop them after the last."""
+        from harness_peft.added_modules import PromptTokens, block_width
 
         if self.prompts == 0:
             return
         blocks = network.blocks()
         place = 1 if _has_class_token(network.backbone) else 0
-        width, patch = width_of(blocks[0]), _patch_side(network.backbone)
+        width, patch = block_width(blocks[0]), _patch_side(network.backbone)
         for number, block in enumerate(blocks if self._deep else blocks[:1]):
-            own = Prompts(self.prompts, width, patch).to(next(block.parameters()).device)
+            own = PromptTokens(self.prompts, width, patch).to(next(block.parameters()).device)
             block.add_module("prompts", own)
-            block.register_forward_pre_hook(_putting(own, place, self.prompts if number else 0))
-        blocks[-1].register_forward_hook(_dropping(place, self.prompts))
+            block.register_forward_pre_hook(_make_insert_hook(own, place, self.prompts if number else 0))
+        blocks[-1].register_forward_hook(_make_drop_hook(place, self.prompts))
 
 
 class VPTShallow(_VPT):
-    """VPT-shallow: `prompts` tokens after the class token, once: p·d parameters."""
+    """VPT-shallow: `prompts` tokens after the class token, once, p·d parameters."""
 
 
 class VPTDeep(_VPT):
-    """VPT-deep: every block replaces the prompts by its own: L·p·d parameters."""
+    """VPT-deep: every block replaces the prompts by its own, L·p·d parameters."""
 
     _deep = True
 
 
-def _putting(own: Prompts, place: int, replaced: int) -> Any:
+def _make_insert_hook(own: PromptTokens, place: int, replaced: int) -> Any:
     return lambda _, inputs: (own(inputs[0], place, replaced), *inputs[1:])
 
 
-def _dropping(place: int, count: int) -> Any:
+def _make_drop_hook(place: int, count: int) -> Any:
     import torch
 
     return lambda _, __, x: torch.cat([x[:, :place], x[:, place + count :]], dim=1)
@@ -69,7 +69,7 @@ def _has_class_token(backbone: nn.Module) -> bool:
     trunk = getattr(backbone, "trunk", backbone)
     if hasattr(trunk, "class_embedding"):
         if not getattr(trunk.transformer, "batch_first", True):
-            raise Unavailable("vpt: the tower keeps tokens in front of the batch")
+            raise Unavailable("vpt: the tower's tensors have tokens before the batch dimension")
         return True
     return getattr(trunk, "cls_token", None) is not None
 

@@ -1,4 +1,4 @@
-"""Checks that a training did what it says: frozen tensors untouched, every trainable one reached."""
+"""Check a training: frozen tensors must stay unchanged, every trainable tensor must get a gradient."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness import HarnessError
 
 
 class TrainingFault(HarnessError):
-    """A frozen tensor changed, or a trainable one never got a gradient: the cell is not valid."""
+    """A frozen tensor changed, or a trainable one never got a gradient: the cell is invalid."""
 
 
-def trained(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The trainable parameters by name, each once."""
+def trainable_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the trainable parameters by name, each once."""
     return {n: p for n, p in network.named_parameters() if p.requires_grad}
 
 
-def frozen_digests(network: nn.Module, base: Collection[nn.Module] = ()) -> dict[str, str]:
-    """A digest of the bytes of each tensor that training must leave as it is.
+def digest_frozen(network: nn.Module, base: Collection[nn.Module] = ()) -> dict[str, str]:
+    """Return a digest of the bytes of each tensor that training must not change.
 
     These are the frozen parameters and, unless everything trains, the buffers of the modules in `base`:
-    statistics of batch norm, say, which also move where nothing has a gradient.
+    batch norm's statistics, say, change in training mode even without gradients.
     """
     kept = {n: p for n, p in network.named_parameters() if not p.requires_grad}
     if kept:
@@ -36,7 +36,7 @@ def frozen_digests(network: nn.Module, base: Collection[nn.Module] = ()) -> dict
 
 
 def check_frozen(network: nn.Module, before: dict[str, str]) -> None:
-    """Raises TrainingFault naming frozen tensors that are not what they were."""
+    """Raise TrainingFault if a frozen tensor changed since `before`; name the first."""
     own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     changed = [n for n, digest in before.items() if n in own and _digest(own[n]) != digest]
     if changed:
@@ -49,24 +49,24 @@ def _digest(tensor: torch.Tensor) -> str:
 
 
 class GradientCheck:
-    """Sees within two steps whether every trainable tensor gets a gradient that is not all zero.
+    """Check within two steps that every trainable tensor gets a gradient that is not all zero.
 
-    Two, because LoRA's A has none before B has left zero.
+    Two, because the gradient of LoRA's A is zero until B has left zero.
     """
 
     STEPS = 2
 
     def __init__(self, network: nn.Module) -> None:
-        self.waiting = trained(network)
+        self.waiting = trainable_parameters(network)
         self.steps = 0
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing left to see."""
+        """Whether every tensor has had a gradient."""
         return not self.waiting
 
     def after_backward(self) -> None:
-        """To be called with the gradients there. Raises TrainingFault after the second step."""
+        """Inspect the gradients of one step. Raises TrainingFault if some are still missing after two."""
         self.waiting = {
             n: p for n, p in self.waiting.items() if p.grad is None or not bool(p.grad.count_nonzero())
         }
@@ -76,7 +76,3 @@ class GradientCheck:
                 f"{len(self.waiting)} trainable tensors got no gradient in {self.STEPS} steps, first "
                 f"'{next(iter(self.waiting))}': they are counted as trained, but nothing depends on them"
             )
-
-    def finish(self) -> None:
-        """After a training of a single step there is nothing more to wait for."""
-        self.waiting = {}

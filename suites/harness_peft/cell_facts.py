@@ -1,4 +1,4 @@
-"""What is known of a fine-tuning cell before it trains: its data, its classes, and the network it starts from."""
+"""Facts of a fine-tuning cell before training: its data, its classes, and its initial network."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 from harness import Job, Unavailable, derive_seed
 from harness.inference.classes import Classes, align
 from harness.inference.zeroshot import templates_of
-from harness_peft.samples import CellData
+from harness_peft.cell_samples import CellSamples
 from harness_peft.shared_head import shares_head
 
 if TYPE_CHECKING:
-    from harness_peft.data import Batches
     from harness_peft.options import FinetuningOptions
+    from harness_peft.training_data import Batches
 
 
 class CellFacts:
-    """The protocol and the job of a cell, and what follows from them; `training` once the samples are drawn."""
+    """A cell's protocol, job and derived facts; `training` is set once the samples are drawn."""
 
     training: Batches
 
     def __init__(self, protocol: FinetuningOptions, job: Job) -> None:
         self.protocol, self.job, self.method = protocol, job, job.method
-        self.data = CellData(protocol, job)
+        self.data = CellSamples(protocol, job)
         split = self.data.train_split
         targets = np.asarray(split.targets)
         self.class_names = list(getattr(split, "class_names", None) or ())
@@ -40,11 +40,11 @@ class CellFacts:
         self.trains = getattr(job.method, "trains", True)
         if self.label_sets and not self.solves:
             raise Unavailable(
-                f"{job.cell.dataset.label}: samples with several labels can only be probed so far (linear probe)"
+                f"{job.cell.dataset.label}: only the linear probe supports samples with several labels so far"
             )
 
     def network_facts(self, seed: object) -> dict[str, Any]:
-        """What decides the network before the method, besides the model."""
+        """Return what determines the network before the method, besides the model."""
         job, protocol = self.job, self.protocol
         groups = self.own_head.columns or getattr(self.data.train_split, "label_indices", None)
         return {

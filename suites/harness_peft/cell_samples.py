@@ -1,4 +1,4 @@
-"""Which samples one cell trains, validates and tests on, and their batches."""
+"""Draw the samples that one cell trains, validates and tests on, and batch them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.inference.classes import check_same_classes
 from harness.inference.evaluate import image_pipeline
 from harness.inference.splits import find_test_split, training_split, validation_split
 from harness.learning.draws import draw_shots, hold_out
-from harness_peft.data import Batches
-from harness_peft.prepared import JoinedSplit, PreparedSplit, PreparedSplits, as_is
+from harness_peft.prepared_splits import JoinedSplit, PreparedSplit, PreparedSplits, pass_through
+from harness_peft.training_data import Batches
 
 if TYPE_CHECKING:
     from harness_peft.options import FinetuningOptions
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 Indices = Any
 
 
-class CellData:
-    """The data of a cell; prepared images are shared with the other cells of the protocol's worker."""
+class CellSamples:
+    """The data of a cell; cells of the same worker share prepared images.
+
+    Raises DataError if a split is missing, or the test split has other classes.
+    """
 
     def __init__(self, protocol: FinetuningOptions, job: Job) -> None:
         self.protocol, self.job = protocol, job
@@ -37,16 +40,17 @@ class CellData:
         for text in check_same_classes(self.train_split, job.splits(test.name), label):  # before the training
             job.remark(text)
 
-    def samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
-        """Indices for training and validation, and the name of the split that the latter are in.
+    def draw_samples(self, seed: object, validate: bool = True) -> tuple[Indices, Indices, str]:
+        """Return the indices for training and validation, and the name of the latter's split.
 
-        Without `validate` there need not be a validation split.
+        Unless `validate`, the data set may lack a validation split. Raises DataError if one is needed but
+        missing, or if `train_size` or shots can't be drawn.
         """
         data, shots = self.job.cell.dataset.identity, self.shots
         targets = np.asarray(self.train_split.targets)
         if targets.ndim > 1 and shots != "all":
             raise DataError(
-                f"{self.job.cell.dataset.label}: samples with several labels can't be drawn per class"
+                f"{self.job.cell.dataset.label}: can't draw shots per class from samples with several labels"
             )
         indices = np.arange(len(targets))
         if self.protocol.train_size is not None:
@@ -67,7 +71,7 @@ class CellData:
             return indices, indices[:0], self.train
         if name is None:
             raise DataError(
-                f"{self.job.cell.dataset.label}: no split 'val' to tune on besides '{self.tested}', which is tested on: "
+                f"{self.job.cell.dataset.label}: no split 'val' to tune on besides '{self.tested}', the test split: "
                 "give holdout, a share of the training samples"
             )
         validating = self.job.splits(name)
@@ -82,8 +86,8 @@ class CellData:
         """Whether there are samples to validate on."""
         return self.protocol.holdout is not None or self.validating is not None
 
-    def prepared(self, name: str, there: Job | None = None) -> PreparedSplit:
-        """A split of the cell's data set, or of another job's, with its images prepared."""
+    def prepare_split(self, name: str, there: Job | None = None) -> PreparedSplit:
+        """Return a split of the cell's data set, or of another job's, with prepared images."""
         job = there or self.job
         assert job.cell.model is not None
         split = job.splits(name)
@@ -92,30 +96,25 @@ class CellData:
         found.name = name
         return found
 
-    def together(self, indices: Indices, name: str, held: Indices, augment: bool) -> Batches:
-        """Batches of training samples and of those that validation had, for training on both."""
+    def join_batches(self, indices: Indices, name: str, held: Indices, augment: bool) -> Batches:
+        """Return batches of training and validation samples together."""
         if name == self.train:
-            return self.batches(name, np.sort(np.concatenate([indices, held])), augment)
+            return self.make_batches(name, np.sort(np.concatenate([indices, held])), augment)
         both = np.concatenate([indices, held + len(self.train_split.targets)])
         if augment and self.protocol.augmentation != "none":
             raw = JoinedSplit([self.train_split, self.job.splits(name)])
-            return self._augmented(raw, both)
-        return Batches(
-            JoinedSplit([self.prepared(self.train), self.prepared(name)]),
-            both,
-            as_is,
-            self.job.device,
-            workers=self.job.workers,
-        )
+            return self._make_augmented_batches(raw, both)
+        joined = JoinedSplit([self.prepare_split(self.train), self.prepare_split(name)])
+        return Batches(joined, both, pass_through, self.job.device, workers=self.job.workers)
 
-    def _augmented(self, split: Split, indices: Indices) -> Batches:
+    def _make_augmented_batches(self, split: Split, indices: Indices) -> Batches:
         preparation = getattr(self.job.model, "preparation", None)
-        return Batches(
-            split, indices, as_is, self.job.device, self.protocol.augmentation, preparation, self.job.workers
-        )
+        kind, device, workers = self.protocol.augmentation, self.job.device, self.job.workers
+        return Batches(split, indices, pass_through, device, kind, preparation, workers)
 
-    def batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
-        """Batches of some of a split's samples."""
+    def make_batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
+        """Return batches of some of a split's samples."""
         if augment and self.protocol.augmentation != "none":
-            return self._augmented(self.job.splits(name), indices)
-        return Batches(self.prepared(name), indices, as_is, self.job.device, workers=self.job.workers)
+            return self._make_augmented_batches(self.job.splits(name), indices)
+        prepared = self.prepare_split(name)
+        return Batches(prepared, indices, pass_through, self.job.device, workers=self.job.workers)

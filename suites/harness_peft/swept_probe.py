@@ -12,20 +12,19 @@ from harness import OptionError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
-class LinearProbe:
+class SweptProbe:
     """Logistic regression with penalty λ‖W‖²/2 (mean loss, biases free), fitted by L-BFGS.
 
     Args:
         sweep: `grid` tries as many λ as every other method has trials, evenly in the logarithm; `clip` is
-            the search of Radford et al. 2021, appendix A.3: λ from 1e-6 to 1e6, the interval around the
-            best halved until there are eight steps per decade.
+            the search of Radford et al. 2021, appendix A.3: λ from 1e-6 to 1e6, halving the step around the
+            best until there are eight steps per decade.
         iterations: the most iterations of L-BFGS in each fit.
-        features: `projected` embeddings, or `penultimate`, the output of an image tower before its
-            projection, where the projection is a matrix of its own (open_clip's VisionTransformer; others
-            give what they give).
+        features: `projected` embeddings, or `penultimate`, an image tower's output before its projection,
+            if the projection is a separate matrix (open_clip's VisionTransformer; otherwise no effect).
     """
 
     def __init__(
@@ -38,19 +37,19 @@ class LinearProbe:
             raise OptionError(f"linear-probe: iterations must be at least 1, not {iterations}")
         self.sweep, self.iterations, self.features = sweep, iterations, features
 
-    def prepare(self, network: Network) -> None:
-        """Takes the projection off where that is asked for; the head alone is fitted."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Remove the projection if requested; only the head is fitted."""
         if self.features == "penultimate" and getattr(network.backbone, "proj", None) is not None:
             network.backbone.proj = None
 
     def candidates(self, trials: int) -> list[float]:
-        """The values of λ that are tried."""
+        """Return the values of λ to try."""
         if self.sweep == "clip":
             return [10.0**k for k in range(-6, 7, 2)]
         return [float(v) for v in np.logspace(-5, -1, trials)] if trials > 1 else [1e-3]
 
     def refine(self, score: Callable[[float], float]) -> dict[float, float]:
-        """λ → validation score of all that the sweep `clip` visits."""
+        """Return the validation score of every λ that the sweep `clip` visits."""
         scores = {v: score(v) for v in self.candidates(0)}
         step = 1.0
         while step >= 0.125:  # in decades
@@ -65,10 +64,10 @@ class LinearProbe:
     def solve(
         self, features: NDArray[Any], targets: NDArray[Any], classes: int, candidate: float
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Weights C×D and biases C for embeddings N×D; classes without samples are never predicted.
+        """Return weights C×D and biases C for embeddings N×D; classes without samples are never predicted.
 
-        `candidate` is λ; scikit-learn's C is 1/(λN). Targets N×C, of samples with several labels, make
-        one binary regression for each class, on the samples that count for it (1 and 0).
+        `candidate` is λ; scikit-learn's C is 1/(λN). Targets N×C, of samples with several labels, lead to
+        one binary regression per class, on the samples that count for it (1 and 0).
         """
         if targets.ndim == 2:
             rows = [
@@ -87,12 +86,12 @@ class LinearProbe:
             bias[present] = 0.0
             return weight, bias
         model = LogisticRegression(C=1 / (candidate * len(targets)), max_iter=self.iterations, tol=1e-6)
-        # Around their mean the embeddings take L-BFGS a fraction of the steps, to the same optimum: the
-        # bias, which is not penalised, takes up the difference.
+        # On centred embeddings L-BFGS takes a fraction of the steps to the same optimum: the bias, which
+        # is not penalised, absorbs the shift.
         mean = features.mean(axis=0, dtype=np.float64)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not converge
-            # one sample of many classes is meant, it is no regression
+            # one sample per class is intended, not a mistaken regression
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             model.fit(features - mean, targets)
         intercept = model.intercept_ - model.coef_ @ mean

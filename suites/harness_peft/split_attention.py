@@ -1,7 +1,7 @@
-"""Attention with separate projections for q, k and v, equal to the fused one it is made from.
+"""Attention with separate projections for q, k and v, equal to the fused attention it is made from.
 
-peft applies a LoRA delta on `nn.MultiheadAttention`'s out_proj twice and can't target q or v of a
-fused projection alone; plain Linear layers, which these are, it handles rightly.
+peft applies a LoRA delta on `nn.MultiheadAttention`'s out_proj twice, and can't target q or v of a
+fused projection alone. It handles plain Linear layers, as used here, correctly.
 """
 
 from __future__ import annotations
@@ -16,23 +16,26 @@ from harness import Unavailable
 
 
 class SplitQKV(nn.Module):
-    """Three Linear layers in the place of timm's fused `qkv`; their outputs are put side by side."""
+    """Three Linear layers in place of timm's fused `qkv`; their outputs are concatenated."""
 
     def __init__(self, fused: nn.Linear) -> None:
         super().__init__()
-        self.q, self.k, self.v = _thirds(fused.weight, fused.bias)
+        self.q, self.k, self.v = _split_in_three(fused.weight, fused.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """B×T×3D from B×T×D, as the fused layer gives it."""
+        """Return B×T×3D from B×T×D, as the fused layer does."""
         return torch.cat([self.q(x), self.k(x), self.v(x)], dim=-1)
 
-    def fused(self) -> nn.Linear:
-        """One layer again, from the present weights."""
-        return _joined([self.q, self.k, self.v])
+    def fuse(self) -> nn.Linear:
+        """Return one Linear layer with the current weights."""
+        return _join_layers([self.q, self.k, self.v])
 
 
 class SplitAttention(nn.Module):
-    """`nn.MultiheadAttention` (self-attention, one width) as four Linear layers: q, k, v, out."""
+    """`nn.MultiheadAttention` (self-attention, one width) as four Linear layers q, k, v, out.
+
+    Raises Unavailable for any other kind of attention.
+    """
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:
         super().__init__()
@@ -43,7 +46,7 @@ class SplitAttention(nn.Module):
             attention.batch_first,
             attention.dropout,
         )
-        self.q, self.k, self.v = _thirds(attention.in_proj_weight, attention.in_proj_bias)
+        self.q, self.k, self.v = _split_in_three(attention.in_proj_weight, attention.in_proj_bias)
         self.out = nn.Linear(
             attention.embed_dim, attention.embed_dim, bias=attention.out_proj.bias is not None
         )
@@ -59,7 +62,7 @@ class SplitAttention(nn.Module):
         attn_mask: torch.Tensor | None = None,
         **_: object,
     ) -> tuple[torch.Tensor, None]:
-        """Attended values and None, for inputs B×T×D (T×B×D unless `batch_first`)."""
+        """Return the attended values and None, for inputs B×T×D (T×B×D unless `batch_first`)."""
         if not self.batch_first:
             query, key, value = (t.transpose(0, 1) for t in (query, key, value))
         q, k, v = (self._heads(t) for t in (self.q(query), self.k(key), self.v(value)))
@@ -72,11 +75,10 @@ class SplitAttention(nn.Module):
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
 
-def split(block: nn.Module) -> tuple[nn.Module, str]:
-    """Splits the attention of a transformer block in place; gives the module with `q`, `k`, `v`.
+def split_attention(block: nn.Module) -> tuple[nn.Module, str]:
+    """Split a transformer block's attention in place; return the module with `q`, `k`, `v`.
 
-    The second value is the name of its output projection. Raises Unavailable for attention of
-    another make.
+    The second value is the name of its output projection. Raises Unavailable for unknown kinds of attention.
     """
     attention: Any = block.attn
     if isinstance(attention, SplitAttention):
@@ -93,14 +95,7 @@ def split(block: nn.Module) -> tuple[nn.Module, str]:
     return attention.qkv, "proj"
 
 
-def join(block: nn.Module) -> None:
-    """Undoes `split` for timm's attention, where the fused layer is the faster one."""
-    attention: Any = block.attn
-    if isinstance(getattr(attention, "qkv", None), SplitQKV):
-        attention.qkv = attention.qkv.fused()
-
-
-def _thirds(weight: torch.Tensor, bias: torch.Tensor | None) -> list[nn.Linear]:
+def _split_in_three(weight: torch.Tensor, bias: torch.Tensor | None) -> list[nn.Linear]:
     out = []
     for rows, shift in zip(weight.chunk(3), bias.chunk(3) if bias is not None else (None,) * 3):
         layer = nn.Linear(rows.shape[1], rows.shape[0], bias=shift is not None)
@@ -111,7 +106,7 @@ def _thirds(weight: torch.Tensor, bias: torch.Tensor | None) -> list[nn.Linear]:
     return out
 
 
-def _joined(layers: list[nn.Linear]) -> nn.Linear:
+def _join_layers(layers: list[nn.Linear]) -> nn.Linear:
     weight = torch.cat([x.weight.detach() for x in layers])
     fused = nn.Linear(weight.shape[1], weight.shape[0], bias=layers[0].bias is not None)
     fused.weight = nn.Parameter(weight, requires_grad=False)

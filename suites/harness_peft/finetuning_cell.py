@@ -1,4 +1,4 @@
-"""One cell of fine-tuning: data, tuning, the final training, its checks, and what is measured."""
+"""Run one cell of fine-tuning: data, tuning, the final training, its checks, and measurements."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from harness.inference.zeroshot import encode_prompts, prompts_of
 from harness.learning.progress import TrainingOutcome
 from harness.learning.recipe import Recipe, steps_for
 from harness_peft import costs, embeddings
-from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
-from harness_peft.data import Batches
-from harness_peft.evaluation import evaluated, score
-from harness_peft.facts import CellFacts
-from harness_peft.measuring import curves, forget_peak_memory, measured_costs, peak_memory
-from harness_peft.network import Network
-from harness_peft.training import base_modules, train
+from harness_peft.adapted_network import AdaptedNetwork
+from harness_peft.cell_facts import CellFacts
+from harness_peft.evaluation import evaluate_cell, score_network
+from harness_peft.finetuning import collect_base_modules, train_network
+from harness_peft.measuring import build_curves, measure_costs, read_peak_memory, reset_peak_memory
+from harness_peft.training_checks import TrainingFault, check_frozen, digest_frozen, trainable_parameters
+from harness_peft.training_data import Batches
 from harness_peft.trials import tune
 
 
-class Run(CellFacts):
-    """A cell being run; each step is a method, `result` calls them in order."""
+class FinetuningCell(CellFacts):
+    """A cell being run; each step is a method, and `result` calls them in order."""
 
     training: Batches
-    """What the final training sees."""
+    """The samples of the final training."""
 
     def result(self) -> Result:
-        """Everything about the cell."""
+        """Tune, train, measure and evaluate; return the cell's result."""
         notes: dict[str, Any] = {}
-        trials, chosen = tune(self, self.fit, notes)
-        network, outcome, seconds = self._final(chosen, notes)
-        self._tell_of_prompts(network)
-        cost = {**peak_memory(self.job.device), **costs.counts(network), "training_seconds": seconds}
-        cost["tuning_seconds"] = sum(t.seconds for t in trials)
-        cost |= measured_costs(self, network, outcome, notes)
-        return replace(evaluated(self, network, cost, notes), curves=curves(outcome))
+        trials, chosen = tune(self, self.train_candidate, notes)
+        network, outcome, seconds = self._train_final(chosen, notes)
+        self._remark_prompts(network)
+        cost = {**read_peak_memory(self.job.device), **costs.count_parameters(network)}
+        cost |= {"training_seconds": seconds, "tuning_seconds": sum(t.seconds for t in trials)}
+        cost |= measure_costs(self, network, outcome, notes)
+        return replace(evaluate_cell(self, network, cost, notes), curves=build_curves(outcome))
 
-    def _tell_of_prompts(self, network: Network) -> None:
-        """Remark which prompts were cut, and which classes begin with the same ones."""
+    def _remark_prompts(self, network: AdaptedNetwork) -> None:
+        """Remark which prompts were cut, and which classes start from the same prompts."""
         if (
             network.head_kind in ("new", "old")
             or not self.class_names
@@ -57,71 +57,71 @@ class Run(CellFacts):
         facts = prompt_facts(self.job.model, texts, encoded)
         remark_prompts(self.job, self.class_names, self.templates, facts)
 
-    def fit(
+    def train_candidate(
         self,
         candidate: float | None,
         training: Batches,
         validation: Batches | None,
         seed: object,
         folder: Path,
-    ) -> tuple[Network, TrainingOutcome | None, dict[str, Any]]:
-        """A network trained with one learning rate (or penalty), and the method's own notes.
+    ) -> tuple[AdaptedNetwork, Trained | None, dict[str, Any]]:
+        """Train a network with one learning rate (or penalty); return it, its progress and the method's notes.
 
-        Raises TrainingFault when a frozen tensor changed or a trainable one got no gradient.
+        Raises TrainingFault if a frozen tensor changed or a trainable one got no gradient.
         """
-        network = Network.from_facts(self.job.model, self.network_facts(seed))
-        base = base_modules(network)
+        network = AdaptedNetwork.from_facts(self.job.model, self.network_facts(seed))
+        base = collect_base_modules(network)
         if hasattr(self.method, "prepare"):
             self.method.prepare(network)
         outcome, own = None, {}
         if self.fits:
             network.requires_grad_(False)
-            before = frozen_digests(network.backbone, base)
-            own = embeddings.fit(self, network, training, validation, candidate, seed)
+            before = digest_frozen(network.backbone, base)
+            own = embeddings.fit_head(self, network, training, validation, candidate, seed)
             check_frozen(network.backbone, before)
         elif self.solves:
             assert candidate is not None
-            embeddings.solve(self, network, training, candidate)
+            embeddings.solve_head(self, network, training, candidate)
         elif self.trains:
             assert candidate is not None
-            outcome = self._trained(network, base, candidate, training, validation, seed, folder)
+            outcome = self._train(network, base, candidate, training, validation, seed, folder)
         return network, outcome, own
 
-    def _trained(
+    def _train(
         self,
-        network: Network,
+        network: AdaptedNetwork,
         base: Collection[nn.Module],
         rate: float,
         training: Batches,
         validation: Batches | None,
         seed: object,
         folder: Path,
-    ) -> TrainingOutcome:
-        if not trained(network):
+    ) -> Trained:
+        if not trainable_parameters(network):
             raise TrainingFault("the method leaves nothing to train")
-        recipe = self._recipe(rate, len(training))
-        judged = validation is not None and recipe.patience is not None
-        recipe = recipe if judged else replace(recipe, patience=None)
+        recipe = self._build_recipe(rate, len(training))
+        judged = None if recipe.patience is None else validation
+        recipe = recipe if judged is not None else replace(recipe, patience=None)
         finish = getattr(self.method, "finish", None)
         start = {n: t.detach().cpu().clone() for n, t in network.state_dict().items()} if finish else {}
-        before = frozen_digests(network, base)
-        outcome = train(
+        before = digest_frozen(network, base)
+        outcome = train_network(
             network,
             training,
             recipe,
             derive_seed("training", self.job.cell.dataset.identity, seed),
             base=base,
-            validate=(lambda: score(network, validation)[0]) if judged and validation is not None else None,
+            validate=None if judged is None else lambda: score_network(network, judged)[0],
             folder=folder,
             checkpoint_every=self.protocol.checkpoint_every,
-            tell=lambda step, values: self._tell(step, recipe.steps, values),
+            tell=lambda step, values: self._report_progress(step, recipe.steps, values),
         )
         check_frozen(network, before)
         if finish:
             finish(network, start)
         return outcome
 
-    def _recipe(self, rate: float, samples: int) -> Recipe:
+    def _build_recipe(self, rate: float, samples: int) -> Recipe:
         p = self.protocol
         if p.steps_per_shot is not None:
             steps = p.steps_per_shot * int(self.data.shots)
@@ -135,23 +135,23 @@ class Run(CellFacts):
             optimizer_options={"momentum": 0.9} if p.optimizer == "sgd" else {},
         )  # fmt: skip
 
-    def _final(
+    def _train_final(
         self, chosen: float | None, notes: dict[str, Any]
-    ) -> tuple[Network, TrainingOutcome | None, float]:
-        """The training that is evaluated; what chooses on validation itself is not trained on it as well."""
+    ) -> tuple[AdaptedNetwork, Trained | None, float]:
+        """Train the network to evaluate. Methods that `fit` choose on validation, so they never train on it."""
         job, protocol = self.job, self.protocol
         joins = protocol.retrain and not self.fits
         validates = self.data.can_validate if self.fits else protocol.patience is not None and not joins
-        indices, held, name = self.data.samples(job.cell.seed, validates or joins)
+        indices, held, name = self.data.draw_samples(job.cell.seed, validates or joins)
         augment = not (self.solves or self.fits)
         if joins:
-            self.training = self.data.together(indices, name, held, augment)
+            self.training = self.data.join_batches(indices, name, held, augment)
         else:
-            self.training = self.data.batches(self.data.train, indices, augment)
-        validation = self.data.batches(name, held) if validates and len(held) else None
-        forget_peak_memory(job.device)
+            self.training = self.data.make_batches(self.data.train, indices, augment)
+        validation = self.data.make_batches(name, held) if validates and len(held) else None
+        reset_peak_memory(job.device)
         began = time.perf_counter()
-        network, outcome, own = self.fit(
+        network, outcome, own = self.train_candidate(
             chosen, self.training, validation, job.cell.seed, job.workdir / "final"
         )
         seconds = time.perf_counter() - began
@@ -163,7 +163,7 @@ class Run(CellFacts):
             notes["method"] = own
         return network, outcome, seconds
 
-    def _tell(self, step: int, steps: int, values: Mapping[str, float]) -> None:
+    def _report_progress(self, step: int, steps: int, values: Mapping[str, float]) -> None:
         self.job.advance(step, steps)
         if step % 10 == 0:
             self.job.report("training", step, dict(values))

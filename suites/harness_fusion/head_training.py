@@ -1,4 +1,4 @@
-"""Training a fusion head with the core's loop: its recipe, its parts first, best weights; and predicting."""
+"""Train a fusion head with the core's loop (its parts first), and predict with it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from harness.learning.draws import class_weights
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch
 from harness.learning.recipe import Recipe
-from harness_fusion.contracts import Source, first_pair, in_order
-from harness_fusion.heads import Head
+from harness_fusion.contracts import FeatureBatches, iterate_pairs, read_first_pair
+from harness_fusion.fusion_head import FusionHead
 
 FEATURES_AT_ONCE = 1024
-"""Samples at once in prediction from features in memory."""
+"""Batch size of prediction from features in memory."""
 
 COLUMNS = ("epoch", "rate", "loss", "validation_loss", "weighted_f1")
 
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """What decides a training besides head, data and seed.
+    """Settings of a training. Raises OptionError for values out of range.
 
-    The cosine falls to 0 over `t_max` epochs or optimiser steps, as `cosine_over` says (all of them
-    by default): over epochs, the rate changes once per epoch. `patience` epochs without a better
-    weighted F1 on the validation part end it; None trains all epochs and keeps the best all the same.
+    The cosine falls to 0 over `t_max` epochs or optimiser steps, as `cosine_over` says (by default all
+    of them); over epochs, the rate changes once per epoch. Training stops after `patience` epochs
+    without a better weighted F1 on validation; None trains all epochs, and still keeps the best.
     `class_weights` weights the loss by N/(C·n_c) of the training part. AdamW decays all tensors.
     """
 
@@ -56,11 +56,11 @@ class HeadRecipe:
         if not self.rate > 0:
             raise OptionError(f"training: rate must be above 0, not {self.rate}")
 
-    def of(self, samples: int) -> Recipe:
-        """Return the recipe of the core's loop for so many training samples.
+    def for_samples(self, samples: int) -> Recipe:
+        """Return the core's recipe for this number of training samples.
 
-        Batches are of nearly equal length: a last one of one sample would undo the class weights, which a
-        weighted mean divides by.
+        Batches have nearly equal lengths: the weighted mean divides by the batch's weights, so class
+        weights would cancel in a last batch of one sample.
         """
         recipe = Recipe(
             steps=0, batch=self.batch, rate=self.rate, schedule=self.schedule, period=self.t_max,
@@ -72,11 +72,11 @@ class HeadRecipe:
 
 @dataclass
 class TrainedHead:
-    """What a training gave besides the head's new weights.
+    """The results of a training besides the head's new weights.
 
-    `epochs` run, `best_epoch` whose weights are kept (from 1; 0 when nothing was trained), `curves`
-    with a value per epoch for each of `COLUMNS`, `seconds` of updates and `samples` (training samples
-    seen) with those of the parts, `parts` that were trained before.
+    `epochs` run, `best_epoch` whose weights are kept (from 1; 0 if nothing was trained), `curves` with
+    a value per epoch for each of `COLUMNS`, `seconds` of updates and `samples` seen, both including
+    the parts', and `parts`, the results of the parts trained before.
     """
 
     epochs: int = 0
@@ -88,9 +88,9 @@ class TrainedHead:
 
 
 def train_head(
-    head: Head,
-    training: Source,
-    validation: Source | None,
+    head: FusionHead,
+    training: FeatureBatches,
+    validation: FeatureBatches | None,
     recipe: HeadRecipe,
     seed: int,
     *,
@@ -101,12 +101,12 @@ def train_head(
 ) -> TrainedHead:
     """Train in place and leave the head in eval(), with the weights of the best validation epoch.
 
-    A head's parts are trained first, each alone with the same recipe and seed, so they are what they
-    would be as arms of their own. Without `validation` the last weights stay. For end-to-end training,
-    what requires a gradient in `encoders` is trained along at its own rate (their train/eval mode is
-    the caller's), and `training` must run them; a head with parts trains them with its parts only.
-    Below a `folder` progress is kept, so that a killed training continues to the same end.
-    Raises Diverged when the loss is not finite, DataError for unlabelled or no training samples.
+    A head's parts are trained first, each alone with the same recipe and seed, so they equal the
+    unimodal arms. Without `validation` the last weights stay. For end-to-end training, parameters of
+    `encoders` that require a gradient are trained at `encoder_rate` (the caller sets their mode), and
+    `training` must run the encoders; a head with parts trains them with its parts only. Progress is
+    saved below `folder`, so that a killed training resumes with the same result.
+    Raises Diverged if the loss is not finite, DataError for unlabelled or no training samples.
     """
     if not len(training):
         raise DataError("there are no training samples")
@@ -127,15 +127,15 @@ def train_head(
         groups.append({"params": [p for p in encoders.parameters() if p.requires_grad], "lr": encoder_rate})
     groups = [group for group in groups if group["params"]]
     if groups:
-        _descend(head, training, validation, recipe, seed, groups, encoders, found, folder, tell)
+        _train_parameters(head, training, validation, recipe, seed, groups, encoders, found, folder, tell)
     head.eval()
     return found
 
 
-def _descend(
-    head: Head,
-    training: Source,
-    validation: Source | None,
+def _train_parameters(
+    head: FusionHead,
+    training: FeatureBatches,
+    validation: FeatureBatches | None,
     head_recipe: HeadRecipe,
     seed: int,
     groups: list[dict[str, Any]],
@@ -144,17 +144,19 @@ def _descend(
     folder: Path | None,
     tell: Callable[[int, Mapping[str, float]], None],
 ) -> None:
-    """Train the parameters of the groups, and note epoch by epoch what came of it."""
+    """Train the parameters of the groups, and write the curves into `found`."""
     count = len(training)
-    recipe = head_recipe.of(count)
+    recipe = head_recipe.for_samples(count)
     per_epoch = recipe.batches_per_epoch(count)
     parameters = [p for group in groups for p in group["params"]]
     state = {f"parameter {n}": p.detach() for n, p in enumerate(parameters)}
     if encoders is not None:
         state |= {f"buffer {n}": b for n, b in enumerate(encoders.buffers())}
-    # whole images take more memory than features: no more of them at once than in training
+    # images take more memory than features, so predict them in batches of training's size
     at_once = FEATURES_AT_ONCE if encoders is None else recipe.batch
-    weight = class_weights(training.targets, _classes(head, training)) if head_recipe.class_weights else None
+    weight = (
+        class_weights(training.targets, _count_classes(head, training)) if head_recipe.class_weights else None
+    )
     sizes, losses = recipe.batch_sizes(count), dict[int, float]()
 
     def objective(batch: Batch, step: int) -> torch.Tensor:
@@ -170,12 +172,12 @@ def _descend(
                 if s in losses
             ]
             mean = sum(loss * n for loss, n in own) / sum(n for _, n in own)
-            tell(step // per_epoch, {"epoch": step / per_epoch, "loss": mean, **_named(values)})
+            tell(step // per_epoch, {"epoch": step / per_epoch, "loss": mean, **_select_columns(values)})
 
     trained = train(
         parameters, training, objective, recipe, seed,
         groups=groups, state=state, folder=folder, checkpoint_every=per_epoch,
-        validate=None if validation is None else lambda: _judge(head, validation, weight, at_once),
+        validate=None if validation is None else lambda: _validate(head, validation, weight, at_once),
         set_mode=lambda: _train_mode(head), report=report,
     )  # fmt: skip
     found.curves |= trained.epochs(count, recipe)
@@ -188,40 +190,42 @@ def _descend(
     found.seconds += sum(trained.seconds)
 
 
-def _named(values: Mapping[str, float]) -> dict[str, float]:
+def _select_columns(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if name in COLUMNS and name != "loss"}
 
 
 @torch.no_grad()
-def _classes(head: Head, source: Source) -> int:
-    """How many classes a head tells apart."""
-    pair = first_pair(source)
+def _count_classes(head: FusionHead, source: FeatureBatches) -> int:
+    """Return the head's number of classes."""
+    pair = read_first_pair(source)
     return int(head.eval()(pair.text, pair.image).shape[1])
 
 
-def _train_mode(head: Head) -> None:
-    """Training mode, but for parts that are already trained: their dropout stays off."""
+def _train_mode(head: FusionHead) -> None:
+    """Set training mode, except for parts that are already trained: their dropout stays off."""
     head.train()
     for part in head.parts.values():
         part.eval()
 
 
-def _judge(head: Head, validation: Source, weight: torch.Tensor | None, batch: int) -> dict[str, float]:
-    """Loss and weighted F1 on the validation part."""
+def _validate(
+    head: FusionHead, validation: FeatureBatches, weight: torch.Tensor | None, batch: int
+) -> dict[str, float]:
+    """Return loss and weighted F1 on the validation part."""
     scores, targets = predict(head, validation, batch), validation.targets.cpu()
     loss = F.cross_entropy(scores, targets, weight=None if weight is None else weight.cpu())
     f1 = f1_score(targets.numpy(), np.asarray(scores.argmax(1)), average="weighted", zero_division=0)
     return {"score": float(f1), "validation_loss": float(loss), "weighted_f1": float(f1)}
 
 
-def predict(head: Head, source: Source, batch: int = FEATURES_AT_ONCE) -> torch.Tensor:
-    """Scores N×C (float32, on the CPU) for all samples of a source; softmax gives the probabilities.
+def predict(head: FusionHead, source: FeatureBatches, batch: int = FEATURES_AT_ONCE) -> torch.Tensor:
+    """Return scores N×C (float32, on the CPU) of all samples; their softmax is the probabilities.
 
-    A bound (the oracle) is shown the targets. Leaves the head in eval().
+    A bound (the oracle) sees the targets. Leaves the head in eval().
     """
     head.eval()
     found = []
     with torch.inference_mode():
-        for pairs in in_order(source, batch):
-            found.append(head.judged(pairs.text, pairs.image, pairs.targets).float().cpu())
+        for pairs in iterate_pairs(source, batch):
+            found.append(head.score_with_targets(pairs.text, pairs.image, pairs.targets).float().cpu())
     return torch.cat(found)

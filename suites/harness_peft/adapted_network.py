@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: a backbone, its transformer blocks, and a head for one data set's classes."""
+"""The network to fine-tune: a backbone, its transformer blocks, and a head for one data set's classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STAGES = ("layer1", "layer2", "layer3", "layer4")
 class CosineHead(nn.Module):
     """Logits scale·cos(f, w_c) from C×D unit weights; the scale is folded in, as WiSE-FT does.
 
-    Source: Wortsman et al. 2022, section 2: a zero-shot classifier as the linear layer's first value.
+    Source: Wortsman et al. 2022, section 2: a zero-shot classifier initialises the linear layer.
     """
 
     def __init__(self, weights: torch.Tensor, scale: float) -> None:
@@ -29,12 +29,12 @@ class CosineHead(nn.Module):
         self.weight = nn.Parameter(scale * weights.detach().clone().float())
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits B×C of embeddings B×D."""
+        """Return logits B×C of embeddings B×D."""
         return F.normalize(features, dim=-1) @ self.weight.T
 
 
 class FittedHead(nn.Module):
-    """A head that a method has fitted on normalised embeddings; its parameters are an adapter's, not a head's."""
+    """A head fitted by a method on normalised embeddings; its parameters count as an adapter's."""
 
     is_adapter = True
 
@@ -43,13 +43,13 @@ class FittedHead(nn.Module):
         self.fitted = fitted
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits B×C of embeddings B×D."""
+        """Return logits B×C of embeddings B×D."""
         found: torch.Tensor = self.fitted(F.normalize(features, dim=-1))
         return found
 
 
 class TextHead(nn.Module):
-    """Logits from texts that are encoded anew at each training step, so that the text tower can train."""
+    """Logits from texts that are encoded again at each training step, so that the text tower can train."""
 
     is_adapter = True
 
@@ -61,16 +61,16 @@ class TextHead(nn.Module):
         self._kept: torch.Tensor | None = None
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits B×C of embeddings B×D."""
+        """Return logits B×C of embeddings B×D."""
         return self.scale * F.normalize(features, dim=-1) @ self.weights().T
 
     def train(self, mode: bool = True) -> TextHead:
-        """As any module's; and what was kept is forgotten, since the weights may be others by now."""
+        """Set the mode and drop the cached embeddings, since the weights may have changed."""
         self._kept = None
         return super().train(mode)
 
     def weights(self) -> torch.Tensor:
-        """Unit text embeddings C×D; kept from call to call outside of training, up to the next `eval()`."""
+        """Return unit text embeddings C×D; cached without gradients, until the next `train()` or `eval()`."""
         if self._kept is not None and not torch.is_grad_enabled():
             return self._kept
         encoded = F.normalize(self.clip.encode_text(self.tokens), dim=-1)
@@ -78,11 +78,11 @@ class TextHead(nn.Module):
         return encoded
 
 
-class Network(nn.Module):
+class AdaptedNetwork(nn.Module):
     """A backbone and a head, in one module with stable names: `backbone.…` and `head.…`.
 
-    `model` is the loaded plugin; nothing of it is shared, so it stays as it was. `head_kind` says
-    what the head's first value is; `class_names` and `templates` make a zero-shot one.
+    `model` is the loaded plugin; it is copied, never changed. `head_kind` says how the head was
+    initialised; `class_names` and `templates` are for a zero-shot head.
     """
 
     def __init__(
@@ -113,17 +113,17 @@ class Network(nn.Module):
             self._plugin = copy.deepcopy(model)
             self.backbone = self._plugin.module
         else:
-            raise OptionError("fine-tuning: the model gives no features (no forward_head, no encode_image)")
-        self.head_kind = self._kind(head, same_space)
+            raise OptionError("fine-tuning: the model returns no features (no forward_head, no encode_image)")
+        self.head_kind = self._choose_head_kind(head, same_space)
         self.backbone.eval()
         if self.head_kind == "old":
-            self.head: nn.Module = _rows(self._own_head(), classes, label_indices)
+            self.head: nn.Module = _select_rows(self._find_own_head(), classes, label_indices)
         elif self.head_kind == "zero-shot":
             self.head = CosineHead(self.text_weights(), self._scale)
         if hasattr(self.backbone, "reset_classifier"):
             self.backbone.reset_classifier(0)
         if self.head_kind == "new":
-            self.head = nn.Linear(self._width(model), classes)
+            self.head = nn.Linear(self._measure_width(model), classes)
             nn.init.trunc_normal_(self.head.weight, std=0.02)
             nn.init.zeros_(self.head.bias)
         device = next(self.backbone.parameters()).device
@@ -132,8 +132,8 @@ class Network(nn.Module):
         self.head.requires_grad_(True)
 
     @classmethod
-    def from_facts(cls, model: Any, facts: Mapping[str, Any]) -> Network:
-        """A network whose random parts and options are the ones that were written down."""
+    def from_facts(cls, model: Any, facts: Mapping[str, Any]) -> AdaptedNetwork:
+        """Build a network from its recorded seed and options."""
         options = dict(facts)
         torch.manual_seed(options.pop("seed"))
         classes, head, train_head = options.pop("classes"), options.pop("head"), options.pop("train_head")
@@ -143,7 +143,7 @@ class Network(nn.Module):
         return network
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Embeddings B×D that the head gets, of prepared images."""
+        """Return the head's input, embeddings B×D of prepared images."""
         if self._plugin is not None:
             found: torch.Tensor = self._plugin.encode_image(images)
         elif self.is_clip:
@@ -153,17 +153,17 @@ class Network(nn.Module):
         return found
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits B×C of prepared images."""
+        """Return logits B×C of prepared images."""
         logits: torch.Tensor = self.head(self.features(images))
         return logits
 
-    def copied(self) -> Network:
-        """A copy that shares nothing but the model it was made from, which it only reads."""
+    def clone_network(self) -> AdaptedNetwork:
+        """Return a copy that shares only the original model, which is read-only."""
         return copy.deepcopy(self, {id(self._texts): self._texts})
 
     def blocks(self) -> list[nn.Module]:
-        """The transformer blocks, first to last. Raises Unavailable where there are none."""
-        found = self._at(_BLOCKS)
+        """Return the transformer blocks, first to last. Raises Unavailable if there are none."""
+        found = self._find_sequence(_BLOCKS)
         if found is None or not all(hasattr(b, "mlp") and hasattr(b, "attn") for b in found):
             raise Unavailable(
                 f"{type(self.backbone).__name__} has no transformer blocks with attn and mlp: use a ViT"
@@ -171,23 +171,23 @@ class Network(nn.Module):
         return list(found)
 
     def stages(self) -> list[nn.Module]:
-        """Blocks, or a convolutional network's stages: what can be thawed from the top."""
-        found = self._at(_BLOCKS) or self._at(("stages",))
+        """Return the blocks, or a convolutional network's stages, first to last. Raises Unavailable if unknown."""
+        found = self._find_sequence(_BLOCKS) or self._find_sequence(("stages",))
         if found is not None:
             return list(found)
         trunk = getattr(self.backbone, "trunk", self.backbone)
         if all(hasattr(trunk, s) for s in _STAGES):
             return [getattr(trunk, s) for s in _STAGES]
-        raise Unavailable(f"{type(self.backbone).__name__} has neither blocks nor stages that are known")
+        raise Unavailable(f"{type(self.backbone).__name__} has no known blocks or stages")
 
-    def tops(self) -> Iterator[nn.Module]:
-        """What stands between the last block and the head: final norms and projections."""
+    def final_layers(self) -> Iterator[nn.Module]:
+        """Yield the norms between the last block and the head."""
         for name in ("norm", "fc_norm", "ln_post"):
             if isinstance(found := getattr(self.backbone, name, None), nn.Module):
                 yield found
 
-    def use_text(self) -> nn.Module:
-        """Puts the text tower into the graph instead of fixed text weights; gives the text part.
+    def attach_text_tower(self) -> nn.Module:
+        """Replace fixed text weights by the text tower, inside the graph; return the tower.
 
         Raises Unavailable for a model without one.
         """
@@ -206,14 +206,14 @@ class Network(nn.Module):
         return tower
 
     def text_weights(self) -> torch.Tensor:
-        """Zero-shot classifier weights C×D, unit length."""
+        """Return zero-shot classifier weights C×D of unit length."""
         from harness.inference.zeroshot import text_classifier
 
         model, names, templates = self._texts
         return text_classifier(model, names, templates).clone()
 
-    def _kind(self, asked: HeadKind, same_space: bool) -> str:
-        own = same_space and not self.is_clip and self._own_head() is not None
+    def _choose_head_kind(self, asked: HeadKind, same_space: bool) -> str:
+        own = same_space and not self.is_clip and self._find_own_head() is not None
         texts = self.is_clip and bool(self._texts[1])
         if asked == "auto":
             return "zero-shot" if texts else "old" if own else "new"
@@ -223,12 +223,12 @@ class Network(nn.Module):
             raise Unavailable("a zero-shot head needs an image-text model and a data set with class names")
         return asked
 
-    def _own_head(self) -> nn.Linear | None:
+    def _find_own_head(self) -> nn.Linear | None:
         get = getattr(self.backbone, "get_classifier", None)
         found = get() if get else None
         return found if isinstance(found, nn.Linear) else None
 
-    def _width(self, model: Any) -> int:
+    def _measure_width(self, model: Any) -> int:
         preparation = getattr(model, "preparation", None)
         if preparation is not None:
             side = preparation.crop
@@ -241,7 +241,7 @@ class Network(nn.Module):
         with torch.inference_mode():
             return int(self.features(torch.zeros(1, *shape, device=device)).shape[1])
 
-    def _at(self, paths: Sequence[str]) -> Any:
+    def _find_sequence(self, paths: Sequence[str]) -> Any:
         for path in paths:
             try:
                 found = self.backbone.get_submodule(path)
@@ -252,8 +252,8 @@ class Network(nn.Module):
         return None
 
 
-def _rows(head: nn.Linear | None, classes: int, groups: Sequence[Sequence[int]] | None) -> nn.Linear:
-    """The old head's rows for the data set's classes; the first row where several stand for one."""
+def _select_rows(head: nn.Linear | None, classes: int, groups: Sequence[Sequence[int]] | None) -> nn.Linear:
+    """Return the old head's rows for the data set's classes; the first of the rows of one class."""
     assert head is not None
     rows = list(range(classes)) if groups is None else [g[0] for g in groups]
     if max(rows) >= head.out_features:

@@ -1,4 +1,4 @@
-"""Splits whose images are prepared once and kept, for the many trainings that share them."""
+"""Splits whose images are prepared once and cached, for the many trainings that share them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEPT_BYTES = 2**29
 
 
 class PreparedSplit:
-    """A split whose samples' images are prepared tensors C×H×W; kept in memory once they were asked for."""
+    """A split whose images are prepared tensors C×H×W, cached in memory after the first access if `keep`."""
 
     def __init__(self, split: Split, prepare: Callable[[Any], torch.Tensor], keep: bool) -> None:
         self.source, self._prepare = split, prepare
@@ -43,7 +43,7 @@ class PreparedSplit:
 
 
 class JoinedSplit:
-    """Several splits one after the other, as one."""
+    """Several splits concatenated into one."""
 
     def __init__(self, parts: Sequence[Any]) -> None:
         self.parts = list(parts)
@@ -61,15 +61,15 @@ class JoinedSplit:
 
 
 class PreparedSplits:
-    """The last few prepared splits, by what decides their tensors; together at most `KEPT_BYTES`."""
+    """The last few prepared splits, by a key of all that determines their tensors; at most `KEPT_BYTES`."""
 
     def __init__(self) -> None:
         self._recent: OrderedDict[str, tuple[PreparedSplit, int]] = OrderedDict()
 
     def get(self, key: str, split: Split, prepare: Callable[[Any], torch.Tensor]) -> PreparedSplit:
-        """The prepared split of that key, made when there is none."""
+        """Return the prepared split of that key; create it if there is none."""
         if key not in self._recent:
-            size = _bytes(split, prepare)
+            size = _estimate_bytes(split, prepare)
             self._recent[key] = PreparedSplit(split, prepare, keep=size <= KEPT_BYTES), size
             while len(self._recent) > 1 and sum(s for _, s in self._recent.values()) > KEPT_BYTES:
                 self._recent.popitem(last=False)
@@ -77,12 +77,12 @@ class PreparedSplits:
         return self._recent[key][0]
 
 
-def as_is(image: torch.Tensor) -> torch.Tensor:
-    """The preparation of what is prepared already."""
+def pass_through(image: torch.Tensor) -> torch.Tensor:
+    """Return an image that is already prepared."""
     return image
 
 
-def _bytes(split: Split, prepare: Callable[[Any], torch.Tensor]) -> int:
+def _estimate_bytes(split: Split, prepare: Callable[[Any], torch.Tensor]) -> int:
     if not len(split):
         raise DataError("finetuning: a split has no samples")
     sample = split[0]

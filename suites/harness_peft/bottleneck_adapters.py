@@ -1,4 +1,4 @@
-"""Bottleneck adapters beside and after the MLP: AdaptFormer, Houlsby's and Pfeiffer's."""
+"""Bottleneck adapters beside or after the MLP: AdaptFormer, Houlsby's and Pfeiffer's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from harness import OptionError
 if TYPE_CHECKING:
     from torch import nn
 
-    from harness_peft.added import Bottleneck
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
+    from harness_peft.added_modules import BottleneckAdapter
 
 
 class AdaptFormer:
@@ -18,7 +18,7 @@ class AdaptFormer:
 
     Args:
         hidden: width of the bottleneck, at least 1.
-        scale: s, a constant factor on what the bottleneck adds.
+        scale: s, a constant factor on the bottleneck's output.
     """
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -28,14 +28,14 @@ class AdaptFormer:
             raise OptionError(f"adaptformer: hidden must be at least 1, not {hidden}")
         self.hidden, self.scale = hidden, scale
 
-    def prepare(self, network: Network) -> None:
-        """Adds a bottleneck beside every MLP."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Add a bottleneck beside every MLP."""
         from torch import nn
 
-        from harness_peft.added import Bottleneck, width_of
+        from harness_peft.added_modules import BottleneckAdapter, block_width
 
         for block in network.blocks():
-            _beside(block, Bottleneck(width_of(block), self.hidden, self.scale, nn.ReLU))
+            _add_beside(block, BottleneckAdapter(block_width(block), self.hidden, self.scale, nn.ReLU))
 
 
 class Adapter:
@@ -45,7 +45,7 @@ class Adapter:
 
     Args:
         hidden: width of the bottleneck, at least 1.
-        place: after the MLP of each block (`mlp`), or after its attention and its MLP (`both`).
+        place: after each block's MLP (`mlp`), or after its attention and its MLP (`both`).
     """
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -55,30 +55,30 @@ class Adapter:
             raise OptionError(f"adapter: hidden must be at least 1, not {hidden}")
         self.hidden, self.place = hidden, place
 
-    def prepare(self, network: Network) -> None:
-        """Adds the bottlenecks, before the residual sum."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Add the bottlenecks before the residual sum."""
         from torch import nn
 
-        from harness_peft.added import Bottleneck, width_of
+        from harness_peft.added_modules import BottleneckAdapter, block_width
 
         for block in network.blocks():
             names = ("attn", "mlp") if self.place == "both" else ("mlp",)
             for name in names:
-                _after(block, name, Bottleneck(width_of(block), self.hidden, 1.0, nn.GELU))
+                _add_after(block, name, BottleneckAdapter(block_width(block), self.hidden, 1.0, nn.GELU))
 
 
-def _beside(block: nn.Module, adapter: Bottleneck) -> None:
+def _add_beside(block: nn.Module, adapter: BottleneckAdapter) -> None:
     adapter.to(next(block.parameters()).device)
     block.add_module("adapter", adapter)
     block.get_submodule("mlp").register_forward_hook(lambda _, inputs, output: output + adapter(inputs[0]))
 
 
-def _after(block: nn.Module, name: str, adapter: Bottleneck) -> None:
+def _add_after(block: nn.Module, name: str, adapter: BottleneckAdapter) -> None:
     adapter.to(next(block.parameters()).device)
     block.add_module(f"adapter_{name}", adapter)
 
     def add(_: nn.Module, __: object, output: object) -> object:
-        if isinstance(output, tuple):  # nn.MultiheadAttention gives weights beside the values
+        if isinstance(output, tuple):  # nn.MultiheadAttention returns (values, weights)
             return (output[0] + adapter(output[0]), *output[1:])
         return output + adapter(output)
 

@@ -1,4 +1,4 @@
-"""What the splits that a cell uses report of their pairs, as one report."""
+"""Merge the data reports of the splits that a cell uses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from harness import Split
 
 
-def joined(splits: Sequence[Split]) -> dict[str, Any]:
-    """The `report` of each split, each split once: JSON-able, in the form of a single one's.
+def merge_reports(splits: Sequence[Split]) -> dict[str, Any]:
+    """Merge the splits' `report`s, each split once, into one JSON-able report of the same form.
 
-    Counts are added. What is said of the whole collection (`whole`) is added where splits say
-    different things of it: those of one collection say the same. Empty where no split reports.
+    Counts are added. Distinct reports on the whole collection (`whole`) are added too; splits of one
+    collection have equal ones, which count once. Empty if no split reports.
     """
     once = {id(split): split for split in splits}.values()
     reports = [report for split in once if (report := getattr(split, "report", None))]
@@ -34,13 +34,13 @@ def joined(splits: Sequence[Split]) -> dict[str, Any]:
         "pairs": sum(r.get("pairs", 0) for r in reports),
         **{name: dict(counter) for name, counter in counts.items()},
         "unlabelled": sum(r.get("unlabelled", 0) for r in reports),
-        "kinds": together([r.get("kinds", {}) for r in reports]),
-        "whole": together(wholes),
+        "kinds": merge_kinds([r.get("kinds", {}) for r in reports]),
+        "whole": merge_kinds(wholes),
     }
 
 
-def together(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Kinds of dirt from several reports: counts added, the first names of all."""
+def merge_kinds(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Merge kinds of dirt from several reports: add counts, keep the first names."""
     kinds: dict[str, dict[str, Any]] = {}
     for facts in found:
         for kind, fact in facts.items():

@@ -1,4 +1,4 @@
-"""The samples a fine-tuning sees, in batches: kept in memory, or prepared ahead while the device computes."""
+"""Batches of samples for fine-tuning: kept in memory, or prepared ahead while the device computes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from harness.learning.pipeline import HeldSamples, Pipeline, SampleSource, image
 from harness.learning.recipe import AugmentationKind
 
 KEPT_BYTES = 2**30
-"""Prepared images are kept in memory up to this size, where no augmentation makes them new each time."""
+"""Largest size of prepared images to keep in memory; augmented ones are never kept."""
 
 
 class Batches:
     """Prepared images of some samples of a split, by position, on the device.
 
-    Without augmentation they are prepared once and kept where they fit into memory; with it they are made
-    anew in each epoch. What is not kept is prepared by `workers` threads while the device computes.
+    Without augmentation they are prepared once and kept if they fit into memory; with it they are prepared
+    again in each epoch, by `workers` threads while the device computes. Raises DataError without samples.
     """
 
     def __init__(
@@ -35,7 +35,6 @@ class Batches:
         preparation: Preparation | None = None,
         workers: int = 0,
     ) -> None:
-
         self.split, self.indices, self.device = split, [int(i) for i in indices], device
         self.workers = workers
         if not self.indices:
@@ -55,8 +54,8 @@ class Batches:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def source(self, seed: int) -> SampleSource:
-        """Where a training takes its batches from; augmentation draws from `seed`, epoch and sample alone."""
+    def make_source(self, seed: int) -> Source:
+        """Return the source of a training's batches; augmentation depends only on `seed`, epoch and sample."""
         if self._kept is not None:
             return HeldSamples(self._kept, self.targets)
         return Pipeline(
@@ -64,15 +63,15 @@ class Batches:
             targets=self.targets.cpu(), seed=seed if self.augmented else None,
         )  # fmt: skip
 
-    def in_order(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield images B×3×H×W and labels B of all samples, in their order."""
-        for batch in self.source(0).batches(plan_in_order(len(self), size)):
+    def iterate(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield images B×3×H×W and labels B of all samples, in order."""
+        for batch in self.make_source(0).batches(plan_in_order(len(self), size)):
             assert batch.targets is not None
             yield batch.data, batch.targets
 
     def take(self, count: int) -> torch.Tensor:
         """Return the first `count` images, B×3×H×W."""
-        found: torch.Tensor = next(self.source(0).batches([(0, 0, np.arange(count))])).data
+        found: torch.Tensor = next(self.make_source(0).batches([(0, 0, np.arange(count))])).data
         return found
 
     def _one(self, position: int) -> torch.Tensor:
