@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     import torch
 
     from harness.learning.pipeline import Source
-    from harness_few_shot.texts import Texts
+    from harness_few_shot.texts import TextEmbeddings
 
 
-def _no_images(augment: bool) -> Source:
+def _refuse_images(augment: bool) -> Source:
     raise DataError("this task has no images, only their embeddings")
 
 
 @dataclass
-class Task:
+class FewShotTask:
     """A few labelled samples of some classes, seen through a frozen model. No test sample is in here.
 
     `features` N×D are the image embeddings of the training shots, normalised, and `labels` N theirs;
@@ -38,12 +38,12 @@ class Task:
     labels: torch.Tensor
     val_features: torch.Tensor
     val_labels: torch.Tensor
-    texts: Texts
+    texts: TextEmbeddings
     logit_scale: float
     shots: int
     seed: int
     views: Callable[[int], torch.Tensor]
-    images: Callable[[bool], Source] = _no_images
+    images: Callable[[bool], Source] = _refuse_images
     space: str = ""
     """The data set's label space, where it says one."""
     folder: Path | None = None
@@ -69,7 +69,7 @@ class Task:
 
 
 @runtime_checkable
-class Classifier(Protocol):
+class FewShotClassifier(Protocol):
     """What a method learned: logits N×C (natural scale) for normalised image embeddings N×D.
 
     `class_names` are the classes to tell apart. A classifier of the training classes only
@@ -94,10 +94,10 @@ class PromptMethod(Protocol):
     transfers: bool
     needs_tower: bool
 
-    def fit(self, task: Task) -> Classifier: ...
+    def fit(self, task: FewShotTask) -> FewShotClassifier: ...
 
 
-def columns_for(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
+def find_columns(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Where the wanted classes stand among the known ones.
 
     Classes of the same name (ImageNet has two missiles, and sunglasses twice) follow each other in both.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 AT_ONCE = 256
 
 
-class Texts:
+class TextEmbeddings:
     """The text side of a loaded model: embeddings by text, each kept."""
 
     def __init__(self, model: Any) -> None:
@@ -29,10 +29,10 @@ class Texts:
     @property
     def tower(self) -> TextTower:
         """The text tower; OptionError when it can't take token embeddings."""
-        from harness_few_shot.tower import tower_of
+        from harness_few_shot.tower import open_text_tower
 
         if self._tower is None:
-            self._tower = tower_of(self.model)
+            self._tower = open_text_tower(self.model)
         return self._tower
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
@@ -42,20 +42,20 @@ class Texts:
         missing = [t for t in dict.fromkeys(texts) if t not in self._kept]
         if missing:
             with torch.no_grad():
-                for text, row in zip(missing, self._compute(missing), strict=True):
+                for text, row in zip(missing, self._encode_missing(missing), strict=True):
                     self._kept[text] = row
             self.encoded += len(missing)
         return torch.stack([self._kept[t] for t in texts])
 
-    def grid(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    def encode_grid(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
         """Embeddings C×T×D of every class name in every template, not normalised."""
         return prompt_grid(self.encode(prompts_of(class_names, templates)), class_names, templates)
 
-    def classifier(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+    def build_classifier(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
         """Weights C×D of the zero-shot classifier that the templates make by cosine similarity."""
         return classifier_of(self.encode(prompts_of(class_names, templates)), class_names, templates)
 
-    def _compute(self, texts: Sequence[str]) -> torch.Tensor:
+    def _encode_missing(self, texts: Sequence[str]) -> torch.Tensor:
         import torch
 
         try:
@@ -64,8 +64,8 @@ class Texts:
             return self.model.encode_text(list(texts)).float()  # type: ignore[no-any-return]
         if not tower.trims:
             return self.model.encode_text(list(texts)).float()  # type: ignore[no-any-return]
-        tokens = tower.tokens(texts)
-        order = tower.ends(tokens).argsort(stable=True)
+        tokens = tower.tokenize(texts)
+        order = tower.find_ends(tokens).argsort(stable=True)
         rows = torch.cat([tower.encode(tokens[part]).float() for part in order.split(AT_ONCE)])
         out = torch.empty_like(rows)
         out[order] = rows

@@ -65,10 +65,10 @@ class TextTower:
         """Where the tower's weights are."""
         return self.part.token_embedding.weight.device  # type: ignore[no-any-return]
 
-    def tokens(self, texts: Sequence[str], strict: bool = False) -> torch.Tensor:
+    def tokenize(self, texts: Sequence[str], strict: bool = False) -> torch.Tensor:
         """Token ids N×context length; with `strict`, OptionError for a text that would be cut."""
         if strict:
-            for text, length in zip(texts, self.lengths(texts), strict=True):
+            for text, length in zip(texts, self.count_tokens(texts), strict=True):
                 if length > self.context_length:
                     raise OptionError(
                         f"'{text}' has {length} tokens, the text tower takes {self.context_length}: "
@@ -77,7 +77,7 @@ class TextTower:
         tokens: torch.Tensor = self.tokenizer(list(texts)).to(self.device)
         return tokens
 
-    def lengths(self, texts: Sequence[str]) -> list[int]:
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, with start and end, before anything is cut."""
         longest = max((len(t) for t in texts), default=0)
         room = self.context_length + 3 * longest + 8  # no tokeniser makes more tokens than bytes
@@ -87,7 +87,7 @@ class TextTower:
         # towers that read the last place have one token for both end and padding: the end counts
         return [int(e) + int(self.pool == "last") for e in ends]
 
-    def ends(self, tokens: torch.Tensor) -> torch.Tensor:
+    def find_ends(self, tokens: torch.Tensor) -> torch.Tensor:
         """Position that the tower reads its answer from, for each row of token ids."""
         import torch
 
@@ -101,9 +101,9 @@ class TextTower:
             raise OptionError("the text tower pools at the end of text but does not say which token that is")
         return (tokens == self.eos).int().argmax(dim=1)
 
-    def needed(self, tokens: torch.Tensor) -> int:
+    def needed_length(self, tokens: torch.Tensor) -> int:
         """How many positions these texts need: up to the last one read, or all of them."""
-        return int(self.ends(tokens).max()) + 1 if self.trims else tokens.shape[1]
+        return int(self.find_ends(tokens).max()) + 1 if self.trims else tokens.shape[1]
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """Token embeddings N×L×d, without positions."""
@@ -112,7 +112,7 @@ class TextTower:
 
     def encode(self, tokens: torch.Tensor) -> torch.Tensor:
         """Text embeddings N×D of token ids, not normalised: as the model's own `encode_text`."""
-        tokens = tokens[:, : -(-self.needed(tokens) // BIT_EQUAL_STEP) * BIT_EQUAL_STEP]
+        tokens = tokens[:, : -(-self.needed_length(tokens) // BIT_EQUAL_STEP) * BIT_EQUAL_STEP]
         return self(self.embed(tokens), tokens)
 
     @property
@@ -143,12 +143,12 @@ class TextTower:
             padding = part._build_additive_mask(tokens, length, x.dtype)
             mask = padding if mask is None else mask.unsqueeze(0) + padding
         x = x + part.positional_embedding[:length].to(x.dtype)
-        x = through(part.transformer, x, mask, before)
+        x = run_blocks(part.transformer, x, mask, before)
         if self.appended is not None:
             pooled: torch.Tensor = part.ln_final(x[:, -1])
         else:
             # normalising one row alone is the same as normalising all of them and keeping it
-            pooled = part.ln_final(x[torch.arange(len(x), device=x.device), self.ends(tokens)])
+            pooled = part.ln_final(x[torch.arange(len(x), device=x.device), self.find_ends(tokens)])
         projection = part.text_projection
         if isinstance(projection, torch.nn.Linear):
             pooled = projection(pooled)
@@ -157,7 +157,7 @@ class TextTower:
         return pooled
 
 
-def through(
+def run_blocks(
     transformer: Any, x: torch.Tensor, mask: torch.Tensor | None, before: BeforeBlock | None = None
 ) -> torch.Tensor:
     """Tokens N×L×d through an open_clip transformer, each block's input changed by `before`."""
@@ -171,7 +171,7 @@ def through(
     return x
 
 
-def tower_of(model: Any) -> TextTower:
+def open_text_tower(model: Any) -> TextTower:
     """The text tower of a loaded model plugin that exposes its open_clip module as `clip`.
 
     Raises OptionError when it doesn't, or when its tower can't take token embeddings.

@@ -18,9 +18,9 @@ from harness import OptionError, Unavailable
 Message = Mapping[str, str]
 
 ADDRESS_VARIABLE = "OPENAI_BASE_URL"
-WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+RETRY_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 LONGEST_WAIT = 60.0
-SECRET_FROM = 12
+MIN_SECRET_LENGTH = 12
 """Characters from which on a key is one; shorter ones stand in where a server needs none."""
 
 
@@ -29,7 +29,7 @@ class OutOfBudget(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChatAnswer:
     """What the model said, and the tokens and tries it took."""
 
     text: str
@@ -50,7 +50,7 @@ class Budget:
             if left <= 0:
                 raise OutOfBudget(f"the budget of {what} is spent")
 
-    def spend(self, answer: Answer) -> None:
+    def spend(self, answer: ChatAnswer) -> None:
         """Takes off what an answer took."""
         self.calls -= answer.calls
         self.tokens -= answer.tokens
@@ -89,7 +89,7 @@ class Endpoint:
         tokens: int = 1_000_000,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.address = checked_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
+        self.address = check_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
         self.model, self.key_variable = model, key_variable
         self.timeout, self.retries = timeout, retries
         self.temperature, self.max_tokens = temperature, max_tokens
@@ -103,7 +103,7 @@ class Endpoint:
         """What decides the answers; no address and no key."""
         return {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
 
-    def ask(self, messages: Sequence[Message]) -> Answer:
+    def ask(self, messages: Sequence[Message]) -> ChatAnswer:
         """The model's answer.
 
         Raises OutOfBudget, or Unavailable when the endpoint refuses or never gives a usable answer.
@@ -114,24 +114,24 @@ class Endpoint:
             self.budget.calls -= 1
             wait = min(LONGEST_WAIT, 2.0**attempt)
             try:
-                answer = read_answer(self._post(messages))
+                answer = parse_completion(self._post(messages))
                 self.budget.tokens -= answer.tokens
                 # an answer is kept: it must not hold the key, even if the server repeats what it was sent
-                secret = len(self._key()) >= SECRET_FROM
-                return Answer(
-                    self._hidden(answer.text) if secret else answer.text, answer.tokens, attempt + 1
+                secret = len(self._key()) >= MIN_SECRET_LENGTH
+                return ChatAnswer(
+                    self._hide_key(answer.text) if secret else answer.text, answer.tokens, attempt + 1
                 )
             except urllib.error.HTTPError as error:
-                trouble = self._hidden(f"{error.code} {error.reason}")
-                detail = self._hidden(_body(error))
-                if error.code not in WORTH_RETRYING:
+                trouble = self._hide_key(f"{error.code} {error.reason}")
+                detail = self._hide_key(_read_body(error))
+                if error.code not in RETRY_STATUSES:
                     raise Unavailable(f"{self._where}: {trouble}{detail and f' ({detail})'}") from None
-                wait = _asked_to_wait(error.headers.get("Retry-After"), wait)
+                wait = _read_retry_after(error.headers.get("Retry-After"), wait)
             except ValueError as error:
                 trouble = f"an answer that is none: {error}"
             except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
                 reason = getattr(error, "reason", error)
-                trouble = f"{type(reason).__name__}: {self._hidden(str(reason))}"
+                trouble = f"{type(reason).__name__}: {self._hide_key(str(reason))}"
             if attempt < self.retries:
                 self._sleep(wait)
         raise Unavailable(f"{self._where}: no usable answer in {self.retries + 1} tries; the last: {trouble}")
@@ -160,13 +160,13 @@ class Endpoint:
             )
         return key
 
-    def _hidden(self, text: str) -> str:
+    def _hide_key(self, text: str) -> str:
         """A server's words with the key taken out: some repeat it."""
         key = self._key()
         return text.replace(key, "…") if key else text
 
 
-def read_answer(body: bytes) -> Answer:
+def parse_completion(body: bytes) -> ChatAnswer:
     """The text and the tokens of a chat completion. Raises ValueError when it is no such thing."""
     found = json.loads(body.decode("utf-8"))
     try:
@@ -177,10 +177,10 @@ def read_answer(body: bytes) -> Answer:
         raise ValueError("the message has no text")
     usage = found.get("usage")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
-    return Answer(text, tokens if isinstance(tokens, int) else len(text) // 4 + 1)
+    return ChatAnswer(text, tokens if isinstance(tokens, int) else len(text) // 4 + 1)
 
 
-def checked_address(address: str) -> str:
+def check_address(address: str) -> str:
     """The address without a slash at its end. OptionError for none, one that is no URL, or a password in it."""
     if not address:
         raise OptionError(
@@ -202,14 +202,14 @@ def checked_address(address: str) -> str:
     return address.rstrip("/")
 
 
-def _asked_to_wait(header: str | None, otherwise: float) -> float:
+def _read_retry_after(header: str | None, otherwise: float) -> float:
     try:
         return min(LONGEST_WAIT, max(0.0, float(header))) if header else otherwise
     except ValueError:
         return otherwise  # a date; our own pace will do
 
 
-def _body(error: urllib.error.HTTPError) -> str:
+def _read_body(error: urllib.error.HTTPError) -> str:
     try:
         return " ".join(error.read(500).decode("utf-8", "replace").split())
     except (OSError, http.client.HTTPException):

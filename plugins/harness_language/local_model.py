@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import Unavailable
-from harness_language.endpoint import Answer, Budget, Message
+from harness_language.endpoint import Budget, ChatAnswer, Message
 
 
 class LocalModel:
@@ -46,7 +46,7 @@ class LocalModel:
             "model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed,
         }  # fmt: skip
 
-    def ask(self, messages: Sequence[Message]) -> Answer:
+    def ask(self, messages: Sequence[Message]) -> ChatAnswer:
         """A sampled answer; OutOfBudget when a budget is spent."""
         import torch
 
@@ -70,6 +70,6 @@ class LocalModel:
                 pad_token_id=self._tokenizer.eos_token_id,
             )
         own = out[0, inputs["input_ids"].shape[1] :]
-        answer = Answer(self._tokenizer.decode(own, skip_special_tokens=True), int(out.shape[1]))
+        answer = ChatAnswer(self._tokenizer.decode(own, skip_special_tokens=True), int(out.shape[1]))
         self.budget.spend(answer)
         return answer

@@ -12,12 +12,12 @@ from typing import Any, Literal, Protocol
 from harness import DataError, Unavailable
 from harness.contract.cells import canonical
 from harness.records.files import write_bytes
-from harness_language.endpoint import Answer, Budget, Message, OutOfBudget
+from harness_language.endpoint import Budget, ChatAnswer, Message, OutOfBudget
 
 Replay = Literal["use", "only", "off"]
 
 
-class Chat(Protocol):
+class ChatModel(Protocol):
     """A chat model; `identity` is what decides its answers, `budget` what it may still be asked."""
 
     budget: Budget
@@ -25,7 +25,7 @@ class Chat(Protocol):
     @property
     def identity(self) -> dict[str, Any]: ...
 
-    def ask(self, messages: Sequence[Message]) -> Answer: ...
+    def ask(self, messages: Sequence[Message]) -> ChatAnswer: ...
 
 
 class Transcript:
@@ -37,7 +37,9 @@ class Transcript:
     against the budgets with what it took when it was asked, so a repeated run ends where the first did.
     """
 
-    def __init__(self, chat: Chat, folder: Path, replay: Replay = "use", axes: Sequence[object] = ()) -> None:
+    def __init__(
+        self, chat: ChatModel, folder: Path, replay: Replay = "use", axes: Sequence[object] = ()
+    ) -> None:
         self.chat, self.folder, self.replay = chat, folder, replay
         self.axes = [str(a) for a in axes]
         self.asked = self.replayed = self.tokens = 0
@@ -48,7 +50,7 @@ class Transcript:
         """The chat model's own."""
         return self.chat.identity
 
-    def ask(self, messages: Sequence[Message]) -> Answer:
+    def ask(self, messages: Sequence[Message]) -> ChatAnswer:
         """The kept answer, or the model's.
 
         Raises Unavailable when it may not be asked, OutOfBudget when a budget is spent, DataError for a
@@ -60,8 +62,8 @@ class Transcript:
         digest = hashlib.sha256(f"{self._times[base]}\n{base}".encode()).hexdigest()[:32]
         path = self.folder / f"{digest}.json"
         if self.replay != "off" and path.exists():
-            found = _read(path)
-            if isinstance(found, Answer):
+            found = _read_answer(path)
+            if isinstance(found, ChatAnswer):
                 self.chat.budget.check()
                 self.chat.budget.spend(found)
                 self.replayed += 1
@@ -76,24 +78,24 @@ class Transcript:
         try:
             answer = self.chat.ask(messages)
         except OutOfBudget as spent:  # by tries that failed: a replay has to end here, too
-            _write(path, {**kept, "ended": str(spent)})
+            _write_answer(path, {**kept, "ended": str(spent)})
             raise
         self.asked += 1
         self.tokens += answer.tokens
-        _write(path, {**kept, "answer": answer.text, "tokens": answer.tokens, "calls": answer.calls})
+        _write_answer(path, {**kept, "answer": answer.text, "tokens": answer.tokens, "calls": answer.calls})
         return answer
 
 
-def _write(path: Path, kept: dict[str, Any]) -> None:
+def _write_answer(path: Path, kept: dict[str, Any]) -> None:
     write_bytes(path, json.dumps(kept, ensure_ascii=False, indent=1).encode())
 
 
-def _read(path: Path) -> Answer | OutOfBudget:
+def _read_answer(path: Path) -> ChatAnswer | OutOfBudget:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if "ended" in found:
             return OutOfBudget(str(found["ended"]))
-        return Answer(str(found["answer"]), int(found["tokens"]), int(found.get("calls", 1)))
+        return ChatAnswer(str(found["answer"]), int(found["tokens"]), int(found.get("calls", 1)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: this answer of a transcript can't be read ({error}); remove the file"

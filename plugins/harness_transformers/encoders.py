@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TEXTS_AT_ONCE = 128
 
 
-class Pair:
+class EncoderPair:
     """An image encoder and a text encoder that have nothing to do with each other.
 
     Their embeddings do not share a space, so the pair is for fusion, not for zero-shot classification.
@@ -185,13 +185,15 @@ class HfText:
         import torch
         from torch.nn.functional import pad
 
-        parts = [self._encoded(texts[n : n + TEXTS_AT_ONCE]) for n in range(0, len(texts), TEXTS_AT_ONCE)]
+        parts = [
+            self._encode_batch(texts[n : n + TEXTS_AT_ONCE]) for n in range(0, len(texts), TEXTS_AT_ONCE)
+        ]
         longest = max(mask.shape[1] for _, _, mask in parts)
         pooled = torch.cat([p for p, _, _ in parts])
         tokens = torch.cat([pad(t, (0, 0, 0, longest - t.shape[1])) for _, t, _ in parts])
         return pooled, tokens, torch.cat([pad(m, (0, longest - m.shape[1])) for _, _, m in parts])
 
-    def _encoded(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _encode_batch(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         import torch
 
         given = self._tokenizer(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from harness_few_shot.task import Task
+    from harness_few_shot.task import FewShotTask
     from harness_peft.network import Network
 
 
@@ -73,6 +73,6 @@ class Fits(Protocol):
     that require a gradient count as trained; its buffers are stored with them.
     """
 
-    def fit(self, task: Task) -> Head: ...
+    def fit(self, task: FewShotTask) -> Head: ...
 
     def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module: ...

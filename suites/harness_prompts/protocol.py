@@ -10,13 +10,13 @@ from harness.inference.classes import check_same_classes
 from harness.inference.splits import find_test_split, named_split, role_of
 from harness.inference.zeroshot import similarity_of
 from harness_few_shot.tower import HasClip
-from harness_prompts.names import digest, file_of
+from harness_prompts.class_names import digest_class_names, find_names_file
 
 if TYPE_CHECKING:
-    from harness_few_shot.task import Classifier, Task
-    from harness_prompts.data import Source
+    from harness_few_shot.task import FewShotClassifier, FewShotTask
+    from harness_prompts.prompt_data import PromptData
 
-SCORED = {"cosine": "cosine", "dot": "dot product", "own": "a method of its own"}
+SIMILARITY_NAMES = {"cosine": "cosine", "dot": "dot product", "own": "a method of its own"}
 
 
 class FewShot:
@@ -72,13 +72,13 @@ class FewShot:
         for option, name in (("train", train), ("validation", validation)):
             if role_of(name) == "test":
                 raise OptionError(f"few-shot: {option} can't be '{name}', which is what is evaluated on")
-        file_of(class_names)
+        find_names_file(class_names)
         self.classes, self.evaluate_on, self.class_names = classes, evaluate_on, class_names
         self.train, self.validation, self.logit_scale = train, validation, logit_scale
 
     def fingerprint(self) -> str:
         """Of the class names, unless they are the data set's own."""
-        return digest(self.class_names)
+        return digest_class_names(self.class_names)
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this combination makes no sense, from what its parts say of themselves."""
@@ -100,7 +100,7 @@ class FewShot:
             return f"the data set's split '{train}' is what is tested on, so no shots can be drawn from it"
         if (found := similarity_of(model)) not in getattr(method, "similarities", ("cosine",)):
             return (
-                f"the method can't compare images and texts by {SCORED[found]}, as the model does: "
+                f"the method can't compare images and texts by {SIMILARITY_NAMES[found]}, as the model does: "
                 f"take {'the method template or ensemble' if found == 'dot' else 'the protocol classification'}"
             )
         if self.classes == "base-to-new" and not method.transfers:
@@ -126,19 +126,19 @@ class FewShot:
         import time
 
         from harness.running.devices import seed_all
-        from harness_prompts.data import Source
-        from harness_prompts.shots import base_and_new
+        from harness_prompts.prompt_data import PromptData
+        from harness_prompts.shots import split_base_and_new
 
         shots = int(job.cell.axes.get("shots", 0)) if job.method.needs_shots else 0
         train = named_split(job.dataset.splits, self.train) if shots else None
-        source = Source(job, self.class_names, train)
+        source = PromptData(job, self.class_names, train)
         if train is not None:
             tested = job.splits(source.tested)
             for text in check_same_classes(job.splits(train), tested, job.cell.dataset.label):
                 job.remark(text)
         everything = list(range(len(source.class_names)))
-        base, new = base_and_new(len(everything)) if self.classes == "base-to-new" else (everything, [])
-        task = source.task(base, shots, self.train, self.validation, self.logit_scale)
+        base, new = split_base_and_new(len(everything)) if self.classes == "base-to-new" else (everything, [])
+        task = source.make_task(base, shots, self.train, self.validation, self.logit_scale)
         seed_all(task.seed)
         start = time.perf_counter()
         classifier = job.method.fit(task)
@@ -153,23 +153,28 @@ class FewShot:
             "fitted_classes": len(base),
             **task.notes,
         }
-        _tell_of_prompts(job, source, classifier, task)
+        _remark_prompts(job, source, classifier, task)
         if new:
-            return self._halves(job, source, classifier, task, {"base": base, "new": new})
-        result = self._evaluated(job, source, classifier, task)
-        return self._elsewhere(job, result, classifier, task)
+            return self._evaluate_halves(job, source, classifier, task, {"base": base, "new": new})
+        result = self._evaluate(job, source, classifier, task)
+        return self._evaluate_elsewhere(job, result, classifier, task)
 
-    def _evaluated(self, job: Job, source: Source, classifier: Classifier, task: Task) -> Result:
+    def _evaluate(
+        self, job: Job, source: PromptData, classifier: FewShotClassifier, task: FewShotTask
+    ) -> Result:
         from harness.inference.evaluate import classification_result
 
-        predictions, rate = source.predictions(
-            classifier, list(range(len(source.class_names))), source.tested
-        )
+        predictions, rate = source.predict(classifier, list(range(len(source.class_names))), source.tested)
         cost = {**task.cost, **({"samples_per_second": rate} if rate else {})}
         return classification_result(job, predictions, curves=task.curves, cost=cost, notes=task.notes)
 
-    def _halves(
-        self, job: Job, source: Source, classifier: Classifier, task: Task, halves: dict[str, list[int]]
+    def _evaluate_halves(
+        self,
+        job: Job,
+        source: PromptData,
+        classifier: FewShotClassifier,
+        task: FewShotTask,
+        halves: dict[str, list[int]],
     ) -> Result:
         """Both halves, each against its own names only; H from the accuracies."""
         from harness.inference.evaluate import measured
@@ -178,7 +183,7 @@ class FewShot:
         metrics: dict[str, float] = {}
         samples: dict[str, list[Any]] = {"id": [], "target": [], "prediction": [], "half": []}
         for half, classes in halves.items():
-            predictions, _ = source.predictions(classifier, classes, source.tested)
+            predictions, _ = source.predict(classifier, classes, source.tested)
             metrics |= {f"{name}.{half}": value for name, value in measured(job, predictions).items()}
             samples["id"] += list(predictions.ids)
             samples["target"] += [classes[t] for t in predictions.targets]
@@ -190,19 +195,19 @@ class FewShot:
             metrics["H"] = harmonic_mean(metrics[f"{first}.base"], metrics[f"{first}.new"])
         return Result(metrics, len(samples["id"]), samples, task.curves, task.cost, notes=task.notes)
 
-    def _elsewhere(self, job: Job, result: Result, classifier: Classifier, task: Task) -> Result:
+    def _evaluate_elsewhere(
+        self, job: Job, result: Result, classifier: FewShotClassifier, task: FewShotTask
+    ) -> Result:
         """Adds what the same classifier gives on the further data sets, and the means over them."""
         from harness.inference.evaluate import measured
-        from harness_prompts.data import Source
+        from harness_prompts.prompt_data import PromptData
 
         places = {p.cell.dataset.label: p for p in map(job.at, self.evaluate_on or [])}
         found: dict[str, dict[str, float]] = {}
         for label, place in places.items():
-            source = Source(place, "data", None)
-            _tell_of_prompts(place, source, classifier, task)
-            predictions, _ = source.predictions(
-                classifier, list(range(len(source.class_names))), source.split
-            )
+            source = PromptData(place, "data", None)
+            _remark_prompts(place, source, classifier, task)
+            predictions, _ = source.predict(classifier, list(range(len(source.class_names))), source.split)
             for name, value in measured(place, predictions).items():
                 found.setdefault(name, {})[label] = value
             task.notes[f"samples.{label}"] = len(predictions)
@@ -213,7 +218,7 @@ class FewShot:
         return result
 
 
-def _tell_of_prompts(job: Job, source: Source, classifier: Classifier, task: Task) -> None:
+def _remark_prompts(job: Job, source: PromptData, classifier: FewShotClassifier, task: FewShotTask) -> None:
     """Remark which prompts were cut, and which classes have the same ones; of learned contexts which names are alike."""
     from harness.inference.prompts import prompt_facts, remark_prompts
     from harness.inference.zeroshot import prompts_of

@@ -24,7 +24,7 @@ class FromShots:
         return " ".join(filter(None, ["learning-1", getattr(super(), "fingerprint", str)()]))
 
 
-def base_and_new(count: int) -> tuple[list[int], list[int]]:
+def split_base_and_new(count: int) -> tuple[list[int], list[int]]:
     """Labels of the base classes (the first ⌈n/2⌉) and of the new ones.
 
     Source: Zhou et al., CoCoOp, CVPR 2022, section 4.1, and its code.
@@ -35,7 +35,9 @@ def base_and_new(count: int) -> tuple[list[int], list[int]]:
     return list(range(half)), list(range(half, count))
 
 
-def relabelled(targets: NDArray[Any], classes: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def relabel_rows(
+    targets: NDArray[Any], classes: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the samples of `classes`, and their labels counted from 0 in the order of `classes`."""
     targets = np.asarray(targets)
     if targets.size == 0:

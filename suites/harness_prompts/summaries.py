@@ -142,7 +142,7 @@ class NearestWords:
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for shared, notes in _noted(records, store, "nearest_words", self.seed):
+        for shared, notes in _iterate_notes(records, store, "nearest_words", self.seed):
             for number, found in enumerate(notes["nearest_words"], start=1):
                 words = ", ".join(str(word) for word, _ in found)
                 rows.append(
@@ -171,7 +171,7 @@ class FoundPrompts:
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for shared, notes in _noted(records, store, "best_prompt", self.seed):
+        for shared, notes in _iterate_notes(records, store, "best_prompt", self.seed):
             for rank, found in enumerate(notes.get("history", [])[: self.count], start=1):
                 place = {**shared, "rank": rank, "prompt": found["prompt"]}
                 rows += [
@@ -184,7 +184,7 @@ class FoundPrompts:
 _SHARED = ("model", "method", "dataset", "shots", "seed")
 
 
-def _noted(
+def _iterate_notes(
     records: pd.DataFrame, store: Store, note: str, seed: int | None
 ) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
     """The coordinates and notes of the records that have such a note."""

@@ -42,10 +42,10 @@ class FittedLine:
         import numpy as np
         import pandas as pd
 
-        from harness_robustness.effective import fit_line
+        from harness_robustness.effective_robustness import fit_line
 
         rows: list[dict[str, Any]] = []
-        for dataset, chosen, which in self.fit.lines(records):
+        for dataset, chosen, which in self.fit.iterate_lines(records):
             x, y = chosen["reference_value"].to_numpy(dtype=float), chosen["value"].to_numpy(dtype=float)
             facts = {"slope": np.nan, "intercept": np.nan, "R²": np.nan}
             note = f"no line: {len(x)} standard models with different reference accuracies, needs two"

@@ -56,7 +56,7 @@ class Classification:
         if method is not None:
             return "the protocol 'classification' takes no method: leave `methods` out"
         able = capabilities(model)
-        if not zero_shot_of(able) and "classifies images" not in able:
+        if not can_classify_zero_shot(able) and "classifies images" not in able:
             lacks = getattr(model, "lacks", ())
             if isinstance(lacks, Mapping) and "classifies images" in lacks:
                 return f"the model does not classify images: {lacks['classifies images']}"
@@ -66,9 +66,13 @@ class Classification:
             )
         if refusal := find_test_split(dataset.splits, self.split).refusal:
             return refusal
-        if not zero_shot_of(able):
+        if not can_classify_zero_shot(able):
             return align(Classes.of(model), Classes.of(dataset), planning=True).refusal
-        if not supervised(model, dataset) and self.logit_scale is not None and similarity_of(model) == "own":
+        if (
+            not uses_own_logits(model, dataset)
+            and self.logit_scale is not None
+            and similarity_of(model) == "own"
+        ):
             return "the model scores images and texts itself, so there is no logit_scale to set"
         return None
 
@@ -76,7 +80,7 @@ class Classification:
         """What is assumed of splits and classes."""
         remark = find_test_split(dataset.splits, self.split).remark
         said = [remark] if remark else []
-        if supervised(model, dataset):
+        if uses_own_logits(model, dataset):
             return said + align(Classes.of(model), Classes.of(dataset), planning=True).remarks
         return said
 
@@ -88,19 +92,19 @@ class Classification:
         if found.name is None:
             raise DataError(f"{job.cell.dataset.label}: {found.refusal}")
         name, split = found.name, job.splits(found.name)
-        trained = supervised(job.model, job.dataset)
+        trained = uses_own_logits(job.model, job.dataset)
         notes: dict[str, Any] = {"split": name, "classifier": "supervised" if trained else "zero-shot"}
         if trained:
             logits, rate = outputs(job, "logits", name)
             logits = align_logits(job, logits, split)
         else:
-            logits, rate, more = self._zero_shot(job, name)
+            logits, rate, more = self._classify_zero_shot(job, name)
             notes |= more
         predictions = Predictions(logits, split.targets, split.ids, getattr(split, "class_names", None) or ())
         cost = {"samples_per_second": rate} if rate else {}
         return classification_result(job, predictions, cost=cost, notes=notes)
 
-    def _zero_shot(self, job: Job, name: str) -> tuple[Any, float | None, dict[str, Any]]:
+    def _classify_zero_shot(self, job: Job, name: str) -> tuple[Any, float | None, dict[str, Any]]:
         import torch
 
         from harness.inference.evaluate import outputs
@@ -113,7 +117,7 @@ class Classification:
                 f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
             )
         templates = self.templates or templates_of(split, job.cell.dataset.label)
-        texts = torch.from_numpy(_texts(job, class_names, templates))
+        texts = torch.from_numpy(_encode_texts(job, class_names, templates))
         embeddings, rate = outputs(job, "image embeddings", name)
         own = similarity_of(job.model) == "own"
         scale = (
@@ -128,12 +132,12 @@ class Classification:
         return logits.numpy(), rate, notes
 
 
-def zero_shot_of(able: Sequence[str]) -> bool:
+def can_classify_zero_shot(able: Sequence[str]) -> bool:
     """Return whether a model with these capabilities can classify zero-shot."""
     return {"encodes images", "encodes texts"} <= {*able}
 
 
-def supervised(model: Any, dataset: Dataset) -> bool:
+def uses_own_logits(model: Any, dataset: Dataset) -> bool:
     """Return whether the model is read through its own logits.
 
     One that can do both is where the data set has no label space, or its own, unless its outputs
@@ -142,14 +146,14 @@ def supervised(model: Any, dataset: Dataset) -> bool:
     able = capabilities(model)
     if "classifies images" not in able:
         return False
-    if not zero_shot_of(able):
+    if not can_classify_zero_shot(able):
         return True
     space = getattr(dataset, "label_space", None)
     fits = align(Classes.of(model), Classes.of(dataset), planning=True).refusal is None
     return fits and (not space or model.label_space == space)
 
 
-def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+def _encode_texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
     """What images are compared with, from the cache or computed: ImageNet's takes 80,000 texts, for each of 80 cells.
 
     The zero-shot classifier C×D, or every prompt C×T×D for a model that scores itself.
@@ -168,15 +172,15 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
     texts = prompts_of(class_names, templates)
     encoded = cache(lambda: encode_prompts(job.model, texts))
 
-    def make() -> NDArray[np.float32]:
+    def compute_weights() -> NDArray[np.float32]:
         if similarity == "own":
             return np.asarray(prompt_grid(encoded(), class_names, templates).cpu().numpy())
         return np.asarray(classifier_of(encoded(), class_names, templates, similarity).cpu().numpy())
 
-    def kept(compute: Callable[[], T], **more: Any) -> T:
+    def cached(compute: Callable[[], T], **more: Any) -> T:
         return job.features("zero-shot classifier", None, compute, images=False, **decides, **more)
 
-    weights = kept(make)
-    facts = kept(lambda: prompt_facts(job.model, texts, encoded().cpu().numpy()), fact="prompts")
+    weights = cached(compute_weights)
+    facts = cached(lambda: prompt_facts(job.model, texts, encoded().cpu().numpy()), fact="prompts")
     remark_prompts(job, class_names, templates, facts)
     return weights

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from harness import OptionError
 from harness_prompts.methods.zero_shot import zero_shot_weights
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
     import torch
 
     from harness.learning.pipeline import Batch
-    from harness_few_shot.task import Task
-    from harness_prompts.heads import AdapterHead
+    from harness_few_shot.task import FewShotTask
+    from harness_prompts.adapter_heads import ClipAdapterHead
 
 
 class ClipAdapter(FromShots, FromTemplates):
@@ -53,49 +53,51 @@ class ClipAdapter(FromShots, FromTemplates):
             raise OptionError(
                 f"ratio must lie in 0…1 and reduction be at least 1, got {ratio} and {reduction}"
             )
-        self.templates, self.ratio, self.reduction = from_option(templates), ratio, reduction
+        self.templates, self.ratio, self.reduction = check_templates_option(templates), ratio, reduction
         self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
 
-    def fit(self, task: Task) -> AdapterClassifier:
+    def fit(self, task: FewShotTask) -> AdapterClassifier:
         """Trains the bottleneck with cross-entropy on the shots."""
         import torch
         import torch.nn.functional as F
 
-        from harness_prompts.heads import bottleneck
-        from harness_prompts.training import coop_recipe, embedded, labels_of, learn
+        from harness_prompts.adapter_heads import build_bottleneck
+        from harness_prompts.shot_training import batch_labels, coop_recipe, embedding_source, train_on_shots
 
         width = task.features.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(task.seed)
-            layers = bottleneck(width, max(1, width // self.reduction)).to(task.device)
+            layers = build_bottleneck(width, max(1, width // self.reduction)).to(task.device)
         fixed = AdapterClassifier(task, self.templates, layers, self.ratio)
         classifier = zero_shot_weights(task, self.templates)
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
-            logits = task.logit_scale * fixed.adapted(batch.data) @ classifier.T
-            return F.cross_entropy(logits, labels_of(batch))
+            logits = task.logit_scale * fixed.adapt(batch.data) @ classifier.T
+            return F.cross_entropy(logits, batch_labels(batch))
 
         recipe = coop_recipe(len(task.labels), self.epochs, self.rate, self.batch)
-        learn(task, layers.parameters(), embedded(task, self.augment), loss, recipe)
+        train_on_shots(task, layers.parameters(), embedding_source(task, self.augment), loss, recipe)
         return fixed
 
-    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> AdapterHead:
+    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> ClipAdapterHead:
         """The module that a fitted classifier's `head` is, from its stored tensors."""
-        from harness_prompts.heads import AdapterHead
+        from harness_prompts.adapter_heads import ClipAdapterHead
 
-        return AdapterHead.from_tensors(tensors)
+        return ClipAdapterHead.from_tensors(tensors)
 
 
 class AdapterClassifier:
     """Zero-shot classification of adapted image embeddings."""
 
-    def __init__(self, task: Task, templates: str | list[str], layers: torch.nn.Module, ratio: float) -> None:
-        from harness_prompts.methods.zero_shot import chosen_templates
+    def __init__(
+        self, task: FewShotTask, templates: str | list[str], layers: torch.nn.Module, ratio: float
+    ) -> None:
+        from harness_prompts.methods.zero_shot import resolve_templates
 
         self.task, self.layers, self.ratio = task, layers, ratio
-        self.templates = chosen_templates(templates, task)
+        self.templates = resolve_templates(templates, task)
 
-    def adapted(self, features: torch.Tensor) -> torch.Tensor:
+    def adapt(self, features: torch.Tensor) -> torch.Tensor:
         """Normalised embeddings N×D after the bottleneck."""
         import torch.nn.functional as F
 
@@ -104,11 +106,11 @@ class AdapterClassifier:
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
         """Logits N×C."""
         weights = zero_shot_weights(self.task, self.templates, class_names)
-        return self.task.logit_scale * self.adapted(features) @ weights.T
+        return self.task.logit_scale * self.adapt(features) @ weights.T
 
-    def head(self) -> AdapterHead:
+    def head(self) -> ClipAdapterHead:
         """The same for the task's own classes, as a module."""
-        from harness_prompts.heads import AdapterHead
+        from harness_prompts.adapter_heads import ClipAdapterHead
 
         weights = zero_shot_weights(self.task, self.templates)
-        return AdapterHead(self.layers, weights, (self.task.logit_scale, self.ratio))
+        return ClipAdapterHead(self.layers, weights, (self.task.logit_scale, self.ratio))

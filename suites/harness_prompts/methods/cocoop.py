@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
 
     from harness.learning.pipeline import Batch
-    from harness_few_shot.task import Task
-    from harness_prompts.context import Wording
+    from harness_few_shot.task import FewShotTask
+    from harness_prompts.context_vectors import PromptLayout
 
 Position = Literal["end", "middle", "front"]
 T = TypeVar("T")
@@ -22,7 +22,7 @@ POSITIONS_AT_ONCE = 40_000
 """Token positions per pass of the text tower: images × classes × length; halved when memory ends."""
 
 
-def meta_net(width: int, context_width: int, seed: int = 0) -> torch.nn.Sequential:
+def build_meta_net(width: int, context_width: int, seed: int = 0) -> torch.nn.Sequential:
     """Linear(v → v//16), ReLU, Linear(v//16 → d), with torch's own initial weights from a seed."""
     import torch
 
@@ -35,13 +35,13 @@ def meta_net(width: int, context_width: int, seed: int = 0) -> torch.nn.Sequenti
 
 
 def conditional_logits(
-    features: torch.Tensor, vectors: torch.Tensor, shift: Any, wording: Wording, scale: float
+    features: torch.Tensor, vectors: torch.Tensor, shift: Any, layout: PromptLayout, scale: float
 ) -> torch.Tensor:
     """Logits B×C of normalised embeddings B×D, each against the texts of its own context V + π(f)."""
     import torch
 
     contexts = vectors + shift(features)[:, None]
-    return scale * torch.einsum("bd,bcd->bc", features, wording.shifted_features(contexts))
+    return scale * torch.einsum("bd,bcd->bc", features, layout.encode_each(contexts))
 
 
 class ConditionalClassifier:
@@ -57,28 +57,28 @@ class ConditionalClassifier:
         """Logits N×C."""
         import torch
 
-        from harness_prompts.context import Wording
+        from harness_prompts.context_vectors import PromptLayout
 
-        wording = Wording(self.tower, class_names, self.vectors.shape[0], self.position)
+        layout = PromptLayout(self.tower, class_names, self.vectors.shape[0], self.position)
 
         def in_chunks(size: int) -> torch.Tensor:
             parts = [
-                conditional_logits(part, self.vectors, self.shift, wording, self.scale)
+                conditional_logits(part, self.vectors, self.shift, layout, self.scale)
                 for part in features.split(size)
             ]
             return torch.cat(parts)
 
         with torch.inference_mode():
-            found, _ = halving(in_chunks, min(chunk(wording), len(features)))
+            found, _ = halve_until_it_fits(in_chunks, min(images_per_chunk(layout), len(features)))
         return found.clone()
 
 
-def chunk(wording: Wording) -> int:
+def images_per_chunk(layout: PromptLayout) -> int:
     """How many images go through the text tower together."""
-    return max(1, POSITIONS_AT_ONCE // (len(wording) * wording.tokens.shape[1]))
+    return max(1, POSITIONS_AT_ONCE // (len(layout) * layout.tokens.shape[1]))
 
 
-def halving(run: Callable[[int], T], size: int) -> tuple[T, int]:
+def halve_until_it_fits(run: Callable[[int], T], size: int) -> tuple[T, int]:
     """What `run(size)` gives, and the size: half of it, again and again, while memory does not suffice."""
     import torch
 
@@ -128,23 +128,23 @@ class CoCoOp(FromShots):
         self.length, self.init, self.position = length, init, position
         self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
 
-    def fit(self, task: Task) -> ConditionalClassifier:
+    def fit(self, task: FewShotTask) -> ConditionalClassifier:
         """Learns the context and the network; the encoders stay as they are."""
         import torch.nn.functional as F
 
-        from harness_prompts.context import Context, Wording
-        from harness_prompts.methods.coop import frozen
-        from harness_prompts.training import coop_recipe, embedded, labels_of, learn
+        from harness_prompts.context_vectors import ContextVectors, PromptLayout
+        from harness_prompts.methods.coop import freeze
+        from harness_prompts.shot_training import batch_labels, coop_recipe, embedding_source, train_on_shots
 
         tower = task.texts.tower
-        context = Context(tower, self.length, self.init, None, task.seed)
-        shift = meta_net(task.features.shape[1], tower.width, task.seed).to(task.device)
-        wording = Wording(tower, task.class_names, context.length, self.position)
-        size = min(chunk(wording), self.batch)
+        context = ContextVectors(tower, self.length, self.init, None, task.seed)
+        shift = build_meta_net(task.features.shape[1], tower.width, task.seed).to(task.device)
+        layout = PromptLayout(tower, task.class_names, context.length, self.position)
+        size = min(images_per_chunk(layout), self.batch)
         trained = [*context.parameters(), *shift.parameters()]
 
         def leave_gradient(batch: Batch, step: int) -> float:
-            features, labels = batch.data, labels_of(batch)
+            features, labels = batch.data, batch_labels(batch)
 
             def in_chunks(size: int) -> float:
                 for parameter in trained:  # a try that ran out of memory may have left a part of a gradient
@@ -153,7 +153,7 @@ class CoCoOp(FromShots):
                 for start in range(0, len(features), size):
                     rows = slice(start, start + size)
                     logits = conditional_logits(
-                        features[rows], context.vectors, shift, wording, task.logit_scale
+                        features[rows], context.vectors, shift, layout, task.logit_scale
                     )
                     loss = F.cross_entropy(logits, labels[rows], reduction="sum") / len(labels)
                     loss.backward()
@@ -161,10 +161,10 @@ class CoCoOp(FromShots):
                 return total
 
             nonlocal size
-            total, size = halving(in_chunks, size)
+            total, size = halve_until_it_fits(in_chunks, size)
             return total
 
         recipe = coop_recipe(len(task.labels), self.epochs, self.rate, self.batch)
-        with frozen(tower.part):
-            learn(task, trained, embedded(task, self.augment), leave_gradient, recipe)
+        with freeze(tower.part):
+            train_on_shots(task, trained, embedding_source(task, self.augment), leave_gradient, recipe)
         return ConditionalClassifier(tower, context.vectors, shift, self.position, task.logit_scale)

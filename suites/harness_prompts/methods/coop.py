@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import OptionError
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
     import torch
 
     from harness.learning.loop import Objective
     from harness.learning.pipeline import Batch
-    from harness_few_shot.task import Task
-    from harness_prompts.context import Context, Wording
+    from harness_few_shot.task import FewShotTask
+    from harness_prompts.context_vectors import ContextVectors, PromptLayout
 
 Position = Literal["end", "middle", "front"]
 
@@ -33,15 +33,15 @@ class ContextClassifier:
         """Logits N×C. A context per class knows its own classes only: OptionError for others."""
         import torch
 
-        from harness_few_shot.task import columns_for
-        from harness_prompts.context import Wording
+        from harness_few_shot.task import find_columns
+        from harness_prompts.context_vectors import PromptLayout
 
         vectors = self.vectors
         if vectors.ndim == 3:
-            vectors = vectors[columns_for(self.class_names, class_names)]
-        wording = Wording(self.tower, class_names, vectors.shape[-2], self.position)
+            vectors = vectors[find_columns(self.class_names, class_names)]
+        layout = PromptLayout(self.tower, class_names, vectors.shape[-2], self.position)
         with torch.no_grad():
-            return self.scale * features @ wording.features(vectors).T
+            return self.scale * features @ layout.encode(vectors).T
 
 
 class CoOp(FromShots):
@@ -89,34 +89,36 @@ class CoOp(FromShots):
         """A shared context can be put before any class name."""
         return not self.class_specific
 
-    def fit(self, task: Task) -> ContextClassifier:
+    def fit(self, task: FewShotTask) -> ContextClassifier:
         """Learns the context; the encoders stay as they are."""
-        from harness_prompts.context import Context, Wording, nearest_words
-        from harness_prompts.training import coop_recipe, embedded, epochs_for, learn
+        from harness_prompts.context_vectors import ContextVectors, PromptLayout, find_nearest_words
+        from harness_prompts.shot_training import coop_epochs, coop_recipe, embedding_source, train_on_shots
 
         tower = task.texts.tower
         classes = len(task.class_names) if self.class_specific else None
-        context = Context(tower, self.length, self.init, classes, task.seed)
-        wording = Wording(tower, task.class_names, context.length, self.position)
-        epochs = epochs_for(task.shots, task.space) if self.epochs is None else self.epochs
+        context = ContextVectors(tower, self.length, self.init, classes, task.seed)
+        layout = PromptLayout(tower, task.class_names, context.length, self.position)
+        epochs = coop_epochs(task.shots, task.space) if self.epochs is None else self.epochs
         recipe = coop_recipe(len(task.labels), epochs, self.rate, self.batch)
-        with frozen(tower.part):
-            objective = self._objective(task, context, wording)
-            learn(task, context.parameters(), embedded(task, self.augment), objective, recipe)
+        with freeze(tower.part):
+            objective = self._build_objective(task, context, layout)
+            train_on_shots(
+                task, context.parameters(), embedding_source(task, self.augment), objective, recipe
+            )
         vectors = context.vectors.detach()
         if self.words and vectors.ndim == 2:
-            task.notes["nearest_words"] = nearest_words(tower, vectors, self.words)
+            task.notes["nearest_words"] = find_nearest_words(tower, vectors, self.words)
         return ContextClassifier(tower, vectors, task.class_names, self.position, task.logit_scale)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
+    def _build_objective(self, task: FewShotTask, context: ContextVectors, layout: PromptLayout) -> Objective:
         """What is minimised."""
         import torch.nn.functional as F
 
-        from harness_prompts.training import labels_of
+        from harness_prompts.shot_training import batch_labels
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
-            logits = task.logit_scale * batch.data @ wording.features(context.vectors).T
-            return F.cross_entropy(logits, labels_of(batch))
+            logits = task.logit_scale * batch.data @ layout.encode(context.vectors).T
+            return F.cross_entropy(logits, batch_labels(batch))
 
         return loss
 
@@ -146,19 +148,19 @@ class KgCoOp(CoOp, FromTemplates):
         words: int = 3,
     ) -> None:
         super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
-        self.weight, self.templates = weight, from_option(templates)
+        self.weight, self.templates = weight, check_templates_option(templates)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
+    def _build_objective(self, task: FewShotTask, context: ContextVectors, layout: PromptLayout) -> Objective:
         import torch.nn.functional as F
 
         from harness_prompts.methods.zero_shot import zero_shot_weights
-        from harness_prompts.training import labels_of
+        from harness_prompts.shot_training import batch_labels
 
         anchor = zero_shot_weights(task, self.templates)
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
-            learned = wording.features(context.vectors)
-            entropy = F.cross_entropy(task.logit_scale * batch.data @ learned.T, labels_of(batch))
+            learned = layout.encode(context.vectors)
+            entropy = F.cross_entropy(task.logit_scale * batch.data @ learned.T, batch_labels(batch))
             return entropy + self.weight * (1 - (learned * anchor).sum(dim=1).mean())
 
         return loss
@@ -190,31 +192,31 @@ class ProGrad(CoOp, FromTemplates):
         words: int = 3,
     ) -> None:
         super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
-        self.strength, self.templates = strength, from_option(templates)
+        self.strength, self.templates = strength, check_templates_option(templates)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
+    def _build_objective(self, task: FewShotTask, context: ContextVectors, layout: PromptLayout) -> Objective:
         import torch
         import torch.nn.functional as F
 
         from harness_prompts.methods.zero_shot import zero_shot_weights
-        from harness_prompts.training import labels_of
+        from harness_prompts.shot_training import batch_labels
 
         anchor = zero_shot_weights(task, self.templates)
 
         def leave_gradient(batch: Batch, step: int) -> float:
-            logits = task.logit_scale * batch.data @ wording.features(context.vectors).T
+            logits = task.logit_scale * batch.data @ layout.encode(context.vectors).T
             known = (task.logit_scale * batch.data @ anchor.T).softmax(dim=1)
-            entropy = F.cross_entropy(logits, labels_of(batch))
+            entropy = F.cross_entropy(logits, batch_labels(batch))
             divergence = F.kl_div(logits.log_softmax(dim=1), known, reduction="batchmean")
             (g_kl,) = torch.autograd.grad(divergence, context.vectors, retain_graph=True)
             (g_ce,) = torch.autograd.grad(entropy, context.vectors)
-            context.vectors.grad = aligned_gradient(g_ce, g_kl, self.strength)
+            context.vectors.grad = align_gradient(g_ce, g_kl, self.strength)
             return float(entropy.detach())
 
         return leave_gradient
 
 
-def aligned_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
+def align_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     """g, without `strength` times its part along `known` where the two oppose each other."""
     norm = known.norm()
     if norm == 0:
@@ -224,7 +226,7 @@ def aligned_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0
     return g - strength * along * unit if along < 0 else g
 
 
-class frozen:
+class freeze:
     """Inside the block the module's parameters take no gradients; afterwards they are as before."""
 
     def __init__(self, module: torch.nn.Module) -> None:

@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
     import torch
 
     from harness.learning.loop import Objective
     from harness.learning.pipeline import Batch
-    from harness_few_shot.task import Task
-    from harness_prompts.deep import DeepText, ImageTower
+    from harness_few_shot.task import FewShotTask
+    from harness_prompts.tower_prompts import DeepText, ImageTower
 
 
 class DeepClassifier:
     """Zero-shot classification by two towers with prompts in them; it makes its own image embeddings."""
 
     def __init__(
-        self, towers: Towers, text: Sequence[torch.Tensor], image: Sequence[torch.Tensor], scale: float
+        self,
+        towers: PromptedTowers,
+        text: Sequence[torch.Tensor],
+        image: Sequence[torch.Tensor],
+        scale: float,
     ) -> None:
         self.towers, self.scale = towers, scale
         self.text, self.image = [p.detach() for p in text], [p.detach() for p in image]
@@ -36,26 +40,26 @@ class DeepClassifier:
         import torch
 
         with torch.no_grad():
-            return self.scale * features @ self.towers.wording(class_names).features(self.text).T
+            return self.scale * features @ self.towers.layout(class_names).encode(self.text).T
 
 
-class Towers:
+class PromptedTowers:
     """Both towers of a loaded model, and how the class names are worded in the text tower.
 
     OptionError when either can't take prompts.
     """
 
-    def __init__(self, task: Task, init: str, length: int | None) -> None:
-        from harness_prompts.deep import ImageTower
+    def __init__(self, task: FewShotTask, init: str, length: int | None) -> None:
+        from harness_prompts.tower_prompts import ImageTower
 
         self.clip = task.texts.model.clip
         self.image: ImageTower = ImageTower(self.clip)
         self.text = task.texts.tower
         self.init, self.length = init, length
 
-    def wording(self, class_names: Sequence[str]) -> DeepText:
+    def layout(self, class_names: Sequence[str]) -> DeepText:
         """The class names' texts."""
-        from harness_prompts.deep import DeepText
+        from harness_prompts.tower_prompts import DeepText
 
         return DeepText(self.text, class_names, self.init, self.length)
 
@@ -97,16 +101,16 @@ class IVLP(FromShots):
         self.image_length, self.init, self.depth = image_length, init, depth
         self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
 
-    def fit(self, task: Task) -> DeepClassifier:
+    def fit(self, task: FewShotTask) -> DeepClassifier:
         """Learns the prompts; the encoders stay as they are."""
         import torch
 
-        from harness_prompts.methods.coop import frozen
-        from harness_prompts.training import coop_recipe, learn
+        from harness_prompts.methods.coop import freeze
+        from harness_prompts.shot_training import coop_recipe, train_on_shots
 
-        towers = Towers(task, self.init, self._learned_tokens)
-        wording = towers.wording(task.class_names)
-        prompts = self._prompts(towers, wording.initial, task.seed).to(task.device)
+        towers = PromptedTowers(task, self.init, self._learned_tokens)
+        layout = towers.layout(task.class_names)
+        prompts = self._build_prompts(towers, layout.initial, task.seed).to(task.device)
         parameters, weights = list(prompts.parameters()), self._epoch_weights
         recipe = coop_recipe(len(task.labels), self.epochs, self.rate, self.batch)
         per_epoch = recipe.batches_per_epoch(len(task.labels))
@@ -117,14 +121,14 @@ class IVLP(FromShots):
             if averages and not left:
                 torch._foreach_add_(averages, [p.detach() for p in parameters], alpha=weights[epoch - 1])
 
-        objective = self._objective(task, towers, wording, prompts)
-        with frozen(towers.clip):
+        objective = self._build_objective(task, towers, layout, prompts)
+        with freeze(towers.clip):
             source = task.images(self.augment)
-            learn(task, parameters, source, objective, recipe, beside=averages, after_step=average)
+            train_on_shots(task, parameters, source, objective, recipe, beside=averages, after_step=average)
         with torch.no_grad():
             for averaged, parameter in zip(averages, parameters, strict=False):
                 parameter.copy_(averaged)
-        text, image = prompts.text(), prompts.image()
+        text, image = prompts.text_prompts(), prompts.image()
         task.notes["prompted_blocks"] = {"text": len(text), "image": len(image)}
         return DeepClassifier(towers, text, image, task.logit_scale)
 
@@ -136,22 +140,24 @@ class IVLP(FromShots):
         """Weights of the epochs' prompts in those that are taken; without any the last are."""
         return []
 
-    def _prompts(self, towers: Towers, initial: torch.Tensor, seed: int) -> Any:
-        from harness_prompts.deep import Independent
+    def _build_prompts(self, towers: PromptedTowers, initial: torch.Tensor, seed: int) -> Any:
+        from harness_prompts.tower_prompts import IndependentPrompts
 
         shape = (self.image_length, towers.image.width)
         image_blocks = min(self.depth, towers.image.blocks) if self.image_length else 0
-        return Independent(initial, min(self.depth, towers.text.blocks), shape, image_blocks, seed)
+        return IndependentPrompts(initial, min(self.depth, towers.text.blocks), shape, image_blocks, seed)
 
-    def _objective(self, task: Task, towers: Towers, wording: DeepText, prompts: Any) -> Objective:
+    def _build_objective(
+        self, task: FewShotTask, towers: PromptedTowers, layout: DeepText, prompts: Any
+    ) -> Objective:
         import torch.nn.functional as F
 
-        from harness_prompts.training import labels_of
+        from harness_prompts.shot_training import batch_labels
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
             seen = F.normalize(towers.image(batch.data, prompts.image()).float(), dim=-1)
-            logits = task.logit_scale * seen @ wording.features(prompts.text()).T
-            return F.cross_entropy(logits, labels_of(batch))
+            logits = task.logit_scale * seen @ layout.encode(prompts.text_prompts()).T
+            return F.cross_entropy(logits, batch_labels(batch))
 
         return loss
 
@@ -189,11 +195,11 @@ class MaPLe(IVLP):
         super().__init__(length, init, depth, epochs, rate, batch, augment)
         self.length = self._learned_tokens = length
 
-    def _prompts(self, towers: Towers, initial: torch.Tensor, seed: int) -> Any:
-        from harness_prompts.deep import Coupled
+    def _build_prompts(self, towers: PromptedTowers, initial: torch.Tensor, seed: int) -> Any:
+        from harness_prompts.tower_prompts import CoupledPrompts
 
         blocks = min(self.depth, towers.text.blocks, towers.image.blocks)
-        return Coupled(initial, blocks, towers.image.width, seed)
+        return CoupledPrompts(initial, blocks, towers.image.width, seed)
 
 
 class PromptSRC(IVLP, FromTemplates):
@@ -231,16 +237,18 @@ class PromptSRC(IVLP, FromTemplates):
         super().__init__(image_length, init, depth, epochs, rate, batch, augment)
         if deviation <= 0:
             raise OptionError(f"deviation must be above 0, not {deviation}")
-        self.templates = from_option(templates)
+        self.templates = check_templates_option(templates)
         self.text_weight, self.image_weight, self.logit_weight = text_weight, image_weight, logit_weight
         self.mean, self.deviation = mean, deviation
 
-    def _objective(self, task: Task, towers: Towers, wording: DeepText, prompts: Any) -> Objective:
+    def _build_objective(
+        self, task: FewShotTask, towers: PromptedTowers, layout: DeepText, prompts: Any
+    ) -> Objective:
         import torch
         import torch.nn.functional as F
 
         from harness_prompts.methods.zero_shot import zero_shot_weights
-        from harness_prompts.training import labels_of
+        from harness_prompts.shot_training import batch_labels
 
         anchor = zero_shot_weights(task, self.templates)
 
@@ -253,14 +261,14 @@ class PromptSRC(IVLP, FromTemplates):
         def loss(batch: Batch, step: int) -> torch.Tensor:
             known = known_features(batch)
             seen = F.normalize(towers.image(batch.data, prompts.image()).float(), dim=-1)
-            texts = wording.features(prompts.text())
+            texts = layout.encode(prompts.text_prompts())
             logits = task.logit_scale * seen @ texts.T
             before = task.logit_scale * known @ anchor.T
             divergence = F.kl_div(
                 logits.log_softmax(dim=1), before.log_softmax(dim=1), reduction="sum", log_target=True
             )
             return (
-                F.cross_entropy(logits, labels_of(batch))
+                F.cross_entropy(logits, batch_labels(batch))
                 + self.text_weight * F.l1_loss(texts, anchor)
                 + self.image_weight * F.l1_loss(seen, known)
                 + self.logit_weight * divergence / logits.numel()

@@ -9,9 +9,9 @@ from harness import OptionError
 from harness_prompts.shots import FromShots
 
 if TYPE_CHECKING:
-    from harness_few_shot.task import Task
-    from harness_language.endpoint import Answer, Budget
-    from harness_language.transcript import Chat, Transcript
+    from harness_few_shot.task import FewShotTask
+    from harness_language.endpoint import Budget, ChatAnswer
+    from harness_language.transcript import ChatModel, Transcript
     from harness_prompts.methods.zero_shot import PromptClassifier
     from harness_prompts.search import Proposer
 
@@ -93,21 +93,21 @@ class IPO(FromShots):
         """The versions of the draws, the search and the grammar; where the transcript lies decides nothing."""
         return f"{super().fingerprint()} ipo-1"
 
-    def fit(self, task: Task) -> PromptClassifier:
+    def fit(self, task: FewShotTask) -> PromptClassifier:
         """Searches; the best prompt becomes a template."""
         from harness_prompts.methods.zero_shot import PromptClassifier
-        from harness_prompts.search import PLACEHOLDER, search
+        from harness_prompts.search import PLACEHOLDER, search_prompts
 
-        kept = self._transcript(task)
-        found = search(
-            lambda prompt: score(task, prompt),
-            self._proposer(task, kept),
+        kept = self._open_transcript(task)
+        found = search_prompts(
+            lambda prompt: score_prompt(task, prompt),
+            self._make_proposer(task, kept),
             task.class_names,
             steps=self.steps,
             proposals=self.proposals,
             keep=self.keep,
             seeds=self.seed_prompts,
-            fits=lambda prompt: fits(task, prompt),
+            fits=lambda prompt: fits_tower(task, prompt),
             after_step=lambda step, best: task.report(
                 "search", step, {"accuracy": best.accuracy, "loss": best.loss}
             ),
@@ -123,26 +123,26 @@ class IPO(FromShots):
         template = found.best.prompt.replace(PLACEHOLDER, "{}")
         return PromptClassifier(task.texts, [template], task.logit_scale)
 
-    def _proposer(self, task: Task, kept: Transcript | None) -> Proposer:
-        from harness_prompts.grammar import Grammar
-        from harness_prompts.proposer import LanguageModel
+    def _make_proposer(self, task: FewShotTask, kept: Transcript | None) -> Proposer:
+        from harness_prompts.grammar_proposer import GrammarProposer
+        from harness_prompts.language_model_proposer import LanguageModelProposer
 
-        return Grammar(task.seed) if kept is None else LanguageModel(kept, self.about)
+        return GrammarProposer(task.seed) if kept is None else LanguageModelProposer(kept, self.about)
 
-    def _transcript(self, task: Task) -> Transcript | None:
+    def _open_transcript(self, task: FewShotTask) -> Transcript | None:
         from harness.records.paths import cache_dir
         from harness_language.transcript import Transcript
 
         if self.proposer == "grammar":
             return None
         folder = self.transcript or cache_dir() / "prompts" / "transcript"
-        return Transcript(self._chat(task), folder.expanduser(), self.replay, [task.seed, task.shots])
+        return Transcript(self._make_chat(task), folder.expanduser(), self.replay, [task.seed, task.shots])
 
-    def _chat(self, task: Task) -> Chat:
+    def _make_chat(self, task: FewShotTask) -> ChatModel:
         from harness_language.endpoint import Budget
 
         if self.replay == "only":
-            return Silent(self._identity(task), Budget(self.calls, self.tokens))
+            return UnaskedModel(self._identity(task), Budget(self.calls, self.tokens))
         if self.proposer == "openai":
             from harness_language.endpoint import Endpoint
 
@@ -157,25 +157,25 @@ class IPO(FromShots):
             str(task.device),
         )  # fmt: skip
 
-    def _identity(self, task: Task) -> dict[str, object]:
+    def _identity(self, task: FewShotTask) -> dict[str, object]:
         told: dict[str, object] = {
             "model": self.language_model, "temperature": self.temperature, "max_tokens": self.max_tokens,
         }  # fmt: skip
         return told if self.proposer == "openai" else {**told, "seed": task.seed}
 
 
-class Silent:
+class UnaskedModel:
     """Stands in for a model that is never asked, with its identity and its budgets."""
 
     def __init__(self, identity: dict[str, object], budget: Budget) -> None:
         self.identity, self.budget = identity, budget
 
-    def ask(self, messages: object) -> Answer:
+    def ask(self, messages: object) -> ChatAnswer:
         """Never called: the transcript refuses first."""
         raise AssertionError("a transcript that may only be replayed asked its model")
 
 
-def score(task: Task, prompt: str) -> tuple[float, float]:
+def score_prompt(task: FewShotTask, prompt: str) -> tuple[float, float]:
     """Accuracy and mean cross-entropy of a prompt with `<CLASS>` on the training shots."""
     import torch
     import torch.nn.functional as F
@@ -190,7 +190,7 @@ def score(task: Task, prompt: str) -> tuple[float, float]:
     return right, float(F.cross_entropy(logits, task.labels))
 
 
-def fits(task: Task, prompt: str) -> bool:
+def fits_tower(task: FewShotTask, prompt: str) -> bool:
     """Whether the prompt leaves room for every class name; a cut text may have lost its name.
 
     Towers that don't tell their tokens get 300 characters.
@@ -202,4 +202,4 @@ def fits(task: Task, prompt: str) -> bool:
         tower = task.texts.tower
     except OptionError:
         return max(map(len, texts)) <= 300
-    return max(tower.lengths(texts)) <= tower.context_length
+    return max(tower.count_tokens(texts)) <= tower.context_length

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Literal
 from harness import DataError
 from harness.errors import did_you_mean
 from harness.inference.zeroshot import Similarity, checked_templates, fill_template, similarity_of
-from harness_prompts.templates import FromTemplates, file_digest, from_option, named_set
+from harness_prompts.templates import FromTemplates, check_templates_option, digest_file, find_templates
 
 if TYPE_CHECKING:
     import torch
 
-    from harness_few_shot.task import Task
-    from harness_few_shot.texts import Texts
+    from harness_few_shot.task import FewShotTask
+    from harness_few_shot.texts import TextEmbeddings
 
 Combine = Literal["embeddings", "logits", "probabilities", "raw-embeddings"]
 
 
-def combined(
+def combine_templates(
     features: torch.Tensor,
     grid: torch.Tensor,
     scale: float,
@@ -65,7 +65,7 @@ class PromptClassifier:
 
     def __init__(
         self,
-        texts: Texts,
+        texts: TextEmbeddings,
         templates: Sequence[str],
         scale: float,
         how: Combine = "embeddings",
@@ -76,9 +76,9 @@ class PromptClassifier:
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
         """Logits N×C."""
-        grid = self.texts.grid(class_names, self.templates).to(features.device)
+        grid = self.texts.encode_grid(class_names, self.templates).to(features.device)
         similarity = similarity_of(getattr(self.texts, "model", None))
-        return combined(features, grid, self.scale, self.how, self.weights, similarity)
+        return combine_templates(features, grid, self.scale, self.how, self.weights, similarity)
 
 
 class Template:
@@ -96,7 +96,7 @@ class Template:
     def __init__(self, template: str = "a photo of a {}.") -> None:
         self.template = checked_templates([template], "template")[0]
 
-    def fit(self, task: Task) -> PromptClassifier:
+    def fit(self, task: FewShotTask) -> PromptClassifier:
         """Nothing is learned."""
         return PromptClassifier(task.texts, [self.template], task.logit_scale)
 
@@ -117,11 +117,11 @@ class Ensemble(FromTemplates):
     similarities = ("cosine", "dot")
 
     def __init__(self, templates: str | list[str] = "data", combine: Combine = "embeddings") -> None:
-        self.templates, self.combine = from_option(templates), combine
+        self.templates, self.combine = check_templates_option(templates), combine
 
-    def fit(self, task: Task) -> PromptClassifier:
+    def fit(self, task: FewShotTask) -> PromptClassifier:
         """Nothing is learned."""
-        chosen = chosen_templates(self.templates, task)
+        chosen = resolve_templates(self.templates, task)
         task.notes["templates"] = len(chosen)
         return PromptClassifier(task.texts, chosen, task.logit_scale, self.combine)
 
@@ -130,7 +130,7 @@ class DescriptionClassifier:
     """Zero-shot classifier from several whole texts per class."""
 
     def __init__(
-        self, texts: Texts, described: Mapping[str, Sequence[str]], scale: float, where: str
+        self, texts: TextEmbeddings, described: Mapping[str, Sequence[str]], scale: float, where: str
     ) -> None:
         self.texts, self.described, self.scale, self.where = texts, described, scale, where
 
@@ -172,9 +172,9 @@ class Descriptions:
 
     def fingerprint(self) -> str:
         """The file's digest."""
-        return file_digest(self.path)
+        return digest_file(self.path)
 
-    def fit(self, task: Task) -> DescriptionClassifier:
+    def fit(self, task: FewShotTask) -> DescriptionClassifier:
         """Reads the file; DataError when it is not what it should be."""
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
@@ -192,16 +192,18 @@ class Descriptions:
         return DescriptionClassifier(task.texts, described, task.logit_scale, str(self.path))
 
 
-def chosen_templates(given: str | Sequence[str], task: Task) -> list[str]:
+def resolve_templates(given: str | Sequence[str], task: FewShotTask) -> list[str]:
     """Templates by the name of a set, from a file, or as they are given."""
     return (
-        named_set(given, task.templates, task.space) if isinstance(given, str) else checked_templates(given)
+        find_templates(given, task.templates, task.space)
+        if isinstance(given, str)
+        else checked_templates(given)
     )
 
 
 def zero_shot_weights(
-    task: Task, templates: str | list[str], class_names: Sequence[str] | None = None
+    task: FewShotTask, templates: str | list[str], class_names: Sequence[str] | None = None
 ) -> torch.Tensor:
     """The zero-shot classifier C×D of an ensemble, by default of the task's own classes."""
     names = task.class_names if class_names is None else class_names
-    return task.texts.classifier(names, chosen_templates(templates, task)).to(task.device)
+    return task.texts.build_classifier(names, resolve_templates(templates, task)).to(task.device)

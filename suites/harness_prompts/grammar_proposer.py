@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness_prompts.search import PLACEHOLDER, Request
+from harness_prompts.search import PLACEHOLDER, ProposalRequest
 
 SLOTS: dict[str, tuple[str, ...]] = {
     "opening": ("", "a", "the", "one", "this is a", "here is a", "there is a", "itap of a", "my"),
@@ -50,7 +50,7 @@ class Genes:
         return f"{words}, {self.kind}." if self.kind else f"{words}."
 
 
-class Grammar:
+class GrammarProposer:
     """Mutates and crosses the best wordings found so far; decided by its seed and the history alone.
 
     Prompts of the history that the grammar did not make itself are no parents. Half of the children
@@ -62,21 +62,21 @@ class Grammar:
         first = Genes()
         self._genes: dict[str, Genes] = {first.prompt.lower(): first}
 
-    def propose(self, request: Request) -> list[str]:
+    def propose(self, request: ProposalRequest) -> list[str]:
         """`request.count` wordings that were not proposed before (fewer when none are left to find)."""
         parents = [g for s in request.history if (g := self._genes.get(s.prompt.lower()))] or [Genes()]
         children: list[str] = []
         for _ in range(50 * request.count):
             if len(children) == request.count:
                 break
-            child = self._child(parents)
+            child = self._make_child(parents)
             key = child.prompt.lower()
             if key not in self._genes:
                 self._genes[key] = child
                 children.append(child.prompt)
         return children
 
-    def _child(self, parents: list[Genes]) -> Genes:
+    def _make_child(self, parents: list[Genes]) -> Genes:
         weights = np.arange(1, len(parents) + 1, dtype=float)  # the best come last
         a, b = (parents[int(i)] for i in self._random.choice(len(parents), 2, p=weights / weights.sum()))
         child = a

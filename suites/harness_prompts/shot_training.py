@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from harness_few_shot.task import Task
+    from harness_few_shot.task import FewShotTask
 
 WARM_UP_RATE = 1e-5
 
@@ -29,7 +29,7 @@ def coop_recipe(samples: int, epochs: int, rate: float = 0.002, batch: int = 32)
     if epochs < 0:
         raise OptionError(f"epochs must be 0 or more, got {epochs}")
     return Recipe(
-        steps=steps_of(samples, epochs, batch),
+        steps=count_steps(samples, epochs, batch),
         batch=batch,
         rate=rate,
         optimizer="sgd",
@@ -44,29 +44,29 @@ def coop_recipe(samples: int, epochs: int, rate: float = 0.002, batch: int = 32)
     )
 
 
-def steps_of(samples: int, epochs: int, batch: int) -> int:
+def count_steps(samples: int, epochs: int, batch: int) -> int:
     """Return the updates of so many epochs; an incomplete last batch is dropped unless it is the only one."""
     return epochs * Recipe(0, batch, last="drop").batches_per_epoch(samples)
 
 
-def epochs_for(shots: int, space: str = "") -> int:
+def coop_epochs(shots: int, space: str = "") -> int:
     """CoOp's number of epochs: 50 for one shot, 100 for two and four, 200 for more; always 50 on ImageNet."""
     return 50 if shots <= 1 or space == "imagenet-1k" else 100 if shots <= 4 else 200
 
 
-def embedded(task: Task, augment: bool) -> Source:
+def embedding_source(task: FewShotTask, augment: bool) -> Source:
     """Return the embeddings of the shots, kept ones or those of fresh random views in every epoch."""
     return Held(task.views if augment else task.features, task.labels)
 
 
-def labels_of(batch: Batch) -> torch.Tensor:
+def batch_labels(batch: Batch) -> torch.Tensor:
     """Return a batch's labels, which shots always have."""
     assert batch.targets is not None
     return batch.targets
 
 
-def learn(
-    task: Task,
+def train_on_shots(
+    task: FewShotTask,
     parameters: Iterable[torch.nn.Parameter],
     source: Source,
     objective: Objective,

@@ -54,7 +54,7 @@ def corruption_errors(errors: Errors, normaliser: Errors) -> dict[str, float]:
     The sums are divided, not the severities one by one. 100 is the normaliser itself. Raises
     DataError when a corruption is missing or extra, or a normaliser makes no error to divide by.
     """
-    _same_corruptions(errors, normaliser)
+    _check_same_corruptions(errors, normaliser)
     ratios = {}
     for name in normaliser:
         below = _mean(normaliser[name])
@@ -62,7 +62,7 @@ def corruption_errors(errors: Errors, normaliser: Errors) -> dict[str, float]:
             raise DataError(
                 f"corruption error: the normaliser makes no errors on {name!r}, nothing to divide by"
             )
-        ratios[name] = 100.0 * _same_severities(name, errors, normaliser) / below
+        ratios[name] = 100.0 * _check_and_average(name, errors, normaliser) / below
     return ratios
 
 
@@ -82,12 +82,12 @@ def relative_mean_corruption_error(
     What corruption adds to the clean error, over what it adds to the normaliser's. Raises
     DataError as `corruption_errors`, also when the normaliser loses nothing to a corruption.
     """
-    _same_corruptions(errors, normaliser)
+    _check_same_corruptions(errors, normaliser)
     if harmless := harmless_corruptions(normaliser, normaliser_clean):
         named = ", ".join(map(repr, harmless))
         raise DataError(f"relative mCE: the normaliser loses nothing to {named}, nothing to divide by")
     ratios = [
-        (_same_severities(name, errors, normaliser) - clean) / (_mean(theirs) - normaliser_clean)
+        (_check_and_average(name, errors, normaliser) - clean) / (_mean(theirs) - normaliser_clean)
         for name, theirs in normaliser.items()
     ]
     return float(100.0 * np.mean(ratios))
@@ -106,7 +106,7 @@ def mean_error(errors: Errors, corruptions: Sequence[str] | None = None) -> floa
     corruptions with different numbers of severities (the mean would weigh them unequally).
     """
     if corruptions is not None:
-        _same_corruptions(errors, dict.fromkeys(corruptions, 0.0))
+        _check_same_corruptions(errors, dict.fromkeys(corruptions, 0.0))
     sizes = {name: np.size(value) for name, value in errors.items()}
     if len(set(sizes.values())) != 1:
         raise DataError(f"mean error: corruptions must have the same number of severities, got {sizes}")
@@ -117,7 +117,7 @@ def _mean(value: float | Sequence[float]) -> float:
     return float(np.mean(np.asarray(value, dtype=np.float64)))
 
 
-def _same_severities(name: str, errors: Errors, normaliser: Errors) -> float:
+def _check_and_average(name: str, errors: Errors, normaliser: Errors) -> float:
     """The model's mean error on `name`, once it is sure that it covers what the normaliser covers."""
     ours, theirs = np.size(errors[name]), np.size(normaliser[name])
     if np.ndim(errors[name]) and np.ndim(normaliser[name]) and ours != theirs:
@@ -125,7 +125,7 @@ def _same_severities(name: str, errors: Errors, normaliser: Errors) -> float:
     return _mean(errors[name])
 
 
-def _same_corruptions(errors: Errors, normaliser: Errors) -> None:
+def _check_same_corruptions(errors: Errors, normaliser: Errors) -> None:
     missing = [name for name in normaliser if name not in errors]
     extra = [name for name in errors if name not in normaliser]
     if extra:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
-    from harness_few_shot.task import Task
+    from harness_few_shot.task import FewShotTask
     from harness_prompts.methods.zero_shot import PromptClassifier
 
 
@@ -39,21 +39,21 @@ class TemplateSelection(FromShots, FromTemplates):
                 f"count must be at least 1 and temperature above 0, got {count} and {temperature}"
             )
         self.templates, self.keep, self.count, self.temperature = (
-            from_option(templates),
+            check_templates_option(templates),
             keep,
             count,
             temperature,
         )
 
-    def fit(self, task: Task) -> PromptClassifier:
+    def fit(self, task: FewShotTask) -> PromptClassifier:
         """Scores every template on the training shots."""
         import torch
         import torch.nn.functional as F
 
-        from harness_prompts.methods.zero_shot import PromptClassifier, chosen_templates
+        from harness_prompts.methods.zero_shot import PromptClassifier, resolve_templates
 
-        templates = chosen_templates(self.templates, task)
-        each = F.normalize(task.texts.grid(task.class_names, templates).to(task.device), dim=-1)
+        templates = resolve_templates(self.templates, task)
+        each = F.normalize(task.texts.encode_grid(task.class_names, templates).to(task.device), dim=-1)
         logits = task.logit_scale * torch.einsum("nd,ctd->tnc", task.features, each)
         right = (logits.argmax(dim=-1) == task.labels).float().mean(dim=1)
         entropy = -logits.log_softmax(dim=-1)[:, torch.arange(len(task.labels)), task.labels].mean(dim=1)

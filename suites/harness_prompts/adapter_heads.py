@@ -14,7 +14,7 @@ from torch import nn
 from harness_prompts.tip_logits import tip_logits
 
 
-class TipHead(nn.Module):
+class TipAdapterHead(nn.Module):
     """Tip-Adapter: keys K×D with labels K beside text weights C×D, and the settings s, α, β.
 
     `trained` keys (Tip-Adapter-F) are a parameter; a cache that nothing trained is a buffer.
@@ -44,7 +44,7 @@ class TipHead(nn.Module):
         self._settings = settings
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor], trained: bool) -> TipHead:
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor], trained: bool) -> TipAdapterHead:
         """The head whose `state_dict` this is."""
         scale, alpha, beta = tensors["settings"].tolist()
         return cls(tensors["keys"], tensors["labels"], tensors["classifier"], (scale, alpha, beta), trained)
@@ -55,7 +55,7 @@ class TipHead(nn.Module):
         return tip_logits(features, self.keys, values, self.classifier, *self._settings)
 
 
-class AdapterHead(nn.Module):
+class ClipAdapterHead(nn.Module):
     """CLIP-Adapter: the bottleneck, mixed with its input, in front of text weights C×D."""
 
     classifier: torch.Tensor
@@ -68,11 +68,11 @@ class AdapterHead(nn.Module):
         self._settings = settings
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> AdapterHead:
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> ClipAdapterHead:
         """The head whose `state_dict` this is."""
         hidden, width = tensors["layers.0.weight"].shape
         scale, ratio = tensors["settings"].tolist()
-        head = cls(bottleneck(width, hidden), tensors["classifier"], (scale, ratio))
+        head = cls(build_bottleneck(width, hidden), tensors["classifier"], (scale, ratio))
         head.load_state_dict(dict(tensors))
         return head
 
@@ -83,7 +83,7 @@ class AdapterHead(nn.Module):
         return scale * adapted @ self.classifier.T
 
 
-def bottleneck(width: int, hidden: int) -> nn.Sequential:
+def build_bottleneck(width: int, hidden: int) -> nn.Sequential:
     """W₁ D→h and W₂ h→D without biases, a ReLU after both."""
     return nn.Sequential(
         nn.Linear(width, hidden, bias=False),

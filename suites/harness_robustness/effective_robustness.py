@@ -16,7 +16,7 @@ from harness import DataError, OptionError
 
 Scale = Literal["logit", "probit", "linear"]
 SCALES = ("logit", "probit", "linear")
-CLIP = 1e-4
+MARGIN = 1e-4
 """Accuracies are kept this far from 0 and 1 before logit and probit, which are infinite there.
 
 ResNet-50 has exactly 0 on ImageNet-A, whose images were chosen against it.
@@ -38,7 +38,7 @@ def to_scale(accuracy: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]
         )
     if scale == "linear":
         return values
-    clipped = np.clip(values, CLIP, 1 - CLIP)
+    clipped = np.clip(values, MARGIN, 1 - MARGIN)
     if scale not in SCALES:
         raise OptionError(f"scale must be one of {', '.join(SCALES)}, got {scale!r}")
     scaled: NDArray[np.float64] = logit(clipped) if scale == "logit" else ndtri(clipped)
@@ -57,7 +57,7 @@ def from_scale(value: ArrayLike, scale: Scale = "logit") -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Line:
+class AccuracyLine:
     """A fitted baseline: scaled shift accuracy = intercept + slope · scaled reference accuracy."""
 
     slope: float
@@ -78,7 +78,7 @@ class Line:
         return 100.0 * (np.asarray(shift, dtype=np.float64) - self.predict(reference))
 
 
-def fit_line(reference: ArrayLike, shift: ArrayLike, scale: Scale = "logit") -> Line:
+def fit_line(reference: ArrayLike, shift: ArrayLike, scale: Scale = "logit") -> AccuracyLine:
     """Least squares of scaled shift accuracy on scaled reference accuracy, over standard models.
 
     Both are fractions, one per model. The caller chooses the models: evaluated ones must not be
@@ -93,7 +93,7 @@ def fit_line(reference: ArrayLike, shift: ArrayLike, scale: Scale = "logit") -> 
     slope, intercept = map(float, _least_squares(x, y))
     residual = ((y - intercept - slope * x) ** 2).sum()
     total = ((y - y.mean()) ** 2).sum()
-    return Line(slope, intercept, float(1 - residual / total) if total > 0 else 1.0, len(x), scale)
+    return AccuracyLine(slope, intercept, float(1 - residual / total) if total > 0 else 1.0, len(x), scale)
 
 
 def bootstrap_predictions(

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from harness import OptionError
-from harness_few_shot.tower import TextTower, through
-from harness_prompts.context import Context, Wording
+from harness_few_shot.tower import TextTower, run_blocks
+from harness_prompts.context_vectors import ContextVectors, PromptLayout
 
-SPREAD = 0.02
+INITIAL_STD = 0.02
 """Standard deviation of the vectors that no word gives."""
 
 
@@ -52,18 +52,18 @@ class ImageTower:
         x = part._embeds(images)
         own = x.shape[1]
 
-        def beside(x: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+        def append_prompt(x: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
             return torch.cat([x[:, :own], prompt.to(x.dtype).expand(len(x), -1, -1)], dim=1)
 
         if prompts:
-            x = beside(x, part.ln_pre(prompts[0]))  # per token, so it may come before the joining
-        x = through(part.transformer, x, None, replacing(prompts, beside))[:, :own]
+            x = append_prompt(x, part.ln_pre(prompts[0]))  # per token, so it may come before the joining
+        x = run_blocks(part.transformer, x, None, make_replacer(prompts, append_prompt))[:, :own]
         pooled, _ = part._pool(x)
         embeddings: torch.Tensor = pooled if part.proj is None else pooled @ part.proj
         return embeddings
 
 
-def replacing(
+def make_replacer(
     prompts: Sequence[torch.Tensor], put: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 ) -> Callable[[int, torch.Tensor], torch.Tensor]:
     """What happens to the tokens before block i: those of the prompt give way to `prompts[i]`, if there is one."""
@@ -82,27 +82,27 @@ class DeepText:
     """
 
     def __init__(self, tower: TextTower, class_names: Sequence[str], init: str, length: int | None) -> None:
-        start = Context(tower, init=init).vectors.detach()
+        start = ContextVectors(tower, init=init).vectors.detach()
         self.length = len(start) if length is None else length
         if self.length > len(start):
             raise OptionError(
                 f"the initial words '{init}' have {len(start)} tokens, {self.length} are to be learned"
             )
         self.initial, self.words = start[: self.length], start[self.length :]
-        self.wording = Wording(tower, class_names, len(start))
+        self.layout = PromptLayout(tower, class_names, len(start))
 
-    def features(self, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
+    def encode(self, prompts: Sequence[torch.Tensor]) -> torch.Tensor:
         """Normalised text embeddings C×D for `prompts` M×d each, one for each of the first blocks."""
-        first, last = self.wording.start, self.wording.start + self.length
+        first, last = self.layout.start, self.layout.start + self.length
 
-        def among(x: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+        def insert_prompt(x: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
             return torch.cat([x[:, :first], prompt.to(x.dtype).expand(len(x), -1, -1), x[:, last:]], dim=1)
 
         whole = torch.cat([prompts[0], self.words])
-        return self.wording.features(whole, replacing(prompts, among))
+        return self.layout.encode(whole, make_replacer(prompts, insert_prompt))
 
 
-class Independent(nn.Module):
+class IndependentPrompts(nn.Module):
     """Vectors for each of the first blocks of either tower, which do not know of each other.
 
     Text: M×d for `text_blocks`, the first from words; image: V×w for `image_blocks`. The others
@@ -118,14 +118,14 @@ class Independent(nn.Module):
         seed: int,
     ) -> None:
         super().__init__()
-        self._text = nn.ParameterList(_starts(initial, text_blocks, seed))
+        self._text = nn.ParameterList(_initial_prompts(initial, text_blocks, seed))
         generator = torch.Generator().manual_seed(seed + 1)
         self._image = nn.ParameterList(
-            nn.Parameter((SPREAD * torch.randn(image_shape, generator=generator)).to(initial.device))
+            nn.Parameter((INITIAL_STD * torch.randn(image_shape, generator=generator)).to(initial.device))
             for _ in range(image_blocks)
         )
 
-    def text(self) -> list[torch.Tensor]:
+    def text_prompts(self) -> list[torch.Tensor]:
         """The text tower's prompts, a block each."""
         return list(self._text)
 
@@ -134,7 +134,7 @@ class Independent(nn.Module):
         return list(self._image)
 
 
-class Coupled(nn.Module):
+class CoupledPrompts(nn.Module):
     """Vectors for the first blocks of the text tower; the image tower's are linear maps of them, one per block.
 
     The maps have torch's own initial weights; those behind the first block start from the same ones,
@@ -143,14 +143,14 @@ class Coupled(nn.Module):
 
     def __init__(self, initial: torch.Tensor, blocks: int, image_width: int, seed: int) -> None:
         super().__init__()
-        self._text = nn.ParameterList(_starts(initial, blocks, seed))
+        self._text = nn.ParameterList(_initial_prompts(initial, blocks, seed))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             first, other = (nn.Linear(initial.shape[1], image_width) for _ in range(2))
         self.maps = nn.ModuleList([first, *(copy.deepcopy(other) for _ in range(blocks - 1))])
         self.maps.to(initial.device)
 
-    def text(self) -> list[torch.Tensor]:
+    def text_prompts(self) -> list[torch.Tensor]:
         """The text tower's prompts, a block each."""
         return list(self._text)
 
@@ -159,7 +159,7 @@ class Coupled(nn.Module):
         return [projected(prompt) for projected, prompt in zip(self.maps, self._text, strict=True)]
 
 
-def _starts(initial: torch.Tensor, blocks: int, seed: int) -> list[nn.Parameter]:
+def _initial_prompts(initial: torch.Tensor, blocks: int, seed: int) -> list[nn.Parameter]:
     generator = torch.Generator().manual_seed(seed)
-    drawn = [SPREAD * torch.randn(initial.shape, generator=generator) for _ in range(blocks - 1)]
+    drawn = [INITIAL_STD * torch.randn(initial.shape, generator=generator) for _ in range(blocks - 1)]
     return [nn.Parameter(initial.clone()), *(nn.Parameter(d.to(initial.device)) for d in drawn)]

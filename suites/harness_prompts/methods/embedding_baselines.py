@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from harness import DataError, OptionError
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.templates import FromTemplates, check_templates_option
 from harness_prompts.tip_logits import tip_logits
 
 if TYPE_CHECKING:
     import torch
 
-    from harness_few_shot.task import Task
-    from harness_prompts.heads import TipHead
+    from harness_few_shot.task import FewShotTask
+    from harness_prompts.adapter_heads import TipAdapterHead
 
 
 class FixedClassifier:
@@ -35,13 +35,13 @@ class FixedClassifier:
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
         """Logits N×C; OptionError for a class it was not fitted on."""
-        from harness_few_shot.task import columns_for
+        from harness_few_shot.task import find_columns
 
-        columns = columns_for(self.class_names, class_names)
+        columns = find_columns(self.class_names, class_names)
         return self.function(features)[:, columns]  # type: ignore[operator, no-any-return]
 
 
-class LinearProbe(FromShots):
+class EmbeddingProbe(FromShots):
     """Logistic regression on the normalised embeddings of the shots (scikit-learn's L-BFGS).
 
     Args:
@@ -57,7 +57,7 @@ class LinearProbe(FromShots):
         if min(self.strengths) <= 0:
             raise OptionError(f"strengths must be above 0, got {self.strengths}")
 
-    def fit(self, task: Task) -> FixedClassifier:
+    def fit(self, task: FewShotTask) -> FixedClassifier:
         """Fits one regression per strength and keeps the best."""
         import warnings
 
@@ -128,10 +128,10 @@ class TipAdapter(FromShots, FromTemplates):
             raise OptionError(
                 f"views and epochs must be 0 or more and batch at least 1, got {views}, {epochs} and {batch}"
             )
-        self.templates, self.views, self.fine_tune = from_option(templates), views, fine_tune
+        self.templates, self.views, self.fine_tune = check_templates_option(templates), views, fine_tune
         self.epochs, self.rate, self.batch = epochs, rate, batch
 
-    def fit(self, task: Task) -> FixedClassifier:
+    def fit(self, task: FewShotTask) -> FixedClassifier:
         """Builds the cache, trains its keys if asked, and searches α and β."""
         import torch
         import torch.nn.functional as F
@@ -146,32 +146,32 @@ class TipAdapter(FromShots, FromTemplates):
         scale = task.logit_scale
         alpha, beta = 1.0, 5.5
         if self.fine_tune:
-            keys = self._trained(task, keys, values, classifier, alpha, beta)
+            keys = self._train_keys(task, keys, values, classifier, alpha, beta)
         if len(task.val_labels):
-            alpha, beta = self._searched(task, keys, values, classifier)
+            alpha, beta = self._search_weights(task, keys, values, classifier)
         task.notes |= {
             "selected_on": "validation shots" if len(task.val_labels) else "nothing",
             "alpha": alpha,
             "beta": beta,
         }
 
-        def head() -> TipHead:
-            from harness_prompts.heads import TipHead
+        def head() -> TipAdapterHead:
+            from harness_prompts.adapter_heads import TipAdapterHead
 
-            return TipHead(keys, task.labels, classifier, (scale, alpha, beta), self.fine_tune)
+            return TipAdapterHead(keys, task.labels, classifier, (scale, alpha, beta), self.fine_tune)
 
         return FixedClassifier(
             task.class_names, lambda f: tip_logits(f, keys, values, classifier, scale, alpha, beta), head
         )
 
-    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> TipHead:
+    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> TipAdapterHead:
         """The module that a fitted classifier's `head` is, from its stored tensors."""
-        from harness_prompts.heads import TipHead
+        from harness_prompts.adapter_heads import TipAdapterHead
 
-        return TipHead.from_tensors(tensors, self.fine_tune)
+        return TipAdapterHead.from_tensors(tensors, self.fine_tune)
 
-    def _searched(
-        self, task: Task, keys: torch.Tensor, values: torch.Tensor, classifier: torch.Tensor
+    def _search_weights(
+        self, task: FewShotTask, keys: torch.Tensor, values: torch.Tensor, classifier: torch.Tensor
     ) -> tuple[float, float]:
         best, chosen = (-1.0, 0.0), (1.0, 5.5)
         for beta in (0.5, 1.0, 2.0, 3.5, 5.5, 7.0, 10.0):
@@ -185,9 +185,9 @@ class TipAdapter(FromShots, FromTemplates):
                     best, chosen = (right, sure), (alpha, beta)
         return chosen
 
-    def _trained(
+    def _train_keys(
         self,
-        task: Task,
+        task: FewShotTask,
         keys: torch.Tensor,
         values: torch.Tensor,
         classifier: torch.Tensor,
@@ -199,12 +199,12 @@ class TipAdapter(FromShots, FromTemplates):
 
         from harness.learning.pipeline import Batch, Held
         from harness.learning.recipe import Recipe
-        from harness_prompts.training import labels_of, learn, steps_of
+        from harness_prompts.shot_training import batch_labels, count_steps, train_on_shots
 
         trained = torch.nn.Parameter(keys.clone())
         source = Held((lambda epoch: task.views(100 + epoch)) if self.views else task.features, task.labels)
         recipe = Recipe(
-            steps=steps_of(len(task.labels), self.epochs, self.batch),
+            steps=count_steps(len(task.labels), self.epochs, self.batch),
             batch=self.batch,
             rate=self.rate,
             optimizer="adamw",
@@ -215,9 +215,9 @@ class TipAdapter(FromShots, FromTemplates):
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
             logits = tip_logits(batch.data, trained, values, classifier, task.logit_scale, alpha, beta)
-            return F.cross_entropy(logits, labels_of(batch))
+            return F.cross_entropy(logits, batch_labels(batch))
 
-        learn(task, [trained], source, loss, recipe)
+        train_on_shots(task, [trained], source, loss, recipe)
         return trained.detach()
 
 

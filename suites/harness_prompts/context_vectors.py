@@ -14,7 +14,7 @@ from harness_few_shot.tower import BeforeBlock, TextTower
 Position = Literal["end", "middle", "front"]
 
 
-class Context(nn.Module):
+class ContextVectors(nn.Module):
     """M context vectors, for all classes (M×d) or for each (C×M×d): the only thing that is trained.
 
     With `init` they start as the embeddings of its tokens, and M is their number, whatever the
@@ -44,7 +44,7 @@ class Context(nn.Module):
         return int(self.vectors.shape[-2])
 
 
-class Wording:
+class PromptLayout:
     """Class names with room for a context: where each class's tokens and the context go.
 
     The text is `X … X name.` with M placeholders, laid out as [start, context, name, rest] (`end`),
@@ -57,23 +57,23 @@ class Wording:
     ) -> None:
         placeholders = " ".join(["X"] * length)
         texts = [f"{placeholders} {name}." for name in class_names]
-        tokens = tower.tokens(texts, strict=True)
+        tokens = tower.tokenize(texts, strict=True)
         self.tower, self.length = tower, length
-        self.tokens = tokens[:, : tower.needed(tokens)]
-        start = first_token(tower)
-        bare = tower.lengths([f"{placeholders} ."])[0]
-        sizes = [n - bare for n in tower.lengths(texts)]
+        self.tokens = tokens[:, : tower.needed_length(tokens)]
+        start = first_token_position(tower)
+        bare = tower.count_tokens([f"{placeholders} ."])[0]
+        sizes = [n - bare for n in tower.count_tokens(texts)]
         with torch.no_grad():
             self.fixed = tower.embed(self.tokens)
         self.order = torch.stack(
-            [_layout(self.tokens.shape[1], start, length, size, position) for size in sizes]
+            [_order_tokens(self.tokens.shape[1], start, length, size, position) for size in sizes]
         ).to(tower.device)
         self.start = start
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def embeddings(self, context: torch.Tensor) -> torch.Tensor:
+    def embed(self, context: torch.Tensor) -> torch.Tensor:
         """Token embeddings …×C×L×d with the context (…×M×d, or …×C×M×d when per class) in its place.
 
         `context` of one dimension more than 2 is read as per class unless it has shape B×1×M×d.
@@ -91,36 +91,36 @@ class Wording:
             return whole
         return whole.gather(-2, order[..., None].expand(*lead, classes, length, width))
 
-    def features(self, context: torch.Tensor, before: BeforeBlock | None = None) -> torch.Tensor:
+    def encode(self, context: torch.Tensor, before: BeforeBlock | None = None) -> torch.Tensor:
         """Normalised text embeddings C×D for the context M×d or C×M×d; `before` as for the tower."""
-        embedded = self.tower(self.embeddings(context), self.tokens, before)
+        embedded = self.tower(self.embed(context), self.tokens, before)
         return nn.functional.normalize(embedded.float(), dim=-1)
 
-    def shifted_features(self, contexts: torch.Tensor) -> torch.Tensor:
+    def encode_each(self, contexts: torch.Tensor) -> torch.Tensor:
         """Normalised text embeddings B×C×D, one classifier for each of the contexts B×M×d."""
-        x = self.embeddings(contexts[:, None])
+        x = self.embed(contexts[:, None])
         many = x.shape[0]
         flat = self.tower(x.flatten(0, 1), self.tokens.repeat(many, 1))
         return nn.functional.normalize(flat.float(), dim=-1).reshape(many, len(self), -1)
 
 
-def first_token(tower: TextTower) -> int:
+def first_token_position(tower: TextTower) -> int:
     """Position of a text's first own token: 1 behind a start token, 0 in towers that have none."""
-    tokens = tower.tokens(["X", "photo"])
+    tokens = tower.tokenize(["X", "photo"])
     return int((tokens[0] != tokens[1]).int().argmax())
 
 
 def init_tokens(tower: TextTower, words: str) -> torch.Tensor:
     """The tokens of some words alone, without start and end."""
-    tokens = tower.tokens([words.replace("_", " ")], strict=True)[0]
-    start = first_token(tower)
-    count = tower.lengths([words])[0] - tower.lengths([""])[0]
+    tokens = tower.tokenize([words.replace("_", " ")], strict=True)[0]
+    start = first_token_position(tower)
+    count = tower.count_tokens([words])[0] - tower.count_tokens([""])[0]
     if count < 1:
         raise OptionError(f"the initial context '{words}' has no tokens")
     return tokens[start : start + count]
 
 
-def _layout(total: int, start: int, length: int, name: int, position: Position) -> torch.Tensor:
+def _order_tokens(total: int, start: int, length: int, name: int, position: Position) -> torch.Tensor:
     """For each place of the prompt, the place in `[start, context, name, rest]` that goes there."""
     context = torch.arange(start, start + length)
     named = torch.arange(start + length, start + length + name)
@@ -134,7 +134,9 @@ def _layout(total: int, start: int, length: int, name: int, position: Position) 
     return torch.cat([torch.arange(start), *middle, rest])
 
 
-def nearest_words(tower: TextTower, vectors: torch.Tensor, count: int = 3) -> list[list[tuple[str, float]]]:
+def find_nearest_words(
+    tower: TextTower, vectors: torch.Tensor, count: int = 3
+) -> list[list[tuple[str, float]]]:
     """For each vector M×d, the vocabulary's nearest tokens and their Euclidean distances.
 
     Source: CoOp, Table 4. Tokens that are no text (unknown to the decoder) show as their id.
@@ -143,12 +145,12 @@ def nearest_words(tower: TextTower, vectors: torch.Tensor, count: int = 3) -> li
     distances = torch.cdist(vectors.detach().float().to(table.device), table)
     found = distances.topk(count, largest=False)
     return [
-        [(word(tower.tokenizer, int(i)), round(float(d), 4)) for i, d in zip(ids, near, strict=True)]
+        [(decode_token(tower.tokenizer, int(i)), round(float(d), 4)) for i, d in zip(ids, near, strict=True)]
         for ids, near in zip(found.indices, found.values, strict=True)
     ]
 
 
-def word(tokenizer: Any, token: int) -> str:
+def decode_token(tokenizer: Any, token: int) -> str:
     """A token as it is read; in the tokeniser's own letters for bytes where it is no whole character."""
     letters = (getattr(tokenizer, "decoder", None) or {}).get(token)
     if letters is None:

@@ -27,7 +27,7 @@ SEVERITY = "tag.dataset.severity"
 STANDARD = "tag.model.standard"
 
 
-def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.DataFrame:
+def average_seeds(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.DataFrame:
     """One row per model, method and dataset: mean of `metric` over seeds, and the seeds' values.
 
     Columns: model, method (empty for none), dataset, the tag columns above and `also` (NaN where a
@@ -63,7 +63,7 @@ def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.Da
     return pd.DataFrame(list(found.values()), columns=[*NAMES, *columns, "value", "seeds"])
 
 
-def shifts(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
+def pair_with_references(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
     """The cells on shifts, each with the same model's reference beside it.
 
     A shift is a dataset whose `reference` tag names another dataset; corrupted ones count only
@@ -75,15 +75,15 @@ def shifts(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
         named &= table[CORRUPTION].isna()
     out = table[named].rename(columns={REFERENCE: "reference"})
     missing: tuple[float, dict[Any, float]] = (np.nan, {})
-    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in rows_of(table)}
-    found = [by_cell.get((r.model, r.method, r.reference), missing) for r in rows_of(out)]
+    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in iterate_rows(table)}
+    found = [by_cell.get((r.model, r.method, r.reference), missing) for r in iterate_rows(out)]
     return out.assign(
         reference_value=pd.Series([v for v, _ in found], index=out.index, dtype=float),
         reference_seeds=pd.Series([s for _, s in found], index=out.index, dtype=object),
     )
 
 
-def rows_of(table: pd.DataFrame) -> Iterator[Any]:
+def iterate_rows(table: pd.DataFrame) -> Iterator[Any]:
     """The table's cells one by one, with a column's values as attributes of whatever type it holds."""
     yield from table.itertuples()
 
@@ -104,7 +104,7 @@ def seed_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, 
     return float(x.mean() - half), float(x.mean() + half)
 
 
-def row(
+def make_row(
     cell: Any,
     metric: str,
     value: float,
@@ -118,12 +118,12 @@ def row(
     return dict(zip(OUTPUT, (cell.model, cell.method, named, metric, value, *interval, count, note)))
 
 
-def frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def make_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """The rows as a table with the output columns, also when there are none."""
     return pd.DataFrame(list(rows), columns=list(OUTPUT))
 
 
-def rests_on(names: Iterable[str], expected: Iterable[str], what: str) -> str:
+def note_missing(names: Iterable[str], expected: Iterable[str], what: str) -> str:
     """Return a note when an aggregate lacks some of what is there for others; empty when it has all.
 
     `expected` holds each name once: who asks for every model must not count all cells each time.
