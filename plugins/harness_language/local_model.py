@@ -10,9 +10,9 @@ from harness_language.endpoint import Budget, ChatAnswer, Message
 
 
 class LocalModel:
-    """A causal language model by its name or folder; answers are sampled from a seed.
+    """A causal language model by name or folder; answers are sampled from a seed.
 
-    Raises Unavailable when transformers or the model's files are missing.
+    Raises Unavailable if transformers or the model's files are missing.
     """
 
     def __init__(
@@ -41,17 +41,17 @@ class LocalModel:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the answers."""
+        """The settings that decide the answers."""
         return {
             "model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed,
         }  # fmt: skip
 
     def ask(self, messages: Sequence[Message]) -> ChatAnswer:
-        """A sampled answer; OutOfBudget when a budget is spent."""
+        """Return a sampled answer. Raises OutOfBudget when a budget is spent."""
         import torch
 
         self.budget.check()
-        number = self.budget.calls  # a replayed answer counts too, so a continued search draws the same
+        number = self.budget.calls  # replayed answers count too, so a resumed search samples the same
         if getattr(self._tokenizer, "chat_template", None):
             text = self._tokenizer.apply_chat_template(
                 [dict(m) for m in messages], tokenize=False, add_generation_prompt=True

@@ -1,4 +1,4 @@
-"""A transcript of what was asked and answered, from which a run can be repeated without the model."""
+"""A transcript of questions and answers, from which a run can be repeated without the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Replay = Literal["use", "only", "off"]
 
 
 class ChatModel(Protocol):
-    """A chat model; `identity` is what decides its answers, `budget` what it may still be asked."""
+    """A chat model; `identity` decides its answers, `budget` limits further questions."""
 
     budget: Budget
 
@@ -29,12 +29,12 @@ class ChatModel(Protocol):
 
 
 class Transcript:
-    """A chat model whose answers are kept, one file each, as soon as they come.
+    """A chat model whose answers are stored at once, one file each.
 
-    The n-th time that the same messages are asked in a run is told apart from the first. With
-    `only` nothing is asked that is not in the transcript; with `off` everything is asked anew, and
-    kept in place of what was there. `axes` (data set, seed, …) keep runs apart. A kept answer counts
-    against the budgets with what it took when it was asked, so a repeated run ends where the first did.
+    Repetitions of the same messages within a run are stored apart, by their number. With `only`, a question
+    that is not in the transcript is an error; with `off`, every question is asked again and its stored
+    answer replaced. `axes` (data set, seed, …) keep runs apart. A stored answer costs the budgets what it
+    cost when it was asked, so a repeated run ends where the first did.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class Transcript:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The chat model's own."""
+        """The chat model's identity."""
         return self.chat.identity
 
     def ask(self, messages: Sequence[Message]) -> ChatAnswer:
-        """The kept answer, or the model's.
+        """Return the stored answer, else the model's.
 
-        Raises Unavailable when it may not be asked, OutOfBudget when a budget is spent, DataError for a
-        file that can't be read.
+        Raises Unavailable if the model may not be asked, OutOfBudget when a budget is spent, DataError for
+        an unreadable file.
         """
         question = {"chat": self.identity, "axes": self.axes, "messages": [dict(m) for m in messages]}
         base = canonical(question)
@@ -77,7 +77,7 @@ class Transcript:
         kept = {**question, "time": self._times[base]}
         try:
             answer = self.chat.ask(messages)
-        except OutOfBudget as spent:  # by tries that failed: a replay has to end here, too
+        except OutOfBudget as spent:  # spent on failed tries: a replay has to end here, too
             _write_answer(path, {**kept, "ended": str(spent)})
             raise
         self.asked += 1
@@ -97,6 +97,4 @@ def _read_answer(path: Path) -> ChatAnswer | OutOfBudget:
             return OutOfBudget(str(found["ended"]))
         return ChatAnswer(str(found["answer"]), int(found["tokens"]), int(found.get("calls", 1)))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: this answer of a transcript can't be read ({error}); remove the file"
-        ) from None
+        raise DataError(f"{path}: the transcript's answer can't be read ({error}); remove the file") from None

@@ -1,4 +1,4 @@
-"""Class names for prompts: the data set's own, OpenAI's, CoOp's, or a file's."""
+"""Class names for prompts: the data set's, OpenAI's, CoOp's, or those of a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DATASETS = (
     "imagenet", "caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101", "fgvc_aircraft",
     "sun397", "dtd", "eurosat", "ucf101",
 )  # fmt: skip
-"""The data sets whose names are known, as CoOp calls them."""
+"""The data sets with known class names, as CoOp calls them."""
 
 CLASS_NAME_SETS = (
     "data",
@@ -26,17 +26,17 @@ CLASS_NAME_SETS = (
     *(f"openai-{d}" for d in DATASETS),
     *(f"coop-{d}" for d in DATASETS[1:]),
 )
-"""CoOp publishes its names of ImageNet's classes with the split files only: they can be given as a file."""
+"""There is no `coop-imagenet`: CoOp publishes these names only with its split files, which can be given as a file."""
 
 _TABLES = Path(__file__).with_name("class_names.json")
 
 
 @cache
 def read_class_table(dataset: str) -> list[dict[str, str]]:
-    """The classes of a data set, each with its name as `own`, `openai` and `coop` (absent: not in that set).
+    """Return the classes of a data set, each with its names as `own`, `openai` and `coop` (absent: not in that set).
 
     Sources: `data/prompts.md` of openai/CLIP, and the naming rules in `datasets/` of KaiyangZhou/CoOp
-    (Caltech101 without two classes, years first, SUN397's paths from behind, UCF101's words apart).
+    (Caltech101 without two classes, years first, SUN397's paths reversed, UCF101's words separated).
     """
     rows = json.loads(_TABLES.read_text(encoding="utf-8"))[dataset]
     found = []
@@ -47,13 +47,12 @@ def read_class_table(dataset: str) -> list[dict[str, str]]:
 
 
 def choose_class_names(own: Sequence[str], chosen: str) -> list[str]:
-    """The names to put into prompts, one per class of `own`, by the set `chosen`.
+    """Return the class names for prompts, one per class of `own`, from the set `chosen`.
 
-    `data` are the data set's own. `openai-NAME` and `coop-NAME` are OpenAI's and CoOp's for that data
-    set, looked up by the own names however they are spelt; `openai` and `coop` find out which data set
-    it is. ImageNet's are in ImageNet's order. A name with the suffix `.json` is a file: an object from
-    own name to name, or a list in label order; `.txt` has one name per line.
-    Raises OptionError or DataError.
+    `data` keeps the data set's own. `openai-NAME` and `coop-NAME` are OpenAI's and CoOp's for that data set,
+    looked up by the own names, ignoring case and punctuation; `openai` and `coop` recognise the data set.
+    ImageNet's are in ImageNet's order. A `.json` file holds an object from own name to name, or a list in
+    label order; a `.txt` file holds one name per line. Raises OptionError or DataError.
     """
     if chosen == "data":
         return list(own)
@@ -64,14 +63,14 @@ def choose_class_names(own: Sequence[str], chosen: str) -> list[str]:
     if dataset == "imagenet":
         if whose == "coop":
             raise OptionError(
-                "class names: CoOp's of ImageNet are not built in: give its classnames.txt as a file"
+                "class names: CoOp's names for ImageNet are not built in: give its classnames.txt as a file"
             )
         return _openai_imagenet_names(own)
     return rename_classes(own, dataset, "openai" if whose == "openai" else "coop")
 
 
 def find_names_file(chosen: str) -> Path | None:
-    """The file that `chosen` names; None for the name of a set. OptionError for neither."""
+    """Return the file that `chosen` names, or None for a set. Raises OptionError for neither."""
     path = Path(chosen).expanduser()
     if path.suffix not in (".json", ".txt"):
         if chosen not in CLASS_NAME_SETS:
@@ -83,7 +82,7 @@ def find_names_file(chosen: str) -> Path | None:
 
 
 def digest_class_names(chosen: str) -> str:
-    """Of what the names are read from; empty for the data set's own."""
+    """Return a digest of the file that the names are read from; empty for the data set's own names."""
     import hashlib
 
     file = find_names_file(chosen)
@@ -93,7 +92,7 @@ def digest_class_names(chosen: str) -> str:
 
 
 def recognise_dataset(own: Sequence[str]) -> str:
-    """The data set whose classes these are; OptionError when none or several fit."""
+    """Return the data set with these classes. Raises OptionError if none or several fit."""
     if len(own) == 1000:
         return "imagenet"
     bare = {_strip_spelling(name) for name in own}
@@ -110,7 +109,7 @@ def recognise_dataset(own: Sequence[str]) -> str:
 
 
 def rename_classes(own: Sequence[str], dataset: str, whose: Whose) -> list[str]:
-    """The names of `whose` set for the classes `own` of a data set; OptionError for one that is not in it."""
+    """Return `whose` names for the classes `own` of a data set. Raises OptionError for a class that has none."""
     rows, places = read_class_table(dataset), _index_names(dataset)
     found = []
     for name in own:
@@ -135,7 +134,7 @@ def _openai_imagenet_names(own: Sequence[str]) -> list[str]:
 
 @cache
 def _index_names(dataset: str) -> dict[str, int]:
-    """The row of a class by any of its names, without what spellings differ in."""
+    """Return the row of each class by any of its names, in lower case without punctuation."""
     return {
         _strip_spelling(name): i for i, row in enumerate(read_class_table(dataset)) for name in row.values()
     }

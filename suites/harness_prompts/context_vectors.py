@@ -1,4 +1,4 @@
-"""Learnable context vectors in the place of words (Zhou et al., CoOp, IJCV 2022)."""
+"""Learnable context vectors in place of words (Zhou et al., CoOp, IJCV 2022)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Position = Literal["end", "middle", "front"]
 
 
 class ContextVectors(nn.Module):
-    """M context vectors, for all classes (M×d) or for each (C×M×d): the only thing that is trained.
+    """M trainable context vectors, shared by all classes (M×d) or one set per class (C×M×d).
 
-    With `init` they start as the embeddings of its tokens, and M is their number, whatever the
-    number of its words; otherwise from N(0, 0.02²).
+    With `init` they start as the embeddings of its tokens, and M is the number of these tokens, not of its
+    words; otherwise they are drawn from N(0, 0.02²).
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class ContextVectors(nn.Module):
 
     @property
     def length(self) -> int:
-        """How many vectors stand before, behind or around a class name."""
+        """M, the number of context vectors."""
         return int(self.vectors.shape[-2])
 
 
 class PromptLayout:
-    """Class names with room for a context: where each class's tokens and the context go.
+    """The prompts of some classes, with room for M context vectors.
 
     The text is `X … X name.` with M placeholders, laid out as [start, context, name, rest] (`end`),
     [start, half, name, half, rest] (`middle`) or [start, name, context, rest] (`front`).
-    Raises OptionError for a name that leaves no room.
+    Raises OptionError for a name that leaves no room for the context.
     """
 
     def __init__(
@@ -74,10 +74,7 @@ class PromptLayout:
         return len(self.tokens)
 
     def embed(self, context: torch.Tensor) -> torch.Tensor:
-        """Token embeddings …×C×L×d with the context (…×M×d, or …×C×M×d when per class) in its place.
-
-        `context` of one dimension more than 2 is read as per class unless it has shape B×1×M×d.
-        """
+        """Return token embeddings …×C×L×d with the context M×d, C×M×d (per class) or B×1×M×d in its place."""
         if context.ndim == 2:
             context = context.expand(len(self), -1, -1)
         fixed, order = self.fixed, self.order
@@ -92,12 +89,12 @@ class PromptLayout:
         return whole.gather(-2, order[..., None].expand(*lead, classes, length, width))
 
     def encode(self, context: torch.Tensor, before: BeforeBlock | None = None) -> torch.Tensor:
-        """Normalised text embeddings C×D for the context M×d or C×M×d; `before` as for the tower."""
+        """Return normalised text embeddings C×D for the context M×d or C×M×d; `before` as for the tower."""
         embedded = self.tower(self.embed(context), self.tokens, before)
         return nn.functional.normalize(embedded.float(), dim=-1)
 
     def encode_each(self, contexts: torch.Tensor) -> torch.Tensor:
-        """Normalised text embeddings B×C×D, one classifier for each of the contexts B×M×d."""
+        """Return normalised text embeddings B×C×D, one classifier for each of the contexts B×M×d."""
         x = self.embed(contexts[:, None])
         many = x.shape[0]
         flat = self.tower(x.flatten(0, 1), self.tokens.repeat(many, 1))
@@ -105,13 +102,13 @@ class PromptLayout:
 
 
 def first_token_position(tower: TextTower) -> int:
-    """Position of a text's first own token: 1 behind a start token, 0 in towers that have none."""
+    """Return the position of a text's first own token: 1 after a start token, 0 in towers that have none."""
     tokens = tower.tokenize(["X", "photo"])
     return int((tokens[0] != tokens[1]).int().argmax())
 
 
 def init_tokens(tower: TextTower, words: str) -> torch.Tensor:
-    """The tokens of some words alone, without start and end."""
+    """Return the tokens of some words without start and end; underscores count as spaces."""
     tokens = tower.tokenize([words.replace("_", " ")], strict=True)[0]
     start = first_token_position(tower)
     count = tower.count_tokens([words])[0] - tower.count_tokens([""])[0]
@@ -121,7 +118,7 @@ def init_tokens(tower: TextTower, words: str) -> torch.Tensor:
 
 
 def _order_tokens(total: int, start: int, length: int, name: int, position: Position) -> torch.Tensor:
-    """For each place of the prompt, the place in `[start, context, name, rest]` that goes there."""
+    """Return for each position of the prompt which position of `[start, context, name, rest]` goes there."""
     context = torch.arange(start, start + length)
     named = torch.arange(start + length, start + length + name)
     rest = torch.arange(start + length + name, total)
@@ -137,9 +134,9 @@ def _order_tokens(total: int, start: int, length: int, name: int, position: Posi
 def find_nearest_words(
     tower: TextTower, vectors: torch.Tensor, count: int = 3
 ) -> list[list[tuple[str, float]]]:
-    """For each vector M×d, the vocabulary's nearest tokens and their Euclidean distances.
+    """Return for each vector M×d the vocabulary's nearest tokens with their Euclidean distances.
 
-    Source: CoOp, Table 4. Tokens that are no text (unknown to the decoder) show as their id.
+    Source: CoOp, Table 4. Tokens unknown to the decoder appear as their id.
     """
     table = tower.part.token_embedding.weight.detach().float()
     distances = torch.cdist(vectors.detach().float().to(table.device), table)
@@ -151,7 +148,7 @@ def find_nearest_words(
 
 
 def decode_token(tokenizer: Any, token: int) -> str:
-    """A token as it is read; in the tokeniser's own letters for bytes where it is no whole character."""
+    """Return a token as text, or in the tokeniser's byte alphabet if it is no whole character."""
     letters = (getattr(tokenizer, "decoder", None) or {}).get(token)
     if letters is None:
         return str(token)

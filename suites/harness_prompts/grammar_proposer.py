@@ -1,4 +1,4 @@
-"""A proposer that needs no language model: prompts evolve in a small grammar of ways to describe a picture."""
+"""A proposer without a language model: prompts evolve in a small grammar of picture descriptions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     ),
     "kind": ("", "a type of object", "a shape", "a symbol", "an animal", "a thing", "a character", "a sign"),
 }  # fmt: skip
-"""What may stand in each place of `opening quality medium link look <CLASS> place, kind.`"""
+"""The choices for each place of `opening quality medium link look <CLASS> place, kind.`"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Genes:
 
     @property
     def prompt(self) -> str:
-        """The wording, with `<CLASS>`."""
+        """The prompt as text, with `<CLASS>`."""
         before = [self.opening, self.quality, self.medium] if self.medium else []
         link = self.link if self.medium else self.opening
         words = " ".join(w for w in (*before, link, self.look, PLACEHOLDER, self.place) if w)
@@ -51,10 +51,10 @@ class Genes:
 
 
 class GrammarProposer:
-    """Mutates and crosses the best wordings found so far; decided by its seed and the history alone.
+    """Mutates and crosses the best prompts so far; its seed and the history decide the result.
 
-    Prompts of the history that the grammar did not make itself are no parents. Half of the children
-    have one parent and one changed slot, the others two parents.
+    Only prompts that the grammar made itself become parents. Half of the children cross two parents; in
+    every child one slot is drawn anew, in three of ten two.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -63,7 +63,7 @@ class GrammarProposer:
         self._genes: dict[str, Genes] = {first.prompt.lower(): first}
 
     def propose(self, request: ProposalRequest) -> list[str]:
-        """`request.count` wordings that were not proposed before (fewer when none are left to find)."""
+        """Return `request.count` prompts not proposed before, or fewer if no more are found."""
         parents = [g for s in request.history if (g := self._genes.get(s.prompt.lower()))] or [Genes()]
         children: list[str] = []
         for _ in range(50 * request.count):

@@ -1,4 +1,4 @@
-"""A language model as the proposer of prompts: what it is asked, and how its answer is read."""
+"""A language model as the proposer of prompts: the question it is asked and the parsing of its answer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _MARKED = re.compile(r"<INS>(.*?)</INS>", re.DOTALL | re.IGNORECASE)
 class LanguageModelProposer:
     """Asks a chat model for prompts, showing it the best so far with their scores.
 
-    An answer without any marked prompt is asked again, up to `patience` times in a round; then the
-    round brings nothing, and the search goes on.
+    After an answer without a marked prompt it asks again, up to `patience` times; then the round stays
+    without proposals, and the search continues.
     """
 
     def __init__(self, chat: ChatModel | Transcript, about: str = "", patience: int = 2) -> None:
         self.chat, self.about, self.patience = chat, about, patience
 
     def propose(self, request: ProposalRequest) -> list[str]:
-        """The prompts in the model's answer; OutOfBudget and Unavailable come from the chat."""
+        """Return the prompts in the model's answer. Raises OutOfBudget and Unavailable as the chat does."""
         messages = write_question(request, self.about)
         for _ in range(self.patience + 1):
             if found := extract_prompts(self.chat.ask(messages).text):
@@ -32,7 +32,7 @@ class LanguageModelProposer:
 
 
 def write_question(request: ProposalRequest, about: str = "") -> list[Message]:
-    """The messages for one round: the task, the classes, the scored prompts from worst to best."""
+    """Return the messages of one round: the task, the classes, the scored prompts from worst to best."""
     names = ", ".join(request.class_names[:CLASSES_SHOWN])
     more = (
         f" and {len(request.class_names) - CLASSES_SHOWN} more"
@@ -61,5 +61,5 @@ def write_question(request: ProposalRequest, about: str = "") -> list[Message]:
 
 
 def extract_prompts(text: str) -> list[str]:
-    """What stands between `<INS>` and `</INS>`, in order, empty ones left out."""
+    """Return the non-empty texts between `<INS>` and `</INS>`, in order."""
     return [found.strip() for found in _MARKED.findall(text) if found.strip()]

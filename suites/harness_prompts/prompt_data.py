@@ -1,4 +1,4 @@
-"""A cell's data set as prompt methods need it: names, embeddings of the shots, embeddings to evaluate on."""
+"""A cell's data set as prompt methods need it: class names, embedded shots, and predictions on a split."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 8192
 VAL_SHOTS = 4
-"""Validation shots per class, where there are as many training shots (CoOp's min(K, 4))."""
+"""The most validation shots per class: CoOp takes min(K, 4) for K training shots."""
 
 FRESH = "fresh random crops and flips of the images"
 
 
 class PromptData:
-    """The data set of a job. `names` chooses the class names; `split` is where they are read from.
+    """A job's data set with its class names and templates.
 
-    Without a split it is the one to evaluate on, `tested`. Raises DataError for a data set without class names.
+    `names` chooses the class names; they are read from `split`, by default the split to evaluate on
+    (`tested`). Raises DataError for a data set without class names.
     """
 
     def __init__(self, job: Job, names: str = "data", split: str | None = None) -> None:
@@ -42,18 +43,18 @@ class PromptData:
             raise DataError(f"{job.cell.dataset.label}: {test.refusal}")
         self.job, self.tested, self.split = job, test.name, split or test.name
         opened = job.splits(self.split)
-        own: Sequence[str] | None = getattr(opened, "class_names", None)
+        own: Sequence[str] | None = asked(opened, "class_names")
         if not own:
             raise DataError(f"{job.cell.dataset.label}: prompts need class names, and the data set has none")
         self.class_names = choose_class_names(own, names)
         self.templates = templates_of(opened, job.cell.dataset.label)
         self.fitted_on = "kept embeddings"
-        """In words: what fitting asked for, beyond embeddings that are computed once."""
+        """What the method was fitted on, for the record: cached embeddings unless it asks for views or images."""
 
     def make_task(
         self, classes: Sequence[int], shots: int, train: str, validation: str, logit_scale: float | None
     ) -> FewShotTask:
-        """The task of telling `classes` apart, with `shots` of each; relabelled in their order."""
+        """Return the task of telling `classes` apart with `shots` of each, labelled in the order of `classes`."""
         from harness_few_shot.texts import TextEmbeddings
 
         job, splits = self.job, self.job.dataset.splits
@@ -65,6 +66,7 @@ class PromptData:
         if held_out is not None and held_out != self.tested:
             held = self._draw_shots(held_out, min(shots, VAL_SHOTS), classes, 0)
         else:
+            # behind the pool, so that validation shots are never training shots, whatever the number of shots
             held = self._draw_shots(train, min(shots, VAL_SHOTS), classes, max(POOL, shots))
         return FewShotTask(
             class_names=[self.class_names[c] for c in classes],
@@ -79,7 +81,7 @@ class PromptData:
             seed=job.seed_for("few-shot", job.cell.seed),
             views=self._make_views(train, rows) if shots else _refuse_views,
             images=self._make_images(train, rows, labels),
-            space=getattr(job.dataset, "label_space", None) or "",
+            space=asked(job.dataset, "label_space") or "",
             folder=job.workdir,
             report=job.report,
             advance=job.advance,
@@ -88,10 +90,10 @@ class PromptData:
     def predict(
         self, classifier: FewShotClassifier, classes: Sequence[int], split: str
     ) -> tuple[Predictions, float | None]:
-        """What the classifier says about the samples of `classes`, among these classes only.
+        """Classify the samples of `classes` among these classes only.
 
-        Also the samples per second of the image tower, or None when the embeddings were kept. Raises
-        DataError when no sample is of these classes, Diverged for logits that are not finite.
+        Also return the image tower's samples per second, or None if the embeddings were cached. Raises
+        DataError if no sample is of these classes, Diverged for logits that are not finite.
         """
         import torch
         import torch.nn.functional as F
@@ -116,12 +118,12 @@ class PromptData:
         with torch.no_grad():
             logits = [classifier.logits(part, names).float().cpu() for part in features.split(ROWS_AT_ONCE)]
         found = torch.cat(logits)
-        if not found.isfinite().all():  # what metrics make of these is no measurement
+        if not found.isfinite().all():
             raise Diverged(f"the logits on {self.job.cell.dataset.label} are not finite")
         return Predictions(found.numpy(), targets, [opened.ids[r] for r in rows], names), rate
 
     def _read_targets(self, split: str) -> NDArray[np.int64]:
-        """The split's labels; DataError for several per sample, or one that no class name belongs to."""
+        """Return the split's labels. Raises DataError for several per sample, or for one without a class name."""
         opened, label = self.job.splits(split), self.job.cell.dataset.label
         targets = np.asarray(opened.targets)
         if targets.ndim != 1:
@@ -138,7 +140,7 @@ class PromptData:
     def _encode(
         self, encode: Callable[[torch.Tensor], torch.Tensor], split: str, rows: NDArray[np.int64]
     ) -> tuple[torch.Tensor, float | None]:
-        """Embeddings that a classifier's own image tower makes, and its samples per second. Not kept."""
+        """Return embeddings of the classifier's own image tower and its samples per second; nothing is cached."""
         import time
 
         from harness.inference.batches import forward_all
@@ -161,7 +163,10 @@ class PromptData:
     def _draw_shots(
         self, split: str, shots: int, classes: Sequence[int], skip: int
     ) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
-        """Rows, labels and normalised embeddings of the shots; those that come first in the draw are skipped."""
+        """Return rows, labels and normalised embeddings of the shots, without the first `skip` draws of each class.
+
+        The whole pool is embedded at once, so that every number of shots reads the same cached embeddings.
+        """
         import torch
         import torch.nn.functional as F
 
@@ -191,7 +196,10 @@ class PromptData:
         return rows, labels, F.normalize(features, dim=-1)
 
     def _make_views(self, split: str, rows: NDArray[np.int64]) -> Callable[[int], torch.Tensor]:
-        """Normalised embeddings of the shots under random crops (scale 0.08 to 1) and flips."""
+        """Return a function from a view's number to normalised embeddings of the shots.
+
+        A view is a random crop (scale 0.08 to 1) and flip of each image.
+        """
 
         def view(number: int) -> torch.Tensor:
             import torch.nn.functional as F
@@ -219,7 +227,7 @@ class PromptData:
     def _make_images(
         self, split: str, rows: NDArray[np.int64], labels: torch.Tensor
     ) -> Callable[[bool], Pipeline]:
-        """The shots themselves, prepared while a training goes on."""
+        """Return a function that opens the shots as a pipeline of images, prepared during training."""
 
         def images(augment: bool) -> Pipeline:
             from harness.inference.evaluate import image_pipeline

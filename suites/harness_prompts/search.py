@@ -1,4 +1,4 @@
-"""Searching prompts without gradients: propose, refuse, score, remember."""
+"""Gradient-free search for prompts: propose, refuse, score, remember."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PLACEHOLDER = "<CLASS>"
 
 @dataclass(frozen=True)
 class ScoredPrompt:
-    """A prompt with `<CLASS>`, its accuracy and mean cross-entropy on the scoring shots, and when it came."""
+    """A prompt with `<CLASS>`, its accuracy and mean cross-entropy on the scoring shots, and its step."""
 
     prompt: str
     accuracy: float
@@ -22,13 +22,13 @@ class ScoredPrompt:
 
     @property
     def rank_key(self) -> tuple[float, float]:
-        """Better prompts are larger: by accuracy, then by lower loss."""
+        """Sort key, larger for better prompts: by accuracy, then by lower loss."""
         return (self.accuracy, -self.loss)
 
 
 @dataclass
 class ProposalRequest:
-    """What a proposer may look at: the best prompts so far (worst first), and the classes' names."""
+    """The input of a proposer: the best prompts so far (worst first), the class names, and how many to propose."""
 
     history: Sequence[ScoredPrompt]
     class_names: Sequence[str]
@@ -38,14 +38,14 @@ class ProposalRequest:
 
 @runtime_checkable
 class Proposer(Protocol):
-    """Where new prompts come from. Raises OutOfBudget when there will be no more."""
+    """A source of new prompts; raises OutOfBudget when it has no more."""
 
     def propose(self, request: ProposalRequest) -> list[str]: ...
 
 
 @dataclass
 class SearchResult:
-    """What a search found: the best prompt, the history (best first, capped), and what was refused."""
+    """The result of a search: the best prompt, the history (best first, capped), and counts of refused prompts."""
 
     best: ScoredPrompt
     history: list[ScoredPrompt]
@@ -55,7 +55,7 @@ class SearchResult:
     ended: str = "all steps done"
 
     def notes(self) -> dict[str, Any]:
-        """As it stands in a record."""
+        """Return the result as notes for a record."""
         return {
             "best_prompt": self.best.prompt,
             "history": [
@@ -69,7 +69,7 @@ class SearchResult:
 
 
 def tidy_prompt(prompt: str) -> str:
-    """One line without quotes around it and without doubled blanks."""
+    """Return the prompt in one line, without surrounding quotes or repeated blanks."""
     return " ".join(prompt.split()).strip("\"'` ")
 
 
@@ -85,11 +85,11 @@ def search_prompts(
     fits: Callable[[str], bool] = lambda prompt: True,
     after_step: Callable[[int, ScoredPrompt], None] = lambda step, best: None,
 ) -> SearchResult:
-    """The best prompt after `steps` rounds of `proposals`; `keep` of the best are remembered.
+    """Search for the best prompt in `steps` rounds of `proposals`, remembering the `keep` best.
 
-    `score` gives accuracy and loss of a prompt. A prompt that lost `<CLASS>` (all classes would be
-    the same), or that does not fit into the text tower, is refused; a prompt seen before, whatever
-    its capitals, is not scored again. Source of the loop: Du et al., IPO, NeurIPS 2024, section 3.
+    `score` returns accuracy and loss of a prompt. Prompts without `<CLASS>` (all classes would be the same)
+    or too long for the text tower are refused, and so are prompts seen before, ignoring case. Raises
+    ValueError if no seed is accepted. Source of the loop: Du et al., IPO, NeurIPS 2024, section 3.
     """
     seen: set[str] = set()
     history: list[ScoredPrompt] = []

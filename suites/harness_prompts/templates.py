@@ -1,4 +1,4 @@
-"""Prompt templates by name: ImageNet's 80 and 7, OpenAI's, CoOp's, clip_benchmark's, a data set's own, a file's."""
+"""Prompt templates by name: ImageNet's 80 and 7, OpenAI's, CoOp's, clip_benchmark's, the data set's, or a file's."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ COOP_NAMES = {
     "fgvc-aircraft": "fgvc_aircraft",
     "sun-397": "sun397",
 }
-"""CoOp's name of a data set by its label space, where the two differ."""
+"""CoOp's name of a data set by its label space, if the two differ."""
 
 TEMPLATE_SETS = ("data", "coop", "imagenet-80", "imagenet-7")
 PREFIXES = ("openai", "coop", "clip_benchmark")
 
 
 def find_templates(name: str, own: Sequence[str] | None = None, space: str = "") -> list[str]:
-    """The templates of a set, each with `{}` for the class name.
+    """Return the templates of a set, each with `{}` for the class name.
 
-    `data` is the data set's own (`own`); `imagenet-80` and `imagenet-7` are OpenAI's, as open_clip
-    holds them; `openai:NAME` and `coop:NAME` are OpenAI's and CoOp's for that one of CoOp's data sets,
-    `coop` alone for the one whose label space is `space`; `clip_benchmark:NAME` is that package's, when
-    it is installed; anything with a suffix is a file: a JSON list, or one template per line.
+    `data` is the data set's own (`own`); `imagenet-80` and `imagenet-7` are OpenAI's, from open_clip;
+    `openai:NAME` and `coop:NAME` are OpenAI's and CoOp's for that one of CoOp's data sets, and `coop` alone
+    is CoOp's for the label space `space`; `clip_benchmark:NAME` is from that package, if installed; a name
+    with a suffix is a file: a JSON list, or one template per line.
     Raises OptionError, Unavailable or DataError.
     """
     kind, _, which = name.partition(":")
@@ -59,7 +59,7 @@ def find_templates(name: str, own: Sequence[str] | None = None, space: str = "")
         which = COOP_NAMES.get(space, space)
         if which not in COOP:
             raise OptionError(
-                f"templates coop: the data set (label space '{space}') is none of CoOp's: name one, as in coop:eurosat"
+                f"templates coop: the data set (label space '{space}') is not one of CoOp's: name one, as in coop:eurosat"
             )
     if kind == "coop":
         if which not in COOP:
@@ -80,19 +80,19 @@ def find_templates(name: str, own: Sequence[str] | None = None, space: str = "")
 
 
 class FromTemplates:
-    """What methods with an option `templates` share: the templates' text is a part of what they are."""
+    """Base of methods with an option `templates`: the templates' text is part of their fingerprint."""
 
     templates: str | list[str]
 
     def fingerprint(self) -> str:
-        """A digest of templates that lie elsewhere; empty for those that a name or the options tell."""
+        """Return a digest of templates kept elsewhere; empty if the options determine them."""
         return digest_templates(self.templates)
 
 
 def check_templates_option(given: str | list[str]) -> str | list[str]:
-    """Return an option `templates`: a list's templates checked, the name of a set or a file as it is.
+    """Return the option `templates`: a list with its templates checked, the name of a set or file unchanged.
 
-    Raises OptionError for what can't be right whatever the data set.
+    Raises OptionError for a value that is wrong for every data set.
     """
     if not isinstance(given, str):
         return checked_templates(given)
@@ -105,9 +105,10 @@ def check_templates_option(given: str | list[str]) -> str | list[str]:
 
 
 def digest_templates(given: str | Sequence[str]) -> str:
-    """Of a file's content or another package's set; empty for what a name or the options tell.
+    """Return a digest of a file or of another package's set; empty if the option determines the templates.
 
-    Raises OptionError for a file that is not there, Unavailable for a package that is not installed.
+    Raises OptionError for a missing file, DataError for one without good templates, Unavailable for a package
+    that is not installed.
     """
     if not isinstance(given, str):
         return ""
@@ -118,18 +119,18 @@ def digest_templates(given: str | Sequence[str]) -> str:
     path = Path(given).expanduser()
     if not path.is_file():
         raise OptionError(f"{path}: no such file")
-    _read_templates(path)  # a file without good templates is told at planning
+    _read_templates(path)  # so that a bad file is reported at planning
     return digest_file(path)
 
 
 def digest_file(path: Path) -> str:
-    """Of a file's content; 16 hexadecimal digits."""
+    """Return a digest of a file's content, 16 hexadecimal digits."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 @cache
 def _read_openai_templates() -> dict[str, list[str]]:
-    """OpenAI's templates by data set (`data/prompts.md` of openai/CLIP)."""
+    """Read OpenAI's templates by data set (`data/prompts.md` of openai/CLIP)."""
     file = Path(__file__).with_name("openai_templates.json")
     found: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
     return found

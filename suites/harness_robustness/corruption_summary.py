@@ -1,4 +1,4 @@
-"""Summary of corrupted records: corruption errors, mCE and relative mCE against a normaliser."""
+"""The summary `corruption-error`: corruption errors, mCE and relative mCE against a normaliser."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ALL_SEVERITIES = (1.0, 2.0, 3.0, 4.0, 5.0)
 class CorruptionErrorSummary:
     """Corruption error per corruption, mCE and relative mCE against a normaliser, in percent.
 
-    Corrupted datasets are grouped by the reference that their tags name.
+    Corrupted data sets are grouped by the reference in their tags.
 
     Args:
-        normaliser: `alexnet` (its published ImageNet-C errors; only meaningful there) or the name of a
-            model in the records, whose own mCE is then 100.
+        normaliser: `alexnet` (its published errors, meaningful on ImageNet-C only) or the name of a model in
+            the records, whose own mCE is then 100.
         metric: the accuracy, a fraction; the error is 1 − accuracy.
     """
 
@@ -32,11 +32,11 @@ class CorruptionErrorSummary:
         self.normaliser, self.metric = normaliser, metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows `ce` per corruption, and `mce`, `relative_mce`, `mean_corruption_error` per reference.
+        """Return rows `ce` per corruption, and `mce`, `relative_mce`, `mean_corruption_error` per reference.
 
-        A model that lacks a corruption or a severity which the normaliser has gets NaN and a note:
-        its mean would not be comparable. Corruptions beyond the normaliser's are left out and noted.
-        `mean_corruption_error` is the plain mean error over what is there, as for CIFAR-10-C.
+        A model without one of the normaliser's corruptions or severities gets NaN and a note, since its mean
+        would not be comparable. Corruptions that the normaliser lacks are left out and noted.
+        `mean_corruption_error` is the plain mean error over all of the model's cells, as for CIFAR-10-C.
         """
         from harness_robustness.shift_tables import (
             CORRUPTION,
@@ -57,12 +57,12 @@ class CorruptionErrorSummary:
         return make_table(rows)
 
     def _find_normaliser(self, models: list[pd.DataFrame]) -> tuple[ByCorruption, float, str]:
-        """The normaliser's errors and clean error, and what is wrong with it (empty: nothing)."""
+        """Return the normaliser's errors and clean error, and the problem with it (empty: none)."""
         from harness.errors import did_you_mean
         from harness_robustness.corruption_errors import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR
 
         if self.normaliser == "alexnet":
-            # The published figure is the mean over all severities; standing for each it gives the same sums.
+            # The published figure is the mean over all severities; repeated for each, it leaves the sums the same.
             errors = {name: dict.fromkeys(ALL_SEVERITIES, e) for name, e in ALEXNET_ERROR.items()}
             return errors, ALEXNET_CLEAN_ERROR, ""
         found = [part for part in models if part["model"].iloc[0] == self.normaliser]
@@ -80,7 +80,7 @@ class CorruptionErrorSummary:
         problem: str,
         expected: Sequence[str],
     ) -> list[dict[str, Any]]:
-        """The rows of one model on the corruptions of one reference."""
+        """Return the rows of one model on the corruptions of one reference."""
         import numpy as np
 
         from harness_robustness.corruption_errors import corruption_errors, mean_corruption_error
@@ -96,7 +96,7 @@ class CorruptionErrorSummary:
         extra = sorted(set(errors) - set(against))
         count = sum(len(e) for e in used.values())
         if not problem and len(part) > sum(map(len, errors.values())):
-            problem = "not comparable: one corruption at one severity stands for several data sets"
+            problem = "not comparable: several data sets have the same corruption and severity"
         problem = problem or _describe_differences(used, against)
         if problem:
             none = [
@@ -124,7 +124,7 @@ class CorruptionErrorSummary:
 def _relative_mce(
     ours: Mapping[str, list[float]], clean: float, theirs: Mapping[str, list[float]], theirs_clean: float
 ) -> tuple[float, list[str]]:
-    """Relative mCE over the corruptions that cost the normaliser something, and those that do not."""
+    """Return relative mCE over the corruptions that cost the normaliser something, and the names of the others."""
     from harness_robustness.corruption_errors import harmless_corruptions, relative_mean_corruption_error
 
     without = harmless_corruptions(theirs, theirs_clean)
@@ -135,7 +135,7 @@ def _relative_mce(
 
 
 def _collect_errors(part: pd.DataFrame) -> dict[str, dict[Any, float]]:
-    """Errors of one model by corruption and severity."""
+    """Return one model's errors by corruption and severity."""
     from harness_robustness.shift_tables import CORRUPTION, SEVERITY
 
     out: dict[str, dict[Any, float]] = {}
@@ -145,7 +145,7 @@ def _collect_errors(part: pd.DataFrame) -> dict[str, dict[Any, float]]:
 
 
 def _describe_differences(errors: ByCorruption, against: ByCorruption) -> str:
-    """What a model lacks of the normaliser's corruptions and severities, or has beyond the latter."""
+    """Return how a model's corruptions and severities differ from the normaliser's; empty if they agree."""
     missing = [c for c in against if c not in errors]
     if missing:
         return f"not comparable: no cells for {', '.join(missing)}"

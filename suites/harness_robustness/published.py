@@ -1,4 +1,4 @@
-"""Published accuracies, kept with their sources, to check fits against and to draw baselines from."""
+"""Published accuracies with their sources, to check fits against and to draw baselines from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def list_tables() -> list[str]:
-    """The tables that are there."""
+    """Return the names of the published tables."""
     return sorted(p.name.removesuffix(".csv") for p in _folder().iterdir() if p.name.endswith(".csv"))
 
 
 def load_table(name: str) -> pd.DataFrame:
-    """A published table: one row per model (its index), accuracies as fractions, NaN where none is given.
+    """Return a published table: one row per model (the index), accuracies as fractions, NaN for unpublished ones.
 
     Raises DataError for an unknown name.
     """
@@ -31,7 +31,7 @@ def load_table(name: str) -> pd.DataFrame:
 
 
 def read_source(name: str) -> str:
-    """Where a table comes from, in one sentence or a few. Raises DataError for an unknown name."""
+    """Return the source of a table in a few sentences. Raises DataError for an unknown name."""
     lines = [line[1:].strip() for line in _read_text(name).splitlines() if line.startswith("#")]
     return " ".join(lines)
 

@@ -1,4 +1,4 @@
-"""Accuracy under shift against accuracy, with the line of the standard models (Taori et al. 2020)."""
+"""The plot `scatter-fit`: accuracy under shift against accuracy, with the standard models' line (Taori et al. 2020)."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0
 
 
 class ScatterFit:
-    """One panel per shift: each model's metric there over the same on the shift's reference.
+    """One panel per shift: each model's metric on the shift over its metric on the reference.
 
-    The line is fitted to the models tagged `standard` on the axes' scale, with its bootstrap band;
-    what lies above it has effective robustness.
+    The line, with its bootstrap band, is fitted on the axes' scale to the models tagged `standard`; models
+    above it have effective robustness.
 
     Args:
-        shifts: names of data sets; by default every one whose `reference` tag names another data set.
+        shifts: names of data sets; by default all whose `reference` tag names another data set.
         metric: the accuracy, a fraction, on both axes.
-        scale: of the axes and the fit: `logit`, `probit` (both clip 0 and 1) or `linear`.
+        scale: scale of the axes and the fit: `logit`, `probit` (both clip 0 and 1) or `linear`.
         fit: the tag of the models that the line is fitted to.
-        corruptions: whether corrupted data sets count by default too.
+        corruptions: whether the default includes corrupted data sets.
         resamples: number of bootstraps.
         level: confidence of the band, in (0, 1).
-        seed: of the bootstraps.
+        seed: seed of the bootstraps.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ScatterFit:
         self.corruptions, self.resamples, self.level, self.seed = corruptions, resamples, level, seed
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws the panels; standard models are grey circles, each other model has a mark of its own."""
+        """Draw the panels and return the caption; standard models are grey circles, others have their own marks."""
         from harness.errors import did_you_mean
         from harness.plots.style import INK, legend, mark, panels
         from harness_plots.points import label_of
@@ -91,7 +91,7 @@ class ScatterFit:
             handles.setdefault("standard models", points[0])
             for cell in here[~standard.loc[here.index]].itertuples():
                 number = others.index((cell.model, cell.method))
-                look = mark(number + number // 7)  # without the grey of the standard models
+                look = mark(number + number // 7)  # skips the standard models' grey
                 at = self._to_axis([cell.reference_value]), self._to_axis([cell.value])
                 point = ax.plot(*at, look.marker, color=look.color, markeredgecolor=INK, markeredgewidth=0.4)
                 handles.setdefault(f"model {number}", point[0])
@@ -105,20 +105,18 @@ class ScatterFit:
             kept + [label_of(others[n]) for n in marks],
         )
         found = "; ".join(f"{name}: {line}" for name, line in lines.items() if line is not None)
-        told = f" Lines: {found}." if found else ""
-        missing = (
-            " Without a line where fewer than two standard models differ." if None in lines.values() else ""
-        )
+        fits = f" Lines: {found}." if found else ""
+        missing = " No line if fewer than two standard models differ." if None in lines.values() else ""
         rest = f" The first 12 of {len(names)} shifts." if len(names) > 12 else ""
         return (
             f"{self.metric} under shift against {self.metric} on the reference, {self.scale} axes; line and "
-            f"{self.level:.0%} bootstrap band over the models tagged '{self.fit}'.{told}{missing}{rest}"
+            f"{self.level:.0%} bootstrap band over the models tagged '{self.fit}'.{fits}{missing}{rest}"
         )
 
     def _draw_line(
         self, ax: Any, here: pd.DataFrame, base: pd.DataFrame, handles: dict[str, Any]
     ) -> AccuracyLine | None:
-        """Scale the axes, draw the diagonal and the line with its numbers; None when none can be fitted."""
+        """Scale the axes, draw the diagonal and the fitted line; return the line, or None if none can be fitted."""
         import numpy as np
         from matplotlib.ticker import MaxNLocator
 
@@ -169,12 +167,12 @@ class ScatterFit:
         return fitted
 
     def _to_axis(self, accuracies: Any) -> Any:
-        """Where accuracies lie on the axes."""
+        """Map accuracies to the axes' scale."""
         import numpy as np
 
         from harness_robustness.effective_robustness import to_scale
 
         values = np.asarray(accuracies, dtype=float)
         if self.scale == "linear":
-            return values  # a linear fit may leave [0, 1], which is no reason not to draw it
+            return values  # unchecked, since a linear fit may leave [0, 1]
         return to_scale(values, self.scale)

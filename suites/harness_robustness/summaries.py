@@ -1,7 +1,7 @@
 """Summaries of robustness records: gap, mean over shifts, effective and relative robustness.
 
-Each takes a table of records (`harness_robustness.shift_tables`) and gives a long table with the
-columns `records.OUTPUT`; all values are fractions.
+Each takes a table of records (see `harness_robustness.shift_tables`) and returns a long table with the
+columns `shift_tables.OUTPUT`; all values are fractions.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ MEAN = "mean over shifts"
 
 
 class Gap:
-    """Accuracy gap Δ = metric on the reference of the same classes − metric on the shift.
+    """Accuracy gap Δ = metric on the reference (same classes) − metric on the shift.
 
     One row per shift and one for their mean. The interval is over seeds, paired by seed.
 
     Args:
         metric: the accuracy, or another metric, on reference and shift.
-        corruptions: whether corrupted data sets count as shifts too.
+        corruptions: whether corrupted data sets count as shifts, too.
     """
 
     unit = "fraction"
@@ -36,7 +36,7 @@ class Gap:
         self.metric, self.corruptions = metric, corruptions
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `gap`; NaN with a note where the reference cell is missing."""
+        """Return rows of the metric `gap`; NaN with a note if the reference cell is missing."""
         import numpy as np
 
         from harness_robustness.gaps import accuracy_gap
@@ -66,13 +66,13 @@ class Gap:
 
 
 class MeanOverShifts:
-    """The mean of a metric over the shifts, each shift counting once however large it is.
+    """The mean of a metric over the shifts, each with the same weight whatever its size.
 
-    The interval is over seeds, of the means within a seed that has every shift of the model.
+    The interval is over seeds, of the means within each seed that has every shift of the model.
 
     Args:
-        metric: the metric that is averaged.
-        corruptions: whether corrupted data sets count as shifts too.
+        metric: the averaged metric.
+        corruptions: whether corrupted data sets count as shifts, too.
     """
 
     unit = "fraction"
@@ -82,7 +82,7 @@ class MeanOverShifts:
         self.metric, self.corruptions = metric, corruptions
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """One row per model, named as the metric; the note says which shifts it lacks."""
+        """Return one row per model, named as the metric; the note lists missing shifts."""
         import numpy as np
 
         from harness_robustness.shift_tables import (
@@ -113,14 +113,14 @@ class MeanOverShifts:
 
 
 class RelativeRobustness:
-    """Relative robustness τ: metric on a shift − the same of the model it was made from.
+    """Relative robustness τ: metric on a shift − the same metric of the model it was derived from.
 
     The interval is over seeds, paired by seed.
 
     Args:
-        baseline: one model's name for all, or, when none is given, each model's own `tag.model.baseline`.
+        baseline: one model's name for all; by default each model's own `tag.model.baseline`.
         metric: the accuracy, or another metric, on the shift.
-        corruptions: whether corrupted data sets count as shifts too.
+        corruptions: whether corrupted data sets count as shifts, too.
     """
 
     unit = "fraction"
@@ -130,7 +130,7 @@ class RelativeRobustness:
         self.baseline, self.metric, self.corruptions = baseline, metric, corruptions
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `relative_robustness`, per shift and their mean."""
+        """Return rows of the metric `relative_robustness`, per shift and for their mean."""
         import numpy as np
         import pandas as pd
 
@@ -172,23 +172,23 @@ class RelativeRobustness:
 
 
 class EffectiveRobustnessSummary:
-    """Effective robustness ρ: metric on a shift above what standard models of that accuracy have.
+    """Effective robustness ρ: metric on a shift minus the metric predicted for standard models of that accuracy.
 
-    The line is fitted to the models tagged `standard` alone (`tag.model.standard`), never to the
-    evaluated ones; its interval is from bootstraps over the standard models, and does not hold
-    the sampling error of the model's own accuracy. ρ of a standard model is its residual.
+    The line is fitted to the models tagged `standard` (`tag.model.standard`) only, never to the evaluated
+    ones; its interval is from bootstraps over the standard models, without the sampling error of the model's
+    own accuracy. ρ of a standard model is its residual.
 
     Args:
         metric: the accuracy, a fraction, on reference and shift.
-        scale: on which the line is fitted: `logit`, `probit` (both clip 0 and 1) or `linear`.
-        minimum: accuracy on the reference, a fraction, below which standard models are left out of the fit.
+        scale: scale of the fit: `logit`, `probit` (both clip 0 and 1) or `linear`.
+        minimum: minimum accuracy on the reference, a fraction, of the standard models in the fit.
         resamples: number of bootstraps.
         level: confidence of the interval, in (0, 1).
-        seed: of the bootstraps.
-        corruptions: whether corrupted data sets count as shifts too.
-        bends: for labels of shifts the accuracy on the reference at which the line bends: models below
-            and above have lines of their own, as Taori et al. fit ImageNet-A, which was filtered against
-            ResNet-50, at its accuracy of 0.9186.
+        seed: seed of the bootstraps.
+        corruptions: whether corrupted data sets count as shifts, too.
+        bends: for a shift's label, the accuracy on the reference at which the line bends: models below and
+            above have separate lines. Taori et al. fit ImageNet-A this way, since it was filtered against
+            ResNet-50, at that model's accuracy of 0.9186.
     """
 
     unit = "fraction"
@@ -212,10 +212,10 @@ class EffectiveRobustnessSummary:
         self.bends = bends or {}
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `effective_robustness`, per shift and their mean.
+        """Return rows of the metric `effective_robustness`, per shift and for their mean.
 
-        `count` is the number of standard models in the fit; with fewer than two that differ in
-        reference accuracy (`minimum` leaves weaker ones out) the value is NaN and the note says why.
+        `count` is the number of standard models in the fit; the value is NaN, with a note, if fewer than two
+        of them (at or above `minimum`) differ in reference accuracy.
         """
         from harness_robustness.shift_tables import average_seeds, make_table, pair_with_references
 
@@ -226,7 +226,7 @@ class EffectiveRobustnessSummary:
         return make_table(rows + _mean_rows(rows, pairs, "effective_robustness"))
 
     def iterate_lines(self, records: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
-        """Return each shift's name with the standard models of its line, and which line that is."""
+        """Yield each shift's name, the standard models of its line, and which line that is."""
         from harness_robustness.shift_tables import average_seeds, pair_with_references
 
         pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
@@ -235,7 +235,7 @@ class EffectiveRobustnessSummary:
                 yield str(cells_of["dataset"].iloc[0]), standard, which
 
     def _iterate_lines(self, pairs: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, str]]:
-        """Return the pieces of every shift."""
+        """Yield the cells, the line's standard models and the line's name for each line of every shift."""
         from harness_robustness.shift_tables import STANDARD, is_true
 
         for dataset, part in pairs.groupby("dataset", sort=False):
@@ -246,9 +246,9 @@ class EffectiveRobustnessSummary:
     def _split_at_bend(
         self, part: pd.DataFrame, chosen: pd.DataFrame, bend: float | None
     ) -> list[tuple[pd.DataFrame, pd.DataFrame, str]]:
-        """Cells, the standard models of their line, and which line that is.
+        """Return (cells, the line's standard models, the line's name) below and above the bend, or for the one line.
 
-        Standard models exactly at the bend enter neither line; they are held against the lower one.
+        Standard models exactly at the bend enter neither fit and are compared with the lower line.
         """
         if bend is None:
             return [(part, chosen, "")]
@@ -262,7 +262,7 @@ class EffectiveRobustnessSummary:
     def _compare_with_line(
         self, part: pd.DataFrame, chosen: pd.DataFrame, which: str
     ) -> list[dict[str, Any]]:
-        """The rows of cells of one shift against the line of these standard models."""
+        """Return the rows of one shift's cells compared with the line of the standard models `chosen`."""
         import numpy as np
 
         from harness_robustness.effective_robustness import bootstrap_interval, fit_line
@@ -297,7 +297,7 @@ class EffectiveRobustnessSummary:
 
 
 def _mean_rows(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """One row per model with the mean of its `rows` over shifts, noting what it does not rest on."""
+    """Return one row per model with the mean of its `rows` over shifts, noting missing shifts."""
     import numpy as np
 
     from harness_robustness.shift_tables import make_row, note_missing

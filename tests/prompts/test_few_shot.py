@@ -390,7 +390,7 @@ def test_combinations_that_make_no_sense_are_skipped_with_their_reason(run):
         assert "shots must be a number of samples per class" in next(iter(skipped.values()))
     _, skipped, _ = run('protocol = "few-shot"\nmethods = ["coop", "linear-probe", "template"]')
     assert sorted(skipped.values()) == [
-        "learned contexts need a model that shows its open_clip text tower (here: model 'toy-model', method 'coop')",
+        "learned contexts need a model that exposes its open_clip text tower (here: model 'toy-model', method 'coop')",
         "the method 'linear-probe' needs shots: give the axis `shots`",
     ]
     _, skipped, _ = run(

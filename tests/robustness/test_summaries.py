@@ -104,7 +104,10 @@ def test_a_corruption_that_stands_for_two_data_sets_has_no_error_of_its_own():
     )
     table = CorruptionErrorSummary("net")(records)
     assert np.isnan(value(table, "net", "corruptions of ref", "mce").value)
-    assert "stands for several data sets" in value(table, "net", "corruptions of ref", "mce").note
+    assert (
+        "several data sets have the same corruption and severity"
+        in value(table, "net", "corruptions of ref", "mce").note
+    )
     table = CorruptionErrorSummary("net")(records[records.dataset != "fog b"])
     assert value(table, "net", "corruptions of ref", "mce").value == pytest.approx(100)
 

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class ClipAdapter(FromShots, FromTemplates):
-    """CLIP-Adapter: a bottleneck on the image embedding, mixed with it; the texts stay.
+    """CLIP-Adapter: a bottleneck on the image embedding, mixed with it; the text embeddings stay.
 
     f' = ratio·ReLU(W₂ ReLU(W₁ f)) + (1 − ratio)·f with W₁ D→D/reduction. Source: Gao et al.,
     CLIP-Adapter, IJCV 2024, section 3.2 (visual adapter).
 
     Args:
         templates: the zero-shot classifier's templates, as for `ensemble`.
-        ratio: weight of the bottleneck's output beside the embedding's own, from 0 to 1.
-        reduction: the embedding's width over the bottleneck's, at least 1.
+        ratio: weight of the bottleneck's output against the embedding, from 0 to 1.
+        reduction: width of the embedding divided by that of the bottleneck, at least 1.
         epochs: passes over the shots.
         rate: learning rate of SGD with momentum 0.9 and weight decay 5e-4, cosine after a warm-up epoch.
         batch: images per step.
-        augment: fresh random crops and flips in every epoch, which runs the image tower each time;
-            otherwise the kept embeddings of the shots serve.
+        augment: new random crops and flips in every epoch, which runs the image tower each time;
+            otherwise the shots' cached embeddings are used.
     """
 
     transfers = True
@@ -57,7 +57,7 @@ class ClipAdapter(FromShots, FromTemplates):
         self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
 
     def fit(self, task: FewShotTask) -> AdapterClassifier:
-        """Trains the bottleneck with cross-entropy on the shots."""
+        """Train the bottleneck with cross-entropy on the shots."""
         import torch
         import torch.nn.functional as F
 
@@ -80,7 +80,7 @@ class ClipAdapter(FromShots, FromTemplates):
         return fixed
 
     def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> ClipAdapterHead:
-        """The module that a fitted classifier's `head` is, from its stored tensors."""
+        """Rebuild a fitted classifier's `head` from its stored tensors."""
         from harness_prompts.adapter_heads import ClipAdapterHead
 
         return ClipAdapterHead.from_tensors(tensors)
@@ -98,18 +98,18 @@ class AdapterClassifier:
         self.templates = resolve_templates(templates, task)
 
     def adapt(self, features: torch.Tensor) -> torch.Tensor:
-        """Normalised embeddings N×D after the bottleneck."""
+        """Return normalised embeddings N×D mixed with the bottleneck's output."""
         import torch.nn.functional as F
 
         return F.normalize(self.ratio * self.layers(features) + (1 - self.ratio) * features, dim=-1)
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C."""
+        """Return logits N×C."""
         weights = zero_shot_weights(self.task, self.templates, class_names)
         return self.task.logit_scale * self.adapt(features) @ weights.T
 
     def head(self) -> ClipAdapterHead:
-        """The same for the task's own classes, as a module."""
+        """Build the same classifier for the task's own classes as a module."""
         from harness_prompts.adapter_heads import ClipAdapterHead
 
         weights = zero_shot_weights(self.task, self.templates)

@@ -19,11 +19,11 @@ Position = Literal["end", "middle", "front"]
 T = TypeVar("T")
 
 POSITIONS_AT_ONCE = 40_000
-"""Token positions per pass of the text tower: images × classes × length; halved when memory ends."""
+"""Token positions per pass of the text tower: images × classes × length; halved when memory runs out."""
 
 
 def build_meta_net(width: int, context_width: int, seed: int = 0) -> torch.nn.Sequential:
-    """Linear(v → v//16), ReLU, Linear(v//16 → d), with torch's own initial weights from a seed."""
+    """Build Linear(v → v//16), ReLU, Linear(v//16 → d), with torch's default initial weights drawn by seed."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -37,7 +37,7 @@ def build_meta_net(width: int, context_width: int, seed: int = 0) -> torch.nn.Se
 def conditional_logits(
     features: torch.Tensor, vectors: torch.Tensor, shift: Any, layout: PromptLayout, scale: float
 ) -> torch.Tensor:
-    """Logits B×C of normalised embeddings B×D, each against the texts of its own context V + π(f)."""
+    """Return logits B×C of normalised embeddings B×D, each against the texts of its own context V + π(f)."""
     import torch
 
     contexts = vectors + shift(features)[:, None]
@@ -45,7 +45,7 @@ def conditional_logits(
 
 
 class ConditionalClassifier:
-    """Zero-shot classification with a context that depends on the image, in chunks that fit."""
+    """Zero-shot classification with a context that depends on the image, in chunks that fit in memory."""
 
     def __init__(
         self, tower: Any, vectors: torch.Tensor, shift: torch.nn.Module, position: Position, scale: float
@@ -54,7 +54,7 @@ class ConditionalClassifier:
         self.position, self.scale = position, scale
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C."""
+        """Return logits N×C."""
         import torch
 
         from harness_prompts.context_vectors import PromptLayout
@@ -74,12 +74,12 @@ class ConditionalClassifier:
 
 
 def images_per_chunk(layout: PromptLayout) -> int:
-    """How many images go through the text tower together."""
+    """Return how many images pass the text tower together."""
     return max(1, POSITIONS_AT_ONCE // (len(layout) * layout.tokens.shape[1]))
 
 
 def halve_until_it_fits(run: Callable[[int], T], size: int) -> tuple[T, int]:
-    """What `run(size)` gives, and the size: half of it, again and again, while memory does not suffice."""
+    """Return `run(size)` and the size, halved as often as memory does not suffice."""
     import torch
 
     from harness.inference.batches import ran_out_of_memory
@@ -95,19 +95,19 @@ def halve_until_it_fits(run: Callable[[int], T], size: int) -> tuple[T, int]:
 
 
 class CoCoOp(FromShots):
-    """Conditional context optimisation: a shared context plus a shift that a small network makes of the image.
+    """Conditional context optimisation: a shared context plus a shift computed from the image by a small network.
 
     Source: Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022; defaults
     are those of its code, which trains one image per step.
 
     Args:
-        length: M, the number of context vectors, where `init` is empty.
+        length: M, the number of context vectors, if `init` is empty.
         init: words whose token embeddings they start from.
-        position: of the class name.
+        position: place of the class name in the context.
         epochs: passes over the shots.
         rate: learning rate of SGD, as for CoOp.
-        batch: images per step; each has texts of its own, which go through the tower in chunks.
-        augment: fresh random views in every epoch.
+        batch: images per step; each has its own texts, which pass the tower in chunks.
+        augment: new random views in every epoch.
     """
 
     transfers = True
@@ -129,7 +129,7 @@ class CoCoOp(FromShots):
         self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
 
     def fit(self, task: FewShotTask) -> ConditionalClassifier:
-        """Learns the context and the network; the encoders stay as they are."""
+        """Learn the context and the network; the encoders stay frozen."""
         import torch.nn.functional as F
 
         from harness_prompts.context_vectors import ContextVectors, PromptLayout
@@ -147,7 +147,7 @@ class CoCoOp(FromShots):
             features, labels = batch.data, batch_labels(batch)
 
             def in_chunks(size: int) -> float:
-                for parameter in trained:  # a try that ran out of memory may have left a part of a gradient
+                for parameter in trained:  # a try that ran out of memory may have left a partial gradient
                     parameter.grad = None
                 total = 0.0
                 for start in range(0, len(features), size):

@@ -1,4 +1,4 @@
-"""CoOp and what changes its loss or its gradient only: KgCoOp and ProGrad."""
+"""CoOp, and the variants that change only its loss (KgCoOp) or its gradient (ProGrad)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Position = Literal["end", "middle", "front"]
 
 
 class ContextClassifier:
-    """Zero-shot classification with learned vectors in the place of words."""
+    """Zero-shot classification with learned vectors in place of words."""
 
     def __init__(
         self, tower: Any, vectors: torch.Tensor, class_names: Sequence[str], position: Position, scale: float
@@ -30,7 +30,7 @@ class ContextClassifier:
         self.position, self.scale = position, scale
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C. A context per class knows its own classes only: OptionError for others."""
+        """Return logits N×C. Raises OptionError if contexts are per class and a class has none."""
         import torch
 
         from harness_few_shot.task import find_columns
@@ -53,15 +53,15 @@ class CoOp(FromShots):
     Args:
         length: M, the number of context vectors.
         init: words whose token embeddings they start from; M is then the number of their tokens.
-        position: of the class name: at the `end`, in the `middle`, or in `front`.
-        class_specific: a context for each class (it can't name new classes then).
-        epochs: passes over the shots; none: by their number, 50 for 1, 100 for 2 and 4, 200 for more, but
-            50 on ImageNet.
+        position: place of the class name: at the `end`, in the `middle`, or in `front`.
+        class_specific: one context per class, which can't name new classes.
+        epochs: passes over the shots; by default 50 for 1 shot, 100 for 2 to 4, 200 for more, and 50 on
+            ImageNet.
         rate: learning rate of SGD with momentum 0.9 and weight decay 5e-4, cosine after a warm-up epoch.
         batch: images per step.
-        augment: fresh random crops and flips in every epoch, which runs the image tower each time;
-            otherwise the kept embeddings of the shots serve.
-        words: how many nearest words of each learned vector to keep in the record; 0 for none.
+        augment: new random crops and flips in every epoch, which runs the image tower each time;
+            otherwise the shots' cached embeddings are used.
+        words: how many nearest words of each learned vector to add to the record; 0 for none.
     """
 
     needs_tower = True
@@ -86,11 +86,11 @@ class CoOp(FromShots):
 
     @property
     def transfers(self) -> bool:
-        """A shared context can be put before any class name."""
+        """Whether new classes can be named: only a shared context fits any name."""
         return not self.class_specific
 
     def fit(self, task: FewShotTask) -> ContextClassifier:
-        """Learns the context; the encoders stay as they are."""
+        """Learn the context; the encoders stay frozen."""
         from harness_prompts.context_vectors import ContextVectors, PromptLayout, find_nearest_words
         from harness_prompts.shot_training import coop_epochs, coop_recipe, embedding_source, train_on_shots
 
@@ -111,7 +111,7 @@ class CoOp(FromShots):
         return ContextClassifier(tower, vectors, task.class_names, self.position, task.logit_scale)
 
     def _build_objective(self, task: FewShotTask, context: ContextVectors, layout: PromptLayout) -> Objective:
-        """What is minimised."""
+        """Return the objective that training minimises."""
         import torch.nn.functional as F
 
         from harness_prompts.shot_training import batch_labels
@@ -124,14 +124,14 @@ class CoOp(FromShots):
 
 
 class KgCoOp(CoOp, FromTemplates):
-    """CoOp held near the hand-written prompt: + weight·(1 − mean cosine between the two classifiers).
+    """CoOp kept near the hand-written prompt: loss + weight·(1 − mean cosine between the two classifiers).
 
-    Source: Yao et al., KgCoOp, CVPR 2023, equations 4 and 5. Its code's defaults: M = 4 from
+    Source: Yao et al., KgCoOp, CVPR 2023, equations 4 and 5. Defaults are those of its code: M = 4 from
     "a photo of a", batch 128, 100 epochs.
 
     Args:
-        weight: weight of the distance from the hand-written classifier; 0 leaves CoOp.
-        templates: those of the classifier to stay near, as for `ensemble`.
+        weight: weight of the distance from the hand-written classifier; 0 is CoOp.
+        templates: templates of the hand-written classifier, as for `ensemble`.
     """
 
     def __init__(
@@ -167,15 +167,15 @@ class KgCoOp(CoOp, FromTemplates):
 
 
 class ProGrad(CoOp, FromTemplates):
-    """CoOp whose gradient may not work against the zero-shot model's knowledge.
+    """CoOp whose gradient may not oppose the zero-shot model's knowledge.
 
-    Where the cross-entropy's gradient opposes that of the divergence from the zero-shot
-    predictions, its part along the latter is taken out, times `strength` (λ). Source: Zhu et al.,
-    Prompt-aligned Gradient for Prompt Tuning, ICCV 2023, equation 4.
+    If the cross-entropy's gradient opposes that of the divergence from the zero-shot predictions, `strength`
+    (λ) times its component along the latter is removed. Source: Zhu et al., Prompt-aligned Gradient for
+    Prompt Tuning, ICCV 2023, equation 4.
 
     Args:
-        strength: λ; 0 leaves CoOp's gradient, 1 takes the whole part out.
-        templates: those of the zero-shot model, as for `ensemble`.
+        strength: λ; 0 leaves CoOp's gradient, 1 removes the whole component.
+        templates: templates of the zero-shot model, as for `ensemble`.
     """
 
     def __init__(
@@ -217,7 +217,7 @@ class ProGrad(CoOp, FromTemplates):
 
 
 def align_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
-    """g, without `strength` times its part along `known` where the two oppose each other."""
+    """Return g, less `strength` times its component along `known` if the two oppose each other."""
     norm = known.norm()
     if norm == 0:
         return g
@@ -227,7 +227,7 @@ def align_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0) 
 
 
 class freeze:
-    """Inside the block the module's parameters take no gradients; afterwards they are as before."""
+    """A context in which the module's parameters take no gradients; afterwards they are as before."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self._trainable = [p for p in module.parameters() if p.requires_grad]

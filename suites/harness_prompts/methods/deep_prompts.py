@@ -1,4 +1,4 @@
-"""Prompts in both towers: independent ones (IVLP), coupled ones (MaPLe), and regularised ones (PromptSRC)."""
+"""Prompts in both towers: independent (IVLP), coupled (MaPLe) and regularised (PromptSRC)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DeepClassifier:
-    """Zero-shot classification by two towers with prompts in them; it makes its own image embeddings."""
+    """Zero-shot classification by two towers with prompts in them, image embeddings included."""
 
     def __init__(
         self,
@@ -32,11 +32,11 @@ class DeepClassifier:
         self.text, self.image = [p.detach() for p in text], [p.detach() for p in image]
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """Embeddings B×D, not normalised, of prepared images."""
+        """Return embeddings B×D, not normalised, of prepared images."""
         return self.towers.image(images, self.image)
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C for embeddings that `encode_image` made, normalised."""
+        """Return logits N×C for normalised embeddings from `encode_image`."""
         import torch
 
         with torch.no_grad():
@@ -44,9 +44,9 @@ class DeepClassifier:
 
 
 class PromptedTowers:
-    """Both towers of a loaded model, and how the class names are worded in the text tower.
+    """Both towers of a loaded model, with the initial words of the text prompts.
 
-    OptionError when either can't take prompts.
+    Raises OptionError if either can't take prompts.
     """
 
     def __init__(self, task: FewShotTask, init: str, length: int | None) -> None:
@@ -58,7 +58,7 @@ class PromptedTowers:
         self.init, self.length = init, length
 
     def layout(self, class_names: Sequence[str]) -> DeepText:
-        """The class names' texts."""
+        """Return the texts of the class names."""
         from harness_prompts.tower_prompts import DeepText
 
         return DeepText(self.text, class_names, self.init, self.length)
@@ -67,18 +67,17 @@ class PromptedTowers:
 class IVLP(FromShots):
     """Independent prompts in the image and the text tower, learned by cross-entropy on the shots.
 
-    Source: the baseline of Khattak et al., PromptSRC, ICCV 2023, whose code's defaults these are.
-    The image tower runs in every step: kept embeddings do not serve.
+    Source: the baseline of Khattak et al., PromptSRC, ICCV 2023; defaults are those of its code.
+    The image tower runs in every step, without cached embeddings.
 
     Args:
-        image_length: prompts beside the image's tokens in each block; 0 leaves the image tower alone.
-        init: words in front of the class name, whose token embeddings the text prompts start from.
-        depth: how many of the first blocks of each tower get prompts of their own; all of them in a
-            tower with fewer.
+        image_length: prompts beside the image's tokens in each block; 0 leaves the image tower unchanged.
+        init: words before the class name, whose token embeddings the text prompts start from.
+        depth: how many of the first blocks of each tower get their own prompts, at most all of them.
         epochs: passes over the shots.
         rate: learning rate of SGD, as for CoOp.
         batch: images per step.
-        augment: fresh random crops and flips in every epoch.
+        augment: new random crops and flips in every epoch.
     """
 
     transfers = True
@@ -102,7 +101,7 @@ class IVLP(FromShots):
         self.epochs, self.rate, self.batch, self.augment = epochs, rate, batch, augment
 
     def fit(self, task: FewShotTask) -> DeepClassifier:
-        """Learns the prompts; the encoders stay as they are."""
+        """Learn the prompts; the encoders stay frozen."""
         import torch
 
         from harness_prompts.methods.coop import freeze
@@ -133,11 +132,11 @@ class IVLP(FromShots):
         return DeepClassifier(towers, text, image, task.logit_scale)
 
     _learned_tokens: int | None = None
-    """How many of the initial words' tokens are learned; all when None."""
+    """How many of the initial words' tokens are learned; all if None."""
 
     @property
     def _epoch_weights(self) -> list[float]:
-        """Weights of the epochs' prompts in those that are taken; without any the last are."""
+        """Weights that average the prompts over the epochs; without any, the last prompts are taken."""
         return []
 
     def _build_prompts(self, towers: PromptedTowers, initial: torch.Tensor, seed: int) -> Any:
@@ -166,18 +165,18 @@ class MaPLe(IVLP):
     """Prompts in the text tower, and linear maps of them in the image tower, block by block.
 
     Source: Khattak et al., MaPLe: Multi-modal Prompt Learning, CVPR 2023; defaults are those of its
-    code, which for transfer to other data sets takes depth 3, rate 0.0026 and 2 epochs.
+    code, which for transfer to other data sets uses depth 3, rate 0.0026 and 2 epochs.
 
     Args:
-        length: prompts per block; the first block's start from the first tokens of `init`, whose
-            other tokens stay words.
-        init: words in front of the class name.
-        depth: how many of the first blocks of both towers get prompts of their own, at most as many
-            as either has.
+        length: prompts per block; the first block's start from the first tokens of `init`, and its other
+            tokens stay words.
+        init: words before the class name.
+        depth: how many of the first blocks of both towers get their own prompts, at most as many as either
+            has.
         epochs: passes over the shots.
         rate: learning rate of SGD, as for CoOp.
         batch: images per step.
-        augment: fresh random crops and flips in every epoch.
+        augment: new random crops and flips in every epoch.
     """
 
     def __init__(
@@ -203,18 +202,18 @@ class MaPLe(IVLP):
 
 
 class PromptSRC(IVLP, FromTemplates):
-    """Independent prompts, held near the frozen model and averaged over the epochs.
+    """Independent prompts, kept near the frozen model and averaged over the epochs.
 
-    The prompts taken are the mean over the epochs with weights of a normal distribution. Source: Khattak
-    et al., Self-regulating Prompts, ICCV 2023; defaults are those of its code for base-to-new; for few
-    shots it takes 50 epochs and mean 30, deviation 30.
+    The average over epochs has the weights of a normal distribution. Source: Khattak et al., Self-regulating
+    Prompts, ICCV 2023; defaults are those of its code for base-to-new; for few shots it uses 50 epochs, mean
+    30 and deviation 30.
 
     Args:
         templates: the ensemble to stay near.
-        text_weight: weight of the mean absolute difference between prompted and ensemble's text embeddings.
-        image_weight: weight of that between prompted and frozen image embeddings.
+        text_weight: weight of the mean absolute difference between prompted and the ensemble's text embeddings.
+        image_weight: weight of the same between prompted and frozen image embeddings.
         logit_weight: weight of the divergence of the prompted from the frozen predictions, per logit.
-        mean: epoch at which the normal distribution of the average's weights has its mean.
+        mean: epoch of the mean of the normal distribution that weights the epochs.
         deviation: standard deviation of that distribution, in epochs; above 0.
     """
 
@@ -282,12 +281,12 @@ class PromptSRC(IVLP, FromTemplates):
 
 
 def epoch_weights(epochs: int, mean: float, deviation: float) -> list[float]:
-    """Weights of epochs 1…E, proportional to a normal density and of sum one, as PromptSRC averages its prompts.
+    """Return weights of epochs 1…E with sum one, proportional to a normal density, as in PromptSRC.
 
-    Where the density is too small for a number at every epoch, the nearest one keeps all the weight.
+    If the density underflows at every epoch, the epoch nearest to the mean gets all the weight.
     """
     import math
 
     powers = [-((e - mean) ** 2) / (2 * deviation**2) for e in range(1, epochs + 1)]
-    densities = [math.exp(p - max(powers)) for p in powers]
+    densities = [math.exp(p - max(powers)) for p in powers]  # relative to the largest, against underflow
     return [d / sum(densities) for d in densities]

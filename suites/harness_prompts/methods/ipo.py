@@ -1,4 +1,4 @@
-"""IPO: a readable prompt found by search, with a language model or a grammar as its proposer."""
+"""IPO: a readable prompt found by search, proposed by a language model or a grammar."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ Replay = Literal["use", "only", "off"]
 
 
 class IPO(FromShots):
-    """Interpretable prompt optimisation: prompts proposed, scored on the training shots, and proposed anew.
+    """Interpretable prompt optimisation: rounds of prompts, scored on the training shots.
 
     Every prompt is scored on the same un-augmented training shots by accuracy and mean cross-entropy.
     Source: Du et al., IPO: Interpretable Prompt Optimization for Vision-Language Models, NeurIPS 2024;
     without its image captions.
 
     Args:
-        proposer: `grammar` evolves templates and needs no model; `openai` asks an endpoint that speaks
-            OpenAI's protocol; `transformers` runs a model here.
+        proposer: `grammar` evolves templates and needs no model; `openai` asks an endpoint with OpenAI's
+            protocol; `transformers` runs a model on this machine.
         steps: rounds of proposals.
         proposals: prompts per round.
         keep: how many of the best prompts are remembered and shown to the proposer.
-        seed_prompts: the prompts to start from, with `<CLASS>`.
+        seed_prompts: initial prompts, with `<CLASS>`.
         about: a sentence about the pictures for the language model.
         language_model: its name at the endpoint, or its name or folder for `transformers`.
-        address: of the endpoint; default: $OPENAI_BASE_URL.
+        address: the endpoint's; by default $OPENAI_BASE_URL.
         key_variable: the environment variable that holds the key.
-        temperature: of the language model's sampling; 0 takes the likeliest answer.
-        max_tokens: the longest answer, in tokens.
-        timeout: seconds to wait for an answer of the endpoint.
-        retries: further tries where the endpoint gives no usable answer.
-        calls: budget of requests, failed tries included; when it is spent, the search ends with the best
-            so far.
-        tokens: budget of tokens, of questions and answers together; with the same end.
-        transcript: the folder of kept answers, from which a run is repeated without the model.
-        replay: `use` kept answers and ask for the others; `only` kept ones; `off` asks anew.
+        temperature: sampling temperature of the language model; 0 takes the likeliest answer.
+        max_tokens: maximum length of an answer, in tokens.
+        timeout: seconds to wait for the endpoint's answer.
+        retries: further tries after an unusable answer of the endpoint.
+        calls: budget of requests, failed tries included; when it is spent, the search ends with its best
+            prompt so far.
+        tokens: budget of tokens, questions and answers together; it ends the search likewise.
+        transcript: folder of stored answers, from which a run is repeated without the model.
+        replay: `use` stored answers and ask for the others; `only` use stored ones; `off` asks again.
     """
 
     transfers = True
@@ -76,9 +76,8 @@ class IPO(FromShots):
             raise OptionError("steps must be 0 or more, proposals and keep at least 1")
         if proposer != "grammar" and not language_model:
             raise OptionError(f"the proposer '{proposer}' needs the option 'language_model'")
-        if (
-            not key_variable.isidentifier()
-        ):  # not repeated here: it may be the key itself, put in the wrong place
+        if not key_variable.isidentifier():
+            # the message does not repeat the value, which may be the key itself in the wrong option
             raise OptionError("key_variable must be the name of the environment variable that holds the key")
         self.seed_prompts = seed_prompts or [f"a photo of a {PLACEHOLDER}."]
         if lost := [p for p in self.seed_prompts if PLACEHOLDER not in p]:
@@ -90,11 +89,11 @@ class IPO(FromShots):
         self.transcript, self.replay = transcript, replay
 
     def fingerprint(self) -> str:
-        """The versions of the draws, the search and the grammar; where the transcript lies decides nothing."""
+        """Return the versions of the draws, the search and the grammar; the transcript's folder is no part."""
         return f"{super().fingerprint()} ipo-1"
 
     def fit(self, task: FewShotTask) -> PromptClassifier:
-        """Searches; the best prompt becomes a template."""
+        """Search for a prompt; the best becomes a template."""
         from harness_prompts.methods.zero_shot import PromptClassifier
         from harness_prompts.search import PLACEHOLDER, search_prompts
 
@@ -165,18 +164,18 @@ class IPO(FromShots):
 
 
 class UnaskedModel:
-    """Stands in for a model that is never asked, with its identity and its budgets."""
+    """The identity and budgets of a model that is only replayed, never asked."""
 
     def __init__(self, identity: dict[str, object], budget: Budget) -> None:
         self.identity, self.budget = identity, budget
 
     def ask(self, messages: object) -> ChatAnswer:
-        """Never called: the transcript refuses first."""
+        """Raise AssertionError: with `replay = "only"` the transcript refuses first."""
         raise AssertionError("a transcript that may only be replayed asked its model")
 
 
 def score_prompt(task: FewShotTask, prompt: str) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy of a prompt with `<CLASS>` on the training shots."""
+    """Return accuracy and mean cross-entropy of a prompt with `<CLASS>` on the training shots."""
     import torch
     import torch.nn.functional as F
 
@@ -191,9 +190,9 @@ def score_prompt(task: FewShotTask, prompt: str) -> tuple[float, float]:
 
 
 def fits_tower(task: FewShotTask, prompt: str) -> bool:
-    """Whether the prompt leaves room for every class name; a cut text may have lost its name.
+    """Return whether the prompt fits the text tower with every class name; a cut text may lose the name.
 
-    Towers that don't tell their tokens get 300 characters.
+    Models whose tower can't count tokens get 300 characters.
     """
     from harness_prompts.search import PLACEHOLDER
 

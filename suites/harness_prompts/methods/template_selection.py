@@ -1,4 +1,4 @@
-"""Templates chosen or weighted by how well they do on a few labelled samples."""
+"""Templates selected or weighted by their performance on a few labelled samples."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class TemplateSelection(FromShots, FromTemplates):
-    """The best templates of a set, or all of them weighted, by the likelihood of the training shots.
+    """The best templates of a set, or all of them weighted, as scored on the training shots.
 
     Args:
         templates: the set to choose from, as for `ensemble`.
-        keep: `select` keeps the `count` best, by accuracy and then cross-entropy; `weight` weights
-            every template by softmax(−cross-entropy / temperature).
-        count: how many to keep.
-        temperature: of the weights, in nats.
+        keep: `select` keeps the `count` best by accuracy, then cross-entropy; `weight` weights every
+            template by softmax(−cross-entropy / temperature).
+        count: how many templates `select` keeps.
+        temperature: temperature of the weights, in nats.
     """
 
     transfers = True
@@ -46,7 +46,7 @@ class TemplateSelection(FromShots, FromTemplates):
         )
 
     def fit(self, task: FewShotTask) -> PromptClassifier:
-        """Scores every template on the training shots."""
+        """Score every template on the training shots, then select or weight."""
         import torch
         import torch.nn.functional as F
 
