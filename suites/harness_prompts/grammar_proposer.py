@@ -54,7 +54,7 @@ class GrammarProposer:
     """Mutates and crosses the best prompts so far; its seed and the history decide the result.
 
     Only prompts that the grammar made itself become parents. Half of the children cross two parents; in
-    every child one slot is drawn anew, in three of ten two.
+    every child one slot is redrawn, in three of ten two.
     """
 
     def __init__(self, seed: int = 0) -> None:

@@ -129,7 +129,7 @@ class IndependentPrompts(nn.Module):
         """The text tower's prompts, a block each."""
         return list(self._text)
 
-    def image(self) -> list[torch.Tensor]:
+    def image_prompts(self) -> list[torch.Tensor]:
         """The image tower's prompts, a block each."""
         return list(self._image)
 
@@ -153,7 +153,7 @@ class CoupledPrompts(nn.Module):
         """The text tower's prompts, a block each."""
         return list(self._text)
 
-    def image(self) -> list[torch.Tensor]:
+    def image_prompts(self) -> list[torch.Tensor]:
         """The image tower's prompts, a block each."""
         return [projected(prompt) for projected, prompt in zip(self.maps, self._text, strict=True)]
 

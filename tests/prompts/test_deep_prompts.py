@@ -104,7 +104,7 @@ def test_text_prompts_take_the_contexts_place_in_every_block(task, model):
     """Against the model's own `encode_text` with hooks that overwrite positions 1 to M."""
     towers = PromptedTowers(task, "a photo of a", 2)
     generator = torch.Generator().manual_seed(0)
-    prompts = [towers.layout(["cat"]).initial, torch.randn(2, 32, generator=generator)]
+    prompts = [towers.make_texts(["cat"]).initial, torch.randn(2, 32, generator=generator)]
     names = task.class_names
 
     def hook(block, args):
@@ -116,7 +116,7 @@ def test_text_prompts_take_the_contexts_place_in_every_block(task, model):
     with torch.no_grad():
         expected = F.normalize(model.encode_text([f"a photo of a {n}." for n in names]), dim=-1)
         handle.remove()
-        found = towers.layout(names).encode(prompts)
+        found = towers.make_texts(names).encode(prompts)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
@@ -167,7 +167,7 @@ def test_each_regulariser_holds_what_it_names(task):
         ).fit(task)
         known = F.normalize(task.texts.encode([f"a photo of a {n}." for n in task.class_names]), dim=-1)
         with torch.no_grad():
-            texts = fitted.towers.layout(task.class_names).encode(fitted.text)
+            texts = fitted.towers.make_texts(task.class_names).encode(fitted.text)
             seen = F.normalize(fitted.encode_image(task.pixels), dim=-1)
         predictions = (20 * seen @ texts.T).log_softmax(1), (20 * task.features @ known.T).log_softmax(1)
         divergence = F.kl_div(*predictions, reduction="batchmean", log_target=True)
@@ -236,10 +236,10 @@ def test_every_prompt_and_map_gets_a_gradient(task):
     towers = PromptedTowers(task, "a photo of a", None)
     for method in (IVLP(), MaPLe(), PromptSRC()):
         towers.length = method._learned_tokens
-        layout = towers.layout(task.class_names)
-        prompts = method._build_prompts(towers, layout.initial, 0)
+        class_texts = towers.make_texts(task.class_names)
+        prompts = method._build_prompts(towers, class_texts.initial, 0)
         batch = Batch(0, 0, np.arange(4), task.pixels[:4], task.labels[:4])
-        method._objective(task, towers, layout, prompts)(batch, 0).backward()
+        method._build_objective(task, towers, class_texts, prompts)(batch, 0).backward()
         for name, parameter in prompts.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name

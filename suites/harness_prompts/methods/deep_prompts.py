@@ -40,7 +40,7 @@ class DeepClassifier:
         import torch
 
         with torch.no_grad():
-            return self.scale * features @ self.towers.layout(class_names).encode(self.text).T
+            return self.scale * features @ self.towers.make_texts(class_names).encode(self.text).T
 
 
 class PromptedTowers:
@@ -57,7 +57,7 @@ class PromptedTowers:
         self.text = task.texts.tower
         self.init, self.length = init, length
 
-    def layout(self, class_names: Sequence[str]) -> DeepText:
+    def make_texts(self, class_names: Sequence[str]) -> DeepText:
         """Return the texts of the class names."""
         from harness_prompts.tower_prompts import DeepText
 
@@ -108,8 +108,8 @@ class IVLP(FromShots):
         from harness_prompts.shot_training import coop_recipe, train_on_shots
 
         towers = PromptedTowers(task, self.init, self._learned_tokens)
-        layout = towers.layout(task.class_names)
-        prompts = self._build_prompts(towers, layout.initial, task.seed).to(task.device)
+        class_texts = towers.make_texts(task.class_names)
+        prompts = self._build_prompts(towers, class_texts.initial, task.seed).to(task.device)
         parameters, weights = list(prompts.parameters()), self._epoch_weights
         recipe = coop_recipe(len(task.labels), self.epochs, self.rate, self.batch)
         per_epoch = recipe.batches_per_epoch(len(task.labels))
@@ -120,14 +120,14 @@ class IVLP(FromShots):
             if averages and not left:
                 torch._foreach_add_(averages, [p.detach() for p in parameters], alpha=weights[epoch - 1])
 
-        objective = self._build_objective(task, towers, layout, prompts)
+        objective = self._build_objective(task, towers, class_texts, prompts)
         with freeze(towers.clip):
             source = task.images(self.augment)
             train_on_shots(task, parameters, source, objective, recipe, beside=averages, after_step=average)
         with torch.no_grad():
             for averaged, parameter in zip(averages, parameters, strict=False):
                 parameter.copy_(averaged)
-        text, image = prompts.text_prompts(), prompts.image()
+        text, image = prompts.text_prompts(), prompts.image_prompts()
         task.notes["prompted_blocks"] = {"text": len(text), "image": len(image)}
         return DeepClassifier(towers, text, image, task.logit_scale)
 
@@ -147,15 +147,15 @@ class IVLP(FromShots):
         return IndependentPrompts(initial, min(self.depth, towers.text.blocks), shape, image_blocks, seed)
 
     def _build_objective(
-        self, task: FewShotTask, towers: PromptedTowers, layout: DeepText, prompts: Any
+        self, task: FewShotTask, towers: PromptedTowers, class_texts: DeepText, prompts: Any
     ) -> Objective:
         import torch.nn.functional as F
 
         from harness_prompts.shot_training import batch_labels
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
-            seen = F.normalize(towers.image(batch.data, prompts.image()).float(), dim=-1)
-            logits = task.logit_scale * seen @ layout.encode(prompts.text_prompts()).T
+            seen = F.normalize(towers.image(batch.data, prompts.image_prompts()).float(), dim=-1)
+            logits = task.logit_scale * seen @ class_texts.encode(prompts.text_prompts()).T
             return F.cross_entropy(logits, batch_labels(batch))
 
         return loss
@@ -241,7 +241,7 @@ class PromptSRC(IVLP, FromTemplates):
         self.mean, self.deviation = mean, deviation
 
     def _build_objective(
-        self, task: FewShotTask, towers: PromptedTowers, layout: DeepText, prompts: Any
+        self, task: FewShotTask, towers: PromptedTowers, class_texts: DeepText, prompts: Any
     ) -> Objective:
         import torch
         import torch.nn.functional as F
@@ -259,8 +259,8 @@ class PromptSRC(IVLP, FromTemplates):
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
             known = known_features(batch)
-            seen = F.normalize(towers.image(batch.data, prompts.image()).float(), dim=-1)
-            texts = layout.encode(prompts.text_prompts())
+            seen = F.normalize(towers.image(batch.data, prompts.image_prompts()).float(), dim=-1)
+            texts = class_texts.encode(prompts.text_prompts())
             logits = task.logit_scale * seen @ texts.T
             before = task.logit_scale * known @ anchor.T
             divergence = F.kl_div(

@@ -141,7 +141,7 @@ class IPO(FromShots):
         from harness_language.endpoint import Budget
 
         if self.replay == "only":
-            return UnaskedModel(self._identity(task), Budget(self.calls, self.tokens))
+            return UnaskedModel(self._make_identity(task), Budget(self.calls, self.tokens))
         if self.proposer == "openai":
             from harness_language.endpoint import Endpoint
 
@@ -156,11 +156,11 @@ class IPO(FromShots):
             str(task.device),
         )  # fmt: skip
 
-    def _identity(self, task: FewShotTask) -> dict[str, object]:
-        told: dict[str, object] = {
+    def _make_identity(self, task: FewShotTask) -> dict[str, object]:
+        identity: dict[str, object] = {
             "model": self.language_model, "temperature": self.temperature, "max_tokens": self.max_tokens,
         }  # fmt: skip
-        return told if self.proposer == "openai" else {**told, "seed": task.seed}
+        return identity if self.proposer == "openai" else {**identity, "seed": task.seed}
 
 
 class UnaskedModel:
