@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from harness_few_shot.task import FewShotTask
+    from harness_peft.network import Network
     from harness_few_shot.task import Task
     from harness_peft.adapted_network import AdaptedNetwork
 
@@ -73,6 +75,6 @@ class Fits(Protocol):
     require a gradient count as trained; its buffers are stored with them.
     """
 
-    def fit(self, task: Task) -> FittedClassifier: ...
+    def fit(self, task: FewShotTask) -> Head: ...
 
     def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module: ...

@@ -84,8 +84,8 @@ def fit_head(
     `rate` overrides the method's own learning rate. Raises TrainingFault if a tensor that counts as
     trained has no gradient, Unavailable for a data set without class names.
     """
-    from harness_few_shot.task import Task
-    from harness_few_shot.texts import Texts
+    from harness_few_shot.task import FewShotTask
+    from harness_few_shot.texts import TextEmbeddings
 
     job, method = run.job, run.method
     if not run.class_names:
@@ -95,8 +95,8 @@ def fit_head(
     if rate is not None:
         method = copy.copy(method)
         method.rate = rate
-    features, labels = _embed_normalised(job, method, network, training), training.targets
-    task = Task(
+    features, labels = _unit(job, method, network, training), training.targets
+    task = FewShotTask(
         class_names=run.class_names,
         templates=run.templates,
         features=features,
@@ -105,7 +105,7 @@ def fit_head(
         if validation is None
         else _embed_normalised(job, method, network, validation),
         val_labels=labels[:0] if validation is None else validation.targets,
-        texts=job.shared(Texts, lambda: Texts(job.model), of="model"),
+        texts=job.shared(TextEmbeddings, lambda: TextEmbeddings(job.model), of="model"),
         logit_scale=run.protocol.logit_scale or float(job.model.logit_scale),
         shots=run.data.shots if isinstance(run.data.shots, int) else len(labels),
         seed=derive_seed("fit", job.cell.dataset.identity, seed),

@@ -220,6 +220,8 @@ def test_what_takes_no_part_in_a_fitted_head_fails(network):
     """CLIP-Adapter of ratio 0 counts a bottleneck that no gradient reaches."""
     from harness_peft.adapted_network import FittedHead
     from harness_peft.embeddings import _check_gradients
+    from harness_peft.network import FittedHead
+    from harness_prompts.adapter_heads import ClipAdapterHead, build_bottleneck
     from harness_prompts.heads import AdapterHead, bottleneck
 
     net = network("clip")
@@ -228,7 +230,7 @@ def test_what_takes_no_part_in_a_fitted_head_fails(network):
     features = torch.nn.functional.normalize(torch.randn(12, 16), dim=-1)
     weights, labels = torch.nn.functional.normalize(torch.randn(3, 16), dim=-1), torch.arange(12) % 3
     for ratio, reaches in ((0.2, True), (0.0, False)):
-        net.head = FittedHead(AdapterHead(bottleneck(16, 8), weights, (20.0, ratio)))
+        net.head = FittedHead(ClipAdapterHead(build_bottleneck(16, 8), weights, (20.0, ratio)))
         if reaches:
             _check_gradients(net, features, labels)
         else:

@@ -27,7 +27,7 @@ PLOTS = {
     "confusion": "harness_plots.confusion:Confusion",
     "image-grid": "harness_plots.image_grid:ImageGrid",
     "bars": "harness_plots.bars:Bars",
-    "scatter-fit": "harness_robustness.plots:ScatterFit",
+    "scatter-fit": "harness_robustness.scatter_fit:ScatterFit",
 }
 
 

@@ -96,7 +96,7 @@ def test_curves_show_each_line_once_and_every_tick(maker):
 
 
 def test_scatter_fit_draws_the_line_of_the_standard_models_only(maker):
-    from harness_robustness.effective import fit_line
+    from harness_robustness.effective_robustness import fit_line
 
     made = maker()
     pairs = [(0.6, 0.4), (0.7, 0.52), (0.8, 0.63), (0.9, 0.8)]
@@ -110,7 +110,7 @@ def test_scatter_fit_draws_the_line_of_the_standard_models_only(maker):
 
     from matplotlib.figure import Figure
 
-    from harness_robustness.plots import ScatterFit
+    from harness_robustness.scatter_fit import ScatterFit
 
     figure = Figure()
     ScatterFit(resamples=50).draw(described(of_suite(made.store, "demo")), made.store, figure)
@@ -138,7 +138,7 @@ def test_scatter_fit_draws_axes_that_reach_the_ends_of_what_an_accuracy_can_be(m
     found = one(made, kind="scatter-fit", options={"scale": scale, "resamples": 20})
     assert found.problem == ""
     if pairs[0][0] < 1:
-        from harness_robustness.effective import fit_line
+        from harness_robustness.effective_robustness import fit_line
 
         line = fit_line(*zip(*pairs, strict=True), scale)
         assert f"Lines: v2: {line}." in found.caption

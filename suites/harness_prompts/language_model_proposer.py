@@ -1,38 +1,38 @@
-"""A language model as the proposer of prompts: what it is asked, and how its answer is read."""
+"""A language model as the proposer of prompts: the question it is asked and the parsing of its answer."""
 
 from __future__ import annotations
 
 import re
 
 from harness_language.endpoint import Message
-from harness_language.transcript import Chat, Transcript
-from harness_prompts.search import PLACEHOLDER, Request
+from harness_language.transcript import ChatModel, Transcript
+from harness_prompts.search import PLACEHOLDER, ProposalRequest
 
 CLASSES_SHOWN = 40
 _MARKED = re.compile(r"<INS>(.*?)</INS>", re.DOTALL | re.IGNORECASE)
 
 
-class LanguageModel:
+class LanguageModelProposer:
     """Asks a chat model for prompts, showing it the best so far with their scores.
 
-    An answer without any marked prompt is asked again, up to `patience` times in a round; then the
-    round brings nothing, and the search goes on.
+    After an answer without a marked prompt it asks again, up to `patience` times; then the round stays
+    without proposals, and the search continues.
     """
 
-    def __init__(self, chat: Chat | Transcript, about: str = "", patience: int = 2) -> None:
+    def __init__(self, chat: ChatModel | Transcript, about: str = "", patience: int = 2) -> None:
         self.chat, self.about, self.patience = chat, about, patience
 
-    def propose(self, request: Request) -> list[str]:
-        """The prompts in the model's answer; OutOfBudget and Unavailable come from the chat."""
-        messages = question(request, self.about)
+    def propose(self, request: ProposalRequest) -> list[str]:
+        """Return the prompts in the model's answer. Raises OutOfBudget and Unavailable as the chat does."""
+        messages = write_question(request, self.about)
         for _ in range(self.patience + 1):
-            if found := marked(self.chat.ask(messages).text):
+            if found := extract_prompts(self.chat.ask(messages).text):
                 return found
         return []
 
 
-def question(request: Request, about: str = "") -> list[Message]:
-    """The messages for one round: the task, the classes, the scored prompts from worst to best."""
+def write_question(request: ProposalRequest, about: str = "") -> list[Message]:
+    """Return the messages of one round: the task, the classes, the scored prompts from worst to best."""
     names = ", ".join(request.class_names[:CLASSES_SHOWN])
     more = (
         f" and {len(request.class_names) - CLASSES_SHOWN} more"
@@ -60,6 +60,6 @@ def question(request: Request, about: str = "") -> list[Message]:
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
 
-def marked(text: str) -> list[str]:
-    """What stands between `<INS>` and `</INS>`, in order, empty ones left out."""
+def extract_prompts(text: str) -> list[str]:
+    """Return the non-empty texts between `<INS>` and `</INS>`, in order."""
     return [found.strip() for found in _MARKED.findall(text) if found.strip()]

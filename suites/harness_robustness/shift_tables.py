@@ -1,4 +1,4 @@
-"""Reading a table of records: seeds averaged into cells, and shifts paired with their references.
+"""Tables of robustness records: average seeds into cells, pair shifts with their references, build output rows.
 
 A records table has one row per ok record: `model`, `dataset`, `method`, `seed`, `status`, a column
 per metric, and tags as `tag.model.<key>` and `tag.dataset.<key>`.
@@ -16,10 +16,10 @@ from harness import OptionError
 from harness.errors import did_you_mean
 
 OUTPUT = ("model", "method", "dataset", "metric", "value", "low", "high", "count", "note")
-"""Columns of what a summary gives: `value` with interval `low` to `high` (NaN: none), over `count` cells."""
+"""Columns of a summary's output: `value` with interval `low` to `high` (NaN: none), over `count` cells."""
 
 NAMES = ("model", "method", "dataset")
-"""What tells cells apart."""
+"""The columns that identify a cell."""
 
 REFERENCE = "tag.dataset.reference"
 CORRUPTION = "tag.dataset.corruption"
@@ -27,12 +27,12 @@ SEVERITY = "tag.dataset.severity"
 STANDARD = "tag.model.standard"
 
 
-def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.DataFrame:
-    """One row per model, method and dataset: mean of `metric` over seeds, and the seeds' values.
+def average_seeds(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.DataFrame:
+    """Return one row per model, method and data set: the mean of `metric` over seeds, and the seeds' values.
 
-    Columns: model, method (empty for none), dataset, the tag columns above and `also` (NaN where a
-    table has none), `value` and `seeds` (seed → value). Rows that are not ok or lack the metric are left out.
-    Raises OptionError when the table has no such metric at all, or different values for one seed.
+    Columns: model, method (empty for none), dataset, the tag columns above and `also` (NaN if the table lacks
+    them), `value` and `seeds` (seed → value). Rows that are not ok or lack the metric are left out.
+    Raises OptionError if the table has no such metric, or different values for one seed.
     """
     columns = [REFERENCE, CORRUPTION, SEVERITY, STANDARD, *also]
     if records.empty:
@@ -45,7 +45,7 @@ def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.Da
     if "status" in records:
         table = table[table["status"] == "ok"]
     table = table.assign(method=table["method"].astype(object).where(table["method"].notna(), ""))
-    # one pass over plain values: a group of pandas for each cell takes minutes where there are thousands
+    # one pass over plain values: pandas groups take minutes for thousands of cells
     found: dict[tuple[Any, Any, Any], dict[str, Any]] = {}
     for record in table.to_dict("records"):
         key = record["model"], record["method"], record["dataset"]
@@ -56,45 +56,45 @@ def cells(records: pd.DataFrame, metric: str, also: Sequence[str] = ()) -> pd.Da
         if cell["seeds"].setdefault(seed, value) != value:
             raise OptionError(
                 f"summary: several records of {key[0]!r} on {key[2]!r} for one seed, with different {metric}; "
-                "choose among them with the table's `where`"
+                "select one with the table's `where`"
             )
     for cell in found.values():
         cell["value"] = float(np.mean(list(cell["seeds"].values())))
     return pd.DataFrame(list(found.values()), columns=[*NAMES, *columns, "value", "seeds"])
 
 
-def shifts(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
-    """The cells on shifts, each with the same model's reference beside it.
+def pair_with_references(table: pd.DataFrame, corruptions: bool = False) -> pd.DataFrame:
+    """Return the cells on shifts, each paired with the same model's cell on the reference.
 
-    A shift is a dataset whose `reference` tag names another dataset; corrupted ones count only
-    with `corruptions`. Adds `reference` (its name), `reference_value` and `reference_seeds`
-    (NaN and empty when that cell is missing).
+    A shift is a data set whose `reference` tag names another data set; corrupted ones count only with
+    `corruptions`. Adds `reference` (its name), `reference_value` and `reference_seeds` (NaN and empty if that
+    cell is missing).
     """
     named = table[REFERENCE].notna() & (table[REFERENCE] != table["dataset"])
     if not corruptions:
         named &= table[CORRUPTION].isna()
     out = table[named].rename(columns={REFERENCE: "reference"})
     missing: tuple[float, dict[Any, float]] = (np.nan, {})
-    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in rows_of(table)}
-    found = [by_cell.get((r.model, r.method, r.reference), missing) for r in rows_of(out)]
+    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in iterate_rows(table)}
+    found = [by_cell.get((r.model, r.method, r.reference), missing) for r in iterate_rows(out)]
     return out.assign(
         reference_value=pd.Series([v for v, _ in found], index=out.index, dtype=float),
         reference_seeds=pd.Series([s for _, s in found], index=out.index, dtype=object),
     )
 
 
-def rows_of(table: pd.DataFrame) -> Iterator[Any]:
-    """The table's cells one by one, with a column's values as attributes of whatever type it holds."""
+def iterate_rows(table: pd.DataFrame) -> Iterator[Any]:
+    """Yield the table's rows with their columns as attributes, typed Any."""
     yield from table.itertuples()
 
 
 def is_true(tag: object) -> bool:
-    """Whether a tag says yes; tables read from text hold it as a word."""
+    """Return whether a tag is true; tables read from text hold a word."""
     return tag is True or str(tag).lower() in ("true", "1", "1.0", "yes")
 
 
 def seed_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
-    """Student-t interval of the mean over seeds; NaN with fewer than two."""
+    """Return the Student-t interval of the mean over seeds; NaN for fewer than two."""
     from scipy.stats import t
 
     x = np.asarray(list(values), dtype=np.float64)
@@ -104,7 +104,7 @@ def seed_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, 
     return float(x.mean() - half), float(x.mean() + half)
 
 
-def row(
+def make_row(
     cell: Any,
     metric: str,
     value: float,
@@ -113,20 +113,20 @@ def row(
     note: str = "",
     dataset: str | None = None,
 ) -> dict[str, Any]:
-    """One output row for the model and method of `cell` (anything with those attributes)."""
+    """Return an output row for the model and method of `cell` (anything with these attributes)."""
     named = cell.dataset if dataset is None else dataset
     return dict(zip(OUTPUT, (cell.model, cell.method, named, metric, value, *interval, count, note)))
 
 
-def frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """The rows as a table with the output columns, also when there are none."""
+def make_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return the rows as a table with the output columns, even if there are no rows."""
     return pd.DataFrame(list(rows), columns=list(OUTPUT))
 
 
-def rests_on(names: Iterable[str], expected: Iterable[str], what: str) -> str:
-    """Return a note when an aggregate lacks some of what is there for others; empty when it has all.
+def note_missing(names: Iterable[str], expected: Iterable[str], what: str) -> str:
+    """Return a note on the `expected` names that an aggregate lacks; empty if it has all.
 
-    `expected` holds each name once: who asks for every model must not count all cells each time.
+    `expected` holds each name once: deduplicating here would repeat a pass over all cells for every model.
     """
     names, expected = set(names), list(expected)
     missing = [name for name in expected if name not in names]

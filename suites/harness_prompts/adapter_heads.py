@@ -1,6 +1,6 @@
-"""What adapters have learned, as modules from normalised embeddings to logits: to be counted, stored, loaded.
+"""Fitted adapters as modules from normalised embeddings to logits, which can be counted, stored and loaded.
 
-The adapters' own classifiers answer for any of their classes; these answer for all of them at once.
+The adapters' classifiers take any subset of the classes; these modules always return all of them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import nn
 from harness_prompts.tip_logits import tip_logits
 
 
-class TipHead(nn.Module):
-    """Tip-Adapter: keys K×D with labels K beside text weights C×D, and the settings s, α, β.
+class TipAdapterHead(nn.Module):
+    """Tip-Adapter: keys K×D with labels K, text weights C×D, and the settings s, α, β.
 
-    `trained` keys (Tip-Adapter-F) are a parameter; a cache that nothing trained is a buffer.
+    `trained` keys (Tip-Adapter-F) are a parameter, untrained ones a buffer.
     """
 
     keys: torch.Tensor
@@ -44,19 +44,19 @@ class TipHead(nn.Module):
         self._settings = settings
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor], trained: bool) -> TipHead:
-        """The head whose `state_dict` this is."""
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor], trained: bool) -> TipAdapterHead:
+        """Return the head with this `state_dict`."""
         scale, alpha, beta = tensors["settings"].tolist()
         return cls(tensors["keys"], tensors["labels"], tensors["classifier"], (scale, alpha, beta), trained)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits N×C of normalised embeddings N×D."""
+        """Return logits N×C of normalised embeddings N×D."""
         values = F.one_hot(self.labels, len(self.classifier)).to(features.dtype)
         return tip_logits(features, self.keys, values, self.classifier, *self._settings)
 
 
-class AdapterHead(nn.Module):
-    """CLIP-Adapter: the bottleneck, mixed with its input, in front of text weights C×D."""
+class ClipAdapterHead(nn.Module):
+    """CLIP-Adapter: the bottleneck, mixed with its input, before text weights C×D."""
 
     classifier: torch.Tensor
 
@@ -68,23 +68,23 @@ class AdapterHead(nn.Module):
         self._settings = settings
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> AdapterHead:
-        """The head whose `state_dict` this is."""
+    def from_tensors(cls, tensors: Mapping[str, torch.Tensor]) -> ClipAdapterHead:
+        """Return the head with this `state_dict`."""
         hidden, width = tensors["layers.0.weight"].shape
         scale, ratio = tensors["settings"].tolist()
-        head = cls(bottleneck(width, hidden), tensors["classifier"], (scale, ratio))
+        head = cls(build_bottleneck(width, hidden), tensors["classifier"], (scale, ratio))
         head.load_state_dict(dict(tensors))
         return head
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits N×C of normalised embeddings N×D."""
+        """Return logits N×C of normalised embeddings N×D."""
         scale, ratio = self._settings
         adapted = F.normalize(ratio * self.layers(features) + (1 - ratio) * features, dim=-1)
         return scale * adapted @ self.classifier.T
 
 
-def bottleneck(width: int, hidden: int) -> nn.Sequential:
-    """W₁ D→h and W₂ h→D without biases, a ReLU after both."""
+def build_bottleneck(width: int, hidden: int) -> nn.Sequential:
+    """Build W₁ D→h and W₂ h→D without biases, each followed by a ReLU."""
     return nn.Sequential(
         nn.Linear(width, hidden, bias=False),
         nn.ReLU(),

@@ -1,4 +1,4 @@
-"""Learnable context vectors in the place of words (Zhou et al., CoOp, IJCV 2022)."""
+"""Learnable context vectors in place of words (Zhou et al., CoOp, IJCV 2022)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from harness_few_shot.tower import BeforeBlock, TextTower
 Position = Literal["end", "middle", "front"]
 
 
-class Context(nn.Module):
-    """M context vectors, for all classes (M×d) or for each (C×M×d): the only thing that is trained.
+class ContextVectors(nn.Module):
+    """M trainable context vectors, shared by all classes (M×d) or one set per class (C×M×d).
 
-    With `init` they start as the embeddings of its tokens, and M is their number, whatever the
-    number of its words; otherwise from N(0, 0.02²).
+    With `init` they start as the embeddings of its tokens, and M is the number of these tokens, not of its
+    words; otherwise they are drawn from N(0, 0.02²).
     """
 
     def __init__(
@@ -40,16 +40,16 @@ class Context(nn.Module):
 
     @property
     def length(self) -> int:
-        """How many vectors stand before, behind or around a class name."""
+        """M, the number of context vectors."""
         return int(self.vectors.shape[-2])
 
 
-class Wording:
-    """Class names with room for a context: where each class's tokens and the context go.
+class PromptLayout:
+    """The prompts of some classes, with room for M context vectors.
 
     The text is `X … X name.` with M placeholders, laid out as [start, context, name, rest] (`end`),
     [start, half, name, half, rest] (`middle`) or [start, name, context, rest] (`front`).
-    Raises OptionError for a name that leaves no room.
+    Raises OptionError for a name that leaves no room for the context.
     """
 
     def __init__(
@@ -57,27 +57,24 @@ class Wording:
     ) -> None:
         placeholders = " ".join(["X"] * length)
         texts = [f"{placeholders} {name}." for name in class_names]
-        tokens = tower.tokens(texts, strict=True)
+        tokens = tower.tokenize(texts, strict=True)
         self.tower, self.length = tower, length
-        self.tokens = tokens[:, : tower.needed(tokens)]
-        start = first_token(tower)
-        bare = tower.lengths([f"{placeholders} ."])[0]
-        sizes = [n - bare for n in tower.lengths(texts)]
+        self.tokens = tokens[:, : tower.needed_length(tokens)]
+        start = first_token_position(tower)
+        bare = tower.count_tokens([f"{placeholders} ."])[0]
+        sizes = [n - bare for n in tower.count_tokens(texts)]
         with torch.no_grad():
             self.fixed = tower.embed(self.tokens)
         self.order = torch.stack(
-            [_layout(self.tokens.shape[1], start, length, size, position) for size in sizes]
+            [_order_tokens(self.tokens.shape[1], start, length, size, position) for size in sizes]
         ).to(tower.device)
         self.start = start
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def embeddings(self, context: torch.Tensor) -> torch.Tensor:
-        """Token embeddings …×C×L×d with the context (…×M×d, or …×C×M×d when per class) in its place.
-
-        `context` of one dimension more than 2 is read as per class unless it has shape B×1×M×d.
-        """
+    def embed(self, context: torch.Tensor) -> torch.Tensor:
+        """Return token embeddings …×C×L×d with the context M×d, C×M×d (per class) or B×1×M×d in its place."""
         if context.ndim == 2:
             context = context.expand(len(self), -1, -1)
         fixed, order = self.fixed, self.order
@@ -91,37 +88,37 @@ class Wording:
             return whole
         return whole.gather(-2, order[..., None].expand(*lead, classes, length, width))
 
-    def features(self, context: torch.Tensor, before: BeforeBlock | None = None) -> torch.Tensor:
-        """Normalised text embeddings C×D for the context M×d or C×M×d; `before` as for the tower."""
-        embedded = self.tower(self.embeddings(context), self.tokens, before)
+    def encode(self, context: torch.Tensor, before: BeforeBlock | None = None) -> torch.Tensor:
+        """Return normalised text embeddings C×D for the context M×d or C×M×d; `before` as for the tower."""
+        embedded = self.tower(self.embed(context), self.tokens, before)
         return nn.functional.normalize(embedded.float(), dim=-1)
 
-    def shifted_features(self, contexts: torch.Tensor) -> torch.Tensor:
-        """Normalised text embeddings B×C×D, one classifier for each of the contexts B×M×d."""
-        x = self.embeddings(contexts[:, None])
+    def encode_each(self, contexts: torch.Tensor) -> torch.Tensor:
+        """Return normalised text embeddings B×C×D, one classifier for each of the contexts B×M×d."""
+        x = self.embed(contexts[:, None])
         many = x.shape[0]
         flat = self.tower(x.flatten(0, 1), self.tokens.repeat(many, 1))
         return nn.functional.normalize(flat.float(), dim=-1).reshape(many, len(self), -1)
 
 
-def first_token(tower: TextTower) -> int:
-    """Position of a text's first own token: 1 behind a start token, 0 in towers that have none."""
-    tokens = tower.tokens(["X", "photo"])
+def first_token_position(tower: TextTower) -> int:
+    """Return the position of a text's first own token: 1 after a start token, 0 in towers that have none."""
+    tokens = tower.tokenize(["X", "photo"])
     return int((tokens[0] != tokens[1]).int().argmax())
 
 
 def init_tokens(tower: TextTower, words: str) -> torch.Tensor:
-    """The tokens of some words alone, without start and end."""
-    tokens = tower.tokens([words.replace("_", " ")], strict=True)[0]
-    start = first_token(tower)
-    count = tower.lengths([words])[0] - tower.lengths([""])[0]
+    """Return the tokens of some words without start and end; underscores count as spaces."""
+    tokens = tower.tokenize([words.replace("_", " ")], strict=True)[0]
+    start = first_token_position(tower)
+    count = tower.count_tokens([words])[0] - tower.count_tokens([""])[0]
     if count < 1:
         raise OptionError(f"the initial context '{words}' has no tokens")
     return tokens[start : start + count]
 
 
-def _layout(total: int, start: int, length: int, name: int, position: Position) -> torch.Tensor:
-    """For each place of the prompt, the place in `[start, context, name, rest]` that goes there."""
+def _order_tokens(total: int, start: int, length: int, name: int, position: Position) -> torch.Tensor:
+    """Return for each position of the prompt which position of `[start, context, name, rest]` goes there."""
     context = torch.arange(start, start + length)
     named = torch.arange(start + length, start + length + name)
     rest = torch.arange(start + length + name, total)
@@ -134,22 +131,24 @@ def _layout(total: int, start: int, length: int, name: int, position: Position) 
     return torch.cat([torch.arange(start), *middle, rest])
 
 
-def nearest_words(tower: TextTower, vectors: torch.Tensor, count: int = 3) -> list[list[tuple[str, float]]]:
-    """For each vector M×d, the vocabulary's nearest tokens and their Euclidean distances.
+def find_nearest_words(
+    tower: TextTower, vectors: torch.Tensor, count: int = 3
+) -> list[list[tuple[str, float]]]:
+    """Return for each vector M×d the vocabulary's nearest tokens with their Euclidean distances.
 
-    Source: CoOp, Table 4. Tokens that are no text (unknown to the decoder) show as their id.
+    Source: CoOp, Table 4. Tokens unknown to the decoder appear as their id.
     """
     table = tower.part.token_embedding.weight.detach().float()
     distances = torch.cdist(vectors.detach().float().to(table.device), table)
     found = distances.topk(count, largest=False)
     return [
-        [(word(tower.tokenizer, int(i)), round(float(d), 4)) for i, d in zip(ids, near, strict=True)]
+        [(decode_token(tower.tokenizer, int(i)), round(float(d), 4)) for i, d in zip(ids, near, strict=True)]
         for ids, near in zip(found.indices, found.values, strict=True)
     ]
 
 
-def word(tokenizer: Any, token: int) -> str:
-    """A token as it is read; in the tokeniser's own letters for bytes where it is no whole character."""
+def decode_token(tokenizer: Any, token: int) -> str:
+    """Return a token as text, or in the tokeniser's byte alphabet if it is no whole character."""
     letters = (getattr(tokenizer, "decoder", None) or {}).get(token)
     if letters is None:
         return str(token)

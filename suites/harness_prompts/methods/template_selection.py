@@ -1,4 +1,4 @@
-"""Templates chosen or weighted by how well they do on a few labelled samples."""
+"""Templates selected or weighted by their performance on a few labelled samples."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
-    from harness_few_shot.task import Task
+    from harness_few_shot.task import FewShotTask
     from harness_prompts.methods.zero_shot import PromptClassifier
 
 
 class TemplateSelection(FromShots, FromTemplates):
-    """The best templates of a set, or all of them weighted, by the likelihood of the training shots.
+    """The best templates of a set, or all of them weighted, as scored on the training shots.
 
     Args:
         templates: the set to choose from, as for `ensemble`.
-        keep: `select` keeps the `count` best, by accuracy and then cross-entropy; `weight` weights
-            every template by softmax(−cross-entropy / temperature).
-        count: how many to keep.
-        temperature: of the weights, in nats.
+        keep: `select` keeps the `count` best by accuracy, then cross-entropy; `weight` weights every
+            template by softmax(−cross-entropy / temperature).
+        count: how many templates `select` keeps.
+        temperature: temperature of the weights, in nats.
     """
 
     transfers = True
@@ -39,21 +39,21 @@ class TemplateSelection(FromShots, FromTemplates):
                 f"count must be at least 1 and temperature above 0, got {count} and {temperature}"
             )
         self.templates, self.keep, self.count, self.temperature = (
-            from_option(templates),
+            check_templates_option(templates),
             keep,
             count,
             temperature,
         )
 
-    def fit(self, task: Task) -> PromptClassifier:
-        """Scores every template on the training shots."""
+    def fit(self, task: FewShotTask) -> PromptClassifier:
+        """Score every template on the training shots, then select or weight."""
         import torch
         import torch.nn.functional as F
 
-        from harness_prompts.methods.zero_shot import PromptClassifier, chosen_templates
+        from harness_prompts.methods.zero_shot import PromptClassifier, resolve_templates
 
-        templates = chosen_templates(self.templates, task)
-        each = F.normalize(task.texts.grid(task.class_names, templates).to(task.device), dim=-1)
+        templates = resolve_templates(self.templates, task)
+        each = F.normalize(task.texts.encode_grid(task.class_names, templates).to(task.device), dim=-1)
         logits = task.logit_scale * torch.einsum("nd,ctd->tnc", task.features, each)
         right = (logits.argmax(dim=-1) == task.labels).float().mean(dim=1)
         entropy = -logits.log_softmax(dim=-1)[:, torch.arange(len(task.labels)), task.labels].mean(dim=1)

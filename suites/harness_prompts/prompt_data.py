@@ -1,4 +1,4 @@
-"""A cell's data set as prompt methods need it: names, embeddings of the shots, embeddings to evaluate on."""
+"""A cell's data set as prompt methods need it: class names, embedded shots, and predictions on a split."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.contract.declared import ask
 from harness.inference.splits import find_named_split, find_test_split
 from harness.inference.zeroshot import similarity_of, templates_of
 from harness.learning.draws import draw_shots
-from harness_few_shot.task import Classifier, Task
-from harness_prompts.shots import POOL, relabelled
+from harness_few_shot.task import FewShotClassifier, FewShotTask
+from harness_prompts.shots import POOL, relabel_rows
 
 if TYPE_CHECKING:
     import torch
@@ -23,75 +23,77 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 8192
 VAL_SHOTS = 4
-"""Validation shots per class, where there are as many training shots (CoOp's min(K, 4))."""
+"""The most validation shots per class: CoOp takes min(K, 4) for K training shots."""
 
 FRESH = "fresh random crops and flips of the images"
 
 
-class Source:
-    """The data set of a job. `names` chooses the class names; `split` is where they are read from.
+class PromptData:
+    """A job's data set with its class names and templates.
 
-    Without a split it is the one to evaluate on, `tested`. Raises DataError for a data set without class names.
+    `names` chooses the class names; they are read from `split`, by default the split to evaluate on
+    (`tested`). Raises DataError for a data set without class names.
     """
 
     def __init__(self, job: Job, names: str = "data", split: str | None = None) -> None:
-        from harness_prompts.names import class_names
+        from harness_prompts.class_names import choose_class_names
 
         test = find_test_split(job.dataset.splits, option="")
         if test.name is None:
             raise DataError(f"{job.cell.dataset.label}: {test.refusal}")
         self.job, self.tested, self.split = job, test.name, split or test.name
         opened = job.splits(self.split)
-        own: Sequence[str] | None = getattr(opened, "class_names", None)
+        own: Sequence[str] | None = asked(opened, "class_names")
         if not own:
             raise DataError(f"{job.cell.dataset.label}: prompts need class names, and the data set has none")
-        self.class_names = class_names(own, names)
+        self.class_names = choose_class_names(own, names)
         self.templates = templates_of(opened, job.cell.dataset.label)
         self.fitted_on = "kept embeddings"
-        """In words: what fitting asked for, beyond embeddings that are computed once."""
+        """What the method was fitted on, for the record: cached embeddings unless it asks for views or images."""
 
-    def task(
+    def make_task(
         self, classes: Sequence[int], shots: int, train: str, validation: str, logit_scale: float | None
-    ) -> Task:
-        """The task of telling `classes` apart, with `shots` of each; relabelled in their order."""
-        from harness_few_shot.texts import Texts
+    ) -> FewShotTask:
+        """Return the task of telling `classes` apart with `shots` of each, labelled in the order of `classes`."""
+        from harness_few_shot.texts import TextEmbeddings
 
         job, splits = self.job, self.job.dataset.splits
-        train = find_named_split(splits, train) or train
-        held_out = find_named_split(splits, validation)
-        rows, labels, features = self._shots(train, shots, classes, 0)
+        train = named_split(splits, train) or train
+        held_out = named_split(splits, validation)
+        rows, labels, features = self._draw_shots(train, shots, classes, 0)
         if shots and not len(rows):
             raise DataError(f"{job.cell.dataset.label}: '{train}' has no samples of the classes to learn")
         if held_out is not None and held_out != self.tested:
-            held = self._shots(held_out, min(shots, VAL_SHOTS), classes, 0)
+            held = self._draw_shots(held_out, min(shots, VAL_SHOTS), classes, 0)
         else:
-            held = self._shots(train, min(shots, VAL_SHOTS), classes, max(POOL, shots))
-        return Task(
+            # behind the pool, so that validation shots are never training shots, whatever the number of shots
+            held = self._draw_shots(train, min(shots, VAL_SHOTS), classes, max(POOL, shots))
+        return FewShotTask(
             class_names=[self.class_names[c] for c in classes],
             templates=self.templates,
             features=features,
             labels=labels,
             val_features=held[2],
             val_labels=held[1],
-            texts=job.shared(Texts, lambda: Texts(job.model), of="model"),
+            texts=job.shared(TextEmbeddings, lambda: TextEmbeddings(job.model), of="model"),
             logit_scale=float(job.model.logit_scale) if logit_scale is None else logit_scale,
             shots=shots,
             seed=job.seed_for("few-shot", job.cell.seed),
-            views=self._views(train, rows) if shots else _no_views,
-            images=self._images(train, rows, labels),
-            space=getattr(job.dataset, "label_space", None) or "",
+            views=self._make_views(train, rows) if shots else _refuse_views,
+            images=self._make_images(train, rows, labels),
+            space=asked(job.dataset, "label_space") or "",
             folder=job.workdir,
             report=job.report,
             advance=job.advance,
         )
 
-    def predictions(
-        self, classifier: Classifier, classes: Sequence[int], split: str
+    def predict(
+        self, classifier: FewShotClassifier, classes: Sequence[int], split: str
     ) -> tuple[Predictions, float | None]:
-        """What the classifier says about the samples of `classes`, among these classes only.
+        """Classify the samples of `classes` among these classes only.
 
-        Also the samples per second of the image tower, or None when the embeddings were kept. Raises
-        DataError when no sample is of these classes, Diverged for logits that are not finite.
+        Also return the image tower's samples per second, or None if the embeddings were cached. Raises
+        DataError if no sample is of these classes, Diverged for logits that are not finite.
         """
         import torch
         import torch.nn.functional as F
@@ -99,13 +101,13 @@ class Source:
         from harness.inference.evaluate import outputs
 
         opened = self.job.splits(split)
-        rows, targets = relabelled(self._targets(split), classes)
+        rows, targets = relabel_rows(self._read_targets(split), classes)
         if not len(rows):
             raise DataError(
                 f"{self.job.cell.dataset.label}: '{split}' has no samples of the classes to tell apart"
             )
         if hasattr(classifier, "encode_image"):
-            embeddings, rate = self._encoded(classifier.encode_image, split, rows)
+            embeddings, rate = self._encode(classifier.encode_image, split, rows)
         else:
             kept, rate = outputs(self.job, "image embeddings", split)
             embeddings = torch.from_numpy(kept[rows])
@@ -116,12 +118,12 @@ class Source:
         with torch.no_grad():
             logits = [classifier.logits(part, names).float().cpu() for part in features.split(ROWS_AT_ONCE)]
         found = torch.cat(logits)
-        if not found.isfinite().all():  # what metrics make of these is no measurement
+        if not found.isfinite().all():
             raise Diverged(f"the logits on {self.job.cell.dataset.label} are not finite")
         return Predictions(found.numpy(), targets, [opened.ids[r] for r in rows], names), rate
 
-    def _targets(self, split: str) -> NDArray[np.int64]:
-        """The split's labels; DataError for several per sample, or one that no class name belongs to."""
+    def _read_targets(self, split: str) -> NDArray[np.int64]:
+        """Return the split's labels. Raises DataError for several per sample, or for one without a class name."""
         opened, label = self.job.splits(split), self.job.cell.dataset.label
         targets = np.asarray(opened.targets)
         if targets.ndim != 1:
@@ -135,10 +137,10 @@ class Source:
             )
         return targets
 
-    def _encoded(
+    def _encode(
         self, encode: Callable[[torch.Tensor], torch.Tensor], split: str, rows: NDArray[np.int64]
     ) -> tuple[torch.Tensor, float | None]:
-        """Embeddings that a classifier's own image tower makes, and its samples per second. Not kept."""
+        """Return embeddings of the classifier's own image tower and its samples per second; nothing is cached."""
         import time
 
         from harness.inference.batches import forward_all
@@ -158,17 +160,20 @@ class Source:
         )
         return embeddings.clone(), len(rows) / max(time.perf_counter() - start, 1e-9)
 
-    def _shots(
+    def _draw_shots(
         self, split: str, shots: int, classes: Sequence[int], skip: int
     ) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
-        """Rows, labels and normalised embeddings of the shots; those that come first in the draw are skipped."""
+        """Return rows, labels and normalised embeddings of the shots, without the first `skip` draws of each class.
+
+        The whole pool is embedded at once, so that every number of shots reads the same cached embeddings.
+        """
         import torch
         import torch.nn.functional as F
 
         from harness.inference.evaluate import outputs
 
         job = self.job
-        targets = self._targets(split) if shots else np.empty(0, np.int64)
+        targets = self._read_targets(split) if shots else np.empty(0, np.int64)
         pool = draw_shots(
             job.splits(split).ids if shots else (),
             targets,
@@ -190,8 +195,11 @@ class Source:
         labels = torch.tensor(np.repeat(np.arange(len(classes)), [len(d) for d in drawn]), device=job.device)
         return rows, labels, F.normalize(features, dim=-1)
 
-    def _views(self, split: str, rows: NDArray[np.int64]) -> Callable[[int], torch.Tensor]:
-        """Normalised embeddings of the shots under random crops (scale 0.08 to 1) and flips."""
+    def _make_views(self, split: str, rows: NDArray[np.int64]) -> Callable[[int], torch.Tensor]:
+        """Return a function from a view's number to normalised embeddings of the shots.
+
+        A view is a random crop (scale 0.08 to 1) and flip of each image.
+        """
 
         def view(number: int) -> torch.Tensor:
             import torch.nn.functional as F
@@ -216,10 +224,10 @@ class Source:
 
         return view
 
-    def _images(
+    def _make_images(
         self, split: str, rows: NDArray[np.int64], labels: torch.Tensor
     ) -> Callable[[bool], Pipeline]:
-        """The shots themselves, prepared while a training goes on."""
+        """Return a function that opens the shots as a pipeline of images, prepared during training."""
 
         def images(augment: bool) -> Pipeline:
             from harness.inference.evaluate import image_pipeline
@@ -244,5 +252,5 @@ class Source:
         return images
 
 
-def _no_views(number: int) -> torch.Tensor:
+def _refuse_views(number: int) -> torch.Tensor:
     raise DataError("there are no shots to augment")

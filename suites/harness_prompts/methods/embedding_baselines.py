@@ -1,4 +1,4 @@
-"""Baselines on the embeddings of the shots: linear probe, Tip-Adapter and Tip-Adapter-F."""
+"""Baselines on the shots' embeddings: linear probe, Tip-Adapter and Tip-Adapter-F."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 from harness import DataError, OptionError
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.templates import FromTemplates, check_templates_option
 from harness_prompts.tip_logits import tip_logits
 
 if TYPE_CHECKING:
     import torch
 
-    from harness_few_shot.task import Task
-    from harness_prompts.heads import TipHead
+    from harness_few_shot.task import FewShotTask
+    from harness_prompts.adapter_heads import TipAdapterHead
 
 
 class FixedClassifier:
-    """A function from embeddings to logits of the classes it was fitted on, or of some of them.
+    """A function from embeddings to logits of the fitted classes, restricted to the wanted ones.
 
-    `head`, where there is one, makes the same as a module for all of them.
+    `head`, if given, builds the same function as a module, for all fitted classes.
     """
 
     def __init__(
@@ -34,19 +34,19 @@ class FixedClassifier:
             self.head = head
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C; OptionError for a class it was not fitted on."""
-        from harness_few_shot.task import columns_for
+        """Return logits N×C. Raises OptionError for a class it was not fitted on."""
+        from harness_few_shot.task import find_columns
 
-        columns = columns_for(self.class_names, class_names)
+        columns = find_columns(self.class_names, class_names)
         return self.function(features)[:, columns]  # type: ignore[operator, no-any-return]
 
 
-class LinearProbe(FromShots):
+class EmbeddingProbe(FromShots):
     """Logistic regression on the normalised embeddings of the shots (scikit-learn's L-BFGS).
 
     Args:
-        strengths: the inverse regularisation strengths C to choose from, on the validation shots when
-            there are any; otherwise the middle one is taken. By default 0.1, 1, 10, 100 and 1000.
+        strengths: inverse regularisation strengths C to choose from by accuracy on the validation shots;
+            without any, the middle one is taken. By default 0.1, 1, 10, 100 and 1000.
     """
 
     transfers = False
@@ -57,8 +57,8 @@ class LinearProbe(FromShots):
         if min(self.strengths) <= 0:
             raise OptionError(f"strengths must be above 0, got {self.strengths}")
 
-    def fit(self, task: Task) -> FixedClassifier:
-        """Fits one regression per strength and keeps the best."""
+    def fit(self, task: FewShotTask) -> FixedClassifier:
+        """Fit one regression per strength and keep the best. Raises DataError for samples of one class only."""
         import warnings
 
         import torch
@@ -70,22 +70,22 @@ class LinearProbe(FromShots):
             strengths = [strengths[len(strengths) // 2]]
         if len(set(y.tolist())) < 2:
             raise DataError("a linear probe needs samples of two classes or more to learn from")
-        with warnings.catch_warnings():  # one shot of many classes is meant, it is no regression
+        with warnings.catch_warnings():  # scikit-learn mistakes one shot of many classes for a regression
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             for strength in strengths:
                 fitted[strength] = LogisticRegression(C=strength, max_iter=1000).fit(x, y)
         best = strengths[0]
         if len(strengths) > 1:
             val_x, val_y = task.val_features.cpu().numpy(), task.val_labels.cpu().numpy()
-            best = max(strengths, key=lambda s: (fitted[s].score(val_x, val_y), -s))
+            best = max(strengths, key=lambda s: (fitted[s].score(val_x, val_y), -s))  # ties: the smallest C
         chosen = fitted[best]
         task.notes |= {
             "selected_on": "validation shots" if len(strengths) > 1 else "nothing",
             "strength": best,
         }
         weight = torch.zeros(len(task.class_names), x.shape[1])
-        bias = torch.full((len(task.class_names),), -1e4)  # a class without any sample is never predicted
-        if len(chosen.classes_) == 2:  # scikit-learn keeps one row for two classes
+        bias = torch.full((len(task.class_names),), -1e4)  # a class without samples is never predicted
+        if len(chosen.classes_) == 2:  # scikit-learn stores one row for two classes
             weight[chosen.classes_[0]], bias[chosen.classes_[0]] = 0.0, 0.0
             weight[chosen.classes_[1]] = torch.from_numpy(chosen.coef_[0]).float()
             bias[chosen.classes_[1]] = float(chosen.intercept_[0])
@@ -98,18 +98,18 @@ class LinearProbe(FromShots):
 
 
 class TipAdapter(FromShots, FromTemplates):
-    """Tip-Adapter: a cache of the shots' embeddings beside the zero-shot classifier, without training.
+    """Tip-Adapter: a cache of the shots' embeddings added to the zero-shot classifier, without training.
 
     α and β are searched on the validation shots; without any they stay at 1 and 5.5.
+    Source: Zhang et al., Tip-Adapter, ECCV 2022.
 
     Args:
         templates: the zero-shot classifier's templates, as for `ensemble`.
-        views: augmented views of each shot whose mean is its key; 0 takes the image as it is.
+        views: augmented views of each shot, whose mean is its key; 0 takes the image itself.
         fine_tune: train the keys too (Tip-Adapter-F): AdamW, eps 1e-4, cosine.
-        epochs: passes over the shots that train the keys; the last step is kept, nothing is chosen on
-            test.
+        epochs: passes over the shots that train the keys; the last step is kept, none is chosen on test.
         rate: AdamW's learning rate for the keys.
-        batch: shots per step in training the keys.
+        batch: shots per step when the keys are trained.
     """
 
     transfers = False
@@ -128,11 +128,11 @@ class TipAdapter(FromShots, FromTemplates):
             raise OptionError(
                 f"views and epochs must be 0 or more and batch at least 1, got {views}, {epochs} and {batch}"
             )
-        self.templates, self.views, self.fine_tune = from_option(templates), views, fine_tune
+        self.templates, self.views, self.fine_tune = check_templates_option(templates), views, fine_tune
         self.epochs, self.rate, self.batch = epochs, rate, batch
 
-    def fit(self, task: Task) -> FixedClassifier:
-        """Builds the cache, trains its keys if asked, and searches α and β."""
+    def fit(self, task: FewShotTask) -> FixedClassifier:
+        """Build the cache, train its keys if `fine_tune`, and search α and β."""
         import torch
         import torch.nn.functional as F
 
@@ -146,33 +146,34 @@ class TipAdapter(FromShots, FromTemplates):
         scale = task.logit_scale
         alpha, beta = 1.0, 5.5
         if self.fine_tune:
-            keys = self._trained(task, keys, values, classifier, alpha, beta)
+            keys = self._train_keys(task, keys, values, classifier, alpha, beta)
         if len(task.val_labels):
-            alpha, beta = self._searched(task, keys, values, classifier)
+            alpha, beta = self._search_weights(task, keys, values, classifier)
         task.notes |= {
             "selected_on": "validation shots" if len(task.val_labels) else "nothing",
             "alpha": alpha,
             "beta": beta,
         }
 
-        def head() -> TipHead:
-            from harness_prompts.heads import TipHead
+        def head() -> TipAdapterHead:
+            from harness_prompts.adapter_heads import TipAdapterHead
 
-            return TipHead(keys, task.labels, classifier, (scale, alpha, beta), self.fine_tune)
+            return TipAdapterHead(keys, task.labels, classifier, (scale, alpha, beta), self.fine_tune)
 
         return FixedClassifier(
             task.class_names, lambda f: tip_logits(f, keys, values, classifier, scale, alpha, beta), head
         )
 
-    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> TipHead:
-        """The module that a fitted classifier's `head` is, from its stored tensors."""
-        from harness_prompts.heads import TipHead
+    def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> TipAdapterHead:
+        """Rebuild a fitted classifier's `head` from its stored tensors."""
+        from harness_prompts.adapter_heads import TipAdapterHead
 
-        return TipHead.from_tensors(tensors, self.fine_tune)
+        return TipAdapterHead.from_tensors(tensors, self.fine_tune)
 
-    def _searched(
-        self, task: Task, keys: torch.Tensor, values: torch.Tensor, classifier: torch.Tensor
+    def _search_weights(
+        self, task: FewShotTask, keys: torch.Tensor, values: torch.Tensor, classifier: torch.Tensor
     ) -> tuple[float, float]:
+        """Return the (α, β) with the highest validation accuracy; ties go to the higher log-likelihood."""
         best, chosen = (-1.0, 0.0), (1.0, 5.5)
         for beta in (0.5, 1.0, 2.0, 3.5, 5.5, 7.0, 10.0):
             for alpha in (0.0, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0):
@@ -185,9 +186,9 @@ class TipAdapter(FromShots, FromTemplates):
                     best, chosen = (right, sure), (alpha, beta)
         return chosen
 
-    def _trained(
+    def _train_keys(
         self,
-        task: Task,
+        task: FewShotTask,
         keys: torch.Tensor,
         values: torch.Tensor,
         classifier: torch.Tensor,
@@ -199,14 +200,14 @@ class TipAdapter(FromShots, FromTemplates):
 
         from harness.learning.pipeline import Batch, HeldSamples
         from harness.learning.recipe import Recipe
-        from harness_prompts.training import labels_of, learn, steps_of
+        from harness_prompts.shot_training import batch_labels, count_steps, train_on_shots
 
         trained = torch.nn.Parameter(keys.clone())
         source = HeldSamples(
             (lambda epoch: task.views(100 + epoch)) if self.views else task.features, task.labels
         )
         recipe = Recipe(
-            steps=steps_of(len(task.labels), self.epochs, self.batch),
+            steps=count_steps(len(task.labels), self.epochs, self.batch),
             batch=self.batch,
             rate=self.rate,
             optimizer="adamw",
@@ -217,14 +218,14 @@ class TipAdapter(FromShots, FromTemplates):
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
             logits = tip_logits(batch.data, trained, values, classifier, task.logit_scale, alpha, beta)
-            return F.cross_entropy(logits, labels_of(batch))
+            return F.cross_entropy(logits, batch_labels(batch))
 
-        learn(task, [trained], source, loss, recipe)
+        train_on_shots(task, [trained], source, loss, recipe)
         return trained.detach()
 
 
 class TipAdapterF(TipAdapter):
-    """Tip-Adapter-F: Tip-Adapter whose keys are trained for some epochs."""
+    """Tip-Adapter-F: Tip-Adapter with trained keys."""
 
     rates = (3e-4, 1e-3, 3e-3)
 

@@ -1,4 +1,4 @@
-"""Training on the shots of a task, with the recipe of CoOp's trainer unless a method has its own."""
+"""Training on a task's shots, with the recipe of CoOp's trainer unless a method has its own."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
     import torch
 
-    from harness_few_shot.task import Task
+    from harness_few_shot.task import FewShotTask
 
 WARM_UP_RATE = 1e-5
 
 
 def coop_recipe(samples: int, epochs: int, rate: float = 0.002, batch: int = 32) -> Recipe:
-    """Return SGD as in CoOp's trainer: 1e-5 in the first epoch, then ½·rate·(1 + cos(π(e−1)/E)).
+    """Return SGD as in CoOp's trainer: rate 1e-5 in the first epoch, then ½·rate·(1 + cos(π(e−1)/E)).
 
-    The warm-up epoch sets the cosine back by one, so that the last rate is not zero. Momentum is 0.9 and
-    weight decay 5e-4, for vectors too. Raises OptionError for a negative number of epochs.
+    The warm-up epoch delays the cosine by one, so the last rate is not zero. Momentum is 0.9, weight decay
+    5e-4, for vectors too. Raises OptionError for a negative number of epochs.
     """
     if epochs < 0:
         raise OptionError(f"epochs must be 0 or more, got {epochs}")
     return Recipe(
-        steps=steps_of(samples, epochs, batch),
+        steps=count_steps(samples, epochs, batch),
         batch=batch,
         rate=rate,
         optimizer="sgd",
@@ -44,29 +44,29 @@ def coop_recipe(samples: int, epochs: int, rate: float = 0.002, batch: int = 32)
     )
 
 
-def steps_of(samples: int, epochs: int, batch: int) -> int:
-    """Return the updates of so many epochs; an incomplete last batch is dropped unless it is the only one."""
+def count_steps(samples: int, epochs: int, batch: int) -> int:
+    """Return the number of updates in `epochs`; an incomplete last batch is dropped unless it is the only one."""
     return epochs * Recipe(0, batch, last="drop").batches_per_epoch(samples)
 
 
-def epochs_for(shots: int, space: str = "") -> int:
-    """CoOp's number of epochs: 50 for one shot, 100 for two and four, 200 for more; always 50 on ImageNet."""
+def coop_epochs(shots: int, space: str = "") -> int:
+    """Return CoOp's number of epochs: 50 for one shot, 100 for two to four, 200 for more; 50 on ImageNet."""
     return 50 if shots <= 1 or space == "imagenet-1k" else 100 if shots <= 4 else 200
 
 
-def embedded(task: Task, augment: bool) -> SampleSource:
-    """Return the embeddings of the shots, kept ones or those of fresh random views in every epoch."""
-    return HeldSamples(task.views if augment else task.features, task.labels)
+def embedding_source(task: FewShotTask, augment: bool) -> Source:
+    """Return the shots' embeddings as a training source: cached, or of new random views in every epoch."""
+    return Held(task.views if augment else task.features, task.labels)
 
 
-def labels_of(batch: Batch) -> torch.Tensor:
-    """Return a batch's labels, which shots always have."""
+def batch_labels(batch: Batch) -> torch.Tensor:
+    """Return a batch's labels; shots always have them."""
     assert batch.targets is not None
     return batch.targets
 
 
-def learn(
-    task: Task,
+def train_on_shots(
+    task: FewShotTask,
     parameters: Iterable[torch.nn.Parameter],
     source: SampleSource,
     objective: Objective,
@@ -76,10 +76,10 @@ def learn(
     after_step: Callable[[int], object] | None = None,
     name: str = "training",
 ) -> None:
-    """Train parameters on the shots, from where a kill left the training of that `name` in the task's folder.
+    """Train parameters on the shots, resuming a killed training of that `name` in the task's folder.
 
-    Tensors `beside` the parameters that `after_step` changes are continued with them. The curve goes into
-    the task under the name. Raises what `harness.learning.loop.train` raises.
+    `beside` holds further tensors, changed by `after_step`, that are saved and resumed with the parameters.
+    The curve is stored in the task under `name`. Raises as `harness.learning.loop.train`.
     """
     trained = list(parameters)
     done = train(

@@ -1,4 +1,4 @@
-"""A proposer that needs no language model: prompts evolve in a small grammar of ways to describe a picture."""
+"""A proposer without a language model: prompts evolve in a small grammar of picture descriptions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness_prompts.search import PLACEHOLDER, Request
+from harness_prompts.search import PLACEHOLDER, ProposalRequest
 
 SLOTS: dict[str, tuple[str, ...]] = {
     "opening": ("", "a", "the", "one", "this is a", "here is a", "there is a", "itap of a", "my"),
@@ -26,7 +26,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
     ),
     "kind": ("", "a type of object", "a shape", "a symbol", "an animal", "a thing", "a character", "a sign"),
 }  # fmt: skip
-"""What may stand in each place of `opening quality medium link look <CLASS> place, kind.`"""
+"""The choices for each place of `opening quality medium link look <CLASS> place, kind.`"""
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class Genes:
 
     @property
     def prompt(self) -> str:
-        """The wording, with `<CLASS>`."""
+        """The prompt as text, with `<CLASS>`."""
         before = [self.opening, self.quality, self.medium] if self.medium else []
         link = self.link if self.medium else self.opening
         words = " ".join(w for w in (*before, link, self.look, PLACEHOLDER, self.place) if w)
         return f"{words}, {self.kind}." if self.kind else f"{words}."
 
 
-class Grammar:
-    """Mutates and crosses the best wordings found so far; decided by its seed and the history alone.
+class GrammarProposer:
+    """Mutates and crosses the best prompts so far; its seed and the history decide the result.
 
-    Prompts of the history that the grammar did not make itself are no parents. Half of the children
-    have one parent and one changed slot, the others two parents.
+    Only prompts that the grammar made itself become parents. Half of the children cross two parents; in
+    every child one slot is redrawn, in three of ten two.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -62,21 +62,21 @@ class Grammar:
         first = Genes()
         self._genes: dict[str, Genes] = {first.prompt.lower(): first}
 
-    def propose(self, request: Request) -> list[str]:
-        """`request.count` wordings that were not proposed before (fewer when none are left to find)."""
+    def propose(self, request: ProposalRequest) -> list[str]:
+        """Return `request.count` prompts not proposed before, or fewer if no more are found."""
         parents = [g for s in request.history if (g := self._genes.get(s.prompt.lower()))] or [Genes()]
         children: list[str] = []
         for _ in range(50 * request.count):
             if len(children) == request.count:
                 break
-            child = self._child(parents)
+            child = self._make_child(parents)
             key = child.prompt.lower()
             if key not in self._genes:
                 self._genes[key] = child
                 children.append(child.prompt)
         return children
 
-    def _child(self, parents: list[Genes]) -> Genes:
+    def _make_child(self, parents: list[Genes]) -> Genes:
         weights = np.arange(1, len(parents) + 1, dtype=float)  # the best come last
         a, b = (parents[int(i)] for i in self._random.choice(len(parents), 2, p=weights / weights.sum()))
         child = a
