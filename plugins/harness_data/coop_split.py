@@ -65,7 +65,7 @@ class CoOpSplit:
         from harness_data.digests import files_digest, text_digest
 
         file, images = self._places
-        named = [path for s in SPLITS for path, _, _ in _entries(self._parsed[s], f"{file}: '{s}'")]
+        named = [path for s in SPLITS for path, _, _ in _parse_entries(self._content[s], f"{file}: '{s}'")]
         return text_digest([content_digest(file), files_digest(images, named)])
 
     def load(self, split: str) -> CoOpSplitPart:
@@ -74,7 +74,7 @@ class CoOpSplit:
             raise DataError(f"{self.name} has no split '{split}'{did_you_mean(split, SPLITS)}")
         file, images = self._places
         return CoOpSplitPart(
-            images, _entries(self._parsed[split], f"{file}: '{split}'"), self._names, self.name
+            images, _parse_entries(self._content[split], f"{file}: '{split}'"), self._names, self.name
         )
 
     @cached_property
@@ -97,7 +97,7 @@ class CoOpSplit:
         return Path(self.split_file or file).expanduser(), Path(self.images or images).expanduser()
 
     @cached_property
-    def _parsed(self) -> dict[str, Any]:
+    def _content(self) -> dict[str, Any]:
         file = self._places[0]
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
@@ -112,7 +112,7 @@ class CoOpSplit:
         file = self._places[0]
         names: dict[int, str] = {}
         for split in SPLITS:
-            for _, label, name in _entries(self._parsed[split], f"{file}: '{split}'"):
+            for _, label, name in _parse_entries(self._content[split], f"{file}: '{split}'"):
                 if names.setdefault(label, name) != name:
                     raise DataError(f"{file}: label {label} is both '{names[label]}' and '{name}'")
         if sorted(names) != list(range(len(names))):
@@ -128,13 +128,13 @@ class CoOpSplitPart:
     ) -> None:
         import numpy as np
 
-        from harness_data.coop_templates import COOP
+        from harness_data.coop_templates import COOP_TEMPLATES
 
         self.folder = folder
         self.ids = [path for path, _, _ in entries]
         self.targets: NDArray[np.int64] = np.array([label for _, label, _ in entries], np.int64)
         self.class_names = class_names
-        self.templates = [COOP.get(name, "a photo of a {}.")]
+        self.templates = [COOP_TEMPLATES.get(name, "a photo of a {}.")]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -149,7 +149,7 @@ class CoOpSplitPart:
         return Sample(self.ids[index], EncodedImage(data, str(path)), int(self.targets[index]))
 
 
-def _entries(given: Any, where: str) -> list[tuple[str, int, str]]:
+def _parse_entries(given: Any, where: str) -> list[tuple[str, int, str]]:
     if not isinstance(given, list):
         raise DataError(f"{where}: expected a list of [path, label, class name]")
     for number, entry in enumerate(given):

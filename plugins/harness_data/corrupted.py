@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness import DataError, Dataset, Sample, Split, derive_seed
-from harness_data.corruptions import ConstantSet, check, corrupt, version
+from harness_data.corruptions import ConstantSet, check_corruption, corrupt, pixel_version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ class CorruptedSplit:
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.split[index]
-        return replace(sample, image=self.settings.applied(sample))
+        return replace(sample, image=self.settings.corrupt_sample(sample))
 
     def __getattr__(self, name: str) -> Any:
         if name in FORWARDED:
@@ -98,7 +98,7 @@ class Corrupted:
         seed: int = 0,
         imagenet_crop: bool = False,
     ) -> None:
-        check(corruption, severity, constants)
+        check_corruption(corruption, severity, constants)
         self.dataset = dataset
         self.corruption = corruption
         self.severity = severity
@@ -121,7 +121,7 @@ class Corrupted:
         """The clean data set's fingerprint, the corruption's version, and a size that models don't change."""
         ask = getattr(self.dataset, "fingerprint", None)
         sized = f"|already {CROP}" if self.imagenet_crop else ""
-        return f"{ask() if ask else ''}|corruptions-{version(self.corruption)}{sized}"
+        return f"{ask() if ask else ''}|corruptions-{pixel_version(self.corruption)}{sized}"
 
     @property
     def remarks(self) -> list[str]:
@@ -135,7 +135,7 @@ class Corrupted:
         """The split, corrupted on reading."""
         return CorruptedSplit(self.dataset.load(split), self)
 
-    def applied(self, sample: Sample) -> PIL.Image.Image:
+    def corrupt_sample(self, sample: Sample) -> PIL.Image.Image:
         """The sample's image, decoded and corrupted. Raises DataError if it has none or can't be."""
         import numpy as np
         import PIL.Image

@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from harness import DataError, content_digests
-from harness_data.file_names import readable
+from harness_data.file_names import escape_file_name
 from harness_data.image_files import is_folder
 
 
@@ -31,7 +31,7 @@ def files_digest(folder: Path, names: Iterable[str]) -> str:
     return text_digest(part for pair in zip(listed, found, strict=True) for part in pair)
 
 
-def files_below(folder: Path, leave_out: Container[str] = ()) -> list[str]:
+def list_files_below(folder: Path, leave_out: Container[str] = ()) -> list[str]:
     """The relative paths of all files at any depth below a folder, sorted; hidden ones are left out.
 
     So are files with a suffix in `leave_out`, and folders that link to one above. A file has one, "".
@@ -53,7 +53,7 @@ def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[str]:
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
-        raise DataError(f"{readable(str(folder))}: can't be listed ({error.strerror})") from None
+        raise DataError(f"{escape_file_name(str(folder))}: can't be listed ({error.strerror})") from None
     for entry in entries:
         if entry.name.startswith("."):
             continue

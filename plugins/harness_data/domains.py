@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness import DataError, OptionError
 from harness.errors import did_you_mean
-from harness_data.roots import below_root
-from harness_data.scanning import scan_all
+from harness_data.roots import resolve_below_root
+from harness_data.scanning import scan_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +22,9 @@ NEEDED_MAPS = ("trainB", "testA")
 """Parts whose label maps a segmentation score needs: to learn to read maps, and to compare with."""
 
 
-def _images(folder: Path) -> list[Path]:
+def _list_images(folder: Path) -> list[Path]:
     """The image files below a folder, sorted; none where there is no such folder."""
-    return sorted(folder / path for path in scan_all(folder).paths) if folder.is_dir() else []
+    return sorted(folder / path for path in scan_folder(folder).paths) if folder.is_dir() else []
 
 
 class Domains:
@@ -61,7 +61,7 @@ class Domains:
         if not 0 < held_out < 1:
             raise OptionError(f"domains: held_out must be between 0 and 1, found {held_out}")
         self.path, self.a, self.b, self.labels = (
-            None if p is None else below_root(p) for p in (path, a, b, labels)
+            None if p is None else resolve_below_root(p) for p in (path, a, b, labels)
         )
         self.held_out, self.paired = held_out, paired
 
@@ -75,7 +75,7 @@ class Domains:
 
     def files(self, split: str) -> list[Path]:
         """The image files of a split, in order."""
-        found = _images(self.folder(split))
+        found = _list_images(self.folder(split))
         if self.path is not None:
             return found
         cut = len(found) - max(1, round(self.held_out * len(found)))
@@ -85,7 +85,7 @@ class Domains:
     def remarks(self) -> list[str]:
         """Files that are no images, in one line for each folder."""
         folders = dict.fromkeys(self.folder(split) for split in SPLITS)
-        listings = {folder: scan_all(folder) for folder in folders if folder.is_dir()}
+        listings = {folder: scan_folder(folder) for folder in folders if folder.is_dir()}
         return [f"{folder.name}: {text}" for folder, found in listings.items() for text in found.remarks]
 
     def unavailable(self) -> str | None:
@@ -100,11 +100,11 @@ class Domains:
         if self.labels is not None:
             for split in NEEDED_MAPS:
                 for image in self.files(split):
-                    if not (path := self.label_map(split, image)).is_file():
+                    if not (path := self.label_map_path(split, image)).is_file():
                         return f"domains: {path}: no label map for the image {image.name} of {split}"
         return None
 
-    def label_map(self, split: str, image: Path) -> Path:
+    def label_map_path(self, split: str, image: Path) -> Path:
         """Where the label map of an image lies, or would."""
         assert self.labels is not None
         part = split if self.path is not None else split[-1]
@@ -120,10 +120,10 @@ class Domains:
             return None
         import numpy as np
 
-        paths = [self.label_map(split, self.folder(split) / id) for id in ids]
+        paths = [self.label_map_path(split, self.folder(split) / id) for id in ids]
         if split not in NEEDED_MAPS and not all(p.is_file() for p in paths):
             return None
-        return np.stack([_map_of(p, size) for p in paths])
+        return np.stack([_read_label_map(p, size) for p in paths])
 
     def fingerprint(self) -> str:
         """Digest of the files' names and content."""
@@ -132,7 +132,7 @@ class Domains:
 
         files = [(s, p) for s in SPLITS for p in self.files(s)]
         if self.labels is not None:
-            maps = [(f"map {s}", self.label_map(s, p)) for s, p in files]
+            maps = [(f"map {s}", self.label_map_path(s, p)) for s, p in files]
             files += [(s, p) for s, p in maps if p.is_file()]
         held = content_digests(p for _, p in files)
         return text_digest(f"{s}/{p.name} {d}" for (s, p), d in zip(files, held, strict=True))
@@ -144,11 +144,11 @@ class Domains:
         return DomainFiles(self.files(split), self.folder(split))
 
 
-def _map_of(path: Path, size: int) -> NDArray[np.uint8]:
+def _read_label_map(path: Path, size: int) -> NDArray[np.uint8]:
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
-    from harness_data.fitting import fitted
+    from harness_data.square_crop import crop_to_square
 
     try:
         image: Image.Image = Image.open(path)
@@ -161,7 +161,7 @@ def _map_of(path: Path, size: int) -> NDArray[np.uint8]:
             f"found mode {image.mode}"
         )
     if image.size != (size, size):
-        image = fitted(image, size, Image.Resampling.NEAREST)
+        image = crop_to_square(image, size, Image.Resampling.NEAREST)
     return np.asarray(image, np.uint8)
 
 

@@ -104,7 +104,7 @@ _BITS = {
 }  # fmt: skip
 
 
-def encodings_of(texts: Sequence[bytes]) -> list[str]:
+def guess_encodings(texts: Sequence[bytes]) -> list[str]:
     """The encoding of each text of a collection, none of which is valid UTF-8.
 
     Shares of encodings are found from `SAMPLE` texts at most. A rarer encoding (one that counts for
@@ -114,18 +114,18 @@ def encodings_of(texts: Sequence[bytes]) -> list[str]:
     names = [name for name in ENCODINGS if zeros or not name.startswith("utf-16")]
     count = min(len(texts), SAMPLE)
     sample = [texts[i * len(texts) // count] for i in range(count)]
-    bits = np.stack([bits_of(sample, name) for name in names])
+    bits = np.stack([measure_bits(sample, name) for name in names])
     assumed = np.array([ENCODINGS[name] for name in names])
-    counts = _shared(bits, assumed).sum(axis=1)
+    counts = _infer_shares(bits, assumed).sum(axis=1)
     usual = np.flatnonzero((assumed == 0.5) | (counts >= max(0.5, count / 100)))
-    parts = _shared(bits[usual], assumed[usual])
+    parts = _infer_shares(bits[usual], assumed[usual])
     if count < len(texts):
-        costs = np.stack([bits_of(texts, names[k]) for k in usual])
+        costs = np.stack([measure_bits(texts, names[k]) for k in usual])
         parts = np.log2(parts.sum(axis=1) + assumed[usual])[:, None] - costs
     return [names[usual[k]] for k in parts.argmax(axis=0)]
 
 
-def _shared(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[np.float64]:
+def _infer_shares(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[np.float64]:
     """To which part each text (columns) is in each encoding (rows), given what the other texts are in.
 
     Collapsed variational inference of a mixture, in its simplest form (CVB0: Asuncion, Welling, Smyth and
@@ -146,31 +146,31 @@ def _shared(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[
     return parts
 
 
-def bits_of(texts: Sequence[bytes], encoding: str) -> NDArray[np.float64]:
+def measure_bits(texts: Sequence[bytes], encoding: str) -> NDArray[np.float64]:
     """Bits of each text in an encoding, with `BROKEN` for each place that does not decode, or `CUT` at its end."""
     decoded = [text.decode(encoding, errors="replace") for text in texts]
-    bits = _costs(decoded, encoding)
+    bits = _sum_bits(decoded, encoding)
     if encoding in _SEVERAL_BYTES:
         bits[[text.endswith("\ufffd") for text in decoded]] -= BROKEN - CUT
     return bits
 
 
-def _costs(texts: Sequence[str], encoding: str) -> NDArray[np.float64]:
+def _sum_bits(texts: Sequence[str], encoding: str) -> NDArray[np.float64]:
     """Bits of each text: of its characters, and of each beside the one before."""
-    bits, classes = _tables(encoding)
+    bits, classes = _build_tables(encoding)
     # a line break between texts, so that no letter stands beside one of the next
     joined = "\n".join(texts) + "\n"
     points = np.frombuffer(joined.encode("utf-32-le", errors="surrogatepass"), np.uint32)
     low = np.minimum(points, 0xFFFF)
-    kinds = np.where(points > 0xFFFF, _astral(points), classes[low])
+    kinds = np.where(points > 0xFFFF, _classify_astral(points), classes[low])
     each = np.where(points > 0xFFFF, np.array([_BITS[k] for k in range(len(_BITS))])[kinds], bits[low])
     each = each.astype(np.float64)
-    each[1:] += _neighbours()[kinds[:-1], kinds[1:]]
+    each[1:] += _build_neighbour_bits()[kinds[:-1], kinds[1:]]
     lengths = np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts))
     return np.add.reduceat(each, np.cumsum(lengths) - lengths)
 
 
-def _astral(points: NDArray[np.uint32]) -> NDArray[np.uint8]:
+def _classify_astral(points: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Classes of characters beyond the first 65,536."""
     emoji = (points >= 0x1F000) & (points < 0x1FB00)
     ideograph = (points >= 0x20000) & (points < 0x32000)
@@ -178,11 +178,11 @@ def _astral(points: NDArray[np.uint32]) -> NDArray[np.uint8]:
 
 
 @cache
-def _class_table() -> NDArray[np.uint8]:
-    return np.array([_class_of(point) for point in range(0x10000)], np.uint8)
+def _build_class_table() -> NDArray[np.uint8]:
+    return np.array([_classify(point) for point in range(0x10000)], np.uint8)
 
 
-def _class_of(point: int) -> int:
+def _classify(point: int) -> int:
     char = chr(point)
     kind = unicodedata.category(char)
     if point == 0xFFFD or kind in ("Cn", "Co", "Cs", "Cc"):
@@ -225,9 +225,9 @@ def _class_of(point: int) -> int:
 
 
 @cache
-def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+def _build_tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Bits and class of each of the first 65,536 characters, as texts in that encoding have them."""
-    classes = _class_table()
+    classes = _build_class_table()
     bits = np.array([_BITS[k] for k in range(len(_BITS))], np.float32)[classes]
     for alphabet in (_CYRILLIC, _GREEK):
         for rank, char in enumerate(alphabet):
@@ -254,11 +254,11 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         bits[ord(char)] = rare
     for char in "’“”…–—‘":
         bits[ord(char)] = 6.0
-    _set_ideographs(bits, encoding)
+    _set_ideograph_bits(bits, encoding)
     return bits, classes
 
 
-def _set_ideographs(bits: NDArray[np.float32], encoding: str) -> None:
+def _set_ideograph_bits(bits: NDArray[np.float32], encoding: str) -> None:
     """How common ideographs and syllables are: by frequency lists, and by the levels of the national standards."""
     standards: list[tuple[str, Callable[[int], bool]]] = {
         "gb18030": [("gb2312", lambda lead: lead < 0xD8), ("big5", lambda lead: lead < 0xC7)],
@@ -268,14 +268,14 @@ def _set_ideographs(bits: NDArray[np.float32], encoding: str) -> None:
     }.get(encoding, [("gb2312", lambda lead: lead < 0xD8), ("big5", lambda lead: lead < 0xC7)])
     if encoding == "cp949":
         for point in range(0xAC00, 0xD7A4):
-            if _lead(chr(point), "euc_kr") is not None:
+            if _find_lead_byte(chr(point), "euc_kr") is not None:
                 bits[point] = 13.0
         for char in _KO:
             bits[ord(char)] = 7.5
         return
     for standard, first_level in standards:
         for point in range(0x4E00, 0x9FA6):
-            lead = _lead(chr(point), standard)
+            lead = _find_lead_byte(chr(point), standard)
             if lead is not None:
                 bits[point] = min(bits[point], 13.0 if first_level(lead) else 17.0)
     if encoding == "gb18030":  # where traditional characters are the exception
@@ -288,7 +288,7 @@ def _set_ideographs(bits: NDArray[np.float32], encoding: str) -> None:
         bits[ord(char)] = 9.0
 
 
-def _lead(char: str, standard: str) -> int | None:
+def _find_lead_byte(char: str, standard: str) -> int | None:
     """The first of two bytes of a character in a national standard, None where it has no such bytes there."""
     try:
         data = char.encode(standard)
@@ -298,7 +298,7 @@ def _lead(char: str, standard: str) -> int | None:
 
 
 @cache
-def _neighbours() -> NDArray[np.float64]:
+def _build_neighbour_bits() -> NDArray[np.float64]:
     """Bits that a character costs more because of the one before it, by the classes of both."""
     extra = np.zeros((len(_BITS), len(_BITS)))
     script = {**_SMALL, **_CAPITAL}

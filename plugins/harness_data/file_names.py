@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def readable(name: str) -> str:
+def escape_file_name(name: str) -> str:
     r"""A file's name as text that can be written: what is no UTF-8 in it becomes `\xe9` and the like."""
     try:
         name.encode()
@@ -15,6 +15,6 @@ def readable(name: str) -> str:
     return name
 
 
-def inside(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
     """Whether a name that somebody wrote can only be that of something directly in a folder."""
     return name not in ("", "..") and Path(name).name == name

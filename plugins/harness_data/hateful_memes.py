@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness_data.pairs import PairFolder
-from harness_data.roots import below_root
+from harness_data.roots import resolve_below_root
 
 if TYPE_CHECKING:
-    from harness_data.pair_tables import Table
+    from harness_data.pair_tables import PairTable
 
 COLUMNS = {"id": "id", "label": "label", "text": "text", "image": "img"}
 
@@ -29,11 +29,11 @@ class HatefulMemes(PairFolder):
             `_unseen` ones of the challenge's second phase.
     """
 
-    _usual = ("image without id",)  # the other phase's
+    _expected_kinds = ("image without id",)  # the other phase's
 
     def __init__(self, path: Path, *, phase: Literal["seen", "unseen"] = "seen") -> None:
         """Keeps the options."""
-        self.path = below_root(path)
+        self.path = resolve_below_root(path)
         self.phase = phase
 
     @property
@@ -50,7 +50,7 @@ class HatefulMemes(PairFolder):
 
     def unavailable(self) -> str | None:
         """Why there is nothing to load at the path."""
-        missing = [name for name, file in self._jsonl().items() if file is None]
+        missing = [name for name, file in self._find_files().items() if file is None]
         if not missing:
             return None
         return (
@@ -58,7 +58,7 @@ class HatefulMemes(PairFolder):
             f"test_{self.phase}.jsonl); get the data from the Hateful Memes Challenge and unpack it there"
         )
 
-    def _jsonl(self) -> dict[str, Path | None]:
+    def _find_files(self) -> dict[str, Path | None]:
         plain = ("",) if self.phase == "seen" else ()
         found: dict[str, Path | None] = {}
         for split, stem, endings in (
@@ -70,11 +70,11 @@ class HatefulMemes(PairFolder):
             found[split] = next((file for file in files if file.is_file()), None)
         return found
 
-    def _tables(self) -> dict[str, Table]:
+    def _read_tables(self) -> dict[str, PairTable]:
         from harness_data.pair_tables import read_table
 
         tables = {}
-        for split, file in self._jsonl().items():
+        for split, file in self._find_files().items():
             if file is not None:
                 columns = (
                     COLUMNS if split == "train" else COLUMNS | {"label": None}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import DataError, EncodedImage, Sample, Unavailable
 from harness.errors import did_you_mean
-from harness_data.leftovers import without_samples
+from harness_data.leftovers import note_unused_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ class HubSplit:
         self.class_names = class_names
         self.templates = templates
         classes = len(class_names) if class_names else int(self.targets.max()) + 1
-        self.remarks = without_samples(self.targets, classes, class_names)
+        self.remarks = note_unused_labels(self.targets, classes, class_names)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,8 +53,8 @@ class HubSplit:
         if value is None:
             raise DataError(f"{name}: no image in column '{self.image_column}'")
         if isinstance(value, dict):
-            value = _encoded(value, name)
-        image = EncodedImage(value, name) if isinstance(value, bytes) else _pixels(value, name)
+            value = _read_encoded(value, name)
+        image = EncodedImage(value, name) if isinstance(value, bytes) else _to_pixels(value, name)
         return Sample(identity, image, int(self.targets[index]))
 
 
@@ -120,14 +120,14 @@ class HuggingFace:
     def fingerprint(self) -> str:
         """Digest of a folder's data files; for the hub the revision, which is all that is known here."""
         from harness import content_digests
+        from harness_data.class_names import read_lines, read_templates
         from harness_data.digests import files_digest, text_digest
-        from harness_data.names import read_lines, templates_from
 
-        parts: list[object] = [*(read_lines(self.class_names) or []), *(templates_from(self.templates) or [])]
+        parts: list[object] = [*(read_lines(self.class_names) or []), *(read_templates(self.templates) or [])]
         for split, folder in self._folders.items():
             files = sorted(file.name for suffix in ("arrow", "json") for file in folder.glob(f"*.{suffix}"))
             parts += [split, files_digest(folder, files)]
-            parts += content_digests(_images_apart(folder, self.image_column))
+            parts += content_digests(_list_external_images(folder, self.image_column))
         return text_digest([*parts, "" if self._folders else self.revision])
 
     @property
@@ -143,20 +143,20 @@ class HuggingFace:
         Raises Unavailable when the package, the folder or the network is missing; DataError for a
         missing split or column, or labels outside the class names.
         """
-        from harness_data.names import templates_from
+        from harness_data.class_names import read_templates
         from harness_data.scanning import check_split
 
         if missing := self.unavailable():
             raise Unavailable(missing)
         check_split(split, self.splits, self.name)
-        rows = self._rows(split)
+        rows = self._load_rows(split)
         where = f"{self.name}, split {split}"
         for column in (self.image_column, self.label_column):
             if column not in rows.column_names:
                 raise DataError(f"{where}: no column '{column}'{did_you_mean(column, rows.column_names)}")
-        targets, names = self._labels(rows, where)
-        return HubSplit(_undecoded(rows, self.image_column), self.image_column, targets, where, names,
-                        templates_from(self.templates))  # fmt: skip
+        targets, names = self._read_labels(rows, where)
+        return HubSplit(_disable_decoding(rows, self.image_column), self.image_column, targets, where, names,
+                        read_templates(self.templates))  # fmt: skip
 
     @property
     def _path(self) -> Path:
@@ -167,10 +167,10 @@ class HuggingFace:
         """The folder of each split below a local name; empty for a name of the hub."""
         listed = self._path / "dataset_dict.json"
         if listed.is_file():
-            return {name: self._path / name for name in _split_names(listed)}
+            return {name: self._path / name for name in _read_split_names(listed)}
         return {"test": self._path} if (self._path / "dataset_info.json").is_file() else {}
 
-    def _rows(self, split: str) -> Any:
+    def _load_rows(self, split: str) -> Any:
         import datasets
 
         try:
@@ -186,8 +186,8 @@ class HuggingFace:
         except ValueError as error:
             raise DataError(f"{self.name}: {' '.join(str(error).split())}") from None
 
-    def _labels(self, rows: Any, where: str) -> tuple[list[int], list[str] | None]:
-        from harness_data.names import read_lines
+    def _read_labels(self, rows: Any, where: str) -> tuple[list[int], list[str] | None]:
+        from harness_data.class_names import read_lines
 
         values = list(rows[self.label_column])
         feature = rows.features[self.label_column]
@@ -213,7 +213,7 @@ class HuggingFace:
         return values, names
 
 
-def _images_apart(folder: Path, column: str) -> list[str]:
+def _list_external_images(folder: Path, column: str) -> list[str]:
     """The files that rows of a folder name instead of holding them, in order."""
     import pyarrow
 
@@ -233,19 +233,19 @@ def _images_apart(folder: Path, column: str) -> list[str]:
     return list(paths)
 
 
-def _split_names(listed: Path) -> list[str]:
-    from harness_data.file_names import inside
+def _read_split_names(listed: Path) -> list[str]:
+    from harness_data.file_names import is_plain_name
 
     try:
         names = json.loads(listed.read_text(encoding="utf-8"))["splits"]
     except (OSError, ValueError, KeyError, TypeError):
         names = None
-    if not isinstance(names, list) or not all(isinstance(n, str) and inside(n) for n in names):
+    if not isinstance(names, list) or not all(isinstance(n, str) and is_plain_name(n) for n in names):
         raise DataError(f"{listed}: expected the names of splits as save_to_disk writes them; save it again")
     return names
 
 
-def _pixels(value: Any, name: str) -> NDArray[np.uint8]:
+def _to_pixels(value: Any, name: str) -> NDArray[np.uint8]:
     """Pixels that a row holds as numbers; whole ones from 0 to 255."""
     import numpy as np
 
@@ -261,7 +261,7 @@ def _pixels(value: Any, name: str) -> NDArray[np.uint8]:
     return found.astype(np.uint8)
 
 
-def _undecoded(rows: Any, column: str) -> Any:
+def _disable_decoding(rows: Any, column: str) -> Any:
     import datasets
 
     if isinstance(rows.features[column], datasets.Image):
@@ -269,11 +269,11 @@ def _undecoded(rows: Any, column: str) -> Any:
     return rows
 
 
-def _encoded(value: dict[str, Any], name: str) -> bytes:
-    from harness_data.scanning import read_bytes
+def _read_encoded(value: dict[str, Any], name: str) -> bytes:
+    from harness_data.scanning import read_sample_file
 
     if value.get("bytes") is not None:
         return bytes(value["bytes"])
     if value.get("path"):
-        return read_bytes(Path(value["path"]))
+        return read_sample_file(Path(value["path"]))
     raise DataError(f"{name}: the image has neither bytes nor a path")

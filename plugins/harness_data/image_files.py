@@ -15,14 +15,14 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, of the kinds that Pillow decodes (a list, since asking Pillow loads all its modules)."""
 
-NOT_DECODED = frozenset(
+UNDECODED_SUFFIXES = frozenset(
     """
     .heic .heif .hif .jxl .dng .nef .cr2 .cr3 .arw .raf .orf .rw2 .pef .srw .exr .hdr .svg .eps .ps .wmf .emf
     """.split()  # noqa: SIM905 (a list literal would take a line for each)
 )
 """Suffixes of pictures that are not decoded here: photographs of phones and cameras, high range, drawings."""
 
-NO_IMAGES = frozenset(
+NON_IMAGE_SUFFIXES = frozenset(
     """
     .txt .md .rst .csv .tsv .json .jsonl .xml .yaml .yml .toml .html .htm .log .pdf .doc .docx .xls .xlsx .py .ipynb
     .npy .npz .pt .pth .pkl .pickle .mat .h5 .hdf .hdf5 .grib .bufr .parquet .arrow .feather .lmdb .db .sqlite
@@ -68,7 +68,7 @@ def is_junk_file(name: str) -> bool:
 
 def is_picture(name: str) -> bool:
     """Whether a name is that of an image, decoded here or not."""
-    return suffix_of(name) in IMAGE_SUFFIXES or suffix_of(name) in NOT_DECODED
+    return suffix_of(name) in IMAGE_SUFFIXES or suffix_of(name) in UNDECODED_SUFFIXES
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
@@ -87,7 +87,7 @@ def is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def begins_like_an_image(path: Path | str) -> bool:
+def has_image_magic(path: Path | str) -> bool:
     """Whether a file's first bytes are those of an image. False for what can't be opened."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 (it comes as text from a listing)
@@ -105,9 +105,11 @@ def is_image(entry: os.DirEntry[str]) -> bool:
         # a link to nothing counts, so that it is refused by name instead of quietly left out; a pipe or a device
         # would never end, whether it lies here or is linked to
         return is_file(entry) or not os.path.exists(entry.path)  # noqa: PTH110
-    return known_by_content(suffix) and is_file(entry) and begins_like_an_image(entry.path)
+    return is_open_suffix(suffix) and is_file(entry) and has_image_magic(entry.path)
 
 
-def known_by_content(suffix: str) -> bool:
+def is_open_suffix(suffix: str) -> bool:
     """Whether a suffix, or the lack of one, leaves open what a file is."""
-    return suffix not in IMAGE_SUFFIXES and suffix not in NO_IMAGES and suffix not in NOT_DECODED
+    return (
+        suffix not in IMAGE_SUFFIXES and suffix not in NON_IMAGE_SUFFIXES and suffix not in UNDECODED_SUFFIXES
+    )

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.inference.splits import role_of
-from harness_data.file_names import readable
+from harness_data.file_names import escape_file_name
 from harness_data.image_files import (
-    begins_like_an_image,
+    has_image_magic,
     is_file,
     is_folder,
     is_junk_file,
     is_junk_folder,
+    is_open_suffix,
     is_picture,
-    known_by_content,
     suffix_of,
 )
 
@@ -50,18 +50,18 @@ class Leftovers:
         self.kinds[kind] += 1
         self.first = path if self.first is None else min(self.first, path)
 
-    def sniff(self, path: str) -> None:
+    def add_sniffed(self, path: str) -> None:
         """Count an image that was told by its first bytes."""
         self.sniffed += 1
         self.first_sniffed = path if self.first_sniffed is None else min(self.first_sniffed, path)
 
-    def file(self, name: str, path: str) -> None:
+    def add_file(self, name: str, path: str) -> None:
         """Count a file that is no image, unless it is a system's own."""
         if not is_junk_file(name):
             suffix = suffix_of(name)
             self.add("hidden" if name.startswith(".") else suffix or "without suffix", path)
 
-    def folder(self, folder: Path | str, name: str, path: str) -> None:
+    def add_junk_folder(self, folder: Path | str, name: str, path: str) -> None:
         """Count the pictures, at any depth, in a folder that is a system's own or hidden."""
         if name == ".git":
             return
@@ -87,12 +87,12 @@ class Leftovers:
             count = len(self)
             are = "is" if count == 1 else "are"
             said.append(
-                f"{count} of {used + count} files {are} not used: {listed_kinds(self.kinds)} "
-                f"(first: {readable(self.first or '')})"
+                f"{count} of {used + count} files {are} not used: {format_kinds(self.kinds)} "
+                f"(first: {escape_file_name(self.first or '')})"
             )
         if self.sniffed:
             are = "is one by its" if self.sniffed == 1 else "are such by their"
-            first = readable(self.first_sniffed or "")
+            first = escape_file_name(self.first_sniffed or "")
             said.append(
                 f"{self.sniffed} of {used} images {are} first bytes, not by a suffix (first: {first})"
             )
@@ -100,7 +100,7 @@ class Leftovers:
 
 
 @dataclass(frozen=True)
-class Survey:
+class SplitSurvey:
     """What a scan of a split's class folders found."""
 
     used: int
@@ -110,10 +110,10 @@ class Survey:
     left: Leftovers
 
 
-def folder_remarks(
+def note_unused_files(
     root: Path,
     folders: Mapping[str, Path],
-    surveys: Mapping[str, Survey],
+    surveys: Mapping[str, SplitSurvey],
     classes: Sequence[str],
     known: Sequence[str] = (),
 ) -> list[str]:
@@ -125,19 +125,21 @@ def folder_remarks(
     whole, empty = Leftovers(), []
     flat = list(folders.values()) == [root]
     if not flat:
-        whole.update(beside(root, [*(f.name for f in folders.values()), *known], "beside the split folders"))
+        whole.update(
+            find_stray_images(root, [*(f.name for f in folders.values()), *known], "beside the split folders")
+        )
     for split, folder in folders.items():
         prefix = "" if flat else f"{folder.name}/"
-        whole.update(beside(folder, [*classes, *known]), prefix)
+        whole.update(find_stray_images(folder, [*classes, *known]), prefix)
         whole.update(surveys[split].left, prefix)
         filled = [classes[label] for label in surveys[split].labels]
         if role_of(split) or not any(map(role_of, folders)):  # others are used where somebody names them
-            empty += without_images(classes, filled, "" if flat else f"in split '{split}'")
+            empty += note_empty_classes(classes, filled, "" if flat else f"in split '{split}'")
     said = whole.remarks(sum(survey.used for survey in surveys.values())) + empty
     return ["; ".join(said)] if said else []
 
 
-def listed_kinds(kinds: Mapping[str, int]) -> str:
+def format_kinds(kinds: Mapping[str, int]) -> str:
     """The kinds with their counts, the most frequent first: `2 .txt, 1 .npy`."""
     ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
     named = [f"{count} {kind}" for kind, count in ordered[:KINDS_NAMED]]
@@ -146,7 +148,7 @@ def listed_kinds(kinds: Mapping[str, int]) -> str:
     return ", ".join(named)
 
 
-def beside(folder: Path, inside: Iterable[str], what: str = BESIDE) -> Leftovers:
+def find_stray_images(folder: Path, inside: Iterable[str], what: str = BESIDE) -> Leftovers:
     """The pictures in a folder that holds class or split folders (`inside`) and should hold no others."""
     left, known = Leftovers(), set(inside)
     with os.scandir(folder) as entries:
@@ -154,17 +156,19 @@ def beside(folder: Path, inside: Iterable[str], what: str = BESIDE) -> Leftovers
             name = entry.name
             if is_folder(entry):
                 if name not in known or is_junk_folder(name):
-                    left.folder(entry.path, name, name)
+                    left.add_junk_folder(entry.path, name, name)
             elif is_junk_file(name):
                 continue
             elif is_picture(name) or (
-                known_by_content(suffix_of(name)) and is_file(entry) and begins_like_an_image(entry.path)
+                is_open_suffix(suffix_of(name)) and is_file(entry) and has_image_magic(entry.path)
             ):
                 left.add("hidden" if name.startswith(".") else what, name)
     return left
 
 
-def without_samples(targets: NDArray[np.int64], count: int, names: Sequence[str] | None = None) -> list[str]:
+def note_unused_labels(
+    targets: NDArray[np.int64], count: int, names: Sequence[str] | None = None
+) -> list[str]:
     """What is to be said of labels below `count` that no sample has: a gap, or numbers that begin at 1."""
     import numpy as np
 
@@ -180,13 +184,13 @@ def without_samples(targets: NDArray[np.int64], count: int, names: Sequence[str]
     return [f"{absent} of {count} labels have no sample (first: {first})"]
 
 
-def without_images(classes: Sequence[str], filled: Iterable[str], where: str = "") -> list[str]:
+def note_empty_classes(classes: Sequence[str], filled: Iterable[str], where: str = "") -> list[str]:
     """What is to be said of class folders without an image (`where`: `in split 'test'`); they keep their label."""
     there = set(filled)
     empty = [name for name in classes if name not in there]
     if not empty or not there:
         return []
     if len(empty) == 1:
-        return [f"class '{readable(empty[0])}' has no image {where}".rstrip()]
-    first = readable(empty[0])
+        return [f"class '{escape_file_name(empty[0])}' has no image {where}".rstrip()]
+    first = escape_file_name(empty[0])
     return [f"{len(empty)} of {len(classes)} classes have no image {where}".rstrip() + f" (first: '{first}')"]

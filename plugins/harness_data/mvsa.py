@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from harness import DataError
 from harness_data.pair_layout import ALL
 from harness_data.pairs import PairFolder
-from harness_data.roots import below_root
-from harness_data.text_encoding import known_encoding
+from harness_data.roots import resolve_below_root
+from harness_data.text_encoding import check_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness_data.pair_tables import Table
+    from harness_data.pair_tables import PairTable
 
 CLASSES = ("negative", "neutral", "positive")
 LABEL_FILE = "labelResultAll.txt"
@@ -60,7 +60,7 @@ class MVSA(PairFolder):
 
     def __init__(self, path: Path, *, encoding: str | None = None) -> None:
         """Keeps the options."""
-        self.path, self.encoding = below_root(path), known_encoding(encoding, "mvsa")
+        self.path, self.encoding = resolve_below_root(path), check_encoding(encoding, "mvsa")
 
     @property
     def _classes(self) -> list[str]:
@@ -79,14 +79,14 @@ class MVSA(PairFolder):
             "(McMaster University) and unpack it there"
         )
 
-    def _tables(self) -> dict[str, Table]:
-        from harness_data.pair_tables import Row, Table
-        from harness_data.scanning import read_bytes
+    def _read_tables(self) -> dict[str, PairTable]:
+        from harness_data.pair_tables import PairRow, PairTable
+        from harness_data.scanning import read_sample_file
         from harness_data.text_encoding import decode_table
 
         file = self.path / LABEL_FILE
-        table = Table(file)
-        lines = decode_table(read_bytes(file), self.encoding)[0].splitlines()
+        table = PairTable(file)
+        lines = decode_table(read_sample_file(file), self.encoding)[0].splitlines()
         if not lines or "text,image" not in lines[0].replace(" ", ""):
             raise DataError(f"{file}: its first line must be 'ID', then 'text,image' for each annotator")
         annotators = lines[0].replace(" ", "").count("text,image")
@@ -106,5 +106,5 @@ class MVSA(PairFolder):
             elif (label := joint_label(text, image)) is None:
                 reason = "labels opposite"
             facts = {"text_polarity": text or "", "image_polarity": image or ""}
-            table.rows.append(Row(identity, label, None, None, where, facts, reason))
+            table.rows.append(PairRow(identity, label, None, None, where, facts, reason))
         return {ALL: table}

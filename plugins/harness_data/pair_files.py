@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from harness import DataError
 from harness_data.image_files import is_folder, is_image, is_junk_file, is_junk_folder
-from harness_data.scanning import read_bytes
-from harness_data.text_encoding import without_surrogates
+from harness_data.scanning import read_sample_file
+from harness_data.text_encoding import replace_surrogates
 
 TEXT_SUFFIXES = frozenset((".txt", ".text", ".caption"))
 
@@ -44,7 +44,7 @@ class FileSource:
 
     def read(self) -> bytes:
         """Its bytes. Raises DataError naming it when it can't be read."""
-        return read_bytes(self.path)
+        return read_sample_file(self.path)
 
 
 @dataclass
@@ -73,10 +73,10 @@ class FileIndex:
         folders agree with most of the name's, counted from its end: `C:\\set\\a\\1.JPG` stands for `a/1.jpg`
         rather than `b/1.jpg`. Of an URL its path counts.
         """
-        *above, last = _parts(name)
+        *above, last = _split_path(name)
         best: dict[str, int] = {}
-        for path in self._by_likeness.get(_likeness(last), []):
-            folders = _parts(path)[:-1]
+        for path in self._by_likeness.get(_likeness_key(last), []):
+            folders = _split_path(path)[:-1]
             same = 0
             while same < min(len(above), len(folders)) and folders[-1 - same] == above[-1 - same]:
                 same += 1
@@ -88,7 +88,7 @@ class FileIndex:
     def _by_likeness(self) -> dict[str, list[str]]:
         alike: dict[str, list[str]] = {}
         for path in self.files:
-            alike.setdefault(_likeness(_parts(path)[-1]), []).append(path)
+            alike.setdefault(_likeness_key(_split_path(path)[-1]), []).append(path)
         return alike
 
     @cached_property
@@ -116,7 +116,7 @@ class PairFiles:
     second: list[str] = field(default_factory=list)
 
 
-def list_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFiles:
+def list_pair_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFiles:
     """The files at any depth below a folder, in the order of their paths; hidden ones and what systems leave behind are left out.
 
     `leave_out` are files (label files, say) that are no samples. Raises DataError when the folder
@@ -124,7 +124,7 @@ def list_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFi
     """
     found = PairFiles(folder)
     for found_name, entry in sorted(_walk(folder, "", frozenset()), key=lambda file: file[0]):
-        path, name = Path(entry.path), without_surrogates(found_name)
+        path, name = Path(entry.path), replace_surrogates(found_name)
         if path in leave_out:
             continue
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 (a Path per entry costs 3 times as much)
@@ -139,20 +139,20 @@ def list_files(folder: Path, leave_out: frozenset[Path] = frozenset()) -> PairFi
     return found
 
 
-def _parts(name: str) -> list[str]:
+def _split_path(name: str) -> list[str]:
     """The parts of a path as it is written anywhere, in lower case; never none."""
     path = unquote(urlsplit(name).path) if re.match(r"[a-z]{2,}://", name, re.IGNORECASE) else name
     path = normalize("NFC", path)  # a Mac's archives hold accents by themselves
     return [part for part in path.replace("\\", "/").casefold().split("/") if part not in ("", ".")] or [""]
 
 
-def _likeness(last: str) -> str:
+def _likeness_key(last: str) -> str:
     """What two names of the same file have in common: all but the suffix, and the zeros before a number."""
     stem = os.path.splitext(last)[0]  # noqa: PTH122 (as above)
     return stem.lstrip("0") or "0" if stem.isdecimal() else stem
 
 
-def inside(name: str) -> str | None:
+def resolve_inside(name: str) -> str | None:
     """A name from a table as a path below the folder, normalised; None when it leads out of it."""
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive or "\0" in name:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-NAMED = 50
+MAX_NAMES = 50
 """How many names of a kind a report lists; `count` is exact all the same."""
 
 KINDS: dict[str, str] = {
@@ -85,17 +85,17 @@ class Findings:
     def report(self) -> dict[str, dict[str, Any]]:
         """JSON-able: for each kind that occurred, `count`, what was `done`, and the first `names`."""
         return {
-            kind: {"count": len(self.names[kind]), "done": done, "names": self.names[kind][:NAMED]}
+            kind: {"count": len(self.names[kind]), "done": done, "names": self.names[kind][:MAX_NAMES]}
             for kind, done in KINDS.items()
             if kind in self.names
         }
 
-    def told(self, words: Mapping[str, str], start: str) -> str | None:
+    def describe(self, words: Mapping[str, str], start: str) -> str | None:
         """One line on the kinds in `words`: how many, and the first of them; None where there is none.
 
         >>> findings = Findings()
         >>> findings.add("row broken", "labels.csv:7")
-        >>> findings.told(UNUSED, "not used")
+        >>> findings.describe(UNUSED, "not used")
         'not used: 1 rows that can\'t be read (first: labels.csv:7)'
         """
         parts = [

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from harness import DataError
 
 if TYPE_CHECKING:
-    from harness_data.pair_tables import Table
+    from harness_data.pair_tables import PairTable
 
 NULL = frozenset(("", "null", "nan", "na", "n/a", "<na>", "?"))
 """Labels, in lower case, that say there is none."""
@@ -35,26 +35,26 @@ _SEPARATORS = (",", ";", "|", "/", "+", "&")
 _WHOLE_AS_FRACTION = re.compile(r"([+-]?\d+)\.0+")
 
 
-def settle_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) -> list[str]:
+def settle_labels(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
     """Set the labels of rows that have none to None, by the rule above; return what is to be told of it.
 
     `1.0` becomes `1`, unless `classes` lists it: tables of numbers with gaps are written so.
     """
     listed = {name.casefold() for name in classes or ()}
     for table in tables.values():
-        table.rows = [replace(row, label=_plain(row.label, listed)) for row in table.rows]
+        table.rows = [replace(row, label=_normalise_label(row.label, listed)) for row in table.rows]
     told = []
     for word in () if classes is not None else DOUBTFUL:
-        told += _settle(word, tables)
+        told += _settle_word(word, tables)
     if classes is None:
-        told += _several(tables)
+        told += _note_combined_labels(tables)
     if classes is not None:
         for table in tables.values():
-            _take_out(table, [word for word in DOUBTFUL if word not in listed])
+            _clear_labels(table, [word for word in DOUBTFUL if word not in listed])
     return told
 
 
-def class_list(tables: Mapping[str, Table], classes: Sequence[str] | None) -> list[str]:
+def list_classes(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
     """The classes given, or the labels of all tables: numbers by value, before words by name.
 
     Labels that differ in case alone are one class, spelled as it is most often.
@@ -91,7 +91,7 @@ def is_class(word: str, count: int, others: Mapping[str, int]) -> bool:
     return count <= (4 if scale else 2) * max(others.values())
 
 
-def _plain(label: str | None, listed: set[str]) -> str | None:
+def _normalise_label(label: str | None, listed: set[str]) -> str | None:
     if label is None or label.casefold() in listed:
         return label
     if label.casefold() in NULL:
@@ -100,7 +100,7 @@ def _plain(label: str | None, listed: set[str]) -> str | None:
     return number[1] if number else label
 
 
-def _settle(word: str, tables: Mapping[str, Table]) -> list[str]:
+def _settle_word(word: str, tables: Mapping[str, PairTable]) -> list[str]:
     """Decide on one word for all tables; take it out of those where it says that there is no label."""
     counts = {
         s: Counter(r.label.casefold() for r in t.rows if r.label is not None) for s, t in tables.items()
@@ -120,7 +120,7 @@ def _settle(word: str, tables: Mapping[str, Table]) -> list[str]:
         for split in out:
             table = tables[split]
             table.emptied += [r.id for r in table.rows if r.label is not None and r.label.casefold() == word]
-            _take_out(table, [word])
+            _clear_labels(table, [word])
         told.append(
             f"{rows:,} of {labelled:,} rows are labelled '{word}', taken for unlabelled; "
             "list it in `classes` to count it"
@@ -128,7 +128,7 @@ def _settle(word: str, tables: Mapping[str, Table]) -> list[str]:
     return told
 
 
-def _several(tables: Mapping[str, Table]) -> list[str]:
+def _note_combined_labels(tables: Mapping[str, PairTable]) -> list[str]:
     """What is to be told of labels that are made of others, as `joy,anger` beside `joy`."""
     counts = Counter(r.label.casefold() for t in tables.values() for r in t.rows if r.label is not None)
 
@@ -149,7 +149,7 @@ def _several(tables: Mapping[str, Table]) -> list[str]:
     ]
 
 
-def _take_out(table: Table, words: Sequence[str]) -> None:
+def _clear_labels(table: PairTable, words: Sequence[str]) -> None:
     table.rows = [
         replace(row, label=None) if row.label is not None and row.label.casefold() in words else row
         for row in table.rows

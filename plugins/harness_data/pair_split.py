@@ -11,29 +11,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import DataError, EncodedImage, Sample
-from harness_data.image_checks import Source, judge_all
+from harness_data.image_checks import ByteSource, check_images
 from harness_data.pair_findings import LEFT_OUT, Findings
-from harness_data.text_encoding import DAMAGED, UTF8, Decoded, decode_texts, encodings_told
+from harness_data.text_encoding import DAMAGED, UTF8, DecodedText, decode_texts, summarise_encodings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Entry:
+class UnreadPair:
     """One pair before its files are opened. A text is a source to read, or a string from a table."""
 
     id: str
     label: int
-    image: Source | None
-    text: Source | str | None
+    image: ByteSource | None
+    text: ByteSource | str | None
     facts: Mapping[str, str] = field(default_factory=dict)
     image_name: str = ""
     """The image as reports name it, where it is missing too."""
     text_name: str = ""
 
 
-def read_texts(entries: Sequence[Entry], encoding: str | None = None) -> dict[str, Decoded]:
+def read_texts(entries: Sequence[UnreadPair], encoding: str | None = None) -> dict[str, DecodedText]:
     """The texts of entries that lie in files of their own, by place; those that can't be read are not among them.
 
     They are decoded as one collection (`text_encoding`), or where they are not UTF-8 in `encoding`.
@@ -61,12 +61,12 @@ class PairSplit:
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[UnreadPair],
         class_names: Sequence[str],
         findings: Findings,
         where: str,
         whole: Mapping[str, Any] | None = None,
-        read: Mapping[str, Decoded] | None = None,
+        read: Mapping[str, DecodedText] | None = None,
     ) -> None:
         """Checks the images and takes the texts from those already `read`; pairs that have neither are left out.
 
@@ -75,9 +75,9 @@ class PairSplit:
         Raises DataError naming `where` when no pair is left.
         """
         known = read_texts(entries) if read is None else read
-        pairs = [_text(entry, known, findings) for entry in entries]
+        pairs = [_choose_text(entry, known, findings) for entry in entries]
         texts, encodings = [text for text, _ in pairs], [encoding for _, encoding in pairs]
-        seen = _images(entries, findings)
+        seen = _check_images(entries, findings)
         kept = [i for i in range(len(entries)) if texts[i] or seen[i]]
         self.left_out = [
             e.id for e, text, sees in zip(entries, texts, seen, strict=True) if not (text or sees)
@@ -113,7 +113,7 @@ class PairSplit:
             "kinds": findings.report(),
             "whole": dict(whole or {}),
         }
-        told = [findings.told(LEFT_OUT, "of these pairs"), encodings_told(self.encodings)]
+        told = [findings.describe(LEFT_OUT, "of these pairs"), summarise_encodings(self.encodings)]
         self.remarks: Sequence[str] = [text for text in told if text]
 
     def __len__(self) -> int:
@@ -127,7 +127,7 @@ class PairSplit:
         return Sample(entry.id, image, int(self.targets[index]), self.texts[index])
 
 
-def _text(entry: Entry, read: Mapping[str, Decoded], findings: Findings) -> tuple[str, str]:
+def _choose_text(entry: UnreadPair, read: Mapping[str, DecodedText], findings: Findings) -> tuple[str, str]:
     """The text and the encoding of its file; "" and "" where there is none."""
     encoding, text, name = "", entry.text, entry.text_name or entry.id
     if text is not None and not isinstance(text, str):
@@ -146,10 +146,10 @@ def _text(entry: Entry, read: Mapping[str, Decoded], findings: Findings) -> tupl
     return text, encoding
 
 
-def _images(entries: Sequence[Entry], findings: Findings) -> list[bool]:
+def _check_images(entries: Sequence[UnreadPair], findings: Findings) -> list[bool]:
     """Whether each pair has an image that can be read."""
     there = [i for i, e in enumerate(entries) if e.image is not None]
-    verdicts = dict(zip(there, judge_all([e.image for e in entries if e.image is not None]), strict=True))
+    verdicts = dict(zip(there, check_images([e.image for e in entries if e.image is not None]), strict=True))
     for i, entry in enumerate(entries):
         name = entry.image_name or entry.id
         if i not in verdicts:

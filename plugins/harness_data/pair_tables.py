@@ -12,9 +12,9 @@ from typing import Any
 from harness import DataError, OptionError
 from harness.errors import did_you_mean
 from harness.inference.splits import role_of
-from harness_data.scanning import read_bytes
+from harness_data.scanning import read_sample_file
 from harness_data.separated import Records, read_separated
-from harness_data.text_encoding import decode_table, encodings_told, without_surrogates
+from harness_data.text_encoding import decode_table, replace_surrogates, summarise_encodings
 
 COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "id": ("id", "guid", "uid", "post_id", "tweet_id", "key"),
@@ -37,11 +37,11 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How workbooks of Excel and LibreOffice begin, whatever they are called."""
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True)
-class Row:
+class PairRow:
     """One row of a table. `label` None: no label; `text`, `image` None: to be found by the id.
 
     A label that is a word for none stays as it is until all tables are read.
@@ -59,11 +59,11 @@ class Row:
 
 
 @dataclass
-class Table:
+class PairTable:
     """The rows of a file in its order, and the places of those that could not be read."""
 
     path: Path
-    rows: list[Row] = field(default_factory=list)
+    rows: list[PairRow] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     without_id: list[str] = field(default_factory=list)
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Table:
     """Ids of rows whose label was found to say that there is none, which is told already."""
 
 
-def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | None = None) -> Table:
+def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | None = None) -> PairTable:
     """The rows of a table.
 
     `columns` names the columns for "id", "label", "text" and "image"; what is None is recognised by
@@ -88,14 +88,14 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
     Raises DataError when the file can't be read or has no usable columns, OptionError when a column
     that is named is not there.
     """
-    data = read_bytes(path)
+    data = read_sample_file(path)
     if data.startswith(WORKBOOKS):
         raise DataError(f"{path}: is a workbook (Excel's or the like), no text: export it as CSV")
     text, encodings = decode_table(data, encoding)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        records, broken = _json_lines(text, path)
+        records, broken = _parse_json_lines(text, path)
     elif path.suffix.lower() == ".json":
-        records, broken = _json_list(text, path)
+        records, broken = _parse_json_list(text, path)
     else:
         known = {name for names in COLUMN_NAMES.values() for name in names}
         known |= {name.lower() for name in columns.values() if name}
@@ -103,14 +103,14 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
     if broken and not records:
         raise DataError(f"{path}: none of its {len(broken):,} rows can be read (first: {broken[0]})")
     there = list(dict.fromkeys(name for _, record in records for name in record))
-    named = _columns(there, columns, path)
-    encoded = encodings_told(encodings, f"lines of {path.name}")
-    told = [*([encoded] if encoded else []), *_doubtful_columns(there, columns, named, path)]
-    told += _split_column(records, named.values(), path)
-    table = Table(path, broken=broken, columns=named, there=there, told=told)
+    named = _match_columns(there, columns, path)
+    encoded = summarise_encodings(encodings, f"lines of {path.name}")
+    told = [*([encoded] if encoded else []), *_note_ambiguous_columns(there, columns, named, path)]
+    told += _note_split_column(records, named.values(), path)
+    table = PairTable(path, broken=broken, columns=named, there=there, told=told)
     times: Counter[str] = Counter()
     for number, (where, record) in enumerate(records):
-        cells = {kind: cell_text(record.get(name)) for kind, name in named.items()}
+        cells = {kind: format_cell(record.get(name)) for kind, name in named.items()}
         identity = cells.get("id") or ""
         if "id" not in named:
             identity = PurePosixPath((cells.get("image") or "").replace("\\", "/")).stem or str(number)
@@ -122,7 +122,7 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
             continue
         label = cells.get("label")
         table.rows.append(
-            Row(
+            PairRow(
                 identity,
                 label,
                 (cells["text"] or "") if "text" in named else None,
@@ -133,7 +133,7 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
     return table
 
 
-def _json_lines(text: str, path: Path) -> tuple[Records, list[str]]:
+def _parse_json_lines(text: str, path: Path) -> tuple[Records, list[str]]:
     records: Records = []
     broken = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -150,16 +150,16 @@ def _json_lines(text: str, path: Path) -> tuple[Records, list[str]]:
     return records, broken
 
 
-def _json_list(text: str, path: Path) -> tuple[Records, list[str]]:
+def _parse_json_list(text: str, path: Path) -> tuple[Records, list[str]]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        records, broken = _json_lines(text, path)  # which are often called .json
+        records, broken = _parse_json_lines(text, path)  # which are often called .json
         if len(records) > len(broken):
             return records, broken
         raise DataError(f"{path}: no valid JSON ({error})") from None
     if isinstance(found, dict):
-        found = _of_object(found)
+        found = _extract_records(found)
     if not isinstance(found, list):
         raise DataError(f"{path}: expected a JSON list of objects, or an object of objects by id")
     places = [f"{path.name}:{number}" for number in range(len(found))]
@@ -167,7 +167,7 @@ def _json_list(text: str, path: Path) -> tuple[Records, list[str]]:
     return records, [p for p, r in zip(places, found, strict=True) if not isinstance(r, dict)]
 
 
-def _of_object(found: Mapping[str, Any]) -> list[Any]:
+def _extract_records(found: Mapping[str, Any]) -> list[Any]:
     """The records of an object: columns by name, or records by id, or one list of records among other things."""
     values = list(found.values())
     if {name.lower() for name in found} & {*COLUMN_NAMES["label"], *COLUMN_NAMES["text"]}:
@@ -181,7 +181,7 @@ def _of_object(found: Mapping[str, Any]) -> list[Any]:
     return [{"id": key, **value} if isinstance(value, dict) else value for key, value in found.items()]
 
 
-def _columns(there: Sequence[str], asked: Mapping[str, str | None], path: Path) -> dict[str, str]:
+def _match_columns(there: Sequence[str], asked: Mapping[str, str | None], path: Path) -> dict[str, str]:
     lowered = {name.lower(): name for name in reversed(there)}
     found = {}
     for kind, usual in COLUMN_NAMES.items():
@@ -200,7 +200,7 @@ def _columns(there: Sequence[str], asked: Mapping[str, str | None], path: Path) 
     return found
 
 
-def _doubtful_columns(
+def _note_ambiguous_columns(
     there: Sequence[str], asked: Mapping[str, str | None], found: Mapping[str, str], path: Path
 ) -> list[str]:
     """What is to be told where several columns have usual names for labels, or for texts or images."""
@@ -214,10 +214,10 @@ def _doubtful_columns(
     return told
 
 
-def _split_column(records: Records, used: Collection[str], path: Path) -> list[str]:
+def _note_split_column(records: Records, used: Collection[str], path: Path) -> list[str]:
     """What is to be told of a column that says which split a row is of, since splits come from files here."""
     for name in dict.fromkeys(name for _, record in records[:1] for name in record):
-        values = {cell for _, record in records if (cell := cell_text(record.get(name)))}
+        values = {cell for _, record in records if (cell := format_cell(record.get(name)))}
         if name not in used and len(values) > 1 and all(role_of(value) for value in values):
             shown = ", ".join(sorted(values))
             return [
@@ -226,7 +226,7 @@ def _split_column(records: Records, used: Collection[str], path: Path) -> list[s
     return []
 
 
-def cell_text(value: Any) -> str | None:
+def format_cell(value: Any) -> str | None:
     """A value from a table as text; None where it is missing. Whole numbers have no fraction, lists have commas."""
     if value is None:
         return None
@@ -235,5 +235,5 @@ def cell_text(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list):
-        return ",".join(cell_text(item) or "" for item in value)
-    return without_surrogates(str(value)).strip()
+        return ",".join(format_cell(item) or "" for item in value)
+    return replace_surrogates(str(value)).strip()

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import DataError
-from harness_data.pair_layout import ALL, UNLABELLED, find_tables, other_tables
-from harness_data.pair_tables import SUFFIXES, read_table
-from harness_data.roots import below_root
-from harness_data.text_encoding import RULE, known_encoding
+from harness_data.pair_layout import ALL, UNLABELLED, find_tables, list_other_tables
+from harness_data.pair_tables import TABLE_SUFFIXES, read_table
+from harness_data.roots import resolve_below_root
+from harness_data.text_encoding import RULE, check_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from harness_data.pair_assembly import Assembled
+    from harness_data.pair_assembly import AssembledPairs
     from harness_data.pair_files import PairFiles
     from harness_data.pair_split import PairSplit
-    from harness_data.pair_tables import Table
-    from harness_data.text_encoding import Decoded
+    from harness_data.pair_tables import PairTable
+    from harness_data.text_encoding import DecodedText
 
 WORKBOOK_SUFFIXES = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 
@@ -32,14 +32,14 @@ class PairFolder:
     path: Path
     encoding: str | None = None
     """Of texts and tables that are not UTF-8; None: found from all of them."""
-    _usual: Collection[str] = ()
+    _expected_kinds: Collection[str] = ()
     """Kinds of findings that every copy of the collection has, and of which nothing is told."""
 
     def unavailable(self) -> str | None:
         """Why there is nothing to load at the path."""
         raise NotImplementedError
 
-    def _tables(self) -> Mapping[str, Table]:
+    def _read_tables(self) -> Mapping[str, PairTable]:
         """The table of each split, in order, with its labels as they are written."""
         raise NotImplementedError
 
@@ -58,37 +58,34 @@ class PairFolder:
         """Their names for prompts and tables."""
         return [name.replace("_", " ") for name in self._classes]
 
-    def _files(self) -> PairFiles:
-        return self._listed
-
     @cached_property
-    def _listed(self) -> PairFiles:
-        from harness_data.pair_files import list_files
+    def _files(self) -> PairFiles:
+        from harness_data.pair_files import list_pair_files
 
         folder = self.path if self.path.is_dir() else self.path.parent
-        return list_files(folder, frozenset(table.path for table in self._read.values()))
+        return list_pair_files(folder, frozenset(table.path for table in self._settled_tables.values()))
 
     @cached_property
-    def _settled(self) -> tuple[Mapping[str, Table], list[str]]:
+    def _settled(self) -> tuple[Mapping[str, PairTable], list[str]]:
         """The tables with what is no label taken out, and what is to be told of them."""
         from harness_data.pair_labels import settle_labels
 
-        tables = self._tables()
+        tables = self._read_tables()
         told = settle_labels(tables, self._known_classes)
         return tables, told + [text for table in tables.values() for text in table.told]
 
     @property
-    def _read(self) -> Mapping[str, Table]:
+    def _settled_tables(self) -> Mapping[str, PairTable]:
         return self._settled[0]
 
     @cached_property
-    def _assembled(self) -> Assembled:
-        from harness_data.pair_assembly import assemble
+    def _assembled(self) -> AssembledPairs:
+        from harness_data.pair_assembly import assemble_pairs
 
-        return assemble(self._read, self._files(), self._classes)
+        return assemble_pairs(self._settled_tables, self._files, self._classes)
 
     @cached_property
-    def _texts(self) -> Mapping[str, Decoded]:
+    def _texts(self) -> Mapping[str, DecodedText]:
         """The texts of all splits, decoded as one collection."""
         from harness_data.pair_split import read_texts
 
@@ -98,17 +95,17 @@ class PairFolder:
     @property
     def remarks(self) -> list[str]:
         """What is to be told at planning: of labels, of the encoding of tables, of what is not used."""
-        unused = self._assembled.unused(self._usual)
+        unused = self._assembled.unused(self._expected_kinds)
         return [*self._settled[1], *([unused] if unused else [])]
 
     def unfit(self, modalities: Sequence[str]) -> str | None:
         """Why no classifier that reads these modalities ("text", "image") can be trained on the pairs, if so."""
-        from harness_data.pair_assembly import unfit
+        from harness_data.pair_assembly import explain_unfit
 
-        return unfit(self._assembled, self._classes, modalities, self._table_name())
+        return explain_unfit(self._assembled, self._classes, modalities, self._table_name())
 
     def _table_name(self) -> str:
-        tables = [table.path for table in self._read.values()]
+        tables = [table.path for table in self._settled_tables.values()]
         return str(tables[0]) if tables else str(self.path)
 
     @property
@@ -116,8 +113,8 @@ class PairFolder:
         """The splits that have pairs; `unlabelled` holds those without a label."""
         if self.unavailable():
             return ()
-        found = [name for name, table in self._read.items() if any(r.label for r in table.rows)]
-        bare = any(r.label is None and not r.left_out for t in self._read.values() for r in t.rows)
+        found = [name for name, table in self._settled_tables.items() if any(r.label for r in table.rows)]
+        bare = any(r.label is None and not r.left_out for t in self._settled_tables.values() for r in t.rows)
         return (*dict.fromkeys(n for n in found if n != UNLABELLED), *((UNLABELLED,) if bare else ()))
 
     def fingerprint(self) -> str:
@@ -127,9 +124,9 @@ class PairFolder:
         from harness_data.pair_files import FileSource
 
         parts: list[object] = [*self._classes, *self._class_names]
-        for split, table in self._read.items():
+        for split, table in self._settled_tables.items():
             parts += [RULE, split, content_digest(table.path) if table.path.is_file() else len(table.rows)]
-        files = self._files()
+        files = self._files
         parts += [name for of in (files.images, files.texts) for name in of.files]
         pairs = [entry for entries in self._assembled.entries.values() for entry in entries]
         used = [s for e in pairs for s in (e.image, e.text) if isinstance(s, FileSource)]
@@ -204,7 +201,7 @@ class Pairs(PairFolder):
         encoding: str | None = None,
     ) -> None:
         """Keeps the options."""
-        self.path, self.encoding = below_root(path), known_encoding(encoding, "pairs")
+        self.path, self.encoding = resolve_below_root(path), check_encoding(encoding, "pairs")
         self.labels, self.unlabelled = labels, unlabelled
         self.classes, self.class_names = classes, class_names
         self.columns = {
@@ -213,8 +210,8 @@ class Pairs(PairFolder):
 
     @property
     def _known_classes(self) -> Sequence[str] | None:
-        if self.classes is None and not self._table_files():
-            return self._class_folders()  # a folder `nan` or `none` is a class like the others
+        if self.classes is None and not self._find_tables():
+            return self._list_class_folders()  # a folder `nan` or `none` is a class like the others
         return self.classes
 
     def unavailable(self) -> str | None:
@@ -222,38 +219,38 @@ class Pairs(PairFolder):
         if not self.path.exists():
             return f"{self.path}: no such file or folder; expected {LAYOUTS}"
         if self.path.is_file():
-            known = self.path.suffix.lower() in SUFFIXES
-            return None if known else f"{self.path}: no table of pairs ({' '.join(SUFFIXES)})"
+            known = self.path.suffix.lower() in TABLE_SUFFIXES
+            return None if known else f"{self.path}: no table of pairs ({' '.join(TABLE_SUFFIXES)})"
         for name in (self.labels, self.unlabelled):
             if name is not None and not (self.path / name).is_file():
                 return f"{self.path / name}: no such table"
-        folders = [] if self._table_files() else self._class_folders()
+        folders = [] if self._find_tables() else self._list_class_folders()
         books = [p.name for p in self.path.iterdir() if p.suffix.lower() in WORKBOOK_SUFFIXES]
-        if len(folders) < 2 and books and not self._table_files():
+        if len(folders) < 2 and books and not self._find_tables():
             return f"{self.path / min(books)}: is a workbook, which is not read: export it as CSV"
-        if self._table_files() or folders:
+        if self._find_tables() or folders:
             return None
-        near = other_tables(self.path)[:3]
+        near = list_other_tables(self.path)[:3]
         hint = f"say `labels` (there is {', '.join(near)})" if near else "or say `labels`"
         return f"{self.path}: no table and no class folders in it; expected {LAYOUTS}, {hint}"
 
-    def _table_files(self) -> dict[str, Path]:
+    def _find_tables(self) -> dict[str, Path]:
         """The table of each split, by the options or by usual names."""
         if self.path.is_file():
             return {ALL: self.path}
         return find_tables(self.path, self.labels, self.unlabelled)
 
-    def _class_folders(self) -> list[str]:
-        from harness_data.scanning import has_images, subfolders
+    def _list_class_folders(self) -> list[str]:
+        from harness_data.scanning import has_images, list_subfolders
 
-        return [n for n in subfolders(self.path) if has_images(self.path / n)]
+        return [n for n in list_subfolders(self.path) if has_images(self.path / n)]
 
-    def _tables(self) -> dict[str, Table]:
+    def _read_tables(self) -> dict[str, PairTable]:
         from dataclasses import replace
 
-        files = self._table_files()
+        files = self._find_tables()
         if not files:
-            return {ALL: self._from_folders()}
+            return {ALL: self._tabulate_folders()}
         tables = {}
         for split, file in files.items():
             columns = self.columns if split != UNLABELLED else self.columns | {"label": None}
@@ -269,28 +266,28 @@ class Pairs(PairFolder):
             tables[UNLABELLED].rows = [replace(row, label=None) for row in rows]
         return tables
 
-    def _from_folders(self) -> Table:
+    def _tabulate_folders(self) -> PairTable:
         """Rows for the files of class folders: the id is the path without suffix, the label the folder."""
-        from harness_data.pair_files import list_files
-        from harness_data.pair_tables import Row, Table
+        from harness_data.pair_files import list_pair_files
+        from harness_data.pair_tables import PairRow, PairTable
 
-        files, folders = list_files(self.path), set(self._class_folders())
+        files, folders = list_pair_files(self.path), set(self._list_class_folders())
         stems = sorted({*files.images.of_id, *files.texts.of_id})
         rows = [
-            Row(stem, stem.split("/")[0], None, None, stem)
+            PairRow(stem, stem.split("/")[0], None, None, stem)
             for stem in stems
             if "/" in stem and stem.split("/")[0] in folders
         ]
-        return Table(self.path, rows)
+        return PairTable(self.path, rows)
 
     @cached_property
     def _classes(self) -> list[str]:
-        from harness_data.pair_labels import class_list
+        from harness_data.pair_labels import list_classes
 
-        return class_list(self._read, self.classes)
+        return list_classes(self._settled_tables, self.classes)
 
     @property
     def _class_names(self) -> list[str]:
-        from harness_data.names import class_names_for
+        from harness_data.class_names import resolve_class_names
 
-        return class_names_for(self.class_names, self._classes, str(self.path))
+        return resolve_class_names(self.class_names, self._classes, str(self.path))

@@ -25,14 +25,14 @@ def data_path(root: Path | None, *names: str) -> Path | None:
     return None if base is None else base.joinpath(*names)
 
 
-def below_root(path: Path | str) -> Path:
+def resolve_below_root(path: Path | str) -> Path:
     """A path as it is where something lies there, else the same below the data root, if there is a root."""
     own = Path(path).expanduser()
     below = data_path(None, str(own))
     return own if own.is_absolute() or below is None or own.exists() else below
 
 
-def find(root: Path | None, names: Sequence[str], how_to_get: str) -> Path:
+def find_data(root: Path | None, names: Sequence[str], how_to_get: str) -> Path:
     """The first of `names` (relative paths of files or folders) that exists below the data root.
 
     A name may be "." for the root itself. Raises `Unavailable` with one line that says which

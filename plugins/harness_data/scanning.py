@@ -14,13 +14,13 @@ import numpy as np
 
 from harness import DataError, EncodedImage, Sample
 from harness.errors import did_you_mean
-from harness_data.file_names import readable
+from harness_data.file_names import escape_file_name
 from harness_data.image_files import IMAGE_SUFFIXES, is_folder, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
 
 
 @dataclass
-class Listing:
+class ImageListing:
     """The images below a folder: POSIX paths relative to it, sizes in bytes, and labels."""
 
     paths: list[str] = field(default_factory=list)
@@ -38,26 +38,26 @@ class Listing:
         return len(self.paths)
 
 
-def subfolders(folder: Path) -> list[str]:
+def list_subfolders(folder: Path) -> list[str]:
     """Names of the folders directly in `folder`, sorted by code point, hidden and systems' own ones left out."""
-    with _open(folder) as entries:
+    with _list_entries(folder) as entries:
         return sorted(e.name for e in entries if not is_junk_folder(e.name) and is_folder(e))
 
 
 def has_images(folder: Path) -> bool:
     """Whether an image file lies directly in `folder`."""
-    with _open(folder) as entries:
+    with _list_entries(folder) as entries:
         return any(is_image(e) for e in entries)
 
 
-def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
+def scan_class_folders(folder: Path, labels: Mapping[str, int]) -> ImageListing:
     """The images of the class folders named in `labels`, at any depth below them.
 
     Class folders come in the order of their names, the files of one in the order of their
     relative paths. Folders that `labels` names and that don't exist give nothing.
     """
-    listing = Listing()
-    above = _with_parents(
+    listing = ImageListing()
+    above = _list_ancestors(
         folder
     )  # a link back to them from within a class would bring the images of all others
     for name in sorted(labels):
@@ -70,10 +70,10 @@ def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
     return listing
 
 
-def scan_all(folder: Path) -> Listing:
+def scan_folder(folder: Path) -> ImageListing:
     """The images at any depth below a folder without classes, in the order of their paths; their label is -1."""
-    listing = Listing()
-    above = _with_parents(folder.resolve().parent)
+    listing = ImageListing()
+    above = _list_ancestors(folder.resolve().parent)
     for path, size in sorted(_images(folder, "", above, listing.left)):
         listing.paths.append(path)
         listing.sizes.append(size)
@@ -87,14 +87,14 @@ def check_split(split: str, known: Sequence[str], where: str) -> None:
         raise DataError(f"{where}: no split '{split}'{did_you_mean(split, known)}")
 
 
-def read_bytes(path: Path) -> bytes:
+def read_sample_file(path: Path) -> bytes:
     """The bytes of a sample's file. Raises DataError naming it when it can't be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe or a device may never end
             raise OSError(errno.EINVAL, "a pipe or a device, no plain file")
         return path.read_bytes()
     except OSError as error:
-        where = readable(str(path))
+        where = escape_file_name(str(path))
         raise DataError(
             f"{where}: can't be read ({error.strerror}); remove it, replace it, or leave out what can't be read with "
             "--skip-unreadable"
@@ -107,7 +107,7 @@ class FolderSplit:
     def __init__(
         self,
         folder: Path,
-        listing: Listing,
+        listing: ImageListing,
         class_names: Sequence[str],
         templates: Sequence[str] | None = None,
         label_indices: Sequence[Sequence[int]] | None = None,
@@ -122,7 +122,7 @@ class FolderSplit:
             raise DataError(f"{folder}: no images in its class folders ({found[0]})")
         self.folder = folder
         self._paths = listing.paths
-        self.ids: Sequence[str] = [readable(path) for path in listing.paths]
+        self.ids: Sequence[str] = [escape_file_name(path) for path in listing.paths]
         self.targets = np.asarray(listing.labels, dtype=np.int64)
         self.class_names = list(class_names)
         self.templates = list(templates) if templates else None
@@ -134,18 +134,18 @@ class FolderSplit:
 
     def __getitem__(self, index: int) -> Sample:
         path = self.folder / self._paths[index]
-        image = EncodedImage(read_bytes(path), readable(str(path)))
+        image = EncodedImage(read_sample_file(path), escape_file_name(str(path)))
         return Sample(self.ids[index], image, int(self.targets[index]))
 
 
-def _open(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+def _list_entries(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     try:
         return os.scandir(folder)
     except OSError as error:
         raise DataError(f"{folder}: can't be listed ({error.strerror})") from None
 
 
-def _with_parents(folder: Path) -> frozenset[str]:
+def _list_ancestors(folder: Path) -> frozenset[str]:
     here = folder.resolve()
     return frozenset(map(str, (here, *here.parents)))
 
@@ -154,20 +154,20 @@ def _images(folder: Path, prefix: str, above: frozenset[str], left: Leftovers) -
     here = str(folder.resolve())
     if here in above:  # a link to a folder above
         return
-    with _open(folder) as entries:
+    with _list_entries(folder) as entries:
         for entry in entries:
             path = prefix + entry.name
             if is_image(entry):
                 if suffix_of(entry.name) not in IMAGE_SUFFIXES:
-                    left.sniff(path)
+                    left.add_sniffed(path)
                 try:
                     size = entry.stat().st_size
                 except OSError:
                     size = -1
                 yield path, size
             elif not is_folder(entry):
-                left.file(entry.name, path)
+                left.add_file(entry.name, path)
             elif is_junk_folder(entry.name):
-                left.folder(entry.path, entry.name, path)
+                left.add_junk_folder(entry.path, entry.name, path)
             else:
                 yield from _images(Path(entry.path), f"{path}/", above | {here}, left)

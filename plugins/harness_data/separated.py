@@ -35,15 +35,15 @@ def read_separated(text: str, name: str, known: Collection[str], where: str) -> 
         first, _, rest = text.partition("\n")
         found = _SEP.fullmatch(first)  # what Excel reads the delimiter from
         named = {cell.strip("# \r").lower() for cell in re.split(f"[{DELIMITERS}]", first)} & {*known}
-        comment = first.startswith("#") and not named and not _alike(first, rest.partition("\n")[0])
+        comment = first.startswith("#") and not named and not _are_alike(first, rest.partition("\n")[0])
         if first.strip() and not found and not comment:
             break
         given, text, skipped = found[1] if found else given, rest, skipped + 1
     first = text.partition("\n")[0]
-    delimiter = given or _delimiter(first, text, known, where)
+    delimiter = given or _detect_delimiter(first, text, known, where)
     if not first.count(delimiter):
         raise DataError(f"{where}: its first line has no tab, comma, semicolon or bar: '{first[:60]}'")
-    rows = _rows(text, delimiter, where)
+    rows = _parse_rows(text, delimiter, where)
     if not rows:
         raise DataError(f"{where}: holds empty rows only")
     header = [cell.strip() for cell in rows[0][1]]
@@ -67,12 +67,12 @@ def read_separated(text: str, name: str, known: Collection[str], where: str) -> 
     return records, broken
 
 
-def _alike(first: str, second: str) -> bool:
+def _are_alike(first: str, second: str) -> bool:
     """Whether two lines may be rows of one table: some delimiter stands in both as often."""
     return any(first.count(mark) and first.count(mark) == second.count(mark) for mark in DELIMITERS)
 
 
-def _delimiter(first: str, text: str, known: Collection[str], where: str) -> str:
+def _detect_delimiter(first: str, text: str, known: Collection[str], where: str) -> str:
     """What separates the cells of a table, `first` being its first line.
 
     Of several that stand there: that which gives names in `known`; else which gives most rows as many cells as the
@@ -84,7 +84,7 @@ def _delimiter(first: str, text: str, known: Collection[str], where: str) -> str
     parts = text.splitlines(keepends=True)[:SAMPLED]
 
     def merit(mark: str) -> tuple[int, float, bool, int]:
-        rows = [row for _, row in _rows("".join(parts), mark, where)]
+        rows = [row for _, row in _parse_rows("".join(parts), mark, where)]
         named = sum(cell.strip().lower() in known for cell in rows[0]) if rows else 0
         whole = sum(len(row) == len(rows[0]) for row in rows) / len(rows) if rows else 0.0
         return named, whole, mark == "\t", first.count(mark)
@@ -110,15 +110,15 @@ def looks_like_header(rows: Sequence[Sequence[str]]) -> bool:
     columns = [[row[i].strip() for row in rest] for i in range(len(first))]
     if any(cell in column for cell, column in zip(first, columns, strict=True)):
         return False
-    return any(_unlike(cell, column) for cell, column in zip(first, columns, strict=True))
+    return any(_is_unlike(cell, column) for cell, column in zip(first, columns, strict=True))
 
 
-def _unlike(cell: str, column: Sequence[str]) -> bool:
+def _is_unlike(cell: str, column: Sequence[str]) -> bool:
     numbered = all(re.search(r"\d", value) for value in column) and not re.search(r"\d", cell)
     return numbered or len({*column}) <= len(column) // 2
 
 
-def _rows(text: str, delimiter: str, where: str) -> list[tuple[int, list[str]]]:
+def _parse_rows(text: str, delimiter: str, where: str) -> list[tuple[int, list[str]]]:
     """Line numbers and cells. Quotation marks group cells, unless the file is tab-separated or one stays open.
 
     Where marks are misplaced, and one may have swallowed rows, what gives more whole rows decides; in a

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import DataError
-from harness_data.file_names import readable
+from harness_data.file_names import escape_file_name
 from harness_data.image_files import is_junk_folder, is_picture
 from harness_data.leftovers import Leftovers
 
@@ -19,7 +19,7 @@ COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ShardMember:
     """A file within a tar file, `size` bytes from `offset` on."""
 
     shard: Path
@@ -30,7 +30,7 @@ class Member:
     @property
     def place(self) -> str:
         """The member as messages name it."""
-        return f"{self.shard}:{readable(self.name)}"
+        return f"{self.shard}:{escape_file_name(self.name)}"
 
     def read(self) -> bytes:
         """Its bytes. Raises DataError naming shard and member when they can't be read."""
@@ -45,7 +45,7 @@ class Member:
         return data
 
 
-def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[str, Member]]:
+def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[str, ShardMember]]:
     """The samples of an uncompressed tar file in its order: key to extension to member.
 
     As in the webdataset format, the key is the path up to the first dot of the file's name, and
@@ -55,7 +55,7 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
     Raises DataError naming the shard when it is no tar file, is cut short or damaged, or has one
     member twice.
     """
-    samples: dict[str, dict[str, Member]] = {}
+    samples: dict[str, dict[str, ShardMember]] = {}
     end = 0
     try:
         with tarfile.open(shard, "r:") as tar:
@@ -72,13 +72,13 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
                     continue
                 if not stem or not dot:
                     if left is not None:
-                        left.file(base, f"{shard.name}:{info.name}")
+                        left.add_file(base, f"{shard.name}:{info.name}")
                     continue
                 key = f"{folder}/{stem}" if folder else stem
                 sample = samples.setdefault(key, {})
                 if extension.lower() in sample:
                     raise DataError(f"{shard}: '{info.name}' is in it twice")
-                sample[extension.lower()] = Member(shard, info.name, info.offset_data, info.size)
+                sample[extension.lower()] = ShardMember(shard, info.name, info.offset_data, info.size)
         with shard.open("rb") as file:
             file.seek(end)
             mark = file.read(BLOCK)

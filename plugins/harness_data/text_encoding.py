@@ -45,33 +45,33 @@ RULE = "texts-2"
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedText:
     """A text with the encoding that it was read in: a name of Python's codecs, with `DAMAGED` behind it or not."""
 
     text: str
     encoding: str
 
 
-def decode_text(data: bytes, encoding: str | None = None) -> Decoded:
+def decode_text(data: bytes, encoding: str | None = None) -> DecodedText:
     """The text in the bytes, by the rule above for a collection of one; never fails.
 
     >>> decode_text("很好看".encode("gb18030"))
-    Decoded(text='很好看', encoding='gb18030')
+    DecodedText(text='很好看', encoding='gb18030')
     >>> decode_text("c'est très beau".encode("latin-1"))
-    Decoded(text="c'est très beau", encoding='cp1252')
+    DecodedText(text="c'est très beau", encoding='cp1252')
     """
     return decode_texts([data], encoding)[0]
 
 
-def decode_texts(texts: Sequence[bytes], encoding: str | None = None) -> list[Decoded]:
+def decode_texts(texts: Sequence[bytes], encoding: str | None = None) -> list[DecodedText]:
     """The texts of one collection, by the rule above; never fails.
 
     With `encoding` those that are not UTF-8 are read in it, whatever they look like.
     """
-    found = [_by_itself(data) for data in texts]
+    found = [_decode_self_evident(data) for data in texts]
     open_ones = [i for i, decoded in enumerate(found) if decoded is None]
     rest = [texts[i].removeprefix(codecs.BOM_UTF8) for i in open_ones]
-    names = [encoding] * len(rest) if encoding is not None else _found(rest)
+    names = [encoding] * len(rest) if encoding is not None else _guess_each(rest)
     for i, data, name in zip(open_ones, rest, names, strict=True):
         found[i] = _decode(data, name)
     return [decoded for decoded in found if decoded is not None]
@@ -89,7 +89,7 @@ def decode_table(data: bytes, encoding: str | None = None) -> tuple[str, list[st
     return "\n".join(line.text for line in lines), [line.encoding for line in lines if line.text.strip()]
 
 
-def known_encoding(name: str | None, where: str) -> str | None:
+def check_encoding(name: str | None, where: str) -> str | None:
     """The name of an encoding as Python's codecs have it; None stays None.
 
     Raises OptionError, starting with `where`, when there is no such encoding of texts.
@@ -107,10 +107,10 @@ def known_encoding(name: str | None, where: str) -> str | None:
     return found.name
 
 
-def encodings_told(encodings: Sequence[str], things: str = "texts") -> str | None:
+def summarise_encodings(encodings: Sequence[str], things: str = "texts") -> str | None:
     """What is to be told of the encodings that texts were read in; None where nothing was assumed or damaged.
 
-    >>> encodings_told(["gb18030", "utf-8", "utf-8", "gb18030"])
+    >>> summarise_encodings(["gb18030", "utf-8", "utf-8", "gb18030"])
     '2 of 4 texts are read as gb18030, the rest as UTF-8; `encoding` overrules'
     """
     counts = Counter(name for name in encodings if name)
@@ -124,7 +124,7 @@ def encodings_told(encodings: Sequence[str], things: str = "texts") -> str | Non
     return f"{', '.join(parts)}; `encoding` overrules"
 
 
-def without_surrogates(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """The text with U+FFFD for lone surrogates, which no file can take.
 
     They come from file names that are not UTF-8, and from emoji cut in two in JSON.
@@ -132,7 +132,7 @@ def without_surrogates(text: str) -> str:
     return text.encode("utf-16-le", errors="surrogatepass").decode("utf-16-le", errors="replace")
 
 
-def _by_itself(data: bytes) -> Decoded | None:
+def _decode_self_evident(data: bytes) -> DecodedText | None:
     """The text where its bytes alone say what they are: by a byte order mark, or since they are UTF-8."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return _decode(data, UTF16)
@@ -141,19 +141,19 @@ def _by_itself(data: bytes) -> Decoded | None:
         text = plain.decode(UTF8)
     except UnicodeDecodeError:
         return None
-    return None if "\0" in text else Decoded(text, UTF8)
+    return None if "\0" in text else DecodedText(text, UTF8)
 
 
-def _decode(data: bytes, encoding: str) -> Decoded:
+def _decode(data: bytes, encoding: str) -> DecodedText:
     try:
-        return Decoded(data.decode(encoding), encoding)
+        return DecodedText(data.decode(encoding), encoding)
     except UnicodeDecodeError:
         if encoding == LATIN:  # which leaves five bytes undefined
-            return Decoded(data.decode(ISO_LATIN), ISO_LATIN)
-        return Decoded(data.decode(encoding, errors="replace"), encoding + DAMAGED)
+            return DecodedText(data.decode(ISO_LATIN), ISO_LATIN)
+        return DecodedText(data.decode(encoding, errors="replace"), encoding + DAMAGED)
 
 
-def _found(texts: Sequence[bytes]) -> list[str]:
-    from harness_data.encoding_evidence import encodings_of  # builds tables, which UTF-8 alone needs not
+def _guess_each(texts: Sequence[bytes]) -> list[str]:
+    from harness_data.encoding_evidence import guess_encodings  # builds tables, which UTF-8 alone needs not
 
-    return encodings_of(texts) if texts else []
+    return guess_encodings(texts) if texts else []

@@ -18,7 +18,7 @@ CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-_SAID = {"1": 1, "-1": 0, "0": -1}
+_TARGETS = {"1": 1, "-1": 0, "0": -1}
 """The kit's marks: present, absent, and present but difficult, which is not counted."""
 
 
@@ -32,16 +32,16 @@ class VOC2007Split:
 
         lists = base / "ImageSets" / "Main"
         self._images = base / "JPEGImages"
-        self.ids: Sequence[str] = [line[0] for line in _lines(lists / f"{split}.txt", 1)]
+        self.ids: Sequence[str] = [line[0] for line in _read_words(lists / f"{split}.txt", 1)]
         columns = []
         for name in CLASSES:
             file = lists / f"{name}_{split}.txt"
-            marks: dict[str, str] = dict(_lines(file, 2))
+            marks: dict[str, str] = dict(_read_words(file, 2))
             if missing := [i for i in self.ids if i not in marks]:
                 raise DataError(f"{file}: says nothing of image '{missing[0]}'")
-            if wrong := [m for m in marks.values() if m not in _SAID]:
+            if wrong := [m for m in marks.values() if m not in _TARGETS]:
                 raise DataError(f"{file}: expected 1, 0 or -1, found '{wrong[0]}'")
-            columns.append([_SAID[marks[i]] for i in self.ids])
+            columns.append([_TARGETS[marks[i]] for i in self.ids])
         self.targets: NDArray[np.int64] = np.asarray(columns, np.int64).T.reshape(len(self.ids), len(CLASSES))
 
     def __len__(self) -> int:
@@ -80,7 +80,7 @@ class VOC2007:
         names = [
             f"ImageSets/Main/{kind}{s}.txt" for s in self.splits for kind in ("", *(f"{c}_" for c in CLASSES))
         ]
-        ids = [line[0] for s in self.splits for line in _lines(lists / f"{s}.txt", 1)]
+        ids = [line[0] for s in self.splits for line in _read_words(lists / f"{s}.txt", 1)]
         return files_digest(base, [*names, *(f"JPEGImages/{i}.jpg" for i in ids)])
 
     def unavailable(self) -> str | None:
@@ -106,7 +106,7 @@ class VOC2007:
         return VOC2007Split(base, split)
 
 
-def _lines(file: Path, words: int) -> list[list[str]]:
+def _read_words(file: Path, words: int) -> list[list[str]]:
     """The lines of a list, each as so many words."""
     try:
         found = [line.split() for line in file.read_text(encoding="ascii").splitlines() if line.strip()]

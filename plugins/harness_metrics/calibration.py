@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness import OptionError, Predictions
-from harness_metrics.evidence import checked
+from harness_metrics.prediction_checks import check_predictions
 
 Norm = Literal["l1", "l2", "max"]
 Binning = Literal["width", "mass"]
@@ -74,7 +74,7 @@ class Ece:
 
     def __call__(self, predictions: Predictions) -> float:
         """Calibration error as a fraction."""
-        checked(predictions)
+        check_predictions(predictions)
         right = predictions.predicted == predictions.targets
         return calibration_error(predictions.confidence, right, self.bins, self.norm, self.binning)
 
@@ -94,7 +94,7 @@ class Brier:
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
         """Squared distance of the probabilities from the one-hot target, N."""
-        checked(predictions)
+        check_predictions(predictions)
         p = predictions.probabilities
         own = np.take_along_axis(p, predictions.targets[:, None], axis=1)[:, 0]
         # (own − 1)² replaces own² in the sum of squares.
@@ -114,7 +114,7 @@ class Nll:
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
         """−log p(target), N, from the logits themselves so that tiny probabilities keep their log."""
-        checked(predictions)
+        check_predictions(predictions)
         return negative_log_likelihood(predictions.logits, predictions.targets)
 
     def __call__(self, predictions: Predictions) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import OptionError, Predictions
-from harness_metrics.evidence import checked
+from harness_metrics.prediction_checks import check_predictions
 
 
 class TopK:
@@ -30,7 +30,7 @@ class TopK:
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
         """1 where the target is among the k largest logits, else 0; N."""
-        checked(predictions)
+        check_predictions(predictions)
         if self.k == 1:
             return np.asarray(predictions.predicted == predictions.targets, np.float64)
         logits, targets = predictions.logits, predictions.targets
@@ -71,7 +71,7 @@ class MeanPerClass:
 
     def __call__(self, predictions: Predictions) -> float:
         """Mean recall as a fraction."""
-        checked(predictions)
+        check_predictions(predictions)
         targets = predictions.targets
         right = (predictions.predicted == targets).astype(np.float64)
         classes = predictions.logits.shape[1]

@@ -6,14 +6,14 @@ from collections import Counter
 from typing import Any
 
 from harness import Predictions
-from harness_metrics.evidence import checked
+from harness_metrics.prediction_checks import check_predictions
 
 
-def _scores(predictions: Predictions, average: str | None) -> tuple[Any, Any, Any, Any]:
+def _compute_scores(predictions: Predictions, average: str | None) -> tuple[Any, Any, Any, Any]:
     """Precision, recall, F1 and support over the classes that are targets or predictions; 0 for 0/0."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    checked(predictions)
+    check_predictions(predictions)
     found: tuple[Any, Any, Any, Any] = precision_recall_fscore_support(
         predictions.targets, predictions.predicted, average=average, zero_division=0
     )
@@ -32,7 +32,7 @@ class MacroPrecision:
 
     def __call__(self, predictions: Predictions) -> float:
         """Mean precision as a fraction."""
-        return float(_scores(predictions, "macro")[0])
+        return float(_compute_scores(predictions, "macro")[0])
 
 
 class MacroRecall:
@@ -48,7 +48,7 @@ class MacroRecall:
 
     def __call__(self, predictions: Predictions) -> float:
         """Mean recall as a fraction."""
-        return float(_scores(predictions, "macro")[1])
+        return float(_compute_scores(predictions, "macro")[1])
 
 
 class MacroF1:
@@ -63,7 +63,7 @@ class MacroF1:
 
     def __call__(self, predictions: Predictions) -> float:
         """Mean F1 as a fraction."""
-        return float(_scores(predictions, "macro")[2])
+        return float(_compute_scores(predictions, "macro")[2])
 
 
 class WeightedF1:
@@ -75,7 +75,7 @@ class WeightedF1:
 
     def __call__(self, predictions: Predictions) -> float:
         """Weighted F1 as a fraction."""
-        return float(_scores(predictions, "weighted")[2])
+        return float(_compute_scores(predictions, "weighted")[2])
 
 
 class F1PerClass:
@@ -92,7 +92,7 @@ class F1PerClass:
         """F1 as a fraction for each class that is a target or a prediction."""
         import numpy as np
 
-        scores = _scores(predictions, None)[2]
+        scores = _compute_scores(predictions, None)[2]
         labels = np.union1d(predictions.targets, predictions.predicted)
         names = [str(name) for name in predictions.class_names or range(predictions.logits.shape[1])]
         times = Counter(names)

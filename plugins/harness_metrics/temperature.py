@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from harness import DataError, Predictions
 from harness_metrics.calibration import Binning, Ece, Norm, negative_log_likelihood
-from harness_metrics.evidence import checked
+from harness_metrics.prediction_checks import check_predictions
 
-RANGE = (0.01, 100.0)
+TEMPERATURE_RANGE = (0.01, 100.0)
 """Temperatures that the fit may give; perfectly separated data would otherwise go to 0."""
 
 
@@ -20,7 +20,7 @@ def fit_temperature(logits: NDArray[np.floating[Any]], targets: NDArray[np.int64
     """The temperature T > 0 that minimises the NLL of softmax(logits / T) (Guo et al. 2017).
 
     Logits N×C, targets N. The NLL is convex in 1/T, so it has a single minimum in log T. The
-    result never has a higher NLL than T = 1, and lies in `RANGE`.
+    result never has a higher NLL than T = 1, and lies in `TEMPERATURE_RANGE`.
     """
     from scipy.optimize import minimize_scalar
 
@@ -29,11 +29,13 @@ def fit_temperature(logits: NDArray[np.floating[Any]], targets: NDArray[np.int64
     def loss(log_temperature: float) -> float:
         return float(negative_log_likelihood(z / np.exp(log_temperature), targets).mean())
 
-    found = minimize_scalar(loss, bounds=tuple(np.log(RANGE)), method="bounded", options={"xatol": 1e-6})
+    found = minimize_scalar(
+        loss, bounds=tuple(np.log(TEMPERATURE_RANGE)), method="bounded", options={"xatol": 1e-6}
+    )
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
-def halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
+def split_halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
     """Two disjoint halves (the first to fit, the second to evaluate), told by the samples' ids alone.
 
     Ids are ranked by their SHA-256, so neither sample order nor the model changes the halves.
@@ -45,7 +47,7 @@ def halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
         range(len(predictions)), key=lambda i: hashlib.sha256(str(predictions.ids[i]).encode()).digest()
     )
     cut = len(rank) // 2
-    return _take(predictions, sorted(rank[:cut])), _take(predictions, sorted(rank[cut:]))
+    return _select_samples(predictions, sorted(rank[:cut])), _select_samples(predictions, sorted(rank[cut:]))
 
 
 class EceAfterTemperature:
@@ -69,13 +71,13 @@ class EceAfterTemperature:
 
     def __call__(self, predictions: Predictions) -> float:
         """Calibration error of the measured half as a fraction."""
-        fitted, measured = halves(checked(predictions))
+        fitted, measured = split_halves(check_predictions(predictions))
         temperature = fit_temperature(fitted.logits, fitted.targets)
         scaled = measured.logits.astype(np.float64) / temperature
         return self.ece(Predictions(scaled, measured.targets, measured.ids, measured.class_names))
 
 
-def _take(predictions: Predictions, index: list[int]) -> Predictions:
+def _select_samples(predictions: Predictions, index: list[int]) -> Predictions:
     return Predictions(
         predictions.logits[index],
         predictions.targets[index],

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness import DataError, Job, Split, derive_seed
 from harness.inference.limits import Part
-from harness_data.stacked import StackedSplit
+from harness_data.stacked_images import StackedSplit
 from harness_gan.splits import parts_of
 
 HELD_OUT = 0.1
@@ -55,5 +55,5 @@ def _whole_triples(split: Any) -> Split:
     stacked = getattr(split, "stacked", None)
     whole: Split = split
     if not isinstance(split, StackedSplit) and isinstance(stacked, StackedSplit):
-        whole = stacked.of(split.rows, split.ids)
+        whole = stacked.select_rows(split.rows, split.ids)
     return whole

@@ -15,7 +15,7 @@ from harness import Job, Result
 from harness.inference.evaluate import measured
 from harness.records.paths import cache_dir
 from harness.running.devices import one_thread
-from harness_data.stacked import StackedSplit
+from harness_data.stacked_images import StackedSplit
 from harness_gan import checkpoints
 from harness_gan.grids import image_grid, point_picture
 from harness_gan.judging import ImageJudge, Judge, PointJudge, extractor_of

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness import DataError, OptionError, Unavailable
 from harness.errors import did_you_mean
 from harness.inference.zeroshot import PLACE, checked_templates
-from harness_data.coop_templates import COOP
+from harness_data.coop_templates import COOP_TEMPLATES
 
 SPACES = {
     "imagenet-1k": "imagenet",
@@ -57,14 +57,16 @@ def named_set(name: str, own: Sequence[str] | None = None, space: str = "") -> l
         return [call("{}") for call in calls]
     if name == "coop":
         which = SPACES.get(space, space)
-        if which not in COOP:
+        if which not in COOP_TEMPLATES:
             raise OptionError(
                 f"templates coop: the data set (label space '{space}') is none of CoOp's: name one, as in coop:eurosat"
             )
     if kind == "coop":
-        if which not in COOP:
-            raise OptionError(f"templates: CoOp has no data set '{which}'{did_you_mean(which, COOP)}")
-        return [COOP[which]]
+        if which not in COOP_TEMPLATES:
+            raise OptionError(
+                f"templates: CoOp has no data set '{which}'{did_you_mean(which, COOP_TEMPLATES)}"
+            )
+        return [COOP_TEMPLATES[which]]
     if kind == "openai":
         if which not in (openai := _openai()):
             raise OptionError(

@@ -10,7 +10,7 @@ from PIL import Image
 from harness.contract.data import Dataset, Split
 from harness.errors import DataError
 from harness.inference.images import decode
-from harness_data.folder import ImageFolder
+from harness_data.image_folder import ImageFolder
 
 
 def put(path: Path, mode: str = "RGB", size: tuple[int, int] = (8, 6)) -> Path:

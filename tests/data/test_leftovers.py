@@ -16,8 +16,8 @@ from PIL import Image
 
 from harness.errors import DataError
 from harness.inference.images import decode
-from harness_data.folder import ImageFolder
-from harness_data.image_files import IMAGE_SUFFIXES, NO_IMAGES, NOT_DECODED
+from harness_data.image_files import IMAGE_SUFFIXES, NON_IMAGE_SUFFIXES, UNDECODED_SUFFIXES
+from harness_data.image_folder import ImageFolder
 
 
 def encoded(kind: str, colour: str = "red") -> bytes:
@@ -48,8 +48,8 @@ def test_image_suffixes_are_those_that_pillow_decodes() -> None:
     # only recognised (no decoder of their own), drawings, or only written
     not_decoded = {"BUFR", "GRIB", "HDF5", "MPEG", "EPS", "WMF", "PALM", "PDF"}
     assert {suffix for suffix, kind in kinds.items() if kind not in not_decoded} == IMAGE_SUFFIXES
-    assert not IMAGE_SUFFIXES & NO_IMAGES
-    assert not IMAGE_SUFFIXES & NOT_DECODED
+    assert not IMAGE_SUFFIXES & NON_IMAGE_SUFFIXES
+    assert not IMAGE_SUFFIXES & UNDECODED_SUFFIXES
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_used_and_told_files_are_all_there_are(
             if fate == "used" and not junk:
                 used.add(path)
                 by_content |= {path} if content else set()
-            elif junk and not content and path.suffix.lower() in IMAGE_SUFFIXES | NOT_DECODED:
+            elif junk and not content and path.suffix.lower() in IMAGE_SUFFIXES | UNDECODED_SUFFIXES:
                 told |= set() if file.startswith("._") else {path}
             elif not junk and fate == "told":
                 told.add(path)

@@ -14,7 +14,7 @@ from harness.contract.data import EncodedImage
 from harness.errors import DataError
 from harness.inference.images import decode
 from harness_data.arrays import Arrays
-from harness_data.folder import ImageFolder
+from harness_data.image_folder import ImageFolder
 from harness_data.pair_shards import PairShards
 from harness_data.pairs import Pairs
 from harness_data.webdatasets import WebDataset

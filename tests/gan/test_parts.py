@@ -14,7 +14,7 @@ import harness
 import harness_gan.classifier
 from harness.contract.running import Job
 from harness.inference.limits import limited
-from harness_data.stacked import Stacked, StackedSplit
+from harness_data.stacked_images import Stacked, StackedSplit
 from harness_gan.parts import divided, with_two_parts
 from harness_gan.splits import parts_of
 

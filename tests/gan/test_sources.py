@@ -12,7 +12,7 @@ from PIL import Image
 
 import harness
 from harness.errors import DataError, HarnessError
-from harness_data.stacked import StackedSplit
+from harness_data.stacked_images import StackedSplit
 from harness_gan.protocol import Gan
 from harness_gan.running import world_of
 from harness_gan.sources import AT_ONCE, Images, Pixels, to_bytes

@@ -45,9 +45,9 @@ __all__ = [
     "SEVERITIES",
     "VERSIONS",
     "ConstantSet",
-    "check",
+    "check_corruption",
     "corrupt",
-    "version",
+    "pixel_version",
 ]
 
 FIRST_VERSION = 1
@@ -78,12 +78,12 @@ _MODULES: dict[str, str] = {
 }
 
 
-def version(name: str) -> int:
+def pixel_version(name: str) -> int:
     """The version of a corruption's pixels."""
     return VERSIONS.get(name, FIRST_VERSION)
 
 
-def check(name: str, severity: int, constants: str) -> None:
+def check_corruption(name: str, severity: int, constants: str) -> None:
     """Raises OptionError unless there is such a corruption, severity and set of constants."""
     if name not in ALL_CORRUPTIONS:
         raise OptionError(f"no corruption is called '{name}'{did_you_mean(name, ALL_CORRUPTIONS)}")
@@ -108,7 +108,7 @@ def corrupt(
     """
     import numpy as np
 
-    check(name, severity, constants)
+    check_corruption(name, severity, constants)
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < MIN_SIDE:
         raise DataError(

@@ -47,7 +47,7 @@ def disk_kernel(radius: float, sigma: float) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=32)
-def _transformed_disk(radius: float, sigma: float, shape: tuple[int, int]) -> NDArray[np.complex128]:
+def _transform_disk(radius: float, sigma: float, shape: tuple[int, int]) -> NDArray[np.complex128]:
     spectrum: NDArray[np.complex128] = fft.rfft2(disk_kernel(radius, sigma), shape)
     return spectrum
 
@@ -59,13 +59,13 @@ def defocus_blur(image: Image, rng: np.random.Generator, c: tuple[float, float])
     padded = np.pad(image / 255, ((half, half), (half, half), (0, 0)), mode="reflect").transpose(2, 0, 1)
     # A circular convolution of the padded image is right where the kernel does not wrap round.
     shape = (fft.next_fast_len(padded.shape[1], real=True), fft.next_fast_len(padded.shape[2], real=True))
-    spectrum = fft.rfft2(padded, shape, axes=(1, 2)) * _transformed_disk(*c, shape)
+    spectrum = fft.rfft2(padded, shape, axes=(1, 2)) * _transform_disk(*c, shape)
     blurred: Unit = fft.irfft2(spectrum, shape, axes=(1, 2))
     height, width = image.shape[:2]
     return blurred[:, 2 * half : 2 * half + height, 2 * half : 2 * half + width].transpose(1, 2, 0)
 
 
-def _scattered(height: int, width: int, reach: int, rng: np.random.Generator) -> NDArray[np.intp]:
+def _scatter_pixels(height: int, width: int, reach: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Which pixel each pixel shows after one round of scattering, as flat indices (H·W).
 
     The rule is sequential: from the last row to the first and from the right to the left, each pixel
@@ -100,7 +100,7 @@ def glass_blur(image: Image, rng: np.random.Generator, c: tuple[float, int, int]
     height, width = image.shape[:2]
     pixels = (smooth(image / 255, sigma) * 255).astype(np.uint8).reshape(height * width, -1)
     for _ in range(rounds):
-        pixels = pixels[_scattered(height, width, reach, rng)]
+        pixels = pixels[_scatter_pixels(height, width, reach, rng)]
     return smooth(pixels.reshape(image.shape) / 255, sigma)
 
 

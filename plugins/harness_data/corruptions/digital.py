@@ -11,7 +11,7 @@ import PIL.Image
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from harness_data.corruptions.geometry import look_up
+from harness_data.corruptions.geometry import sample_bilinear
 
 Image = NDArray[np.uint8]
 Unit = NDArray[np.floating[Any]]
@@ -58,7 +58,7 @@ def pixelate(image: Image, rng: np.random.Generator, share: float) -> Image:
 
 
 @lru_cache(maxsize=32)
-def _smoother(length: int, sigma: float) -> NDArray[np.float64]:
+def _smoothing_matrix(length: int, sigma: float) -> NDArray[np.float64]:
     """The matrix of Gaussian smoothing along an axis, mirrored borders, 3 sigma wide.
 
     The widest filter has 1,000 taps on 224 pixels, where the matrix is a hundred times as fast.
@@ -69,11 +69,11 @@ def _smoother(length: int, sigma: float) -> NDArray[np.float64]:
     return matrix
 
 
-def _wobble(shape: tuple[int, int], alpha: float, sigma: float, rng: np.random.Generator) -> Unit:
+def _draw_displacements(shape: tuple[int, int], alpha: float, sigma: float, rng: np.random.Generator) -> Unit:
     """Displacements in px: uniform noise smoothed over `sigma` px, times `alpha`."""
     noise = rng.uniform(-1, 1, shape)
     if sigma > 0:
-        noise = _smoother(shape[0], sigma) @ noise @ _smoother(shape[1], sigma).T
+        noise = _smoothing_matrix(shape[0], sigma) @ noise @ _smoothing_matrix(shape[1], sigma).T
     return alpha * noise
 
 
@@ -93,6 +93,6 @@ def elastic_transform(image: Image, rng: np.random.Generator, c: tuple[float, fl
     rows, columns = np.mgrid[:height, :width]
     look_x = back[0, 0] * columns + back[1, 0] * rows + back[2, 0]
     look_y = back[0, 1] * columns + back[1, 1] * rows + back[2, 1]
-    x = look_up(x, look_y, look_x, repeat_edge=False)
-    dx, dy = (_wobble((height, width), alpha, sigma, rng) for _ in range(2))
-    return look_up(x, rows + dy, columns + dx, repeat_edge=True)
+    x = sample_bilinear(x, look_y, look_x, repeat_edge=False)
+    dx, dy = (_draw_displacements((height, width), alpha, sigma, rng) for _ in range(2))
+    return sample_bilinear(x, rows + dy, columns + dx, repeat_edge=True)

@@ -12,7 +12,7 @@ Array = NDArray[np.floating[Any]]
 
 
 @lru_cache(maxsize=256)
-def _magnified_axis(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+def _magnify_axis(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """For each of `length` output pixels: the pixel left of where it looks, and how far to the right.
 
     The central ceil(length / factor) pixels are stretched corner to corner over
@@ -34,8 +34,8 @@ def magnify_centre(image: Array, factor: float) -> Array:
     """
     if factor == 1:
         return image
-    rows, down = _magnified_axis(image.shape[0], factor)
-    columns, across = _magnified_axis(image.shape[1], factor)
+    rows, down = _magnify_axis(image.shape[0], factor)
+    columns, across = _magnify_axis(image.shape[1], factor)
     tail = (1,) * (image.ndim - 2)
     down, across = down.reshape(-1, 1, *tail), across.reshape(1, -1, *tail)
     upper, lower = image[rows], image[np.minimum(rows + 1, image.shape[0] - 1)]
@@ -45,7 +45,7 @@ def magnify_centre(image: Array, factor: float) -> Array:
     return magnified
 
 
-def mirrored(index: NDArray[np.intp], length: int, *, repeat_edge: bool) -> NDArray[np.intp]:
+def mirror_indices(index: NDArray[np.intp], length: int, *, repeat_edge: bool) -> NDArray[np.intp]:
     """Indices outside [0, length) reflected back into it.
 
     With `repeat_edge` the border pixel itself is repeated (… b a | a b …), otherwise not (… b | a b …).
@@ -55,14 +55,14 @@ def mirrored(index: NDArray[np.intp], length: int, *, repeat_edge: bool) -> NDAr
     return np.where(index < length, index, period - index - (1 if repeat_edge else 0))
 
 
-def look_up(image: Array, y: Array, x: Array, *, repeat_edge: bool) -> Array:
+def sample_bilinear(image: Array, y: Array, x: Array, *, repeat_edge: bool) -> Array:
     """The H×W×C image at the real-valued positions y, x (each H×W), bilinear, mirrored at borders."""
     height, width = image.shape[:2]
     top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
     down = (y - top)[..., None].astype(image.dtype)
     across = (x - left)[..., None].astype(image.dtype)
-    rows = [mirrored(top + i, height, repeat_edge=repeat_edge) * width for i in (0, 1)]
-    columns = [mirrored(left + i, width, repeat_edge=repeat_edge) for i in (0, 1)]
+    rows = [mirror_indices(top + i, height, repeat_edge=repeat_edge) * width for i in (0, 1)]
+    columns = [mirror_indices(left + i, width, repeat_edge=repeat_edge) for i in (0, 1)]
     pixels = image.reshape(height * width, -1)
     upper, lower = (
         pixels[r + columns[0]] + (pixels[r + columns[1]] - pixels[r + columns[0]]) * across for r in rows

@@ -54,7 +54,7 @@ def snow(image: Image, rng: np.random.Generator, c: tuple[float, ...]) -> Unit:
 
 
 @lru_cache(maxsize=FROST_TEXTURES)
-def frost_texture(index: int) -> NDArray[np.float32]:
+def draw_frost_texture(index: int) -> NDArray[np.float32]:
     """One of the drawn frost textures: 512×512×3 in [0, 255], periodic in both axes.
 
     Needles of ice: the zero lines of smoothed noise, stretched along a few directions and at three
@@ -84,11 +84,11 @@ def frost_texture(index: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=FROST_TEXTURES)
-def _small_frost_texture(index: int) -> NDArray[np.float32]:
+def _shrink_frost_texture(index: int) -> NDArray[np.float32]:
     """The texture at a fifth of its size, for CIFAR."""
     side = int(0.2 * FROST_SIDE)
     cells = (np.arange(side + 1) * FROST_SIDE) // side
-    sums = np.add.reduceat(np.add.reduceat(frost_texture(index), cells[:-1], axis=0), cells[:-1], axis=1)
+    sums = np.add.reduceat(np.add.reduceat(draw_frost_texture(index), cells[:-1], axis=0), cells[:-1], axis=1)
     width = np.diff(cells).astype(np.float32)
     means: NDArray[np.float32] = sums / (width[:, None, None] * width[None, :, None])
     return means
@@ -97,7 +97,7 @@ def _small_frost_texture(index: int) -> NDArray[np.float32]:
 def frost(image: Image, rng: np.random.Generator, c: tuple[float, float], *, small: bool) -> Unit:
     """The image and a random piece of a random frost texture, weighted (`small`: at a fifth of its size)."""
     index = int(rng.integers(FROST_TEXTURES))
-    texture = _small_frost_texture(index) if small else frost_texture(index)
+    texture = _shrink_frost_texture(index) if small else draw_frost_texture(index)
     rows, columns = (
         (int(rng.integers(texture.shape[0])) + np.arange(length)) % texture.shape[0]
         for length in image.shape[:2]
@@ -107,7 +107,7 @@ def frost(image: Image, rng: np.random.Generator, c: tuple[float, float], *, sma
     return frosted
 
 
-def plasma(side: int, decay: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def draw_plasma(side: int, decay: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """A cloud in [0, 1] by the diamond-square algorithm, side × side (a power of two), periodic.
 
     Each round halves the step; the midpoints of squares, then of diamonds, are the means of their
@@ -143,7 +143,7 @@ def fog(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
     side = 1 << (max(height, width) - 1).bit_length()
     x = image / 255
     brightest = x.max()
-    cloud = plasma(side, decay, rng)[:height, :width, None]
+    cloud = draw_plasma(side, decay, rng)[:height, :width, None]
     fogged: Unit = (x + strength * cloud) * brightest / (brightest + strength)
     return fogged
 

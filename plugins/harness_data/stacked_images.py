@@ -73,7 +73,7 @@ class StackedSplit:
         """The split itself, for who holds a part of it."""
         return self
 
-    def of(self, rows: NDArray[np.int64], ids: Sequence[str]) -> StackedSplit:
+    def select_rows(self, rows: NDArray[np.int64], ids: Sequence[str]) -> StackedSplit:
         """Some of the triples, of the same base."""
         import copy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import DataError
 from harness.inference.zeroshot import checked_templates
-from harness_data.file_names import readable
+from harness_data.file_names import escape_file_name
 
 
 def read_lines(given: Sequence[str] | Path | None) -> list[str] | None:
@@ -18,16 +18,16 @@ def read_lines(given: Sequence[str] | Path | None) -> list[str] | None:
     """
     if given is None or not isinstance(given, Path):
         return None if given is None else list(given)
-    text = _text(given)
+    text = _read_text(given)
     if given.suffix.lower() != ".json":
         return [line.strip() for line in text.splitlines() if line.strip()]
-    found = _json(given, text)
+    found = _parse_json(given, text)
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise DataError(f"{given}: expected a JSON list of strings")
     return found
 
 
-def class_names_for(given: Sequence[str] | Path | None, classes: Sequence[str], where: str) -> list[str]:
+def resolve_class_names(given: Sequence[str] | Path | None, classes: Sequence[str], where: str) -> list[str]:
     """A name for prompts for each of `classes`.
 
     `given` has one name per class in the same order, or is a JSON file mapping class to name.
@@ -35,9 +35,9 @@ def class_names_for(given: Sequence[str] | Path | None, classes: Sequence[str], 
     Raises DataError when the numbers differ or a class has no name.
     """
     if given is None:
-        return [readable(c).replace("_", " ") for c in classes]
+        return [escape_file_name(c).replace("_", " ") for c in classes]
     if isinstance(given, Path) and given.suffix.lower() == ".json":
-        found = _json(given, _text(given))
+        found = _parse_json(given, _read_text(given))
         if isinstance(found, dict):
             if missing := [c for c in classes if not isinstance(found.get(c), str)]:
                 raise DataError(f"{given}: no name for class '{missing[0]}' of {where}")
@@ -49,7 +49,7 @@ def class_names_for(given: Sequence[str] | Path | None, classes: Sequence[str], 
     return names
 
 
-def templates_from(given: Sequence[str] | Path | None) -> list[str] | None:
+def read_templates(given: Sequence[str] | Path | None) -> list[str] | None:
     """Prompt templates, each with a place `{}` for the class name; `{c}` is read as the same.
 
     Raises DataError when there are none, or one has no such place.
@@ -60,7 +60,7 @@ def templates_from(given: Sequence[str] | Path | None) -> list[str] | None:
     return checked_templates(templates, str(given) if isinstance(given, Path) else "templates", DataError)
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # without the mark that editors on Windows put first
     except OSError as error:
@@ -69,7 +69,7 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: is not UTF-8 text") from None
 
 
-def _json(path: Path, text: str) -> object:
+def _parse_json(path: Path, text: str) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

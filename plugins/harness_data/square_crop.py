@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 
-def fitted(image: Image.Image, size: int, how: Image.Resampling | None = None) -> Image.Image:
+def crop_to_square(image: Image.Image, size: int, how: Image.Resampling | None = None) -> Image.Image:
     """Return the shorter side resized to `size`, the centre cropped.
 
     By area averaging, or bicubic when enlarging, unless `how` says otherwise.

@@ -11,20 +11,20 @@ from unicodedata import normalize as normalise
 
 from harness.inference.classes import normalised
 from harness.inference.splits import role_of
-from harness_data.scanning import has_images, subfolders
+from harness_data.scanning import has_images, list_subfolders
 
 FLAT_SPLIT = "test"
 """The only split of a folder that has no split folders."""
 
 LAYOUTS = "<split>/<class>/*.jpg or <class>/*.jpg"
-SAY = 'say layout = "splits" (<split>/<class>/…) or layout = "flat" (<class>/…)'
+LAYOUT_CHOICE = 'say layout = "splits" (<split>/<class>/…) or layout = "flat" (<class>/…)'
 
 Layout = Literal["auto", "splits", "flat"]
 Order = Literal["natural", "lexicographic"]
 
 
 @dataclass(frozen=True)
-class Arrangement:
+class DetectedLayout:
     """The folders of the splits by name, why there are none, and what was left out or not sure."""
 
     splits: dict[str, Path] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Arrangement:
     """Folders that are neither, which `remarks` tell."""
 
 
-def arrange(path: Path, layout: Layout) -> Arrangement:
+def detect_layout(path: Path, layout: Layout) -> DetectedLayout:
     """Return where the splits of the folder `path` lie.
 
     With the layout `auto`, folders that are called like splits and hold class folders are splits. Others
@@ -42,48 +42,48 @@ def arrange(path: Path, layout: Layout) -> Arrangement:
     left out where not. Folders that hold folders and none of which is called like a split may be splits
     or classes: that is refused, not guessed.
     """
-    names = subfolders(path)
+    names = list_subfolders(path)
     if layout == "flat":
-        return Arrangement({FLAT_SPLIT: path})
+        return DetectedLayout({FLAT_SPLIT: path})
     if layout == "splits":
-        return Arrangement({name: path / name for name in names})
+        return DetectedLayout({name: path / name for name in names})
     direct = [name for name in names if has_images(path / name)]
-    inner = {name: subfolders(path / name) for name in names if name not in direct}
+    inner = {name: list_subfolders(path / name) for name in names if name not in direct}
     deep = [name for name in names if inner.get(name)]
     named = [name for name in deep if role_of(name)]
     unfit = [name for name in direct if role_of(name)]
     if unfit and (named or len(unfit) == len(names) or len({role_of(name) for name in unfit}) > 1):
         cure = 'say layout = "splits" and name another split' if named else 'say layout = "flat"'
-        if inside := subfolders(path / unfit[0]):
-            return Arrangement(
+        if inside := list_subfolders(path / unfit[0]):
+            return DetectedLayout(
                 refusal=f"{path}: '{unfit[0]}' is called like a split, and holds images beside its folders "
-                f"{_listed(inside)}: move those images into one of the folders, or out of '{unfit[0]}'"
+                f"{_quote_names(inside)}: move those images into one of the folders, or out of '{unfit[0]}'"
             )
-        return Arrangement(
+        return DetectedLayout(
             refusal=f"{path}: '{unfit[0]}' is called like a split, but holds images and no class folders: "
             f"move those into one (images without labels into a single one), or {cure}"
         )
     if named:
-        return _with_named(path, names, named, inner)
+        return _sort_out_splits(path, names, named, inner)
     if deep and direct:
-        return Arrangement(
+        return DetectedLayout(
             refusal=f"{path}: '{deep[0]}' holds folders and '{direct[0]}' holds images, so they may be "
-            f"splits or classes; {SAY}"
+            f"splits or classes; {LAYOUT_CHOICE}"
         )
     if deep:
         below = [name for name in deep if any(role_of(n) for n in inner[name])]
         hint = f"; did you mean {path / below[0]}?" if below else ""
         shown = ", ".join(f"'{name}'" for name in deep[:3]) + (", …" if len(deep) > 3 else "")
-        return Arrangement(
+        return DetectedLayout(
             refusal=f"{path}: its folders {shown} hold folders, and none is called like a split, so they may be "
-            f"splits or classes: {SAY}{hint}"
+            f"splits or classes: {LAYOUT_CHOICE}{hint}"
         )
-    return Arrangement({FLAT_SPLIT: path})
+    return DetectedLayout({FLAT_SPLIT: path})
 
 
-def _with_named(
+def _sort_out_splits(
     path: Path, names: Sequence[str], named: Sequence[str], inner: dict[str, list[str]]
-) -> Arrangement:
+) -> DetectedLayout:
     """Some folders are called like splits; the others are splits of the same classes, or left out."""
     classes = {name for split in named for name in inner[split]}
     others = [name for name in names if name not in named]
@@ -93,35 +93,36 @@ def _with_named(
     remarks = []
     if alike:
         remarks.append(
-            f"{_listed(alike)} beside {_listed(named)} {_is(alike)} called like no known split: used only where "
+            f"{_quote_names(alike)} beside {_quote_names(named)} {_is_or_are(alike)} called like no known split: used only where "
             "named (split = …)"
         )
     if odd:
         remarks.append(
-            f"{_listed(odd)} beside {_listed(named)} {_is(odd)} left out: no split's name, and not the same classes"
+            f"{_quote_names(odd)} beside {_quote_names(named)} {_is_or_are(odd)} left out: no split's name, "
+            "and not the same classes"
         )
     kept = {name: path / name for name in names if name in named or name in alike}
-    return Arrangement(kept, remarks=tuple(remarks), left_out=tuple(odd))
+    return DetectedLayout(kept, remarks=tuple(remarks), left_out=tuple(odd))
 
 
-def _listed(names: Sequence[str]) -> str:
+def _quote_names(names: Sequence[str]) -> str:
     return ", ".join(f"'{name}'" for name in names[:3]) + (
         f" and {len(names) - 3} more" if len(names) > 3 else ""
     )
 
 
-def _is(names: Sequence[str]) -> str:
+def _is_or_are(names: Sequence[str]) -> str:
     return "is" if len(names) == 1 else "are"
 
 
-def in_order(names: Iterable[str], order: Order = "natural") -> list[str]:
+def sort_classes(names: Iterable[str], order: Order = "natural") -> list[str]:
     """Return class folders in label order: numbers in names by value (2 before 10), or all by code point."""
-    return sorted(names) if order == "lexicographic" else sorted(names, key=_natural)
+    return sorted(names) if order == "lexicographic" else sorted(names, key=_natural_key)
 
 
-def order_note(names: Sequence[str]) -> str:
+def note_class_order(names: Sequence[str]) -> str:
     """Return what to know of the natural order where torchvision would take another one; empty where not."""
-    natural, plain = in_order(names), in_order(names, "lexicographic")
+    natural, plain = sort_classes(names), sort_classes(names, "lexicographic")
     if natural == plain:
         return ""
     first = next(i for i in range(len(names)) if natural[i] != plain[i])
@@ -131,7 +132,7 @@ def order_note(names: Sequence[str]) -> str:
     )
 
 
-def spellings(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def find_spellings(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return other spellings of class folders, each with the one that stands for its class.
 
     `folders` are the class folders of each split. Names that differ only in case, separators or the form of
@@ -147,7 +148,7 @@ def spellings(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
     return {name: same[0] for same in alike.values() for name in same if name != same[0]}
 
 
-def spelling_note(folders: Mapping[str, Sequence[str]], others: Mapping[str, str]) -> list[str]:
+def note_spellings(folders: Mapping[str, Sequence[str]], others: Mapping[str, str]) -> list[str]:
     """Return what is to be said of class folders that are spelled otherwise in another split."""
     if not others:
         return []
@@ -161,7 +162,7 @@ def spelling_note(folders: Mapping[str, Sequence[str]], others: Mapping[str, str
     ]
 
 
-def crossed_note(classes: Sequence[str], names: Sequence[str]) -> list[str]:
+def note_crossed_names(classes: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return what is to be said where names were given, and one is that of another class's folder."""
     places = {normalised(folder): place for place, folder in enumerate(classes)}
     crossed = [
@@ -178,7 +179,7 @@ def crossed_note(classes: Sequence[str], names: Sequence[str]) -> list[str]:
     ]
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
+def _natural_key(name: str) -> tuple[list[str | int], str]:
     # split at digits, texts and numbers take turns, so that like is compared with like
     parts: list[str | int] = [int(p) if i % 2 else p for i, p in enumerate(re.split(r"([0-9]+)", name))]
     return parts, name

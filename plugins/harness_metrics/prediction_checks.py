@@ -9,7 +9,7 @@ import numpy as np
 from harness import DataError, Predictions
 
 
-def checked(predictions: Predictions) -> Predictions:
+def check_predictions(predictions: Predictions) -> Predictions:
     """The same predictions, once it is sure that a metric on them means something.
 
     Raises DataError for no samples, shapes that don't agree, a target outside the classes, and
@@ -26,7 +26,7 @@ def checked(predictions: Predictions) -> Predictions:
     if outside.any():
         where = int(outside.argmax())
         raise DataError(
-            f"predictions: sample {_name(predictions, where)} has target {int(targets[where])}, "
+            f"predictions: sample {_name_sample(predictions, where)} has target {int(targets[where])}, "
             f"but the logits are over {logits.shape[1]} classes"
         )
     # A sum is NaN or +inf exactly when a term is (or overflows, which the exact look then settles).
@@ -37,12 +37,12 @@ def checked(predictions: Predictions) -> Predictions:
         if bad.any():
             where = int(bad.argmax())
             raise DataError(
-                f"predictions: sample {_name(predictions, where)} has a logit that is NaN or infinite"
+                f"predictions: sample {_name_sample(predictions, where)} has a logit that is NaN or infinite"
             )
     return predictions
 
 
-def restrict(predictions: Predictions, classes: Sequence[int]) -> Predictions:
+def restrict_to_classes(predictions: Predictions, classes: Sequence[int]) -> Predictions:
     """Predictions among `classes` only: other logits are cut away before the argmax.
 
     This is how accuracy on ImageNet-A, -R and ObjectNet is defined for a 1000-way classifier.
@@ -67,5 +67,5 @@ def restrict(predictions: Predictions, classes: Sequence[int]) -> Predictions:
     )
 
 
-def _name(predictions: Predictions, index: int) -> str:
+def _name_sample(predictions: Predictions, index: int) -> str:
     return repr(predictions.ids[index]) if index < len(predictions.ids) else f"number {index}"

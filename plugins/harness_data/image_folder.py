@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 
 from harness import DataError
 from harness.errors import did_you_mean
-from harness_data.layout import (
+from harness_data.folder_layout import (
     LAYOUTS,
-    Arrangement,
+    DetectedLayout,
     Layout,
     Order,
-    arrange,
-    crossed_note,
-    in_order,
-    order_note,
-    spelling_note,
-    spellings,
+    detect_layout,
+    find_spellings,
+    note_class_order,
+    note_crossed_names,
+    note_spellings,
+    sort_classes,
 )
-from harness_data.roots import below_root
+from harness_data.roots import resolve_below_root
 
 if TYPE_CHECKING:
-    from harness_data.leftovers import Survey
-    from harness_data.scanning import FolderSplit, Listing
+    from harness_data.leftovers import SplitSurvey
+    from harness_data.scanning import FolderSplit, ImageListing
 
 
 class ImageFolder:
@@ -62,14 +62,14 @@ class ImageFolder:
         label_space: str | None = None,
     ) -> None:
         """Keeps the options."""
-        self.path = below_root(path)
+        self.path = resolve_below_root(path)
         self.layout = layout
         self.order = order
         self.classes = classes
         self.names = class_names
         self.templates = templates
         self.label_space = label_space
-        self._surveys: dict[str, Survey] = {}
+        self._surveys: dict[str, SplitSurvey] = {}
 
     def unavailable(self) -> str | None:
         """Why the folder can't be used: it is missing, is no folder, or its layout is ambiguous."""
@@ -82,9 +82,9 @@ class ImageFolder:
     @property
     def class_names(self) -> list[str]:
         """Names for prompts, in label order."""
-        from harness_data.names import class_names_for
+        from harness_data.class_names import resolve_class_names
 
-        return class_names_for(self.names, self._classes, str(self.path))
+        return resolve_class_names(self.names, self._classes, str(self.path))
 
     @property
     def class_keys(self) -> list[str]:
@@ -94,7 +94,7 @@ class ImageFolder:
     @property
     def class_order(self) -> str:
         """What to know of the order of the classes where it was not chosen and may be another."""
-        return order_note(self._classes) if self.order is None and self.classes is None else ""
+        return note_class_order(self._classes) if self.order is None and self.classes is None else ""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -103,38 +103,38 @@ class ImageFolder:
 
     def fingerprint(self) -> str:
         """Digest of the images' relative paths and content, and of the class names and templates."""
+        from harness_data.class_names import read_templates
         from harness_data.digests import files_digest, text_digest
-        from harness_data.names import templates_from
 
         parts: list[object] = [*self._classes, *self.class_names]
-        parts += templates_from(self.templates) or []
+        parts += read_templates(self.templates) or []
         for split in self.splits:
-            paths = self._listed(split).paths
+            paths = self._scan_split(split).paths
             parts += [split, files_digest(self._split_folders[split], paths)]
         return text_digest(parts)
 
     @cached_property
     def remarks(self) -> list[str]:
         """What was not sure to be a split, what lies in the folder and is not used, and classes without an image."""
-        from harness_data.leftovers import folder_remarks
+        from harness_data.leftovers import note_unused_files
 
         if not self.splits:
             return []
         for split in self.splits:
             if split not in self._surveys:  # the fingerprint has looked already
-                self._listed(split)
-        unused = folder_remarks(
+                self._scan_split(split)
+        unused = note_unused_files(
             self.path,
             self._split_folders,
             self._surveys,
             self._classes,
             [*self._spellings, *self._arrangement.left_out],
         )
-        spelled = spelling_note(self._found, self._spellings)
+        spelled = note_spellings(self._folders_of_splits, self._spellings)
         listed = self.names is not None and not (
             isinstance(self.names, Path) and self.names.suffix == ".json"
         )
-        crossed = crossed_note(self._classes, self.class_names) if listed else []
+        crossed = note_crossed_names(self._classes, self.class_names) if listed else []
         return [*self._arrangement.remarks, *spelled, *crossed, *unused]
 
     def load(self, split: str) -> FolderSplit:
@@ -142,28 +142,28 @@ class ImageFolder:
 
         Raises DataError for a missing split, a folder outside `classes`, or no images at all.
         """
-        from harness_data.names import templates_from
+        from harness_data.class_names import read_templates
         from harness_data.scanning import FolderSplit, check_split
 
         if missing := self.unavailable():
             raise DataError(missing)
         check_split(split, self.splits, str(self.path))
         folder = self._split_folders[split]
-        templates = templates_from(self.templates)
-        return FolderSplit(folder, self._listed(split), self.class_names, templates)
+        templates = read_templates(self.templates)
+        return FolderSplit(folder, self._scan_split(split), self.class_names, templates)
 
-    def _listed(self, split: str) -> Listing:
+    def _scan_split(self, split: str) -> ImageListing:
         """The images of a split; what else lies there is noted for `remarks`."""
-        from harness_data.leftovers import Survey
-        from harness_data.scanning import scan
+        from harness_data.leftovers import SplitSurvey
+        from harness_data.scanning import scan_class_folders
 
-        listing = scan(self._split_folders[split], self._labels)
-        self._surveys[split] = Survey(len(listing), frozenset(listing.labels), listing.left)
+        listing = scan_class_folders(self._split_folders[split], self._labels)
+        self._surveys[split] = SplitSurvey(len(listing), frozenset(listing.labels), listing.left)
         return listing
 
     @cached_property
-    def _arrangement(self) -> Arrangement:
-        return arrange(self.path, self.layout)
+    def _arrangement(self) -> DetectedLayout:
+        return detect_layout(self.path, self.layout)
 
     @property
     def _split_folders(self) -> dict[str, Path]:
@@ -171,16 +171,16 @@ class ImageFolder:
 
     @cached_property
     def _classes(self) -> list[str]:
-        from harness_data.file_names import inside
-        from harness_data.names import read_lines
+        from harness_data.class_names import read_lines
+        from harness_data.file_names import is_plain_name
 
-        found = {name: split for split, names in self._found.items() for name in names}
+        found = {name: split for split, names in self._folders_of_splits.items() for name in names}
         if not found:
             raise DataError(f"{self.path}: no class folders; expected {LAYOUTS} in it")
         listed = read_lines(self.classes)
         if listed is None:
-            return in_order(found.keys() - self._spellings.keys(), self.order or "natural")
-        if strange := [c for c in listed if not inside(c)]:
+            return sort_classes(found.keys() - self._spellings.keys(), self.order or "natural")
+        if strange := [c for c in listed if not is_plain_name(c)]:
             raise DataError(f"{self.path}: class '{strange[0]}' can't be the name of a class folder")
         if repeated := next((c for c in listed if listed.count(c) > 1), None):
             raise DataError(f"{self.path}: class '{repeated}' is listed twice")
@@ -192,16 +192,16 @@ class ImageFolder:
         return listed
 
     @cached_property
-    def _found(self) -> dict[str, list[str]]:
+    def _folders_of_splits(self) -> dict[str, list[str]]:
         """The class folders of each split."""
-        from harness_data.scanning import subfolders
+        from harness_data.scanning import list_subfolders
 
-        return {split: subfolders(folder) for split, folder in self._split_folders.items()}
+        return {split: list_subfolders(folder) for split, folder in self._split_folders.items()}
 
     @cached_property
     def _spellings(self) -> dict[str, str]:
         """Class folders that are another's of another split; a list of classes is taken as it is."""
-        return spellings(self._found) if self.classes is None else {}
+        return find_spellings(self._folders_of_splits) if self.classes is None else {}
 
     @property
     def _labels(self) -> dict[str, int]:
