@@ -1,8 +1,8 @@
 """CIFAR-10 and its shifts: CIFAR-10.1 (Recht et al. 2019) and CIFAR-10-C (Hendrycks & Dietterich 2019).
 
-Nothing is unpickled here. CIFAR-10 is read from its binary version or an .npz file; its Python
-version consists of pickles and is left to torchvision, which opens them only after their MD5 sums
-have matched the published ones. The .npy files of the shifts are opened without pickle support.
+This module unpickles nothing. CIFAR-10 is read from its binary version or an .npz file. Its Python
+version consists of pickles and is left to torchvision, which opens them only if their MD5 sums match
+the published ones. The .npy files of the shifts are opened without pickle support.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TEMPLATES = tuple(
         ("", "big "),
     )
 )
-"""The 18 zero-shot templates with which CLIP was evaluated on CIFAR-10 (openai/CLIP, data/prompts.md)."""
+"""The 18 zero-shot templates of CLIP's evaluation on CIFAR-10 (openai/CLIP, data/prompts.md)."""
 
 ROWS = 10_000
 """Images in each file of CIFAR-10, and per severity in CIFAR-10-C."""
@@ -47,12 +47,12 @@ CIFAR101_COUNTS = {"v4": 2021, "v6": 2000}
 """Images in each version of CIFAR-10.1."""
 
 RECORD_BYTES = 1 + 3 * 32 * 32
-"""Bytes of an image in the binary version: its label, then the red, green and blue planes."""
+"""Bytes per image in the binary version: the label, then the red, green and blue planes."""
 
 
 @dataclass
 class PixelSplit:
-    """Images N×32×32×3 uint8 (possibly mapped from disk), labels N and ids."""
+    """A split of uint8 images N×32×32×3 (possibly mapped from disk), N labels and ids."""
 
     images: NDArray[np.uint8]
     targets: NDArray[np.int64]
@@ -71,7 +71,7 @@ class PixelSplit:
 
 
 def _build_split(images: Any, labels: Any, ids: Sequence[str], source: Path) -> PixelSplit:
-    """The split, once its shapes and labels are what they must be; DataError names the file."""
+    """Return a split of images and labels. Raise DataError naming the file if a shape, type or label is wrong."""
     import numpy as np
 
     if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3):
@@ -87,10 +87,10 @@ def _build_split(images: Any, labels: Any, ids: Sequence[str], source: Path) -> 
 
 
 class _CifarFiles:
-    """What the three have in common: files that may be missing, and the label space.
+    """Base of the three data sets: files that may be missing, and the label space.
 
     Args:
-        root: the folder that holds the data set's own; by default $HARNESS_DATA_ROOT.
+        root: the folder that holds the data set's folder; by default $HARNESS_DATA_ROOT.
     """
 
     label_space = "cifar-10"
@@ -99,7 +99,7 @@ class _CifarFiles:
         raise NotImplementedError
 
     def unavailable(self) -> str | None:
-        """Where the files were looked for and how to get them, or None when they are there."""
+        """Return where the files were looked for and how to get them, or None if they are present."""
         try:
             self._files()
         except Unavailable as reason:
@@ -107,7 +107,7 @@ class _CifarFiles:
         return None
 
     def fingerprint(self) -> str:
-        """Digest of the files; "absent" when they are missing."""
+        """Return a digest of the files, or "absent" if they are missing."""
         from harness import content_digest
         from harness_data.digests import text_digest
 
@@ -150,7 +150,7 @@ class CIFAR10(_CifarFiles):
         return [*(path for path in batches if path.exists()), found]
 
     def load(self, split: str) -> PixelSplit:
-        """The split. Raises Unavailable for missing files, DataError for wrong ones."""
+        """Load a split. Raise Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         files = self._files()
         last = files[-1]
@@ -207,7 +207,7 @@ class CIFAR101(_CifarFiles):
     """CIFAR-10.1 (Recht et al. 2019), a new test set: v6 (2,000 images, balanced) or v4 (2,021).
 
     Args:
-        version: `v6`, 2,000 images, as many of each class, or `v4`, 2,021 images.
+        version: `v6` (2,000 images, class-balanced) or `v4` (2,021 images).
     """
 
     splits = ("test",)
@@ -223,7 +223,7 @@ class CIFAR101(_CifarFiles):
         return [data, roots.find_data(data.parent, [f"cifar10.1_{self.version}_labels.npy"], how)]
 
     def load(self, split: str) -> PixelSplit:
-        """The test split. Raises Unavailable for missing files, DataError for wrong ones."""
+        """Load the test split. Raise Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         data, labels = self._files()
         images, count = open_numpy_file(data), CIFAR101_COUNTS[self.version]
@@ -239,7 +239,7 @@ class CIFAR10C(_CifarFiles):
     Ids are those of the clean test split of `cifar10`, so that results can be paired.
 
     Args:
-        corruption: its name, which is that of its file: `gaussian_noise`, `fog`, `jpeg_compression`, ….
+        corruption: the name of its file: `gaussian_noise`, `fog`, `jpeg_compression`, ….
         severity: from 1 (weakest) to 5.
     """
 
@@ -259,7 +259,7 @@ class CIFAR10C(_CifarFiles):
         return [data, roots.find_data(data.parent, ["labels.npy"], how)]
 
     def load(self, split: str) -> PixelSplit:
-        """The test split. Raises Unavailable for missing files, DataError for wrong ones."""
+        """Load the test split. Raise Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         data, label_file = self._files()
         images, labels = open_numpy_file(data, mmap_mode="r"), open_numpy_file(label_file)

@@ -1,4 +1,4 @@
-"""Class names and prompt templates that a user gives as a list or as a text or JSON file."""
+"""Reads class names and prompt templates that a user gives as a list, a text file or a JSON file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness_data.file_names import escape_file_name
 
 
 def read_lines(given: Sequence[str] | Path | None) -> list[str] | None:
-    """The list as given, or the lines of a text file, or a JSON file's list; None stays None.
+    """Return the given list, the non-blank lines of a text file, or the list in a JSON file; None for None.
 
-    Blank lines are left out. Raises DataError naming the file.
+    Raises DataError naming the file.
     """
     if given is None or not isinstance(given, Path):
         return None if given is None else list(given)
@@ -28,11 +28,11 @@ def read_lines(given: Sequence[str] | Path | None) -> list[str] | None:
 
 
 def resolve_class_names(given: Sequence[str] | Path | None, classes: Sequence[str], where: str) -> list[str]:
-    """A name for prompts for each of `classes`.
+    """Return the name for prompts of each of `classes`.
 
-    `given` has one name per class in the same order, or is a JSON file mapping class to name.
-    Without it the classes themselves serve, underscores read as spaces.
-    Raises DataError when the numbers differ or a class has no name.
+    `given` has one name per class in the same order, or is a JSON file mapping class to name. Without it, use
+    the classes themselves, with spaces for underscores. Raises DataError if the numbers differ or a class has
+    no name.
     """
     if given is None:
         return [escape_file_name(c).replace("_", " ") for c in classes]
@@ -50,9 +50,9 @@ def resolve_class_names(given: Sequence[str] | Path | None, classes: Sequence[st
 
 
 def read_templates(given: Sequence[str] | Path | None) -> list[str] | None:
-    """Prompt templates, each with a place `{}` for the class name; `{c}` is read as the same.
+    """Return prompt templates, each with `{}` (or `{c}`) for the class name.
 
-    Raises DataError when there are none, or one has no such place.
+    Raises DataError if there are none, or one lacks the placeholder.
     """
     templates = read_lines(given)
     if templates is None:
@@ -62,7 +62,7 @@ def read_templates(given: Sequence[str] | Path | None) -> list[str] | None:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # without the mark that editors on Windows put first
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows put a byte order mark first
     except OSError as error:
         raise DataError(f"{path}: can't be read ({error.strerror})") from None
     except UnicodeDecodeError:

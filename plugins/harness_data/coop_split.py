@@ -32,13 +32,13 @@ PLACES = {
 
 
 class CoOpSplit:
-    """A data set of CoOp's, with its published split and class names.
+    """A data set of CoOp (Zhou et al., IJCV 2022) with its published split and class names.
 
     Args:
         name: one of CoOp's data sets, found below `root` where CoOp's instructions put it.
         root: the folder of all data sets; default: $HARNESS_DATA_ROOT.
-        split_file: the split's file itself, for other places or data sets.
-        images: the folder of the images itself, for other places or data sets.
+        split_file: the split file, for other places or data sets.
+        images: the folder of images, for other places or data sets.
     """
 
     splits: Sequence[str] = SPLITS
@@ -50,17 +50,19 @@ class CoOpSplit:
         self.label_space = name
 
     def unavailable(self) -> str | None:
-        """Why the split file or the images can't be used here."""
+        """Return why the split file or the images can't be used here, or None."""
         try:
             file, images = self._places
         except DataError as error:
             return str(error)
         if not file.is_file():
             return f"{file}: no such split file; put CoOp's published split there, or give split_file"
-        return None if images.is_dir() else f"{images}: no such folder of images; or give images"
+        return (
+            None if images.is_dir() else f"{images}: no such folder of images; put them there, or give images"
+        )
 
     def fingerprint(self) -> str:
-        """Digest of the split file, and of the images that it names."""
+        """Return a digest of the split file and of the images that it names."""
         from harness import content_digest
         from harness_data.digests import files_digest, text_digest
 
@@ -69,7 +71,7 @@ class CoOpSplit:
         return text_digest([content_digest(file), files_digest(images, named)])
 
     def load(self, split: str) -> CoOpSplitPart:
-        """Reads the split file. Raises DataError for an unknown split, or a file that is no such thing."""
+        """Load one split. Raise DataError for an unknown split or an invalid split file."""
         if split not in SPLITS:
             raise DataError(f"{self.name} has no split '{split}'{did_you_mean(split, SPLITS)}")
         file, images = self._places
@@ -85,8 +87,8 @@ class CoOpSplit:
             return Path(self.split_file).expanduser(), Path(self.images).expanduser()
         if self.name not in PLACES:
             raise DataError(
-                f"coop-split: no place is known for '{self.name}'{did_you_mean(self.name, PLACES)}; "
-                "or give split_file and images"
+                f"coop-split: CoOp has no data set '{self.name}'{did_you_mean(self.name, PLACES)}; "
+                "for another one, give split_file and images"
             )
         base = data_root(self.root)
         if base is None and (self.split_file is None or self.images is None):
@@ -121,7 +123,7 @@ class CoOpSplit:
 
 
 class CoOpSplitPart:
-    """One split: image files, labels and class names, in the file's order. Ids are relative paths."""
+    """One split: image files, labels and class names in the order of the split file. Ids are relative paths."""
 
     def __init__(
         self, folder: Path, entries: Sequence[tuple[str, int, str]], class_names: list[str], name: str
@@ -140,7 +142,7 @@ class CoOpSplitPart:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        """Raises DataError for a file that can't be read."""
+        """Read one image. Raise DataError if its file can't be read."""
         path = self.folder / self.ids[index]
         try:
             data = path.read_bytes()

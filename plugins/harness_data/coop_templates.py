@@ -1,4 +1,4 @@
-"""The prompts of CoOp for its eleven data sets."""
+"""CoOp's prompts for its eleven data sets."""
 
 COOP_TEMPLATES = {
     "imagenet": "a photo of a {}.",

@@ -1,10 +1,11 @@
-"""How likely bytes are a text in each of several encodings: bits by a crude model of the characters they give.
+"""How likely bytes are a text in each of several encodings: their cost in bits by a crude model of characters.
 
 The model knows how common classes of characters are (letters of a script, kana, common and rare ideographs,
-punctuation, symbols) and which neighbours are unusual (letters of two scripts in a word, a capital behind a
-small letter, symbols in words). It was not trained: the numbers are rounded shares of what people write,
-and the lists of common characters are the head of each language's frequency list. A text in the wrong encoding
-gives rare ideographs, symbols inside words or letters of two scripts, and costs some ten bits per character more.
+punctuation, symbols) and which neighbours are unusual (letters of two scripts in a word, a capital after a
+small letter, symbols in words). It was not trained: its numbers are rounded shares of what people write, and
+its lists of common characters are the heads of each language's frequency list. In the wrong encoding a text
+decodes to rare ideographs, symbols inside words or letters of two scripts, and costs some ten more bits per
+character.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENCODINGS: Mapping[str, float] = {
-    "utf-8": 0.5,  # of texts that are no valid UTF-8: damaged ones
+    "utf-8": 0.5,  # damaged texts: valid UTF-8 never gets here
     "cp1252": 0.5,
     "gb18030": 0.5,
     "big5hkscs": 2.0**-6,
@@ -35,19 +36,19 @@ ENCODINGS: Mapping[str, float] = {
     "utf-16-le": 2.0**-6,
     "utf-16-be": 2.0**-6,
 }
-"""The encodings looked for, by their codecs' names, and how many texts in each are assumed to have been seen already."""
+"""Candidate encodings by codec name, with the number of texts assumed to be seen in each beforehand."""
 
 SAMPLE = 2000
-"""From so many texts at most the shares of encodings are found."""
+"""The most texts from which the shares of encodings are estimated."""
 
 ROUNDS = 200
-"""So often at most the shares are refined."""
+"""The most iterations that refine the shares."""
 
 BROKEN = 28.0
-"""Bits for what does not decode: a damaged text in the collection's encoding stays below mojibake in another one."""
+"""Bits per undecodable place: a damaged text in the right encoding still costs less than mojibake."""
 
 CUT = 20.0
-"""Bits for a text that ends within a character: posts are cut by their length in bytes."""
+"""Bits for a text that ends within a character: some programs cut posts at a number of bytes."""
 
 _SEVERAL_BYTES = ("utf-8", "gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
 
@@ -85,8 +86,8 @@ _ACCENTED = {
     **dict.fromkeys("îôëßýºª", 8.0),
     **dict.fromkeys("ÉÀÇÖÄÜÅØ", 9.0),
 }
-"""Letters of Western Europe: none is rarer than the Central European or Turkish one of the same byte without need,
-so that Italian, Danish, Dutch or Icelandic texts are not taken for Czech or Turkish ones."""
+"""Western European letters. Keep each at least as common as the Central European or Turkish letter of the same
+byte where possible, or Italian, Danish, Dutch and Icelandic texts pass for Czech or Turkish."""
 
 _CENTRAL = dict.fromkeys("ąćęłńśźżčďěňřšťůžűőşţ", 7.0) | dict.fromkeys("ýă", 6.5)
 _TURKISH = {"ı": 6.5, "ş": 7.0, "ğ": 7.5, "İ": 8.5, "Ş": 9.5}
@@ -105,10 +106,10 @@ _BITS = {
 
 
 def guess_encodings(texts: Sequence[bytes]) -> list[str]:
-    """The encoding of each text of a collection, none of which is valid UTF-8.
+    """Guess the encoding of each text of a collection, none of which is valid UTF-8.
 
-    Shares of encodings are found from `SAMPLE` texts at most. A rarer encoding (one that counts for
-    little in `ENCODINGS`) must be that of one text in a hundred: a single text that fits it best is rather an odd text.
+    Estimate the shares of encodings from at most `SAMPLE` texts. A rare encoding (with a small count in
+    `ENCODINGS`) must hold one text in a hundred: a single text that fits it best is more likely an odd text.
     """
     zeros = any(b"\0" in text for text in texts)
     names = [name for name in ENCODINGS if zeros or not name.startswith("utf-16")]
@@ -126,11 +127,11 @@ def guess_encodings(texts: Sequence[bytes]) -> list[str]:
 
 
 def _infer_shares(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """To which part each text (columns) is in each encoding (rows), given what the other texts are in.
+    """Infer the probability of each encoding (rows) for each text (columns), given the other texts.
 
-    Collapsed variational inference of a mixture, in its simplest form (CVB0: Asuncion, Welling, Smyth and
-    Teh, UAI 2009): a text's own part is left out of the counts that decide on it, so that one text alone
-    is judged by `assumed` and its bits.
+    This is collapsed variational inference of a mixture in its simplest form (CVB0: Asuncion, Welling,
+    Smyth and Teh, UAI 2009): the counts that decide on a text exclude its own part, so a single text is
+    judged only by `assumed` and its bits.
     """
     likelihood = np.exp2(bits.min(axis=0) - bits)
     parts: NDArray[np.float64] = likelihood * assumed[:, None]
@@ -147,7 +148,7 @@ def _infer_shares(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> ND
 
 
 def measure_bits(texts: Sequence[bytes], encoding: str) -> NDArray[np.float64]:
-    """Bits of each text in an encoding, with `BROKEN` for each place that does not decode, or `CUT` at its end."""
+    """Return the bits of each text in an encoding, with `BROKEN` per undecodable place, or `CUT` at the end."""
     decoded = [text.decode(encoding, errors="replace") for text in texts]
     bits = _sum_bits(decoded, encoding)
     if encoding in _SEVERAL_BYTES:
@@ -156,9 +157,9 @@ def measure_bits(texts: Sequence[bytes], encoding: str) -> NDArray[np.float64]:
 
 
 def _sum_bits(texts: Sequence[str], encoding: str) -> NDArray[np.float64]:
-    """Bits of each text: of its characters, and of each beside the one before."""
+    """Sum the bits of each text: of its characters, and of each pair of neighbours."""
     bits, classes = _build_tables(encoding)
-    # a line break between texts, so that no letter stands beside one of the next
+    # a line break between texts keeps their letters from becoming neighbours
     joined = "\n".join(texts) + "\n"
     points = np.frombuffer(joined.encode("utf-32-le", errors="surrogatepass"), np.uint32)
     low = np.minimum(points, 0xFFFF)
@@ -171,7 +172,7 @@ def _sum_bits(texts: Sequence[str], encoding: str) -> NDArray[np.float64]:
 
 
 def _classify_astral(points: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Classes of characters beyond the first 65,536."""
+    """Return the classes of characters beyond the first 65,536."""
     emoji = (points >= 0x1F000) & (points < 0x1FB00)
     ideograph = (points >= 0x20000) & (points < 0x32000)
     return np.where(emoji, EMOJI, np.where(ideograph, HAN, BAD)).astype(np.uint8)
@@ -226,7 +227,7 @@ def _classify(point: int) -> int:
 
 @cache
 def _build_tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Bits and class of each of the first 65,536 characters, as texts in that encoding have them."""
+    """Return the bits and class of each of the first 65,536 characters for texts in an encoding."""
     classes = _build_class_table()
     bits = np.array([_BITS[k] for k in range(len(_BITS))], np.float32)[classes]
     for alphabet in (_CYRILLIC, _GREEK):
@@ -259,7 +260,7 @@ def _build_tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]
 
 
 def _set_ideograph_bits(bits: NDArray[np.float32], encoding: str) -> None:
-    """How common ideographs and syllables are: by frequency lists, and by the levels of the national standards."""
+    """Set the bits of ideographs and syllables by frequency lists and by the levels of national standards."""
     standards: list[tuple[str, Callable[[int], bool]]] = {
         "gb18030": [("gb2312", lambda lead: lead < 0xD8), ("big5", lambda lead: lead < 0xC7)],
         "big5hkscs": [("big5", lambda lead: lead < 0xC7)],
@@ -278,7 +279,7 @@ def _set_ideograph_bits(bits: NDArray[np.float32], encoding: str) -> None:
             lead = _find_lead_byte(chr(point), standard)
             if lead is not None:
                 bits[point] = min(bits[point], 13.0 if first_level(lead) else 17.0)
-    if encoding == "gb18030":  # where traditional characters are the exception
+    if encoding == "gb18030":  # traditional characters are the exception there
         for char in _HANT:
             bits[ord(char)] = 10.5
     common = {"gb18030": _HANS, "big5hkscs": _HANT, "cp932": _JA, "euc_jp": _JA}.get(
@@ -289,7 +290,7 @@ def _set_ideograph_bits(bits: NDArray[np.float32], encoding: str) -> None:
 
 
 def _find_lead_byte(char: str, standard: str) -> int | None:
-    """The first of two bytes of a character in a national standard, None where it has no such bytes there."""
+    """Return the first of a character's two bytes in a national standard; None if it has no two-byte code there."""
     try:
         data = char.encode(standard)
     except UnicodeEncodeError:
@@ -299,7 +300,7 @@ def _find_lead_byte(char: str, standard: str) -> int | None:
 
 @cache
 def _build_neighbour_bits() -> NDArray[np.float64]:
-    """Bits that a character costs more because of the one before it, by the classes of both."""
+    """Return the extra bits of a character after another, by the classes of the first (rows) and second."""
     extra = np.zeros((len(_BITS), len(_BITS)))
     script = {**_SMALL, **_CAPITAL}
     for a in _LETTERS:
@@ -322,7 +323,7 @@ def _build_neighbour_bits() -> NDArray[np.float64]:
         extra[SYMBOL, other] += 3.0 if other == SYMBOL else 1.0
     for a in (SPACE, ASCII, DIGIT):
         extra[a, HAN] += 2.0
-        for letter in (CYR, CYR_UP, GREEK, GREEK_UP):  # words of one letter are few
+        for letter in (CYR, CYR_UP, GREEK, GREEK_UP):  # one-letter words are rare
             extra[a, letter] += 2.0
             extra[letter, a] += 2.0
     return extra

@@ -1,4 +1,4 @@
-"""Names of files: whether one stays in its folder, and how one is written that is no UTF-8."""
+"""File names: whether one stays in its folder, and how to print one that is not UTF-8."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def escape_file_name(name: str) -> str:
-    r"""A file's name as text that can be written: what is no UTF-8 in it becomes `\xe9` and the like."""
+    r"""Return a file name as printable text: bytes that are not UTF-8 become `\xe9` and the like."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -16,5 +16,5 @@ def escape_file_name(name: str) -> str:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name that somebody wrote can only be that of something directly in a folder."""
+    """Return whether a name given by a user can only mean something directly in a folder."""
     return name not in ("", "..") and Path(name).name == name

@@ -1,4 +1,4 @@
-"""How an image folder is laid out: which of its folders are splits, and which are classes, in which order."""
+"""The layout of an image folder: which folders are splits, which are classes, and in which order."""
 
 from __future__ import annotations
 
@@ -25,22 +25,21 @@ Order = Literal["natural", "lexicographic"]
 
 @dataclass(frozen=True)
 class DetectedLayout:
-    """The folders of the splits by name, why there are none, and what was left out or not sure."""
+    """The folders of the splits by name, or why there are none, with remarks on doubtful folders."""
 
     splits: dict[str, Path] = field(default_factory=dict)
     refusal: str | None = None
     remarks: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    """Folders that are neither, which `remarks` tell."""
+    """Folders that are neither splits nor classes, as `remarks` say."""
 
 
 def detect_layout(path: Path, layout: Layout) -> DetectedLayout:
-    """Return where the splits of the folder `path` lie.
+    """Return the splits of the folder `path`.
 
-    With the layout `auto`, folders that are called like splits and hold class folders are splits. Others
-    beside them are splits too where all their folders are classes of these, which is remarked, and are
-    left out where not. Folders that hold folders and none of which is called like a split may be splits
-    or classes: that is refused, not guessed.
+    With the layout `auto`, folders that have a split's name and hold class folders are splits. Other folders
+    beside them are splits, too, if all their folders are classes of these (with a remark); else they are left
+    out. Folders of folders without any split's name may be splits or classes: refuse, do not guess.
     """
     names = list_subfolders(path)
     if layout == "flat":
@@ -56,12 +55,12 @@ def detect_layout(path: Path, layout: Layout) -> DetectedLayout:
         cure = 'say layout = "splits" and name another split' if named else 'say layout = "flat"'
         if inside := list_subfolders(path / unfit[0]):
             return DetectedLayout(
-                refusal=f"{path}: '{unfit[0]}' is called like a split, and holds images beside its folders "
+                refusal=f"{path}: '{unfit[0]}' has a split's name, but holds images beside its folders "
                 f"{_quote_names(inside)}: move those images into one of the folders, or out of '{unfit[0]}'"
             )
         return DetectedLayout(
-            refusal=f"{path}: '{unfit[0]}' is called like a split, but holds images and no class folders: "
-            f"move those into one (images without labels into a single one), or {cure}"
+            refusal=f"{path}: '{unfit[0]}' has a split's name, but holds images and no class folders: "
+            f"move them into class folders (images without labels into a single one), or {cure}"
         )
     if named:
         return _sort_out_splits(path, names, named, inner)
@@ -75,7 +74,7 @@ def detect_layout(path: Path, layout: Layout) -> DetectedLayout:
         hint = f"; did you mean {path / below[0]}?" if below else ""
         shown = ", ".join(f"'{name}'" for name in deep[:3]) + (", …" if len(deep) > 3 else "")
         return DetectedLayout(
-            refusal=f"{path}: its folders {shown} hold folders, and none is called like a split, so they may be "
+            refusal=f"{path}: its folders {shown} hold folders, and none has a split's name, so they may be "
             f"splits or classes: {LAYOUT_CHOICE}{hint}"
         )
     return DetectedLayout({FLAT_SPLIT: path})
@@ -84,21 +83,21 @@ def detect_layout(path: Path, layout: Layout) -> DetectedLayout:
 def _sort_out_splits(
     path: Path, names: Sequence[str], named: Sequence[str], inner: dict[str, list[str]]
 ) -> DetectedLayout:
-    """Some folders are called like splits; the others are splits of the same classes, or left out."""
+    """Return the layout if some folders have a split's name: the others are splits of the same classes, or left out."""
     classes = {name for split in named for name in inner[split]}
     others = [name for name in names if name not in named]
     alike = [name for name in others if inner.get(name) and classes.issuperset(inner[name])]
-    # an empty folder holds nothing that could be missed
+    # an empty folder needs no remark
     odd = [name for name in others if name not in alike and inner.get(name) != []]
     remarks = []
     if alike:
         remarks.append(
-            f"{_quote_names(alike)} beside {_quote_names(named)} {_is_or_are(alike)} called like no known split: used only where "
+            f"{_quote_names(alike)} beside {_quote_names(named)} {_is_or_are(alike)} not called like any known split: used only if "
             "named (split = …)"
         )
     if odd:
         remarks.append(
-            f"{_quote_names(odd)} beside {_quote_names(named)} {_is_or_are(odd)} left out: no split's name, "
+            f"{_quote_names(odd)} beside {_quote_names(named)} {_is_or_are(odd)} left out: not a split's name, "
             "and not the same classes"
         )
     kept = {name: path / name for name in names if name in named or name in alike}
@@ -116,12 +115,12 @@ def _is_or_are(names: Sequence[str]) -> str:
 
 
 def sort_classes(names: Iterable[str], order: Order = "natural") -> list[str]:
-    """Return class folders in label order: numbers in names by value (2 before 10), or all by code point."""
+    """Return class folders in label order: by the value of numbers in names (2 before 10), or by code point."""
     return sorted(names) if order == "lexicographic" else sorted(names, key=_natural_key)
 
 
 def note_class_order(names: Sequence[str]) -> str:
-    """Return what to know of the natural order where torchvision would take another one; empty where not."""
+    """Return a note if torchvision would order these folders differently; else an empty string."""
     natural, plain = sort_classes(names), sort_classes(names, "lexicographic")
     if natural == plain:
         return ""
@@ -133,10 +132,10 @@ def note_class_order(names: Sequence[str]) -> str:
 
 
 def find_spellings(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Return other spellings of class folders, each with the one that stands for its class.
+    """Return the respelled class folders, each with the first spelling of its class.
 
-    `folders` are the class folders of each split. Names that differ only in case, separators or the form of
-    their letters (as macOS and Linux write accents) are one class where no split tells such names apart.
+    `folders` are the class folders of each split. Names that differ only in case, separators or Unicode form
+    (macOS and Linux write accents differently) are one class, unless some split holds two such names.
     """
     alike: dict[str, list[str]] = {}
     for names in folders.values():
@@ -149,7 +148,7 @@ def find_spellings(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 
 def note_spellings(folders: Mapping[str, Sequence[str]], others: Mapping[str, str]) -> list[str]:
-    """Return what is to be said of class folders that are spelled otherwise in another split."""
+    """Return a remark on class folders that are spelled differently in another split."""
     if not others:
         return []
     name, first = next(iter(others.items()))
@@ -157,13 +156,13 @@ def note_spellings(folders: Mapping[str, Sequence[str]], others: Mapping[str, st
     form = "" if normalise("NFC", name) != normalise("NFC", first) else ", with other code points"
     are = "class folder is" if len(others) == 1 else "class folders are"
     return [
-        f"{len(others)} {are} spelled otherwise in another split and taken for the same class: "
+        f"{len(others)} {are} spelled differently in another split and taken for the same class: "
         f"'{first}' in '{there}' is '{name}' in '{place}'{form}"
     ]
 
 
 def note_crossed_names(classes: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Return what is to be said where names were given, and one is that of another class's folder."""
+    """Return a remark if a given name is that of another class's folder."""
     places = {normalised(folder): place for place, folder in enumerate(classes)}
     crossed = [
         (folder, name)
@@ -175,11 +174,11 @@ def note_crossed_names(classes: Sequence[str], names: Sequence[str]) -> list[str
     folder, name = crossed[0]
     return [
         f"class_names gives {len(crossed)} of {len(classes)} class folders the name of another one (first: '{folder}' is "
-        f"called '{name}'): its names were taken in the order of the folders"
+        f"called '{name}'): the names are matched to the folders in order"
     ]
 
 
 def _natural_key(name: str) -> tuple[list[str | int], str]:
-    # split at digits, texts and numbers take turns, so that like is compared with like
+    # splitting at numbers alternates text and numbers, so that only like parts are compared
     parts: list[str | int] = [int(p) if i % 2 else p for i, p in enumerate(re.split(r"([0-9]+)", name))]
     return parts, name

@@ -1,4 +1,4 @@
-"""Hateful Memes: memes whose image and text are often harmless alone and hateful together.
+"""The data set `hateful-memes`: memes whose image and text are often harmless alone and hateful together.
 
 Kiela et al., "The Hateful Memes Challenge", NeurIPS 2020.
 """
@@ -20,19 +20,19 @@ COLUMNS = {"id": "id", "label": "label", "text": "text", "image": "img"}
 class HatefulMemes(PairFolder):
     """Hateful Memes from its folder: `train.jsonl`, `dev*.jsonl`, `test*.jsonl` beside `img/`.
 
-    Splits: `train`, `val` (the file `dev`), `test`. Without labels in the file of the test split, its
-    memes are the split `unlabelled`.
+    Splits: `train`, `val` (the file `dev`), `test`. If the test file has no labels, its memes form the
+    split `unlabelled`.
 
     Args:
-        path: the folder that holds the files, itself or below $HARNESS_DATA_ROOT.
-        phase: `dev_seen.jsonl` and `test_seen.jsonl` (in older copies `dev.jsonl` and `test.jsonl`), or the
-            `_unseen` ones of the challenge's second phase.
+        path: the folder of the files, itself or below $HARNESS_DATA_ROOT.
+        phase: `seen` reads `dev_seen.jsonl` and `test_seen.jsonl` (in older copies `dev.jsonl` and `test.jsonl`),
+            `unseen` the `_unseen` files of the challenge's second phase.
     """
 
-    _expected_kinds = ("image without id",)  # the other phase's
+    _expected_kinds = ("image without id",)  # images of the other phase
 
     def __init__(self, path: Path, *, phase: Literal["seen", "unseen"] = "seen") -> None:
-        """Keeps the options."""
+        """Store the options."""
         self.path = resolve_below_root(path)
         self.phase = phase
 
@@ -49,7 +49,7 @@ class HatefulMemes(PairFolder):
         return ["not hateful", "hateful"]
 
     def unavailable(self) -> str | None:
-        """Why there is nothing to load at the path."""
+        """Return why there is nothing to load at the path, or None."""
         missing = [name for name, file in self._find_files().items() if file is None]
         if not missing:
             return None
@@ -76,8 +76,7 @@ class HatefulMemes(PairFolder):
         tables = {}
         for split, file in self._find_files().items():
             if file is not None:
-                columns = (
-                    COLUMNS if split == "train" else COLUMNS | {"label": None}
-                )  # tests may lack the column
+                # a test file may lack the column of labels
+                columns = COLUMNS if split == "train" else COLUMNS | {"label": None}
                 tables[split] = read_table(file, columns)
         return tables

@@ -1,4 +1,4 @@
-"""Hugging Face `datasets`: from the hub, or from a folder written by `save_to_disk`."""
+"""The data set `huggingface`: Hugging Face `datasets` from the hub, or from a folder written by `save_to_disk`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSTALL = "pip install vision-harness[hub]"
 
 
 class HubSplit:
-    """Rows of a `datasets.Dataset` as samples. Satisfies `Split`; ids are row numbers."""
+    """A `Split` of the rows of a `datasets.Dataset`; ids are row numbers."""
 
     def __init__(
         self,
@@ -61,20 +61,20 @@ class HubSplit:
 class HuggingFace:
     """A data set of the Hugging Face hub, or a local folder written by `save_to_disk`.
 
-    Images stay encoded until they are needed. Class names come from the label's `ClassLabel`
-    feature; labels that are texts need `class_names`.
+    Images stay encoded until they are needed. Class names come from the label's `ClassLabel` feature; text
+    labels need `class_names`.
 
     Args:
         name: `<owner>/<name>` on the hub, or a folder.
-        config: which of the hub data set's configurations (subsets); not used for a folder.
-        revision: a commit, tag or branch on the hub; give one, so that later runs see the same data.
-        splits: those there are (on the hub `train` and `test` unless given; a folder says itself).
-        image_column: the column that holds the images.
-        label_column: the column that holds the labels, class indices or names.
-        class_names: names in label order, as a list or in a file with one per line; they go before the
-            feature's.
+        config: the configuration (subset) of a hub data set; unused for a folder.
+        revision: a commit, tag or branch on the hub; give one so that later runs see the same data.
+        splits: the splits (by default those of the folder, or `train` and `test` on the hub).
+        image_column: the column of images.
+        label_column: the column of labels, class indices or names.
+        class_names: names in label order, as a list or in a file with one per line; overrides the feature's
+            names.
         templates: zero-shot prompts with `{}` for the class name, as a list or in a file.
-        label_space: the output space in which supervised classifiers answer for these labels.
+        label_space: the output space of supervised classifiers for these labels.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class HuggingFace:
         templates: list[str] | Path | None = None,
         label_space: str | None = None,
     ) -> None:
-        """Keeps the options."""
+        """Store the options."""
         self.name = name
         self.config = config
         self.revision = revision
@@ -103,13 +103,13 @@ class HuggingFace:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits as given or as the folder says; a folder with a single unnamed one has `test`."""
+        """The splits from the options or the folder; a folder with a single unnamed split has `test`."""
         if self._given_splits:
             return tuple(self._given_splits)
         return tuple(self._folders) or ("train", "test")
 
     def unavailable(self) -> str | None:
-        """Why it can't be used: the package is missing, or the named folder is."""
+        """Return why it can't be used (the package or the folder is missing), or None."""
         if importlib.util.find_spec("datasets") is None:
             return f"reading Hugging Face data sets needs the package datasets: {INSTALL}"
         looks_local = self.name.startswith(("/", "./", "../", "~"))
@@ -118,7 +118,7 @@ class HuggingFace:
         return None
 
     def fingerprint(self) -> str:
-        """Digest of a folder's data files; for the hub the revision, which is all that is known here."""
+        """Return a digest of a folder's data files, or of the hub's revision, which is all that is known."""
         from harness import content_digests
         from harness_data.class_names import read_lines, read_templates
         from harness_data.digests import files_digest, text_digest
@@ -132,15 +132,15 @@ class HuggingFace:
 
     @property
     def remarks(self) -> list[str]:
-        """That a data set of the hub may change where no revision is named."""
+        """A warning that a hub data set without a revision may change."""
         if self._folders or self.revision:
             return []
-        return ["no revision is named, so it is known by its name: a change on the hub can't be told"]
+        return ["no revision is given, so only its name identifies the data: changes on the hub go unnoticed"]
 
     def load(self, split: str) -> HubSplit:
-        """Opens one split (downloading it from the hub when it isn't cached).
+        """Open one split, downloading it from the hub if it isn't cached.
 
-        Raises Unavailable when the package, the folder or the network is missing; DataError for a
+        Raises Unavailable if the package, the folder or the network is missing; DataError for a
         missing split or column, or labels outside the class names.
         """
         from harness_data.class_names import read_templates
@@ -164,7 +164,7 @@ class HuggingFace:
 
     @property
     def _folders(self) -> dict[str, Path]:
-        """The folder of each split below a local name; empty for a name of the hub."""
+        """The folder of each split of a local data set; empty for one of the hub."""
         listed = self._path / "dataset_dict.json"
         if listed.is_file():
             return {name: self._path / name for name in _read_split_names(listed)}
@@ -180,7 +180,7 @@ class HuggingFace:
         except (OSError, datasets.exceptions.DatasetsError) as error:
             text = " ".join(str(error).split())
             raise Unavailable(
-                f"{self.name}: can't be loaded ({text}); download it where there is a network, save it "
+                f"{self.name}: can't be loaded ({text}); download it on a machine with a network, save it "
                 "with save_to_disk, and give that folder"
             ) from None
         except ValueError as error:
@@ -195,7 +195,7 @@ class HuggingFace:
         if not values:
             raise DataError(f"{where}: holds no samples")
         if all(isinstance(v, str) for v in values):
-            if not names:  # numbering those of one split would number another split's differently
+            if not names:  # numbers found in one split could differ in another
                 raise DataError(
                     f"{where}: labels are texts ('{values[0]}', …); give class_names in label order"
                 )
@@ -208,13 +208,13 @@ class HuggingFace:
         classes = len(names) if names else None
         for row, value in enumerate(values):
             if not isinstance(value, int) or value < 0 or (classes is not None and value >= classes):
-                among = f"outside 0..{classes - 1}" if classes else "no class index"
+                among = f"outside 0..{classes - 1}" if classes else "not a class index"
                 raise DataError(f"{where}, row {row}: label {value!r} is {among}")
         return values, names
 
 
 def _list_external_images(folder: Path, column: str) -> list[str]:
-    """The files that rows of a folder name instead of holding them, in order."""
+    """List the image files that a folder's rows refer to by path instead of holding their bytes, in order."""
     import pyarrow
 
     paths: dict[str, None] = {}
@@ -246,7 +246,7 @@ def _read_split_names(listed: Path) -> list[str]:
 
 
 def _to_pixels(value: Any, name: str) -> NDArray[np.uint8]:
-    """Pixels that a row holds as numbers; whole ones from 0 to 255."""
+    """Return a row's pixels as uint8. Raise DataError unless they are whole numbers from 0 to 255."""
     import numpy as np
 
     try:

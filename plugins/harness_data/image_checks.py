@@ -1,4 +1,4 @@
-"""Which images of a collection can't be decoded, and which are grey: looked at once, and remembered."""
+"""Checks once which images of a collection can't be decoded and which are grey, and caches the verdicts."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ log = logging.getLogger(__name__)
 
 Verdict = Literal["colour", "greyscale", "unreadable"]
 CachedVerdict = Verdict | Literal["unread"]
-"""A verdict as it is remembered; `unread` is that of a file that could not be opened, which may change."""
+"""A verdict in the cache; `unread` means that a file could not be opened, which may change."""
 
 VERSION = "image-checks-3"
-"""Version of how images are judged; to be raised with any change."""
+"""Version of the check; raise it with any change of verdicts."""
 
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"))
 
 
 class ByteSource(Protocol):
-    """Where the bytes of a sample are: a file, or a member of a tar file.
+    """The place of a sample's bytes: a file, or a member of a tar file.
 
-    `stamp` says which part of the `file` it is.
+    `stamp` identifies the part of the `file`.
     """
 
     @property
@@ -46,10 +46,10 @@ class ByteSource(Protocol):
 
 
 def check_image(source: ByteSource) -> CachedVerdict:
-    """Whether an image decodes from its first byte to its last, and whether its mode is grey.
+    """Return whether an image decodes completely, and whether its mode is grey.
 
-    JPEG files are decoded at an eighth of their size: that reads all of their data at a third of the time.
-    `unread` where there are no bytes to decode: no permission, or no such file.
+    Decode JPEG files at an eighth of their size, which reads all of their data in a third of the time.
+    Return `unread` if its bytes can't be read: no permission, or no such file.
     """
     from PIL import Image
 
@@ -66,15 +66,15 @@ def check_image(source: ByteSource) -> CachedVerdict:
             decode(image, source.place)
     except (OptionError, MemoryError):
         raise
-    except Exception:  # the decoders of rarer kinds raise whatever they stumble over
+    except Exception:  # decoders of rare formats raise all sorts of errors
         return "unreadable"
     return "greyscale" if mode in GREY_MODES else "colour"
 
 
 def check_images(sources: Sequence[ByteSource]) -> list[Verdict]:
-    """`check_image` for each, several at once; from the cache when none of the files has changed.
+    """Run `check_image` on each source in several threads, or take verdicts from the cache if no file changed.
 
-    What could not be opened is unreadable too, but looked at again the next time.
+    A file that could not be opened is `unreadable`, but checked again the next time.
     """
     kept = _cache_path(sources)
     known = _read_cache(kept)
@@ -96,7 +96,7 @@ def _cache_path(sources: Sequence[ByteSource]) -> Path:
     digest = hashlib.sha256(VERSION.encode())
     held = content_digests(source.file for source in sources)
     for source, content in zip(sources, held, strict=True):
-        place = source.place if trusts_mtime() else ""  # many files share their size and time
+        place = source.place if trusts_mtime() else ""  # many files may share their size and time
         told = f"{place}|{content}|{source.stamp}"
         digest.update(told.encode(errors="surrogateescape") + b"\x1f")
     return cache_dir() / "image-checks" / f"{digest.hexdigest()[:32]}.json"

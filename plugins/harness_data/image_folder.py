@@ -1,4 +1,4 @@
-"""Image folders: one folder per class, with or without a folder per split above."""
+"""The data set `imagefolder`: one folder per class, with or without a folder per split above."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ if TYPE_CHECKING:
 class ImageFolder:
     """Images in `<path>/<split>/<class>/…` or, with a single split `test`, `<path>/<class>/…`.
 
-    Labels follow the names of the class folders of all splits together in natural order (`2` before
-    `10`), so that a class that one split lacks shifts no label; an empty class folder keeps its label. One
-    that is spelled otherwise in another split (`Cat`, `cat`, other code points) is the same class, and told.
-    Images are what Pillow decodes, by suffix or else by the first bytes; what else lies among them is
-    counted and told, and what systems leave behind (`@eaDir`, `__MACOSX`, `Thumbs.db`) is neither class
-    nor image. Ids are paths relative to the split's folder.
+    Labels number the class folders of all splits together in natural order (`2` before `10`), so a class
+    missing from one split shifts no label; an empty class folder keeps its label. Folders spelled differently
+    in two splits (`Cat`, `cat`, other code points) are one class, with a remark. Images are what Pillow
+    decodes, recognised by suffix or else by their first bytes; other files are counted in a remark, and what
+    systems leave behind (`@eaDir`, `__MACOSX`, `Thumbs.db`) is neither class nor image. Ids are paths
+    relative to the split's folder.
 
     Args:
-        path: the folder that holds the split folders, or the class folders, itself or below $HARNESS_DATA_ROOT.
+        path: the folder of the split folders or class folders, itself or below $HARNESS_DATA_ROOT.
         layout: `<split>/<class>/…` (`splits`) or `<class>/…` (`flat`); `auto` takes folders of folders
-            for splits where some are called so (`train`, `valid`, `Test`, …).
-        order: of the class folders: `natural`, or by code point (`lexicographic`) as torchvision's
-            ImageFolder has them; by default natural, with a remark where that differs and matters.
+            for splits if some have a split's name (`train`, `valid`, `Test`, …).
+        order: of the class folders: `natural`, or by code point (`lexicographic`) like torchvision's
+            ImageFolder; by default natural, with a remark if the two differ and it matters.
         classes: the class folders in label order (list, or file with one per line); any other folder is
-            refused.
-        class_names: names for prompts, one per class (list, text file, or JSON file from folder to name).
+            an error.
+        class_names: names for prompts, one per class (list, text file, or JSON file mapping folder to name).
         templates: zero-shot prompts with `{}` for the class name, as a list or in a file.
-        label_space: the output space in which supervised classifiers answer for these labels.
+        label_space: the output space of supervised classifiers for these labels.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ImageFolder:
         templates: list[str] | Path | None = None,
         label_space: str | None = None,
     ) -> None:
-        """Keeps the options."""
+        """Store the options."""
         self.path = resolve_below_root(path)
         self.layout = layout
         self.order = order
@@ -72,7 +72,7 @@ class ImageFolder:
         self._surveys: dict[str, SplitSurvey] = {}
 
     def unavailable(self) -> str | None:
-        """Why the folder can't be used: it is missing, is no folder, or its layout is ambiguous."""
+        """Return why the folder can't be used (missing, not a folder, ambiguous layout), or None."""
         if not self.path.exists():
             return f"{self.path}: no such folder; expected one with {LAYOUTS} in it"
         if not self.path.is_dir():
@@ -93,7 +93,7 @@ class ImageFolder:
 
     @property
     def class_order(self) -> str:
-        """What to know of the order of the classes where it was not chosen and may be another."""
+        """A note on the order of the classes if the user chose none and torchvision's differs."""
         return note_class_order(self._classes) if self.order is None and self.classes is None else ""
 
     @property
@@ -102,7 +102,7 @@ class ImageFolder:
         return tuple(self._split_folders)
 
     def fingerprint(self) -> str:
-        """Digest of the images' relative paths and content, and of the class names and templates."""
+        """Return a digest of the images' relative paths and content, the class names and the templates."""
         from harness_data.class_names import read_templates
         from harness_data.digests import files_digest, text_digest
 
@@ -115,13 +115,13 @@ class ImageFolder:
 
     @cached_property
     def remarks(self) -> list[str]:
-        """What was not sure to be a split, what lies in the folder and is not used, and classes without an image."""
+        """Remarks on doubtful splits, unused files, and classes without an image."""
         from harness_data.leftovers import note_unused_files
 
         if not self.splits:
             return []
         for split in self.splits:
-            if split not in self._surveys:  # the fingerprint has looked already
+            if split not in self._surveys:  # else `fingerprint` has scanned it already
                 self._scan_split(split)
         unused = note_unused_files(
             self.path,
@@ -138,9 +138,9 @@ class ImageFolder:
         return [*self._arrangement.remarks, *spelled, *crossed, *unused]
 
     def load(self, split: str) -> FolderSplit:
-        """Lists one split.
+        """List one split.
 
-        Raises DataError for a missing split, a folder outside `classes`, or no images at all.
+        Raises DataError for an unknown split, a folder outside `classes`, or no images at all.
         """
         from harness_data.class_names import read_templates
         from harness_data.scanning import FolderSplit, check_split
@@ -153,7 +153,7 @@ class ImageFolder:
         return FolderSplit(folder, self._scan_split(split), self.class_names, templates)
 
     def _scan_split(self, split: str) -> ImageListing:
-        """The images of a split; what else lies there is noted for `remarks`."""
+        """List the images of a split, and keep what else lies there for `remarks`."""
         from harness_data.leftovers import SplitSurvey
         from harness_data.scanning import scan_class_folders
 
@@ -200,7 +200,7 @@ class ImageFolder:
 
     @cached_property
     def _spellings(self) -> dict[str, str]:
-        """Class folders that are another's of another split; a list of classes is taken as it is."""
+        """Class folders that respell another split's, with its spelling; empty if the user lists the classes."""
         return find_spellings(self._folders_of_splits) if self.classes is None else {}
 
     @property

@@ -1,4 +1,4 @@
-"""The ImageNet family: the validation set, and its natural and synthetic shifts."""
+"""The ImageNet data sets: ImageNet-1k and its natural and synthetic shifts."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ ARCHIVES = {
     "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
     "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
 }
-"""ImageNet-C's archives and the corruptions in each."""
+"""ImageNet-C's archives with the corruptions in each."""
 
 
 class _ImageNetFolders:
-    """What the family shares: class folders below a data root, labelled in ImageNet's terms.
+    """Base of the ImageNet data sets: class folders below a data root, with ImageNet's labels.
 
-    A subclass says which folders (`_candidate_folders`), how to get them, and which classes they hold. Each
-    split has `class_names`, the 80 `templates`, and `label_indices` into ImageNet's 1000 outputs.
+    A subclass defines the folders (`_candidate_folders`), how to get them, and their classes. Each split has
+    `class_names`, the 80 `templates`, and `label_indices` into ImageNet's 1000 outputs.
 
     Args:
-        root: the folder that holds the set's own; by default $HARNESS_DATA_ROOT.
-        partial: use the class folders that are there; otherwise missing or empty ones are an error.
+        root: the folder that holds the data set's folder; by default $HARNESS_DATA_ROOT.
+        partial: use only the class folders present; otherwise missing or empty ones are an error.
     """
 
     label_space: ClassVar[str] = "imagenet-1k"
@@ -50,7 +50,7 @@ class _ImageNetFolders:
         self.partial = partial
 
     def unavailable(self) -> str | None:
-        """Why it can't be used here, and how to get it."""
+        """Return why the data set can't be used here and how to get it, or None."""
         try:
             self._folder(self.splits[0])
         except Unavailable as missing:
@@ -58,7 +58,7 @@ class _ImageNetFolders:
         return None
 
     def fingerprint(self) -> str:
-        """Digest of the test images' relative paths and content."""
+        """Return a digest of the test images' relative paths and content."""
         from harness_data.digests import files_digest
         from harness_data.scanning import scan_class_folders
 
@@ -66,10 +66,10 @@ class _ImageNetFolders:
         return files_digest(folder, scan_class_folders(folder, self._load_classes().labels).paths)
 
     def load(self, split: str = "test") -> FolderSplit:
-        """Lists one split.
+        """List one split.
 
-        Raises Unavailable when it isn't on disk; DataError when class folders are missing or
-        empty (unless `partial`) or foreign ones are there.
+        Raises Unavailable if it isn't on disk, DataError if class folders are missing or empty (unless
+        `partial`) or do not belong to the data set.
         """
         from harness_data.leftovers import note_empty_classes
         from harness_data.scanning import check_split, scan_class_folders
@@ -87,22 +87,24 @@ class _ImageNetFolders:
             [list(indices) for indices in classes.indices],
             [*listing.remarks, *note_empty_classes(list(classes.labels), filled, f"in split '{split}'")],
         )
-        if split != self.splits[0]:  # a million images, which most that are evaluated here never open
+        if (
+            split != self.splits[0]
+        ):  # digests of a million training images would cost runs that never open them
             opened.remarks = [
                 *opened.remarks,
-                f"its split '{split}' is known by its name: changed images there can't be told",
+                f"its split '{split}' is identified by its name only: changed images go unnoticed",
             ]
         return opened
 
     def _candidate_folders(self, split: str) -> list[str]:
-        """Where the split may lie below the data root."""
+        """Return the folders below the data root where the split may lie, in order of preference."""
         raise NotImplementedError
 
     def _load_classes(self) -> imagenet_classes.ImageNetClasses:
         return imagenet_classes.load_classes()
 
     def _known_folders(self) -> frozenset[str] | None:
-        """All folders that may be there; None where others are no error."""
+        """Return all folders that may be present; None if any others are allowed."""
         return frozenset(self._load_classes().labels)
 
     def _split_class(self) -> type[FolderSplit]:
@@ -120,7 +122,7 @@ class _ImageNetFolders:
 
         known = self._known_folders()
         if known is not None and (foreign := [n for n in list_subfolders(folder) if n not in known]):
-            raise DataError(f"{folder / foreign[0]}: is no class folder of {type(self).__name__}")
+            raise DataError(f"{folder / foreign[0]}: is not a class folder of {type(self).__name__}")
         missing = [n for n in classes.labels if n not in filled]
         if missing and not self.partial:
             shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
@@ -134,8 +136,8 @@ class ImageNet(_ImageNetFolders):
     """ImageNet-1k (Russakovsky et al., 2015): 50,000 validation images as `test`, and `train`.
 
     Args:
-        classes: only the samples of a shift's classes, labelled as that shift labels them: the reference
-            for the gap on the same classes.
+        classes: keep only the classes of a shift, with its labels, as the reference for the gap on the
+            same classes.
     """
 
     splits = ("test", "train")
@@ -168,10 +170,10 @@ class ImageNet(_ImageNetFolders):
 class ImageNetV2(_ImageNetFolders):
     """ImageNetV2 (Recht et al., 2019): 10,000 images in folders named by class index.
 
-    The folders' names are the labels; sorted as text they would be 0, 1, 10, 100, ….
+    Folder names are the labels, read as numbers: sorted as text they would be 0, 1, 10, 100, ….
 
     Args:
-        variant: selection frequency of the images: as in the validation set, at least 0.7, or highest.
+        variant: selection frequency of the images: matching the validation set, at least 0.7, or highest.
     """
 
     how_to_get = (
@@ -198,7 +200,7 @@ class ImageNetV2(_ImageNetFolders):
 
 
 class _PlainShift(_ImageNetFolders):
-    """A shift without options of its own."""
+    """Base of shifts without options of their own."""
 
     def __init__(self, root: Path | None = None, *, partial: bool = False) -> None:
         super().__init__(root, partial)
@@ -247,9 +249,9 @@ class ImageNetSketch(_PlainShift):
 
 
 class ObjectNet(_PlainShift):
-    """ObjectNet (Barbu et al., 2019), the 113 of its 313 classes that ImageNet has too.
+    """ObjectNet (Barbu et al., 2019), with the 113 of its 313 classes that ImageNet has, too.
 
-    The red border is cropped. A label's ImageNet classes are several for 9 of the 113.
+    The red border is cropped. Nine of the 113 labels match several ImageNet classes.
     """
 
     how_to_get = "get objectnet-1.0.zip (objectnet.dev) and unpack it to objectnet-1.0/images/<class>/*.png"
@@ -261,7 +263,7 @@ class ObjectNet(_PlainShift):
         return imagenet_classes.load_objectnet_classes()
 
     def _known_folders(self) -> None:
-        return None  # the 200 classes that ImageNet lacks lie beside the others
+        return None  # the folders of the 200 classes that ImageNet lacks are allowed
 
     def _split_class(self) -> type[FolderSplit]:
         from harness_data.imagenet_splits import BorderlessSplit
@@ -272,11 +274,10 @@ class ObjectNet(_PlainShift):
 class ImageNetC(_ImageNetFolders):
     """ImageNet-C (Hendrycks & Dietterich, 2019) as published: 50,000 JPEG images of 224×224 per severity.
 
-    They are already resized and cropped, which the split says in `already_cropped`: only a centre
-    crop is left to do.
+    They are already resized and cropped (`already_cropped` of the split): models only centre-crop them.
 
     Args:
-        corruption: one of the 15 of the benchmark, or of the 4 extra ones.
+        corruption: one of the benchmark's 15 corruptions or the 4 extra ones.
         severity: from 1 (weakest) to 5.
     """
 

@@ -1,4 +1,4 @@
-"""ImageNet-1k's classes and exact subsets of them, from the installed timm and open_clip."""
+"""ImageNet-1k's classes and exact subsets, read from the installed timm and open_clip."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ OBJECTNET = Path(__file__).parent / "imagenet_info" / "objectnet.json"
 
 @dataclass(frozen=True)
 class ImageNetClasses:
-    """The classes of a data set: for each label, its folders on disk and its ImageNet indices.
+    """The classes of a data set: each label's folders on disk and ImageNet indices.
 
-    `names` are the names for prompts where they are not those of the ImageNet indices.
+    `names` are the names for prompts if they are not those of the ImageNet indices.
     """
 
     folders: tuple[tuple[str, ...], ...]
@@ -33,21 +33,21 @@ class ImageNetClasses:
 
     @property
     def labels(self) -> dict[str, int]:
-        """Folder name to label."""
+        """The label of each folder name."""
         return {folder: label for label, folders in enumerate(self.folders) for folder in folders}
 
 
 @lru_cache
 def wnids() -> tuple[str, ...]:
-    """The 1000 WordNet ids in the order of a classifier's outputs."""
+    """Return the 1000 WordNet ids in the order of a classifier's outputs."""
     return tuple(_read_timm_info("imagenet_synsets.txt").split())
 
 
 @lru_cache
 def load_classes(subset: Subset | None = None) -> ImageNetClasses:
-    """The classes of ImageNet-style folders (`nXXXXXXXX`): all 1000, or those of a shift.
+    """Return the classes of ImageNet-style folders (`nXXXXXXXX`): all 1000, or those of a shift.
 
-    For "objectnet" the labels are ObjectNet's 113 classes, which take 125 ImageNet folders.
+    For "objectnet" the labels are ObjectNet's 113 classes, which cover 125 ImageNet folders.
     """
     ids = wnids()
     if subset is None:
@@ -63,15 +63,15 @@ def load_classes(subset: Subset | None = None) -> ImageNetClasses:
 
 @lru_cache
 def load_numbered_classes() -> ImageNetClasses:
-    """The 1000 classes in folders named by index, as in ImageNetV2: `10` is label 10, not the third."""
+    """Return the 1000 classes with folders named by index, as in ImageNetV2: `10` is label 10, not 2."""
     return ImageNetClasses(tuple((str(i),) for i in range(1000)), tuple((i,) for i in range(1000)))
 
 
 @lru_cache
 def load_objectnet_classes() -> ImageNetClasses:
-    """ObjectNet's 113 classes that ImageNet has too, in its own folders, with its lower-cased names.
+    """Return the 113 ObjectNet classes that ImageNet has, too, with ObjectNet's folders and lower-cased names.
 
-    Nine of them stand for two or three ImageNet classes (Barbu et al., NeurIPS 2019).
+    Nine of them match two or three ImageNet classes (Barbu et al., NeurIPS 2019).
     """
     stored = json.loads(OBJECTNET.read_text(encoding="utf-8"))["classes"]
     place = {wnid: i for i, wnid in enumerate(wnids())}
@@ -83,9 +83,9 @@ def load_objectnet_classes() -> ImageNetClasses:
 
 
 def list_prompt_names(of: ImageNetClasses) -> list[str]:
-    """The class names for zero-shot prompts: OpenAI's for ImageNet classes.
+    """Return the class names for zero-shot prompts: OpenAI's for ImageNet classes.
 
-    Raises Unavailable when open_clip, which has them, is missing.
+    Raises Unavailable if open_clip, which holds them, is missing.
     """
     if of.names is not None:
         return list(of.names)
@@ -94,16 +94,16 @@ def list_prompt_names(of: ImageNetClasses) -> list[str]:
 
 
 def list_prompt_templates() -> list[str]:
-    """The 80 templates of the CLIP paper (Radford et al., 2021), with `{}`.
+    """Return the 80 templates of the CLIP paper (Radford et al., 2021), with `{}`.
 
-    Raises Unavailable when open_clip, which has them, is missing.
+    Raises Unavailable if open_clip, which holds them, is missing.
     """
     return [template("{}") for template in _load_open_clip_metadata()["OPENAI_IMAGENET_TEMPLATES"]]
 
 
 @lru_cache
 def _load_open_clip_metadata() -> dict[str, Any]:
-    # only the file that has them: importing open_clip takes seconds, and a supervised model needs none of it
+    # run only the file that holds them: importing open_clip takes seconds, and a supervised model needs none of it
     return runpy.run_path(str(_find_package("open_clip", "its class names") / "zero_shot_metadata.py"))
 
 

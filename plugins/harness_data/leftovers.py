@@ -1,4 +1,4 @@
-"""What lies in a collection and is not used: counted by kind, and told in a line."""
+"""Counts the unused files of a collection by kind, and words the remarks on them."""
 
 from __future__ import annotations
 
@@ -27,42 +27,42 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS_NAMED = 6
-"""So many kinds of files stand in a remark; more are counted together."""
+"""The most kinds of files that a remark names; the others are counted together."""
 
 BESIDE = "beside the class folders"
 
 
 @dataclass
 class Leftovers:
-    """Files that are not used, by kind (`.txt`, `hidden`, `in @eaDir`), and those known by their content."""
+    """Unused files by kind (`.txt`, `hidden`, `in @eaDir`), and images recognised by their content."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     first: str | None = None
     sniffed: int = 0
-    """How many images have no suffix of an image and were told by their first bytes."""
+    """How many images without an image suffix were recognised by their first bytes."""
     first_sniffed: str | None = None
 
     def __len__(self) -> int:
         return sum(self.kinds.values())
 
     def add(self, kind: str, path: str) -> None:
-        """Count a file that is not used; the first by path is named."""
+        """Count an unused file; remarks name the first by path."""
         self.kinds[kind] += 1
         self.first = path if self.first is None else min(self.first, path)
 
     def add_sniffed(self, path: str) -> None:
-        """Count an image that was told by its first bytes."""
+        """Count an image that was recognised by its first bytes."""
         self.sniffed += 1
         self.first_sniffed = path if self.first_sniffed is None else min(self.first_sniffed, path)
 
     def add_file(self, name: str, path: str) -> None:
-        """Count a file that is no image, unless it is a system's own."""
+        """Count a file that is not an image, unless it is a system file."""
         if not is_junk_file(name):
             suffix = suffix_of(name)
             self.add("hidden" if name.startswith(".") else suffix or "without suffix", path)
 
     def add_junk_folder(self, folder: Path | str, name: str, path: str) -> None:
-        """Count the pictures, at any depth, in a folder that is a system's own or hidden."""
+        """Count the pictures, at any depth, in a system or hidden folder."""
         if name == ".git":
             return
         for inner, _, files in os.walk(folder):
@@ -72,7 +72,7 @@ class Leftovers:
                     self.add(f"in {name}", f"{path}/{below}")
 
     def update(self, other: Leftovers, prefix: str = "") -> None:
-        """Add what another counted, its paths below `prefix`."""
+        """Add the counts of another, with its paths below `prefix`."""
         for path in (other.first,) if other.first is not None else ():
             self.first = min(self.first or prefix + path, prefix + path)
         for path in (other.first_sniffed,) if other.first_sniffed is not None else ():
@@ -81,7 +81,7 @@ class Leftovers:
         self.sniffed += other.sniffed
 
     def remarks(self, used: int) -> list[str]:
-        """What is to be said of them beside `used` files; nothing where all are used and are called images."""
+        """Return remarks on the unused files beside `used` ones, and on images recognised by their first bytes."""
         said = []
         if self.kinds:
             count = len(self)
@@ -91,7 +91,7 @@ class Leftovers:
                 f"(first: {escape_file_name(self.first or '')})"
             )
         if self.sniffed:
-            are = "is one by its" if self.sniffed == 1 else "are such by their"
+            are = "is recognised by its" if self.sniffed == 1 else "are recognised by their"
             first = escape_file_name(self.first_sniffed or "")
             said.append(
                 f"{self.sniffed} of {used} images {are} first bytes, not by a suffix (first: {first})"
@@ -101,12 +101,12 @@ class Leftovers:
 
 @dataclass(frozen=True)
 class SplitSurvey:
-    """What a scan of a split's class folders found."""
+    """The result of scanning a split's class folders."""
 
     used: int
     """Images that are samples."""
     labels: frozenset[int]
-    """Labels that have an image."""
+    """Labels that have at least one image."""
     left: Leftovers
 
 
@@ -117,10 +117,10 @@ def note_unused_files(
     classes: Sequence[str],
     known: Sequence[str] = (),
 ) -> list[str]:
-    """One line on all splits of an image folder, or none: files that are not used, classes without an image.
+    """Return at most one line on an image folder: unused files, and classes without an image.
 
-    `folders` are the splits' folders; where the only one is `root` itself, there are no split folders.
-    `known` are folders of other names that are used, or told of elsewhere.
+    `folders` are the splits' folders; if `root` is the only one, there are no split folders. `known` are
+    other folders that are used, or mentioned in another remark.
     """
     whole, empty = Leftovers(), []
     flat = list(folders.values()) == [root]
@@ -133,14 +133,14 @@ def note_unused_files(
         whole.update(find_stray_images(folder, [*classes, *known]), prefix)
         whole.update(surveys[split].left, prefix)
         filled = [classes[label] for label in surveys[split].labels]
-        if role_of(split) or not any(map(role_of, folders)):  # others are used where somebody names them
+        if role_of(split) or not any(map(role_of, folders)):  # other splits are used only if named
             empty += note_empty_classes(classes, filled, "" if flat else f"in split '{split}'")
     said = whole.remarks(sum(survey.used for survey in surveys.values())) + empty
     return ["; ".join(said)] if said else []
 
 
 def format_kinds(kinds: Mapping[str, int]) -> str:
-    """The kinds with their counts, the most frequent first: `2 .txt, 1 .npy`."""
+    """Return the kinds with their counts, the most frequent first: `2 .txt, 1 .npy`."""
     ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
     named = [f"{count} {kind}" for kind, count in ordered[:KINDS_NAMED]]
     if rest := ordered[KINDS_NAMED:]:
@@ -149,7 +149,7 @@ def format_kinds(kinds: Mapping[str, int]) -> str:
 
 
 def find_stray_images(folder: Path, inside: Iterable[str], what: str = BESIDE) -> Leftovers:
-    """The pictures in a folder that holds class or split folders (`inside`) and should hold no others."""
+    """Count pictures in a folder that should hold only the class or split folders `inside`."""
     left, known = Leftovers(), set(inside)
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -169,10 +169,12 @@ def find_stray_images(folder: Path, inside: Iterable[str], what: str = BESIDE) -
 def note_unused_labels(
     targets: NDArray[np.int64], count: int, names: Sequence[str] | None = None
 ) -> list[str]:
-    """What is to be said of labels below `count` that no sample has: a gap, or numbers that begin at 1."""
+    """Return a remark on labels below `count` without a sample: a gap, or numbering that starts at 1."""
     import numpy as np
 
-    there = np.unique(targets[(targets >= 0) & (targets < count)])  # `count` may be huge: labels may be ids
+    there = np.unique(
+        targets[(targets >= 0) & (targets < count)]
+    )  # not `np.arange(count)`: labels may be ids, and `count` huge
     absent = count - len(there)
     if not absent:
         return []
@@ -185,7 +187,7 @@ def note_unused_labels(
 
 
 def note_empty_classes(classes: Sequence[str], filled: Iterable[str], where: str = "") -> list[str]:
-    """What is to be said of class folders without an image (`where`: `in split 'test'`); they keep their label."""
+    """Return a remark on class folders without an image (`where`: `in split 'test'`); they keep their label."""
     there = set(filled)
     empty = [name for name in classes if name not in there]
     if not empty or not there:

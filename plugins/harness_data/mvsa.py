@@ -1,8 +1,8 @@
-"""MVSA-Single and MVSA-Multiple: tweets with an image, whose text and image annotators judged apart.
+"""The data set `mvsa` (MVSA-Single and -Multiple): tweets whose text and image were annotated separately.
 
-Niu, Zhu, Pang, El Saddik, "Sentiment analysis on multi-view social data", MMM 2016. The labels of text and
-image are made one by the usual rule (Xu and Mao, "MultiSentiNet", CIKM 2017): of several annotators the
-majority counts for each modality; opposite polarities are dropped; neutral and polar is polar.
+Niu, Zhu, Pang, El Saddik, "Sentiment analysis on multi-view social data", MMM 2016. The usual rule (Xu and
+Mao, "MultiSentiNet", CIKM 2017) joins the labels of text and image: of several annotators the majority counts
+per modality; opposite polarities are dropped; neutral and polar become polar.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ LABEL_FILE = "labelResultAll.txt"
 
 
 def majority(votes: Sequence[str]) -> str | None:
-    """What more than half of the annotators say; None when there is no such answer."""
+    """Return the label given by more than half of the annotators, or None."""
     label, count = Counter(votes).most_common(1)[0]
     return label if 2 * count > len(votes) else None
 
 
 def joint_label(text: str, image: str) -> str | None:
-    """One polarity for a pair: the one they share, the polar one beside neutral; None when opposite.
+    """Return one polarity for a pair: the shared one, or the polar one beside neutral; None if opposite.
 
     >>> joint_label("neutral", "negative")
     'negative'
@@ -48,18 +48,18 @@ def joint_label(text: str, image: str) -> str | None:
 class MVSA(PairFolder):
     """MVSA from its folder: `labelResultAll.txt` beside `data/<id>.jpg` and `data/<id>.txt`.
 
-    The number of annotators (one: MVSA-Single; three: MVSA-Multiple) is read from the file. What the
-    label rule drops is counted in the `report`; the labels of the single modalities are in `groups` as
-    `text_polarity` and `image_polarity`.
+    The file determines the number of annotators (one: MVSA-Single; three: MVSA-Multiple). The `report` counts
+    the pairs that the label rule drops; `groups` holds the labels of the single modalities as `text_polarity`
+    and `image_polarity`.
 
     Args:
-        path: the folder that holds `labelResultAll.txt`, itself or below $HARNESS_DATA_ROOT.
-        encoding: of texts that are not UTF-8; found from all of them where not given
+        path: the folder of `labelResultAll.txt`, itself or below $HARNESS_DATA_ROOT.
+        encoding: of texts that are not UTF-8; by default guessed from all texts
             (`harness_data.text_encoding`).
     """
 
     def __init__(self, path: Path, *, encoding: str | None = None) -> None:
-        """Keeps the options."""
+        """Store the options."""
         self.path, self.encoding = resolve_below_root(path), check_encoding(encoding, "mvsa")
 
     @property
@@ -71,7 +71,7 @@ class MVSA(PairFolder):
         return CLASSES
 
     def unavailable(self) -> str | None:
-        """Why there is nothing to load at the path."""
+        """Return why there is nothing to load at the path, or None."""
         if (self.path / LABEL_FILE).is_file():
             return None
         return (

@@ -1,4 +1,4 @@
-"""From the rows of tables and the files of a folder to pairs: what belongs together, and what is left over."""
+"""Assembles pairs from the rows of tables and the files of a folder, and reports what is left over."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from harness_data.pair_tables import PairRow, PairTable
 
 @dataclass
 class AssembledPairs:
-    """Entries by split, what was found wrong with the pairs of each, and with the collection."""
+    """Pairs by split, with the findings on the pairs of each split and on the whole collection."""
 
     entries: dict[str, list[UnreadPair]] = field(default_factory=dict)
     findings: dict[str, Findings] = field(default_factory=dict)
     whole: Findings = field(default_factory=Findings)
     expected: Findings = field(default_factory=Findings)
-    """What of `whole` is as it should be, such as pairs in a table of unlabelled ones, or told already."""
+    """The part of `whole` that is normal, such as pairs in an unlabelled table, or reported already."""
 
     def unused(self, usual: Collection[str] = ()) -> str | None:
-        """One line on the rows and files that are not used; `usual` are kinds that such a collection always has."""
+        """Return one line on unused rows and files, if any; leave out the kinds in `usual`."""
         told = Findings()
         for kind, names in self.whole.names.items():
             known = {*self.expected.names.get(kind, ())}
             told.extend(kind, (name for name in names if kind not in usual and name not in known))
-        # tables, notes and archives lie in every folder; pictures that are not decoded are missed by their pairs
+        # every folder holds tables, notes and archives; only undecodable pictures explain pairs without an image
         others = [
             name
             for name in told.names.pop("file of another kind", [])
@@ -45,24 +45,24 @@ class AssembledPairs:
 
 @dataclass(eq=False)
 class _ResolvedRow:
-    """A row with the names of its files, None where there is none."""
+    """A row with the names of its files, None for a missing one."""
 
     row: PairRow
     split: str
     image: str | None
     text: str | None
     inexact: list[str] = field(default_factory=list)
-    """What its name says and what is taken for it, where these differ in more than the folder."""
+    """The name in the row and the file taken for it, if these differ in more than the folder."""
 
 
 def assemble_pairs(
     tables: Mapping[str, PairTable], files: PairFiles, classes: Sequence[str]
 ) -> AssembledPairs:
-    """Pairs from one table per split, and the files that their rows or ids name.
+    """Assemble pairs from one table per split and the files that its rows or ids name.
 
-    Labels are matched to `classes` without regard to case. Rows without a label go to the split
-    `unlabelled`. Of rows with the same id the first with a label counts if their labels agree; else
-    none does. (In tables of different splits the same id may stand for different images.)
+    Labels match `classes` regardless of case. Rows without a label go to the split `unlabelled`. Of rows with
+    the same id, the first with a label counts if their labels agree; otherwise none does. (In tables of
+    different splits, the same id may mean different images.)
     """
     found = AssembledPairs()
     labels = {name.casefold(): i for i, name in enumerate(classes)}
@@ -96,7 +96,7 @@ def assemble_pairs(
             continue
         home = one.split if label >= 0 else UNLABELLED
         entry = _build_pair(one, label, files, found.findings.setdefault(home, Findings()))
-        if (home, entry.id) in taken:  # from tables of two splits, both without a label
+        if (home, entry.id) in taken:  # from tables of two splits, both unlabelled
             entry = replace(entry, id=f"{one.split}/{entry.id}")
         taken.add((home, entry.id))
         found.entries.setdefault(home, []).append(entry)
@@ -108,38 +108,38 @@ def assemble_pairs(
 def explain_unfit(
     found: AssembledPairs, classes: Sequence[str], modalities: Sequence[str], where: str
 ) -> str | None:
-    """Why no classifier that reads these modalities can be trained on the pairs, if so; `where` names the table."""
+    """Return why no classifier of these modalities can be trained on the pairs, or None; `where` names the table."""
     pairs = [entry for split, of in found.entries.items() if split != UNLABELLED for entry in of]
     used = sorted({entry.label for entry in pairs})
     if not pairs:
         counts = ", ".join(f"{kind}: {count:,}" for kind, count in found.whole.counts().items())
-        return f"{where}: no row of it makes a labelled pair ({counts or 'it holds no rows'})"
+        return f"{where}: none of its rows makes a labelled pair ({counts or 'it holds no rows'})"
     if len(used) == 1:
         return (
-            f"{where}: all {len(pairs):,} labelled pairs are of one class ('{classes[used[0]]}'); "
-            "if that is not their label, say `labels` or label_column"
+            f"{where}: all {len(pairs):,} labelled pairs have the same class ('{classes[used[0]]}'); "
+            "if that is not their label, set `labels` or label_column"
         )
     if len(used) == len(pairs):
         return (
-            f"{where}: all {len(pairs):,} labelled pairs have labels of their own (first: '{classes[pairs[0].label][:60]}'); "
-            "if that is not their label, say label_column"
+            f"{where}: all {len(pairs):,} labelled pairs have different labels (first: '{classes[pairs[0].label][:60]}'); "
+            "if that is not their label, set label_column"
         )
     for modality in modalities:
         names = [e.image_name if modality == "image" else e.text_name for e in pairs]
         if pairs and not any(getattr(entry, modality) for entry in pairs):
             return (
-                f"{where}: no {modality} of its {len(pairs):,} pairs is there; the first would be {names[0]}"
+                f"{where}: none of its {len(pairs):,} pairs has its {modality}; the first would be {names[0]}"
             )
     return None
 
 
 def relative_folder(folder: Path, root: Path) -> str:
-    """A folder's POSIX path below another, "" where it is that one or lies elsewhere."""
+    """Return a folder's POSIX path below another; "" if they are the same or it lies elsewhere."""
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) and folder != root else ""
 
 
 def _resolve_row(row: PairRow, split: str, folder: str, files: PairFiles) -> _ResolvedRow:
-    """The files that a row names or that its id stands for, `folder` being that of its table."""
+    """Return a row with the files that it names or that its id means; `folder` is that of its table."""
     identity = resolve_inside(row.id) or ""
     by_id = (identity, f"{split}/{identity}", f"{folder}/{identity}")
     image = files.images.find(by_id)
@@ -151,7 +151,7 @@ def _resolve_row(row: PairRow, split: str, folder: str, files: PairFiles) -> _Re
 
 
 def _match_alike(resolved: Sequence[_ResolvedRow], files: PairFiles) -> None:
-    """For rows whose files are not there by name: those of like names, if no other row has them."""
+    """Give rows whose files are missing by name the files of similar names that no other row has."""
     for kind, index in (("image", files.images), ("text", files.texts)):
         taken = {getattr(one, kind) for one in resolved}
         wanted: dict[str, list[_ResolvedRow]] = {}
@@ -169,7 +169,7 @@ def _match_alike(resolved: Sequence[_ResolvedRow], files: PairFiles) -> None:
 
 
 def _find_alike_file(row: PairRow, kind: str, index: FileIndex) -> str | None:
-    """The file of a like name: like the image that the row names, or like its id."""
+    """Return the file whose name is similar to the image that the row names, or to its id."""
     named = row.image if kind == "image" and row.image else None
     found = index.find_alike(named) if named else None
     identity = resolve_inside(row.id)
@@ -179,7 +179,7 @@ def _find_alike_file(row: PairRow, kind: str, index: FileIndex) -> str | None:
 
 
 def _drop_duplicates(resolved: Sequence[_ResolvedRow], whole: Findings) -> list[_ResolvedRow]:
-    """The rows that count, in their order: one for each id, none for an id with different labels."""
+    """Return the rows that count, in order: one per id, none for an id with different labels."""
     counting: dict[str, list[_ResolvedRow]] = {}
     clashing: set[_ResolvedRow] = set()
     for one in resolved:
@@ -202,7 +202,7 @@ def _drop_duplicates(resolved: Sequence[_ResolvedRow], whole: Findings) -> list[
 
 
 def _is_same_pair(a: _ResolvedRow, b: _ResolvedRow) -> bool:
-    """Whether two rows with one id stand for one pair: in a table they do, in two if a file is the same."""
+    """Return whether two rows with one id mean one pair: within a split always, else if they share a file."""
     return a.split == b.split or any(
         x is not None and x == y for x, y in ((a.image, b.image), (a.text, b.text))
     )

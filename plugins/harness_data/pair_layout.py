@@ -1,4 +1,4 @@
-"""Where the tables of a folder of pairs lie: by usual names, in the folder or in one of the usual ones below."""
+"""Finds the tables of a folder of pairs by usual names, in the folder or in usual folders below it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from harness_data.pair_tables import TABLE_SUFFIXES
 
 ALL, UNLABELLED = "all", "unlabelled"
 SPLITS: Mapping[Role, str] = {"train": "train", "validation": "val", "test": "test"}
-"""What a split is called whose table has one of the usual names for its role, in order."""
+"""The name of the split of each role whose table has a usual name, in order."""
 
 LABEL_FILES = ("labels", "label", "annotations", "metadata", "pairs", "data", "index", "train")
-"""Names of tables that hold all pairs, the likeliest first."""
+"""Names of tables of all pairs, the likeliest first."""
 
 UNLABELLED_FILES = ("unlabelled", "unlabeled", "test_without_label", "test_without_labels")
 
 TABLE_FOLDERS = ("data", "annotations", "annotation", "labels", "splits", "metadata", "tables")
-"""Names of folders in which tables are looked for where the folder itself has none."""
+"""Folders that are searched for tables if the folder itself has none."""
 
 
 def find_tables(folder: Path, labels: str | None = None, unlabelled: str | None = None) -> dict[str, Path]:
-    """The table of each split of a folder, in order; `labels` and `unlabelled` name those of all and of further pairs.
+    """Return the table of each split of a folder, in order.
 
-    A folder with a table `train` and a further split has these; else a single table is the split `all`.
+    `labels` and `unlabelled` name the tables of all and of further pairs. Otherwise a table `train` with
+    another split's makes these splits; else a single table makes the split `all`.
     """
     if labels is not None:
         bare = folder / unlabelled if unlabelled else _find_named(_list_tables(folder), UNLABELLED_FILES)
@@ -37,7 +38,7 @@ def find_tables(folder: Path, labels: str | None = None, unlabelled: str | None 
 
 
 def list_other_tables(folder: Path) -> list[str]:
-    """Names of files that may be tables of pairs, whatever they are called; plain texts are none."""
+    """Return the names of files that may be tables of pairs by their suffix, apart from `.txt`."""
     return [p.name for p in _list_tables(folder) if p.suffix.lower() != ".txt"]
 
 
@@ -58,7 +59,7 @@ def _list_tables(folder: Path) -> list[Path]:
 
 
 def _find_named(there: Sequence[Path], names: Sequence[str]) -> Path | None:
-    """The first table of one of the names, in any case; of two suffixes the one that comes first in `TABLE_SUFFIXES`."""
+    """Return the first table with one of the names in any case, by the order of names, then `TABLE_SUFFIXES`."""
     for name in names:
         for suffix in TABLE_SUFFIXES:
             for path in there:

@@ -31,12 +31,12 @@ class MemberSource:
 
     @property
     def place(self) -> str:
-        """The member as messages name it."""
+        """The name of the member in messages."""
         return self.member.place
 
     @property
     def stamp(self) -> str:
-        """What of the shard it is."""
+        """The part of the shard that holds it."""
         return f"{self.member.offset}|{self.member.size}"
 
     @property
@@ -45,7 +45,7 @@ class MemberSource:
         return self.member.shard
 
     def read(self) -> bytes:
-        """Its bytes. Raises DataError naming shard and member when they can't be read."""
+        """Return its bytes. Raise DataError naming shard and member if they can't be read."""
         return self.member.read()
 
 
@@ -53,26 +53,26 @@ class PairShards(WebDataset):
     """Pairs from `<path>/<split>/nshards.txt` and `<path>/<split>/<i>.tar` with `<key>.jpg` (png, webp),
     `<key>.txt` and `<key>.cls`, or `<key>.json` with the fields `text` or `caption`, and `label`.
 
-    Labels are class indices or names of `classnames.txt`; without that file all labels found are the
-    classes. Samples that lack an image or a text are kept for what they have; those without a label are
-    left out, unless the whole split has none (its targets are −1 then). All of it is reported.
+    Labels are class indices or names of `classnames.txt`; without that file, all labels found are the
+    classes. Samples that lack an image or a text keep what they have; those without a label are left out,
+    unless the whole split has none (its targets are then −1). The report lists all of this.
 
     Args:
-        path: the folder that holds the splits, itself or below $HARNESS_DATA_ROOT.
-        encoding: of texts that are not UTF-8; found from the texts of the split where not given.
+        path: the folder of the splits, itself or below $HARNESS_DATA_ROOT.
+        encoding: of texts that are not UTF-8; by default guessed from the texts of the split.
     """
 
     def __init__(self, path: Path, *, encoding: str | None = None) -> None:
-        """Keeps the options."""
+        """Store the options."""
         from harness_data.text_encoding import check_encoding
 
         super().__init__(path)
         self.encoding = check_encoding(encoding, "pairs-webdataset")
 
     def load(self, split: str) -> PairSplit:  # type: ignore[override]
-        """Indexes the shards of one split, reads its texts and checks its images.
+        """Index the shards of one split, read its texts and check its images.
 
-        Raises DataError naming the shard that is missing or broken, or when nothing can be read.
+        Raises DataError naming the shard that is missing or broken, or if nothing can be read.
         """
         from harness_data.leftovers import note_unused_labels
         from harness_data.pair_findings import UNUSED, Findings
@@ -104,17 +104,17 @@ class PairShards(WebDataset):
         return opened
 
     def fingerprint(self) -> str:
-        """Digest of names, templates and shards, and of the rule by which texts are decoded."""
+        """Return a digest of names, templates and shards, and of the rule for decoding texts."""
         from harness_data.digests import text_digest
         from harness_data.text_encoding import RULE
 
         return text_digest([RULE, super().fingerprint()])
 
     def unfit(self, modalities: Sequence[str]) -> str | None:
-        """Why no classifier can be trained on the pairs, if so."""
+        """Return why no classifier can be trained on the pairs, or None."""
         if len(self._names) > 1:
             return None
-        return f"{self.path}: all labelled pairs are of one class ({', '.join(self._names) or 'none is labelled'})"
+        return f"{self.path}: all labelled pairs have the same class ({', '.join(self._names) or 'none is labelled'})"
 
     def _list_samples(self, split: str) -> list[tuple[str, Mapping[str, ShardMember]]]:
         from harness_data.shards import index_shard
@@ -131,7 +131,7 @@ class PairShards(WebDataset):
 
     @cached_property
     def _classes_and_nulls(self) -> tuple[list[str], frozenset[str], list[str]]:
-        """The classes, the labels (in lower case) that say there is none, and what is to be told of them."""
+        """The classes, the labels (in lower case) that mean "no label", and remarks on these."""
         from collections import Counter
 
         from harness_data.pair_labels import DOUBTFUL, NULL, is_class
@@ -152,19 +152,22 @@ class PairShards(WebDataset):
             if is_class(word.lower(), count, times):
                 times[word], what = count, "counted as a class"
             else:
-                null, what = null | {word.lower()}, "taken for unlabelled"
+                null, what = null | {word.lower()}, "taken as unlabelled"
             told.append(
                 f"{count:,} of {count + total:,} samples are labelled '{word}', {what}; {CLASS_NAMES} overrules"
             )
-        if times and all(label.isdecimal() for label in times):  # indices: the names are the numbers
+        if times and all(
+            label.isdecimal() for label in times
+        ):  # labels are class indices, which serve as names
             return [str(i) for i in range(max(map(int, times)) + 1)], null, told
         return sorted(times), null, told
 
     @cached_property
     def _label_indices(self) -> dict[str, int]:
-        """The index of each label, in lower case: labels are names of classes, or all of them numbers of these.
+        """The class index of each label, in lower case: labels are class names, or all are class indices.
 
-        Where a label is no name and all are numbers, names that are numbers too (stars from 1 to 5) stand for none.
+        If some label is not a name and all are indices, names that look like numbers (stars from 1 to 5) do
+        not count as names.
         """
         by_name = {name.casefold(): i for i, name in reversed([*enumerate(self._names)])}
         by_number = {str(i): i for i in range(len(self._names))}
@@ -223,7 +226,7 @@ class PairShards(WebDataset):
 
 
 def _read_json(members: Mapping[str, ShardMember]) -> dict[str, Any] | None:
-    """The sample's JSON; empty when it has none, None when it can't be read."""
+    """Return the sample's JSON object; empty if it has none, None if unreadable."""
     if "json" not in members:
         return {}
     try:
@@ -234,7 +237,7 @@ def _read_json(members: Mapping[str, ShardMember]) -> dict[str, Any] | None:
 
 
 def _read_label(members: Mapping[str, ShardMember], record: Mapping[str, Any] | None) -> str:
-    """The label as written, "" where there is none."""
+    """Return the label as written, or ""."""
     if "cls" in members:
         return members["cls"].read().decode("utf-8-sig", errors="replace").strip()
     fields = (format_cell(record.get(f)) for f in LABEL_FIELDS) if record else ()

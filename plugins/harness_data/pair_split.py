@@ -1,4 +1,4 @@
-"""A split of image-text pairs from files: what each pair has, its texts at hand, its images read when asked for."""
+"""A split of image-text pairs from files: texts in memory, images read on access."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnreadPair:
-    """One pair before its files are opened. A text is a source to read, or a string from a table."""
+    """A pair whose files have not been opened. Its text is a source to read, or a string from a table."""
 
     id: str
     label: int
@@ -29,14 +29,14 @@ class UnreadPair:
     text: ByteSource | str | None
     facts: Mapping[str, str] = field(default_factory=dict)
     image_name: str = ""
-    """The image as reports name it, where it is missing too."""
+    """The name of the image in reports, even if it is missing."""
     text_name: str = ""
 
 
 def read_texts(entries: Sequence[UnreadPair], encoding: str | None = None) -> dict[str, DecodedText]:
-    """The texts of entries that lie in files of their own, by place; those that can't be read are not among them.
+    """Read the texts that lie in files, by place, without the unreadable ones.
 
-    They are decoded as one collection (`text_encoding`), or where they are not UTF-8 in `encoding`.
+    Decode them as one collection (`text_encoding`); `encoding`, if given, is that of texts that are not UTF-8.
     """
     read: dict[str, bytes] = {}
     for entry in entries:
@@ -47,14 +47,13 @@ def read_texts(entries: Sequence[UnreadPair], encoding: str | None = None) -> di
 
 
 class PairSplit:
-    """Pairs of an image and a text, either of which may be missing. Satisfies `Split`.
+    """A `Split` of pairs of an image and a text, either of which may be missing.
 
-    All texts are read and all images checked on opening, so that nothing fails half-way. `texts` N (""
-    where missing), `has_text`, `has_image` N bool, `encodings` N (that of the text's file, "" where none
-    was read), `groups` (by name N bool or N str: `missing_text`, `missing_image`, the facts of the entries
-    and, where these are two polarities, their `agreement`), `report` (JSON-able: what was wrong, counted
-    and named), `remarks` (the same in a line),
-    `left_out` (ids of pairs without both). A sample's image is None where `has_image` is False.
+    All texts are read and all images checked on opening, so that no run fails half-way. `texts` N (""
+    if missing), `has_text` and `has_image` N bool, `encodings` N (of the text's file, or ""), `groups` (by
+    name N bool or N str: `missing_text`, `missing_image`, the facts of the pairs and, if these are two
+    polarities, their `agreement`), `report` (for JSON: problems with counts and names), `remarks` (the same
+    in a line), `left_out` (ids of pairs with neither). A sample's image is None if `has_image` is False.
     """
 
     per_sample = ("texts", "has_text", "has_image", "encodings", "groups")
@@ -68,11 +67,11 @@ class PairSplit:
         whole: Mapping[str, Any] | None = None,
         read: Mapping[str, DecodedText] | None = None,
     ) -> None:
-        """Checks the images and takes the texts from those already `read`; pairs that have neither are left out.
+        """Check the images and take the texts from `read`; leave out pairs that have neither.
 
-        `findings` holds what is known of these pairs already; `whole` reports on the collection. Without
-        `read` the texts are read here, and decoded as one collection.
-        Raises DataError naming `where` when no pair is left.
+        `findings` holds the known problems of these pairs; `whole` reports on the collection. Without `read`,
+        read the texts here and decode them as one collection. Raises DataError naming `where` if no pair is
+        left.
         """
         known = read_texts(entries) if read is None else read
         pairs = [_choose_text(entry, known, findings) for entry in entries]
@@ -86,7 +85,7 @@ class PairSplit:
         if not kept:
             wrong = {kind: found["count"] for kind, found in (whole or {}).items()} | dict(findings.counts())
             why = f" ({', '.join(f'{kind}: {count}' for kind, count in wrong.items())})" if wrong else ""
-            raise DataError(f"{where}: no pair has a text or an image that can be read{why}")
+            raise DataError(f"{where}: no pair has a readable text or image{why}")
         self._entries = [entries[i] for i in kept]
         self.ids: Sequence[str] = [e.id for e in self._entries]
         self.targets: NDArray[np.int64] = np.array([e.label for e in self._entries], np.int64)
@@ -128,7 +127,7 @@ class PairSplit:
 
 
 def _choose_text(entry: UnreadPair, read: Mapping[str, DecodedText], findings: Findings) -> tuple[str, str]:
-    """The text and the encoding of its file; "" and "" where there is none."""
+    """Return the text and the encoding of its file, each "" if missing."""
     encoding, text, name = "", entry.text, entry.text_name or entry.id
     if text is not None and not isinstance(text, str):
         decoded = read.get(text.place)
@@ -147,7 +146,7 @@ def _choose_text(entry: UnreadPair, read: Mapping[str, DecodedText], findings: F
 
 
 def _check_images(entries: Sequence[UnreadPair], findings: Findings) -> list[bool]:
-    """Whether each pair has an image that can be read."""
+    """Return whether each pair has a readable image."""
     there = [i for i, e in enumerate(entries) if e.image is not None]
     verdicts = dict(zip(there, check_images([e.image for e in entries if e.image is not None]), strict=True))
     for i, entry in enumerate(entries):

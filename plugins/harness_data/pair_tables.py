@@ -1,4 +1,4 @@
-"""Reads tables of pairs: label files with ids, CSV or TSV, JSON and JSON lines, however untidy."""
+"""Reads tables of pairs, however untidy: label files with ids, CSV or TSV, JSON and JSON lines."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
         "filepath",
     ),
 }
-"""Names by which a column is known without being named, in lower case, the likeliest first."""
+"""Usual column names, in lower case, the likeliest first."""
 
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How workbooks of Excel and LibreOffice begin, whatever they are called."""
+"""The first bytes of Excel and LibreOffice workbooks, whatever their names."""
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 
@@ -44,7 +44,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json")
 class PairRow:
     """One row of a table. `label` None: no label; `text`, `image` None: to be found by the id.
 
-    A label that is a word for none stays as it is until all tables are read.
+    A label that means "no label" stays as written until all tables are read.
     """
 
     id: str
@@ -55,42 +55,42 @@ class PairRow:
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further values, such as the labels of single modalities."""
     left_out: str | None = None
-    """The kind of finding for which the row is left out."""
+    """The kind of finding that leaves the row out."""
 
 
 @dataclass
 class PairTable:
-    """The rows of a file in its order, and the places of those that could not be read."""
+    """The rows of a file in its order, and the places of unreadable ones."""
 
     path: Path
     rows: list[PairRow] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     without_id: list[str] = field(default_factory=list)
     columns: Mapping[str, str] = field(default_factory=dict)
-    """The columns of ids, labels, texts and images, as far as there are some."""
+    """The columns of ids, labels, texts and images that exist."""
     there: Sequence[str] = ()
     """All columns."""
     told: list[str] = field(default_factory=list)
-    """What is to be told of its encoding and columns."""
+    """Remarks on its encoding and columns."""
     emptied: list[str] = field(default_factory=list)
-    """Ids of rows whose label was found to say that there is none, which is told already."""
+    """Ids of rows whose label turned out to mean "no label", as a remark already says."""
 
 
 def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | None = None) -> PairTable:
-    """The rows of a table.
+    """Read a table.
 
-    `columns` names the columns for "id", "label", "text" and "image"; what is None is recognised by
-    its usual names. Tables without a header are label files: id, then label. Where there is no column
-    for ids, the image's name without its suffix serves (with `#2` for its second row, and so on), or
-    else the number of the row, from 0. Lines that are not UTF-8 are read in `encoding`, or in what
-    `text_encoding` finds from all of them.
+    `columns` names the columns for "id", "label", "text" and "image"; those that are None are recognised by
+    their usual names. Tables without a header are label files: id, then label. Without a column for ids, the
+    id is the image's name without its suffix (with `#2` for its second row, and so on), or else the number of
+    the row, from 0. Lines that are not UTF-8 are read in `encoding`, or in what `text_encoding` guesses from
+    all of them.
 
-    Raises DataError when the file can't be read or has no usable columns, OptionError when a column
-    that is named is not there.
+    Raises DataError if the file can't be read or has no usable columns, OptionError if a named column is
+    missing.
     """
     data = read_sample_file(path)
     if data.startswith(WORKBOOKS):
-        raise DataError(f"{path}: is a workbook (Excel's or the like), no text: export it as CSV")
+        raise DataError(f"{path}: is a workbook (of Excel or the like), not text: export it as CSV")
     text, encodings = decode_table(data, encoding)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         records, broken = _parse_json_lines(text, path)
@@ -154,10 +154,10 @@ def _parse_json_list(text: str, path: Path) -> tuple[Records, list[str]]:
     try:
         found = json.loads(text)
     except ValueError as error:
-        records, broken = _parse_json_lines(text, path)  # which are often called .json
+        records, broken = _parse_json_lines(text, path)  # JSON lines are often called .json
         if len(records) > len(broken):
             return records, broken
-        raise DataError(f"{path}: no valid JSON ({error})") from None
+        raise DataError(f"{path}: not valid JSON ({error})") from None
     if isinstance(found, dict):
         found = _extract_records(found)
     if not isinstance(found, list):
@@ -168,10 +168,12 @@ def _parse_json_list(text: str, path: Path) -> tuple[Records, list[str]]:
 
 
 def _extract_records(found: Mapping[str, Any]) -> list[Any]:
-    """The records of an object: columns by name, or records by id, or one list of records among other things."""
+    """Return the records of an object: columns by name, records by id, or one list of records among other values."""
     values = list(found.values())
     if {name.lower() for name in found} & {*COLUMN_NAMES["label"], *COLUMN_NAMES["text"]}:
-        if all(isinstance(v, dict) and v.keys() == values[0].keys() for v in values):  # as pandas writes it
+        if all(
+            isinstance(v, dict) and v.keys() == values[0].keys() for v in values
+        ):  # as pandas writes tables
             return [{name: column[row] for name, column in found.items()} for row in values[0]]
         if all(isinstance(v, list) and len(v) == len(values[0]) for v in values):
             return [dict(zip(found, row, strict=True)) for row in zip(*values, strict=True)]
@@ -196,26 +198,26 @@ def _match_columns(there: Sequence[str], asked: Mapping[str, str | None], path: 
         lacking, say = "ids, images or texts", "id_column, image_column or text_column"
         if "label" not in found:
             lacking, say = "labels", f"label_column, and {say}"
-        raise DataError(f"{path}: no column of {lacking} among: {', '.join(there)}; say {say}")
+        raise DataError(f"{path}: no column of {lacking} among: {', '.join(there)}; set {say}")
     return found
 
 
 def _note_ambiguous_columns(
     there: Sequence[str], asked: Mapping[str, str | None], found: Mapping[str, str], path: Path
 ) -> list[str]:
-    """What is to be told where several columns have usual names for labels, or for texts or images."""
+    """Return remarks if several columns have usual names for labels, texts or images."""
     told = []
     for kind in ("label", "text", "image"):
         others = [n for n in there if n.lower() in COLUMN_NAMES[kind] and n != found.get(kind)]
         if others and asked.get(kind) is None:
             told.append(
-                f"{path.name}: column '{found[kind]}' is taken for {kind}s, not '{others[0]}'; {kind}_column overrules"
+                f"{path.name}: column '{found[kind]}' is read for {kind}s, not '{others[0]}'; {kind}_column overrules"
             )
     return told
 
 
 def _note_split_column(records: Records, used: Collection[str], path: Path) -> list[str]:
-    """What is to be told of a column that says which split a row is of, since splits come from files here."""
+    """Return a remark on a column that holds each row's split: it is not used, since files make splits here."""
     for name in dict.fromkeys(name for _, record in records[:1] for name in record):
         values = {cell for _, record in records if (cell := format_cell(record.get(name)))}
         if name not in used and len(values) > 1 and all(role_of(value) for value in values):
@@ -227,11 +229,11 @@ def _note_split_column(records: Records, used: Collection[str], path: Path) -> l
 
 
 def format_cell(value: Any) -> str | None:
-    """A value from a table as text; None where it is missing. Whole numbers have no fraction, lists have commas."""
+    """Return a table's value as text, None if missing. Whole numbers get no fraction, lists get commas."""
     if value is None:
         return None
     if isinstance(value, float) and value != value:
-        return None  # what Python's JSON writes for a missing value
+        return None  # NaN, as Python's JSON writes a missing value
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list):

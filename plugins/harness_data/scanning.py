@@ -1,4 +1,4 @@
-"""Images on disk in one folder per class: listing them in a fixed order, and the split made of them."""
+"""Lists the images below class folders in a fixed order, and makes splits of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from harness.errors import did_you_mean
 from harness_data.file_names import escape_file_name
 from harness_data.image_files import IMAGE_SUFFIXES, is_folder, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
+from harness_data.walking import walk_files
 
 
 @dataclass
@@ -27,11 +28,11 @@ class ImageListing:
     sizes: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     left: Leftovers = field(default_factory=Leftovers)
-    """What lies among them and is not used."""
+    """The files among them that are not used."""
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said of files that are not used."""
+        """Remarks on files that are not used."""
         return self.left.remarks(len(self))
 
     def __len__(self) -> int:
@@ -39,31 +40,29 @@ class ImageListing:
 
 
 def list_subfolders(folder: Path) -> list[str]:
-    """Names of the folders directly in `folder`, sorted by code point, hidden and systems' own ones left out."""
+    """Return the names of the folders directly in `folder`, sorted by code point, without hidden and system ones."""
     with _list_entries(folder) as entries:
         return sorted(e.name for e in entries if not is_junk_folder(e.name) and is_folder(e))
 
 
 def has_images(folder: Path) -> bool:
-    """Whether an image file lies directly in `folder`."""
+    """Return whether an image file lies directly in `folder`."""
     with _list_entries(folder) as entries:
         return any(is_image(e) for e in entries)
 
 
 def scan_class_folders(folder: Path, labels: Mapping[str, int]) -> ImageListing:
-    """The images of the class folders named in `labels`, at any depth below them.
+    """List the images at any depth below the class folders named in `labels`.
 
-    Class folders come in the order of their names, the files of one in the order of their
-    relative paths. Folders that `labels` names and that don't exist give nothing.
+    Class folders are sorted by name, the files of each by relative path. Missing class folders are skipped.
     """
     listing = ImageListing()
-    above = _list_ancestors(
-        folder
-    )  # a link back to them from within a class would bring the images of all others
+    # a link from within a class to a folder above it would add the images of all other classes
+    above = _list_ancestors(folder)
     for name in sorted(labels):
         if not (folder / name).is_dir():
             continue
-        for path, size in sorted(_images(folder / name, f"{name}/", above, listing.left)):
+        for path, size in sorted(_find_images(folder / name, f"{name}/", above, listing.left)):
             listing.paths.append(path)
             listing.sizes.append(size)
             listing.labels.append(labels[name])
@@ -71,10 +70,10 @@ def scan_class_folders(folder: Path, labels: Mapping[str, int]) -> ImageListing:
 
 
 def scan_folder(folder: Path) -> ImageListing:
-    """The images at any depth below a folder without classes, in the order of their paths; their label is -1."""
+    """List the images at any depth below a folder without classes, sorted by path; their label is -1."""
     listing = ImageListing()
     above = _list_ancestors(folder.resolve().parent)
-    for path, size in sorted(_images(folder, "", above, listing.left)):
+    for path, size in sorted(_find_images(folder, "", above, listing.left)):
         listing.paths.append(path)
         listing.sizes.append(size)
         listing.labels.append(-1)
@@ -82,16 +81,16 @@ def scan_folder(folder: Path) -> ImageListing:
 
 
 def check_split(split: str, known: Sequence[str], where: str) -> None:
-    """Raises DataError when `split` is not one of `known`; `where` names the data set."""
+    """Raise DataError if `split` is not one of `known`; `where` names the data set."""
     if split not in known:
         raise DataError(f"{where}: no split '{split}'{did_you_mean(split, known)}")
 
 
 def read_sample_file(path: Path) -> bytes:
-    """The bytes of a sample's file. Raises DataError naming it when it can't be read."""
+    """Return the bytes of a sample's file. Raise DataError naming the file if it can't be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe or a device may never end
-            raise OSError(errno.EINVAL, "a pipe or a device, no plain file")
+            raise OSError(errno.EINVAL, "a pipe or a device, not a plain file")
         return path.read_bytes()
     except OSError as error:
         where = escape_file_name(str(path))
@@ -102,7 +101,7 @@ def read_sample_file(path: Path) -> bytes:
 
 
 class FolderSplit:
-    """The listed images as samples: encoded bytes, read when asked for. Satisfies `Split`."""
+    """A `Split` of listed images, whose encoded bytes are read on access."""
 
     def __init__(
         self,
@@ -113,12 +112,12 @@ class FolderSplit:
         label_indices: Sequence[Sequence[int]] | None = None,
         remarks: Sequence[str] = (),
     ) -> None:
-        """`folder` is what the listing's paths are relative to; `remarks` are those told when it is opened.
+        """Take the paths of the listing as relative to `folder`; `remarks` are shown when the split is opened.
 
-        Raises DataError when the listing is empty.
+        Raises DataError if the listing is empty.
         """
         if not len(listing):
-            found = listing.remarks or ["looked for .jpg, .png and whatever else Pillow decodes"]
+            found = listing.remarks or ["looked for .jpg, .png and other formats that Pillow decodes"]
             raise DataError(f"{folder}: no images in its class folders ({found[0]})")
         self.folder = folder
         self._paths = listing.paths
@@ -150,24 +149,24 @@ def _list_ancestors(folder: Path) -> frozenset[str]:
     return frozenset(map(str, (here, *here.parents)))
 
 
-def _images(folder: Path, prefix: str, above: frozenset[str], left: Leftovers) -> Iterator[tuple[str, int]]:
-    here = str(folder.resolve())
-    if here in above:  # a link to a folder above
-        return
-    with _list_entries(folder) as entries:
-        for entry in entries:
-            path = prefix + entry.name
-            if is_image(entry):
-                if suffix_of(entry.name) not in IMAGE_SUFFIXES:
-                    left.add_sniffed(path)
-                try:
-                    size = entry.stat().st_size
-                except OSError:
-                    size = -1
-                yield path, size
-            elif not is_folder(entry):
-                left.add_file(entry.name, path)
-            elif is_junk_folder(entry.name):
-                left.add_junk_folder(entry.path, entry.name, path)
-            else:
-                yield from _images(Path(entry.path), f"{path}/", above | {here}, left)
+def _find_images(
+    folder: Path, prefix: str, above: frozenset[str], left: Leftovers
+) -> Iterator[tuple[str, int]]:
+    """Yield the path and size (-1 if unknown) of each image; count everything else in `left`."""
+
+    def enters(entry: os.DirEntry[str], path: str) -> bool:
+        if junk := is_junk_folder(entry.name):
+            left.add_junk_folder(entry.path, entry.name, path)
+        return not junk
+
+    for path, entry in walk_files(folder, enters, prefix, above):
+        if not is_image(entry):
+            left.add_file(entry.name, path)
+            continue
+        if suffix_of(entry.name) not in IMAGE_SUFFIXES:
+            left.add_sniffed(path)
+        try:
+            size = entry.stat().st_size
+        except OSError:
+            size = -1
+        yield path, size

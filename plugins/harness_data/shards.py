@@ -1,4 +1,4 @@
-"""An index into a tar file of samples: where each member lies, read by offset."""
+"""Indexes tar files of samples by the place of each member, which is read by offset."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from harness_data.leftovers import Leftovers
 
 BLOCK = tarfile.BLOCKSIZE
 
-
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-"""How files of gzip, bzip2, xz and zstd begin."""
+"""The first bytes of gzip, bzip2, xz and zstd files."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardMember:
-    """A file within a tar file, `size` bytes from `offset` on."""
+    """A file within a tar file: `size` bytes from `offset`."""
 
     shard: Path
     name: str
@@ -29,11 +28,11 @@ class ShardMember:
 
     @property
     def place(self) -> str:
-        """The member as messages name it."""
+        """The name of the member in messages."""
         return f"{self.shard}:{escape_file_name(self.name)}"
 
     def read(self) -> bytes:
-        """Its bytes. Raises DataError naming shard and member when they can't be read."""
+        """Return its bytes. Raise DataError naming shard and member if they can't be read."""
         try:
             with self.shard.open("rb") as file:
                 file.seek(self.offset)
@@ -46,14 +45,13 @@ class ShardMember:
 
 
 def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[str, ShardMember]]:
-    """The samples of an uncompressed tar file in its order: key to extension to member.
+    """Return the samples of an uncompressed tar file in its order: key to extension to member.
 
-    As in the webdataset format, the key is the path up to the first dot of the file's name, and
-    the extension (lower case) the rest. Hidden files are left out, what systems leave behind, and files
-    without an extension, which are counted in `left`.
+    As in the webdataset format, the key is the path up to the first dot of the file's name, and the extension
+    (lower case) the rest. Skip hidden and system files, and files without an extension; count skipped ones in
+    `left`.
 
-    Raises DataError naming the shard when it is no tar file, is cut short or damaged, or has one
-    member twice.
+    Raises DataError naming the shard if it is not a tar file, is cut short or damaged, or has one member twice.
     """
     samples: dict[str, dict[str, ShardMember]] = {}
     end = 0
@@ -85,10 +83,10 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
     except (tarfile.TarError, OSError, EOFError) as error:
         if _begins_with(shard, COMPRESSED):
             raise DataError(
-                f"{shard}: is compressed, and members can't be read from their place then: decompress it"
+                f"{shard}: is compressed, so its members can't be read in place: decompress it"
             ) from None
         raise DataError(f"{shard}: broken tar file ({error}); fetch the shard again") from None
-    # tarfile takes a damaged header or a cut between two members for the end; a whole file says so with zeros
+    # tarfile takes a damaged header or a cut between members for the end; a complete file ends with zeros
     if len(mark) < BLOCK or any(mark):
         raise DataError(
             f"{shard}: broken tar file (cut short or damaged at byte {end}); fetch the shard again"

@@ -1,4 +1,4 @@
-"""Shards in the layout of CLIP_benchmark: tar files of images with labels, class names and templates."""
+"""The data set `webdataset`: tar files of images and labels in the layout of CLIP_benchmark."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TEMPLATES = "zeroshot_classification_templates.txt"
 KIND = "dataset_type.txt"
 USUAL_IMAGES = ("jpg", "jpeg", "png", "webp")
 IMAGE_EXTENSIONS = (*USUAL_IMAGES, *sorted({s[1:] for s in IMAGE_SUFFIXES} - {*USUAL_IMAGES}))
-"""Of several images of a sample the first of these counts; the rest is told."""
+"""If a sample has several images, the first of these extensions counts; a remark reports the rest."""
 
 
 class ShardSplit:
-    """Samples read from their place in the tar files, nothing unpacked. Satisfies `Split`.
+    """A `Split` of samples read in place from tar files, without unpacking.
 
     Ids are `<shard number>/<key>`; a sample's `.txt` is its `text`.
     """
@@ -67,27 +67,27 @@ class WebDataset:
     `<key>.cls` (and `<key>.txt`) in the shards; `classnames.txt` and
     `zeroshot_classification_templates.txt` (placeholder `{c}`) beside the splits.
 
-    The layout of CLIP_benchmark's exports. With `dataset_type.txt` saying `retrieval` samples have
-    a text and no label.
+    This is the layout of CLIP_benchmark's exports. If `dataset_type.txt` says `retrieval`, samples have a
+    text and no label.
 
     Args:
-        path: the folder that holds the splits' folders, itself or below $HARNESS_DATA_ROOT.
-        label_space: the output space in which supervised classifiers answer for these labels.
+        path: the folder of the splits' folders, itself or below $HARNESS_DATA_ROOT.
+        label_space: the output space of supervised classifiers for these labels.
     """
 
     def __init__(self, path: Path, *, label_space: str | None = None) -> None:
-        """Keeps the options."""
+        """Store the options."""
         self.path = resolve_below_root(path)
         self.label_space = label_space
 
     def unavailable(self) -> str | None:
-        """Why there is nothing to load at the path."""
+        """Return why there is nothing to load at the path, or None."""
         if self.splits:
             return None
         if uncounted := next(iter(sorted(self.path.glob("*/*.tar"))), None):
             return (
-                f"{self.path}: '{uncounted.parent.name}' holds shards and no nshards.txt: name them 0.tar, 1.tar, … "
-                "and write their number into a file nshards.txt beside them"
+                f"{self.path}: '{uncounted.parent.name}' holds shards but no nshards.txt: name them 0.tar, 1.tar, … "
+                "and write their number to a file nshards.txt beside them"
             )
         what = "no <split>/nshards.txt in it" if self.path.is_dir() else "no such folder"
         return (
@@ -101,7 +101,7 @@ class WebDataset:
         return tuple(sorted(file.parent.name for file in self.path.glob("*/nshards.txt")))
 
     def fingerprint(self) -> str:
-        """Digest of names, templates and shards."""
+        """Return a digest of names, templates and shards."""
         from harness import content_digest, content_digests
         from harness_data.digests import text_digest
 
@@ -112,10 +112,10 @@ class WebDataset:
         return text_digest(parts)
 
     def load(self, split: str) -> ShardSplit:
-        """Indexes the shards of one split.
+        """Index the shards of one split.
 
-        Raises DataError naming the shard that is missing or broken, or the sample that has no
-        image, no label, or a label outside the class names.
+        Raises DataError naming the shard that is missing or broken, or the sample that has no image, no
+        label, or a label outside the class names.
         """
         import numpy as np
 
@@ -156,7 +156,7 @@ class WebDataset:
 
     @property
     def remarks(self) -> list[str]:
-        """Shards beyond the number that `nshards.txt` gives, folders of shards without that file, and equal shards."""
+        """Remarks on shards beyond the number in `nshards.txt`, folders without that file, and equal shards."""
         from harness_data.leftovers import Leftovers
 
         left, used = Leftovers(), 0
@@ -173,7 +173,7 @@ class WebDataset:
         ] + self._note_equal_shards()
 
     def _note_equal_shards(self) -> list[str]:
-        """What is to be told of shards of a split that hold the same: their samples count several times."""
+        """Return a remark on the first two equal shards of a split, whose samples count twice."""
         from harness import content_digests
 
         said = []

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that divides all logits, fitted by maximum likelihood."""
+"""Temperature scaling: division of all logits by one number, fitted by maximum likelihood."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness_metrics.calibration import Binning, Ece, Norm, negative_log_likelih
 from harness_metrics.prediction_checks import check_predictions
 
 TEMPERATURE_RANGE = (0.01, 100.0)
-"""Temperatures that the fit may give; perfectly separated data would otherwise go to 0."""
+"""Bounds of the fit; on perfectly separated data the temperature would otherwise go to 0."""
 
 
 def fit_temperature(logits: NDArray[np.floating[Any]], targets: NDArray[np.int64]) -> float:
-    """The temperature T > 0 that minimises the NLL of softmax(logits / T) (Guo et al. 2017).
+    """Return the temperature T that minimises the NLL of softmax(logits / T) (Guo et al. 2017).
 
-    Logits N×C, targets N. The NLL is convex in 1/T, so it has a single minimum in log T. The
-    result never has a higher NLL than T = 1, and lies in `TEMPERATURE_RANGE`.
+    Logits N×C, targets N. The NLL is convex in 1/T, so it has a single minimum in log T. T lies in
+    `TEMPERATURE_RANGE`, and its NLL never exceeds that of T = 1.
     """
     from scipy.optimize import minimize_scalar
 
@@ -36,7 +36,7 @@ def fit_temperature(logits: NDArray[np.floating[Any]], targets: NDArray[np.int64
 
 
 def split_halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
-    """Two disjoint halves (the first to fit, the second to evaluate), told by the samples' ids alone.
+    """Split into two disjoint halves (to fit, to evaluate) by the samples' ids alone.
 
     Ids are ranked by their SHA-256, so neither sample order nor the model changes the halves.
     Raises DataError for fewer than two samples.
@@ -51,7 +51,7 @@ def split_halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
 
 
 class EceAfterTemperature:
-    """ECE once the temperature is fitted: fitted on one half of the samples, measured on the other.
+    """ECE after temperature scaling, fitted on one half of the samples and measured on the other.
 
     The halves come from the sample ids (`halves`), so no sample is both fitted and measured; the
     number therefore rests on half of the data and is not comparable sample by sample with `ece`.
@@ -70,7 +70,7 @@ class EceAfterTemperature:
         self.ece = Ece(bins=bins, norm=norm, binning=binning)
 
     def __call__(self, predictions: Predictions) -> float:
-        """Calibration error of the measured half as a fraction."""
+        """Return the calibration error of the measured half as a fraction."""
         fitted, measured = split_halves(check_predictions(predictions))
         temperature = fit_temperature(fitted.logits, fitted.targets)
         scaled = measured.logits.astype(np.float64) / temperature

@@ -27,8 +27,8 @@ from harness_data.corruptions import (
     corrupt,
     digital,
     geometry,
+    pixel_version,
     splashes,
-    version,
     weather,
 )
 
@@ -388,7 +388,7 @@ def test_frost_is_as_strong_as_the_authors() -> None:
 
 
 def test_frost_alone_has_another_version() -> None:
-    assert {name: version(name) for name in ALL_CORRUPTIONS if version(name) != 1} == {"frost": 2}
+    assert {name: pixel_version(name) for name in ALL_CORRUPTIONS if pixel_version(name) != 1} == {"frost": 2}
 
 
 def test_snow_only_lightens(photos: dict) -> None:

@@ -1,4 +1,4 @@
-"""The constants of the common corruptions: severity 1..5 for ImageNet and, differently, for CIFAR.
+"""The constants of the common corruptions for severities 1..5, different for ImageNet and CIFAR.
 
 Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations", ICLR 2019. The figures are those of the authors' repository hendrycks/robustness,
@@ -29,10 +29,10 @@ CORRUPTIONS: tuple[str, ...] = (
     "pixelate",
     "jpeg_compression",
 )
-"""The 15 corruptions of the benchmark (those that mCE averages over), in its order."""
+"""The benchmark's 15 corruptions, which mCE averages over, in its order."""
 
 EXTRA_CORRUPTIONS: tuple[str, ...] = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
-"""The 4 that the authors keep for validation."""
+"""The 4 corruptions that the authors reserve for validation."""
 
 SEVERITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
 

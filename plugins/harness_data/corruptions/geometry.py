@@ -13,7 +13,7 @@ Array = NDArray[np.floating[Any]]
 
 @lru_cache(maxsize=256)
 def _magnify_axis(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """For each of `length` output pixels: the pixel left of where it looks, and how far to the right.
+    """Return, for each of `length` output pixels, the source pixel to its left and the offset from it.
 
     The central ceil(length / factor) pixels are stretched corner to corner over
     round(crop · factor) pixels, of which the central `length` are kept.
@@ -28,9 +28,9 @@ def _magnify_axis(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray
 
 
 def magnify_centre(image: Array, factor: float) -> Array:
-    """The centre of an H×W or H×W×C image enlarged `factor` (≥ 1) times, linearly, at the same size.
+    """Enlarge the centre of an H×W or H×W×C image `factor` (≥ 1) times, linearly, at the same size.
 
-    The same as `scipy.ndimage.zoom(order=1)` of the cropped centre, computed one axis at a time.
+    Equals `scipy.ndimage.zoom(order=1)` of the cropped centre, computed one axis at a time.
     """
     if factor == 1:
         return image
@@ -46,9 +46,9 @@ def magnify_centre(image: Array, factor: float) -> Array:
 
 
 def mirror_indices(index: NDArray[np.intp], length: int, *, repeat_edge: bool) -> NDArray[np.intp]:
-    """Indices outside [0, length) reflected back into it.
+    """Reflect indices outside [0, length) back into it.
 
-    With `repeat_edge` the border pixel itself is repeated (… b a | a b …), otherwise not (… b | a b …).
+    `repeat_edge` repeats the border pixel (… b a | a b …); otherwise it is not repeated (… b | a b …).
     """
     period = 2 * length if repeat_edge else max(2 * (length - 1), 1)
     index = np.mod(index, period)
@@ -56,7 +56,7 @@ def mirror_indices(index: NDArray[np.intp], length: int, *, repeat_edge: bool) -
 
 
 def sample_bilinear(image: Array, y: Array, x: Array, *, repeat_edge: bool) -> Array:
-    """The H×W×C image at the real-valued positions y, x (each H×W), bilinear, mirrored at borders."""
+    """Sample an H×W×C image at the real positions y, x (each H×W), bilinearly, mirrored at the borders."""
     height, width = image.shape[:2]
     top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
     down = (y - top)[..., None].astype(image.dtype)

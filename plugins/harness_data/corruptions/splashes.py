@@ -20,7 +20,10 @@ RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 
 
 def detect_edges(levels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.bool_]:
-    """Canny's edges of an H×W image: |dx| + |dy| of Sobel, thinned, kept from `low` on if tied to `high`."""
+    """Return Canny's edges of an H×W image, as booleans.
+
+    The strength is |dx| + |dy| of Sobel. Ridges above `low` stay if they connect to one above `high`.
+    """
     grey = levels.astype(np.float64)
     dx = ndimage.sobel(grey, axis=1, mode="nearest")
     dy = ndimage.sobel(grey, axis=0, mode="nearest")
@@ -47,7 +50,7 @@ def detect_edges(levels: NDArray[np.uint8], low: float, high: float) -> NDArray[
 
 
 def equalise_histogram(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Histogram equalisation of an H×W image; the darkest level present becomes 0."""
+    """Equalise the histogram of an H×W image; its darkest level becomes 0."""
     counts = np.bincount(levels.ravel(), minlength=256)
     first = counts[np.flatnonzero(counts)[0]]
     if first == levels.size:
@@ -58,7 +61,7 @@ def equalise_histogram(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _shade_water(drops: Unit, strength: float) -> Unit:
-    """How much of the water's colour is added, H×W: the drops shaded by the distance to their edges."""
+    """Return the amount of water colour to add, H×W: the drops shaded by the distance to their edges."""
     levels = (np.clip(drops, 0, 1) * 255).astype(np.uint8)
     outline = detect_edges(levels, 50, 150)
     distance = ndimage.distance_transform_edt(~outline) if outline.any() else np.full(levels.shape, 20.0)
@@ -72,7 +75,7 @@ def _shade_water(drops: Unit, strength: float) -> Unit:
 
 
 def spatter(image: Image, rng: np.random.Generator, c: tuple[float, ...]) -> Unit:
-    """Drops where smoothed noise exceeds a threshold: water adds light, mud covers."""
+    """Draw drops where smoothed noise exceeds a threshold: water adds light, mud covers."""
     mean, deviation, sigma, threshold, strength, is_mud = c
     x = image.astype(np.float32) / 255
     drops = smooth(rng.normal(mean, deviation, image.shape[:2]), sigma)
