@@ -92,8 +92,8 @@ def _sort_out_splits(
     remarks = []
     if alike:
         remarks.append(
-            f"{_quote_names(alike)} beside {_quote_names(named)} {_is_or_are(alike)} not called like any known split: used only if "
-            "named (split = …)"
+            f"{_quote_names(alike)} beside {_quote_names(named)} {_is_or_are(alike)} not called like any known split: used "
+            "only if named (split = …)"
         )
     if odd:
         remarks.append(

@@ -97,8 +97,8 @@ def _cache_path(sources: Sequence[ByteSource]) -> Path:
     held = content_digests(source.file for source in sources)
     for source, content in zip(sources, held, strict=True):
         place = source.place if trusts_mtime() else ""  # many files may share their size and time
-        told = f"{place}|{content}|{source.stamp}"
-        digest.update(told.encode(errors="surrogateescape") + b"\x1f")
+        identity = f"{place}|{content}|{source.stamp}"
+        digest.update(identity.encode(errors="surrogateescape") + b"\x1f")
     return cache_dir() / "image-checks" / f"{digest.hexdigest()[:32]}.json"
 
 

@@ -25,21 +25,21 @@ class AssembledPairs:
     expected: Findings = field(default_factory=Findings)
     """The part of `whole` that is normal, such as pairs in an unlabelled table, or reported already."""
 
-    def unused(self, usual: Collection[str] = ()) -> str | None:
+    def describe_unused(self, usual: Collection[str] = ()) -> str | None:
         """Return one line on unused rows and files, if any; leave out the kinds in `usual`."""
-        told = Findings()
+        unused = Findings()
         for kind, names in self.whole.names.items():
             known = {*self.expected.names.get(kind, ())}
-            told.extend(kind, (name for name in names if kind not in usual and name not in known))
+            unused.extend(kind, (name for name in names if kind not in usual and name not in known))
         # every folder holds tables, notes and archives; only undecodable pictures explain pairs without an image
         others = [
             name
-            for name in told.names.pop("file of another kind", [])
+            for name in unused.names.pop("file of another kind", [])
             if suffix_of(name) not in NON_IMAGE_SUFFIXES
         ]
         if not all(entry.image for of in self.entries.values() for entry in of):
-            told.extend("file of another kind", others)
-        lines = (told.describe(UNUSED, "not used"), told.describe(INEXACT, "assumed"))
+            unused.extend("file of another kind", others)
+        lines = (unused.describe(UNUSED, "not used"), unused.describe(INEXACT, "assumed"))
         return "; ".join(line for line in lines if line) or None
 
 

@@ -84,7 +84,7 @@ class Findings:
         for name in names:
             self.add(kind, name)
 
-    def report(self) -> dict[str, dict[str, Any]]:
+    def build_report(self) -> dict[str, dict[str, Any]]:
         """Return, for JSON, each kind that occurred with its `count`, what was `done`, and the first `names`."""
         return {
             kind: {"count": len(self.names[kind]), "done": done, "names": self.names[kind][:MAX_NAMES]}

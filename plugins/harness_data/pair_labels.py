@@ -44,15 +44,15 @@ def settle_labels(tables: Mapping[str, PairTable], classes: Sequence[str] | None
     listed = {name.casefold() for name in classes or ()}
     for table in tables.values():
         table.rows = [replace(row, label=_normalise_label(row.label, listed)) for row in table.rows]
-    told = []
+    remarks = []
     for word in () if classes is not None else DOUBTFUL:
-        told += _settle_word(word, tables)
+        remarks += _settle_word(word, tables)
     if classes is None:
-        told += _note_combined_labels(tables)
+        remarks += _note_combined_labels(tables)
     if classes is not None:
         for table in tables.values():
             _clear_labels(table, [word for word in DOUBTFUL if word not in listed])
-    return told
+    return remarks
 
 
 def list_classes(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
@@ -109,9 +109,9 @@ def _settle_word(word: str, tables: Mapping[str, PairTable]) -> list[str]:
     mixed = [split for split, found in counts.items() if found[word] and len(found) > 1]
     together = sum((counts[split] for split in mixed), Counter[str]())
     count = together.pop(word, 0)
-    told, stays = [], bool(mixed) and is_class(word, count, together)
+    remarks, stays = [], bool(mixed) and is_class(word, count, together)
     if stays:
-        told.append(
+        remarks.append(
             f"{count:,} of {count + together.total():,} rows are labelled '{word}', counted as a class; "
             "list the others in `classes` to leave them out"
         )
@@ -122,11 +122,11 @@ def _settle_word(word: str, tables: Mapping[str, PairTable]) -> list[str]:
             table = tables[split]
             table.emptied += [r.id for r in table.rows if r.label is not None and r.label.casefold() == word]
             _clear_labels(table, [word])
-        told.append(
+        remarks.append(
             f"{rows:,} of {labelled:,} rows are labelled '{word}', taken as unlabelled; "
             "list it in `classes` to count it"
         )
-    return told
+    return remarks
 
 
 def _note_combined_labels(tables: Mapping[str, PairTable]) -> list[str]:

@@ -91,7 +91,7 @@ class PairShards(WebDataset):
         if any(entry.label >= 0 for entry in entries):
             entries = [entry for entry in entries if entry.label >= 0]
         where, read = f"{self.path}, split '{split}'", read_texts(entries, self.encoding)
-        opened = PairSplit(entries, names, findings, where, whole.report(), read)
+        opened = PairSplit(entries, names, findings, where, whole.build_report(), read)
         unused = whole.describe(UNUSED, "not used")
         targets = opened.targets[opened.targets >= 0]
         absent = note_unused_labels(targets, len(names), names) if len(targets) else []
@@ -146,21 +146,21 @@ class PairShards(WebDataset):
             for _, members in self._list_samples(split)
             if (label := _read_label(members, _read_json(members))).lower() not in NULL
         )
-        null, told = NULL, []
+        null, remarks = NULL, []
         for word in [label for label in times if label.lower() in DOUBTFUL]:
             count, total = times.pop(word), times.total()
             if is_class(word.lower(), count, times):
                 times[word], what = count, "counted as a class"
             else:
                 null, what = null | {word.lower()}, "taken as unlabelled"
-            told.append(
+            remarks.append(
                 f"{count:,} of {count + total:,} samples are labelled '{word}', {what}; {CLASS_NAMES} overrules"
             )
         if times and all(
             label.isdecimal() for label in times
         ):  # labels are class indices, which serve as names
-            return [str(i) for i in range(max(map(int, times)) + 1)], null, told
-        return sorted(times), null, told
+            return [str(i) for i in range(max(map(int, times)) + 1)], null, remarks
+        return sorted(times), null, remarks
 
     @cached_property
     def _label_indices(self) -> dict[str, int]:

@@ -109,11 +109,11 @@ class PairSplit:
             "labels": {name: counts.get(i, 0) for i, name in enumerate(self.class_names)},
             "unlabelled": counts.get(-1, 0),
             "encodings": dict(Counter(e for e in self.encodings if e)),
-            "kinds": findings.report(),
+            "kinds": findings.build_report(),
             "whole": dict(whole or {}),
         }
-        told = [findings.describe(LEFT_OUT, "of these pairs"), summarise_encodings(self.encodings)]
-        self.remarks: Sequence[str] = [text for text in told if text]
+        lines = [findings.describe(LEFT_OUT, "of these pairs"), summarise_encodings(self.encodings)]
+        self.remarks: Sequence[str] = [text for text in lines if text]
 
     def __len__(self) -> int:
         return len(self.ids)

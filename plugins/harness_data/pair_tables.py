@@ -70,7 +70,7 @@ class PairTable:
     """The columns of ids, labels, texts and images that exist."""
     there: Sequence[str] = ()
     """All columns."""
-    told: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     """Remarks on its encoding and columns."""
     emptied: list[str] = field(default_factory=list)
     """Ids of rows whose label turned out to mean "no label", as a remark already says."""
@@ -105,9 +105,9 @@ def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | No
     there = list(dict.fromkeys(name for _, record in records for name in record))
     named = _match_columns(there, columns, path)
     encoded = summarise_encodings(encodings, f"lines of {path.name}")
-    told = [*([encoded] if encoded else []), *_note_ambiguous_columns(there, columns, named, path)]
-    told += _note_split_column(records, named.values(), path)
-    table = PairTable(path, broken=broken, columns=named, there=there, told=told)
+    remarks = [*([encoded] if encoded else []), *_note_ambiguous_columns(there, columns, named, path)]
+    remarks += _note_split_column(records, named.values(), path)
+    table = PairTable(path, broken=broken, columns=named, there=there, remarks=remarks)
     times: Counter[str] = Counter()
     for number, (where, record) in enumerate(records):
         cells = {kind: format_cell(record.get(name)) for kind, name in named.items()}
@@ -206,14 +206,14 @@ def _note_ambiguous_columns(
     there: Sequence[str], asked: Mapping[str, str | None], found: Mapping[str, str], path: Path
 ) -> list[str]:
     """Return remarks if several columns have usual names for labels, texts or images."""
-    told = []
+    remarks = []
     for kind in ("label", "text", "image"):
         others = [n for n in there if n.lower() in COLUMN_NAMES[kind] and n != found.get(kind)]
         if others and asked.get(kind) is None:
-            told.append(
+            remarks.append(
                 f"{path.name}: column '{found[kind]}' is read for {kind}s, not '{others[0]}'; {kind}_column overrules"
             )
-    return told
+    return remarks
 
 
 def _note_split_column(records: Records, used: Collection[str], path: Path) -> list[str]:

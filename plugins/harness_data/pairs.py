@@ -71,8 +71,8 @@ class PairFolder:
         from harness_data.pair_labels import settle_labels
 
         tables = self._read_tables()
-        told = settle_labels(tables, self._known_classes)
-        return tables, told + [text for table in tables.values() for text in table.told]
+        remarks = settle_labels(tables, self._known_classes)
+        return tables, remarks + [text for table in tables.values() for text in table.remarks]
 
     @property
     def _settled_tables(self) -> Mapping[str, PairTable]:
@@ -95,7 +95,7 @@ class PairFolder:
     @property
     def remarks(self) -> list[str]:
         """Remarks at planning: on labels, the encoding of tables, and unused rows and files."""
-        unused = self._assembled.unused(self._expected_kinds)
+        unused = self._assembled.describe_unused(self._expected_kinds)
         return [*self._settled[1], *([unused] if unused else [])]
 
     def unfit(self, modalities: Sequence[str]) -> str | None:
@@ -154,7 +154,7 @@ class PairFolder:
             self._class_names,
             deepcopy(found.findings.get(split, Findings())),
             f"{self.path}, split '{split}'",
-            found.whole.report(),
+            found.whole.build_report(),
             self._texts,
         )
 

@@ -53,8 +53,8 @@ def split_halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
 class EceAfterTemperature:
     """ECE after temperature scaling, fitted on one half of the samples and measured on the other.
 
-    The halves come from the sample ids (`halves`), so no sample is both fitted and measured; the
-    number therefore rests on half of the data and is not comparable sample by sample with `ece`.
+    The sample ids decide on the halves (`split_halves`), so no sample is used for both; the value rests on half
+    of the data and can't be compared with `ece` sample by sample.
 
     Args:
         bins: number of bins of confidence, at least 1.
