@@ -163,7 +163,7 @@ def test_images_are_known_by_content_and_a_training_split_by_its_name(tmp_path):
     assert sets[0].load("test").remarks == [
         f"997 of 1000 classes have no image in split 'test' (first: '{WNIDS[3]}')"
     ]
-    assert "split 'train' is known by its name" in sets[0].load("train").remarks[1]
+    assert "split 'train' is identified by its name only" in sets[0].load("train").remarks[1]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_foreign_and_missing_folders(tmp_path):
     assert partial.targets.tolist() == list(range(1, 200))
     assert len(partial.class_names) == 200
     (folder / "n01440764").mkdir()  # tench, not one of the 200
-    with pytest.raises(DataError, match="n01440764: is no class folder of ImageNetA"):
+    with pytest.raises(DataError, match="n01440764: is not a class folder of ImageNetA"):
         ImageNetA(root=tmp_path).load("test")
 
 
@@ -232,7 +232,7 @@ def test_v2_variants_and_foreign_folders(tmp_path):
     assert ImageNetV2("top-images", root=tmp_path, partial=True).load("test").targets.tolist() == [3]
     assert "imagenetv2-threshold0.7-format-val" in ImageNetV2("threshold0.7", root=tmp_path).unavailable()
     tree(tmp_path / "imagenetv2" / "imagenetv2-top-images-format-val", ["1000"])
-    with pytest.raises(DataError, match="1000: is no class folder of ImageNetV2"):
+    with pytest.raises(DataError, match="1000: is not a class folder of ImageNetV2"):
         ImageNetV2("top-images", root=tmp_path, partial=True).load("test")
 
 

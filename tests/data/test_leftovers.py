@@ -64,7 +64,7 @@ def test_files_without_a_known_suffix_are_known_by_their_first_bytes(tmp_path: P
     assert len(split) == 6
     assert all(decode(sample.image).size == (8, 6) for sample in split)
     assert data.remarks == [
-        "2 of 6 images are such by their first bytes, not by a suffix (first: b/ILSVRC2012_val_0001)"
+        "2 of 6 images are recognised by their first bytes, not by a suffix (first: b/ILSVRC2012_val_0001)"
     ]
 
 
@@ -250,7 +250,7 @@ def test_used_and_told_files_are_all_there_are(
             assert int(counts[2]) == len(told) + len(used)
             assert sum(map(int, re.findall(r"(?:^|, )(\d+) ", counts[3]))) == len(told)
             assert counts[4] == min(p.relative_to(root).as_posix() for p in told)
-        sniffed = re.search(r"(\d+) of \d+ images (?:is|are) (?:one|such) by", said)
+        sniffed = re.search(r"(\d+) of \d+ images (?:is|are) recognised by", said)
         assert (int(sniffed[1]) if sniffed else 0) == len(by_content)
     finally:
         shutil.rmtree(root)

@@ -44,7 +44,7 @@ def test_a_test_table_of_a_challenge_has_no_labels(tmp_path):
     assert data.splits == ("train", "unlabelled")
     assert data.load("train").class_names == ["0", "1"]
     assert data.remarks == [
-        "7 of 7 rows are labelled '-1', taken for unlabelled; list it in `classes` to count it"
+        "7 of 7 rows are labelled '-1', taken as unlabelled; list it in `classes` to count it"
     ]
 
 

@@ -95,9 +95,9 @@ def test_an_encoding_that_is_given_overrules():
     data = ["тест".encode("koi8_r"), "x…".encode("gb18030"), "été".encode()]
     assert [d.text for d in decode_texts(data, "koi8_r")][::2] == ["тест", "été"]
     assert decode_texts(data, "utf-8")[0].encoding == "utf-8, damaged"
-    with pytest.raises(OptionError, match=r"no 'gb1803'; did you mean 'gb18030'\?"):
+    with pytest.raises(OptionError, match=r"no encoding 'gb1803'; did you mean 'gb18030'\?"):
         Pairs("nowhere", encoding="gb1803")
-    with pytest.raises(OptionError, match="encoding: there is no 'base64'"):
+    with pytest.raises(OptionError, match="there is no encoding 'base64'"):
         MVSA("nowhere", encoding="base64")
 
 

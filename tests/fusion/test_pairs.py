@@ -434,7 +434,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
     with pytest.raises(DataError, match="no tab, comma"):
         Pairs(tmp_path).load("all")
     (tmp_path / "labels.csv").write_text(",,\n , ,\n")
-    with pytest.raises(DataError, match=r"labels\.csv: holds empty rows only"):
+    with pytest.raises(DataError, match=r"labels\.csv: holds only empty rows"):
         Pairs(tmp_path).load("all")
 
 
