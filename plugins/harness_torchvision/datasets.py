@@ -58,11 +58,11 @@ class TorchvisionDataset:
         """
         if self.download and self._entry.downloadable:
             return f"torchvision {self.name}"
-        from harness_data.digests import files_below, files_digest, text_digest
+        from harness_data.digests import files_digest, list_files_below, text_digest
 
         base = data_root(self.root) or Path()
         places = [base / place for place in self._entry.places if (base / place).exists()]
-        held = [files_digest(place, files_below(place, ARCHIVES)) for place in places]
+        held = [files_digest(place, list_files_below(place, ARCHIVES)) for place in places]
         return f"torchvision {self.name} {text_digest(held)}" if held else f"torchvision {self.name}"
 
     @property

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness_data.pair_findings import NAMED
+from harness_data.pair_findings import MAX_NAMES
 
 if TYPE_CHECKING:
     from harness import Split
@@ -46,5 +46,5 @@ def merge_kinds(found: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, d
         for kind, fact in facts.items():
             own = kinds.setdefault(kind, {**fact, "count": 0, "names": []})
             own["count"] += fact["count"]
-            own["names"] = [*own["names"], *fact["names"]][:NAMED]
+            own["names"] = [*own["names"], *fact["names"]][:MAX_NAMES]
     return kinds

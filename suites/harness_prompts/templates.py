@@ -11,6 +11,8 @@ from pathlib import Path
 
 from harness import DataError, OptionError, Unavailable
 from harness.errors import did_you_mean
+from harness.inference.zeroshot import PLACE, checked_templates
+from harness_data.coop_templates import COOP_TEMPLATES
 from harness.inference.zeroshot import PLACE, check_templates
 from harness_data.coop_templates import COOP
 
@@ -56,15 +58,17 @@ def find_templates(name: str, own: Sequence[str] | None = None, space: str = "")
         )
         return [call("{}") for call in calls]
     if name == "coop":
-        which = COOP_NAMES.get(space, space)
-        if which not in COOP:
+        which = SPACES.get(space, space)
+        if which not in COOP_TEMPLATES:
             raise OptionError(
                 f"templates coop: the data set (label space '{space}') is not one of CoOp's: name one, as in coop:eurosat"
             )
     if kind == "coop":
-        if which not in COOP:
-            raise OptionError(f"templates: CoOp has no data set '{which}'{did_you_mean(which, COOP)}")
-        return [COOP[which]]
+        if which not in COOP_TEMPLATES:
+            raise OptionError(
+                f"templates: CoOp has no data set '{which}'{did_you_mean(which, COOP_TEMPLATES)}"
+            )
+        return [COOP_TEMPLATES[which]]
     if kind == "openai":
         if which not in (openai := _read_openai_templates()):
             raise OptionError(

@@ -152,7 +152,7 @@ def test_voc_is_read_as_the_kit_has_it(voc):
     with pytest.raises(DataError, match="expected 1, 0 or -1, found '2'"):
         VOC2007(voc).load("train")
     (lists / "bird_train.txt").write_text("000001 1\n")
-    with pytest.raises(DataError, match="says nothing of image '000002'"):
+    with pytest.raises(DataError, match="has no line for image '000002'"):
         VOC2007(voc).load("train")
     with pytest.raises(OptionError, match=r"no split 'trian'.*'train'"):
         VOC2007(voc).load("trian")

@@ -71,7 +71,7 @@ def test_splits_that_disagree_on_their_classes_are_refused(tmp_path, monkeypatch
         np.savez(tmp_path / "a" / f"{split}.npz", images=images, labels=labels, class_names=np.array(names))
     record = run(tmp_path, {"plugin": "arrays", "path": str(tmp_path / "a")})
     assert record.status == "skipped"
-    assert "differ: a label must stand for" in record.reason
+    assert "differ: a label must mean" in record.reason
 
 
 def model(**says):

@@ -1,4 +1,4 @@
-"""What every metric checks about predictions before it computes, and their restriction to some classes."""
+"""Checks predictions before metrics use them, and restricts them to some classes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from harness import DataError, Predictions
 
 
-def checked(predictions: Predictions) -> Predictions:
-    """The same predictions, once it is sure that a metric on them means something.
+def check_predictions(predictions: Predictions) -> Predictions:
+    """Return the same predictions if metrics are defined on them.
 
-    Raises DataError for no samples, shapes that don't agree, a target outside the classes, and
-    logits that are NaN or +inf (-inf is allowed: it masks a class).
+    Raises DataError for no samples, inconsistent shapes, a target outside the classes, and logits that are NaN
+    or +inf (-inf is allowed: it masks a class).
     """
     logits, targets = predictions.logits, predictions.targets
     if logits.ndim != 2 or targets.ndim != 1 or len(logits) != len(targets):
@@ -26,10 +26,10 @@ def checked(predictions: Predictions) -> Predictions:
     if outside.any():
         where = int(outside.argmax())
         raise DataError(
-            f"predictions: sample {_name(predictions, where)} has target {int(targets[where])}, "
+            f"predictions: sample {_name_sample(predictions, where)} has target {int(targets[where])}, "
             f"but the logits are over {logits.shape[1]} classes"
         )
-    # A sum is NaN or +inf exactly when a term is (or overflows, which the exact look then settles).
+    # A sum is NaN or infinite if any logit is (or if it overflows): only then check every logit.
     with np.errstate(over="ignore", invalid="ignore"):
         suspicious = not np.isfinite(logits.sum(dtype=np.float64))
     if suspicious:
@@ -37,17 +37,17 @@ def checked(predictions: Predictions) -> Predictions:
         if bad.any():
             where = int(bad.argmax())
             raise DataError(
-                f"predictions: sample {_name(predictions, where)} has a logit that is NaN or infinite"
+                f"predictions: sample {_name_sample(predictions, where)} has a logit that is NaN or infinite"
             )
     return predictions
 
 
-def restrict(predictions: Predictions, classes: Sequence[int]) -> Predictions:
-    """Predictions among `classes` only: other logits are cut away before the argmax.
+def restrict_to_classes(predictions: Predictions, classes: Sequence[int]) -> Predictions:
+    """Restrict predictions to `classes`: drop the other logits before the argmax.
 
-    This is how accuracy on ImageNet-A, -R and ObjectNet is defined for a 1000-way classifier.
-    Samples of other classes are left out; label i becomes the position of class i in `classes`.
-    Raises DataError when `classes` is empty, repeats an index, or holds one that is not there.
+    Accuracy on ImageNet-A, -R and ObjectNet is defined this way for a 1000-way classifier. Drop samples of
+    other classes; label i becomes the position of class i in `classes`. Raises DataError if `classes` is
+    empty, repeats an index, or holds an unknown one.
     """
     kept = np.asarray(classes, dtype=np.int64)
     width = predictions.logits.shape[1]
@@ -67,5 +67,5 @@ def restrict(predictions: Predictions, classes: Sequence[int]) -> Predictions:
     )
 
 
-def _name(predictions: Predictions, index: int) -> str:
+def _name_sample(predictions: Predictions, index: int) -> str:
     return repr(predictions.ids[index]) if index < len(predictions.ids) else f"number {index}"

@@ -1,4 +1,4 @@
-"""The data set `stacked`: three images of another data set as the colours of one (1,000 modes)."""
+"""The data set `stacked`: three grey images of another data set as the channels of one (1,000 modes)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness import Dataset, OptionError
+from harness.contract.declared import asked
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,14 +16,13 @@ if TYPE_CHECKING:
 
 
 class Stacked:
-    """Random triples of grey images as RGB: stacked MNIST, or stacked digits with no download.
+    """Random triples of grey images as RGB: stacked MNIST, or stacked digits without a download.
 
-    With ten classes in the base there are 1,000 modes; the label is 100·r + 10·g + b in general
-    base-C notation.
+    A base data set with C classes has C³ modes (ten classes: 1,000); the label is C²·r + C·g + b.
 
     Args:
-        dataset: the base data set; its images are taken as grey.
-        count: triples in each split (128,000 for training in the literature).
+        dataset: the base data set; its images are converted to grey.
+        count: number of triples in each split (128,000 for training in the literature).
     """
 
     def __init__(self, dataset: Dataset, count: int = 128_000) -> None:
@@ -32,25 +32,26 @@ class Stacked:
 
     @property
     def splits(self) -> Sequence[str]:
-        """The base's splits."""
+        """The splits of the base data set."""
         return self.base.splits
 
     def unavailable(self) -> str | None:
-        """Why the base can't be used here."""
-        return self.base.unavailable() if hasattr(self.base, "unavailable") else None
+        """Return why the base data set can't be used here, or None."""
+        ask = asked(self.base, "unavailable")
+        return ask() if ask else None
 
     @property
     def remarks(self) -> Sequence[str]:
-        """What the base remarks."""
-        return getattr(self.base, "remarks", None) or ()
+        """The remarks of the base data set."""
+        return asked(self.base, "remarks") or ()
 
     def load(self, split: str) -> StackedSplit:
-        """The triples of a split, made of the same split of the base."""
+        """Return triples of the same split of the base data set."""
         return StackedSplit(self.base.load(split), self.count, split)
 
 
 class StackedSplit:
-    """Triples drawn once, the same in every run; `rows` N×3 says of which images of `base`."""
+    """A split of triples, the same in every run; `rows` N×3 are their indices in `base`."""
 
     per_sample = ("rows",)
 
@@ -61,7 +62,7 @@ class StackedSplit:
 
         rng = np.random.default_rng(derive_seed("stacked", count, name))
         self.base = base
-        self.remarks: Sequence[str] = getattr(base, "remarks", None) or ()
+        self.remarks: Sequence[str] = asked(base, "remarks") or ()
         self.classes = int(np.max(base.targets)) + 1
         self.rows = rng.integers(len(base), size=(count, 3))
         labels = np.asarray(base.targets)[self.rows]
@@ -70,11 +71,11 @@ class StackedSplit:
 
     @property
     def stacked(self) -> StackedSplit:
-        """The split itself, for who holds a part of it."""
+        """The split itself; a part of it forwards this attribute."""
         return self
 
-    def of(self, rows: NDArray[np.int64], ids: Sequence[str]) -> StackedSplit:
-        """Some of the triples, of the same base."""
+    def select_rows(self, rows: NDArray[np.int64], ids: Sequence[str]) -> StackedSplit:
+        """Return a split of the triples `rows` N×3 of the same base."""
         import copy
 
         import numpy as np

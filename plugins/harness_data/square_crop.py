@@ -1,14 +1,14 @@
-"""Images of any size made square."""
+"""Crops images of any size to squares."""
 
 from __future__ import annotations
 
 from PIL import Image
 
 
-def fitted(image: Image.Image, size: int, how: Image.Resampling | None = None) -> Image.Image:
-    """Return the shorter side resized to `size`, the centre cropped.
+def crop_to_square(image: Image.Image, size: int, how: Image.Resampling | None = None) -> Image.Image:
+    """Resize the shorter side to `size` and crop the centre square.
 
-    By area averaging, or bicubic when enlarging, unless `how` says otherwise.
+    Resize by area averaging, or bicubically when enlarging, unless `how` is given.
     """
     width, height = image.size
     scale = size / min(width, height)
