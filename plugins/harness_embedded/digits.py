@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness_embedded.arrays import ArraySplit, Drawn
+    from harness_embedded.drawn_images import DrawnImages, DrawnSplit
 
 RECIPE = "digits-2"
 """Version of everything that decides the images; to be raised with any such change."""
@@ -40,7 +40,7 @@ def _enlarge(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(np.stack(large)[..., None], 3, axis=3)
 
 
-def _captions(labels: NDArray[np.int64], kind: str, seed: int) -> list[str]:
+def _write_captions(labels: NDArray[np.int64], kind: str, seed: int) -> list[str]:
     import numpy as np
 
     wordings = np.random.default_rng(seed).integers(len(_WORDINGS), size=len(labels))
@@ -52,14 +52,14 @@ def _captions(labels: NDArray[np.int64], kind: str, seed: int) -> list[str]:
     return captions
 
 
-def handwritten(split: str) -> Drawn:
+def load_handwritten(split: str) -> DrawnImages:
     """The 1797 digits of scikit-learn, split 60/15/25 with each class in proportion."""
     import numpy as np
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     from harness import derive_seed
-    from harness_embedded.arrays import Drawn
+    from harness_embedded.drawn_images import DrawnImages
 
     bunch = load_digits()
     labels = bunch.target.astype(np.int64)
@@ -67,14 +67,14 @@ def handwritten(split: str) -> Drawn:
     train, val = train_test_split(rest, test_size=0.2, stratify=labels[rest], random_state=0)
     rows = np.sort({"train": train, "val": val, "test": test}[split])
     grey = np.minimum(bunch.images[rows] * 16, 255).astype(np.uint8)  # 17 levels, 0 to 16
-    return Drawn(
+    return DrawnImages(
         _enlarge(grey),
         labels[rows],
-        _captions(labels[rows], "handwritten", derive_seed(RECIPE, "hand", split)),
+        _write_captions(labels[rows], "handwritten", derive_seed(RECIPE, "hand", split)),
     )
 
 
-def printed(split: str) -> Drawn:
+def draw_printed(split: str) -> DrawnImages:
     """Digits in twelve fonts, light on dark and through the same 8×8 grid as the handwritten ones.
 
     Size, place and slant vary a little; what shifts is the shape, not the resolution.
@@ -86,7 +86,7 @@ def printed(split: str) -> Drawn:
     from PIL import Image, ImageDraw, ImageFont
 
     from harness import derive_seed
-    from harness_embedded.arrays import Drawn
+    from harness_embedded.drawn_images import DrawnImages
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     rng = np.random.default_rng(derive_seed(RECIPE, "printed", split))
@@ -102,8 +102,10 @@ def printed(split: str) -> Drawn:
         )
         turned = canvas.rotate(float(rng.uniform(-8, 8)), Image.Resampling.BILINEAR)
         small.append(np.asarray(turned.resize((8, 8), Image.Resampling.BOX)))
-    return Drawn(
-        _enlarge(np.stack(small)), labels, _captions(labels, "printed", derive_seed(RECIPE, "pc", split))
+    return DrawnImages(
+        _enlarge(np.stack(small)),
+        labels,
+        _write_captions(labels, "printed", derive_seed(RECIPE, "pc", split)),
     )
 
 
@@ -116,18 +118,18 @@ class _DigitSet:
         """The version of the recipe."""
         return RECIPE
 
-    def load(self, split: str) -> ArraySplit:
+    def load(self, split: str) -> DrawnSplit:
         """Makes the split, or reads it from the cache.
 
         Raises:
             DataError: there is no such split.
         """
-        from harness_embedded.arrays import ArraySplit
+        from harness_embedded.drawn_images import DrawnSplit
 
         if split not in self.splits:
             raise DataError(f"{self._name} has no split '{split}'{did_you_mean(split, self.splits)}")
-        return ArraySplit(
-            kept_digits(self._name, split), f"{self._name}-{split}", CLASSES, range(10), TEMPLATES
+        return DrawnSplit(
+            load_digit_images(self._name, split), f"{self._name}-{split}", CLASSES, range(10), TEMPLATES
         )
 
 
@@ -143,9 +145,9 @@ class PrintedDigits(_DigitSet):
     _name = "printed-digits"
 
 
-def kept_digits(name: str, split: str) -> Drawn:
+def load_digit_images(name: str, split: str) -> DrawnImages:
     """A split of `digits` or `printed-digits`, from the cache when it is there."""
-    from harness_embedded.arrays import kept
+    from harness_embedded.drawn_images import load_or_draw
 
-    make = handwritten if name == "digits" else printed
-    return kept(f"{RECIPE}-{name}-{split}", lambda: make(split))
+    make = load_handwritten if name == "digits" else draw_printed
+    return load_or_draw(f"{RECIPE}-{name}-{split}", lambda: make(split))

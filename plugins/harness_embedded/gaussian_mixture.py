@@ -84,11 +84,11 @@ class MixtureSplit:
         self.centres = torch.from_numpy(mixture.centres())
         self.sigma = mixture.sigma / mixture.scale
         seed = derive_seed("gaussian-mixture", mixture.layout, mixture.modes, split)
-        self.points, modes = self._drawn(HELD, torch.Generator().manual_seed(seed))
+        self.points, modes = self._draw_with_modes(HELD, torch.Generator().manual_seed(seed))
         self.targets: NDArray[np.int64] = modes.numpy()
         self.ids: Sequence[str] = [f"{split}/{n}" for n in range(HELD)]
 
-    def _drawn(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw_with_modes(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
         modes = torch.randint(len(self.centres), (n,), generator=generator)
@@ -96,7 +96,7 @@ class MixtureSplit:
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """n new points, n×2."""
-        return self._drawn(n, generator)[0]
+        return self._draw_with_modes(n, generator)[0]
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -56,7 +56,7 @@ SUBSETS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SceneDistribution:
     """Parameters of a distribution of scenes (angles in degrees, lengths in image sides)."""
 
     rotation: float = 10.0
@@ -78,23 +78,23 @@ class Sampling:
     backgrounds: tuple[str, ...] = ("plain", "gradient", "cloudy")
 
 
-REFERENCE = Sampling()
-RESAMPLED = Sampling(
+REFERENCE = SceneDistribution()
+RESAMPLED = SceneDistribution(
     rotation=16, size=(0.28, 0.42), offset=0.09, shear=0.12, stretch=0.12,
     habit=0.4, clutter=0.35, occluder=0.15, noise=(0.02, 0.07),
 )  # fmt: skip
-ODD_VIEWS = Sampling(
+ODD_VIEWS = SceneDistribution(
     rotation=50, size=(0.28, 0.46), offset=0.1, shear=0.15, stretch=0.12,
     habit=0.0, clutter=0.3, backgrounds=("cloudy", "striped", "checkered", "speckled"),
 )  # fmt: skip
-WIDE = Sampling(
+WIDE = SceneDistribution(
     rotation=50, size=(0.28, 0.46), offset=0.1, shear=0.15, stretch=0.12,
     habit=0.1, clutter=0.3, noise=(0.0, 0.07), backgrounds=BACKGROUNDS,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Scenes:
+class SceneProperties:
     """Properties of N scenes, one array of length N each; indices into the names above."""
 
     label: Ints
@@ -120,8 +120,8 @@ class Scenes:
         return len(self.label)
 
 
-def sample(rng: np.random.Generator, labels: Ints, how: Sampling) -> Scenes:
-    """Scenes of the given labels (N, indices into `CLASSES`), drawn from a distribution."""
+def sample_scenes(rng: np.random.Generator, labels: Ints, how: SceneDistribution) -> SceneProperties:
+    """SceneProperties of the given labels (N, indices into `CLASSES`), drawn from a distribution."""
     n = len(labels)
     colour_names, backgrounds = list(COLOURS), np.array([BACKGROUNDS.index(b) for b in how.backgrounds])
     habits = np.array([
@@ -160,7 +160,7 @@ def sample(rng: np.random.Generator, labels: Ints, how: Sampling) -> Scenes:
     ], axis=2).astype(np.float32)  # fmt: skip
     blobs[:, 3, 1:3] = blobs[:, 3, 1:3] * 0.4 + pose[:, 2:4]  # the occluder lies near the object
     blobs[:, 3, 3:5] = (0.6, 0.05)
-    return Scenes(
+    return SceneProperties(
         label=labels.astype(np.int64),
         colour=colour,
         second=(colour + rng.integers(1, count, size=n)) % count,

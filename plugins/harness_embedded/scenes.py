@@ -9,7 +9,7 @@ from harness import DataError, OptionError
 from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from harness_embedded.arrays import ArraySplit
+    from harness_embedded.drawn_images import DrawnSplit
 
 Shift = Literal["none", "v2", "r", "sketch", "a", "objectnet"]
 Subset = Literal["all", "r", "a", "objectnet"]
@@ -46,26 +46,26 @@ class Scenes:
 
         return RECIPE
 
-    def load(self, split: str) -> ArraySplit:
+    def load(self, split: str) -> DrawnSplit:
         """Draws the split, or reads it from the cache.
 
         Raises:
             DataError: the data set has no such split under this shift.
         """
-        from harness_embedded.arrays import ArraySplit
         from harness_embedded.captions import TEMPLATES
-        from harness_embedded.drawing import shift_classes
-        from harness_embedded.drawn_splits import kept_split
+        from harness_embedded.drawing import list_shift_classes
+        from harness_embedded.drawn_images import DrawnSplit
         from harness_embedded.sampling import SUBSETS
+        from harness_embedded.scene_splits import load_scene_images
         from harness_embedded.shapes import CLASSES
 
         if split not in self.splits:
             raise DataError(f"scenes:{self.shift} has no split '{split}'{did_you_mean(split, self.splits)}")
-        own = shift_classes(self.shift)
+        own = list_shift_classes(self.shift)
         # The order of the subset asked for: the restricted reference then has the shift's own labels.
         names = own if self.classes == "all" else [c for c in SUBSETS[self.classes] if c in own]
-        return ArraySplit(
-            kept_split(self.shift, split),
+        return DrawnSplit(
+            load_scene_images(self.shift, split),
             f"scenes-{self.shift}-{split}",
             CLASSES,
             [CLASSES.index(c) for c in names],

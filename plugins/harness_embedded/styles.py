@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_embedded.painting import SIDE, Layers, soft_noise
+from harness_embedded.painting import SIDE, Layers, draw_soft_noise
 
 Array = NDArray[np.float32]
 Style = Callable[[Layers, np.random.Generator], Array]
@@ -18,9 +18,9 @@ def _grey(images: Array) -> Array:
 
 
 def _stroke(layers: Layers, rng: np.random.Generator, width: float, wobble: float) -> Array:
-    """How much ink a line along the outline leaves, N×H×W; the line wavers by `wobble` pixels."""
+    """How much ink a line along the chalk leaves, N×H×W; the line wavers by `wobble` pixels."""
     n = len(layers.noise)
-    wavering = layers.distance + wobble * soft_noise(rng, n, 6)
+    wavering = layers.distance + wobble * draw_soft_noise(rng, n, 6)
     return np.clip(width - np.abs(wavering) + 0.5, 0, 1)
 
 
@@ -50,7 +50,7 @@ def sketch(layers: Layers, rng: np.random.Generator) -> Array:
     return np.repeat((paper - ink)[..., None], 3, axis=3)
 
 
-def outline(layers: Layers, rng: np.random.Generator) -> Array:
+def chalk(layers: Layers, rng: np.random.Generator) -> Array:
     """A light chalk line on a dark coloured board."""
     n = len(layers.noise)
     board = rng.uniform(0.05, 0.35, (n, 1, 1, 3)).astype(np.float32)
@@ -68,7 +68,7 @@ def stipple(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def cartoon(layers: Layers, rng: np.random.Generator) -> Array:
-    """Flat strong colours in three levels with a black outline."""
+    """Flat strong colours in three levels with a black chalk."""
     grey = _grey(layers.photo)[..., None]
     strong: Array = np.clip(grey + (layers.photo - grey) * 1.6, 0, 1)
     flat = np.round(strong * 2) / np.float32(2)
@@ -79,7 +79,7 @@ def watercolour(layers: Layers, rng: np.random.Generator) -> Array:
     """Washed-out colours that run into each other on rough paper."""
     n = len(layers.noise)
     rough = 0.06 * rng.standard_normal((n, SIDE, SIDE, 1), dtype=np.float32)
-    pools = 0.15 * soft_noise(rng, n, 6)[..., None]
+    pools = 0.15 * draw_soft_noise(rng, n, 6)[..., None]
     washed: Array = 0.35 + 0.65 * _blur(layers.photo, 3) + pools + rough
     return washed
 
@@ -100,7 +100,7 @@ def mosaic(layers: Layers, rng: np.random.Generator) -> Array:
 STYLES: dict[str, Style] = {
     "photo": photo,
     "sketch": sketch,
-    "chalk drawing": outline,
+    "chalk drawing": chalk,
     "stippled print": stipple,
     "cartoon": cartoon,
     "watercolour": watercolour,
@@ -119,7 +119,7 @@ WIDE_STYLES = ("photo", "sketch", "chalk drawing", "stippled print", "cartoon", 
 """The styles in the contrastive model's training mixture: two of the renditions stay unseen."""
 
 
-def render(layers: Layers, styles: NDArray[np.str_], rng: np.random.Generator) -> Array:
+def render_styles(layers: Layers, styles: NDArray[np.str_], rng: np.random.Generator) -> Array:
     """Images N×H×W×3, each in the style named for it."""
     images = np.empty_like(layers.photo)
     for name in STYLES:

@@ -15,7 +15,7 @@ from harness.errors import did_you_mean
 from harness.inference.weights import check_key, digest, downloading, missing_file, one_line, unusable
 from harness_open_clip.checkpoints import is_big_vision, load_checkpoint
 from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
-from harness_timm.folders import folder_digest, folder_of, folder_problem
+from harness_timm.folders import find_folder_problem, folder_digest, parse_folder
 
 if TYPE_CHECKING:
     import torch
@@ -91,20 +91,20 @@ class OpenClipModel:
     def unavailable(self) -> str | None:
         """Why a file named in the options can't be used here; downloads are not tried at planning."""
         library_reads = self.checkpoint is not None and is_big_vision(self.checkpoint)
-        return self._missing_config() or (
+        return self._find_config_problem() or (
             None if library_reads else missing_file(self._where, self.checkpoint)
         )
 
-    def _missing_config(self) -> str | None:
+    def _find_config_problem(self) -> str | None:
         if self.config is not None and not self.config.is_file():
             return f"{self._where}: config {self.config} is not a file; give the path of a JSON model config"
-        folder = folder_of(self.architecture)
-        return None if folder is None else folder_problem(self._where, folder, "open_clip_config.json")
+        folder = parse_folder(self.architecture)
+        return None if folder is None else find_folder_problem(self._where, folder, "open_clip_config.json")
 
     def fingerprint(self) -> str:
         """Digests of checkpoint, config and folder; without a checkpoint open_clip's version, which owns the tags."""
         parts = [f"sha256:{digest(p)}" for p in (self.checkpoint, self.config) if p is not None]
-        if (folder := folder_of(self.architecture)) is not None:
+        if (folder := parse_folder(self.architecture)) is not None:
             parts.append(f"folder:{folder_digest(folder)}")
         if self.checkpoint is None:
             parts.append(f"open_clip {version('open_clip_torch')}")
@@ -118,17 +118,21 @@ class OpenClipModel:
         import open_clip
         import torch
 
-        if problem := self._missing_config():
+        if problem := self._find_config_problem():
             raise Unavailable(problem)
-        arch, preprocess = self._registered(open_clip)
-        tag = self._tag_config(open_clip, arch)
+        arch, preprocess = self._register_config(open_clip)
+        tag = self._find_tag_config(open_clip, arch)
         weights: Path | None = None
         with downloading(self._where, _REMEDY):
             if tag and self.checkpoint is None:
                 weights = Path(open_clip.pretrained.download_pretrained(tag))
         if tag:
             preprocess = open_clip.transform.merge_preprocess_dict(preprocess, tag)
-        with torch.random.fork_rng(devices=[]), downloading(self._where, _REMEDY), _quiet():
+        with (
+            torch.random.fork_rng(devices=[]),
+            downloading(self._where, _REMEDY),
+            _silence_random_weights_warning(),
+        ):
             torch.manual_seed(derive_seed("open_clip", self.name))
             try:
                 model = open_clip.create_model(
@@ -139,7 +143,7 @@ class OpenClipModel:
                     # a repository without weights would be left with random ones
                     require_pretrained=arch.startswith(HUB_SCHEMES),
                     weights_only=True,
-                    **self._activation(open_clip, arch, tag),
+                    **self._activation_options(open_clip, arch, tag),
                 )
                 self.tokenizer = open_clip.get_tokenizer(arch)
             except OSError:
@@ -152,13 +156,13 @@ class OpenClipModel:
             self.remarks = load_checkpoint(self._where, self.checkpoint, model, self.weights_key)
         settings = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
         self._transform = open_clip.transform.image_transform_v2(settings, is_train=False)
-        self.preparation = preparation_of(settings)
+        self.preparation = build_preparation(settings)
         self._module = model.to(device).eval()
         self.logit_scale = float(model.logit_scale.detach().exp())
         bias = getattr(model, "logit_bias", None)
         self.logit_bias = None if bias is None else float(bias.detach())
 
-    def _registered(self, open_clip: Any) -> tuple[str, dict[str, Any]]:
+    def _register_config(self, open_clip: Any) -> tuple[str, dict[str, Any]]:
         """The name under which open_clip finds the architecture, and the config's preprocessing."""
         if self.config is None:
             return self.architecture, {}
@@ -183,7 +187,7 @@ class OpenClipModel:
             open_clip.add_model_config(own)
         return own.stem, found.get("preprocess_cfg", {})
 
-    def _tag_config(self, open_clip: Any, arch: str) -> dict[str, Any]:
+    def _find_tag_config(self, open_clip: Any, arch: str) -> dict[str, Any]:
         if self.tag is None:
             return {}
         found: dict[str, Any] = open_clip.get_pretrained_cfg(arch, self.tag)
@@ -194,7 +198,7 @@ class OpenClipModel:
             )
         return found
 
-    def _activation(self, open_clip: Any, arch: str, tag: dict[str, Any]) -> dict[str, bool]:
+    def _activation_options(self, open_clip: Any, arch: str, tag: dict[str, Any]) -> dict[str, bool]:
         """What to tell open_clip about QuickGELU, x·σ(1.702x), beyond what the architecture says."""
         if arch.startswith(HUB_SCHEMES):
             return {} if self.quickgelu is None else {"quick_gelu": self.quickgelu}
@@ -267,21 +271,21 @@ class OpenClipModel:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_random_weights_warning() -> Iterator[None]:
     """Keep open_clip from warning of random weights: a checkpoint replaces them, or a remark tells of them."""
 
-    def wanted(record: logging.LogRecord) -> bool:
+    def is_wanted(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("No pretrained weights loaded")
 
     root = logging.getLogger()
-    root.addFilter(wanted)
+    root.addFilter(is_wanted)
     try:
         yield
     finally:
-        root.removeFilter(wanted)
+        root.removeFilter(is_wanted)
 
 
-def preparation_of(settings: Any) -> Preparation | None:
+def build_preparation(settings: Any) -> Preparation | None:
     """open_clip's `PreprocessCfg` as a `Preparation`; None where that can't say the same.
 
     Resizing the shorter side to a square's, or both sides ("squash"), can be said; padding the
@@ -301,4 +305,4 @@ def preparation_of(settings: Any) -> Preparation | None:
     )
 
 
-__all__ = ["OpenClipModel", "preparation_of"]
+__all__ = ["OpenClipModel", "build_preparation"]

@@ -40,7 +40,7 @@ def load_checkpoint(where: str, path: Path, model: Any, key: str | None) -> list
         return []
     state = read_weights(where, path, model, key)
     try:
-        tensors, remarks = _converted(place, dict(state), model)
+        tensors, remarks = _convert(place, dict(state), model)
     except (RuntimeError, ValueError, KeyError, AssertionError, IndexError) as error:
         text = " ".join(str(error).split())
         raise OptionError(f"{place} does not fit the architecture: {text}") from error
@@ -48,7 +48,7 @@ def load_checkpoint(where: str, path: Path, model: Any, key: str | None) -> list
     return [*state.remarks, *remarks]
 
 
-def _converted(
+def _convert(
     place: str, state: dict[str, torch.Tensor], model: Any
 ) -> tuple[dict[str, torch.Tensor], list[str]]:
     """The weights as the network has them, by the steps of `open_clip.load_checkpoint`."""

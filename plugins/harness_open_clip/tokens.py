@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from harness import OptionError
-from harness_timm.patches import patches_of
+from harness_timm.patches import extract_patches
 
 
 def image_tokens(clip: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -21,15 +21,17 @@ def image_tokens(clip: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.T
     """
     visual = clip.visual
     if hasattr(visual, "output_tokens"):
-        with _telling_tokens(visual):
+        with _output_tokens(visual):
             pooled, patches = visual(images)
         return pooled, patches
     if hasattr(visual, "trunk"):
         features = visual.trunk.forward_features(images)
         pooled = visual.head(visual.trunk.forward_head(features))
-        return pooled, patches_of(visual.trunk, features)
+        return pooled, extract_patches(visual.trunk, features)
     if hasattr(visual, "attnpool"):
-        pooled, (grid,) = _with(visual.attnpool, lambda: visual(images), lambda inputs, _: inputs[0])
+        pooled, (grid,) = _run_and_capture(
+            visual.attnpool, lambda: visual(images), lambda inputs, _: inputs[0]
+        )
         return pooled, grid.flatten(2).transpose(1, 2)
     raise OptionError(f"open_clip: an image tower of the make {type(visual).__name__} shows no patches")
 
@@ -42,20 +44,22 @@ def text_tokens(clip: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     """
     text = getattr(clip, "text", None)
     if text is None:  # CLIP itself keeps the parts of its text tower
-        pooled, (tokens,) = _with(clip.ln_final, lambda: clip.encode_text(ids), lambda _, output: output)
+        pooled, (tokens,) = _run_and_capture(
+            clip.ln_final, lambda: clip.encode_text(ids), lambda _, output: output
+        )
         pool, end, padding = clip.text_pool_type, getattr(clip, "text_eos_id", None), 0
     elif hasattr(text, "output_tokens"):
-        with _telling_tokens(text):
+        with _output_tokens(text):
             pooled, tokens = text(ids)
         pool, end = getattr(text, "pool_type", "mask"), getattr(text, "eos_id", None)
         padding = text.config.pad_token_id if hasattr(text, "config") else text.pad_id
     else:
         raise OptionError(f"open_clip: a text tower of the make {type(text).__name__} shows no tokens")
-    mask = _until_end(ids, pool, end, padding)
+    mask = _mask_until_end(ids, pool, end, padding)
     return pooled, tokens, mask[:, mask.shape[1] - tokens.shape[1] :]  # a tower may leave its first one out
 
 
-def _until_end(ids: torch.Tensor, pool: str, end: int | None, padding: int) -> torch.Tensor:
+def _mask_until_end(ids: torch.Tensor, pool: str, end: int | None, padding: int) -> torch.Tensor:
     places = torch.arange(ids.shape[1], device=ids.device)
     if pool == "argmax":
         return places <= ids.argmax(dim=1, keepdim=True)
@@ -89,7 +93,7 @@ def token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
 
 
 @contextmanager
-def _telling_tokens(tower: Any) -> Iterator[None]:
+def _output_tokens(tower: Any) -> Iterator[None]:
     before = tower.output_tokens
     tower.output_tokens = True
     try:
@@ -98,7 +102,7 @@ def _telling_tokens(tower: Any) -> Iterator[None]:
         tower.output_tokens = before
 
 
-def _with(
+def _run_and_capture(
     module: nn.Module, work: Callable[[], torch.Tensor], choose: Callable[[Any, Any], torch.Tensor]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """What `work` gives, and what `choose` takes from each call of `module` meanwhile."""

@@ -50,7 +50,7 @@ class Confusion:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draws matrices of row-wise shares, with numbers when they are small enough to read."""
         from harness.plots.style import panels
-        from harness_plots.points import label_of
+        from harness_plots.points import format_key
 
         kept = data[data["status"] == "ok"]
         names = [n for n in ("model", "method", "dataset") if n in kept.columns]
@@ -67,19 +67,21 @@ class Confusion:
         if not groups:
             raise HarnessError("no record keeps the numbers of per-sample targets and predictions")
         varying = [n for n, column in enumerate(names) if len({k[n] for k in groups}) > 1] or [0]
-        titles = [label_of([key[n] for n in varying]) for key in groups]
+        titles = [format_key([key[n] for n in varying]) for key in groups]
         cut = False
         axes = panels(figure, titles, width=3.4, height=3.1)
         for pairs, ax in zip(groups.values(), axes, strict=True):
             targets, predictions = (np.concatenate([p[n] for p in pairs]) for n in (0, 1))
-            classes, whole = self._chosen(targets, predictions)
+            classes, whole = self._choose_classes(targets, predictions)
             cut |= not whole
-            self._matrix(ax, confusion_matrix(targets, predictions, classes), classes)
+            self._draw_matrix(ax, confusion_matrix(targets, predictions, classes), classes)
         rest = f" The first {len(groups)} of {total}." if total > len(groups) else ""
         chosen = f" Only the {self.classes} classes with most mistakes are shown." if cut else ""
         return f"Confusion matrices in percent of each true class (rows).{chosen}{rest}"
 
-    def _chosen(self, targets: NDArray[Any], predictions: NDArray[Any]) -> tuple[NDArray[np.int64], bool]:
+    def _choose_classes(
+        self, targets: NDArray[Any], predictions: NDArray[Any]
+    ) -> tuple[NDArray[np.int64], bool]:
         classes = np.union1d(targets, predictions)
         if len(classes) <= self.classes:
             return classes, True
@@ -91,7 +93,7 @@ class Confusion:
         return np.array(sorted(most), dtype=np.int64), False
 
     @staticmethod
-    def _matrix(ax: Any, matrix: NDArray[np.float64], classes: NDArray[np.int64]) -> None:
+    def _draw_matrix(ax: Any, matrix: NDArray[np.float64], classes: NDArray[np.int64]) -> None:
         ax.grid(False)
         ax.imshow(matrix, cmap="cividis", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
         step = max(1, len(classes) // 10)

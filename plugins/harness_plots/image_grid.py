@@ -31,7 +31,7 @@ class ImageGrid:
         from PIL import Image, UnidentifiedImageError
 
         from harness.plots.style import shortened
-        from harness_plots.points import label_of
+        from harness_plots.points import format_key
 
         names = [n for n in ("model", "method", "dataset", "seed") if n in data.columns]
         varying = [n for n in names if data[n].nunique() > 1] or names[:1]
@@ -41,7 +41,7 @@ class ImageGrid:
         for id, key in zip(kept["id"], keys, strict=True):
             for path in store.images(id):
                 if fnmatchcase(path.stem, self.name):
-                    found.append((path, label_of(key)))
+                    found.append((path, format_key(key)))
         if not found:
             raise HarnessError(f"no record keeps images named '{self.name}'")
         shown = found[: self.limit]

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from harness import Store
 
 
-def front(costs: Sequence[float], qualities: Sequence[float], lower_quality: bool = False) -> list[int]:
+def find_pareto_front(
+    costs: Sequence[float], qualities: Sequence[float], lower_quality: bool = False
+) -> list[int]:
     """Positions of the points that no other point beats, in the order of cost.
 
     A point is beaten by one that costs no more and is no worse, and is better in one of both.
@@ -56,23 +58,32 @@ class Pareto:
         """Draws the points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
         from harness.plots.style import INK, engineering, legend, mark, plain_log, shortened
-        from harness_plots.points import label_of, measured, metric_of, percent, points, series_names
+        from harness_plots.points import (
+            choose_scale,
+            find_metric,
+            find_series_columns,
+            format_key,
+            group_points,
+            select_measured,
+        )
 
-        metric = metric_of(data, self.metric)
+        metric = find_metric(data, self.metric)
         if self.cost not in data.columns:
             known = data.attrs.get("costs", [])
             raise HarnessError(f"the records have no cost '{self.cost}'{did_you_mean(self.cost, known)}")
-        kept = measured(data, metric)
+        kept = select_measured(data, metric)
         kept = kept[kept[self.cost].notna()]
         if kept.empty:
             raise HarnessError(f"no record that is ok has both '{self.cost}' and '{metric}'")
-        scale, words = percent(data, metric)
-        names = series_names(kept, self.points)
-        found = points(kept, names, metric, store, self.level)
-        costs = [p.value for p in points(kept, names, self.cost, None)]
+        scale, words = choose_scale(data, metric)
+        names = find_series_columns(kept, self.points)
+        found = group_points(kept, names, metric, store, self.level)
+        costs = [p.value for p in group_points(kept, names, self.cost, None)]
         more_is_better = self.cost == "samples_per_second"
         lower = metric in data.attrs.get("lower", ())
-        best = front([-c if more_is_better else c for c in costs], [p.value for p in found], lower)
+        best = find_pareto_front(
+            [-c if more_is_better else c for c in costs], [p.value for p in found], lower
+        )
         figure.set_size_inches(5.8, 3.8)
         ax = figure.add_subplot()
         values = [p.value * scale for p in found]
@@ -98,9 +109,9 @@ class Pareto:
                 clip_on=False,
             )[0]
             handles.append(handle)
-            labels.append(label_of(point.key))
+            labels.append(format_key(point.key))
         if many:
-            self._named(ax, best, costs, values, labels)
+            self._annotate(ax, best, costs, values, labels)
         else:
             legend(figure, handles, labels)
         if max(costs) == min(costs):
@@ -117,7 +128,9 @@ class Pareto:
         )
 
     @staticmethod
-    def _named(ax: Any, best: list[int], costs: list[float], values: list[float], labels: list[str]) -> None:
+    def _annotate(
+        ax: Any, best: list[int], costs: list[float], values: list[float], labels: list[str]
+    ) -> None:
         from harness.plots.style import shortened
 
         for n in best[:12]:

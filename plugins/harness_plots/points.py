@@ -31,7 +31,7 @@ class Point:
     seeds: int
 
 
-def column_of(data: pd.DataFrame, name: str) -> str:
+def find_column(data: pd.DataFrame, name: str) -> str:
     """The column of a coordinate or tag: `severity` also finds `tag.dataset.severity`.
 
     Raises HarnessError with the nearest name when there is none.
@@ -42,7 +42,7 @@ def column_of(data: pd.DataFrame, name: str) -> str:
     raise HarnessError(f"the records have no '{name}'{did_you_mean(name, map(str, data.columns))}")
 
 
-def metric_of(data: pd.DataFrame, name: str | None) -> str:
+def find_metric(data: pd.DataFrame, name: str | None) -> str:
     """The metric of that name, or the first one; HarnessError with the nearest name otherwise."""
     known: list[str] = list(data.attrs.get("metrics", []))
     if name is None:
@@ -55,12 +55,12 @@ def metric_of(data: pd.DataFrame, name: str | None) -> str:
     return name
 
 
-def percent(data: pd.DataFrame, metric: str) -> tuple[float, str]:
+def choose_scale(data: pd.DataFrame, metric: str) -> tuple[float, str]:
     """The factor and the axis label with which a metric is shown."""
     return (100.0, f"{metric} (%)") if metric in data.attrs.get("fractions", ()) else (1.0, metric)
 
 
-def measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
+def select_measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The ok rows that have the metric; HarnessError when there are none."""
     kept = data[(data["status"] == "ok") & data[metric].notna()]
     if kept.empty:
@@ -68,20 +68,20 @@ def measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
     return kept
 
 
-def series_names(data: pd.DataFrame, given: Sequence[str] | None) -> list[str]:
+def find_series_columns(data: pd.DataFrame, given: Sequence[str] | None) -> list[str]:
     """Columns that tell series apart: those given, else model and method as far as they vary."""
     if given is not None:
-        return [column_of(data, name) for name in given]
+        return [find_column(data, name) for name in given]
     names = [n for n in ("model", "method") if n in data.columns and data[n].nunique() > 1]
     return names or ["model"]
 
 
-def label_of(key: Sequence[Any]) -> str:
+def format_key(key: Sequence[Any]) -> str:
     """A group's key as text."""
-    return " · ".join(str(k) for k in key if not _absent(k) and str(k)) or "(none)"
+    return " · ".join(str(k) for k in key if not _is_missing(k) and str(k)) or "(none)"
 
 
-def points(
+def group_points(
     data: pd.DataFrame, names: Sequence[str], metric: str, store: Store | None, level: float = 0.95
 ) -> list[Point]:
     """One point per group of equal `names`, in the order of their first rows.
@@ -92,7 +92,7 @@ def points(
     groups: dict[tuple[Any, ...], list[int]] = {}
     columns = [data[n].tolist() for n in names]
     for row, key in enumerate(zip(*columns, strict=True)) if columns else enumerate([()] * len(data)):
-        groups.setdefault(tuple(None if _absent(k) else k for k in key), []).append(row)
+        groups.setdefault(tuple(None if _is_missing(k) else k for k in key), []).append(row)
     ids, values = data["id"].tolist(), data[metric].to_numpy(dtype=float)
     seeds = data["seed"].tolist() if "seed" in data.columns else [0] * len(data)
     found = []
@@ -127,7 +127,7 @@ def _interval(
     return (interval.low, interval.high) if interval else (None, None)
 
 
-def interval_words(found: Sequence[Point], level: float = 0.95) -> str:
+def describe_intervals(found: Sequence[Point], level: float = 0.95) -> str:
     """What the bands or bars of these points are, for the caption."""
     if not any(p.low is not None for p in found):
         return "One run each, without intervals."
@@ -139,5 +139,5 @@ def interval_words(found: Sequence[Point], level: float = 0.95) -> str:
     return f"Bands: {level:.0%} intervals over {source}."
 
 
-def _absent(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     return value is None or value != value

@@ -20,8 +20,8 @@ from harness.inference.weights import (
     one_line,
     read_weights,
 )
-from harness_timm.folders import SCHEME, folder_digest, folder_of, folder_problem
-from harness_timm.outputs import RANDOM_HEAD, Outputs
+from harness_timm.folders import SCHEME, find_folder_problem, folder_digest, parse_folder
+from harness_timm.outputs import RANDOM_HEAD, ClassOutputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,15 +68,15 @@ class TimmModel:
     ) -> None:
         self._where = f"timm:{name}"
         self._check_name(name)
-        self._outputs = Outputs.of(self._where, num_classes, class_names)
+        self._outputs = ClassOutputs.from_options(self._where, num_classes, class_names)
         self.class_names, self.num_classes = self._outputs.names, self._outputs.count
         self.name = name
         self.pretrained = pretrained
         check_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.weights_key = weights_key
-        self.label_space = label_space or self._own_label_space()
-        missing = self._missing_classes()
+        self.label_space = label_space or self._infer_label_space()
+        missing = self._find_missing_classes()
         self.lacks = {"classifies images": missing} if missing else {}
         self.remarks: list[str] = []
         self.preparation: Preparation | None = None
@@ -98,7 +98,7 @@ class TimmModel:
         if not works:
             raise OptionError(f"{self._where}: timm has no architecture '{arch}'{did_you_mean(arch, known)}")
 
-    def _own_label_space(self) -> str | None:
+    def _infer_label_space(self) -> str | None:
         """ "imagenet-1k" where name and options say that the outputs are its 1000 classes."""
         if self.num_classes not in (None, 1000):
             return None
@@ -109,31 +109,33 @@ class TimmModel:
         untagged = not self.name.startswith(_SOURCES) and "." not in self.name
         return "imagenet-1k" if untagged and self.pretrained and self.checkpoint is None else None
 
-    def _missing_classes(self) -> str | None:
+    def _find_missing_classes(self) -> str | None:
         """Why it can't be read as a classifier: what its outputs are isn't said."""
         if self.num_classes == 0:
             return "num_classes=0 takes its head off"
         own_weights = self.checkpoint is not None or self.name.startswith(_SOURCES) or not self.pretrained
-        return self._outputs.missing(self.label_space, own_weights)
+        return self._outputs.find_missing(self.label_space, own_weights)
 
     @property
     def class_keys(self) -> Sequence[str] | None:
         """What ImageNet-1k calls its classes, where the outputs are these and have no names of their own."""
-        return self._outputs.keys(self.label_space)
+        return self._outputs.class_keys(self.label_space)
 
     def unavailable(self) -> str | None:
         """Why a named file or folder can't be used here; downloads are not tried at planning."""
-        return self._missing_folder() or missing_file(self._where, self.checkpoint)
+        return self._find_folder_problem() or missing_file(self._where, self.checkpoint)
 
-    def _missing_folder(self) -> str | None:
-        folder = folder_of(self.name)
+    def _find_folder_problem(self) -> str | None:
+        folder = parse_folder(self.name)
         own = self.pretrained and self.checkpoint is None
-        return None if folder is None else folder_problem(self._where, folder, "config.json", weights=own)
+        return (
+            None if folder is None else find_folder_problem(self._where, folder, "config.json", weights=own)
+        )
 
     def fingerprint(self) -> str:
         """Digests of checkpoint and folder, else the version of timm, which decides what a name's weights are."""
         parts = [] if self.checkpoint is None else [f"sha256:{digest(self.checkpoint)}"]
-        if (folder := folder_of(self.name)) is not None:
+        if (folder := parse_folder(self.name)) is not None:
             parts.append(f"folder:{folder_digest(folder)}")
         parts = parts or [f"timm {version('timm')}"]
         return " ".join([*parts, *self._outputs.digest])
@@ -149,16 +151,16 @@ class TimmModel:
         with torch.random.fork_rng(devices=[]):
             # whatever keeps random weights (all of them, or a new head) is the same in every process
             torch.manual_seed(derive_seed("timm", self.name, self.num_classes))
-            module = self._built()
+            module = self._build()
         config = resolve_model_data_config(module)
         self._transform = create_transform(**config, is_training=False)
-        self.preparation = preparation_of(config)
+        self.preparation = build_preparation(config)
         self._module = module.to(device).eval()
 
-    def _built(self) -> torch.nn.Module:
+    def _build(self) -> torch.nn.Module:
         import timm
 
-        if problem := self._missing_folder():
+        if problem := self._find_folder_problem():
             raise Unavailable(problem)
         kwargs: dict[str, Any] = {} if self.num_classes is None else {"num_classes": self.num_classes}
         remedy = "get them on a machine with a network and give the file as checkpoint=FILE"
@@ -197,7 +199,7 @@ class TimmModel:
         remarks = list(read.remarks)
         convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
         if convert is not None and not (state.keys() & expected.keys()):
-            state = self._translated(read, module, convert)
+            state = self._translate(read, module, convert)
             if _position_shapes(read) != _position_shapes(state):
                 remarks.append("its position embeddings were resized by timm")
         weight = state.get(f"{heads[0]}weight") if heads else None
@@ -217,7 +219,7 @@ class TimmModel:
         load_weights(self._where, path, module, state)
         self.remarks = remarks
 
-    def _translated(self, state: dict[str, Any], module: Any, convert: Any) -> dict[str, Any]:
+    def _translate(self, state: dict[str, Any], module: Any, convert: Any) -> dict[str, Any]:
         """Weights that were published in another library's naming, under timm's names."""
         try:
             found: dict[str, Any] = convert(state, module)
@@ -259,17 +261,17 @@ class TimmModel:
 
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """`encode_image`'s features B×E and the last patches (places of the feature map) B×P×D."""
-        from harness_timm.patches import patches_of
+        from harness_timm.patches import extract_patches
 
         features = self._module.forward_features(images)
-        return self._module.forward_head(features, pre_logits=True), patches_of(self._module, features)
+        return self._module.forward_head(features, pre_logits=True), extract_patches(self._module, features)
 
 
 def _position_shapes(state: dict[str, Any]) -> set[tuple[int, ...]]:
     return {tuple(value.shape) for name, value in state.items() if "pos_embed" in name or "position" in name}
 
 
-def preparation_of(config: dict[str, Any]) -> Preparation | None:
+def build_preparation(config: dict[str, Any]) -> Preparation | None:
     """timm's data configuration as a `Preparation`; None where that can't say the same.
 
     A centre crop after resizing the shorter side, or after resizing both sides ("squash"), can be
@@ -291,4 +293,4 @@ def preparation_of(config: dict[str, Any]) -> Preparation | None:
     )
 
 
-__all__ = ["TimmModel", "preparation_of"]
+__all__ = ["TimmModel", "build_preparation"]

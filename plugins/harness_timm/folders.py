@@ -15,12 +15,12 @@ READ = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".tar", ".txt"
 """Suffixes of weights, settings and vocabularies, in lower case."""
 
 
-def folder_of(name: str) -> Path | None:
+def parse_folder(name: str) -> Path | None:
     """The folder that a model's name stands for; None for any other name."""
     return Path(name.removeprefix(SCHEME)) if name.startswith(SCHEME) else None
 
 
-def folder_problem(where: str, folder: Path, settings: str, weights: bool = True) -> str | None:
+def find_folder_problem(where: str, folder: Path, settings: str, weights: bool = True) -> str | None:
     """Why a folder of a model with its `settings` file can't be used, or None; `weights`: whether it needs some."""
     library = where.partition(":")[0]
     if not (folder / settings).is_file():

@@ -19,7 +19,7 @@ RANDOM_HEAD = "its head is new and random: the weights have one of another size;
 
 
 @dataclass(frozen=True)
-class Outputs:
+class ClassOutputs:
     """The outputs' names and number, as far as the options say them."""
 
     names: list[str] | None
@@ -28,12 +28,12 @@ class Outputs:
     """What names from a file add to a fingerprint: options hold only where it lies."""
 
     @classmethod
-    def of(cls, where: str, count: int | None, given: Sequence[str] | Path | None) -> Outputs:
+    def from_options(cls, where: str, count: int | None, given: Sequence[str] | Path | None) -> ClassOutputs:
         """Return what `num_classes` and `class_names` (a list or a file) say.
 
         Raises OptionError for a file that can't be read, for no names at all, and where the two disagree.
         """
-        names = _in_file(where, given) if isinstance(given, Path) else given
+        names = _read_names(where, given) if isinstance(given, Path) else given
         if names is None:
             return cls(None, count, [])
         if not names:
@@ -44,7 +44,7 @@ class Outputs:
         digest = [f"names:{hashlib.sha256(json.dumps(names).encode()).hexdigest()}"] if in_file else []
         return cls(list(names), len(names), digest)
 
-    def missing(self, label_space: str | None, trained: bool) -> str | None:
+    def find_missing(self, label_space: str | None, trained: bool) -> str | None:
         """Return why a model can't be read as a classifier, None where it can.
 
         `trained` says whether its weights may hold a head of any number of outputs.
@@ -60,7 +60,7 @@ class Outputs:
             )
         return None
 
-    def keys(self, label_space: str | None) -> tuple[str, ...] | None:
+    def class_keys(self, label_space: str | None) -> tuple[str, ...] | None:
         """Return what ImageNet-1k calls the outputs where they are these and have no names of their own."""
         return imagenet_names() if label_space == "imagenet-1k" and self.names is None else None
 
@@ -75,7 +75,7 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(f"{wnid} {names[wnid]}" for wnid in (lists / "imagenet_synsets.txt").read_text().split())
 
 
-def _in_file(where: str, file: Path) -> list[str] | None:
+def _read_names(where: str, file: Path) -> list[str] | None:
     from harness_data.names import read_lines
 
     try:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def patches_of(network: nn.Module, features: torch.Tensor) -> torch.Tensor:
+def extract_patches(network: nn.Module, features: torch.Tensor) -> torch.Tensor:
     """What the network's `forward_features` gave, as patches B×P×D without class and register tokens.
 
     Feature maps come as B×D×H×W, or as B×H×W×D from networks that say so (Swin and its kin). Raises

@@ -75,7 +75,7 @@ class TorchvisionDataset:
     def unavailable(self) -> str | None:
         """Why it can't be loaded here, and how to get it; nothing is downloaded to find out."""
         entry, base = self._entry, data_root(self.root)
-        if entry.needs is not None and not _installed(entry.needs):
+        if entry.needs is not None and not _is_installed(entry.needs):
             return f"{self._where}: needs the package {entry.needs}"
         if not entry.places:
             return None
@@ -120,20 +120,20 @@ class TorchvisionSplit:
     def __init__(self, source: Any, where: str, base: Path, class_names: Sequence[str]) -> None:
         self._source = source
         self._where = where
-        files, targets = _files(source), _targets(source)
+        files, targets = _list_files(source), _read_targets(source)
         if files is not None:
             # SUN397 lists its files in whatever order the file system gives
             order = sorted(range(len(files)), key=[file.as_posix() for file in files].__getitem__)
             files, targets = [files[i] for i in order], targets[order]
         self._files, self.targets = files, targets
         own = getattr(source, "classes", None) or getattr(source, "categories", None)
-        names = class_names or tuple(_readable(name) for name in own or ())
+        names = class_names or tuple(_format_class_name(name) for name in own or ())
         if names:
             self.class_names = names
         self.ids: Sequence[str] = (
             [f"{i:06d}" for i in range(len(self.targets))]
             if self._files is None
-            else [_relative(file, base) for file in self._files]
+            else [_relative_path(file, base) for file in self._files]
         )
 
     def __len__(self) -> int:
@@ -156,13 +156,13 @@ class TorchvisionSplit:
         return Sample(self.ids[index], EncodedImage(data, str(file)), label)
 
 
-def _installed(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     if package in sys.modules:
         return sys.modules[package] is not None
     return importlib.util.find_spec(package) is not None
 
 
-def _files(source: Any) -> list[Path] | None:
+def _list_files(source: Any) -> list[Path] | None:
     """The image files in the set's order, or None when it keeps its images otherwise.
 
     The sets hold them under one of a few attributes, as paths or as pairs of path and label.
@@ -175,7 +175,7 @@ def _files(source: Any) -> list[Path] | None:
     return None
 
 
-def _targets(source: Any) -> NDArray[np.int64]:
+def _read_targets(source: Any) -> NDArray[np.int64]:
     """The labels in the set's order, from its own list; read sample by sample where it has none."""
     import numpy as np
 
@@ -192,12 +192,12 @@ def _targets(source: Any) -> NDArray[np.int64]:
     return np.asarray([source[i][1] for i in range(len(source))], dtype=np.int64)
 
 
-def _readable(name: Any) -> str:
+def _format_class_name(name: Any) -> str:
     """A class's name as words: `apple_pie` is an apple pie; Imagenette gives several, the first counts."""
     first = name[0] if isinstance(name, tuple) else name
     return str(first).replace("_", " ")
 
 
-def _relative(file: Path, base: Path) -> str:
+def _relative_path(file: Path, base: Path) -> str:
     """A file's path below the data root, which is the same wherever the root lies."""
     return file.relative_to(base).as_posix() if file.is_relative_to(base) else file.as_posix()

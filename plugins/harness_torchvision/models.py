@@ -20,7 +20,7 @@ from harness.inference.weights import (
     one_line,
     read_weights,
 )
-from harness_timm.outputs import RANDOM_HEAD, Outputs
+from harness_timm.outputs import RANDOM_HEAD, ClassOutputs
 
 if TYPE_CHECKING:
     import torch
@@ -78,14 +78,14 @@ class TorchvisionModel:
         check_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.weights_key = weights_key
-        self._outputs = Outputs.of(self._where, num_classes, class_names)
+        self._outputs = ClassOutputs.from_options(self._where, num_classes, class_names)
         self.class_names, self.num_classes = self._outputs.names, self._outputs.count
         self.remarks: list[str] = []
         own_head = self.num_classes in (None, 1000) and checkpoint is None
         self.label_space = label_space or ("imagenet-1k" if own_head else None)
         self._expected_head = 1000 if self.label_space == "imagenet-1k" else self.num_classes
         own_weights = checkpoint is not None or weights.lower() == UNTRAINED
-        missing = self._outputs.missing(self.label_space, own_weights)
+        missing = self._outputs.find_missing(self.label_space, own_weights)
         self.lacks = {"classifies images": missing} if missing else {}
         if self.name.startswith("squeezenet"):
             self.lacks["encodes images"] = "its head is a convolution before the pooling"
@@ -97,7 +97,7 @@ class TorchvisionModel:
     @property
     def class_keys(self) -> Sequence[str] | None:
         """What ImageNet-1k calls its classes, where the outputs are these and have no names of their own."""
-        return self._outputs.keys(self.label_space)
+        return self._outputs.class_keys(self.label_space)
 
     def unavailable(self) -> str | None:
         """Why the checkpoint can't be used here; downloads are not tried at planning."""
@@ -115,16 +115,16 @@ class TorchvisionModel:
         """
         import torch
 
-        entry = self._weights_entry()
-        state, source = self._downloaded(entry)
+        entry = self._find_weights_entry()
+        state, source = self._download_weights(entry)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("torchvision", self.name, self.num_classes))
-            module = self._built(state, source)
+            module = self._build(state, source)
         self._transform = entry.transforms()
-        self.preparation = preparation_of(self._transform)
+        self.preparation = build_preparation(self._transform)
         self._module = module.to(device).eval()
 
-    def _weights_entry(self) -> Any:
+    def _find_weights_entry(self) -> Any:
         from torchvision import models
 
         entries = models.get_model_weights(self.name)
@@ -138,7 +138,7 @@ class TorchvisionModel:
             )
         return entries[wanted]
 
-    def _downloaded(self, entry: Any) -> tuple[dict[str, Any] | None, str]:
+    def _download_weights(self, entry: Any) -> tuple[dict[str, Any] | None, str]:
         """The weights of a name, None for random ones or a checkpoint's, and where they come from."""
         if self.checkpoint is not None or self.weights.lower() == UNTRAINED:
             return None, ""
@@ -150,11 +150,11 @@ class TorchvisionModel:
             )
         return {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}, entry.url
 
-    def _built(self, state: Mapping[str, Any] | None, source: str) -> torch.nn.Module:
+    def _build(self, state: Mapping[str, Any] | None, source: str) -> torch.nn.Module:
         if self.checkpoint is not None:
-            state, source = self._of_checkpoint(self.checkpoint), str(self.checkpoint)
-        module = self._network(state is None, state is not None and any(map(_is_auxiliary, state)))
-        self._head = _head_name(module)
+            state, source = self._read_checkpoint(self.checkpoint), str(self.checkpoint)
+        module = self._build_network(state is None, state is not None and any(map(_is_auxiliary, state)))
+        self._head = _find_head(module)
         if state is not None:
             weight = state.get(f"{self._head}.weight")
             wanted = self.num_classes if self.checkpoint is not None else None
@@ -172,7 +172,7 @@ class TorchvisionModel:
                 self.remarks = [RANDOM_HEAD]
         return module
 
-    def _network(self, untrained: bool, auxiliary: bool) -> torch.nn.Module:
+    def _build_network(self, untrained: bool, auxiliary: bool) -> torch.nn.Module:
         from torchvision import models
 
         kwargs: dict[str, Any] = {}
@@ -188,10 +188,10 @@ class TorchvisionModel:
             raise OptionError(f"{self._where}: torchvision can't build it: {one_line(error)}") from error
         return network
 
-    def _of_checkpoint(self, path: Path) -> dict[str, Any]:
+    def _read_checkpoint(self, path: Path) -> dict[str, Any]:
         """The checkpoint's weights under the network's names; its head may be of any size."""
-        module = self._network(untrained=False, auxiliary=True)
-        head = _head_name(module)
+        module = self._build_network(untrained=False, auxiliary=True)
+        head = _find_head(module)
         optional = [n for n in module.state_dict() if n.startswith(f"{head}.") or _is_auxiliary(n)]
         state = read_weights(self._where, path, module, self.weights_key, optional)
         self.remarks = list(state.remarks)
@@ -235,7 +235,7 @@ def _is_auxiliary(name: str) -> bool:
     return name.lower().startswith("aux")
 
 
-def _head_name(module: Any) -> str:
+def _find_head(module: Any) -> str:
     """Name of the layer that gives the logits: the last linear one, or in SqueezeNet the last convolution."""
     from torch import nn
 
@@ -264,7 +264,7 @@ def _resize_head(module: Any, name: str, classes: int) -> bool:
     return True
 
 
-def preparation_of(transform: Any) -> Preparation | None:
+def build_preparation(transform: Any) -> Preparation | None:
     """torchvision's classification preset as a `Preparation`; None for any other transform."""
     from torchvision.transforms._presets import ImageClassification
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness_trackers.tracker import TrackedCell, Tracker, facts_of
+from harness_trackers.tracker import TrackedCell, Tracker, describe_cell
 
 if TYPE_CHECKING:
     from harness import Cell
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LOCAL = "mlruns"
 """The folder that takes the runs where no server is named; MLflow's own customary one."""
 
-TOGETHER, SECONDS = 500, 5.0
+MAX_WAITING, MAX_WAIT_SECONDS = 500, 5.0
 """Values are sent when so many wait, or for so long: a server answers each request in its own time."""
 
 
@@ -45,11 +45,11 @@ class MLflow(Tracker):
 
         if self._client is None:
             self._connect()
-        facts = facts_of(cell)
+        facts = describe_cell(cell)
         run_id = self._client.create_run(
             self._experiment_id, run_name=cell.shown, tags={"suite": cell.suite, "cell": cell.id}
         ).info.run_id
-        parameters = [Param(_name(name), str(value)[:6000]) for name, value in facts.items()]
+        parameters = [Param(_clean_name(name), str(value)[:6000]) for name, value in facts.items()]
         for first in range(0, len(parameters), 100):  # more are not taken at once
             self._client.log_batch(run_id, params=parameters[first : first + 100])
         return MLflowCell(self._client, run_id)
@@ -76,24 +76,24 @@ class MLflowCell(TrackedCell):
         self.waiting: list[Any] = []
         self.sent = time.monotonic()
 
-    def values(self, group: str, step: int, values: Mapping[str, float]) -> None:
+    def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
         """One metric each, `<group>/<name>`."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self.waiting += [Metric(_name(f"{group}/{n}"), float(v), now, step) for n, v in values.items()]
-        if len(self.waiting) >= TOGETHER or time.monotonic() - self.sent >= SECONDS:
+        self.waiting += [Metric(_clean_name(f"{group}/{n}"), float(v), now, step) for n, v in values.items()]
+        if len(self.waiting) >= MAX_WAITING or time.monotonic() - self.sent >= MAX_WAIT_SECONDS:
             self._send()
 
     def _send(self) -> None:
         waiting, self.waiting = self.waiting, []
-        for first in range(0, len(waiting), TOGETHER):
-            self.client.log_batch(self.run_id, metrics=waiting[first : first + TOGETHER])
+        for first in range(0, len(waiting), MAX_WAITING):
+            self.client.log_batch(self.run_id, metrics=waiting[first : first + MAX_WAITING])
         self.sent = time.monotonic()
 
-    def image(self, group: str, step: int, path: Path) -> None:
+    def log_image(self, group: str, step: int, path: Path) -> None:
         """An artifact, in a folder per step."""
-        self.client.log_artifact(self.run_id, str(path), f"{_name(group)}/step-{step:08d}")
+        self.client.log_artifact(self.run_id, str(path), f"{_clean_name(group)}/step-{step:08d}")
 
     def end(self, status: str, reason: str | None) -> None:
         """Ends the run as finished, failed, or killed where it was interrupted."""
@@ -105,7 +105,7 @@ class MLflowCell(TrackedCell):
         self.client.set_terminated(self.run_id, states.get(status, "FAILED"))
 
 
-def _name(text: str) -> str:
+def _clean_name(text: str) -> str:
     """A name that MLflow takes: letters, digits, and some signs; no step out of its folder."""
     parts = (re.sub(r"[^\w\-. :]", "_", part).strip(". ") for part in text.split("/"))
     return "/".join(part for part in parts if part)[:250]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.running.logs import cell_folder
-from harness_trackers.tracker import TrackedCell, Tracker, facts_of
+from harness_trackers.tracker import TrackedCell, Tracker, describe_cell
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -42,7 +42,7 @@ class TensorBoard(Tracker):
         run = self.folder / self.suite / self.begun
         folder = run / cell_folder(run, cell.shown, cell.id).name
         writer = SummaryWriter(str(folder), flush_secs=self.flush_seconds)
-        lines = [f"| {name} | `{value}` |" for name, value in facts_of(cell).items()]
+        lines = [f"| {name} | `{value}` |" for name, value in describe_cell(cell).items()]
         writer.add_text("cell", "\n".join(["| | |", "|---|---|", *lines]), 0)
         return TensorBoardCell(writer)
 
@@ -53,12 +53,12 @@ class TensorBoardCell(TrackedCell):
     def __init__(self, writer: SummaryWriter) -> None:
         self.writer = writer
 
-    def values(self, group: str, step: int, values: Mapping[str, float]) -> None:
+    def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
         """One scalar each, `<group>/<name>`."""
         for name, value in values.items():
             self.writer.add_scalar(f"{group}/{name}", value, step)
 
-    def image(self, group: str, step: int, path: Path) -> None:
+    def log_image(self, group: str, step: int, path: Path) -> None:
         """The picture H×W×3."""
         import numpy as np
         from PIL import Image

@@ -19,11 +19,11 @@ class TrackedCell(ABC):
     """One cell in a tracker."""
 
     @abstractmethod
-    def values(self, group: str, step: int, values: Mapping[str, float]) -> None:
+    def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
         """Numbers of a group (a training, say) at one of its steps."""
 
     @abstractmethod
-    def image(self, group: str, step: int, path: Path) -> None:
+    def log_image(self, group: str, step: int, path: Path) -> None:
         """A picture; its file may be replaced as soon as this returns."""
 
     @abstractmethod
@@ -66,9 +66,9 @@ class Tracker(ABC):
     @hookimpl
     def cell_started(self, cell: Cell) -> None:
         """Opens the cell."""
-        self._of(cell)
+        self._open(cell)
 
-    def _of(self, cell: Cell) -> TrackedCell:
+    def _open(self, cell: Cell) -> TrackedCell:
         if cell.id not in self.open:
             self.open[cell.id] = self.begin(cell)
         return self.open[cell.id]
@@ -76,12 +76,12 @@ class Tracker(ABC):
     @hookimpl
     def cell_curve(self, cell: Cell, name: str, step: int, values: dict[str, float]) -> None:
         """Passes on a training's values."""
-        self._of(cell).values(name, step, values)
+        self._open(cell).log_values(name, step, values)
 
     @hookimpl
     def cell_image(self, cell: Cell, name: str, step: int, path: Path) -> None:
         """Passes on a training's picture."""
-        self._of(cell).image(name, step, path)
+        self._open(cell).log_image(name, step, path)
 
     @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
@@ -91,7 +91,7 @@ class Tracker(ABC):
             return
         for group, values in (("metrics", record.metrics), ("cost", record.cost)):
             if values:
-                tracked.values(group, 0, values)
+                tracked.log_values(group, 0, values)
         tracked.end(record.status, redacted(record.reason))
 
     @hookimpl
@@ -101,7 +101,7 @@ class Tracker(ABC):
             self.open.popitem()[1].end("interrupted", None)
 
 
-def facts_of(cell: Cell) -> Facts:
+def describe_cell(cell: Cell) -> Facts:
     """What a cell is, by dotted names: where it stands, and each part's plugin, version and options.
 
     Options that look like secrets are `***`, wherever they stand.
@@ -118,14 +118,14 @@ def facts_of(cell: Cell) -> Facts:
     }
     settings = {"precision": cell.precision, "images": cell.images, "limit": cell.limit}
     whole = {"suite": cell.suite, "cell": cell.id, **cell.coordinates, **settings, **described}
-    return _flat(redacted(whole))
+    return _flatten(redacted(whole))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Facts:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Facts:
     flat: Facts = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= _flatten(value, f"{prefix}{key}.")
         elif value is not None and value != "":
             flat[f"{prefix}{key}"] = value if isinstance(value, str | int | float) else str(value)
     return flat

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness_trackers.tracker import TrackedCell, Tracker, facts_of
+from harness_trackers.tracker import TrackedCell, Tracker, describe_cell
 
 if TYPE_CHECKING:
     from harness import Cell
@@ -47,7 +47,7 @@ class WandB(Tracker):
         import wandb
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        facts = facts_of(cell)
+        facts = describe_cell(cell)
         run = wandb.init(
             project=self.project or self.suite,
             entity=self.entity,
@@ -79,7 +79,7 @@ class WandBCell(TrackedCell):
         self.run = run
         self.groups: set[str] = set()
 
-    def _counted(self, group: str) -> str:
+    def _define_step(self, group: str) -> str:
         step = f"{group}/step"
         if group not in self.groups:
             self.groups.add(group)
@@ -87,17 +87,19 @@ class WandBCell(TrackedCell):
             self.run.define_metric(f"{group}/*", step_metric=step)
         return step
 
-    def values(self, group: str, step: int, values: Mapping[str, float]) -> None:
+    def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
         """One number each, `<group>/<name>`, along `<group>/step`."""
-        self.run.log({f"{group}/{name}": v for name, v in values.items()} | {self._counted(group): step})
+        self.run.log({f"{group}/{name}": v for name, v in values.items()} | {self._define_step(group): step})
 
-    def image(self, group: str, step: int, path: Path) -> None:
+    def log_image(self, group: str, step: int, path: Path) -> None:
         """The picture, `<group>/image`."""
         import wandb
         from PIL import Image
 
         with Image.open(path) as picture:  # read now: the file is replaced by the next picture
-            self.run.log({f"{group}/image": wandb.Image(picture.convert("RGB")), self._counted(group): step})
+            self.run.log(
+                {f"{group}/image": wandb.Image(picture.convert("RGB")), self._define_step(group): step}
+            )
 
     def end(self, status: str, reason: str | None) -> None:
         """Ends the run; anything but ok counts as failed there."""

@@ -55,7 +55,7 @@ class ScatterFit:
         """Draws the panels; standard models are grey circles, each other model has a mark of its own."""
         from harness.errors import did_you_mean
         from harness.plots.style import INK, legend, mark, panels
-        from harness_plots.points import label_of
+        from harness_plots.points import format_key
         from harness_robustness.records import STANDARD, cells, is_true, shifts
 
         tag = f"tag.model.{self.fit}"
@@ -98,7 +98,7 @@ class ScatterFit:
         legend(
             figure,
             [handles[k] for k in kept] + [handles[f"model {n}"] for n in marks],
-            kept + [label_of(others[n]) for n in marks],
+            kept + [format_key(others[n]) for n in marks],
         )
         found = "; ".join(f"{name}: {line}" for name, line in lines.items() if line is not None)
         told = f" Lines: {found}." if found else ""

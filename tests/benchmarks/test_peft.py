@@ -21,8 +21,8 @@ from harness.learning.draws import epoch_order
 from harness.learning.pipeline import Held as Source
 from harness.learning.recipe import Recipe
 from harness.running.devices import settle
-from harness_embedded.networks import vit
 from harness_embedded.scenes import Scenes
+from harness_embedded.tiny_networks import vit
 from harness_peft.network import Network
 from harness_peft.probe import LinearProbe
 from harness_peft.selective import Full, LinearGradient

@@ -16,7 +16,7 @@ import harness.api
 import harness_gan.classifier
 from harness.errors import OptionError
 from harness_data.domains import Domains
-from harness_embedded.domains import SceneDomains
+from harness_embedded.scene_domains import SceneDomains
 from harness_gan.pairs import draw_pair
 from harness_gan.pool import ImagePool
 from harness_gan.sources import Images

@@ -22,7 +22,7 @@ BLUR = 1.6
 """Radius in pixels with which the blurred share is blurred."""
 
 
-class PairSplit:
+class ScenePairSplit:
     """Pairs in memory. Satisfies `Split`; what is missing is None (image) or "" (text)."""
 
     per_sample = ("texts", "has_text", "has_image", "groups")
@@ -109,18 +109,18 @@ class ScenePairs:
 
     def fingerprint(self) -> str:
         """The version of the drawing recipe."""
-        from harness_embedded.pair_drawing import RECIPE
+        from harness_embedded.scene_pair_drawing import RECIPE
 
         return RECIPE
 
-    def load(self, split: str) -> PairSplit:
+    def load(self, split: str) -> ScenePairSplit:
         """Draws the split, or reads its pixels from the cache.
 
         Raises:
             DataError: there is no such split.
         """
         from harness import derive_seed
-        from harness_embedded.pair_drawing import POLARITIES, RECIPE, SHARES, blurred, draw_posts
+        from harness_embedded.scene_pair_drawing import POLARITIES, RECIPE, SHARES, blur, draw_posts
 
         if split not in self.splits:
             raise DataError(f"scene-pairs has no split '{split}'{did_you_mean(split, self.splits)}")
@@ -137,7 +137,7 @@ class ScenePairs:
         images = posts.images
         if soft.any():
             images = images.copy()
-            images[soft] = blurred(images[soft], BLUR)
+            images[soft] = blur(images[soft], BLUR)
 
         whole = ~(no_text | no_image)
         opposed = np.abs(posts.text - posts.image) == 2
@@ -152,13 +152,13 @@ class ScenePairs:
             "text_polarity": names[posts.text],
             "image_polarity": names[posts.image],
         }
-        targets = self._labels(posts.text, posts.image, posts.emphatic)
+        targets = self._assign_labels(posts.text, posts.image, posts.emphatic)
         if split == "unlabelled":
             targets = np.full(count, -1, np.int64)
         classes = RELATIONS if xor else POLARITIES
-        return PairSplit(images, posts.texts, targets, f"scene-pairs-{split}", classes, groups)
+        return ScenePairSplit(images, posts.texts, targets, f"scene-pairs-{split}", classes, groups)
 
-    def _labels(
+    def _assign_labels(
         self, text: NDArray[np.int64], image: NDArray[np.int64], emphatic: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
         if self.label_from == "xor":

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import derive_seed
-from harness_embedded.arrays import Drawn, kept
-from harness_embedded.captions import ground_words, with_article
+from harness_embedded.captions import add_article, describe_ground
+from harness_embedded.drawn_images import DrawnImages, load_or_draw
 from harness_embedded.painting import paint, to_bytes
-from harness_embedded.sampling import COLOURS, REFERENCE, Scenes, sample
+from harness_embedded.sampling import COLOURS, REFERENCE, SceneProperties, sample_scenes
 from harness_embedded.shapes import CLASSES
 from harness_embedded.styles import photo
 
@@ -65,8 +65,11 @@ class Posts:
     emphatic: NDArray[np.bool_]
 
 
-def _texts(
-    rng: np.random.Generator, scenes: Scenes, polarity: NDArray[np.int64], emphatic: NDArray[np.bool_]
+def _write_texts(
+    rng: np.random.Generator,
+    scenes: SceneProperties,
+    polarity: NDArray[np.int64],
+    emphatic: NDArray[np.bool_],
 ) -> list[str]:
     n, colours = len(scenes), list(COLOURS)
     which, adverb = rng.integers(len(WORDS["neutral"]), size=n), rng.integers(len(MILD), size=n)
@@ -78,10 +81,10 @@ def _texts(
         written.append(
             _WORDINGS[wordings[i]].format(
                 how=how,
-                a_how=with_article(how),
+                a_how=add_article(how),
                 word=word,
                 colour=colours[scenes.colour[i]],
-                ground=ground_words(scenes.background[i], scenes.ground[i]),
+                ground=describe_ground(scenes.background[i], scenes.ground[i]),
             )
         )
     return written
@@ -96,19 +99,19 @@ def draw_posts(split: str, count: int, seed: int, shares: Sequence[float]) -> Po
     which = rng.integers(4, size=count)
     objects = [CLASSES.index(OBJECTS[POLARITIES[p]][k]) for p, k in zip(image, which, strict=True)]
     labels = np.array(objects, np.int64)
-    scenes = sample(rng, labels, _SAMPLING)
-    texts = _texts(rng, scenes, text, emphatic)
+    scenes = sample_scenes(rng, labels, _SAMPLING)
+    texts = _write_texts(rng, scenes, text, emphatic)
 
-    def draw() -> Drawn:
+    def draw() -> DrawnImages:
         layers = paint(scenes, rng)
-        return Drawn(to_bytes(photo(layers, rng)), labels, texts)
+        return DrawnImages(to_bytes(photo(layers, rng)), labels, texts)
 
     shown = "-".join(f"{share:g}" for share in shares)
-    drawn = kept(f"{RECIPE}-{split}-{count}-{seed}-{shown}", draw)
+    drawn = load_or_draw(f"{RECIPE}-{split}-{count}-{seed}-{shown}", draw)
     return Posts(drawn.images, texts, text, image, emphatic)
 
 
-def blurred(images: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
+def blur(images: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
     """Images N×H×W×3 with a Gaussian blur of this radius in pixels."""
     from PIL import Image, ImageFilter
 

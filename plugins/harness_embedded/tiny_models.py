@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import nn
 
-    from harness_embedded.arrays import Drawn
+    from harness_embedded.drawn_images import DrawnImages
 
 RECIPE = "tiny-5"
 """Version of the trainings; to be raised with any change that changes the weights."""
@@ -26,13 +26,13 @@ SIDE = 32
 TrainedOn = Literal["scenes", "digits"]
 
 
-def _checked(model: str, steps: int | None, width: int = 1) -> None:
+def _check_options(model: str, steps: int | None, width: int = 1) -> None:
     for name, value, least in (("steps", steps, 0), ("width", width, 1)):
         if value is not None and value < least:
             raise OptionError(f"{model}: {name} must be at least {least}, not {value}")
 
 
-class _Tiny:
+class _TinyModel:
     """What the tiny models share: images of 32×32, weights that are trained where they are missing."""
 
     preparation = Preparation(
@@ -51,10 +51,10 @@ class _Tiny:
         return f"{RECIPE}+{SCENES}+{DIGITS}"
 
     def _weights_path(self) -> Path:
-        from harness_embedded.arrays import cache_folder
-        from harness_embedded.weights import weights_name
+        from harness_embedded.drawn_images import cache_folder
+        from harness_embedded.weight_names import name_weights_file
 
-        return cache_folder() / weights_name(self._name, {"recipe": self.fingerprint(), **self.options})
+        return cache_folder() / name_weights_file(self._name, {"recipe": self.fingerprint(), **self.options})
 
     @property
     def module(self) -> nn.Module:
@@ -67,7 +67,7 @@ class _Tiny:
         import torch
         from PIL import Image
 
-        from harness_embedded.training import as_input
+        from harness_embedded.pretraining import normalise_images
 
         image = image.convert("RGB")
         if image.size != (SIDE, SIDE):
@@ -75,15 +75,15 @@ class _Tiny:
             image = image.resize((width, height), Image.Resampling.BICUBIC)
             left, top = (round((s - SIDE) / 2) for s in image.size)
             image = image.crop((left, top, left + SIDE, top + SIDE))
-        return as_input(torch.from_numpy(np.array(image))[None])[0].contiguous()
+        return normalise_images(torch.from_numpy(np.array(image))[None])[0].contiguous()
 
 
-class _Supervised(_Tiny):
+class _TinyClassifier(_TinyModel):
     label_space: str
     _rate: float
 
     def __init__(self, trained_on: TrainedOn, width: int, steps: int | None, seed: int) -> None:
-        _checked(self._name, steps, width)
+        _check_options(self._name, steps, width)
         self.label_space = self.trained_on = trained_on
         self.width = width
         self.steps = steps if steps is not None else self._steps[trained_on]
@@ -95,19 +95,19 @@ class _Supervised(_Tiny):
     def _build(self, classes: int) -> nn.Module:
         raise NotImplementedError
 
-    def _training_set(self) -> Drawn:
+    def _training_set(self) -> DrawnImages:
         if self.trained_on == "digits":
-            from harness_embedded.digits import kept_digits
+            from harness_embedded.digits import load_digit_images
 
-            return kept_digits("digits", "train")
-        from harness_embedded.drawn_splits import kept_split
+            return load_digit_images("digits", "train")
+        from harness_embedded.scene_splits import load_scene_images
 
-        return kept_split("none", "train")
+        return load_scene_images("none", "train")
 
     def load(self, device: torch.device) -> None:
         """Builds the network and trains it, on the CPU, unless its weights are in the cache."""
         from harness.learning.kept import train_once
-        from harness_embedded.training import fit_labels, own_randomness
+        from harness_embedded.pretraining import fit_labels, fork_randomness
 
         def train(module: nn.Module) -> None:
             if self.steps == 0:
@@ -116,7 +116,7 @@ class _Supervised(_Tiny):
                 module, self._training_set(), steps=self.steps, batch=64, rate=self._rate, seed=self.seed
             )
 
-        with own_randomness(self.seed):
+        with fork_randomness(self.seed):
             module = self._build(10 if self.trained_on == "digits" else 12)
             train_once(module, self._weights_path(), train)
         self._module = module.eval().to(device)
@@ -132,14 +132,14 @@ class _Supervised(_Tiny):
 
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The same with the places it is the mean of: 4×4 patches (`tiny-vit`), 1 place (`tiny-resnet`)."""
-        from harness_timm.patches import patches_of
+        from harness_timm.patches import extract_patches
 
         module: Any = self._module
         features = module.forward_features(images)
-        return module.forward_head(features, pre_logits=True), patches_of(module, features)
+        return module.forward_head(features, pre_logits=True), extract_patches(module, features)
 
 
-class TinyViT(_Supervised):
+class TinyViT(_TinyClassifier):
     """timm's VisionTransformer with a convolutional stem and three blocks, trained on labels of plain scenes or digits.
 
     Args:
@@ -161,12 +161,12 @@ class TinyViT(_Supervised):
         super().__init__(trained_on, width, steps, seed)
 
     def _build(self, classes: int) -> nn.Module:
-        from harness_embedded.networks import vit
+        from harness_embedded.tiny_networks import vit
 
         return vit(classes, self.width)
 
 
-class TinyResNet(_Supervised):
+class TinyResNet(_TinyClassifier):
     """timm's ResNet with one basic block per stage, trained on labels of plain scenes or digits.
 
     Args:
@@ -186,7 +186,7 @@ class TinyResNet(_Supervised):
         super().__init__(trained_on, width, steps, seed)
 
     def _build(self, classes: int) -> nn.Module:
-        from harness_embedded.networks import resnet
+        from harness_embedded.tiny_networks import resnet
 
         return resnet(classes, self.width)
 
@@ -199,7 +199,7 @@ def _tokenizer(context: int) -> open_clip.SimpleTokenizer:
     return open_clip.SimpleTokenizer(context_length=context)
 
 
-class TinyCLIP(_Tiny):
+class TinyCLIP(_TinyModel):
     """open_clip's CLIP with small image and text towers, trained on captions of a wide mixture.
 
     The mixture holds scenes in photographs and four of the six renditions, sketches, any turn and
@@ -217,19 +217,19 @@ class TinyCLIP(_Tiny):
     _clip: open_clip.CLIP
 
     def __init__(self, tower: Literal["resnet", "vit"] = "resnet", steps: int = 500, seed: int = 0) -> None:
-        _checked(self._name, steps)
+        _check_options(self._name, steps)
         self.tower, self.steps, self.seed = tower, steps, seed
         self.options = {"tower": tower, "steps": steps, "seed": seed}
 
     def load(self, device: torch.device) -> None:
         """Builds both towers and trains them, on the CPU, unless their weights are in the cache."""
         from harness.learning.kept import train_once
-        from harness_embedded.networks import CONTEXT, clip
-        from harness_embedded.training import own_randomness
+        from harness_embedded.pretraining import fork_randomness
+        from harness_embedded.tiny_networks import CONTEXT, clip
 
         self._device = device
         self.tokenizer = _tokenizer(CONTEXT)
-        with own_randomness(self.seed):
+        with fork_randomness(self.seed):
             module = clip(self.tower)
             train_once(module, self._weights_path(), self._train)
         self._module = self._clip = module.eval().to(device)
@@ -238,10 +238,10 @@ class TinyCLIP(_Tiny):
     def _train(self, module: nn.Module) -> None:
         if self.steps == 0:
             return
-        from harness_embedded.mixture import wide_mixture
-        from harness_embedded.training import fit_captions
+        from harness_embedded.pretraining import fit_captions
+        from harness_embedded.training_mixture import load_wide_mixture
 
-        drawn = wide_mixture()
+        drawn = load_wide_mixture()
         tokens = self.tokenizer(list(drawn.captions))
         rate = 8e-3 if self.tower == "resnet" else 4e-3
         fit_captions(module, drawn, tokens, steps=self.steps, batch=128, rate=rate, seed=self.seed)

@@ -42,14 +42,14 @@ class SceneDomains:
 
         return f"scene-domains-1 {RECIPE}"
 
-    def load(self, split: str) -> SceneDomain:
+    def load(self, split: str) -> SceneDomainSplit:
         """Return one domain's part. Raises DataError for a split that there is not."""
         if split not in SPLITS:
             raise DataError(f"scene-domains has no split '{split}'{did_you_mean(split, SPLITS)}")
-        return SceneDomain(split, self.counts[split[:-1]])
+        return SceneDomainSplit(split, self.counts[split[:-1]])
 
 
-class SceneDomain:
+class SceneDomainSplit:
     """Scenes drawn from a seed that both domains share, rendered in the domain's style."""
 
     def __init__(self, split: str, count: int) -> None:
@@ -57,16 +57,16 @@ class SceneDomain:
 
         from harness import derive_seed
         from harness_embedded.painting import paint, to_bytes
-        from harness_embedded.sampling import REFERENCE, sample
+        from harness_embedded.sampling import REFERENCE, sample_scenes
         from harness_embedded.shapes import CLASSES
-        from harness_embedded.styles import render
+        from harness_embedded.styles import render_styles
 
         rng = np.random.default_rng(derive_seed("scene-domains", split[:-1], count))
         labels = np.arange(count, dtype=np.int64) % len(CLASSES)
-        layers = paint(sample(rng, labels, REFERENCE), rng)
+        layers = paint(sample_scenes(rng, labels, REFERENCE), rng)
         style = np.array(["photo" if split.endswith("A") else "sketch"] * count)
         own = np.random.default_rng(derive_seed("scene-domains", split, count))
-        self.images: NDArray[np.uint8] = to_bytes(render(layers, style, own))
+        self.images: NDArray[np.uint8] = to_bytes(render_styles(layers, style, own))
         self.targets: NDArray[np.int64] = labels
         self.class_names: Sequence[str] = list(CLASSES)
         self.ids: Sequence[str] = [f"{split}/{n:05d}" for n in range(count)]

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnImages:
     """Images N×H×W×3 (uint8), labels N, and a caption for each."""
 
     images: NDArray[np.uint8]
@@ -32,7 +32,7 @@ def cache_folder() -> Path:
     return cache_dir() / "embedded"
 
 
-def kept(name: str, make: Callable[[], Drawn]) -> Drawn:
+def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
     """The arrays cached under a name, made and written (atomically) when they aren't there.
 
     A file that can't be read is replaced, with a warning. Of two processes one makes them, and the
@@ -43,16 +43,16 @@ def kept(name: str, make: Callable[[], Drawn]) -> Drawn:
     path = cache_folder() / f"{name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        return _kept(path, make)
+        return _load_or_draw_locked(path, make)
 
 
-def _kept(path: Path, make: Callable[[], Drawn]) -> Drawn:
+def _load_or_draw_locked(path: Path, make: Callable[[], DrawnImages]) -> DrawnImages:
     from harness.records.files import replacing
 
     if path.exists():
         try:
             with np.load(path, allow_pickle=False) as held:
-                return Drawn(held["images"], held["labels"], held["captions"].tolist())
+                return DrawnImages(held["images"], held["labels"], held["captions"].tolist())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             log.warning("%s can't be read (%s); it is drawn again", path, error)
     drawn = make()
@@ -61,7 +61,7 @@ def _kept(path: Path, make: Callable[[], Drawn]) -> Drawn:
     return drawn
 
 
-class ArraySplit:
+class DrawnSplit:
     """A split over arrays in memory, restricted to some classes if told so.
 
     `classes` are indices into the label space in the order of the split's own labels; samples of
@@ -70,7 +70,7 @@ class ArraySplit:
 
     def __init__(
         self,
-        drawn: Drawn,
+        drawn: DrawnImages,
         prefix: str,
         space: Sequence[str],
         classes: Sequence[int],

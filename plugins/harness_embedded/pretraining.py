@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness_embedded.arrays import Drawn
+from harness_embedded.drawn_images import DrawnImages
 
 if TYPE_CHECKING:
     import open_clip
@@ -26,7 +26,7 @@ MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
 """What the tiny models' inputs are normalised with."""
 
-FURTHEST = 2
+MAX_SHIFT = 2
 """Pixels by which images are moved at most while training."""
 
 ONE_CYCLE: dict[str, Any] = {
@@ -43,7 +43,7 @@ _TEXT_TOWER = ("transformer.", "token_embedding.", "positional_embedding", "ln_f
 
 
 @contextmanager
-def own_randomness(seed: int) -> Iterator[None]:
+def fork_randomness(seed: int) -> Iterator[None]:
     """Seed torch inside the block only; the caller's random state is untouched."""
     import random
 
@@ -58,7 +58,7 @@ def own_randomness(seed: int) -> Iterator[None]:
         random.setstate(before)
 
 
-def as_input(images: Tensor) -> Tensor:
+def normalise_images(images: Tensor) -> Tensor:
     """Return uint8 images N×H×W×3 as normalised float input N×3×H×W."""
     import torch
 
@@ -66,7 +66,7 @@ def as_input(images: Tensor) -> Tensor:
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def _moved(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
+def _shift_images(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
     """Return images N×H×W×3, each moved along both axes by its `shifts` (2×N, in pixels), its edge repeated."""
     import torch
 
@@ -75,7 +75,7 @@ def _moved(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
     return images[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _draw(count: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _draw_batches(count: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the rows (steps×batch) and shifts (steps×2×batch) of all steps, drawn one step after the other.
 
     Rows are drawn without replacement in each pass over the samples, which may end within a batch.
@@ -88,11 +88,11 @@ def _draw(count: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDA
             queue = np.concatenate([queue, rng.permutation(count)])
         rows.append(queue[: recipe.batch])
         queue = queue[recipe.batch :]
-        shifts.append([rng.integers(-FURTHEST, FURTHEST + 1, recipe.batch) for _ in range(2)])
+        shifts.append([rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, recipe.batch) for _ in range(2)])
     return np.array(rows), np.array(shifts)
 
 
-def _groups(module: nn.Module, recipe: Recipe) -> Groups:
+def _parameter_groups(module: nn.Module, recipe: Recipe) -> Groups:
     groups = []
     for slow in (False, True):
         own = [p for name, p in module.named_parameters() if name.startswith(_TEXT_TOWER) == slow]
@@ -103,7 +103,7 @@ def _groups(module: nn.Module, recipe: Recipe) -> Groups:
 
 def _fit(
     module: nn.Module,
-    drawn: Drawn,
+    drawn: DrawnImages,
     loss: Callable[[Tensor, NDArray[np.int64]], Tensor],
     recipe: Recipe,
     seed: int,
@@ -114,10 +114,10 @@ def _fit(
     from harness.learning.loop import train
     from harness.learning.pipeline import Batch, Held
 
-    rows, shifts = _draw(len(drawn.labels), recipe, seed)
+    rows, shifts = _draw_batches(len(drawn.labels), recipe, seed)
 
     def objective(batch: Batch, step: int) -> Tensor:
-        images = as_input(_moved(batch.data, shifts[step]))
+        images = normalise_images(_shift_images(batch.data, shifts[step]))
         return loss(images.contiguous(memory_format=torch.channels_last), batch.rows)
 
     def report(step: int, values: dict[str, float]) -> None:
@@ -125,11 +125,13 @@ def _fit(
             log.info("step %d of %d, loss %.3f", step, recipe.steps, values["loss"])
 
     images = Held(torch.from_numpy(drawn.images))
-    groups = _groups(module, recipe)
+    groups = _parameter_groups(module, recipe)
     train(module, images, objective, recipe, seed, groups=groups, rows=rows.__getitem__, report=report)
 
 
-def fit_labels(module: nn.Module, drawn: Drawn, *, steps: int, batch: int, rate: float, seed: int) -> None:
+def fit_labels(
+    module: nn.Module, drawn: DrawnImages, *, steps: int, batch: int, rate: float, seed: int
+) -> None:
     """Train a classifier (images to logits) on labels."""
     import torch
 
@@ -171,7 +173,7 @@ def _spread_texts(module: open_clip.CLIP, tokens: Tensor, steps: int, batch: int
 
 def fit_captions(
     module: open_clip.CLIP,
-    drawn: Drawn,
+    drawn: DrawnImages,
     tokens: torch.Tensor,
     *,
     steps: int,

@@ -5,25 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from harness import derive_seed
-from harness_embedded.arrays import Drawn, kept
-from harness_embedded.digits import kept_digits
-from harness_embedded.drawing import DISTRIBUTIONS, RECIPE, balanced, draw
+from harness_embedded.digits import load_digit_images
+from harness_embedded.drawing import DISTRIBUTIONS, RECIPE, balance_labels, draw_scenes
+from harness_embedded.drawn_images import DrawnImages, load_or_draw
 from harness_embedded.shapes import CLASSES
 
 WIDE_PER_CLASS = 1000
 
 
-def wide_scenes() -> Drawn:
+def load_wide_scenes() -> DrawnImages:
     """Scenes of the wide distribution, from seeds that no split uses; cached."""
-    labels = balanced(CLASSES, WIDE_PER_CLASS)
+    labels = balance_labels(CLASSES, WIDE_PER_CLASS)
     seed = derive_seed(RECIPE, "wide", "train")
-    return kept(f"{RECIPE}-wide-train", lambda: draw(seed, labels, *DISTRIBUTIONS["wide"]))
+    return load_or_draw(f"{RECIPE}-wide-train", lambda: draw_scenes(seed, labels, *DISTRIBUTIONS["wide"]))
 
 
-def wide_mixture() -> Drawn:
+def load_wide_mixture() -> DrawnImages:
     """The wide scenes and the training splits of both digit sets (their labels mean nothing here)."""
-    parts = [wide_scenes(), kept_digits("digits", "train"), kept_digits("printed-digits", "train")]
-    return Drawn(
+    parts = [
+        load_wide_scenes(),
+        load_digit_images("digits", "train"),
+        load_digit_images("printed-digits", "train"),
+    ]
+    return DrawnImages(
         np.concatenate([p.images for p in parts]),
         np.concatenate([p.labels for p in parts]),
         [caption for p in parts for caption in p.captions],

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 
-def weights_name(model: str, recipe: Mapping[str, object]) -> str:
+def name_weights_file(model: str, recipe: Mapping[str, object]) -> str:
     """A file name for a model, its recipe, and the libraries whose code decides the weights."""
     libraries = {name: version(name) for name in ("torch", "timm", "open_clip_torch", "numpy")}
     told = json.dumps([dict(recipe), libraries], sort_keys=True, default=str)
