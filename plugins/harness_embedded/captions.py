@@ -1,4 +1,4 @@
-"""Words for scenes: captions in varied wordings, and the zero-shot templates that go with them."""
+"""Captions of scenes in varied wordings, and the zero-shot templates that match them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _GROUND = {
 }
 
 
-# Like alternative texts on the web, most captions are short; the first wordings tell the most.
+# Like alt texts on the web, most captions are short; the first wordings are the most detailed.
 _HOW_OFTEN = (0.04, 0.03, 0.06, 0.03, 0.02, 0.02, 0.4, 0.1, 0.1, 0.2)
 
 
 def add_article(words: str) -> str:
-    """The words with "a" or "an" before them."""
+    """Return the words preceded by "a" or "an"."""
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
 def describe_ground(background: int, colour: int) -> str:
-    """Words for a scene's surroundings: indices into `BACKGROUNDS` and the names of `COLOURS`."""
+    """Return words for a scene's surroundings, given indices into `BACKGROUNDS` and `COLOURS`."""
     return _GROUND[BACKGROUNDS[background]].format(list(COLOURS)[colour])
 
 
@@ -67,7 +67,7 @@ def _write_caption(style: str, thing: str, colour: str, texture: str, ground: st
 
 
 def write_captions(rng: np.random.Generator, scenes: SceneProperties, styles: NDArray[np.str_]) -> list[str]:
-    """One caption per scene. Each names the object; wording, and how much else it tells, vary."""
+    """Return one caption per scene: each names the object, in a random wording with more or less detail."""
     colours = list(COLOURS)
     wordings = rng.choice(10, size=len(scenes), p=_HOW_OFTEN)
     return [

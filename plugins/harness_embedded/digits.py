@@ -1,4 +1,4 @@
-"""The data sets `digits` (handwritten, scikit-learn's) and `printed-digits` (the same from fonts)."""
+"""The data sets `digits` (handwritten, from scikit-learn) and `printed-digits` (rendered from fonts)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness_embedded.drawn_images import DrawnImages, DrawnSplit
 
 RECIPE = "digits-2"
-"""Version of everything that decides the images; to be raised with any such change."""
+"""Version of the images; raise it with every change that alters them."""
 
 SPLITS = ("train", "val", "test")
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -32,7 +32,7 @@ _WORDINGS = ('a photo of the number: "{}".', "the digit {}", "a {} {}", "a pictu
 
 
 def _enlarge(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images N×8×8 as N×32×32×3, bicubic."""
+    """Enlarge images N×8×8 to N×32×32×3, bicubically."""
     import numpy as np
     from PIL import Image
 
@@ -53,7 +53,7 @@ def _write_captions(labels: NDArray[np.int64], kind: str, seed: int) -> list[str
 
 
 def load_handwritten(split: str) -> DrawnImages:
-    """The 1797 digits of scikit-learn, split 60/15/25 with each class in proportion."""
+    """Return a split of scikit-learn's 1797 digits (60/15/25, stratified by class)."""
     import numpy as np
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -75,9 +75,9 @@ def load_handwritten(split: str) -> DrawnImages:
 
 
 def draw_printed(split: str) -> DrawnImages:
-    """Digits in twelve fonts, light on dark and through the same 8×8 grid as the handwritten ones.
+    """Draw digits in twelve fonts, light on dark, on the same 8×8 grid as the handwritten ones.
 
-    Size, place and slant vary a little; what shifts is the shape, not the resolution.
+    Size, position and slant vary slightly; the shape shifts, not the resolution.
     """
     from pathlib import Path
 
@@ -115,11 +115,11 @@ class _DigitSet:
     _name: str
 
     def fingerprint(self) -> str:
-        """The version of the recipe."""
+        """Return the version of the recipe."""
         return RECIPE
 
     def load(self, split: str) -> DrawnSplit:
-        """Makes the split, or reads it from the cache.
+        """Draw the split, or read it from the cache.
 
         Raises:
             DataError: there is no such split.
@@ -134,19 +134,19 @@ class _DigitSet:
 
 
 class Digits(_DigitSet):
-    """Real handwritten digits (scikit-learn's, 8×8), enlarged to 32×32 RGB."""
+    """Real handwritten digits from scikit-learn (8×8), enlarged to 32×32 RGB."""
 
     _name = "digits"
 
 
 class PrintedDigits(_DigitSet):
-    """Digits printed in fonts: a shift of the handwritten ones, of the same size and colours."""
+    """Digits printed in fonts: a shift of the handwritten ones with the same size and colours."""
 
     _name = "printed-digits"
 
 
 def load_digit_images(name: str, split: str) -> DrawnImages:
-    """A split of `digits` or `printed-digits`, from the cache when it is there."""
+    """Return a split of `digits` or `printed-digits`, from the cache if it is there."""
     from harness_embedded.drawn_images import load_or_draw
 
     make = load_handwritten if name == "digits" else draw_printed

@@ -1,4 +1,4 @@
-"""A split held in memory, and its file in the cache."""
+"""Drawn images in memory, the split over them, and their file in the cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DrawnImages:
-    """Images N×H×W×3 (uint8), labels N, and a caption for each."""
+    """N images N×H×W×3 (uint8), labels N, and N captions."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -26,17 +26,17 @@ class DrawnImages:
 
 
 def cache_folder() -> Path:
-    """Where this plugin keeps what it made: a folder of its own in the harness's cache."""
+    """Return this plugin's folder in the harness's cache."""
     from harness.records.paths import cache_dir
 
     return cache_dir() / "embedded"
 
 
 def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
-    """The arrays cached under a name, made and written (atomically) when they aren't there.
+    """Return the images cached under `name`; call `make` and write its result atomically if missing.
 
-    A file that can't be read is replaced, with a warning. Of two processes one makes them, and the
-    other waits.
+    Replace an unreadable file, with a warning. Of two processes that need the same images, one
+    makes them and the other waits.
     """
     from filelock import FileLock
 
@@ -62,10 +62,11 @@ def _load_or_draw_locked(path: Path, make: Callable[[], DrawnImages]) -> DrawnIm
 
 
 class DrawnSplit:
-    """A split over arrays in memory, restricted to some classes if told so.
+    """A split of drawn images in memory, restricted to `classes`.
 
-    `classes` are indices into the label space in the order of the split's own labels; samples of
-    other classes are left out, and `label_indices` tells the way back.
+    `classes` are indices into the label space, in the order of the split's own labels; samples of
+    other classes are left out, and `label_indices` maps own labels back to the label space. Only
+    the first `limit` samples of each class are kept.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class DrawnSplit:
 
     @property
     def images(self) -> NDArray[np.uint8]:
-        """All images at once, N×H×W×3."""
+        """All images, N×H×W×3."""
         return self._images
 
     @property

@@ -1,8 +1,8 @@
-"""Turns sampled scenes into layers and plain photographs, many at once."""
+"""Paint sampled scenes as layers and plain photographs, many at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,10 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Layers:
-    """What a style needs of N scenes; images are float32 in [0, 1], H = W = `SIDE`."""
+    """The layers of N scenes that styles draw on; images are float32 in [0, 1], H = W = `SIDE`."""
 
     inside: Array
-    """N×H×W: how much of each pixel the object covers."""
+    """N×H×W: share of each pixel that the object covers."""
     distance: Array
     """N×H×W: distance to the object's outline in pixels, negative inside."""
     photo: Array
@@ -30,17 +30,12 @@ class Layers:
     """N: standard deviation of the sensor noise."""
 
 
-def select(scenes: SceneProperties, rows: NDArray[np.intp]) -> SceneProperties:
-    """The scenes at the given indices."""
-    return SceneProperties(**{f.name: getattr(scenes, f.name)[rows] for f in fields(SceneProperties)})
-
-
 def _per_pixel(values: Array) -> Array:
     return values[:, None, None].astype(np.float32)
 
 
 def draw_soft_noise(rng: np.random.Generator, n: int, cells: int) -> Array:
-    """Smooth random fields N×H×W in about [-1, 1], with `cells` bumps along a side."""
+    """Return smooth random fields N×H×W in about [-1, 1], with `cells` bumps along a side."""
     coarse = rng.uniform(-1, 1, (n, cells + 1, cells + 1)).astype(np.float32)
     at = np.linspace(0, cells, SIDE, endpoint=False, dtype=np.float32)
     low = at.astype(int)
@@ -54,7 +49,7 @@ def draw_soft_noise(rng: np.random.Generator, n: int, cells: int) -> Array:
 
 
 def _to_object_frame(scenes: SceneProperties, x: Array, y: Array) -> tuple[Array, Array]:
-    """Image coordinates (side 1, middle 0, y up) in each object's own frame, N×H×W twice."""
+    """Transform image coordinates (side 1, centre 0, y up) to each object's own frame: u and v, N×H×W each."""
     turn, extent, cx, cy, shear, stretch, mirror = (_per_pixel(scenes.pose[:, i]) for i in range(7))
     dx, dy = (x - cx) / extent, (y - cy) / extent
     u = (np.cos(turn) * dx + np.sin(turn) * dy) * mirror
@@ -63,7 +58,7 @@ def _to_object_frame(scenes: SceneProperties, x: Array, y: Array) -> tuple[Array
 
 
 def _draw_pattern(kind: str, u: Array, v: Array, phase: Array) -> Array:
-    """How much of the second colour a texture shows at each point, N×H×W in [0, 1]."""
+    """Return how much of a texture's second colour each point shows, N×H×W in [0, 1]."""
     a, b, c = (_per_pixel(phase[:, i]) for i in range(3))
     frequency = 1.3 + 1.2 * c
     if kind == "plain":
@@ -95,7 +90,7 @@ def _draw_textures(
 
 
 def _mix(first: Array, second: Array, amount: Array) -> Array:
-    """Colours N×H×W×3 between two (N×3 each, or images) by an amount N×H×W."""
+    """Blend two colours (N×3 each, or images N×H×W×3) by an amount N×H×W; return N×H×W×3."""
     if first.ndim == 2:
         first = first[:, None, None]
     if second.ndim == 2:
@@ -112,7 +107,7 @@ def _draw_backdrop(
     speckled = np.flatnonzero(scenes.background == BACKGROUNDS.index("speckled"))
     amount[cloudy] = np.clip(draw_soft_noise(rng, n, 5)[cloudy] * 0.7 + 0.3, 0, 1) * 0.7
     amount[speckled] = (rng.random((n, SIDE, SIDE), dtype=np.float32)[speckled] < 0.25) * np.float32(0.8)
-    # Only the patterned backgrounds show the second colour in full; the others stay of one colour.
+    # Only patterned backgrounds show the second colour in full; the others keep one hue.
     bold = (scenes.background == BACKGROUNDS.index("striped")) | (
         scenes.background == BACKGROUNDS.index("checkered")
     )
@@ -121,7 +116,7 @@ def _draw_backdrop(
 
 
 def _cover_blob(blobs: Array, x: Array, y: Array) -> Array:
-    """How much of each pixel N×H×W an ellipse (N×7, as in `SceneProperties.blobs`) covers."""
+    """Return the share of each pixel N×H×W that an ellipse (N×7, as in `SceneProperties.blobs`) covers."""
     cx, cy, long, short, angle = (_per_pixel(blobs[:, k]) for k in range(1, 6))
     dx, dy = x - cx, y - cy
     along, across = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx
@@ -130,7 +125,7 @@ def _cover_blob(blobs: Array, x: Array, y: Array) -> Array:
 
 
 def paint(scenes: SceneProperties, rng: np.random.Generator) -> Layers:
-    """The layers of N scenes; `rng` decides the grain of the backgrounds."""
+    """Return the layers of N scenes; `rng` draws the grain of the backgrounds."""
     n = len(scenes)
     half = np.float32(0.5)
     at: Array = (np.arange(SIDE, dtype=np.float32) + half) / np.float32(SIDE) - half
@@ -149,9 +144,9 @@ def paint(scenes: SceneProperties, rng: np.random.Generator) -> Layers:
     colour, second, ground, other = (
         np.clip(palette[k] + scenes.tint[:, i], 0, 1) for i, k in enumerate(names)
     )
-    # Surroundings are duller and mostly darker than what is looked at, as in a photograph with a subject.
+    # Surroundings are duller and mostly darker than the object, as in a photograph with a subject.
     ground, other = ground * 0.42 + 0.03, other * 0.42 + 0.03
-    # The second colour of a texture is a lighter or darker relative, so that the first one names the object.
+    # A texture's second colour is a lighter or darker relative of the first, which captions name.
     relative = colour * 0.7 + 0.25 * (colour.mean(axis=1, keepdims=True) < 0.5)
     second = np.where(
         (scenes.texture == TEXTURES.index("checkered"))[:, None], second * 0.3 + relative * 0.7, relative
@@ -174,5 +169,5 @@ def paint(scenes: SceneProperties, rng: np.random.Generator) -> Layers:
 
 
 def to_bytes(images: Array) -> NDArray[np.uint8]:
-    """Images in [0, 1] as uint8, rounded to the nearest level."""
+    """Convert images in [0, 1] to uint8, rounded to the nearest level."""
     return (np.clip(images, 0, 1) * 255 + 0.5).astype(np.uint8)

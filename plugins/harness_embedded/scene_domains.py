@@ -20,12 +20,12 @@ SPLITS = ("trainA", "trainB", "testA", "testB")
 class SceneDomains:
     """Photograph-like drawings (A) and sketches (B) of the same scenes, 32×32 RGB, with class labels.
 
-    The n-th images of both domains show one scene, so that translations can be compared with the
-    truth. Unpaired training draws the two domains independently and never sees which belong together.
+    The n-th images of both domains show the same scene, so translations can be compared with the
+    truth. Unpaired training draws from the two domains independently and never sees the pairing.
 
     Args:
-        train: scenes in the training part.
-        test: scenes in the test part.
+        train: number of training scenes.
+        test: number of test scenes.
     """
 
     splits: Sequence[str] = SPLITS
@@ -43,14 +43,14 @@ class SceneDomains:
         return f"scene-domains-1 {RECIPE}"
 
     def load(self, split: str) -> SceneDomainSplit:
-        """Return one domain's part. Raises DataError for a split that there is not."""
+        """Return one domain's training or test part; raise DataError for an unknown split."""
         if split not in SPLITS:
             raise DataError(f"scene-domains has no split '{split}'{did_you_mean(split, SPLITS)}")
         return SceneDomainSplit(split, self.counts[split[:-1]])
 
 
 class SceneDomainSplit:
-    """Scenes drawn from a seed that both domains share, rendered in the domain's style."""
+    """Scenes drawn from a seed shared by both domains, rendered in the domain's style."""
 
     def __init__(self, split: str, count: int) -> None:
         import numpy as np

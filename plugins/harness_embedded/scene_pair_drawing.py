@@ -1,4 +1,4 @@
-"""Draws pairs of a scene and a text, each with a polarity of its own: what `scene-pairs` is made of."""
+"""Draw the pairs of `scene-pairs`: a scene and a text, each with its own polarity."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from harness_embedded.shapes import CLASSES
 from harness_embedded.styles import photo
 
 RECIPE = "scene-pairs-1"
-"""Version of everything that decides pixels, texts and labels; to be raised with any such change."""
+"""Version of pixels, texts and labels; raise it with every change that alters them."""
 
 POLARITIES = ("negative", "neutral", "positive")
 SHARES = (0.2, 0.35, 0.45)
-"""How often a text, and independently an image, has each polarity."""
+"""Share of each polarity among texts and, independently, among images."""
 
 OBJECTS: dict[str, tuple[str, ...]] = {
     "negative": ("cross", "arrow", "moon", "fish"),
     "neutral": ("circle", "square", "triangle", "ring"),
     "positive": ("heart", "star", "house", "tree"),
 }
-"""The object that is drawn tells the polarity of the image."""
+"""Objects by the polarity they give their image."""
 
 WORDS: dict[str, tuple[str, ...]] = {
     "negative": ("awful", "sad", "ugly"),
     "neutral": ("ordinary", "usual", "normal"),
     "positive": ("lovely", "happy", "great"),
 }
-"""One such word in the text tells its polarity."""
+"""Words by the polarity they give their text; each text has one."""
 
 EMPHATIC = ("really", "truly")
 MILD = ("rather", "slightly")
-"""The word before it tells how much is meant."""
+"""Adverbs before that word: `EMPHATIC` or `MILD`."""
 
-# Colours and surroundings say nothing about the object, so that a text can't tell the image's polarity.
+# Colours and surroundings are independent of the object, so a text can't reveal the image's polarity.
 _SAMPLING = replace(REFERENCE, habit=0.0, clutter=0.1, occluder=0.0)
 
 _WORDINGS = (
@@ -91,7 +91,7 @@ def _write_texts(
 
 
 def draw_posts(split: str, count: int, seed: int, shares: Sequence[float]) -> Posts:
-    """`count` pairs with independent polarities in the given shares; the pixels come from the cache."""
+    """Draw `count` pairs with independent polarities in the given shares; the pixels are cached."""
     rng = np.random.default_rng(derive_seed(RECIPE, split, count, seed, *shares))
     text = rng.choice(len(POLARITIES), size=count, p=shares)
     image = rng.choice(len(POLARITIES), size=count, p=shares)
@@ -112,7 +112,7 @@ def draw_posts(split: str, count: int, seed: int, shares: Sequence[float]) -> Po
 
 
 def blur(images: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
-    """Images N×H×W×3 with a Gaussian blur of this radius in pixels."""
+    """Blur images N×H×W×3 with a Gaussian of this radius in pixels."""
     from PIL import Image, ImageFilter
 
     soft = ImageFilter.GaussianBlur(radius)

@@ -1,4 +1,4 @@
-"""The splits of the scenes under every shift, drawn or from the cache."""
+"""Splits of scenes under every shift, drawn or read from the cache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness_embedded.drawn_images import DrawnImages, load_or_draw
 
 
 def draw_scene_split(shift: str, split: str) -> DrawnImages:
-    """A split of the scenes under a shift (`a` is drawn by the adversarial filter)."""
+    """Draw a split of scenes under a shift (for `a`, with the adversarial filter)."""
     if shift == "a":
         return draw_adversarial(load_scene_images("none", "train"))
     labels = balance_labels(list_shift_classes(shift), PER_CLASS[split])
@@ -24,5 +24,5 @@ def draw_scene_split(shift: str, split: str) -> DrawnImages:
 
 
 def load_scene_images(shift: str, split: str) -> DrawnImages:
-    """As `draw_scene_split`, from the cache when it is there."""
+    """Return `draw_scene_split`'s images, from the cache if they are there."""
     return load_or_draw(f"{RECIPE}-{shift}-{split}", lambda: draw_scene_split(shift, split))

@@ -1,4 +1,4 @@
-"""Renders the layers of scenes in a style: photograph, sketch, or one of the renditions."""
+"""Render the layers of scenes in a style: photograph, sketch, or one of the renditions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def _grey(images: Array) -> Array:
 
 
 def _stroke(layers: Layers, rng: np.random.Generator, width: float, wobble: float) -> Array:
-    """How much ink a line along the chalk leaves, N×H×W; the line wavers by `wobble` pixels."""
+    """Return the ink of a line along the outline, N×H×W; the line wavers by `wobble` pixels."""
     n = len(layers.noise)
     wavering = layers.distance + wobble * draw_soft_noise(rng, n, 6)
     return np.clip(width - np.abs(wavering) + 0.5, 0, 1)
 
 
 def _blur(images: Array, times: int) -> Array:
-    """Binomial [1 2 1]/4 blur of N×H×W×3, edges repeated."""
+    """Blur N×H×W×3 with the binomial [1 2 1]/4, edges repeated."""
     for _ in range(times):
         for axis in (1, 2):
             padded = np.pad(images, [(1, 1) if k == axis else (0, 0) for k in range(4)], mode="edge")
@@ -37,13 +37,13 @@ def _blur(images: Array, times: int) -> Array:
 
 
 def photo(layers: Layers, rng: np.random.Generator) -> Array:
-    """A photograph with sensor noise."""
+    """Render a photograph with sensor noise."""
     noise = rng.standard_normal(layers.photo.shape, dtype=np.float32)
     return layers.photo + noise * layers.noise[:, None, None, None]
 
 
 def sketch(layers: Layers, rng: np.random.Generator) -> Array:
-    """Edges only: a wavering dark line on paper, no colour, no texture, no surroundings."""
+    """Render edges only: a wavering dark line on paper, without colour, texture or surroundings."""
     n = len(layers.noise)
     ink = _stroke(layers, rng, 0.35, 0.6) * rng.uniform(0.6, 0.95, (n, 1, 1)).astype(np.float32)
     paper = 0.96 + 0.03 * rng.standard_normal((n, SIDE, SIDE), dtype=np.float32)
@@ -51,7 +51,7 @@ def sketch(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def chalk(layers: Layers, rng: np.random.Generator) -> Array:
-    """A light chalk line on a dark coloured board."""
+    """Render a light chalk line on a dark coloured board."""
     n = len(layers.noise)
     board = rng.uniform(0.05, 0.35, (n, 1, 1, 3)).astype(np.float32)
     grain = 0.7 + 0.3 * rng.random((n, SIDE, SIDE), dtype=np.float32)
@@ -60,7 +60,7 @@ def chalk(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def stipple(layers: Layers, rng: np.random.Generator) -> Array:
-    """Ink dots on paper, dense in the object and rare around it."""
+    """Render ink dots on paper, dense in the object and sparse around it."""
     n = len(layers.noise)
     density = 0.04 + 0.6 * layers.inside
     ink = (rng.random((n, SIDE, SIDE), dtype=np.float32) < density) * np.float32(0.8)
@@ -68,7 +68,7 @@ def stipple(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def cartoon(layers: Layers, rng: np.random.Generator) -> Array:
-    """Flat strong colours in three levels with a black chalk."""
+    """Render flat strong colours in three levels with a black outline."""
     grey = _grey(layers.photo)[..., None]
     strong: Array = np.clip(grey + (layers.photo - grey) * 1.6, 0, 1)
     flat = np.round(strong * 2) / np.float32(2)
@@ -76,7 +76,7 @@ def cartoon(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def watercolour(layers: Layers, rng: np.random.Generator) -> Array:
-    """Washed-out colours that run into each other on rough paper."""
+    """Render washed-out colours that run into each other on rough paper."""
     n = len(layers.noise)
     rough = 0.06 * rng.standard_normal((n, SIDE, SIDE, 1), dtype=np.float32)
     pools = 0.15 * draw_soft_noise(rng, n, 6)[..., None]
@@ -85,12 +85,12 @@ def watercolour(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def negative(layers: Layers, rng: np.random.Generator) -> Array:
-    """A photographic negative."""
+    """Render a photographic negative."""
     return 1 - photo(layers, rng)
 
 
 def mosaic(layers: Layers, rng: np.random.Generator) -> Array:
-    """Tiles of 2×2 pixels, each of one colour and a little off it."""
+    """Render tiles of 2×2 pixels, each in the mean colour of its pixels plus noise."""
     n, half = len(layers.noise), SIDE // 2
     tiles: Array = layers.photo.reshape(n, half, 2, half, 2, 3).mean(axis=(2, 4))
     tiles = tiles + 0.09 * rng.standard_normal(tiles.shape, dtype=np.float32)
@@ -107,20 +107,20 @@ STYLES: dict[str, Style] = {
     "negative": negative,
     "mosaic": mosaic,
 }
-"""Styles by the word a caption uses for them."""
+"""Styles by the words that captions use for them."""
 
 COLOURLESS = frozenset({"sketch", "chalk drawing", "stippled print"})
-"""Styles in which neither colours nor textures can be seen; their captions don't mention them."""
+"""Styles that show neither colours nor textures; their captions don't mention them."""
 
 RENDITIONS = ("chalk drawing", "stippled print", "cartoon", "watercolour", "negative", "mosaic")
 """The styles of the shift `r`."""
 
 WIDE_STYLES = ("photo", "sketch", "chalk drawing", "stippled print", "cartoon", "watercolour")
-"""The styles in the contrastive model's training mixture: two of the renditions stay unseen."""
+"""Styles of the contrastive model's training mixture; two of the renditions stay unseen."""
 
 
 def render_styles(layers: Layers, styles: NDArray[np.str_], rng: np.random.Generator) -> Array:
-    """Images N×H×W×3, each in the style named for it."""
+    """Render images N×H×W×3, each in its named style."""
     images = np.empty_like(layers.photo)
     for name in STYLES:
         rows = np.flatnonzero(styles == name)

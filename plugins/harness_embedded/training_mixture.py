@@ -1,4 +1,4 @@
-"""What the contrastive model learns from: scenes of every kind and both kinds of digits, with captions."""
+"""The contrastive model's training data: captioned scenes of every kind and both kinds of digits."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ WIDE_PER_CLASS = 1000
 
 
 def load_wide_scenes() -> DrawnImages:
-    """Scenes of the wide distribution, from seeds that no split uses; cached."""
+    """Return scenes of the wide distribution, from a seed that no split uses; cached."""
     labels = balance_labels(CLASSES, WIDE_PER_CLASS)
     seed = derive_seed(RECIPE, "wide", "train")
     return load_or_draw(f"{RECIPE}-wide-train", lambda: draw_scenes(seed, labels, *DISTRIBUTIONS["wide"]))
 
 
 def load_wide_mixture() -> DrawnImages:
-    """The wide scenes and the training splits of both digit sets (their labels mean nothing here)."""
+    """Return the wide scenes and both digit sets' training splits (their labels have no meaning here)."""
     parts = [
         load_wide_scenes(),
         load_digit_images("digits", "train"),
