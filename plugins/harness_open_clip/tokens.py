@@ -1,4 +1,4 @@
-"""Embeddings of open_clip's towers together with the tokens and patches they are made of, in one pass."""
+"""Embeddings of open_clip's towers with the tokens and patches they pool, in one pass."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness_timm.patches import extract_patches
 
 
 def image_tokens(clip: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Embeddings B×E, as `encode_image` gives them, and the image tower's last patches B×P×D.
+    """Return embeddings B×E, equal to `encode_image`'s, and the image tower's last patches B×P×D.
 
-    Patches are what the tower pools, before any projection; its class token is not among them.
-    Raises OptionError for a tower of a make that is not known to have any.
+    Patches are the tower's outputs before pooling and projection, without the class token. Raise
+    OptionError for an unknown type of tower.
     """
     visual = clip.visual
     if hasattr(visual, "output_tokens"):
@@ -33,17 +33,18 @@ def image_tokens(clip: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.T
             visual.attnpool, lambda: visual(images), lambda inputs, _: inputs[0]
         )
         return pooled, grid.flatten(2).transpose(1, 2)
-    raise OptionError(f"open_clip: an image tower of the make {type(visual).__name__} shows no patches")
+    raise OptionError(f"open_clip: an image tower of type {type(visual).__name__} exposes no patches")
 
 
 def text_tokens(clip: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Embeddings B×E, as `encode_text` gives them, the text tower's last tokens B×T×D, and their mask B×T.
+    """Return embeddings B×E, equal to `encode_text`'s, the text tower's last tokens B×T×D, and their mask B×T.
 
-    `ids` are token ids B×T. The mask is true from the first token to the one that ends the text:
-    padding can't be told by its id alone, since in CLIP's vocabulary 0 is also an exclamation mark.
+    `ids` are token ids B×T. The mask is true from the first token to the one that ends the text: the
+    id alone doesn't identify padding, since 0 is also an exclamation mark in CLIP's vocabulary. Raise
+    OptionError for an unknown type of tower.
     """
     text = getattr(clip, "text", None)
-    if text is None:  # CLIP itself keeps the parts of its text tower
+    if text is None:  # CLIP itself holds the parts of its text tower
         pooled, (tokens,) = _run_and_capture(
             clip.ln_final, lambda: clip.encode_text(ids), lambda _, output: output
         )
@@ -54,9 +55,9 @@ def text_tokens(clip: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
         pool, end = getattr(text, "pool_type", "mask"), getattr(text, "eos_id", None)
         padding = text.config.pad_token_id if hasattr(text, "config") else text.pad_id
     else:
-        raise OptionError(f"open_clip: a text tower of the make {type(text).__name__} shows no tokens")
+        raise OptionError(f"open_clip: a text tower of type {type(text).__name__} exposes no tokens")
     mask = _mask_until_end(ids, pool, end, padding)
-    return pooled, tokens, mask[:, mask.shape[1] - tokens.shape[1] :]  # a tower may leave its first one out
+    return pooled, tokens, mask[:, mask.shape[1] - tokens.shape[1] :]  # a tower may drop its first token
 
 
 def _mask_until_end(ids: torch.Tensor, pool: str, end: int | None, padding: int) -> torch.Tensor:
@@ -66,26 +67,26 @@ def _mask_until_end(ids: torch.Tensor, pool: str, end: int | None, padding: int)
     if pool == "eos":
         if end is None:
             raise OptionError(
-                "open_clip: a text tower that pools at the end of text does not say which token that is"
+                "open_clip: a text tower that pools at the end of the text does not define its end token"
             )
         return places <= (ids == end).int().argmax(dim=1, keepdim=True)
     mask = ids != padding
-    mask[:, 0] |= ~mask.any(dim=1)  # an empty text is one token rather than none
+    mask[:, 0] |= ~mask.any(dim=1)  # an empty text counts as one token
     return mask
 
 
 def token_counts(tokenizer: Any, texts: Sequence[str]) -> list[int]:
-    """How many tokens each text has before an open_clip tokenizer cuts it, start and end among them."""
-    if hasattr(tokenizer, "encode"):  # CLIP's own, which cleans inside and adds both ends afterwards
+    """Return the number of tokens of each text, start and end included, before an open_clip tokenizer cuts it."""
+    if hasattr(tokenizer, "encode"):  # CLIP's own cleans texts itself; it adds both ends afterwards
         return [len(tokenizer.encode(text)) + 2 for text in texts]
     clean = getattr(tokenizer, "clean_fn", None)
-    if clean is None:  # SigLIP's, which cleans by functions of its module
+    if clean is None:  # SigLIP's cleans with functions of its module
         from open_clip.tokenizer import basic_clean, canonicalize_text
 
         def clean(text: str) -> str:
             return str(canonicalize_text(basic_clean(text)))
 
-    own_ends = getattr(tokenizer, "tokenizer_mode", "") == "clips"  # start, end and class, added by itself
+    own_ends = getattr(tokenizer, "tokenizer_mode", "") == "clips"  # it adds start, end and class itself
     found = tokenizer.tokenizer(
         [clean(text) for text in texts], add_special_tokens=not own_ends, padding=False, truncation=False
     )
@@ -105,7 +106,7 @@ def _output_tokens(tower: Any) -> Iterator[None]:
 def _run_and_capture(
     module: nn.Module, work: Callable[[], torch.Tensor], choose: Callable[[Any, Any], torch.Tensor]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """What `work` gives, and what `choose` takes from each call of `module` meanwhile."""
+    """Return the result of `work` and, for each call of `module` meanwhile, the result of `choose`."""
     seen: list[torch.Tensor] = []
     hook = module.register_forward_hook(lambda _, inputs, output: seen.append(choose(inputs, output)))
     try:

@@ -1,4 +1,4 @@
-"""Which torchvision data sets can be used, their splits, where they lie, how to get them."""
+"""The usable torchvision data sets: their splits, their location, and how to get them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Arguments = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class CatalogueDataset:
-    """One data set: its torchvision class, and for each split the arguments that select it.
+    """A data set of torchvision, with the constructor arguments that select each split.
 
-    `places` are relative paths below the root of which one must exist; `label_space` is the name its
-    labels have; `downloadable` tells whether torchvision can still fetch it; `needs` names a package
-    torchvision itself leaves optional; `class_names` stand in where the class has none.
+    `places` are paths relative to the root, one of which must exist; `label_space` names the space
+    of its labels; `downloadable` says whether torchvision can still fetch it; `needs` names an
+    optional package; `class_names` are used if torchvision's class has none.
     """
 
     splits: Mapping[str, Arguments]
@@ -28,7 +28,7 @@ class CatalogueDataset:
 
 
 def _select_by_split(*splits: str, **renamed: str) -> dict[str, Arguments]:
-    """Splits chosen by a `split` argument; `renamed` maps our name to the set's own."""
+    """Return arguments for splits chosen by a `split` argument; `renamed` maps our names to torchvision's."""
     return {ours: {"split": own} for ours, own in {**{s: s for s in splits}, **renamed}.items()}
 
 
@@ -82,4 +82,4 @@ CATALOGUE: Mapping[str, CatalogueDataset] = {
     ),
     "USPS": CatalogueDataset(_BY_FLAG, ("usps.bz2", "usps.t.bz2"), "usps", class_names=_DIGITS),
 }
-"""Data sets by the name of their torchvision class."""
+"""Data sets by the name of torchvision's class."""

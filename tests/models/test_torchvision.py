@@ -313,7 +313,7 @@ def test_mnist_files(tmp_path):
     (raw / "t10k-labels-idx1-ubyte").write_bytes(labelled)
     assert TorchvisionDataset("MNIST", root=tmp_path).fingerprint() != before
     assert TorchvisionDataset("MNIST", root=tmp_path).remarks == []
-    assert "known by its name" in TorchvisionDataset("MNIST", root=tmp_path, download=True).remarks[0]
+    assert "identified by its name" in TorchvisionDataset("MNIST", root=tmp_path, download=True).remarks[0]
     assert split.targets.tolist() == [3, 1, 4, 1, 5]
     assert split.class_names == tuple("0123456789")
 
