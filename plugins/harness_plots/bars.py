@@ -1,4 +1,4 @@
-"""A metric by model and data set, as dots with intervals: easier to compare than bars of length."""
+"""A metric by model and data set, as dots with intervals, which are easier to compare than bars."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from harness import Store
 
 MAX_ROWS = 40
-"""Rows that are still legible on a page."""
+"""Largest number of rows that is legible on a page."""
 
 
 class Bars:
     """One row per `rows` (model and method), one mark per `by`, each with its interval.
 
     Args:
-        metric: by default the first that the records have.
-        rows: coordinates or tags whose values tell rows apart; by default model and method, if they vary.
-        by: coordinate or tag whose values are the marks of a row; none: a single mark.
+        metric: by default the records' first one.
+        rows: coordinates or tags that distinguish rows; by default model and method, if they vary.
+        by: coordinate or tag that distinguishes the marks of a row; none: a single mark.
         level: confidence of the intervals, in (0, 1).
     """
 
@@ -34,7 +34,7 @@ class Bars:
         self.metric, self.rows, self.by, self.level = metric, rows, by, level
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws the marks, marks of one row beside each other."""
+        """Draw the marks, those of one row next to each other."""
         from harness.plots.style import GRID, legend, mark, shortened
         from harness_plots.points import (
             choose_scale,

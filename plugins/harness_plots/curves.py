@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Curves:
-    """Lines over `x`, averaged over what neither `lines` nor `panels` tells apart.
+    """Lines over `x`, averaged over what neither `lines` nor `panels` distinguishes.
 
     Args:
         x: coordinate or tag on the horizontal axis.
-        metric: by default the first that the records have.
-        lines: coordinates or tags whose values tell lines apart; by default model and method, if they vary.
-        panels: coordinate or tag with one panel for each of its values; at most 12 are drawn.
-        log: whether the horizontal axis is logarithmic, where all its values are numbers above 0.
+        metric: by default the records' first one.
+        lines: coordinates or tags that distinguish lines; by default model and method, if they vary.
+        panels: coordinate or tag with one panel per value; at most 12 are drawn.
+        log: make the horizontal axis logarithmic if all its values are positive numbers.
         level: confidence of the intervals, in (0, 1).
     """
 
@@ -38,7 +38,7 @@ class Curves:
         self.panels, self.log, self.level = panels, log, level
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws the lines with interval bands."""
+        """Draw the lines with interval bands."""
         from harness_plots.points import (
             choose_scale,
             describe_intervals,

@@ -1,4 +1,4 @@
-"""From rows to points: finding columns, averaging over seeds, and how sure each point is."""
+"""From rows to points: finding columns, averaging over seeds, and intervals of the points."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Point:
 
 
 def find_column(data: pd.DataFrame, name: str) -> str:
-    """The column of a coordinate or tag: `severity` also finds `tag.dataset.severity`.
+    """Return the column of a coordinate or tag: `severity` also finds `tag.dataset.severity`.
 
-    Raises HarnessError with the nearest name when there is none.
+    Raise HarnessError with the nearest name if there is none.
     """
     for prefix in PARTS:
         if f"{prefix}{name}" in data.columns:
@@ -43,7 +43,7 @@ def find_column(data: pd.DataFrame, name: str) -> str:
 
 
 def find_metric(data: pd.DataFrame, name: str | None) -> str:
-    """The metric of that name, or the first one; HarnessError with the nearest name otherwise."""
+    """Return the named metric, or the first with values; raise HarnessError with the nearest name if absent."""
     known: list[str] = list(data.attrs.get("metrics", []))
     if name is None:
         for metric in known:
@@ -56,12 +56,12 @@ def find_metric(data: pd.DataFrame, name: str | None) -> str:
 
 
 def choose_scale(data: pd.DataFrame, metric: str) -> tuple[float, str]:
-    """The factor and the axis label with which a metric is shown."""
+    """Return the factor and the axis label of a metric: fractions are shown in percent."""
     return (100.0, f"{metric} (%)") if metric in data.attrs.get("fractions", ()) else (1.0, metric)
 
 
 def select_measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The ok rows that have the metric; HarnessError when there are none."""
+    """Return the ok rows that have the metric; raise HarnessError if there are none."""
     kept = data[(data["status"] == "ok") & data[metric].notna()]
     if kept.empty:
         raise HarnessError(f"no record that is ok has '{metric}'")
@@ -69,7 +69,7 @@ def select_measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def find_series_columns(data: pd.DataFrame, given: Sequence[str] | None) -> list[str]:
-    """Columns that tell series apart: those given, else model and method as far as they vary."""
+    """Return the columns that distinguish series: those given, else model and method if they vary."""
     if given is not None:
         return [find_column(data, name) for name in given]
     names = [n for n in ("model", "method") if n in data.columns and data[n].nunique() > 1]
@@ -77,17 +77,17 @@ def find_series_columns(data: pd.DataFrame, given: Sequence[str] | None) -> list
 
 
 def format_key(key: Sequence[Any]) -> str:
-    """A group's key as text."""
+    """Return a group's key as text."""
     return " · ".join(str(k) for k in key if not _is_missing(k) and str(k)) or "(none)"
 
 
 def group_points(
     data: pd.DataFrame, names: Sequence[str], metric: str, store: Store | None, level: float = 0.95
 ) -> list[Point]:
-    """One point per group of equal `names`, in the order of their first rows.
+    """Return one point per group of rows with equal `names`, in the order of their first rows.
 
-    The mean is taken within each seed, then over seeds. The interval is Student's t over seeds
-    where there are two or more, else over the samples of the only record, else absent.
+    The mean is taken within each seed, then over seeds. The interval is Student's t over two or
+    more seeds, else over the samples of the only record, else absent.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     columns = [data[n].tolist() for n in names]
@@ -123,19 +123,19 @@ def _interval(
             try:
                 interval = summarise(means, samples[metric].to_numpy(dtype=float), level).over_samples
             except (TypeError, ValueError, StatisticsError):
-                return None, None  # texts, lists, or numbers that are missing: no mean to be sure of
+                return None, None  # texts, lists or missing numbers have no mean
     return (interval.low, interval.high) if interval else (None, None)
 
 
 def describe_intervals(found: Sequence[Point], level: float = 0.95) -> str:
-    """What the bands or bars of these points are, for the caption."""
+    """Describe the intervals of these points for the caption."""
     if not any(p.low is not None for p in found):
         return "One run each, without intervals."
     several = {p.seeds > 1 for p in found if p.low is not None}
     source = {
         frozenset({True}): "seeds",
         frozenset({False}): "samples",
-    }.get(frozenset(several), "seeds, or samples where there is one seed")
+    }.get(frozenset(several), "seeds, or over samples if there is only one seed")
     return f"Bands: {level:.0%} intervals over {source}."
 
 

@@ -1,4 +1,4 @@
-"""TrainingCurves curves, as the protocols kept them: one panel per quantity, one line per run."""
+"""Training curves kept by protocols: one panel per quantity, one line per run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from harness import Store
 
 STEPS = ("step", "epoch", "iteration")
-"""Columns of a curve that count its progress, if it has one; otherwise its position does."""
+"""Columns that count a curve's progress; without one of them, positions do."""
 
 MAX_RECORDS = 200
-"""Records whose curves are opened."""
+"""Largest number of records whose curves are opened."""
 
 
 class TrainingCurves:
-    """Values over training steps; runs that differ only in their seed share colour and dashes.
+    """Values over training steps; runs that differ only in their seed share colour and dash style.
 
     Args:
-        values: only these columns of the curves; by default all.
-        curves: only the curves of these names; by default all.
-        lines: coordinates or tags whose values tell lines apart; by default model and method, if they vary.
-        log: whether the vertical axis is logarithmic.
+        values: columns of the curves; by default all.
+        curves: names of the curves; by default all.
+        lines: coordinates or tags that distinguish lines; by default model and method, if they vary.
+        log: make the vertical axis logarithmic.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TrainingCurves:
         self.values, self.curves, self.lines, self.log = values, curves, lines, log
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws the curves of ok and of diverged records; the latter end in a cross."""
+        """Draw the curves of ok and diverged records; diverged ones end in a cross."""
         from harness.plots.style import legend, mark, panels
         from harness_plots.points import find_series_columns, format_key
 
@@ -103,7 +103,7 @@ class TrainingCurves:
 
 
 def _group_by_curve(table: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
-    """Long rows (curve, column, position, value) as columns of each curve."""
+    """Convert long rows (curve, column, position, value) to columns of each curve."""
     found: dict[str, dict[str, list[float]]] = {}
     for (curve, column), part in table.groupby(["curve", "column"], sort=False):
         values = part.sort_values("position")["value"].astype(float).tolist()

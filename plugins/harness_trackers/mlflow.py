@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from harness import Cell
 
 LOCAL = "mlruns"
-"""The folder that takes the runs where no server is named; MLflow's own customary one."""
+"""Folder of the runs if no server is named; MLflow's own default."""
 
 MAX_WAITING, MAX_WAIT_SECONDS = 500, 5.0
-"""Values are sent when so many wait, or for so long: a server answers each request in its own time."""
+"""Values are sent in batches, at this number or after this time: each request to a server takes time."""
 
 
 class MLflow(Tracker):
     """Curves, pictures, metrics and cost of each cell as a run of an MLflow experiment.
 
     Args:
-        tracking_uri: the tracking server, or a folder; by default what MLFLOW_TRACKING_URI says, else
-            the folder `mlruns`, with which nothing leaves the machine.
+        tracking_uri: the tracking server, or a folder; by default MLFLOW_TRACKING_URI, else the folder
+            `mlruns`, so that nothing leaves the machine.
         experiment: the experiment's name; by default the suite's.
     """
 
@@ -40,7 +40,7 @@ class MLflow(Tracker):
         self._experiment_id = ""
 
     def begin(self, cell: Cell) -> MLflowCell:
-        """Starts a run; its parameters say what the cell is."""
+        """Start a run whose parameters describe the cell."""
         from mlflow.entities import Param
 
         if self._client is None:
@@ -50,7 +50,7 @@ class MLflow(Tracker):
             self._experiment_id, run_name=cell.shown, tags={"suite": cell.suite, "cell": cell.id}
         ).info.run_id
         parameters = [Param(_clean_name(name), str(value)[:6000]) for name, value in facts.items()]
-        for first in range(0, len(parameters), 100):  # more are not taken at once
+        for first in range(0, len(parameters), 100):  # MLflow's limit per request
             self._client.log_batch(run_id, params=parameters[first : first + 100])
         return MLflowCell(self._client, run_id)
 
@@ -61,7 +61,7 @@ class MLflow(Tracker):
         if "://" not in place and not place.startswith(("databricks", "uc")):
             place = Path(place.removeprefix("file:")).resolve().as_uri()
         if place.startswith("file:"):
-            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3 asks for this consent
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3 requires this consent
         self._client = MlflowClient(place)
         name = self.experiment or self.suite
         known = self._client.get_experiment_by_name(name)
@@ -77,7 +77,7 @@ class MLflowCell(TrackedCell):
         self.sent = time.monotonic()
 
     def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        """One metric each, `<group>/<name>`."""
+        """Queue each value as the metric `<group>/<name>`."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -92,11 +92,11 @@ class MLflowCell(TrackedCell):
         self.sent = time.monotonic()
 
     def log_image(self, group: str, step: int, path: Path) -> None:
-        """An artifact, in a folder per step."""
+        """Log the picture as an artifact, in a folder per step."""
         self.client.log_artifact(self.run_id, str(path), f"{_clean_name(group)}/step-{step:08d}")
 
     def end(self, status: str, reason: str | None) -> None:
-        """Ends the run as finished, failed, or killed where it was interrupted."""
+        """End the run as finished, failed, or (if interrupted) killed."""
         self._send()
         self.client.set_tag(self.run_id, "status", status)
         if reason:
@@ -106,6 +106,6 @@ class MLflowCell(TrackedCell):
 
 
 def _clean_name(text: str) -> str:
-    """A name that MLflow takes: letters, digits, and some signs; no step out of its folder."""
+    """Return the text as a valid MLflow name: letters, digits and a few signs, within its folder."""
     parts = (re.sub(r"[^\w\-. :]", "_", part).strip(". ") for part in text.split("/"))
     return "/".join(part for part in parts if part)[:250]

@@ -1,4 +1,4 @@
-"""The listener `wandb`: one Weights & Biases run per cell, kept here until it is asked to send."""
+"""The listener `wandb`: one Weights & Biases run per cell, offline unless `mode=online`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Mode = Literal["offline", "online", "disabled"]
 class WandB(Tracker):
     """Curves, pictures, metrics and cost of each cell as a run of a Weights & Biases project.
 
-    The library's own collection of facts (command line, git, host, console, code) is switched off:
+    The library's own collection of metadata (command line, git, host, console, code) is switched off:
     it does not know which options are secrets.
 
     Args:
-        mode: `offline` keeps the runs in a folder, from which `wandb sync` sends them; `online` sends
-            them at once, with the login of this machine; by default what WANDB_MODE says, else offline.
+        mode: `offline` keeps the runs in a folder for `wandb sync`; `online` sends them at once, with
+            this machine's login; by default WANDB_MODE, else offline.
         project: the project's name; by default the suite's.
         entity: the team or user; by default the login's own.
-        folder: where runs are kept.
+        folder: folder of the runs.
     """
 
     package = "wandb"
@@ -43,7 +43,7 @@ class WandB(Tracker):
         self.mode, self.project, self.entity, self.folder = mode, project, entity, folder
 
     def begin(self, cell: Cell) -> WandBCell:
-        """Starts a run beside those of other cells."""
+        """Start a run, in parallel with those of other cells."""
         import wandb
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class WandB(Tracker):
 
 
 class WandBCell(TrackedCell):
-    """A cell's run. Each group counts its own steps, which need not rise with those of others."""
+    """A cell's run. Each group counts its own steps, independently of the others."""
 
     def __init__(self, run: Any) -> None:
         self.run = run
@@ -88,11 +88,11 @@ class WandBCell(TrackedCell):
         return step
 
     def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        """One number each, `<group>/<name>`, along `<group>/step`."""
+        """Log each value as `<group>/<name>`, over `<group>/step`."""
         self.run.log({f"{group}/{name}": v for name, v in values.items()} | {self._define_step(group): step})
 
     def log_image(self, group: str, step: int, path: Path) -> None:
-        """The picture, `<group>/image`."""
+        """Log the picture as `<group>/image`."""
         import wandb
         from PIL import Image
 
@@ -102,7 +102,7 @@ class WandBCell(TrackedCell):
             )
 
     def end(self, status: str, reason: str | None) -> None:
-        """Ends the run; anything but ok counts as failed there."""
+        """End the run; W&B counts any status but ok as failed."""
         self.run.summary["status"] = status
         if reason:
             self.run.summary["reason"] = reason
