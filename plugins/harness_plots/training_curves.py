@@ -88,7 +88,7 @@ class TrainingCurves:
         legend(figure, [handles[n] for n in sorted(handles)], [format_key(order[n]) for n in sorted(handles)])
         left = f" The first {MAX_RECORDS} of {len(kept)} records." if len(kept) > MAX_RECORDS else ""
         crosses = " A cross: training diverged." if (kept["status"] == "diverged").any() else ""
-        return f"TrainingCurves curves, one line per run.{crosses}{left}"
+        return f"Training curves, one line per run.{crosses}{left}"
 
     def _explain_nothing(self, kept: pd.DataFrame, store: Store) -> str:
         known: set[str] = set()

@@ -86,7 +86,7 @@ def test_curves_and_confusion_matrices_are_drawn(small):
     _, store = small
     frame = harness.load("fusion", store=store.path)
     caption = TrainingCurves(["loss", "weighted_f1"], ["training"], ["method"]).draw(frame, store, Figure())
-    assert "TrainingCurves curves" in caption
+    assert "Training curves" in caption
     assert "Confusion matrices" in Confusion().draw(frame, store, Figure())
 
 
