@@ -226,7 +226,7 @@ def test_open_clip_opens_its_own_and_other_trainers_checkpoints(
 
 def test_a_logit_bias_that_one_side_lacks_is_told(tmp_path: Path) -> None:
     content = {**C, "logit_bias": torch.tensor(-10.0)}
-    with pytest.raises(OptionError, match="has a logit_bias, the config no init_logit_bias"):
+    with pytest.raises(OptionError, match="has a logit_bias, but the config has no init_logit_bias"):
         embeddings(tmp_path, content)
     config = {**TINY, "init_logit_bias": -5.0}
     assert embeddings(tmp_path, content, config)[1] == []
