@@ -70,7 +70,7 @@ class ParetoFront:
 
         Raises OptionError if no record has the metric or a number for the cost.
         """
-        from harness_plots.pareto import front
+        from harness_plots.pareto import find_pareto_front
 
         _require_columns(records, [self.metric, self.cost])
         if records[self.cost].isna().all():  # else all methods would seem free
@@ -81,7 +81,7 @@ class ParetoFront:
             costs = [float(part[self.cost].mean()) for _, part in cells]
             # NaN, such as seconds_per_step of a method without training, counts as free
             costs = [0.0 if c != c else c for c in costs]
-            best = set(front(costs, [float(part[self.metric].mean()) for _, part in cells]))
+            best = set(find_pareto_front(costs, [float(part[self.metric].mean()) for _, part in cells]))
             for position, ((key, part), cost) in enumerate(zip(cells, costs)):
                 rows.append(_make_row(key, self.metric, part[self.metric], unit="fraction"))
                 rows.append(_make_row(key, self.cost, [cost], unit="cost"))

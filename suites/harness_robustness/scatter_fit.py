@@ -55,6 +55,8 @@ class ScatterFit:
         """Draw the panels and return the caption; standard models are grey circles, others have their own marks."""
         from harness.errors import did_you_mean
         from harness.plots.style import INK, legend, mark, panels
+        from harness_plots.points import format_key
+        from harness_robustness.records import STANDARD, cells, is_true, shifts
         from harness_plots.points import label_of
         from harness_robustness.shift_tables import STANDARD, average_seeds, is_true, pair_with_references
 
@@ -102,7 +104,7 @@ class ScatterFit:
         legend(
             figure,
             [handles[k] for k in kept] + [handles[f"model {n}"] for n in marks],
-            kept + [label_of(others[n]) for n in marks],
+            kept + [format_key(others[n]) for n in marks],
         )
         found = "; ".join(f"{name}: {line}" for name, line in lines.items() if line is not None)
         fits = f" Lines: {found}." if found else ""

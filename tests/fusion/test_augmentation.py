@@ -114,7 +114,7 @@ def test_drops_leave_a_word_and_every_negation():
 
 
 def test_synonyms_keep_the_polarity_of_the_drawn_pairs():
-    from harness_embedded.pair_drawing import EMPHATIC, MILD, WORDS
+    from harness_embedded.scene_pair_drawing import EMPHATIC, MILD, WORDS
 
     told = [set(group) for group in WORDS.values()] + [set(EMPHATIC), set(MILD)]
     for group in told:

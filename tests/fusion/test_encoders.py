@@ -17,9 +17,11 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import OptionError, Unavailable
 from harness.testing import ModelConformance
-from harness_embedded.networks import clip as tiny
+from harness_embedded.tiny_networks import clip as tiny
 from harness_open_clip.tokens import image_tokens, text_tokens
 from harness_timm import TimmModel
+from harness_timm.patches import extract_patches
+from harness_transformers.encoders import HfText, Pair
 from harness_timm.patches import patches_of
 from harness_transformers.encoders import EncoderPair, HfText
 
@@ -120,7 +122,7 @@ def test_timm_patches_pool_to_the_embedding(name):
 
 def test_several_feature_maps_are_no_set_of_patches():
     with pytest.raises(OptionError, match="several feature maps"):
-        patches_of(torch.nn.Identity(), [torch.zeros(1, 2, 3)])
+        extract_patches(torch.nn.Identity(), [torch.zeros(1, 2, 3)])
 
 
 @pytest.fixture(scope="module")

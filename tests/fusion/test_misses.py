@@ -89,7 +89,7 @@ def test_conflict_is_told_by_the_data_or_else_by_the_unimodals():
 
 
 def test_blurred_drawings_are_found_among_sharp_ones(monkeypatch, tmp_path):
-    from harness_embedded.pairs import ScenePairs
+    from harness_embedded.scene_pairs import ScenePairs
 
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     split = ScenePairs(count=200, blur=0.1, missing=0.0).load("all")

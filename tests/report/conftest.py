@@ -23,7 +23,7 @@ NASTY = (
 PLOTS = {
     "curves": "harness_plots.curves:Curves",
     "pareto": "harness_plots.pareto:Pareto",
-    "training": "harness_plots.training:Training",
+    "training": "harness_plots.training_curves:TrainingCurves",
     "confusion": "harness_plots.confusion:Confusion",
     "image-grid": "harness_plots.image_grid:ImageGrid",
     "bars": "harness_plots.bars:Bars",

@@ -13,8 +13,8 @@ from harness.plots.draw import described, draw_plots, file_name, write_plots
 from harness.plots.style import mark, shortened
 from harness.report.figures import themed
 from harness_plots.confusion import confusion_matrix
-from harness_plots.pareto import front
-from harness_plots.points import points
+from harness_plots.pareto import find_pareto_front
+from harness_plots.points import group_points
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,8 +47,8 @@ def test_front_is_what_nothing_beats():
         and qualities[j] >= qualities[i]
         and (costs[j] < costs[i] or qualities[j] > qualities[i])
     }
-    assert set(front(costs, qualities)) == set(range(6)) - beaten == {0, 1, 2, 5}
-    assert set(front(costs, [-q for q in qualities], lower_quality=True)) == {0, 1, 2, 5}
+    assert set(find_pareto_front(costs, qualities)) == set(range(6)) - beaten == {0, 1, 2, 5}
+    assert set(find_pareto_front(costs, [-q for q in qualities], lower_quality=True)) == {0, 1, 2, 5}
 
 
 def test_confusion_matrix_agrees_with_scikit_learn():
@@ -64,7 +64,7 @@ def test_points_average_within_a_seed_first_and_bound_over_seeds():
     data = pd.DataFrame(
         {"id": list("abc"), "model": "m", "seed": [0, 0, 1], "top1": [0.2, 0.4, 0.9], "status": "ok"}
     )
-    (point,) = points(data, ["model"], "top1", None)
+    (point,) = group_points(data, ["model"], "top1", None)
     assert point.value == pytest.approx((0.3 + 0.9) / 2)
     half = 12.7062 * np.std([0.3, 0.9], ddof=1) / np.sqrt(2)
     assert point.high - point.value == pytest.approx(half, rel=1e-4)
@@ -75,7 +75,7 @@ def test_points_bound_a_single_run_over_its_samples(maker):
 
     made = maker()
     made.record("m", "d", 0.75, n=100)
-    (point,) = points(described(of_suite(made.done(), "demo")), ["model"], "top1", made.store)
+    (point,) = group_points(described(of_suite(made.done(), "demo")), ["model"], "top1", made.store)
     expected = wilson_interval(75, 100)
     assert (point.low, point.high) == pytest.approx((expected.low, expected.high))
 

@@ -1,4 +1,4 @@
-"""Training curves, as the protocols kept them: one panel per quantity, one line per run."""
+"""Training curves kept by protocols: one panel per quantity, one line per run."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from harness import Store
 
 STEPS = ("step", "epoch", "iteration")
-"""Columns of a curve that count its progress, if it has one; otherwise its position does."""
+"""Columns that count a curve's progress; without one of them, positions do."""
 
-MOST = 200
-"""Records whose curves are opened."""
+MAX_RECORDS = 200
+"""Largest number of records whose curves are opened."""
 
 
-class Training:
-    """Values over training steps; runs that differ only in their seed share colour and dashes.
+class TrainingCurves:
+    """Values over training steps; runs that differ only in their seed share colour and dash style.
 
     Args:
-        values: only these columns of the curves; by default all.
-        curves: only the curves of these names; by default all.
-        lines: coordinates or tags whose values tell lines apart; by default model and method, if they vary.
-        log: whether the vertical axis is logarithmic.
+        values: columns of the curves; by default all.
+        curves: names of the curves; by default all.
+        lines: coordinates or tags that distinguish lines; by default model and method, if they vary.
+        log: make the vertical axis logarithmic.
     """
 
     def __init__(
@@ -40,23 +40,23 @@ class Training:
         self.values, self.curves, self.lines, self.log = values, curves, lines, log
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws the curves of ok and of diverged records; the latter end in a cross."""
+        """Draw the curves of ok and diverged records; diverged ones end in a cross."""
         from harness.plots.style import legend, mark, panels
-        from harness_plots.points import label_of, series_names
+        from harness_plots.points import find_series_columns, format_key
 
         kept = data[data["status"].isin(["ok", "diverged"])]
-        names = series_names(kept, self.lines) if len(kept) else []
+        names = find_series_columns(kept, self.lines) if len(kept) else []
         order = list(dict.fromkeys(kept[names].itertuples(index=False, name=None)))
         runs: dict[tuple[str, str], list[tuple[int, bool, list[float], list[float]]]] = {}
         step_name: dict[tuple[str, str], str] = {}
         opened = 0
         keys = kept[names].itertuples(index=False, name=None)
         for id, status, key in zip(kept["id"], kept["status"], keys, strict=True):
-            table = store.curves(id) if opened < MOST else None
+            table = store.curves(id) if opened < MAX_RECORDS else None
             if table is None:
                 continue
             opened += 1
-            for curve, columns in _by_curve(table).items():
+            for curve, columns in _group_by_curve(table).items():
                 if self.curves is not None and curve not in self.curves:
                     continue
                 step = next((s for s in STEPS if s in columns), None)
@@ -68,7 +68,7 @@ class Training:
                     runs.setdefault((curve, name), []).append(line)
                     step_name[curve, name] = step or "step"
         if not runs:
-            raise HarnessError(self._nothing(kept, store))
+            raise HarnessError(self._explain_nothing(kept, store))
         chosen = list(runs)[:12]
         handles: dict[int, Any] = {}
         several = len({c for c, _ in runs}) > 1
@@ -85,12 +85,12 @@ class Training:
                 from harness.plots.style import plain_log
 
                 plain_log(ax, "y")
-        legend(figure, [handles[n] for n in sorted(handles)], [label_of(order[n]) for n in sorted(handles)])
-        left = f" The first {MOST} of {len(kept)} records." if len(kept) > MOST else ""
+        legend(figure, [handles[n] for n in sorted(handles)], [format_key(order[n]) for n in sorted(handles)])
+        left = f" The first {MAX_RECORDS} of {len(kept)} records." if len(kept) > MAX_RECORDS else ""
         crosses = " A cross: training diverged." if (kept["status"] == "diverged").any() else ""
         return f"Training curves, one line per run.{crosses}{left}"
 
-    def _nothing(self, kept: pd.DataFrame, store: Store) -> str:
+    def _explain_nothing(self, kept: pd.DataFrame, store: Store) -> str:
         known: set[str] = set()
         for id in list(kept["id"])[:20]:
             table = store.curves(id)
@@ -102,8 +102,8 @@ class Training:
         return "no record keeps training curves"
 
 
-def _by_curve(table: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
-    """Long rows (curve, column, position, value) as columns of each curve."""
+def _group_by_curve(table: pd.DataFrame) -> dict[str, dict[str, list[float]]]:
+    """Convert long rows (curve, column, position, value) to columns of each curve."""
     found: dict[str, dict[str, list[float]]] = {}
     for (curve, column), part in table.groupby(["curve", "column"], sort=False):
         values = part.sort_values("position")["value"].astype(float).tolist()

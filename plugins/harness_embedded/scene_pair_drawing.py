@@ -1,4 +1,4 @@
-"""Draws pairs of a scene and a text, each with a polarity of its own: what `scene-pairs` is made of."""
+"""Draw the pairs of `scene-pairs`: a scene and a text, each with its own polarity."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import derive_seed
-from harness_embedded.arrays import Drawn, kept
-from harness_embedded.captions import ground_words, with_article
+from harness_embedded.captions import add_article, describe_ground
+from harness_embedded.drawn_images import DrawnImages, load_or_draw
 from harness_embedded.painting import paint, to_bytes
-from harness_embedded.sampling import COLOURS, REFERENCE, Scenes, sample
+from harness_embedded.sampling import COLOURS, REFERENCE, SceneProperties, sample_scenes
 from harness_embedded.shapes import CLASSES
 from harness_embedded.styles import photo
 
 RECIPE = "scene-pairs-1"
-"""Version of everything that decides pixels, texts and labels; to be raised with any such change."""
+"""Version of pixels, texts and labels; raise it with every change that alters them."""
 
 POLARITIES = ("negative", "neutral", "positive")
 SHARES = (0.2, 0.35, 0.45)
-"""How often a text, and independently an image, has each polarity."""
+"""Share of each polarity among texts and, independently, among images."""
 
 OBJECTS: dict[str, tuple[str, ...]] = {
     "negative": ("cross", "arrow", "moon", "fish"),
     "neutral": ("circle", "square", "triangle", "ring"),
     "positive": ("heart", "star", "house", "tree"),
 }
-"""The object that is drawn tells the polarity of the image."""
+"""Objects by the polarity they give their image."""
 
 WORDS: dict[str, tuple[str, ...]] = {
     "negative": ("awful", "sad", "ugly"),
     "neutral": ("ordinary", "usual", "normal"),
     "positive": ("lovely", "happy", "great"),
 }
-"""One such word in the text tells its polarity."""
+"""Words by the polarity they give their text; each text has one."""
 
 EMPHATIC = ("really", "truly")
 MILD = ("rather", "slightly")
-"""The word before it tells how much is meant."""
+"""Adverbs before that word: `EMPHATIC` or `MILD`."""
 
-# Colours and surroundings say nothing about the object, so that a text can't tell the image's polarity.
+# Colours and surroundings are independent of the object, so a text can't reveal the image's polarity.
 _SAMPLING = replace(REFERENCE, habit=0.0, clutter=0.1, occluder=0.0)
 
 _WORDINGS = (
@@ -65,8 +65,11 @@ class Posts:
     emphatic: NDArray[np.bool_]
 
 
-def _texts(
-    rng: np.random.Generator, scenes: Scenes, polarity: NDArray[np.int64], emphatic: NDArray[np.bool_]
+def _write_texts(
+    rng: np.random.Generator,
+    scenes: SceneProperties,
+    polarity: NDArray[np.int64],
+    emphatic: NDArray[np.bool_],
 ) -> list[str]:
     n, colours = len(scenes), list(COLOURS)
     which, adverb = rng.integers(len(WORDS["neutral"]), size=n), rng.integers(len(MILD), size=n)
@@ -78,17 +81,17 @@ def _texts(
         written.append(
             _WORDINGS[wordings[i]].format(
                 how=how,
-                a_how=with_article(how),
+                a_how=add_article(how),
                 word=word,
                 colour=colours[scenes.colour[i]],
-                ground=ground_words(scenes.background[i], scenes.ground[i]),
+                ground=describe_ground(scenes.background[i], scenes.ground[i]),
             )
         )
     return written
 
 
 def draw_posts(split: str, count: int, seed: int, shares: Sequence[float]) -> Posts:
-    """`count` pairs with independent polarities in the given shares; the pixels come from the cache."""
+    """Draw `count` pairs with independent polarities in the given shares; the pixels are cached."""
     rng = np.random.default_rng(derive_seed(RECIPE, split, count, seed, *shares))
     text = rng.choice(len(POLARITIES), size=count, p=shares)
     image = rng.choice(len(POLARITIES), size=count, p=shares)
@@ -96,20 +99,20 @@ def draw_posts(split: str, count: int, seed: int, shares: Sequence[float]) -> Po
     which = rng.integers(4, size=count)
     objects = [CLASSES.index(OBJECTS[POLARITIES[p]][k]) for p, k in zip(image, which, strict=True)]
     labels = np.array(objects, np.int64)
-    scenes = sample(rng, labels, _SAMPLING)
-    texts = _texts(rng, scenes, text, emphatic)
+    scenes = sample_scenes(rng, labels, _SAMPLING)
+    texts = _write_texts(rng, scenes, text, emphatic)
 
-    def draw() -> Drawn:
+    def draw() -> DrawnImages:
         layers = paint(scenes, rng)
-        return Drawn(to_bytes(photo(layers, rng)), labels, texts)
+        return DrawnImages(to_bytes(photo(layers, rng)), labels, texts)
 
     shown = "-".join(f"{share:g}" for share in shares)
-    drawn = kept(f"{RECIPE}-{split}-{count}-{seed}-{shown}", draw)
+    drawn = load_or_draw(f"{RECIPE}-{split}-{count}-{seed}-{shown}", draw)
     return Posts(drawn.images, texts, text, image, emphatic)
 
 
-def blurred(images: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
-    """Images N×H×W×3 with a Gaussian blur of this radius in pixels."""
+def blur(images: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
+    """Blur images N×H×W×3 with a Gaussian of this radius in pixels."""
     from PIL import Image, ImageFilter
 
     soft = ImageFilter.GaussianBlur(radius)

@@ -1,4 +1,4 @@
-"""The data set `scene-pairs`: drawn posts of an image and a text whose polarity either, both or their conflict tells."""
+"""The data set `scene-pairs`: drawn posts of an image and a text; the label depends on either, both or their conflict."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ RELATIONS = ("conflict", "agreement")
 """Class names of the planted exclusive or."""
 
 BLUR = 1.6
-"""Radius in pixels with which the blurred share is blurred."""
+"""Radius of the blur in pixels."""
 
 
-class PairSplit:
-    """Pairs in memory. Satisfies `Split`; what is missing is None (image) or "" (text)."""
+class ScenePairSplit:
+    """Pairs in memory, as a `Split`; a missing image is None, a missing text is ""."""
 
     per_sample = ("texts", "has_text", "has_image", "groups")
 
@@ -69,22 +69,22 @@ class PairSplit:
 
 
 class ScenePairs:
-    """Posts of a 32×32 drawing and a short text, each negative, neutral or positive by itself.
+    """Posts of a 32×32 drawing and a short text, each negative, neutral or positive on its own.
 
-    The object drawn tells the polarity of the image, a word that of the text; the two are independent.
-    Under `label_from="both"` the label is the polarity they share; where one is neutral, that of the
-    other; and where they are in conflict (one negative, one positive), that of the text if the text is
-    emphatic ("really awful") and that of the image if it is mild ("rather awful"). The classes are
-    imbalanced. Labels were given to whole posts, before parts of some got lost.
+    The drawn object sets the image's polarity, a word the text's; the two are independent. With
+    `label_from="both"` the label is the polarity they share; if one is neutral, the other's; and in a
+    conflict (one negative, one positive) the text's if the text is emphatic ("really awful"), the
+    image's if it is mild ("rather awful"). The classes are imbalanced. Labels belong to complete
+    posts, before texts or images are removed.
 
     Args:
-        label_from: what tells the label. Planted cases: `text` or `image` alone (the other one knows
-            nothing of it), or `xor`: two classes, whether the two polarities, now negative or positive
-            with equal odds, are in conflict or in agreement, which neither modality alone can tell.
-        count: pairs in the split `all`; the split `unlabelled` has a tenth as many others.
-        missing: the share of pairs without a text, and the share of others without an image.
-        blur: the share of pairs with a blurred image.
-        seed: of everything that is drawn.
+        label_from: what determines the label. Planted cases: `text` or `image` alone (the other is
+            uninformative), or `xor`: two classes, conflict or agreement of two polarities that are
+            negative or positive with equal odds, so that neither modality alone is informative.
+        count: pairs in the split `all`; the split `unlabelled` has a tenth as many, all different.
+        missing: share of pairs without a text, and the same share of other pairs without an image.
+        blur: share of pairs with a blurred image.
+        seed: seed of everything that is drawn.
     """
 
     splits: Sequence[str] = ("all", "unlabelled")
@@ -108,19 +108,19 @@ class ScenePairs:
         )  # fmt: skip
 
     def fingerprint(self) -> str:
-        """The version of the drawing recipe."""
-        from harness_embedded.pair_drawing import RECIPE
+        """Return the version of the drawing recipe."""
+        from harness_embedded.scene_pair_drawing import RECIPE
 
         return RECIPE
 
-    def load(self, split: str) -> PairSplit:
-        """Draws the split, or reads its pixels from the cache.
+    def load(self, split: str) -> ScenePairSplit:
+        """Draw the split, or read its pixels from the cache.
 
         Raises:
             DataError: there is no such split.
         """
         from harness import derive_seed
-        from harness_embedded.pair_drawing import POLARITIES, RECIPE, SHARES, blurred, draw_posts
+        from harness_embedded.scene_pair_drawing import POLARITIES, RECIPE, SHARES, blur, draw_posts
 
         if split not in self.splits:
             raise DataError(f"scene-pairs has no split '{split}'{did_you_mean(split, self.splits)}")
@@ -137,7 +137,7 @@ class ScenePairs:
         images = posts.images
         if soft.any():
             images = images.copy()
-            images[soft] = blurred(images[soft], BLUR)
+            images[soft] = blur(images[soft], BLUR)
 
         whole = ~(no_text | no_image)
         opposed = np.abs(posts.text - posts.image) == 2
@@ -152,13 +152,13 @@ class ScenePairs:
             "text_polarity": names[posts.text],
             "image_polarity": names[posts.image],
         }
-        targets = self._labels(posts.text, posts.image, posts.emphatic)
+        targets = self._assign_labels(posts.text, posts.image, posts.emphatic)
         if split == "unlabelled":
             targets = np.full(count, -1, np.int64)
         classes = RELATIONS if xor else POLARITIES
-        return PairSplit(images, posts.texts, targets, f"scene-pairs-{split}", classes, groups)
+        return ScenePairSplit(images, posts.texts, targets, f"scene-pairs-{split}", classes, groups)
 
-    def _labels(
+    def _assign_labels(
         self, text: NDArray[np.int64], image: NDArray[np.int64], emphatic: NDArray[np.bool_]
     ) -> NDArray[np.int64]:
         if self.label_from == "xor":

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness_embedded.arrays import Drawn
-from harness_embedded.training import as_input, fit_labels, own_randomness
+from harness_embedded.drawn_images import DrawnImages
+from harness_embedded.pretraining import fit_labels, fork_randomness, normalise_images
 
 
-def drawn(count: int) -> Drawn:
+def drawn(count: int) -> DrawnImages:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    return Drawn(images, np.arange(count) % 3, [""] * count)
+    return DrawnImages(images, np.arange(count) % 3, [""] * count)
 
 
 def network() -> nn.Module:
-    with own_randomness(0):
+    with fork_randomness(0):
         return nn.Sequential(
             nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)
         )
@@ -46,7 +46,7 @@ def test_labels_are_learned_as_the_recipe_says() -> None:
         while len(queue) < batch:
             queue = np.concatenate([queue, rng.permutation(20)])
         rows, queue = queue[:batch], queue[batch:]
-        images = as_input(torch.from_numpy(moved(data.images[rows], rng)))
+        images = normalise_images(torch.from_numpy(moved(data.images[rows], rng)))
         logits = theirs(images.contiguous(memory_format=torch.channels_last))
         optimizer.zero_grad()
         nn.functional.cross_entropy(logits, torch.from_numpy(data.labels[rows])).backward()

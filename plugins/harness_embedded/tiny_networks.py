@@ -14,24 +14,24 @@ from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
 
 SIDE = 32
 CONTEXT = 32
-"""Tokens of a text, start and end included: room for learned prompts of 16."""
+"""Tokens of a text, start and end included: enough for learned prompts of 16 tokens."""
 EMBEDDING = 64
 """Dimension of the contrastive model's joint space."""
 
 
 MLP_RATIO = 2
-"""Of all transformer blocks: half the usual, at which towers this small lose nothing."""
+"""MLP ratio of all transformer blocks: half the usual one, which costs towers this small no accuracy."""
 
 
 def _stem(width: int) -> ConvStem:
-    """Four convolutions to 4×4 tokens. With few images they learn far sooner than a single one does
+    """Return four convolutions to 4×4 tokens; on few images they learn far faster than a single one
     (Xiao et al., Early Convolutions Help Transformers See Better, NeurIPS 2021)."""
     channels = (8, 16, 32, width)
     return ConvStem(depth=4, channels=channels, kernel_size=(3,) * 4, stride=(2, 2, 2, 1), padding=(1,) * 4)
 
 
 def vit(classes: int, width: int) -> VisionTransformer:
-    """timm's VisionTransformer: convolutional stem, 4×4 tokens averaged, three blocks."""
+    """Build timm's VisionTransformer with a convolutional stem, three blocks, and 4×4 averaged tokens."""
     return VisionTransformer(
         img_size=SIDE,
         patch_size=1,
@@ -48,15 +48,15 @@ def vit(classes: int, width: int) -> VisionTransformer:
 
 
 def resnet(classes: int, width: int) -> ResNet:
-    """timm's ResNet: one basic block per stage, of `width`, 2, 4 and 4 times as many channels.
+    """Build timm's ResNet with one basic block per stage, of 1, 2, 4 and 4 times `width` channels.
 
     The stem is three 3×3 convolutions (ResNet-D): a 7×7 one to timm's fixed 64 channels would take
-    most of the time of a network this narrow. The last stage sees a single place and needs no more
-    channels than the one before.
+    most of the time of a network this narrow. The last stage sees a single position and needs no
+    more channels than the one before.
     """
     widths = (width, 2 * width, 4 * width, 4 * width)
     stem = max(1, width // 2)
-    block: Any = BasicBlock  # timm's annotation asks for an instance, its code for the class
+    block: Any = BasicBlock  # timm annotates an instance but expects the class
     return ResNet(
         block, (1, 1, 1, 1), num_classes=classes, channels=widths, stem_width=stem, stem_type="deep"
     )
@@ -66,7 +66,7 @@ def resnet(classes: int, width: int) -> ResNet:
 def harness_tiny_resnet(
     pretrained: bool = False, *, num_classes: int, global_pool: str, **_: object
 ) -> ResNet:
-    """`resnet` of width 16 under a name by which open_clip's timm tower can ask for it."""
+    """Build `resnet` of width 16; registered so that open_clip's timm tower can find it by name."""
     if pretrained:
         raise ValueError("harness_tiny_resnet has no published weights")
     network = resnet(num_classes, 16)
@@ -75,7 +75,7 @@ def harness_tiny_resnet(
 
 
 def clip(tower: Literal["resnet", "vit"]) -> open_clip.CLIP:
-    """open_clip's CLIP with a text transformer of two layers and one of two image towers.
+    """Build open_clip's CLIP with a two-layer text transformer and one of two image towers.
 
     `resnet`: open_clip's timm tower around `resnet`. `vit`: open_clip's VisionTransformer of three
     layers, width 64, its patch embedding replaced by four convolutions.

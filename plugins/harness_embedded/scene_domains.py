@@ -20,12 +20,12 @@ SPLITS = ("trainA", "trainB", "testA", "testB")
 class SceneDomains:
     """Photograph-like drawings (A) and sketches (B) of the same scenes, 32×32 RGB, with class labels.
 
-    The n-th images of both domains show one scene, so that translations can be compared with the
-    truth. Unpaired training draws the two domains independently and never sees which belong together.
+    The n-th images of both domains show the same scene, so translations can be compared with the
+    truth. Unpaired training draws from the two domains independently and never sees the pairing.
 
     Args:
-        train: scenes in the training part.
-        test: scenes in the test part.
+        train: number of training scenes.
+        test: number of test scenes.
     """
 
     splits: Sequence[str] = SPLITS
@@ -42,31 +42,31 @@ class SceneDomains:
 
         return f"scene-domains-1 {RECIPE}"
 
-    def load(self, split: str) -> SceneDomain:
-        """Return one domain's part. Raises DataError for a split that there is not."""
+    def load(self, split: str) -> SceneDomainSplit:
+        """Return one domain's training or test part; raise DataError for an unknown split."""
         if split not in SPLITS:
             raise DataError(f"scene-domains has no split '{split}'{did_you_mean(split, SPLITS)}")
-        return SceneDomain(split, self.counts[split[:-1]])
+        return SceneDomainSplit(split, self.counts[split[:-1]])
 
 
-class SceneDomain:
-    """Scenes drawn from a seed that both domains share, rendered in the domain's style."""
+class SceneDomainSplit:
+    """Scenes drawn from a seed shared by both domains, rendered in the domain's style."""
 
     def __init__(self, split: str, count: int) -> None:
         import numpy as np
 
         from harness import derive_seed
         from harness_embedded.painting import paint, to_bytes
-        from harness_embedded.sampling import REFERENCE, sample
+        from harness_embedded.sampling import REFERENCE, sample_scenes
         from harness_embedded.shapes import CLASSES
-        from harness_embedded.styles import render
+        from harness_embedded.styles import render_styles
 
         rng = np.random.default_rng(derive_seed("scene-domains", split[:-1], count))
         labels = np.arange(count, dtype=np.int64) % len(CLASSES)
-        layers = paint(sample(rng, labels, REFERENCE), rng)
+        layers = paint(sample_scenes(rng, labels, REFERENCE), rng)
         style = np.array(["photo" if split.endswith("A") else "sketch"] * count)
         own = np.random.default_rng(derive_seed("scene-domains", split, count))
-        self.images: NDArray[np.uint8] = to_bytes(render(layers, style, own))
+        self.images: NDArray[np.uint8] = to_bytes(render_styles(layers, style, own))
         self.targets: NDArray[np.int64] = labels
         self.class_names: Sequence[str] = list(CLASSES)
         self.ids: Sequence[str] = [f"{split}/{n:05d}" for n in range(count)]

@@ -1,4 +1,4 @@
-"""Short trainings on the CPU: labels with cross-entropy, captions with the contrastive loss."""
+"""Short trainings of the tiny models on the CPU: labels with cross-entropy, captions contrastively."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness_embedded.arrays import Drawn
+from harness_embedded.drawn_images import DrawnImages
 
 if TYPE_CHECKING:
     import open_clip
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
-"""What the tiny models' inputs are normalised with."""
+"""Normalisation of the tiny models' inputs."""
 
-FURTHEST = 2
-"""Pixels by which images are moved at most while training."""
+MAX_SHIFT = 2
+"""Largest random translation of training images, in pixels."""
 
 ONE_CYCLE: dict[str, Any] = {
     "schedule": "one-cycle",
@@ -37,19 +37,19 @@ ONE_CYCLE: dict[str, Any] = {
 
 SPREADING_STEPS = 60
 
-# The text tower's parameters learn at a tenth of the rate: what it says of the classes must hold still
-# while the image tower finds them, or both give in to what is the same in all pairs.
+# The text tower learns at a tenth of the rate: its class embeddings must stay almost fixed while the
+# image tower finds them, or both towers collapse to what all pairs have in common.
 _TEXT_TOWER = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection")
 
 
 @contextmanager
-def own_randomness(seed: int) -> Iterator[None]:
+def fork_randomness(seed: int) -> Iterator[None]:
     """Seed torch inside the block only; the caller's random state is untouched."""
     import random
 
     import torch
 
-    before = random.getstate()  # libraries that are first imported inside draw from it
+    before = random.getstate()  # libraries first imported inside the block draw from it
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -58,7 +58,7 @@ def own_randomness(seed: int) -> Iterator[None]:
         random.setstate(before)
 
 
-def as_input(images: Tensor) -> Tensor:
+def normalise_images(images: Tensor) -> Tensor:
     """Return uint8 images N×H×W×3 as normalised float input N×3×H×W."""
     import torch
 
@@ -66,8 +66,8 @@ def as_input(images: Tensor) -> Tensor:
     return ((images.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def _moved(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
-    """Return images N×H×W×3, each moved along both axes by its `shifts` (2×N, in pixels), its edge repeated."""
+def _shift_images(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
+    """Translate images N×H×W×3, each along both axes by its `shifts` (2×N, in pixels), edges repeated."""
     import torch
 
     n, side = images.shape[:2]
@@ -75,10 +75,10 @@ def _moved(images: Tensor, shifts: NDArray[np.int64]) -> Tensor:
     return images[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _draw(count: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows (steps×batch) and shifts (steps×2×batch) of all steps, drawn one step after the other.
+def _draw_batches(count: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw the rows (steps×batch) and shifts (steps×2×batch) of all steps, one step after the other.
 
-    Rows are drawn without replacement in each pass over the samples, which may end within a batch.
+    Each pass over the samples draws rows without replacement; a pass may end within a batch.
     """
     rng = np.random.default_rng(seed)
     rows, shifts = [], []
@@ -88,11 +88,11 @@ def _draw(count: int, recipe: Recipe, seed: int) -> tuple[NDArray[np.int64], NDA
             queue = np.concatenate([queue, rng.permutation(count)])
         rows.append(queue[: recipe.batch])
         queue = queue[recipe.batch :]
-        shifts.append([rng.integers(-FURTHEST, FURTHEST + 1, recipe.batch) for _ in range(2)])
+        shifts.append([rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, recipe.batch) for _ in range(2)])
     return np.array(rows), np.array(shifts)
 
 
-def _groups(module: nn.Module, recipe: Recipe) -> Groups:
+def _parameter_groups(module: nn.Module, recipe: Recipe) -> Groups:
     groups = []
     for slow in (False, True):
         own = [p for name, p in module.named_parameters() if name.startswith(_TEXT_TOWER) == slow]
@@ -103,34 +103,36 @@ def _groups(module: nn.Module, recipe: Recipe) -> Groups:
 
 def _fit(
     module: nn.Module,
-    drawn: Drawn,
+    drawn: DrawnImages,
     loss: Callable[[Tensor, NDArray[np.int64]], Tensor],
     recipe: Recipe,
     seed: int,
 ) -> None:
-    """Train on images that are moved a little and the rows that they are of."""
+    """Train on slightly translated images; `loss` gets a batch of them and their rows."""
     import torch
 
     from harness.learning.loop import train
     from harness.learning.pipeline import Batch, HeldSamples
 
-    rows, shifts = _draw(len(drawn.labels), recipe, seed)
+    rows, shifts = _draw_batches(len(drawn.labels), recipe, seed)
 
     def objective(batch: Batch, step: int) -> Tensor:
-        images = as_input(_moved(batch.data, shifts[step]))
+        images = normalise_images(_shift_images(batch.data, shifts[step]))
         return loss(images.contiguous(memory_format=torch.channels_last), batch.rows)
 
     def report(step: int, values: dict[str, float]) -> None:
         if step % 100 == 0:
             log.info("step %d of %d, loss %.3f", step, recipe.steps, values["loss"])
 
-    images = HeldSamples(torch.from_numpy(drawn.images))
-    groups = _groups(module, recipe)
+    images = Held(torch.from_numpy(drawn.images))
+    groups = _parameter_groups(module, recipe)
     train(module, images, objective, recipe, seed, groups=groups, rows=rows.__getitem__, report=report)
 
 
-def fit_labels(module: nn.Module, drawn: Drawn, *, steps: int, batch: int, rate: float, seed: int) -> None:
-    """Train a classifier (images to logits) on labels."""
+def fit_labels(
+    module: nn.Module, drawn: DrawnImages, *, steps: int, batch: int, rate: float, seed: int
+) -> None:
+    """Train a classifier (images to logits) on labels with cross-entropy."""
     import torch
 
     from harness.learning.recipe import Recipe
@@ -146,8 +148,8 @@ def fit_labels(module: nn.Module, drawn: Drawn, *, steps: int, batch: int, rate:
 def _spread_texts(module: open_clip.CLIP, tokens: Tensor, steps: int, batch: int, seed: int) -> None:
     """Spread the captions' embeddings over the sphere (the uniformity loss of Wang and Isola, ICML 2020).
 
-    A fresh text tower of this size gives almost the same embedding to every text, and contrastive
-    training then stays for long where both towers say only what all pairs have in common.
+    A newly initialised text tower of this size embeds all texts almost identically, and contrastive
+    training then stalls where both towers encode only what all pairs have in common.
     """
     import torch
 
@@ -171,7 +173,7 @@ def _spread_texts(module: open_clip.CLIP, tokens: Tensor, steps: int, batch: int
 
 def fit_captions(
     module: open_clip.CLIP,
-    drawn: Drawn,
+    drawn: DrawnImages,
     tokens: torch.Tensor,
     *,
     steps: int,
@@ -181,11 +183,10 @@ def fit_captions(
 ) -> None:
     """Train an open_clip CLIP on images and their captions' tokens (N×context length).
 
-    Only the few tokens that occur in the captions are embedded while training (in a table of their
-    own, copied back at the end): a gradient for all 49408 rows would take most of the time.
-    Renumbering keeps the tokens' order, so the end-of-text token stays the largest, which is how
-    open_clip finds it. The text tower is causal, so positions behind the longest caption's end say
-    nothing and are left out too.
+    Training embeds only the few tokens that occur in the captions (in a separate table, copied back
+    at the end): a gradient for all 49408 rows would take most of the time. Renumbering keeps the
+    tokens' order, so the end-of-text token stays the largest, which is how open_clip finds it. The
+    text tower is causal, so positions after the longest caption's end have no effect and are cut.
     """
     import torch
 
@@ -205,8 +206,8 @@ def fit_captions(
     def loss(images: Tensor, rows: NDArray[np.int64]) -> Tensor:
         with torch.no_grad():  # at most a factor of 100, as in the CLIP paper
             module.logit_scale.clamp_(0, float(np.log(100)))
-        # Many captions of a batch are the same short words. Each text is encoded once, and every image
-        # with it counts as its positive (Yang et al., Unified Contrastive Learning, CVPR 2022).
+        # Many captions of a batch are equal. Encode each text once; every image with that text counts
+        # as its positive (Yang et al., Unified Contrastive Learning, CVPR 2022).
         texts, place = torch.unique(renumbered[rows], dim=0, return_inverse=True)
         text = module.encode_text(texts, normalize=True)
         logits = module.logit_scale.exp() * module.encode_image(images, normalize=True) @ text.T
@@ -216,7 +217,7 @@ def fit_captions(
         return both
 
     _spread_texts(module, renumbered, min(steps, SPREADING_STEPS), batch, seed)
-    # decay and β₂ as for the CLIP paper's ViTs; here a ResNet too learns the shifts far better with them
+    # decay and β₂ of the CLIP paper's ViTs; with them, a ResNet this small learns the shifts far better, too
     recipe = Recipe(
         steps, batch, rate, optimizer_options={"betas": (0.9, 0.98)}, weight_decay=0.2, **ONE_CYCLE
     )

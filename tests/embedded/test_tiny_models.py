@@ -12,10 +12,10 @@ from torchvision import transforms
 
 from harness.contract.capability import capabilities
 from harness.errors import OptionError
-from harness_embedded import drawing, mixture
+from harness_embedded import drawing, training_mixture
 from harness_embedded.digits import Digits
-from harness_embedded.models import TinyCLIP, TinyResNet, TinyViT
 from harness_embedded.scenes import Scenes
+from harness_embedded.tiny_models import TinyCLIP, TinyResNet, TinyViT
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setitem(drawing.PER_CLASS, "train", 20)
-        patch.setattr(mixture, "WIDE_PER_CLASS", 20)
+        patch.setattr(training_mixture, "WIDE_PER_CLASS", 20)
         yield
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 
-def weights_name(model: str, recipe: Mapping[str, object]) -> str:
-    """A file name for a model, its recipe, and the libraries whose code decides the weights."""
+def name_weights_file(model: str, recipe: Mapping[str, object]) -> str:
+    """Return a file name that identifies a model, its recipe, and the libraries that affect the weights."""
     libraries = {name: version(name) for name in ("torch", "timm", "open_clip_torch", "numpy")}
     told = json.dumps([dict(recipe), libraries], sort_keys=True, default=str)
     return f"{model}-{hashlib.sha256(told.encode()).hexdigest()[:16]}.safetensors"

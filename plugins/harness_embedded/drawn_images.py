@@ -1,4 +1,4 @@
-"""A split held in memory, and its file in the cache."""
+"""Drawn images in memory, the split over them, and their file in the cache."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Images N×H×W×3 (uint8), labels N, and a caption for each."""
+class DrawnImages:
+    """N images N×H×W×3 (uint8), labels N, and N captions."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -26,48 +26,52 @@ class Drawn:
 
 
 def cache_folder() -> Path:
-    """Where this plugin keeps what it made: a folder of its own in the harness's cache."""
+    """Return this plugin's folder in the harness's cache."""
     from harness.records.paths import cache_dir
 
     return cache_dir() / "embedded"
 
 
-def kept(name: str, make: Callable[[], Drawn]) -> Drawn:
-    """Return the arrays cached under a name; if there are none, make and write them (atomically).
+def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
+    """Return the images cached under `name`; call `make` and write its result atomically if missing.
 
-    A file that can't be read is replaced, with a warning. Of two processes one makes them, and the
-    other waits.
+    Replace an unreadable file, with a warning. Of two processes that need the same images, one
+    makes them and the other waits.
     """
     from harness.records.files import cache_lock, write_cached
 
     path = cache_folder() / f"{name}.npz"
-    with cache_lock(path):
-        if path.exists():
-            try:
-                with np.load(path, allow_pickle=False) as held:
-                    return Drawn(held["images"], held["labels"], held["captions"].tolist())
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                log.warning("%s can't be read (%s); it is drawn again", path, error)
-        drawn = make()
-        arrays: dict[str, Any] = {
-            "images": drawn.images,
-            "labels": drawn.labels,
-            "captions": np.array(drawn.captions),
-        }
-        write_cached(path, lambda temporary: np.savez(temporary, **arrays))
-        return drawn
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        return _load_or_draw_locked(path, make)
 
 
-class ArraySplit:
-    """A split over arrays in memory, restricted to some classes if told so.
+def _load_or_draw_locked(path: Path, make: Callable[[], DrawnImages]) -> DrawnImages:
+    from harness.records.files import replacing
 
-    `classes` are indices into the label space in the order of the split's own labels; samples of
-    other classes are left out, and `label_indices` tells the way back.
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as held:
+                return DrawnImages(held["images"], held["labels"], held["captions"].tolist())
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            log.warning("%s can't be read (%s); it is drawn again", path, error)
+    drawn = make()
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, images=drawn.images, labels=drawn.labels, captions=np.array(drawn.captions))
+    return drawn
+
+
+class DrawnSplit:
+    """A split of drawn images in memory, restricted to `classes`.
+
+    `classes` are indices into the label space, in the order of the split's own labels; samples of
+    other classes are left out, and `label_indices` maps own labels back to the label space. Only
+    the first `limit` samples of each class are kept.
     """
 
     def __init__(
         self,
-        drawn: Drawn,
+        drawn: DrawnImages,
         prefix: str,
         space: Sequence[str],
         classes: Sequence[int],
@@ -93,7 +97,7 @@ class ArraySplit:
 
     @property
     def images(self) -> NDArray[np.uint8]:
-        """All images at once, N×H×W×3."""
+        """All images, N×H×W×3."""
         return self._images
 
     @property
