@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.contract.declared import asked
 from harness.errors import Unavailable
 
 Check = Callable[[Any], None]
-"""A check takes its kind's subject; it raises Violation, or NotChecked, or returns.
+"""A function `check_NAME(subject)` that returns, or raises Violation or NotChecked.
 
-Its name is `check_` and what it looks at; its docstring's first line says what holds afterwards.
+The first line of its docstring says what holds if it returns.
 """
 
 
@@ -21,7 +22,6 @@ class Violation(AssertionError):
     """A plugin does not do what the harness expects of its kind."""
 
     def __init__(self, expected: str, found: object, why: str) -> None:
-        self.expected, self.found, self.why = expected, str(found), why
         super().__init__(f"expected {expected}; found {found}. {why}")
 
 
@@ -31,7 +31,7 @@ class NotChecked(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict of one check: its name in words, how it went, and the message unless it holds."""
+    """The verdict of one check: its readable name, its status, and the message unless it holds."""
 
     check: str
     status: Literal["holds", "fails", "not checked"]
@@ -39,7 +39,7 @@ class Finding:
 
 
 def expect(holds: bool, expected: str, found: object, why: str) -> None:
-    """Raises Violation unless `holds`."""
+    """Raise Violation unless `holds`."""
     __tracebackhide__ = True
     if not holds:
         raise Violation(expected, found, why)
@@ -47,7 +47,7 @@ def expect(holds: bool, expected: str, found: object, why: str) -> None:
 
 @contextmanager
 def must(expected: str, why: str) -> Iterator[None]:
-    """Whatever the plugin raises inside becomes a Violation; what is unavailable here, NotChecked."""
+    """Turn whatever the plugin raises inside into a Violation, and Unavailable into NotChecked."""
     __tracebackhide__ = True
     try:
         yield
@@ -56,36 +56,41 @@ def must(expected: str, why: str) -> Iterator[None]:
     except Unavailable as error:
         raise NotChecked(str(error)) from None
     except (Exception, SystemExit) as error:  # a plugin may raise anything
-        raise Violation(expected, described(error), why) from error
+        raise Violation(expected, describe_error(error), why) from error
 
 
-def described(error: BaseException) -> str:
-    """An exception in one line: its type, its text, and the line of code that raised it."""
+def require_available(plugin: Any) -> None:
+    """Raise NotChecked with the reason if a plugin says that it can't be used here."""
+    if asked(plugin, "unavailable") is not None and (reason := plugin.unavailable()):
+        raise NotChecked(reason)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an exception in one line: its type, its text, and the line of code that raised it."""
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{where}"
 
 
-def words(check: Check) -> str:
-    """A check's name in words: `check_batch_independence` is "batch independence"."""
+def readable_name(check: Check) -> str:
+    """Return a check's name in words: `check_batch_independence` is "batch independence"."""
     return str(getattr(check, "__name__", check)).removeprefix("check_").replace("_", " ")
 
 
 def judge(checks: Sequence[Check], subject: Any) -> list[Finding]:
-    """Makes the checks one after another; one that fails, in whatever way, stops no other."""
-    findings = []
-    for check in checks:
-        try:
-            check(subject)
-        except Violation as violation:
-            findings.append(Finding(words(check), "fails", str(violation)))
-        except NotChecked as reason:
-            findings.append(Finding(words(check), "not checked", str(reason)))
-        except Unavailable as reason:
-            findings.append(Finding(words(check), "not checked", str(reason)))
-        except (Exception, SystemExit) as error:  # a plugin may raise anything, anywhere
-            findings.append(Finding(words(check), "fails", f"expected an answer; found {described(error)}"))
-        else:
-            findings.append(Finding(words(check), "holds"))
-    return findings
+    """Make all checks. An exception that no check expects fails the check that met it."""
+    return [_judge(check, subject) for check in checks]
+
+
+def _judge(check: Check, subject: Any) -> Finding:
+    name = readable_name(check)
+    try:
+        check(subject)
+    except Violation as violation:
+        return Finding(name, "fails", str(violation))
+    except (NotChecked, Unavailable) as reason:
+        return Finding(name, "not checked", str(reason))
+    except (Exception, SystemExit) as error:  # a plugin may raise anything, anywhere
+        return Finding(name, "fails", f"expected an answer; found {describe_error(error)}")
+    return Finding(name, "holds")

@@ -1,4 +1,4 @@
-"""What is expected of targets that are no labels: boxes, masks, captions, answers, or none."""
+"""Checks of targets other than labels: boxes, masks, captions, answers, or none."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ import numpy as np
 from harness.contract.data import Sample
 from harness.contract.declared import asked
 from harness.contract.targets import Answers, Boxes, Masks, target_kind
-from harness.testing.dataset_subject import DatasetSubject, some
-from harness.testing.outcome import expect, must
+from harness.testing.dataset_subject import DatasetSubject, choose_positions
+from harness.testing.verdicts import Violation, must
 
 IGNORED = 255
 SLACK = 0.1
-"""By how many pixels a box may reach over its image's edge: files round."""
+"""Pixels by which a box may reach over its image's edge, since files round."""
 
 
 def check_targets(subject: DatasetSubject) -> None:
     """Targets are of the kind that the data set declares, in shape, type and range."""
     with must("`target_kind` to be one of the kinds of target", "Protocols take data sets by it."):
         kind = target_kind(subject.plugin)
-    if kind not in _WRONG:  # labels, which have a check of their own
+    if kind not in FINDERS:  # labels, which check_labels covers
         return
     for name, split in subject.splits.items():
         classes = len(asked(split, "class_names") or ()) or None
-        for i in some(split):
-            wrong = _WRONG[kind](split.targets[i], split[i], classes)
-            expect(
-                wrong is None,
-                f"the target of sample '{split.ids[i]}' of split '{name}' to be of the kind '{kind}' "
-                f"({wrong[0] if wrong else ''})",
-                wrong[1] if wrong else "",
-                "Metrics hold what a model answers against it.",
-            )
+        for i in choose_positions(split):
+            if fault := FINDERS[kind](split.targets[i], split[i], classes):
+                what = f"the target of sample '{split.ids[i]}' of split '{name}' to be of the kind '{kind}'"
+                raise Violation(
+                    f"{what} ({fault[0]})", fault[1], "Metrics compare a model's answers with it."
+                )
 
 
-Wrong = tuple[str, str] | None
-"""What was expected of a target, and what was found."""
+Fault = tuple[str, str] | None
+"""What was expected of a target, and what was found; None for a sound one."""
 
 
-def _array(name: str, value: Any, shape: tuple[int | None, ...], kind: type, words: str) -> Wrong:
-    """Whether an array has a shape (None: any length) and a kind of number."""
+def _array_fault(name: str, value: Any, shape: tuple[int | None, ...], kind: type, words: str) -> Fault:
+    """Check an array for a shape (None: any length) and a kind of number."""
     found = np.asarray(value)
     fits = found.ndim == len(shape) and all(s is None or s == n for s, n in zip(shape, found.shape))
     if isinstance(value, np.ndarray) and fits and np.issubdtype(found.dtype, kind):
@@ -51,100 +48,93 @@ def _array(name: str, value: Any, shape: tuple[int | None, ...], kind: type, wor
     return f"`{name}` an array {sizes} of {words}", f"{found.dtype} of shape {found.shape}"
 
 
-def _labels(labels: Any, count: int, classes: int | None) -> Wrong:
-    if wrong := _array("labels", labels, (count,), np.integer, "whole numbers"):
-        return wrong
+def _labels_fault(labels: Any, count: int, classes: int | None) -> Fault:
+    if fault := _array_fault("labels", labels, (count,), np.integer, "whole numbers"):
+        return fault
     outside = labels[(labels < 0) | (labels >= (classes or np.inf))]
     top = f" to {classes - 1}" if classes else " on"
     return (f"labels inside the class list, 0{top}", str(outside[0])) if len(outside) else None
 
 
-def _boxes(target: Any, sample: Sample, classes: int | None) -> Wrong:
+def _boxes_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
     if not isinstance(target, Boxes):
         return "a harness.Boxes", type(target).__name__
-    if wrong := _array("boxes", target.boxes, (None, 4), np.floating, "floats"):
-        return wrong
+    if fault := _array_fault("boxes", target.boxes, (None, 4), np.floating, "floats"):
+        return fault
     count, boxes = len(target.boxes), target.boxes
-    optional = (
-        ("crowd", np.bool_, "bools"),
-        ("ignored", np.bool_, "bools"),
-        ("areas", np.floating, "floats"),
-    )
-    for name, kind, words in optional:
+    bools, floats = (np.bool_, "bools"), (np.floating, "floats")
+    for name, (kind, words) in (("crowd", bools), ("ignored", bools), ("areas", floats)):
         value = getattr(target, name)
-        if value is not None and (wrong := _array(name, value, (count,), kind, words)):
-            return wrong
+        if value is not None and (fault := _array_fault(name, value, (count,), kind, words)):
+            return fault
     empty = boxes[~((boxes[:, 2:] > boxes[:, :2]).all(axis=1))]
     if len(empty):
         return "right > left and bottom > top, as in (left, top, right, bottom)", f"{empty[0].tolist()}"
-    if (size := _size(sample)) is not None:
+    if (size := _image_size(sample)) is not None:
         end = np.tile(size, 2) + SLACK
         outside = boxes[~((boxes >= -SLACK).all(axis=1) & (boxes <= end).all(axis=1))]
         if len(outside):
             return f"boxes inside the image of {size[0]}×{size[1]} pixels", f"{outside[0].tolist()}"
-    return _labels(target.labels, count, classes)
+    return _labels_fault(target.labels, count, classes)
 
 
-def _size(sample: Sample) -> tuple[int, int] | None:
-    """Width and height of the sample's stored image."""
+def _image_size(sample: Sample) -> tuple[int, int] | None:
+    """Return width and height of the sample's stored image; None without an image."""
     from harness.inference.images import decode
 
     return None if sample.image is None else decode(sample.image, sample.id).size
 
 
-def _masks(target: Any, sample: Sample, classes: int | None) -> Wrong:
+def _masks_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
     if not isinstance(target, Masks):
         return "a harness.Masks", type(target).__name__
     if (target.semantic is None) == (target.instances is None):
         return "either `semantic` or `instances`", "none" if target.semantic is None else "both"
-    size = _size(sample)
+    size = _image_size(sample)
     shape = (None, None) if size is None else size[::-1]
+    size_words = "as large as the image"
     if target.instances is not None:
-        wrong = _array(
-            "instances", target.instances, (None, *shape), np.bool_, "bools, as large as the image"
-        )
-        return wrong or _labels(target.labels, len(target.instances), classes)
-    if wrong := _array(
-        "semantic", target.semantic, shape, np.integer, "whole numbers, as large as the image"
-    ):
-        return wrong
-    used = np.unique(np.asarray(target.semantic))
-    return _labels(used[used != IGNORED], int((used != IGNORED).sum()), classes)
+        kind, shape = f"bools, {size_words}", (None, *shape)
+        fault = _array_fault("instances", target.instances, shape, np.bool_, kind)
+        return fault or _labels_fault(target.labels, len(target.instances), classes)
+    kind = f"whole numbers, {size_words}"
+    if fault := _array_fault("semantic", target.semantic, shape, np.integer, kind):
+        return fault
+    used = np.setdiff1d(np.asarray(target.semantic), [IGNORED])
+    return _labels_fault(used, len(used), classes)
 
 
-def _texts(texts: Any, what: str) -> Wrong:
+def _texts_fault(texts: Any, what: str) -> Fault:
     if isinstance(texts, str) or not isinstance(texts, Sequence):
         return f"{what} to be a sequence of texts", type(texts).__name__
     empty = [text for text in texts if not isinstance(text, str) or not text.strip()]
     return (f"{what} to be texts that are not empty", repr(empty[0])) if empty else None
 
 
-def _captions(target: Any, sample: Sample, classes: int | None) -> Wrong:
-    if wrong := _texts(target, "captions"):
-        return wrong
-    return None if len(target) else ("at least one caption", "none")
+def _captions_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
+    return _texts_fault(target, "captions") or (None if len(target) else ("at least one caption", "none"))
 
 
-def _answers(target: Any, sample: Sample, classes: int | None) -> Wrong:
+def _answers_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
     if not isinstance(target, Answers):
         return "a harness.Answers", type(target).__name__
     for name in ("references", "choices"):
-        if wrong := _texts(getattr(target, name), name):
-            return wrong
+        if fault := _texts_fault(getattr(target, name), name):
+            return fault
     if target.right is not None and not 0 <= target.right < len(target.choices):
         return f"the right one among {len(target.choices)} choices", f"choice {target.right}"
     known = len(target.references) or target.right is not None
     return None if known else ("a reference answer, or which choice is right", "neither")
 
 
-def _none(target: Any, sample: Sample, classes: int | None) -> Wrong:
+def _none_fault(target: Any, sample: Sample, classes: int | None) -> Fault:
     return None if isinstance(target, int | np.integer) and target == -1 else ("−1", repr(target))
 
 
-_WRONG: dict[str, Callable[[Any, Sample, int | None], Wrong]] = {
-    "boxes": _boxes,
-    "masks": _masks,
-    "captions": _captions,
-    "answers": _answers,
-    "none": _none,
+FINDERS: dict[str, Callable[[Any, Sample, int | None], Fault]] = {
+    "boxes": _boxes_fault,
+    "masks": _masks_fault,
+    "captions": _captions_fault,
+    "answers": _answers_fault,
+    "none": _none_fault,
 }
