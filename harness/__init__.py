@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from harness.errors import SuiteError as SuiteError
     from harness.errors import Unavailable as Unavailable
     from harness.errors import did_you_mean as did_you_mean
+    from harness.exchange.contract import ImportedPart as ImportedPart
+    from harness.exchange.contract import ImportedResult as ImportedResult
     from harness.inference.batches import forward_all as forward_all
     from harness.inference.evaluate import align_logits as align_logits
     from harness.inference.evaluate import classification_result as classification_result

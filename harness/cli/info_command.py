@@ -100,6 +100,8 @@ def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> 
         if asked(factory, "on_request"):
             return f"harness run SUITE --listen {plugin.name}"
         return f"it listens to every run, since {plugin.distribution} is installed"
+    if plugin.kind == "importers":
+        return f"harness import {plugin.name} FILE"
     if plugin.kind == "executors":
         return f'executor = "{plugin.name}"'
     if plugin.kind == "plots":

@@ -24,6 +24,7 @@ KINDS = (
     "plots",
     "suites",
     "executors",
+    "importers",
     "hooks",
 )
 """The kinds of plugin; the entry-point group of a kind is `harness.<kind>`."""
@@ -40,6 +41,7 @@ METHODS = {
     "protocols": "run",
     "summaries": "__call__",
     "executors": "execute",
+    "importers": "read",
 }
 """The method without which a class can't be a plugin of its kind."""
 

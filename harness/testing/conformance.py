@@ -123,6 +123,11 @@ class ExecutorConformance(_Runs):
     """Checks of an executor. The fixture `executor` returns an instance."""
 
 
+@_add_tests("importers", "importer")
+class ImporterConformance(Conformance):
+    """Checks of an importer. The fixture `importer` returns an instance."""
+
+
 @_add_tests("suites", "suite")
 class SuiteConformance(Conformance):
     """Checks of a suite. The fixture `suite` returns the name of an installed one, or the path of its file."""

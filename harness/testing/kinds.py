@@ -18,6 +18,7 @@ KINDS = {
     "suites": ("suites:SuiteSubject", "suites"),
     "hooks": ("listeners:ListenerSubject", "general listeners"),
     "executors": ("executors:ExecutorSubject", "general executors"),
+    "importers": ("importers:ImporterSubject", "general importers"),
     "summaries": ("displays:DisplaySubject", "general displays summaries"),
     "plots": ("displays:DisplaySubject", "general displays"),
 }
@@ -50,7 +51,7 @@ def check(kind: str, given: Any, **more: Any) -> Sequence[Finding]:
     """Make all checks on a plugin and return their verdicts.
 
     `kind` is the plugin's (`models`, `datasets`, `metrics`, `methods`, `protocols`, `suites`, `hooks`,
-    `summaries`, `plots`, `executors`); `given` an instance, or a suite's name or path. Methods and
+    `summaries`, `plots`, `executors`, `importers`); `given` an instance, or a suite's name or path. Methods and
     protocols may be references too. `more` is what the conformance classes take as further fixtures:
     `images`, `examples` and `make`, `cell`, `records`.
     """
