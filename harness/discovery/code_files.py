@@ -60,8 +60,8 @@ def identify_files(top: str) -> CodeIdentity:
             spec = specs.get(file)
             ran = _imported.setdefault((file, id(spec)), (spec, content))[1] if spec else content
             stale += [file] if ran != content else []
-            told = f"{name}\x1f{os.path.relpath(file, base)}\x1f{ran}\x1f"
-            digest.update(told.encode(errors="surrogateescape"))
+            line = f"{name}\x1f{os.path.relpath(file, base)}\x1f{ran}\x1f"
+            digest.update(line.encode(errors="surrogateescape"))
         others = sorted({other for imports, _ in mentions for other in imports} - seen)
         seen.update(others)
         waiting += filter(is_developed, others)

@@ -112,9 +112,7 @@ class DigestIndex:
         try:
             connection = sqlite3.connect(self.path, timeout=5)
             connection.text_factory = bytes
-            connection.execute(
-                "PRAGMA synchronous = OFF"
-            )  # files whose entries a power cut damages are read again
+            connection.execute("PRAGMA synchronous = OFF")  # a power cut only makes files be read again
             work(connection)
         except sqlite3.Error as error:
             if _is_damaged(error):
@@ -134,9 +132,7 @@ class DigestIndex:
     def _warn(self, error: Exception) -> None:
         if self.path not in _warned:
             _warned.add(self.path)
-            log.warning(
-                "cache %s: can't be written (%s), so files are read again each time", self.path, error
-            )
+            log.warning("cache %s: can't be written (%s), so every run reads all files", self.path, error)
 
 
 def _is_damaged(error: sqlite3.Error) -> bool:

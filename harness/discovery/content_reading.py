@@ -23,18 +23,18 @@ TRIES = 3
 SILENT, LINE_EVERY, KEEP_EVERY = 2.0, 10.0, 5.0
 """Seconds: before anything is shown, between plain lines, and between batches of entries."""
 
-_shown = True
+_is_shown = True
 
 
 @contextmanager
 def showing_progress(shown: bool) -> Iterator[None]:
     """Show or hide progress of a long first look on stderr, inside the block."""
-    global _shown
-    before, _shown = _shown, shown
+    global _is_shown
+    before, _is_shown = _is_shown, shown
     try:
         yield
     finally:
-        _shown = before
+        _is_shown = before
 
 
 def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, Entry | None]]:
@@ -145,7 +145,7 @@ class _Progress:
         """Draw or print the progress when due."""
         stream: TextIO | None = sys.stderr
         now = time.monotonic()
-        if not _shown or stream is None or now < self._next:
+        if not _is_shown or stream is None or now < self._next:
             return
         text = (
             f"reading data files for their digests: {self.files:,} of {self.count:,} files, "

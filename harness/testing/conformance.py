@@ -1,4 +1,4 @@
-"""The conformance classes for pytest, one per kind of plugin: subclass one and give it a fixture."""
+"""The conformance classes for pytest, one per kind of plugin: subclass one and define its fixture."""
 
 from __future__ import annotations
 

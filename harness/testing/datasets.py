@@ -66,7 +66,7 @@ def check_samples(subject: DatasetSubject) -> None:
                 sample = split[i]
                 for image in sample.images:
                     decode(image, str(sample.id))
-            single = kind == "label" and np.ndim(split.targets) == 1  # no other sample has a label of its own
+            single = kind == "label" and np.ndim(split.targets) == 1  # else the split lists no labels
             stated = (str(split.ids[i]), int(split.targets[i]) if single else int(sample.label))
             why = "Metrics read the lists, models the samples: answers would be held against other targets."
             expect(

@@ -53,7 +53,7 @@ def check_executes(subject: ExecutorSubject) -> None:
         sorted(done) == sorted(c.id for c in todo),
         f"each of {len(todo)} cells once",
         f"{len(done)} cells, {len(set(done))} different ones",
-        "A cell left out is missing in the table, and nobody is told.",
+        "A cell left out is missing in the table, without any message.",
     )
     started = events.count("cell_started")
     expected = "the event cell_started for each cell"

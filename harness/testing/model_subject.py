@@ -48,7 +48,7 @@ class ModelSubject:
 
     @cached_property
     def abilities(self) -> list[str]:
-        """The capabilities of the light object, in words."""
+        """The capabilities of the light object, such as "encodes images"."""
         return capabilities(self.plugin)
 
     def require(self, *abilities: str) -> None:

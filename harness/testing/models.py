@@ -237,7 +237,7 @@ def check_label_space(subject: ModelSubject) -> None:
     )
     expect(
         (isinstance(space, str) and bool(space)) or bool(names) or bool(count),
-        "`label_space` to name what the outputs stand for, such as 'imagenet-1k' (or `class_names`, or "
+        "`label_space` to name what the outputs mean, such as 'imagenet-1k' (or `class_names`, or "
         "`num_classes`)",
         repr(space),
         "A classifier answers only for data sets of its own label space; without the name it is set "

@@ -74,7 +74,7 @@ def describe_error(error: BaseException) -> str:
 
 
 def readable_name(check: Check) -> str:
-    """Return a check's name in words: `check_batch_independence` is "batch independence"."""
+    """Return a check's name for readers: "batch independence" for `check_batch_independence`."""
     return str(getattr(check, "__name__", check)).removeprefix("check_").replace("_", " ")
 
 

@@ -42,7 +42,7 @@ FAULTS = [
     ("models", "OtherSimilarity", "similarity", "'cosine' or 'dot'.*found 'euclidean'"),
     ("models", "ScoresTurned", "similarity", "finite logits \\d+×\\d+; found"),
     ("models", "TooManyNames", "label space", "as there are outputs, 4; found 5"),
-    ("models", "Nameless", "label space", "name what the outputs stand for"),
+    ("models", "Nameless", "label space", "name what the outputs mean"),
     ("models", "SeedsGlobally", "load", "random generator of torch"),
     ("models", "DrawsFromNumpy", "load", "random generator of NumPy"),
     ("models", "DrawsFromPython", "load", "random generator of Python"),
