@@ -1,4 +1,4 @@
-"""The identity of a plugin's code if its version does not tell: registered in the process, or under development.
+"""The identity of a plugin's code if its version does not tell: registered here, or under development.
 
 A released plugin is identified by its distribution's version; one installed from a folder, by its files
 (`code_files.py`). One registered in the process is identified by the objects that run, which may have no file
@@ -87,7 +87,7 @@ def identify_object(factory: Any) -> CodeIdentity:
 
 
 class _Reader:
-    """Reads objects into one digest; `changes` holds what code does to a name, by its owner's id and the name."""
+    """Reads objects into one digest; `changes` holds what code does to names, by owner id and name."""
 
     def __init__(self, changes: dict[tuple[int, str], set[Any]]) -> None:
         self.changes = changes
@@ -245,7 +245,7 @@ class _Reader:
                     self._note_global(vars(value), attribute, code)
 
     def _is_state(self, owner: Any, name: str, value: Any) -> bool:
-        """Return whether code assigns a name or fills its container; if only under some keys, the others count."""
+        """Return whether code assigns a name, or fills its container under more than known keys."""
         keys = self.changes.get((id(owner), name), set())
         if REBOUND in keys or not keys or not isinstance(value, CONTAINERS):
             return REBOUND in keys
@@ -256,7 +256,7 @@ class _Reader:
 
 
 def _uses(code: CodeType, package: str) -> Iterator[tuple[str, str, Any]]:
-    """Yield what code of a package does with names: where each is looked up, the name, and READ, REBOUND or a key.
+    """Yield what code of a package does with names: the place of each, the name, and READ, REBOUND or a key.
 
     READ is yielded for globals and imported modules, a key for containers that are filled. In `x.y[k] = v` and
     `x.y.add(v)`, the filling step starts at the same source position as the steps that load x and x.y.

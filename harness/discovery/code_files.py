@@ -75,7 +75,7 @@ def is_developed(top: str) -> bool:
 
 
 def is_library_module(name: str) -> bool:
-    """Return whether an imported module belongs to Python or an installed distribution, and so has a version."""
+    """Return whether an imported module is Python's or an installed distribution's, and so has a version."""
     top = name.partition(".")[0]
     if top in sys.stdlib_module_names or top.startswith("_cython_"):  # Cython's shared modules have no file
         return name != "__main__"
@@ -115,7 +115,7 @@ def _places(top: str) -> list[str]:
 
 
 def _files(top: str) -> list[str]:
-    """Return a module's file, or the code files in a package's folders (except folders without code), sorted."""
+    """Return a module's file, or the code files in a package's folders (not below folders without code)."""
     places = _places(top)
     found = {os.path.realpath(place) for place in places if os.path.isfile(place)}  # noqa: PTH113
     for folder, inner, names in (step for place in places for step in os.walk(place)):

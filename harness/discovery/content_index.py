@@ -114,7 +114,7 @@ class DigestIndex:
             connection.text_factory = bytes
             connection.execute("PRAGMA synchronous = OFF")  # a power cut only makes files be read again
             work(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite's messages may quote damaged texts
             if _is_damaged(error):
                 self._drop()
             return error
@@ -135,7 +135,7 @@ class DigestIndex:
             log.warning("cache %s: can't be written (%s), so every run reads all files", self.path, error)
 
 
-def _is_damaged(error: sqlite3.Error) -> bool:
+def _is_damaged(error: Exception) -> bool:
     text = str(error).lower()
     if any(word in text for word in ("locked", "readonly", "unable to open", "full", "disk i/o")):
         return False

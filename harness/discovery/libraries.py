@@ -18,7 +18,7 @@ _RENAMED = re.compile(r"register_model_deprecations\(__name__, \{(.*?)\}\)", re.
 
 @cache
 def package_folder(package: str) -> Path:
-    """Return the folder of a top-level package without importing it. Raises Unavailable if it isn't installed."""
+    """Return the folder of a top-level package, without importing it. Raises Unavailable if it is missing."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise Unavailable(f"the package {package} is not installed")

@@ -34,6 +34,6 @@ def _resolve_path(path: Path, folder: Path, said: list[str]) -> Path:
         return beside
     if path.exists():
         said.append(
-            f"'{path}' is in the current folder; beside the suite file, where paths are resolved from, it does not exist"
+            f"'{path}' is in the current folder; beside the suite file, where it should be, it does not exist"
         )
     return path

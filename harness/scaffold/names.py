@@ -1,4 +1,4 @@
-"""PackageNames of a new package: the plugin's, the module's, the class's, each checked before anything is written."""
+"""Names of a new package: the plugin's, the module's and the class's, checked before anything is written."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PackageNames:
 
 
 def make_names(kind: str, name: str) -> PackageNames:
-    """Return the names of a plugin. Raises HarnessError for an unknown kind, OptionError for a name that can't be used."""
+    """Return the names of a plugin. Raises HarnessError for an unknown kind, OptionError for an unusable name."""
     if kind not in GROUPS:
         raise HarnessError(f"harness new: no kind '{kind}'{did_you_mean(kind, GROUPS)}")
     if not PATTERN.fullmatch(name):

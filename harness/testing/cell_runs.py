@@ -52,7 +52,7 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def run_cell(trial: Trial, place: Path, stop: int | None = None, seed: int = 0) -> CellResult:
-    """Run the trial's cell in a store and cache below `place`; raise Killed at the `stop`-th event of progress."""
+    """Run the trial's cell with a store and a cache below `place`; raise Killed at the `stop`-th event."""
     from harness.records.store import Store
 
     cell = trial.pick_cells((seed,))[0]
@@ -85,7 +85,7 @@ def make_worker(place: Path, tell: Callable[..., None] = lambda event, **facts: 
 
 
 def require_ok(result: CellResult) -> CellResult:
-    """Return the result if it is ok; raise NotChecked for a skipped cell, Violation with the reason otherwise."""
+    """Return the result of an ok cell; raise NotChecked for a skipped one, Violation for any other."""
     record = result.record
     if record.status == "skipped":
         raise NotChecked(f"the cell is skipped: {record.reason}")
@@ -143,7 +143,7 @@ def _is_time(name: str) -> bool:
 
 
 def _watch_model(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Make the cell's protocol note the state of the model that it shares with other cells, before and after the cell.
+    """Make the protocol note the state of the model it shares with other cells, before and after the cell.
 
     The list is filled when the cell runs; it stays empty if the protocol has the model for itself.
     """

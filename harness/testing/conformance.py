@@ -57,7 +57,7 @@ class Conformance:
 
     @pytest.fixture
     def subject(self, request: pytest.FixtureRequest) -> Any:
-        """The subject for this test's parameters, shared by all tests: a model is loaded and a cell run once."""
+        """The subject for this test's parameters, shared by its tests: a model is loaded and a cell run once."""
         spec = getattr(request.node, "callspec", None)
         key = spec.id if spec is not None else ""
         more = {name: request.getfixturevalue(fixture) for name, fixture in self._fixtures.items()}
@@ -70,7 +70,7 @@ class Conformance:
 
 @_add_tests("models", "model", images="images")
 class ModelConformance(Conformance):
-    """Checks of a model. The fixture `model` returns an instance that is not loaded; `images`, PIL images to try."""
+    """Checks of a model. The fixture `model` returns an unloaded instance; `images`, PIL images to try."""
 
     @pytest.fixture
     def images(self) -> Sequence[Any] | None:
@@ -104,7 +104,7 @@ class MetricConformance(Conformance):
 class _Runs(Conformance):
     @pytest.fixture
     def cell(self) -> Mapping[str, Any] | None:
-        """A suite's content to run in (models, datasets, metrics, axes, …); by default a protocol's smallest."""
+        """A suite's content to run in (models, datasets, axes, …); by default a protocol's smallest."""
         return None
 
 
@@ -147,9 +147,9 @@ class _Shows(Conformance):
 
 @_add_tests("summaries", "summary", records="records")
 class SummaryConformance(_Shows):
-    """Checks of a summary. The fixture `summary` returns an instance; `records` a DataFrame that it can summarise."""
+    """Checks of a summary. The fixture `summary` returns an instance; `records`, a DataFrame for it."""
 
 
 @_add_tests("plots", "plot", records="records")
 class PlotConformance(_Shows):
-    """Checks of a plot. The fixture `plot` returns an instance; `records` a DataFrame that it can draw."""
+    """Checks of a plot. The fixture `plot` returns an instance; `records`, a DataFrame for it."""

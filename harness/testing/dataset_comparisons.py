@@ -113,7 +113,7 @@ def _index_contents(split: Split) -> dict[str, int]:
 
 
 def _find_shared(one: Split, other: Split, here: dict[str, int], there: dict[str, int]) -> list[str]:
-    """Return pairs of samples in both: of one id and content, or more of one content than coincidence allows."""
+    """Return pairs of samples in both: of one id and content, or of one content beyond coincidence."""
     place = {name: i for i, name in enumerate(other.ids)}
     twice = [(i, place[name]) for i, name in enumerate(one.ids) if name in place and one[0].image is not None]
     same = [(i, j) for i, j in twice[:READ_WHOLE] if digest_content(one, i) == digest_content(other, j)]

@@ -1,4 +1,4 @@
-"""A data set under test: its opened splits, and what decides results in them as digests that can be compared."""
+"""A data set under test: its opened splits, and digests of what decides results in them."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def check_labels(subject: DatasetSubject) -> None:
             not isinstance(names, str | np.ndarray),
             f"the class names of split '{name}' to be a list or a tuple",
             type(names).__name__,
-            "Protocols test whether there are any: an array has no truth value, and a text is one name per letter.",
+            "Protocols test its truth value, which an array lacks, and a text would be one name per letter.",
         )
         if kind in ("label", "label sets"):
             _check_label_array(name, split, names, kind)
@@ -135,7 +135,7 @@ def _check_label_array(name: str, split: Split, names: Any, kind: str) -> None:
     if several:
         expect(
             bool(np.isin(targets, (-1, 0, 1)).all()) and (not names or targets.shape[1] == len(names)),
-            f"the targets of split '{name}', whose samples have several labels, to be 1, 0 or −1 for each class",
+            f"the targets of split '{name}', sets of labels, to be 1, 0 or −1 for each class",
             f"{np.unique(targets)[:5]} in {targets.shape[1]} columns for {len(names or ())} classes",
             "They are set against the columns of the scores.",
         )
@@ -158,7 +158,7 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
     if groups is not None and names:
         expect(
             len(groups) == len(names) and all(len(g) and min(g) >= 0 for g in groups),
-            f"`label_indices` of split '{name}' to hold at least one index for each of its {len(names)} classes",
+            f"`label_indices` of split '{name}' to hold indices for each of its {len(names)} classes",
             f"{len(groups)} entries" if len(groups) != len(names) else "an empty or a negative one",
             "A classifier's logits are mapped to the split's classes by them.",
         )

@@ -1,4 +1,4 @@
-"""Small grids to try plugins in: those that protocols call their smallest, or a suite's content that is given."""
+"""Small grids to try plugins in: those that protocols call their smallest, or a given suite's content."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def smallest_options(factory: Any) -> dict[str, Any]:
 
 
 def smallest_grid(factory: Any, protocol: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the smallest grid of a protocol's class, with this reference to it; None when the class states none."""
+    """Return the smallest grid that a protocol's class states, with this reference in it; None without one."""
     stated = asked(factory, "smallest") or {}
     return {**copy.deepcopy(dict(stated["cell"])), "protocol": protocol} if "cell" in stated else None
 
@@ -169,7 +169,7 @@ def find_factory(kind: str, plugin: Given) -> Any:
 
 
 def _compose_hosts(reference: Mapping[str, Any], method: Given) -> Iterator[dict[str, Any]]:
-    """Yield references to the installed methods that are composed of smaller ones, with this one in its place."""
+    """Yield references to installed methods that are composed of smaller ones, with this one as a part."""
     cls = find_factory("methods", method)
     for plugin in registry.installed("methods"):
         try:

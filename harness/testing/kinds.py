@@ -29,7 +29,7 @@ SHARED_SUBJECTS = ("methods", "protocols", "summaries", "plots")
 
 
 def find_checks(kind: str) -> tuple[Check, ...]:
-    """Return the checks for a kind of plugin (`models`, `datasets`, …), in the order in which they are made."""
+    """Return the checks for a kind of plugin (`models`, `datasets`, …), in their order."""
     modules = [import_module(f"harness.testing.{name}") for name in KINDS[kind][1].split()]
     return tuple(check for module in modules for check in checks_in(module))
 

@@ -1,4 +1,4 @@
-"""Checks of a method, and of a protocol: the same seed the same result, kills that cost nothing, no harm done."""
+"""Checks of a method's or protocol's runs: reproducible results, kills that cost nothing, an untouched model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model under test: the light object, a loaded copy, images of every kind, and what it makes of images and texts."""
+"""A model under test: the light object, a loaded copy, its outputs, and images of every kind to try."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def draw_pictures(count: int = 4) -> list[Image.Image]:
 
 
 def draw_odd_images() -> dict[str, Image.Image]:
-    """Return images that trip preprocessing, by what is odd: every mode of files, a single pixel, very long sides."""
+    """Return images that trip preprocessing, by what is odd: every mode of files, one pixel, long sides."""
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Checks of a model that returns tokens: the same embeddings as without, and tokens that padding does not change."""
+"""Checks of a model that returns tokens: the embeddings it has without them, and no effect of padding."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def check_batch_independence(subject: ModelSubject) -> None:
 
 
 def check_odd_images(subject: ModelSubject) -> None:
-    """Greyscale, palette, transparent, CMYK, one-pixel and very long images all become the same kind of input."""
+    """Greyscale, palette, transparent, CMYK, one-pixel and long images become the same kind of input."""
     import torch
 
     from harness.inference.images import decode
@@ -162,7 +162,7 @@ def check_preparation(subject: ModelSubject) -> None:
         expect_close(
             subject.model.prepare(image),
             prepare(image),
-            f"`preparation` to say what `prepare` does (resize, crop, interpolation, mean, std) to {image.size}",
+            f"`preparation` to say what `prepare` does (resize, crop, filter, mean, std) to {image.size}",
             "With --images fast the network would see other images than its authors meant.",
             tolerance=0.02,
         )

@@ -91,7 +91,7 @@ def _start_process() -> OtherProcess:
 
 
 def serve() -> None:
-    """Read a request, call its function, print the result as JSON, and repeat: the loop of the other process."""
+    """Read a request, call its function, print the result as JSON, and repeat, in the other process."""
     replies, sys.stdout = sys.stdout, sys.stderr  # what a plugin prints is no reply
     given: Any = sys.stdin.buffer
     while given.peek(1):

@@ -1,4 +1,4 @@
-"""Checks of a protocol besides those of its runs: its declarations, what it refuses, and seeds that run at once."""
+"""Checks of a protocol besides its runs: declarations, refusals, and seeds that run at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check can say: it holds, it fails (what was expected, what was found, why it matters), or it was not made."""
+"""Verdicts of checks: one holds, fails (with what was expected and found, and why), or was not made."""
 
 from __future__ import annotations
 
