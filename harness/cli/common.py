@@ -162,11 +162,11 @@ def _seeds(text: str | None) -> Sequence[int] | None:
 def knowing_data(given: argparse.Namespace) -> Iterator[None]:
     """How data on disk is known inside the block, and whether a long first look at it tells how far it is."""
     from harness.discovery.content import trusting_mtime
-    from harness.discovery.content_reading import progress_shown
+    from harness.discovery.content_reading import showing_progress
 
     with (
         trusting_mtime(True if given.trust_mtime else None),
-        progress_shown(not given.json and not getattr(given, "quiet", False)),
+        showing_progress(not given.json and not getattr(given, "quiet", False)),
     ):
         yield
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.cli.common import answer
 from harness.errors import HarnessError
-from harness.scaffold.names import GROUPS, checked
-from harness.scaffold.package import write
+from harness.scaffold.names import GROUPS, make_names
+from harness.scaffold.package import write_package
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,8 @@ def main(given: argparse.Namespace) -> int:
     """Writes the package, and says how to go on."""
     kind = given.kind or _asked("kind", f"What is it? ({', '.join(GROUPS)}) ")
     name = given.name or _asked("name", "What is it called? (such as my-net) ")
-    names = checked(kind, name)
-    folder = write(names, given.out)
+    names = make_names(kind, name)
+    folder = write_package(names, given.out)
     if given.json:
         written = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
         answer({"name": names.plugin, "kind": names.kind, "folder": str(folder), "files": written})
