@@ -56,8 +56,6 @@ class ScatterFit:
         from harness.errors import did_you_mean
         from harness.plots.style import INK, legend, mark, panels
         from harness_plots.points import format_key
-        from harness_robustness.records import STANDARD, cells, is_true, shifts
-        from harness_plots.points import label_of
         from harness_robustness.shift_tables import STANDARD, average_seeds, is_true, pair_with_references
 
         tag = f"tag.model.{self.fit}"
