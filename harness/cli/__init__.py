@@ -28,7 +28,7 @@ COMMANDS = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The top-level parser, with nothing behind its commands yet."""
     top = argparse.ArgumentParser(
         prog="harness",
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # for terminals and files without Δ, and odd file names
         sys.stdout.reconfigure(errors="backslashreplace")
-    top = parser()
+    top = build_parser()
     if not given:
         top.print_help()
         return 2
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog=f"harness {given[0]}", description=COMMANDS[given[0]].capitalize() + "."
     )
     command.add_argument("--json", action="store_true", help="answer in JSON")
-    module.arguments(command)
+    module.add_arguments(command)
     try:
         return int(module.main(command.parse_args(given[1:])))
     except HarnessError as error:

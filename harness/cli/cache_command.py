@@ -7,12 +7,12 @@ import shutil
 import time
 from pathlib import Path
 
-from harness.cli.common import answer, human_size
+from harness.cli.common import format_bytes, print_json
 from harness.errors import HarnessError, did_you_mean
 from harness.records.paths import cache_dir
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("action", choices=["show", "clear"], nargs="?", default="show")
     parser.add_argument("--part", metavar="NAME", help="only this part, as `show` lists them")
@@ -30,42 +30,42 @@ def main(given: argparse.Namespace) -> int:
         if given.part not in names:
             raise HarnessError(f"{folder}: no part '{given.part}'{did_you_mean(given.part, names)}")
         parts = [p for p in parts if p.name == given.part]
-    elif given.action == "clear" and (other := _foreign(folder)):
+    elif given.action == "clear" and (other := _find_foreign(folder)):
         raise HarnessError(
             f"{folder}: holds what is not the harness's, such as {other.name}: name what to clear with --part NAME, "
             "or give $HARNESS_CACHE a folder of its own"
         )
-    sizes = {p.name: _size(p) for p in parts}
+    sizes = {p.name: _folder_size(p) for p in parts}
     if given.action == "clear":
-        freed = sum(_clear(p, given.older_than) for p in parts)
+        freed = sum(_clear_part(p, given.older_than) for p in parts)
         if given.json:
-            answer({"folder": str(folder), "freed": freed})
+            print_json({"folder": str(folder), "freed": freed})
         else:
-            print(f"{folder}: {human_size(freed)} freed")
+            print(f"{folder}: {format_bytes(freed)} freed")
         return 0
     if given.json:
-        answer({"folder": str(folder), "parts": sizes})
+        print_json({"folder": str(folder), "parts": sizes})
     else:
         print(folder)
         for name, size in sizes.items():
-            print(f"  {name:<16} {human_size(size)}")
-        print(f"  {'in all':<16} {human_size(sum(sizes.values()))}")
+            print(f"  {name:<16} {format_bytes(size)}")
+        print(f"  {'in all':<16} {format_bytes(sum(sizes.values()))}")
     return 0
 
 
-def _foreign(folder: Path) -> Path | None:
+def _find_foreign(folder: Path) -> Path | None:
     """Something in the folder that no cache has: a file, or a hidden folder."""
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     return next((p for p in inside if not p.is_dir() or p.name.startswith(".")), None)
 
 
-def _size(folder: Path) -> int:
+def _folder_size(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
-def _clear(folder: Path, days: float | None) -> int:
+def _clear_part(folder: Path, days: float | None) -> int:
     if days is None:
-        size = _size(folder)
+        size = _folder_size(folder)
         shutil.rmtree(folder)
         return size
     freed, limit = 0, time.time() - days * 86400

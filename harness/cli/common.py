@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from harness.planning.suite import Suite
 
 
-def suite_arguments(parser: argparse.ArgumentParser) -> None:
+def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
     """What to run: suites, and changes to them."""
     parser.add_argument(
         "suites", nargs="+", metavar="SUITE", help="a suite's name, or the path of a suite file"
     )
     only = "only this one (a label or pattern of the suite's, or a new reference); may be repeated"
-    repeated(parser, "--model", "REF", only)
-    repeated(parser, "--dataset", "REF", only)
-    repeated(parser, "--method", "REF", only)
-    repeated(parser, "--metric", "REF", only)
+    add_repeated(parser, "--model", "REF", only)
+    add_repeated(parser, "--dataset", "REF", only)
+    add_repeated(parser, "--method", "REF", only)
+    add_repeated(parser, "--metric", "REF", only)
     for kind in ("model", "dataset", "metric"):
-        repeated(parser, f"--add-{kind}", "REF", f"this {kind} beside the suite's own")
-    repeated(parser, "--experiment", "NAME", "only this experiment of the suite")
+        add_repeated(parser, f"--add-{kind}", "REF", f"this {kind} beside the suite's own")
+    add_repeated(parser, "--experiment", "NAME", "only this experiment of the suite")
     parser.add_argument("--seeds", metavar="N,N,…", help="the seeds, in place of the suite's")
-    repeated(parser, "--set", "KEY=VALUE", "change a key of the suite, such as axes.shots=[1,2]")
+    add_repeated(parser, "--set", "KEY=VALUE", "change a key of the suite, such as axes.shots=[1,2]")
     parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"])
     parser.add_argument(
         "--images",
@@ -39,7 +39,10 @@ def suite_arguments(parser: argparse.ArgumentParser) -> None:
         help="how images are prepared: bit for bit as the model says, or fast",
     )
     parser.add_argument(
-        "--limit", type=positive, metavar="N", help="evaluate on N random samples, the same for every model"
+        "--limit",
+        type=positive_int,
+        metavar="N",
+        help="evaluate on N random samples, the same for every model",
     )
     parser.add_argument(
         "--skip-unreadable",
@@ -55,15 +58,15 @@ def suite_arguments(parser: argparse.ArgumentParser) -> None:
         help="know data on disk by names, sizes and times of change instead of reading it once (it is noted "
         "below the tables; else $HARNESS_TRUST_MTIME)",
     )
-    store_argument(parser)
+    add_store_argument(parser)
 
 
-def repeated(parser: argparse.ArgumentParser, flag: str, metavar: str, help: str, **more: Any) -> None:
+def add_repeated(parser: argparse.ArgumentParser, flag: str, metavar: str, help: str, **more: Any) -> None:
     """Add an option that may be given several times; its value is a list."""
     parser.add_argument(flag, action="append", default=[], metavar=metavar, help=help, **more)
 
 
-def store_argument(parser: argparse.ArgumentParser) -> None:
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
     """Where the records are."""
     parser.add_argument(
         "--store",
@@ -73,7 +76,7 @@ def store_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def positive(text: str) -> int:
+def positive_int(text: str) -> int:
     """A whole number of at least 1."""
     number = int(text)
     if number < 1:
@@ -81,7 +84,7 @@ def positive(text: str) -> int:
     return number
 
 
-def kinds_named(text: str, wanted: str | None) -> list[str]:
+def find_kinds(text: str, wanted: str | None) -> list[str]:
     """Return the kinds that have a plugin of a name (`timm`, `harness-x/timm:resnet18`), or the one that is wanted.
 
     Raises PluginNotFound when there is none.
@@ -108,7 +111,7 @@ def open_store(given: argparse.Namespace) -> Any:
     return Store(given.store or default_store())
 
 
-def chosen_suites(given: argparse.Namespace) -> list[Suite]:
+def load_suites(given: argparse.Namespace) -> list[Suite]:
     """The suites with the command's settings put in."""
     import os
 
@@ -128,7 +131,7 @@ def chosen_suites(given: argparse.Namespace) -> list[Suite]:
     return [load(name, overrides) for name in given.suites]
 
 
-def choice(given: argparse.Namespace) -> Choice:
+def parse_choice(given: argparse.Namespace) -> Choice:
     """What the command narrows and adds."""
     from harness.planning.plan import Choice
 
@@ -141,7 +144,7 @@ def choice(given: argparse.Namespace) -> Choice:
         add_datasets=given.add_dataset,
         add_metrics=given.add_metric,
         experiments=given.experiment,
-        seeds=_seeds(given.seeds),
+        seeds=_parse_seeds(given.seeds),
         precision=given.precision,
         images=given.images,
         limit=given.limit,
@@ -149,7 +152,7 @@ def choice(given: argparse.Namespace) -> Choice:
     )
 
 
-def _seeds(text: str | None) -> Sequence[int] | None:
+def _parse_seeds(text: str | None) -> Sequence[int] | None:
     if text is None:
         return None
     try:
@@ -159,7 +162,7 @@ def _seeds(text: str | None) -> Sequence[int] | None:
 
 
 @contextmanager
-def knowing_data(given: argparse.Namespace) -> Iterator[None]:
+def data_settings(given: argparse.Namespace) -> Iterator[None]:
     """How data on disk is known inside the block, and whether a long first look at it tells how far it is."""
     from harness.discovery.content import trusting_mtime
     from harness.discovery.content_reading import progress_shown
@@ -171,14 +174,14 @@ def knowing_data(given: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def apart(given: argparse.Namespace) -> AbstractContextManager[Any]:
+def redirect_prints(given: argparse.Namespace) -> AbstractContextManager[Any]:
     """Where the answer is JSON, what plugins print inside the block goes to the standard error."""
     return redirect_stdout(sys.stderr) if given.json else nullcontext()
 
 
-def answer(data: Any) -> None:
+def print_json(data: Any) -> None:
     """Prints JSON."""
-    text = as_json(data)
+    text = encode_json(data)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # it is read by programs all the same
@@ -186,11 +189,11 @@ def answer(data: Any) -> None:
     print(text, end="")
 
 
-def as_json(data: Any) -> str:
+def encode_json(data: Any) -> str:
     """The data as JSON text, with nothing in it that only Python reads."""
-    from harness.leaderboard.formats.data import finite
+    from harness.leaderboard.formats.data import replace_non_finite
 
-    return json.dumps(finite(data), ensure_ascii=False, indent=2, default=str) + "\n"
+    return json.dumps(replace_non_finite(data), ensure_ascii=False, indent=2, default=str) + "\n"
 
 
 def write_out(path: Path, text: str) -> None:
@@ -206,7 +209,7 @@ def write_out(path: Path, text: str) -> None:
         raise HarnessError(f"--out {path}: can't be written: {error.strerror}") from None
 
 
-def human_size(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes with a unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":

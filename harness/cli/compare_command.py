@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.common import as_json, repeated, write_out
+from harness.cli.common import add_repeated, encode_json, write_out
 
 EPILOG = """exit status: 0 every gate passes, or none was given; 1 a gate fails; 2 wrong use;
 3 no gate fails, but at least one can't be decided (an interval on both sides of the limit, a
 missing result, no pairing)."""
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -28,15 +28,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             metavar="NAME=PATTERN",
             help=selection.format(side.upper()),
         )
-    repeated(parser, "--where", "NAME=PATTERN", "only such cells on both sides")
-    repeated(parser, "--suite", "NAME", "only this suite")
-    repeated(
+    add_repeated(parser, "--where", "NAME=PATTERN", "only such cells on both sides")
+    add_repeated(parser, "--suite", "NAME", "only this suite")
+    add_repeated(
         parser,
         "--metric",
         "NAME",
         "what is compared, or all (default: those of the gates, else each cell's first metric)",
     )
-    repeated(
+    add_repeated(
         parser,
         "--fail-on",
         "GATE",
@@ -54,7 +54,7 @@ def main(given: argparse.Namespace) -> int:
     from harness import compare as c
     from harness.planning.suite import name_of
     from harness.records.store import Store
-    from harness.statistics.checks import checked_level
+    from harness.statistics.checks import check_level
 
     gates = c.parse_gates(given.fail_on)
     both = c.parse_selection(given.where, "--where")
@@ -68,19 +68,22 @@ def main(given: argparse.Namespace) -> int:
         sides["b"],
         metrics=metrics,
         suites=[name_of(text) for text in given.suite],
-        level=checked_level(given.level),
+        level=check_level(given.level),
     )
     judged = c.judge_all(found, gates)
     if given.json or given.format == "json":
         data = found.to_dict()
         if gates:
-            data["gates"] = {"answer": str(c.answer(judged)), "verdicts": [j.to_dict() for j in judged]}
-        text = as_json(data)
+            data["gates"] = {
+                "answer": str(c.combined_answer(judged)),
+                "verdicts": [j.to_dict() for j in judged],
+            }
+        text = encode_json(data)
     else:
-        write = c.terminal if given.format == "terminal" else c.markdown
+        write = c.render_terminal if given.format == "terminal" else c.render_markdown
         text = write(found, judged, given.significant)
     if given.out is None:
         print(text, end="")
     else:
         write_out(given.out, text)
-    return c.EXIT[c.answer(judged)]
+    return c.EXIT[c.combined_answer(judged)]

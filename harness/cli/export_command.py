@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.cli.common import answer, open_store, store_argument
+from harness.cli.common import add_store_argument, open_store, print_json
 from harness.errors import HarnessError
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    store_argument(parser)
+    add_store_argument(parser)
     parser.add_argument(
         "--format", choices=["csv", "parquet"], default=None, help="default: by --out, else csv"
     )
@@ -46,7 +46,7 @@ def main(given: argparse.Namespace) -> int:
         raise HarnessError(f"--out {given.out}: can't be written: {error.strerror}") from None
     if given.out is not None:
         if given.json:
-            answer({"file": str(given.out), "format": format, "rows": len(data)})
+            print_json({"file": str(given.out), "format": format, "rows": len(data)})
         else:
             print(f"{given.out}: {len(data)} rows")
     return 0

@@ -5,16 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.common import answer, open_store, store_argument
+from harness.cli.common import add_store_argument, open_store, print_json
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("format", choices=["clip_benchmark"], help="the program that wrote the files")
     parser.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="its JSON results, or folders of these"
     )
-    store_argument(parser)
+    add_store_argument(parser)
     parser.add_argument(
         "--suite", default="clip_benchmark", metavar="NAME", help="what harness table calls them"
     )
@@ -27,7 +27,7 @@ def main(given: argparse.Namespace) -> int:
     store = open_store(given)
     done = import_clip_benchmark(given.files, store, given.suite)
     if given.json:
-        answer({"store": str(store.path), **vars(done)})
+        print_json({"store": str(store.path), **vars(done)})
     else:
         print(
             f"{store.path}: {done.written} records imported, {done.same} were there already; "

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli.common import answer
+from harness.cli.common import print_json
 from harness.discovery import registry
 from harness.errors import HarnessError, did_you_mean
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("kind", nargs="?", help=f"only this kind: {', '.join(registry.KINDS)}")
 
@@ -24,7 +24,7 @@ def main(given: argparse.Namespace) -> int:
         kinds = (plural,)
     found = {kind: registry.installed(kind) for kind in kinds}
     if given.json:
-        answer(
+        print_json(
             {
                 kind: [
                     {"name": p.name, "distribution": p.distribution, "version": p.version, "target": p.target}

@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.cli.common import answer
+from harness.cli.common import print_json
 from harness.errors import StoreError
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.epilog = (
         "exit status: 0 all is merged; 1 a record was made twice with different numbers (both files are named, "
@@ -40,7 +40,7 @@ def main(given: argparse.Namespace) -> int:
         raise StoreError(f"{error.filename or given.into}: can't be merged: {error.strerror}") from None
     bad = bool(outcome.conflicts or outcome.unreadable)
     if given.json:
-        answer(outcome.to_dict())
+        print_json(outcome.to_dict())
         return int(bad)
     print(
         f"{given.into}: {outcome.copied} records copied, {outcome.replaced} took the place of unfinished ones, "

@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.cli.common import answer
+from harness.cli.common import print_json
 from harness.errors import HarnessError
 from harness.scaffold.names import GROUPS, checked
 from harness.scaffold.package import write
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     kinds = ", ".join(GROUPS)
     parser.add_argument("kind", nargs="?", help=f"what it is: {kinds} (asked for on a terminal)")
@@ -24,13 +24,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Writes the package, and says how to go on."""
-    kind = given.kind or _asked("kind", f"What is it? ({', '.join(GROUPS)}) ")
-    name = given.name or _asked("name", "What is it called? (such as my-net) ")
+    kind = given.kind or _ask_user("kind", f"What is it? ({', '.join(GROUPS)}) ")
+    name = given.name or _ask_user("name", "What is it called? (such as my-net) ")
     names = checked(kind, name)
     folder = write(names, given.out)
     if given.json:
         written = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        answer({"name": names.plugin, "kind": names.kind, "folder": str(folder), "files": written})
+        print_json({"name": names.plugin, "kind": names.kind, "folder": str(folder), "files": written})
         return 0
     steps = ["pip install -e '.[dev]'", "pytest", f"harness check {names.plugin}"]
     run = {"suite": names.plugin, "listener": f"try.toml --listen {names.plugin}"}
@@ -40,7 +40,7 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(what: str, question: str) -> str:
+def _ask_user(what: str, question: str) -> str:
     """What was not given, from a terminal; elsewhere nobody would answer."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise HarnessError(

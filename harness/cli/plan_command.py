@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from harness.cli.common import answer, apart, choice, chosen_suites, knowing_data, open_store, suite_arguments
+from harness.cli.common import (
+    add_suite_arguments,
+    data_settings,
+    load_suites,
+    open_store,
+    parse_choice,
+    print_json,
+    redirect_prints,
+)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    suite_arguments(parser)
+    add_suite_arguments(parser)
     parser.add_argument("--fresh", action="store_true", help="as if nothing had been run")
     parser.add_argument("--all", action="store_true", help="show every cell, not only those to run")
 
@@ -21,10 +29,10 @@ def main(given: argparse.Namespace) -> int:
 
     store = open_store(given)
     done = set() if given.fresh else store.done()
-    with apart(given), knowing_data(given):
-        plans = [make_plan(suite, choice(given), done) for suite in chosen_suites(given)]
+    with redirect_prints(given), data_settings(given):
+        plans = [make_plan(suite, parse_choice(given), done) for suite in load_suites(given)]
     if given.json:
-        answer(
+        print_json(
             [
                 {
                     "suite": plan.suite.name,

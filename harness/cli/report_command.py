@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.common import answer, open_store, store_argument
+from harness.cli.common import add_store_argument, open_store, print_json
 from harness.errors import HarnessError, SuiteError, no_records
 
 if TYPE_CHECKING:
     from harness.records.store import Store
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="default: all that the store knows")
-    store_argument(parser)
+    add_store_argument(parser)
     parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="also write each plot there as SVG and PNG")
 
@@ -39,13 +39,13 @@ def main(given: argparse.Namespace) -> int:
 
     try:
         problems: list[str] = []
-        write_report(store, names, given.out, processes=os.cpu_count() or 1, told=problems.append)
-        plots = _plots(store, names, given.plots, problems) if given.plots else []
+        write_report(store, names, given.out, processes=os.cpu_count() or 1, report_problem=problems.append)
+        plots = _write_plots(store, names, given.plots, problems) if given.plots else []
     except OSError as error:
         raise HarnessError(f"{error.filename or given.out}: can't be written: {error.strerror}") from None
     if given.json:
         files = [str(p) for p in plots]
-        answer({"page": str(given.out), "suites": names, "plots": files, "problems": problems})
+        print_json({"page": str(given.out), "suites": names, "plots": files, "problems": problems})
     else:
         print(given.out)
         for path in plots:
@@ -55,15 +55,15 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def _plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
+def _write_plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
     """The files of all plots; a plot that can't be drawn, and could be for the page, is a problem more."""
-    from harness.leaderboard.frame import of_suite
+    from harness.leaderboard.frame import suite_frame
     from harness.planning.suite import planned
     from harness.plots.draw import write_plots
 
     files: list[Path] = []
     for name in names:
-        for drawn in write_plots(planned(store, name), of_suite(store, name), store, folder):
+        for drawn in write_plots(planned(store, name), suite_frame(store, name), store, folder):
             files += drawn.files
             text = f"plot '{drawn.name}' of {name}: {drawn.problem}"
             if drawn.problem and text not in problems:

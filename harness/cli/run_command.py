@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import (
-    answer,
-    apart,
-    choice,
-    chosen_suites,
-    knowing_data,
+    add_repeated,
+    add_suite_arguments,
+    data_settings,
+    load_suites,
     open_store,
-    positive,
-    repeated,
-    suite_arguments,
+    parse_choice,
+    positive_int,
+    print_json,
+    redirect_prints,
 )
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from harness.running.runner import Executors, Run
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    suite_arguments(parser)
+    add_suite_arguments(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument(
-        "--batch-size", type=positive, default=64, metavar="N", help="halved by itself if memory ends"
+        "--batch-size", type=positive_int, default=64, metavar="N", help="halved by itself if memory ends"
     )
     parser.add_argument(
         "--workers",
@@ -46,7 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="where embeddings are kept (else $HARNESS_CACHE)"
     )
-    repeated(
+    add_repeated(
         parser,
         "--listen",
         "REF",
@@ -61,16 +61,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Runs the suites one after another; 1 when a cell failed, or nothing of a suite could run."""
-    from harness.leaderboard.formats import writer
+    from harness.leaderboard.formats import find_writer
     from harness.running.runner import Executors
 
-    write = writer(given.format)
-    suites, store = chosen_suites(given), open_store(given)
+    write = find_writer(given.format)
+    suites, store = load_suites(given), open_store(given)
     failed, answers = 0, []
     with Executors() as executors:
         for suite in suites:
-            with apart(given), knowing_data(given):
-                outcome = _ran(suite, store, given, executors)
+            with redirect_prints(given), data_settings(given):
+                outcome = _run_suite(suite, store, given, executors)
                 tables = outcome.tables()
             if given.json:
                 counts = Counter(r.status for r in outcome.records)
@@ -101,11 +101,11 @@ def main(given: argparse.Namespace) -> int:
                 failed += 1
                 print(f"harness: {outcome.in_vain}", file=sys.stderr)
     if given.json:
-        answer(answers)
+        print_json(answers)
     return 1 if failed else 0
 
 
-def _ran(suite: Suite, store: Store, given: argparse.Namespace, executors: Executors) -> Run:
+def _run_suite(suite: Suite, store: Store, given: argparse.Namespace, executors: Executors) -> Run:
     """One suite, told of on the standard error unless that is to be quiet."""
     from harness.running.runner import run
 
@@ -117,7 +117,7 @@ def _ran(suite: Suite, store: Store, given: argparse.Namespace, executors: Execu
     return run(
         suite,
         store,
-        choice=choice(given),
+        choice=parse_choice(given),
         device=given.device,
         batch_size=given.batch_size,
         workers=None if given.workers is None else max(0, given.workers),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli.common import answer
+from harness.cli.common import print_json
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command has no options of its own."""
 
 
@@ -15,5 +15,5 @@ def main(given: argparse.Namespace) -> int:
     """Prints the schema."""
     from harness.planning.suite import json_schema
 
-    answer(json_schema())
+    print_json(json_schema())
     return 0

@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from harness.cli.common import as_json, open_store, repeated, store_argument, write_out
+from harness.cli.common import add_repeated, add_store_argument, encode_json, open_store, write_out
 from harness.errors import SuiteError, did_you_mean, no_records
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("suite", nargs="?", help="the suite (default: all that the store knows)")
-    store_argument(parser)
+    add_store_argument(parser)
     parser.add_argument("--table", metavar="NAME", help="only this table of the suite")
     parser.add_argument("--format", default="terminal", help="terminal, markdown, csv, latex, html, json")
     parser.add_argument(
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--sort", metavar="COLUMN", help="sort rows by a column, best first; -COLUMN for worst first"
     )
     parser.add_argument("--group", metavar="NAME", help="group rows by a coordinate or tag")
-    repeated(parser, "--where", "NAME=PATTERN", "only records that match")
+    add_repeated(parser, "--where", "NAME=PATTERN", "only records that match")
     parser.add_argument("--decimals", type=int)
     parser.add_argument("--no-percent", action="store_true", help="fractions as they are")
     parser.add_argument("--transpose", action="store_true")
@@ -39,10 +39,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Prints the tables of one suite or of all."""
-    from harness.leaderboard.build import tables_of
+    from harness.leaderboard.build import build_tables
     from harness.leaderboard.checking import check_where
     from harness.leaderboard.formats import render
-    from harness.leaderboard.frame import of_suite
+    from harness.leaderboard.frame import suite_frame
     from harness.planning.suite import name_of, planned
 
     store = open_store(given)
@@ -55,12 +55,12 @@ def main(given: argparse.Namespace) -> int:
     tables = []
     frames = {}
     for suite_name in [name] if name else known:
-        frames[suite_name] = planned(store, suite_name), of_suite(store, suite_name)
-    check_where(_where(given), "--where", frames)
+        frames[suite_name] = planned(store, suite_name), suite_frame(store, suite_name)
+    check_where(_parse_where(given), "--where", frames)
     for suite, data in frames.values():
-        tables += tables_of(changed(suite, given), data, store)
+        tables += build_tables(change_tables(suite, given), data, store)
     if given.json or given.format == "json":
-        text = as_json([t.to_dict() for t in tables])
+        text = encode_json([t.to_dict() for t in tables])
     else:
         after = "\n" if given.format == "terminal" else ""
         text = "\n".join(render(t, given.format) + after for t in tables)
@@ -71,7 +71,7 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def changed(suite: Any, given: argparse.Namespace) -> Any:
+def change_tables(suite: Any, given: argparse.Namespace) -> Any:
     """The suite with its tables narrowed and changed as the command says.
 
     A change of layout makes one table of its own; other changes apply to all of the suite's.
@@ -114,13 +114,15 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
     update |= {"percent": False} if given.no_percent else {}
     update |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
     changed_tables = [
-        changed_table(t, {**layout, **update, "where": {**t.where, **_where(given)}}, f"table '{t.name}'")
+        changed_table(
+            t, {**layout, **update, "where": {**t.where, **_parse_where(given)}}, f"table '{t.name}'"
+        )
         for t in tables
     ]
     return suite.model_copy(update={"tables": changed_tables})
 
 
-def _where(given: argparse.Namespace) -> dict[str, Any]:
+def _parse_where(given: argparse.Namespace) -> dict[str, Any]:
     """Return what `--where` chooses records by."""
     from harness.discovery.reference import parse_value
 

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.compare.comparison import Comparison, Difference
-from harness.statistics import Answer, Gate, Verdict, judge, overall, parse_gate
+from harness.statistics import Gate, GateAnswer, Verdict, combine_answers, judge, parse_gate
 from harness.statistics.gates import GateError
 
-EXIT = {Answer.PASS: 0, Answer.FAIL: 1, Answer.INCONCLUSIVE: 3}
+EXIT = {GateAnswer.PASS: 0, GateAnswer.FAIL: 1, GateAnswer.INCONCLUSIVE: 3}
 """Exit status of `harness compare --fail-on`; 2 stays the one of wrong use."""
 
 
 @dataclass(frozen=True)
-class Judged:
+class CellVerdict:
     """A gate's verdict in one cell."""
 
     cell: dict[str, Any]
     verdict: Verdict
 
     @property
-    def answer(self) -> Answer:
+    def combined_answer(self) -> GateAnswer:
         """Pass, fail or inconclusive."""
         return self.verdict.answer
 
@@ -31,7 +31,7 @@ class Judged:
         return {
             "cell": self.cell,
             "gate": str(self.verdict.gate),
-            "answer": str(self.answer),
+            "answer": str(self.combined_answer),
             "reason": self.verdict.reason,
         }
 
@@ -41,7 +41,7 @@ def parse_gates(texts: Sequence[str]) -> list[Gate]:
     return [parse_gate(text) for text in texts]
 
 
-def judge_all(comparison: Comparison, gates: Sequence[Gate]) -> list[Judged]:
+def judge_all(comparison: Comparison, gates: Sequence[Gate]) -> list[CellVerdict]:
     """Every gate's verdict in every matched cell that has its metric.
 
     The intervals of a gate over K cells are at level 1 − (1 − level)/K (Bonferroni), so that chance in
@@ -59,19 +59,19 @@ def judge_all(comparison: Comparison, gates: Sequence[Gate]) -> list[Judged]:
             raise GateError(
                 f"gate '{gate}': no matched cell has the metric '{gate.metric}'; compared: {known}"
             )
-        judged += [Judged(d.cell, _verdict(gate, d, len(cells), comparison.level)) for d in cells]
+        judged += [CellVerdict(d.cell, _judge_cell(gate, d, len(cells), comparison.level)) for d in cells]
         for cell in absent:
-            verdict = Verdict(gate, Answer.INCONCLUSIVE, "there is no result on both sides")
-            judged.append(Judged(cell, verdict))
+            verdict = Verdict(gate, GateAnswer.INCONCLUSIVE, "there is no result on both sides")
+            judged.append(CellVerdict(cell, verdict))
     return judged
 
 
-def answer(judged: Sequence[Judged]) -> Answer:
+def combined_answer(judged: Sequence[CellVerdict]) -> GateAnswer:
     """One answer for all verdicts: fail if any fails, else inconclusive if any is, else pass."""
-    return overall(j.verdict for j in judged)
+    return combine_answers(j.verdict for j in judged)
 
 
-def _verdict(gate: Gate, difference: Difference, cells: int, level: float) -> Verdict:
+def _judge_cell(gate: Gate, difference: Difference, cells: int, level: float) -> Verdict:
     interval = difference.evidence.interval(1 - (1 - level) / cells)
     verdict = judge(gate, difference.difference, interval, difference.unit)
     if interval is None and difference.reason:

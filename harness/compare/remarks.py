@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.compare.sides import Found
+from harness.compare.sides import SideCell
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class RemarkCounts:
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}
 
-    def add(self, a: Mapping[Any, Found], b: Mapping[Any, Found]) -> None:
+    def add(self, a: Mapping[Any, SideCell], b: Mapping[Any, SideCell]) -> None:
         """Count those on the records of a cell that are ok on both sides."""
         for seed in a.keys() & b.keys():
             if a[seed].status == b[seed].status == "ok":
@@ -39,6 +39,6 @@ class RemarkCounts:
                     for text in found.remarks:
                         self._counts.setdefault(text, [0, 0])[side] += 1
 
-    def of(self, matched: int) -> list[MatchedRemark]:
+    def matched_remarks(self, matched: int) -> list[MatchedRemark]:
         """Return the remarks on so many matched records."""
         return [MatchedRemark(text, a, b, matched) for text, (a, b) in self._counts.items()]

@@ -21,7 +21,7 @@ class CompareError(HarnessError):
 
 
 @dataclass(frozen=True)
-class Found:
+class SideCell:
     """A cell of one side. `record` is None where it was planned and never run."""
 
     suite: str
@@ -57,12 +57,12 @@ class Side:
     where: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def shown(self) -> str:
+    def description(self) -> str:
         """The side in words: its store and selection."""
         chosen = " ".join(f"{k}={v}" for k, v in self.where.items())
         return f"{self.store.path}" + (f" [{chosen}]" if chosen else "")
 
-    def cells(self, suites: Sequence[str] = ()) -> list[Found]:
+    def cells(self, suites: Sequence[str] = ()) -> list[SideCell]:
         """The selected cells in the order in which they were planned.
 
         Suites count as last planned in the store; records of a suite without a plan as they are.
@@ -70,7 +70,7 @@ class Side:
         """
         if not self.store.path.is_dir():
             raise CompareError(f"{self.name}: {self.store.path}: no such store")
-        everything = _planned(self.store)
+        everything = _list_cells(self.store)
         found = [c for c in everything if not suites or c.suite in suites]
         if not found:
             known = sorted({c.suite for c in everything})
@@ -104,7 +104,7 @@ def parse_selection(texts: Sequence[str], option: str) -> dict[str, Any]:
     return where
 
 
-def differing(a: Side, b: Side, known: Sequence[str]) -> set[str]:
+def differing_coordinates(a: Side, b: Side, known: Sequence[str]) -> set[str]:
     """The coordinates in which the two selections differ, and which therefore match nothing.
 
     A tag counts for the part it belongs to: `tag.model.family` for `model`.
@@ -117,20 +117,20 @@ def differing(a: Side, b: Side, known: Sequence[str]) -> set[str]:
     return parts
 
 
-def cell_of(found: Found, without: set[str]) -> dict[str, Any]:
+def cell_identity(found: SideCell, without: set[str]) -> dict[str, Any]:
     """What identifies a cell on both sides: its suite and coordinates but the seed and those `without`."""
     whole = {"suite": found.suite, **found.at}
     return {k: v for k, v in whole.items() if k != "seed" and k not in without}
 
 
-def by_cell(side: Side, found: Sequence[Found], without: set[str]) -> dict[str, dict[Any, Found]]:
+def group_by_cell(side: Side, found: Sequence[SideCell], without: set[str]) -> dict[str, dict[Any, SideCell]]:
     """The side's cells by what identifies them, and within each by seed.
 
     Raises CompareError where a selection leaves several records for one cell and seed.
     """
-    grouped: dict[str, dict[Any, Found]] = {}
+    grouped: dict[str, dict[Any, SideCell]] = {}
     for cell in found:
-        seeds = grouped.setdefault(canonical(sorted(cell_of(cell, without).items())), {})
+        seeds = grouped.setdefault(canonical(sorted(cell_identity(cell, without).items())), {})
         seed = cell.at.get("seed", 0)
         if seed in seeds:
             names = sorted(without)
@@ -142,15 +142,15 @@ def by_cell(side: Side, found: Sequence[Found], without: set[str]) -> dict[str, 
     return grouped
 
 
-def _planned(store: Store) -> list[Found]:
+def _list_cells(store: Store) -> list[SideCell]:
     cells = []
     plans = {suite: plan for suite in store.suites() if (plan := store.manifest(suite)) is not None}
     for suite, plan in plans.items():
         for cell in plan["cells"]:
             record = store.read(cell["id"])
             said = tuple(cell.get("remarks", ()))
-            cells.append(Found(suite, cell["at"], cell.get("tags", {}), cell["id"], record, said))
+            cells.append(SideCell(suite, cell["at"], cell.get("tags", {}), cell["id"], record, said))
     for record in store.records():
         if record.suite not in plans:
-            cells.append(Found(record.suite, record.coordinates, record.tags, record.id, record))
+            cells.append(SideCell(record.suite, record.coordinates, record.tags, record.id, record))
     return cells

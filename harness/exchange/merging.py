@@ -32,7 +32,7 @@ class Conflict:
 
 
 @dataclass
-class Merged:
+class MergeResult:
     """What a merge did. `replaced` are records that were not ok where the other store's is."""
 
     copied: int = 0
@@ -48,7 +48,7 @@ class Merged:
         return {**vars(self), "conflicts": conflicts}
 
 
-def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merged:
+def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> MergeResult:
     """Copies what `sources` have and `into` lacks, one whole record at a time.
 
     A record on both sides is left as it is when its numbers agree to the relative `tolerance`
@@ -61,7 +61,7 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
             raise StoreError(f"{source.path}: no such store")
         if source.path.resolve() == into.path.resolve():
             raise StoreError(f"{source.path}: a store can't be merged into itself")
-    outcome = Merged()
+    outcome = MergeResult()
     for source in sources:
         for id in sorted(source.listing()):
             try:
@@ -76,7 +76,7 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
     return outcome
 
 
-def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: Merged) -> None:
+def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: MergeResult) -> None:
     theirs = source.opened(id)
     if theirs is None:
         return
@@ -86,38 +86,38 @@ def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome
     except NewerRecord:
         raise
     except StoreError:  # theirs is sound
-        _copy(into, source, id)
+        _copy_record(into, source, id)
         outcome.replaced += 1
         return
     if ours is None:
-        _copy(into, source, id)
+        _copy_record(into, source, id)
         outcome.copied += 1
-    elif _worth(theirs) > _worth(ours):
-        _copy(into, source, id)
+    elif _completeness(theirs) > _completeness(ours):
+        _copy_record(into, source, id)
         outcome.replaced += 1
-    elif theirs.status != "ok" or _worth(theirs) < _worth(ours):
+    elif theirs.status != "ok" or _completeness(theirs) < _completeness(ours):
         outcome.same += 1
     else:
-        what = _different(ours, theirs, tolerance) or _different_samples(
+        what = _first_difference(ours, theirs, tolerance) or _first_sample_difference(
             into, source, ours, theirs, tolerance
         )
         if what is None:
             outcome.same += 1
         else:
             outcome.conflicts.append(Conflict(id, into.file("records", id, ".json"), file, what))
-            _remark(
+            _add_remark(
                 into,
                 ours,
                 f"the store '{source.path.name}' has other numbers for it ({what}): these were kept",
             )
 
 
-def _worth(record: Record) -> int:
+def _completeness(record: Record) -> int:
     """2 for a record with all its numbers, 1 for one whose metrics failed in part, 0 for one without a result."""
     return 0 if record.status != "ok" else 1 if record.failures else 2
 
 
-def _copy(into: Store, source: Store, id: str) -> None:
+def _copy_record(into: Store, source: Store, id: str) -> None:
     """Copies a record: first what lies beside it, then the record, which makes it count."""
     for kind, suffix in BESIDE:
         beside = source.file(kind, id, suffix)
@@ -135,7 +135,7 @@ def _copy(into: Store, source: Store, id: str) -> None:
     write_bytes(into.file("records", id, ".json"), source.file("records", id, ".json").read_bytes())
 
 
-def _different(ours: Record, theirs: Record, tolerance: float) -> str | None:
+def _first_difference(ours: Record, theirs: Record, tolerance: float) -> str | None:
     """The first number in which two records of a cell differ, in words."""
     if ours.count != theirs.count:
         return f"{ours.count} samples and {theirs.count}"
@@ -143,12 +143,12 @@ def _different(ours: Record, theirs: Record, tolerance: float) -> str | None:
         if name not in ours.metrics or name not in theirs.metrics:
             return f"only one has {name}"
         one, other = ours.metrics[name], theirs.metrics[name]
-        if not _close(one, other, tolerance):
+        if not _is_close(one, other, tolerance):
             return f"{name} {one!r} and {other!r}"
     return None
 
 
-def _different_samples(
+def _first_sample_difference(
     into: Store, source: Store, ours: Record, theirs: Record, tolerance: float
 ) -> str | None:
     """The first sample to which the records of a cell give different answers, in words."""
@@ -174,12 +174,12 @@ def _different_samples(
         # as plain values: labels may be lists, and a missing one has no truth value in a frame
         pairs = zip(ids, one[column].to_pylist(), other[column].to_pylist(), strict=True)
         for sample, a, b in pairs:
-            if not _close(a, b, tolerance):
+            if not _is_close(a, b, tolerance):
                 return f"{column} of sample {sample!r}: {a!r} and {b!r}"
     return None
 
 
-def _close(a: Any, b: Any, tolerance: float) -> bool:
+def _is_close(a: Any, b: Any, tolerance: float) -> bool:
     if a == b or (a != a and b != b):
         return True
     try:
@@ -188,7 +188,7 @@ def _close(a: Any, b: Any, tolerance: float) -> bool:
         return False
 
 
-def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> None:
+def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult) -> None:
     """Unites the planned cells by coordinates; ours stand unless only theirs has an ok record."""
     theirs, ours = source.opened_manifest(suite), into.manifest(suite)
     if theirs is None:
@@ -196,34 +196,36 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> 
     if ours is None:
         into.write_manifest(theirs["suite"], theirs["cells"])
         return
-    cells = {_place(c): c for c in ours["cells"]}
-    added = [c for c in theirs["cells"] if _place(c) not in cells]
+    cells = {_cell_key(c): c for c in ours["cells"]}
+    added = [c for c in theirs["cells"] if _cell_key(c) not in cells]
     unlike = 0
     for cell in theirs["cells"]:
-        mine = cells.setdefault(_place(cell), cell)
+        mine = cells.setdefault(_cell_key(cell), cell)
         if mine["id"] != cell["id"]:
             unlike += 1
             kept, other = into.read(mine["id"]), into.read(cell["id"])
             if other is None or other.status != "ok":
                 continue
             if kept is None or kept.status != "ok":
-                cells[_place(cell)] = cell
+                cells[_cell_key(cell)] = cell
             else:
-                _remark(into, kept, _other_version(kept, other))
+                _add_remark(into, kept, _version_remark(kept, other))
     if unlike:
         outcome.notes.append(
             f"suite {suite}: {unlike} cells were made under other versions or options in {source.path}; "
             "both records are kept, tables show the one planned first (harness compare tells the difference)"
         )
-    _tell_mixed(into, ours["cells"], added)
-    if _layout(theirs["suite"]) != _layout(ours["suite"]):
+    _remark_mixed_parts(into, ours["cells"], added)
+    if _layout_key(theirs["suite"]) != _layout_key(ours["suite"]):
         outcome.notes.append(
             f"suite {suite}: {source.path} has other tables or plots; those of {into.path} stay"
         )
     into.write_manifest(ours["suite"], list(cells.values()))
 
 
-def _tell_mixed(into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]) -> None:
+def _remark_mixed_parts(
+    into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]
+) -> None:
     """Remark on records that come to stand beside others of which a part of the same name is another one."""
     from harness.compare.conditions import different_parts
 
@@ -243,14 +245,14 @@ def _tell_mixed(into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[
             if found and all(found) and part and found[0]:
                 name, here, there = found[0]
                 text = f"{part['label']}: not the same as in other records of this suite ({name}: {here} here, {there} there)"
-                _remark(into, record, text)
+                _add_remark(into, record, text)
 
 
-def _other_version(kept: Record, other: Record) -> str:
+def _version_remark(kept: Record, other: Record) -> str:
     """Return the remark on a record beside which one of another version has other numbers, or nothing."""
     from harness.compare.conditions import different_conditions
 
-    numbers = _different(kept, other, 0.0)
+    numbers = _first_difference(kept, other, 0.0)
     if numbers is None:
         return ""
     differs = next(different_conditions(kept, other, set()), None)
@@ -258,7 +260,7 @@ def _other_version(kept: Record, other: Record) -> str:
     return f"another version of this cell has other numbers ({numbers}){how}; the one planned first is shown"
 
 
-def _remark(store: Store, record: Record, text: str) -> None:
+def _add_remark(store: Store, record: Record, text: str) -> None:
     """Add a remark to a record in a store; nothing else of it changes."""
     before = record.remarks
     record.remark([text] if text else [])
@@ -266,9 +268,9 @@ def _remark(store: Store, record: Record, text: str) -> None:
         write_bytes(store.file("records", record.id, ".json"), record.to_json())
 
 
-def _place(cell: Mapping[str, Any]) -> str:
+def _cell_key(cell: Mapping[str, Any]) -> str:
     return canonical(cell["at"])
 
 
-def _layout(suite: Mapping[str, Any]) -> str:
+def _layout_key(suite: Mapping[str, Any]) -> str:
     return canonical([suite.get("tables"), suite.get("plots")])

@@ -18,11 +18,11 @@ def add_deltas(table: Table, spec: TableSpec) -> None:
     the baseline's value. A Δ whose two sides miss a number is a dash. A run of a part of a suite may
     lack the baseline: then a footnote says so.
     """
-    name, label = baseline_of(spec)
+    name, label = parse_baseline(spec)
     if name in table.row_names:
-        _against_row(table, spec, table.row_names.index(name), label)
+        _add_row_deltas(table, spec, table.row_names.index(name), label)
     elif name in table.column_names:
-        _against_column(table, spec, table.column_names.index(name), label)
+        _add_column_deltas(table, spec, table.column_names.index(name), label)
     else:
         known = [*table.row_names, *table.column_names]
         raise SuiteError(
@@ -30,7 +30,7 @@ def add_deltas(table: Table, spec: TableSpec) -> None:
         )
 
 
-def baseline_of(spec: TableSpec) -> tuple[str, str]:
+def parse_baseline(spec: TableSpec) -> tuple[str, str]:
     """Return the coordinate and the label of a table's baseline; SuiteError for what is none."""
     given: Any = spec.baseline
     if isinstance(given, str):
@@ -44,7 +44,7 @@ def baseline_of(spec: TableSpec) -> tuple[str, str]:
     return str(name), str(label)
 
 
-def _against_row(table: Table, spec: TableSpec, position: int, label: str) -> None:
+def _add_row_deltas(table: Table, spec: TableSpec, position: int, label: str) -> None:
     labels = [r.header[position] for r in table.rows]
     if label not in labels:
         table.note(f"no differences: no row for the baseline '{label}'{did_you_mean(label, labels)}")
@@ -64,7 +64,7 @@ def _against_row(table: Table, spec: TableSpec, position: int, label: str) -> No
     for row in table.rows:
         against = base.get(other(row.header))
         row.entries = [
-            _delta(row.entries[n], against[n] if against else None, spec, row.header[position] == label)
+            _subtract(row.entries[n], against[n] if against else None, spec, row.header[position] == label)
             if is_delta
             else row.entries[n]
             for n, is_delta in sources
@@ -72,7 +72,7 @@ def _against_row(table: Table, spec: TableSpec, position: int, label: str) -> No
     table.columns = columns
 
 
-def _against_column(table: Table, spec: TableSpec, position: int, label: str) -> None:
+def _add_column_deltas(table: Table, spec: TableSpec, position: int, label: str) -> None:
     labels = [c.header[position] for c in table.columns]
     if label not in labels:
         table.note(f"no differences: no column for the baseline '{label}'{did_you_mean(label, labels)}")
@@ -90,7 +90,7 @@ def _against_column(table: Table, spec: TableSpec, position: int, label: str) ->
     rows = []
     for row in table.rows:
         entries = [
-            row.entries[n] if base is None else _delta(row.entries[n], row.entries[base], spec, False)
+            row.entries[n] if base is None else _subtract(row.entries[n], row.entries[base], spec, False)
             for n, base in sources
         ]
         rows.append(Row(row.header, entries, row.group))
@@ -109,7 +109,7 @@ def _delta_column(column: Column, spec: TableSpec, header: tuple[str, ...]) -> C
     )
 
 
-def _delta(entry: Entry, base: Entry | None, spec: TableSpec, is_base: bool) -> Entry:
+def _subtract(entry: Entry, base: Entry | None, spec: TableSpec, is_base: bool) -> Entry:
     delta = Entry(records=[*entry.records, *(base.records if base else [])])
     if entry.format is not None:
         delta.format = _delta_column(entry.format, spec, entry.format.header)

@@ -20,46 +20,48 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def tables_of(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
+def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
     """All leaderboards that the suite declares, or a plain one when it declares none."""
-    from harness.leaderboard.summary import summary_table
+    from harness.leaderboard.summary_table import build_summary_table
 
     specs = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
     tables = []
     for spec in specs:
         if not spec.values and not spec.summary:
-            spec = spec.model_copy(update={"values": _metrics_of(suite, data)})
-        spec, unsorted = _sortable(suite, spec, data)
-        part = chosen(data, spec)
+            spec = spec.model_copy(update={"values": _suite_metrics(suite, data)})
+        spec, unsorted = _drop_absent_sort(suite, spec, data)
+        part = select_records(data, spec)
         if len(part) or len(specs) == 1:  # a run of a part of the suite has nothing for some tables
-            tables.append(summary_table(spec, part, store) if spec.summary else build(spec, part, store))
+            tables.append(
+                build_summary_table(spec, part, store) if spec.summary else build_table(spec, part, store)
+            )
             if unsorted:
                 tables[-1].note(f"not sorted by '{unsorted}', which these records do not have")
             if not len(part) and len(data):
                 tables[-1].note("no cell of these records meets the table's `where`")
     if not tables and len(data):
-        tables.append(_empty(specs))
+        tables.append(_table_of_nothing(specs))
     return tables
 
 
-def _sortable(suite: Suite, spec: TableSpec, data: pd.DataFrame) -> tuple[TableSpec, str]:
+def _drop_absent_sort(suite: Suite, spec: TableSpec, data: pd.DataFrame) -> tuple[TableSpec, str]:
     """Return the table without its `sort`, and what that was, where the suite knows that column and no record has it.
 
     A run of a part of the suite may leave out the column; a name that the suite does not know is a typo.
     """
-    from harness.leaderboard.checking import labels_of
+    from harness.leaderboard.checking import coordinate_labels
 
     name = (spec.sort or "").removeprefix("-")
-    labels = labels_of(suite) if name else {}
+    labels = coordinate_labels(suite) if name else {}
     for part in name.split("/"):
         for column in spec.columns:
-            present = {_shown(v) for v in data.get(f"at.{column}", ())}
+            present = {_to_text(v) for v in data.get(f"at.{column}", ())}
             if part in labels.get(column, {}) and part not in present:
                 return spec.model_copy(update={"sort": None}), name
     return spec, ""
 
 
-def _empty(specs: Sequence[TableSpec]) -> Table:
+def _table_of_nothing(specs: Sequence[TableSpec]) -> Table:
     """Return a table without numbers that says that none of these has any."""
     names = ", ".join(spec.name for spec in specs)
     table = Table(specs[0].name, specs[0].title or specs[0].name, tuple(specs[0].rows), (), [], [])
@@ -67,7 +69,7 @@ def _empty(specs: Sequence[TableSpec]) -> Table:
     return table
 
 
-def _metrics_of(suite: Suite, data: pd.DataFrame) -> list[str]:
+def _suite_metrics(suite: Suite, data: pd.DataFrame) -> list[str]:
     """The suite's metrics that records have; the first one while there are none."""
     named = [
         r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}, metrics")
@@ -75,23 +77,23 @@ def _metrics_of(suite: Suite, data: pd.DataFrame) -> list[str]:
     return [n for n in dict.fromkeys(named) if f"metric.{n}" in data.columns] or named[:1]
 
 
-def chosen(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+def select_records(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
     """The rows that meet the table's `where`."""
     keep = np.ones(len(data), dtype=bool)
     # what no record has comes last: a run of a part of the suite may not have the axes of the other parts
-    for key in sorted(spec.where, key=lambda name: _found(data, name) is None):
+    for key in sorted(spec.where, key=lambda name: find_column(data, name) is None):
         if not keep.any():
             break
         if key.startswith("tag.") and key not in data.columns:
             return data.iloc[:0]  # tags are free: these cells simply have none of that name
-        column = column_of(data, key, spec)
+        column = coordinate_column(data, key, spec)
         keep &= np.array([matches(spec.where[key], v) for v in data[column]], dtype=bool)
     return data[keep].reset_index(drop=True)
 
 
-def column_of(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
+def coordinate_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
     """The frame's column for a coordinate or tag; SuiteError with the nearest name otherwise."""
-    if found := _found(data, name):
+    if found := find_column(data, name):
         return found
     known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
     raise SuiteError(
@@ -99,7 +101,7 @@ def column_of(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
     )
 
 
-def _found(data: pd.DataFrame, name: str) -> str | None:
+def find_column(data: pd.DataFrame, name: str) -> str | None:
     candidates = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
     return next((c for c in candidates if c in data.columns), None)
 
@@ -113,7 +115,7 @@ def value_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
     raise SuiteError(f"table '{spec.name}': no record has the value '{name}'{did_you_mean(name, known)}")
 
 
-def _numbers(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[Any, Any]:
+def _read_values(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[Any, Any]:
     """A value of every record, NaN where it has none; nothing is amiss while no record is ok."""
     failures = "failures" in data and any(data["failures"])  # the value may be one of a failed metric's
     absent = f"metric.{name}" not in data and f"cost.{name}" not in data
@@ -122,7 +124,7 @@ def _numbers(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[Any, 
     return np.asarray(data[value_column(data, name, spec)].to_numpy(dtype=float, na_value=np.nan))
 
 
-def default_values(data: pd.DataFrame) -> list[str]:
+def default_metric(data: pd.DataFrame) -> list[str]:
     """The first metric, when a table names none."""
     metrics = [
         c.removeprefix("metric.") for c in data.columns if c.startswith("metric.") and data[c].notna().any()
@@ -130,20 +132,20 @@ def default_values(data: pd.DataFrame) -> list[str]:
     return metrics[:1]
 
 
-def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
+def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
     """Lays the records out as the table's specification says.
 
     Rows and columns are tuples of coordinates, in the plan's order. What a group holds beyond its
     coordinates is averaged, seed by seed, and the interval says what it rests on.
     """
-    from harness.leaderboard.uncertainty import Facts, add_intervals, mark_best
+    from harness.leaderboard.uncertainty import RecordFacts, add_intervals, mark_best
 
-    values = list(dict.fromkeys(spec.values)) or default_values(data)
+    values = list(dict.fromkeys(spec.values)) or default_metric(data)
     row_names = tuple(n for n in spec.rows if n != METRIC)
     column_names = tuple(n for n in spec.columns if n != METRIC)
     metric_in_rows = METRIC in spec.rows
-    row_keys = _keys(data, row_names, spec)
-    column_keys = _keys(data, column_names, spec)
+    row_keys = _header_keys(data, row_names, spec)
+    column_keys = _header_keys(data, column_names, spec)
     rows = list(dict.fromkeys(row_keys))
     columns = list(dict.fromkeys(column_keys))
     shows_metric = len(values) > 1 or METRIC in (*spec.rows, *spec.columns)
@@ -161,9 +163,9 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
     members: dict[tuple[Any, Any], list[int]] = {}
     for position, key in enumerate(zip(row_keys, column_keys, strict=True)):
         members.setdefault(key, []).append(position)
-    facts = {v: _facts(data, v, spec) for v in values}
-    arrays = {v: _numbers(data, v, spec).tolist() for v in values}
-    group = Groups(data, spec.level)
+    facts = {v: _column_format(data, v, spec) for v in values}
+    arrays = {v: _read_values(data, v, spec).tolist() for v in values}
+    group = GroupAverager(data, spec.level)
     if metric_in_rows and values:
         better = facts[values[0]]["higher_is_better"]
         if any(f["higher_is_better"] != better for f in facts.values()):
@@ -187,8 +189,8 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
             entries = [group.entry(members.get((r, c), []), v, arrays[v], table) for c, v in layout]
             table.rows.append(Row(r, entries))
     if spec.group:
-        _group(table, data, row_keys, spec)
-    known = Facts(data)
+        _group_rows(table, data, row_keys, spec)
+    known = RecordFacts(data)
     add_intervals(table, known, store, spec)
     mark_best(table, known, store, spec)
     table.say_once()
@@ -204,7 +206,7 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
     return table.transposed() if spec.transpose else table
 
 
-class Groups:
+class GroupAverager:
     """Aggregates groups of records; knows each record's seed, status and id."""
 
     def __init__(self, data: pd.DataFrame, level: float) -> None:
@@ -234,17 +236,17 @@ class Groups:
         if self.telling:
             measured = [m for m in members if self.status[m] == "ok"]
             said = [text for m in measured for text in self.remarks[m]]
-            said += [text for m in measured for text in _failures(self.failures[m], name, m in good)]
+            said += [text for m in measured for text in _explain_failures(self.failures[m], name, m in good)]
             entry.notes += [table.note(text) for text in dict.fromkeys(said)]
         bad = [m for m in members if self.status[m] != "ok"]
         for m in bad[:3]:
-            entry.notes.append(table.note(self._why(m)))
+            entry.notes.append(table.note(self._status_text(m)))
         if good and len(good) < len(members):
             kept = "are ok" if len(good) + len(bad) == len(members) else "have a number"
             entry.notes.append(table.note(f"mean over the {len(good)} of {len(members)} records that {kept}"))
         return entry
 
-    def _why(self, member: int) -> str:
+    def _status_text(self, member: int) -> str:
         status = self.status[member]
         if status == "missing":
             return "not run yet"
@@ -252,7 +254,7 @@ class Groups:
         return f"{status}: {reason}" if isinstance(reason, str) and reason else str(status)
 
 
-def _failures(failures: Sequence[tuple[str, str]], name: str, measured: bool) -> list[str]:
+def _explain_failures(failures: Sequence[tuple[str, str]], name: str, measured: bool) -> list[str]:
     """Return why a number of a record is not there, or what is missing about it.
 
     Where none of the failures is of that metric, any may be the reason that it is not there.
@@ -265,18 +267,18 @@ def _failures(failures: Sequence[tuple[str, str]], name: str, measured: bool) ->
     return own if own or measured else [text for _, text in failures]
 
 
-def _keys(data: pd.DataFrame, names: Sequence[str], spec: TableSpec) -> list[tuple[str, ...]]:
+def _header_keys(data: pd.DataFrame, names: Sequence[str], spec: TableSpec) -> list[tuple[str, ...]]:
     if not names:
         return [()] * len(data)
-    columns = [[_shown(v) for v in data[column_of(data, n, spec)].to_list()] for n in names]
+    columns = [[_to_text(v) for v in data[coordinate_column(data, n, spec)].to_list()] for n in names]
     return list(zip(*columns, strict=True))
 
 
-def _shown(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return "" if value is None or value != value else str(value)
 
 
-def _facts(data: pd.DataFrame, name: str, spec: TableSpec) -> dict[str, Any]:
+def _column_format(data: pd.DataFrame, name: str, spec: TableSpec) -> dict[str, Any]:
     if f"metric.{name}" not in data.columns and f"cost.{name}" in data.columns:
         lower = name not in ("samples_per_second",)
         return {
@@ -285,23 +287,27 @@ def _facts(data: pd.DataFrame, name: str, spec: TableSpec) -> dict[str, Any]:
             "decimals": 3,
             "higher_is_better": None if name == "parameters" else not lower,
         }
-    unit = _first(data, f"unit.{name}")
+    unit = _first_present(data, f"unit.{name}")
     percent = spec.percent and unit == "fraction"
-    better = _first(data, f"better.{name}")
+    better = _first_present(data, f"better.{name}")
     decimals = spec.decimals if spec.decimals is not None else (1 if percent else 3)
     return {"percent": percent, "decimals": decimals, "higher_is_better": better is None or bool(better)}
 
 
-def _first(data: pd.DataFrame, column: str) -> Any:
+def _first_present(data: pd.DataFrame, column: str) -> Any:
     if column not in data:
         return None
     present = data[column].dropna()
     return present.iloc[0] if len(present) else None
 
 
-def _group(table: Table, data: pd.DataFrame, row_keys: Sequence[tuple[str, ...]], spec: TableSpec) -> None:
+def _group_rows(
+    table: Table, data: pd.DataFrame, row_keys: Sequence[tuple[str, ...]], spec: TableSpec
+) -> None:
     groups = dict(
-        zip(row_keys, (_shown(v) for v in data[column_of(data, str(spec.group), spec)]), strict=True)
+        zip(
+            row_keys, (_to_text(v) for v in data[coordinate_column(data, str(spec.group), spec)]), strict=True
+        )
     )
     for row in table.rows:
         row.group = groups.get(row.header, groups.get(row.header[:-1], ""))

@@ -50,12 +50,12 @@ def check_layouts(suite: Suite, cells: Sequence[Planned], narrowed: bool) -> lis
     """
     if not suite.tables and not suite.plots:
         return []
-    check = Layouts(suite, cells, narrowed)
+    checker = LayoutChecker(suite, cells, narrowed)
     for spec in suite.tables:
-        check.table(spec)
+        checker.check_table(spec)
     for plot in suite.plots:
-        check.plot(plot)
-    return list(dict.fromkeys(check.doubts))
+        checker.check_plot(plot)
+    return list(dict.fromkeys(checker.doubts))
 
 
 def check_where(
@@ -70,7 +70,7 @@ def check_where(
         names: set[str] = set()
         found = False
         for suite, data in frames.values():
-            labels = labels_of(suite)
+            labels = coordinate_labels(suite)
             names |= {c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))} | {
                 *labels
             }
@@ -89,13 +89,13 @@ def check_where(
                 )
 
 
-def labels_of(suite: Suite) -> dict[str, dict[str, Any]]:
+def coordinate_labels(suite: Suite) -> dict[str, dict[str, Any]]:
     """Return what a suite's grids name: the values of each coordinate, by their text."""
     found: dict[str, dict[str, Any]] = {name: {} for name in ("experiment", *KINDS.values(), "seed")}
     for grid in suite.grids:
         where = f"suite {suite.name}"
         found["experiment"][grid.name] = grid.name
-        for name, entries in _entries(grid):
+        for name, entries in _part_entries(grid):
             for entry in entries:
                 labels = [reference.shown for reference in parse(entry, f"{where}, {name}")]
                 found[name].update(zip(labels, labels, strict=True))
@@ -108,7 +108,7 @@ def labels_of(suite: Suite) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _entries(grid: Experiment) -> Iterable[tuple[str, Sequence[Entry]]]:
+def _part_entries(grid: Experiment) -> Iterable[tuple[str, Sequence[Entry]]]:
     """Return the entries that name a grid's parts, by coordinate."""
     yield "protocol", [grid.protocol] if grid.protocol else []
     for name, key in (("model", "models"), ("dataset", "datasets"), ("method", "methods")):
@@ -116,12 +116,12 @@ def _entries(grid: Experiment) -> Iterable[tuple[str, Sequence[Entry]]]:
         yield name, [*getattr(grid, key), *(entry for entry in extra if entry is not None)]
 
 
-class Layouts:
+class LayoutChecker:
     """What tables and plots of one plan may name."""
 
     def __init__(self, suite: Suite, cells: Sequence[Planned], narrowed: bool) -> None:
         self.suite, self.doubts = suite, list[str]()
-        self.values = labels_of(suite)
+        self.values = coordinate_labels(suite)
         parts = {id(p): p for planned in cells for p in planned.cell.parts}
         for planned in cells:
             cell = planned.cell
@@ -133,7 +133,7 @@ class Layouts:
         self.values["model"].setdefault("", "")
         # tags of parts that were not resolved, or could not be, are not known
         self.whole = not narrowed and not any(p.problem or p.missing for p in parts.values())
-        self.tags = _tags(parts.values())
+        self.tags = _collect_tags(parts.values())
         self.protocols = [p for p in parts.values() if p.kind == "protocols"]
         named = [r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}")]
         known = {p.label for p in self.protocols}
@@ -142,34 +142,34 @@ class Layouts:
             dict.fromkeys([*named, *(p.label for p in parts.values() if p.kind == "metrics")])
         )
 
-    def table(self, spec: TableSpec) -> None:
+    def check_table(self, spec: TableSpec) -> None:
         """Check one table."""
         where = f"table '{spec.name}'"
-        self.chosen(spec.where, where, ())
+        self.check_selection(spec.where, where, ())
         if spec.summary:
-            self.summary(spec, where)
+            self.check_summary(spec, where)
             return
         for key, names in (("rows", spec.rows), ("columns", spec.columns)):
             for name in names:
-                self.name(name, f"{where}, {key}", (METRIC,))
+                self.check_name(name, f"{where}, {key}", (METRIC,))
         if spec.group:
-            self.name(spec.group, f"{where}, group", ())
+            self.check_name(spec.group, f"{where}, group", ())
         for value in spec.values:
-            self.number(value, f"{where}, values")
+            self.check_value(value, f"{where}, values")
         if spec.baseline is not None:
-            self.baseline(spec, where)
+            self.check_baseline(spec, where)
         if spec.sort:
-            self.sort(spec, where)
+            self.check_sort(spec, where)
 
-    def plot(self, spec: PlotSpec) -> None:
+    def check_plot(self, spec: PlotSpec) -> None:
         """Check one plot: its plugin and what it chooses; its options are the plugin's own."""
         where = f"plot '{spec.name}'"
         known = [p.name for p in registry.installed("plots")]
         if spec.kind.rpartition("/")[2] not in known:
             raise SuiteError(f"{where}: no plot plugin named '{spec.kind}'{did_you_mean(spec.kind, known)}")
-        self.chosen(spec.where, where, OF_RECORDS)
+        self.check_selection(spec.where, where, OF_RECORDS)
 
-    def summary(self, spec: TableSpec, where: str) -> None:
+    def check_summary(self, spec: TableSpec, where: str) -> None:
         """Check what a table of a summary adds: the summary itself gives its rows, columns and values."""
         assert spec.summary is not None
         Resolver().resolve("summaries", parse(spec.summary, f"{where}, summary")[0], f"{where}, summary")
@@ -183,7 +183,7 @@ class Layouts:
                 if near and name not in (*known, METRIC):
                     self.doubts.append(f"{where}, {key}: '{name}' may be a typo; did you mean '{near[0]}'?")
 
-    def name(self, name: str, where: str, also: Sequence[str]) -> None:
+    def check_name(self, name: str, where: str, also: Sequence[str]) -> None:
         """Check the name of a coordinate or tag."""
         bare = name.removeprefix("tag.")
         if name in self.values or name in also or bare in self.tags:
@@ -193,7 +193,7 @@ class Layouts:
         known = [*self.values, *(f"tag.{t}" for t in self.tags), *also]
         raise SuiteError(f"{where}: no coordinate or tag is called '{name}'{did_you_mean(name, known)}")
 
-    def chosen(self, where: Mapping[str, Any], place: str, also: Sequence[str]) -> None:
+    def check_selection(self, where: Mapping[str, Any], place: str, also: Sequence[str]) -> None:
         """Check what records are chosen by; each pattern should meet something."""
         for name, pattern in where.items():
             if name.startswith("tag.") and name.removeprefix("tag.") not in self.tags:
@@ -201,7 +201,7 @@ class Layouts:
                     near = did_you_mean(name, [f"tag.{t}" for t in self.tags])
                     self.doubts.append(f"{place}, where: no cell has the tag '{name}'{near}")
                 continue
-            self.name(name, f"{place}, where", also)
+            self.check_name(name, f"{place}, where", also)
             tag = self.tags.get(name.removeprefix("tag."))
             known = self.values.get(name) or (tag if self.whole else None)
             for one in pattern if isinstance(pattern, list) and known else [pattern] if known else []:
@@ -209,7 +209,7 @@ class Layouts:
                     near = did_you_mean(str(one), known)
                     self.doubts.append(f"{place}, where: no cell has {name} = {one!r}{near}")
 
-    def number(self, value: str, where: str) -> None:
+    def check_value(self, value: str, where: str) -> None:
         """Check the name of a metric or cost; a protocol's own numbers are known where it tells them."""
         own: list[str] = list(COSTS)
         for part in self.protocols:
@@ -230,11 +230,11 @@ class Layouts:
             raise SuiteError(text)
         self.doubts.append(f"{text} (unless the protocol or a metric gives it)")
 
-    def baseline(self, spec: TableSpec, where: str) -> None:
+    def check_baseline(self, spec: TableSpec, where: str) -> None:
         """Check the coordinate and the label that differences are taken from."""
-        from harness.leaderboard.baseline import baseline_of
+        from harness.leaderboard.baseline import parse_baseline
 
-        name, label = baseline_of(spec)
+        name, label = parse_baseline(spec)
         laid_out = [*spec.rows, *spec.columns]
         if name not in laid_out:
             raise SuiteError(
@@ -246,7 +246,7 @@ class Layouts:
                 f"{where}, baseline: no {name} is called '{label}'{did_you_mean(label, known)}"
             )
 
-    def sort(self, spec: TableSpec, where: str) -> None:
+    def check_sort(self, spec: TableSpec, where: str) -> None:
         """Check the column that rows are sorted by: a header, a value, or headers joined by `/`."""
         name = str(spec.sort).removeprefix("-")
         known = [*(spec.values or self.metrics), *RANKING]
@@ -260,7 +260,7 @@ class Layouts:
             raise SuiteError(f"{where}: can't sort by '{name}'{did_you_mean(name, known)}")
 
 
-def _tags(parts: Iterable[Part]) -> dict[str, dict[str, Any]]:
+def _collect_tags(parts: Iterable[Part]) -> dict[str, dict[str, Any]]:
     """Return the tags of the parts, as `model.<key>` and so on, with their values by text."""
     found: dict[str, dict[str, Any]] = {}
     for part in parts:

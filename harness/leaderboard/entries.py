@@ -58,17 +58,17 @@ class Row:
     group: str = ""
 
 
-def what(entry: Entry, column: Column) -> Column:
+def effective_column(entry: Entry, column: Column) -> Column:
     """What an entry's number is: as the entry itself says, else as its column does."""
     return entry.format or column
 
 
-def shown(entry: Entry, column: Column) -> str:
+def format_value(entry: Entry, column: Column) -> str:
     """An entry's value as it is to be shown; a dash where it has none."""
-    return DASH if entry.value is None else number(entry.value, what(entry, column))
+    return DASH if entry.value is None else format_number(entry.value, effective_column(entry, column))
 
 
-def number(value: float, column: Column) -> str:
+def format_number(value: float, column: Column) -> str:
     """A value as its column shows it; infinite values by name, tiny and huge ones in powers of ten."""
     if value != value:
         return DASH
@@ -76,25 +76,25 @@ def number(value: float, column: Column) -> str:
         return "∞" if value > 0 else "−∞"
     shown = value * 100 if column.percent else value
     if column.kind == "cost":
-        return _cost(shown)
-    text = f"{shown:.2e}" if _in_powers(shown, column) else f"{shown:.{column.decimals}f}"
+        return _format_cost(shown)
+    text = f"{shown:.2e}" if _needs_exponent(shown, column) else f"{shown:.{column.decimals}f}"
     if column.kind == "delta" and shown > 0:
         text = f"+{text}"
-    return _minus(text)
+    return _true_minus(text)
 
 
-def _minus(text: str) -> str:
+def _true_minus(text: str) -> str:
     """A number with a real minus sign."""
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
-def _in_powers(shown: float, column: Column) -> bool:
+def _needs_exponent(shown: float, column: Column) -> bool:
     """Whether a value is shown in powers of ten: a huge one, or one that would be rounded to zero."""
     vanishes = shown and not column.percent and float(f"{shown:.{column.decimals}f}") == 0
     return bool(vanishes) or abs(shown) >= 1e7
 
 
-def _cost(value: float) -> str:
+def _format_cost(value: float) -> str:
     """Three digits that count and a unit prefix from ten thousand on: `3811`, `25.6 M`."""
     # a value goes to the next prefix where three digits would round it up to a thousand of this one
     steps = ((0.9995e12, 1e12, "T"), (0.9995e9, 1e9, "G"), (0.9995e6, 1e6, "M"), (1e4, 1e3, "k"))
@@ -117,7 +117,7 @@ def _first_digit(value: float) -> str:
     return f"{value:.{max(0, -math.floor(math.log10(value)))}f}"
 
 
-def half_width(entry: Entry, column: Column) -> str:
+def format_interval(entry: Entry, column: Column) -> str:
     """Return the interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`.
 
     It is written as the number is: in powers of ten beside such a number, with unit prefixes beside a
@@ -126,20 +126,24 @@ def half_width(entry: Entry, column: Column) -> str:
     """
     if entry.low is None or entry.high is None or entry.value is None or entry.low == entry.high:
         return ""
-    column = what(entry, column)
+    column = effective_column(entry, column)
     scale = 100 if column.percent else 1
     value, low, high = (v * scale for v in (entry.value, entry.low, entry.high))
     if column.kind == "cost":
-        up, down = _cost(high - value), _cost(value - low)
-        return f"± {up}" if up == down and high >= value >= low else f"[{_cost(low)}, {_cost(high)}]"
-    style = ".2e" if _in_powers(value, column) else f".{column.decimals}f"
+        up, down = _format_cost(high - value), _format_cost(value - low)
+        return (
+            f"± {up}"
+            if up == down and high >= value >= low
+            else f"[{_format_cost(low)}, {_format_cost(high)}]"
+        )
+    style = ".2e" if _needs_exponent(value, column) else f".{column.decimals}f"
     up, down = format(high - value, style), format(value - low, style)
     if up == down and high >= value >= low:
         return f"± {up}" if float(up) else f"± {_first_digit(max(high - value, value - low))}"
-    return f"[{_signed(low, style)}, {_signed(high, style)}]"
+    return f"[{_format_end(low, style)}, {_format_end(high, style)}]"
 
 
-def marks(notes: Iterable[int]) -> str:
+def footnote_marks(notes: Iterable[int]) -> str:
     """Return the numbers of footnotes as they stand beside a number; runs are drawn together: `1,3–5`.
 
     >>> marks([0, 2, 3, 4])
@@ -154,7 +158,7 @@ def marks(notes: Iterable[int]) -> str:
     return ",".join(runs)
 
 
-def _signed(value: float, style: str) -> str:
+def _format_end(value: float, style: str) -> str:
     """A number with a real minus sign, and none before a zero."""
     text = format(value, style)
-    return text.lstrip("-") if float(text) == 0 else _minus(text)
+    return text.lstrip("-") if float(text) == 0 else _true_minus(text)

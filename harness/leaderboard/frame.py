@@ -17,16 +17,16 @@ PARTS = ("at.model", "at.dataset", "at.method")
 """Coordinates by whose labels remarks speak of parts."""
 
 
-def of_suite(store: Store, suite: str) -> pd.DataFrame:
+def suite_frame(store: Store, suite: str) -> pd.DataFrame:
     """The rows of a suite as last planned in this store; by the records' own word without a plan."""
     manifest = store.manifest(suite)
     if manifest is not None:
-        return of_manifest(store, manifest["cells"])
+        return manifest_frame(store, manifest["cells"])
     data = indexed(store)
     return data[data["suite"] == suite].reset_index(drop=True)
 
 
-def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def manifest_frame(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The rows of these cells in their order; a cell without a record has the status `missing`.
 
     Labels and tags come from the plan, since they may have changed after the record was made.
@@ -43,7 +43,7 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     names = [name for name in PARTS if name in merged]
     labels = list(zip(*(merged.pop(name).to_list() for name in names), strict=True)) or [()] * len(cells)
     merged["remarks"] = [
-        _said(cell, said, old, names) if said or "remarks" in cell else ()
+        _merge_remarks(cell, said, old, names) if said or "remarks" in cell else ()
         for cell, said, old in zip(cells, merged["remarks"], labels, strict=True)
     ]
     columns: dict[str, list[Any]] = {}
@@ -55,7 +55,7 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     return pd.concat([merged, pd.DataFrame(columns, dtype=object)], axis=1)
 
 
-def _said(
+def _merge_remarks(
     cell: Mapping[str, Any], recorded: Sequence[str], labels: Sequence[Any], names: Sequence[Any]
 ) -> tuple[str, ...]:
     """Return what was said of a cell at planning and when it was run, each once, by its labels of today.
@@ -67,7 +67,7 @@ def _said(
     return tuple(dict.fromkeys([*cell.get("remarks", ()), *relabelled(recorded, moved)]))
 
 
-def plain(data: pd.DataFrame) -> pd.DataFrame:
+def shorten_columns(data: pd.DataFrame) -> pd.DataFrame:
     """The frame with short column names, as users and summaries see it: `model`, `top1`, `seconds`."""
     short: dict[str, str] = {}
     taken: set[str] = set()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.leaderboard.entries import Column, Entry, Row, what
+from harness.leaderboard.entries import Column, Entry, Row, effective_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ class Layout:
                     shared[n] = shared[n] & labels if n in shared else labels
         alike: dict[str, list[int]] = {}
         for n, labels in sorted(shared.items()):
-            alike.setdefault(_unlabelled(self.footnotes[n], labels), []).append(n)
+            alike.setdefault(_strip_labels(self.footnotes[n], labels), []).append(n)
         joined = {n: (same[0], text) for text, same in alike.items() if len(same) >= MANY for n in same}
         if not joined:
             return
@@ -127,7 +127,7 @@ class Layout:
         rows = [
             Row(
                 (*c.header, *[""] * (depth - len(c.header))),
-                [replace(r.entries[n], format=what(r.entries[n], c)) for r in self.rows],
+                [replace(r.entries[n], format=effective_column(r.entries[n], c)) for r in self.rows],
             )
             for n, c in enumerate(self.columns)
         ]
@@ -144,7 +144,7 @@ class Layout:
         )
 
 
-def legend(table: Layout, best: str, tied: str) -> str:
+def marks_legend(table: Layout, best: str, tied: str) -> str:
     """Return what marks the best numbers and those tied with them, in the words of a format; or nothing."""
     if not any(entry.best for entry in table.entries):
         return ""
@@ -152,7 +152,7 @@ def legend(table: Layout, best: str, tied: str) -> str:
     return f"{best}: best; {tied}: not significantly worse ({test})"
 
 
-def _unlabelled(text: str, labels: set[str]) -> str:
+def _strip_labels(text: str, labels: set[str]) -> str:
     """A footnote without the labels that its numbers' own headers show."""
     for label in sorted(labels, key=len, reverse=True):
         text = text.removeprefix(f"{label}: ")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.entries import Column, Entry, what
+from harness.leaderboard.entries import Column, Entry, effective_column
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.statistics import friedman_test, nemenyi_test, rank_models, wilcoxon_test
@@ -22,10 +22,19 @@ def add_ranking(table: Table, spec: TableSpec) -> None:
     places = [n for n, c in enumerate(table.columns) if c.kind == "value"]
     if len(table.rows) < 2 or not places:
         return
-    if len({what(row.entries[n], table.columns[n]).metric for n in places[:1] for row in table.rows}) > 1:
+    if (
+        len(
+            {
+                effective_column(row.entries[n], table.columns[n]).metric
+                for n in places[:1]
+                for row in table.rows
+            }
+        )
+        > 1
+    ):
         table.note("no ranks: the rows are different metrics")
         return
-    scores = np.array([[_value(row.entries[n]) for n in places] for row in table.rows])
+    scores = np.array([[_float_or_nan(row.entries[n]) for n in places] for row in table.rows])
     signs = np.array([-1.0 if table.columns[n].higher_is_better is False else 1.0 for n in places])
     complete = np.isfinite(scores).all(axis=0)
     table.caption = (
@@ -59,11 +68,11 @@ def add_ranking(table: Table, spec: TableSpec) -> None:
             row.entries.append(Entry(None if np.isnan(value) else value, count=count, expected=len(places)))
     if complete.any():
         kept = [table.columns[n] for n, whole in zip(places, complete, strict=True) if whole]
-        _judge_ranks(table, oriented.T, len(added), _of_other_data_sets(table, kept))
+        _judge_ranks(table, oriented.T, len(added), _have_own_data_sets(table, kept))
     table.columns += added
 
 
-def _of_other_data_sets(table: Table, columns: Sequence[Column]) -> bool:
+def _have_own_data_sets(table: Table, columns: Sequence[Column]) -> bool:
     """Whether each column is of a data set of its own: the tests take them for independent."""
     names = enumerate(table.column_names)
     places = [n for n, name in names if name == "dataset" or name.startswith("tag.dataset.")]
@@ -105,5 +114,5 @@ def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int, independ
     table.caption = f"{table.caption} {text}"
 
 
-def _value(entry: Entry) -> float:
+def _float_or_nan(entry: Entry) -> float:
     return np.nan if entry.value is None else entry.value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.leaderboard.averages import mean
-from harness.leaderboard.entries import Column, Entry, has_width, what
+from harness.leaderboard.entries import Column, Entry, effective_column, has_width
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.columns import read_table
@@ -29,7 +29,7 @@ PAIRED_RECORDS = 2000
 """Above so many records a table leaves the per-sample files alone, and says so."""
 
 
-def add_intervals(table: Table, facts: Facts, store: Store | None, spec: TableSpec) -> None:
+def add_intervals(table: Table, facts: RecordFacts, store: Store | None, spec: TableSpec) -> None:
     """Gives every value an interval: over seeds and samples where both are known, else over one.
 
     Over seeds it is Student's t; over samples Wilson's for proportions, a BCa bootstrap otherwise.
@@ -40,18 +40,18 @@ def add_intervals(table: Table, facts: Facts, store: Store | None, spec: TableSp
     used: set[str] = set()
     for row in table.rows:
         for entry, column in zip(row.entries, table.columns, strict=True):
-            is_ = what(entry, column)
+            is_ = effective_column(entry, column)
             if is_.kind != "value" or entry.value is None:
                 continue
-            interval = _interval(entry, is_.metric, facts, store if deep else None, spec)
+            interval = _value_interval(entry, is_.metric, facts, store if deep else None, spec)
             if interval is not None and has_width(interval.low, interval.high, entry.value):
                 entry.low, entry.high, entry.method = interval.low, interval.high, interval.method
                 used.add(interval.method)
     if used:
-        _caption(table, f"{spec.level:.0%} intervals: {', '.join(sorted(used))}.")
+        _extend_caption(table, f"{spec.level:.0%} intervals: {', '.join(sorted(used))}.")
 
 
-def mark_best(table: Table, facts: Facts, store: Store | None, spec: TableSpec) -> None:
+def mark_best(table: Table, facts: RecordFacts, store: Store | None, spec: TableSpec) -> None:
     """Marks the best of each group of competitors and all that is tied with it.
 
     Tied means not significantly worse in a paired test on the same samples (seeds, where samples
@@ -62,10 +62,10 @@ def mark_best(table: Table, facts: Facts, store: Store | None, spec: TableSpec) 
 
     deep = store is not None and len(facts) <= PAIRED_RECORDS
     if not deep and store is not None:
-        _caption(table, f"Ties are not tested in tables of more than {PAIRED_RECORDS} records.")
+        _extend_caption(table, f"Ties are not tested in tables of more than {PAIRED_RECORDS} records.")
     alone: list[tuple[Entry, str]] = []
     tested = 0
-    for group in _groups(table):
+    for group in _competing_groups(table):
         present = {name: e for name, (e, _) in group.items() if e.value is not None}
         column = next((c for _, c in group.values()), None)
         if len(present) < 2 or column is None or column.higher_is_better is None:
@@ -76,7 +76,7 @@ def mark_best(table: Table, facts: Facts, store: Store | None, spec: TableSpec) 
             entry.best = entry.value == top
         if not deep:
             continue
-        scores = {name: _scores(e, column.metric, facts, store) for name, e in present.items()}
+        scores = {name: _pairing_scores(e, column.metric, facts, store) for name, e in present.items()}
         known = {name: s for name, s in scores.items() if not isinstance(s, str)}
         try:
             found = best_and_tied(known, column.higher_is_better, 1 - spec.level)
@@ -97,13 +97,13 @@ def mark_best(table: Table, facts: Facts, store: Store | None, spec: TableSpec) 
             present[name].notes.append(table.note(f"not compared with the best: {undecided[name]}"))
     reasons = {reason for _, reason in alone}
     if len(reasons) == 1 and not tested:
-        _caption(table, f"Ties are not tested: {reasons.pop()}.")
+        _extend_caption(table, f"Ties are not tested: {reasons.pop()}.")
     else:
         for entry, reason in alone:
             entry.notes.append(table.note(f"others are not compared with it: {reason}"))
 
 
-class Facts:
+class RecordFacts:
     """What is known of each record without opening its files."""
 
     def __init__(self, data: pd.DataFrame) -> None:
@@ -121,7 +121,7 @@ class Facts:
         places = [(self.place[id], id) for id in entry.records]
         return [(self.seed[p], id) for p, id in places if self.status[p] == "ok"]
 
-    def binary(self, id: str, metric: str) -> bool:
+    def is_proportion(self, id: str, metric: str) -> bool:
         """Whether the metric is a proportion of samples in that record."""
         column = f"binary.{metric}"
         return column in self.data and bool(self._number(column, id) == 1.0)
@@ -140,8 +140,10 @@ class Facts:
         return self._columns[column][self.place[id]]
 
 
-def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec: TableSpec) -> Any:
-    from harness.statistics import summarise, t_interval, wilson_interval
+def _value_interval(
+    entry: Entry, metric: str, facts: RecordFacts, store: Store | None, spec: TableSpec
+) -> Any:
+    from harness.statistics import summarise_seeds, t_interval, wilson_interval
 
     runs = facts.runs(entry)
     seeds = [s for s, _ in runs]
@@ -154,19 +156,19 @@ def _interval(entry: Entry, metric: str, facts: Facts, store: Store | None, spec
     one_each = len(set(seeds)) == len(seeds)
     if not one_each or spec.intervals == "seeds":
         return t_interval(means, spec.level) if len(means) > 1 else None
-    count = facts.count(runs[0][1]) if len(runs) == 1 and facts.binary(runs[0][1], metric) else 0
+    count = facts.count(runs[0][1]) if len(runs) == 1 and facts.is_proportion(runs[0][1], metric) else 0
     if count >= 1 and 0 <= means[0] <= 1:  # whatever a record says of itself
         n = int(count)
         return wilson_interval(round(means[0] * n), n, spec.level)
-    samples = _stacked(runs, metric, facts, store)
+    samples = _stack_samples(runs, metric, facts, store)
     if samples is None:
         return t_interval(means, spec.level) if len(means) > 1 else None
-    summary = summarise(samples[1].mean(axis=1), samples[1], spec.level)
+    summary = summarise_seeds(samples[1].mean(axis=1), samples[1], spec.level)
     return summary.over_samples if spec.intervals == "samples" else summary.interval
 
 
-def _stacked(
-    runs: Sequence[tuple[Any, str]], metric: str, facts: Facts, store: Store | None
+def _stack_samples(
+    runs: Sequence[tuple[Any, str]], metric: str, facts: RecordFacts, store: Store | None
 ) -> tuple[list[str], Any] | None:
     """Per-sample values S×N over the same samples, or None when they are not known or differ.
 
@@ -177,7 +179,7 @@ def _stacked(
     ids: list[str] | None = None
     rows = []
     for _, id in sorted(runs, key=str):
-        column = _column(store.file("samples", id, ".parquet"), metric)
+        column = _sample_column(store.file("samples", id, ".parquet"), metric)
         if column is None or (ids is not None and column[0] != ids):
             return None
         number = facts.value(id, metric)
@@ -190,7 +192,9 @@ def _stacked(
     return (ids, np.stack(rows)) if ids is not None else None
 
 
-def _scores(entry: Entry, metric: str, facts: Facts, store: Store | None) -> PerSample | PerSeed | str:
+def _pairing_scores(
+    entry: Entry, metric: str, facts: RecordFacts, store: Store | None
+) -> PerSample | PerSeed | str:
     """What an entry can be paired by, or why it can't."""
     from harness.statistics import PerSample, PerSeed
 
@@ -199,23 +203,23 @@ def _scores(entry: Entry, metric: str, facts: Facts, store: Store | None) -> Per
     if len(set(seeds)) != len(seeds):
         # an average over data sets: its ranking columns compare it across these
         return "each number is a mean over several records of a seed"
-    stacked = _stacked(runs, metric, facts, store)
+    stacked = _stack_samples(runs, metric, facts, store)
     if stacked is not None:
         return PerSample(stacked[0], stacked[1].mean(axis=0))
     values = [facts.value(id, metric) for _, id in runs]
     return PerSeed(seeds, values) if len(seeds) > 1 else "one seed, and no values by sample are known"
 
 
-def _column(path: Path, metric: str) -> tuple[list[str], Any] | None:
+def _sample_column(path: Path, metric: str) -> tuple[list[str], Any] | None:
     """Ids and values of a metric's column; read once for each writing of the file."""
     try:
-        return _read(path, metric, path.stat().st_mtime_ns)
+        return _read_column(path, metric, path.stat().st_mtime_ns)
     except FileNotFoundError:
         return None
 
 
 @lru_cache(maxsize=4096)
-def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None:
+def _read_column(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None:
     import pyarrow as pa
 
     try:
@@ -230,7 +234,7 @@ def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None
         return None
 
 
-def _groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:
+def _competing_groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:
     """Entries that compete with each other, by name: they differ in model or method alone."""
     names = table.row_names if any(n in COMPETITORS for n in table.row_names) else table.column_names
     rows_compete = names is table.row_names and any(n in COMPETITORS for n in names)
@@ -238,7 +242,7 @@ def _groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:
     groups: dict[Any, dict[str, tuple[Entry, Column]]] = {}
     for row in table.rows:
         for column, entry in zip(table.columns, row.entries, strict=True):
-            is_ = what(entry, column)
+            is_ = effective_column(entry, column)
             if is_.kind != "value" or not places:
                 continue
             header = row.header if rows_compete else column.header
@@ -249,5 +253,5 @@ def _groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:
     return list(groups.values())
 
 
-def _caption(table: Table, text: str) -> None:
+def _extend_caption(table: Table, text: str) -> None:
     table.caption = f"{table.caption} {text}".strip()

@@ -32,12 +32,12 @@ class Mark:
     dashes: Any
 
 
-def mark(number: int) -> Mark:
+def series_mark(number: int) -> Mark:
     """The look of the series of that number."""
     return Mark(PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
 
 
-def shortened(text: object, length: int = LABEL) -> str:
+def shorten(text: object, length: int = LABEL) -> str:
     """A name on one line of at most `length` characters."""
     line = " ".join(str(text).split())
     if len(line) <= length:
@@ -47,7 +47,7 @@ def shortened(text: object, length: int = LABEL) -> str:
 
 
 @contextmanager
-def styled(salt: str = "vision-harness", text_as_paths: bool = True) -> Iterator[None]:
+def plot_style(salt: str = "vision-harness", text_as_paths: bool = True) -> Iterator[None]:
     """matplotlib with the harness's style; names are never read as formulas.
 
     `salt` makes the ids inside an SVG the same on every run. With `text_as_paths` an SVG looks the
@@ -101,11 +101,11 @@ def styled(salt: str = "vision-harness", text_as_paths: bool = True) -> Iterator
         yield
 
 
-def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str = "") -> None:
+def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str = "") -> None:
     """A legend below the axes, in as many columns as fit; more than 24 entries are cut, and it says so."""
     from matplotlib.lines import Line2D
 
-    handles, shown = list(handles), [shortened(label) for label in labels]
+    handles, shown = list(handles), [shorten(label) for label in labels]
     if len(shown) > 24:
         rest = len(shown) - 23
         handles, shown = [*handles[:23], Line2D([], [], linestyle="none")], [*shown[:23], f"and {rest} more"]
@@ -127,7 +127,7 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title:
         text.set_text(label)
 
 
-def panels(figure: Figure, titles: Sequence[str], width: float = 3.0, height: float = 2.6) -> list[Axes]:
+def add_panels(figure: Figure, titles: Sequence[str], width: float = 3.0, height: float = 2.6) -> list[Axes]:
     """One axes for each title, in rows of up to three; sets the figure's size in inches."""
     columns = 2 if len(titles) == 4 else min(len(titles), 3)
     rows = -(-len(titles) // columns)
@@ -137,12 +137,12 @@ def panels(figure: Figure, titles: Sequence[str], width: float = 3.0, height: fl
     for n, title in enumerate(titles):
         axes = figure.add_subplot(rows, columns, n + 1)
         if title:
-            axes.set_title(shortened(title), loc="left")
+            axes.set_title(shorten(title), loc="left")
         made.append(axes)
     return made
 
 
-def plain_log(axes: Axes, which: str) -> None:
+def set_log_axis(axes: Axes, which: str) -> None:
     """A logarithmic axis (`x` or `y`) with labels like `10 M`, since formulas are switched off."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -151,11 +151,11 @@ def plain_log(axes: Axes, which: str) -> None:
     low, high = sorted(axis.get_view_interval())
     narrow = low > 0 and high / low < 100
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: engineering(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_si(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def engineering(value: float) -> str:
+def format_si(value: float) -> str:
     """A number with a unit prefix: 25600000 as `25.6 M`."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:

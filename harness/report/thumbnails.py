@@ -28,7 +28,7 @@ class Thumbnails:
         self._places: dict[tuple[str, str], int] = {}
         self._splits: dict[str, tuple[Any, dict[str, int], str]] = {}
 
-    def of(self, record: Record, ids: Sequence[str], classes: Collection[int]) -> dict[str, Any]:
+    def add_record(self, record: Record, ids: Sequence[str], classes: Collection[int]) -> dict[str, Any]:
         """For the excerpt of a record: `thumbs` (per id the number of its picture) and `names` of classes.
 
         What can't be opened, for whatever reason, leaves a line in `without`.
@@ -42,7 +42,7 @@ class Thumbnails:
         if key not in self._splits and len(self._splits) >= DATASETS:
             return {}
         if key not in self._splits:
-            self._splits[key] = _opened(part, set(ids))
+            self._splits[key] = _open_split(part, set(ids))
         split, places, problem = self._splits[key]
         if problem:
             return {"without": problem}
@@ -50,25 +50,25 @@ class Thumbnails:
         names = {str(c): str(named[c]) for c in sorted(classes) if 0 <= c < len(named)}
         thumbs = []
         # the excerpt lists misses first, and both kinds should be seen
-        for position in spread(len(ids), self.each):
+        for position in choose_positions(len(ids), self.each):
             try:
-                thumbs.append([position, self._picture(key, split, places, ids[position])])
+                thumbs.append([position, self._place_picture(key, split, places, ids[position])])
             except HarnessError as error:
                 return {"names": names, "without": str(error)}
             except Exception as error:  # a data set may fail in any way; the page is made without it
                 return {"names": names, "without": f"{type(error).__name__}: {' '.join(str(error).split())}"}
         return {"names": names, "thumbs": thumbs}
 
-    def _picture(self, key: str, split: Any, places: dict[str, int], id: str) -> int:
+    def _place_picture(self, key: str, split: Any, places: dict[str, int], id: str) -> int:
         if (key, id) not in self._places:
             if id not in places:
                 raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
-            self.pictures.append(picture(split[places[id]].image))
+            self.pictures.append(data_uri(split[places[id]].image))
             self._places[key, id] = len(self.pictures) - 1
         return self._places[key, id]
 
 
-def spread(count: int, wanted: int) -> list[int]:
+def choose_positions(count: int, wanted: int) -> list[int]:
     """Positions of the first half of `wanted` from the start and of the rest from the middle on."""
     if count <= wanted:
         return list(range(count))
@@ -77,7 +77,7 @@ def spread(count: int, wanted: int) -> list[int]:
     return [*range(half), *range(middle, min(count, middle + wanted - half))]
 
 
-def picture(image: Any) -> str:
+def data_uri(image: Any) -> str:
     """An image as a data URI: small ones whole as PNG, others shrunk as JPEG."""
     if image is None:
         raise HarnessError("the samples have no images")
@@ -92,7 +92,7 @@ def picture(image: Any) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _opened(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int], str]:
+def _open_split(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int], str]:
     """The split that holds these samples, where each one lies, or why it can't be opened."""
     from harness.discovery.parts import Resolver
     from harness.discovery.reference import Reference

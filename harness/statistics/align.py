@@ -45,17 +45,17 @@ def align(
     the one in the table. Values are vectors N, or S×N for S seeds on the same samples, which are
     averaged over the seeds; an id may also occur once per seed, if all occur equally often.
     """
-    a = by_sample(ids_a, values_a)
+    a = sort_by_sample(ids_a, values_a)
     if isinstance(a, Unpairable):
         return Unpairable(f"on one side {a.reason}")
-    b = by_sample(ids_b, values_b)
+    b = sort_by_sample(ids_b, values_b)
     if isinstance(b, Unpairable):
         return Unpairable(f"on the other side {b.reason}")
-    reason = difference_of_ids(a.ids, b.ids)
+    reason = explain_unequal_ids(a.ids, b.ids)
     return Unpairable(reason) if reason else Pairs(a.ids.tolist(), a.values, b.values)
 
 
-def by_sample(ids: Sequence[str], values: ArrayLike) -> OneRun | Unpairable:
+def sort_by_sample(ids: Sequence[str], values: ArrayLike) -> OneRun | Unpairable:
     """One run's values N by sorted id, averaged over seeds where there are several (see `align`)."""
     x = np.atleast_1d(np.asarray(values, dtype=np.float64))
     if x.ndim > 2 or x.shape[-1] != len(ids):
@@ -81,7 +81,7 @@ def by_sample(ids: Sequence[str], values: ArrayLike) -> OneRun | Unpairable:
     return OneRun(names[starts], per_sample.mean(axis=1))
 
 
-def difference_of_ids(a: NDArray[Any], b: NDArray[Any], what: str = "samples") -> str | None:
+def explain_unequal_ids(a: NDArray[Any], b: NDArray[Any], what: str = "samples") -> str | None:
     """Why two sorted vectors of distinct ids do not name the same samples (or seeds); None if they do."""
     if len(a) == len(b) and bool(np.all(a == b)):
         return None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.statistics.checks import Floats, StatisticsError, checked_level, finite_vector, is_binary
+from harness.statistics.checks import Floats, StatisticsError, check_level, check_vector, is_binary
 from harness.statistics.intervals import Interval, wilson_interval
 
 RESAMPLES = 2000
@@ -30,7 +30,7 @@ def sample_interval(
 
     None when there are too few samples for one (none at all, or a single one that is not 0 or 1).
     """
-    x = finite_vector(values)
+    x = check_vector(values)
     if len(x) and is_binary(x):
         return wilson_interval(int(x.sum()), len(x), level)
     return bootstrap_mean_interval(x, level, method, resamples, seed)
@@ -45,7 +45,7 @@ def bootstrap_mean_interval(
     acceleration (Efron 1987, JASA 82:171), the latter from the jackknife, which for a mean has a
     closed form. The result depends on the values, their order and `seed` alone.
     """
-    x = finite_vector(values)
+    x = check_vector(values)
     n = len(x)
     if n < 2:
         return None
@@ -53,9 +53,9 @@ def bootstrap_mean_interval(
     # Resampling what is left after the mean keeps values of a large offset exact.
     centred = x - mean
     if float((centred**2).sum()) <= n * (np.finfo(np.float64).eps * abs(mean)) ** 2:
-        return Interval(mean, mean, checked_level(level), f"bootstrap {method}", n)
+        return Interval(mean, mean, check_level(level), f"bootstrap {method}", n)
     means = bootstrap_means(centred, resamples, seed)
-    low, high = _ends(means, 0.0, level, centred if method == "bca" else None)
+    low, high = _interval_ends(means, 0.0, level, centred if method == "bca" else None)
     return Interval(mean + low, mean + high, level, f"bootstrap {method}", n)
 
 
@@ -107,11 +107,13 @@ def bootstrap_interval(
     if method == "bca":
         left_out = np.array([statistic(np.delete(data, i, axis=0)) for i in range(n)], dtype=np.float64)
         influence = left_out.mean() - left_out
-    low, high = _ends(draws, estimate, level, influence)
+    low, high = _interval_ends(draws, estimate, level, influence)
     return Interval(low, high, level, f"bootstrap {method}", n)
 
 
-def _ends(draws: Floats, estimate: float, level: float, influence: Floats | None) -> tuple[float, float]:
+def _interval_ends(
+    draws: Floats, estimate: float, level: float, influence: Floats | None
+) -> tuple[float, float]:
     """The interval's ends from the resampled statistics: percentile, or BCa with an `influence` (N).
 
     `influence` is each sample's pull on the statistic up to a common factor: the jackknife's
@@ -119,7 +121,7 @@ def _ends(draws: Floats, estimate: float, level: float, influence: Floats | None
     """
     from scipy.special import ndtr, ndtri
 
-    tails = np.array([(1 - checked_level(level)) / 2, (1 + level) / 2])
+    tails = np.array([(1 - check_level(level)) / 2, (1 + level) / 2])
     if influence is not None and np.any(influence):
         influence = influence / np.abs(influence).max()  # a power of something tiny would be zero
         b = len(draws)

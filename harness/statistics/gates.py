@@ -24,7 +24,7 @@ class GateError(HarnessError):
     """A gate expression is not valid; the text shows it and what was expected."""
 
 
-class Answer(StrEnum):
+class GateAnswer(StrEnum):
     """What a gate says; the harness never turns `inconclusive` into one of the others."""
 
     PASS = "pass"
@@ -50,13 +50,13 @@ class Gate:
 
     def limit(self, unit: str | None = None) -> float:
         """The threshold on the metric's own scale: 0.5 for a `unit` of `"fraction"` is 0.005."""
-        return self.threshold / 100 if self.in_points(unit) else self.threshold
+        return self.threshold / 100 if self.is_in_points(unit) else self.threshold
 
-    def in_points(self, unit: str | None = None) -> bool:
+    def is_in_points(self, unit: str | None = None) -> bool:
         """Whether the threshold is in percentage points, and so what is said of it."""
         return self.scale == "pp" or (self.scale is None and unit == "fraction")
 
-    def holds(self, difference: float, unit: str | None = None) -> bool:
+    def is_met(self, difference: float, unit: str | None = None) -> bool:
         """Whether this difference B − A, on the metric's own scale, meets the failing condition."""
         limit = self.limit(unit)
         if self.op == "<":
@@ -71,7 +71,7 @@ class Verdict:
     """A gate's answer for one difference, with one line that says what it rests on."""
 
     gate: Gate
-    answer: Answer
+    answer: GateAnswer
     reason: str
 
 
@@ -105,33 +105,33 @@ def judge(gate: Gate, difference: float, interval: Interval | None, unit: str | 
     two-sided 95 % interval so errs on either side at most 2.5 % of the time.
     """
     if math.isnan(difference):
-        return Verdict(gate, Answer.INCONCLUSIVE, "there is no difference: a number is missing")
+        return Verdict(gate, GateAnswer.INCONCLUSIVE, "there is no difference: a number is missing")
 
     def said(value: float) -> str:
         """The number in the unit in which the gate was given."""
         return f"{100 * value if points else value:.4g}"
 
-    points = gate.in_points(unit)
+    points = gate.is_in_points(unit)
     words = " points" if points else " on its own scale"
     if interval is None:
         reason = f"the difference {said(difference)}{words} has no interval"
-        return Verdict(gate, Answer.INCONCLUSIVE, reason)
+        return Verdict(gate, GateAnswer.INCONCLUSIVE, reason)
     span = f"[{said(interval.low)}, {said(interval.high)}]{words} ({100 * interval.level:.4g}%, {interval.method})"
     if math.isnan(interval.low) or math.isnan(interval.high):
-        return Verdict(gate, Answer.INCONCLUSIVE, f"the interval {span} is not a number")
-    ends = {gate.holds(interval.low, unit), gate.holds(interval.high, unit)}
+        return Verdict(gate, GateAnswer.INCONCLUSIVE, f"the interval {span} is not a number")
+    ends = {gate.is_met(interval.low, unit), gate.is_met(interval.high, unit)}
     against = f"the limit of {said(gate.limit(unit))}{words}"
     if ends == {True}:
-        return Verdict(gate, Answer.FAIL, f"all of {span} is beyond {against}")
+        return Verdict(gate, GateAnswer.FAIL, f"all of {span} is beyond {against}")
     if ends == {False}:
-        return Verdict(gate, Answer.PASS, f"no part of {span} is beyond {against}")
-    return Verdict(gate, Answer.INCONCLUSIVE, f"{span} lies on both sides of {against}")
+        return Verdict(gate, GateAnswer.PASS, f"no part of {span} is beyond {against}")
+    return Verdict(gate, GateAnswer.INCONCLUSIVE, f"{span} lies on both sides of {against}")
 
 
-def overall(verdicts: Iterable[Verdict]) -> Answer:
+def combine_answers(verdicts: Iterable[Verdict]) -> GateAnswer:
     """One answer for several gates: fail if any fails, else inconclusive if any is, else pass."""
     answers = {verdict.answer for verdict in verdicts}
-    for answer in (Answer.FAIL, Answer.INCONCLUSIVE):
+    for answer in (GateAnswer.FAIL, GateAnswer.INCONCLUSIVE):
         if answer in answers:
             return answer
-    return Answer.PASS
+    return GateAnswer.PASS

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from harness.statistics.checks import (
     StatisticsError,
-    checked_level,
-    finite_matrix,
-    finite_vector,
+    check_level,
+    check_matrix,
+    check_vector,
     is_binary,
 )
 
@@ -54,7 +54,7 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
 
     None for fewer than two values: one run says nothing about its spread.
     """
-    x = finite_vector(values)
+    x = check_vector(values)
     n = len(x)
     if n < 2:
         return None
@@ -62,14 +62,14 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     seeds = x.tolist()
     mean = math.fsum(seeds) / n
     deviation = math.sqrt(math.fsum((v - mean) * (v - mean) for v in seeds) / (n - 1))
-    half = t_quantile((1 + checked_level(level)) / 2, n - 1) * deviation / math.sqrt(n)
+    half = t_quantile((1 + check_level(level)) / 2, n - 1) * deviation / math.sqrt(n)
     return Interval(mean - half, mean + half, level, "t", n)
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
     """Wilson's score interval for a proportion (Wilson 1927, JASA 22:209, without correction)."""
-    successes, n = _counts(successes, n)
-    z = t_quantile((1 + checked_level(level)) / 2, math.inf)
+    successes, n = _check_counts(successes, n)
+    z = t_quantile((1 + check_level(level)) / 2, math.inf)
     low, high = _wilson(successes / n, n, z)
     return Interval(low, high, level, "wilson", n)
 
@@ -81,8 +81,8 @@ def clopper_pearson_interval(successes: int, n: int, level: float = 0.95) -> Int
     """
     from scipy.special import betaincinv
 
-    successes, n = _counts(successes, n)
-    tail = (1 - checked_level(level)) / 2
+    successes, n = _check_counts(successes, n)
+    tail = (1 - check_level(level)) / 2
     low = float(betaincinv(successes, n - successes + 1, tail)) if successes > 0 else 0.0
     high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
     return Interval(low, high, level, "clopper-pearson", n)
@@ -106,11 +106,11 @@ def seeds_samples_interval(values: ArrayLike, level: float = 0.95) -> Interval |
 
     None for fewer than two seeds or two samples. `n` of the result is N.
     """
-    y = finite_matrix(values)
+    y = check_matrix(values)
     seeds, samples = y.shape
     if seeds < 2 or samples < 2:
         return None
-    upper = (1 + checked_level(level)) / 2
+    upper = (1 + check_level(level)) / 2
     mean = float(y.mean())
     by_seed = y.mean(axis=1, keepdims=True)
     by_sample = y.mean(axis=0, keepdims=True)
@@ -145,7 +145,7 @@ def _wilson(proportion: float, n: float, z: float) -> tuple[float, float]:
     return low, high
 
 
-def _counts(successes: int, n: int) -> tuple[int, int]:
+def _check_counts(successes: int, n: int) -> tuple[int, int]:
     if n < 1 or not 0 <= successes <= n or successes != int(successes) or n != int(n):
         raise StatisticsError(f"a proportion: expected whole counts 0 ≤ successes ≤ n, got {successes}/{n}")
     return int(np.int64(successes)), int(np.int64(n))

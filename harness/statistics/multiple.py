@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.statistics.checks import Floats, StatisticsError, finite_vector
+from harness.statistics.checks import Floats, StatisticsError, check_vector
 
 
 def holm(p_values: ArrayLike, family: int | None = None) -> Floats:
@@ -14,7 +14,7 @@ def holm(p_values: ArrayLike, family: int | None = None) -> Floats:
     `family` is how many hypotheses the K were picked from (default: K itself). Factors then fall
     from `family` by one per step, which is never below what Holm over all of them would give.
     """
-    p = finite_vector(p_values, "p-values")
+    p = check_vector(p_values, "p-values")
     size = len(p) if family is None else family
     if size < len(p) or np.any((p < 0) | (p > 1)):
         raise StatisticsError(f"Holm: expected at most {size} p-values between 0 and 1")

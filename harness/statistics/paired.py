@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.statistics.bootstrap import RESAMPLES, Method, bootstrap_interval, bootstrap_mean_interval
-from harness.statistics.checks import Floats, StatisticsError, finite_vector, is_binary, same_length
+from harness.statistics.checks import Floats, StatisticsError, check_same_length, check_vector, is_binary
 from harness.statistics.intervals import Interval
 from harness.statistics.permutation import PERMUTATIONS, sign_flip_test
 
@@ -27,7 +27,7 @@ class PairedTest:
     n: int
     method: str
 
-    def tied(self, level: float = 0.05) -> bool:
+    def is_tied(self, level: float = 0.05) -> bool:
         """Whether no difference is shown at the significance `level`."""
         return self.p_value > level
 
@@ -50,7 +50,7 @@ def mcnemar_p(only_a: ArrayLike, only_b: ArrayLike) -> Floats:
 
 def mcnemar_test(a: ArrayLike, b: ArrayLike) -> PairedTest:
     """McNemar's test of two 0/1 vectors N (right or wrong on the same samples, in the same order)."""
-    x, y = _pair(a, b)
+    x, y = _check_pair(a, b)
     if not (is_binary(x) and is_binary(y)):
         raise StatisticsError("McNemar's test: expected values that are 0 or 1")
     only_a, only_b = int((x > y).sum()), int((y > x).sum())
@@ -62,7 +62,7 @@ def permutation_test(
     a: ArrayLike, b: ArrayLike, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> PairedTest:
     """Paired permutation test of the mean difference of two vectors N; see `sign_flip_test`."""
-    x, y = _pair(a, b)
+    x, y = _check_pair(a, b)
     p, exact = sign_flip_test((x - y)[None], permutations, seed)
     method = "permutation exact" if exact[0] else f"permutation ({permutations} drawn)"
     return PairedTest(float(p[0]), float((x - y).mean()), len(x), method)
@@ -70,7 +70,7 @@ def permutation_test(
 
 def paired_test(a: ArrayLike, b: ArrayLike, seed: int = 0) -> PairedTest:
     """The test that fits per-sample values: McNemar's if all are 0 or 1, else a permutation test."""
-    x, y = _pair(a, b)
+    x, y = _check_pair(a, b)
     return mcnemar_test(x, y) if is_binary(x) and is_binary(y) else permutation_test(x, y, seed=seed)
 
 
@@ -96,7 +96,7 @@ def paired_t_p(differences: Floats) -> Floats:
 
 def paired_t_test(a: ArrayLike, b: ArrayLike) -> PairedTest:
     """Student's paired t test of two vectors S of per-seed values; raises where it says nothing."""
-    x, y = _pair(a, b)
+    x, y = _check_pair(a, b)
     p = float(paired_t_p((x - y)[None])[0])
     if np.isnan(p):
         raise StatisticsError(f"paired t test: {len(x)} seed(s) show no variation to judge a difference by")
@@ -118,9 +118,9 @@ def paired_difference_interval(
     and the difference is that of their means. `method` is BCa for means, percentile otherwise.
     """
     if statistic is None:
-        x, y = _pair(a, b)
+        x, y = _check_pair(a, b)
         return bootstrap_mean_interval(x - y, level, method or "bca", resamples, seed)
-    same_length(a, b)
+    check_same_length(a, b)
     of = statistic
 
     def difference(rows: NDArray[np.int64]) -> float:
@@ -129,9 +129,9 @@ def paired_difference_interval(
     return bootstrap_interval(np.arange(len(a)), difference, level, method or "percentile", resamples, seed)
 
 
-def _pair(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
-    x, y = finite_vector(a, "a"), finite_vector(b, "b")
-    same_length(x, y)
+def _check_pair(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
+    x, y = check_vector(a, "a"), check_vector(b, "b")
+    check_same_length(x, y)
     if len(x) == 0:
         raise StatisticsError("a paired test: there are no pairs")
     return x, y

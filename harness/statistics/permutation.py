@@ -42,48 +42,46 @@ def sign_flip_test(
         # Rounded, as averages over seeds differ in the last digits where they should be equal.
         sizes, counts = np.unique(np.round(np.abs(d), 12), return_counts=True)
         if len(sizes) == 1:
-            p[i] = _binomial(int((d > 0).sum()), len(d))
+            p[i] = _p_of_equal_sizes(int((d > 0).sum()), len(d))
         elif 2 ** min(len(d), 62) <= permutations + 1:
-            p[i] = _all_flips(d)
+            p[i] = _p_of_all_flips(d)
         elif len(sizes) <= len(d) // 8:
             exact[i] = False
-            p[i] = _drawn_by_size(d, sizes, counts, permutations, seed)
+            p[i] = _draw_by_size(d, sizes, counts, permutations, seed)
         else:
             exact[i] = False
             shared.append(i)
     if shared:
-        p[shared] = _drawn_together(scaled[shared], permutations, seed)
+        p[shared] = _draw_together(scaled[shared], permutations, seed)
     return p, exact
 
 
-def _binomial(positive: int, n: int) -> float:
+def _p_of_equal_sizes(positive: int, n: int) -> float:
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(positive, n - positive), n, 0.5)))
 
 
-def _all_flips(d: Floats) -> float:
+def _p_of_all_flips(d: Floats) -> float:
     flips = (np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1
     sums = (2 * flips - 1) @ d
-    return float((np.abs(sums) >= _reach(d)).mean())
+    return float((np.abs(sums) >= _threshold(d)).mean())
 
 
-def _drawn_by_size(
-    d: Floats, sizes: Floats, counts: NDArray[np.int64], permutations: int, seed: int
-) -> float:
+def _draw_by_size(d: Floats, sizes: Floats, counts: NDArray[np.int64], permutations: int, seed: int) -> float:
     # Of the differences of one size, how many keep their sign is binomial: no need to draw each.
     kept = np.random.default_rng(seed).binomial(counts, 0.5, size=(permutations, len(counts)))
     sums = (2 * kept - counts) @ sizes
-    return _p_value(int((np.abs(sums) >= _reach(d)).sum()), permutations, d)
+    return _p_value(int((np.abs(sums) >= _threshold(d)).sum()), permutations, d)
 
 
-def _drawn_together(differences: Floats, permutations: int, seed: int) -> Floats:
+def _draw_together(differences: Floats, permutations: int, seed: int) -> Floats:
     # One draw of signs serves all rows, as a matrix product; each row's test is as good as alone.
     rng = np.random.default_rng(seed)
     n = differences.shape[1]
     columns = np.ascontiguousarray(differences.T)
     totals = columns.sum(axis=0)
-    reach = np.array([_reach(d) for d in differences])
+    reach = np.array([_threshold(d) for d in differences])
     hits = np.zeros(len(differences), dtype=np.int64)
     for start in range(0, permutations, _CHUNK_ROWS):
         rows = min(_CHUNK_ROWS, permutations - start)
@@ -100,6 +98,6 @@ def _p_value(hits: int, permutations: int, d: Floats) -> float:
     return p
 
 
-def _reach(d: Floats) -> float:
+def _threshold(d: Floats) -> float:
     """The size from which on a sum counts as at least the observed one."""
     return abs(float(d.sum())) - _RELATIVE * float(np.sqrt((d**2).sum()))

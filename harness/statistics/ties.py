@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.statistics.align import OneRun, Unpairable, by_sample, difference_of_ids
-from harness.statistics.checks import Floats, checked_level, is_binary
+from harness.statistics.align import OneRun, Unpairable, explain_unequal_ids, sort_by_sample
+from harness.statistics.checks import Floats, check_level, is_binary
 from harness.statistics.multiple import holm
 from harness.statistics.paired import mcnemar_p, paired_t_p
 from harness.statistics.permutation import sign_flip_test
@@ -64,12 +64,12 @@ def best_and_tied(
     values are always tied with each other, and the order of models, samples and seeds is
     without influence. A model on other samples than the best, or with missing values, is undecided.
     """
-    checked_level(level)
+    check_level(level)
     runs: dict[str, OneRun] = {}
     undecided: dict[str, str] = {}
     for name in sorted(scores):
         score = scores[name]
-        run = by_sample(
+        run = sort_by_sample(
             [str(i) for i in (score.ids if isinstance(score, PerSample) else score.seeds)], score.values
         )
         if isinstance(run, Unpairable):
@@ -90,7 +90,7 @@ def best_and_tied(
             undecided[name] = f"one of it and {best} has values by sample, the other by seed"
             continue
         what = "seeds" if kind is PerSeed else "samples"
-        reason = difference_of_ids(runs[name].ids, runs[best].ids, what)
+        reason = explain_unequal_ids(runs[name].ids, runs[best].ids, what)
         if reason is None:
             others.append(name)
         else:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.compare.check import Checked
+    from harness.compare.check_against import CheckResult
 
 INCONCLUSIVE = ("fail", "xfail", "warn")
 
@@ -49,10 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def harness_check(request: pytest.FixtureRequest) -> Callable[..., Checked]:
+def harness_check(request: pytest.FixtureRequest) -> Callable[..., CheckResult]:
     """A function that compares a model with a recorded leaderboard, and fails the test by its gates.
 
-    Its arguments are those of `harness.compare.check.check`; `store` may be left out, and
+    Its arguments are those of `harness.compare.check_against.check_against`; `store` may be left out, and
     `inconclusive` (fail, xfail or warn) is this call's own answer to what can't be decided.
     """
 
@@ -69,14 +69,14 @@ def harness_check(request: pytest.FixtureRequest) -> Callable[..., Checked]:
         level: float = 0.95,
         inconclusive: str | None = None,
         **running: Any,
-    ) -> Checked:
+    ) -> CheckResult:
         __tracebackhide__ = True
-        from harness.compare.check import check
+        from harness.compare.check_against import check_against
         from harness.errors import HarnessError
 
         allowed = _inconclusive(request.config, inconclusive)
         try:
-            found = check(
+            found = check_against(
                 suite,
                 model=model,
                 fail_on=[fail_on] if isinstance(fail_on, str) else fail_on,

@@ -32,7 +32,7 @@ class ShowSubject:
     def frames(self) -> Iterator[tuple[dict[str, pd.DataFrame], Store]]:
         """Frames by what they are: the records given, those of a toy run, and none at all; and a store."""
         from harness.planning.suite import from_dict
-        from harness.plots.draw import described as as_plots_see
+        from harness.plots.draw import prepare_plot_data as as_plots_see
         from harness.records.store import Store
         from harness.running.runner import run
 
@@ -58,9 +58,9 @@ class ShowSubject:
             if self.kind == "plots":
                 from matplotlib.figure import Figure
 
-                from harness.plots.style import styled
+                from harness.plots.style import plot_style
 
-                with styled("kit"):
+                with plot_style("kit"):
                     figure = Figure(figsize=(5.4, 3.6))
                     caption = self.plugin.draw(frame, store, figure)
                     return caption, _axes(figure)

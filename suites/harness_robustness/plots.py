@@ -54,7 +54,7 @@ class ScatterFit:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draws the panels; standard models are grey circles, each other model has a mark of its own."""
         from harness.errors import did_you_mean
-        from harness.plots.style import INK, legend, mark, panels
+        from harness.plots.style import INK, add_legend, add_panels, series_mark
         from harness_plots.points import label_of
         from harness_robustness.records import STANDARD, cells, is_true, shifts
 
@@ -77,7 +77,7 @@ class ScatterFit:
         )
         handles: dict[str, Any] = {}
         lines: dict[str, Line | None] = {}
-        for name, ax in zip(shown, panels(figure, shown), strict=True):
+        for name, ax in zip(shown, add_panels(figure, shown), strict=True):
             here = pairs[pairs["dataset"] == name]
             base = here[standard.loc[here.index]]
             lines[name] = self._axes(ax, here, base, handles)
@@ -87,7 +87,7 @@ class ScatterFit:
             handles.setdefault("standard models", points[0])
             for cell in here[~standard.loc[here.index]].itertuples():
                 number = others.index((cell.model, cell.method))
-                look = mark(number + number // 7)  # without the grey of the standard models
+                look = series_mark(number + number // 7)  # without the grey of the standard models
                 at = self._at([cell.reference_value]), self._at([cell.value])
                 point = ax.plot(*at, look.marker, color=look.color, markeredgecolor=INK, markeredgewidth=0.4)
                 handles.setdefault(f"model {number}", point[0])
@@ -95,7 +95,7 @@ class ScatterFit:
             ax.set_ylabel(f"{self.metric} on {name} (%)")
         kept = [k for k in ("y = x", "fitted line", "standard models") if k in handles]
         marks = [n for n in range(len(others)) if f"model {n}" in handles]
-        legend(
+        add_legend(
             figure,
             [handles[k] for k in kept] + [handles[f"model {n}"] for n in marks],
             kept + [label_of(others[n]) for n in marks],

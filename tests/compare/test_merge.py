@@ -9,7 +9,7 @@ import pytest
 from harness.cli import main
 from harness.errors import StoreError
 from harness.exchange.merging import merge
-from harness.leaderboard.frame import of_suite
+from harness.leaderboard.frame import suite_frame
 from harness.records.files import TEMPORARY_PREFIX
 from harness.records.store import Store
 
@@ -24,7 +24,7 @@ def test_two_machines_merge_into_one_table(maker):
     assert into.samples(first).equals(a.store.samples(first))
     assert into.curves(second).equals(b.store.curves(second))
     assert [p.name for p in into.images(first)] == ["grid.png"]
-    data = of_suite(into, "demo")
+    data = suite_frame(into, "demo")
     assert dict(zip(data["at.dataset"], data["metric.top1"], strict=True)) == {"x": 1.0, "y": 0.0}
     assert not list(into.path.rglob(f"{TEMPORARY_PREFIX}*"))
 

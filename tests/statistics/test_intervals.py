@@ -15,7 +15,7 @@ from harness.statistics import (
     StatisticsError,
     clopper_pearson_interval,
     seeds_samples_interval,
-    summarise,
+    summarise_seeds,
     t_interval,
     wilson_interval,
 )
@@ -179,15 +179,15 @@ def test_t_interval_does_not_depend_on_order_and_widens_with_level(
 def test_summary_brings_each_source() -> None:
     rng = np.random.default_rng(6)
     y = (rng.random((3, 400)) < 0.7).astype(float)
-    whole = summarise(y.mean(axis=1), y)
+    whole = summarise_seeds(y.mean(axis=1), y)
     assert whole.mean == pytest.approx(y.mean())
     assert whole.std == pytest.approx(np.std(y.mean(axis=1), ddof=1))
     assert whole.over_seeds == t_interval(y.mean(axis=1))
     assert whole.interval == whole.over_both == seeds_samples_interval(y)
-    one = summarise([y[0].mean()], y[:1])
+    one = summarise_seeds([y[0].mean()], y[:1])
     assert math.isnan(one.std)
     assert one.over_seeds is None
     assert one.interval == wilson_interval(int(y[0].sum()), 400)
-    assert summarise([0.5]).interval is None
+    assert summarise_seeds([0.5]).interval is None
     with pytest.raises(StatisticsError, match="expected 2 rows"):
-        summarise([0.5, 0.6], y)
+        summarise_seeds([0.5, 0.6], y)

@@ -18,7 +18,7 @@ FORMATS = {
 }
 
 
-def writer(format: str) -> Callable[[Layout], str]:
+def find_writer(format: str) -> Callable[[Layout], str]:
     """The function that writes tables in that format. Raises HarnessError for an unknown one."""
     if format not in FORMATS:
         raise HarnessError(f"--format {format}: unknown{did_you_mean(format, FORMATS)}")
@@ -29,4 +29,4 @@ def writer(format: str) -> Callable[[Layout], str]:
 
 def render(table: Layout, format: str) -> str:
     """The table in that format. Raises HarnessError for an unknown one."""
-    return writer(format)(table)
+    return find_writer(format)(table)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from harness.leaderboard.entries import DASH, Column, Entry, half_width, marks, shown
-from harness.leaderboard.layout import Layout, legend
+from harness.leaderboard.entries import DASH, Column, Entry, footnote_marks, format_interval, format_value
+from harness.leaderboard.layout import Layout, marks_legend
 
 
 def html(table: Layout) -> str:
@@ -22,11 +22,13 @@ def html(table: Layout) -> str:
     body = []
     for row in table.rows:
         names = "".join(f'<th scope="row">{escape(h)}</th>' for h in row.header)
-        body.append(f"<tr>{names}{''.join(_cell(e, c) for e, c in zip(row.entries, table.columns))}</tr>")
+        body.append(
+            f"<tr>{names}{''.join(_render_cell(e, c) for e, c in zip(row.entries, table.columns))}</tr>"
+        )
     width = len(table.row_names) + len(table.columns)
     notes = "".join(f"<li>{escape(text)}</li>" for text in table.footnotes)
     below = f"<ol>{notes}</ol>" if notes else ""
-    if key := legend(table, "<b>bold</b>", "<u>underlined</u>"):
+    if key := marks_legend(table, "<b>bold</b>", "<u>underlined</u>"):
         below = f'<p class="key">{key}</p>{below}'
     foot = f'<tfoot><tr><td colspan="{width}">{below}</td></tr></tfoot>' if below else ""
     caption = escape(table.title) + (f"<p>{escape(table.caption)}</p>" if table.caption else "")
@@ -47,14 +49,14 @@ def _merged(table: Layout, layer: int) -> str:
     return "".join(cells)
 
 
-def _cell(entry: Entry, column: Column) -> str:
-    notes = f"<sup>{marks(entry.notes)}</sup>" if entry.notes else ""
+def _render_cell(entry: Entry, column: Column) -> str:
+    notes = f"<sup>{footnote_marks(entry.notes)}</sup>" if entry.notes else ""
     if entry.value is None:
         return f"<td>{DASH if column.kind != 'delta' or entry.notes else ''}{notes}</td>"
     kind = "best" if entry.best else "tied" if entry.tied else ""
-    value = escape(shown(entry, column))
+    value = escape(format_value(entry, column))
     value = f"<b>{value}</b>" if entry.best else f"<u>{value}</u>" if entry.tied else value
-    interval = half_width(entry, column)
+    interval = format_interval(entry, column)
     span = f' <small class="interval">{escape(interval)}</small>' if interval else ""
     attribute = f' class="{kind}"' if kind else ""
     return f'<td{attribute} data-value="{entry.value!r}">{value}{span}{notes}</td>'

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from harness.leaderboard.entries import Column, Entry, half_width, marks, shown
-from harness.leaderboard.layout import Layout, legend
+from harness.leaderboard.entries import Column, Entry, footnote_marks, format_interval, format_value
+from harness.leaderboard.layout import Layout, marks_legend
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -55,13 +55,13 @@ def latex(table: Layout) -> str:
         "% needs \\usepackage{booktabs}, and \\usepackage{textcomp} before LaTeX 2020",
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{escape(table.title)}{_sentence(table.caption)}}}",
+        rf"\caption{{{escape_latex(table.title)}{_sentence(table.caption)}}}",
         rf"\label{{tab:{''.join(c for c in table.name if c.isascii() and (c.isalnum() or c in '-.'))}}}",
         rf"\begin{{tabular}}{{{'l' * len(table.row_names)}{'r' * len(table.columns)}}}",
         r"\toprule",
     ]
     for layer in range(layers):
-        names = [escape(n) if layer == layers - 1 else "" for n in table.row_names]
+        names = [escape_latex(n) if layer == layers - 1 else "" for n in table.row_names]
         lines.append(" & ".join([*names, *_merged(table, layer)]) + r" \\")
     lines.append(r"\midrule")
     group = table.rows[0].group if table.rows else ""
@@ -69,19 +69,19 @@ def latex(table: Layout) -> str:
         if row.group != group:
             lines.append(r"\addlinespace")
             group = row.group
-        cells = [_cell(e, c) for e, c in zip(row.entries, table.columns)]
-        lines.append(" & ".join([*(escape(h) for h in row.header), *cells]) + r" \\")
+        cells = [_render_cell(e, c) for e, c in zip(row.entries, table.columns)]
+        lines.append(" & ".join([*(escape_latex(h) for h in row.header), *cells]) + r" \\")
     lines.append(r"\bottomrule")
     lines.append(r"\end{tabular}")
-    if key := legend(table, r"\textbf{bold}", r"\underline{underlined}"):
+    if key := marks_legend(table, r"\textbf{bold}", r"\underline{underlined}"):
         lines.append(rf"\par\footnotesize {key}")
     for n, text in enumerate(table.footnotes):
-        lines.append(rf"\par\footnotesize\textsuperscript{{{n + 1}}}~{escape(text)}")
+        lines.append(rf"\par\footnotesize\textsuperscript{{{n + 1}}}~{escape_latex(text)}")
     lines.append(r"\end{table}")
     return "\n".join(lines) + "\n"
 
 
-def escape(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Text that LaTeX sets as it is; what pdfLaTeX has no letter for becomes its code point."""
     out = []
     for character in text:
@@ -91,14 +91,14 @@ def escape(text: str) -> str:
             out.append(SYMBOLS[character])
         elif character.isascii():
             out.append(character if character.isprintable() else " ")
-        elif unicodedata.category(character)[0] == "L" and _accented(character):
+        elif unicodedata.category(character)[0] == "L" and _is_accented_latin(character):
             out.append(character)
         else:
             out.append(rf"\texttt{{U+{ord(character):04X}}}")
     return "".join(out)
 
 
-def _accented(character: str) -> bool:
+def _is_accented_latin(character: str) -> bool:
     """Whether a letter is a Latin one with an accent, which every LaTeX since 2018 reads as UTF-8."""
     base = unicodedata.normalize("NFD", character)[0]
     return base.isascii() and ord(character) < 0x180
@@ -112,21 +112,21 @@ def _merged(table: Layout, layer: int) -> list[str]:
     for n in range(1, len(names) + 1):
         if n == len(names) or names[n] != names[start] or outer[n] != outer[start]:
             width = n - start
-            text = escape(names[start])
+            text = escape_latex(names[start])
             cells.append(rf"\multicolumn{{{width}}}{{c}}{{{text}}}" if width > 1 else text)
             start = n
     return cells
 
 
-def _cell(entry: Entry, column: Column) -> str:
-    notes = rf"\textsuperscript{{{escape(marks(entry.notes))}}}" if entry.notes else ""
+def _render_cell(entry: Entry, column: Column) -> str:
+    notes = rf"\textsuperscript{{{escape_latex(footnote_marks(entry.notes))}}}" if entry.notes else ""
     if entry.value is None:
         return ("--" if column.kind != "delta" or entry.notes else "") + notes
-    value = escape(shown(entry, column))
+    value = escape_latex(format_value(entry, column))
     value = rf"\textbf{{{value}}}" if entry.best else rf"\underline{{{value}}}" if entry.tied else value
-    interval = half_width(entry, column)
-    return value + (rf" {{\scriptsize {escape(interval)}}}" if interval else "") + notes
+    interval = format_interval(entry, column)
+    return value + (rf" {{\scriptsize {escape_latex(interval)}}}" if interval else "") + notes
 
 
 def _sentence(caption: str) -> str:
-    return f". {escape(caption)}" if caption else ""
+    return f". {escape_latex(caption)}" if caption else ""

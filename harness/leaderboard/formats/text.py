@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from harness.leaderboard.entries import DASH, Column, Entry, half_width, marks, shown
-from harness.leaderboard.layout import Layout, legend
+from harness.leaderboard.entries import DASH, Column, Entry, footnote_marks, format_interval, format_value
+from harness.leaderboard.layout import Layout, marks_legend
 
 LONGEST = 240
 """Longer names are cut."""
@@ -21,19 +21,19 @@ def terminal(table: Layout) -> str:
 
     def marked(entry: Entry, column: Column) -> str:
         mark = "*" if entry.best else "°" if entry.tied else ""
-        return _whole(entry, column) + mark
+        return _cell_text(entry, column) + mark
 
     body = [
-        [*map(plain_text, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
+        [*map(clean_text, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
         for r in table.rows
     ]
     headers = [
-        *map(plain_text, table.row_names),
-        *("\n".join(plain_text(h) for h in c.header if h) for c in table.columns),
+        *map(clean_text, table.row_names),
+        *("\n".join(clean_text(h) for h in c.header if h) for c in table.columns),
     ]
     align = ["left"] * len(table.row_names) + ["right"] * len(table.columns)
     text = tabulate(body, headers, tablefmt="simple", colalign=align if body else None, disable_numparse=True)
-    return "\n".join([plain_text(table.title), "", text, *_below(table, "*", "°", plain_text)])
+    return "\n".join([clean_text(table.title), "", text, *_lines_below(table, "*", "°", clean_text)])
 
 
 def markdown(table: Layout) -> str:
@@ -41,39 +41,39 @@ def markdown(table: Layout) -> str:
     from tabulate import tabulate
 
     def marked(entry: Entry, column: Column) -> str:
-        text = _whole(entry, column)
+        text = _cell_text(entry, column)
         return f"**{text}**" if entry.best else f"<u>{text}</u>" if entry.tied else text
 
     body = [
-        [*map(markdown_text, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
+        [*map(escape_markdown, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
         for r in table.rows
     ]
     headers = [
-        *map(markdown_text, table.row_names),
-        *(" / ".join(markdown_text(h) for h in c.header if h) for c in table.columns),
+        *map(escape_markdown, table.row_names),
+        *(" / ".join(escape_markdown(h) for h in c.header if h) for c in table.columns),
     ]
     align = ["left"] * len(table.row_names) + ["right"] * len(table.columns)
     text = tabulate(body, headers, tablefmt="pipe", colalign=align if body else None, disable_numparse=True)
     lines = [
-        f"### {markdown_text(table.title)}",
+        f"### {escape_markdown(table.title)}",
         "",
         text,
-        *(f"{line}  " if line else "" for line in _below(table, "bold", "underlined", markdown_text)),
+        *(f"{line}  " if line else "" for line in _lines_below(table, "bold", "underlined", escape_markdown)),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _whole(entry: Entry, column: Column) -> str:
-    notes = marks(entry.notes).translate(SUPERSCRIPTS)
+def _cell_text(entry: Entry, column: Column) -> str:
+    notes = footnote_marks(entry.notes).translate(SUPERSCRIPTS)
     if entry.value is None:
         return DASH + notes if entry.notes else ("" if column.kind == "delta" else DASH)
-    interval = half_width(entry, column)
-    return shown(entry, column) + (f" {interval}" if interval else "") + notes
+    interval = format_interval(entry, column)
+    return format_value(entry, column) + (f" {interval}" if interval else "") + notes
 
 
-def _below(table: Layout, best: str, tied: str, clean: Callable[[str, int | None], str]) -> list[str]:
+def _lines_below(table: Layout, best: str, tied: str, clean: Callable[[str, int | None], str]) -> list[str]:
     """Return what stands below a table. Footnotes are never cut: what they say must be known."""
-    lines = [said] if (said := legend(table, best, tied)) else []
+    lines = [said] if (said := marks_legend(table, best, tied)) else []
     if table.caption:
         lines.append(clean(table.caption, None))
     lines += [
@@ -82,13 +82,13 @@ def _below(table: Layout, best: str, tied: str, clean: Callable[[str, int | None
     return ["", *lines] if lines else []
 
 
-def plain_text(text: str, longest: int | None = LONGEST) -> str:
+def clean_text(text: str, longest: int | None = LONGEST) -> str:
     """Return the text without control characters, which could move the cursor, and not too long."""
     clean = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in text)
     return clean if longest is None or len(clean) <= longest else clean[: longest - 1] + "…"
 
 
-def markdown_text(text: str, longest: int | None = LONGEST) -> str:
+def escape_markdown(text: str, longest: int | None = LONGEST) -> str:
     """Return text in which nothing is markup: HTML, table bars, emphasis, code, links and mathematics."""
-    escaped = plain_text(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = clean_text(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\|*_`\[\]$~#])", r"\\\1", escaped)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.statistics.bootstrap import sample_interval
-from harness.statistics.checks import StatisticsError, finite_vector
+from harness.statistics.checks import StatisticsError, check_vector
 from harness.statistics.intervals import Interval, seeds_samples_interval, t_interval
 
 
 @dataclass(frozen=True)
-class Summary:
+class SeedSummary:
     """A mean over seeds with its spread; an interval is None where the data can't give it.
 
     `std` is the sample standard deviation over seeds (NaN for one). `over_samples` is for the
@@ -34,14 +34,16 @@ class Summary:
         return self.over_both or self.over_samples or self.over_seeds
 
 
-def summarise(per_seed: ArrayLike, samples: ArrayLike | None = None, level: float = 0.95) -> Summary:
+def summarise_seeds(
+    per_seed: ArrayLike, samples: ArrayLike | None = None, level: float = 0.95
+) -> SeedSummary:
     """Mean and intervals of S per-seed values, with S×N per-sample values where there are any.
 
     `samples` has one row per seed over the same samples in the same order, and the rows' means
     are the per-seed values. Nothing but these decides the result, so other models never change it.
     Raises StatisticsError for no values, or for a number of rows other than S.
     """
-    x = finite_vector(per_seed, "per-seed values")
+    x = check_vector(per_seed, "per-seed values")
     if len(x) == 0:
         raise StatisticsError("per-seed values: there are none")
     over_samples = over_both = None
@@ -52,4 +54,4 @@ def summarise(per_seed: ArrayLike, samples: ArrayLike | None = None, level: floa
         over_samples = sample_interval(rows.mean(axis=0), level)
         over_both = seeds_samples_interval(rows, level)
     std = float(x.std(ddof=1)) if len(x) > 1 else math.nan
-    return Summary(float(x.mean()), std, len(x), t_interval(x, level), over_samples, over_both)
+    return SeedSummary(float(x.mean()), std, len(x), t_interval(x, level), over_samples, over_both)

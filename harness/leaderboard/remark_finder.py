@@ -14,7 +14,7 @@ REFERENCE = "tag.dataset.reference"
 """A shift's number also rests on the data set that this tag names."""
 
 
-class Remarked:
+class RemarkFinder:
     """Finds the footnotes of a summary's numbers by the coordinates that they share with remarked records.
 
     A coordinate whose value no record has (a mean over data sets, say) stands for all of its values.
@@ -29,11 +29,11 @@ class Remarked:
         here = [n for n, texts in enumerate(self.said) if texts]
         self.said = [self.said[n] for n in here]
         self.values = {n: [str(v) for v in good[f"at.{n}"].iloc[here]] for n in self.names}
-        self.shifts = _shifts(good) if here else {}
+        self.shifts = _shifts_by_reference(good) if here else {}
         self.groups: dict[tuple[str, ...], dict[tuple[str, ...], dict[str, None]]] = {}
         self.placed: set[str] = set()
 
-    def at(self, record: Mapping[str, Any], table: Table) -> list[int]:
+    def find_footnotes(self, record: Mapping[str, Any], table: Table) -> list[int]:
         """Return the numbers of the footnotes that a number with these coordinates needs."""
         if not self.said:
             return []
@@ -42,16 +42,16 @@ class Remarked:
         if not told:
             return []
         if told not in self.groups:
-            self.groups[told] = self._grouped(told)
+            self.groups[told] = self._group_texts(told)
         texts = self.groups[told].get(tuple(given[n] for n in told), {})
         self.placed.update(texts)
         return [table.note(text) for text in texts]
 
-    def unplaced(self) -> list[str]:
+    def unplaced_remarks(self) -> list[str]:
         """Return the remarks that no number's coordinates could be found for."""
         return list(dict.fromkeys(t for texts in self.said for t in texts if t not in self.placed))
 
-    def _grouped(self, names: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, None]]:
+    def _group_texts(self, names: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, None]]:
         groups: dict[tuple[str, ...], dict[str, None]] = {}
         for n, texts in enumerate(self.said):
             at = {name: self.values[name][n] for name in names}
@@ -61,7 +61,7 @@ class Remarked:
         return groups
 
 
-def _shifts(data: pd.DataFrame) -> dict[str, set[str]]:
+def _shifts_by_reference(data: pd.DataFrame) -> dict[str, set[str]]:
     """Return for each reference the data sets that are held against it."""
     found: dict[str, set[str]] = {}
     if REFERENCE in data and "at.dataset" in data:
