@@ -1,4 +1,4 @@
-"""`harness cache`: what can be made again: embeddings, trained tiny models, drawn data."""
+"""`harness cache`: show or clear what can be made again: embeddings, trained tiny models, drawn data."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from harness.records.paths import cache_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("action", choices=["show", "clear"], nargs="?", default="show")
-    parser.add_argument("--part", metavar="NAME", help="only this part, as `show` lists them")
-    parser.add_argument(
-        "--older-than", type=float, metavar="DAYS", help="only files not used for so many days"
-    )
+    """Add the command's options."""
+    add = parser.add_argument
+    add("action", choices=["show", "clear"], nargs="?", default="show")
+    add("--part", metavar="NAME", help="only this part, as `show` lists them")
+    add("--older-than", type=float, metavar="DAYS", help="only files unused for this many days")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Shows the parts with their sizes, or clears them."""
+    """Show the parts with their sizes, or clear them."""
     folder = cache_dir()
     parts = sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
     if given.part:
@@ -32,8 +31,8 @@ def main(given: argparse.Namespace) -> int:
         parts = [p for p in parts if p.name == given.part]
     elif given.action == "clear" and (other := _find_foreign(folder)):
         raise HarnessError(
-            f"{folder}: holds what is not the harness's, such as {other.name}: name what to clear with --part NAME, "
-            "or give $HARNESS_CACHE a folder of its own"
+            f"{folder}: holds things that are not the harness's, such as {other.name}: name what to clear with "
+            "--part NAME, or give $HARNESS_CACHE a separate folder"
         )
     sizes = {p.name: _folder_size(p) for p in parts}
     if given.action == "clear":
@@ -54,7 +53,7 @@ def main(given: argparse.Namespace) -> int:
 
 
 def _find_foreign(folder: Path) -> Path | None:
-    """Something in the folder that no cache has: a file, or a hidden folder."""
+    """Return something in the folder that no cache has, a file or a hidden folder, or None."""
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     return next((p for p in inside if not p.is_dir() or p.name.startswith(".")), None)
 

@@ -1,4 +1,4 @@
-"""`harness check`: whether a plugin or suite does what the harness expects of its kind, with a verdict."""
+"""`harness check`: check that a plugin or suite does what the harness expects of its kind."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SIGNS = {"holds": "ok  ", "fails": "FAIL", "not checked": "  - "}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument(
         "plugin",
         help="a plugin as suites name it (timm:resnet18?pretrained=false), or a suite's name or file",
     )
     kinds = ", ".join(registry.KINDS)
-    parser.add_argument("--kind", help=f"when the name is used by several kinds: {kinds}")
+    parser.add_argument("--kind", help=f"if several kinds use the name: {kinds}")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Makes the checks; gives 1 when one fails."""
+    """Run the checks; return 1 if one fails."""
     with redirect_prints(given):
         is_file = Path(given.plugin).suffix == ".toml"
         kinds = ["suites"] if is_file else find_kinds(given.plugin, given.kind)
@@ -47,7 +47,7 @@ def _name(text: str) -> str:
 
 
 def _check_plugin(kind: str, text: str) -> dict[str, Any]:
-    """The verdict on one plugin: as it is written, or with the options that its class calls smallest."""
+    """Check one plugin as written, or with the options that its class calls smallest."""
     if kind == "suites":
         from harness.testing.kinds import check
 
@@ -61,7 +61,7 @@ def _check_plugin(kind: str, text: str) -> dict[str, Any]:
 
 
 def _complete_reference(plugin: registry.Plugin, text: str) -> Reference:
-    """The reference; one without any options gets the smallest that the plugin's class states."""
+    """Return the reference; without options it gets the smallest that the plugin's class states."""
     from dataclasses import replace
 
     from harness.discovery.reference import parse_short
@@ -74,7 +74,7 @@ def _complete_reference(plugin: registry.Plugin, text: str) -> Reference:
 
 
 def _run_checks(kind: str, plugin: registry.Plugin, reference: Reference, text: str) -> Sequence[Finding]:
-    """The checks on the plugin's object; on its reference where it has to be put into a suite."""
+    """Check the plugin's object, or its reference if a suite has to name it."""
     from harness.discovery.parts import Resolver
     from harness.testing.kinds import check
 
@@ -116,5 +116,5 @@ def _print_verdict(verdict: dict[str, Any]) -> None:
         if found["message"]:
             print(f"          {found['message']}")
     counts = verdict["counts"]
-    said = f"{counts['holds']} hold, {counts['fails']} fail, {counts['not checked']} not checked"
-    print(f"  {'does not conform' if verdict['verdict'] == 'fails' else 'conforms'}: {said}")
+    summary = f"{counts['holds']} hold, {counts['fails']} fail, {counts['not checked']} not checked"
+    print(f"  {'does not conform' if verdict['verdict'] == 'fails' else 'conforms'}: {summary}")

@@ -1,4 +1,4 @@
-"""`harness compare`: two stores or selections side by side, with paired statistics and gates."""
+"""`harness compare`: compare two stores or selections with paired statistics and gates."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ missing result, no pairing)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
+    add = parser.add_argument
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("a", type=Path, metavar="A", help="the store compared with: a folder of records")
-    parser.add_argument("b", type=Path, metavar="B", help="the other store; differences are B − A")
-    selection = "only cells of {} that match, such as model=ViT; cells match in all that A and B share"
+    add("a", type=Path, metavar="A", help="the reference: a store, which is a folder of records")
+    add("b", type=Path, metavar="B", help="the other store; differences are B − A")
+    selection = "only matching cells of {}, such as model=ViT; cells pair up in all that A and B share"
     for side in ("a", "b"):
-        parser.add_argument(
+        add(
             f"--{side}",
             dest=f"where_{side}",
             action="append",
@@ -28,29 +29,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="NAME=PATTERN",
             help=selection.format(side.upper()),
         )
-    add_repeated(parser, "--where", "NAME=PATTERN", "only such cells on both sides")
+    add_repeated(parser, "--where", "NAME=PATTERN", "only matching cells on both sides")
     add_repeated(parser, "--suite", "NAME", "only this suite")
     add_repeated(
         parser,
         "--metric",
         "NAME",
-        "what is compared, or all (default: those of the gates, else each cell's first metric)",
+        "the metric to compare, or all (default: those of the gates, else each cell's first metric)",
     )
     add_repeated(
         parser,
         "--fail-on",
         "GATE",
-        "what must not be, such as 'top1 < -0.5': B loses more than half a point (points for "
+        "what must not happen, such as 'top1 < -0.5': B loses more than half a point (points for "
         "fractions; end with pp or abs to say which)",
     )
-    parser.add_argument("--level", type=float, default=0.95, help="of intervals and tests (0.95)")
-    parser.add_argument("--significant", action="store_true", help="show only cells with a difference")
-    parser.add_argument("--format", choices=["terminal", "markdown", "json"], default="terminal")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of printing")
+    add("--level", type=float, default=0.95, help="of intervals and tests (0.95)")
+    add("--significant", action="store_true", help="show only cells with a difference")
+    add("--format", choices=["terminal", "markdown", "json"], default="terminal")
+    add("--out", type=Path, metavar="FILE", help="write there instead of printing")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Compares, judges the gates, and gives their exit status."""
+    """Compare the sides, judge the gates, and return their exit status."""
     from harness import compare as c
     from harness.planning.suite import name_of
     from harness.records.store import Store

@@ -1,4 +1,4 @@
-"""`harness doctor`: whether plugins load, what is installed, which devices there are, what is stored."""
+"""`harness doctor`: check plugins, versions, devices, cache and store."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from harness.records.paths import cache_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     add_store_argument(parser)
-    parser.add_argument("--traceback", action="store_true", help="show where broken plugins fail")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of broken plugins")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Imports every plugin; 1 when one is broken or a name is claimed twice."""
+    """Import every plugin; return 1 if one is broken or two claim a name."""
     with redirect_prints(given):
         facts = collect_facts(open_store(given))
     bad = bool(facts["broken"] or facts["conflicts"])
@@ -51,7 +51,7 @@ def main(given: argparse.Namespace) -> int:
 
 
 def collect_facts(store: Any) -> dict[str, Any]:
-    """Everything that `doctor` tells."""
+    """Return everything that `doctor` shows."""
     from harness.records.provenance import environment
 
     plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
@@ -59,7 +59,7 @@ def collect_facts(store: Any) -> dict[str, Any]:
         try:
             registry.load(plugin)
         except PluginBroken:
-            continue  # kept by the registry, told below
+            continue  # the registry keeps it, see below
     from harness.planning.suite import path_of
 
     broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]

@@ -1,4 +1,4 @@
-"""`harness info`: one plugin or suite described: options, capabilities, origin, a line to paste."""
+"""`harness info`: describe a plugin or suite: options, capabilities, origin, a line to paste."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.discovery import docstrings, registry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.add_argument("name", help="a plugin's or suite's name, or distribution/name")
-    parser.add_argument("--kind", help=f"when the name is used by several kinds: {', '.join(registry.KINDS)}")
+    parser.add_argument("--kind", help=f"if several kinds use the name: {', '.join(registry.KINDS)}")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Imports the plugin it describes, and no other."""
+    """Describe the plugin; no other one is imported."""
     kinds = find_kinds(given.name, given.kind)
     found = [registry.find(kind, given.name.partition(":")[0]) for kind in kinds]
     with redirect_prints(given):
@@ -34,7 +34,7 @@ def main(given: argparse.Namespace) -> int:
 
 
 def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
-    """What is known of a plugin: origin, documentation, options, capabilities, an example."""
+    """Return a plugin's origin, documentation, options, capabilities and an example."""
     facts: dict[str, Any] = {
         "name": plugin.name,
         "kind": plugin.kind,
@@ -82,7 +82,7 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
 
 
 def _option_docs(factory: Any) -> dict[str, str]:
-    """What is said of each option, by the class, its constructor, or those it inherits from."""
+    """Return the documentation of each option, by the class, its constructor or its base classes."""
     told: dict[str, str] = {}
     for base in reversed(factory.__mro__) if isinstance(factory, type) else [factory]:
         for text in (getattr(vars(base).get("__init__"), "__doc__", None), base.__doc__):
@@ -91,7 +91,7 @@ def _option_docs(factory: Any) -> dict[str, str]:
 
 
 def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> str:
-    """A line of a suite, or a command, that uses the plugin."""
+    """Return a line of a suite, or a command, that uses the plugin."""
     smallest = dict(asked(factory, "smallest") or {})
     smallest.pop("cell", None)
     chosen = smallest or _example_options(declared)
@@ -111,7 +111,7 @@ def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> 
 
 
 def _example_options(declared: Sequence[Any]) -> dict[str, Any]:
-    """The options that are needed (a path that comes first is what is read), else one that has something to show."""
+    """Return the required options (and a leading path, which is what is read), else one with a default to show."""
     needed: dict[str, Any] = {o.name: "…" for o in declared if o.required or (o.is_path and o is declared[0])}
     other = next((o for o in declared if o.default not in (None, "", [], {})), None)
     return needed or ({other.name: _json_plain(other.default)} if other else {})
@@ -122,7 +122,7 @@ def _toml_table(values: Mapping[str, Any]) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML writes it on one line."""
+    """Return a value as TOML on one line."""
     if isinstance(value, Mapping):
         return _toml_table(value)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""`harness new`: a small, complete package with a plugin of a kind, to begin with."""
+"""`harness new`: write a small, complete package with a plugin of a kind, to begin with."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from harness.scaffold.package import write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
+    add = parser.add_argument
     kinds = ", ".join(GROUPS)
-    parser.add_argument("kind", nargs="?", help=f"what it is: {kinds} (asked for on a terminal)")
-    parser.add_argument("name", nargs="?", help="its name, such as my-net (asked for on a terminal)")
-    parser.add_argument(
-        "--out", type=Path, default=Path(), metavar="DIR", help="where its folder goes (default: here)"
-    )
+    add("kind", nargs="?", help=f"the kind: {kinds} (asked for on a terminal)")
+    add("name", nargs="?", help="its name, such as my-net (asked for on a terminal)")
+    add("--out", type=Path, default=Path(), metavar="DIR", help="where its folder goes (default: here)")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Writes the package, and says how to go on."""
+    """Write the package and print the next steps."""
     kind = given.kind or _ask_user("kind", f"What is it? ({', '.join(GROUPS)}) ")
     name = given.name or _ask_user("name", "What is it called? (such as my-net) ")
     names = checked(kind, name)
@@ -41,7 +40,7 @@ def main(given: argparse.Namespace) -> int:
 
 
 def _ask_user(what: str, question: str) -> str:
-    """What was not given, from a terminal; elsewhere nobody would answer."""
+    """Ask for a missing argument on a terminal. Raises HarnessError elsewhere: nobody would answer."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise HarnessError(
             f"harness new: needs a {what}, as in `harness new model my-net`; kinds: {', '.join(GROUPS)}"

@@ -1,4 +1,4 @@
-"""`harness report`: one HTML page with leaderboards, plots and records; plots as files for papers."""
+"""`harness report`: write one HTML page with leaderboards, plots and records; plots as files for papers."""
 
 from __future__ import annotations
 
@@ -9,34 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import add_store_argument, open_store, print_json
-from harness.errors import HarnessError, SuiteError, no_records
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.records.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help="default: all that the store knows")
+    """Add the command's options."""
+    add = parser.add_argument
+    add("suites", nargs="*", metavar="SUITE", help="default: all that the store knows")
     add_store_argument(parser)
-    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="also write each plot there as SVG and PNG")
+    add("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
+    add("--plots", type=Path, metavar="DIR", help="also write each plot there as SVG and PNG")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Writes the page, and the plots where they are wanted."""
+    """Write the page, and the plots if `--plots` is given."""
     from harness.planning.suite import name_of
-
-    store = open_store(given)
-    known = store.suites()
-    if not known:
-        raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
-    names = [name_of(text) for text in given.suites] or known
-    for name in names:
-        if name not in known:
-            raise SuiteError(no_records(store.path, name, known))
     from harness.report import write_report
 
+    store = open_store(given)
+    names = [name_of(text) for text in given.suites] or store.suites()
     try:
         problems: list[str] = []
         write_report(store, names, given.out, processes=os.cpu_count() or 1, report_problem=problems.append)
@@ -56,7 +50,7 @@ def main(given: argparse.Namespace) -> int:
 
 
 def _write_plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
-    """The files of all plots; a plot that can't be drawn, and could be for the page, is a problem more."""
+    """Write all plots and return their files; a plot that only the page could draw adds to `problems`."""
     from harness.leaderboard.frame import suite_frame
     from harness.planning.suite import planned
     from harness.plots.draw import write_plots

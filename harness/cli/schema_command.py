@@ -1,4 +1,4 @@
-"""`harness schema`: the JSON Schema of suite files, for editors."""
+"""`harness schema`: print the JSON Schema of suite files, for editors."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from harness.cli.common import print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no options of its own."""
+    """Add nothing: the command has no options."""
 
 
 def main(given: argparse.Namespace) -> int:
-    """Prints the schema."""
+    """Print the schema."""
     from harness.planning.suite import json_schema
 
     print_json(json_schema())

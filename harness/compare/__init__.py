@@ -1,4 +1,4 @@
-"""Comparing two stores, or two selections within one, with paired statistics and gates."""
+"""Compare two stores, or two selections within one, with paired statistics and gates."""
 
 from harness.compare.comparison import Comparison as Comparison
 from harness.compare.comparison import ConditionWarning as ConditionWarning

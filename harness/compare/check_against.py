@@ -1,4 +1,4 @@
-"""Holding one model to a recorded leaderboard: for test suites, without the command line."""
+"""Check one model against a recorded leaderboard: for test suites, without the command line."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class CheckResult:
-    """What a check found: the gates' one answer, each verdict, and the comparison behind them."""
+    """The gates' combined answer, each verdict, and the comparison behind them."""
 
     answer: GateAnswer
     judged: Sequence[CellVerdict]
     comparison: Comparison
     failed: Sequence[str] = ()
-    """Cells that were run for this check and failed, with the reason."""
+    """Cells that this check ran and that failed, with the reason."""
 
     def __str__(self) -> str:
         text = render_terminal(self.comparison, self.judged).rstrip()
@@ -47,13 +47,13 @@ def check_against(
     level: float = 0.95,
     **running: Any,
 ) -> CheckResult:
-    """Compares a model of `store` (B) with the recorded `baseline_store` (A) on a suite's cells.
+    """Compare a model of `store` (B) with the recorded `baseline_store` (A) on a suite's cells.
 
-    With `run`, what is missing in `store` is run first: `model` is then a label or pattern of the suite's,
-    or a new reference, and `running` are settings of `harness.run` (`datasets`, `limit`, `device`, …).
-    `baseline_model` is the label of the recorded model, by default the same. `where` narrows both
-    sides, like `{"dataset": "imagenet*"}`. Cells that only the baseline has are not judged.
-    Raises HarnessError for what can't be run or compared, or a gate that is none.
+    With `run`, cells missing in `store` are run first: `model` is then a label or pattern of the suite's, or
+    a new reference, and `running` are settings of `harness.run` (`datasets`, `limit`, `device`, …).
+    `baseline_model` is the label of the recorded model, by default the same. `where` narrows both sides, like
+    `{"dataset": "imagenet*"}`. Cells that only the baseline has are not judged. Raises HarnessError for
+    anything that can't be run or compared, or an invalid gate.
     """
     gates = parse_gates(fail_on)
     labels, failed, name = [model], [], _suite_name(suite)

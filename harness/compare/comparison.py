@@ -1,4 +1,4 @@
-"""Comparing two sides: matched cells, differences with intervals and tests, and what stands in the way."""
+"""Compare two sides: matched cells, differences with intervals and tests, and what can't be compared."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ from harness.compare.sides import (
 )
 from harness.errors import did_you_mean
 from harness.records.record import Record
-from harness.statistics import Interval, StatisticsError, holm, wilcoxon_test
+from harness.statistics import Interval, holm, wilcoxon_test
 
 DifferenceAnswer = Literal["better", "worse", "no difference shown", "undecided"]
 
 WILCOXON_FROM = 6
-"""Data sets from which on Wilcoxon's signed-rank test can reach p < 0.05."""
+"""The fewest data sets with which Wilcoxon's signed-rank test can reach p < 0.05."""
 
 
 @dataclass(eq=False)
 class Difference:
     """One metric in one matched cell; `a` and `b` are means over each side's seeds, on its own scale.
 
-    `p_value` is after Holm's correction over the cells of this metric; `reason` says why there is
-    no test, or what the pairing left out.
+    `p_value` is after Holm's correction over the cells of this metric.
     """
 
     cell: dict[str, Any]
@@ -59,13 +58,13 @@ class Difference:
 
     @property
     def reason(self) -> str | None:
-        """Why it is undecided, or what the pairing left out."""
-        told = dict.fromkeys([self.evidence.reason, self.test if self.raw_p is None else None])
-        return "; ".join(text for text in told if text) or None
+        """Why there is no test, or what the pairing left out."""
+        reasons = dict.fromkeys([self.evidence.reason, self.test if self.raw_p is None else None])
+        return "; ".join(text for text in reasons if text) or None
 
     @property
     def answer(self) -> DifferenceAnswer:
-        """What is shown about B against A at the level of the comparison."""
+        """How B compares with A at the level of the comparison."""
         if self.p_value is None:
             return "undecided"
         if self.p_value > 1 - self.level or self.difference == 0:
@@ -85,7 +84,7 @@ class UnfinishedCell:
 
 @dataclass(frozen=True)
 class ConditionWarning:
-    """A condition that differs between matched records: `cells` of the `of` matched ones."""
+    """A condition that differs between matched records, in `cells` of the `of` matched ones."""
 
     what: str
     a: str
@@ -112,7 +111,7 @@ class MetricOverall:
 
 @dataclass(eq=False)
 class Comparison:
-    """Everything that `compare` found. Differences stand in the order in which A was planned."""
+    """Everything that `compare` found, with differences in the order of A's plan."""
 
     a: str
     b: str
@@ -121,7 +120,7 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     unfinished: list[UnfinishedCell] = field(default_factory=list)
     lacking: list[tuple[dict[str, Any], str]] = field(default_factory=list)
-    """Matched cells that have no value of a metric on one side."""
+    """Matched cells without a value of a metric on one side."""
     only_a: list[dict[str, Any]] = field(default_factory=list)
     only_b: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[ConditionWarning] = field(default_factory=list)
@@ -134,11 +133,11 @@ class Comparison:
         return list(dict.fromkeys(d.metric for d in self.differences))
 
     def overall(self) -> list[MetricOverall]:
-        """Each metric over all its cells."""
+        """Return each metric over all its cells."""
         return [_summarise_metric(m, [d for d in self.differences if d.metric == m]) for m in self.metrics]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON-able data; what is not a finite number is null."""
+        """Return the comparison as JSON-able data; numbers that are not finite become null."""
         return {
             "a": self.a,
             "b": self.b,
@@ -160,17 +159,13 @@ class Comparison:
 
 
 def compare(
-    a: Side,
-    b: Side,
-    metrics: Sequence[str] = (),
-    suites: Sequence[str] = (),
-    level: float = 0.95,
+    a: Side, b: Side, metrics: Sequence[str] = (), suites: Sequence[str] = (), level: float = 0.95
 ) -> Comparison:
-    """Compares side B with side A, cell by cell; a difference is B − A.
+    """Compare side B with side A, cell by cell; a difference is B − A.
 
-    Cells match by suite and coordinates, apart from those in which the two selections differ.
-    Without `metrics` the first metric of each record is compared; `all` stands for all of them.
-    Raises CompareError where nothing matches, or a metric is unknown.
+    Cells match by suite and coordinates, except those in which the two selections differ. Without `metrics`
+    the first metric of each record is compared; `all` compares all of them. Raises CompareError if nothing
+    matches, or a metric is unknown.
     """
     found_a, found_b = a.cells(suites), b.cells(suites)
     known = {key for c in (*found_a, *found_b) for key in c.at}
@@ -271,12 +266,8 @@ def _summarise_metric(metric: str, differences: Sequence[Difference]) -> MetricO
     for d in finite:
         by_data.setdefault(str(d.cell.get("dataset", "")), []).append(d.difference)
     means = [float(np.mean(v)) for v in by_data.values()]
-    p = None
-    if len(means) >= WILCOXON_FROM:
-        try:
-            p = wilcoxon_test(means, [0.0] * len(means)).p_value
-        except StatisticsError:
-            p = None
+    enough = len(means) >= WILCOXON_FROM
+    p = wilcoxon_test(means, [0.0] * len(means)).p_value if enough else None
     mean = float(np.mean([d.difference for d in finite])) if finite else math.nan
     return MetricOverall(
         metric, len(differences), Counter(d.answer for d in differences), mean, len(means), p
@@ -290,7 +281,7 @@ def _first_identity(cells: Mapping[Any, SideCell], without: set[str]) -> dict[st
 def _explain_no_match(
     a: Mapping[str, Mapping[Any, SideCell]], b: Mapping[str, Mapping[Any, SideCell]], without: set[str]
 ) -> str:
-    """The first coordinate by which nothing on one side can match the other."""
+    """Return the first coordinate that keeps all cells of one side from matching the other."""
     one, other = ([_first_identity(c, without) for c in side.values()] for side in (a, b))
     for key in dict.fromkeys(k for c in (*one, *other) for k in c):
         values = [{str(c.get(key, "")) for c in side} for side in (one, other)]

@@ -1,4 +1,4 @@
-"""Under which conditions two records were made, and in what these differ."""
+"""Compare the conditions under which two records were made."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LONGEST = 60
 
 
 def different_conditions(a: Record, b: Record, expected: set[str]) -> Iterator[tuple[str, str, str]]:
-    """What differs between two records besides their numbers: a name, and the value on each side.
+    """Yield what differs between two records besides their numbers: a name, and the value on each side.
 
-    The parts named in `expected` (such as `model`) are what the comparison is about, and left out.
+    The parts named in `expected` (such as `model`) are the subject of the comparison, and left out.
     """
     for part in PARTS:
         if part not in expected:
@@ -34,11 +34,11 @@ def different_conditions(a: Record, b: Record, expected: set[str]) -> Iterator[t
 def different_parts(
     name: str, a: Mapping[str, Any] | None, b: Mapping[str, Any] | None
 ) -> Iterator[tuple[str, str, str]]:
-    """What differs between two parts that bear the same name: a name, and the value on each side."""
+    """Yield what differs between two parts of the same name: a name, and the value on each side."""
     one, other = ((p or {}).get("identity") or {} for p in (a, b))
-    for key, words in (("plugin", "plugin"), ("distribution", "distribution"), ("version", "plugin version")):
+    for key in ("plugin", "distribution", "version", "code"):
+        words = "plugin version" if key == "version" else key
         yield from _compare_values(f"{name}: {words}", one.get(key), other.get(key))
-    yield from _compare_values(f"{name}: code", one.get("code"), other.get("code"))
     what = "data fingerprint" if name == "dataset" else f"{name}: fingerprint"
     yield from _compare_values(what, one.get("fingerprint"), other.get("fingerprint"))
     options = [p.get("options") or {} for p in (one, other)]

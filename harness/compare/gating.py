@@ -1,4 +1,4 @@
-"""Gates over a comparison: each is judged in every matched cell, at a level that holds for all of them."""
+"""Judge gates over a comparison in every matched cell, at a level that holds for all of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.statistics import Gate, GateAnswer, Verdict, combine_answers, judge
 from harness.statistics.gates import GateError
 
 EXIT = {GateAnswer.PASS: 0, GateAnswer.FAIL: 1, GateAnswer.INCONCLUSIVE: 3}
-"""Exit status of `harness compare --fail-on`; 2 stays the one of wrong use."""
+"""Exit status of `harness compare --fail-on`; 2 remains that of wrong use."""
 
 
 @dataclass(frozen=True)
@@ -22,34 +22,31 @@ class CellVerdict:
     verdict: Verdict
 
     @property
-    def combined_answer(self) -> GateAnswer:
+    def answer(self) -> GateAnswer:
         """Pass, fail or inconclusive."""
         return self.verdict.answer
 
     def to_dict(self) -> dict[str, Any]:
-        """The verdict as JSON-able data."""
-        return {
-            "cell": self.cell,
-            "gate": str(self.verdict.gate),
-            "answer": str(self.combined_answer),
-            "reason": self.verdict.reason,
-        }
+        """Return the verdict as JSON-able data."""
+        gate, answer = str(self.verdict.gate), str(self.answer)
+        return {"cell": self.cell, "gate": gate, "answer": answer, "reason": self.verdict.reason}
 
 
 def parse_gates(texts: Sequence[str]) -> list[Gate]:
-    """The gates that the texts describe; raises GateError for what is none."""
+    """Parse gates. Raises GateError for an invalid one."""
     return [parse_gate(text) for text in texts]
 
 
 def judge_all(comparison: Comparison, gates: Sequence[Gate]) -> list[CellVerdict]:
-    """Every gate's verdict in every matched cell that has its metric.
+    """Return every gate's verdict in every matched cell that has its metric.
 
-    The intervals of a gate over K cells are at level 1 − (1 − level)/K (Bonferroni), so that chance in
-    one of many cells does not fail a gate: all K verdicts together err at most as often as one alone.
-    A matched cell without a result or without the metric makes its gate inconclusive. Raises
-    GateError for a metric that was not compared.
+    The intervals of a gate over K cells are at level 1 − (1 − level)/K (Bonferroni), so that chance in one of
+    many cells does not fail a gate: all K verdicts together err at most as often as one alone. A matched cell
+    without a result or the metric makes its gate inconclusive. Raises GateError for a metric that was not
+    compared.
     """
     judged = []
+    nothing = "there is no result on both sides"
     for gate in gates:
         cells = [d for d in comparison.differences if d.metric == gate.metric]
         absent = [u.cell for u in comparison.unfinished]
@@ -60,14 +57,12 @@ def judge_all(comparison: Comparison, gates: Sequence[Gate]) -> list[CellVerdict
                 f"gate '{gate}': no matched cell has the metric '{gate.metric}'; compared: {known}"
             )
         judged += [CellVerdict(d.cell, _judge_cell(gate, d, len(cells), comparison.level)) for d in cells]
-        for cell in absent:
-            verdict = Verdict(gate, GateAnswer.INCONCLUSIVE, "there is no result on both sides")
-            judged.append(CellVerdict(cell, verdict))
+        judged += [CellVerdict(cell, Verdict(gate, GateAnswer.INCONCLUSIVE, nothing)) for cell in absent]
     return judged
 
 
 def combined_answer(judged: Sequence[CellVerdict]) -> GateAnswer:
-    """One answer for all verdicts: fail if any fails, else inconclusive if any is, else pass."""
+    """Return one answer for all verdicts: fail if any fails, else inconclusive if any is, else pass."""
     return combine_answers(j.verdict for j in judged)
 
 

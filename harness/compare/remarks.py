@@ -1,4 +1,4 @@
-"""What was assumed or left out on either side of a comparison."""
+"""Remarks on either side of a comparison: what was assumed or left out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.compare.sides import SideCell
 
 @dataclass(frozen=True)
 class MatchedRemark:
-    """A remark on matched records: how many of them have it on each side."""
+    """A remark on matched records, with the number of them on each side."""
 
     text: str
     a: int
@@ -32,7 +32,7 @@ class RemarkCounts:
         self._counts: dict[str, list[int]] = {}
 
     def add(self, a: Mapping[Any, SideCell], b: Mapping[Any, SideCell]) -> None:
-        """Count those on the records of a cell that are ok on both sides."""
+        """Count the remarks on a cell's records that are ok on both sides."""
         for seed in a.keys() & b.keys():
             if a[seed].status == b[seed].status == "ok":
                 for side, found in enumerate((a[seed], b[seed])):
@@ -40,5 +40,5 @@ class RemarkCounts:
                         self._counts.setdefault(text, [0, 0])[side] += 1
 
     def matched_remarks(self, matched: int) -> list[MatchedRemark]:
-        """Return the remarks on so many matched records."""
+        """Return the remarks with their counts, of this number of matched records."""
         return [MatchedRemark(text, a, b, matched) for text, (a, b) in self._counts.items()]

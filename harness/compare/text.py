@@ -1,4 +1,4 @@
-"""A comparison in words and tables, for the terminal and in markdown."""
+"""A comparison as text and tables, for the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.leaderboard.formats.text import clean_text, escape_markdown
 
 
 class Clean(Protocol):
-    """Makes a text harmless in a format; `longest` says where it is cut, None that it is not."""
+    """Escapes a text for a format, and cuts it to `longest` characters unless that is None."""
 
     def __call__(self, text: str, longest: int | None = ..., /) -> str: ...
 
 
 LISTED = 10
-"""Cells that are listed where nothing but their names is told; --json has all of them."""
+"""Cells listed by name only; --json has all of them."""
 
 MARKS = {"better": "▲", "worse": "▼", "no difference shown": "=", "undecided": "?"}
 
@@ -25,55 +25,50 @@ MARKS = {"better": "▲", "worse": "▼", "no difference shown": "=", "undecided
 def render_terminal(
     comparison: Comparison, judged: Sequence[CellVerdict] = (), significant: bool = False
 ) -> str:
-    """The comparison as plain text; `significant` leaves out rows that show no difference."""
+    """Return the comparison as plain text; `significant` leaves out rows that show no difference."""
     return _render(comparison, judged, significant, clean_text, "simple", "")
 
 
 def render_markdown(
     comparison: Comparison, judged: Sequence[CellVerdict] = (), significant: bool = False
 ) -> str:
-    """The comparison in GitHub's markdown."""
+    """Return the comparison in GitHub's Markdown."""
     return _render(comparison, judged, significant, escape_markdown, "pipe", "### ")
 
 
 def _render(
-    comparison: Comparison,
+    found: Comparison,
     judged: Sequence[CellVerdict],
     significant: bool,
     clean: Clean,
     style: str,
     heading: str,
 ) -> str:
-    paragraphs = [
-        "\n".join(_break_lines([f"A: {clean(comparison.a)}", f"B: {clean(comparison.b)}"], heading))
-    ]
-    for overall in comparison.overall():
-        rows = [d for d in comparison.differences if d.metric == overall.metric]
+    paragraphs = ["\n".join(_break_lines([f"A: {clean(found.a)}", f"B: {clean(found.b)}"], heading))]
+    for overall in found.overall():
+        rows = [d for d in found.differences if d.metric == overall.metric]
         paragraphs.append(f"{heading}{clean(overall.metric)}")
         shown = [d for d in rows if not significant or d.answer in ("better", "worse")]
         if shown:
-            paragraphs.append(_difference_table(shown, rows, comparison.level, clean, style))
+            paragraphs.append(_difference_table(shown, rows, found.level, clean, style))
         paragraphs.append("\n".join(_break_lines(_overall_lines(overall, rows, clean), heading)))
-    warnings = [f"warning: {clean(str(w))}" for w in comparison.warnings]
-    if warnings:
-        paragraphs.append("\n".join(_break_lines(warnings, heading)))
-    remarks = [f"note: {clean(str(r), None)}" for r in comparison.remarks]
-    if remarks:
-        paragraphs.append("\n".join(_break_lines(remarks, heading)))
-    cells = [d.cell for d in comparison.differences] + [u.cell for u in comparison.unfinished]
-    cells += [cell for cell, _ in comparison.lacking]
-    names = _varying_coordinates([*cells, *comparison.only_a, *comparison.only_b])
+    warnings = [f"warning: {clean(str(w))}" for w in found.warnings]
+    remarks = [f"note: {clean(str(r), None)}" for r in found.remarks]
+    paragraphs += ["\n".join(_break_lines(lines, heading)) for lines in (warnings, remarks) if lines]
+    cells = [d.cell for d in found.differences] + [u.cell for u in found.unfinished]
+    cells += [cell for cell, _ in found.lacking]
+    names = _varying_coordinates([*cells, *found.only_a, *found.only_b])
     absent = [
         f"{clean(_cell_name(u.cell, names))} · seed {u.seed}: {u.a} in A, {u.b} in B"
-        for u in comparison.unfinished
+        for u in found.unfinished
     ] + [
         f"{clean(_cell_name(cell, names))}: {clean(metric)} is on one side only"
-        for cell, metric in comparison.lacking
+        for cell, metric in found.lacking
     ]
     for title, items in (
         ("not ok on both sides", absent),
-        ("only in A", [clean(_cell_name(c, names)) for c in comparison.only_a]),
-        ("only in B", [clean(_cell_name(c, names)) for c in comparison.only_b]),
+        ("only in A", [clean(_cell_name(c, names)) for c in found.only_a]),
+        ("only in B", [clean(_cell_name(c, names)) for c in found.only_b]),
     ):
         if items:
             more = [f"… and {len(items) - LISTED} more (--json lists all)"] if len(items) > LISTED else []
@@ -85,7 +80,7 @@ def _render(
 
 
 def verdict_lines(judged: Sequence[CellVerdict], clean: Clean = clean_text) -> list[str]:
-    """One line per verdict that does not pass, a count of those that do, and the answer."""
+    """Return a line per verdict that does not pass, and one with the answer and the number that pass."""
     names = _varying_coordinates([j.cell for j in judged])
     lines = [
         clean(f"gate {j.verdict.gate}: {j.answer.upper()}: {_cell_name(j.cell, names)}: {j.verdict.reason}")
@@ -97,11 +92,7 @@ def verdict_lines(judged: Sequence[CellVerdict], clean: Clean = clean_text) -> l
 
 
 def _difference_table(
-    shown: Sequence[Difference],
-    rows: Sequence[Difference],
-    level: float,
-    clean: Clean,
-    style: str,
+    shown: Sequence[Difference], rows: Sequence[Difference], level: float, clean: Clean, style: str
 ) -> str:
     from tabulate import tabulate
 
@@ -111,11 +102,8 @@ def _difference_table(
     reasons = list(dict.fromkeys(d.reason for d in shown if d.reason))
     for d in shown:
         note = f" ({reasons.index(d.reason) + 1})" if d.reason else ""
-        interval = (
-            f"[{_format_scaled(d.interval.low, points, True)}, {_format_scaled(d.interval.high, points, True)}]"
-            if d.interval
-            else "–"
-        )
+        ends = (d.interval.low, d.interval.high) if d.interval else ()
+        interval = f"[{', '.join(_format_scaled(end, points, True) for end in ends)}]" if ends else "–"
         body.append(
             [
                 *(clean(str(d.cell.get(n, ""))) for n in names),
@@ -154,7 +142,7 @@ def _overall_lines(overall: MetricOverall, rows: Sequence[Difference], clean: Cl
 
 
 def _varying_coordinates(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The coordinates that tell the cells apart; the data set where there is but one cell."""
+    """Return the coordinates that tell the cells apart; model and data set if there is only one cell."""
     names = list(dict.fromkeys(k for c in cells for k in c))
     varying = [n for n in names if len({str(c.get(n)) for c in cells}) > 1]
     return varying or [n for n in names if n in ("model", "dataset")] or names[:1]
@@ -172,5 +160,5 @@ def _format_scaled(value: float, points: bool, signed: bool = False) -> str:
 
 
 def _break_lines(texts: Sequence[str], heading: str) -> list[str]:
-    """Lines that stay lines: markdown joins them unless two blanks end each."""
+    """Keep lines apart: Markdown joins them unless each ends with two spaces."""
     return [text + "  " for text in texts[:-1]] + list(texts[-1:]) if heading else list(texts)

@@ -1,4 +1,4 @@
-"""All records of a store as one flat table: long (a row per number) or wide (a row per record)."""
+"""Export all records of a store as one flat table: long (a row per number) or wide (a row per record)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ LONG = ("kind", "name", "value", "unit", "higher_is_better")
 
 
 def long_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
-    """One row per record and metric or cost; a record without any number has one row without a name.
+    """Return one row per record and metric or cost; a record without numbers has one row without a name.
 
-    Columns: `id suite status reason`, the coordinates, tags as `tag.…`, then `kind` (metric or
-    cost), `name`, `value`, `unit`, `higher_is_better`, and `count started environment remarks`. A coordinate
-    named like one of these is called `at.…`. A null value is a number that is not there; NaN is one
-    that was measured as such.
+    Columns: `id suite status reason`, the coordinates, tags as `tag.…`, then `kind` (metric or cost), `name`,
+    `value`, `unit`, `higher_is_better`, and `count started environment remarks`. A coordinate named like one
+    of these is called `at.…`. A null value is a missing number; NaN was measured as such.
     """
     import pandas as pd
 
@@ -58,7 +57,7 @@ def long_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
 
 
 def wide_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
-    """One row per record; metrics as `metric.…` and costs as `cost.…`, the rest as in `long_frame`."""
+    """Return one row per record; metrics as `metric.…` and costs as `cost.…`, the rest as in `long_frame`."""
     import pandas as pd
 
     table = _read_records(store, suite)
@@ -70,9 +69,9 @@ def wide_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
 
 
 def write_csv(data: pd.DataFrame, path: Path | None) -> str | None:
-    """Writes the frame as CSV, or gives it as text without a path.
+    """Write the frame as CSV, or return it as text without a path.
 
-    Texts that a spreadsheet would take for formulas are disarmed by a leading quote.
+    A leading quote disarms texts that a spreadsheet would take for formulas.
     """
     safe = data.rename(columns=disarm_formula)
     for column in safe.columns:
@@ -86,9 +85,9 @@ def write_csv(data: pd.DataFrame, path: Path | None) -> str | None:
 
 
 def _choose_quoting(data: pd.DataFrame) -> Literal[0, 2]:
-    """Quotes around all texts if one holds a carriage return: Python before 3.13 leaves that bare.
+    """Quote all texts if one contains a carriage return, which Python before 3.13 leaves unquoted.
 
-    A reader would take it for the end of the row, and what follows for a cell of its own.
+    A reader would take it for the end of the row.
     """
     texts = [c for c in data.columns if not _is_numeric(data[c])]
     bare = any("\r" in c for c in data.columns) or any(
@@ -98,7 +97,7 @@ def _choose_quoting(data: pd.DataFrame) -> Literal[0, 2]:
 
 
 def write_parquet(data: pd.DataFrame, path: Path) -> None:
-    """Writes the frame as Parquet; names and texts stay as they are."""
+    """Write the frame as Parquet, with unchanged names and texts."""
     with replacing(path) as temporary:
         data.to_parquet(temporary, index=False, compression="zstd")
 
@@ -121,7 +120,7 @@ def _read_records(store: Store, suite: str | None) -> Any:
 
 
 def _describe_records(table: Any) -> pd.DataFrame:
-    """What is known of each record besides its numbers."""
+    """Return each record's facts except its numbers."""
     import orjson
     import pandas as pd
 
@@ -139,24 +138,22 @@ def _describe_records(table: Any) -> pd.DataFrame:
 
 
 def _infer_types(data: pd.DataFrame) -> pd.DataFrame:
-    """Each column as the one type that all of its values have, else as text."""
+    """Convert each column to the type that all of its values share, else to text."""
     for column in data.columns:
-        values = [v for v in data[column] if not _is_missing(v)]
+        types = {type(v) for v in data[column] if not _is_missing(v)}
         if column == "value" or column.startswith(("metric.", "cost.")):
             data[column] = _nullable_floats(data[column].to_list())
-        elif values and all(isinstance(v, bool) for v in values):
+        elif types and types <= {int, float}:
+            data[column] = data[column].astype("Int64" if types == {int} else "Float64")
+        elif types == {bool}:
             data[column] = data[column].astype("boolean")
-        elif values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-            data[column] = data[column].astype("Int64")
-        elif values and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            data[column] = data[column].astype("Float64")
         else:
             data[column] = [_to_text(v) for v in data[column]]
     return data
 
 
 def _nullable_floats(values: list[float | None]) -> Any:
-    """Numbers of a type in which one that is not there differs from one that is NaN."""
+    """Return numbers as a type that tells missing ones from NaN."""
     import pandas as pd
     import pyarrow as pa
 

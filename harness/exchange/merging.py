@@ -1,4 +1,4 @@
-"""Bringing the records of several stores into one; nothing that is ok is ever overwritten."""
+"""Merge the records of several stores into one; an ok record is never overwritten."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BESIDE = (("samples", ".parquet"), ("curves", ".parquet"))
 
 @dataclass(frozen=True)
 class Conflict:
-    """One cell made twice with different numbers: both files, and what differs first."""
+    """Two records of one cell with different numbers: both files, and the first difference."""
 
     id: str
     kept: Path
@@ -33,7 +33,7 @@ class Conflict:
 
 @dataclass
 class MergeResult:
-    """What a merge did. `replaced` are records that were not ok where the other store's is."""
+    """What a merge did; `replaced` counts records that were less complete than the other store's."""
 
     copied: int = 0
     replaced: int = 0
@@ -43,18 +43,18 @@ class MergeResult:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome as JSON-able data."""
+        """Return the outcome as JSON-able data."""
         conflicts = [{**vars(c), "kept": str(c.kept), "other": str(c.other)} for c in self.conflicts]
         return {**vars(self), "conflicts": conflicts}
 
 
 def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> MergeResult:
-    """Copies what `sources` have and `into` lacks, one whole record at a time.
+    """Copy records that `into` lacks from `sources`, each as a whole.
 
-    A record on both sides is left as it is when its numbers agree to the relative `tolerance`
-    (provenance, costs and notes may differ); an ok one takes the place of one that is not; two ok ones
-    with different numbers are a conflict: ours stays, with a remark that the other exists. Raises
-    StoreError for a source that is no folder, or is `into` itself.
+    A record on both sides stays if its numbers agree within the relative `tolerance` (provenance, costs and
+    notes may differ); an ok one replaces one that is not; two ok ones with different numbers are a conflict:
+    ours stays, with a remark that the other exists. Raises StoreError for a source that is no folder, or is
+    `into` itself.
     """
     for source in sources:
         if not source.path.is_dir():
@@ -66,7 +66,7 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
         for id in sorted(source.listing()):
             try:
                 _merge_record(into, source, id, tolerance, outcome)
-            except StoreError as error:  # one damaged file must not keep the others back
+            except StoreError as error:  # a damaged file must not block the others
                 outcome.unreadable.append(str(error))
         for suite in source.suites():
             try:
@@ -113,12 +113,12 @@ def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome
 
 
 def _completeness(record: Record) -> int:
-    """2 for a record with all its numbers, 1 for one whose metrics failed in part, 0 for one without a result."""
+    """Return 2 for a record with all its numbers, 1 if some metrics failed, 0 without a result."""
     return 0 if record.status != "ok" else 1 if record.failures else 2
 
 
 def _copy_record(into: Store, source: Store, id: str) -> None:
-    """Copies a record: first what lies beside it, then the record, which makes it count."""
+    """Copy a record: its other files first, then the record itself, which makes it count."""
     for kind, suffix in BESIDE:
         beside = source.file(kind, id, suffix)
         target = into.file(kind, id, suffix)
@@ -136,7 +136,7 @@ def _copy_record(into: Store, source: Store, id: str) -> None:
 
 
 def _first_difference(ours: Record, theirs: Record, tolerance: float) -> str | None:
-    """The first number in which two records of a cell differ, in words."""
+    """Describe the first number in which two records of a cell differ; None if there is none."""
     if ours.count != theirs.count:
         return f"{ours.count} samples and {theirs.count}"
     for name in dict.fromkeys([*ours.metrics, *theirs.metrics]):
@@ -151,7 +151,7 @@ def _first_difference(ours: Record, theirs: Record, tolerance: float) -> str | N
 def _first_sample_difference(
     into: Store, source: Store, ours: Record, theirs: Record, tolerance: float
 ) -> str | None:
-    """The first sample to which the records of a cell give different answers, in words."""
+    """Describe the first sample whose outputs differ between two records of a cell; None if there is none."""
     import pyarrow as pa
 
     files = [s.file("samples", ours.id, ".parquet") for s in (into, source)]
@@ -169,9 +169,9 @@ def _first_sample_difference(
     ids = one["id"].to_pylist()
     if ids != other["id"].to_pylist():
         return "their samples are not the same"
-    told = ["target", "prediction", *ours.metrics]
-    for column in [c for c in told if c in one.column_names and c in other.column_names]:
-        # as plain values: labels may be lists, and a missing one has no truth value in a frame
+    columns = ["target", "prediction", *ours.metrics]
+    for column in [c for c in columns if c in one.column_names and c in other.column_names]:
+        # plain values: labels may be lists, and a missing one has no truth value in a frame
         pairs = zip(ids, one[column].to_pylist(), other[column].to_pylist(), strict=True)
         for sample, a, b in pairs:
             if not _is_close(a, b, tolerance):
@@ -189,7 +189,7 @@ def _is_close(a: Any, b: Any, tolerance: float) -> bool:
 
 
 def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult) -> None:
-    """Unites the planned cells by coordinates; ours stand unless only theirs has an ok record."""
+    """Unite the planned cells by coordinates; ours stay unless only theirs has an ok record."""
     theirs, ours = source.opened_manifest(suite), into.manifest(suite)
     if theirs is None:
         return
@@ -212,8 +212,8 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult
                 _add_remark(into, kept, _version_remark(kept, other))
     if unlike:
         outcome.notes.append(
-            f"suite {suite}: {unlike} cells were made under other versions or options in {source.path}; "
-            "both records are kept, tables show the one planned first (harness compare tells the difference)"
+            f"suite {suite}: {unlike} cells have other versions or options in {source.path}; "
+            "both records are kept, tables show the one planned first (harness compare shows the difference)"
         )
     _remark_mixed_parts(into, ours["cells"], added)
     if _layout_key(theirs["suite"]) != _layout_key(ours["suite"]):
@@ -226,7 +226,7 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult
 def _remark_mixed_parts(
     into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Remark on records that come to stand beside others of which a part of the same name is another one."""
+    """Remark on added records whose model or data set differs from one of the same name in our records."""
     from harness.compare.conditions import different_parts
 
     known: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -249,7 +249,7 @@ def _remark_mixed_parts(
 
 
 def _version_remark(kept: Record, other: Record) -> str:
-    """Return the remark on a record beside which one of another version has other numbers, or nothing."""
+    """Return the remark on a record if another version of it has other numbers, or nothing."""
     from harness.compare.conditions import different_conditions
 
     numbers = _first_difference(kept, other, 0.0)
@@ -261,7 +261,7 @@ def _version_remark(kept: Record, other: Record) -> str:
 
 
 def _add_remark(store: Store, record: Record, text: str) -> None:
-    """Add a remark to a record in a store; nothing else of it changes."""
+    """Add a remark to a record in a store, and change nothing else of it."""
     before = record.remarks
     record.remark([text] if text else [])
     if record.remarks != before:

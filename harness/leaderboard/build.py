@@ -1,4 +1,4 @@
-"""From records to tables: grouping, aggregation over seeds, baselines, order, footnotes."""
+"""From records to tables: grouping, aggregation over seeds, baselines, row order, footnotes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
 from harness.leaderboard.entries import METRIC, Column, Entry, Row
+from harness.leaderboard.frame import find_column
 from harness.leaderboard.sorting import sort_rows
-from harness.leaderboard.table import Table
+from harness.leaderboard.table import Table, empty_table
 from harness.planning.expansion import matches
 from harness.planning.suite import Suite, TableSpec
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
-    """All leaderboards that the suite declares, or a plain one when it declares none."""
+    """Return all leaderboards that the suite declares, or a plain one if it declares none."""
     from harness.leaderboard.summary_table import build_summary_table
 
     specs = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
@@ -31,7 +32,7 @@ def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Ta
             spec = spec.model_copy(update={"values": _suite_metrics(suite, data)})
         spec, unsorted = _drop_absent_sort(suite, spec, data)
         part = select_records(data, spec)
-        if len(part) or len(specs) == 1:  # a run of a part of the suite has nothing for some tables
+        if len(part) or len(specs) == 1:  # a partial run has nothing for some tables
             tables.append(
                 build_summary_table(spec, part, store) if spec.summary else build_table(spec, part, store)
             )
@@ -45,9 +46,9 @@ def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Ta
 
 
 def _drop_absent_sort(suite: Suite, spec: TableSpec, data: pd.DataFrame) -> tuple[TableSpec, str]:
-    """Return the table without its `sort`, and what that was, where the suite knows that column and no record has it.
+    """If no record has the column to sort by, but the suite knows it, drop `sort` and return its name, too.
 
-    A run of a part of the suite may leave out the column; a name that the suite does not know is a typo.
+    A partial run may leave out the column; a name that the suite does not know is a typo, and stays.
     """
     from harness.leaderboard.checking import coordinate_labels
 
@@ -62,7 +63,7 @@ def _drop_absent_sort(suite: Suite, spec: TableSpec, data: pd.DataFrame) -> tupl
 
 
 def _table_of_nothing(specs: Sequence[TableSpec]) -> Table:
-    """Return a table without numbers that says that none of these has any."""
+    """Return a table without numbers whose footnote says that no record belongs to any of these tables."""
     names = ", ".join(spec.name for spec in specs)
     table = Table(specs[0].name, specs[0].title or specs[0].name, tuple(specs[0].rows), (), [], [])
     table.note(f"no cell of these records meets the `where` of any table ({names})")
@@ -70,7 +71,7 @@ def _table_of_nothing(specs: Sequence[TableSpec]) -> Table:
 
 
 def _suite_metrics(suite: Suite, data: pd.DataFrame) -> list[str]:
-    """The suite's metrics that records have; the first one while there are none."""
+    """Return the suite's metrics that records have, or its first one if they have none."""
     named = [
         r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}, metrics")
     ]
@@ -78,21 +79,21 @@ def _suite_metrics(suite: Suite, data: pd.DataFrame) -> list[str]:
 
 
 def select_records(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
-    """The rows that meet the table's `where`."""
+    """Return the rows that meet the table's `where`."""
     keep = np.ones(len(data), dtype=bool)
-    # what no record has comes last: a run of a part of the suite may not have the axes of the other parts
+    # unknown names come last: a partial run may lack the axes of the other parts, and then has no row left
     for key in sorted(spec.where, key=lambda name: find_column(data, name) is None):
         if not keep.any():
             break
         if key.startswith("tag.") and key not in data.columns:
-            return data.iloc[:0]  # tags are free: these cells simply have none of that name
+            return data.iloc[:0]  # tags are free: these cells have none of that name
         column = coordinate_column(data, key, spec)
         keep &= np.array([matches(spec.where[key], v) for v in data[column]], dtype=bool)
     return data[keep].reset_index(drop=True)
 
 
 def coordinate_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
-    """The frame's column for a coordinate or tag; SuiteError with the nearest name otherwise."""
+    """Return the frame's column of a coordinate or tag. Raises SuiteError with the nearest name."""
     if found := find_column(data, name):
         return found
     known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
@@ -101,13 +102,8 @@ def coordinate_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
     )
 
 
-def find_column(data: pd.DataFrame, name: str) -> str | None:
-    candidates = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
-    return next((c for c in candidates if c in data.columns), None)
-
-
 def value_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
-    """The frame's column for a metric or cost; SuiteError with the nearest name otherwise."""
+    """Return the frame's column of a metric or cost. Raises SuiteError with the nearest name."""
     for candidate in (f"metric.{name}", f"cost.{name}"):
         if candidate in data.columns:
             return candidate
@@ -116,8 +112,8 @@ def value_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
 
 
 def _read_values(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[Any, Any]:
-    """A value of every record, NaN where it has none; nothing is amiss while no record is ok."""
-    failures = "failures" in data and any(data["failures"])  # the value may be one of a failed metric's
+    """Return every record's value or NaN. Raises SuiteError if ok records exist and none can have the value."""
+    failures = "failures" in data and any(data["failures"])  # a failed metric may own the value
     absent = f"metric.{name}" not in data and f"cost.{name}" not in data
     if not (data["status"] == "ok").any() or (failures and absent):
         return np.full(len(data), np.nan)
@@ -125,7 +121,7 @@ def _read_values(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[A
 
 
 def default_metric(data: pd.DataFrame) -> list[str]:
-    """The first metric, when a table names none."""
+    """Return the first metric, for a table that names no values."""
     metrics = [
         c.removeprefix("metric.") for c in data.columns if c.startswith("metric.") and data[c].notna().any()
     ]
@@ -133,10 +129,10 @@ def default_metric(data: pd.DataFrame) -> list[str]:
 
 
 def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
-    """Lays the records out as the table's specification says.
+    """Lay out the records as the specification says.
 
-    Rows and columns are tuples of coordinates, in the plan's order. What a group holds beyond its
-    coordinates is averaged, seed by seed, and the interval says what it rests on.
+    Rows and columns are tuples of coordinates, in the plan's order. The records of one place are averaged,
+    seed by seed; the interval states its kind.
     """
     from harness.leaderboard.uncertainty import RecordFacts, add_intervals, mark_best
 
@@ -149,17 +145,8 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
     rows = list(dict.fromkeys(row_keys))
     columns = list(dict.fromkeys(column_keys))
     shows_metric = len(values) > 1 or METRIC in (*spec.rows, *spec.columns)
-    table = Table(
-        spec.name,
-        spec.title or spec.name,
-        row_names + (("metric",) if metric_in_rows else ()),
-        column_names,
-        [],
-        [],
-        caption=spec.caption,
-        level=spec.level,
-    )
-    # one lookup of the members of every group, rather than a scan of the frame for each
+    table = empty_table(spec, row_names + (("metric",) if metric_in_rows else ()), column_names)
+    # looks up the members of a group instead of scanning the frame for each
     members: dict[tuple[Any, Any], list[int]] = {}
     for position, key in enumerate(zip(row_keys, column_keys, strict=True)):
         members.setdefault(key, []).append(position)
@@ -207,7 +194,7 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
 
 
 class GroupAverager:
-    """Aggregates groups of records; knows each record's seed, status and id."""
+    """Averages groups of records; holds each record's seed, status and id."""
 
     def __init__(self, data: pd.DataFrame, level: float) -> None:
         self.ids = data["id"].to_list()
@@ -215,13 +202,13 @@ class GroupAverager:
         self.reasons = data["reason"].to_list() if "reason" in data else [None] * len(data)
         self.remarks = data["remarks"].to_list() if "remarks" in data else [()] * len(data)
         self.failures = data["failures"].to_list() if "failures" in data else [()] * len(data)
-        self.telling = any(self.remarks) or any(self.failures)  # most suites have nothing to tell
+        self.has_texts = any(self.remarks) or any(self.failures)  # false for most suites
         self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
         self.level = level
 
     def entry(self, members: Sequence[int], name: str, values: Sequence[float], table: Table) -> Entry:
-        """The mean of a group's values: first within each seed, then over seeds, with the spread over seeds."""
-        # one record may stand under two names; it is evidence once
+        """Average a group's values within each seed, then over seeds; return the mean and the seeds' spread."""
+        # one record may appear under two names, and counts once
         members = list({self.ids[m]: m for m in members}.values())
         good = [m for m in members if self.status[m] == "ok" and values[m] == values[m]]
         entry = Entry(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
@@ -233,7 +220,7 @@ class GroupAverager:
             entry.value = mean(means)
             if len(means) > 1:
                 entry.spread = deviation(means)
-        if self.telling:
+        if self.has_texts:
             measured = [m for m in members if self.status[m] == "ok"]
             said = [text for m in measured for text in self.remarks[m]]
             said += [text for m in measured for text in _explain_failures(self.failures[m], name, m in good)]
@@ -255,9 +242,9 @@ class GroupAverager:
 
 
 def _explain_failures(failures: Sequence[tuple[str, str]], name: str, measured: bool) -> list[str]:
-    """Return why a number of a record is not there, or what is missing about it.
+    """Return why a record lacks a number, or what the number lacks.
 
-    Where none of the failures is of that metric, any may be the reason that it is not there.
+    If no failure names that metric, any of them may be the reason that the number is missing.
     """
     own = [
         text
@@ -280,13 +267,8 @@ def _to_text(value: Any) -> str:
 
 def _column_format(data: pd.DataFrame, name: str, spec: TableSpec) -> dict[str, Any]:
     if f"metric.{name}" not in data.columns and f"cost.{name}" in data.columns:
-        lower = name not in ("samples_per_second",)
-        return {
-            "kind": "cost",
-            "percent": False,
-            "decimals": 3,
-            "higher_is_better": None if name == "parameters" else not lower,
-        }
+        better = None if name == "parameters" else name == "samples_per_second"
+        return {"kind": "cost", "percent": False, "decimals": 3, "higher_is_better": better}
     unit = _first_present(data, f"unit.{name}")
     percent = spec.percent and unit == "fraction"
     better = _first_present(data, f"better.{name}")

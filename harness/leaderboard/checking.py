@@ -1,7 +1,7 @@
-"""Checks a suite's tables and plots against its plan, so that a typo is told before anything runs.
+"""Check a suite's tables and plots against its plan, so that a typo is reported before anything runs.
 
-What can't be right raises SuiteError. What no cell of this plan meets, but another may, is a doubt: a
-line for the plan's remarks.
+A certain mistake raises SuiteError. A name or pattern that no cell of this plan meets, but another plan may,
+is a doubt: a line for the plan's remarks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.entries import METRIC
+from harness.leaderboard.frame import find_column
 from harness.planning.expansion import matches
 from harness.planning.suite import Entry, Experiment, PlotSpec, Suite, TableSpec
 
@@ -33,20 +34,20 @@ COSTS = (
     "peak_memory_reserved",
     "peak_process_memory",
 )
-"""What the core measures of every cell; protocols add to it."""
+"""What the core measures for every cell; protocols add to it."""
 
 RANKING = ("average rank", "win rate", "mean")
 VERY_NEAR = 0.75
-"""How alike a summary's column and a coordinate are that one is taken for the other, misspelt."""
+"""Similarity from which on a summary's column is taken for a misspelt coordinate."""
 
 OF_RECORDS = ("id", "status", "reason", "suite", "count")
-"""Columns beside coordinates and tags by which plots may choose records."""
+"""Columns by which plots may choose records, besides coordinates and tags."""
 
 
 def check_layouts(suite: Suite, cells: Sequence[Planned], narrowed: bool) -> list[str]:
-    """Return the doubts about a suite's tables and plots; SuiteError for what can't be right.
+    """Return the doubts about a suite's tables and plots. Raises SuiteError for a certain mistake.
 
-    A plan that was narrowed to a part of the suite is checked against all that the suite names.
+    A plan narrowed to a part of the suite is checked against all that the suite names.
     """
     if not suite.tables and not suite.plots:
         return []
@@ -61,9 +62,9 @@ def check_layouts(suite: Suite, cells: Sequence[Planned], narrowed: bool) -> lis
 def check_where(
     where: Mapping[str, Any], shown: str, frames: Mapping[str, tuple[Suite, pd.DataFrame]]
 ) -> None:
-    """Raise SuiteError for a choice of records that no cell meets in any of the suites.
+    """Raise SuiteError for a selection of records that no cell of any suite meets.
 
-    What a suite names and nobody has run yet is no typo. `shown` is how the choice was given: `--where`.
+    What a suite names and nobody has run yet is no typo. `shown` is the option's name: `--where`.
     """
     for name, pattern in where.items():
         known: dict[str, Any] = {}
@@ -71,11 +72,9 @@ def check_where(
         found = False
         for suite, data in frames.values():
             labels = coordinate_labels(suite)
-            names |= {c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))} | {
-                *labels
-            }
-            columns = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
-            column = next((c for c in columns if c in data.columns), None)
+            names |= {c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))}
+            names |= {*labels}
+            column = find_column(data, name)
             found |= column is not None or name in labels
             values = [] if column is None else [v for v in data[column].unique() if v is not None and v == v]
             known |= {str(v): v for v in values} | labels.get(name, {})
@@ -90,7 +89,7 @@ def check_where(
 
 
 def coordinate_labels(suite: Suite) -> dict[str, dict[str, Any]]:
-    """Return what a suite's grids name: the values of each coordinate, by their text."""
+    """Return the values of each coordinate that a suite's grids name, by their text."""
     found: dict[str, dict[str, Any]] = {name: {} for name in ("experiment", *KINDS.values(), "seed")}
     for grid in suite.grids:
         where = f"suite {suite.name}"
@@ -117,21 +116,20 @@ def _part_entries(grid: Experiment) -> Iterable[tuple[str, Sequence[Entry]]]:
 
 
 class LayoutChecker:
-    """What tables and plots of one plan may name."""
+    """Checks what tables and plots of one plan name, and collects doubts."""
 
     def __init__(self, suite: Suite, cells: Sequence[Planned], narrowed: bool) -> None:
         self.suite, self.doubts = suite, list[str]()
         self.values = coordinate_labels(suite)
         parts = {id(p): p for planned in cells for p in planned.cell.parts}
         for planned in cells:
-            cell = planned.cell
-            self.values["seed"].setdefault(str(cell.seed), cell.seed)
+            self.values["seed"].setdefault(str(planned.cell.seed), planned.cell.seed)
         for part in parts.values():
             if part.kind in KINDS:
                 self.values[KINDS[part.kind]].setdefault(part.label, part.label)
         self.values["method"].setdefault("", "")
         self.values["model"].setdefault("", "")
-        # tags of parts that were not resolved, or could not be, are not known
+        # unresolved parts have unknown tags
         self.whole = not narrowed and not any(p.problem or p.missing for p in parts.values())
         self.tags = _collect_tags(parts.values())
         self.protocols = [p for p in parts.values() if p.kind == "protocols"]
@@ -162,7 +160,7 @@ class LayoutChecker:
             self.check_sort(spec, where)
 
     def check_plot(self, spec: PlotSpec) -> None:
-        """Check one plot: its plugin and what it chooses; its options are the plugin's own."""
+        """Check one plot: its plugin and selection; its options are the plugin's business."""
         where = f"plot '{spec.name}'"
         known = [p.name for p in registry.installed("plots")]
         if spec.kind.rpartition("/")[2] not in known:
@@ -170,7 +168,7 @@ class LayoutChecker:
         self.check_selection(spec.where, where, OF_RECORDS)
 
     def check_summary(self, spec: TableSpec, where: str) -> None:
-        """Check what a table of a summary adds: the summary itself gives its rows, columns and values."""
+        """Check a table of a summary, which itself decides on rows, columns and values."""
         assert spec.summary is not None
         Resolver().resolve("summaries", parse(spec.summary, f"{where}, summary")[0], f"{where}, summary")
         for key in ("baseline", "group", "ranking"):
@@ -194,10 +192,10 @@ class LayoutChecker:
         raise SuiteError(f"{where}: no coordinate or tag is called '{name}'{did_you_mean(name, known)}")
 
     def check_selection(self, where: Mapping[str, Any], place: str, also: Sequence[str]) -> None:
-        """Check what records are chosen by; each pattern should meet something."""
+        """Check a selection of records: each name is known, and each pattern meets something."""
         for name, pattern in where.items():
             if name.startswith("tag.") and name.removeprefix("tag.") not in self.tags:
-                if self.whole:  # tags are free: no record is chosen, which may be meant
+                if self.whole:  # tags are free: an empty selection may be meant
                     near = did_you_mean(name, [f"tag.{t}" for t in self.tags])
                     self.doubts.append(f"{place}, where: no cell has the tag '{name}'{near}")
                 continue
@@ -210,7 +208,7 @@ class LayoutChecker:
                     self.doubts.append(f"{place}, where: no cell has {name} = {one!r}{near}")
 
     def check_value(self, value: str, where: str) -> None:
-        """Check the name of a metric or cost; a protocol's own numbers are known where it tells them."""
+        """Check the name of a metric or cost; a protocol may declare its own numbers."""
         own: list[str] = list(COSTS)
         for part in self.protocols:
             for attribute in ("directions", "units", "own_numbers"):
@@ -221,8 +219,8 @@ class LayoutChecker:
         if any(matches(name, value) for name in own):
             return
         if not self.every_protocol:
-            return  # it may be a number of a protocol in a part of the suite that this plan leaves out
-        # a metric of several numbers calls them after itself, and a protocol may give what it likes
+            return  # a protocol that this plan leaves out may produce it
+        # a metric of several numbers names them after itself, and a protocol may produce any
         known = [*self.metrics, *(n for n in own if "*" not in n)]
         text = f"{where}: nothing is known to be called '{value}'{did_you_mean(value, known)}"
         silent = [p for p in self.protocols if asked(p.object, "own_numbers") != ()]
@@ -231,7 +229,7 @@ class LayoutChecker:
         self.doubts.append(f"{text} (unless the protocol or a metric gives it)")
 
     def check_baseline(self, spec: TableSpec, where: str) -> None:
-        """Check the coordinate and the label that differences are taken from."""
+        """Check the coordinate and the label of the baseline."""
         from harness.leaderboard.baseline import parse_baseline
 
         name, label = parse_baseline(spec)
@@ -252,7 +250,7 @@ class LayoutChecker:
         known = [*(spec.values or self.metrics), *RANKING]
         for column in spec.columns:
             if column not in self.values and column != METRIC:
-                return  # headers that are tags are not all known before the run
+                return  # not all tags are known before the run
             known += self.values.get(column, {})
         if spec.baseline is not None or name.startswith(tuple(self.metrics)):
             return

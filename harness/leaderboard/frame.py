@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARTS = ("at.model", "at.dataset", "at.method")
-"""Coordinates by whose labels remarks speak of parts."""
+"""Coordinates whose labels occur in remarks."""
 
 
 def suite_frame(store: Store, suite: str) -> pd.DataFrame:
-    """The rows of a suite as last planned in this store; by the records' own word without a plan."""
+    """Return the rows of a suite as last planned in this store; without a plan, those of its records."""
     manifest = store.manifest(suite)
     if manifest is not None:
         return manifest_frame(store, manifest["cells"])
@@ -27,14 +27,14 @@ def suite_frame(store: Store, suite: str) -> pd.DataFrame:
 
 
 def manifest_frame(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows of these cells in their order; a cell without a record has the status `missing`.
+    """Return the rows of these cells in their order; a cell without a record has the status `missing`.
 
     Labels and tags come from the plan, since they may have changed after the record was made.
     """
     import pandas as pd
 
     data = indexed(store, labels=PARTS)
-    ids = pd.Series([c["id"] for c in cells], dtype=object)  # of no kind of their own while there are none
+    ids = pd.Series([c["id"] for c in cells], dtype=object)  # an empty Series would be of floats
     wanted = pd.DataFrame({"id": ids, "suite_order": range(len(cells))})
     merged = wanted.merge(data, on="id", how="left")
     merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
@@ -58,17 +58,23 @@ def manifest_frame(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataF
 def _merge_remarks(
     cell: Mapping[str, Any], recorded: Sequence[str], labels: Sequence[Any], names: Sequence[Any]
 ) -> tuple[str, ...]:
-    """Return what was said of a cell at planning and when it was run, each once, by its labels of today.
+    """Return the distinct remarks of a cell's plan and record, with the plan's labels.
 
-    A record may have been made by another suite, in which its parts were called something else.
+    Another suite, which labels the parts differently, may have made the record.
     """
     pairs = [(old, cell["at"].get(name.removeprefix("at."))) for name, old in zip(names, labels, strict=True)]
     moved = {old: str(new) for old, new in pairs if isinstance(old, str) and old and new and old != new}
     return tuple(dict.fromkeys([*cell.get("remarks", ()), *relabelled(recorded, moved)]))
 
 
+def find_column(data: pd.DataFrame, name: str) -> str | None:
+    """Return the frame's column of a coordinate or tag, or None."""
+    candidates = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
+    return next((c for c in candidates if c in data.columns), None)
+
+
 def shorten_columns(data: pd.DataFrame) -> pd.DataFrame:
-    """The frame with short column names, as users and summaries see it: `model`, `top1`, `seconds`."""
+    """Return the frame with short column names, as users and summaries see it: `model`, `top1`, `seconds`."""
     short: dict[str, str] = {}
     taken: set[str] = set()
     for prefix in ("at.", "metric.", "cost."):

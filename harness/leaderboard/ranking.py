@@ -1,4 +1,4 @@
-"""Ranking over the columns of a table: average rank, win rate and mean."""
+"""Rank the rows of a table over its columns: average rank, win rate and mean."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from harness.statistics import friedman_test, nemenyi_test, rank_models, wilcoxo
 
 
 def add_ranking(table: Table, spec: TableSpec) -> None:
-    """Adds average rank, win rate and mean over the value columns to every row.
+    """Add average rank, win rate and mean over the value columns to every row.
 
-    Ranks and win rates need every row on the same columns, so only columns in which no row lacks a
-    number count; the footnote says how many they are.
+    Only columns in which every row has a number count; the caption says how many.
     """
     places = [n for n, c in enumerate(table.columns) if c.kind == "value"]
     if len(table.rows) < 2 or not places:
@@ -73,7 +72,7 @@ def add_ranking(table: Table, spec: TableSpec) -> None:
 
 
 def _have_own_data_sets(table: Table, columns: Sequence[Column]) -> bool:
-    """Whether each column is of a data set of its own: the tests take them for independent."""
+    """Return whether no two columns share a data set: the tests assume independent columns."""
     names = enumerate(table.column_names)
     places = [n for n, name in names if name == "dataset" or name.startswith("tag.dataset.")]
     data_sets = {tuple(c.header[n] for n in places) for c in columns}
@@ -81,10 +80,10 @@ def _have_own_data_sets(table: Table, columns: Sequence[Column]) -> bool:
 
 
 def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int, independent: bool) -> None:
-    """Marks the best average rank and those that do not differ from it significantly over data sets.
+    """Mark the best average rank and those that do not differ from it significantly over data sets.
 
-    Two rows by Wilcoxon's signed-rank test; more by Friedman's and then Nemenyi's (Demšar 2006).
-    None by either where columns share a data set, which would count it several times.
+    Two rows take Wilcoxon's signed-rank test; more take Friedman's and then Nemenyi's (Demšar 2006). Columns
+    that share a data set are not tested, since it would count several times.
     """
     ranks = rank_models(scores).ranks
     best = int(np.argmin(ranks))
@@ -101,7 +100,7 @@ def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int, independ
     else:
         friedman = friedman_test(scores)
         nemenyi = nemenyi_test(scores, level=level)
-        # after a Friedman test that finds nothing, no pair is told apart
+        # Nemenyi's test holds only after a significant Friedman test
         alike = [friedman.p_value > level or p > level for p in nemenyi.p_values[best]]
         text = (
             f"Over data sets: Friedman's test p = {friedman.p_value:.2g}; average ranks differ significantly "

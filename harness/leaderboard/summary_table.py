@@ -1,4 +1,4 @@
-"""Tables of summaries: numbers derived across records by a summary plugin."""
+"""Tables of summaries: numbers that a summary plugin derives from many records."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.leaderboard.entries import Column, Entry, Row, has_width
 from harness.leaderboard.frame import shorten_columns
 from harness.leaderboard.remark_finder import RemarkFinder
 from harness.leaderboard.sorting import sort_rows
-from harness.leaderboard.table import Table
+from harness.leaderboard.table import Table, empty_table
 from harness.planning.expansion import matches
 from harness.planning.suite import TableSpec
 
@@ -25,20 +25,11 @@ NEEDED = ("model", "metric", "value")
 
 
 def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
-    """The table that a summary plugin makes of the ok records, laid out as the suite says.
+    """Lay out what a summary plugin computes from the ok records.
 
-    A summary that fails leaves an empty table with the reason below it: the others must be shown.
+    If the plugin fails, the table stays empty with the reason below it, so that the other tables appear.
     """
-    table = Table(
-        spec.name,
-        spec.title or spec.name,
-        tuple(spec.rows),
-        tuple(spec.columns),
-        [],
-        [],
-        caption=spec.caption,
-        level=spec.level,
-    )
+    table = empty_table(spec, spec.rows, spec.columns)
     where = f"table '{spec.name}', summary"
     reference = parse(spec.summary, where)[0]
     part = Resolver().resolve("summaries", reference, where)
@@ -49,13 +40,11 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
         # notes and curves are not in the frame: a summary that reads them asks for the store
         long = part.object(frame, store) if asked(part.object, "needs_store") else part.object(frame)
         _check_frame(long, part)
-    except HarnessError as error:
-        table.note(f"not available: {error}")
-        return table
     except BaseException as error:  # a plugin's summary may fail in any way
         if interrupts(error):
             raise
-        table.note(f"not available: {part.plugin} of {part.distribution} failed: {reason_of(error)}")
+        failed = f"{part.plugin} of {part.distribution} failed: {reason_of(error)}"
+        table.note(f"not available: {error if isinstance(error, HarnessError) else failed}")
         return table
     if not len(long):
         table.note("no ok record to summarise")
@@ -64,7 +53,7 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
     finder = RemarkFinder(data, [str(c) for c in long.columns if c not in ("metric", "value")])
     _lay_out(table, spec, long, percent, asked(part.object, "higher_is_better"), finder)
     table.say_once()
-    for text in finder.unplaced_remarks():  # which numbers rest on them the summary alone knows
+    for text in finder.unplaced_remarks():  # only the summary knows which numbers rest on them
         table.note(text)
     _note_failures(table, data)
     sort_rows(table, spec)
@@ -72,7 +61,7 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
 
 
 def _check_frame(long: Any, part: Part) -> None:
-    """Raise HarnessError where a summary gives something else than a frame with the needed columns."""
+    """Raise HarnessError unless a summary returned a frame with the needed columns."""
     blame = f"summary '{part.plugin}' of {part.distribution} gives"
     if not hasattr(long, "columns"):
         raise HarnessError(f"{blame} a {type(long).__name__}: expected a DataFrame")
@@ -81,17 +70,17 @@ def _check_frame(long: Any, part: Part) -> None:
 
 
 def _note_failures(table: Table, data: pd.DataFrame) -> None:
-    """Say below the table which metrics failed in the records: a number that should be there may not be."""
+    """Add footnotes on metrics that failed in the records: numbers of the table may be missing."""
     said = [text for failures in data.get("failures", ()) for _, text in failures]
     for text in dict.fromkeys(said):
         table.note(f"in {said.count(text)} of {len(data)} records {text}")
 
 
 def _select_values(table: Table, spec: TableSpec, long: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the values that the table names, each by its name or by a pattern.
+    """Return the rows of the values that the table names, exactly or by a pattern.
 
-    Raises SuiteError for a name that is near to one the summary has, or where it has none of them; some
-    values are there in some runs only, and a footnote tells which are not.
+    Raises SuiteError for a near miss of a name that the summary has, or if it has none of them. Some values
+    exist in some runs only: a footnote lists the missing ones.
     """
     if not spec.values or not len(long):
         return long
@@ -154,7 +143,7 @@ def _lay_out(
 
 
 def _overlap_note(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Return the footnote of a place on which several numbers fall, of which it shows the last."""
+    """Return the footnote of a place that shows the last of several numbers."""
     facts = ("value", "low", "high", "count", "note", "unit")
     names = [n for n in one if n not in facts and str(one[n]) != str(other[n])]
     by = f": lay out by {' and '.join(names)} too" if names else ""
@@ -164,7 +153,7 @@ def _overlap_note(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def _order_metrics(
     keys: list[tuple[str, ...]], names: Sequence[str], values: Sequence[str]
 ) -> list[tuple[str, ...]]:
-    """Return the headers with metrics in the order of the table's `values`, all else as it came."""
+    """Return the headers with metrics in the order of the table's `values`, all else unchanged."""
     if "metric" not in names or not values:
         return keys
     place = list(names).index("metric")
@@ -176,7 +165,7 @@ def _order_metrics(
 def _unit_format(
     unit: Any, header: tuple[str, ...], metric: str, percent: bool, decimals: int
 ) -> Column | None:
-    """How a value with a unit of its own is shown; None where it is shown as the summary's others."""
+    """Return the format of a value with its own unit, or None if it shares the summary's."""
     if unit == "fraction":  # as many digits as the others have
         return Column(header, metric, percent=percent, decimals=max(0, decimals - 2 * percent))
     if unit == "count":

@@ -1,4 +1,4 @@
-"""How sure a table is: an interval for each number, and which entries are tied with the best."""
+"""The uncertainty of a table: an interval for each number, and which values are tied with the best."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from harness.statistics import PerSample, PerSeed
 
 COMPETITORS = ("model", "method")
-"""Coordinates whose values compete with each other; all others say on what they do."""
+"""Coordinates whose values compete with each other; all others say on which task."""
 
 PAIRED_RECORDS = 2000
-"""Above so many records a table leaves the per-sample files alone, and says so."""
+"""Above this many records a table does not read the per-sample files, and says so."""
 
 
 def add_intervals(table: Table, facts: RecordFacts, store: Store | None, spec: TableSpec) -> None:
-    """Gives every value an interval: over seeds and samples where both are known, else over one.
+    """Add an interval to every value: over seeds and samples if both are known, else over one of them.
 
     Over seeds it is Student's t; over samples Wilson's for proportions, a BCa bootstrap otherwise.
     """
@@ -52,11 +52,11 @@ def add_intervals(table: Table, facts: RecordFacts, store: Store | None, spec: T
 
 
 def mark_best(table: Table, facts: RecordFacts, store: Store | None, spec: TableSpec) -> None:
-    """Marks the best of each group of competitors and all that is tied with it.
+    """Mark the best of each group of competitors and all that is tied with it.
 
-    Tied means not significantly worse in a paired test on the same samples (seeds, where samples
-    are not known), corrected after Holm. Where pairing is impossible a footnote says why; the
-    caption, when this is so in all of the table.
+    Tied means not significantly worse in a paired test on the same samples (or seeds, if samples are not
+    known), with Holm's correction. If pairing is impossible, a footnote says why; the caption does if no
+    group of the table was tested.
     """
     from harness.statistics import StatisticsError, best_and_tied
 
@@ -89,7 +89,7 @@ def mark_best(table: Table, facts: RecordFacts, store: Store | None, spec: Table
             alone += [(present[name], undecided[name]) for name in tops]
             continue
         tested += 1
-        # an equal mean may be another number in its last digit, and is as good as the best
+        # of means that are equal but for the last digit, the test's best need not be the table's: it is tied
         for name in (found.best, *found.tied):
             if name is not None:
                 present[name].tied = not present[name].best
@@ -104,7 +104,7 @@ def mark_best(table: Table, facts: RecordFacts, store: Store | None, spec: Table
 
 
 class RecordFacts:
-    """What is known of each record without opening its files."""
+    """The facts of each record that need no file of it."""
 
     def __init__(self, data: pd.DataFrame) -> None:
         self.place = {id: n for n, id in enumerate(data["id"])}
@@ -117,21 +117,21 @@ class RecordFacts:
         return len(self.status)
 
     def runs(self, entry: Entry) -> list[tuple[Any, str]]:
-        """Seed and id of the ok records behind an entry."""
+        """Return seed and id of the ok records behind an entry."""
         places = [(self.place[id], id) for id in entry.records]
         return [(self.seed[p], id) for p, id in places if self.status[p] == "ok"]
 
     def is_proportion(self, id: str, metric: str) -> bool:
-        """Whether the metric is a proportion of samples in that record."""
+        """Return whether the metric is a proportion of samples in that record."""
         column = f"binary.{metric}"
         return column in self.data and bool(self._number(column, id) == 1.0)
 
     def count(self, id: str) -> float:
-        """How many samples the record rests on."""
+        """Return the record's number of samples."""
         return self._number("count", id)
 
     def value(self, id: str, metric: str) -> float:
-        """The record's value of a metric."""
+        """Return the record's value of a metric."""
         return self._number(f"metric.{metric}", id)
 
     def _number(self, column: str, id: str) -> float:
@@ -157,7 +157,7 @@ def _value_interval(
     if not one_each or spec.intervals == "seeds":
         return t_interval(means, spec.level) if len(means) > 1 else None
     count = facts.count(runs[0][1]) if len(runs) == 1 and facts.is_proportion(runs[0][1], metric) else 0
-    if count >= 1 and 0 <= means[0] <= 1:  # whatever a record says of itself
+    if count >= 1 and 0 <= means[0] <= 1:  # a record may contradict itself
         n = int(count)
         return wilson_interval(round(means[0] * n), n, spec.level)
     samples = _stack_samples(runs, metric, facts, store)
@@ -170,9 +170,9 @@ def _value_interval(
 def _stack_samples(
     runs: Sequence[tuple[Any, str]], metric: str, facts: RecordFacts, store: Store | None
 ) -> tuple[list[str], Any] | None:
-    """Per-sample values S×N over the same samples, or None when they are not known or differ.
+    """Return the sample ids and per-sample values S×N, or None if they are unknown or the samples differ.
 
-    Values whose mean is not the record's number are of another statistic, and not known either.
+    Values whose mean is not the record's number belong to another statistic, and count as unknown.
     """
     if store is None:
         return None
@@ -183,7 +183,7 @@ def _stack_samples(
         if column is None or (ids is not None and column[0] != ids):
             return None
         number = facts.value(id, metric)
-        # a number close to zero needs a closer look than one of the size of its samples
+        # relative to the samples' size, not to the number's, which may be close to zero
         size = np.abs(column[1]).mean() if len(column[1]) else np.nan
         if not abs(column[1].mean() - number) <= 1e-5 * size:
             return None
@@ -195,13 +195,13 @@ def _stack_samples(
 def _pairing_scores(
     entry: Entry, metric: str, facts: RecordFacts, store: Store | None
 ) -> PerSample | PerSeed | str:
-    """What an entry can be paired by, or why it can't."""
+    """Return the values by which an entry can be paired, or the reason why it can't."""
     from harness.statistics import PerSample, PerSeed
 
     runs = facts.runs(entry)
     seeds = [s for s, _ in runs]
     if len(set(seeds)) != len(seeds):
-        # an average over data sets: its ranking columns compare it across these
+        # such as an average over data sets, which ranking columns compare
         return "each number is a mean over several records of a seed"
     stacked = _stack_samples(runs, metric, facts, store)
     if stacked is not None:
@@ -211,7 +211,7 @@ def _pairing_scores(
 
 
 def _sample_column(path: Path, metric: str) -> tuple[list[str], Any] | None:
-    """Ids and values of a metric's column; read once for each writing of the file."""
+    """Return ids and values of a metric's column, cached until the file changes."""
     try:
         return _read_column(path, metric, path.stat().st_mtime_ns)
     except FileNotFoundError:
@@ -230,12 +230,12 @@ def _read_column(path: Path, metric: str, written: int) -> tuple[list[str], Any]
         return None
     try:
         return table["id"].to_pylist(), table[metric].to_numpy().astype(np.float64)
-    except (TypeError, ValueError):  # texts or lists: nothing to take a mean of
+    except (TypeError, ValueError):  # texts or lists have no mean
         return None
 
 
 def _competing_groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:
-    """Entries that compete with each other, by name: they differ in model or method alone."""
+    """Return groups of entries that differ in model or method only, by their names."""
     names = table.row_names if any(n in COMPETITORS for n in table.row_names) else table.column_names
     rows_compete = names is table.row_names and any(n in COMPETITORS for n in names)
     places = [n for n, name in enumerate(names) if name in COMPETITORS]

@@ -1,4 +1,4 @@
-"""Drawing the plots that a suite declares: for a page as SVG text, for a paper as SVG and PNG files."""
+"""Draw the plots that a suite declares: for a page as SVG text, for a paper as SVG and PNG files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
-from harness.errors import HarnessError, did_you_mean
-from harness.leaderboard.frame import shorten_columns
+from harness.errors import HarnessError, did_you_mean, reason_of
+from harness.leaderboard.frame import find_column, shorten_columns
 from harness.planning.expansion import matches
 from harness.planning.suite import PlotSpec, Suite
 from harness.plots.style import plot_style
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 300
-"""Of PNG files: what journals ask for."""
-
+"""Resolution of PNG files, as journals require."""
 
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that a name may hold and XML has no way to write; matplotlib writes them as they are."""
+"""Characters that a name may contain and XML can't; matplotlib writes them unchanged."""
 
 
 @dataclass
 class DrawnPlot:
-    """What became of one plot: its caption and files, or the problem that kept it from being drawn."""
+    """The outcome of one plot: its caption and files, or the problem that prevented it."""
 
     name: str
     title: str
@@ -45,20 +44,20 @@ class DrawnPlot:
 
 
 def draw_plots(suite: Suite, data: pd.DataFrame, store: Store) -> list[DrawnPlot]:
-    """The suite's plots as SVG whose text stays text. `data` is the suite's frame of records.
+    """Draw the suite's plots as SVG whose text stays text. `data` is the suite's frame of records.
 
-    A plot that can't be drawn keeps the reason in `problem`; the others are drawn.
+    A plot that can't be drawn has the reason in `problem`; the others are drawn.
     """
     return [_draw_plot(suite, spec, data, store, None) for spec in suite.plots]
 
 
 def write_plots(suite: Suite, data: pd.DataFrame, store: Store, folder: Path) -> list[DrawnPlot]:
-    """Writes each of the suite's plots to `folder` as SVG and as PNG on white, with safe file names."""
+    """Write each of the suite's plots to `folder` as SVG and as PNG on white, with safe file names."""
     return [_draw_plot(suite, spec, data, store, folder) for spec in suite.plots]
 
 
 def safe_file_name(suite: str, plot: str) -> str:
-    """A file name without suffix that is safe on every system, and different for different plots."""
+    """Return a file name without suffix that is safe on every system and unique to the plot."""
     import hashlib
 
     name = f"{suite}-{plot}"
@@ -95,16 +94,15 @@ def _draw_plot(
     except HarnessError as error:
         drawn.problem = str(error)
     except Exception as error:  # a plugin's plot may fail in any way; the others must be drawn
-        text = " ".join(str(error).split())
-        drawn.problem = f"{blame} failed: {type(error).__name__}: {text}"
+        drawn.problem = f"{blame} failed: {reason_of(error)}"
     return drawn
 
 
 def select_rows(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of a frame that meet a plot's `where`, which names coordinates or tags."""
+    """Return the rows that meet a plot's `where`, which names coordinates, tags or columns."""
     keep = np.ones(len(data), dtype=bool)
     for name, pattern in where.items():
-        column = next((c for c in (f"at.{name}", f"tag.{name}", name) if c in data.columns), None)
+        column = find_column(data, name) or (name if name in data.columns else None)
         if column is None:
             known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
             raise HarnessError(f"nothing to choose records by is called '{name}'{did_you_mean(name, known)}")
@@ -113,14 +111,14 @@ def select_rows(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
 
 
 class Names(list[str]):
-    """Names of columns. pandas copies what is in `attrs` deeply whenever it makes a frame of another."""
+    """Names of columns with a cheap deep copy: pandas deep-copies `attrs` whenever it derives a frame."""
 
     def __deepcopy__(self, memo: object) -> Names:
         return Names(self)
 
 
 def prepare_plot_data(data: pd.DataFrame) -> pd.DataFrame:
-    """The frame as plots see it: short names, and in `attrs` which columns are metrics and costs."""
+    """Return the frame as plots see it: short names, and `attrs` that list metrics and costs."""
     rows = shorten_columns(data)
     metrics = [c.removeprefix("metric.") for c in data.columns if c.startswith("metric.")]
     metrics = [m for m in metrics if m in rows.columns]
@@ -135,18 +133,18 @@ def prepare_plot_data(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def _metrics_with(data: pd.DataFrame, prefix: str, value: object) -> set[str]:
-    """The metrics whose column with that prefix has the value in any row."""
+    """Return the metrics whose column with that prefix has the value in any row."""
     columns = [c for c in data.columns if c.startswith(prefix)]
     found = (data[columns].to_numpy(dtype=object) == value).any(axis=0)
     return {c.removeprefix(prefix) for c, says in zip(columns, found, strict=True) if says}
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as SVG text, the same on every run (no date in it)."""
+    """Return the figure as SVG text, the same on every run (without a date)."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.StringIO()
-    # not `savefig`, which draws everything once more beforehand to lay it out; drawing does that anyway
+    # not `savefig`, which draws everything twice to lay it out; one drawing does that, too
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     return NOT_IN_XML.sub("\ufffd", buffer.getvalue())

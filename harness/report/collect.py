@@ -1,4 +1,4 @@
-"""What goes into a report: for each suite its tables, plots and records, and what went wrong."""
+"""Collect the content of a report: for each suite its tables, plots, records and problems."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ class SuiteView:
 
     @property
     def problem_lines(self) -> list[str]:
-        """What of it can't be shown, in one line each."""
+        """One line for each table or plot that can't be shown."""
         name = self.suite.name
         drawn = [f"plot '{p.name}' of {name}: {p.problem}" for p in self.plots if p.problem]
         return [*(f"{name}: {problem}" for problem in self.problems), *drawn]
 
     def counts(self) -> dict[str, int]:
-        """How many cells have each status, the ok ones first."""
+        """Return the number of cells of each status, ok first."""
         counts = self.data["status"].value_counts()
         return {str(s): int(counts[s]) for s in sorted(counts.index, key=lambda s: (s != "ok", str(s)))}
 
 
 MANY = 200
-"""Cells from which on a second process is worth its start."""
+"""From this many cells on a second process is worth its start."""
 
 
 def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1) -> list[SuiteView]:
-    """The suites of the store by name, or all of them; several large ones by so many processes.
+    """Collect the named suites of the store, or all of them; several large ones in that many processes.
 
-    Raises StoreError for a name that the store does not know, and when there is nothing to show.
+    Raises StoreError for a name that the store does not know, or if there is nothing to show.
     """
     known = store.suites()
     if not known:
@@ -77,8 +77,8 @@ def _collect_view(store: Store, name: str) -> SuiteView:
     for spec in suite.tables or [TableSpec(name=suite.name, title=suite.title or suite.name)]:
         try:
             if len(suite.tables) > 1 and len(view.data) and not len(select_records(view.data, spec)):
-                continue  # a run of a part of the suite has nothing for some tables, nor their columns
-            # one at a time, so that one that can't be made leaves the others
+                continue  # a partial run has nothing for some tables, nor their columns
+            # one at a time, so that a failing table leaves the others
             view.tables += build_tables(suite.model_copy(update={"tables": [spec]}), view.data, store)
         except HarnessError as error:
             view.problems.append(str(error))

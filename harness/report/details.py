@@ -1,4 +1,4 @@
-"""Everything about each record that the page shows when it is opened, with equal parts written once."""
+"""The details of each record that the page shows on demand, with equal parts written once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from harness.report.index import json_number
 from harness.report.samples import Excerpts
 
 CHUNK = 200
-"""Records per block of JSON; the page reads a block when one of its records is opened."""
+"""Records per block of JSON; the page parses a block when the reader opens one of its records."""
 
 
 class Pool:
-    """Values by number: most records share their plugins, options and environment."""
+    """Distinct values by number: most records share their plugins, options and environment."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[bytes, int] = {}
 
     def add(self, value: Any) -> int:
-        """The number of that value."""
+        """Return the number of a value, after adding it if it is new."""
         key = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS, default=str)
         if key not in self._places:
             self._places[key] = len(self.values)
@@ -33,7 +33,7 @@ class Pool:
 
 
 def detail_chunks(store: Store, ids: Sequence[str], excerpts: Excerpts, pool: Pool) -> Iterator[list[Any]]:
-    """The details of all records in their order, in blocks; None for one that is not there."""
+    """Yield the details of all records in order, in blocks; None for a missing record."""
     for start in range(0, len(ids), CHUNK):
         block = []
         for id in ids[start : start + CHUNK]:
@@ -55,7 +55,7 @@ def _record_detail(record: Record, excerpts: Excerpts, pool: Pool) -> dict[str, 
         "provenance": {k: pool.add(v) for k, v in provenance.items()},
         "files": pool.add([f for f in record.files if f != "samples"]),
     }
-    # remarks stand in the index, with those of the plan
+    # the index has the remarks, with those of the plan
     if notes := {k: v for k, v in record.notes.items() if k != "remarks"}:
         detail["notes"] = pool.add(notes)
     if record.traceback:
@@ -66,7 +66,7 @@ def _record_detail(record: Record, excerpts: Excerpts, pool: Pool) -> dict[str, 
 
 
 def _without_identity(part: Any) -> Any:
-    """A part without its identity, which repeats what its name, version and options say."""
+    """Return a part without its identity, which repeats name, version and options."""
     if isinstance(part, list):
         return [_without_identity(p) for p in part]
     return {k: v for k, v in part.items() if k != "identity"} if isinstance(part, dict) else part

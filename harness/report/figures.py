@@ -18,11 +18,11 @@ THEMED = {
     **{color: f"var(--s{n + 1})" for n, color in enumerate(PALETTE)},
 }
 HARMFUL = ("script", "foreignObject", "a", "animate", "set", "iframe", "style")
-"""Elements that a plot has no need of; matplotlib's own `style` only repeats a default."""
+"""Elements that a plot does not need; matplotlib's own `style` only repeats a default."""
 
 
 def render_figure(drawn: DrawnPlot, anchor: str) -> str:
-    """A plot as a `<figure>`, or the reason why there is none."""
+    """Return a plot as a `<figure>`, or the reason why there is none."""
     title = f"<h3>{escape(drawn.title)}</h3>"
     if drawn.problem:
         return f'<figure class="plot" id="{escape(anchor)}">{title}<p class="problem">{escape(drawn.problem)}</p></figure>'
@@ -35,10 +35,10 @@ def render_figure(drawn: DrawnPlot, anchor: str) -> str:
 
 
 def theme_svg(svg: str, prefix: str, label: str) -> str:
-    """SVG text for use inside HTML.
+    """Return SVG text for use inside HTML.
 
-    Ids get the prefix, since those of different plots may be equal; colours of the plots' style
-    become the page's variables; elements that could act are dropped.
+    Ids get the prefix, since different plots may share them; colours of the plots' style become the page's
+    variables; active elements are dropped.
     """
     # the text comes from matplotlib in this process, so parsing it as XML is safe
     root = ET.fromstring(svg)
@@ -50,7 +50,7 @@ def theme_svg(svg: str, prefix: str, label: str) -> str:
     used = set(re.findall(r"""(?:url\(|href=")#([^")]+)""", svg))
     for element in root.iter():
         if element.get("id") not in used:
-            element.attrib.pop("id", None)  # matplotlib gives some of these twice
+            element.attrib.pop("id", None)  # matplotlib uses some of these twice
         _clean_attributes(element, prefix)
     for attribute in ("width", "height"):
         root.attrib.pop(attribute, None)

@@ -1,4 +1,4 @@
-"""All records in brief, column by column: what the page searches, sorts and lists."""
+"""All records in brief, column by column, for the page to search, sort and list."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.report.collect import SuiteView
 class RecordIndex:
     """Numbers the records of all views in order; equal texts are written once.
 
-    `place` maps a suite's name and a cell's id to the number by which the page calls it. A cell
-    that several suites plan stands once in each.
+    `place` maps a suite's name and a cell's id to the record's number on the page. A cell that several suites
+    plan occurs once in each.
     """
 
     def __init__(self, views: Sequence[SuiteView]) -> None:
@@ -50,14 +50,14 @@ class RecordIndex:
             values += [None] * (before + count - len(values))
 
     def finished_cells(self) -> tuple[list[str], list[str], list[str]]:
-        """Ids, models and seeds of the cells that are ok or diverged."""
+        """Return ids, models and seeds of the cells that are ok or diverged."""
         kept = [n for n, status in enumerate(self.status) if status in ("ok", "diverged")]
         nothing = [""] * len(self.ids)
         models, seeds = (self._at.get(name, nothing) for name in ("model", "seed"))
         return [self.ids[n] for n in kept], [models[n] for n in kept], [seeds[n] for n in kept]
 
     def to_dict(self) -> dict[str, Any]:
-        """The index as JSON-able data: texts as `[values, codes]`, numbers as they are."""
+        """Return the index as JSON-able data: texts as `[values, codes]`, numbers unchanged."""
         return {
             "id": self.ids,
             **{name: encode_texts(values) for name, values in self._columns.items()},
@@ -67,14 +67,14 @@ class RecordIndex:
 
 
 def encode_texts(values: Sequence[str]) -> list[Any]:
-    """Distinct texts, and for each place the number of its text."""
+    """Return the distinct texts, and for each place the number of its text."""
     codes: dict[str, int] = {}
     numbers = [codes.setdefault(v, len(codes)) for v in values]
     return [list(codes), numbers]
 
 
 def json_number(value: Any) -> Any:
-    """A number that JSON has, to nine digits; infinite ones as text, NaN as None."""
+    """Return a number for JSON, to nine digits; infinite ones as text, NaN as None."""
     if value is None or value != value:
         return None
     if abs(value) == float("inf"):

@@ -1,4 +1,4 @@
-"""Writing the report: one HTML file that opens from disk and asks nothing of the network."""
+"""Write the report: one HTML file that opens from disk and needs no network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.report.figures import render_figure
 from harness.report.index import RecordIndex
 
 SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js")
-"""The page's scripts in order; each may use what those before it define."""
+"""The page's scripts in order; each may use definitions of those before it."""
 
 
 def write_report(
@@ -33,16 +33,15 @@ def write_report(
     samples: int = 60,
     sample_records: int = 1000,
     processes: int = 1,
-    report_problem: Callable[[str], None] | None = None,
+    report_problem: Callable[[str], object] = lambda text: None,
 ) -> Path:
-    """Writes the report on these suites (None: all that the store knows) and gives its path.
+    """Write the report on these suites (None: all in the store) and return its path.
 
-    `out` is the file, or a folder in which it is called report.html. Tables and plots of several suites
-    are made by `processes` processes, which know installed plugins only; the page is the same. For
-    `sample_records` records, spread over the models, up to `samples` per-sample outputs are kept, and
-    for `thumbnail_records` of them up to `thumbnails` pictures, where the data set can be opened here.
-
-    What can't be made, a plot of other data, say, has its reason on the page, and `report_problem` is called with it.
+    `out` is the file, or a folder for report.html. Tables and plots of several suites are made by `processes`
+    processes, which know installed plugins only; the page is the same. For `sample_records` records, spread
+    over the models, it contains up to `samples` per-sample outputs, and for `thumbnail_records` of them up to
+    `thumbnails` pictures, if the data set can be opened here. A table or plot that can't be made has its
+    reason on the page, and `report_problem` is called with it.
 
     Raises StoreError for an unknown suite or a store without records.
     """
@@ -52,8 +51,7 @@ def write_report(
 
     shown = collect_views(store, suites, processes)
     for problem in (problem for view in shown for problem in view.problem_lines):
-        if report_problem is not None:
-            report_problem(problem)
+        report_problem(problem)
     index, pool = RecordIndex(shown), Pool()
     order = spread_over_models(*index.finished_cells())
     pictures = Thumbnails(set(order[:thumbnail_records]), thumbnails)
@@ -67,13 +65,13 @@ def write_report(
 
 
 def render_page(shown: Sequence[SuiteView], index: RecordIndex, data: dict[str, Any], store_name: str) -> str:
-    """The whole page as text."""
+    """Return the whole page as text."""
     assets = files("harness.report") / "assets"
     style = (assets / "report.css").read_text(encoding="utf-8")
     scripts = "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{scripts}}})();\n'
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # nothing is loaded, nothing is sent, and no script runs but the one whose digest stands here
+    # loads nothing, sends nothing, and runs only the script with this digest
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
@@ -122,7 +120,7 @@ Open one for its metrics, cost, predictions and provenance.</p>
 
 
 def render_section(view: SuiteView, number: int, index: RecordIndex) -> str:
-    """One suite: what it is, its tables, its plots, and what did not run to the end."""
+    """Return one suite's section: description, tables, plots, and cells without a result."""
     suite, name = view.suite, view.suite.name
     place = {id: n for (s, id), n in index.place.items() if s == name}
     words = ", ".join(f"{count} {status_text(status)}" for status, count in view.counts().items())
@@ -148,7 +146,7 @@ def render_section(view: SuiteView, number: int, index: RecordIndex) -> str:
 
 
 def render_failures(view: SuiteView, place: dict[str, int]) -> str:
-    """Cells that gave no result, by status and reason, or nothing when there are none."""
+    """Return the cells without a result by status and reason, or nothing if there are none."""
     groups: dict[tuple[str, str], list[str]] = {}
     reasons = view.data["reason"] if "reason" in view.data else [None] * len(view.data)
     for id, status, reason in zip(view.data["id"], view.data["status"], reasons, strict=True):
@@ -170,12 +168,12 @@ def render_failures(view: SuiteView, place: dict[str, int]) -> str:
 
 
 def status_text(status: str) -> str:
-    """A status in words."""
+    """Return a status as readers know it."""
     return {"oom": "out of memory", "missing": "not run yet"}.get(status, status)
 
 
 def embed_json(value: Any) -> str:
-    """JSON that can stand inside a `<script>` element whatever it holds."""
+    """Return JSON that is safe inside a `<script>` element."""
     text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,4 +1,4 @@
-"""An excerpt of each record's per-sample outputs: the surest misses and the surest hits."""
+"""Excerpts of records' per-sample outputs: the most confident misses and hits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXT = 200
 
 
 def spread_over_models(ids: Sequence[str], models: Sequence[str], seeds: Sequence[str]) -> list[str]:
-    """The ids so that the first few of them hold something of every model, and few seeds of the same cell."""
+    """Order the ids so that the first few cover every model, and few seeds of the same cell."""
     first_seed = {seed: n for n, seed in enumerate(dict.fromkeys(seeds))}
     by_model: dict[str, list[int]] = {}
     for n, model in enumerate(models):
@@ -34,13 +34,13 @@ def spread_over_models(ids: Sequence[str], models: Sequence[str], seeds: Sequenc
 
 
 class Excerpts:
-    """Chooses at most `rows` samples of each of the records whose ids are `wanted`."""
+    """Chooses at most `rows` samples of each record whose id is in `wanted`."""
 
     def __init__(self, store: Store, thumbnails: Thumbnails, wanted: Collection[str], rows: int = 60) -> None:
         self.store, self.thumbnails, self.wanted, self.rows = store, thumbnails, wanted, rows
 
     def excerpt(self, record: Record) -> dict[str, Any]:
-        """The excerpt as JSON-able data; `note` says what is not there and why."""
+        """Return the excerpt as JSON-able data; `note` says what is missing and why."""
         import pyarrow as pa
 
         path = self.store.file("samples", record.id, ".parquet").relative_to(self.store.path)
@@ -67,12 +67,12 @@ class Excerpts:
         if hits is not None:
             excerpt |= {"hit": hits[chosen].astype(int).tolist(), "hits": int(hits.sum())}
         ids = [str(i) for i in part["id"].to_pylist()]
-        told = [c for c in ("target", "prediction") if c in part.column_names]
-        classes = {int(v) for c in told for v in part[c].to_pylist() if isinstance(v, int)}
+        labels = [c for c in ("target", "prediction") if c in part.column_names]
+        classes = {int(v) for c in labels for v in part[c].to_pylist() if isinstance(v, int)}
         return excerpt | self.thumbnails.add_record(record, ids, classes)
 
     def _choose_rows(self, samples: pa.Table, hits: Any) -> list[int]:
-        """Half misses and half hits, as far as there are so many, the surest first."""
+        """Return half misses and half hits, or more of one if the other is short, most confident first."""
         if hits is None:
             return list(range(min(len(samples), self.rows)))
         sure = _column_as_floats(samples, "confidence")
@@ -84,7 +84,7 @@ class Excerpts:
 
     @staticmethod
     def _find_hits(record: Record, samples: pa.Table) -> Any:
-        """Which samples are right: the prediction names the target's class, else a proportion says so."""
+        """Return which samples are right, by prediction and target if both are classes, else by a proportion."""
         import pyarrow.compute as pc
 
         if {"target", "prediction"} <= set(samples.column_names):
@@ -98,7 +98,7 @@ class Excerpts:
 
 
 def _class_kind(values: pa.ChunkedArray) -> str:
-    """How a column names classes, `number` or `text`; empty where it holds measures or lists."""
+    """Return how a column names classes, `number` or `text`; empty for measures or lists."""
     from pyarrow import types
 
     kind = values.type
@@ -108,7 +108,7 @@ def _class_kind(values: pa.ChunkedArray) -> str:
 
 
 def _column_as_floats(samples: pa.Table, name: str) -> Any:
-    """A column as numbers; None where there is none of that name, or it holds something else."""
+    """Return a column as numbers; None if it is absent or holds something else."""
     if name not in samples.column_names:
         return None
     try:
@@ -118,7 +118,7 @@ def _column_as_floats(samples: pa.Table, name: str) -> Any:
 
 
 def _column_values(values: pa.ChunkedArray) -> list[Any]:
-    """A column's values as they are shown; those of the kinds that most columns have at once."""
+    """Return a column's values for JSON, those of the common types without a loop over kinds."""
     from pyarrow import types
 
     kind = values.type

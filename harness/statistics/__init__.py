@@ -1,6 +1,6 @@
 """The statistics of the leaderboard: intervals, paired tests, ties, ranks and gates.
 
-Pure functions of arrays. Importing this needs numpy only; scipy is imported where it is called.
+Pure functions of arrays. Importing this needs numpy only; functions import scipy when called.
 """
 
 from harness.statistics.across import AcrossTest as AcrossTest
@@ -26,7 +26,6 @@ from harness.statistics.gates import combine_answers as combine_answers
 from harness.statistics.gates import judge as judge
 from harness.statistics.gates import parse_gate as parse_gate
 from harness.statistics.intervals import Interval as Interval
-from harness.statistics.intervals import clopper_pearson_interval as clopper_pearson_interval
 from harness.statistics.intervals import seeds_samples_interval as seeds_samples_interval
 from harness.statistics.intervals import t_interval as t_interval
 from harness.statistics.intervals import wilson_interval as wilson_interval

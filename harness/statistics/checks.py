@@ -1,4 +1,4 @@
-"""What the statistics refuse: one error class, and the checks on arrays and levels."""
+"""Checks of arrays and levels, and the error that they raise."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Floats = NDArray[np.float64]
 
 
 class StatisticsError(HarnessError):
-    """The numbers given can't bear the statistic asked of them; the text says why."""
+    """The numbers do not allow the statistic; the text says why."""
 
 
 def check_level(level: float) -> float:
-    """`level` as a float strictly between 0 and 1 (0.95 for a 95 % interval)."""
+    """Return `level` as a float. Raises StatisticsError unless it is strictly between 0 and 1."""
     if not 0.0 < level < 1.0:
         raise StatisticsError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}")
     return float(level)
 
 
 def check_vector(values: ArrayLike, name: str = "values") -> Floats:
-    """`values` as a float64 vector; raises StatisticsError if it is not 1-D or not all finite."""
+    """Return `values` as a float64 vector. Raises StatisticsError if it is not 1-D or not all finite."""
     return _check_finite(np.asarray(values, dtype=np.float64), 1, name)
 
 
 def check_matrix(values: ArrayLike, name: str = "values") -> Floats:
-    """`values` as a float64 matrix; raises StatisticsError if it is not 2-D or not all finite."""
+    """Return `values` as a float64 matrix. Raises StatisticsError if it is not 2-D or not all finite."""
     return _check_finite(np.asarray(values, dtype=np.float64), 2, name)
 
 
@@ -43,11 +43,11 @@ def _check_finite(array: Floats, dimensions: int, name: str) -> Floats:
 
 
 def check_same_length(a: NDArray[Any], b: NDArray[Any]) -> None:
-    """Raises StatisticsError unless `a` and `b` have the same length (align them by id first)."""
+    """Raise StatisticsError unless `a` and `b` have the same length (align them by id first)."""
     if len(a) != len(b):
         raise StatisticsError(f"paired values: {len(a)} on one side, {len(b)} on the other")
 
 
 def is_binary(values: NDArray[Any]) -> bool:
-    """Whether every value is 0 or 1, as those of a proportion are."""
+    """Return whether every value is 0 or 1, as for a proportion."""
     return bool(np.all((values == 0) | (values == 1)))

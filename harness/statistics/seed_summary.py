@@ -1,4 +1,4 @@
-"""The spread of one aggregated number: over seeds, over samples, and over both."""
+"""Mean and intervals of one aggregated number: over seeds, over samples, and over both."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.statistics.intervals import Interval, seeds_samples_interval, t_int
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """A mean over seeds with its spread; an interval is None where the data can't give it.
+    """A mean over seeds with its spread; an interval is None if the data do not suffice.
 
-    `std` is the sample standard deviation over seeds (NaN for one). `over_samples` is for the
-    samples' values averaged over seeds, `over_both` counts both sources of chance.
+    `std` is the sample standard deviation over seeds (NaN for one). `over_samples` uses the samples' values
+    averaged over seeds, `over_both` both sources of randomness.
     """
 
     mean: float
@@ -30,22 +30,22 @@ class SeedSummary:
 
     @property
     def interval(self) -> Interval | None:
-        """The widest statement there is: over both sources, else over samples, else over seeds."""
+        """The most general interval: over both sources, else over samples, else over seeds."""
         return self.over_both or self.over_samples or self.over_seeds
 
 
 def summarise_seeds(
     per_seed: ArrayLike, samples: ArrayLike | None = None, level: float = 0.95
 ) -> SeedSummary:
-    """Mean and intervals of S per-seed values, with S×N per-sample values where there are any.
+    """Return mean and intervals of S per-seed values, optionally with S×N per-sample values.
 
-    `samples` has one row per seed over the same samples in the same order, and the rows' means
-    are the per-seed values. Nothing but these decides the result, so other models never change it.
-    Raises StatisticsError for no values, or for a number of rows other than S.
+    `samples` has one row per seed over the same samples in the same order, whose means are the per-seed
+    values. The result depends on nothing else, so other models never change it. Raises StatisticsError for
+    no values, or for a number of rows other than S.
     """
     x = check_vector(per_seed, "per-seed values")
     if len(x) == 0:
-        raise StatisticsError("per-seed values: there are none")
+        raise StatisticsError("per-seed values: found none")
     over_samples = over_both = None
     if samples is not None:
         rows = np.atleast_2d(np.asarray(samples, dtype=np.float64))

@@ -35,13 +35,9 @@ class Maker:
         self.cells.append({"id": id, "at": at, "tags": more.get("tags", {})})
 
         def part(kind, label):
-            identity = {
-                "plugin": label,
-                "version": version,
-                "options": {},
-                "fingerprint": f"{kind}-{more.get('fingerprint', 'f')}",
-            }
-            return {"label": label, "identity": identity}
+            fingerprint = f"{kind}-{more.get('fingerprint', 'f')}"
+            facts = {"plugin": label, "version": version, "options": {}, "fingerprint": fingerprint}
+            return {"label": label, "identity": facts}
 
         cell = {
             "model": part("model", model),

@@ -163,20 +163,12 @@ def test_pareto_names_the_front(maker):
 def test_training_confusion_images_and_bars_draw(maker):
     made = maker()
     for seed in (0, 1):
+        curves = {"train": {"step": [0, 10, 20], "loss": [3.0, 2.0, 1.5]}}
         made.record(
-            "gan",
-            "digits",
-            seed=seed,
-            curves={"train": {"step": [0, 10, 20], "loss": [3.0, 2.0, 1.5]}},
-            images={"fake": np.full((8, 8, 3), 90, np.uint8)},
+            "gan", "digits", seed=seed, curves=curves, images={"fake": np.full((8, 8, 3), 90, np.uint8)}
         )
-    plots = drawn(
-        made,
-        {"name": "t", "kind": "training"},
-        {"name": "c", "kind": "confusion"},
-        {"name": "i", "kind": "image-grid"},
-        {"name": "b", "kind": "bars"},
-    )
+    kinds = ("training", "confusion", "image-grid", "bars")
+    plots = drawn(made, *({"name": kind, "kind": kind} for kind in kinds))
     assert [p.problem for p in plots] == [""] * 4
     training, confusion, images, bars = (texts(p.svg) for p in plots)
     assert {"loss", "step"} <= set(training)

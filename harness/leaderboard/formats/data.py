@@ -1,4 +1,4 @@
-"""Tables as data: CSV with one column per number, and JSON with everything the table knows."""
+"""Tables as data: CSV with one column per number, and JSON with the whole table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.leaderboard.layout import Layout
 def csv(table: Layout) -> str:
     """Return the values at full precision in their own unit, each with its interval's ends and its count.
 
-    A table with footnotes has a last column `notes`: each row's, and those that hold for all of the table.
+    A table with footnotes has a last column `notes`: each row's, and those of the whole table.
     """
     out = io.StringIO()
     names = [
@@ -22,7 +22,7 @@ def csv(table: Layout) -> str:
         *(h for r in table.rows for h in r.header),
         *table.footnotes,
     ]
-    # Python before 3.13 leaves a bare carriage return unquoted, which readers take for the end of a row
+    # Python before 3.13 leaves a bare carriage return unquoted, which readers take for a row's end
     bare = any("\r" in n for n in names)
     sheet = writer.writer(
         out, lineterminator="\n", quoting=writer.QUOTE_ALL if bare else writer.QUOTE_MINIMAL
@@ -43,13 +43,13 @@ def csv(table: Layout) -> str:
         if table.footnotes:
             numbers.append(disarm_formula("; ".join(filter(None, (_row_notes(row, table), general)))))
         sheet.writerow([*(disarm_formula(h) for h in row.header), *numbers])
-    if general and not table.rows:  # why there is nothing to show
+    if general and not table.rows:  # explains the empty table
         sheet.writerow([*[""] * (len(headers) - 1), disarm_formula(general)])
     return out.getvalue()
 
 
 def _row_notes(row: Row, table: Layout) -> str:
-    """Return what is noted at a row's numbers: each text once, after the columns that it is about."""
+    """Return the footnotes of a row's numbers, each text once, after the columns that it concerns."""
     columns: dict[int, list[str]] = {}
     for entry, column in zip(row.entries, table.columns, strict=True):
         for note in dict.fromkeys(entry.notes):
@@ -64,7 +64,7 @@ def _column_name(column: Column) -> str:
 
 
 def json(table: Layout) -> str:
-    """Everything the table knows. Infinite values are written as text."""
+    """Return the whole table as JSON. Infinite values are written as text."""
     return (
         encoder.dumps(replace_non_finite(table.to_dict()), ensure_ascii=False, indent=2, allow_nan=False)
         + "\n"
@@ -72,12 +72,12 @@ def json(table: Layout) -> str:
 
 
 def disarm_formula(text: str) -> str:
-    """A spreadsheet takes a text that begins with one of these for a formula: a quote disarms it."""
+    """Put a quote before text that a spreadsheet would take for a formula."""
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def replace_non_finite(value: object) -> object:
-    """The data with what JSON has no number for replaced: infinite ones by text, NaN by null."""
+    """Return the data with numbers that JSON lacks replaced: infinities by text, NaN by null."""
     if isinstance(value, dict):
         return {str(k): replace_non_finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,11 +1,11 @@
-"""Tables in HTML: a fragment with classes for what is best and tied, to be styled by its page."""
+"""Tables in HTML: a fragment whose classes mark best and tied values, for the page to style."""
 
 from __future__ import annotations
 
 from html import escape
 
 from harness.leaderboard.entries import DASH, Column, Entry, footnote_marks, format_interval, format_value
-from harness.leaderboard.layout import Layout, marks_legend
+from harness.leaderboard.layout import Layout, header_spans, marks_legend
 
 
 def html(table: Layout) -> str:
@@ -18,7 +18,9 @@ def html(table: Layout) -> str:
             if layer == 0
             else ""
         )
-        head.append(f"<tr>{names}{_merged(table, layer)}</tr>")
+        spans = header_spans(table, layer)
+        cells = "".join(f'<th scope="col" colspan="{width}">{escape(text)}</th>' for text, width in spans)
+        head.append(f"<tr>{names}{cells}</tr>")
     body = []
     for row in table.rows:
         names = "".join(f'<th scope="row">{escape(h)}</th>' for h in row.header)
@@ -36,17 +38,6 @@ def html(table: Layout) -> str:
         f'<table class="leaderboard"><caption>{caption}</caption>'
         f"<thead>{''.join(head)}</thead><tbody>{''.join(body)}</tbody>{foot}</table>\n"
     )
-
-
-def _merged(table: Layout, layer: int) -> str:
-    names = [c.header[layer] if layer < len(c.header) else "" for c in table.columns]
-    outer = [c.header[:layer] for c in table.columns]
-    cells, start = [], 0
-    for n in range(1, len(names) + 1):
-        if n == len(names) or names[n] != names[start] or outer[n] != outer[start]:
-            cells.append(f'<th scope="col" colspan="{n - start}">{escape(names[start])}</th>')
-            start = n
-    return "".join(cells)
 
 
 def _render_cell(entry: Entry, column: Column) -> str:

@@ -1,4 +1,4 @@
-"""Tables for the terminal and in markdown, through tabulate."""
+"""Tables for the terminal and in Markdown, through tabulate."""
 
 from __future__ import annotations
 
@@ -16,51 +16,46 @@ SUPERSCRIPTS = str.maketrans("0123456789–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def terminal(table: Layout) -> str:
-    """The table as plain text; the best is starred, what is tied with it has a degree sign."""
-    from tabulate import tabulate
+    """Return the table as plain text; best values have a star, tied ones a degree sign."""
 
-    def marked(entry: Entry, column: Column) -> str:
-        mark = "*" if entry.best else "°" if entry.tied else ""
-        return _cell_text(entry, column) + mark
+    def mark(entry: Entry, text: str) -> str:
+        return text + ("*" if entry.best else "°" if entry.tied else "")
 
-    body = [
-        [*map(clean_text, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
-        for r in table.rows
-    ]
-    headers = [
-        *map(clean_text, table.row_names),
-        *("\n".join(clean_text(h) for h in c.header if h) for c in table.columns),
-    ]
-    align = ["left"] * len(table.row_names) + ["right"] * len(table.columns)
-    text = tabulate(body, headers, tablefmt="simple", colalign=align if body else None, disable_numparse=True)
+    text = _tabulate(table, "simple", clean_text, mark, "\n")
     return "\n".join([clean_text(table.title), "", text, *_lines_below(table, "*", "°", clean_text)])
 
 
 def markdown(table: Layout) -> str:
-    """The table in GitHub's markdown; the best is bold, what is tied with it underlined."""
-    from tabulate import tabulate
+    """Return the table in GitHub's Markdown; best values are bold, tied ones underlined."""
 
-    def marked(entry: Entry, column: Column) -> str:
-        text = _cell_text(entry, column)
+    def mark(entry: Entry, text: str) -> str:
         return f"**{text}**" if entry.best else f"<u>{text}</u>" if entry.tied else text
 
-    body = [
-        [*map(escape_markdown, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
-        for r in table.rows
-    ]
-    headers = [
-        *map(escape_markdown, table.row_names),
-        *(" / ".join(escape_markdown(h) for h in c.header if h) for c in table.columns),
-    ]
-    align = ["left"] * len(table.row_names) + ["right"] * len(table.columns)
-    text = tabulate(body, headers, tablefmt="pipe", colalign=align if body else None, disable_numparse=True)
+    text = _tabulate(table, "pipe", escape_markdown, mark, " / ")
+    below = _lines_below(table, "bold", "underlined", escape_markdown)
     lines = [
         f"### {escape_markdown(table.title)}",
         "",
         text,
-        *(f"{line}  " if line else "" for line in _lines_below(table, "bold", "underlined", escape_markdown)),
+        *(f"{line}  " if line else "" for line in below),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _tabulate(
+    table: Layout, style: str, clean: Callable[[str], str], mark: Callable[[Entry, str], str], joiner: str
+) -> str:
+    """Return the body and headers in one of tabulate's styles; `joiner` joins the layers of a header."""
+    from tabulate import tabulate
+
+    body = [
+        [*map(clean, r.header), *(mark(e, _cell_text(e, c)) for e, c in zip(r.entries, table.columns))]
+        for r in table.rows
+    ]
+    above = (joiner.join(clean(h) for h in c.header if h) for c in table.columns)
+    align = ["left"] * len(table.row_names) + ["right"] * len(table.columns) if body else None
+    headers = [*map(clean, table.row_names), *above]
+    return tabulate(body, headers, tablefmt=style, colalign=align, disable_numparse=True)
 
 
 def _cell_text(entry: Entry, column: Column) -> str:
@@ -72,8 +67,8 @@ def _cell_text(entry: Entry, column: Column) -> str:
 
 
 def _lines_below(table: Layout, best: str, tied: str, clean: Callable[[str, int | None], str]) -> list[str]:
-    """Return what stands below a table. Footnotes are never cut: what they say must be known."""
-    lines = [said] if (said := marks_legend(table, best, tied)) else []
+    """Return legend, caption and footnotes below a table. They are never cut: readers need all of them."""
+    lines = [key] if (key := marks_legend(table, best, tied)) else []
     if table.caption:
         lines.append(clean(table.caption, None))
     lines += [
@@ -83,12 +78,12 @@ def _lines_below(table: Layout, best: str, tied: str, clean: Callable[[str, int 
 
 
 def clean_text(text: str, longest: int | None = LONGEST) -> str:
-    """Return the text without control characters, which could move the cursor, and not too long."""
+    """Return the text without control characters, which could move the cursor, cut to `longest`."""
     clean = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in text)
     return clean if longest is None or len(clean) <= longest else clean[: longest - 1] + "…"
 
 
 def escape_markdown(text: str, longest: int | None = LONGEST) -> str:
-    """Return text in which nothing is markup: HTML, table bars, emphasis, code, links and mathematics."""
+    """Return the text with all markup escaped: HTML, table bars, emphasis, code, links and mathematics."""
     escaped = clean_text(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\|*_`\[\]$~#])", r"\\\1", escaped)
