@@ -60,7 +60,7 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
 
     factory = registry.load(plugin)
     facts["documentation"] = docstrings.split(inspect.getdoc(factory))[0]
-    told = _option_docs(factory)
+    documented = _option_docs(factory)
     declared, open_ended = options.declared(factory) if callable(factory) else ((), False)
     facts["options"] = [
         {
@@ -68,7 +68,7 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
             "type": o.type_name,
             **({} if o.required else {"default": _json_plain(o.default)}),
             "required": o.required,
-            "documentation": told.get(o.name, ""),
+            "documentation": documented.get(o.name, ""),
         }
         for o in declared
     ]
@@ -83,11 +83,11 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
 
 def _option_docs(factory: Any) -> dict[str, str]:
     """Return the documentation of each option, by the class, its constructor or its base classes."""
-    told: dict[str, str] = {}
+    documented: dict[str, str] = {}
     for base in reversed(factory.__mro__) if isinstance(factory, type) else [factory]:
         for text in (getattr(vars(base).get("__init__"), "__doc__", None), base.__doc__):
-            told |= docstrings.split(text)[1]
-    return told
+            documented |= docstrings.split(text)[1]
+    return documented
 
 
 def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> str:

@@ -148,8 +148,8 @@ def _list_cells(store: Store) -> list[SideCell]:
     for suite, plan in plans.items():
         for cell in plan["cells"]:
             record = store.read(cell["id"])
-            said = tuple(cell.get("remarks", ()))
-            cells.append(SideCell(suite, cell["at"], cell.get("tags", {}), cell["id"], record, said))
+            remarks = tuple(cell.get("remarks", ()))
+            cells.append(SideCell(suite, cell["at"], cell.get("tags", {}), cell["id"], record, remarks))
     for record in store.records():
         if record.suite not in plans:
             cells.append(SideCell(record.suite, record.coordinates, record.tags, record.id, record))

@@ -222,9 +222,9 @@ class GroupAverager:
                 entry.spread = deviation(means)
         if self.has_texts:
             measured = [m for m in members if self.status[m] == "ok"]
-            said = [text for m in measured for text in self.remarks[m]]
-            said += [text for m in measured for text in _explain_failures(self.failures[m], name, m in good)]
-            entry.notes += [table.note(text) for text in dict.fromkeys(said)]
+            texts = [text for m in measured for text in self.remarks[m]]
+            texts += [text for m in measured for text in _explain_failures(self.failures[m], name, m in good)]
+            entry.notes += [table.note(text) for text in dict.fromkeys(texts)]
         bad = [m for m in members if self.status[m] != "ok"]
         for m in bad[:3]:
             entry.notes.append(table.note(self._status_text(m)))

@@ -43,8 +43,8 @@ def manifest_frame(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataF
     names = [name for name in PARTS if name in merged]
     labels = list(zip(*(merged.pop(name).to_list() for name in names), strict=True)) or [()] * len(cells)
     merged["remarks"] = [
-        _merge_remarks(cell, said, old, names) if said or "remarks" in cell else ()
-        for cell, said, old in zip(cells, merged["remarks"], labels, strict=True)
+        _merge_remarks(cell, recorded, old, names) if recorded or "remarks" in cell else ()
+        for cell, recorded, old in zip(cells, merged["remarks"], labels, strict=True)
     ]
     columns: dict[str, list[Any]] = {}
     for prefix, key in (("at.", "at"), ("tag.", "tags")):
@@ -90,6 +90,6 @@ def shorten_columns(data: pd.DataFrame) -> pd.DataFrame:
     for column in LISTS:
         if column in shown:
             shown[column] = [
-                "; ".join(t if isinstance(t, str) else t[1] for t in said) for said in shown[column]
+                "; ".join(t if isinstance(t, str) else t[1] for t in texts) for texts in shown[column]
             ]
     return shown

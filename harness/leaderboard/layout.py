@@ -65,10 +65,10 @@ class Layout:
             return
         kept = [n for n in range(len(self.footnotes)) if n not in common]
         places = {n: place for place, n in enumerate(kept)}
-        said = [f"all numbers: {self.footnotes[n]}" for n in sorted(common)]
+        general = [f"all numbers: {self.footnotes[n]}" for n in sorted(common)]
         for entry in self.entries:
             entry.notes = [places[n] for n in entry.notes if n in places]
-        self.footnotes = [*(self.footnotes[n] for n in kept), *said]
+        self.footnotes = [*(self.footnotes[n] for n in kept), *general]
         self._numbers = {}
 
     def _join_alike(self) -> None:

@@ -71,9 +71,9 @@ def _check_frame(long: Any, part: Part) -> None:
 
 def _note_failures(table: Table, data: pd.DataFrame) -> None:
     """Add footnotes on metrics that failed in the records: numbers of the table may be missing."""
-    said = [text for failures in data.get("failures", ()) for _, text in failures]
-    for text in dict.fromkeys(said):
-        table.note(f"in {said.count(text)} of {len(data)} records {text}")
+    texts = [text for failures in data.get("failures", ()) for _, text in failures]
+    for text in dict.fromkeys(texts):
+        table.note(f"in {texts.count(text)} of {len(data)} records {text}")
 
 
 def _select_values(table: Table, spec: TableSpec, long: pd.DataFrame) -> pd.DataFrame:

@@ -133,17 +133,17 @@ def _render_cell(entry: Entry, column: Column, place: Mapping[str, int]) -> str:
     else:
         text = escape(format_value(entry, column))
         kind = "best" if entry.best else "tied" if entry.tied else ""
-    said = {"best": ' <span class="sr">best</span>', "tied": ' <span class="sr">tied with the best</span>'}
+    words = {"best": ' <span class="sr">best</span>', "tied": ' <span class="sr">tied with the best</span>'}
     if records:
         attribute = " ".join(map(str, records))
         text = f'<button type="button" class="open" data-r="{attribute}">{text}</button>'
-    elif kind in said:  # ranks have no records, but their marks must be visible
+    elif kind in words:  # ranks have no records, but their marks must be visible
         text = f'<span class="number">{text}</span>'
     interval = format_interval(entry, column)
     span = f' <small class="interval">{escape(interval)}</small>' if interval else ""
     value = f' data-v="{entry.value!r}"' if entry.value is not None and entry.value == entry.value else ""
     attribute = f' class="{kind}"' if kind else ""
-    return f"<td{attribute}{value}>{text}{said.get(kind, '')}{span}{notes}</td>"
+    return f"<td{attribute}{value}>{text}{words.get(kind, '')}{span}{notes}</td>"
 
 
 def _count_rows(count: int) -> str:

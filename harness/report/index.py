@@ -34,8 +34,8 @@ class RecordIndex:
         self._columns["suite"] += [view.suite.title or view.suite.name] * count
         self._columns["status"] += data["status"].tolist()
         self._columns["reason"] += _to_texts(data["reason"]) if "reason" in data else [""] * count
-        said = data["remarks"] if "remarks" in data else [()] * count
-        self._columns["remarks"] += ["\n".join(texts) for texts in said]
+        remarks = data["remarks"] if "remarks" in data else [()] * count
+        self._columns["remarks"] += ["\n".join(texts) for texts in remarks]
         here = {c: c.removeprefix("at.") for c in data.columns if c.startswith("at.")}
         for column, name in here.items():
             self._at.setdefault(name, [""] * before)

@@ -76,14 +76,14 @@ class Maker:
         return id
 
     def done(self, **content):
-        """Writes the plan, after which the store looks as a run leaves it."""
+        """Write the plan, after which the store looks as a run leaves it."""
         self.store.write_manifest({"name": self.suite, **content}, self.cells)
         return self.store
 
 
 @pytest.fixture
 def maker(tmp_path):
-    """Makes stores in this test's folder, by name."""
+    """Make stores in this test's folder, by name."""
     return lambda name, suite="demo": Maker(tmp_path / name, suite)
 
 

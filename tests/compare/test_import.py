@@ -44,7 +44,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def file(tmp_path):
-    """Writes a file of that content and gives its path."""
+    """Write a file of that content and return its path."""
 
     def write(content, name="r.json"):
         path = tmp_path / name

@@ -128,7 +128,7 @@ def test_manifests_are_united_by_coordinates(maker):
     assert list(cells) == ["x", "z", "y"]
     assert cells["x"] == a.cells[0]["id"]  # the plan here stands
     assert cells["z"] == newer  # unless only the other has a result
-    assert "2 cells were made under other versions" in outcome.notes[0]
+    assert "2 cells have other versions" in outcome.notes[0]
     (said,) = a.store.read(cells["x"]).remarks
     assert said == (
         "another version of this cell has other numbers (top1 1.0 and 0.0); model: plugin version: 1 here, 2 there; "

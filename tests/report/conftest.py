@@ -21,7 +21,7 @@ NASTY = (
 
 
 class Maker:
-    """Writes records of made-up accuracies, in the order in which they are asked for."""
+    """Writes records of made-up accuracies, in the order of the calls."""
 
     def __init__(self, path, suite="demo", **content):
         self.store, self.suite, self.cells = Store(path), suite, []
@@ -73,7 +73,7 @@ class Maker:
         return id
 
     def done(self):
-        """Writes the plan, after which the store looks as a run leaves it."""
+        """Write the plan, after which the store looks as a run leaves it."""
         self.store.write_manifest(self.content, self.cells)
         return self.store
 
@@ -100,7 +100,7 @@ def large(tmp_path_factory):
 
 @pytest.fixture
 def maker(tmp_path):
-    """Makes a store in a new folder."""
+    """Make a store in a new folder."""
     return lambda **content: Maker(tmp_path / "store", **content)
 
 
@@ -112,5 +112,5 @@ def nasty():
 
 @pytest.fixture(scope="module")
 def module_maker(tmp_path_factory):
-    """Makes a store that all tests of a module share."""
+    """Make a store that all tests of a module share."""
     return lambda **content: Maker(tmp_path_factory.mktemp("shared") / "store", **content)

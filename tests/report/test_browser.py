@@ -70,12 +70,12 @@ class Browser:
         )
 
     def write(self, selector, text):
-        """Puts a text into a field at once."""
+        """Put a text into a field at once."""
         script = "(e => (e.value = arguments[1], e.dispatchEvent(new Event('input'))))(document.querySelector(arguments[0]))"
         self.js(script, selector, text)
 
     def took(self, action):
-        """Milliseconds that an action takes with the layout after it."""
+        """Return the milliseconds of an action and its layout."""
         script = f"{action}; document.body.offsetHeight; return performance.now() - start;"
         return self.js(f"(() => {{ const start = performance.now(); {script} }})()")
 

@@ -67,7 +67,7 @@ def column(index, name):
 
 @pytest.fixture
 def written(maker, tmp_path):
-    """Writes the report of a store that a function fills, and reads it back."""
+    """Write the report of a store that a function fills, and read it back."""
 
     def write(fill, **options):
         content = options.pop("content", {})
