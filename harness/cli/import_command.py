@@ -1,4 +1,4 @@
-"""`harness import`: results of other programs as records of a store."""
+"""`harness import`: write other programs' results into a store as records."""
 
 from __future__ import annotations
 
@@ -6,26 +6,34 @@ import argparse
 from pathlib import Path
 
 from harness.cli.common import add_store_argument, open_store, print_json
+from harness.discovery import registry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("format", choices=["clip_benchmark"], help="the program that wrote the files")
+    """Add the command's options."""
+    known = ", ".join(plugin.name for plugin in registry.installed("importers"))
+    parser.add_argument("format", metavar="PROGRAM", help=f"the program that wrote the files: {known}")
     parser.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="its JSON results, or folders of these"
+        "files", type=Path, nargs="+", metavar="FILE", help="its results, or folders of these"
     )
     add_store_argument(parser)
     parser.add_argument(
-        "--suite", default="clip_benchmark", metavar="NAME", help="what harness table calls them"
+        "--suite", metavar="NAME", help="the suite to file them under (default: the program's name)"
     )
 
 
 def main(given: argparse.Namespace) -> int:
-    """Imports the files, or none of them when one is wrong."""
-    from harness.exchange.importing import import_clip_benchmark
+    """Import all files, or none if one of them is wrong."""
+    from harness.discovery.parts import Resolver
+    from harness.discovery.reference import parse_short
+    from harness.errors import PluginBroken
+    from harness.exchange.importing import import_results
 
     store = open_store(given)
-    done = import_clip_benchmark(given.files, store, given.suite)
+    part = Resolver().resolve("importers", parse_short(given.format), "import")
+    if part.problem or part.missing:
+        raise PluginBroken(str(part.problem or part.missing))
+    done = import_results(part.plugin, part.object, given.files, store, given.suite or part.plugin)
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
     else:

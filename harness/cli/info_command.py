@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.cli.common import find_kinds, print_json, redirect_prints
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import docstrings, registry
 
 
@@ -56,12 +56,12 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
         }
         return facts
     from harness.discovery import options
-    from harness.discovery.abilities import of_plugin
+    from harness.discovery.abilities import describe_abilities
 
     factory = registry.load(plugin)
     facts["documentation"] = docstrings.split(inspect.getdoc(factory))[0]
     documented = _option_docs(factory)
-    declared, open_ended = options.declared(factory) if callable(factory) else ((), False)
+    declared, open_ended = options.read_options(factory) if callable(factory) else ((), False)
     facts["options"] = [
         {
             "name": o.name,
@@ -76,7 +76,7 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
         facts["options"].append(
             {"name": "**", "type": "any other option", "required": False, "documentation": ""}
         )
-    facts["capabilities"] = of_plugin(plugin.kind, factory)
+    facts["capabilities"] = describe_abilities(plugin.kind, factory)
     facts["example"] = _example(plugin, factory, declared)
     return facts
 
@@ -92,16 +92,18 @@ def _option_docs(factory: Any) -> dict[str, str]:
 
 def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> str:
     """Return a line of a suite, or a command, that uses the plugin."""
-    smallest = dict(asked(factory, "smallest") or {})
+    smallest = dict(ask(factory, "smallest") or {})
     smallest.pop("cell", None)
     chosen = smallest or _example_options(declared)
     table = _toml_table({"plugin": plugin.name, **chosen}) if chosen else f'"{plugin.name}"'
     if plugin.kind == "hooks":
-        if asked(factory, "on_request"):
+        if ask(factory, "on_request"):
             return f"harness run SUITE --listen {plugin.name}"
         return f"it listens to every run, since {plugin.distribution} is installed"
     if plugin.kind == "executors":
         return f'executor = "{plugin.name}"'
+    if plugin.kind == "importers":
+        return f"harness import {plugin.name} FILE"
     if plugin.kind == "plots":
         more = {"options": chosen} if chosen else {}
         return f"plots = [{_toml_table({'name': plugin.name, 'kind': plugin.name, **more})}]"

@@ -52,12 +52,12 @@ def main(given: argparse.Namespace) -> int:
 def _write_plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
     """Write all plots and return their files; a plot that only the page could draw adds to `problems`."""
     from harness.leaderboard.frame import suite_frame
-    from harness.planning.suite import planned
+    from harness.planning.suite import load_planned
     from harness.plots.draw import write_plots
 
     files: list[Path] = []
     for name in names:
-        for drawn in write_plots(planned(store, name), suite_frame(store, name), store, folder):
+        for drawn in write_plots(load_planned(store, name), suite_frame(store, name), store, folder):
             files += drawn.files
             text = f"plot '{drawn.name}' of {name}: {drawn.problem}"
             if drawn.problem and text not in problems:

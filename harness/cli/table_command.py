@@ -40,7 +40,7 @@ def main(given: argparse.Namespace) -> int:
     from harness.leaderboard.checking import check_where
     from harness.leaderboard.formats import render
     from harness.leaderboard.frame import suite_frame
-    from harness.planning.suite import name_of, planned
+    from harness.planning.suite import load_planned, name_of
 
     store = open_store(given)
     known = store.suites()
@@ -50,7 +50,7 @@ def main(given: argparse.Namespace) -> int:
     if not known:
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
     tables = []
-    frames = {n: (planned(store, n), suite_frame(store, n)) for n in ([name] if name else known)}
+    frames = {n: (load_planned(store, n), suite_frame(store, n)) for n in ([name] if name else known)}
     check_where(_parse_where(given), "--where", frames)
     for suite, data in frames.values():
         tables += build_tables(change_tables(suite, given), data, store)
@@ -71,7 +71,7 @@ def change_tables(suite: Any, given: argparse.Namespace) -> Any:
 
     A change of layout makes a new table; other changes apply to all of the suite's.
     """
-    from harness.planning.suite import TableSpec, changed_table
+    from harness.planning.suite import TableSpec, change_table
 
     tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
     if given.table:
@@ -101,7 +101,7 @@ def change_tables(suite: Any, given: argparse.Namespace) -> Any:
     update |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
     where = _parse_where(given)
     changes = [{**layout, **update, "where": {**t.where, **where}} for t in tables]
-    tables = [changed_table(t, c, f"table '{t.name}'") for t, c in zip(tables, changes, strict=True)]
+    tables = [change_table(t, c, f"table '{t.name}'") for t, c in zip(tables, changes, strict=True)]
     return suite.model_copy(update={"tables": tables})
 
 

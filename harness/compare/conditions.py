@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.compare.sides import PARTS
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.records.record import Record
 
 SETTINGS = {"precision": "precision", "images": "images mode", "limit": "limit on samples"}
@@ -84,5 +84,5 @@ def _compare_values(name: str, a: Any, b: Any) -> Iterator[tuple[str, str, str]]
 def _shorten(value: Any) -> str:
     if value is None or value == "":
         return "none"
-    text = value if isinstance(value, str) else canonical(value)
+    text = value if isinstance(value, str) else canonical_json(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

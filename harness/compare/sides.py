@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.discovery.reference import parse_value
 from harness.errors import HarnessError, did_you_mean
 from harness.planning.expansion import matches
@@ -130,7 +130,7 @@ def group_by_cell(side: Side, found: Sequence[SideCell], without: set[str]) -> d
     """
     grouped: dict[str, dict[Any, SideCell]] = {}
     for cell in found:
-        seeds = grouped.setdefault(canonical(sorted(cell_identity(cell, without).items())), {})
+        seeds = grouped.setdefault(canonical_json(sorted(cell_identity(cell, without).items())), {})
         seed = cell.at.get("seed", 0)
         if seed in seeds:
             names = sorted(without)

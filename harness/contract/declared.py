@@ -9,7 +9,7 @@ API_VERSION = 1
 
 
 class Question(NamedTuple):
-    """One optional attribute or method: whose it is, its default where absent, and what it means."""
+    """One optional attribute or method: whose it is, its default if absent, and what it means."""
 
     of: str
     name: str
@@ -76,13 +76,13 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
 )  # fmt: skip
 
 QUESTIONS = tuple(Question(*row) for row in _ROWS)
-"""One row per question; a name has the same default wherever it is asked."""
+"""One row per question; a name has the same default on every kind of plugin."""
 
 _DEFAULTS = {question.name: question.default for question in QUESTIONS}
 
 
-def asked(plugin: object, name: str) -> Any:
-    """Return what a plugin (or a split, or evidence) says under a declared name, else the name's default.
+def ask(plugin: object, name: str) -> Any:
+    """Return a plugin's (or split's, or evidence's) value of a declared name, else the name's default.
 
     Raises KeyError for a name that is not in `QUESTIONS`.
     """

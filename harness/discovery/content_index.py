@@ -38,7 +38,7 @@ def stamp_of(facts: os.stat_result) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexedDigest:
     """The digest of a file whose stamp was `stamp` before and after it was read, from the time `read` on."""
 
     stamp: str
@@ -64,12 +64,12 @@ class Index:
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
 
-    def known(self, paths: Sequence[str]) -> dict[str, Entry]:
+    def known(self, paths: Sequence[str]) -> dict[str, IndexedDigest]:
         """The entries of those paths that have one, by one query."""
         if not self.path.is_file():
             return {}
         wanted = {os.fsencode(path): path for path in paths}
-        found: dict[str, Entry] = {}
+        found: dict[str, IndexedDigest] = {}
 
         def look(connection: sqlite3.Connection) -> None:
             for row in connection.execute(*_query(sorted(wanted))):
@@ -80,7 +80,7 @@ class Index:
         self._use(look)
         return found
 
-    def keep(self, entries: Mapping[str, Entry]) -> None:
+    def keep(self, entries: Mapping[str, IndexedDigest]) -> None:
         """Keep the entries, in place of any of the same paths."""
         if not entries:
             return
@@ -149,19 +149,19 @@ def _query(paths: Sequence[bytes]) -> tuple[str, Sequence[bytes]]:
     return f"{columns} BETWEEN ? AND ?", (paths[0], paths[-1])
 
 
-def _row(path: bytes, entry: Entry) -> tuple[bytes, bytes, int, bytes, int]:
+def _row(path: bytes, entry: IndexedDigest) -> tuple[bytes, bytes, int, bytes, int]:
     stamp, digest = entry.stamp.encode(), bytes.fromhex(entry.digest)
     return path, stamp, entry.read, digest, _checksum(path, stamp, entry.read, digest)
 
 
-def _entry(row: Iterable[object]) -> Entry | None:
+def _entry(row: Iterable[object]) -> IndexedDigest | None:
     """The entry of a row; None when a bit of it is not as it was written."""
     path, stamp, read, digest, whole = row
     if not (isinstance(path, bytes) and isinstance(stamp, bytes) and isinstance(digest, bytes)):
         return None
     if not isinstance(read, int) or whole != _checksum(path, stamp, read, digest):
         return None
-    return Entry(stamp.decode(), read, digest.hex())
+    return IndexedDigest(stamp.decode(), read, digest.hex())
 
 
 def _checksum(path: bytes, stamp: bytes, read: int, digest: bytes) -> int:

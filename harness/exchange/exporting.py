@@ -106,11 +106,11 @@ def _read_records(store: Store, suite: str | None) -> Any:
     import pyarrow.compute as pc
 
     from harness.errors import no_records
-    from harness.records.index import fresh
+    from harness.records.index import refresh_table
 
     if not store.path.is_dir():
         raise HarnessError(f"{store.path}: no such store")
-    table = fresh(store)
+    table = refresh_table(store)
     if suite is not None:
         known = sorted({s for s in table["suite"].to_pylist() if s})
         if suite not in known:

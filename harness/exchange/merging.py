@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.errors import NewerRecord, StoreError
 from harness.records.columns import read_table
 from harness.records.files import write_bytes
@@ -77,12 +77,12 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
 
 
 def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: MergeResult) -> None:
-    theirs = source.opened(id)
+    theirs = source.open_record(id)
     if theirs is None:
         return
     file = source.file("records", id, ".json")
     try:
-        ours = into.opened(id)
+        ours = into.open_record(id)
     except NewerRecord:
         raise
     except StoreError:  # theirs is sound
@@ -190,7 +190,7 @@ def _is_close(a: Any, b: Any, tolerance: float) -> bool:
 
 def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult) -> None:
     """Unite the planned cells by coordinates; ours stay unless only theirs has an ok record."""
-    theirs, ours = source.opened_manifest(suite), into.manifest(suite)
+    theirs, ours = source.open_manifest(suite), into.manifest(suite)
     if theirs is None:
         return
     if ours is None:
@@ -269,8 +269,8 @@ def _add_remark(store: Store, record: Record, text: str) -> None:
 
 
 def _cell_key(cell: Mapping[str, Any]) -> str:
-    return canonical(cell["at"])
+    return canonical_json(cell["at"])
 
 
 def _layout_key(suite: Mapping[str, Any]) -> str:
-    return canonical([suite.get("tables"), suite.get("plots")])
+    return canonical_json([suite.get("tables"), suite.get("plots")])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import SuiteError, did_you_mean
-from harness.leaderboard.entries import Column, Entry
+from harness.leaderboard.entries import Column, TableValue
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 
@@ -108,8 +108,8 @@ def _delta_column(column: Column, spec: TableSpec, header: tuple[str, ...]) -> C
     )
 
 
-def _subtract(entry: Entry, base: Entry | None, spec: TableSpec, is_base: bool) -> Entry:
-    delta = Entry(records=[*entry.records, *(base.records if base else [])])
+def _subtract(entry: TableValue, base: TableValue | None, spec: TableSpec, is_base: bool) -> TableValue:
+    delta = TableValue(records=[*entry.records, *(base.records if base else [])])
     if entry.format is not None:
         delta.format = _delta_column(entry.format, spec, entry.format.header)
     if is_base or base is None or entry.value is None or base.value is None:

@@ -10,7 +10,7 @@ import numpy as np
 from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
-from harness.leaderboard.entries import METRIC, Column, Entry, Row
+from harness.leaderboard.entries import METRIC, Column, Row, TableValue
 from harness.leaderboard.frame import find_column
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
@@ -206,12 +206,12 @@ class GroupAverager:
         self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
         self.level = level
 
-    def entry(self, members: Sequence[int], name: str, values: Sequence[float], table: Table) -> Entry:
+    def entry(self, members: Sequence[int], name: str, values: Sequence[float], table: Table) -> TableValue:
         """Average a group's values within each seed, then over seeds; return the mean and the seeds' spread."""
         # one record may appear under two names, and counts once
         members = list({self.ids[m]: m for m in members}.values())
         good = [m for m in members if self.status[m] == "ok" and values[m] == values[m]]
-        entry = Entry(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
+        entry = TableValue(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
         if good:
             by_seed: dict[Any, list[float]] = {}
             for m in good:

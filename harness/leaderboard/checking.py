@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Part, Planned
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
@@ -212,7 +212,7 @@ class LayoutChecker:
         own: list[str] = list(COSTS)
         for part in self.protocols:
             for attribute in ("directions", "units", "own_numbers"):
-                own += map(str, asked(part.object, attribute) or ())
+                own += map(str, ask(part.object, attribute) or ())
         begun = [name for name in self.metrics if value.startswith(name)]
         if any(not value[len(name) : len(name) + 1].isalnum() for name in begun):
             return
@@ -223,7 +223,7 @@ class LayoutChecker:
         # a metric of several numbers names them after itself, and a protocol may produce any
         known = [*self.metrics, *(n for n in own if "*" not in n)]
         text = f"{where}: nothing is known to be called '{value}'{did_you_mean(value, known)}"
-        silent = [p for p in self.protocols if asked(p.object, "own_numbers") != ()]
+        silent = [p for p in self.protocols if ask(p.object, "own_numbers") != ()]
         if self.protocols and not silent and not begun:
             raise SuiteError(text)
         self.doubts.append(f"{text} (unless the protocol or a metric gives it)")

@@ -14,7 +14,7 @@ METRIC = "metric"
 
 
 @dataclass
-class Entry:
+class TableValue:
     """One number of a table.
 
     `low` and `high` bound it at the table's level, by `method`; `spread` is the standard deviation over
@@ -54,16 +54,16 @@ class Row:
     """A row: its header, its group (if the table is grouped), and one entry per column."""
 
     header: tuple[str, ...]
-    entries: list[Entry]
+    entries: list[TableValue]
     group: str = ""
 
 
-def effective_column(entry: Entry, column: Column) -> Column:
+def effective_column(entry: TableValue, column: Column) -> Column:
     """Return the entry's own format, else its column."""
     return entry.format or column
 
 
-def format_value(entry: Entry, column: Column) -> str:
+def format_value(entry: TableValue, column: Column) -> str:
     """Return an entry's value as text; a dash if it has none."""
     return DASH if entry.value is None else format_number(entry.value, effective_column(entry, column))
 
@@ -117,7 +117,7 @@ def _first_digit(value: float) -> str:
     return f"{value:.{max(0, -math.floor(math.log10(value)))}f}"
 
 
-def format_interval(entry: Entry, column: Column) -> str:
+def format_interval(entry: TableValue, column: Column) -> str:
     """Return the interval as text after a number: `± h` if symmetric, else `[low, high]`.
 
     It follows the number's format: powers of ten, unit prefixes for a cost, and more digits if it would

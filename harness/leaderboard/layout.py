@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.leaderboard.entries import Column, Entry, Row, effective_column
+from harness.leaderboard.entries import Column, Row, TableValue, effective_column
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ class Layout:
         return self._numbers[text]
 
     @property
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[TableValue]:
         """Iterate over all entries, row by row."""
         return (entry for row in self.rows for entry in row.entries)
 

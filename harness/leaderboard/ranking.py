@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.entries import Column, Entry, effective_column
+from harness.leaderboard.entries import Column, TableValue, effective_column
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.statistics import friedman_test, nemenyi_test, rank_models, wilcoxon_test
@@ -64,7 +64,9 @@ def add_ranking(table: Table, spec: TableSpec) -> None:
         for numbers in (ranks, wins, means)[: len(added)]:
             value = float(numbers[n])
             count = int(complete.sum())
-            row.entries.append(Entry(None if np.isnan(value) else value, count=count, expected=len(places)))
+            row.entries.append(
+                TableValue(None if np.isnan(value) else value, count=count, expected=len(places))
+            )
     if complete.any():
         kept = [table.columns[n] for n, whole in zip(places, complete, strict=True) if whole]
         _judge_ranks(table, oriented.T, len(added), _have_own_data_sets(table, kept))
@@ -113,5 +115,5 @@ def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int, independ
     table.caption = f"{table.caption} {text}"
 
 
-def _float_or_nan(entry: Entry) -> float:
+def _float_or_nan(entry: TableValue) -> float:
     return np.nan if entry.value is None else entry.value

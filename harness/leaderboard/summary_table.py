@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Part
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
-from harness.leaderboard.entries import Column, Entry, Row, has_width
+from harness.leaderboard.entries import Column, Row, TableValue, has_width
 from harness.leaderboard.frame import shorten_columns
 from harness.leaderboard.remark_finder import RemarkFinder
 from harness.leaderboard.sorting import sort_rows
@@ -38,7 +38,7 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
             raise HarnessError(part.problem or part.missing or "")
         frame = shorten_columns(data[data["status"] == "ok"]).reset_index(drop=True)
         # notes and curves are not in the frame: a summary that reads them asks for the store
-        long = part.object(frame, store) if asked(part.object, "needs_store") else part.object(frame)
+        long = part.object(frame, store) if ask(part.object, "needs_store") else part.object(frame)
         _check_frame(long, part)
     except BaseException as error:  # a plugin's summary may fail in any way
         if interrupts(error):
@@ -49,9 +49,9 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
     if not len(long):
         table.note("no ok record to summarise")
     long = _select_values(table, spec, long)
-    percent = spec.percent and asked(part.object, "unit") == "fraction"
+    percent = spec.percent and ask(part.object, "unit") == "fraction"
     finder = RemarkFinder(data, [str(c) for c in long.columns if c not in ("metric", "value")])
-    _lay_out(table, spec, long, percent, asked(part.object, "higher_is_better"), finder)
+    _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), finder)
     table.say_once()
     for text in finder.unplaced_remarks():  # only the summary knows which numbers rest on them
         table.note(text)
@@ -114,14 +114,14 @@ def _lay_out(
             )
     row_keys = [tuple(map(str, k)) for k in long[spec.rows].itertuples(index=False)]
     column_keys = [tuple(map(str, k)) for k in long[spec.columns].itertuples(index=False)]
-    entries: dict[tuple[Any, Any], Entry] = {}
+    entries: dict[tuple[Any, Any], TableValue] = {}
     metrics: dict[tuple[str, ...], str] = {}
     placed: dict[tuple[Any, Any], dict[str, Any]] = {}
     decimals = 1 if spec.decimals is None else spec.decimals
     records: list[Any] = long.to_dict("records")
     for record, row, column in zip(records, row_keys, column_keys, strict=True):
         value, low, high = (_float_or_none(record.get(name)) for name in ("value", "low", "high"))
-        entry = Entry(value)
+        entry = TableValue(value)
         if value is not None and low is not None and high is not None and has_width(low, high, value):
             entry.low, entry.high = low, high
         entry.count = entry.expected = int(_float_or_none(record.get("count")) or 1)
@@ -139,7 +139,7 @@ def _lay_out(
         Column(c, metrics[c], percent=percent, decimals=decimals, higher_is_better=better) for c in order
     ]
     for key in _order_metrics(list(dict.fromkeys(row_keys)), spec.rows, spec.values):
-        table.rows.append(Row(key, [entries.get((key, c), Entry()) for c in order]))
+        table.rows.append(Row(key, [entries.get((key, c), TableValue()) for c in order]))
 
 
 def _overlap_note(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.leaderboard.averages import mean
-from harness.leaderboard.entries import Column, Entry, effective_column, has_width
+from harness.leaderboard.entries import Column, TableValue, effective_column, has_width
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.columns import read_table
@@ -63,7 +63,7 @@ def mark_best(table: Table, facts: RecordFacts, store: Store | None, spec: Table
     deep = store is not None and len(facts) <= PAIRED_RECORDS
     if not deep and store is not None:
         _extend_caption(table, f"Ties are not tested in tables of more than {PAIRED_RECORDS} records.")
-    alone: list[tuple[Entry, str]] = []
+    alone: list[tuple[TableValue, str]] = []
     tested = 0
     for group in _competing_groups(table):
         present = {name: e for name, (e, _) in group.items() if e.value is not None}
@@ -116,7 +116,7 @@ class RecordFacts:
     def __len__(self) -> int:
         return len(self.status)
 
-    def runs(self, entry: Entry) -> list[tuple[Any, str]]:
+    def runs(self, entry: TableValue) -> list[tuple[Any, str]]:
         """Return seed and id of the ok records behind an entry."""
         places = [(self.place[id], id) for id in entry.records]
         return [(self.seed[p], id) for p, id in places if self.status[p] == "ok"]
@@ -141,7 +141,7 @@ class RecordFacts:
 
 
 def _value_interval(
-    entry: Entry, metric: str, facts: RecordFacts, store: Store | None, spec: TableSpec
+    entry: TableValue, metric: str, facts: RecordFacts, store: Store | None, spec: TableSpec
 ) -> Any:
     from harness.statistics import summarise_seeds, t_interval, wilson_interval
 
@@ -193,7 +193,7 @@ def _stack_samples(
 
 
 def _pairing_scores(
-    entry: Entry, metric: str, facts: RecordFacts, store: Store | None
+    entry: TableValue, metric: str, facts: RecordFacts, store: Store | None
 ) -> PerSample | PerSeed | str:
     """Return the values by which an entry can be paired, or the reason why it can't."""
     from harness.statistics import PerSample, PerSeed
@@ -234,12 +234,12 @@ def _read_column(path: Path, metric: str, written: int) -> tuple[list[str], Any]
         return None
 
 
-def _competing_groups(table: Table) -> list[Mapping[str, tuple[Entry, Column]]]:
+def _competing_groups(table: Table) -> list[Mapping[str, tuple[TableValue, Column]]]:
     """Return groups of entries that differ in model or method only, by their names."""
     names = table.row_names if any(n in COMPETITORS for n in table.row_names) else table.column_names
     rows_compete = names is table.row_names and any(n in COMPETITORS for n in names)
     places = [n for n, name in enumerate(names) if name in COMPETITORS]
-    groups: dict[Any, dict[str, tuple[Entry, Column]]] = {}
+    groups: dict[Any, dict[str, tuple[TableValue, Column]]] = {}
     for row in table.rows:
         for column, entry in zip(table.columns, row.entries, strict=True):
             is_ = effective_column(entry, column)

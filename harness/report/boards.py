@@ -9,8 +9,8 @@ from itertools import pairwise
 from harness.leaderboard.entries import (
     DASH,
     Column,
-    Entry,
     Row,
+    TableValue,
     footnote_marks,
     format_interval,
     format_value,
@@ -125,7 +125,7 @@ def render_name(text: str) -> str:
     return f'<span class="name"{title}>{escape(text)}</span>'
 
 
-def _render_cell(entry: Entry, column: Column, place: Mapping[str, int]) -> str:
+def _render_cell(entry: TableValue, column: Column, place: Mapping[str, int]) -> str:
     records = [place[id] for id in dict.fromkeys(entry.records) if id in place]
     notes = f"<sup>{footnote_marks(entry.notes)}</sup>" if entry.notes else ""
     if entry.value is None:

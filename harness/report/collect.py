@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
-from harness.planning.suite import Suite, TableSpec, planned
+from harness.planning.suite import Suite, TableSpec, load_planned
 from harness.records.store import Store
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _collect_view(store: Store, name: str) -> SuiteView:
     from harness.leaderboard.frame import suite_frame
     from harness.plots.draw import draw_plots
 
-    suite = planned(store, name)
+    suite = load_planned(store, name)
     view = SuiteView(suite, suite_frame(store, name))
     for spec in suite.tables or [TableSpec(name=suite.name, title=suite.title or suite.name)]:
         try:

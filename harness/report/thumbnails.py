@@ -7,7 +7,7 @@ import io
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import HarnessError, reason_of
 from harness.inference.images import decode
 from harness.records.record import Record
@@ -46,7 +46,7 @@ class Thumbnails:
         split, places, problem = self._splits[key]
         if problem:
             return {"without": problem}
-        named = asked(split, "class_names") or ()
+        named = ask(split, "class_names") or ()
         names = {str(c): str(named[c]) for c in sorted(classes) if 0 <= c < len(named)}
         thumbs = []
         # the excerpt lists misses first, and both kinds should appear

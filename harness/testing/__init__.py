@@ -20,6 +20,7 @@ from harness.lazy import homes_of, importer
 if TYPE_CHECKING:
     from harness.testing.conformance import DatasetConformance as DatasetConformance
     from harness.testing.conformance import ExecutorConformance as ExecutorConformance
+    from harness.testing.conformance import ImporterConformance as ImporterConformance
     from harness.testing.conformance import ListenerConformance as ListenerConformance
     from harness.testing.conformance import MethodConformance as MethodConformance
     from harness.testing.conformance import MetricConformance as MetricConformance

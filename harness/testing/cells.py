@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.contract.cells import Cell, Planned
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import options, registry
 from harness.errors import HarnessError, PluginBroken
 from harness.planning.plan import make_plan
@@ -70,13 +70,13 @@ def named(kind: str, plugin: Given) -> Iterator[dict[str, Any]]:
     def make():  # type: ignore[no-untyped-def]  # it takes no options: it is the instance, as it was given
         return copy.deepcopy(pristine)
 
-    with registry.registered(kind, name, make):
+    with registry.register_temporarily(kind, name, make):
         yield {"plugin": name}
 
 
 def small_grid(factory: Any, reference: Mapping[str, Any]) -> dict[str, Any] | None:
     """The smallest grid of a protocol with the protocol in it; None when its class states none."""
-    stated = asked(factory, "smallest")
+    stated = ask(factory, "smallest")
     if not stated or "cell" not in stated:
         return None
     own = {k: v for k, v in stated.items() if k != "cell"}
@@ -87,7 +87,7 @@ def small_grid(factory: Any, reference: Mapping[str, Any]) -> dict[str, Any] | N
 
 def smallest_options(factory: Any) -> dict[str, Any]:
     """The options that a plugin's class calls its smallest; none when it says nothing."""
-    return {k: v for k, v in dict(asked(factory, "smallest") or {}).items() if k != "cell"}
+    return {k: v for k, v in dict(ask(factory, "smallest") or {}).items() if k != "cell"}
 
 
 def grids() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -171,14 +171,14 @@ def hosts(reference: Mapping[str, Any], method: Given) -> Iterator[dict[str, Any
     for plugin in registry.installed("methods"):
         try:
             factory = registry.load(plugin)
-            declared, _ = options.declared(factory)
+            declared, _ = options.read_options(factory)
         except HarnessError:
             continue
         for option in declared:
-            parts = [p for p in options.named(option.annotation) if isinstance(p, type)]
+            parts = [p for p in options.types_in(option.annotation) if isinstance(p, type)]
             fits = any(isinstance(cls, type) and issubclass(cls, p) for p in parts if p not in (list, object))
             if option.nested == "methods" and fits:
-                several = any(typing.get_origin(part) is list for part in options.named(option.annotation))
+                several = any(typing.get_origin(part) is list for part in options.types_in(option.annotation))
                 place = [dict(reference)] if several else dict(reference)
                 yield {"plugin": plugin.name, **smallest_options(factory), option.name: place}
 

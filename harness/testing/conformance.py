@@ -121,6 +121,11 @@ class ExecutorConformance(_Runs):
     """Checks of an executor. The fixture `executor` gives an instance."""
 
 
+@_tests_of("importers", "importer")
+class ImporterConformance(Conformance):
+    """Checks of an importer. The fixture `importer` gives an instance."""
+
+
 @_tests_of("suites", "suite")
 class SuiteConformance(Conformance):
     """Checks of a suite. The fixture `suite` gives the name of an installed one, or the path of its file."""

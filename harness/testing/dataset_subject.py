@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract.data import Dataset, EncodedImage, Sample, Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import Unavailable
 from harness.testing.outcome import NotChecked, must
 
@@ -43,7 +43,7 @@ class DatasetSubject:
     @property
     def names(self) -> Sequence[str]:
         """The names of the splits, from the light object."""
-        reason = self.plugin.unavailable() if asked(self.plugin, "unavailable") is not None else None
+        reason = self.plugin.unavailable() if ask(self.plugin, "unavailable") is not None else None
         if reason:
             raise NotChecked(reason)
         with must("`splits` to name the splits before anything is loaded", "Planning asks for them."):
@@ -101,6 +101,6 @@ def described_split(dataset: Dataset, name: str, split: Split | None = None) -> 
         "length": len(split),
         "ids": ids,
         "targets": digest_of(split.targets if labels else [split.targets[i] for i in some(split)]),
-        "class names": [] if (names := asked(split, "class_names")) is None else list(names),
+        "class names": [] if (names := ask(split, "class_names")) is None else list(names),
         "samples": samples,
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract.data import Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import HarnessError
 from harness.testing import general, sameness
 from harness.testing.dataset_subject import DatasetSubject, digest_of, some
@@ -75,7 +75,7 @@ def check_samples(subject: DatasetSubject) -> None:
                 sample = split[i]
                 for image in sample.images:
                     decode(image, str(sample.id))
-            kind = asked(subject.plugin, "target_kind")
+            kind = ask(subject.plugin, "target_kind")
             single = kind == "label" and np.ndim(split.targets) == 1  # no other sample has a label of its own
             stated = (str(split.ids[i]), int(split.targets[i]) if single else int(sample.label))
             expect(
@@ -116,8 +116,8 @@ def _counted(ids: list[Any]) -> dict[Any, int]:
 def check_labels(subject: DatasetSubject) -> None:
     """Labels are whole numbers inside the class list; −1 stands for none, in a split without any."""
     for name, split in subject.splits.items():
-        names = asked(split, "class_names")
-        light = asked(subject.plugin, "class_names")
+        names = ask(split, "class_names")
+        light = ask(subject.plugin, "class_names")
         expect(
             not isinstance(light, list | tuple) or not light or names is None or list(light) == list(names),
             f"a data set that names its classes before it is loaded to name those of split '{name}'",
@@ -130,7 +130,7 @@ def check_labels(subject: DatasetSubject) -> None:
             f"{type(names).__name__}",
             "Protocols ask whether there are any: an array has no answer, and a text is one name per letter.",
         )
-        kind = asked(subject.plugin, "target_kind")
+        kind = ask(subject.plugin, "target_kind")
         if kind not in ("label", "label sets"):
             _check_class_facts(name, split, names)
             continue
@@ -164,7 +164,7 @@ def check_labels(subject: DatasetSubject) -> None:
 
 
 def _check_label_sets(name: str, split: Split, targets: Any) -> None:
-    names = asked(split, "class_names")
+    names = ask(split, "class_names")
     right = bool(np.isin(targets, (-1, 0, 1)).all()) and (not names or targets.shape[1] == len(names))
     expect(
         right,
@@ -183,7 +183,7 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
             repr([n for n in names if not (isinstance(n, str) and n.strip())][:3]),
             "Zero-shot prompts are made of them.",
         )
-    groups = asked(split, "label_indices")
+    groups = ask(split, "label_indices")
     if groups is not None and names:
         expect(
             len(groups) == len(names) and all(len(g) and min(g) >= 0 for g in groups),
@@ -191,7 +191,7 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
             f"{len(groups)} entries" if len(groups) != len(names) else "an empty or a negative one",
             "A classifier's logits are brought to the split's classes by them.",
         )
-    templates = asked(split, "templates") or []
+    templates = ask(split, "templates") or []
     expect(
         all("{}" in t for t in templates),
         f"every template of split '{name}' to have a place {{}} for the class name",

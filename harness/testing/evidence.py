@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 
 Make = Callable[[float, int], Any]
@@ -38,7 +38,7 @@ def shuffled(evidence: Any, seed: int) -> Any | None:
     """The same samples in another order; None for evidence that can't say."""
     if isinstance(evidence, Predictions):
         return taken(evidence, np.random.default_rng(seed).permutation(len(evidence)))
-    return evidence.shuffled(seed) if asked(evidence, "shuffled") is not None else None
+    return evidence.shuffled(seed) if ask(evidence, "shuffled") is not None else None
 
 
 def taken(evidence: Predictions, rows: Any) -> Predictions:

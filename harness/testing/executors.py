@@ -31,10 +31,12 @@ class ExecutorSubject:
 def check_executes(subject: ExecutorSubject) -> None:
     """It gives every cell once with its record, which is on disk by then, and tells of their start."""
     from harness.records.store import Store
-    from harness.running.worker import Settings
+    from harness.running.worker import RunSettings
 
     with runs.folder() as place:
-        settings = Settings(Path(place) / "store", device="cpu", batch_size=16, cache=Path(place) / "cache")
+        settings = RunSettings(
+            Path(place) / "store", device="cpu", batch_size=16, cache=Path(place) / "cache"
+        )
         todo = cells.Trial(subject.content()).cells((0, 1, 2))
         told: list[str] = []
         given: list[str] = []

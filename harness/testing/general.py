@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from harness.contract.declared import API_VERSION, asked
-from harness.discovery.options import declared
+from harness.contract.declared import API_VERSION, ask
+from harness.discovery.options import read_options
 from harness.discovery.versions import OLDEST_API
 from harness.errors import OptionError
 from harness.testing.apart import imported_with
@@ -29,7 +29,7 @@ def check_typed_options(subject: Any) -> None:
     """Every option has a type."""
     cls: Any = type(subject.plugin)
     try:
-        options, _ = declared(cls)
+        options, _ = read_options(cls)
     except OptionError as error:
         raise Violation(
             "a constructor whose signature can be read", error, "Suites' options are checked against it."
@@ -58,7 +58,7 @@ def check_documented(subject: Any) -> None:
 
 def check_api_version(subject: Any) -> None:
     """The version of the contract, if the plugin states one, is one that this harness has."""
-    wanted = asked(subject.plugin, "harness_api")
+    wanted = ask(subject.plugin, "harness_api")
     if wanted is None:
         return  # it is taken as it is
     expect(
@@ -73,7 +73,7 @@ def check_planning(subject: Any) -> None:
     """`unavailable` and `fingerprint`, where given, answer at once, and the same each time."""
     plugin = subject.plugin
     with must("unavailable() and fingerprint() to answer", "They are asked for every cell at planning."):
-        if asked(plugin, "unavailable") is not None:
+        if ask(plugin, "unavailable") is not None:
             reason = plugin.unavailable()
             expect(
                 reason is None or (isinstance(reason, str) and bool(reason.strip())),
@@ -83,7 +83,7 @@ def check_planning(subject: Any) -> None:
             )
             if reason is not None:
                 raise NotChecked(f"it says that it can't be used here: {reason}")
-        if asked(plugin, "fingerprint") is None:
+        if ask(plugin, "fingerprint") is None:
             return
         first, second = plugin.fingerprint(), plugin.fingerprint()
         expect(
@@ -96,7 +96,7 @@ def check_planning(subject: Any) -> None:
 
 def check_remarks(subject: Any) -> None:
     """`remarks`, where given, is a list of statements."""
-    found = asked(subject.plugin, "remarks")
+    found = ask(subject.plugin, "remarks")
     sound = found is None or (
         isinstance(found, list | tuple) and all(isinstance(t, str) and t for t in found)
     )

@@ -17,6 +17,7 @@ PLACES = {
     "suites": ("suites:CHECKS", "suites:SuiteSubject"),
     "hooks": ("listeners:CHECKS", "listeners:ListenerSubject"),
     "executors": ("executors:CHECKS", "executors:ExecutorSubject"),
+    "importers": ("importers:CHECKS", "importers:ImporterSubject"),
     "summaries": ("shows:SUMMARY_CHECKS", "shows:ShowSubject"),
     "plots": ("shows:PLOT_CHECKS", "shows:ShowSubject"),
 }
@@ -45,7 +46,7 @@ def check(kind: str, given: Any, **more: Any) -> Sequence[Finding]:
     """Makes all checks on a plugin and gives their verdicts.
 
     `kind` is the plugin's (`models`, `datasets`, `metrics`, `methods`, `protocols`, `suites`, `hooks`,
-    `summaries`, `plots`, `executors`); `given` an instance, or a suite's name or path. Methods and
+    `summaries`, `plots`, `executors`, `importers`); `given` an instance, or a suite's name or path. Methods and
     protocols may be references too. `more` is what the conformance classes take as further fixtures:
     `images`, `examples` and `make`, `cell`, `records`.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 import pluggy
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.running.hooks import Events, Listeners
 from harness.testing import general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect
@@ -25,7 +25,7 @@ class ListenerSubject:
 
     def needed(self) -> None:
         """Raises NotChecked when the listener says that it can't be used here."""
-        reason = self.plugin.unavailable() if asked(self.plugin, "unavailable") is not None else None
+        reason = self.plugin.unavailable() if ask(self.plugin, "unavailable") is not None else None
         if reason:
             raise NotChecked(reason)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.capability import capabilities
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.testing.images import pictures
 from harness.testing.outcome import NotChecked, expect, must
 
@@ -45,7 +45,7 @@ class ModelSubject:
             "Nothing else can be asked of it.",
         ):
             model = copy.deepcopy(self.plugin)
-            if asked(model, "load") is not None:
+            if ask(model, "load") is not None:
                 model.load(torch.device("cpu"))
         return model
 
@@ -75,7 +75,7 @@ class ModelSubject:
         import torch
 
         self.needs_images()
-        if asked(self.plugin, "collate") is not None:
+        if ask(self.plugin, "collate") is not None:
             raise NotChecked("the model makes batches of its own")
         with must("prepare(image) to turn a PIL image into a tensor", "Every image goes through it."):
             prepared = [self.model.prepare(i) for i in self.images]

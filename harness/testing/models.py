@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.contract.capability import REGISTERED, capabilities, members_of
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import nearest
 from harness.inference.zeroshot import SIMILARITIES
 from harness.testing import general, tokens, weights
@@ -14,7 +14,7 @@ from harness.testing.outcome import Check, NotChecked, Violation, expect, must
 
 def check_capabilities(subject: ModelSubject) -> None:
     """The model can do something that the harness, or a protocol, knows."""
-    lacks = asked(subject.plugin, "lacks")
+    lacks = ask(subject.plugin, "lacks")
     unknown = [one for one in lacks if one not in REGISTERED and not isinstance(one, type)]
     expect(
         not unknown,
@@ -161,7 +161,7 @@ def check_preparation(subject: ModelSubject) -> None:
     from harness.inference.images import exact_prepare
 
     subject.needs_images()
-    stated = asked(subject.model, "preparation")
+    stated = ask(subject.model, "preparation")
     if stated is None:
         raise NotChecked("the model does not tell its preparation as data, so there is no fast mode for it")
     with must("`preparation` to be a harness.Preparation", "The fast mode reads it."):
@@ -204,7 +204,7 @@ def check_texts(subject: ModelSubject) -> None:
             f"{together.shape[1]}",
             "Zero-shot classification compares them.",
         )
-    scale = asked(subject.model, "logit_scale")
+    scale = ask(subject.model, "logit_scale")
     expect(
         scale is not None and math.isfinite(float(scale)) and float(scale) > 0,
         "`logit_scale` after load: the factor on cosine similarities, already exponentiated, above 0",
@@ -220,8 +220,8 @@ def check_similarity(subject: ModelSubject) -> None:
     if not {"encodes images", "encodes texts"} <= {*subject.able}:
         raise NotChecked("the model does not encode both images and texts")
     model = subject.model
-    if asked(model, "score") is None:
-        found = asked(model, "similarity")
+    if ask(model, "score") is None:
+        found = ask(model, "similarity")
         expect(
             found in SIMILARITIES,
             "`similarity` to be 'cosine' or 'dot' (or a method `score` that compares them itself)",
@@ -248,7 +248,7 @@ def check_label_space(subject: ModelSubject) -> None:
     if "classifies images" not in subject.able:
         raise NotChecked("the model does not classify")
     space, names, count = (
-        asked(subject.plugin, name) for name in ("label_space", "class_names", "num_classes")
+        ask(subject.plugin, name) for name in ("label_space", "class_names", "num_classes")
     )
     expect(
         (isinstance(space, str) and bool(space)) or bool(names) or bool(count),

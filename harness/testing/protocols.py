@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.capability import members_of
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.targets import TARGET_KINDS
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import HarnessError
-from harness.planning.expansion import refused
+from harness.planning.expansion import find_refusal
 from harness.testing import cells, general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect, must
 
@@ -166,8 +166,8 @@ def check_seeds_at_once(subject: RunSubject) -> None:
     """Seeds that run at once give what each gives alone."""
     with subject.trial() as trial, runs.folder() as place:
         together = trial.cells((0, 1))
-        ask = asked(together[0].protocol.object, "seeds_at_once")
-        if ask is None or len(together) < 2 or ask(together[0]) < 2:
+        seeds_at_once = ask(together[0].protocol.object, "seeds_at_once")
+        if seeds_at_once is None or len(together) < 2 or seeds_at_once(together[0]) < 2:
             raise NotChecked("the protocol runs one seed at a time")
         jobs = runs.worker(Path(place))
         many = [runs.Outcome(r) for r in jobs.run_group(together)]
@@ -194,7 +194,7 @@ def _near(one: float, other: float | None) -> bool:
 def check_cannot(subject: RunSubject) -> None:
     """`cannot` answers for whatever parts it is asked about: None, or the reason in words."""
     protocol = subject.plugin
-    if not (asked(protocol, "cannot") or asked(protocol, "needs")):
+    if not (ask(protocol, "cannot") or ask(protocol, "needs")):
         raise NotChecked("the protocol has neither `cannot` nor `needs`: every cell is tried")
     with subject.trial() as trial:
         cell = trial.planned()[0].cell
@@ -224,7 +224,7 @@ def check_cannot(subject: RunSubject) -> None:
     }
     for what, parts in given.items():
         try:
-            reason = refused(protocol, type(protocol).__name__, *parts)
+            reason = find_refusal(protocol, type(protocol).__name__, *parts)
         except HarnessError as error:
             reason = str(error)
         except Exception as error:  # a plugin may raise anything
@@ -248,14 +248,14 @@ def _light(part: Any) -> Any:
 def check_declarations(subject: RunSubject) -> None:
     """What the protocol declares has the right form: evidence classes, axes, directions."""
     protocol = subject.plugin
-    provided = asked(protocol, "provides")
+    provided = ask(protocol, "provides")
     expect(
         provided is None or all(isinstance(c, type) for c in provided),
         "`provides` to be the evidence classes that metrics may ask for",
         repr(provided),
         "A suite whose metrics read something else is refused by it.",
     )
-    needs, kinds = asked(protocol, "needs"), asked(protocol, "target_kinds")
+    needs, kinds = ask(protocol, "needs"), ask(protocol, "target_kinds")
     with must("`needs` to be a sequence of capabilities", "Planning skips models by it."):
         each = [members_of(need) for need in needs]
     expect(
@@ -270,7 +270,7 @@ def check_declarations(subject: RunSubject) -> None:
         repr(kinds),
         "Data sets of other kinds are skipped by it.",
     )
-    axes = asked(protocol, "axes")
+    axes = ask(protocol, "axes")
     expect(
         axes is None or (not isinstance(axes, str) and all(isinstance(a, str) for a in axes)),
         "`axes` to be a sequence of names",
@@ -278,7 +278,7 @@ def check_declarations(subject: RunSubject) -> None:
         "An axis of a suite that is not among them is refused as a typing error.",
     )
     with must("`directions` to map names to True or False", "Tables mark the best by it."):
-        directions = dict(asked(protocol, "directions"))
+        directions = dict(ask(protocol, "directions"))
     expect(
         all(isinstance(v, bool) for v in directions.values()),
         "`directions` to map names to True or False",

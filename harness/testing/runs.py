@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.testing.outcome import NotChecked, Violation
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def run(trial: Trial, place: Path, stop: int | None = None, seed: int = 0) -> Ou
 
 def worker(place: Path, tell: Callable[..., None] = lambda event, **facts: None) -> Any:
     """A worker on the CPU, with its store and its cache below `place`."""
-    from harness.running.worker import Settings, Worker
+    from harness.running.worker import RunSettings, Worker
 
-    settings = Settings(place / "store", device="cpu", batch_size=BATCH_SIZE, cache=place / "cache")
+    settings = RunSettings(place / "store", device="cpu", batch_size=BATCH_SIZE, cache=place / "cache")
     return Worker(settings, tell)
 
 
@@ -168,8 +168,8 @@ def captured(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     original = protocol.run
 
     def noting(job: Any) -> Any:
-        module = asked(job.model, "module") if job.model is not None else None
-        if module is None or asked(protocol, "fresh_model"):
+        module = ask(job.model, "module") if job.model is not None else None
+        if module is None or ask(protocol, "fresh_model"):
             return original(job)
         before = _state(module)
         result = original(job)
@@ -182,10 +182,10 @@ def captured(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 def _state(module: Any) -> dict[str, Any]:
     """What a method might leave behind in a network: other weights, and more."""
-    from harness.inference.features import weights_digest
+    from harness.inference.features import digest_module
 
     return {
-        "weights": weights_digest(module),
+        "weights": digest_module(module),
         "hooks": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules()),
         "layers": [(name, type(m).__name__) for name, m in module.named_modules()],
         "training mode": [name for name, m in module.named_modules() if m.training],

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from harness.contract.data import Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.testing import apart
 from harness.testing.dataset_subject import (
     DatasetSubject,
@@ -27,7 +27,7 @@ SHARED = 0.05
 
 def from_another_process(dataset: Any, names: list[str]) -> dict[str, Any]:
     """Runs in the other process: its fingerprint, and what its splits hold."""
-    fingerprint = dataset.fingerprint() if asked(dataset, "fingerprint") is not None else ""
+    fingerprint = dataset.fingerprint() if ask(dataset, "fingerprint") is not None else ""
     return {"fingerprint": fingerprint, "splits": {n: described_split(dataset, n) for n in names}}
 
 
@@ -68,7 +68,7 @@ def check_processes(subject: DatasetSubject) -> None:
         there = apart.asked(from_another_process, subject.plugin, names)
     except RuntimeError as error:
         expect(False, "another process to open the data set", error, "Parallel runs and later ones do.")
-    here = subject.plugin.fingerprint() if asked(subject.plugin, "fingerprint") is not None else ""
+    here = subject.plugin.fingerprint() if ask(subject.plugin, "fingerprint") is not None else ""
     expect(
         there["fingerprint"] == here,
         f"the fingerprint {here!r} in every process",
@@ -122,7 +122,7 @@ def check_disjoint(subject: DatasetSubject) -> None:
     splits = subject.splits
     if len(splits) < 2:
         raise NotChecked("there is only one split")
-    allowed = {frozenset(pair) for pair in asked(subject.plugin, "overlapping")}
+    allowed = {frozenset(pair) for pair in ask(subject.plugin, "overlapping")}
     held = {name: _contents(split) for name, split in splits.items()}
     for one, other in combinations(splits, 2):
         if frozenset((one, other)) in allowed:

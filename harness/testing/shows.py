@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import HarnessError
 from harness.testing import general, runs
 from harness.testing.outcome import Check, NotChecked, Violation, described, expect
@@ -64,7 +64,7 @@ class ShowSubject:
                     figure = Figure(figsize=(5.4, 3.6))
                     caption = self.plugin.draw(frame, store, figure)
                     return caption, _axes(figure)
-            needs = asked(self.plugin, "needs_store")
+            needs = ask(self.plugin, "needs_store")
             return self.plugin(frame, store) if needs else self.plugin(frame)
         except HarnessError:
             raise

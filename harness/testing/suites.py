@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse, parse_short
 from harness.errors import HarnessError, did_you_mean
@@ -57,7 +57,7 @@ class SuiteSubject:
         for each in planned:
             protocol = each.cell.protocol.object
             found |= {m.label for m in each.cell.metrics}
-            found |= {*asked(protocol, "directions"), *asked(protocol, "units")}
+            found |= {*ask(protocol, "directions"), *ask(protocol, "units")}
         return found
 
 
@@ -137,8 +137,8 @@ def _check_values(subject: SuiteSubject, spec: TableSpec, chosen: list[Any], whe
     if spec.summary is not None:
         return  # a summary names its values itself
     known = subject.values(chosen)
-    own = {n for p in chosen for n in asked(p.cell.protocol.object, "own_numbers") or ()}
-    closed = bool(chosen) and all(asked(p.cell.protocol.object, "own_numbers") is not None for p in chosen)
+    own = {n for p in chosen for n in ask(p.cell.protocol.object, "own_numbers") or ()}
+    closed = bool(chosen) and all(ask(p.cell.protocol.object, "own_numbers") is not None for p in chosen)
     for value in spec.values:
         if value in known.union(COSTS) or any(value.startswith(f"{k}.") for k in known):
             continue

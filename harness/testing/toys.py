@@ -93,7 +93,7 @@ def toy_suite() -> Iterator[dict[str, Any]]:
     with ExitStack() as stack:
         parts = (("datasets", ToyData), ("methods", ToyMethod), ("protocols", ToyProtocol))
         for kind, factory in parts:
-            stack.enter_context(registry.registered(kind, "kit-toy", factory))
+            stack.enter_context(registry.register_temporarily(kind, "kit-toy", factory))
         yield {
             "name": "kit",
             "protocol": "kit-toy",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from unicodedata import normalize as normalise
 
-from harness.inference.classes import normalised
+from harness.inference.classes import normalise_name
 from harness.inference.splits import role_of
 from harness_data.scanning import has_images, subfolders
 
@@ -139,7 +139,7 @@ def spellings(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """
     alike: dict[str, list[str]] = {}
     for names in folders.values():
-        forms = [normalised(name) for name in names]
+        forms = [normalise_name(name) for name in names]
         if len(set(forms)) < len(forms):
             return {}
         for form, name in zip(forms, names, strict=True):
@@ -163,11 +163,11 @@ def spelling_note(folders: Mapping[str, Sequence[str]], others: Mapping[str, str
 
 def crossed_note(classes: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return what is to be said where names were given, and one is that of another class's folder."""
-    places = {normalised(folder): place for place, folder in enumerate(classes)}
+    places = {normalise_name(folder): place for place, folder in enumerate(classes)}
     crossed = [
         (folder, name)
         for place, (folder, name) in enumerate(zip(classes, names, strict=True))
-        if places.get(normalised(name), place) != place and normalised(folder) != normalised(name)
+        if places.get(normalise_name(name), place) != place and normalise_name(folder) != normalise_name(name)
     ]
     if not crossed:
         return []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import DataError
-from harness.inference.zeroshot import checked_templates
+from harness.inference.zeroshot import check_templates
 from harness_data.file_names import readable
 
 
@@ -57,7 +57,7 @@ def templates_from(given: Sequence[str] | Path | None) -> list[str] | None:
     templates = read_lines(given)
     if templates is None:
         return None
-    return checked_templates(templates, str(given) if isinstance(given, Path) else "templates", DataError)
+    return check_templates(templates, str(given) if isinstance(given, Path) else "templates", DataError)
 
 
 def _text(path: Path) -> str:

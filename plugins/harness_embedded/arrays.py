@@ -33,32 +33,29 @@ def cache_folder() -> Path:
 
 
 def kept(name: str, make: Callable[[], Drawn]) -> Drawn:
-    """The arrays cached under a name, made and written (atomically) when they aren't there.
+    """Return the arrays cached under a name; if there are none, make and write them (atomically).
 
     A file that can't be read is replaced, with a warning. Of two processes one makes them, and the
     other waits.
     """
-    from filelock import FileLock
+    from harness.records.files import cache_lock, write_cached
 
     path = cache_folder() / f"{name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        return _kept(path, make)
-
-
-def _kept(path: Path, make: Callable[[], Drawn]) -> Drawn:
-    from harness.records.files import replacing
-
-    if path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as held:
-                return Drawn(held["images"], held["labels"], held["captions"].tolist())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            log.warning("%s can't be read (%s); it is drawn again", path, error)
-    drawn = make()
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, images=drawn.images, labels=drawn.labels, captions=np.array(drawn.captions))
-    return drawn
+    with cache_lock(path):
+        if path.exists():
+            try:
+                with np.load(path, allow_pickle=False) as held:
+                    return Drawn(held["images"], held["labels"], held["captions"].tolist())
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                log.warning("%s can't be read (%s); it is drawn again", path, error)
+        drawn = make()
+        arrays: dict[str, Any] = {
+            "images": drawn.images,
+            "labels": drawn.labels,
+            "captions": np.array(drawn.captions),
+        }
+        write_cached(path, lambda temporary: np.savez(temporary, **arrays))
+        return drawn
 
 
 class ArraySplit:

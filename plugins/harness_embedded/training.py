@@ -112,7 +112,7 @@ def _fit(
     import torch
 
     from harness.learning.loop import train
-    from harness.learning.pipeline import Batch, Held
+    from harness.learning.pipeline import Batch, HeldSamples
 
     rows, shifts = _draw(len(drawn.labels), recipe, seed)
 
@@ -124,7 +124,7 @@ def _fit(
         if step % 100 == 0:
             log.info("step %d of %d, loss %.3f", step, recipe.steps, values["loss"])
 
-    images = Held(torch.from_numpy(drawn.images))
+    images = HeldSamples(torch.from_numpy(drawn.images))
     groups = _groups(module, recipe)
     train(module, images, objective, recipe, seed, groups=groups, rows=rows.__getitem__, report=report)
 
@@ -152,7 +152,7 @@ def _spread_texts(module: open_clip.CLIP, tokens: Tensor, steps: int, batch: int
     import torch
 
     from harness.learning.loop import train
-    from harness.learning.pipeline import Batch, Held
+    from harness.learning.pipeline import Batch, HeldSamples
     from harness.learning.recipe import Recipe
 
     texts = torch.unique(tokens, dim=0)
@@ -166,7 +166,7 @@ def _spread_texts(module: open_clip.CLIP, tokens: Tensor, steps: int, batch: int
 
     own = [p for name, p in module.named_parameters() if name.startswith(_TEXT_TOWER)]
     recipe = Recipe(steps, batch, rate=2e-3, schedule="constant")
-    train(own, Held(texts), objective, recipe, seed, rows=rows.__getitem__)
+    train(own, HeldSamples(texts), objective, recipe, seed, rows=rows.__getitem__)
 
 
 def fit_captions(

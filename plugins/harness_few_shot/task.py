@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     import torch
 
-    from harness.learning.pipeline import Source
+    from harness.learning.pipeline import SampleSource
     from harness_few_shot.texts import Texts
 
 
-def _no_images(augment: bool) -> Source:
+def _no_images(augment: bool) -> SampleSource:
     raise DataError("this task has no images, only their embeddings")
 
 
@@ -43,7 +43,7 @@ class Task:
     shots: int
     seed: int
     views: Callable[[int], torch.Tensor]
-    images: Callable[[bool], Source] = _no_images
+    images: Callable[[bool], SampleSource] = _no_images
     space: str = ""
     """The data set's label space, where it says one."""
     folder: Path | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness import DataError, Unavailable
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.records.files import write_bytes
 from harness_language.endpoint import Answer, Budget, Message, OutOfBudget
 
@@ -55,7 +55,7 @@ class Transcript:
         file that can't be read.
         """
         question = {"chat": self.identity, "axes": self.axes, "messages": [dict(m) for m in messages]}
-        base = canonical(question)
+        base = canonical_json(question)
         self._times[base] += 1
         digest = hashlib.sha256(f"{self._times[base]}\n{base}".encode()).hexdigest()[:32]
         path = self.folder / f"{digest}.json"

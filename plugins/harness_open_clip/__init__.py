@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness import OptionError, Preparation, Unavailable, derive_seed
 from harness.errors import did_you_mean
-from harness.inference.weights import check_key, digest, downloading, missing_file, one_line, unusable
+from harness.inference.weights import (
+    check_key,
+    digest,
+    downloading,
+    explain_missing_file,
+    make_unusable_error,
+    one_line,
+)
 from harness_open_clip.checkpoints import is_big_vision, load_checkpoint
 from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
 from harness_timm.folders import folder_digest, folder_of, folder_problem
@@ -92,7 +99,7 @@ class OpenClipModel:
         """Why a file named in the options can't be used here; downloads are not tried at planning."""
         library_reads = self.checkpoint is not None and is_big_vision(self.checkpoint)
         return self._missing_config() or (
-            None if library_reads else missing_file(self._where, self.checkpoint)
+            None if library_reads else explain_missing_file(self._where, self.checkpoint)
         )
 
     def _missing_config(self) -> str | None:
@@ -146,7 +153,7 @@ class OpenClipModel:
                 raise  # a download or a missing file, told by the block around
             except Exception as error:  # reading, converting and building each raise their own
                 if weights is not None:
-                    raise unusable(self._where, weights, error) from error
+                    raise make_unusable_error(self._where, weights, error) from error
                 raise OptionError(f"{self._where}: open_clip can't build it: {one_line(error)}") from error
         if self.checkpoint is not None:
             self.remarks = load_checkpoint(self._where, self.checkpoint, model, self.weights_key)

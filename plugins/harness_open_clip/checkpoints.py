@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
-from harness.inference.weights import load_weights, read_weights, unusable
+from harness.inference.weights import load_weights, make_unusable_error, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ def load_checkpoint(where: str, path: Path, model: Any, key: str | None) -> list
         try:
             load_big_vision(model, str(path))
         except Exception as error:  # NumPy's and the library's own
-            raise unusable(where, path, error) from error
+            raise make_unusable_error(where, path, error) from error
         return []
     state = read_weights(where, path, model, key)
     try:

@@ -15,8 +15,8 @@ from harness.inference.weights import (
     check_key,
     digest,
     downloading,
+    explain_missing_file,
     load_weights,
-    missing_file,
     one_line,
     read_weights,
 )
@@ -123,7 +123,7 @@ class TimmModel:
 
     def unavailable(self) -> str | None:
         """Why a named file or folder can't be used here; downloads are not tried at planning."""
-        return self._missing_folder() or missing_file(self._where, self.checkpoint)
+        return self._missing_folder() or explain_missing_file(self._where, self.checkpoint)
 
     def _missing_folder(self) -> str | None:
         folder = folder_of(self.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from harness.inference.weights import digest, missing_file
+from harness.inference.weights import digest, explain_missing_file
 
 SCHEME = "local-dir:"
 
@@ -28,7 +28,7 @@ def folder_problem(where: str, folder: Path, settings: str, weights: bool = True
     found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in WEIGHTS]
     if weights and not found:
         return f"{where}: {folder} has {settings} but no file of weights"
-    problems = (missing_file(where, file) for file in found if weights)
+    problems = (explain_missing_file(where, file) for file in found if weights)
     return next((problem for problem in problems if problem), None)
 
 

@@ -15,8 +15,8 @@ from harness.inference.weights import (
     check_key,
     digest,
     downloading,
+    explain_missing_file,
     load_weights,
-    missing_file,
     one_line,
     read_weights,
 )
@@ -101,7 +101,7 @@ class TorchvisionModel:
 
     def unavailable(self) -> str | None:
         """Why the checkpoint can't be used here; downloads are not tried at planning."""
-        return missing_file(self._where, self.checkpoint)
+        return explain_missing_file(self._where, self.checkpoint)
 
     def fingerprint(self) -> str:
         """The checkpoint's digest, or torchvision's version, which says what a name's weights are."""

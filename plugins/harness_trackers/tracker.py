@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness import Cell, Plan, Record
-from harness.records.redaction import redacted
+from harness.records.redaction import redact
 from harness.running.hooks import hookimpl
 
 Facts = dict[str, str | int | float | bool]
@@ -92,7 +92,7 @@ class Tracker(ABC):
         for group, values in (("metrics", record.metrics), ("cost", record.cost)):
             if values:
                 tracked.values(group, 0, values)
-        tracked.end(record.status, redacted(record.reason))
+        tracked.end(record.status, redact(record.reason))
 
     @hookimpl
     def run_finished(self) -> None:
@@ -118,7 +118,7 @@ def facts_of(cell: Cell) -> Facts:
     }
     settings = {"precision": cell.precision, "images": cell.images, "limit": cell.limit}
     whole = {"suite": cell.suite, "cell": cell.id, **cell.coordinates, **settings, **described}
-    return _flat(redacted(whole))
+    return _flat(redact(whole))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Facts:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import Model, OptionError, Preparation, Unavailable, capabilities
-from harness.inference.weights import digest, missing_file, one_line
+from harness.inference.weights import digest, explain_missing_file, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +129,7 @@ class HfText:
         files = sorted(self.path.glob("*.safetensors"))
         if not files:
             return f"{self._where}: no weights as safetensors (others are not loaded, for they can run code)"
-        problems = (missing_file(self._where, file) for file in files)
+        problems = (explain_missing_file(self._where, file) for file in files)
         return next((problem for problem in problems if problem), None)
 
     def fingerprint(self) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness.learning.draws import Entry
+    from harness.learning.draws import DrawnBatch
     from harness.learning.pipeline import Batch
 
 Reads = Literal["pooled", "tokens"]
@@ -126,11 +126,11 @@ class Pairs:
         text, image = (f.each(lambda t: t.to(device)) for f in (self.text, self.image))
         return Pairs(text, image, self.targets.to(device))
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the pairs of each batch, the same in every epoch."""
-        from harness.learning.pipeline import Held
+        from harness.learning.pipeline import HeldSamples
 
-        return Held(self, self.targets).batches(plan)
+        return HeldSamples(self, self.targets).batches(plan)
 
 
 class Source(Protocol):
@@ -145,7 +145,7 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]: ...
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]: ...
 
 
 def first_pair(source: Source) -> Pairs:

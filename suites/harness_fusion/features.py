@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from harness import DataError, Job, Split
 from harness.inference.batches import autocast, forward_all
 from harness.inference.evaluate import image_pipeline
-from harness.inference.prompts import cut, cut_remark
+from harness.inference.prompts import describe_cut, find_cut
 from harness_fusion.contracts import Features
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class Encoders:
     def _tell_cut(self, split: Split, name: str, rows: NDArray[np.int64], keep: Callable[..., Any]) -> None:
         """Remark how many of a split's texts are longer than the encoder reads."""
         texts = split.texts  # type: ignore[attr-defined]
-        count = keep(lambda: np.array([cut(self.model, [texts[r] for r in rows]).sum()]), "cut")
+        count = keep(lambda: np.array([find_cut(self.model, [texts[r] for r in rows]).sum()]), "cut")
         if int(count[0]):
-            text = cut_remark(self.model, f"texts of '{name}'", int(count[0]), len(rows))
+            text = describe_cut(self.model, f"texts of '{name}'", int(count[0]), len(rows))
             self.job.remark(f"{self.job.cell.dataset.label}: {text}")
 
     def rate(self, modality: Modality, name: str) -> float:

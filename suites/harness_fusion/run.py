@@ -11,7 +11,7 @@ import torch
 
 from harness import DataError, Job, OptionError, Predictions, Result
 from harness.inference.classes import check_same_classes
-from harness.inference.evaluate import classification_result, measured
+from harness.inference.evaluate import classification_result, compute_metrics
 from harness.inference.splits import role_of
 from harness.learning.draws import class_weights, draw_shots
 from harness_fusion import costs
@@ -140,7 +140,7 @@ class Run:
         chosen = [m for m in self.protocol.probe_metrics if m in metrics] or list(metrics)[:1]
         if not len(predictions):
             return {}
-        found = measured(replace(self.job, metrics={m: metrics[m] for m in chosen}), predictions)
+        found = compute_metrics(replace(self.job, metrics={m: metrics[m] for m in chosen}), predictions)
         return {f"{metric}.{name}": value for metric, value in found.items()}
 
     def _probes(self, head: Any, test: Pairs) -> tuple[dict[str, float], dict[str, Any]]:

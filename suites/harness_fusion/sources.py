@@ -14,7 +14,7 @@ import torch
 from harness.inference.batches import autocast
 from harness.inference.evaluate import image_pipeline
 from harness.inference.images import decode
-from harness.learning.pipeline import Batch, Held, Pipeline
+from harness.learning.pipeline import Batch, HeldSamples, Pipeline
 from harness_fusion.augmentation import Augmentation
 from harness_fusion.contracts import Features, Pairs, Source
 from harness_fusion.features import Change, Changed, Encoders, Modality, absent, there
@@ -23,7 +23,7 @@ from harness_fusion.splits import Portion
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.learning.draws import Entry
+    from harness.learning.draws import DrawnBatch
     from harness_fusion.options import FusionOptions
 
 RECIPE = "augmentation-1"
@@ -117,7 +117,7 @@ class Sources:
         return Pairs(text, image, torch.from_numpy(portion.targets)).to(self.device)
 
 
-class Augmented(Held):
+class Augmented(HeldSamples):
     """Training pairs that `encode(epoch)` makes anew for each epoch (from 0), in the order of `targets`.
 
     The last epoch is held.
@@ -144,7 +144,7 @@ class Live:
     def __len__(self) -> int:
         return len(self.portion)
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield each batch as it is in its epoch, encoded by the encoders as they are by then."""
         if "image" not in self.present:
             yield from (self._encoded(entry, None) for entry in plan)
@@ -184,7 +184,7 @@ class Live:
         found: NDArray[np.int64] = places[present[places]]
         return found if len(found) else np.flatnonzero(present)[:1]
 
-    def _encoded(self, entry: Entry, images: torch.Tensor | None) -> Batch:
+    def _encoded(self, entry: DrawnBatch, images: torch.Tensor | None) -> Batch:
         step, epoch, rows = entry
         job, features = self.encoders.job, {m: absent(len(rows)) for m in MODALITIES}
         for modality in self.sources.method.modalities:

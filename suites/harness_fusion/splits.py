@@ -10,7 +10,7 @@ import numpy as np
 
 from harness import DataError, OptionError
 from harness.errors import did_you_mean
-from harness.inference.splits import Role, split_for
+from harness.inference.splits import Role, find_split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -162,7 +162,7 @@ def arrange(
 def _own_parts(
     names: Sequence[str], open_split: Callable[[str], Split], rule: Rule, seed: int, spare: str | None
 ) -> tuple[list[Portion], tuple[int, ...], list[Split], str | None]:
-    train_name, validation_name, test_name = (split_for(names, role) for role in ROLES)
+    train_name, validation_name, test_name = (find_split(names, role) for role in ROLES)
     if train_name is None:
         raise DataError(f"fusion needs a split 'all', or 'train' and one to report; there are: {list(names)}")
     found: dict[str, Portion] = {}

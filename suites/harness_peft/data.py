@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from harness import DataError, Preparation, Split
-from harness.learning.augmentation import augmenting
+from harness.learning.augmentation import build_augmentation
 from harness.learning.draws import plan_in_order
-from harness.learning.pipeline import Held, Pipeline, Source, image_of
-from harness.learning.recipe import Kind
+from harness.learning.pipeline import HeldSamples, Pipeline, SampleSource, image_of
+from harness.learning.recipe import AugmentationKind
 
 KEPT_BYTES = 2**30
 """Prepared images are kept in memory up to this size, where no augmentation makes them new each time."""
@@ -31,7 +31,7 @@ class Batches:
         indices: Iterable[int],
         prepare: Callable[[Any], torch.Tensor],
         device: torch.device,
-        augmentation: Kind = "none",
+        augmentation: AugmentationKind = "none",
         preparation: Preparation | None = None,
         workers: int = 0,
     ) -> None:
@@ -43,7 +43,7 @@ class Batches:
         self.prepare = prepare
         self.augmented = augmentation != "none"
         if self.augmented:
-            self.prepare = augmenting(augmentation, preparation)
+            self.prepare = build_augmentation(augmentation, preparation)
         self.targets = torch.as_tensor(np.asarray(split.targets)[self.indices], device=device)
         self._kept: torch.Tensor | None = None
         if not self.augmented:
@@ -55,10 +55,10 @@ class Batches:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def source(self, seed: int) -> Source:
+    def source(self, seed: int) -> SampleSource:
         """Where a training takes its batches from; augmentation draws from `seed`, epoch and sample alone."""
         if self._kept is not None:
-            return Held(self._kept, self.targets)
+            return HeldSamples(self._kept, self.targets)
         return Pipeline(
             self.split, self.prepare, device=self.device, workers=self.workers, indices=self.indices,
             targets=self.targets.cpu(), seed=seed if self.augmented else None,

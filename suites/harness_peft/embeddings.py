@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from harness import HarnessError, Job, Unavailable, derive_seed
 from harness.inference.batches import forward_all
-from harness.learning.augmentation import augmenting
+from harness.learning.augmentation import build_augmentation
 from harness_peft.checks import GradientCheck, trained
 from harness_peft.data import Batches
 from harness_peft.network import FittedHead, Network
@@ -126,7 +126,7 @@ def _view(run: CellFacts, network: Network, training: Batches, seed: object, num
     job = run.job
     found = forward_all(
         network.features, getattr(training.split, "source", training.split),
-        augmenting("crop-flip", getattr(job.model, "preparation", None)), device=job.device,
+        build_augmentation("crop-flip", getattr(job.model, "preparation", None)), device=job.device,
         batch_size=job.batch_size, precision=job.precision, workers=job.workers, indices=training.indices,
         seed=derive_seed("views", job.cell.dataset.identity, seed, number),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from harness import DataError, Job, Predictions, Result, Split
 from harness.contract.remarks import with_names
 from harness.inference.batches import forward_all
 from harness.inference.classes import Classes, align
-from harness.inference.evaluate import classification_result, measured
+from harness.inference.evaluate import classification_result, compute_metrics
 from harness.inference.splits import find_test_split
 from harness_metrics.label_set_metrics import MeanAveragePrecision11
 from harness_metrics.label_sets import LabelSets, check_metrics
@@ -93,7 +93,7 @@ def evaluated(
     names = getattr(split, "class_names", None) or ()
     if run.label_sets:
         found = LabelSets(logits, np.asarray(split.targets), split.ids, names)
-        return Result(measured(job, found), count=len(found), cost=cost, notes=notes)
+        return Result(compute_metrics(job, found), count=len(found), cost=cost, notes=notes)
     result = classification_result(
         job, Predictions(logits, split.targets, split.ids, names), cost=cost, notes=notes
     )
@@ -106,7 +106,7 @@ def evaluated(
         if not nameable(run.data.train_split, split):
             text = f"shift '{name}': its class i was assumed to be class i of the data set: not both name their classes"
             job.remark(with_names(text, job.cell))
-        shifted = measured(job, Predictions(logits, split.targets, split.ids))
+        shifted = compute_metrics(job, Predictions(logits, split.targets, split.ids))
         metrics |= {f"{metric}.{name}": value for metric, value in shifted.items()}
     return replace(result, metrics=metrics)
 

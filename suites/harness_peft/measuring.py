@@ -8,7 +8,7 @@ import torch
 
 from harness import redacted
 from harness.learning.checkpoints import save
-from harness.learning.progress import Trained
+from harness.learning.progress import TrainingOutcome
 from harness_peft import costs
 from harness_peft.checkpoints import adapter_state
 from harness_peft.network import Network
@@ -43,7 +43,7 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 def measured_costs(
-    run: CellFacts, network: Network, outcome: Trained | None, notes: dict[str, Any]
+    run: CellFacts, network: Network, outcome: TrainingOutcome | None, notes: dict[str, Any]
 ) -> dict[str, float]:
     """Memory, speed of training and inference (merged too), where gradients stop, and the stored bytes.
 
@@ -83,7 +83,7 @@ def _stored(run: CellFacts, network: Network) -> int:
     return save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
 
 
-def curves(outcome: Trained | None) -> dict[str, dict[str, list[float]]]:
+def curves(outcome: TrainingOutcome | None) -> dict[str, dict[str, list[float]]]:
     """Losses (at most some hundred of them) and validation scores by step."""
     if outcome is None:
         return {}

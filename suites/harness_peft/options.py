@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from harness import Dataset, OptionError
-from harness.inference.zeroshot import checked_templates
-from harness.learning.recipe import Kind
+from harness.inference.zeroshot import check_templates
+from harness.learning.recipe import AugmentationKind
 
 
 class FinetuningOptions:
@@ -30,7 +30,7 @@ class FinetuningOptions:
         weight_decay: float = 0.01,
         label_smoothing: float = 0.0,
         clip_norm: float | None = 1.0,
-        augmentation: Kind = "none",
+        augmentation: AugmentationKind = "none",
         patience: int | None = None,
         evaluate_every: int = 50,
         train_size: int | None = None,
@@ -80,6 +80,6 @@ class FinetuningOptions:
         self.train_size, self.holdout, self.retrain = train_size, holdout, retrain
         self.own_validation = own_validation
         self.shifts = dict(zip(shift_names or [], shifts or [], strict=True))
-        self.templates = None if templates is None else checked_templates(templates)
+        self.templates = None if templates is None else check_templates(templates)
         self.logit_scale, self.split = logit_scale, split
         self.checkpoint_every, self.keep = checkpoint_every, keep

@@ -14,7 +14,7 @@ from harness import Result, derive_seed
 from harness.contract.remarks import with_names
 from harness.inference.prompts import prompt_facts, remark_prompts
 from harness.inference.zeroshot import encode_prompts, prompts_of
-from harness.learning.progress import Trained
+from harness.learning.progress import TrainingOutcome
 from harness.learning.recipe import Recipe, steps_for
 from harness_peft import costs, embeddings
 from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
@@ -64,7 +64,7 @@ class Run(CellFacts):
         validation: Batches | None,
         seed: object,
         folder: Path,
-    ) -> tuple[Network, Trained | None, dict[str, Any]]:
+    ) -> tuple[Network, TrainingOutcome | None, dict[str, Any]]:
         """A network trained with one learning rate (or penalty), and the method's own notes.
 
         Raises TrainingFault when a frozen tensor changed or a trainable one got no gradient.
@@ -96,7 +96,7 @@ class Run(CellFacts):
         validation: Batches | None,
         seed: object,
         folder: Path,
-    ) -> Trained:
+    ) -> TrainingOutcome:
         if not trained(network):
             raise TrainingFault("the method leaves nothing to train")
         recipe = self._recipe(rate, len(training))
@@ -135,7 +135,9 @@ class Run(CellFacts):
             optimizer_options={"momentum": 0.9} if p.optimizer == "sgd" else {},
         )  # fmt: skip
 
-    def _final(self, chosen: float | None, notes: dict[str, Any]) -> tuple[Network, Trained | None, float]:
+    def _final(
+        self, chosen: float | None, notes: dict[str, Any]
+    ) -> tuple[Network, TrainingOutcome | None, float]:
         """The training that is evaluated; what chooses on validation itself is not trained on it as well."""
         job, protocol = self.job, self.protocol
         joins = protocol.retrain and not self.fits

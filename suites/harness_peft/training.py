@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from harness.learning.loop import train as train_network
 from harness.learning.pipeline import Batch
-from harness.learning.progress import Trained
+from harness.learning.progress import TrainingOutcome
 from harness.learning.recipe import Recipe
 from harness_peft.checkpoints import adapter_state
 from harness_peft.checks import GradientCheck
@@ -51,7 +51,7 @@ def train(
     folder: Path | None = None,
     checkpoint_every: int = 200,
     tell: Callable[[int, dict[str, float]], object] = lambda step, values: None,
-) -> Trained:
+) -> TrainingOutcome:
     """Train in place and leave the network in eval() (with the best weights, under `patience`).
 
     `base` are the modules that `set_mode` wants. With a `folder`, progress is kept there and taken up

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness import DataError, Diverged, Job, Predictions
-from harness.contract.declared import asked
-from harness.inference.splits import find_test_split, named_split
+from harness.contract.declared import ask
+from harness.inference.splits import find_named_split, find_test_split
 from harness.inference.zeroshot import similarity_of, templates_of
 from harness.learning.draws import draw_shots
 from harness_few_shot.task import Classifier, Task
@@ -57,8 +57,8 @@ class Source:
         from harness_few_shot.texts import Texts
 
         job, splits = self.job, self.job.dataset.splits
-        train = named_split(splits, train) or train
-        held_out = named_split(splits, validation)
+        train = find_named_split(splits, train) or train
+        held_out = find_named_split(splits, validation)
         rows, labels, features = self._shots(train, shots, classes, 0)
         if shots and not len(rows):
             raise DataError(f"{job.cell.dataset.label}: '{train}' has no samples of the classes to learn")
@@ -197,14 +197,14 @@ class Source:
             import torch.nn.functional as F
 
             from harness.inference.batches import forward_all
-            from harness.learning.augmentation import augmenting
+            from harness.learning.augmentation import build_augmentation
 
             job = self.job
             self.fitted_on = FRESH
             encoded = forward_all(
                 job.model.encode_image,
                 job.splits(split),
-                augmenting("crop-flip", asked(job.model, "preparation")),
+                build_augmentation("crop-flip", ask(job.model, "preparation")),
                 device=job.device,
                 batch_size=job.batch_size,
                 precision=job.precision,
@@ -223,7 +223,7 @@ class Source:
 
         def images(augment: bool) -> Pipeline:
             from harness.inference.evaluate import image_pipeline
-            from harness.learning.augmentation import augmenting
+            from harness.learning.augmentation import build_augmentation
             from harness.learning.pipeline import Pipeline
 
             job = self.job
@@ -231,7 +231,7 @@ class Source:
             self.fitted_on = FRESH if augment else "the images themselves"
             return Pipeline(
                 opened,
-                augmenting("crop-flip", asked(job.model, "preparation"))
+                build_augmentation("crop-flip", ask(job.model, "preparation"))
                 if augment
                 else image_pipeline(job, opened),
                 device=job.device,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness import Dataset, EncodesImages, EncodesTexts, Job, OptionError, Predictions, Result, has
 from harness.inference.classes import check_same_classes
-from harness.inference.splits import find_test_split, named_split, role_of
+from harness.inference.splits import find_named_split, find_test_split, role_of
 from harness.inference.zeroshot import similarity_of
 from harness_few_shot.tower import HasClip
 from harness_prompts.names import digest, file_of
@@ -91,7 +91,7 @@ class FewShot:
             return f"shots must be a number of samples per class, not {shots!r}"
         if method.needs_shots and shots < 1:
             return "the method needs shots: give the axis `shots`"
-        test, train = find_test_split(dataset.splits, option=""), named_split(dataset.splits, self.train)
+        test, train = find_test_split(dataset.splits, option=""), find_named_split(dataset.splits, self.train)
         if method.needs_shots and train is None:
             return f"the data set has no split '{self.train}' to draw shots from"
         if test.refusal:
@@ -130,7 +130,7 @@ class FewShot:
         from harness_prompts.shots import base_and_new
 
         shots = int(job.cell.axes.get("shots", 0)) if job.method.needs_shots else 0
-        train = named_split(job.dataset.splits, self.train) if shots else None
+        train = find_named_split(job.dataset.splits, self.train) if shots else None
         source = Source(job, self.class_names, train)
         if train is not None:
             tested = job.splits(source.tested)
@@ -172,14 +172,14 @@ class FewShot:
         self, job: Job, source: Source, classifier: Classifier, task: Task, halves: dict[str, list[int]]
     ) -> Result:
         """Both halves, each against its own names only; H from the accuracies."""
-        from harness.inference.evaluate import measured
+        from harness.inference.evaluate import compute_metrics
         from harness_prompts.shots import harmonic_mean
 
         metrics: dict[str, float] = {}
         samples: dict[str, list[Any]] = {"id": [], "target": [], "prediction": [], "half": []}
         for half, classes in halves.items():
             predictions, _ = source.predictions(classifier, classes, source.tested)
-            metrics |= {f"{name}.{half}": value for name, value in measured(job, predictions).items()}
+            metrics |= {f"{name}.{half}": value for name, value in compute_metrics(job, predictions).items()}
             samples["id"] += list(predictions.ids)
             samples["target"] += [classes[t] for t in predictions.targets]
             samples["prediction"] += [classes[p] for p in predictions.predicted]
@@ -192,7 +192,7 @@ class FewShot:
 
     def _elsewhere(self, job: Job, result: Result, classifier: Classifier, task: Task) -> Result:
         """Adds what the same classifier gives on the further data sets, and the means over them."""
-        from harness.inference.evaluate import measured
+        from harness.inference.evaluate import compute_metrics
         from harness_prompts.data import Source
 
         places = {p.cell.dataset.label: p for p in map(job.at, self.evaluate_on or [])}
@@ -203,7 +203,7 @@ class FewShot:
             predictions, _ = source.predictions(
                 classifier, list(range(len(source.class_names))), source.split
             )
-            for name, value in measured(place, predictions).items():
+            for name, value in compute_metrics(place, predictions).items():
                 found.setdefault(name, {})[label] = value
             task.notes[f"samples.{label}"] = len(predictions)
         for name, values in found.items():

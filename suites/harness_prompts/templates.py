@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import DataError, OptionError, Unavailable
 from harness.errors import did_you_mean
-from harness.inference.zeroshot import PLACE, checked_templates
+from harness.inference.zeroshot import PLACE, check_templates
 from harness_data.coop_templates import COOP
 
 SPACES = {
@@ -45,7 +45,7 @@ def named_set(name: str, own: Sequence[str] | None = None, space: str = "") -> l
     if name == "data":
         if not own:
             raise DataError("the data set has no templates of its own: name another set")
-        return checked_templates(own, "the data set's templates", DataError)
+        return check_templates(own, "the data set's templates", DataError)
     if name in ("imagenet-80", "imagenet-7"):
         import open_clip
 
@@ -95,7 +95,7 @@ def from_option(given: str | list[str]) -> str | list[str]:
     Raises OptionError for what can't be right whatever the data set.
     """
     if not isinstance(given, str):
-        return checked_templates(given)
+        return check_templates(given)
     if PLACE.search(given):
         raise OptionError(f"templates: '{given}' is a template: write a list of them, [\"{given}\"]")
     elsewhere = given.startswith("clip_benchmark:") or bool(Path(given).suffix)
@@ -143,7 +143,7 @@ def _clip_benchmark(name: str) -> list[str]:
     found = json.loads((folder / "en_zeroshot_classification_templates.json").read_text(encoding="utf-8"))
     if name not in found:
         raise OptionError(f"templates: clip_benchmark has no set '{name}'{did_you_mean(name, found)}")
-    return checked_templates(found[name], f"clip_benchmark:{name}", DataError)
+    return check_templates(found[name], f"clip_benchmark:{name}", DataError)
 
 
 def _from_file(path: Path) -> list[str]:
@@ -154,4 +154,4 @@ def _from_file(path: Path) -> list[str]:
         raise DataError(f"{path}: templates can't be read: {error}") from None
     if not isinstance(found, list) or not all(isinstance(t, str) for t in found):
         raise DataError(f"{path}: expected a list of templates")
-    return checked_templates([t for t in found if t], str(path), DataError)
+    return check_templates([t for t in found if t], str(path), DataError)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness import OptionError
 from harness.learning.loop import Objective, train
-from harness.learning.pipeline import Batch, Held, Source
+from harness.learning.pipeline import Batch, HeldSamples, SampleSource
 from harness.learning.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def epochs_for(shots: int, space: str = "") -> int:
     return 50 if shots <= 1 or space == "imagenet-1k" else 100 if shots <= 4 else 200
 
 
-def embedded(task: Task, augment: bool) -> Source:
+def embedded(task: Task, augment: bool) -> SampleSource:
     """Return the embeddings of the shots, kept ones or those of fresh random views in every epoch."""
-    return Held(task.views if augment else task.features, task.labels)
+    return HeldSamples(task.views if augment else task.features, task.labels)
 
 
 def labels_of(batch: Batch) -> torch.Tensor:
@@ -68,7 +68,7 @@ def labels_of(batch: Batch) -> torch.Tensor:
 def learn(
     task: Task,
     parameters: Iterable[torch.nn.Parameter],
-    source: Source,
+    source: SampleSource,
     objective: Objective,
     recipe: Recipe,
     *,

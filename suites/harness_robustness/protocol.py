@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from harness import DataError, Dataset, Job, Predictions, Result, capabilities
 from harness.inference.classes import Classes, align
 from harness.inference.splits import find_test_split
-from harness.inference.zeroshot import checked_templates, similarity_of, templates_of
+from harness.inference.zeroshot import check_templates, similarity_of, templates_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ class Classification:
         self, split: str | None = None, templates: list[str] | None = None, logit_scale: float | None = None
     ) -> None:
         self.split, self.logit_scale = split, logit_scale
-        self.templates = None if templates is None else checked_templates(templates)
+        self.templates = None if templates is None else check_templates(templates)
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Why this model can't be evaluated on this data set, from what both say of themselves."""

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 
 import harness
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.contract.seeds import derive_seed
 from harness.discovery import registry
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 from harness.learning.draws import epoch_order
-from harness.learning.pipeline import Held as Source
+from harness.learning.pipeline import HeldSamples as Source
 from harness.learning.recipe import Recipe
 from harness.running.devices import settle
 from harness_embedded.networks import vit
@@ -153,7 +153,7 @@ def whole_training(recipe, limit, seed, order_seed):
 
     def opened(name):
         split = Scenes().load(name)
-        split = split if limit is None else limited(split, limit, derive_seed("limit", limit))
+        split = split if limit is None else draw_subset(split, limit, derive_seed("limit", limit))
         images = (split[i].image for i in range(len(split)))
         images = (i if isinstance(i, Image.Image) else Image.fromarray(i) for i in images)
         return torch.stack([model.prepare(i) for i in images]), torch.as_tensor(split.targets)
@@ -226,7 +226,7 @@ def test_a_whole_cell_costs_what_the_same_without_the_harness_costs(
         kept["plain"] = whole_training(recipe, limit, 0, order)
 
     through_the_harness()
-    order = derive_seed("training", canonical(kept["record"]["cell"]["dataset"]["identity"]), 0)
+    order = derive_seed("training", canonical_json(kept["record"]["cell"]["dataset"]["identity"]), 0)
     plainly()
     top1, loss = kept["plain"]
     assert kept["record"]["metrics"]["top1"] == pytest.approx(top1, abs=1e-9)

@@ -28,7 +28,7 @@ from harness.learning.draws import rows_of_epoch
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.records.store import Store
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 from harness_few_shot.task import Task
 from harness_few_shot.texts import Texts
 from harness_open_clip import OpenClipModel
@@ -98,8 +98,8 @@ def our_run(config, store, images: int, templates: int) -> tuple[float, list, Op
     model = {"plugin": "open_clip", "name": "small", "config": str(config)}
     given = {"name": "b", "protocol": "few-shot", "models": [model], "metrics": ["top1"], "methods": methods}
     plan = make_plan(suites.from_dict({**given, "datasets": [{"plugin": "noise", "images": images}]}))
-    worker = Worker(Settings(store=store, device="cpu", batch_size=64))
-    loaded = worker._loaded(plan.cells[0].cell)
+    worker = Worker(RunSettings(store=store, device="cpu", batch_size=64))
+    loaded = worker._load_model(plan.cells[0].cell)
     worker.run(replace(plan.cells[0].cell, limit=8))
     worker.shared.belong("model", None)  # what the warming up encoded must be paid for again
     start = time.process_time()

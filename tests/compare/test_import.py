@@ -6,8 +6,9 @@ import pytest
 
 from harness.cli import main
 from harness.errors import DataError, StoreError, SuiteError
-from harness.exchange.importing import import_clip_benchmark
+from harness.exchange.importing import import_results
 from harness.records.store import Store
+from harness_importers.clip_benchmark import ClipBenchmark
 
 # As published in the repository of clip_benchmark (zero-shot ImageNet with Arabic prompts).
 ARABIC = (
@@ -35,6 +36,10 @@ PROBE = (
     '"seed": 3, "fewshot_k": -1}, "language": "en"}'
 )
 ALL = (ARABIC, PCAM, RETRIEVAL, VOC, PROBE)
+
+
+def import_clip_benchmark(paths, store, suite="clip_benchmark"):
+    return import_results("clip_benchmark", ClipBenchmark(), paths, store, suite)
 
 
 @pytest.fixture
@@ -256,6 +261,6 @@ image_retrieval_recall@5 acc text_acc image_acc group_acc perplexity Bleu_4 CIDE
 
 @pytest.mark.parametrize("name", MEASURED.split())
 def test_no_measured_number_is_taken_for_a_setting(name):
-    from harness.exchange.importing import is_setting
+    from harness_importers.clip_benchmark import is_setting
 
     assert not is_setting(name)

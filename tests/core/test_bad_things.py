@@ -375,9 +375,9 @@ class Giving:
     ("gives", "says"),
     [
         ("none", "protocol 'giving' of (this process) gave None: expected a Result"),
-        ("text", "the protocol's metric 'x' is 'abc', which is no number"),
-        ("array", "the protocol's metric 'x' is array([0., 0.]), which is no number"),
-        ("cost", "the protocol's cost 'y' is 'many', which is no number"),
+        ("text", "the protocol's metric 'x' is 'abc', not a number"),
+        ("array", "the protocol's metric 'x' is array([0., 0.]), not a number"),
+        ("cost", "the protocol's cost 'y' is 'many', not a number"),
         ("count", "the result can't be kept: the result: not a record: 'count' is 'ten'"),
         ("pixels", "the result can't be kept: TypeError: image 'a': cannot write mode F as PNG"),
         ("samples", "the result can't be kept: ArrowInvalid: "),

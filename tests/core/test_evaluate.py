@@ -9,7 +9,7 @@ import pytest
 
 from harness.contract.evidence import Predictions
 from harness.errors import DataError, Diverged, Unavailable
-from harness.inference.evaluate import classification_result, measured, to_split_classes
+from harness.inference.evaluate import classification_result, compute_metrics, to_split_classes
 
 RNG = np.random.default_rng(0)
 
@@ -100,7 +100,7 @@ def test_logits_that_are_not_finite_are_diverged_whatever_metrics_make_of_them(v
 
 
 def test_metrics_of_several_numbers_and_failing_ones() -> None:
-    got = measured(job(f1=lambda e: {"a": 1, "f1.b": 0.5}, n=lambda e: np.float32(2)), None)
+    got = compute_metrics(job(f1=lambda e: {"a": 1, "f1.b": 0.5}, n=lambda e: np.float32(2)), None)
     assert got == {"f1.a": 1.0, "f1.b": 0.5, "n": 2.0}
 
     def fails(evidence: Any) -> float:
@@ -110,7 +110,7 @@ def test_metrics_of_several_numbers_and_failing_ones() -> None:
         bad=fails, n=lambda e: 2.0, none=lambda e: None, text=lambda e: "1.0", part=lambda e: {"a": 1, "b": "x"},
         array=lambda e: np.zeros(3), leaves=lambda e: sys.exit(3), nan=lambda e: float("nan"),
     )  # fmt: skip
-    got = measured(some, None)
+    got = compute_metrics(some, None)
     assert {k: v for k, v in got.items() if v == v} == {"n": 2.0, "part.a": 1.0}
     assert set(got) - {"n", "part.a"} == {"nan"}
     assert some.remarks == ["metric 'nan' gave NaN, which is no number"]
@@ -126,4 +126,4 @@ def test_what_concerns_the_whole_cell_is_raised() -> None:
             raise error
 
         with pytest.raises(type(error)):
-            measured(job(bad=fails), None)
+            compute_metrics(job(bad=fails), None)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.leaderboard.entries import Column, Entry, Row, format_number
+from harness.leaderboard.entries import Column, Row, TableValue, format_number
 from harness.leaderboard.formats import FORMATS, render
 from harness.leaderboard.table import Table
 
@@ -34,12 +34,12 @@ def table() -> Table:
         Column(("col", "ece"), "ece"),
     ]
     rows = [
-        Row((name,), [Entry(0.5 + n / 100, 0.4, 0.7, notes=[0]), Entry(None, notes=[1])])
+        Row((name,), [TableValue(0.5 + n / 100, 0.4, 0.7, notes=[0]), TableValue(None, notes=[1])])
         for n, name in enumerate(NAMES)
     ]
     rows[0].entries[0].best = True
     rows[1].entries[0].tied = True
-    rows[2].entries[1] = Entry(float("inf"))
+    rows[2].entries[1] = TableValue(float("inf"))
     return Table(
         "t",
         "Title <b> | $",

@@ -177,8 +177,8 @@ def test_every_first_party_plugin_is_described_and_its_example_holds(plugin: reg
     told = describe_plugin(plugin)
     assert (told["documentation"] + told.get("title", "")).strip(), "a docstring, or a title"
     example = told["example"]
-    if plugin.kind in ("suites", "hooks"):
-        assert example.startswith("harness run ")
+    if plugin.kind in ("suites", "hooks", "importers"):
+        assert example.startswith("harness import " if plugin.kind == "importers" else "harness run ")
         return
     ((key, value),) = tomllib.loads(example).items()
     assert all(o["type"] != "anything" for o in told["options"]), "options without a type"

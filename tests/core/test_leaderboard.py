@@ -10,7 +10,7 @@ import pytest
 import harness
 from harness.errors import SuiteError
 from harness.leaderboard.build import build_table, select_records
-from harness.leaderboard.entries import Entry
+from harness.leaderboard.entries import TableValue
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.store import Store
@@ -255,7 +255,7 @@ def test_the_order_of_records_is_of_no_account() -> None:
     whole = build_table(spec(sort="x", intervals="seeds"), data)
 
     def facts(table: Table) -> dict[Any, Any]:
-        def of(e: Entry) -> tuple[Any, ...]:
+        def of(e: TableValue) -> tuple[Any, ...]:
             return (
                 *(round(v, 12) for v in (e.value, e.low, e.high, e.spread) if v is not None),
                 e.best,
@@ -278,7 +278,7 @@ def test_what_is_noted_at_every_number_of_a_summary_is_said_once() -> None:
 
     table = Table("t", "t", ("model",), ("x",), [Column(("x",), "x"), Column(("y",), "y")], [])
     both, one = table.note("thresholds: a 1"), table.note("rests on 1 of 2")
-    table.rows = [Row(("a",), [Entry(1.0, notes=[both]), Entry(2.0, notes=[both, one])])]
+    table.rows = [Row(("a",), [TableValue(1.0, notes=[both]), TableValue(2.0, notes=[both, one])])]
     table.say_once()
     assert table.footnotes == ["rests on 1 of 2", "all numbers: thresholds: a 1"]
     assert table.general == ["all numbers: thresholds: a 1"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from harness.cli.info_command import describe_plugin
 from harness.discovery import docstrings, registry
-from harness.discovery.options import declared
+from harness.discovery.options import read_options
 
 
 def shipped() -> Iterator[registry.Plugin]:
@@ -32,7 +32,7 @@ def test_words_are_of_options_that_are_there() -> None:
     stale = []
     for plugin in shipped():
         factory = registry.load(plugin)
-        known = {option.name for option in declared(factory)[0]}
+        known = {option.name for option in read_options(factory)[0]}
         for text in (factory.__doc__, vars(factory).get("__init__", factory).__doc__):
             told = docstrings.split(text)[1]
             stale += [

@@ -15,8 +15,8 @@ from torch import nn
 
 from harness.discovery import registry
 from harness.errors import DataError, Diverged, OptionError
-from harness.inference.features import weights_digest
-from harness.learning.draws import Entry, class_weights, rows_of_epoch
+from harness.inference.features import digest_module
+from harness.learning.draws import DrawnBatch, class_weights, rows_of_epoch
 from harness.learning.pipeline import Batch
 from harness_fusion.contracts import Features, Pairs
 from harness_fusion.heads import Head, build_head
@@ -264,7 +264,7 @@ class EndToEnd:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         for step, epoch, rows in plan:
             taken = self.raw.take(torch.from_numpy(rows))
             text, image = (
@@ -277,12 +277,12 @@ def test_end_to_end_training_moves_and_restores_what_is_thawed_and_nothing_else(
     torch.manual_seed(0)
     encoders = nn.ModuleDict({"text": nn.Linear(8, 8), "image": nn.Linear(6, 6)})
     encoders["image"].requires_grad_(False)
-    start, frozen = state(encoders["text"]), weights_digest(encoders["image"])
+    start, frozen = state(encoders["text"]), digest_module(encoders["image"])
     train, validation = (EndToEnd(pairs(60, seed, 2.0), encoders) for seed in (0, 1))
     head = head_of("early-features")
     recipe = HeadRecipe(epochs=30, rate=0.05, batch=16, patience=3)
     trained = train_head(head, train, validation, recipe, 0, encoders=encoders, encoder_rate=0.05)
-    assert weights_digest(encoders["image"]) == frozen
+    assert digest_module(encoders["image"]) == frozen
     assert encoders["image"].weight.grad is None
     assert not any(torch.equal(a, b) for a, b in zip(start, state(encoders["text"]), strict=True))
     assert trained.best_epoch < trained.epochs
@@ -294,9 +294,9 @@ def test_end_to_end_training_moves_and_restores_what_is_thawed_and_nothing_else(
 
 def test_without_encoders_to_train_a_frozen_source_stays_as_it_is() -> None:
     encoders = nn.ModuleDict({"text": nn.Linear(8, 8), "image": nn.Linear(6, 6)}).requires_grad_(False)
-    digest = weights_digest(encoders)
+    digest = digest_module(encoders)
     train_head(head_of("gated"), EndToEnd(pairs(), encoders), None, FAST, 0)
-    assert weights_digest(encoders) == digest
+    assert digest_module(encoders) == digest
 
 
 def test_progress_is_told_once_per_epoch() -> None:

@@ -9,7 +9,13 @@ import pytest
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference
-from harness.testing import ListenerConformance, PlotConformance, SuiteConformance, SummaryConformance
+from harness.testing import (
+    ImporterConformance,
+    ListenerConformance,
+    PlotConformance,
+    SuiteConformance,
+    SummaryConformance,
+)
 
 
 def names(kind: str) -> list[str]:
@@ -33,6 +39,12 @@ class TestListeners(ListenerConformance):
     @pytest.fixture(params=names("hooks"))
     def listener(self, request: pytest.FixtureRequest) -> Any:
         return made("hooks", request.param)
+
+
+class TestImporters(ImporterConformance):
+    @pytest.fixture(params=names("importers"))
+    def importer(self, request: pytest.FixtureRequest) -> Any:
+        return made("importers", request.param)
 
 
 class TestSummaries(SummaryConformance):

@@ -120,6 +120,10 @@ FAULTS = [
     ("executors", "LosesCells", "executes", "each of 3 cells once; found 2"),
     ("executors", "TellsNobody", "executes", "cell_started.*found 0 for 3"),
     ("executors", "SwapsRecords", "executes", "its own record"),
+    ("importers", "NoDirections", "reads", "a direction for each metric.*found directions of none"),
+    ("importers", "NewSeeds", "reads", "the same results when the file is read again.*found 1 new"),
+    ("importers", "Crashes", "refuses", "for an empty file; found JSONDecodeError"),
+    ("importers", "NamesNoFile", "refuses", "starts with the file's path"),
     ("protocols", "ForgetsTheGenerator", "continues after a kill", "after a kill at step.*random generators"),
     ("protocols", "OwnSeed", "same seed", "the same result from the same seed"),
     ("protocols", "Swallows", "continues after a kill", "catch Exception, never BaseException"),
@@ -145,6 +149,7 @@ SOUND = {
     "summaries": "Best",
     "plots": "Dots",
     "executors": "OneByOne",
+    "importers": "Scores",
     "protocols": "Training",
     "methods": "Walk",
 }
@@ -154,9 +159,9 @@ SOUND = {
 def installed() -> Any:
     """The sound plugins by name, for grids."""
     with (
-        registry.registered("datasets", "kit-squares", planted("Squares")),
-        registry.registered("models", "kit-net", planted("Net")),
-        registry.registered("protocols", "kit-training", planted("Training")),
+        registry.register_temporarily("datasets", "kit-squares", planted("Squares")),
+        registry.register_temporarily("models", "kit-net", planted("Net")),
+        registry.register_temporarily("protocols", "kit-training", planted("Training")),
     ):
         yield
 

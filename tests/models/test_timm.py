@@ -331,7 +331,7 @@ def test_imagenet_outputs_are_found_by_wordnet_ids_and_names_of_a_part_of_the_cl
     for names in (["n01443537", "n01440764"], ["Goldfish", "Tinca_tinca"]):
         found = align(model, Classes(names=tuple(names)))
         assert found.columns == [(1,), (0,)]
-        assert found.remarks == ["2 of the 1000 outputs of the model are read, those with the classes' names"]
+        assert found.remarks == ["2 of the model's 1000 outputs are read, those with the classes' names"]
     assert "'crane' may be any of" in str(align(model, Classes(names=("crane", "tench"))).refusal)
     own = Classes.of(TimmModel("resnet10t", class_names=["a", "b"], pretrained=False))
     assert own.keys is None

@@ -94,9 +94,9 @@ class Kept:
         return len(self.images)
 
     def source(self, seed):
-        from harness.learning.pipeline import Held
+        from harness.learning.pipeline import HeldSamples
 
-        return Held(self.images, self.targets)
+        return HeldSamples(self.images, self.targets)
 
 
 @pytest.fixture

@@ -55,10 +55,10 @@ def loaded(kind, name, **options):
 def test_logits(network, model, dataset, record):
     """Top-1 and mean cross-entropy of a network on the limited test split, as the record has them."""
     from harness.contract.seeds import derive_seed
-    from harness.inference.limits import limited
+    from harness.inference.limits import draw_subset
 
     split = dataset.load("test")
-    split = limited(split, SUITE["limit"], derive_seed("limit", SUITE["limit"]))
+    split = draw_subset(split, SUITE["limit"], derive_seed("limit", SUITE["limit"]))
     from harness.inference.images import decode
 
     images = torch.stack([model.prepare(decode(split[i].image)) for i in range(len(split))])

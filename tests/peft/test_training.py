@@ -427,13 +427,13 @@ class Kill(KeyboardInterrupt):
 
 def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
     """Killed in the last training's second step: the trials and the first step are not repeated."""
-    from harness.learning.progress import Progress
+    from harness.learning.progress import TrainingProgress
 
     options = {**SUITE["protocol"], "checkpoint_every": 1}
     methods = [{"plugin": "lora", "rank": 2, "dropout": 0.2}]
     (whole,) = run(protocol=options, methods=methods)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other cache"))
-    own, calls = Progress.add, []
+    own, calls = TrainingProgress.add, []
 
     def counted(progress, *given):
         calls.append(progress.trained.steps)
@@ -441,7 +441,7 @@ def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
             raise Kill
         own(progress, *given)
 
-    monkeypatch.setattr(Progress, "add", counted)
+    monkeypatch.setattr(TrainingProgress, "add", counted)
     with pytest.raises(Kill):
         run("killed", protocol=options, methods=methods)
     (left,) = (tmp_path / "killed" / "work").rglob("trials.json")

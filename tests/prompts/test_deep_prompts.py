@@ -14,11 +14,11 @@ import torch.nn.functional as F
 
 from harness.discovery import registry
 from harness.errors import DataError, OptionError
-from harness.inference.features import weights_digest
-from harness.learning.pipeline import Batch, Held
+from harness.inference.features import digest_module
+from harness.learning.pipeline import Batch, HeldSamples
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 from harness_embedded import networks
 from harness_prompts import training
 from harness_prompts.deep import Coupled, ImageTower, Independent
@@ -46,7 +46,7 @@ def with_images(task, model):
 
     with torch.no_grad():
         task.features = F.normalize(model.clip.encode_image(images), dim=-1)
-    task.images = lambda augment: Held(viewed if augment else images, task.labels)
+    task.images = lambda augment: HeldSamples(viewed if augment else images, task.labels)
     task.asked, task.pixels = asked, images
     return task
 
@@ -219,10 +219,10 @@ def test_the_prompts_taken_are_the_weighted_mean_of_the_epochs(task, monkeypatch
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("method", [IVLP, MaPLe, PromptSRC])
 def test_only_prompts_are_trained_and_the_loss_falls(task, model, method, augment):
-    before = weights_digest(model.clip)
+    before = digest_module(model.clip)
     grads = {n: p.requires_grad for n, p in model.clip.named_parameters()}
     fitted = method(epochs=6, rate=0.02, augment=augment).fit(task)
-    assert weights_digest(model.clip) == before
+    assert digest_module(model.clip) == before
     assert all(p.grad is None for p in model.clip.parameters())
     assert {n: p.requires_grad for n, p in model.clip.named_parameters()} == grads
     losses = task.curves["training"]["loss"]
@@ -304,7 +304,7 @@ def run(tmp_path, monkeypatch, kit):
             "methods": methods,
         }
         given |= {"protocol": {"plugin": "few-shot", **protocol}, "axes": {"shots": [2]}, "seeds": [0]}
-        worker = Worker(Settings(store=tmp_path / "store", device="cpu"))
+        worker = Worker(RunSettings(store=tmp_path / "store", device="cpu"))
         return [worker.run(p.cell) for p in make_plan(suites.from_dict(given))]
 
     yield run

@@ -15,7 +15,7 @@ from harness.contract.models import Preparation
 from harness.errors import DataError, OptionError
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 from harness_few_shot.task import columns_for
 from harness_prompts.methods.adapters import FixedClassifier
 from harness_prompts.protocol import FewShot
@@ -186,7 +186,7 @@ def run(tmp_path, monkeypatch):
         given = {"name": "t", "models": ["toy-model"], "datasets": ["toy"], "metrics": ["top1"]}
         plan = make_plan(suites.from_dict({**given, **tomllib.loads(textwrap.dedent(text))}))
         skipped = {p.cell.shown: p.reason for p in plan if p.state != "run"}
-        worker = worker or Worker(Settings(store=tmp_path / "store", device="cpu"))
+        worker = worker or Worker(RunSettings(store=tmp_path / "store", device="cpu"))
         records = [worker.run(p.cell) for p in plan if p.state == "run"]
         assert [r.reason for r in records if r.status != "ok"] == []
         return records, skipped, worker

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import DataError, Diverged, OptionError
-from harness.inference.features import weights_digest
+from harness.inference.features import digest_module
 from harness_prompts.context import Context, Wording
 from harness_prompts.methods import cocoop
 from harness_prompts.methods.adapters import (
@@ -61,11 +61,11 @@ def test_coop_at_hardly_any_rate_is_its_initial_wording(task, monkeypatch):
     KgCoOp(epochs=3), ProGrad(epochs=3, length=4),
 ], ids=["CoOp", "CoOp per class", "CoCoOp", "KgCoOp", "ProGrad"])  # fmt: skip
 def test_the_encoders_stay_as_they_are_and_the_loss_falls(task, model, method):
-    before = weights_digest(model.clip)
+    before = digest_module(model.clip)
     grads = {n: p.requires_grad for n, p in model.clip.named_parameters()}
     method.rate = 0.05
     method.fit(task)
-    assert weights_digest(model.clip) == before
+    assert digest_module(model.clip) == before
     assert all(p.grad is None for p in model.clip.parameters())
     assert {n: p.requires_grad for n, p in model.clip.named_parameters()} == grads
     losses = task.curves["training"]["loss"]

@@ -13,7 +13,7 @@ import pytest
 from harness.contract.data import Sample
 from harness.discovery import registry
 from harness.errors import StoreError
-from harness.leaderboard.entries import Column, Entry, Row
+from harness.leaderboard.entries import Column, Row, TableValue
 from harness.leaderboard.table import Table
 from harness.report import collect, write_report
 from harness.report.boards import render_head
@@ -359,7 +359,7 @@ def test_headers_keep_each_column_under_its_own_names():
         Column(("x", "a"), "top1"),
         Column(("x", "b"), "top1"),
     ]
-    table = Table("t", "T", ("model",), (), columns, [Row(("m",), [Entry(0.5) for _ in columns])])
+    table = Table("t", "T", ("model",), (), columns, [Row(("m",), [TableValue(0.5) for _ in columns])])
     found = HTMLParser()
     rows = []
     found.handle_starttag = lambda tag, attrs: (

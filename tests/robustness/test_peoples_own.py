@@ -77,7 +77,10 @@ class Reader:
 @pytest.fixture(autouse=True)
 def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    with registry.registered("models", "eye", Eye), registry.registered("models", "reader", Reader):
+    with (
+        registry.register_temporarily("models", "eye", Eye),
+        registry.register_temporarily("models", "reader", Reader),
+    ):
         yield
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
-from harness.leaderboard.entries import DASH, Column, Entry, footnote_marks, format_interval, format_value
+from harness.leaderboard.entries import (
+    DASH,
+    Column,
+    TableValue,
+    footnote_marks,
+    format_interval,
+    format_value,
+)
 from harness.leaderboard.layout import Layout, header_spans, marks_legend
 
 
@@ -40,7 +47,7 @@ def html(table: Layout) -> str:
     )
 
 
-def _render_cell(entry: Entry, column: Column) -> str:
+def _render_cell(entry: TableValue, column: Column) -> str:
     notes = f"<sup>{footnote_marks(entry.notes)}</sup>" if entry.notes else ""
     if entry.value is None:
         return f"<td>{DASH if column.kind != 'delta' or entry.notes else ''}{notes}</td>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from harness.leaderboard.entries import Column, Entry, footnote_marks, format_interval, format_value
+from harness.leaderboard.entries import Column, TableValue, footnote_marks, format_interval, format_value
 from harness.leaderboard.layout import Layout, header_spans, marks_legend
 
 SPECIAL = {
@@ -104,7 +104,7 @@ def _is_accented_latin(character: str) -> bool:
     return base.isascii() and ord(character) < 0x180
 
 
-def _render_cell(entry: Entry, column: Column) -> str:
+def _render_cell(entry: TableValue, column: Column) -> str:
     notes = rf"\textsuperscript{{{escape_latex(footnote_marks(entry.notes))}}}" if entry.notes else ""
     if entry.value is None:
         return ("--" if column.kind != "delta" or entry.notes else "") + notes

@@ -6,7 +6,14 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from harness.leaderboard.entries import DASH, Column, Entry, footnote_marks, format_interval, format_value
+from harness.leaderboard.entries import (
+    DASH,
+    Column,
+    TableValue,
+    footnote_marks,
+    format_interval,
+    format_value,
+)
 from harness.leaderboard.layout import Layout, marks_legend
 
 LONGEST = 240
@@ -18,7 +25,7 @@ SUPERSCRIPTS = str.maketrans("0123456789–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 def terminal(table: Layout) -> str:
     """Return the table as plain text; best values have a star, tied ones a degree sign."""
 
-    def mark(entry: Entry, text: str) -> str:
+    def mark(entry: TableValue, text: str) -> str:
         return text + ("*" if entry.best else "°" if entry.tied else "")
 
     text = _tabulate(table, "simple", clean_text, mark, "\n")
@@ -28,7 +35,7 @@ def terminal(table: Layout) -> str:
 def markdown(table: Layout) -> str:
     """Return the table in GitHub's Markdown; best values are bold, tied ones underlined."""
 
-    def mark(entry: Entry, text: str) -> str:
+    def mark(entry: TableValue, text: str) -> str:
         return f"**{text}**" if entry.best else f"<u>{text}</u>" if entry.tied else text
 
     text = _tabulate(table, "pipe", escape_markdown, mark, " / ")
@@ -43,7 +50,11 @@ def markdown(table: Layout) -> str:
 
 
 def _tabulate(
-    table: Layout, style: str, clean: Callable[[str], str], mark: Callable[[Entry, str], str], joiner: str
+    table: Layout,
+    style: str,
+    clean: Callable[[str], str],
+    mark: Callable[[TableValue, str], str],
+    joiner: str,
 ) -> str:
     """Return the body and headers in one of tabulate's styles; `joiner` joins the layers of a header."""
     from tabulate import tabulate
@@ -58,7 +69,7 @@ def _tabulate(
     return tabulate(body, headers, tablefmt=style, colalign=align, disable_numparse=True)
 
 
-def _cell_text(entry: Entry, column: Column) -> str:
+def _cell_text(entry: TableValue, column: Column) -> str:
     notes = footnote_marks(entry.notes).translate(SUPERSCRIPTS)
     if entry.value is None:
         return DASH + notes if entry.notes else ("" if column.kind == "delta" else DASH)

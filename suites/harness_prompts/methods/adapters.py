@@ -197,12 +197,14 @@ class TipAdapter(FromShots, FromTemplates):
         import torch
         import torch.nn.functional as F
 
-        from harness.learning.pipeline import Batch, Held
+        from harness.learning.pipeline import Batch, HeldSamples
         from harness.learning.recipe import Recipe
         from harness_prompts.training import labels_of, learn, steps_of
 
         trained = torch.nn.Parameter(keys.clone())
-        source = Held((lambda epoch: task.views(100 + epoch)) if self.views else task.features, task.labels)
+        source = HeldSamples(
+            (lambda epoch: task.views(100 + epoch)) if self.views else task.features, task.labels
+        )
         recipe = Recipe(
             steps=steps_of(len(task.labels), self.epochs, self.batch),
             batch=self.batch,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import DataError
 from harness.errors import did_you_mean
-from harness.inference.zeroshot import Similarity, checked_templates, fill_template, similarity_of
+from harness.inference.zeroshot import Similarity, check_templates, fill_template, similarity_of
 from harness_prompts.templates import FromTemplates, file_digest, from_option, named_set
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Template:
     similarities = ("cosine", "dot")
 
     def __init__(self, template: str = "a photo of a {}.") -> None:
-        self.template = checked_templates([template], "template")[0]
+        self.template = check_templates([template], "template")[0]
 
     def fit(self, task: Task) -> PromptClassifier:
         """Nothing is learned."""
@@ -194,9 +194,7 @@ class Descriptions:
 
 def chosen_templates(given: str | Sequence[str], task: Task) -> list[str]:
     """Templates by the name of a set, from a file, or as they are given."""
-    return (
-        named_set(given, task.templates, task.space) if isinstance(given, str) else checked_templates(given)
-    )
+    return named_set(given, task.templates, task.space) if isinstance(given, str) else check_templates(given)
 
 
 def zero_shot_weights(

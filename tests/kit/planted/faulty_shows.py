@@ -1,4 +1,4 @@
-"""Listeners, summaries, plots and executors: sound ones, and the same with one fault each, for the kit to find."""
+"""Listeners, summaries, plots, executors and importers: sound ones, and the same with one fault each, for the kit to find."""
 
 from __future__ import annotations
 
@@ -160,3 +160,63 @@ class SwapsRecords(OneByOne):
     def execute(self, cells: Any, settings: Any, tell: Any) -> Any:
         done = list(super().execute(cells, settings, tell))
         yield from ((cell, record) for (cell, _), (_, record) in zip(done, done[::-1], strict=True))
+
+
+class Scores:
+    """A sound importer: a JSON object of models and their scores."""
+
+    pattern = "*.json"
+    example = '{"net": 0.5}'
+
+    def read(self, file: Any) -> Any:
+        import json
+
+        from harness import DataError
+
+        try:
+            return [self.result(model, score) for model, score in json.loads(file.read_bytes()).items()]
+        except ValueError as error:
+            raise DataError(f"{file}: not valid JSON: {error}") from None
+
+    def result(self, model: str, score: float, **more: Any) -> Any:
+        from harness import ImportedPart, ImportedResult
+
+        parts = [ImportedPart(name, name) for name in ("task", model, "data")]
+        return ImportedResult(*parts, **{"metrics": {"top1": score}, "directions": {"top1": True}} | more)
+
+
+class NoDirections(Scores):
+    """Does not say which values are better."""
+
+    def result(self, model: str, score: float, **more: Any) -> Any:
+        return super().result(model, score, directions={})
+
+
+class NewSeeds(Scores):
+    """Takes the time for a seed."""
+
+    def result(self, model: str, score: float, **more: Any) -> Any:
+        import time
+
+        return super().result(model, score, seed=time.monotonic_ns())
+
+
+class Crashes(Scores):
+    """Lets its parser's errors through."""
+
+    def read(self, file: Any) -> Any:
+        import json
+
+        return [self.result(model, score) for model, score in json.loads(file.read_bytes()).items()]
+
+
+class NamesNoFile(Scores):
+    """Does not say which file is wrong."""
+
+    def read(self, file: Any) -> Any:
+        from harness import DataError
+
+        try:
+            return super().read(file)
+        except DataError:
+            raise DataError("a file is not valid JSON") from None

@@ -1,4 +1,4 @@
-"""Where real samples come from: points drawn for ever, or the images of a split held in memory."""
+"""Real samples: points drawn without end, or the images of a split held in memory."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AT_ONCE = 64
-"""Images that are read together."""
+"""Images read per batch."""
 
 
-class Source(Protocol):
-    """Real samples: `shape` of one, `draw` a batch, `held` n of a fixed set."""
+class RealSamples(Protocol):
+    """`shape` of one sample, `draw` for a random batch, `take_fixed` for n samples of a fixed set."""
 
     shape: tuple[int, ...]
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor: ...
 
-    def held(self, n: int) -> torch.Tensor: ...
+    def take_fixed(self, n: int) -> torch.Tensor: ...
 
 
-class Points:
-    """Points of a split that draws new ones for ever."""
+class PointSamples:
+    """Points of a split that draws new ones without end."""
 
     def __init__(self, split: Any) -> None:
         self.split = split
         self.shape = (int(split.points.shape[1]),)
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """n new points."""
+        """Draw n new points."""
         drawn: torch.Tensor = self.split.draw(n, generator)
         return drawn
 
-    def held(self, n: int) -> torch.Tensor:
-        """The first n points of the fixed set."""
+    def take_fixed(self, n: int) -> torch.Tensor:
+        """Return the first n points of the split's fixed set."""
         first: torch.Tensor = self.split.points[:n]
         return first
 
 
-class Images:
-    """Images N×C×H×W, kept as bytes and given in [−1, 1].
+class ImageSamples:
+    """Images N×C×H×W, stored as bytes and returned in [−1, 1].
 
-    With their `targets` (N), `held` gives images by chance, always the same ones, where the collection is
-    sorted by label, as folders are: its first images would be those of the first labels.
+    If `targets` (N) show the collection to be sorted by label, as folders are, or are multi-label,
+    `take_fixed` returns a fixed random subset; the first images would cover only the first labels.
     """
 
     def __init__(self, images: NDArray[np.uint8], targets: NDArray[np.int64] | None = None) -> None:
@@ -67,54 +67,54 @@ class Images:
             self._order = torch.from_numpy(rng.permutation(len(images)))
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """n images drawn with replacement."""
+        """Draw n images with replacement."""
         rows = torch.randint(len(self.images), (n,), generator=generator)
         return to_floats(self.images[rows])
 
-    def held(self, n: int) -> torch.Tensor:
-        """n images at most, always the same."""
+    def take_fixed(self, n: int) -> torch.Tensor:
+        """Return at most n images, always the same."""
         return to_floats(self.images[self._order[:n]])
 
 
 def to_floats(images: torch.Tensor) -> torch.Tensor:
-    """Bytes as floats in [−1, 1]."""
+    """Convert bytes to floats in [−1, 1]."""
     return images.float() / 127.5 - 1
 
 
 def to_bytes(images: torch.Tensor) -> torch.Tensor:
-    """Floats in [−1, 1] as bytes, rounded."""
+    """Convert floats in [−1, 1] to bytes, clipped and rounded."""
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-class Pixels:
-    """Reads the images of splits, N×C×H×W: the shorter side resized to `size`, the centre cropped.
+class PixelReader:
+    """Reads the images of splits, N×C×H×W: shorter side resized to `size`, then cropped at the centre.
 
-    A split is read once, by `workers` threads. `where` names the data set in errors.
+    Each split is read once, by `workers` threads. `where` names the data set in errors.
     """
 
     def __init__(self, size: int | None, grey: bool, where: str, workers: int = 0) -> None:
         self.size, self.grey, self.where, self.workers = size, grey, where, workers
-        self._read: dict[tuple[int, bool], tuple[Split, NDArray[np.uint8]]] = {}
+        self._cache: dict[tuple[int, bool], tuple[Split, NDArray[np.uint8]]] = {}
 
     def __call__(self, split: Split, grey: bool = False) -> NDArray[np.uint8]:
-        """All images of a split, as grey ones if that is asked here or of all.
+        """Return all images of a split, grey if requested here or for all splits.
 
-        Raises DataError for a sample without an image, and for sizes that differ when none is given.
+        Raises DataError for a sample without an image, and for images of different sizes without `size`.
         """
         grey = grey or self.grey
         if isinstance(split, StackedSplit):
             return self(split.base, True)[:, 0][split.rows]
-        if (id(split), grey) not in self._read:
-            # the split is held, so that no other one gets its id
-            self._read[id(split), grey] = split, self._all(split, grey)
-        return self._read[id(split), grey][1]
+        if (id(split), grey) not in self._cache:
+            # the cache holds the split, so that no other split can get its id
+            self._cache[id(split), grey] = split, self._read_all(split, grey)
+        return self._cache[id(split), grey][1]
 
-    def _all(self, split: Split, grey: bool) -> NDArray[np.uint8]:
+    def _read_all(self, split: Split, grey: bool) -> NDArray[np.uint8]:
         if not len(split):
             raise DataError(f"{self.where}: no images")
         source = Pipeline(
             split,
-            partial(self._one, grey),
+            partial(self._read_one, grey),
             device=torch.device("cpu"),
             workers=self.workers,
             take=lambda sample: sample,
@@ -134,7 +134,7 @@ class Pixels:
                 whole[row] = array
         return whole
 
-    def _one(self, grey: bool, sample: Sample) -> NDArray[np.uint8]:
+    def _read_one(self, grey: bool, sample: Sample) -> NDArray[np.uint8]:
         """Return one image, C×H×W."""
         if sample.image is None:
             raise DataError(f"{self.where}: sample {sample.id} has no image")
@@ -145,8 +145,8 @@ class Pixels:
         return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def source_of(split: Any, pixels: Pixels) -> Points | Images:
-    """The source that suits a split."""
+def make_real_samples(split: Any, pixels: PixelReader) -> PointSamples | ImageSamples:
+    """Return points if the split can draw them, else its images."""
     if hasattr(split, "draw") and hasattr(split, "points"):
-        return Points(split)
-    return Images(pixels(split), np.asarray(split.targets))
+        return PointSamples(split)
+    return ImageSamples(pixels(split), np.asarray(split.targets))

@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of each seed's training in a file of its own, whoever it trained with."""
+"""Checkpoints: the state of each seed's training in a separate file, whichever seeds it trained with."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 import torch
 
 from harness.learning.checkpoints import read_tree, save_tree
-from harness_gan.training import Training
+from harness_gan.gan_training import GanTraining
 
 FILE = "training.safetensors"
 COUNTS = ("rounds", "g_steps", "d_steps", "evaluations")
 
 
-def save(training: Training, folders: Sequence[Path], more: Sequence[Mapping[str, Any]]) -> None:
-    """Write each seed's state, with what the protocol keeps beside it, atomically."""
-    whole = {name: part.state_dict() for name, part in _holders(training).items()}
+def save_checkpoints(
+    training: GanTraining, folders: Sequence[Path], more: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write each seed's state atomically, with the protocol's own data in `more`."""
+    whole = {name: part.state_dict() for name, part in _stateful_parts(training).items()}
     for number, folder in enumerate(folders):
         state = {
-            "parts": _sliced(whole, number, len(folders)),
+            "parts": _slice_seed(whole, number, len(folders)),
             "streams": training.streams.state(number),
             "counts": {name: getattr(training, name) for name in COUNTS},
             "more": more[number],
@@ -28,16 +30,16 @@ def save(training: Training, folders: Sequence[Path], more: Sequence[Mapping[str
         save_tree(folder / FILE, state)
 
 
-def read(folder: Path) -> dict[str, Any] | None:
-    """Return a seed's state, or None when there is none, or none that can be read (it then starts anew)."""
+def read_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Return a seed's state, or None if there is none that can be read (the seed then starts over)."""
     state: dict[str, Any] | None = read_tree(folder / FILE)
     return state
 
 
-def restore(training: Training, states: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Put the training where these states of its seeds left it; return what the protocol kept."""
-    joined = _joined([s["parts"] for s in states])
-    for name, part in _holders(training).items():
+def restore_checkpoints(training: GanTraining, states: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Restore the training from the states of its seeds; return the protocol's own data."""
+    joined = _join_seeds([s["parts"] for s in states])
+    for name, part in _stateful_parts(training).items():
         part.load_state_dict(joined[name])
     training.streams.restore([s["streams"] for s in states])
     for name in COUNTS:
@@ -45,7 +47,7 @@ def restore(training: Training, states: Sequence[Mapping[str, Any]]) -> list[dic
     return [s["more"] for s in states]
 
 
-def _holders(training: Training) -> dict[str, Any]:
+def _stateful_parts(training: GanTraining) -> dict[str, Any]:
     holders: dict[str, Any] = {
         "generator": training.generator,
         "discriminator": training.discriminator,
@@ -59,26 +61,26 @@ def _holders(training: Training) -> dict[str, Any]:
     return holders
 
 
-def _sliced(value: Any, number: int, seeds: int) -> Any:
-    """A seed's share of a state: its slice of every tensor with an axis of seeds, all else as it is."""
+def _slice_seed(value: Any, number: int, seeds: int) -> Any:
+    """Return a seed's share of a state: its slice of every tensor with an axis of seeds, the rest unchanged."""
     if isinstance(value, torch.Tensor):
         return value[number : number + 1] if seeds > 1 and value.dim() else value
     if isinstance(value, Mapping):
-        return {k: _sliced(v, number, seeds) for k, v in value.items()}
+        return {k: _slice_seed(v, number, seeds) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_sliced(v, number, seeds) for v in value]
+        return [_slice_seed(v, number, seeds) for v in value]
     return value
 
 
-def _joined(values: Sequence[Any]) -> Any:
-    """The states of several seeds as one, the inverse of `_sliced`."""
+def _join_seeds(values: Sequence[Any]) -> Any:
+    """Join the states of several seeds, the inverse of `_slice_seed`."""
     first = values[0]
     if len(values) == 1:
         return first
     if isinstance(first, torch.Tensor):
         return torch.cat(list(values)) if first.dim() else first
     if isinstance(first, Mapping):
-        return {k: _joined([v[k] for v in values]) for k in first}
+        return {k: _join_seeds([v[k] for v in values]) for k in first}
     if isinstance(first, list):
-        return [_joined(list(v)) for v in zip(*values, strict=True)]
+        return [_join_seeds(list(v)) for v in zip(*values, strict=True)]
     return first

@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 import harness
-import harness_gan.classifier
+import harness_gan.judge_classifier
 from harness.contract.running import Job
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 from harness_data.stacked import Stacked, StackedSplit
-from harness_gan.parts import divided, with_two_parts
-from harness_gan.splits import parts_of
+from harness_gan.gan_splits import find_gan_splits
+from harness_gan.two_parts import divide_split, ensure_two_parts
 
 
 class Numbers:
@@ -50,36 +50,36 @@ def job(splits: dict[str, Any]) -> Any:
     ],
 )
 def test_parts_are_found_under_their_other_names(splits: tuple[str, ...], wanted: tuple[str, str]) -> None:
-    found = parts_of(splits)
+    found = find_gan_splits(splits)
     assert (found.train, found.test) == wanted
     assert bool(found.remark) == (wanted[1] == "valid")
 
 
 @pytest.mark.parametrize("splits", [(), ("amazon", "dslr"), ("val", "test")])
 def test_what_to_learn_from_is_not_guessed_at(splits: tuple[str, ...]) -> None:
-    assert "no split for training ('train'), which a GAN learns from" in str(parts_of(splits).refusal)
+    assert "no split for training ('train'), which a GAN learns from" in str(find_gan_splits(splits).refusal)
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 100])
 def test_the_only_part_is_divided_and_nothing_is_in_both(count: int) -> None:
-    train, test = divided(Numbers(count))
+    train, test = divide_split(Numbers(count))
     assert len(test) == max(1, round(0.1 * count))
     assert sorted([*train.ids, *test.ids]) == Numbers(count).ids
-    assert divided(Numbers(count))[1].ids == test.ids
+    assert divide_split(Numbers(count))[1].ids == test.ids
 
 
 def test_parts_of_their_own_are_kept() -> None:
     own = {"train": Numbers(5), "val": Numbers(4)}
-    kept = with_two_parts(job(own))
+    kept = ensure_two_parts(job(own))
     assert kept.splits("train") is own["train"]
     assert kept.splits("val") is own["val"]
-    alone = with_two_parts(job({"test": Numbers(20)}))
+    alone = ensure_two_parts(job({"test": Numbers(20)}))
     assert tuple(alone.dataset.splits) == ("train", "test")
     assert not set(alone.splits("train").ids) & set(alone.splits("test").ids)
 
 
 def test_stacked_images_share_no_image_between_parts() -> None:
-    train, test = divided(StackedSplit(Numbers(50), 300, "test"))
+    train, test = divide_split(StackedSplit(Numbers(50), 300, "test"))
     seen = [{part.base.ids[r] for r in part.rows.ravel()} for part in (train, test)]
     assert not seen[0] & seen[1]
     assert len(train) == len(test) == 300
@@ -90,7 +90,7 @@ def test_limited_stacked_images_stay_stacked() -> None:
         "train"
     )
     part = limited(whole, 30, 0)
-    again = with_two_parts(job({"train": part, "test": part})).splits("train")
+    again = ensure_two_parts(job({"train": part, "test": part})).splits("train")
     assert isinstance(again, StackedSplit)
     assert len(again) == 30
     assert again.targets.tolist() == part.targets.tolist()
@@ -104,7 +104,7 @@ def test_a_folder_without_a_test_part_is_not_compared_with_itself(
     toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The floor is that of two sets; of one set with itself it would be 0 whatever the images are."""
-    monkeypatch.setattr(harness_gan.classifier, "STEPS", 5)
+    monkeypatch.setattr(harness_gan.judge_classifier, "STEPS", 5)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     for name in ("a", "b"):

@@ -1,33 +1,40 @@
-"""Drawing a batch of both domains: paired or not, cut and mirrored by chance."""
+"""Batches of both domains, paired or not, with random crops and flips."""
 
 from __future__ import annotations
 
 import torch
 
-from harness_gan.sources import Images
+from harness_gan.real_samples import ImageSamples
 from harness_generative.streams import Streams
 
 
-def draw_pair(
-    a: Images, b: Images, n: int, streams: Streams, paired: bool, size: int | None = None, flip: bool = False
+def draw_domain_batches(
+    a: ImageSamples,
+    b: ImageSamples,
+    n: int,
+    streams: Streams,
+    paired: bool,
+    size: int | None = None,
+    flip: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """n images of each domain: the same rows of both, or rows drawn independently.
+    """Draw n images of each domain: the same rows of both if `paired`, else independent rows.
 
-    Each is a square of `size` cut out of the image by chance, and with `flip` mirrored for every
-    second one by chance: the same square of both where they are paired.
+    Each image is a random crop of `size`, mirrored with probability ½ if `flip`; a pair shares its crop.
     """
     drawn = []
     for images in (a, b):
-        streams_of = [streams.named(name)[0] for name in ("data", "augmentation")]
+        streams_of = [streams.get(name)[0] for name in ("data", "augmentation")]
         before = [g.get_state() for g in streams_of]
-        drawn.append(_cut(images.draw(n, streams_of[0]), size, flip, streams_of[1]))
+        drawn.append(_crop_and_flip(images.draw(n, streams_of[0]), size, flip, streams_of[1]))
         if paired and images is a:
             for generator, state in zip(streams_of, before, strict=True):
                 generator.set_state(state)
     return drawn[0], drawn[1]
 
 
-def _cut(images: torch.Tensor, size: int | None, flip: bool, generator: torch.Generator) -> torch.Tensor:
+def _crop_and_flip(
+    images: torch.Tensor, size: int | None, flip: bool, generator: torch.Generator
+) -> torch.Tensor:
     count, _, height, width = images.shape
     size = size or height
     if size == height == width and not flip:

@@ -1,4 +1,4 @@
-"""Which splits of a data set a GAN learns from and is compared with."""
+"""The splits of a data set that a GAN learns from and is compared with."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from harness.inference.splits import find_test_split, training_split
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The split to train on and the one to compare with, the same where one is to be divided; or why not."""
+class GanSplits:
+    """Names of the training and test split, equal if one split is to be divided; or why there are none."""
 
     train: str = ""
     test: str = ""
@@ -18,15 +18,15 @@ class Parts:
     remark: str | None = None
 
 
-def parts_of(splits: Sequence[str]) -> Parts:
-    """Return the splits for training and testing; a data set with one of these, or one split, is divided."""
+def find_gan_splits(splits: Sequence[str]) -> GanSplits:
+    """Return the training and test split; a lone training split, or the only split, is used for both."""
     train, found = training_split(splits), find_test_split(splits, option="")
     if train is None and len(splits) != 1:
         there = ", ".join(f"'{split}'" for split in splits)
-        return Parts(
+        return GanSplits(
             refusal=f"the data set has no split for training ('train'), which a GAN learns from; there are: {there}"
         )
     only = train if train is not None and found.name is None else splits[0] if len(splits) == 1 else None
     if only is not None:
-        return Parts(only, only)
-    return Parts(train or "", found.name or "", remark=found.remark)
+        return GanSplits(only, only)
+    return GanSplits(train or "", found.name or "", remark=found.remark)

@@ -13,9 +13,9 @@ from PIL import Image
 import harness
 from harness.errors import DataError, HarnessError
 from harness_data.stacked import StackedSplit
-from harness_gan.protocol import Gan
-from harness_gan.running import world_of
-from harness_gan.sources import AT_ONCE, Images, Pixels, to_bytes
+from harness_gan.gan_data import load_gan_data
+from harness_gan.protocol import GanProtocol
+from harness_gan.real_samples import AT_ONCE, ImageSamples, PixelReader, to_bytes
 
 
 class Pictures:
@@ -42,8 +42,8 @@ class Pictures:
 @pytest.mark.parametrize("grey", [False, True])
 def test_threads_read_the_same_images(grey: bool) -> None:
     split = Pictures(3 * AT_ONCE + 5)
-    alone = Pixels(None, grey, "mine")(split)
-    assert np.array_equal(Pixels(None, grey, "mine", workers=4)(split), alone)
+    alone = PixelReader(None, grey, "mine")(split)
+    assert np.array_equal(PixelReader(None, grey, "mine", workers=4)(split), alone)
     assert alone.shape == (len(split), 1 if grey else 3, 12, 10)
     for n in (0, AT_ONCE, len(split) - 1):
         image = Image.fromarray(split.pixels[n]).convert("L" if grey else "RGB")
@@ -55,14 +55,14 @@ def test_the_first_image_that_does_not_fit_is_named(workers: int) -> None:
     split = Pictures(3 * AT_ONCE, {AT_ONCE + 7: (9, 8), 2 * AT_ONCE: (5, 5)})
     words = rf"mine: sample {AT_ONCE + 7:03d} is 8×9, the first is 10×12: give the protocol a size"
     with pytest.raises(DataError, match=words):
-        Pixels(None, False, "mine", workers)(split)
-    assert Pixels(4, False, "mine", workers)(split).shape == (3 * AT_ONCE, 3, 4, 4)
+        PixelReader(None, False, "mine", workers)(split)
+    assert PixelReader(4, False, "mine", workers)(split).shape == (3 * AT_ONCE, 3, 4, 4)
     with pytest.raises(DataError, match="mine: no images"):
-        Pixels(4, False, "mine", workers)(Pictures(0))
+        PixelReader(4, False, "mine", workers)(Pictures(0))
 
 
 def test_each_split_is_read_once() -> None:
-    split, pixels = Pictures(20), Pixels(None, False, "mine")
+    split, pixels = Pictures(20), PixelReader(None, False, "mine")
     pixels(split)
     pixels(split)
     assert split.reads == 20
@@ -75,14 +75,14 @@ def test_each_split_is_read_once() -> None:
 def test_a_collection_sorted_by_label_is_held_by_chance() -> None:
     """A folder's first images are of its first label: no floor of a whole collection could rest on them."""
     images = np.arange(200, dtype=np.uint8).reshape(200, 1, 1, 1)
-    by_folder = Images(images, np.repeat(np.arange(10), 20))
-    held = to_bytes(by_folder.held(60)).flatten()
+    by_folder = ImageSamples(images, np.repeat(np.arange(10), 20))
+    held = to_bytes(by_folder.take_fixed(60)).flatten()
     assert len(set((held // 20).tolist())) == 10
     assert len(set(held.tolist())) == 60
-    assert torch.equal(to_bytes(by_folder.held(30)).flatten(), held[:30])
-    assert sorted(to_bytes(by_folder.held(500)).flatten().tolist()) == list(range(200))
-    for mixed in (Images(images, np.arange(200) % 10), Images(images)):
-        assert to_bytes(mixed.held(60)).flatten().tolist() == list(range(60))
+    assert torch.equal(to_bytes(by_folder.take_fixed(30)).flatten(), held[:30])
+    assert sorted(to_bytes(by_folder.take_fixed(500)).flatten().tolist()) == list(range(200))
+    for mixed in (ImageSamples(images, np.arange(200) % 10), ImageSamples(images)):
+        assert to_bytes(mixed.take_fixed(60)).flatten().tolist() == list(range(60))
 
 
 def test_images_of_several_labels_have_no_modes() -> None:
@@ -97,5 +97,5 @@ def test_images_of_several_labels_have_no_modes() -> None:
         workers=0,
         device=torch.device("cpu"),
     )
-    with pytest.raises(HarnessError, match="images need one label each, of two or more, or else"):
-        world_of(Gan(size=8), job)
+    with pytest.raises(HarnessError, match="images need one label each, from two or more, or else"):
+        load_gan_data(GanProtocol(size=8), job)

@@ -1,18 +1,13 @@
-"""The options of the protocol `gan`, and what is wrong with them."""
+"""The options of the protocol `gan`, checked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from harness import Model, OptionError
-from harness_gan.verdicts import Thresholds
-
-if TYPE_CHECKING:
-    pass
+from harness_gan.verdicts import VerdictThresholds
 
 
 class GanOptions:
-    """Options as the protocol keeps them; `Gan` says what each means."""
+    """Options of `GanProtocol`, which documents them."""
 
     def __init__(
         self,
@@ -46,4 +41,4 @@ class GanOptions:
         self.size, self.grey, self.confidence = size, grey, confidence
         self.evaluations = 2 * steps if evaluations is None else evaluations
         self.extractor, self.together, self.checkpoint_every = extractor, together, checkpoint_every
-        self.thresholds = Thresholds.of(thresholds or {})
+        self.thresholds = VerdictThresholds.from_options(thresholds or {})

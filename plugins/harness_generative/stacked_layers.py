@@ -1,7 +1,7 @@
 """Layers with a leading axis of S independent networks, so that many seeds train in one pass.
 
-Inputs are S×B×…; parameters and buffers have S as their first axis. Every slice is computed as it
-would be alone: linear layers are batched matrix products, convolutions have one group per seed.
+Inputs are S×B×…; parameters and buffers have S as their first axis. Slices do not affect each other:
+linear layers are batched matrix products, convolutions have one group per seed.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from torch import nn
 from harness_generative.streams import Streams
 
 Draw = Callable[[tuple[int, ...]], torch.Tensor]
-"""Gives the starting weights of S slices for a slice's shape."""
+"""Draws the initial weights of S slices, given the shape of one."""
 
 
-def uniform_start(streams: Streams, fan_in: int) -> Draw:
-    """Uniform in ±1/√fan_in, torch's own start for linear layers and convolutions."""
+def uniform_initialiser(streams: Streams, fan_in: int) -> Draw:
+    """Return a draw uniform in ±1/√fan_in, torch's default for linear layers and convolutions."""
     bound = 1 / math.sqrt(fan_in)
     return lambda shape: (2 * streams.uniform("initial weights", shape) - 1) * bound
 
 
-def normal_start(streams: Streams, deviation: float = 0.02) -> Draw:
-    """N(0, deviation²), DCGAN's start (Radford et al. 2016)."""
+def normal_initialiser(streams: Streams, deviation: float = 0.02) -> Draw:
+    """Return a draw from N(0, deviation²), as DCGAN starts (Radford et al. 2016)."""
     return lambda shape: deviation * streams.normal("initial weights", shape)
 
 
-class Linear(nn.Module):
-    """S×B×I to S×B×O."""
+class StackedLinear(nn.Module):
+    """An affine map per seed, S×B×I to S×B×O."""
 
     def __init__(
         self, inputs: int, outputs: int, streams: Streams, start: Draw | None = None, bias: bool = True
     ) -> None:
         super().__init__()
-        draw = start or uniform_start(streams, inputs)
+        draw = start or uniform_initialiser(streams, inputs)
         self.weight = nn.Parameter(draw((inputs, outputs)))
         first = torch.zeros(len(streams), outputs) if start else draw((outputs,))
         self.bias = nn.Parameter(first) if bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The affine map of each seed."""
+        """Return S×B×O."""
         if self.bias is None:
             return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias[:, None], x, self.weight)
 
 
-class Convolution(nn.Module):
-    """S×B×I×H×W to S×B×O×H'×W'; `transposed` makes it a transposed convolution."""
+class StackedConvolution(nn.Module):
+    """A convolution per seed, S×B×I×H×W to S×B×O×H'×W'; `transposed` makes it a transposed one."""
 
     def __init__(
         self,
@@ -66,25 +66,25 @@ class Convolution(nn.Module):
         start: Draw | None = None,
     ) -> None:
         super().__init__()
-        draw = start or uniform_start(streams, inputs * kernel**2)
+        draw = start or uniform_initialiser(streams, inputs * kernel**2)
         self.transposed, self.stride, self.padding = transposed, stride, padding
         shape = (inputs, outputs) if transposed else (outputs, inputs)
         self.weight = nn.Parameter(draw((*shape, kernel, kernel)))
         self.bias = nn.Parameter(torch.zeros(len(streams), outputs)) if bias else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The convolution of each seed, as groups of one convolution."""
+        """Return S×B×O×H'×W', computed as one convolution with a group per seed."""
         apply = F.conv_transpose2d if self.transposed else F.conv2d
         bias = None if self.bias is None else self.bias.flatten()
         seeds = x.shape[0]
-        out = apply(folded(x), self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=seeds)
-        return unfolded(out, seeds)
+        out = apply(fold_seeds(x), self.weight.flatten(0, 1), bias, self.stride, self.padding, groups=seeds)
+        return unfold_seeds(out, seeds)
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation of S×B×C or S×B×C×H×W, statistics over each seed's own batch.
+class StackedBatchNorm(nn.Module):
+    """Batch normalisation of S×B×C or S×B×C×H×W, with statistics of each seed's own batch.
 
-    `track_running_stats` says, as in torch, whether a training pass updates the running statistics.
+    As in torch, `track_running_stats` tells if a training pass updates the running statistics.
     """
 
     running_mean: torch.Tensor
@@ -101,10 +101,10 @@ class BatchNorm(nn.Module):
         self.momentum, self.track_running_stats = momentum, True
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """By the batch's statistics in training, by the running ones in evaluation."""
+        """Normalise by the batch's statistics in training, by the running ones in evaluation."""
         seeds, keeps = x.shape[0], not self.training or self.track_running_stats
         out = F.batch_norm(
-            folded(x),
+            fold_seeds(x),
             self.running_mean.view(-1) if keeps else None,
             self.running_var.view(-1) if keeps else None,
             self.weight.flatten(),
@@ -112,27 +112,27 @@ class BatchNorm(nn.Module):
             self.training,
             self.momentum,
         )
-        return unfolded(out, seeds)
+        return unfold_seeds(out, seeds)
 
 
-class Alone(nn.Module):
-    """An ordinary network as a stack of one: for architectures that know no axis of seeds."""
+class StackOfOne(nn.Module):
+    """An ordinary network as a stack of one, for architectures without an axis of seeds."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """1×B×… through the network."""
+        """Apply the network to 1×B×…."""
         out: torch.Tensor = self.network(x[0])
         return out[None]
 
 
-def folded(x: torch.Tensor) -> torch.Tensor:
-    """S×B×C×… as B×(S·C)×…, a view when there is one seed."""
+def fold_seeds(x: torch.Tensor) -> torch.Tensor:
+    """Reshape S×B×C×… to B×(S·C)×…, a view if there is one seed."""
     return x[0] if x.shape[0] == 1 else x.transpose(0, 1).flatten(1, 2)
 
 
-def unfolded(x: torch.Tensor, seeds: int) -> torch.Tensor:
-    """B×(S·C)×… as S×B×C×…."""
+def unfold_seeds(x: torch.Tensor, seeds: int) -> torch.Tensor:
+    """Reshape B×(S·C)×… to S×B×C×…."""
     return x[None] if seeds == 1 else x.unflatten(1, (seeds, -1)).transpose(0, 1)

@@ -1,0 +1,83 @@
+"""Checks of an importer: it reads its example, the same each time, and names the file that it can't read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError
+from harness.testing import general, runs
+from harness.testing.outcome import Check, described, expect, must
+
+
+class ImporterSubject:
+    """An importer to be checked, with the example that it states."""
+
+    def __init__(self, plugin: Any) -> None:
+        self.plugin = plugin
+
+    @contextmanager
+    def file(self, content: bytes) -> Iterator[Path]:
+        """A file of that content, whose name the importer's pattern takes."""
+        with runs.folder() as place:
+            path = Path(place) / self.plugin.pattern.replace("*", "results")
+            path.write_bytes(content)
+            yield path
+
+    def example(self) -> bytes:
+        """The bytes of the example."""
+        with must("`pattern` and `example`, two texts", "Folders and these checks start from them."):
+            return str(self.plugin.example).encode()
+
+
+def check_reads(subject: ImporterSubject) -> None:
+    """Its example becomes records, with a direction for every metric, and the same when it is read again."""
+    from harness.exchange.importing import import_results
+    from harness.records.store import Store
+
+    with subject.file(subject.example()) as path:
+        store = Store(path.parent / "store")
+        with must("the example to become records", "It is all that it does."):
+            first = import_results("kit", subject.plugin, [path], store, "kit")
+            again = import_results("kit", subject.plugin, [path.parent], store, "kit")
+        for record in store.records():
+            expect(
+                set(record.directions) == set(record.metrics),
+                "a direction for each metric and for nothing else",
+                f"directions of {', '.join(record.directions) or 'none'}",
+                "Tables mark the best by it.",
+            )
+    expect(
+        (again.written, again.same) == (0, first.written + first.same),
+        "the same results when the file is read again, as part of its folder",
+        f"{again.written} new ones",
+        "An import that is repeated would double the rows.",
+    )
+
+
+def check_refuses(subject: ImporterSubject) -> None:
+    """What is not its program's file gets a DataError in one line that starts with the file's path."""
+    example = subject.example()
+    for name, content in (
+        ("an empty file", b""),
+        ("half a file", example[: len(example) // 2]),
+        ("bytes", b"\xff\0"),
+    ):
+        with subject.file(content) as path:
+            try:
+                found: Any = f"{len(subject.plugin.read(path))} results"
+            except DataError as error:
+                found = str(error)
+            except Exception as error:  # a plugin may raise anything
+                found = described(error)
+            expect(
+                found.startswith(f"{path}: ") and "\n" not in found,
+                f"a DataError in one line that starts with the file's path, for {name}",
+                found,
+                "Users have to find the one wrong file among a thousand.",
+            )
+
+
+CHECKS: tuple[Check, ...] = (*general.CHECKS, check_reads, check_refuses)

@@ -1,0 +1,1 @@
+"""Importers: what other programs measured, as records of a store."""
