@@ -13,7 +13,7 @@ from harness.errors import PluginBroken
 
 if TYPE_CHECKING:
     from harness.discovery.reference import Reference
-    from harness.testing.outcome import Finding
+    from harness.testing.verdicts import Finding
 
 SIGNS = {"holds": "ok  ", "fails": "FAIL", "not checked": "  - "}
 
@@ -65,7 +65,7 @@ def _complete_reference(plugin: registry.Plugin, text: str) -> Reference:
     from dataclasses import replace
 
     from harness.discovery.reference import parse_short
-    from harness.testing.cells import smallest_options
+    from harness.testing.grids import smallest_options
 
     reference = parse_short(text)
     if reference.options or reference.value:

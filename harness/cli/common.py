@@ -151,11 +151,11 @@ def _parse_seeds(text: str | None) -> Sequence[int] | None:
 def data_settings(given: argparse.Namespace) -> Iterator[None]:
     """Apply `--trust-mtime` inside the block, with progress of a long first reading unless it must be quiet."""
     from harness.discovery.content import trusting_mtime
-    from harness.discovery.content_reading import progress_shown
+    from harness.discovery.content_reading import showing_progress
 
     with (
         trusting_mtime(True if given.trust_mtime else None),
-        progress_shown(not given.json and not getattr(given, "quiet", False)),
+        showing_progress(not given.json and not getattr(given, "quiet", False)),
     ):
         yield
 

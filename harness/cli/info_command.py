@@ -59,7 +59,7 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
     from harness.discovery.abilities import describe_abilities
 
     factory = registry.load(plugin)
-    facts["documentation"] = docstrings.split(inspect.getdoc(factory))[0]
+    facts["documentation"] = docstrings.split_arguments(inspect.getdoc(factory))[0]
     documented = _option_docs(factory)
     declared, open_ended = options.read_options(factory) if callable(factory) else ((), False)
     facts["options"] = [
@@ -86,7 +86,7 @@ def _option_docs(factory: Any) -> dict[str, str]:
     documented: dict[str, str] = {}
     for base in reversed(factory.__mro__) if isinstance(factory, type) else [factory]:
         for text in (getattr(vars(base).get("__init__"), "__doc__", None), base.__doc__):
-            documented |= docstrings.split(text)[1]
+            documented |= docstrings.split_arguments(text)[1]
     return documented
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.cli.common import print_json
 from harness.errors import HarnessError
-from harness.scaffold.names import GROUPS, checked
-from harness.scaffold.package import write
+from harness.scaffold.names import GROUPS, make_names
+from harness.scaffold.package import write_package
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +25,8 @@ def main(given: argparse.Namespace) -> int:
     """Write the package and print the next steps."""
     kind = given.kind or _ask_user("kind", f"What is it? ({', '.join(GROUPS)}) ")
     name = given.name or _ask_user("name", "What is it called? (such as my-net) ")
-    names = checked(kind, name)
-    folder = write(names, given.out)
+    names = make_names(kind, name)
+    folder = write_package(names, given.out)
     if given.json:
         written = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
         print_json({"name": names.plugin, "kind": names.kind, "folder": str(folder), "files": written})

@@ -11,7 +11,7 @@ from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
 from harness.leaderboard.entries import METRIC, Column, Row, TableValue
-from harness.leaderboard.frame import find_column
+from harness.leaderboard.frame import find_coordinate
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
 from harness.planning.expansion import matches
@@ -82,7 +82,7 @@ def select_records(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
     """Return the rows that meet the table's `where`."""
     keep = np.ones(len(data), dtype=bool)
     # unknown names come last: a partial run may lack the axes of the other parts, and then has no row left
-    for key in sorted(spec.where, key=lambda name: find_column(data, name) is None):
+    for key in sorted(spec.where, key=lambda name: find_coordinate(data, name) is None):
         if not keep.any():
             break
         if key.startswith("tag.") and key not in data.columns:
@@ -94,7 +94,7 @@ def select_records(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
 
 def coordinate_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
     """Return the frame's column of a coordinate or tag. Raises SuiteError with the nearest name."""
-    if found := find_column(data, name):
+    if found := find_coordinate(data, name):
         return found
     known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
     raise SuiteError(

@@ -17,7 +17,7 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.entries import METRIC
-from harness.leaderboard.frame import find_column
+from harness.leaderboard.frame import find_coordinate
 from harness.planning.expansion import matches
 from harness.planning.suite import Entry, Experiment, PlotSpec, Suite, TableSpec
 
@@ -74,7 +74,7 @@ def check_where(
             labels = coordinate_labels(suite)
             names |= {c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))}
             names |= {*labels}
-            column = find_column(data, name)
+            column = find_coordinate(data, name)
             found |= column is not None or name in labels
             values = [] if column is None else [v for v in data[column].unique() if v is not None and v == v]
             known |= {str(v): v for v in values} | labels.get(name, {})

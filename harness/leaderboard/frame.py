@@ -67,7 +67,7 @@ def _merge_remarks(
     return tuple(dict.fromkeys([*cell.get("remarks", ()), *relabel(recorded, moved)]))
 
 
-def find_column(data: pd.DataFrame, name: str) -> str | None:
+def find_coordinate(data: pd.DataFrame, name: str) -> str | None:
     """Return the frame's column of a coordinate or tag, or None."""
     candidates = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
     return next((c for c in candidates if c in data.columns), None)

@@ -14,7 +14,7 @@ import numpy as np
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import HarnessError, did_you_mean, reason_of
-from harness.leaderboard.frame import find_column, shorten_columns
+from harness.leaderboard.frame import find_coordinate, shorten_columns
 from harness.planning.expansion import matches
 from harness.planning.suite import PlotSpec, Suite
 from harness.plots.style import plot_style
@@ -102,7 +102,7 @@ def select_rows(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     """Return the rows that meet a plot's `where`, which names coordinates, tags or columns."""
     keep = np.ones(len(data), dtype=bool)
     for name, pattern in where.items():
-        column = find_column(data, name) or (name if name in data.columns else None)
+        column = find_coordinate(data, name) or (name if name in data.columns else None)
         if column is None:
             known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
             raise HarnessError(f"nothing to choose records by is called '{name}'{did_you_mean(name, known)}")

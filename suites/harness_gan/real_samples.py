@@ -13,8 +13,8 @@ from harness import DataError, Sample, Split, derive_seed
 from harness.inference.images import decode
 from harness.learning.draws import plan_in_order
 from harness.learning.pipeline import Pipeline
-from harness_data.fitting import fitted
-from harness_data.stacked import StackedSplit
+from harness_data.square_crop import crop_to_square
+from harness_data.stacked_images import StackedSplit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -140,7 +140,7 @@ class PixelReader:
             raise DataError(f"{self.where}: sample {sample.id} has no image")
         image = decode(sample.image, f"{self.where}: sample {sample.id}").convert("L" if grey else "RGB")
         if self.size is not None and image.size != (self.size, self.size):
-            image = fitted(image, self.size)
+            image = crop_to_square(image, self.size)
         array = np.asarray(image)
         return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 

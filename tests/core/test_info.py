@@ -208,7 +208,7 @@ def test_docstrings_in_two_parts() -> None:
 
     Returns: nothing.
     """
-    rest, told = docstrings.split(text)
+    rest, told = docstrings.split_arguments(text)
     assert rest == "Does it.\n\nMore of it.\n\nReturns: nothing."
     assert told == {
         "one": "the first: with a colon.",
@@ -216,7 +216,7 @@ def test_docstrings_in_two_parts() -> None:
         "three": "both, on two lines.",
         "rest": "others.",
     }
-    assert docstrings.split(None) == ("", {})
+    assert docstrings.split_arguments(None) == ("", {})
 
 
 ODD = '''

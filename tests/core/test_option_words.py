@@ -34,7 +34,7 @@ def test_words_are_of_options_that_are_there() -> None:
         factory = registry.load(plugin)
         known = {option.name for option in read_options(factory)[0]}
         for text in (factory.__doc__, vars(factory).get("__init__", factory).__doc__):
-            told = docstrings.split(text)[1]
+            told = docstrings.split_arguments(text)[1]
             stale += [
                 f"{plugin.kind} {plugin.name}: {name} ({plugin.target})" for name in told.keys() - known
             ]

@@ -16,6 +16,8 @@ import harness.api
 import harness_gan.judge_classifier
 from harness.errors import OptionError
 from harness_data.domains import Domains
+from harness_embedded.scene_domains import SceneDomains
+from harness_gan.pairs import draw_pair
 from harness_embedded.domains import SceneDomains
 from harness_gan.domain_batches import draw_domain_batches
 from harness_gan.pool import ImagePool
@@ -183,7 +185,7 @@ def test_domains_take_every_kind_of_image_and_tell_what_is_none(tmp_path: Path) 
     assert list(domains.load("trainA").ids) == ["0.jfif", "1.tif", "2"]
     assert domains.remarks[:2] == [
         "trainA: 1 of 4 files is not used: 1 .txt (first: notes.txt)",
-        "trainA: 1 of 3 images is one by its first bytes, not by a suffix (first: 2)",
+        "trainA: 1 of 3 images is recognised by its first bytes, not by a suffix (first: 2)",
     ]
     assert len(domains.remarks) == 8
 

@@ -13,6 +13,10 @@ from PIL import Image
 import harness
 import harness_gan.judge_classifier
 from harness.contract.running import Job
+from harness.inference.limits import limited
+from harness_data.stacked_images import Stacked, StackedSplit
+from harness_gan.parts import divided, with_two_parts
+from harness_gan.splits import parts_of
 from harness.inference.limits import draw_subset
 from harness_data.stacked import Stacked, StackedSplit
 from harness_gan.gan_splits import find_gan_splits

@@ -13,8 +13,8 @@ from harness.plots.draw import draw_plots, prepare_plot_data, safe_file_name, wr
 from harness.plots.style import series_mark, shorten
 from harness.report.figures import theme_svg
 from harness_plots.confusion import confusion_matrix
-from harness_plots.pareto import front
-from harness_plots.points import points
+from harness_plots.pareto import find_pareto_front
+from harness_plots.points import group_points
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,8 +47,8 @@ def test_front_is_what_nothing_beats():
         and qualities[j] >= qualities[i]
         and (costs[j] < costs[i] or qualities[j] > qualities[i])
     }
-    assert set(front(costs, qualities)) == set(range(6)) - beaten == {0, 1, 2, 5}
-    assert set(front(costs, [-q for q in qualities], lower_quality=True)) == {0, 1, 2, 5}
+    assert set(find_pareto_front(costs, qualities)) == set(range(6)) - beaten == {0, 1, 2, 5}
+    assert set(find_pareto_front(costs, [-q for q in qualities], lower_quality=True)) == {0, 1, 2, 5}
 
 
 def test_confusion_matrix_agrees_with_scikit_learn():
@@ -64,7 +64,7 @@ def test_points_average_within_a_seed_first_and_bound_over_seeds():
     data = pd.DataFrame(
         {"id": list("abc"), "model": "m", "seed": [0, 0, 1], "top1": [0.2, 0.4, 0.9], "status": "ok"}
     )
-    (point,) = points(data, ["model"], "top1", None)
+    (point,) = group_points(data, ["model"], "top1", None)
     assert point.value == pytest.approx((0.3 + 0.9) / 2)
     half = 12.7062 * np.std([0.3, 0.9], ddof=1) / np.sqrt(2)
     assert point.high - point.value == pytest.approx(half, rel=1e-4)
@@ -75,7 +75,9 @@ def test_points_bound_a_single_run_over_its_samples(maker):
 
     made = maker()
     made.record("m", "d", 0.75, n=100)
-    (point,) = points(prepare_plot_data(suite_frame(made.done(), "demo")), ["model"], "top1", made.store)
+    (point,) = group_points(
+        prepare_plot_data(suite_frame(made.done(), "demo")), ["model"], "top1", made.store
+    )
     expected = wilson_interval(75, 100)
     assert (point.low, point.high) == pytest.approx((expected.low, expected.high))
 
@@ -96,7 +98,7 @@ def test_curves_show_each_line_once_and_every_tick(maker):
 
 
 def test_scatter_fit_draws_the_line_of_the_standard_models_only(maker):
-    from harness_robustness.effective import fit_line
+    from harness_robustness.effective_robustness import fit_line
 
     made = maker()
     pairs = [(0.6, 0.4), (0.7, 0.52), (0.8, 0.63), (0.9, 0.8)]
@@ -110,7 +112,7 @@ def test_scatter_fit_draws_the_line_of_the_standard_models_only(maker):
 
     from matplotlib.figure import Figure
 
-    from harness_robustness.plots import ScatterFit
+    from harness_robustness.scatter_fit import ScatterFit
 
     figure = Figure()
     ScatterFit(resamples=50).draw(prepare_plot_data(suite_frame(made.store, "demo")), made.store, figure)
@@ -138,7 +140,7 @@ def test_scatter_fit_draws_axes_that_reach_the_ends_of_what_an_accuracy_can_be(m
     found = one(made, kind="scatter-fit", options={"scale": scale, "resamples": 20})
     assert found.problem == ""
     if pairs[0][0] < 1:
-        from harness_robustness.effective import fit_line
+        from harness_robustness.effective_robustness import fit_line
 
         line = fit_line(*zip(*pairs, strict=True), scale)
         assert f"Lines: v2: {line}." in found.caption
@@ -163,12 +165,20 @@ def test_pareto_names_the_front(maker):
 def test_training_confusion_images_and_bars_draw(maker):
     made = maker()
     for seed in (0, 1):
-        curves = {"train": {"step": [0, 10, 20], "loss": [3.0, 2.0, 1.5]}}
         made.record(
-            "gan", "digits", seed=seed, curves=curves, images={"fake": np.full((8, 8, 3), 90, np.uint8)}
+            "gan",
+            "digits",
+            seed=seed,
+            curves={"train": {"step": [0, 10, 20], "loss": [3.0, 2.0, 1.5]}},
+            images={"fake": np.full((8, 8, 3), 90, np.uint8)},
         )
-    kinds = ("training", "confusion", "image-grid", "bars")
-    plots = drawn(made, *({"name": kind, "kind": kind} for kind in kinds))
+    plots = drawn(
+        made,
+        {"name": "t", "kind": "training"},
+        {"name": "c", "kind": "confusion"},
+        {"name": "i", "kind": "image-grid"},
+        {"name": "b", "kind": "bars"},
+    )
     assert [p.problem for p in plots] == [""] * 4
     training, confusion, images, bars = (texts(p.svg) for p in plots)
     assert {"loss", "step"} <= set(training)
