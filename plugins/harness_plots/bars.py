@@ -35,7 +35,7 @@ class Bars:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the marks, those of one row next to each other."""
-        from harness.plots.style import GRID, legend, mark, shortened
+        from harness.plots.style import GRID, add_legend, series_mark, shorten
         from harness_plots.points import (
             choose_scale,
             describe_intervals,
@@ -65,18 +65,20 @@ class Bars:
                 continue
             kind = kinds.index(point.key[-1]) if by else 0
             at = row + (0.0 if len(kinds) == 1 else 0.6 * (kind / (len(kinds) - 1) - 0.5))
-            look = mark(kind)
+            look = series_mark(kind)
             if point.low is not None and point.high is not None:
                 ax.hlines(at, point.low * scale, point.high * scale, color=look.color, linewidth=1.4)
             drawn = ax.plot([point.value * scale], [at], look.marker, color=look.color)[0]
             handles.setdefault(kind, drawn)
-        ax.set_yticks(range(len(shown)), [shortened(format_key(k), 34) for k in shown])
+        ax.set_yticks(range(len(shown)), [shorten(format_key(k), 34) for k in shown])
         ax.set_ylim(len(shown) - 0.4, -0.6)
         ax.grid(False, axis="y")
         for edge in range(1, len(shown)):
             ax.axhline(edge - 0.5, color=GRID, linewidth=0.6, zorder=0)
         ax.set_xlabel(words)
         if by and len(kinds) > 1:
-            legend(figure, [handles[n] for n in sorted(handles)], [str(kinds[n]) for n in sorted(handles)])
+            add_legend(
+                figure, [handles[n] for n in sorted(handles)], [str(kinds[n]) for n in sorted(handles)]
+            )
         rest = f" The first {MAX_ROWS} of {len(keys)} rows are shown." if len(keys) > MAX_ROWS else ""
         return f"{words}. {describe_intervals(found, self.level)}{rest}"

@@ -49,7 +49,7 @@ class Confusion:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw matrices of row-wise shares, with numbers if the matrices are small enough to read."""
-        from harness.plots.style import panels
+        from harness.plots.style import add_panels
         from harness_plots.points import format_key
 
         kept = data[data["status"] == "ok"]
@@ -69,7 +69,7 @@ class Confusion:
         varying = [n for n, column in enumerate(names) if len({k[n] for k in groups}) > 1] or [0]
         titles = [format_key([key[n] for n in varying]) for key in groups]
         cut = False
-        axes = panels(figure, titles, width=3.4, height=3.1)
+        axes = add_panels(figure, titles, width=3.4, height=3.1)
         for pairs, ax in zip(groups.values(), axes, strict=True):
             targets, predictions = (np.concatenate([p[n] for p in pairs]) for n in (0, 1))
             classes, whole = self._choose_classes(targets, predictions)

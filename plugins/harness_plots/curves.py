@@ -59,9 +59,9 @@ class Curves:
         panel = find_column(data, self.panels) if self.panels else None
         values = list(dict.fromkeys(kept[panel])) if panel else [None]
         drawn = []
-        from harness.plots.style import legend, mark, panels, plain_log
+        from harness.plots.style import add_legend, add_panels, series_mark, set_log_axis
 
-        axes = panels(figure, [str(v) if panel else "" for v in values[:12]])
+        axes = add_panels(figure, [str(v) if panel else "" for v in values[:12]])
         order = list(dict.fromkeys(kept[series].itertuples(index=False, name=None)))
         numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in kept[x])
         ticks: list[Any] = sorted(set(kept[x])) if numeric else list(dict.fromkeys(map(str, kept[x])))
@@ -76,7 +76,7 @@ class Curves:
                     continue
                 line.sort(key=lambda p: ticks.index(p.key[-1] if numeric else str(p.key[-1])))
                 at = [float(p.key[-1]) if numeric else ticks.index(str(p.key[-1])) for p in line]
-                look = mark(number)
+                look = series_mark(number)
                 handles[number] = ax.plot(
                     at,
                     [p.value * scale for p in line],
@@ -95,7 +95,7 @@ class Curves:
             ax.set_xlabel(self.x)
             ax.set_ylabel(words)
             if numeric and self.log and ticks[0] > 0:
-                plain_log(ax, "x")
+                set_log_axis(ax, "x")
             if len(ticks) <= 12:
                 ax.set_xticks(
                     ticks if numeric else range(len(ticks)), [f"{t:g}" if numeric else t for t in ticks]
@@ -103,7 +103,7 @@ class Curves:
                 ax.minorticks_off()
         from harness_plots.points import format_key
 
-        legend(figure, [handles[n] for n in handles], [format_key(order[n]) for n in handles])
+        add_legend(figure, [handles[n] for n in handles], [format_key(order[n]) for n in handles])
         left = f" The first 12 of {len(values)} panels are shown." if len(values) > 12 else ""
         return f"{words} over {self.x}. {describe_intervals(drawn, self.level)}{left}"
 

@@ -30,7 +30,7 @@ class ImageGrid:
         """Draw the images unsmoothed, each with its own aspect ratio."""
         from PIL import Image, UnidentifiedImageError
 
-        from harness.plots.style import shortened
+        from harness.plots.style import shorten
         from harness_plots.points import format_key
 
         names = [n for n in ("model", "method", "dataset", "seed") if n in data.columns]
@@ -57,6 +57,6 @@ class ImageGrid:
             except (UnidentifiedImageError, OSError) as error:
                 raise DataError(f"{path.parent.name}/{path.name}: damaged image ({error})") from None
             title = f"{label} ({path.stem})" if several else label
-            ax.set_title(shortened(title, 26), fontsize=7, fontweight="normal", loc="left")
+            ax.set_title(shorten(title, 26), fontsize=7, fontweight="normal", loc="left")
             ax.set_axis_off()
         return f"Images kept with the records: {len(shown)} of {len(found)}."

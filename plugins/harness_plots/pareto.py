@@ -57,7 +57,7 @@ class Pareto:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
-        from harness.plots.style import INK, engineering, legend, mark, plain_log, shortened
+        from harness.plots.style import INK, add_legend, format_si, series_mark, set_log_axis, shorten
         from harness_plots.points import (
             choose_scale,
             find_metric,
@@ -93,9 +93,9 @@ class Pareto:
         many = len(found) > 16
         handles, labels = [], []
         for n, point in enumerate(found):
-            look, on_front = mark(n), n in best
+            look, on_front = series_mark(n), n in best
             if many:
-                look = mark(0) if on_front else mark(7)
+                look = series_mark(0) if on_front else series_mark(7)
             if point.low is not None and point.high is not None:
                 ax.vlines(costs[n], point.low * scale, point.high * scale, color=look.color, linewidth=1.2)
             handle = ax.plot(
@@ -113,16 +113,16 @@ class Pareto:
         if many:
             self._annotate(ax, best, costs, values, labels)
         else:
-            legend(figure, handles, labels)
+            add_legend(figure, handles, labels)
         if max(costs) == min(costs):
-            ax.set_xticks(costs[:1], [engineering(costs[0])])
+            ax.set_xticks(costs[:1], [format_si(costs[0])])
         elif self.log and min(costs) > 0:
-            plain_log(ax, "x")
+            set_log_axis(ax, "x")
         else:
-            ax.xaxis.set_major_formatter(lambda value, _: engineering(value))
+            ax.xaxis.set_major_formatter(lambda value, _: format_si(value))
         ax.set_xlabel(self.cost.replace("_", " "))
         ax.set_ylabel(words)
-        shown = ", ".join(shortened(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
+        shown = ", ".join(shorten(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
         return (
             f"{words} against {self.cost.replace('_', ' ')}; ringed and joined: the Pareto front ({shown})."
         )
@@ -131,11 +131,11 @@ class Pareto:
     def _annotate(
         ax: Any, best: list[int], costs: list[float], values: list[float], labels: list[str]
     ) -> None:
-        from harness.plots.style import shortened
+        from harness.plots.style import shorten
 
         for n in best[:12]:
             ax.annotate(
-                shortened(labels[n], 24),
+                shorten(labels[n], 24),
                 (costs[n], values[n]),
                 xytext=(5, -9),
                 textcoords="offset points",

@@ -110,7 +110,7 @@ def group_points(
 def _interval(
     means: list[float], ids: tuple[str, ...], metric: str, store: Store | None, level: float
 ) -> tuple[float | None, float | None]:
-    from harness.statistics import StatisticsError, summarise, t_interval
+    from harness.statistics import StatisticsError, summarise_seeds, t_interval
 
     if not np.isfinite(means).all():
         return None, None
@@ -121,7 +121,7 @@ def _interval(
         samples = store.samples(ids[0])
         if samples is not None and metric in samples.columns and len(samples):
             try:
-                interval = summarise(means, samples[metric].to_numpy(dtype=float), level).over_samples
+                interval = summarise_seeds(means, samples[metric].to_numpy(dtype=float), level).over_samples
             except (TypeError, ValueError, StatisticsError):
                 return None, None  # texts, lists or missing numbers have no mean
     return (interval.low, interval.high) if interval else (None, None)

@@ -41,7 +41,7 @@ class TrainingCurves:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the curves of ok and diverged records; diverged ones end in a cross."""
-        from harness.plots.style import legend, mark, panels
+        from harness.plots.style import add_legend, add_panels, series_mark
         from harness_plots.points import find_series_columns, format_key
 
         kept = data[data["status"].isin(["ok", "diverged"])]
@@ -73,19 +73,21 @@ class TrainingCurves:
         handles: dict[int, Any] = {}
         several = len({c for c, _ in runs}) > 1
         titles = [f"{c}: {n}" if several else n for c, n in chosen]
-        for what, ax in zip(chosen, panels(figure, titles), strict=True):
+        for what, ax in zip(chosen, add_panels(figure, titles), strict=True):
             for number, diverged, at, values in runs[what]:
-                look = mark(number)
+                look = series_mark(number)
                 line2d = ax.plot(at, values, color=look.color, linestyle=look.dashes, linewidth=1.3)[0]
                 handles.setdefault(number, line2d)
                 if diverged and at:
                     ax.plot(at[-1:], values[-1:], marker="x", markersize=7, color=look.color)
             ax.set_xlabel(step_name[what])
             if self.log:
-                from harness.plots.style import plain_log
+                from harness.plots.style import set_log_axis
 
-                plain_log(ax, "y")
-        legend(figure, [handles[n] for n in sorted(handles)], [format_key(order[n]) for n in sorted(handles)])
+                set_log_axis(ax, "y")
+        add_legend(
+            figure, [handles[n] for n in sorted(handles)], [format_key(order[n]) for n in sorted(handles)]
+        )
         left = f" The first {MAX_RECORDS} of {len(kept)} records." if len(kept) > MAX_RECORDS else ""
         crosses = " A cross: training diverged." if (kept["status"] == "diverged").any() else ""
         return f"Training curves, one line per run.{crosses}{left}"

@@ -54,8 +54,9 @@ class ScatterFit:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the panels and return the caption; standard models are grey circles, others have their own marks."""
         from harness.errors import did_you_mean
-        from harness.plots.style import INK, legend, mark, panels
+        from harness.plots.style import INK, add_legend, add_panels, series_mark
         from harness_plots.points import format_key
+        from harness_robustness.records import STANDARD, is_true
         from harness_robustness.shift_tables import STANDARD, average_seeds, is_true, pair_with_references
 
         tag = f"tag.model.{self.fit}"
@@ -77,7 +78,7 @@ class ScatterFit:
         )
         handles: dict[str, Any] = {}
         lines: dict[str, AccuracyLine | None] = {}
-        for name, ax in zip(shown, panels(figure, shown), strict=True):
+        for name, ax in zip(shown, add_panels(figure, shown), strict=True):
             here = pairs[pairs["dataset"] == name]
             base = here[standard.loc[here.index]]
             lines[name] = self._draw_line(ax, here, base, handles)
@@ -91,7 +92,7 @@ class ScatterFit:
             handles.setdefault("standard models", points[0])
             for cell in here[~standard.loc[here.index]].itertuples():
                 number = others.index((cell.model, cell.method))
-                look = mark(number + number // 7)  # skips the standard models' grey
+                look = series_mark(number + number // 7)  # skips the standard models' grey
                 at = self._to_axis([cell.reference_value]), self._to_axis([cell.value])
                 point = ax.plot(*at, look.marker, color=look.color, markeredgecolor=INK, markeredgewidth=0.4)
                 handles.setdefault(f"model {number}", point[0])
@@ -99,7 +100,7 @@ class ScatterFit:
             ax.set_ylabel(f"{self.metric} on {name} (%)")
         kept = [k for k in ("y = x", "fitted line", "standard models") if k in handles]
         marks = [n for n in range(len(others)) if f"model {n}" in handles]
-        legend(
+        add_legend(
             figure,
             [handles[k] for k in kept] + [handles[f"model {n}"] for n in marks],
             kept + [format_key(others[n]) for n in marks],

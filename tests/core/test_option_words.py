@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.cli.info_command import describe
+from harness.cli.info_command import describe_plugin
 from harness.discovery import docstrings, registry
 from harness.discovery.options import read_options
 
@@ -22,7 +22,7 @@ def test_info_has_words_for_every_option() -> None:
     bare = [
         f"{plugin.kind} {plugin.name}: {option['name']} ({plugin.target})"
         for plugin in plugins
-        for option in describe(plugin)["options"]
+        for option in describe_plugin(plugin)["options"]
         if not option["documentation"].strip()
     ]
     assert not bare, "options without words in a section Args:\n" + "\n".join(bare)

@@ -1,4 +1,4 @@
-"""Where the remarks of records stand in a table of summaries, whose numbers rest on many records."""
+"""Place the remarks of records in a table of summaries, whose numbers rest on many records."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ REFERENCE = "tag.dataset.reference"
 """A shift's number also rests on the data set that this tag names."""
 
 
-class Remarked:
+class RemarkFinder:
     """Finds the footnotes of a summary's numbers by the coordinates that they share with remarked records.
 
-    A coordinate whose value no record has (a mean over data sets, say) stands for all of its values.
-    Records are grouped once for each set of coordinates, so that a large table is not searched per number.
+    A coordinate whose value no record has (such as a mean over data sets) matches all of its values. Records
+    are grouped once for each set of coordinates, so that a large table is not searched per number.
     """
 
     def __init__(self, data: pd.DataFrame, names: Sequence[str]) -> None:
         good = data[data["status"] == "ok"]
         self.names = [n for n in names if f"at.{n}" in good.columns]
         self.known = {n: set(map(str, good[f"at.{n}"])) for n in self.names}
-        self.said = good["remarks"].tolist() if "remarks" in good else [()] * len(good)
-        here = [n for n, texts in enumerate(self.said) if texts]
-        self.said = [self.said[n] for n in here]
+        self.remarks = good["remarks"].tolist() if "remarks" in good else [()] * len(good)
+        here = [n for n, texts in enumerate(self.remarks) if texts]
+        self.remarks = [self.remarks[n] for n in here]
         self.values = {n: [str(v) for v in good[f"at.{n}"].iloc[here]] for n in self.names}
-        self.shifts = _shifts(good) if here else {}
+        self.shifts = _shifts_by_reference(good) if here else {}
         self.groups: dict[tuple[str, ...], dict[tuple[str, ...], dict[str, None]]] = {}
         self.placed: set[str] = set()
 
-    def at(self, record: Mapping[str, Any], table: Table) -> list[int]:
-        """Return the numbers of the footnotes that a number with these coordinates needs."""
-        if not self.said:
+    def find_footnotes(self, record: Mapping[str, Any], table: Table) -> list[int]:
+        """Return the indices of the footnotes that a number with these coordinates needs."""
+        if not self.remarks:
             return []
         given = {n: str(record[n]) for n in self.names}
-        told = tuple(n for n, value in given.items() if value in self.known[n])
-        if not told:
+        matching = tuple(n for n, value in given.items() if value in self.known[n])
+        if not matching:
             return []
-        if told not in self.groups:
-            self.groups[told] = self._grouped(told)
-        texts = self.groups[told].get(tuple(given[n] for n in told), {})
+        if matching not in self.groups:
+            self.groups[matching] = self._group_texts(matching)
+        texts = self.groups[matching].get(tuple(given[n] for n in matching), {})
         self.placed.update(texts)
         return [table.note(text) for text in texts]
 
-    def unplaced(self) -> list[str]:
-        """Return the remarks that no number's coordinates could be found for."""
-        return list(dict.fromkeys(t for texts in self.said for t in texts if t not in self.placed))
+    def unplaced_remarks(self) -> list[str]:
+        """Return the remarks that match no number's coordinates."""
+        return list(dict.fromkeys(t for texts in self.remarks for t in texts if t not in self.placed))
 
-    def _grouped(self, names: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, None]]:
+    def _group_texts(self, names: tuple[str, ...]) -> dict[tuple[str, ...], dict[str, None]]:
         groups: dict[tuple[str, ...], dict[str, None]] = {}
-        for n, texts in enumerate(self.said):
+        for n, texts in enumerate(self.remarks):
             at = {name: self.values[name][n] for name in names}
             for dataset in (at["dataset"], *self.shifts.get(at["dataset"], ())) if "dataset" in at else ("",):
                 key = tuple(dataset if name == "dataset" else at[name] for name in names)
@@ -61,8 +61,8 @@ class Remarked:
         return groups
 
 
-def _shifts(data: pd.DataFrame) -> dict[str, set[str]]:
-    """Return for each reference the data sets that are held against it."""
+def _shifts_by_reference(data: pd.DataFrame) -> dict[str, set[str]]:
+    """Return for each reference the data sets that are compared with it."""
     found: dict[str, set[str]] = {}
     if REFERENCE in data and "at.dataset" in data:
         for dataset, reference in zip(data["at.dataset"], data[REFERENCE], strict=True):

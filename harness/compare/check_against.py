@@ -1,4 +1,4 @@
-"""Holding one model to a recorded leaderboard: for test suites, without the command line."""
+"""Check one model against a recorded leaderboard: for test suites, without the command line."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.compare.comparison import Comparison, compare
-from harness.compare.gating import Judged, answer, judge_all, parse_gates
+from harness.compare.gating import CellVerdict, combined_answer, judge_all, parse_gates
 from harness.compare.sides import Side
-from harness.compare.text import terminal
+from harness.compare.text import render_terminal
 from harness.planning.suite import name_of
 from harness.records.store import Store
-from harness.statistics import Answer
+from harness.statistics import GateAnswer
 
 if TYPE_CHECKING:
     from harness.api import SuiteLike
 
 
 @dataclass(frozen=True, eq=False)
-class Checked:
-    """What a check found: the gates' one answer, each verdict, and the comparison behind them."""
+class CheckResult:
+    """The gates' combined answer, each verdict, and the comparison behind them."""
 
-    answer: Answer
-    judged: Sequence[Judged]
+    answer: GateAnswer
+    judged: Sequence[CellVerdict]
     comparison: Comparison
     failed: Sequence[str] = ()
-    """Cells that were run for this check and failed, with the reason."""
+    """Cells that this check ran and that failed, with the reason."""
 
     def __str__(self) -> str:
-        text = terminal(self.comparison, self.judged).rstrip()
+        text = render_terminal(self.comparison, self.judged).rstrip()
         return "\n".join([text, *(f"run: {line}" for line in self.failed)])
 
 
-def check(
+def check_against(
     suite: SuiteLike,
     *,
     model: str,
@@ -46,17 +46,17 @@ def check(
     run: bool = True,
     level: float = 0.95,
     **running: Any,
-) -> Checked:
-    """Compares a model of `store` (B) with the recorded `baseline_store` (A) on a suite's cells.
+) -> CheckResult:
+    """Compare a model of `store` (B) with the recorded `baseline_store` (A) on a suite's cells.
 
-    With `run`, what is missing in `store` is run first: `model` is then a label or pattern of the suite's,
-    or a new reference, and `running` are settings of `harness.run` (`datasets`, `limit`, `device`, …).
-    `baseline_model` is the label of the recorded model, by default the same. `where` narrows both
-    sides, like `{"dataset": "imagenet*"}`. Cells that only the baseline has are not judged.
-    Raises HarnessError for what can't be run or compared, or a gate that is none.
+    With `run`, cells missing in `store` are run first: `model` is then a label or pattern of the suite's, or
+    a new reference, and `running` are settings of `harness.run` (`datasets`, `limit`, `device`, …).
+    `baseline_model` is the label of the recorded model, by default the same. `where` narrows both sides, like
+    `{"dataset": "imagenet*"}`. Cells that only the baseline has are not judged. Raises HarnessError for
+    anything that can't be run or compared, or an invalid gate.
     """
     gates = parse_gates(fail_on)
-    labels, failed, name = [model], [], _name(suite)
+    labels, failed, name = [model], [], _suite_name(suite)
     if run:
         from harness.api import run as run_suite
 
@@ -71,10 +71,10 @@ def check(
     metrics = list(dict.fromkeys(gate.metric for gate in gates))
     found = compare(a, b, metrics=metrics, suites=[name], level=level)
     judged = judge_all(found, gates)
-    return Checked(answer(judged), judged, found, failed)
+    return CheckResult(combined_answer(judged), judged, found, failed)
 
 
-def _name(suite: SuiteLike) -> str:
+def _suite_name(suite: SuiteLike) -> str:
     if isinstance(suite, str | Path):
         return name_of(str(suite)).rpartition("/")[2]
     return str(suite["name"]) if isinstance(suite, Mapping) else suite.name

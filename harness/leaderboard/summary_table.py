@@ -1,4 +1,4 @@
-"""Tables of summaries: numbers derived across records by a summary plugin."""
+"""Tables of summaries: numbers that a summary plugin derives from many records."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
 from harness.leaderboard.entries import Column, Row, TableValue, has_width
-from harness.leaderboard.frame import plain
-from harness.leaderboard.remarked import Remarked
+from harness.leaderboard.frame import shorten_columns
+from harness.leaderboard.remark_finder import RemarkFinder
 from harness.leaderboard.sorting import sort_rows
-from harness.leaderboard.table import Table
+from harness.leaderboard.table import Table, empty_table
 from harness.planning.expansion import matches
 from harness.planning.suite import TableSpec
 
@@ -24,55 +24,44 @@ if TYPE_CHECKING:
 NEEDED = ("model", "metric", "value")
 
 
-def summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
-    """The table that a summary plugin makes of the ok records, laid out as the suite says.
+def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
+    """Lay out what a summary plugin computes from the ok records.
 
-    A summary that fails leaves an empty table with the reason below it: the others must be shown.
+    If the plugin fails, the table stays empty with the reason below it, so that the other tables appear.
     """
-    table = Table(
-        spec.name,
-        spec.title or spec.name,
-        tuple(spec.rows),
-        tuple(spec.columns),
-        [],
-        [],
-        caption=spec.caption,
-        level=spec.level,
-    )
+    table = empty_table(spec, spec.rows, spec.columns)
     where = f"table '{spec.name}', summary"
     reference = parse(spec.summary, where)[0]
     part = Resolver().resolve("summaries", reference, where)
     try:
         if part.problem or part.missing:
             raise HarnessError(part.problem or part.missing or "")
-        frame = plain(data[data["status"] == "ok"]).reset_index(drop=True)
+        frame = shorten_columns(data[data["status"] == "ok"]).reset_index(drop=True)
         # notes and curves are not in the frame: a summary that reads them asks for the store
         long = part.object(frame, store) if ask(part.object, "needs_store") else part.object(frame)
-        _check(long, part)
-    except HarnessError as error:
-        table.note(f"not available: {error}")
-        return table
+        _check_frame(long, part)
     except BaseException as error:  # a plugin's summary may fail in any way
         if interrupts(error):
             raise
-        table.note(f"not available: {part.plugin} of {part.distribution} failed: {reason_of(error)}")
+        failed = f"{part.plugin} of {part.distribution} failed: {reason_of(error)}"
+        table.note(f"not available: {error if isinstance(error, HarnessError) else failed}")
         return table
     if not len(long):
         table.note("no ok record to summarise")
-    long = _chosen_values(table, spec, long)
+    long = _select_values(table, spec, long)
     percent = spec.percent and ask(part.object, "unit") == "fraction"
-    remarked = Remarked(data, [str(c) for c in long.columns if c not in ("metric", "value")])
-    _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), remarked)
+    finder = RemarkFinder(data, [str(c) for c in long.columns if c not in ("metric", "value")])
+    _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), finder)
     table.say_once()
-    for text in remarked.unplaced():  # which numbers rest on them the summary alone knows
+    for text in finder.unplaced_remarks():  # only the summary knows which numbers rest on them
         table.note(text)
     _note_failures(table, data)
     sort_rows(table, spec)
     return table.transposed() if spec.transpose else table
 
 
-def _check(long: Any, part: Part) -> None:
-    """Raise HarnessError where a summary gives something else than a frame with the needed columns."""
+def _check_frame(long: Any, part: Part) -> None:
+    """Raise HarnessError unless a summary returned a frame with the needed columns."""
     blame = f"summary '{part.plugin}' of {part.distribution} gives"
     if not hasattr(long, "columns"):
         raise HarnessError(f"{blame} a {type(long).__name__}: expected a DataFrame")
@@ -81,17 +70,17 @@ def _check(long: Any, part: Part) -> None:
 
 
 def _note_failures(table: Table, data: pd.DataFrame) -> None:
-    """Say below the table which metrics failed in the records: a number that should be there may not be."""
-    said = [text for failures in data.get("failures", ()) for _, text in failures]
-    for text in dict.fromkeys(said):
-        table.note(f"in {said.count(text)} of {len(data)} records {text}")
+    """Add footnotes on metrics that failed in the records: numbers of the table may be missing."""
+    texts = [text for failures in data.get("failures", ()) for _, text in failures]
+    for text in dict.fromkeys(texts):
+        table.note(f"in {texts.count(text)} of {len(data)} records {text}")
 
 
-def _chosen_values(table: Table, spec: TableSpec, long: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the values that the table names, each by its name or by a pattern.
+def _select_values(table: Table, spec: TableSpec, long: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the values that the table names, exactly or by a pattern.
 
-    Raises SuiteError for a name that is near to one the summary has, or where it has none of them; some
-    values are there in some runs only, and a footnote tells which are not.
+    Raises SuiteError for a near miss of a name that the summary has, or if it has none of them. Some values
+    exist in some runs only: a footnote lists the missing ones.
     """
     if not spec.values or not len(long):
         return long
@@ -116,7 +105,7 @@ def _lay_out(
     long: pd.DataFrame,
     percent: bool,
     better: bool | None,
-    remarked: Remarked,
+    finder: RemarkFinder,
 ) -> None:
     for name in (*spec.rows, *spec.columns):
         if name not in long.columns:
@@ -131,40 +120,40 @@ def _lay_out(
     decimals = 1 if spec.decimals is None else spec.decimals
     records: list[Any] = long.to_dict("records")
     for record, row, column in zip(records, row_keys, column_keys, strict=True):
-        value, low, high = (_number(record.get(name)) for name in ("value", "low", "high"))
+        value, low, high = (_float_or_none(record.get(name)) for name in ("value", "low", "high"))
         entry = TableValue(value)
         if value is not None and low is not None and high is not None and has_width(low, high, value):
             entry.low, entry.high = low, high
-        entry.count = entry.expected = int(_number(record.get("count")) or 1)
+        entry.count = entry.expected = int(_float_or_none(record.get("count")) or 1)
         if isinstance(note := record.get("note"), str) and note:
             entry.notes.append(table.note(note))
-        entry.notes += remarked.at(record, table)
+        entry.notes += finder.find_footnotes(record, table)
         if (row, column) in placed:
-            entry.notes.append(table.note(_hides(placed[row, column], record)))
+            entry.notes.append(table.note(_overlap_note(placed[row, column], record)))
         placed[row, column] = record
         metrics.setdefault(column, str(record["metric"]))
-        entry.format = _format(record.get("unit"), column, metrics[column], spec.percent, decimals)
+        entry.format = _unit_format(record.get("unit"), column, metrics[column], spec.percent, decimals)
         entries[row, column] = entry
-    order = _in_order(list(metrics), spec.columns, spec.values)
+    order = _order_metrics(list(metrics), spec.columns, spec.values)
     table.columns = [
         Column(c, metrics[c], percent=percent, decimals=decimals, higher_is_better=better) for c in order
     ]
-    for key in _in_order(list(dict.fromkeys(row_keys)), spec.rows, spec.values):
+    for key in _order_metrics(list(dict.fromkeys(row_keys)), spec.rows, spec.values):
         table.rows.append(Row(key, [entries.get((key, c), TableValue()) for c in order]))
 
 
-def _hides(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Return the footnote of a place on which several numbers fall, of which it shows the last."""
+def _overlap_note(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return the footnote of a place that shows the last of several numbers."""
     facts = ("value", "low", "high", "count", "note", "unit")
     names = [n for n in one if n not in facts and str(one[n]) != str(other[n])]
     by = f": lay out by {' and '.join(names)} too" if names else ""
     return f"the last of several numbers that fall on this place{by}"
 
 
-def _in_order(
+def _order_metrics(
     keys: list[tuple[str, ...]], names: Sequence[str], values: Sequence[str]
 ) -> list[tuple[str, ...]]:
-    """Return the headers with metrics in the order of the table's `values`, all else as it came."""
+    """Return the headers with metrics in the order of the table's `values`, all else unchanged."""
     if "metric" not in names or not values:
         return keys
     place = list(names).index("metric")
@@ -173,8 +162,10 @@ def _in_order(
     return sorted(keys, key=lambda key: (outer[key[:place]], wanted[key[place]]))
 
 
-def _format(unit: Any, header: tuple[str, ...], metric: str, percent: bool, decimals: int) -> Column | None:
-    """How a value with a unit of its own is shown; None where it is shown as the summary's others."""
+def _unit_format(
+    unit: Any, header: tuple[str, ...], metric: str, percent: bool, decimals: int
+) -> Column | None:
+    """Return the format of a value with its own unit, or None if it shares the summary's."""
     if unit == "fraction":  # as many digits as the others have
         return Column(header, metric, percent=percent, decimals=max(0, decimals - 2 * percent))
     if unit == "count":
@@ -182,5 +173,5 @@ def _format(unit: Any, header: tuple[str, ...], metric: str, percent: bool, deci
     return Column(header, metric, "cost") if unit == "cost" else None
 
 
-def _number(value: Any) -> float | None:
+def _float_or_none(value: Any) -> float | None:
     return None if value is None or value != value else float(value)
