@@ -89,7 +89,7 @@ def explain_target_mismatch(dataset: object, protocol: object, name: str) -> str
     return f"the data set has {TARGET_KINDS[kind]}; protocol '{name}' takes {takes}"
 
 
-def check_labels(targets: Any, where: str) -> None:
+def require_labels(targets: Any, where: str) -> None:
     """Raise DataError, beginning with `where`, unless targets are one integer label per sample."""
     import numpy as np
 

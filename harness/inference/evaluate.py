@@ -14,10 +14,10 @@ from harness.contract.data import Split
 from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 from harness.contract.running import Job, Result
-from harness.contract.targets import check_labels
+from harness.contract.targets import require_labels
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
 from harness.inference.batches import forward_all, ran_out_of_memory
-from harness.inference.classes import Classes, align, to_classes
+from harness.inference.classes import Classes, align_classes, to_classes
 from harness.inference.images import Staged, exact_prepare, fast_prepare
 
 if TYPE_CHECKING:
@@ -114,15 +114,15 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     """
     from harness.contract.remarks import with_names
 
-    check_labels(split.targets, job.cell.dataset.label)
+    require_labels(split.targets, job.cell.dataset.label)
     own = Classes.of(job.model)
-    found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
+    found = align_classes(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
     refusal = found.refusal
     if own.names is not None and len(own.names) != logits.shape[1]:
         refusal = f"the model returns {logits.shape[1]} logits, its class_names are {len(own.names)}"
     if refusal is not None:
         raise DataError(f"{job.cell.dataset.label}: {refusal}")
-    planned = align(own, Classes.of(job.dataset), planning=True).remarks
+    planned = align_classes(own, Classes.of(job.dataset), planning=True).remarks
     for text in found.remarks:
         if text not in planned:
             job.remark(with_names(text, job.cell))
@@ -181,7 +181,7 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
     columns = predictions.logits.shape[1]
     if len(targets) == 0:
         raise DataError(f"{job.cell.dataset.label}: the split has no samples")
-    check_labels(targets, job.cell.dataset.label)
+    require_labels(targets, job.cell.dataset.label)
     outside = np.flatnonzero((targets < 0) | (targets >= columns))
     if len(outside):
         wrong = int(outside[0])

@@ -14,7 +14,7 @@ from harness.leaderboard.averages import mean
 from harness.leaderboard.entries import Column, TableValue, effective_column, has_width
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
-from harness.records.columns import read_table
+from harness.records.columns import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,7 +223,7 @@ def _read_column(path: Path, metric: str, written: int) -> tuple[list[str], Any]
     import pyarrow as pa
 
     try:
-        table = read_table(path, ["id", metric])
+        table = read_parquet(path, ["id", metric])
     except (pa.ArrowException, OSError):
         return None
     if not {"id", metric} <= set(table.column_names):

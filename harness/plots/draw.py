@@ -81,7 +81,7 @@ def _draw_plot(
         if part.problem or part.missing:
             raise HarnessError(part.problem or part.missing or "")
         blame = f"{part.plugin} of {part.distribution}"
-        rows = prepare_plot_data(select_rows(data, spec.where))
+        rows = prepare_plot_data(filter_rows(data, spec.where))
         with plot_style(safe_file_name(suite.name, spec.name), text_as_paths=folder is not None):
             figure = Figure(figsize=(5.4, 3.6))
             drawn.caption = part.object.draw(rows, store, figure) or ""
@@ -98,7 +98,7 @@ def _draw_plot(
     return drawn
 
 
-def select_rows(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+def filter_rows(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
     """Return the rows that meet a plot's `where`, which names coordinates, tags or columns."""
     keep = np.ones(len(data), dtype=bool)
     for name, pattern in where.items():

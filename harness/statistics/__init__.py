@@ -11,9 +11,9 @@ from harness.statistics.across import friedman_test as friedman_test
 from harness.statistics.across import nemenyi_test as nemenyi_test
 from harness.statistics.across import rank_models as rank_models
 from harness.statistics.across import wilcoxon_test as wilcoxon_test
-from harness.statistics.align import Pairs as Pairs
+from harness.statistics.align import AlignedPairs as AlignedPairs
 from harness.statistics.align import Unpairable as Unpairable
-from harness.statistics.align import align as align
+from harness.statistics.align import align_samples as align_samples
 from harness.statistics.bootstrap import bootstrap_interval as bootstrap_interval
 from harness.statistics.bootstrap import bootstrap_mean_interval as bootstrap_mean_interval
 from harness.statistics.bootstrap import sample_interval as sample_interval

@@ -13,7 +13,7 @@ from harness.statistics.checks import Floats
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
+class AlignedPairs:
     """Two vectors N on the same samples, in the order of the sorted `ids`."""
 
     ids: Sequence[str]
@@ -36,9 +36,9 @@ class Unpairable:
     reason: str
 
 
-def align(
+def align_samples(
     ids_a: Sequence[str], values_a: ArrayLike, ids_b: Sequence[str], values_b: ArrayLike
-) -> Pairs | Unpairable:
+) -> AlignedPairs | Unpairable:
     """Return both sides' values in the order of their sorted ids, if these are all the same.
 
     Never an intersection: the mean over shared samples is another number than the table's. Values are
@@ -52,7 +52,7 @@ def align(
     if isinstance(b, Unpairable):
         return Unpairable(f"on the other side {b.reason}")
     reason = explain_unequal_ids(a.ids, b.ids)
-    return Unpairable(reason) if reason else Pairs(a.ids.tolist(), a.values, b.values)
+    return Unpairable(reason) if reason else AlignedPairs(a.ids.tolist(), a.values, b.values)
 
 
 def sort_by_sample(ids: Sequence[str], values: ArrayLike) -> OneRun | Unpairable:

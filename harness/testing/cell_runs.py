@@ -15,7 +15,7 @@ from harness.testing.verdicts import NotChecked, Violation
 if TYPE_CHECKING:
     from harness.contract.cells import Cell
     from harness.records.record import Record
-    from harness.testing.grids import Trial
+    from harness.testing.grids import PlannedGrid
 
 CLOSE = 1e-3
 """Relative. Rounding may differ with where arrays lie in memory, and optimisers that divide by the size of
@@ -51,7 +51,7 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="harness-kit-", ignore_cleanup_errors=True)
 
 
-def run_cell(trial: Trial, place: Path, stop: int | None = None, seed: int = 0) -> CellResult:
+def run_cell(trial: PlannedGrid, place: Path, stop: int | None = None, seed: int = 0) -> CellResult:
     """Run the trial's cell with a store and a cache below `place`; raise Killed at the `stop`-th event."""
     from harness.records.store import Store
 

@@ -11,7 +11,7 @@ from harness.contract.data import Split
 from harness.contract.declared import ask
 from harness.testing.dataset_subject import (
     DatasetSubject,
-    choose_positions,
+    pick_positions,
     describe_dataset,
     describe_samples,
     describe_split,
@@ -35,7 +35,7 @@ def check_order(subject: DatasetSubject) -> None:
         with must(f"split '{name}' to open a second time", "Every run opens it again."):
             again = describe_split(subject.plugin.load(name))
         _expect_equal(first, again, f"split '{name}' opened a second time")
-        positions = choose_positions(split)
+        positions = pick_positions(split)
         with ThreadPoolExecutor(4) as pool:
             threads = list(pool.map(partial(digest_content, split), positions[::-1]))[::-1]
         expect(

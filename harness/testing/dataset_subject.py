@@ -48,7 +48,7 @@ class DatasetSubject:
             return list(self.plugin.splits)
 
 
-def choose_positions(split: Split) -> list[int]:
+def pick_positions(split: Split) -> list[int]:
     """Return the first, the last, and a few other positions of a split."""
     count = len(split)
     if not count:
@@ -89,14 +89,14 @@ def _describe_sample(sample: Sample) -> list[Any]:
 
 def describe_samples(split: Split) -> dict[str, list[Any]]:
     """Return id, label, and digests of the content and the target of some samples, by position."""
-    return {str(i): _describe_sample(split[i]) for i in choose_positions(split)}
+    return {str(i): _describe_sample(split[i]) for i in pick_positions(split)}
 
 
 def describe_split(split: Split) -> dict[str, Any]:
     """Return what decides results in a split, as numbers and digests that two processes can compare."""
     targets = split.targets
     if not isinstance(targets, np.ndarray):
-        targets = [targets[i] for i in choose_positions(split)]
+        targets = [targets[i] for i in pick_positions(split)]
     return {
         "length": len(split),
         "ids": hashlib.sha256("\n".join(map(str, split.ids)).encode()).hexdigest(),

@@ -10,7 +10,7 @@ import numpy as np
 from harness.contract.data import Sample
 from harness.contract.declared import ask
 from harness.contract.targets import Answers, Boxes, Masks, target_kind
-from harness.testing.dataset_subject import DatasetSubject, choose_positions
+from harness.testing.dataset_subject import DatasetSubject, pick_positions
 from harness.testing.verdicts import Violation, must
 
 IGNORED = 255
@@ -26,7 +26,7 @@ def check_targets(subject: DatasetSubject) -> None:
         return
     for name, split in subject.splits.items():
         classes = len(ask(split, "class_names") or ()) or None
-        for i in choose_positions(split):
+        for i in pick_positions(split):
             if fault := FINDERS[kind](split.targets[i], split[i], classes):
                 what = f"the target of sample '{split.ids[i]}' of split '{name}' to be of the kind '{kind}'"
                 raise Violation(

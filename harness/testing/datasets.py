@@ -10,7 +10,7 @@ import numpy as np
 from harness.contract.data import Split
 from harness.contract.declared import ask
 from harness.errors import HarnessError
-from harness.testing.dataset_subject import DatasetSubject, choose_positions, digest_value
+from harness.testing.dataset_subject import DatasetSubject, pick_positions, digest_value
 from harness.testing.verdicts import Violation, describe_error, expect, must
 
 
@@ -61,7 +61,7 @@ def check_samples(subject: DatasetSubject) -> None:
 
     kind = ask(subject.plugin, "target_kind")
     for name, split in subject.splits.items():
-        for i in choose_positions(split):
+        for i in pick_positions(split):
             with must(f"sample {i} of split '{name}' to be read", "It will be, in every run."):
                 sample = split[i]
                 for image in sample.images:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.running.worker import RunSettings
 from harness.testing.cell_runs import temporary_folder
-from harness.testing.grids import Trial, explain_refusal, installed_grids
+from harness.testing.grids import PlannedGrid, explain_refusal, installed_grids
 from harness.testing.verdicts import NotChecked, expect, must
 
 
@@ -35,7 +35,7 @@ def check_executes(subject: ExecutorSubject) -> None:
         settings = RunSettings(
             Path(place) / "store", device="cpu", batch_size=16, cache=Path(place) / "cache"
         )
-        todo = Trial(content).pick_cells((0, 1, 2))
+        todo = PlannedGrid(content).pick_cells((0, 1, 2))
         events: list[str] = []
         done: list[str] = []
         with must("the executor to run cells", "It does nothing else."):

@@ -22,7 +22,7 @@ Given = Any
 
 
 @dataclass
-class Trial:
+class PlannedGrid:
     """The content of a suite of one grid that runs in seconds, with the plugin under test in it."""
 
     content: Mapping[str, Any]
@@ -108,7 +108,7 @@ def _find_grid(kind: str, references: Iterable[Any]) -> tuple[dict[str, Any] | N
 def explain_refusal(content: Mapping[str, Any]) -> str | None:
     """Return None if a cell of this grid can run, else why not."""
     try:
-        planned = Trial(content).plan()
+        planned = PlannedGrid(content).plan()
     except HarnessError as error:
         return str(error)
     if any(p.state == "run" for p in planned):

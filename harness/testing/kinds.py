@@ -7,7 +7,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
-from harness.testing.verdicts import Check, Finding, judge
+from harness.testing.verdicts import Check, Finding, run_checks
 
 KINDS = {
     "models": ("model_subject:ModelSubject", "general models model_tokens model_weights"),
@@ -55,4 +55,4 @@ def check(kind: str, given: Any, **more: Any) -> Sequence[Finding]:
     protocols may be references too. `more` is what the conformance classes take as further fixtures:
     `images`, `examples` and `make`, `cell`, `records`.
     """
-    return judge(find_checks(kind), make_subject(kind, given, more))
+    return run_checks(find_checks(kind), make_subject(kind, given, more))

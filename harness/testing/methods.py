@@ -46,13 +46,13 @@ class RunSubject:
         return part.object
 
     @contextmanager
-    def trial(self) -> Iterator[grids.Trial]:
+    def trial(self) -> Iterator[grids.PlannedGrid]:
         """The grid with the plugin in it."""
         with grids.refer_to(self.kind, self.given) as reference:
             if self._content is None:
                 find = grids.find_method_grid if self.kind == "methods" else grids.find_protocol_grid
                 self._content = find(self.given, reference, self.cell)
-            yield grids.Trial(self._content)
+            yield grids.PlannedGrid(self._content)
 
     def run(self, seed: int = 0) -> CellResult:
         """Run the cell in a new folder, and note its model before and after; it must end ok."""

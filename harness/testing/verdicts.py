@@ -78,7 +78,7 @@ def readable_name(check: Check) -> str:
     return str(getattr(check, "__name__", check)).removeprefix("check_").replace("_", " ")
 
 
-def judge(checks: Sequence[Check], subject: Any) -> list[Finding]:
+def run_checks(checks: Sequence[Check], subject: Any) -> list[Finding]:
     """Make all checks. An exception that no check expects fails the check that met it."""
     return [_judge(check, subject) for check in checks]
 

@@ -71,12 +71,12 @@ class HatefulMemes(PairFolder):
         return found
 
     def _read_tables(self) -> dict[str, PairTable]:
-        from harness_data.pair_tables import read_table
+        from harness_data.pair_tables import read_pair_table
 
         tables = {}
         for split, file in self._find_files().items():
             if file is not None:
                 # a test file may lack the column of labels
                 columns = COLUMNS if split == "train" else COLUMNS | {"label": None}
-                tables[split] = read_table(file, columns)
+                tables[split] = read_pair_table(file, columns)
         return tables

@@ -76,7 +76,7 @@ class PairTable:
     """Ids of rows whose label turned out to mean "no label", as a remark already says."""
 
 
-def read_table(path: Path, columns: Mapping[str, str | None], encoding: str | None = None) -> PairTable:
+def read_pair_table(path: Path, columns: Mapping[str, str | None], encoding: str | None = None) -> PairTable:
     """Read a table.
 
     `columns` names the columns for "id", "label", "text" and "image"; those that are None are recognised by

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness import DataError
 from harness_data.pair_layout import ALL, UNLABELLED, find_tables, list_other_tables
-from harness_data.pair_tables import TABLE_SUFFIXES, read_table
+from harness_data.pair_tables import TABLE_SUFFIXES, read_pair_table
 from harness_data.roots import resolve_below_root
 from harness_data.text_encoding import RULE, check_encoding
 
@@ -254,7 +254,7 @@ class Pairs(PairFolder):
         tables = {}
         for split, file in files.items():
             columns = self.columns if split != UNLABELLED else self.columns | {"label": None}
-            tables[split] = read_table(file, columns, self.encoding)
+            tables[split] = read_pair_table(file, columns, self.encoding)
         labelled = [table for split, table in tables.items() if split != UNLABELLED]
         if not any("label" in table.columns or not table.there for table in labelled):
             first = labelled[0]

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness_peft.embeddings import apply_head, embed_samples
 from harness_peft.evaluation import score_logits, score_network
-from harness_peft.tuning import Trial, run_trials, select_best, spread_rates
+from harness_peft.tuning import TuningTrial, run_trials, select_best, spread_rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def tune(
     run: CellFacts, fit: Callable[..., tuple[AdaptedNetwork, Any, Any]], notes: dict[str, Any]
-) -> tuple[list[Trial], float | None]:
+) -> tuple[list[TuningTrial], float | None]:
     """Return the trials on validation and the chosen candidate; None if a method has nothing to try.
 
     A method that fits itself on embeddings and has no learning rates chooses for itself, on the same
@@ -48,7 +48,7 @@ def tune(
     training = run.data.make_batches(run.data.train, indices, augment=not (run.solves or run.fits))
     validation = run.data.make_batches(name, held)
 
-    def run_trial(candidate: float, folder: Path) -> Trial:
+    def run_trial(candidate: float, folder: Path) -> TuningTrial:
         began = time.perf_counter()
         network, _, _ = fit(candidate, training, validation, seed, folder)
         if run.solves or run.fits:
@@ -56,10 +56,10 @@ def tune(
             accuracy, loss = score_logits(apply_head(network, kept), validation.targets)
         else:
             accuracy, loss = score_network(network, validation)
-        return Trial(candidate, accuracy, loss, time.perf_counter() - began)
+        return TuningTrial(candidate, accuracy, loss, time.perf_counter() - began)
 
     if refined:
-        visited: dict[float, Trial] = {}
+        visited: dict[float, TuningTrial] = {}
 
         def visit(candidate: float) -> float:
             visited[candidate] = run_trial(candidate, run.job.workdir)

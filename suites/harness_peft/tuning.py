@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TuningTrial:
     """One candidate's validation accuracy and mean loss, and the seconds it took."""
 
     candidate: float
@@ -34,17 +34,17 @@ def spread_rates(rates: Sequence[float], trials: int) -> list[float]:
     return [float(v) for v in np.geomspace(low, high, trials)]
 
 
-def select_best(trials: Sequence[Trial]) -> Trial:
+def select_best(trials: Sequence[TuningTrial]) -> TuningTrial:
     """Return the trial with the highest accuracy; ties go to the lower loss."""
     return max(trials, key=lambda t: (t.accuracy, -t.loss))
 
 
 def run_trials(
     candidates: Sequence[float],
-    run: Callable[[float, Path], Trial],
+    run: Callable[[float, Path], TuningTrial],
     folder: Path,
     cached: Callable[[Sequence[float], Callable[[], NDArray[np.float64]]], NDArray[np.float64]],
-) -> list[Trial]:
+) -> list[TuningTrial]:
     """Return all trials: from `cached` if another seed's cell ran them, else run, resuming after a kill."""
 
     def compute() -> NDArray[np.float64]:
@@ -56,4 +56,4 @@ def run_trials(
             write_bytes(file, json.dumps(done).encode())
         return np.asarray(done, dtype=np.float64).reshape(-1, 4)
 
-    return [Trial(*map(float, row)) for row in cached(candidates, compute)]
+    return [TuningTrial(*map(float, row)) for row in cached(candidates, compute)]

@@ -121,7 +121,7 @@ def bootstrap_predictions(
     return from_scale(intercept[:, None] + slope[:, None] * where, scale)
 
 
-def bootstrap_interval(
+def bootstrap_line_interval(
     reference: ArrayLike,
     shift: ArrayLike,
     at: ArrayLike,

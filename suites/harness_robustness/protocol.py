@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from harness import DataError, Dataset, Job, Predictions, Result, capabilities
 from harness.contract.declared import ask
-from harness.inference.classes import Classes, align
+from harness.inference.classes import Classes, align_classes
 from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import check_templates, similarity_of, templates_of
 
@@ -68,7 +68,7 @@ class Classification:
         if refusal := find_test_split(dataset.splits, self.split).refusal:
             return refusal
         if not can_classify_zero_shot(able):
-            return align(Classes.of(model), Classes.of(dataset), planning=True).refusal
+            return align_classes(Classes.of(model), Classes.of(dataset), planning=True).refusal
         if (
             not uses_own_logits(model, dataset)
             and self.logit_scale is not None
@@ -82,7 +82,7 @@ class Classification:
         remark = find_test_split(dataset.splits, self.split).remark
         said = [remark] if remark else []
         if uses_own_logits(model, dataset):
-            return said + align(Classes.of(model), Classes.of(dataset), planning=True).remarks
+            return said + align_classes(Classes.of(model), Classes.of(dataset), planning=True).remarks
         return said
 
     def run(self, job: Job) -> Result:
@@ -152,7 +152,7 @@ def uses_own_logits(model: Any, dataset: Dataset) -> bool:
     if not can_classify_zero_shot(able):
         return True
     space = ask(dataset, "label_space")
-    fits = align(Classes.of(model), Classes.of(dataset), planning=True).refusal is None
+    fits = align_classes(Classes.of(model), Classes.of(dataset), planning=True).refusal is None
     return fits and (not space or model.label_space == space)
 
 

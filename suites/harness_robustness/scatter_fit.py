@@ -121,7 +121,7 @@ class ScatterFit:
         from matplotlib.ticker import MaxNLocator
 
         from harness.plots.style import INK, MUTED
-        from harness_robustness.effective_robustness import bootstrap_interval, fit_line, from_scale
+        from harness_robustness.effective_robustness import bootstrap_line_interval, fit_line, from_scale
 
         ends = []
         for values, which in ((here["reference_value"], "x"), (here["value"], "y")):
@@ -155,7 +155,7 @@ class ScatterFit:
         handles.setdefault("fitted line", drawn[0])
         numbers = f"slope {fitted.slope:.2f}\nR² {fitted.r2:.2f}"
         ax.text(0.03, 0.97, numbers, transform=ax.transAxes, va="top", fontsize=7, color=INK)
-        low_band, high_band = bootstrap_interval(x, y, at, self.scale, self.resamples, self.level, self.seed)
+        low_band, high_band = bootstrap_line_interval(x, y, at, self.scale, self.resamples, self.level, self.seed)
         ax.fill_between(
             self._to_axis(at),
             self._to_axis(low_band),

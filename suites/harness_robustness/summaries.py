@@ -265,7 +265,7 @@ class EffectiveRobustnessSummary:
         """Return the rows of one shift's cells compared with the line of the standard models `chosen`."""
         import numpy as np
 
-        from harness_robustness.effective_robustness import bootstrap_interval, fit_line
+        from harness_robustness.effective_robustness import bootstrap_line_interval, fit_line
         from harness_robustness.shift_tables import iterate_rows, make_row
 
         x, y = chosen["reference_value"].to_numpy(), chosen["value"].to_numpy()
@@ -277,7 +277,7 @@ class EffectiveRobustnessSummary:
             ]
         usable = part[part["reference_value"].notna()]
         line = fit_line(x, y, self.scale)
-        low, high = bootstrap_interval(
+        low, high = bootstrap_line_interval(
             x, y, usable["reference_value"], self.scale, self.resamples, self.level, self.seed
         )
         where = {index: i for i, index in enumerate(usable.index)}

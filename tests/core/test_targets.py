@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness import TARGET_KINDS, Answers, Boxes, DataError, Masks, Sample
-from harness.contract.targets import check_labels
+from harness.contract.targets import require_labels
 from harness.inference.limits import draw_subset
 from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
@@ -123,7 +123,7 @@ def test_planning_skips_data_sets_of_other_kinds(toys: Any) -> None:
 )
 def test_classification_takes_one_label_each(targets: Any, found: str) -> None:
     with pytest.raises(DataError, match=f"^coco: its samples have {found}, here they need one label each$"):
-        check_labels(targets, "coco")
-    check_labels(np.arange(3), "digits")
-    check_labels([0, 1], "digits")
-    check_labels([], "digits")
+        require_labels(targets, "coco")
+    require_labels(np.arange(3), "digits")
+    require_labels([0, 1], "digits")
+    require_labels([], "digits")

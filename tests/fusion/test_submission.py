@@ -40,10 +40,10 @@ def test_memes_have_probability_and_index(tmp_path):
 
 
 def test_a_submission_is_read_back_as_a_label_file(tmp_path):
-    from harness_data.pair_tables import read_table
+    from harness_data.pair_tables import read_pair_table
 
     path = write_submission(tmp_path / "labels.csv", list("abc"), SCORES, NAMES)
-    table = read_table(path, {})
+    table = read_pair_table(path, {})
     assert [(r.id, r.label) for r in table.rows] == [("a", "positive"), ("b", "negative"), ("c", "neutral")]
 
 

@@ -9,7 +9,7 @@ from scipy.stats import linregress
 from harness.errors import DataError, OptionError
 from harness_robustness.effective_robustness import (
     MARGIN,
-    bootstrap_interval,
+    bootstrap_line_interval,
     bootstrap_predictions,
     fit_line,
     from_scale,
@@ -95,17 +95,17 @@ def test_scales_are_inverses_and_clip_what_has_no_logit(scale):
 def test_bootstrap_is_seeded_covers_the_fit_and_narrows_with_more_models():
     x, y = noisy(30)
     at = np.array([0.55, 0.7, 0.8])
-    low, high = bootstrap_interval(x, y, at, seed=3)
-    again = bootstrap_interval(x, y, at, seed=3)
+    low, high = bootstrap_line_interval(x, y, at, seed=3)
+    again = bootstrap_line_interval(x, y, at, seed=3)
     assert (low == again[0]).all()
     assert (high == again[1]).all()
-    other = bootstrap_interval(x, y, at, seed=4)
+    other = bootstrap_line_interval(x, y, at, seed=4)
     assert (low != other[0]).any()
     line = fit_line(x, y)
     assert (low < line.predict(at)).all()
     assert (line.predict(at) < high).all()
     wide = high - low
-    low, high = bootstrap_interval(*noisy(480), at, seed=3)
+    low, high = bootstrap_line_interval(*noisy(480), at, seed=3)
     assert (high - low < 0.5 * wide).all()
 
 
@@ -122,7 +122,7 @@ def test_bootstrap_spread_agrees_with_the_standard_error_of_least_squares():
 
 def test_bootstrap_of_points_on_a_line_has_no_width_even_for_two_models():
     x = np.array([0.5, 0.8])
-    low, high = bootstrap_interval(x, on_line(x, 0.9, -0.4, "logit"), [0.6], resamples=50)
+    low, high = bootstrap_line_interval(x, on_line(x, 0.9, -0.4, "logit"), [0.6], resamples=50)
     assert high - low == pytest.approx(0, abs=1e-12)
 
 

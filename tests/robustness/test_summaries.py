@@ -7,7 +7,7 @@ import pytest
 from harness.errors import OptionError
 from harness_robustness.corruption_errors import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, IMAGENET_C
 from harness_robustness.corruption_summary import CorruptionErrorSummary
-from harness_robustness.effective_robustness import bootstrap_interval, fit_line, from_scale, to_scale
+from harness_robustness.effective_robustness import bootstrap_line_interval, fit_line, from_scale, to_scale
 from harness_robustness.line_summary import FittedLine
 from harness_robustness.shift_tables import OUTPUT
 from harness_robustness.summaries import (
@@ -210,7 +210,7 @@ def test_effective_robustness_is_the_fit_over_standard_models():
     line = fit_line(x, y)
     got = value(table, "clip", "x", "effective_robustness")
     assert got.value == pytest.approx(float(line.effective_robustness(0.65, 0.6)) / 100)
-    low, high = bootstrap_interval(x, y, [0.65], resamples=200)
+    low, high = bootstrap_line_interval(x, y, [0.65], resamples=200)
     assert (got.low, got.high) == pytest.approx((0.6 - high[0], 0.6 - low[0]))
     assert got["count"] == 4
     assert got.note == "line over 4 standard models"

@@ -14,7 +14,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from harness.statistics import (
-    Pairs,
+    AlignedPairs,
     StatisticsError,
     Unpairable,
     align,
@@ -215,12 +215,12 @@ def test_more_one_sided_disagreement_never_raises_mcnemars_p(fewer: int, extra: 
 
 def test_align_sorts_by_id_and_averages_over_seeds() -> None:
     pairs = align(["c", "a", "b"], [3, 1, 2], ["a", "b", "c"], [[10, 20, 30], [30, 40, 50]])
-    assert isinstance(pairs, Pairs)
+    assert isinstance(pairs, AlignedPairs)
     assert list(pairs.ids) == ["a", "b", "c"]
     assert pairs.a.tolist() == [1, 2, 3]
     assert pairs.b.tolist() == [20, 30, 40]
     repeated = align(["b", "a", "a", "b"], [1, 3, 5, 3], ["a", "b"], [0, 0])
-    assert isinstance(repeated, Pairs)
+    assert isinstance(repeated, AlignedPairs)
     assert repeated.a.tolist() == [4, 2]
 
 
