@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.contract.cells import canonical_json
 from harness.errors import NewerRecord, StoreError
-from harness.records.columns import read_table
+from harness.records.columns import read_parquet
 from harness.records.files import write_bytes
 from harness.records.record import Record
 from harness.records.store import Store
@@ -160,7 +160,7 @@ def _different_samples(
     tables = []
     for file in files:
         try:
-            tables.append(read_table(file))
+            tables.append(read_parquet(file))
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"{file}: can't be read: {str(error).partition(chr(10))[0]}") from None
     if not all("id" in t.column_names for t in tables):

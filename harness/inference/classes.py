@@ -74,7 +74,7 @@ class Alignment:
     remarks: list[str] = field(default_factory=list)
 
 
-def align(model: Classes, data: Classes, planning: bool = False) -> Alignment:
+def align_classes(model: Classes, data: Classes, planning: bool = False) -> Alignment:
     """Return which outputs correspond to the data set's classes.
 
     Names decide if both sides state them, else equal label spaces. Otherwise the numbers of outputs and

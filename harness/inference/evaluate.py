@@ -17,7 +17,7 @@ from harness.contract.running import Job, Result
 from harness.contract.targets import check_labels
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
 from harness.inference.batches import forward_all, ran_out_of_memory
-from harness.inference.classes import Classes, align, to_classes
+from harness.inference.classes import Classes, align_classes, to_classes
 from harness.inference.images import Staged, exact_prepare, fast_prepare
 
 if TYPE_CHECKING:
@@ -116,13 +116,13 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
 
     check_labels(split.targets, job.cell.dataset.label)
     own = Classes.of(job.model)
-    found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
+    found = align_classes(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
     refusal = found.refusal
     if own.names is not None and len(own.names) != logits.shape[1]:
         refusal = f"the model returns {logits.shape[1]} logits, its class_names are {len(own.names)}"
     if refusal is not None:
         raise DataError(f"{job.cell.dataset.label}: {refusal}")
-    planned = align(own, Classes.of(job.dataset), planning=True).remarks
+    planned = align_classes(own, Classes.of(job.dataset), planning=True).remarks
     for text in found.remarks:
         if text not in planned:
             job.remark(with_names(text, job.cell))

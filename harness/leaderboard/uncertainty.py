@@ -14,7 +14,7 @@ from harness.leaderboard.averages import mean
 from harness.leaderboard.entries import Column, TableValue, has_width, what
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
-from harness.records.columns import read_table
+from harness.records.columns import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -219,7 +219,7 @@ def _read(path: Path, metric: str, written: int) -> tuple[list[str], Any] | None
     import pyarrow as pa
 
     try:
-        table = read_table(path, ["id", metric])
+        table = read_parquet(path, ["id", metric])
     except (pa.ArrowException, OSError):
         return None
     if not {"id", metric} <= set(table.column_names):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from harness.errors import StoreError
-from harness.records.columns import read_table
+from harness.records.columns import read_parquet
 from harness.records.files import FULL, replacing
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _read_index(store: Holder) -> pa.Table | None:
 
     path = store.path / "index.parquet"
     try:
-        table = read_table(path)
+        table = read_parquet(path)
     except (FileNotFoundError, pa.ArrowInvalid, OSError):
         return None  # absent or damaged: rebuilt from the records, as is one with other columns
     needed = {*TEXT, "count", "_mtime", "_size"} <= set(table.column_names)

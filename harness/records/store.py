@@ -23,7 +23,7 @@ from typing import Any
 import orjson
 
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
-from harness.records.columns import read_table
+from harness.records.columns import read_parquet
 from harness.records.files import FULL, clear_partial, replacing, write_bytes
 from harness.records.index import list_done
 from harness.records.record import Record
@@ -253,7 +253,7 @@ def _read_frame(path: Path) -> Any:
     import pyarrow as pa
 
     try:
-        return read_table(path).to_pandas() if path.is_file() else None
+        return read_parquet(path).to_pandas() if path.is_file() else None
     except (pa.ArrowException, OSError) as error:
         why = str(error).partition(chr(10))[0]
         warn_once(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.records.columns import read_table
+from harness.records.columns import read_parquet
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.report.index import number
@@ -47,7 +47,7 @@ class Excerpts:
         if record.id not in self.wanted:
             return {"note": f"Left out to keep this page small; in the store they are {path.as_posix()}."}
         try:
-            samples = read_table(self.store.path / path)
+            samples = read_parquet(self.store.path / path)
         except FileNotFoundError:
             samples = None
         except (pa.ArrowInvalid, OSError):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from harness import DataError, Job, Predictions, Result, Split
 from harness.contract.remarks import with_names
 from harness.inference.batches import forward_all
-from harness.inference.classes import Classes, align
+from harness.inference.classes import Classes, align_classes
 from harness.inference.evaluate import classification_result, compute_metrics
 from harness.inference.splits import find_test_split
 from harness_metrics.label_set_metrics import MeanAveragePrecision11
@@ -41,7 +41,7 @@ def columns(own: Split, other: Split, where: str) -> list[int]:
             raise DataError(f"shift '{where}': class {missing[0]!r} is not among the training set's")
         return [ours.indices.index(group) for group in theirs.indices]
     if ours.names and theirs.names:
-        found = align(Classes(names=ours.names), Classes(names=theirs.names, keys=theirs.keys))
+        found = align_classes(Classes(names=ours.names), Classes(names=theirs.names, keys=theirs.keys))
         if found.refusal is not None:
             unknown = next((name for name in theirs.names if name not in ours.names), theirs.names[0])
             raise DataError(f"shift '{where}': class {unknown!r} is not among the training set's")

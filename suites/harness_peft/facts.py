@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import Job, Unavailable, derive_seed
-from harness.inference.classes import Classes, align
+from harness.inference.classes import Classes, align_classes
 from harness.inference.zeroshot import templates_of
 from harness_peft.samples import CellData
 from harness_peft.shared_head import shares_head
@@ -33,7 +33,7 @@ class CellFacts:
             targets.shape[1] if self.label_sets else int(targets.max()) + 1
         )
         own, found = Classes.of(job.model), Classes.of(split, job.dataset)
-        self.own_head = align(own, found)
+        self.own_head = align_classes(own, found)
         self.shares_head = shares_head(job.model, split, job.dataset)
         self.templates = protocol.templates or templates_of(split, job.cell.dataset.label)
         self.solves, self.fits = hasattr(job.method, "solve"), hasattr(job.method, "fit")

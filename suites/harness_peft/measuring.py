@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness import redacted
-from harness.learning.checkpoints import save
+from harness.learning.checkpoints import save_tensors
 from harness.learning.progress import TrainingOutcome
 from harness_peft import costs
 from harness_peft.checkpoints import adapter_state
@@ -80,7 +80,7 @@ def _stored(run: CellFacts, network: Network) -> int:
     facts = {
         "method": method and {**{k: getattr(method, k) for k in keys}, "options": redacted(method.options)}
     }
-    return save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
+    return save_tensors(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
 
 
 def curves(outcome: TrainingOutcome | None) -> dict[str, dict[str, list[float]]]:

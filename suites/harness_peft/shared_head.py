@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.inference.classes import Classes, align
+from harness.inference.classes import Classes, align_classes
 
 
 def shares_head(model: Any, *data: Any) -> bool:
     """Return whether the model's own head is one for these data: of their label space, and not of other names."""
     own, found = Classes.of(model), Classes.of(*data)
-    return own.space is not None and own.space == found.space and align(own, found, True).refusal is None
+    return (
+        own.space is not None and own.space == found.space and align_classes(own, found, True).refusal is None
+    )

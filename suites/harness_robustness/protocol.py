@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from harness import DataError, Dataset, Job, Predictions, Result, capabilities
-from harness.inference.classes import Classes, align
+from harness.inference.classes import Classes, align_classes
 from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import check_templates, similarity_of, templates_of
 
@@ -67,7 +67,7 @@ class Classification:
         if refusal := find_test_split(dataset.splits, self.split).refusal:
             return refusal
         if not zero_shot_of(able):
-            return align(Classes.of(model), Classes.of(dataset), planning=True).refusal
+            return align_classes(Classes.of(model), Classes.of(dataset), planning=True).refusal
         if not supervised(model, dataset) and self.logit_scale is not None and similarity_of(model) == "own":
             return "the model scores images and texts itself, so there is no logit_scale to set"
         return None
@@ -77,7 +77,7 @@ class Classification:
         remark = find_test_split(dataset.splits, self.split).remark
         said = [remark] if remark else []
         if supervised(model, dataset):
-            return said + align(Classes.of(model), Classes.of(dataset), planning=True).remarks
+            return said + align_classes(Classes.of(model), Classes.of(dataset), planning=True).remarks
         return said
 
     def run(self, job: Job) -> Result:
@@ -145,7 +145,7 @@ def supervised(model: Any, dataset: Dataset) -> bool:
     if not zero_shot_of(able):
         return True
     space = getattr(dataset, "label_space", None)
-    fits = align(Classes.of(model), Classes.of(dataset), planning=True).refusal is None
+    fits = align_classes(Classes.of(model), Classes.of(dataset), planning=True).refusal is None
     return fits and (not space or model.label_space == space)
 
 

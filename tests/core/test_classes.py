@@ -11,7 +11,7 @@ from harness.errors import DataError
 from harness.inference.classes import (
     Alignment,
     Classes,
-    align,
+    align_classes,
     check_same_classes,
     normalise_name,
     synonyms,
@@ -27,17 +27,19 @@ def sides(model: dict[str, object], data: dict[str, object]) -> tuple[Classes, C
 
 @pytest.mark.parametrize("space", [{}, {"label_space": "colours"}])
 def test_names_on_both_sides_decide(space: dict[str, object]) -> None:
-    found = align(
+    found = align_classes(
         *sides({"class_names": ["Red", "blue", "GREEN"], **space}, {"class_names": COLOURS, **space})
     )
     assert found.columns == [(1,), (2,), (0,)]
     assert found.remarks == ["the outputs of the model were put into the order of the classes, by name"]
-    same = align(*sides({"class_names": list(COLOURS), **space}, {"class_names": COLOURS, **space}))
+    same = align_classes(*sides({"class_names": list(COLOURS), **space}, {"class_names": COLOURS, **space}))
     assert (same.columns, same.refusal, same.remarks) == (None, None, [])
 
 
 def test_outputs_beyond_the_classes_are_left_out_and_told() -> None:
-    found = align(*sides({"class_names": ["red", "white", "blue", "green"]}, {"class_names": COLOURS}))
+    found = align_classes(
+        *sides({"class_names": ["red", "white", "blue", "green"]}, {"class_names": COLOURS})
+    )
     assert found.columns == [(2,), (3,), (0,)]
     assert found.remarks == ["3 of the model's 4 outputs are read, those with the classes' names"]
 
@@ -45,16 +47,19 @@ def test_outputs_beyond_the_classes_are_left_out_and_told() -> None:
 def test_folders_and_wordnet_ids_are_names_too() -> None:
     names = ["goldfish, Carassius auratus", "tench, Tinca tinca"]
     data = {"class_names": ["tench", "goldfish"], "class_keys": ["n01440764", "n01443537"]}
-    assert align(*sides({"class_names": names}, data)).columns == [(1,), (0,)]
-    assert align(*sides({"class_names": ["n01443537", "n01440764"]}, data)).columns == [(1,), (0,)]
-    assert align(*sides({"class_names": ["n01443537 gold", "n01440764 tench"]}, data)).columns == [(1,), (0,)]
+    assert align_classes(*sides({"class_names": names}, data)).columns == [(1,), (0,)]
+    assert align_classes(*sides({"class_names": ["n01443537", "n01440764"]}, data)).columns == [(1,), (0,)]
+    assert align_classes(*sides({"class_names": ["n01443537 gold", "n01440764 tench"]}, data)).columns == [
+        (1,),
+        (0,),
+    ]
     assert synonyms("n01440764 tench, Tinca tinca") >= {"n01440764", "tench", "tinca tinca"}
 
 
 @pytest.mark.parametrize(("one", "other"), [("-1", "1"), ("rh-", "rh"), ("A-", "A"), (" -2", "2")])
 def test_a_minus_tells_classes_apart(one: str, other: str) -> None:
     assert normalise_name(one) != normalise_name(other)
-    found = align(*sides({"class_names": ["0", other]}, {"class_names": [one, "0"]}))
+    found = align_classes(*sides({"class_names": ["0", other]}, {"class_names": [one, "0"]}))
     assert "no output for 1 of the data set's 2 classes" in str(found.refusal)
 
 
@@ -64,14 +69,14 @@ def test_what_a_label_space_calls_its_classes_finds_outputs_without_names() -> N
         "num_classes": 3,
         "class_keys": ["n00000001 tench", "n00000002 crane", "n00000003 crane, lift"],
     }
-    assert align(*sides(model, {"class_names": ["lift", "tench"]})).columns == [(2,), (0,)]
-    unknown = align(*sides(model, {"class_names": ["lift", "dog"]}))
+    assert align_classes(*sides(model, {"class_names": ["lift", "tench"]})).columns == [(2,), (0,)]
+    unknown = align_classes(*sides(model, {"class_names": ["lift", "dog"]}))
     assert "no output for 1 of the data set's 2 classes, 'dog'" in str(unknown.refusal)
-    assert "may be any of" in str(align(*sides(model, {"class_names": ["crane", "tench"]})).refusal)
+    assert "may be any of" in str(align_classes(*sides(model, {"class_names": ["crane", "tench"]})).refusal)
     whole = {"class_names": ["a", "b", "c"], "label_space": "s"}
-    assert align(*sides(model, whole)) == Alignment()
+    assert align_classes(*sides(model, whole)) == Alignment()
     indexed = {"class_names": ["crane", "lift"], "label_space": "s", "label_indices": [[1], [2]]}
-    assert align(*sides(model, indexed)) == Alignment(((1,), (2,)))
+    assert align_classes(*sides(model, indexed)) == Alignment(((1,), (2,)))
 
 
 @pytest.mark.parametrize(
@@ -86,33 +91,33 @@ def test_what_a_label_space_calls_its_classes_finds_outputs_without_names() -> N
     ],
 )
 def test_what_differs_is_said(names: list[str], said: str) -> None:
-    assert said in str(align(*sides({"class_names": names}, {"class_names": COLOURS})).refusal)
+    assert said in str(align_classes(*sides({"class_names": names}, {"class_names": COLOURS})).refusal)
 
 
 def test_long_names_of_outputs_are_shortened_in_messages() -> None:
     long = "n00000001 " + "great white shark, " * 9
-    refusal = str(align(*sides({"class_names": [long] * 9}, {"class_names": COLOURS})).refusal)
+    refusal = str(align_classes(*sides({"class_names": [long] * 9}, {"class_names": COLOURS})).refusal)
     assert "its outputs are 'n00000001 great white shark, great" in refusal
     assert len(refusal) < 250
 
 
 def test_two_classes_can_not_share_an_output() -> None:
-    found = align(*sides({"class_names": ["red", "blue"]}, {"class_names": ["Red", "rED"]}))
+    found = align_classes(*sides({"class_names": ["red", "blue"]}, {"class_names": ["Red", "rED"]}))
     assert "'Red' and 'rED' both may be the model's output 'red'" in str(found.refusal)
-    exact = align(*sides({"class_names": ["red", "Red"]}, {"class_names": ["Red", "red"]}))
+    exact = align_classes(*sides({"class_names": ["red", "Red"]}, {"class_names": ["Red", "red"]}))
     assert exact.columns == [(1,), (0,)]
 
 
 def test_an_equal_label_space_defines_the_order_unless_names_speak_against_it() -> None:
     space = {"label_space": "pets"}
-    silent = align(*sides(space, {"class_names": COLOURS, **space}))
+    silent = align_classes(*sides(space, {"class_names": COLOURS, **space}))
     assert (silent.columns, silent.refusal, silent.remarks) == (None, None, [])
-    other = align(
+    other = align_classes(
         *sides({"class_names": ["bleu", "vert", "rouge"], **space}, {"class_names": COLOURS, **space})
     )
     assert other.refusal is None
     assert "3 of 3 classes are named otherwise" in other.remarks[0]
-    turned = align(
+    turned = align_classes(
         *sides({"class_names": ["red", "vert", "bleu"], **space}, {"class_names": COLOURS, **space})
     )
     assert "both named 'red'" in str(turned.refusal)
@@ -131,46 +136,48 @@ def test_an_equal_label_space_defines_the_order_unless_names_speak_against_it() 
 def test_a_silent_side_makes_the_order_an_assumption(
     model: dict[str, object], data: dict[str, object], who: str
 ) -> None:
-    (remark,) = align(*sides(model, data)).remarks
+    (remark,) = align_classes(*sides(model, data)).remarks
     assert remark.startswith("output i of the model was assumed to be class i of the data set")
     assert who in remark
 
 
 def test_planning_waits_for_names_that_loading_may_bring() -> None:
     model, data = sides({"class_names": COLOURS}, {})
-    assert align(model, data, planning=True).remarks == []
-    assert align(model, data).remarks != []
-    assert align(*sides({}, {"class_names": COLOURS}), planning=True).remarks != []
+    assert align_classes(model, data, planning=True).remarks == []
+    assert align_classes(model, data).remarks != []
+    assert align_classes(*sides({}, {"class_names": COLOURS}), planning=True).remarks != []
 
 
 def test_numbers_are_compared() -> None:
-    text = str(align(*sides({"num_classes": 4}, {"class_names": COLOURS}), planning=True).refusal)
+    text = str(align_classes(*sides({"num_classes": 4}, {"class_names": COLOURS}), planning=True).refusal)
     assert text.startswith("the model has 4 outputs, the data set 3 classes")
     space = {"label_space": "imagenet-1k"}
     assert "1000 outputs, the data set 3 classes" in str(
-        align(*sides(space, {"class_names": COLOURS, **space})).refusal
+        align_classes(*sides(space, {"class_names": COLOURS, **space})).refusal
     )
     own = {"label_space": "x"}
     assert "label space 'x'" in str(
-        align(*sides({**own, "num_classes": 2}, {**own, "num_classes": 3})).refusal
+        align_classes(*sides({**own, "num_classes": 2}, {**own, "num_classes": 3})).refusal
     )
 
 
 def test_indices_into_the_label_space() -> None:
     data = {"label_space": "imagenet-1k", "label_indices": [[5], [3, 4]], "class_names": ["a", "b"]}
-    found = align(*sides({"label_space": "imagenet-1k"}, data))
+    found = align_classes(*sides({"label_space": "imagenet-1k"}, data))
     assert (found.columns, found.remarks) == (((5,), (3, 4)), [])
-    assert "assumed to be those of the label space 'imagenet-1k'" in align(*sides({}, data)).remarks[0]
-    assert "reach index 5" in str(align(*sides({"num_classes": 5}, data)).refusal)
+    assert (
+        "assumed to be those of the label space 'imagenet-1k'" in align_classes(*sides({}, data)).remarks[0]
+    )
+    assert "reach index 5" in str(align_classes(*sides({"num_classes": 5}, data)).refusal)
     logits = np.arange(12.0).reshape(2, 6)
     assert to_classes(logits, found.columns).tolist() == [[5.0, 4.0], [11.0, 10.0]]
 
 
 def test_the_order_of_folders_is_told_where_it_decides() -> None:
     data = {"class_names": ["1", "2", "10"], "class_order": "natural"}
-    assert align(*sides({"num_classes": 3}, data)).remarks[1:] == ["natural"]
-    assert align(*sides({"label_space": "x"}, {**data, "label_space": "x"})).remarks == ["natural"]
-    assert align(*sides({"class_names": ["1", "10", "2"]}, data)).remarks == [
+    assert align_classes(*sides({"num_classes": 3}, data)).remarks[1:] == ["natural"]
+    assert align_classes(*sides({"label_space": "x"}, {**data, "label_space": "x"})).remarks == ["natural"]
+    assert align_classes(*sides({"class_names": ["1", "10", "2"]}, data)).remarks == [
         "the outputs of the model were put into the order of the classes, by name"
     ]
 
@@ -213,7 +220,7 @@ def test_no_wrong_number_without_a_remark(data: st.DataObject) -> None:
     own = Classes(names=tuple(names) if data.draw(st.booleans()) else None, count=len(names))
     if says_space and not (says_names and own.names):
         model = Classes(space="s", names=model.names, count=model.count)
-    found = align(model, own)
+    found = align_classes(model, own)
     if found.refusal is not None:
         return
     logits = np.eye(len(whole))[:, order]  # the sample of class i has its largest logit at i's output

@@ -21,7 +21,7 @@ from timm.data import create_transform, resolve_data_config, resolve_model_data_
 from harness.contract.capability import capabilities
 from harness.discovery.libraries import registered_models
 from harness.errors import HarnessError, OptionError, Unavailable
-from harness.inference.classes import Classes, align
+from harness.inference.classes import Classes, align_classes
 from harness.inference.weights import digest
 from harness_timm import _IMAGENET_TAG, TimmModel, preparation_of
 
@@ -329,10 +329,10 @@ def test_random_weights_are_the_same_every_time_and_leave_the_callers_generator_
 def test_imagenet_outputs_are_found_by_wordnet_ids_and_names_of_a_part_of_the_classes(tmp_path: Path) -> None:
     model = Classes.of(TimmModel("resnet10t", label_space="imagenet-1k", pretrained=False))
     for names in (["n01443537", "n01440764"], ["Goldfish", "Tinca_tinca"]):
-        found = align(model, Classes(names=tuple(names)))
+        found = align_classes(model, Classes(names=tuple(names)))
         assert found.columns == [(1,), (0,)]
         assert found.remarks == ["2 of the model's 1000 outputs are read, those with the classes' names"]
-    assert "'crane' may be any of" in str(align(model, Classes(names=("crane", "tench"))).refusal)
+    assert "'crane' may be any of" in str(align_classes(model, Classes(names=("crane", "tench"))).refusal)
     own = Classes.of(TimmModel("resnet10t", class_names=["a", "b"], pretrained=False))
     assert own.keys is None
 
