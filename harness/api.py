@@ -76,26 +76,26 @@ def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.Dat
     in the store.
     """
     from harness.errors import SuiteError, no_records
-    from harness.leaderboard.frame import of_suite, plain
+    from harness.leaderboard.frame import shorten_columns, suite_frame
     from harness.records.index import read_frame
 
     place = Store(store or default_store())
     if not suite:
-        return plain(read_frame(place))
+        return shorten_columns(read_frame(place))
     suite = name_of(suite)
-    data = of_suite(place, suite)
+    data = suite_frame(place, suite)
     if not len(data) and place.manifest(suite) is None:
         known = {*place.suites(), *map(str, read_frame(place)["suite"].dropna())}
         raise SuiteError(no_records(place.path, suite, sorted(known)))
-    return plain(data)
+    return shorten_columns(data)
 
 
 def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list[Table]:
     """Return the leaderboards of a suite; `layout` overrides fields of its tables (rows, columns, values, …)."""
     from harness.errors import SuiteError, did_you_mean, no_records
-    from harness.leaderboard.build import tables_of
+    from harness.leaderboard.build import build_tables
     from harness.leaderboard.checking import check_where
-    from harness.leaderboard.frame import of_suite
+    from harness.leaderboard.frame import suite_frame
     from harness.planning.suite import TableSpec, change_table
 
     place, suite = Store(store or default_store()), name_of(suite)
@@ -109,10 +109,10 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
         specs = found.tables or [TableSpec(name=suite)]
         changed = [change_table(s, layout, f"table '{s.name}'") for s in specs]
         found = found.model_copy(update={"tables": changed})
-    data = of_suite(place, suite)
+    data = suite_frame(place, suite)
     if isinstance(layout.get("where"), Mapping):
         check_where(layout["where"], "table: where", {suite: (found, data)})
-    return tables_of(found, data, place)
+    return build_tables(found, data, place)
 
 
 def _suite(given: SuiteLike) -> Suite:

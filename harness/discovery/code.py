@@ -1,10 +1,10 @@
-"""Which code a plugin is, where its version does not say: registered in the process, or under development.
+"""The identity of a plugin's code if its version does not tell: registered here, or under development.
 
-A released plugin is known by its distribution's version. One that is installed from a folder is known by its
-files (`code_files.py`). One that is registered in the process is known by the objects that run, which may have
-no file (a notebook): the compiled code of the function or class, and the values of all that this code refers
-to, as far as that is the user's own. Libraries have versions. What the code itself assigns or fills (counters,
-caches) is its state, and takes no part. Compiled code differs between versions of Python.
+A released plugin is identified by its distribution's version; one installed from a folder, by its files
+(`code_files.py`). One registered in the process is identified by the objects that run, which may have no file
+(a notebook): the compiled code of the function or class, and the values of all the user's own objects that
+this code refers to. Libraries have versions. What the code itself assigns or fills (counters, caches) is its
+state, and does not count. Compiled code differs between versions of Python.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from importlib.metadata import PackageNotFoundError, distribution
 from types import CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
-from harness.discovery.code_files import Code, code_of_files, is_developed, is_library_module
+from harness.discovery.code_files import CodeIdentity, identify_files, is_developed, is_library_module
 from harness.discovery.registry import THIS_PROCESS, Plugin
 
 OWN = "vision-harness"
-"""Its own plugins are known by the versions of their recipes, and a checkout of it is always in development."""
+"""Its plugins are identified by the versions of their recipes: a checkout of it is always in development."""
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))
 CONTAINERS = (list, dict, set, deque)
@@ -35,7 +35,7 @@ INNER = ("fget", "fset", "fdel", "func", "__func__", "__self__", "__wrapped__")
 """The attributes in which wrappers hold what they wrap."""
 
 FIRST = frozenset(("__init__", "__new__", "__post_init__", "__setstate__"))
-"""Methods whose assignments make an object what it is; what others assign is its state."""
+"""Methods whose assignments configure an object; what others assign is its state."""
 
 MUTATORS = re.compile(
     "append|appendleft|extend|insert|add|update|setdefault|pop|popitem|popleft|remove|discard|clear|sort|put"
@@ -47,21 +47,21 @@ PLACES = {
     "ATTR": "attribute",
     "METHOD": "attribute",
 }
-"""Where a name is looked up, by the last word of an operation of compiled code."""
+"""Where a name is looked up, by the last word of a bytecode operation."""
 
 READ, REBOUND, ANY_KEY = object(), object(), object()
-"""What code does with a name: reads or assigns it, or fills what it holds under a key that is not constant."""
+"""What code does with a name: reads it, assigns it, or fills its container under a key that is not constant."""
 
 DEEPEST, MOST = 60, 200_000
 
 
-def code_of(plugin: Plugin, factory: Any) -> Code:
-    """Return which code a plugin is: a digest of what is registered, or of the files of one in development."""
+def identify_code(plugin: Plugin, factory: Any) -> CodeIdentity:
+    """Return the identity of a plugin's code: of the registered object, or of its files if in development."""
     if plugin.distribution == THIS_PROCESS:
-        return code_of_object(factory)
+        return identify_object(factory)
     top = plugin.target.partition(":")[0].partition(".")[0]
     developed = _is_from_folder(plugin.distribution, plugin.version) or is_developed(top)
-    return code_of_files(top) if developed and plugin.distribution != OWN else Code()
+    return identify_files(top) if developed and plugin.distribution != OWN else CodeIdentity()
 
 
 @lru_cache(maxsize=1024)
@@ -73,21 +73,21 @@ def _is_from_folder(name: str, version: str) -> bool:
         return False
 
 
-def code_of_object(factory: Any) -> Code:
-    """Return the digest of a function, class or callable, and a remark on what in it can't be digested."""
+def identify_object(factory: Any) -> CodeIdentity:
+    """Return the digest of a function, class or callable, and a remark on its parts that can't be digested."""
     first = _Reader({})
-    first.read(factory, "")  # to know what is state, as code may say that is read after it
+    first.read(factory, "")  # to find the state first: the code that changes it may be read after it
     reader = _Reader(first.changes)
     digest, remarks = reader.read(factory, getattr(factory, "__name__", "it")), reader.stale
     if reader.unknown:
         named, more = next(iter(reader.unknown)), len(reader.unknown) - 1
         others = f" and {more} more" if more else ""
         remarks += [f"is registered in this process, and changes of {named}{others} can't be told"]
-    return Code(digest, tuple(remarks))
+    return CodeIdentity(digest, tuple(remarks))
 
 
 class _Reader:
-    """Reads objects into one digest; `changes` holds what code does, by the id of a name's owner and the name."""
+    """Reads objects into one digest; `changes` holds what code does to names, by owner id and name."""
 
     def __init__(self, changes: dict[tuple[int, str], set[Any]]) -> None:
         self.changes = changes
@@ -99,7 +99,7 @@ class _Reader:
         self._keys: dict[int, set[Any]] = {}
         """The keys under which code changes a container, by its id."""
         self._globals: deque[tuple[Mapping[str, Any], str]] = deque()
-        self._asked: set[tuple[int, str, CodeType]] = set()
+        self._noted: set[tuple[int, str, CodeType]] = set()
         self._modules: set[str] = set()
 
     def read(self, value: Any, name: str) -> str:
@@ -107,26 +107,26 @@ class _Reader:
         self._read(value, name, 0)
         while self._globals:
             namespace, name = self._globals.popleft()
-            self._say("global", name)
+            self._update("global", name)
             if not self._is_state(namespace, name, namespace[name]):
                 self._read(namespace[name], name, 0)
-        for top in sorted(filter(is_developed, self._modules)):  # they may not be imported yet
-            code = code_of_files(top)
-            self._say("module", top, code.digest)
+        for top in sorted(filter(is_developed, self._modules)):  # these may not be imported yet
+            code = identify_files(top)
+            self._update("module", top, code.digest)
             self.stale += code.remarks
         return self._hash.hexdigest()[:20]
 
-    def _say(self, *words: str) -> None:
+    def _update(self, *words: str) -> None:
         self._hash.update(("\x1f".join(words) + "\x1e").encode(errors="surrogatepass"))
 
     def _read(self, value: Any, name: str, depth: int) -> None:
         kind = type(value)
-        self._say(kind.__qualname__)
+        self._update(kind.__qualname__)
         if kind in PLAIN:
-            self._say(hashlib.sha256(value).hexdigest() if kind is bytes else repr(value))
+            self._update(hashlib.sha256(value).hexdigest() if kind is bytes else repr(value))
             return
         if id(value) in self._seen:
-            self._say("seen", str(self._seen[id(value)][0]))
+            self._update("seen", str(self._seen[id(value)][0]))
             return
         self._seen[id(value)] = (len(self._seen), value)
         try:
@@ -134,12 +134,12 @@ class _Reader:
                 raise RecursionError
             for part_name, part in self._parts(value, name):
                 self._read(part, part_name, depth + 1)
-        except Exception:  # users' objects may raise anything when they are asked what they hold
+        except Exception:  # users' objects may raise anything when they are read
             self.unknown[f"'{name}' (of the class {kind.__name__})"] = None
-        self._say("end")
+        self._update("end")
 
     def _parts(self, value: Any, name: str) -> Iterable[tuple[str, Any]]:
-        """Return what makes an object what it is, with names. Raises anything where that can't be told."""
+        """Return the parts that configure an object, with names. Raises anything if they can't be read."""
         kind, torch = type(value), sys.modules.get("torch")
         if kind is CodeType:
             return [(name, part) for part in _compiled(value)]
@@ -171,7 +171,7 @@ class _Reader:
         return self._instance(value, name)
 
     def _alone(self, item: Any, name: str) -> str:
-        """Return the digest of an object, whatever was read before it."""
+        """Return the digest of an object by itself, whatever was read before it."""
         reader = _Reader(self.changes)
         reader._seen, reader.unknown, reader.stale = dict(self._seen), self.unknown, self.stale
         return repr(item) if type(item) in PLAIN else reader.read(item, name)
@@ -198,11 +198,11 @@ class _Reader:
                 yield from ((f"{cls.__name__}.{key}", part) for part in (key, value))
 
     def _instance(self, value: Any, name: str) -> Iterator[tuple[str, Any]]:
-        """Yield what an object would be pickled with, but for its state."""
+        """Yield what pickle would save of an object, without its state."""
         kind, torch = type(value), sys.modules.get("torch")
         draws = kind.__name__ == "Generator" or "random" in kind.__module__.split(".")
         if is_library_module(kind.__module__) and (draws or hasattr(value, "__next__")):
-            raise TypeError("is another one whenever it has been used")
+            raise TypeError("changes whenever it is used")
         reduce = copyreg.dispatch_table.get(kind)
         reduced: Any = reduce(value) if reduce else value.__reduce_ex__(4)
         if isinstance(reduced, str):  # the name of something global
@@ -220,7 +220,7 @@ class _Reader:
                 yield from ((f"{name}.{key}", part) for part in (key, held[key]))
 
     def _note(self, function: FunctionType, owners: Mapping[str, Any], is_first: bool = False) -> None:
-        """Note what a function reads, assigns and fills, of names with the owners that are given."""
+        """Note which names of the given owners a function reads, assigns and fills."""
         package = str(function.__globals__.get("__package__") or "")
         for code in _nested(function.__code__):
             for place, name, what in _uses(code, package):
@@ -230,22 +230,22 @@ class _Reader:
                 if place == "module":
                     self._modules.add(name)
                 elif owner is not None and what is READ:
-                    self._ask(owner, name, code)
+                    self._note_global(owner, name, code)
                 elif owner is not None and not (is_first and what is REBOUND):
                     self.changes.setdefault((id(owner), name), set()).add(what)
 
-    def _ask(self, namespace: Mapping[str, Any], name: str, code: CodeType) -> None:
-        """Note a global, and where it is a module of the user's, what the code may mean of that."""
-        if name in namespace and (id(namespace), name, code) not in self._asked:
-            self._asked.add((id(namespace), name, code))
+    def _note_global(self, namespace: Mapping[str, Any], name: str, code: CodeType) -> None:
+        """Note a global; of a module of the user's, also the attributes that the code may mean."""
+        if name in namespace and (id(namespace), name, code) not in self._noted:
+            self._noted.add((id(namespace), name, code))
             self._globals.append((namespace, name))
             value = namespace[name]
             if isinstance(value, ModuleType) and not is_library_module(value.__name__):
                 for attribute in code.co_names:
-                    self._ask(vars(value), attribute, code)
+                    self._note_global(vars(value), attribute, code)
 
     def _is_state(self, owner: Any, name: str, value: Any) -> bool:
-        """Whether code assigns a name, or fills what it holds; where it does under some keys, the others count."""
+        """Return whether code assigns a name, or fills its container under more than known keys."""
         keys = self.changes.get((id(owner), name), set())
         if REBOUND in keys or not keys or not isinstance(value, CONTAINERS):
             return REBOUND in keys
@@ -256,10 +256,10 @@ class _Reader:
 
 
 def _uses(code: CodeType, package: str) -> Iterator[tuple[str, str, Any]]:
-    """Yield what code of a package does with names: where each is looked up, the name, and READ, REBOUND or a key.
+    """Yield what code of a package does with names: the place of each, the name, and READ, REBOUND or a key.
 
-    READ is said of globals and of modules that are imported, a key of what is filled. In `x.y[k] = v` and
-    `x.y.add(v)`, the step that fills begins in the source where those do that load x and x.y.
+    READ is yielded for globals and imported modules, a key for containers that are filled. In `x.y[k] = v` and
+    `x.y.add(v)`, the filling step starts at the same source position as the steps that load x and x.y.
     """
     steps = [step for step in dis.get_instructions(code) if step.opname not in ("CACHE", "EXTENDED_ARG")]
     loaded: dict[Any, tuple[str, str, Any]] = {}
@@ -296,14 +296,11 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
 
 
 def _compiled(code: CodeType) -> tuple[Any, ...]:
-    """Return what code does, but for what a function says of itself, which is its first constant."""
+    """Return what code does, without the docstring, which is a function's first constant."""
     flag = next((flag for flag, name in dis.COMPILER_FLAG_NAMES.items() if name == "HAS_DOCSTRING"), 1)
     constants = code.co_consts
-    if (
-        code.co_flags & flag
-        and not code.co_name.startswith("<")
-        and isinstance(next(iter(constants), 0), str)
-    ):
+    documented = code.co_flags & flag and not code.co_name.startswith("<")
+    if documented and isinstance(next(iter(constants), 0), str):
         constants = (None, *constants[1:])
     counts = code.co_flags, code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
@@ -311,6 +308,6 @@ def _compiled(code: CodeType) -> tuple[Any, ...]:
 
 
 def _functions(value: Any) -> list[FunctionType]:
-    """Return the functions of a class's attribute, whatever it is wrapped in."""
+    """Return the functions in a class's attribute, through wrappers."""
     inner = (getattr(value, name, None) for name in INNER)
     return [function for function in (value, *inner) if isinstance(function, FunctionType)]

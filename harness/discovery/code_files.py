@@ -1,7 +1,7 @@
-"""The code of modules under development: where it lies, and a digest of its files.
+"""The code of modules under development: which files it is in, and their digest.
 
-Counted are the files of a top-level module or package, the files of data beside them that they name, and the
-modules that they import, as far as those are under development, too.
+The digest covers the files of a top-level module or package, the data files beside them that they name, and
+the modules that they import, if those are under development too.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from harness.discovery.content import content_digests, trusting_mtime
-from harness.discovery.content_reading import progress_shown
+from harness.discovery.content_reading import showing_progress
 
 SUFFIXES = (".py", ".so", ".pyd")
 WRITES = re.compile(rb"[\"'][wax][bt+]{0,2}[\"']|write|save|dump|log", re.IGNORECASE)
-"""What stands in lines that name a file to be written, whose content decides nothing."""
+"""Matches lines that name a file to be written, whose content decides nothing."""
 
 _imported: dict[tuple[str, int], tuple[ModuleSpec, str]] = {}
 """The digests of files when they were imported, by the file and the id of the module's spec (new after a reload)."""
 
 
 @dataclass(frozen=True)
-class Code:
-    """The digest of a plugin's code ("" where its version stands for it), and what is to be remarked."""
+class CodeIdentity:
+    """The digest of a plugin's code ("" if its version identifies it), and remarks on it."""
 
     digest: str = ""
     remarks: tuple[str, ...] = ()
 
 
-def code_of_files(top: str) -> Code:
+def identify_files(top: str) -> CodeIdentity:
     """Return the digest of a top-level module or package, of the data that it names, and of what it imports.
 
-    The name of a file of data must stand in the code as a text; one that is put together at run time is missed.
-    What was edited after its import counts as it was then.
+    A data file counts if the code holds its name as a text; a name that is put together at run time is missed.
+    A file that was edited after its import counts as it was then.
     """
     digest, stale = hashlib.sha256(), list[str]()
     waiting, seen = [top], {top}
     for name in waiting:
         if not (files := _files(name)):
             continue
-        with trusting_mtime(False), progress_shown(False):
+        with trusting_mtime(False), showing_progress(False):
             contents = content_digests(files)
             mentions = [_mentions(*text) for text in zip(files, contents, strict=True)]
             words = {word for _, named in mentions for word in named}
@@ -60,26 +60,24 @@ def code_of_files(top: str) -> Code:
             spec = specs.get(file)
             ran = _imported.setdefault((file, id(spec)), (spec, content))[1] if spec else content
             stale += [file] if ran != content else []
-            told = f"{name}\x1f{os.path.relpath(file, base)}\x1f{ran}\x1f"
-            digest.update(told.encode(errors="surrogateescape"))
+            line = f"{name}\x1f{os.path.relpath(file, base)}\x1f{ran}\x1f"
+            digest.update(line.encode(errors="surrogateescape"))
         others = sorted({other for imports, _ in mentions for other in imports} - seen)
         seen.update(others)
         waiting += filter(is_developed, others)
     remarks = [f"{file} was changed after it was imported; what ran is the code as it was" for file in stale]
-    return Code(digest.hexdigest()[:20], tuple(remarks[:1]))
+    return CodeIdentity(digest.hexdigest()[:20], tuple(remarks[:1]))
 
 
 def is_developed(top: str) -> bool:
-    """Whether a top-level module or package can be found, and belongs to no library."""
+    """Return whether a top-level module or package can be found, and belongs to no library."""
     return any(not _is_library(place) for place in _places(top)[:1])
 
 
 def is_library_module(name: str) -> bool:
-    """Whether an imported module belongs to Python or to an installed distribution, and so has a version."""
+    """Return whether an imported module is Python's or an installed distribution's, and so has a version."""
     top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top.startswith(
-        "_cython_"
-    ):  # what Cython's modules share has no file
+    if top in sys.stdlib_module_names or top.startswith("_cython_"):  # Cython's shared modules have no file
         return name != "__main__"
     file = getattr(sys.modules.get(name), "__file__", None)
     return name != "__main__" and file is not None and _is_library(file)
@@ -96,8 +94,8 @@ def _is_library(file: str) -> bool:
 def _library_folders() -> tuple[str, ...]:
     """Return the folders of installed code, and the harness's own.
 
-    The harness is installed from its checkout where it is developed, but what its recipes draw and train is
-    known by their own versions: a change of a line must not run every embedded suite again.
+    A developed harness is installed from its checkout, but its recipes have their own versions: changing a
+    line must not make every embedded suite run again.
     """
     installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     own = [str(Path(__file__).resolve().parents[1] / name) for name in ("harness", "plugins", "suites")]
@@ -117,7 +115,7 @@ def _places(top: str) -> list[str]:
 
 
 def _files(top: str) -> list[str]:
-    """Return the file of a module, or those of code in a package's folders (not in those of data alone), sorted."""
+    """Return a module's file, or the code files in a package's folders (not below folders without code)."""
     places = _places(top)
     found = {os.path.realpath(place) for place in places if os.path.isfile(place)}  # noqa: PTH113
     for folder, inner, names in (step for place in places for step in os.walk(place)):
@@ -128,7 +126,7 @@ def _files(top: str) -> list[str]:
 
 
 def _data(beside: str, words: set[str]) -> set[str]:
-    """Return the files of data beside a file whose names are among `words`, also in folders that are."""
+    """Return the data files beside a file whose names are among `words`, and in folders whose names are."""
     found = set()
     for folder, inner, names in os.walk(os.path.dirname(beside)):  # noqa: PTH120
         inner[:] = [name for name in inner if name in words]
@@ -141,7 +139,7 @@ def _data(beside: str, words: set[str]) -> set[str]:
 def _mentions(file: str, content: str) -> tuple[frozenset[str], frozenset[str]]:
     """Return the top-level modules that a file imports, and the parts of paths that it may read.
 
-    `content` is the file's digest, by which the answer is kept.
+    `content` is the file's digest, which keys the cache.
     """
     imports, words = set[str](), set[str]()
     try:
@@ -162,7 +160,7 @@ def _mentions(file: str, content: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _specs(top: str) -> dict[str, ModuleSpec]:
-    """Return the specs of those modules of a top-level one that have been imported, by their files."""
+    """Return the specs of a top-level module's imported modules, by their files."""
     modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] == top]
     specs = [spec for module in modules if (spec := getattr(module, "__spec__", None)) is not None]
     return {os.path.realpath(spec.origin): spec for spec in specs if spec.origin and spec.has_location}

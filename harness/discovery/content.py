@@ -1,8 +1,8 @@
-"""What files hold: a digest of the bytes of each, remembered for as long as the file is untouched.
+"""Digests of the bytes of files, remembered for as long as a file is untouched.
 
-Data that lies in users' hands is known by its content: a file of the same name, size and even time of
-change may hold something else, and a moved or copied folder is the same data. The first look reads every
-file once; where the file's device, inode, size and both times are as they were, a later look is a stat.
+Users' data is known by its content: a file of the same name, size and even time of change may hold something
+else, and a moved or copied folder is the same data. The first look reads every file once; if the file's
+device, inode, size and both times are unchanged, a later look is a stat.
 """
 
 from __future__ import annotations
@@ -14,55 +14,54 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from harness.discovery.content_index import Index, IndexedDigest, stamp_of
+from harness.discovery.content_index import DigestIndex, IndexedDigest, stamp_of
 from harness.discovery.content_reading import read_all
 from harness.errors import DataError
 from harness.records.paths import cache_dir
 
 UNREADABLE = "unreadable"
-"""What stands for the digest of a file that is not there, is no file, or can't be read."""
+"""In place of the digest of a file that is missing, not a plain file, or can't be read."""
 
 TRUST_MTIME = "HARNESS_TRUST_MTIME"
-"""The environment variable that says to know files by sizes and times, in worker processes too."""
+"""The environment variable that makes files known by sizes and times, in worker processes too."""
 
 BY_TIMES = "known by names, sizes and times of change, not by content (--trust-mtime)"
-"""What is remarked of a part whose files were not read."""
+"""The remark on a part whose files were not read."""
 
 REMEMBERED = 250_000
-"""So many entries stay in memory for the next look of the same process."""
+"""How many entries stay in memory for the next look of the same process."""
 
 _memory: dict[str, IndexedDigest] = {}
 _unread: ContextVar[list[bool] | None] = ContextVar("unread", default=None)
 
 
 def content_digests(files: Iterable[Path | str]) -> list[str]:
-    """A digest of each file's bytes (SHA-256), in their order; `unreadable` for one that can't be read.
+    """Return the SHA-256 of each file's bytes, in their order; `unreadable` for one that can't be read.
 
-    Files that were looked at before and have not been touched since are not read again; the others are,
-    by several threads at once. Under `--trust-mtime` no file is read, and its size and time of change
-    stand for its content.
+    Only files that are new or have been touched since the last look are read, by several threads at
+    once. Under `--trust-mtime` no file is read: its size and time of change replace its content.
     """
     paths = [os.path.abspath(file) for file in files]  # noqa: PTH100 (a Path per file costs 5 times as much)
     if trusts_mtime():
-        if (told := _unread.get()) is not None and paths:
-            told.append(True)
-        return [_times(path) for path in paths]
-    known = _digests(paths)
+        if (noticed := _unread.get()) is not None and paths:
+            noticed.append(True)
+        return [_describe_times(path) for path in paths]
+    known = _find_digests(paths)
     return [known[path] for path in paths]
 
 
 def content_digest(file: Path | str) -> str:
-    """As `content_digests`, of one file. Raises DataError when it can't be read."""
-    return _readable(file, content_digests([file])[0])
+    """Return one file's digest, as `content_digests` does. Raises DataError if the file can't be read."""
+    return _require_readable(file, content_digests([file])[0])
 
 
 def bytes_digest(file: Path | str) -> str:
-    """The SHA-256 of a file's bytes, under `--trust-mtime` too. Raises DataError when it can't be read."""
+    """Return the SHA-256 of a file's bytes, under `--trust-mtime` too. Raises DataError if it can't be read."""
     path = os.path.abspath(file)  # noqa: PTH100
-    return _readable(file, _digests([path])[path])
+    return _require_readable(file, _find_digests([path])[path])
 
 
-def _readable(file: Path | str, digest: str) -> str:
+def _require_readable(file: Path | str, digest: str) -> str:
     if digest == UNREADABLE:
         try:
             with open(file, "rb"):  # noqa: PTH123
@@ -80,7 +79,7 @@ def trusts_mtime() -> bool:
 
 @contextmanager
 def trusting_mtime(trust: bool | None) -> Iterator[None]:
-    """Know files by times (or by content, when False) inside the block; None leaves it as it is."""
+    """Know files by times (or by content, if False) inside the block; None changes nothing."""
     before = os.environ.get(TRUST_MTIME)
     if trust is not None:
         os.environ[TRUST_MTIME] = "1" if trust else ""
@@ -95,28 +94,28 @@ def trusting_mtime(trust: bool | None) -> Iterator[None]:
 
 @contextmanager
 def noticing_unread() -> Iterator[list[bool]]:
-    """A list that is no longer empty after the block when files were known by their times alone in it."""
-    told: list[bool] = []
-    token = _unread.set(told)
+    """Yield a list that is not empty after the block if files were known by their times alone in it."""
+    noticed: list[bool] = []
+    token = _unread.set(noticed)
     try:
-        yield told
+        yield noticed
     finally:
         _unread.reset(token)
-        if told and (outer := _unread.get()) is not None:
+        if noticed and (outer := _unread.get()) is not None:
             outer.append(True)
 
 
-def _digests(paths: Iterable[str]) -> dict[str, str]:
-    """The digest of each path: from memory, from the index, or by reading it."""
+def _find_digests(paths: Iterable[str]) -> dict[str, str]:
+    """Return the digest of each path: from memory, from the index, or by reading it."""
     stamps = {path: _stamp(path) for path in dict.fromkeys(paths)}
     found = {path: UNREADABLE for path, stamp in stamps.items() if stamp is None}
-    found |= _still(stamps, _memory)
-    asked = [path for path in stamps if path not in found]
-    index = Index(cache_dir() / "content")
-    if asked:
-        kept = index.known(asked)
+    found |= _match_untouched(stamps, _memory)
+    missing = [path for path in stamps if path not in found]
+    index = DigestIndex(cache_dir() / "content")
+    if missing:
+        kept = index.known(missing)
         _remember(kept)
-        found |= _still(stamps, kept)
+        found |= _match_untouched(stamps, kept)
     for read in read_all({p: stamp for p, stamp in stamps.items() if p not in found and stamp}):
         found |= {path: UNREADABLE if entry is None else entry.digest for path, entry in read.items()}
         settled = {path: entry for path, entry in read.items() if entry is not None and entry.is_settled}
@@ -125,8 +124,10 @@ def _digests(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _still(stamps: Mapping[str, str | None], entries: Mapping[str, IndexedDigest]) -> dict[str, str]:
-    """The digests of the paths whose entries are still those of the files."""
+def _match_untouched(
+    stamps: Mapping[str, str | None], entries: Mapping[str, IndexedDigest]
+) -> dict[str, str]:
+    """Return the digests of the paths whose files have the stamps of their entries."""
     return {
         path: entry.digest
         for path, stamp in stamps.items()
@@ -141,7 +142,7 @@ def _remember(entries: Mapping[str, IndexedDigest]) -> None:
 
 
 def _stamp(path: str) -> str | None:
-    """What a change of a file changes; None for what can't be read as a file."""
+    """Return the stamp of a plain file, which every change of it changes; None for anything else."""
     try:
         facts = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):
@@ -149,7 +150,7 @@ def _stamp(path: str) -> str | None:
     return stamp_of(facts) if stat.S_ISREG(facts.st_mode) else None
 
 
-def _times(path: str) -> str:
+def _describe_times(path: str) -> str:
     try:
         facts = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Reading many files for their digests: several at once, with a word on how far it is."""
+"""Reading many files for their digests: several at once, with a progress display."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from typing import TextIO
 from harness.discovery.content_index import IndexedDigest, stamp_of
 
 THREADS = max(4, min(16, 4 * (os.cpu_count() or 1)))
-"""More than cores, so that a slow disk is asked for several files at once."""
+"""More than cores, so that a slow disk reads several files at once."""
 
 BLOCK = 1 << 22
 TASK_FILES, TASK_BYTES = 64, 1 << 25
 TRIES = 3
 SILENT, LINE_EVERY, KEEP_EVERY = 2.0, 10.0, 5.0
-"""Seconds: before anything is shown, between plain lines, and between handing over what has been read."""
+"""Seconds: before anything is shown, between plain lines, and between batches of entries."""
 
-_shown = True
+_is_shown = True
 
 
 @contextmanager
-def progress_shown(shown: bool) -> Iterator[None]:
-    """Whether a long first look tells on the standard error how far it is, inside the block."""
-    global _shown
-    before, _shown = _shown, shown
+def showing_progress(shown: bool) -> Iterator[None]:
+    """Show or hide progress of a long first look on stderr, inside the block."""
+    global _is_shown
+    before, _is_shown = _is_shown, shown
     try:
         yield
     finally:
-        _shown = before
+        _is_shown = before
 
 
 def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, IndexedDigest | None]]:
-    """The entries of files as they are read, every few seconds and at the end; None for what can't be read.
+    """Read files and yield their entries every few seconds and at the end; None for what can't be read.
 
-    `stamps` says of each path what file it was a moment ago.
+    `stamps` holds the stamp that each path had a moment ago.
     """
     if not stamps:
         return
-    # near each other on a disk, as far as that can be known
-    places = sorted((_place(stamp), path) for path, stamp in stamps.items())
+    # by device and inode: neighbours are likely to be near each other on a disk
+    places = sorted((_parse_stamp(stamp), path) for path, stamp in stamps.items())
     progress = _Progress(len(places), sum(size for (_, _, size), _ in places))
     if len(places) == 1 and places[0][0][2] <= BLOCK:
         path = places[0][1]
@@ -53,7 +53,7 @@ def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, IndexedDigest | No
         return
     pool = ThreadPoolExecutor(THREADS)
     try:
-        left = {pool.submit(_read, task, progress) for task in _tasks(places)}
+        left = {pool.submit(_read_task, task, progress) for task in _split_tasks(places)}
         done: dict[str, IndexedDigest | None] = {}
         kept = time.monotonic()
         while left:
@@ -71,12 +71,12 @@ def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, IndexedDigest | No
 
 
 def read_entry(path: str, progress: _Progress | None = None) -> IndexedDigest | None:
-    """A file's digest with the stamp that it had while it was read; None when it can't be read.
+    """Return a file's digest with the stamp that it had while it was read; None if it can't be read.
 
-    An entry of a file that changes all the while is not settled: it says when, not what it is.
+    The entry of a file that changes during every try is not settled, so nobody keeps it.
     """
     try:
-        # not to wait for a writer where a pipe has just taken the file's place
+        # O_NONBLOCK: do not wait for a writer if a pipe has just replaced the file
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError):
         return None
@@ -86,7 +86,7 @@ def read_entry(path: str, progress: _Progress | None = None) -> IndexedDigest | 
             if not stat.S_ISREG(facts.st_mode):
                 return None
             held = 0
-            # a file that has grown meanwhile has another stamp, so there is no need to ask for its end
+            # no need to read on to the end: a file that has grown meanwhile has another stamp
             while held < facts.st_size and (block := os.read(handle, min(BLOCK, facts.st_size - held))):
                 digest.update(block)
                 held += len(block)
@@ -103,7 +103,7 @@ def read_entry(path: str, progress: _Progress | None = None) -> IndexedDigest | 
         os.close(handle)
 
 
-def _read(paths: Sequence[str], progress: _Progress) -> dict[str, IndexedDigest | None]:
+def _read_task(paths: Sequence[str], progress: _Progress) -> dict[str, IndexedDigest | None]:
     found = {}
     for path in paths:
         found[path] = read_entry(path, progress)
@@ -111,14 +111,14 @@ def _read(paths: Sequence[str], progress: _Progress) -> dict[str, IndexedDigest 
     return found
 
 
-def _place(stamp: str) -> tuple[int, int, int]:
-    """Device, inode and size of a file, by its stamp."""
+def _parse_stamp(stamp: str) -> tuple[int, int, int]:
+    """Return device, inode and size of a file from its stamp."""
     device, inode, size, *_ = stamp.split(" ", 3)
     return int(device), int(inode), int(size)
 
 
-def _tasks(places: Sequence[tuple[tuple[int, int, int], str]]) -> Iterator[list[str]]:
-    """The files in runs that are worth a task of their own."""
+def _split_tasks(places: Sequence[tuple[tuple[int, int, int], str]]) -> Iterator[list[str]]:
+    """Split the files into tasks of enough files or bytes each."""
     task: list[str] = []
     held = 0
     for (_, _, size), path in places:
@@ -132,7 +132,7 @@ def _tasks(places: Sequence[tuple[tuple[int, int, int], str]]) -> Iterator[list[
 
 
 class _Progress:
-    """How far the reading is. Threads add to the counts without a lock: they are shown, not used."""
+    """Counts of what has been read. Threads add to them without a lock: they are shown, not used."""
 
     def __init__(self, count: int, total: int) -> None:
         self.count, self.total = count, total
@@ -142,13 +142,13 @@ class _Progress:
         self._drawn = False
 
     def show(self) -> None:
-        """Draw or print how far it is, if it is time to."""
+        """Draw or print the progress when due."""
         stream: TextIO | None = sys.stderr
         now = time.monotonic()
-        if not _shown or stream is None or now < self._next:
+        if not _is_shown or stream is None or now < self._next:
             return
         text = (
-            f"reading data, to know it by its content: {self.files:,} of {self.count:,} files, "
+            f"reading data files for their digests: {self.files:,} of {self.count:,} files, "
             f"{self.bytes / 1e9:.1f} of {self.total / 1e9:.1f} GB"
         )
         if stream.isatty():
@@ -159,6 +159,6 @@ class _Progress:
             self._next = now + LINE_EVERY
 
     def clear(self) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         if self._drawn and sys.stderr is not None:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Docstrings in two parts: what something is, and what its arguments are."""
+"""Docstrings in two parts: the description, and that of the arguments."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import re
 _ARGUMENT = re.compile(r"^(\*{0,2}\w+(?:, *\*{0,2}\w+)*)(?: *\([^)]*\))?: (.*)$")
 
 
-def split(text: str | None) -> tuple[str, dict[str, str]]:
-    """The text without its section `Args:`, and that section's text by argument.
+def split_arguments(text: str | None) -> tuple[str, dict[str, str]]:
+    """Return the text without its section `Args:`, and that section's text by argument.
 
-    >>> split("Does it.\\n\\nArgs:\\n    a, b: both\\n        of them.\\n    c: the last.")
+    >>> split_arguments("Does it.\\n\\nArgs:\\n    a, b: both\\n        of them.\\n    c: the last.")
     ('Does it.', {'a': 'both of them.', 'b': 'both of them.', 'c': 'the last.'})
     """
     rest: list[str] = []

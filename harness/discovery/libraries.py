@@ -1,4 +1,4 @@
-"""Names of the models an installed library registers, read from its sources without importing it."""
+"""Names of the models that an installed library registers, read from its sources without importing it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ _RENAMED = re.compile(r"register_model_deprecations\(__name__, \{(.*?)\}\)", re.
 
 @cache
 def package_folder(package: str) -> Path:
-    """The folder of an installed top-level package, which is not imported.
-
-    Raises `Unavailable` when it isn't installed.
-    """
+    """Return the folder of a top-level package, without importing it. Raises Unavailable if it is missing."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise Unavailable(f"the package {package} is not installed")
@@ -30,7 +27,7 @@ def package_folder(package: str) -> Path:
 
 @cache
 def registered_models(package: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Model names in `package/models/*.py`: those registered, and old names that still work."""
+    """Return the model names in `package/models/*.py`: those registered, and old names that still work."""
     current: set[str] = set()
     renamed: set[str] = set()
     for source in (package_folder(package) / "models").glob("*.py"):

@@ -14,11 +14,11 @@ from harness.contract.cells import Part, canonical_json
 from harness.contract.declared import ask
 from harness.contract.remarks import remarks_of
 from harness.discovery import options, registry, versions
-from harness.discovery.code import OWN, code_of
-from harness.discovery.code_files import Code
+from harness.discovery.code import OWN, identify_code
+from harness.discovery.code_files import CodeIdentity
 from harness.discovery.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
-from harness.discovery.placing import placed
 from harness.discovery.reference import Reference, parse
+from harness.discovery.relative_paths import resolve_paths
 from harness.errors import (
     DataError,
     HarnessError,
@@ -39,7 +39,7 @@ class Resolver:
     def __init__(self, skip_unreadable: bool = False) -> None:
         self.skip_unreadable = skip_unreadable
         self._parts: dict[str, Part] = {}
-        self._code: dict[tuple[str, str, str], Code] = {}
+        self._code: dict[tuple[str, str, str], CodeIdentity] = {}
 
     def resolve(self, kind: str, reference: Reference, where: str, folder: Path | None = None) -> Part:
         """Return the part of a reference; relative paths in its options are resolved against `folder`.
@@ -67,7 +67,7 @@ class Resolver:
             factory = registry.load(plugin)
         except PluginBroken as error:
             return _assemble_part(facts, reference, given, as_given, None, problem=str(error))
-        if misfit := versions.misfit(plugin, factory):
+        if misfit := versions.explain_misfit(plugin, factory):
             return _assemble_part(facts, reference, given, as_given, None, problem=misfit)
         checked = options.check_options(factory, reference.options, reference.value, named)
         try:
@@ -79,7 +79,9 @@ class Resolver:
         identity, found = dict(checked), checked
         if folder is not None:
             found = {
-                name: placed(value, folder, said) if name in reference.options or reference.value else value
+                name: resolve_paths(value, folder, said)
+                if name in reference.options or reference.value
+                else value
                 for name, value in checked.items()
             }
         arguments, shown, nested = self._resolve_nested(factory, found, identity, named, folder)
@@ -146,10 +148,10 @@ class Resolver:
             nested += found
         return arguments, shown, nested
 
-    def _code_of(self, plugin: registry.Plugin, factory: Any) -> Code:
+    def _code_of(self, plugin: registry.Plugin, factory: Any) -> CodeIdentity:
         key = (plugin.kind, plugin.distribution, plugin.name)
         if key not in self._code:
-            self._code[key] = code_of(plugin, factory)
+            self._code[key] = identify_code(plugin, factory)
         return self._code[key]
 
 

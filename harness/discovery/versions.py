@@ -1,4 +1,4 @@
-"""The version of the plugin contract: whether a plugin that states one can be used here."""
+"""The version of the plugin contract: whether a plugin fits the one this harness has."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ OLDEST_API = 1
 """The oldest version of the contract that plugins may still be written for."""
 
 
-def misfit(plugin: Plugin, factory: Any, oldest: int = OLDEST_API, newest: int = API_VERSION) -> str | None:
-    """Why a plugin can't be used by this version of the contract, and the way out; None when it can.
+def explain_misfit(
+    plugin: Plugin, factory: Any, oldest: int = OLDEST_API, newest: int = API_VERSION
+) -> str | None:
+    """Return why a plugin doesn't fit this version of the contract, and the way out; None when it fits.
 
-    A plugin states the version it is written for as `harness_api`; one that states none is taken
-    as it is.
+    A plugin states the version it is written for as `harness_api`; without it, the plugin is accepted.
     """
     wanted = ask(factory, "harness_api")
     named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"

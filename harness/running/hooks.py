@@ -89,7 +89,7 @@ class Listeners:
         for plugin in registry.installed("hooks") if installed else []:
             try:
                 loaded = registry.load(plugin)
-                if misfit := versions.misfit(plugin, loaded):
+                if misfit := versions.explain_misfit(plugin, loaded):
                     self._problem(misfit)
                 elif not ask(loaded, "on_request"):
                     made = loaded() if isinstance(loaded, type) else loaded

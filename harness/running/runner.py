@@ -63,9 +63,9 @@ class Run:
 
     def tables(self) -> list[Table]:
         """Return the suite's leaderboards over this plan's cells, and pass each to the run's listeners."""
-        from harness.leaderboard.build import tables_of
+        from harness.leaderboard.build import build_tables
 
-        tables = tables_of(self.plan.suite, self.frame(), self.store)
+        tables = build_tables(self.plan.suite, self.frame(), self.store)
         for table in tables:
             if self._events:
                 self._events.call("leaderboard_made", suite=self.plan.suite.name, table=table)
@@ -73,9 +73,9 @@ class Run:
 
     def frame(self) -> pd.DataFrame:
         """Return the plan's records as a DataFrame, one row per cell."""
-        from harness.leaderboard.frame import of_manifest
+        from harness.leaderboard.frame import manifest_frame
 
-        return of_manifest(self.store, manifest_cells(self.plan))
+        return manifest_frame(self.store, manifest_cells(self.plan))
 
 
 def manifest_cells(plan: Plan) -> list[dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Packages to begin a plugin with: what `harness new` writes, and the templates it is written from."""
+"""Packages to start a plugin from: what `harness new` writes, and its templates."""

@@ -1,4 +1,4 @@
-"""Names of a new package: the plugin's, the module's, the class's, each checked before anything is written."""
+"""Names of a new package: the plugin's, the module's and the class's, checked before anything is written."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ GROUPS = {
     "suite": "suites",
     "listener": "hooks",
 }
-"""What can be made, and the group of its entry point."""
+"""The kinds that `harness new` can make, each with the group of its entry point."""
 
 PATTERN = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 32
 TAKEN = ("harness", "test", "tests", "try")
-"""Names of folders and packages that are something else."""
+"""Names of folders and packages with another meaning."""
 
 
 @dataclass(frozen=True)
-class Names:
-    """How a new plugin is called in each place."""
+class PackageNames:
+    """The names of a new plugin in each place."""
 
     kind: str
     plugin: str
 
     @property
     def module(self) -> str:
-        """The import package: `my-net` is in `my_net`."""
+        """The import package: `my_net` for `my-net`."""
         return self.plugin.replace("-", "_")
 
     @property
     def cls(self) -> str:
-        """The class: `MyNet`; with the kind behind it where the bare name means something else."""
+        """The class: `MyNet`; followed by the kind if the bare name means something else."""
         import harness
 
         name = "".join(part.capitalize() for part in self.plugin.split("-"))
@@ -56,22 +56,22 @@ class Names:
 
     @property
     def target(self) -> str:
-        """What the entry point names; a suite's names the package that holds its file."""
+        """What the entry point names; for a suite, the package that holds its file."""
         return self.module if self.kind == "suite" else f"{self.module}:{self.cls}"
 
 
-def checked(kind: str, name: str) -> Names:
-    """The names of a plugin of that kind; raises OptionError when it can't be called so, or HarnessError."""
+def make_names(kind: str, name: str) -> PackageNames:
+    """Return the names of a plugin. Raises HarnessError for an unknown kind, OptionError for an unusable name."""
     if kind not in GROUPS:
         raise HarnessError(f"harness new: no kind '{kind}'{did_you_mean(kind, GROUPS)}")
     if not PATTERN.fullmatch(name):
         raise OptionError(
             f"harness new: a name is lower-case letters, digits and single hyphens, beginning with a letter, "
-            f"such as '{_nearest(name)}'; found '{name}'"
+            f"such as '{_find_nearest(name)}'; found '{name}'"
         )
     if len(name) > LONGEST:
         raise OptionError(f"harness new: a name has at most {LONGEST} letters; found {len(name)}")
-    names = Names(kind, name)
+    names = PackageNames(kind, name)
     module = names.module
     reserved = keyword.iskeyword(module) or keyword.issoftkeyword(module) or module in TAKEN
     if reserved or module in sys.stdlib_module_names:
@@ -91,8 +91,8 @@ def checked(kind: str, name: str) -> Names:
     return names
 
 
-def _nearest(name: str) -> str:
-    """The nearest name that may be: `MyNet 2` as `my-net-2`."""
+def _find_nearest(name: str) -> str:
+    """Return the nearest valid name: `my-net-2` for `MyNet 2`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name)
     slug = re.sub(r"[^a-z0-9]+", "-", spaced.lower()).strip("-0123456789")
     return slug if PATTERN.fullmatch(slug) else "my-plugin"

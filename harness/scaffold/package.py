@@ -1,4 +1,4 @@
-"""Writing a new package: templates filled in, and a folder that appears whole or not at all."""
+"""Writing a new package: filled templates, in a folder that appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from harness.contract.declared import API_VERSION
 from harness.errors import HarnessError
-from harness.scaffold.names import Names
+from harness.scaffold.names import PackageNames
 
 MARK = re.compile(r"\{\{(\w+)\}\}")
 
 
-def contents(names: Names) -> dict[str, str]:
-    """The files of a new package: path inside it, and text."""
+def render_files(names: PackageNames) -> dict[str, str]:
+    """Return the texts of a new package's files, by their paths inside it."""
     own = names.kind
     values = {
         "name": names.plugin,
@@ -29,8 +29,8 @@ def contents(names: Names) -> dict[str, str]:
         "harness": ".".join(version("vision-harness").split(".")[:2]),
         "api": str(API_VERSION),
     }
-    for part in ("about", "use", "module_is"):  # what the README says of this kind
-        values[part] = _filled(f"{own}/{part}", values).strip()
+    for part in ("about", "use", "module_is"):  # the kind's own parts of the README
+        values[part] = _fill(f"{own}/{part}", values).strip()
     suite = f"{names.module}/{names.plugin}.toml"
     templates = {
         "pyproject.toml": "pyproject.toml",
@@ -39,14 +39,14 @@ def contents(names: Names) -> dict[str, str]:
         f"tests/test_{names.module}.py": f"{own}/test.py",
         **({suite: "suite/suite.toml"} if own == "suite" else {"try.toml": f"{own}/try.toml"}),
     }
-    written = {path: _filled(template, values) for path, template in templates.items()}
+    written = {path: _fill(template, values) for path, template in templates.items()}
     return {**written, f"{names.module}/py.typed": ""}
 
 
-def write(names: Names, parent: Path) -> Path:
-    """Writes a new package into `parent`, in a folder of its name, and gives that folder.
+def write_package(names: PackageNames, parent: Path) -> Path:
+    """Write a new package into `parent`, in a folder of its name, and return that folder.
 
-    Raises HarnessError when something is there already: nothing is ever overwritten.
+    Raises HarnessError if the folder exists: nothing is ever overwritten.
     """
     target = parent / names.plugin
     if parent.exists() and not parent.is_dir():
@@ -58,10 +58,10 @@ def write(names: Names, parent: Path) -> Path:
         made = parent / f".{names.plugin}-{os.getpid()}"
         made.mkdir()
         try:
-            for path, text in contents(names).items():
+            for path, text in render_files(names).items():
                 (made / path).parent.mkdir(parents=True, exist_ok=True)
                 (made / path).write_text(text, encoding="utf-8")
-            made.rename(target)  # refused when somebody has filled the place meanwhile
+            made.rename(target)  # refused if somebody has filled the place meanwhile
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
@@ -75,7 +75,7 @@ def write(names: Names, parent: Path) -> Path:
     return target
 
 
-def _filled(template: str, values: dict[str, str]) -> str:
-    """A template with its marks replaced. They end in .txt, so that nobody takes them for code."""
+def _fill(template: str, values: dict[str, str]) -> str:
+    """Return a template with its marks replaced. Its file ends in .txt, so that no tool reads it as code."""
     file = files("harness.scaffold").joinpath("templates", f"{template}.txt")
     return MARK.sub(lambda found: values[found[1]], file.read_text(encoding="utf-8"))

@@ -1,14 +1,14 @@
 """The conformance kit: what the harness expects of plugins, as pytest classes to subclass and as functions.
 
-A plugin's own tests subclass the class of its kind and give it a fixture of that name:
+In the tests of a plugin, subclass the class of its kind and define the fixture of that name:
 
     class TestMyNet(harness.testing.ModelConformance):
         @pytest.fixture
         def model(self):
             return MyNet()
 
-`check` makes the same checks without pytest, as `harness check` does. Nothing is imported before it
-is used: the classes need pytest, the functions do not.
+`check` makes the same checks without pytest, as `harness check` does. Everything is imported on first
+use: the classes need pytest, the functions do not.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from harness.testing.conformance import SuiteConformance as SuiteConformance
     from harness.testing.conformance import SummaryConformance as SummaryConformance
     from harness.testing.kinds import check as check
-    from harness.testing.outcome import Finding as Finding
-    from harness.testing.outcome import NotChecked as NotChecked
-    from harness.testing.outcome import Violation as Violation
+    from harness.testing.verdicts import Finding as Finding
+    from harness.testing.verdicts import NotChecked as NotChecked
+    from harness.testing.verdicts import Violation as Violation
 
 _HOMES = homes_of(__name__)
 __all__ = sorted(_HOMES)

@@ -1,4 +1,4 @@
-"""A data set under test: its opened splits, and what decides results in them as digests that can be compared."""
+"""A data set under test: its opened splits, and digests of what decides results in them."""
 
 from __future__ import annotations
 
@@ -10,65 +10,62 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract.data import Dataset, EncodedImage, Sample, Split
+from harness.contract.data import EncodedImage, Sample, Split
 from harness.contract.declared import ask
 from harness.errors import Unavailable
-from harness.testing.outcome import NotChecked, must
+from harness.testing.verdicts import NotChecked, must, require_available
 
-LOOKED_AT = 12
-"""Samples of a split that are looked at one by one."""
+INSPECTED = 12
+"""How many samples of a split are inspected one by one, besides the first and the last."""
 
 
 class DatasetSubject:
-    """A data set to be checked, and its opened splits."""
+    """A data set under test, and its opened splits."""
 
     def __init__(self, plugin: Any) -> None:
         self.plugin = plugin
 
     @cached_property
     def splits(self) -> dict[str, Split]:
-        """The opened splits by name, those of them that are here."""
+        """The opened splits by name, without those that are not on this machine."""
         found: dict[str, Split] = {}
-        away = ""
+        reason = "there is no split"
         for name in self.names:
-            with must(f"load('{name}') to open the split", "Every split that it names may be asked for."):
+            with must(f"load('{name}') to open the split", "Suites may ask for every split that it names."):
                 try:
                     found[name] = self.plugin.load(name)
-                except Unavailable as error:  # a part that is not on this machine
-                    away = str(error)
+                except Unavailable as error:
+                    reason = str(error)
         if not found:
-            raise NotChecked(away or "there is no split")
+            raise NotChecked(reason)
         return found
 
     @property
     def names(self) -> Sequence[str]:
         """The names of the splits, from the light object."""
-        reason = self.plugin.unavailable() if ask(self.plugin, "unavailable") is not None else None
-        if reason:
-            raise NotChecked(reason)
+        require_available(self.plugin)
         with must("`splits` to name the splits before anything is loaded", "Planning asks for them."):
-            names: Sequence[str] = list(self.plugin.splits)
-        return names
+            return list(self.plugin.splits)
 
 
-def some(split: Split) -> list[int]:
-    """The first, the last, and a few other positions of a split."""
+def choose_positions(split: Split) -> list[int]:
+    """Return the first, the last, and a few other positions of a split."""
     count = len(split)
     if not count:
         return []
-    inner = np.random.default_rng(count).integers(0, count, LOOKED_AT)
+    inner = np.random.default_rng(count).integers(0, count, INSPECTED)
     return sorted({0, count - 1, *map(int, inner)})
 
 
-def digest_of(value: Any) -> str:
-    """A digest of an image, a target, or a sequence of these: of what they hold, wherever it lies in memory."""
+def digest_value(value: Any) -> str:
+    """Return a digest of what an image, a target, or a sequence of these holds, wherever it lies in memory."""
     digest = hashlib.blake2b(digest_size=16)
     if isinstance(value, EncodedImage):
         digest.update(value.data)
     elif is_dataclass(value):
-        digest.update("".join(digest_of(getattr(value, f.name)) for f in fields(value)).encode())
+        digest.update("".join(digest_value(getattr(value, f.name)) for f in fields(value)).encode())
     elif isinstance(value, list | tuple):
-        digest.update(" ".join(map(digest_of, value)).encode())
+        digest.update(" ".join(map(digest_value, value)).encode())
     elif value is None or isinstance(value, str | int | float):
         digest.update(f"{type(value).__name__} {value}".encode())
     else:
@@ -77,30 +74,39 @@ def digest_of(value: Any) -> str:
     return digest.hexdigest()
 
 
-def content(sample: Sample) -> str:
-    """A digest of what a sample shows, without its id and target."""
-    return digest_of([*sample.images, None, *sample.texts])
+def digest_content(split: Split, index: int) -> str:
+    """Return a digest of what a sample shows, without its id and target."""
+    return _digest_inputs(split[index])
 
 
-def content_at(split: Split, index: int) -> str:
-    return content(split[index])
+def _digest_inputs(sample: Sample) -> str:
+    return digest_value([*sample.images, None, *sample.texts])
 
 
-def described_sample(sample: Sample) -> list[Any]:
-    """A sample's id, its label, and digests of what it shows and of its target."""
-    return [sample.id, sample.label, content(sample), digest_of(sample.target)]
+def _describe_sample(sample: Sample) -> list[Any]:
+    return [sample.id, sample.label, _digest_inputs(sample), digest_value(sample.target)]
 
 
-def described_split(dataset: Dataset, name: str, split: Split | None = None) -> dict[str, Any]:
-    """What decides results in a split, as numbers and digests that two processes can compare."""
-    split = dataset.load(name) if split is None else split
-    ids = hashlib.sha256("\n".join(map(str, split.ids)).encode()).hexdigest()
-    samples = {str(i): described_sample(split[i]) for i in some(split)}
-    labels = isinstance(split.targets, np.ndarray)
+def describe_samples(split: Split) -> dict[str, list[Any]]:
+    """Return id, label, and digests of the content and the target of some samples, by position."""
+    return {str(i): _describe_sample(split[i]) for i in choose_positions(split)}
+
+
+def describe_split(split: Split) -> dict[str, Any]:
+    """Return what decides results in a split, as numbers and digests that two processes can compare."""
+    targets = split.targets
+    if not isinstance(targets, np.ndarray):
+        targets = [targets[i] for i in choose_positions(split)]
     return {
         "length": len(split),
-        "ids": ids,
-        "targets": digest_of(split.targets if labels else [split.targets[i] for i in some(split)]),
+        "ids": hashlib.sha256("\n".join(map(str, split.ids)).encode()).hexdigest(),
+        "targets": digest_value(targets),
         "class names": [] if (names := ask(split, "class_names")) is None else list(names),
-        "samples": samples,
+        "samples": describe_samples(split),
     }
+
+
+def describe_dataset(dataset: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return a data set's fingerprint ("" if it has none) and what decides results in its splits."""
+    fingerprint = dataset.fingerprint() if ask(dataset, "fingerprint") is not None else ""
+    return {"fingerprint": fingerprint, "splits": {n: describe_split(dataset.load(n)) for n in names}}

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
-from harness.testing import general, runs
-from harness.testing.outcome import Check, described, expect, must
+from harness.testing.cell_runs import temporary_folder
+from harness.testing.verdicts import describe_error, expect, must
 
 
+@dataclass
 class ImporterSubject:
-    """An importer to be checked, with the example that it states."""
+    """An importer under test, with the example that it states."""
 
-    def __init__(self, plugin: Any) -> None:
-        self.plugin = plugin
+    plugin: Any
 
     @contextmanager
-    def file(self, content: bytes) -> Iterator[Path]:
-        """A file of that content, whose name the importer's pattern takes."""
-        with runs.folder() as place:
+    def write(self, content: bytes) -> Iterator[Path]:
+        """Write a file of that content, whose name matches the importer's pattern."""
+        with temporary_folder() as place:
             path = Path(place) / self.plugin.pattern.replace("*", "results")
             path.write_bytes(content)
             yield path
 
+    @property
     def example(self) -> bytes:
         """The bytes of the example."""
         with must("`pattern` and `example`, two texts", "Folders and these checks start from them."):
@@ -37,9 +39,9 @@ def check_reads(subject: ImporterSubject) -> None:
     from harness.exchange.importing import import_results
     from harness.records.store import Store
 
-    with subject.file(subject.example()) as path:
+    with subject.write(subject.example) as path:
         store = Store(path.parent / "store")
-        with must("the example to become records", "It is all that it does."):
+        with must("the example to become records", "It does nothing else."):
             first = import_results("kit", subject.plugin, [path], store, "kit")
             again = import_results("kit", subject.plugin, [path.parent], store, "kit")
         for record in store.records():
@@ -59,25 +61,22 @@ def check_reads(subject: ImporterSubject) -> None:
 
 def check_refuses(subject: ImporterSubject) -> None:
     """What is not its program's file gets a DataError in one line that starts with the file's path."""
-    example = subject.example()
+    example = subject.example
     for name, content in (
         ("an empty file", b""),
         ("half a file", example[: len(example) // 2]),
         ("bytes", b"\xff\0"),
     ):
-        with subject.file(content) as path:
+        with subject.write(content) as path:
             try:
                 found: Any = f"{len(subject.plugin.read(path))} results"
             except DataError as error:
                 found = str(error)
             except Exception as error:  # a plugin may raise anything
-                found = described(error)
+                found = describe_error(error)
             expect(
                 found.startswith(f"{path}: ") and "\n" not in found,
                 f"a DataError in one line that starts with the file's path, for {name}",
                 found,
                 "Users have to find the one wrong file among a thousand.",
             )
-
-
-CHECKS: tuple[Check, ...] = (*general.CHECKS, check_reads, check_refuses)

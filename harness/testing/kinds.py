@@ -1,53 +1,58 @@
-"""All checks of all kinds, for those who have a plugin by its name: what `harness check` runs."""
+"""All checks of all kinds, for callers that know a plugin by its name: what `harness check` runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from types import FunctionType
 from typing import Any
 
-from harness.testing.outcome import Check, Finding, judge
+from harness.testing.verdicts import Check, Finding, judge
 
-PLACES = {
-    "models": ("models:CHECKS", "model_subject:ModelSubject"),
-    "datasets": ("datasets:CHECKS", "dataset_subject:DatasetSubject"),
-    "metrics": ("metrics:CHECKS", "metrics:MetricSubject"),
-    "methods": ("protocols:METHOD_CHECKS", "protocols:RunSubject"),
-    "protocols": ("protocols:PROTOCOL_CHECKS", "protocols:RunSubject"),
-    "suites": ("suites:CHECKS", "suites:SuiteSubject"),
-    "hooks": ("listeners:CHECKS", "listeners:ListenerSubject"),
-    "executors": ("executors:CHECKS", "executors:ExecutorSubject"),
-    "importers": ("importers:CHECKS", "importers:ImporterSubject"),
-    "summaries": ("shows:SUMMARY_CHECKS", "shows:ShowSubject"),
-    "plots": ("shows:PLOT_CHECKS", "shows:ShowSubject"),
+KINDS = {
+    "models": ("model_subject:ModelSubject", "general models model_tokens model_weights"),
+    "datasets": ("dataset_subject:DatasetSubject", "general datasets dataset_targets dataset_comparisons"),
+    "metrics": ("metrics:MetricSubject", "general metrics"),
+    "methods": ("methods:RunSubject", "general methods"),
+    "protocols": ("methods:RunSubject", "general protocols methods"),
+    "suites": ("suites:SuiteSubject", "suites"),
+    "hooks": ("listeners:ListenerSubject", "general listeners"),
+    "executors": ("executors:ExecutorSubject", "general executors"),
+    "importers": ("importers:ImporterSubject", "general importers"),
+    "summaries": ("displays:DisplaySubject", "general displays summaries"),
+    "plots": ("displays:DisplaySubject", "general displays"),
 }
-"""Where the checks of each kind are, and the class of what they look at."""
+"""By kind: the class of what its checks look at, and the modules whose functions `check_…` are its checks."""
 
-OF_TWO_KINDS = ("methods", "protocols", "summaries", "plots")
-"""Kinds that share their subject's class with another one, which is given the kind."""
-
-
-def checks_of(kind: str) -> tuple[Check, ...]:
-    """The checks for a kind of plugin (`models`, `datasets`, …), in the order in which they are made."""
-    return _at(PLACES[kind][0])  # type: ignore[no-any-return]
+SHARED_SUBJECTS = ("methods", "protocols", "summaries", "plots")
+"""Kinds that share their subject's class with another kind; the class is given the kind."""
 
 
-def subject_of(kind: str, given: Any, more: Mapping[str, Any]) -> Any:
-    """What the checks of a kind look at, made from a plugin and what else a test gives."""
-    return _at(PLACES[kind][1])(*([kind] if kind in OF_TWO_KINDS else []), given, **more)
+def find_checks(kind: str) -> tuple[Check, ...]:
+    """Return the checks for a kind of plugin (`models`, `datasets`, …), in their order."""
+    modules = [import_module(f"harness.testing.{name}") for name in KINDS[kind][1].split()]
+    return tuple(check for module in modules for check in checks_in(module))
 
 
-def _at(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(f"harness.testing.{module}"), name)
+def checks_in(module: Any) -> list[Check]:
+    """Return the checks that a module defines, in their order."""
+    functions = [f for n, f in vars(module).items() if n.startswith("check_") and isinstance(f, FunctionType)]
+    return [function for function in functions if function.__module__ == module.__name__]
+
+
+def make_subject(kind: str, given: Any, more: Mapping[str, Any]) -> Any:
+    """Return what the checks of a kind look at, made from a plugin and the further fixtures of a test."""
+    module, _, name = KINDS[kind][0].partition(":")
+    subject = getattr(import_module(f"harness.testing.{module}"), name)
+    return subject(*([kind] if kind in SHARED_SUBJECTS else []), given, **more)
 
 
 def check(kind: str, given: Any, **more: Any) -> Sequence[Finding]:
-    """Makes all checks on a plugin and gives their verdicts.
+    """Make all checks on a plugin and return their verdicts.
 
     `kind` is the plugin's (`models`, `datasets`, `metrics`, `methods`, `protocols`, `suites`, `hooks`,
     `summaries`, `plots`, `executors`, `importers`); `given` an instance, or a suite's name or path. Methods and
     protocols may be references too. `more` is what the conformance classes take as further fixtures:
     `images`, `examples` and `make`, `cell`, `records`.
     """
-    return judge(checks_of(kind), subject_of(kind, given, more))
+    return judge(find_checks(kind), make_subject(kind, given, more))

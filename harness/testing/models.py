@@ -1,56 +1,55 @@
-"""What is expected of a model: outputs of the right shape, the same every time, for one image or many."""
+"""Checks of a model: outputs of the right shape, the same every time, for one image or many."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from harness.contract.capability import REGISTERED, capabilities, members_of
 from harness.contract.declared import ask
-from harness.errors import nearest
 from harness.inference.zeroshot import SIMILARITIES
-from harness.testing import general, tokens, weights
-from harness.testing.images import odd_images
-from harness.testing.model_subject import TEXTS, ModelSubject, expect_alike, gap
-from harness.testing.outcome import Check, NotChecked, Violation, expect, must
+from harness.testing.model_subject import (
+    TEXTS,
+    ModelSubject,
+    draw_odd_images,
+    expect_close,
+    relative_difference,
+)
+from harness.testing.verdicts import NotChecked, Violation, expect, must
 
 
 def check_capabilities(subject: ModelSubject) -> None:
-    """The model can do something that the harness, or a protocol, knows."""
+    """The model has a capability that the harness, or a protocol, knows."""
     lacks = ask(subject.plugin, "lacks")
     unknown = [one for one in lacks if one not in REGISTERED and not isinstance(one, type)]
     expect(
         not unknown,
         f"`lacks` to name capabilities ({', '.join(REGISTERED)}, or a protocol)",
-        f"{unknown}",
-        "A capability that is taken back under another name stays claimed.",
+        unknown,
+        "The capability that was meant stays claimed.",
     )
-    late = [c for c in capabilities(subject.model) if c not in subject.able]
+    late = [c for c in capabilities(subject.model) if c not in subject.abilities]
     expect(
         not late,
-        "what the model can do to be seen before it is loaded (a method, a property, or an annotation in the "
+        "every capability to show before the model is loaded (a method, a property, or an annotation in the "
         "class, such as `module: torch.nn.Module`)",
         f"'{late[0] if late else ''}' only after load",
-        "Planning asks the light object: cells that need it would be skipped.",
+        "Planning looks at the light object: cells that need the capability would be skipped.",
     )
-    if set(subject.able) - {"exposes its module"}:
+    if set(subject.abilities) - {"exposes its module"}:
         return
-    from harness.testing.cells import refusals
+    from harness.testing.grids import explain_refusals
 
-    if not (said := refusals("models", subject.plugin)):
+    if not (reasons := explain_refusals("models", subject.plugin)):
         return
     members = {m for protocol in REGISTERED.values() for m in members_of(protocol)}
-    near = {n: nearest(n, members) for n in dir(subject.plugin) if not n.startswith("_") and n not in members}
-    close = [f"'{name}' (meant '{other}'?)" for name, other in near.items() if other and _alike(name, other)]
+    own = [n for n in dir(subject.plugin) if not n.startswith("_") and n not in members]
+    close = [f"'{n}' (meant '{near[0]}'?)" for n in own if (near := get_close_matches(n, members, 1, 0.7))]
     raise Violation(
         "the methods of a capability (prepare and classify with label_space, prepare and encode_image, "
         "encode_text), or a protocol that takes the model as it is",
-        f"{', '.join(close) or 'no such method'}, and no protocol takes it ({'; '.join(said)})",
-        "Every cell of it would be skipped: what a model can do is told by the methods it has.",
+        f"{', '.join(close) or 'no such method'}, and no protocol takes it ({'; '.join(reasons)})",
+        "Every cell of it would be skipped: a model's capabilities are known by its methods.",
     )
-
-
-def _alike(name: str, other: str) -> bool:
-    from difflib import SequenceMatcher
-
-    return SequenceMatcher(None, name, other).ratio() > 0.7
 
 
 def check_shapes(subject: ModelSubject) -> None:
@@ -58,48 +57,44 @@ def check_shapes(subject: ModelSubject) -> None:
     batch = subject.batch
     expect(
         batch.ndim == 4 and batch.shape[1] in (1, 3),
-        "prepare(image) to give a tensor C×H×W",
-        f"{tuple(batch.shape[1:])}",
+        "prepare(image) to return a tensor C×H×W",
+        tuple(batch.shape[1:]),
         "Prepared images are stacked into a batch B×C×H×W.",
     )
     for count in (len(batch), 1):
-        for method, output in subject.seen(batch[:count]).items():
+        for method, output in subject.run_on_images(batch[:count]).items():
             expect(
                 output.ndim == 2 and len(output) == count and output.shape[1] > 0,
-                f"{method} to give one row per image, {count}×D, for {count} image(s)",
+                f"{method} to return one row per image, {count}×D, for {count} image(s)",
                 f"shape {tuple(output.shape)}",
                 "Rows belong to samples: another shape ends in wrong or failing metrics.",
             )
 
 
 def check_dtypes(subject: ModelSubject) -> None:
-    """Inputs and outputs are finite numbers in floating point."""
+    """Inputs and outputs are finite floating-point numbers."""
     import torch
 
-    named = {}
-    if subject.sees_images or "encodes texts" not in subject.able:
-        named = {"prepare": subject.batch, **subject.seen(subject.batch)}
-    if "encodes texts" in subject.able:
-        named["encode_text"] = subject.read(TEXTS)
-    for method, tensor in named.items():
+    tensors = {}
+    if subject.takes_images or "encodes texts" not in subject.abilities:
+        tensors = {"prepare": subject.batch, **subject.run_on_images(subject.batch)}
+    if "encodes texts" in subject.abilities:
+        tensors["encode_text"] = subject.encode_texts(TEXTS)
+    for method, tensor in tensors.items():
         expect(
             tensor.dtype in (torch.float32, torch.float16, torch.bfloat16),
-            f"{method} to give floating point (float32, or half precision)",
-            str(tensor.dtype),
-            "Integers and float64 do not go through mixed precision and accelerators.",
+            f"{method} to return floating point (float32, or half precision)",
+            tensor.dtype,
+            "Mixed precision and accelerators do not take integers and float64.",
         )
-        expect(
-            bool(torch.isfinite(tensor).all()),
-            f"{method} to give finite numbers",
-            "NaN or infinity",
-            "A single one makes every metric on it meaningless.",
-        )
+        finite, why = bool(torch.isfinite(tensor).all()), "A single one makes every metric on it meaningless."
+        expect(finite, f"{method} to return finite numbers", "NaN or infinity", why)
 
 
 def check_deterministic(subject: ModelSubject) -> None:
-    """In evaluation mode the same input gives the same output."""
+    """After load the module is in evaluation mode, and the same input has the same output."""
     model = subject.model
-    if "exposes its module" in subject.able:
+    if "exposes its module" in subject.abilities:
         training = [name or "itself" for name, m in model.module.named_modules() if m.training]
         expect(
             not training,
@@ -107,103 +102,96 @@ def check_deterministic(subject: ModelSubject) -> None:
             f"training mode in {', '.join(training[:3])}",
             "In training mode dropout draws at random, and batch norm mixes the samples of a batch.",
         )
-    first, second = subject.seen(subject.batch), subject.seen(subject.batch)
+    first, second = subject.run_on_images(subject.batch), subject.run_on_images(subject.batch)
     for method in first:
         expect(
             bool((first[method] == second[method]).all()),
-            f"{method} to give the same for the same images",
-            f"a difference of {gap(first[method], second[method]):.2g} between two calls",
-            "Published numbers could not be had again.",
+            f"{method} to return the same for the same images",
+            f"a difference of {relative_difference(first[method], second[method]):.2g} between two calls",
+            "Published numbers could not be reproduced.",
         )
 
 
 def check_batch_independence(subject: ModelSubject) -> None:
-    """Images one by one give what they give together, whatever stands beside them."""
+    """An image has the same outputs alone and in a batch."""
     import torch
 
     batch = subject.batch
-    together = subject.seen(batch)
-    alone = [subject.seen(batch[n : n + 1]) for n in range(len(batch))]
+    together = subject.run_on_images(batch)
+    alone = [subject.run_on_images(image[None]) for image in batch]
     for method, output in together.items():
-        single = torch.cat([a[method] for a in alone])
-        expect_alike(
+        expect_close(
             output,
-            single,
+            torch.cat([one[method] for one in alone]),
             f"{method} to give an image the same row alone and in a batch",
-            "The batch size would decide the result; it is halved where memory ends, and no part of a cell's id.",
+            "The batch size would decide the result; it is halved if memory runs out, and no part of a cell's id.",
         )
 
 
 def check_odd_images(subject: ModelSubject) -> None:
-    """Greyscale, palette, transparency, CMYK, one pixel, very long: all become the same kind of input."""
+    """Greyscale, palette, transparent, CMYK, one-pixel and long images become the same kind of input."""
     import torch
 
     from harness.inference.images import decode
 
     shape = subject.batch.shape[1:]
-    for name, image in odd_images().items():
+    for name, image in draw_odd_images().items():
         for way, given in (("", image), (" (converted to RGB)", decode(image.copy()))):
-            with must(
-                f"prepare to take an image {name}{way}",
-                "Real data sets hold such files, and one of them would end a run.",
-            ):
+            expected = f"prepare to take an image {name}{way}"
+            with must(expected, "Real data sets hold such files, and one of them would end a run."):
                 prepared = subject.model.prepare(given)
             expect(
                 prepared.shape == shape and bool(torch.isfinite(prepared).all()),
                 f"an image {name}{way} to become finite numbers of shape {tuple(shape)}",
                 f"shape {tuple(prepared.shape)}",
-                "Prepared images are stacked, so all must be of one shape.",
+                "Prepared images are stacked, so all must have one shape.",
             )
 
 
 def check_preparation(subject: ModelSubject) -> None:
-    """The preparation told as data is the one that `prepare` makes."""
+    """`preparation` describes what `prepare` does."""
     from harness.inference.images import exact_prepare
 
-    subject.needs_images()
+    subject.require_images()
     stated = ask(subject.model, "preparation")
     if stated is None:
-        raise NotChecked("the model does not tell its preparation as data, so there is no fast mode for it")
+        raise NotChecked("the model states no `preparation`, so it has no fast mode")
     with must("`preparation` to be a harness.Preparation", "The fast mode reads it."):
         prepare = exact_prepare(stated)
     for image in subject.images:
-        difference = gap(subject.model.prepare(image), prepare(image))
-        expect(
-            difference < 0.02,
-            "`preparation` to say what `prepare` does (resize, crop, interpolation, mean, std)",
-            f"a difference of {difference:.2g} of the largest value on an image of {image.size}",
+        expect_close(
+            subject.model.prepare(image),
+            prepare(image),
+            f"`preparation` to say what `prepare` does (resize, crop, filter, mean, std) to {image.size}",
             "With --images fast the network would see other images than its authors meant.",
+            tolerance=0.02,
         )
 
 
 def check_texts(subject: ModelSubject) -> None:
-    """Texts one by one give what they give together, in the space of the images."""
+    """A text has the same embedding alone and among others, in the space of the images."""
     import math
 
     import torch
 
-    together = subject.read(TEXTS)
+    together = subject.encode_texts(TEXTS)
     expect(
         together.ndim == 2 and len(together) == len(TEXTS),
-        f"encode_text to give one row per text, {len(TEXTS)}×D",
+        f"encode_text to return one row per text, {len(TEXTS)}×D",
         f"shape {tuple(together.shape)}",
         "Rows belong to class names.",
     )
-    single = torch.cat([subject.read([text]) for text in TEXTS])
-    expect_alike(
+    expect_close(
         together,
-        single,
+        torch.cat([subject.encode_texts([text]) for text in TEXTS]),
         "a text to have the same embedding alone and among others",
         "Padding that reaches the embedding makes the class list's longest name decide the result.",
     )
-    if "encodes images" in subject.able:
-        images = subject.seen(subject.batch)["encode_image"]
-        expect(
-            images.shape[1] == together.shape[1],
-            f"texts and images to have embeddings of one dimension ({images.shape[1]}, the images')",
-            f"{together.shape[1]}",
-            "Zero-shot classification compares them.",
-        )
+    if "encodes images" in subject.abilities:
+        width = subject.run_on_images(subject.batch)["encode_image"].shape[1]
+        expected = f"texts and images to have embeddings of one dimension ({width}, the images')"
+        found, why = together.shape[1], "Zero-shot classification compares them."
+        expect(found == width, expected, found, why)
     scale = ask(subject.model, "logit_scale")
     expect(
         scale is not None and math.isfinite(float(scale)) and float(scale) > 0,
@@ -217,8 +205,7 @@ def check_similarity(subject: ModelSubject) -> None:
     """A model that encodes images and texts compares them in a way that the harness knows."""
     import torch
 
-    if not {"encodes images", "encodes texts"} <= {*subject.able}:
-        raise NotChecked("the model does not encode both images and texts")
+    subject.require("encodes images", "encodes texts")
     model = subject.model
     if ask(model, "score") is None:
         found = ask(model, "similarity")
@@ -229,64 +216,45 @@ def check_similarity(subject: ModelSubject) -> None:
             "Zero-shot classification compares images and texts by it.",
         )
         return
-    # one image and several texts, so that a turned answer has another shape
-    images, texts = subject.seen(subject.batch[:1])["encode_image"], subject.read(TEXTS)
+    # one image and several texts, so that a transposed answer has another shape
+    images, texts = subject.run_on_images(subject.batch[:1])["encode_image"], subject.encode_texts(TEXTS)
     with torch.inference_mode():
         scores = model.score(images, texts)
+    shape = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
     expect(
-        isinstance(scores, torch.Tensor)
-        and scores.shape == (len(images), len(texts))
-        and bool(torch.isfinite(scores).all()),
-        f"score(image_embeddings, text_embeddings) to give finite logits {len(images)}×{len(texts)}",
-        f"{tuple(scores.shape)}" if isinstance(scores, torch.Tensor) else type(scores).__name__,
+        shape == (len(images), len(texts)) and bool(torch.isfinite(scores).all()),
+        f"score(image_embeddings, text_embeddings) to return finite logits {len(images)}×{len(texts)}",
+        shape,
         "Rows belong to images, columns to texts.",
     )
 
 
 def check_label_space(subject: ModelSubject) -> None:
     """A classifier says what its outputs are: by a label space, by names, or at least how many there are."""
-    if "classifies images" not in subject.able:
-        raise NotChecked("the model does not classify")
+    subject.require("classifies images")
     space, names, count = (
         ask(subject.plugin, name) for name in ("label_space", "class_names", "num_classes")
     )
     expect(
         (isinstance(space, str) and bool(space)) or bool(names) or bool(count),
-        "`label_space` to name what the outputs stand for, such as 'imagenet-1k' (or `class_names`, or "
+        "`label_space` to name what the outputs mean, such as 'imagenet-1k' (or `class_names`, or "
         "`num_classes`)",
         repr(space),
         "A classifier answers only for data sets of its own label space; without the name it is set "
         "against labels that mean something else. (A model that has none lists 'classifies images' in `lacks`.)",
     )
-    outputs = subject.seen(subject.batch[:1])["classify"].shape[1]
-    if names is not None:
-        expect(
-            not isinstance(names, str) and all(isinstance(name, str) for name in names),
-            "`class_names` to be a list of texts, one for each output",
-            repr(names),
-            "Outputs are found for a data set's classes by their names.",
-        )
-    said = len(names) if names else count
+    outputs = subject.run_on_images(subject.batch[:1])["classify"].shape[1]
     expect(
-        not said or said == outputs,
-        f"as many `class_names` or `num_classes` as there are outputs, {outputs}",
-        str(said),
-        "Numbers are compared at planning, before anything is loaded.",
+        names is None or (not isinstance(names, str) and all(isinstance(name, str) for name in names)),
+        "`class_names` to be a list of texts, one for each output",
+        repr(names),
+        "A data set's classes are matched to outputs by name.",
     )
-
-
-CHECKS: tuple[Check, ...] = (
-    *general.CHECKS,
-    check_capabilities,
-    check_shapes,
-    check_dtypes,
-    check_deterministic,
-    check_batch_independence,
-    check_odd_images,
-    check_preparation,
-    check_texts,
-    check_similarity,
-    check_label_space,
-    *tokens.CHECKS,
-    *weights.CHECKS,
-)
+    stated = len(names) if names else count
+    expected = f"as many `class_names` or `num_classes` as there are outputs, {outputs}"
+    expect(
+        not stated or stated == outputs,
+        expected,
+        stated,
+        "Planning compares numbers before anything is loaded.",
+    )

@@ -15,29 +15,29 @@ Every pytest run imports this module, so it imports nothing of the harness until
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from harness.compare.check import Checked
+    from harness.compare.check_against import CheckResult
 
 INCONCLUSIVE = ("fail", "xfail", "warn")
 
 
 class InconclusiveGate(UserWarning):
-    """A gate that can't be decided from the records there are."""
+    """A gate that the records can't decide."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Where records are, and what becomes of a gate that can't be decided."""
+    """Add options for the store, and for gates that can't be decided."""
     group = parser.getgroup("vision-harness")
     group.addoption(
         "--harness-store",
         metavar="DIR",
-        help="store of records made by harness_check (default: the ini value harness_store, else a folder of the test's own)",
+        help="store of records made by harness_check (default: the ini value harness_store, else the test's own folder)",
     )
     group.addoption(
         "--harness-inconclusive",
@@ -49,45 +49,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def harness_check(request: pytest.FixtureRequest) -> Callable[..., Checked]:
+def harness_check(request: pytest.FixtureRequest) -> Callable[..., CheckResult]:
     """A function that compares a model with a recorded leaderboard, and fails the test by its gates.
 
-    Its arguments are those of `harness.compare.check.check`; `store` may be left out, and
-    `inconclusive` (fail, xfail or warn) is this call's own answer to what can't be decided.
+    Its arguments are those of `harness.compare.check_against.check_against`; `store` may be left out, `fail_on` may be one
+    text, and `inconclusive` (fail, xfail or warn) overrules the configuration for this call.
     """
 
-    def checked(
+    def check_gates(
         suite: Any,
         *,
-        model: str,
         fail_on: Sequence[str] | str,
-        baseline_store: str | Path,
         store: str | Path | None = None,
-        baseline_model: str | None = None,
-        where: Mapping[str, Any] | None = None,
-        run: bool = True,
-        level: float = 0.95,
         inconclusive: str | None = None,
-        **running: Any,
-    ) -> Checked:
+        **more: Any,
+    ) -> CheckResult:
         __tracebackhide__ = True
-        from harness.compare.check import check
+        from harness.compare.check_against import check_against
         from harness.errors import HarnessError
 
-        allowed = _inconclusive(request.config, inconclusive)
+        allowed = _read_inconclusive(request.config, inconclusive)
+        gates = [fail_on] if isinstance(fail_on, str) else fail_on
         try:
-            found = check(
-                suite,
-                model=model,
-                fail_on=[fail_on] if isinstance(fail_on, str) else fail_on,
-                baseline_store=baseline_store,
-                store=store or _store(request),
-                baseline_model=baseline_model,
-                where=where,
-                run=run,
-                level=level,
-                **running,
-            )
+            found = check_against(suite, fail_on=gates, store=store or _choose_store(request), **more)
         except HarnessError as error:
             pytest.fail(f"harness_check: {error}", pytrace=False)
         text = f"harness_check: {found.answer}\n{found}"
@@ -99,22 +83,20 @@ def harness_check(request: pytest.FixtureRequest) -> Callable[..., Checked]:
             warnings.warn(InconclusiveGate(text), stacklevel=2)
         return found
 
-    return checked
+    return check_gates
 
 
-def _inconclusive(config: pytest.Config, own: str | None) -> str:
+def _read_inconclusive(config: pytest.Config, own: str | None) -> str:
     value = own or config.getoption("--harness-inconclusive") or config.getini("harness_inconclusive")
     if value not in INCONCLUSIVE:
         raise pytest.UsageError(f"harness_inconclusive: expected {', '.join(INCONCLUSIVE)}, found '{value}'")
     return str(value)
 
 
-def _store(request: pytest.FixtureRequest) -> Path:
-    given = request.config.getoption("--harness-store")
-    if given:
+def _choose_store(request: pytest.FixtureRequest) -> Path:
+    if given := request.config.getoption("--harness-store"):
         return Path(given)
-    configured = request.config.getini("harness_store")
-    if configured:
+    if configured := request.config.getini("harness_store"):
         return request.config.rootpath / str(configured)
     folder: Path = request.getfixturevalue("tmp_path")
     return folder / "harness-store"

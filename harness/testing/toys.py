@@ -1,10 +1,11 @@
-"""A toy grid, known to this process for the length of a block, in which a cell ends in each way that cells end."""
+"""A toy suite, registered in this process inside a block, whose cells end in each way that cells can end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,9 +14,12 @@ from harness.contract.running import Job, Result
 from harness.discovery import registry
 from harness.errors import Diverged, Unavailable
 
+if TYPE_CHECKING:
+    from harness.running.runner import Run
+
 SAMPLES = 20
 OUTCOMES = ("ok", "fails", "away", "diverges", "no memory", "not a number")
-"""What may become of a cell: the protocol's method in the toy grid."""
+"""How a cell may end: the label of its method in the toy suite."""
 
 
 class ToySplit:
@@ -41,19 +45,19 @@ class ToyData:
     splits = ("test",)
 
     def load(self, split: str) -> ToySplit:
-        """The split, whatever it is called."""
+        """Return the split, whatever its name."""
         return ToySplit()
 
 
 class ToyMethod:
-    """Does what its option says."""
+    """A method that makes its cell end in a given way."""
 
     def __init__(self, outcome: str = "ok") -> None:
         self.outcome = outcome
 
 
 class ToyProtocol:
-    """Gets most squares right, with a curve and a picture on the way, and ends as the method says."""
+    """A protocol that gets most squares right, reports a curve and an image, and ends as the method says."""
 
     axes = ()
     needs_model = False
@@ -61,20 +65,20 @@ class ToyProtocol:
     units: Mapping[str, str] = {"top1": "fraction"}
 
     def run(self, job: Job) -> Result:
-        """One cell."""
+        """Run one cell."""
         split, outcome = job.splits("test"), job.method.outcome
         for step in range(4):
             job.advance(step + 1, 4)
             job.report("training", step, {"loss": 1.0 / (step + 1)})
         job.show("squares", 3, np.zeros((8, 8, 3), np.uint8))
-        if outcome == "fails":
-            raise ZeroDivisionError("deliberate, to see what a listener does")
-        if outcome == "away":
-            raise Unavailable("deliberate: the data is not here")
-        if outcome == "diverges":
-            raise Diverged("deliberate: the loss is not finite")
-        if outcome == "no memory":
-            raise MemoryError("deliberate")
+        errors: dict[str, Exception] = {
+            "fails": ZeroDivisionError("deliberate, to see what a listener does"),
+            "away": Unavailable("deliberate: the data is not here"),
+            "diverges": Diverged("deliberate: the loss is not finite"),
+            "no memory": MemoryError("deliberate"),
+        }
+        if outcome in errors:
+            raise errors[outcome]
         right = np.arange(SAMPLES) >= 3 + 2 * job.cell.seed
         loss = float("nan") if outcome == "not a number" else 0.4
         return Result(
@@ -89,10 +93,9 @@ class ToyProtocol:
 
 @contextmanager
 def toy_suite() -> Iterator[dict[str, Any]]:
-    """The content of a suite of toys, which can be planned and run inside the block."""
+    """Yield the content of a suite of toys, which can be planned and run inside the block."""
     with ExitStack() as stack:
-        parts = (("datasets", ToyData), ("methods", ToyMethod), ("protocols", ToyProtocol))
-        for kind, factory in parts:
+        for kind, factory in (("datasets", ToyData), ("methods", ToyMethod), ("protocols", ToyProtocol)):
             stack.enter_context(registry.register_temporarily(kind, "kit-toy", factory))
         yield {
             "name": "kit",
@@ -102,3 +105,16 @@ def toy_suite() -> Iterator[dict[str, Any]]:
             "seeds": [0, 1],
             "tables": [{"name": "kit", "rows": ["method"], "values": ["top1"]}],
         }
+
+
+def run_toys(
+    content: dict[str, Any], place: Path, store: str = "store", listeners: Sequence[Any] = ()
+) -> Run:
+    """Run a suite of toys in this process, with a store and a cache below `place`."""
+    from harness.planning.suite import from_dict
+    from harness.records.store import Store
+    from harness.running.runner import run
+
+    where, cache = Store(place / store), place / "cache"
+    how: dict[str, Any] = {"device": "cpu", "executor": "inline", "installed_listeners": False}
+    return run(from_dict(content, "kit"), where, cache=cache, listeners=listeners, **how)

@@ -1,4 +1,4 @@
-"""The options of the protocol `finetuning`, and what is wrong with them."""
+"""The options of the protocol `finetuning` and their checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.learning.recipe import AugmentationKind
 
 
 class FinetuningOptions:
-    """Options as the protocol keeps them; `Finetuning` says what each means."""
+    """Checked options of the protocol; `Finetuning` documents each. Raises OptionError for bad values."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class FinetuningOptions:
             if not 0 <= part < 1:
                 raise OptionError(f"finetuning: {name} must be in [0, 1), not {part}")
         if retrain and holdout is None:
-            raise OptionError("finetuning: retrain needs a holdout, whose samples it adds")
+            raise OptionError("finetuning: retrain needs a holdout, whose samples it trains on too")
         if own_validation and holdout is None:
             raise OptionError(
                 "finetuning: own_validation needs a holdout, for data sets without a split 'val'"

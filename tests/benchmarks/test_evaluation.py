@@ -36,7 +36,7 @@ class Kept:
         """Builds the network."""
         import torch
 
-        from harness_embedded.networks import resnet, vit
+        from harness_embedded.tiny_networks import resnet, vit
 
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)

@@ -23,19 +23,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.discovery.code import code_of, code_of_object
-from harness.discovery.code_files import Code
+from harness.discovery.code import identify_code, identify_object
+from harness.discovery.code_files import CodeIdentity
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference
 from harness.discovery.registry import Plugin
 
 
 def digest(thing: Any) -> str:
-    return code_of_object(thing).digest
+    return identify_object(thing).digest
 
 
 def remarks(thing: Any) -> list[str]:
-    return list(code_of_object(thing).remarks)
+    return list(identify_object(thing).remarks)
 
 
 def made(code: str, name: str = "f", **namespace: Any) -> Any:
@@ -261,7 +261,7 @@ def test_arrays_tensors_and_networks_count_by_what_they_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    "handle", [iter([1]), np.random.default_rng(0), random.Random(0), weakref.ref(Code)], ids=type
+    "handle", [iter([1]), np.random.default_rng(0), random.Random(0), weakref.ref(CodeIdentity)], ids=type
 )
 def test_what_can_not_be_told_is_remarked(handle: Any) -> None:
     kind = type(handle).__name__
@@ -304,11 +304,11 @@ def test_objects_of_the_users_own_count_by_what_they_hold() -> None:
 
 def test_a_digest_does_not_depend_on_the_seed_of_hashes_or_on_addresses(tmp_path: Path) -> None:
     (tmp_path / "it.py").write_text(
-        f"from harness.discovery.code import code_of_object\nnamespace = {{'__name__': '__main__'}}\n"
+        f"from harness.discovery.code import identify_object\nnamespace = {{'__name__': '__main__'}}\n"
         f"exec({BASE + STATE.replace('class f:', 'class g:')!r}, namespace)\n"
         "namespace['names'] = {'a', 'b', ('c', 'd'), frozenset('efg')}\n"
         'exec(\'def h(x): return f, g, names, x in {"a", "b", "c"}\', namespace)\n'
-        "print(code_of_object(namespace['h']))"
+        "print(identify_object(namespace['h']))"
     )
     said = [
         subprocess.run(
@@ -457,10 +457,10 @@ MODEL = "class Model:\n    def __init__(self): ...\n    def load(self, device): 
 FROM_FOLDER = json.dumps({"url": "file:///somewhere", "dir_info": {"editable": True}})
 
 
-def code() -> Code:
+def code() -> CodeIdentity:
     part = Resolver().resolve("models", Reference("dev"), "here")
     assert part.problem is None
-    return Code(json.loads(part.identity).get("code", ""), part.remarks)
+    return CodeIdentity(json.loads(part.identity).get("code", ""), part.remarks)
 
 
 def imported_anew() -> None:
@@ -585,9 +585,12 @@ def test_a_released_plugin_is_known_by_its_version(tmp_path: Path, monkeypatch: 
     site.mkdir()
     (site / "dev_released.py").write_text(MODEL % 1)
     monkeypatch.syspath_prepend(str(site))
-    assert code_of(Plugin("models", "dev", "dev_released:Model", "dev-released", "1.0"), None) == Code()
+    assert (
+        identify_code(Plugin("models", "dev", "dev_released:Model", "dev-released", "1.0"), None)
+        == CodeIdentity()
+    )
     own = Plugin("models", "timm", "harness_timm:TimmModel", "vision-harness", "0.1.0")
-    assert code_of(own, None) == Code()  # a checkout of it is always in development
+    assert identify_code(own, None) == CodeIdentity()  # a checkout of it is always in development
 
 
 def test_a_folder_of_a_plugin_without_a_fingerprint_is_told(tmp_path: Path) -> None:

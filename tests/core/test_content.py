@@ -23,7 +23,7 @@ from harness.discovery.content import (
     noticing_unread,
     trusting_mtime,
 )
-from harness.discovery.content_index import NAME, SECOND, Index, IndexedDigest
+from harness.discovery.content_index import NAME, SECOND, DigestIndex, IndexedDigest
 from harness.errors import DataError
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_index_changes_nothing(
     some = files(folder / "d", 60)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("HARNESS_CACHE", str(folder / "cache"))
-        index = Index(folder / "cache" / "content")
+        index = DigestIndex(folder / "cache" / "content")
         stamps = [content._stamp(str(f)) for f in some]
         entries = {str(f): IndexedDigest(s or "", 2**62, sha(f.read_bytes())) for f, s in zip(some, stamps)}
         index.keep(entries)
@@ -239,7 +239,7 @@ def test_several_processes_at_once(tmp_path: Path) -> None:
     ]
     right = [sha(f.read_bytes()) for f in some]
     assert [process.communicate()[0].split() for process in started] == [right] * 4
-    assert len(Index(tmp_path / "cache" / "content").known(list(map(str, some)))) == 300
+    assert len(DigestIndex(tmp_path / "cache" / "content").known(list(map(str, some)))) == 300
 
 
 def test_a_large_file_that_changes_while_it_is_read_is_not_kept(
@@ -292,7 +292,7 @@ def test_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert stream.getvalue() == ""  # it took no time
         monkeypatch.setattr(content_reading, "SILENT", 0.0)
         content._memory.clear()
-        with content_reading.progress_shown(False):
+        with content_reading.showing_progress(False):
             content_digests(some)
         assert stream.getvalue() == ""
         (tmp_path / "cache" / "content" / NAME).unlink(missing_ok=True)

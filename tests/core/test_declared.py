@@ -28,8 +28,7 @@ OF_OTHERS = {
     "leaderboard/summary.py": {"columns"},
     "learning/pipeline.py": {"many"},
     "testing/conformance.py": {"callspec"},
-    "testing/shows.py": {"columns"},
-    "testing/weights.py": {"tolist"},
+    "testing/displays.py": {"columns"},
     "inference/trees.py": {"to"},
 }
 """Attributes by file that the core asks of things that are no plugins, with getattr or hasattr."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.cli.info_command import describe
+from harness.cli.info_command import describe_plugin
 from harness.discovery import docstrings, registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
@@ -90,7 +90,7 @@ def facts(install: Callable[..., Path]) -> Callable[[str, str], dict[str, Any]]:
         "hooks": {"i-loud": "info_code:Loud"},
     }
     install("informed", {f"harness.{k}": v for k, v in targets.items()}, {"info_code": CODE}, version="3.1")
-    return lambda kind, name: describe(registry.find(kind, name))
+    return lambda kind, name: describe_plugin(registry.find(kind, name))
 
 
 def test_options_have_types_defaults_and_what_they_mean(facts: Callable[[str, str], dict[str, Any]]) -> None:
@@ -174,7 +174,7 @@ INSTALLED = [
 
 @pytest.mark.parametrize("plugin", INSTALLED, ids=lambda p: f"{p.kind}-{p.name}")
 def test_every_first_party_plugin_is_described_and_its_example_holds(plugin: registry.Plugin) -> None:
-    told = describe(plugin)
+    told = describe_plugin(plugin)
     assert (told["documentation"] + told.get("title", "")).strip(), "a docstring, or a title"
     example = told["example"]
     if plugin.kind in ("suites", "hooks", "importers"):
@@ -208,7 +208,7 @@ def test_docstrings_in_two_parts() -> None:
 
     Returns: nothing.
     """
-    rest, told = docstrings.split(text)
+    rest, told = docstrings.split_arguments(text)
     assert rest == "Does it.\n\nMore of it.\n\nReturns: nothing."
     assert told == {
         "one": "the first: with a colon.",
@@ -216,7 +216,7 @@ def test_docstrings_in_two_parts() -> None:
         "three": "both, on two lines.",
         "rest": "others.",
     }
-    assert docstrings.split(None) == ("", {})
+    assert docstrings.split_arguments(None) == ("", {})
 
 
 ODD = '''

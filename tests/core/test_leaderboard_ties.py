@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.leaderboard.build import build
+from harness.leaderboard.build import build_table
 from harness.leaderboard.entries import TableValue
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
@@ -36,7 +36,7 @@ def add(store: Store, model: str, right: Any, seed: int = 0, ids: list[str] | No
 
 
 def table(store: Store, **fields: Any) -> Table:
-    return build(TableSpec(name="t", **fields), read_frame(store), store)
+    return build_table(TableSpec(name="t", **fields), read_frame(store), store)
 
 
 def entries(made: Table) -> dict[str, TableValue]:

@@ -12,7 +12,7 @@ import pytest
 from harness.cli import main
 from harness.contract.declared import API_VERSION
 from harness.discovery.registry import Plugin
-from harness.discovery.versions import OLDEST_API, misfit
+from harness.discovery.versions import OLDEST_API, explain_misfit
 from harness.errors import HarnessError
 from harness.planning.plan import Choice, make_plan
 from harness.planning.suite import from_dict
@@ -128,7 +128,7 @@ CAPABILITIES = {
     "needs image and text": Case({**TUNING, "methods": ["clip-lora"]}, "the method 'clip-lora'", "such as tiny-clip"),
     "no training split": Case(
         {**TUNING, "methods": ["lora"], "datasets": ["scenes?shift=sketch"]},
-        "the data set 'scenes' has no split 'train'", "which fine-tuning learns from",
+        "the data set 'scenes' has no split 'train'", "to fine-tune on",
     ),
     "no shots": Case({**FEW, "methods": ["coop"]}, "the method 'coop' needs shots", "give the axis `shots`"),
     "wrong shots": Case({**TUNING, "methods": ["lora"], "axes": {"shots": [0]}}, "not 0", "a positive number or 'all'"),
@@ -137,7 +137,7 @@ CAPABILITIES = {
         {**FEW, "models": ["tiny-resnet"], "methods": ["template"]}, "the model 'tiny-resnet'", "choose one that does"
     ),
     "evidence": Case(
-        {"metrics": ["kid"]}, "metric 'kid' reads Generated", "or use a protocol that gives Generated"
+        {"metrics": ["kid"]}, "metric 'kid' reads GeneratedSamples", "or use a protocol that gives GeneratedSamples"
     ),
     "data not here": Case({"datasets": ["imagefolder:/no/such"]}, "/no/such: no such folder", "expected one with"),
 }  # fmt: skip
@@ -204,7 +204,7 @@ PLUGIN = Plugin("models", "net", "acme:Net", "acme", "1.5")
     ],
 )  # fmt: skip
 def test_wrong_versions_of_the_contract(states: object, culprit: str, way_out: str) -> None:
-    text = misfit(PLUGIN, type("Net", (), {"harness_api": states}))
+    text = explain_misfit(PLUGIN, type("Net", (), {"harness_api": states}))
     assert text is not None
     assert text.startswith("model 'net' of acme 1.5")
     assert culprit in text
@@ -213,13 +213,14 @@ def test_wrong_versions_of_the_contract(states: object, culprit: str, way_out: s
 
 @pytest.mark.parametrize("states", [{}, {"harness_api": OLDEST_API}, {"harness_api": API_VERSION}])
 def test_versions_that_fit(states: dict[str, int]) -> None:
-    assert misfit(PLUGIN, type("Net", (), states)) is None
+    assert explain_misfit(PLUGIN, type("Net", (), states)) is None
 
 
 def test_both_ends_of_a_span_of_versions() -> None:
     """When there are several, as there is one today."""
     fits = [
-        misfit(PLUGIN, type("Net", (), {"harness_api": n}), oldest=2, newest=4) is None for n in range(1, 6)
+        explain_misfit(PLUGIN, type("Net", (), {"harness_api": n}), oldest=2, newest=4) is None
+        for n in range(1, 6)
     ]
     assert fits == [False, True, True, True, False]
 

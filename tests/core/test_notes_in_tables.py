@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.leaderboard.entries import Column, Row, TableValue, half_width, marks, number
+from harness.leaderboard.entries import (
+    Column,
+    Row,
+    TableValue,
+    footnote_marks,
+    format_interval,
+    format_number,
+)
 from harness.leaderboard.formats import FORMATS, render
 from harness.leaderboard.table import Table
 
@@ -89,8 +96,8 @@ def test_what_all_numbers_share_is_said_once() -> None:
 
 
 def test_many_marks_are_drawn_together() -> None:
-    assert marks([6, 0, 1, 2, 3]) == "1–4,7"
-    assert marks([0, 1]) == "1,2"
+    assert footnote_marks([6, 0, 1, 2, 3]) == "1–4,7"
+    assert footnote_marks([0, 1]) == "1,2"
     text = render(made([[0, 1, 2, 4]], list("abcde")), "markdown")
     assert "50.0¹⁻³,⁵" in text
 
@@ -128,7 +135,7 @@ def test_the_marks_of_best_and_tied_are_explained(format: str, words: str) -> No
     ],
 )
 def test_an_interval_is_written_as_its_number_is(entry: TableValue, column: Column, shown: str) -> None:
-    assert half_width(entry, column) == shown
+    assert format_interval(entry, column) == shown
 
 
 @settings(max_examples=300, deadline=None)
@@ -143,7 +150,7 @@ def test_number_and_interval_have_one_notation(
 ) -> None:
     entry = TableValue(value, value - width, value + width)
     column = Column(("x",), "m", kind, percent=percent and kind == "value")
-    text, interval = number(value, column), half_width(entry, column)
+    text, interval = format_number(value, column), format_interval(entry, column)
     if kind == "value" and interval:
         assert ("e" in text) == ("e" in interval)
     if kind == "cost" and abs(value) > 1e-3:
@@ -162,7 +169,7 @@ def test_no_half_width_is_negative_or_nothing(
     value: float, ends: tuple[float, float], scale: float, facts: dict[str, Any]
 ) -> None:
     entry = TableValue(value, value - ends[0] * scale, value + ends[1] * scale)
-    shown = half_width(entry, Column(("x",), "m", **facts))
+    shown = format_interval(entry, Column(("x",), "m", **facts))
     if shown.startswith("±"):
         assert float(shown[2:]) > 0
     elif shown == "":

@@ -99,7 +99,7 @@ def test_what_only_the_current_folder_has_is_found_and_told(file: Path) -> None:
     lay(Path.cwd(), "current")
     plan = harness.plan(file)
     assert set(read(plan)) == {"current"}
-    assert "long: 'data/a.txt' lies in the current folder; beside the suite file" in plan.remarks[0]
+    assert "long: 'data/a.txt' is in the current folder; beside the suite file" in plan.remarks[0]
 
 
 def test_of_two_the_one_beside_the_file_is_taken_and_told(file: Path) -> None:

@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from harness import testing
 from harness.errors import DataError, OptionError
 from harness.inference.limits import draw_subset
-from harness_embedded.pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
-from harness_embedded.pairs import ScenePairs
+from harness_embedded.scene_pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
+from harness_embedded.scene_pairs import ScenePairs
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -11,7 +11,7 @@ import torch
 import harness
 import harness.api
 from harness.discovery import registry
-from harness_generative.contracts import Loss, Remedy, Settings
+from harness_generative.contracts import GanSettings, Loss, Remedy
 
 
 class Doubled(Loss):
@@ -33,7 +33,7 @@ class Slow(Remedy):
     def __init__(self, factor: float = 0.1) -> None:
         self.factor = factor
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         settings.lr_d *= self.factor
 
 

@@ -12,8 +12,8 @@ import pytest
 from harness import Predictions
 from harness.discovery import registry
 from harness.testing import check, general
-from harness.testing.kinds import checks_of, subject_of
-from harness.testing.outcome import NotChecked, Violation, words
+from harness.testing.kinds import checks_in, find_checks, make_subject
+from harness.testing.verdicts import NotChecked, Violation, readable_name
 
 RANKED = Predictions(np.array([[2.0, 1.0], [2.0, 1.0]]), np.array([0, 1]), ["a", "b"])
 
@@ -28,21 +28,21 @@ FAULTS = [
     ("models", "NeedsThreeChannels", "odd images", "an image of mode"),
     ("models", "LongSideFree", "odd images", "very wide.*stacked"),
     ("models", "WrongPreparation", "preparation", "say what `prepare` does"),
-    ("models", "TextsInDoubles", "dtypes", "encode_text to give floating point.*found torch.float64"),
+    ("models", "TextsInDoubles", "dtypes", "encode_text to return floating point.*found torch.float64"),
     ("models", "PatchesOfTheBatch", "image tokens", "the same patches alone and in a batch"),
-    ("models", "OtherBeside", "image tokens", "beside the patches what encode_image gives"),
+    ("models", "OtherBeside", "image tokens", "beside the patches what encode_image returns"),
     ("models", "PaddedTokens", "text tokens", "the same embedding and tokens alone and among others"),
     ("models", "NumbersAsMask", "text tokens", "a boolean mask.*found torch.float32"),
     ("models", "PaddedTexts", "texts", "alone and among others.*longest name"),
     ("models", "OtherSpace", "texts", "embeddings of one dimension"),
     ("models", "LogScale", "texts", "already exponentiated.*found -1.2"),
     ("models", "Misspelt", "capabilities", "clasify.*meant 'classify'"),
-    ("models", "ShowsLate", "capabilities", "before it is loaded.*'classifies images' only after load"),
+    ("models", "ShowsLate", "capabilities", "before the model is loaded.*'classifies images' only after load"),
     ("models", "ManyShapes", "shapes", "tensors of one shape for images of any size"),
     ("models", "OtherSimilarity", "similarity", "'cosine' or 'dot'.*found 'euclidean'"),
     ("models", "ScoresTurned", "similarity", "finite logits \\d+×\\d+; found"),
     ("models", "TooManyNames", "label space", "as there are outputs, 4; found 5"),
-    ("models", "Nameless", "label space", "name what the outputs stand for"),
+    ("models", "Nameless", "label space", "name what the outputs mean"),
     ("models", "SeedsGlobally", "load", "random generator of torch"),
     ("models", "DrawsFromNumpy", "load", "random generator of NumPy"),
     ("models", "DrawsFromPython", "load", "random generator of Python"),
@@ -102,7 +102,7 @@ FAULTS = [
     ("metrics", "FirstHalf", "order invariance", "in another order"),
     ("metrics", "RelativeToBatch", "merging", "whatever stands beside it"),
     ("metrics", "OtherMean", "merging", "the mean of per_sample to be the metric's value"),
-    ("metrics", "Counts", "purity", "the same value twice"),
+    ("metrics", "Counts", "purity", "the same value for the same evidence again"),
     ("metrics", "SortsInPlace", "purity", "other logits after the metric"),
     ("metrics", "DividesByNothing", "odd evidence", "for no samples; found nan"),
     ("metrics", "Traceback", "odd evidence", "for no samples; found IndexError"),
@@ -206,9 +206,9 @@ def more(kind: str, plugin: Any) -> Mapping[str, Any]:
 def test_fault_is_found(kind: str, name: str, wanted: str, message: str) -> None:
     np.random.rand()  # noqa: NPY002  # within its block of 624 numbers one more draw moves a counter only
     plugin = made(name)
-    (one,) = (c for c in checks_of(kind) if words(c) == wanted)
+    (one,) = (c for c in find_checks(kind) if readable_name(c) == wanted)
     with pytest.raises(Violation) as found:
-        one(subject_of(kind, plugin, more(kind, plugin)))
+        one(make_subject(kind, plugin, more(kind, plugin)))
     text = str(found.value)
     assert re.search(message, text, re.DOTALL), text
     assert re.fullmatch(r"expected .+; found .+\. [A-Z`].+", text, re.DOTALL), text
@@ -250,9 +250,9 @@ def test_a_summary_may_have_rows_without_a_number() -> None:
 
 def test_every_check_has_a_fault_that_it_finds() -> None:
     planted = {(kind, wanted) for kind, _, wanted, _ in FAULTS}
-    shared = {words(c) for c in general.CHECKS}
+    shared = {readable_name(c) for c in checks_in(general)}
     for kind in SOUND:
-        own = {words(c) for c in checks_of(kind)} - shared
+        own = {readable_name(c) for c in find_checks(kind)} - shared
         if kind == "methods":  # the same function as for protocols
             own -= {"runs"}
         missing = {c for c in own if (kind, c) not in planted}
@@ -261,8 +261,8 @@ def test_every_check_has_a_fault_that_it_finds() -> None:
 
 
 def test_not_checked_is_no_fault() -> None:
-    (one,) = (c for c in checks_of("datasets") if words(c) == "disjoint")
+    (one,) = (c for c in find_checks("datasets") if readable_name(c) == "disjoint")
     single = made("Squares")
     single.splits = ("train",)
     with pytest.raises(NotChecked, match="only one split"):
-        one(subject_of("datasets", single, {}))
+        one(make_subject("datasets", single, {}))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from harness.scaffold.names import GROUPS, LONGEST, Names
+from harness.scaffold.names import GROUPS, LONGEST, PackageNames
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -122,10 +122,10 @@ def test_no_mark_is_left_and_the_readme_names_what_there_is(tmp_path: Path, kind
 
 
 def test_classes_that_would_hide_something_get_their_kind() -> None:
-    assert Names("model", "my-net-2").cls == "MyNet2"
-    assert Names("dataset", "sample").cls == "SampleDataset"
-    assert Names("metric", "predictions").cls == "PredictionsMetric"
-    assert Names("listener", "path").cls == "PathListener"
+    assert PackageNames("model", "my-net-2").cls == "MyNet2"
+    assert PackageNames("dataset", "sample").cls == "SampleDataset"
+    assert PackageNames("metric", "predictions").cls == "PredictionsMetric"
+    assert PackageNames("listener", "path").cls == "PathListener"
 
 
 def test_templates_are_in_the_wheel() -> None:
