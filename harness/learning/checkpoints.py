@@ -17,7 +17,9 @@ from harness.records.files import replacing
 log = logging.getLogger(__name__)
 
 
-def save(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any] | None = None) -> int:
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any] | None = None
+) -> int:
     """Write tensors, and JSON-able facts, as one file; return its bytes."""
     from safetensors.torch import save_file
 
@@ -28,7 +30,7 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, An
     return path.stat().st_size
 
 
-def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the tensors and facts of a file. Raises DataError for one that can't be read."""
     from safetensors import SafetensorError, safe_open
 
@@ -45,7 +47,7 @@ def load_into(path: Path, network: nn.Module) -> None:
 
     Raises DataError naming the tensor that does not fit.
     """
-    tensors, _ = read(path)
+    tensors, _ = read_tensors(path)
     own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     for name, tensor in tensors.items():
         if name not in own or own[name].shape != tensor.shape:
@@ -71,7 +73,7 @@ def save_tree(path: Path, tree: Any) -> int:
     """Write a tree of mappings, lists, tuples, tensors and JSON-able values; return its bytes."""
     tensors: list[torch.Tensor] = []
     plain = _to_plain(tree, tensors)
-    return save(path, {str(number): t for number, t in enumerate(tensors)}, {"tree": plain})
+    return save_tensors(path, {str(number): t for number, t in enumerate(tensors)}, {"tree": plain})
 
 
 def read_tree(path: Path) -> Any:
@@ -79,7 +81,7 @@ def read_tree(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        tensors, facts = read(path)
+        tensors, facts = read_tensors(path)
         return _from_plain(facts["tree"], tensors)
     except (DataError, KeyError, TypeError, ValueError) as error:
         log.warning("%s can't be used (%s); the training starts over", path, error)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from harness.records.store import Store
 
 
-def display(stream: TextIO) -> Live | Lines:
+def display(stream: TextIO) -> LiveDisplay | LineDisplay:
     """Return the display that suits a stream."""
-    return Live(stream) if stream.isatty() else Lines(stream)
+    return LiveDisplay(stream) if stream.isatty() else LineDisplay(stream)
 
 
 def headline(record: Record) -> str:
@@ -67,7 +67,7 @@ class Display:
             self.logs = None
 
 
-class Lines(Display):
+class LineDisplay(Display):
     """One line per finished cell."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -103,7 +103,7 @@ class Lines(Display):
         self.tell(record.remarks)
 
 
-class Live(Display):
+class LiveDisplay(Display):
     """All cells, the running cell, its speed and the time left, redrawn in place."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness import redact
-from harness.learning.checkpoints import save
+from harness.learning.checkpoints import save_tensors
 from harness_peft import costs
 from harness_peft.adapted_network import AdaptedNetwork
 from harness_peft.trained_state import collect_trained_state
@@ -80,7 +80,7 @@ def _store(run: CellFacts, network: AdaptedNetwork) -> int:
     facts = {
         "method": method and {**{k: getattr(method, k) for k in keys}, "options": redact(method.options)}
     }
-    return save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
+    return save_tensors(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
 
 
 def build_curves(outcome: TrainingOutcome | None) -> dict[str, dict[str, list[float]]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import DataError
-from harness.learning.checkpoints import load_into, read
+from harness.learning.checkpoints import load_into, read_tensors
 from harness_peft.adapted_network import AdaptedNetwork, FittedHead
 
 
@@ -20,7 +20,7 @@ def restore_network(path: Path, model: Any) -> AdaptedNetwork:
     import torch
     from torch import nn
 
-    tensors, facts = read(path)
+    tensors, facts = read_tensors(path)
     if not isinstance(facts.get("method"), dict) or not isinstance(facts.get("network"), dict):
         raise DataError(f"{path}: does not say which method and network its tensors belong to")
     method = _resolve_method(facts["method"], path)

@@ -10,4 +10,6 @@ from harness.inference.classes import Classes, align_classes
 def shares_head(model: Any, *data: Any) -> bool:
     """Return whether the model's own head has these data's label space, and no contradicting class names."""
     own, found = Classes.of(model), Classes.of(*data)
-    return own.space is not None and own.space == found.space and align_classes(own, found, True).refusal is None
+    return (
+        own.space is not None and own.space == found.space and align_classes(own, found, True).refusal is None
+    )

@@ -37,7 +37,9 @@ def test_names_on_both_sides_decide(space: dict[str, object]) -> None:
 
 
 def test_outputs_beyond_the_classes_are_left_out_and_told() -> None:
-    found = align_classes(*sides({"class_names": ["red", "white", "blue", "green"]}, {"class_names": COLOURS}))
+    found = align_classes(
+        *sides({"class_names": ["red", "white", "blue", "green"]}, {"class_names": COLOURS})
+    )
     assert found.columns == [(2,), (3,), (0,)]
     assert found.remarks == ["3 of the model's 4 outputs are read, those with the classes' names"]
 
@@ -47,7 +49,10 @@ def test_folders_and_wordnet_ids_are_names_too() -> None:
     data = {"class_names": ["tench", "goldfish"], "class_keys": ["n01440764", "n01443537"]}
     assert align_classes(*sides({"class_names": names}, data)).columns == [(1,), (0,)]
     assert align_classes(*sides({"class_names": ["n01443537", "n01440764"]}, data)).columns == [(1,), (0,)]
-    assert align_classes(*sides({"class_names": ["n01443537 gold", "n01440764 tench"]}, data)).columns == [(1,), (0,)]
+    assert align_classes(*sides({"class_names": ["n01443537 gold", "n01440764 tench"]}, data)).columns == [
+        (1,),
+        (0,),
+    ]
     assert synonyms("n01440764 tench, Tinca tinca") >= {"n01440764", "tench", "tinca tinca"}
 
 
@@ -160,7 +165,9 @@ def test_indices_into_the_label_space() -> None:
     data = {"label_space": "imagenet-1k", "label_indices": [[5], [3, 4]], "class_names": ["a", "b"]}
     found = align_classes(*sides({"label_space": "imagenet-1k"}, data))
     assert (found.columns, found.remarks) == (((5,), (3, 4)), [])
-    assert "assumed to be those of the label space 'imagenet-1k'" in align_classes(*sides({}, data)).remarks[0]
+    assert (
+        "assumed to be those of the label space 'imagenet-1k'" in align_classes(*sides({}, data)).remarks[0]
+    )
     assert "reach index 5" in str(align_classes(*sides({"num_classes": 5}, data)).refusal)
     logits = np.arange(12.0).reshape(2, 6)
     assert to_classes(logits, found.columns).tolist() == [[5.0, 4.0], [11.0, 10.0]]

@@ -140,8 +140,8 @@ def test_first_party_metrics_say_what_they_read_without_torch() -> None:
     import subprocess
 
     code = (
-        "import sys; from harness.discovery import registry; from harness.planning.matching import read_by\n"
-        "for p in registry.installed('metrics'): assert read_by(registry.load(p)), p\n"
+        "import sys; from harness.discovery import registry; from harness.planning.matching import find_read_classes\n"
+        "for p in registry.installed('metrics'): assert find_read_classes(registry.load(p)), p\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

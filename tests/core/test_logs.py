@@ -14,7 +14,7 @@ import harness
 from harness.contract.running import Job, Result
 from harness.discovery import registry
 from harness.running.logs import CellLog, cell_folder
-from harness.running.progress import Lines
+from harness.running.progress import LineDisplay
 
 RED = np.zeros((3, 5, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
 
@@ -80,7 +80,7 @@ def test_a_run_writes_them_tells_them_and_says_where_they_are(tmp_path: Path) ->
     registry.register("protocols", "trains", Trains)
     heard, said = Heard(), io.StringIO()
     suite: dict[str, Any] = {"name": "watched", "protocol": "trains", "datasets": ["digits"]}
-    outcome = harness.run(suite, store=tmp_path, device="cpu", listeners=[heard, Lines(said)])
+    outcome = harness.run(suite, store=tmp_path, device="cpu", listeners=[heard, LineDisplay(said)])
     assert outcome.records[0].status == "ok", outcome.records[0].reason
     (folder,) = (tmp_path / "logs").iterdir()
     assert folder.name == f"digits-{outcome.records[0].id[:8]}"

@@ -21,7 +21,7 @@ from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
 from harness.records.store import Store
 from harness.running.hooks import hookimpl
-from harness.running.progress import MOST_REMARKS, Lines
+from harness.running.progress import MOST_REMARKS, LineDisplay
 from harness.running.runner import Run, run
 
 LEFT_OUT = "3 of 13 files are no images (first: notes.txt)"
@@ -140,7 +140,7 @@ def test_frames_have_them(store: Store) -> None:
 
 def test_progress_tells_each_once(store: Store) -> None:
     stream = io.StringIO()
-    go(store, Lines(stream), datasets=["d", {"plugin": "d", "content": "other", "label": "e"}])
+    go(store, LineDisplay(stream), datasets=["d", {"plugin": "d", "content": "other", "label": "e"}])
     lines = stream.getvalue().splitlines()
     assert len([line for line in lines if line == f"note: d: {LEFT_OUT}"]) == 1
     assert len([line for line in lines if line == "note: 2 prompts were cut"]) == 1
@@ -154,7 +154,7 @@ def test_progress_tells_each_once(store: Store) -> None:
 )
 def test_the_progress_shows_at_most_so_many(texts: list[str]) -> None:
     stream = io.StringIO()
-    seen = Lines(stream)
+    seen = LineDisplay(stream)
     for text in texts:
         seen.tell([text])
     lines = stream.getvalue().split("note: ")[1:]

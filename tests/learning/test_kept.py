@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from harness.errors import DataError
-from harness.learning.checkpoints import load_into, read, read_tree, save, save_tree, trained_state
+from harness.learning.checkpoints import (
+    load_into,
+    read_tensors,
+    read_tree,
+    save_tensors,
+    save_tree,
+    trained_state,
+)
 from harness.learning.kept import train_once
 
 
@@ -94,10 +101,10 @@ def test_stored_tensors_go_into_a_network_that_fits(tmp_path: Path) -> None:
     state = trained_state(first)
     assert set(state) == {"bias", "running_mean", "running_var", "num_batches_tracked"}
     path = tmp_path / "net.safetensors"
-    assert save(path, state, {"rank": 4}) == path.stat().st_size
+    assert save_tensors(path, state, {"rank": 4}) == path.stat().st_size
     load_into(path, second)
     assert torch.equal(second.running_mean, first.running_mean)  # type: ignore[arg-type]
-    assert read(path)[1] == {"rank": 4}
+    assert read_tensors(path)[1] == {"rank": 4}
     with pytest.raises(DataError, match=r"'bias' is \(3,\), the network has \(2,\)"):
         load_into(path, nn.BatchNorm1d(2))
     with pytest.raises(DataError, match="the network has nothing of that name"):

@@ -206,12 +206,12 @@ def test_a_cell_that_breaks_its_word_fails(outside, run):
 
 
 def test_a_file_that_is_no_adapter_is_refused_in_one_line(tmp_path):
-    from harness.learning.checkpoints import save
+    from harness.learning.checkpoints import save_tensors
 
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(DataError, match="not a checkpoint that can be read"):
         restore_network(tmp_path / "text.safetensors", None)
-    save(tmp_path / "bare.safetensors", {"x": torch.zeros(1)})
+    save_tensors(tmp_path / "bare.safetensors", {"x": torch.zeros(1)})
     with pytest.raises(DataError, match="does not say which method"):
         restore_network(tmp_path / "bare.safetensors", None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.learning.checkpoints import load_into, save
+from harness.learning.checkpoints import load_into, save_tensors
 from harness.learning.optimizers import build_optimizer
 from harness.learning.recipe import Recipe
 from harness_peft import (
@@ -81,7 +81,7 @@ def test_trains_what_it_counts_and_nothing_else(network, held, images, tmp_path,
         2 * sum(4 * p.numel() for p in own.values()), rel=0.05, abs=400
     )
     after = net(images)
-    size = save(tmp_path / "a.safetensors", trained_state.collect_trained_state(net))
+    size = save_tensors(tmp_path / "a.safetensors", trained_state.collect_trained_state(net))
     assert size >= 4 * sum(p.numel() for p in own.values())
     again, _, _ = prepared(network, kind, name)
     assert not torch.equal(again(images), after)

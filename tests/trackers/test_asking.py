@@ -109,9 +109,9 @@ def cell(name: str) -> Any:
 
 
 def test_the_live_display_counts_cells_that_run_at_once(store_like: Callable[..., Any]) -> None:
-    from harness.running.progress import Live
+    from harness.running.progress import LiveDisplay
 
-    live = Live(StringIO())
+    live = LiveDisplay(StringIO())
     live.run_started(**store_like())
     record = SimpleNamespace(remarks=[], status="ok", whole=True, cost={"seconds": 1.0}, metrics={}, units={})
 
