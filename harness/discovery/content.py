@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from harness.discovery.content_index import DigestIndex, Entry, stamp_of
-from harness.discovery.content_index import Index, IndexedDigest, stamp_of
+from harness.discovery.content_index import DigestIndex, IndexedDigest, stamp_of
 from harness.discovery.content_reading import read_all
 from harness.errors import DataError
 from harness.records.paths import cache_dir
@@ -125,7 +124,9 @@ def _find_digests(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _match_untouched(stamps: Mapping[str, str | None], entries: Mapping[str, Entry]) -> dict[str, str]:
+def _match_untouched(
+    stamps: Mapping[str, str | None], entries: Mapping[str, IndexedDigest]
+) -> dict[str, str]:
     """Return the digests of the paths whose files have the stamps of their entries."""
     return {
         path: entry.digest

@@ -66,10 +66,10 @@ class Resolver:
         try:
             factory = registry.load(plugin)
         except PluginBroken as error:
-            return _part(facts, reference, given, {**facts, "options": given}, None, problem=str(error))
+            return _assemble_part(facts, reference, given, as_given, None, problem=str(error))
         if misfit := versions.explain_misfit(plugin, factory):
-            return _part(facts, reference, given, {**facts, "options": given}, None, problem=misfit)
-        checked = options.check(factory, reference.options, reference.value, named)
+            return _assemble_part(facts, reference, given, as_given, None, problem=misfit)
+        checked = options.check_options(factory, reference.options, reference.value, named)
         try:
             canonical_json(checked)
         except TypeError as error:  # such as a default of the plugin's own class

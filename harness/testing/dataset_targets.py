@@ -25,7 +25,7 @@ def check_targets(subject: DatasetSubject) -> None:
     if kind not in FINDERS:  # labels, which check_labels covers
         return
     for name, split in subject.splits.items():
-        classes = len(asked(split, "class_names") or ()) or None
+        classes = len(ask(split, "class_names") or ()) or None
         for i in choose_positions(split):
             if fault := FINDERS[kind](split.targets[i], split[i], classes):
                 what = f"the target of sample '{split.ids[i]}' of split '{name}' to be of the kind '{kind}'"

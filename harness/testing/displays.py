@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import HarnessError
 from harness.testing.cell_runs import temporary_folder
 from harness.testing.toys import run_toys, toy_suite
@@ -59,7 +59,7 @@ class DisplaySubject:
                     caption = self.plugin.draw(frame, store, figure)
                     figure.savefig(io.BytesIO(), format="svg")  # what can't be rendered fails here
                     return caption, len(figure.axes)
-            return self.plugin(frame, store) if asked(self.plugin, "needs_store") else self.plugin(frame)
+            return self.plugin(frame, store) if ask(self.plugin, "needs_store") else self.plugin(frame)
         except HarnessError:
             raise
         except Exception as error:  # a plugin may raise anything

@@ -55,7 +55,7 @@ def check_documented(subject: Any) -> None:
 
 def check_api_version(subject: Any) -> None:
     """If the plugin states a version of the contract, this harness supports it."""
-    wanted = asked(subject.plugin, "harness_api")
+    wanted = ask(subject.plugin, "harness_api")
     expect(
         wanted is None or (type(wanted) is int and OLDEST_API <= wanted <= API_VERSION),
         f"harness_api to be a whole number from {OLDEST_API} to {API_VERSION}",
@@ -68,7 +68,7 @@ def check_planning(subject: Any) -> None:
     """`unavailable` and `fingerprint`, if defined, answer at once, and the same each time."""
     plugin = subject.plugin
     with must("unavailable() and fingerprint() to answer", "Planning calls them for every cell."):
-        if asked(plugin, "unavailable") is not None:
+        if ask(plugin, "unavailable") is not None:
             reason = plugin.unavailable()
             expect(
                 reason is None or (isinstance(reason, str) and bool(reason.strip())),
@@ -91,7 +91,7 @@ def check_planning(subject: Any) -> None:
 
 def check_remarks(subject: Any) -> None:
     """`remarks`, if defined, is a list of statements."""
-    found = asked(subject.plugin, "remarks")
+    found = ask(subject.plugin, "remarks")
     texts = found is None or (
         isinstance(found, list | tuple) and all(isinstance(t, str) and t for t in found)
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 import pluggy
 
-from harness.contract.declared import ask
 from harness.running.hooks import Events, Listeners
 from harness.testing.cell_runs import temporary_folder
 from harness.testing.toys import run_toys, toy_suite

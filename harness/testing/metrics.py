@@ -12,13 +12,9 @@ import numpy as np
 from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 from harness.errors import HarnessError
-from harness.planning.matching import read_by
+from harness.planning.matching import find_read_classes
 from harness.testing import metric_evidence as kit
 from harness.testing.verdicts import NotChecked, Violation, describe_error, expect, must
-from harness.planning.matching import find_read_classes
-from harness.testing import evidence as kit
-from harness.testing import general
-from harness.testing.outcome import Check, NotChecked, Violation, described, expect, must
 
 CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
 
@@ -47,7 +43,7 @@ class MetricSubject:
             read = find_read_classes(self.plugin) or (Predictions,)
         if Predictions in read:
             return kit.make_predictions(quality, seed, self._classes)
-        if example := next(filter(None, (asked(kind, "example") for kind in read)), None):
+        if example := next(filter(None, (ask(kind, "example") for kind in read)), None):
             return example(quality, seed)
         name = " or ".join(kind.__name__ for kind in read)
         raise NotChecked(
@@ -118,7 +114,7 @@ def check_known_values(subject: MetricSubject) -> None:
 
 def check_direction(subject: MetricSubject) -> None:
     """Better evidence does not get a worse value, and perfect evidence a better one than all wrong."""
-    better = asked(subject.plugin, "higher_is_better")
+    better = ask(subject.plugin, "higher_is_better")
     expected = "`higher_is_better` to be True or False"
     expect(isinstance(better, bool), expected, repr(better), "Tables mark the best by it.")
     sign = 1 if better else -1
@@ -151,7 +147,7 @@ def check_range(subject: MetricSubject) -> None:
     ordered = len(bounds) == 2 and bounds[0] < bounds[1]
     expect(ordered, "`bounds` to be (lowest, highest)", repr(bounds), "Plots and intervals are cut at them.")
     lowest, highest = map(float, bounds)
-    if asked(subject.plugin, "unit") == "fraction":
+    if ask(subject.plugin, "unit") == "fraction":
         expected, why = "the bounds of a fraction to lie in [−1, 1]", "Tables show fractions in percent."
         expect(lowest >= -1 and highest <= 1, expected, repr(bounds), why)
     for quality in (0.0, 0.3, 0.5, 0.8, 1.0):
@@ -187,7 +183,7 @@ def check_merging(subject: MetricSubject) -> None:
     value = subject.evaluate(whole, "the whole")
     why = "Evidence is gathered batch by batch: the batch size would decide the result."
     subject.expect_same(value, Predictions.concat(parts), "parts put together", why)
-    per_sample = asked(subject.plugin, "per_sample")
+    per_sample = ask(subject.plugin, "per_sample")
     if per_sample is None:
         return
     with must("per_sample(evidence) to return one number per sample", "Paired tests and intervals need it."):

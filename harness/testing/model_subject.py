@@ -8,11 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.capability import capabilities
-from harness.contract.declared import asked
-from harness.testing.verdicts import NotChecked, expect, must
 from harness.contract.declared import ask
-from harness.testing.images import pictures
-from harness.testing.outcome import NotChecked, expect, must
+from harness.testing.verdicts import NotChecked, expect, must
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +76,7 @@ class ModelSubject:
         import torch
 
         self.require_images()
-        if asked(self.plugin, "collate") is not None:
+        if ask(self.plugin, "collate") is not None:
             raise NotChecked("the model collates its own batches")
         with must("prepare(image) to turn a PIL image into a tensor", "Every image goes through it."):
             prepared = [self.model.prepare(i) for i in self.images]

@@ -5,12 +5,9 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from harness.inference.features import weights_digest
+from harness.inference.features import digest_module
 from harness.testing.model_subject import ModelSubject, expect_close, relative_difference
 from harness.testing.verdicts import Violation, expect, must
-from harness.inference.features import digest_module
-from harness.testing.model_subject import ModelSubject, expect_alike, gap
-from harness.testing.outcome import Check, NotChecked, expect, must
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +61,7 @@ def check_load(subject: ModelSubject) -> None:
     torch.manual_seed(2)
     other = subject.load_copy()
     expect(
-        weights_digest(one.module) == weights_digest(other.module),
+        digest_module(one.module) == digest_module(other.module),
         "the same weights at every load (random ones from a fixed seed)",
         "different ones",
         "Cells of one id would have other numbers in each run.",

@@ -5,9 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from harness.contract.capability import REGISTERED, capabilities, members_of
-from harness.contract.declared import asked
 from harness.contract.declared import ask
-from harness.errors import nearest
 from harness.inference.zeroshot import SIMILARITIES
 from harness.testing.model_subject import (
     TEXTS,
@@ -21,7 +19,7 @@ from harness.testing.verdicts import NotChecked, Violation, expect, must
 
 def check_capabilities(subject: ModelSubject) -> None:
     """The model has a capability that the harness, or a protocol, knows."""
-    lacks = asked(subject.plugin, "lacks")
+    lacks = ask(subject.plugin, "lacks")
     unknown = [one for one in lacks if one not in REGISTERED and not isinstance(one, type)]
     expect(
         not unknown,
@@ -155,7 +153,7 @@ def check_preparation(subject: ModelSubject) -> None:
     from harness.inference.images import exact_prepare
 
     subject.require_images()
-    stated = asked(subject.model, "preparation")
+    stated = ask(subject.model, "preparation")
     if stated is None:
         raise NotChecked("the model states no `preparation`, so it has no fast mode")
     with must("`preparation` to be a harness.Preparation", "The fast mode reads it."):
@@ -194,7 +192,7 @@ def check_texts(subject: ModelSubject) -> None:
         expected = f"texts and images to have embeddings of one dimension ({width}, the images')"
         found, why = together.shape[1], "Zero-shot classification compares them."
         expect(found == width, expected, found, why)
-    scale = asked(subject.model, "logit_scale")
+    scale = ask(subject.model, "logit_scale")
     expect(
         scale is not None and math.isfinite(float(scale)) and float(scale) > 0,
         "`logit_scale` after load: the factor on cosine similarities, already exponentiated, above 0",

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import DataError
-from harness.inference.zeroshot import checked_templates
-from harness_data.file_names import escape_file_name
 from harness.inference.zeroshot import check_templates
-from harness_data.file_names import readable
+from harness_data.file_names import escape_file_name
 
 
 def read_lines(given: Sequence[str] | Path | None) -> list[str] | None:

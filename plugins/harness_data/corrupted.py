@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness import DataError, Dataset, Sample, Split, derive_seed
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness_data.corruptions import ConstantSet, check_corruption, corrupt, pixel_version
 
 if TYPE_CHECKING:
@@ -112,19 +112,19 @@ class Corrupted:
 
     def unavailable(self) -> str | None:
         """Return why the clean data set can't be used here, or None."""
-        ask = asked(self.dataset, "unavailable")
-        return ask() if ask else None
+        own = ask(self.dataset, "unavailable")
+        return own() if own else None
 
     def fingerprint(self) -> str:
         """Return the clean data set's fingerprint, the corruption's version, and the crop if there is one."""
-        ask = asked(self.dataset, "fingerprint")
+        own = ask(self.dataset, "fingerprint")
         sized = f"|already {CROP}" if self.imagenet_crop else ""
-        return f"{ask() if ask else ''}|corruptions-{pixel_version(self.corruption)}{sized}"
+        return f"{own() if own else ''}|corruptions-{pixel_version(self.corruption)}{sized}"
 
     @property
     def remarks(self) -> list[str]:
         """The clean data set's remarks, and that frost is drawn unless the clean images are drawn, too."""
-        said = list(asked(self.dataset, "remarks") or ())
+        said = list(ask(self.dataset, "remarks") or ())
         if self.corruption == "frost" and not getattr(self.dataset, "drawn", False):
             said.append("its frost is drawn: not comparable with ImageNet-C, which uses photographs of frost")
         return said

@@ -163,7 +163,7 @@ def note_spellings(folders: Mapping[str, Sequence[str]], others: Mapping[str, st
 
 def note_crossed_names(classes: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return a remark if a given name is that of another class's folder."""
-    places = {normalised(folder): place for place, folder in enumerate(classes)}
+    places = {normalise_name(folder): place for place, folder in enumerate(classes)}
     crossed = [
         (folder, name)
         for place, (folder, name) in enumerate(zip(classes, names, strict=True))

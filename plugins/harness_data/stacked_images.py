@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness import Dataset, OptionError
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,13 +37,13 @@ class Stacked:
 
     def unavailable(self) -> str | None:
         """Return why the base data set can't be used here, or None."""
-        ask = asked(self.base, "unavailable")
-        return ask() if ask else None
+        own = ask(self.base, "unavailable")
+        return own() if own else None
 
     @property
     def remarks(self) -> Sequence[str]:
         """The remarks of the base data set."""
-        return asked(self.base, "remarks") or ()
+        return ask(self.base, "remarks") or ()
 
     def load(self, split: str) -> StackedSplit:
         """Return triples of the same split of the base data set."""
@@ -62,7 +62,7 @@ class StackedSplit:
 
         rng = np.random.default_rng(derive_seed("stacked", count, name))
         self.base = base
-        self.remarks: Sequence[str] = asked(base, "remarks") or ()
+        self.remarks: Sequence[str] = ask(base, "remarks") or ()
         self.classes = int(np.max(base.targets)) + 1
         self.rows = rng.integers(len(base), size=(count, 3))
         labels = np.asarray(base.targets)[self.rows]

@@ -41,24 +41,21 @@ def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
     from harness.records.files import cache_lock, write_cached
 
     path = cache_folder() / f"{name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        return _load_or_draw_locked(path, make)
-
-
-def _load_or_draw_locked(path: Path, make: Callable[[], DrawnImages]) -> DrawnImages:
-    from harness.records.files import replacing
-
-    if path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as held:
-                return DrawnImages(held["images"], held["labels"], held["captions"].tolist())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            log.warning("%s can't be read (%s); it is drawn again", path, error)
-    drawn = make()
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, images=drawn.images, labels=drawn.labels, captions=np.array(drawn.captions))
-    return drawn
+    with cache_lock(path):
+        if path.exists():
+            try:
+                with np.load(path, allow_pickle=False) as held:
+                    return DrawnImages(held["images"], held["labels"], held["captions"].tolist())
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                log.warning("%s can't be read (%s); it is drawn again", path, error)
+        drawn = make()
+        arrays: dict[str, Any] = {
+            "images": drawn.images,
+            "labels": drawn.labels,
+            "captions": np.array(drawn.captions),
+        }
+        write_cached(path, lambda temporary: np.savez(temporary, **arrays))
+        return drawn
 
 
 class DrawnSplit:

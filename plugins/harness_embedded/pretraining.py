@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.learning.pipeline import HeldSamples
 from harness_embedded.drawn_images import DrawnImages
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _fit(
     import torch
 
     from harness.learning.loop import train
-    from harness.learning.pipeline import Batch, HeldSamples
+    from harness.learning.pipeline import Batch
 
     rows, shifts = _draw_batches(len(drawn.labels), recipe, seed)
 
@@ -124,7 +125,7 @@ def _fit(
         if step % 100 == 0:
             log.info("step %d of %d, loss %.3f", step, recipe.steps, values["loss"])
 
-    images = Held(torch.from_numpy(drawn.images))
+    images = HeldSamples(torch.from_numpy(drawn.images))
     groups = _parameter_groups(module, recipe)
     train(module, images, objective, recipe, seed, groups=groups, rows=rows.__getitem__, report=report)
 

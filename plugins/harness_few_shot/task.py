@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     import torch
 
-    from harness.learning.pipeline import Source
+    from harness.learning.pipeline import SampleSource
     from harness_few_shot.texts import TextEmbeddings
 
 
-def _refuse_images(augment: bool) -> Source:
+def _refuse_images(augment: bool) -> SampleSource:
     raise DataError("this task has no images, only their embeddings")
 
 
@@ -43,7 +43,7 @@ class FewShotTask:
     shots: int
     seed: int
     views: Callable[[int], torch.Tensor]
-    images: Callable[[bool], Source] = _refuse_images
+    images: Callable[[bool], SampleSource] = _refuse_images
     space: str = ""
     """The data set's label space, if it names one."""
     folder: Path | None = None

@@ -99,7 +99,7 @@ class OpenClipModel:
         """Return why a file named in the options can't be used, or None; planning downloads nothing."""
         library_reads = self.checkpoint is not None and is_big_vision(self.checkpoint)
         return self._find_config_problem() or (
-            None if library_reads else missing_file(self._where, self.checkpoint)
+            None if library_reads else explain_missing_file(self._where, self.checkpoint)
         )
 
     def _find_config_problem(self) -> str | None:

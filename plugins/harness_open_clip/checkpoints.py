@@ -36,7 +36,7 @@ def load_checkpoint(where: str, path: Path, model: Any, key: str | None) -> list
         try:
             load_big_vision(model, str(path))
         except Exception as error:  # errors of NumPy and of the library
-            raise unusable(where, path, error) from error
+            raise make_unusable_error(where, path, error) from error
         return []
     state = read_weights(where, path, model, key)
     try:

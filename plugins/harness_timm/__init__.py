@@ -122,7 +122,7 @@ class TimmModel:
 
     def unavailable(self) -> str | None:
         """Return why a named file or folder can't be used, or None; planning downloads nothing."""
-        return self._find_folder_problem() or missing_file(self._where, self.checkpoint)
+        return self._find_folder_problem() or explain_missing_file(self._where, self.checkpoint)
 
     def _find_folder_problem(self) -> str | None:
         folder = parse_folder(self.name)

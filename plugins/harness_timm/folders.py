@@ -28,7 +28,7 @@ def find_folder_problem(where: str, folder: Path, settings: str, weights: bool =
     found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in WEIGHTS]
     if weights and not found:
         return f"{where}: {folder} has {settings} but no weights file"
-    problems = (missing_file(where, file) for file in found if weights)
+    problems = (explain_missing_file(where, file) for file in found if weights)
     return next((problem for problem in problems if problem), None)
 
 

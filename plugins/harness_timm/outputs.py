@@ -76,7 +76,7 @@ def imagenet_names() -> tuple[str, ...]:
 
 
 def _read_names(where: str, file: Path) -> list[str] | None:
-    from harness_data.names import read_lines
+    from harness_data.class_names import read_lines
 
     try:
         return read_lines(file)

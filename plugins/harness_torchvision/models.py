@@ -100,7 +100,7 @@ class TorchvisionModel:
 
     def unavailable(self) -> str | None:
         """Return why the checkpoint can't be used, or None; planning downloads nothing."""
-        return missing_file(self._where, self.checkpoint)
+        return explain_missing_file(self._where, self.checkpoint)
 
     def fingerprint(self) -> str:
         """Return the checkpoint's digest, or torchvision's version, which determines a name's weights."""

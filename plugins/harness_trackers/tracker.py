@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness import Cell, Plan, Record
-from harness.records.redaction import redact
+from harness import Cell, Plan, Record, redact
 from harness.running.hooks import hookimpl
 
 Facts = dict[str, str | int | float | bool]
@@ -92,7 +91,7 @@ class Tracker(ABC):
         for group, values in (("metrics", record.metrics), ("cost", record.cost)):
             if values:
                 tracked.log_values(group, 0, values)
-        tracked.end(record.status, redacted(record.reason))
+        tracked.end(record.status, redact(record.reason))
 
     @hookimpl
     def run_finished(self) -> None:
@@ -118,7 +117,7 @@ def describe_cell(cell: Cell) -> Facts:
     }
     settings = {"precision": cell.precision, "images": cell.images, "limit": cell.limit}
     whole = {"suite": cell.suite, "cell": cell.id, **cell.coordinates, **settings, **described}
-    return _flatten(redacted(whole))
+    return _flatten(redact(whole))
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Facts:

@@ -18,9 +18,7 @@ from harness import (
     capabilities,
     has,
 )
-from harness.contract.declared import asked
-from harness.inference.weights import digest, missing_file, one_line
-from harness import Model, OptionError, Preparation, Unavailable, capabilities
+from harness.contract.declared import ask
 from harness.inference.weights import digest, explain_missing_file, one_line
 
 if TYPE_CHECKING:
@@ -51,19 +49,19 @@ class EncoderPair:
 
     def unavailable(self) -> str | None:
         """Return why one of the two can't be used here, or None."""
-        checks = [asked(part, "unavailable") for part in (self.image, self.text)]
+        checks = [ask(part, "unavailable") for part in (self.image, self.text)]
         return next((reason for check in checks if check and (reason := check())), None)
 
     @property
     def remarks(self) -> list[str]:
         """The remarks of both, such as where in a checkpoint their weights were found."""
-        return [text for part in (self.image, self.text) for text in asked(part, "remarks") or ()]
+        return [text for part in (self.image, self.text) for text in ask(part, "remarks") or ()]
 
     def load(self, device: torch.device) -> None:
         """Load both."""
         self.image.load(device)
         self.text.load(device)
-        self.preparation = asked(self.image, "preparation")
+        self.preparation = ask(self.image, "preparation")
 
     @property
     def module(self) -> torch.nn.Module:
@@ -84,7 +82,7 @@ class EncoderPair:
     @property
     def token_counts(self) -> Any:
         """The text encoder's `token_counts`; None if it has none."""
-        return asked(self.text, "token_counts")
+        return ask(self.text, "token_counts")
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
         """Prepare an image as the image encoder does."""

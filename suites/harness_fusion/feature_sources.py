@@ -14,7 +14,7 @@ import torch
 from harness.inference.batches import autocast
 from harness.inference.evaluate import image_pipeline
 from harness.inference.images import decode
-from harness.learning.pipeline import Batch, Held, Pipeline
+from harness.learning.pipeline import Batch, HeldSamples, Pipeline
 from harness_fusion.contracts import FeatureBatches, Features, PairFeatures
 from harness_fusion.modality_features import (
     Change,
@@ -30,7 +30,7 @@ from harness_fusion.pair_splits import Portion
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.learning.draws import Entry
+    from harness.learning.draws import DrawnBatch
     from harness_fusion.options import FusionOptions
 
 RECIPE = "augmentation-1"
@@ -125,7 +125,7 @@ class FeatureSources:
         return PairFeatures(text, image, torch.from_numpy(portion.targets)).to(self.device)
 
 
-class EpochFeatures(Held):
+class EpochFeatures(HeldSamples):
     """Training pairs that `encode(epoch)` computes for each epoch (from 0), in the order of `targets`.
 
     Only the last epoch is kept.
@@ -152,7 +152,7 @@ class LiveFeatures:
     def __len__(self) -> int:
         return len(self.portion)
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield each batch as augmented in its epoch, encoded with the encoders' current weights."""
         if "image" not in self.present:
             yield from (self._encode(entry, None) for entry in plan)
@@ -192,7 +192,7 @@ class LiveFeatures:
         found: NDArray[np.int64] = places[present[places]]
         return found if len(found) else np.flatnonzero(present)[:1]
 
-    def _encode(self, entry: Entry, images: torch.Tensor | None) -> Batch:
+    def _encode(self, entry: DrawnBatch, images: torch.Tensor | None) -> Batch:
         step, epoch, rows = entry
         job, features = self.encoders.job, {m: build_absent(len(rows)) for m in MODALITIES}
         for modality in self.sources.method.modalities:

@@ -10,7 +10,7 @@ import torch
 
 from harness import Job
 from harness.records.paths import cache_dir
-from harness_data.stacked import StackedSplit
+from harness_data.stacked_images import StackedSplit
 from harness_gan.gan_splits import find_gan_splits
 from harness_gan.judging import ImageJudge, Judge, PointJudge, load_extractor
 from harness_gan.real_samples import ImageSamples, PixelReader, PointSamples, make_real_samples

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from harness import Job, Result
-from harness.inference.evaluate import measured
+from harness.inference.evaluate import compute_metrics
 from harness.running.devices import one_thread
 from harness_gan.gan_checkpoints import restore_checkpoints, save_checkpoints
 from harness_gan.gan_data import GanData
@@ -154,7 +154,9 @@ class GanTrainer:
             evidence = self.data.judge.gather_evidence(samples[n])
             signs = self._read_signs(history, samples[n], evidence, finite[n])
             found, why = decide_verdict(signs, protocol.thresholds)
-            values = measured(self.jobs[n], evidence) | {name: float(found == name) for name in VERDICTS}
+            values = compute_metrics(self.jobs[n], evidence) | {
+                name: float(found == name) for name in VERDICTS
+            }
             history |= dict.fromkeys(due, values)
             if "final" in due:
                 history |= {"signs": asdict(signs), "verdict": found, "why": why}

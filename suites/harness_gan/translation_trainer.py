@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from harness import Job, Result
-from harness.inference.evaluate import measured
+from harness.inference.evaluate import compute_metrics
 from harness.learning.checkpoints import save_tree
 from harness_gan.domain_batches import draw_domain_batches
 from harness_gan.gan_checkpoints import FILE, read_checkpoint
@@ -95,7 +95,7 @@ class TranslationTrainer:
         fake = training.translate(data.test_a)
         finite = training.is_finite() and bool(torch.isfinite(fake).all())
         evidence = data.judge.gather_evidence(fake)
-        metrics = {**self._measure_errors(fake), **measured(self.job, evidence)}
+        metrics = {**self._measure_errors(fake), **compute_metrics(self.job, evidence)}
         notes: dict[str, Any] = {}
         reason = None
         if not isinstance(training, NoTraining):

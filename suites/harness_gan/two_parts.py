@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from harness import DataError, Job, Split, derive_seed
-from harness.inference.limits import Part
-from harness_data.stacked import StackedSplit
+from harness.inference.limits import SplitSubset
+from harness_data.stacked_images import StackedSplit
 from harness_gan.gan_splits import find_gan_splits
 
 HELD_OUT = 0.1
@@ -47,7 +47,7 @@ def divide_split(split: Split) -> tuple[Split, Split]:
     count = len(split)
     order = np.random.default_rng(derive_seed("gan", "held out", count)).permutation(count)
     cut = max(1, min(round(HELD_OUT * count), count - 1))
-    return Part(split, np.sort(order[cut:])), Part(split, np.sort(order[:cut]))
+    return SplitSubset(split, np.sort(order[cut:])), SplitSubset(split, np.sort(order[:cut]))
 
 
 def _restore_stacked(split: Any) -> Split:
@@ -55,5 +55,5 @@ def _restore_stacked(split: Any) -> Split:
     stacked = getattr(split, "stacked", None)
     whole: Split = split
     if not isinstance(split, StackedSplit) and isinstance(stacked, StackedSplit):
-        whole = stacked.of(split.rows, split.ids)
+        whole = stacked.select_rows(split.rows, split.ids)
     return whole

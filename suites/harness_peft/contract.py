@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness_few_shot.task import FewShotTask
-    from harness_peft.network import Network
-    from harness_few_shot.task import Task
     from harness_peft.adapted_network import AdaptedNetwork
 
 
@@ -75,6 +73,6 @@ class Fits(Protocol):
     require a gradient count as trained; its buffers are stored with them.
     """
 
-    def fit(self, task: FewShotTask) -> Head: ...
+    def fit(self, task: FewShotTask) -> FittedClassifier: ...
 
     def rebuild(self, tensors: Mapping[str, torch.Tensor]) -> torch.nn.Module: ...

@@ -11,16 +11,11 @@ import torch.nn.functional as F
 
 from harness import HarnessError, Job, Unavailable, derive_seed
 from harness.inference.batches import forward_all
-from harness.learning.augmentation import augmenting
+from harness.learning.augmentation import build_augmentation
 from harness_peft.adapted_network import AdaptedNetwork, FittedHead
 from harness_peft.prepared_splits import JoinedSplit, pass_through
 from harness_peft.training_checks import GradientCheck, trainable_parameters
 from harness_peft.training_data import Batches
-from harness.learning.augmentation import build_augmentation
-from harness_peft.checks import GradientCheck, trained
-from harness_peft.data import Batches
-from harness_peft.network import FittedHead, Network
-from harness_peft.prepared import JoinedSplit, as_is
 
 ROWS_AT_ONCE = 8192
 
@@ -95,7 +90,7 @@ def fit_head(
     if rate is not None:
         method = copy.copy(method)
         method.rate = rate
-    features, labels = _unit(job, method, network, training), training.targets
+    features, labels = _embed_normalised(job, method, network, training), training.targets
     task = FewShotTask(
         class_names=run.class_names,
         templates=run.templates,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -14,7 +14,6 @@ from harness import Result, derive_seed
 from harness.contract.remarks import with_names
 from harness.inference.prompts import prompt_facts, remark_prompts
 from harness.inference.zeroshot import encode_prompts, prompts_of
-from harness.learning.progress import TrainingOutcome
 from harness.learning.recipe import Recipe, steps_for
 from harness_peft import costs, embeddings
 from harness_peft.adapted_network import AdaptedNetwork
@@ -25,6 +24,9 @@ from harness_peft.measuring import build_curves, measure_costs, read_peak_memory
 from harness_peft.training_checks import TrainingFault, check_frozen, digest_frozen, trainable_parameters
 from harness_peft.training_data import Batches
 from harness_peft.trials import tune
+
+if TYPE_CHECKING:
+    from harness.learning.progress import TrainingOutcome
 
 
 class FinetuningCell(CellFacts):
@@ -64,7 +66,7 @@ class FinetuningCell(CellFacts):
         validation: Batches | None,
         seed: object,
         folder: Path,
-    ) -> tuple[AdaptedNetwork, Trained | None, dict[str, Any]]:
+    ) -> tuple[AdaptedNetwork, TrainingOutcome | None, dict[str, Any]]:
         """Train a network with one learning rate (or penalty); return it, its progress and the method's notes.
 
         Raises TrainingFault if a frozen tensor changed or a trainable one got no gradient.
@@ -96,7 +98,7 @@ class FinetuningCell(CellFacts):
         validation: Batches | None,
         seed: object,
         folder: Path,
-    ) -> Trained:
+    ) -> TrainingOutcome:
         if not trainable_parameters(network):
             raise TrainingFault("the method leaves nothing to train")
         recipe = self._build_recipe(rate, len(training))
@@ -137,7 +139,7 @@ class FinetuningCell(CellFacts):
 
     def _train_final(
         self, chosen: float | None, notes: dict[str, Any]
-    ) -> tuple[AdaptedNetwork, Trained | None, float]:
+    ) -> tuple[AdaptedNetwork, TrainingOutcome | None, float]:
         """Train the network to evaluate. Methods that `fit` choose on validation, so they never train on it."""
         job, protocol = self.job, self.protocol
         joins = protocol.retrain and not self.fits

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import redacted
+from harness import redact
 from harness.learning.checkpoints import save
-from harness.learning.progress import TrainingOutcome
 from harness_peft import costs
 from harness_peft.adapted_network import AdaptedNetwork
 from harness_peft.trained_state import collect_trained_state
 
 if TYPE_CHECKING:
+    from harness.learning.progress import TrainingOutcome
     from harness_peft.cell_facts import CellFacts
 
 
@@ -43,7 +43,7 @@ def read_peak_memory(device: torch.device) -> dict[str, float]:
 
 
 def measure_costs(
-    run: CellFacts, network: AdaptedNetwork, outcome: Trained | None, notes: dict[str, Any]
+    run: CellFacts, network: AdaptedNetwork, outcome: TrainingOutcome | None, notes: dict[str, Any]
 ) -> dict[str, float]:
     """Measure memory, speed of training and inference (merged too), where gradients stop, and stored bytes.
 
@@ -78,12 +78,12 @@ def _store(run: CellFacts, network: AdaptedNetwork) -> int:
     path = folder / f"{job.cell.id}.safetensors" if folder else job.workdir / "adapter.safetensors"
     method, keys = job.cell.method, ("plugin", "distribution", "version", "label")
     facts = {
-        "method": method and {**{k: getattr(method, k) for k in keys}, "options": redacted(method.options)}
+        "method": method and {**{k: getattr(method, k) for k in keys}, "options": redact(method.options)}
     }
     return save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
 
 
-def build_curves(outcome: Trained | None) -> dict[str, dict[str, list[float]]]:
+def build_curves(outcome: TrainingOutcome | None) -> dict[str, dict[str, list[float]]]:
     """Return losses (thinned to a few hundred) and validation scores by step."""
     if outcome is None:
         return {}

@@ -54,7 +54,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def make_source(self, seed: int) -> Source:
+    def make_source(self, seed: int) -> SampleSource:
         """Return the source of a training's batches; augmentation depends only on `seed`, epoch and sample."""
         if self._kept is not None:
             return HeldSamples(self._kept, self.targets)

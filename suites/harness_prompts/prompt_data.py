@@ -43,7 +43,7 @@ class PromptData:
             raise DataError(f"{job.cell.dataset.label}: {test.refusal}")
         self.job, self.tested, self.split = job, test.name, split or test.name
         opened = job.splits(self.split)
-        own: Sequence[str] | None = asked(opened, "class_names")
+        own: Sequence[str] | None = ask(opened, "class_names")
         if not own:
             raise DataError(f"{job.cell.dataset.label}: prompts need class names, and the data set has none")
         self.class_names = choose_class_names(own, names)
@@ -58,8 +58,8 @@ class PromptData:
         from harness_few_shot.texts import TextEmbeddings
 
         job, splits = self.job, self.job.dataset.splits
-        train = named_split(splits, train) or train
-        held_out = named_split(splits, validation)
+        train = find_named_split(splits, train) or train
+        held_out = find_named_split(splits, validation)
         rows, labels, features = self._draw_shots(train, shots, classes, 0)
         if shots and not len(rows):
             raise DataError(f"{job.cell.dataset.label}: '{train}' has no samples of the classes to learn")
@@ -81,7 +81,7 @@ class PromptData:
             seed=job.seed_for("few-shot", job.cell.seed),
             views=self._make_views(train, rows) if shots else _refuse_views,
             images=self._make_images(train, rows, labels),
-            space=asked(job.dataset, "label_space") or "",
+            space=ask(job.dataset, "label_space") or "",
             folder=job.workdir,
             report=job.report,
             advance=job.advance,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness import Dataset, EncodesImages, EncodesTexts, Job, OptionError, Predictions, Result, has
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.inference.classes import check_same_classes
 from harness.inference.splits import find_named_split, find_test_split, role_of
 from harness.inference.zeroshot import similarity_of
@@ -106,13 +106,13 @@ class FewShot:
         if self.classes == "base-to-new" and not method.transfers:
             return "the method can't name classes it was not fitted on"
         for other in self.evaluate_on or []:  # report at planning, not after hours of fitting
-            check = asked(other, "unavailable")
+            check = ask(other, "unavailable")
             if check and (missing := check()):
                 return f"evaluate_on, beside the data set: {missing}"
             if refusal := find_test_split(other.splits, option="").refusal:
                 return f"evaluate_on: {refusal}"
-        space = asked(dataset, "label_space")
-        others = {asked(other, "label_space") for other in self.evaluate_on or []}
+        space = ask(dataset, "label_space")
+        others = {ask(other, "label_space") for other in self.evaluate_on or []}
         if not method.transfers and others - {space}:
             return "the method can't name classes of other data sets"
         return None
@@ -131,7 +131,7 @@ class FewShot:
         from harness_prompts.shots import split_base_and_new
 
         shots = int(job.cell.axes.get("shots", 0)) if job.method.needs_shots else 0
-        train = named_split(job.dataset.splits, self.train) if shots else None
+        train = find_named_split(job.dataset.splits, self.train) if shots else None
         source = PromptData(job, self.class_names, train)
         if train is not None:
             tested = job.splits(source.tested)
@@ -178,8 +178,6 @@ class FewShot:
         halves: dict[str, list[int]],
     ) -> Result:
         """Evaluate both halves, each against its own names only; H is the harmonic mean of their accuracies."""
-        from harness.inference.evaluate import measured
-        """Both halves, each against its own names only; H from the accuracies."""
         from harness.inference.evaluate import compute_metrics
         from harness_prompts.shots import harmonic_mean
 
@@ -187,7 +185,7 @@ class FewShot:
         samples: dict[str, list[Any]] = {"id": [], "target": [], "prediction": [], "half": []}
         for half, classes in halves.items():
             predictions, _ = source.predict(classifier, classes, source.tested)
-            metrics |= {f"{name}.{half}": value for name, value in measured(job, predictions).items()}
+            metrics |= {f"{name}.{half}": value for name, value in compute_metrics(job, predictions).items()}
             samples["id"] += list(predictions.ids)
             samples["target"] += [classes[t] for t in predictions.targets]
             samples["prediction"] += [classes[p] for p in predictions.predicted]
@@ -202,7 +200,7 @@ class FewShot:
         self, job: Job, result: Result, classifier: FewShotClassifier, task: FewShotTask
     ) -> Result:
         """Add the classifier's metrics on the further data sets, and their means."""
-        from harness.inference.evaluate import measured
+        from harness.inference.evaluate import compute_metrics
         from harness_prompts.prompt_data import PromptData
 
         places = {p.cell.dataset.label: p for p in map(job.at, self.evaluate_on or [])}
@@ -211,7 +209,7 @@ class FewShot:
             source = PromptData(place, "data", None)
             _remark_prompts(place, source, classifier, task)
             predictions, _ = source.predict(classifier, list(range(len(source.class_names))), source.split)
-            for name, value in measured(place, predictions).items():
+            for name, value in compute_metrics(place, predictions).items():
                 found.setdefault(name, {})[label] = value
             task.notes[f"samples.{label}"] = len(predictions)
         for name, values in found.items():

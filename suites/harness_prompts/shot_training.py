@@ -54,9 +54,9 @@ def coop_epochs(shots: int, space: str = "") -> int:
     return 50 if shots <= 1 or space == "imagenet-1k" else 100 if shots <= 4 else 200
 
 
-def embedding_source(task: FewShotTask, augment: bool) -> Source:
+def embedding_source(task: FewShotTask, augment: bool) -> SampleSource:
     """Return the shots' embeddings as a training source: cached, or of new random views in every epoch."""
-    return Held(task.views if augment else task.features, task.labels)
+    return HeldSamples(task.views if augment else task.features, task.labels)
 
 
 def batch_labels(batch: Batch) -> torch.Tensor:

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from harness import DataError, OptionError, Unavailable
 from harness.errors import did_you_mean
-from harness.inference.zeroshot import PLACE, checked_templates
-from harness_data.coop_templates import COOP_TEMPLATES
 from harness.inference.zeroshot import PLACE, check_templates
-from harness_data.coop_templates import COOP
+from harness_data.coop_templates import COOP_TEMPLATES
 
 COOP_NAMES = {
     "imagenet-1k": "imagenet",
@@ -58,7 +56,7 @@ def find_templates(name: str, own: Sequence[str] | None = None, space: str = "")
         )
         return [call("{}") for call in calls]
     if name == "coop":
-        which = SPACES.get(space, space)
+        which = COOP_NAMES.get(space, space)
         if which not in COOP_TEMPLATES:
             raise OptionError(
                 f"templates coop: the data set (label space '{space}') is not one of CoOp's: name one, as in coop:eurosat"

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from harness import DataError, Dataset, Job, Predictions, Result, capabilities
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.inference.classes import Classes, align
 from harness.inference.splits import find_test_split
 from harness.inference.zeroshot import check_templates, similarity_of, templates_of
@@ -58,7 +58,7 @@ class Classification:
             return "the protocol 'classification' takes no method: leave `methods` out"
         able = capabilities(model)
         if not can_classify_zero_shot(able) and "classifies images" not in able:
-            lacks = asked(model, "lacks")
+            lacks = ask(model, "lacks")
             if isinstance(lacks, Mapping) and "classifies images" in lacks:
                 return f"the model does not classify images: {lacks['classifies images']}"
             return (
@@ -101,7 +101,7 @@ class Classification:
         else:
             logits, rate, more = self._classify_zero_shot(job, name)
             notes |= more
-        predictions = Predictions(logits, split.targets, split.ids, asked(split, "class_names") or ())
+        predictions = Predictions(logits, split.targets, split.ids, ask(split, "class_names") or ())
         cost = {"samples_per_second": rate} if rate else {}
         return classification_result(job, predictions, cost=cost, notes=notes)
 
@@ -112,7 +112,7 @@ class Classification:
         from harness.inference.zeroshot import zero_shot_logits
 
         split = job.splits(name)
-        class_names: Sequence[str] | None = asked(split, "class_names")
+        class_names: Sequence[str] | None = ask(split, "class_names")
         if not class_names:
             raise DataError(
                 f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
@@ -151,7 +151,7 @@ def uses_own_logits(model: Any, dataset: Dataset) -> bool:
         return False
     if not can_classify_zero_shot(able):
         return True
-    space = asked(dataset, "label_space")
+    space = ask(dataset, "label_space")
     fits = align(Classes.of(model), Classes.of(dataset), planning=True).refusal is None
     return fits and (not space or model.label_space == space)
 

@@ -56,7 +56,6 @@ class ScatterFit:
         from harness.errors import did_you_mean
         from harness.plots.style import INK, add_legend, add_panels, series_mark
         from harness_plots.points import format_key
-        from harness_robustness.records import STANDARD, is_true
         from harness_robustness.shift_tables import STANDARD, average_seeds, is_true, pair_with_references
 
         tag = f"tag.model.{self.fit}"

@@ -23,8 +23,6 @@ from harness.learning.recipe import Recipe
 from harness.running.devices import settle
 from harness_embedded.scenes import Scenes
 from harness_embedded.tiny_networks import vit
-from harness_peft.network import Network
-from harness_peft.probe import LinearProbe
 from harness_peft.adapted_network import AdaptedNetwork
 from harness_peft.finetuning import collect_base_modules, train_network
 from harness_peft.selective import Full, LinearGradient

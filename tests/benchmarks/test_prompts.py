@@ -28,12 +28,9 @@ from harness.learning.draws import rows_of_epoch
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.records.store import Store
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 from harness_few_shot.task import FewShotTask
 from harness_few_shot.texts import TextEmbeddings
-from harness.running.worker import RunSettings, Worker
-from harness_few_shot.task import Task
-from harness_few_shot.texts import Texts
 from harness_open_clip import OpenClipModel
 from harness_prompts.methods.coop import CoOp
 from harness_prompts.shot_training import coop_recipe

@@ -23,8 +23,7 @@ from harness.discovery.content import (
     noticing_unread,
     trusting_mtime,
 )
-from harness.discovery.content_index import NAME, SECOND, DigestIndex, Entry
-from harness.discovery.content_index import NAME, SECOND, Index, IndexedDigest
+from harness.discovery.content_index import NAME, SECOND, DigestIndex, IndexedDigest
 from harness.errors import DataError
 
 

@@ -21,8 +21,6 @@ from harness_embedded.tiny_networks import clip as tiny
 from harness_open_clip.tokens import image_tokens, text_tokens
 from harness_timm import TimmModel
 from harness_timm.patches import extract_patches
-from harness_transformers.encoders import HfText, Pair
-from harness_timm.patches import patches_of
 from harness_transformers.encoders import EncoderPair, HfText
 
 CPU = torch.device("cpu")

@@ -9,12 +9,9 @@ from sklearn.linear_model import LogisticRegression
 
 from harness import testing
 from harness.errors import DataError, OptionError
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 from harness_embedded.scene_pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
 from harness_embedded.scene_pairs import ScenePairs
-from harness.inference.limits import draw_subset
-from harness_embedded.pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
-from harness_embedded.pairs import ScenePairs
 
 
 @pytest.fixture(autouse=True, scope="module")

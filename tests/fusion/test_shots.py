@@ -8,10 +8,8 @@ import torch
 
 import harness
 from harness.discovery import registry
-from harness_fusion.run import Run
-from harness_prompts.prompt_data import PromptData
 from harness_fusion.fusion_cell import FusionCell
-from harness_prompts.data import Source
+from harness_prompts.prompt_data import PromptData
 
 SPLITS = ("train", "val", "test")
 

@@ -13,10 +13,6 @@ from PIL import Image
 import harness
 from harness.errors import DataError, HarnessError
 from harness_data.stacked_images import StackedSplit
-from harness_gan.protocol import Gan
-from harness_gan.running import world_of
-from harness_gan.sources import AT_ONCE, Images, Pixels, to_bytes
-from harness_data.stacked import StackedSplit
 from harness_gan.gan_data import load_gan_data
 from harness_gan.protocol import GanProtocol
 from harness_gan.real_samples import AT_ONCE, ImageSamples, PixelReader, to_bytes

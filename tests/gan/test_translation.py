@@ -17,8 +17,6 @@ import harness_gan.judge_classifier
 from harness.errors import OptionError
 from harness_data.domains import Domains
 from harness_embedded.scene_domains import SceneDomains
-from harness_gan.pairs import draw_pair
-from harness_embedded.domains import SceneDomains
 from harness_gan.domain_batches import draw_domain_batches
 from harness_gan.pool import ImagePool
 from harness_gan.real_samples import ImageSamples

@@ -13,12 +13,8 @@ from PIL import Image
 import harness
 import harness_gan.judge_classifier
 from harness.contract.running import Job
-from harness.inference.limits import limited
-from harness_data.stacked_images import Stacked, StackedSplit
-from harness_gan.parts import divided, with_two_parts
-from harness_gan.splits import parts_of
 from harness.inference.limits import draw_subset
-from harness_data.stacked import Stacked, StackedSplit
+from harness_data.stacked_images import Stacked, StackedSplit
 from harness_gan.gan_splits import find_gan_splits
 from harness_gan.two_parts import divide_split, ensure_two_parts
 
@@ -93,7 +89,7 @@ def test_limited_stacked_images_stay_stacked() -> None:
     whole = Stacked(SimpleNamespace(splits=("train", "test"), load=lambda name: Numbers(40)), 200).load(
         "train"
     )
-    part = limited(whole, 30, 0)
+    part = draw_subset(whole, 30, 0)
     again = ensure_two_parts(job({"train": part, "test": part})).splits("train")
     assert isinstance(again, StackedSplit)
     assert len(again) == 30

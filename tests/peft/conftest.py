@@ -94,7 +94,7 @@ class Kept:
         return len(self.images)
 
     def make_source(self, seed):
-        from harness.learning.pipeline import Held
+        from harness.learning.pipeline import HeldSamples
 
         return HeldSamples(self.images, self.targets)
 

@@ -218,11 +218,10 @@ def test_a_file_that_is_no_adapter_is_refused_in_one_line(tmp_path):
 
 def test_what_takes_no_part_in_a_fitted_head_fails(network):
     """CLIP-Adapter of ratio 0 counts a bottleneck that no gradient reaches."""
+
     from harness_peft.adapted_network import FittedHead
     from harness_peft.embeddings import _check_gradients
-    from harness_peft.network import FittedHead
     from harness_prompts.adapter_heads import ClipAdapterHead, build_bottleneck
-    from harness_prompts.heads import AdapterHead, bottleneck
 
     net = network("clip")
     net.requires_grad_(False)

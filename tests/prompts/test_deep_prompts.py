@@ -19,7 +19,7 @@ from harness.learning.pipeline import Batch, HeldSamples
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.running.worker import RunSettings, Worker
-from harness_embedded import networks
+from harness_embedded import tiny_networks
 from harness_prompts import shot_training
 from harness_prompts.methods.deep_prompts import IVLP, MaPLe, PromptedTowers, PromptSRC, epoch_weights
 from harness_prompts.methods.zero_shot import Template
@@ -328,9 +328,9 @@ def test_an_image_tower_that_is_left_alone_evaluates_as_the_kept_embeddings_do(r
 
 
 def test_the_embedded_vit_takes_prompts_and_the_embedded_resnet_refuses(kit):
-    vit = kit.TinyModel(networks.clip("vit"), networks.CONTEXT)
+    vit = kit.TinyModel(tiny_networks.clip("vit"), tiny_networks.CONTEXT)
     task = with_images(kit.make_task(vit, shots=1), vit)
     MaPLe(epochs=1).fit(task)
     assert task.notes["prompted_blocks"] == {"text": 2, "image": 2}
     with pytest.raises(OptionError, match="TimmModel has no transformer blocks"):
-        MaPLe().fit(kit.make_task(kit.TinyModel(networks.clip("resnet"), networks.CONTEXT)))
+        MaPLe().fit(kit.make_task(kit.TinyModel(tiny_networks.clip("resnet"), tiny_networks.CONTEXT)))

@@ -15,12 +15,9 @@ from harness.contract.models import Preparation
 from harness.errors import DataError, OptionError
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 from harness_few_shot.task import find_columns
 from harness_prompts.methods.embedding_baselines import FixedClassifier
-from harness.running.worker import RunSettings, Worker
-from harness_few_shot.task import columns_for
-from harness_prompts.methods.adapters import FixedClassifier
 from harness_prompts.protocol import FewShot
 from harness_prompts.shots import harmonic_mean, relabel_rows, split_base_and_new
 from harness_prompts.summaries import BaseToNew, FoundPrompts, NearestWords, WordingSensitivity

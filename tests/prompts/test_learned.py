@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import DataError, Diverged, OptionError
-from harness.inference.features import weights_digest
-from harness_prompts.context_vectors import ContextVectors, PromptLayout
 from harness.inference.features import digest_module
-from harness_prompts.context import Context, Wording
+from harness_prompts.context_vectors import ContextVectors, PromptLayout
 from harness_prompts.methods import cocoop
 from harness_prompts.methods.clip_adapter import ClipAdapter
 from harness_prompts.methods.cocoop import CoCoOp, ConditionalClassifier, build_meta_net

@@ -10,10 +10,8 @@ from harness.discovery import registry
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.records.store import Store
-from harness.running.worker import Settings, Worker
-from harness.testing.cell_runs import Killed
 from harness.running.worker import RunSettings, Worker
-from harness.testing.runs import Killed
+from harness.testing.cell_runs import Killed
 
 EPOCHS = 12
 EVERY = 5

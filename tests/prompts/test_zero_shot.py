@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import DataError, OptionError, Unavailable
-from harness.inference.zeroshot import checked_templates, text_classifier
+from harness.inference.zeroshot import check_templates, text_classifier
 from harness_prompts import class_names, templates
 from harness_prompts.methods.template_selection import TemplateSelection
 from harness_prompts.methods.zero_shot import (
@@ -22,10 +22,6 @@ from harness_prompts.methods.zero_shot import (
     Template,
     combine_templates,
 )
-from harness.inference.zeroshot import check_templates, text_classifier
-from harness_prompts import names, templates
-from harness_prompts.methods.selection import TemplateSelection
-from harness_prompts.methods.zero_shot import Descriptions, Ensemble, PromptClassifier, Template, combined
 from harness_prompts.protocol import FewShot
 from harness_prompts.shots import split_base_and_new
 
@@ -143,7 +139,7 @@ def test_openais_templates_are_the_published_ones():
         "fgvc_aircraft": 2, "sun397": 2, "dtd": 8, "eurosat": 3, "ucf101": 48,
     }  # fmt: skip
     for name in class_names.DATASETS:
-        found = checked_templates(templates.find_templates(f"openai:{name}"))
+        found = check_templates(templates.find_templates(f"openai:{name}"))
         assert len(set(found)) == len(found)
         if name not in ("caltech101", "dtd", "ucf101"):  # CoOp takes its own words for these
             assert {t.removesuffix(".") for t in templates.find_templates(f"coop:{name}")} <= {

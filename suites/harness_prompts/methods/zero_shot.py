@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import DataError
 from harness.errors import did_you_mean
-from harness.inference.zeroshot import Similarity, checked_templates, fill_template, similarity_of
-from harness_prompts.templates import FromTemplates, check_templates_option, digest_file, find_templates
 from harness.inference.zeroshot import Similarity, check_templates, fill_template, similarity_of
-from harness_prompts.templates import FromTemplates, file_digest, from_option, named_set
+from harness_prompts.templates import (
+    FromTemplates,
+    check_templates_option,
+    digest_file,
+    find_templates,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -199,7 +202,7 @@ def resolve_templates(given: str | Sequence[str], task: FewShotTask) -> list[str
     return (
         find_templates(given, task.templates, task.space)
         if isinstance(given, str)
-        else checked_templates(given)
+        else check_templates(given)
     )
 
 
