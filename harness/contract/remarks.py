@@ -30,7 +30,7 @@ def with_names(text: str, cell: Cell) -> str:
 def relabel(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
     """Return remarks with parts' old labels replaced by today's; `moved` maps old to new.
 
-    A remark with both labels is about the two, and stays. Remarks with `SAME` are dropped: the plan says it anew.
+    A remark with both labels is about the two, and stays. Remarks with `SAME` are dropped: the plan adds its own.
     """
     texts = [text for text in texts if SAME not in text]
     if not moved:
@@ -51,7 +51,7 @@ def remarks_of(thing: Any) -> tuple[str, ...]:
 
 
 def statements(given: Any) -> tuple[str, ...]:
-    """Return remarks as somebody else's code gave them, each on one line; a lone text is one statement.
+    """Return remarks as other code returned them, each on one line; a lone text is one statement.
 
     >>> statements("not\\na list")
     ('not a list',)

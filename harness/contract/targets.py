@@ -64,12 +64,12 @@ class Masks:
 
 @dataclass(frozen=True)
 class Answers:
-    """What may be answered to a sample's question: reference answers, or the right one of some choices."""
+    """The accepted answers to a sample's question: reference answers, or the right one of some choices."""
 
     references: Sequence[str] = ()
     choices: Sequence[str] = ()
     right: int | None = None
-    """The place of the right choice."""
+    """Index of the right choice."""
 
 
 def target_kind(dataset: object) -> str:

@@ -67,7 +67,7 @@ def _of_metric(cls: Any) -> list[str]:
 def _of_protocol(cls: Any) -> list[str]:
     facts = [f"axes {', '.join(cls.axes)}"] if ask(cls, "axes") else []
     if ask(cls, "provides"):
-        facts.append(f"gives {', '.join(c.__name__ for c in cls.provides)}")
+        facts.append(f"provides {', '.join(c.__name__ for c in cls.provides)}")
     if isinstance(needs := ask(cls, "needs"), tuple | list) and needs:
         facts.append(f"needs a model that {' and '.join(map(words_of, needs))}")
     if not ask(cls, "needs_model"):

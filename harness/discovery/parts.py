@@ -88,7 +88,9 @@ class Resolver:
         moved = found != checked or shown != found
         instance = _construct(factory, arguments, named, plugin)  # a text says why that failed
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
-            instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
+            instance = blame(
+                plugin, "is no metric", TypeError(f"its factory returned {instance!r}, no function")
+            )
         if isinstance(instance, str):
             as_checked = {**facts, "options": checked}
             return _assemble_part(facts, reference, shown, as_checked, None, problem=instance)
@@ -212,17 +214,15 @@ def _construct(factory: Any, arguments: Mapping[str, Any], where: str, plugin: r
         return blame(plugin, "can't be constructed", error)
 
 
-def _ask_plugin(
-    instance: Any, plugin: registry.Plugin
-) -> tuple[str | None, str, tuple[str, ...], str | None]:
+def _ask_plugin(made: Any, plugin: registry.Plugin) -> tuple[str | None, str, tuple[str, ...], str | None]:
     """Return what an object says at planning: why it is missing, its fingerprint and remarks, and its failure."""
     try:
-        missing = instance.unavailable() if ask(instance, "unavailable") is not None else None
+        missing = made.unavailable() if ask(made, "unavailable") is not None else None
         if missing:
             return missing, "", (), None
         with noticing_unread() as unread:
-            fingerprint = str(instance.fingerprint()) if ask(instance, "fingerprint") is not None else ""
-        remarks = remarks_of(instance)
+            fingerprint = str(made.fingerprint()) if ask(made, "fingerprint") is not None else ""
+        remarks = remarks_of(made)
         if unread:
             fingerprint, remarks = f"{fingerprint} by times", (*remarks, BY_TIMES)
         return None, fingerprint, remarks, None
@@ -251,7 +251,7 @@ def _digest_files(paths: Mapping[str, Any]) -> dict[str, Any]:
 def _remark_folders(paths: Mapping[str, Any]) -> list[str]:
     """Return remarks on folders that options name, for a plugin without a fingerprint."""
     return [
-        f"the folder in its option '{name}' is known by its path alone: it has no `fingerprint` that tells changes in it"
+        f"the folder in its option '{name}' is known by its path alone: it has no `fingerprint` that notices changes"
         for name, path in paths.items()
         if isinstance(path, Path) and path.is_dir()
     ]

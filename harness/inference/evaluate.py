@@ -95,13 +95,13 @@ def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[
     if groups is None:
         if names is not None and logits.shape[1] != len(names):
             raise DataError(
-                f"{where}: the model gives {logits.shape[1]} logits, the data set has {len(names)} classes"
+                f"{where}: the model returns {logits.shape[1]} logits, the data set has {len(names)} classes"
             )
         return logits
     highest = max(max(g) for g in groups)
     if highest >= logits.shape[1]:
         raise DataError(
-            f"{where}: the data set's classes reach index {highest}, the model gives {logits.shape[1]} logits"
+            f"{where}: the data set's classes reach index {highest}, the model returns {logits.shape[1]} logits"
         )
     return to_classes(logits, groups)
 
@@ -119,7 +119,7 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
     refusal = found.refusal
     if own.names is not None and len(own.names) != logits.shape[1]:
-        refusal = f"the model gives {logits.shape[1]} logits, its class_names are {len(own.names)}"
+        refusal = f"the model returns {logits.shape[1]} logits, its class_names are {len(own.names)}"
     if refusal is not None:
         raise DataError(f"{job.cell.dataset.label}: {refusal}")
     planned = align(own, Classes.of(job.dataset), planning=True).remarks
@@ -144,7 +144,7 @@ def compute_metrics(job: Job, evidence: Any) -> dict[str, float]:
                 with _isolate_failure(job, full):
                     values[full] = _to_number(given)
                     if values[full] != values[full]:
-                        job.remark(f"metric '{full}' gave NaN, which is no number")
+                        job.remark(f"metric '{full}' returned NaN, not a number")
     return values
 
 
@@ -169,7 +169,7 @@ def _to_number(value: Any) -> float:
             raise TypeError
         return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise HarnessError(f"it gave {' '.join(repr(value).split()):.80}, which is no number") from None
+        raise HarnessError(f"it returned {' '.join(repr(value).split()):.80}, not a number") from None
 
 
 def classification_result(job: Job, predictions: Predictions, **more: Any) -> Result:
@@ -204,7 +204,7 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
                 column = np.asarray(by_sample(predictions), dtype=np.float32)
                 if column.shape != targets.shape:
                     raise HarnessError(
-                        f"it gave values of shape {column.shape} for {len(targets)} samples: expected one each"
+                        f"it returned values of shape {column.shape} for {len(targets)} samples: expected one each"
                     )
                 samples[name] = column
     return Result(metrics=compute_metrics(job, predictions), count=len(targets), samples=samples, **more)

@@ -28,7 +28,7 @@ _PARALLEL = "module"
 # Counters that averaging and profilers leave among the weights.
 _COUNTERS = frozenset(("n_averaged", "total_ops", "total_params"))
 _AVERAGED = frozenset(("ema", "swa", "shadow", "averaged", "average", "avg", "polyak"))
-_CURRENT = frozenset(("online", "current", "raw"))  # what stands beside averages
+_CURRENT = frozenset(("online", "current", "raw"))  # names of weights beside averages
 _NO_WEIGHTS = re.compile(r"optim|sched|scaler|lookahead|rng|loops|queue", re.IGNORECASE)
 _DEPTH = 12
 
@@ -162,7 +162,7 @@ def find_fitting(
     place, others = _choose_place(pool)
     remarks = [] if key is not None else _remark_choice(place, others)
     state = _collect_below(place, entries)
-    if place.fits and not place.averaged and (half := _find_bufferless_averages(places, module, key)):
+    if place.fits and not place.averaged and (half := _find_partial_averages(places, module, key)):
         state.update(half.found)
         remarks = [
             f"the averaged weights under '{half.shown}' were taken, with the statistics of '{place.shown}'"
@@ -257,9 +257,7 @@ def _remark_left_out(place: Place, others: Sequence[Place], entries: Sequence[Ch
     return [f"{len(left)} other {several} left out (first: {left[0]})"]
 
 
-def _find_bufferless_averages(
-    places: Sequence[Place], module: torch.nn.Module, key: str | None
-) -> Place | None:
+def _find_partial_averages(places: Sequence[Place], module: torch.nn.Module, key: str | None) -> Place | None:
     """Return averages of all parameters but not of batch norm's statistics, as many trainers store them.
 
     Trainers apply them by putting them into the network, which keeps its own statistics.

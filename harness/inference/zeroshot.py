@@ -53,9 +53,7 @@ def check_templates(
                 f"{where}: '{template}' has '{doubled[0]}', which is not taken for one brace: the class name is {{}}"
             )
         if left := re.search(r"\{\w+\}", template):
-            raise error(
-                f"{where}: '{template}' has '{left[0]}', which nothing fills in: the class name is {{}}"
-            )
+            raise error(f"{where}: '{template}' has '{left[0]}', which nothing fills: the class name is {{}}")
     return found
 
 
@@ -160,6 +158,6 @@ def zero_shot_logits(model: Any, embeddings: torch.Tensor, texts: torch.Tensor, 
     logits = torch.cat(parts)
     if logits.shape != (len(embeddings), len(texts)):
         raise OptionError(
-            f"the model's score gave {tuple(logits.shape)} for {len(embeddings)} images and {len(texts)} texts"
+            f"the model's score returned {tuple(logits.shape)} for {len(embeddings)} images and {len(texts)} texts"
         )
     return logits

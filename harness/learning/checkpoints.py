@@ -82,7 +82,7 @@ def read_tree(path: Path) -> Any:
         tensors, facts = read(path)
         return _from_plain(facts["tree"], tensors)
     except (DataError, KeyError, TypeError, ValueError) as error:
-        log.warning("%s can't be used (%s); the training starts anew", path, error)
+        log.warning("%s can't be used (%s); the training starts over", path, error)
         return None
 
 

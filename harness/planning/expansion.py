@@ -173,7 +173,7 @@ class Expansion:
     def _resolve_one(self, kind: str, entry: Entry, key: str) -> Part:
         found = self._resolve_all(kind, entry, key)
         if len(found) > 1:
-            raise SuiteError(f"{self.where}, {key}: one is needed, its grid stands for {len(found)}")
+            raise SuiteError(f"{self.where}, {key}: expected one, its grid makes {len(found)}")
         return found[0]
 
     def _resolve_all(self, kind: str, entry: Entry, key: str) -> list[Part]:
@@ -199,7 +199,7 @@ class Expansion:
         for text in only:
             hits = [r for r in own if fnmatchcase(r.shown, text) or r.shown == text]
             if not hits and kind != "metrics" and self._is_named_elsewhere(kind, text):
-                continue  # what is narrowed to stands in another experiment of the suite
+                continue  # another experiment of the suite has it
             chosen += hits or [self._parse_added(kind, text, labels)]
         chosen += [self._parse_added(kind, text, labels) for text in added]
         if only and not chosen:
@@ -278,8 +278,8 @@ class Expansion:
                 continue
             read, given = name_apart(wanted, provided)
             raise SuiteError(
-                f"{self.where}: metric '{part.plugin}' reads {read}, protocol '{self.protocol.plugin}' gives "
-                f"{given}: leave the metric out, or use a protocol that gives {read}"
+                f"{self.where}: metric '{part.plugin}' reads {read}, protocol '{self.protocol.plugin}' provides "
+                f"{given}: leave the metric out, or use a protocol that provides {read}"
             )
 
     @staticmethod

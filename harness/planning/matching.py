@@ -30,7 +30,7 @@ def find_read_classes(metric: Any) -> tuple[type, ...] | None:
         call = (call if isinstance(call, type) else type(call)).__call__
     try:
         parameters = list(inspect.signature(call).parameters.values())[unbound:]
-    except ValueError:  # a function of a library in C, say, which does not tell
+    except ValueError:  # such as a function of a C library
         return None
     first = parameters[0].annotation if parameters else inspect.Parameter.empty
     if first is inspect.Parameter.empty:

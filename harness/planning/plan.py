@@ -112,6 +112,6 @@ def _say_alike(cells: Sequence[Cell]) -> None:
             if one.label != other.label
         ]
         if names:
-            said = f"{' and '.join(names)}: one record stands for both"
+            said = f"{' and '.join(names)}: they share one record"
             cell.remarks.append(said)
             first.remarks.extend([said] if said not in first.remarks else [])

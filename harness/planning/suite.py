@@ -205,20 +205,18 @@ def path_of(name: str) -> Path:
             raise SuiteError(f"{name}: no such suite file")
         return as_path
     try:
-        plugin = registry.find("suites", name)
+        found = registry.find("suites", name)
     except PluginNotFound as error:
         raise SuiteError(f"{error} (your own suite file is named by its path, ending in .toml)") from None
     try:
-        spec = find_spec(plugin.target)
+        spec = find_spec(found.target)
     except ImportError:  # the package around it is missing
         spec = None
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        candidate = Path(folder) / f"{plugin.name}.toml"
+        candidate = Path(folder) / f"{found.name}.toml"
         if candidate.is_file():
             return candidate
-    raise SuiteError(
-        f"suite '{name}' of {plugin.distribution}: {plugin.target} has no file {plugin.name}.toml"
-    )
+    raise SuiteError(f"suite '{name}' of {found.distribution}: {found.target} has no file {found.name}.toml")
 
 
 def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:

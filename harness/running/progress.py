@@ -77,7 +77,6 @@ class Lines(Display):
         self.start = time.perf_counter()
 
     def say(self, line: str) -> None:
-        """Print a line."""
         print(line, file=self.stream, flush=True)
 
     @hookimpl
@@ -126,7 +125,7 @@ class Live(Display):
         self.whole: Any = None
         self.cell_start = 0.0
         self.running: dict[str, tuple[int, int]] = {}
-        """How far each running cell is, of how much; several run at once in processes, or as stacked seeds."""
+        """Done and total of each running cell; several run at once in processes, or as stacked seeds."""
 
     @hookimpl
     def run_started(self, plan: Plan, store: Store) -> None:
@@ -178,7 +177,6 @@ class Live(Display):
 
     @hookimpl
     def run_finished(self) -> None:
-        """Clear the bars."""
         self.progress.stop()
 
 

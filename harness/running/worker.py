@@ -293,12 +293,12 @@ class Worker:
     def _build_record(self, cell: Cell, job: Job, result: Result) -> Record:
         if not isinstance(result, Result):
             raise HarnessError(
-                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave {result!r:.80}: "
+                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} returned {result!r:.80}: "
                 "expected a Result"
             )
         if result.status not in ("ok", "diverged"):
             raise HarnessError(
-                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave the status "
+                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} returned the status "
                 f"{result.status!r}: expected 'ok' or 'diverged'"
             )
         if job.failures and not result.metrics:

@@ -98,7 +98,7 @@ class Findings:
         >>> findings = Findings()
         >>> findings.add("row broken", "labels.csv:7")
         >>> findings.describe(UNUSED, "not used")
-        'not used: 1 rows that can\'t be read (first: labels.csv:7)'
+        "not used: 1 rows that can't be read (first: labels.csv:7)"
         """
         parts = [
             f"{len(self.names[kind]):,} {text} (first: {self.names[kind][0]})"

@@ -76,9 +76,7 @@ class Encoders:
                 if not made:
                     encoded = self._encode_present(modality, split, chosen[present], change)
                     made.update(_scatter_rows(encoded, np.flatnonzero(present), len(chosen)))
-                    for (
-                        other
-                    ) in parts:  # cache all parts of one pass, before another process computes them again
+                    for other in parts:  # cache the whole pass before another process repeats it
                         if other != which:
                             keep(partial(made.__getitem__, other), other)
                 return made[which]

@@ -129,7 +129,7 @@ def planned(toys: Any, given: type, metric: type) -> Any:
 def test_planning_refuses_other_evidence(toys: Any) -> None:
     assert planned(toys, Finer, Of)[0].state == "run"
     with pytest.raises(
-        SuiteError, match=r"reads .*\.Read, protocol 'gives' gives another\.package\.Read: leave"
+        SuiteError, match=r"reads .*\.Read, protocol 'gives' provides another\.package\.Read: leave"
     ):
         planned(toys, other_read, Of)
     with pytest.raises(SuiteError, match=r"metric 'takes' of .*: what it reads, Hidden, can't be found"):

@@ -136,7 +136,7 @@ def test_factories_and_open_ends(facts: Callable[[str, str], dict[str, Any]]) ->
         (
             "protocols",
             "i-tune",
-            ["axes shots", "gives Predictions", "needs a method"],
+            ["axes shots", "provides Predictions", "needs a method"],
             'protocol = { plugin = "i-tune", steps = 2 }',
         ),
         ("hooks", "i-loud", ["hears run_finished"], "harness run SUITE --listen i-loud"),

@@ -177,7 +177,7 @@ def test_equal_content_under_two_names_keeps_both_rows_on_one_record(store: Stor
     (table,) = outcome.tables()
     assert [c.header for c in table.columns] == [("one",), ("two",)]
     assert [e.value for e in table.rows[0].entries] == [0.5, 0.5]
-    said = "data set 'two' is the same as 'one' in all that decides results: one record stands for both"
+    said = "data set 'two' is the same as 'one' in all that decides results: they share one record"
     assert f"all numbers: {said}" in table.footnotes
     assert said in outcome.records[0].remarks
 
@@ -241,7 +241,7 @@ def test_each_of_several_names_of_one_content_is_told_of_once(store: Store) -> N
     outcome = go(store, datasets=[{"plugin": "d", "label": label} for label in labels])
     (table,) = outcome.tables()
     same = {
-        label: f"data set '{label}' is the same as 'one' in all that decides results: one record stands for both"
+        label: f"data set '{label}' is the same as 'one' in all that decides results: they share one record"
         for label in labels[1:]
     }
     assert sorted(text for text in table.footnotes if "the same as" in text) == sorted(same.values())

@@ -184,7 +184,7 @@ def test_a_status_that_is_none_fails_the_cell(toys: Any, store: Store, status: s
     harness.register("protocols", "odd", Odd)
     outcome = go(store, protocol="odd")
     assert [r.status for r in outcome.failed] == ["failed"]
-    assert f"gave the status {status!r}" in str(outcome.failed[0].reason)
+    assert f"returned the status {status!r}" in str(outcome.failed[0].reason)
 
 
 def test_a_protocol_that_can_not_say_how_many_seeds_it_takes_gets_single_ones(
@@ -329,7 +329,7 @@ def test_metrics_that_are_none_and_metrics_that_may_read_nothing(toys: Any) -> N
     assert broken.state == "broken"
     assert (
         broken.reason
-        == "metric 'number' of (this process) is no metric: TypeError: its factory gave 5, no function"
+        == "metric 'number' of (this process) is no metric: TypeError: its factory returned 5, no function"
     )
 
 

@@ -134,7 +134,7 @@ def test_templates_without_a_place_or_with_a_second_one_are_refused() -> None:
             check_templates(templates)
     with pytest.raises(OptionError, match="at least one template"):
         check_templates([])
-    with pytest.raises(OptionError, match=r"'\{style\}', which nothing fills in"):
+    with pytest.raises(OptionError, match=r"'\{style\}', which nothing fills"):
         check_templates(["a {style} of a {}"])
     assert check_templates(["{} and {}", "{c}, 100% {} <3 $5"]) == ["{} and {}", "{}, 100% {} <3 $5"]
 

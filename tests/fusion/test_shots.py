@@ -72,7 +72,7 @@ def test_they_are_the_shots_of_the_prompts_suite(
             return torch.ones(len(texts), 6)
 
     registry.register("models", "scaled", Scaled)
-    drawn, shots_of = {}, PromptData._shots
+    drawn, shots_of = {}, PromptData._draw_shots
 
     def noting(self, split, shots, classes, skip):
         found = shots_of(self, split, shots, classes, skip)
@@ -80,7 +80,7 @@ def test_they_are_the_shots_of_the_prompts_suite(
             drawn[shots, self.job.cell.seed] = [self.job.splits(split).ids[row] for row in found[0]]
         return found
 
-    monkeypatch.setattr(PromptData, "_shots", noting)
+    monkeypatch.setattr(PromptData, "_draw_shots", noting)
     parts = {"models": ["scaled"], "datasets": ["posts"], "metrics": ["top1"], "seeds": [0, 1]}
     parts["axes"] = {"shots": [1, 4]}
     prompts = {"name": "prompts", "protocol": "few-shot", "methods": ["tip-adapter"], **parts}

@@ -318,7 +318,7 @@ def test_a_run_tells_where_weights_stood_and_keeps_both_rows_of_equal_ones(
     assert values["one"] == values["two"] == values["again"] == pytest.approx(values["ema"])
     assert math.isnan(values["both"])
     assert math.isnan(values["page"])
-    assert "model 'two' is the same as 'one' in all that decides results: one record stands for both" in text
+    assert "model 'two' is the same as 'one' in all that decides results: they share one record" in text
     assert "the averaged weights under 'model_ema' were taken; 'model' is there too" in text
     assert "several weights that fit and differ: 'best' and 'model'" in text
     assert "is an HTML page, no weights: download it again" in text

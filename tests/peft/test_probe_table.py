@@ -195,7 +195,7 @@ def test_voc_is_probed_tuned_on_its_own_validation_split_and_fitted_on_both(voc,
     assert (tuning["validation_split"], tuning["validation_samples"]) == ("val", 20)
     assert tuning["judged_by"] == "11-point mAP"
     assert probe["notes"]["training_samples"] == 60
-    assert "can only be probed" in found["bitfit"]["reason"]
+    assert "only the linear probe supports" in found["bitfit"]["reason"]
     (path,) = (tmp_path / "other" / "records").rglob("*.json")
     assert "'top1' reads Predictions" in json.loads(path.read_text())["reason"]
 

@@ -319,7 +319,7 @@ def test_a_cell_measures_what_it_says(run):
     assert found["probe"]["status"] == "ok", found["probe"]["reason"]
     assert found["probe"]["notes"]["tuning"]["trials"] == 2
     assert found["untrained"]["status"] == "skipped"
-    assert "there must be a head for these classes" in found["untrained"]["reason"]
+    assert "needs a head for these classes" in found["untrained"]["reason"]
 
 
 def test_every_cell_has_every_cost_that_tables_show(run):

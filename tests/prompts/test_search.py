@@ -70,7 +70,7 @@ def test_the_best_never_gets_worse_and_the_history_is_capped_and_ordered():
     found = run(proposer)
     assert found.best_by_step == sorted(found.best_by_step)
     assert len(found.history) == 3
-    assert [s.order for s in found.history] == sorted((s.order for s in found.history), reverse=True)
+    assert [s.rank_key for s in found.history] == sorted((s.rank_key for s in found.history), reverse=True)
     assert found.best == found.history[0]
     assert [len(r.history) for r in proposer.requests] == [1, 3, 3]
     last = proposer.requests[-1].history

@@ -93,7 +93,7 @@ def test_methods_that_need_cosine_say_so():
     dot, own = model(similarity="dot"), model(score=lambda self, images, texts: None)
     assert "by dot product, as the model does" in FewShot().cannot(dot, data, learned, {"shots": 1})
     assert FewShot().cannot(dot, data, Template(), {}) is FewShot().cannot(dot, data, Ensemble(), {}) is None
-    assert "take the protocol classification" in FewShot().cannot(own, data, Template(), {})
+    assert "use the protocol classification" in FewShot().cannot(own, data, Template(), {})
     assert FewShot().cannot(model(), data, learned, {"shots": 1}) is None
 
 

@@ -146,7 +146,7 @@ def test_scatter_fit_draws_axes_that_reach_the_ends_of_what_an_accuracy_can_be(m
         assert f"Lines: v2: {line}." in found.caption
         assert {f"slope {line.slope:.2f}", f"R² {line.r2:.2f}"} <= set(texts(found.svg))
     else:
-        assert "Without a line" in found.caption
+        assert "No line if" in found.caption
 
 
 def test_pareto_names_the_front(maker):
