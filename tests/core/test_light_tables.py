@@ -9,10 +9,11 @@ from harness.leaderboard.build import build_tables
 from harness.discovery.parts import Resolver
 from harness.plots import draw
 from harness.discovery.reference import parse
-from harness.planning.suite import load, shipped
+from harness.discovery import registry
+from harness.planning.suite import load
 
 made = 0
-for suite in map(load, (plugin.name for plugin in shipped())):
+for suite in map(load, (plugin.name for plugin in registry.installed("suites"))):
     for kind, written in (
         *(("summaries", table.summary) for table in suite.tables if table.summary),
         *(("plots", {"plugin": plot.kind, "options": plot.options}) for plot in suite.plots),
