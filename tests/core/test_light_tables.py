@@ -10,6 +10,7 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.plots import draw
 from harness.discovery.reference import parse
+from harness.discovery import registry
 from harness.planning.suite import load
 
 made = 0

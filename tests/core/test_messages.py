@@ -137,7 +137,7 @@ CAPABILITIES = {
         {**FEW, "models": ["tiny-resnet"], "methods": ["template"]}, "the model 'tiny-resnet'", "choose one that does"
     ),
     "evidence": Case(
-        {"metrics": ["kid"]}, "metric 'kid' reads GeneratedSamples", "or use a protocol that gives GeneratedSamples"
+        {"metrics": ["kid"]}, "metric 'kid' reads GeneratedSamples", "or use a protocol that provides GeneratedSamples"
     ),
     "data not here": Case({"datasets": ["imagefolder:/no/such"]}, "/no/such: no such folder", "expected one with"),
 }  # fmt: skip
