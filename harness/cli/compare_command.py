@@ -76,7 +76,7 @@ def main(given: argparse.Namespace) -> int:
         data = found.to_dict()
         if gates:
             data["gates"] = {
-                "answer": str(c.combined_answer(judged)),
+                "answer": str(c.combine_gate_verdicts(judged)),
                 "verdicts": [j.to_dict() for j in judged],
             }
         text = encode_json(data)
@@ -87,4 +87,4 @@ def main(given: argparse.Namespace) -> int:
         print(text, end="")
     else:
         write_out(given.out, text)
-    return c.EXIT[c.combined_answer(judged)]
+    return c.EXIT[c.combine_gate_verdicts(judged)]

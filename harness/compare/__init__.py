@@ -8,7 +8,7 @@ from harness.compare.comparison import UnfinishedCell as UnfinishedCell
 from harness.compare.comparison import compare as compare
 from harness.compare.gating import EXIT as EXIT
 from harness.compare.gating import CellVerdict as CellVerdict
-from harness.compare.gating import combined_answer as combined_answer
+from harness.compare.gating import combine_gate_verdicts as combine_gate_verdicts
 from harness.compare.gating import judge_all as judge_all
 from harness.compare.gating import parse_gates as parse_gates
 from harness.compare.remarks import MatchedRemark as MatchedRemark

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.compare.comparison import Comparison, compare
-from harness.compare.gating import CellVerdict, combined_answer, judge_all, parse_gates
+from harness.compare.gating import CellVerdict, combine_gate_verdicts, judge_all, parse_gates
 from harness.compare.sides import Side
 from harness.compare.text import render_terminal
 from harness.planning.suite import name_of
@@ -71,7 +71,7 @@ def check_against(
     metrics = list(dict.fromkeys(gate.metric for gate in gates))
     found = compare(a, b, metrics=metrics, suites=[name], level=level)
     judged = judge_all(found, gates)
-    return CheckResult(combined_answer(judged), judged, found, failed)
+    return CheckResult(combine_gate_verdicts(judged), judged, found, failed)
 
 
 def _suite_name(suite: SuiteLike) -> str:

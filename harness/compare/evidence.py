@@ -15,7 +15,7 @@ from harness.statistics import (
     Interval,
     StatisticsError,
     Unpairable,
-    align,
+    align_samples,
     paired_difference_interval,
     paired_t_test,
     paired_test,
@@ -148,14 +148,14 @@ def _pair_by_sample(
             ([i for ids, _ in side.values() for i in ids], np.concatenate([v for _, v in side.values()]))
             for side in (columns["A"], columns["B"])
         ]
-        found = align(*whole[0], *whole[1])
+        found = align_samples(*whole[0], *whole[1])
         if isinstance(found, Unpairable):
             return found.reason
         reason = f"seeds differ ({_list_seeds(a)} in A, {_list_seeds(b)} in B): paired over samples only"
         return Evidence("samples", found.b[None], found.a[None], reason)
     rows_a, rows_b, first = [], [], None
     for seed in seeds:
-        found = align(*columns["A"][seed], *columns["B"][seed])
+        found = align_samples(*columns["A"][seed], *columns["B"][seed])
         if isinstance(found, Unpairable):
             return found.reason
         if first is not None and list(found.ids) != first:

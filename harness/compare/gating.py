@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.compare.comparison import Comparison, Difference
-from harness.statistics import Gate, GateAnswer, Verdict, combine_answers, judge, parse_gate
+from harness.statistics import Gate, GateAnswer, Verdict, combine_answers, judge_gate, parse_gate
 from harness.statistics.gates import GateError
 
 EXIT = {GateAnswer.PASS: 0, GateAnswer.FAIL: 1, GateAnswer.INCONCLUSIVE: 3}
@@ -61,14 +61,14 @@ def judge_all(comparison: Comparison, gates: Sequence[Gate]) -> list[CellVerdict
     return judged
 
 
-def combined_answer(judged: Sequence[CellVerdict]) -> GateAnswer:
+def combine_gate_verdicts(judged: Sequence[CellVerdict]) -> GateAnswer:
     """Return one answer for all verdicts: fail if any fails, else inconclusive if any is, else pass."""
     return combine_answers(j.verdict for j in judged)
 
 
 def _judge_cell(gate: Gate, difference: Difference, cells: int, level: float) -> Verdict:
     interval = difference.evidence.interval(1 - (1 - level) / cells)
-    verdict = judge(gate, difference.difference, interval, difference.unit)
+    verdict = judge_gate(gate, difference.difference, interval, difference.unit)
     if interval is None and difference.reason:
         return Verdict(gate, verdict.answer, f"{verdict.reason}: {difference.reason}")
     return verdict

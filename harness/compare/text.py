@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from harness.compare.comparison import Comparison, Difference, MetricOverall
-from harness.compare.gating import CellVerdict, combined_answer
+from harness.compare.gating import CellVerdict, combine_gate_verdicts
 from harness.leaderboard.formats.text import clean_text, escape_markdown
 
 
@@ -88,7 +88,10 @@ def verdict_lines(judged: Sequence[CellVerdict], clean: Clean = clean_text) -> l
         if j.answer != "pass"
     ]
     passed = sum(j.answer == "pass" for j in judged)
-    return [*lines, f"gates: {combined_answer(judged).upper()} ({passed} of {len(judged)} verdicts pass)"]
+    return [
+        *lines,
+        f"gates: {combine_gate_verdicts(judged).upper()} ({passed} of {len(judged)} verdicts pass)",
+    ]
 
 
 def _difference_table(

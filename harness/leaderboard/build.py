@@ -134,7 +134,8 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
     Rows and columns are tuples of coordinates, in the plan's order. The records of one place are averaged,
     seed by seed; the interval states its kind.
     """
-    from harness.leaderboard.uncertainty import RecordFacts, add_intervals, mark_best
+    from harness.leaderboard.best_and_ties import mark_best
+    from harness.leaderboard.value_intervals import RecordFacts, add_intervals
 
     values = list(dict.fromkeys(spec.values)) or default_metric(data)
     row_names = tuple(n for n in spec.rows if n != METRIC)

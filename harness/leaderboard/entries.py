@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -140,21 +139,6 @@ def format_interval(entry: TableValue, column: Column) -> str:
     if up == down and high >= value >= low:
         return f"± {up}" if float(up) else f"± {_first_digit(max(high - value, value - low))}"
     return f"[{_format_end(low, style)}, {_format_end(high, style)}]"
-
-
-def footnote_marks(notes: Iterable[int]) -> str:
-    """Return the footnote numbers of a value, with runs joined.
-
-    >>> marks([0, 2, 3, 4])
-    '1,3–5'
-    """
-    numbers = sorted({n + 1 for n in notes})
-    starts = [n for n in numbers if n - 1 not in numbers]
-    ends = [n for n in numbers if n + 1 not in numbers]
-    runs = []
-    for start, end in zip(starts, ends, strict=True):
-        runs.append(f"{start}–{end}" if end - start > 1 else ",".join(map(str, range(start, end + 1))))
-    return ",".join(runs)
 
 
 def _format_end(value: float, style: str) -> str:

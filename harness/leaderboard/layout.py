@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
@@ -134,6 +134,21 @@ class Layout:
         ]
         fixed = (self.footnotes, self.caption, self.level)
         return type(self)(self.name, self.title, names, self.row_names, columns, rows, *fixed)
+
+
+def footnote_marks(notes: Iterable[int]) -> str:
+    """Return the footnote numbers of a value, with runs joined.
+
+    >>> marks([0, 2, 3, 4])
+    '1,3–5'
+    """
+    numbers = sorted({n + 1 for n in notes})
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    runs = []
+    for start, end in zip(starts, ends, strict=True):
+        runs.append(f"{start}–{end}" if end - start > 1 else ",".join(map(str, range(start, end + 1))))
+    return ",".join(runs)
 
 
 def marks_legend(table: Layout, best: str, tied: str) -> str:

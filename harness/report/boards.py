@@ -11,10 +11,10 @@ from harness.leaderboard.entries import (
     Column,
     Row,
     TableValue,
-    footnote_marks,
     format_interval,
     format_value,
 )
+from harness.leaderboard.layout import footnote_marks
 from harness.leaderboard.table import Table
 
 SHOWN = 200

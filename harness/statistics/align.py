@@ -56,7 +56,7 @@ def align_samples(
 
 
 def sort_by_sample(ids: Sequence[str], values: ArrayLike) -> OneRun | Unpairable:
-    """Return one run's values N by sorted id, averaged over several seeds (see `align`)."""
+    """Return one run's values N by sorted id, averaged over several seeds (see `align_samples`)."""
     x = np.atleast_1d(np.asarray(values, dtype=np.float64))
     if x.ndim > 2 or x.shape[-1] != len(ids):
         return Unpairable(f"there are {len(ids)} ids for values of the shape {x.shape}")

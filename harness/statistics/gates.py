@@ -95,7 +95,7 @@ def parse_gate(text: str, metrics: Iterable[str] | None = None) -> Gate:
     return Gate(found["metric"], op, threshold, scale)  # type: ignore[arg-type]
 
 
-def judge(gate: Gate, difference: float, interval: Interval | None, unit: str | None = None) -> Verdict:
+def judge_gate(gate: Gate, difference: float, interval: Interval | None, unit: str | None = None) -> Verdict:
     """Judge an interval for B − A, on the metric's own scale, by a gate.
 
     Fail if the whole interval meets the gate's condition, pass if no part of it does, else inconclusive, as

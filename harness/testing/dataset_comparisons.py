@@ -11,11 +11,11 @@ from harness.contract.data import Split
 from harness.contract.declared import ask
 from harness.testing.dataset_subject import (
     DatasetSubject,
-    pick_positions,
     describe_dataset,
     describe_samples,
     describe_split,
     digest_content,
+    pick_positions,
 )
 from harness.testing.other_process import call_in_other_process
 from harness.testing.verdicts import NotChecked, expect, must

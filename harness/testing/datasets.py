@@ -10,7 +10,7 @@ import numpy as np
 from harness.contract.data import Split
 from harness.contract.declared import ask
 from harness.errors import HarnessError
-from harness.testing.dataset_subject import DatasetSubject, pick_positions, digest_value
+from harness.testing.dataset_subject import DatasetSubject, digest_value, pick_positions
 from harness.testing.verdicts import Violation, describe_error, expect, must
 
 

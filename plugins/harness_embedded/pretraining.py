@@ -44,7 +44,7 @@ _TEXT_TOWER = ("transformer.", "token_embedding.", "positional_embedding", "ln_f
 
 
 @contextmanager
-def fork_randomness(seed: int) -> Iterator[None]:
+def seed_pretraining(seed: int) -> Iterator[None]:
     """Seed torch inside the block only; the caller's random state is untouched."""
     import random
 

@@ -107,7 +107,7 @@ class _TinyClassifier(_TinyModel):
     def load(self, device: torch.device) -> None:
         """Build the network and train it on the CPU, unless its weights are cached."""
         from harness.learning.kept import train_once
-        from harness_embedded.pretraining import fit_labels, fork_randomness
+        from harness_embedded.pretraining import fit_labels, seed_pretraining
 
         def train(module: nn.Module) -> None:
             if self.steps == 0:
@@ -116,7 +116,7 @@ class _TinyClassifier(_TinyModel):
                 module, self._training_set(), steps=self.steps, batch=64, rate=self._rate, seed=self.seed
             )
 
-        with fork_randomness(self.seed):
+        with seed_pretraining(self.seed):
             module = self._build(10 if self.trained_on == "digits" else 12)
             train_once(module, self._weights_path(), train)
         self._module = module.eval().to(device)
@@ -224,12 +224,12 @@ class TinyCLIP(_TinyModel):
     def load(self, device: torch.device) -> None:
         """Build both towers and train them on the CPU, unless their weights are cached."""
         from harness.learning.kept import train_once
-        from harness_embedded.pretraining import fork_randomness
+        from harness_embedded.pretraining import seed_pretraining
         from harness_embedded.tiny_networks import CONTEXT, clip
 
         self._device = device
         self.tokenizer = _tokenizer(CONTEXT)
-        with fork_randomness(self.seed):
+        with seed_pretraining(self.seed):
             module = clip(self.tower)
             train_once(module, self._weights_path(), self._train)
         self._module = self._clip = module.eval().to(device)

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
 from harness.errors import did_you_mean
-from harness_fusion.answers import MethodAnswers, find_unimodal_methods, read_answers
+from harness_fusion.method_predictions import (
+    MethodPredictions,
+    find_unimodal_methods,
+    read_method_predictions,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +50,7 @@ class GainOverUnimodal:
 
         rows: list[dict[str, Any]] = []
         for place, part in _group_by_place(records):
-            answers = read_answers(part, store)
+            answers = read_method_predictions(part, store)
             names = find_unimodal_methods(part, self.unimodal, answers)
             if not names:
                 continue
@@ -54,7 +58,7 @@ class GainOverUnimodal:
         return pd.DataFrame(rows, columns=[*_place_columns(records), "method", *_VALUES, "unit"])
 
     def _compare(
-        self, place: dict[str, Any], answers: dict[str, MethodAnswers], names: Sequence[str]
+        self, place: dict[str, Any], answers: dict[str, MethodPredictions], names: Sequence[str]
     ) -> Iterable[dict[str, Any]]:
         from harness.statistics import paired_difference_interval, paired_test
         from harness.statistics.multiple import holm
@@ -177,7 +181,7 @@ class SubsetAccuracy:
 
         rows: list[dict[str, Any]] = []
         for place, part in _group_by_place(records):
-            answers = read_answers(part, store)
+            answers = read_method_predictions(part, store)
             names = find_unimodal_methods(part, self.unimodal, answers)
             for method, own in answers.items():
                 for subset, inside in self._find_subsets(own, [answers[n] for n in names[:2]]).items():
@@ -190,7 +194,7 @@ class SubsetAccuracy:
         return pd.DataFrame(rows, columns=[*_place_columns(records), "method", "subset", *_VALUES])
 
     def _find_subsets(
-        self, own: MethodAnswers, unimodal: list[MethodAnswers]
+        self, own: MethodPredictions, unimodal: list[MethodPredictions]
     ) -> dict[str, list[NDArray[np.bool_]]]:
         seeds = len(own.right)
         told = self.groups if self.groups is not None else list(own.groups)

@@ -155,7 +155,9 @@ class ScatterFit:
         handles.setdefault("fitted line", drawn[0])
         numbers = f"slope {fitted.slope:.2f}\nR² {fitted.r2:.2f}"
         ax.text(0.03, 0.97, numbers, transform=ax.transAxes, va="top", fontsize=7, color=INK)
-        low_band, high_band = bootstrap_line_interval(x, y, at, self.scale, self.resamples, self.level, self.seed)
+        low_band, high_band = bootstrap_line_interval(
+            x, y, at, self.scale, self.resamples, self.level, self.seed
+        )
         ax.fill_between(
             self._to_axis(at),
             self._to_axis(low_band),

@@ -17,11 +17,11 @@ from harness.leaderboard.entries import (
     Column,
     Row,
     TableValue,
-    footnote_marks,
     format_interval,
     format_number,
 )
 from harness.leaderboard.formats import FORMATS, render
+from harness.leaderboard.layout import footnote_marks
 from harness.leaderboard.table import Table
 
 WORDS = st.text("abcdefgh é&|_", min_size=3, max_size=30).map(lambda t: f"says {t.strip() or 'x'}.")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from harness_embedded.drawn_images import DrawnImages
-from harness_embedded.pretraining import fit_labels, fork_randomness, normalise_images
+from harness_embedded.pretraining import fit_labels, normalise_images, seed_pretraining
 
 
 def drawn(count: int) -> DrawnImages:
@@ -17,7 +17,7 @@ def drawn(count: int) -> DrawnImages:
 
 
 def network() -> nn.Module:
-    with fork_randomness(0):
+    with seed_pretraining(0):
         return nn.Sequential(
             nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)
         )

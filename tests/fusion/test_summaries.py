@@ -14,8 +14,8 @@ import harness
 from harness.errors import HarnessError, OptionError
 from harness.records.store import Store
 from harness.statistics import paired_difference_interval
-from harness_fusion.answers import MethodAnswers
 from harness_fusion.gains import compare_f1, weighted_f1
+from harness_fusion.method_predictions import MethodPredictions
 from harness_fusion.summaries import (
     DataDirt,
     GainOverUnimodal,
@@ -163,7 +163,7 @@ def test_seeds_on_different_samples_are_not_taken_together():
         pd.DataFrame({"id": ids, "target": [0, 1], "prediction": [0, 1]}) for ids in (["a", "b"], ["a", "c"])
     ]
     with pytest.raises(HarnessError, match="different samples"):
-        MethodAnswers(frames, [0, 1])
+        MethodPredictions(frames, [0, 1])
 
 
 def test_tables_import_neither_torch_nor_scikit_learn(run):

@@ -17,7 +17,7 @@ from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.running.worker import RunSettings, Worker
 from harness_few_shot.task import find_columns
-from harness_prompts.methods.embedding_baselines import FixedClassifier
+from harness_prompts.fixed_classifier import FixedClassifier
 from harness_prompts.protocol import FewShot
 from harness_prompts.shots import harmonic_mean, relabel_rows, split_base_and_new
 from harness_prompts.summaries import BaseToNew, FoundPrompts, NearestWords, WordingSensitivity
@@ -275,7 +275,7 @@ def test_augmented_training_sees_fresh_views_and_nothing_else_does(run, monkeypa
 
 
 def test_no_test_sample_is_opened_before_the_method_is_fitted(run, monkeypatch):
-    from harness_prompts.methods.embedding_baselines import TipAdapter
+    from harness_prompts.methods.tip_adapter import TipAdapter
 
     opened: list[int] = []
     fit = TipAdapter.fit

@@ -16,8 +16,8 @@ from harness_prompts.methods import cocoop
 from harness_prompts.methods.clip_adapter import ClipAdapter
 from harness_prompts.methods.cocoop import CoCoOp, ConditionalClassifier, build_meta_net
 from harness_prompts.methods.coop import CoOp, KgCoOp, ProGrad, align_gradient
-from harness_prompts.methods.embedding_baselines import (
-    EmbeddingProbe,
+from harness_prompts.methods.linear_probe import EmbeddingProbe
+from harness_prompts.methods.tip_adapter import (
     TipAdapter,
     TipAdapterF,
     tip_logits,

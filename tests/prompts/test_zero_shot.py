@@ -184,12 +184,12 @@ def test_a_method_is_another_one_when_the_file_of_its_templates_changes(tmp_path
         clip_adapter,
         coop,
         deep_prompts,
-        embedding_baselines,
         template_selection,
+        tip_adapter,
     )
 
     methods = (
-        Ensemble, embedding_baselines.TipAdapter, embedding_baselines.TipAdapterF, clip_adapter.ClipAdapter,
+        Ensemble, tip_adapter.TipAdapter, tip_adapter.TipAdapterF, clip_adapter.ClipAdapter,
         coop.KgCoOp, coop.ProGrad, deep_prompts.PromptSRC, template_selection.TemplateSelection,
     )  # fmt: skip
     file = tmp_path / "own.txt"

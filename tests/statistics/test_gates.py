@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.statistics import Gate, GateAnswer, GateError, Interval, combine_answers, judge, parse_gate
+from harness.statistics import Gate, GateAnswer, GateError, Interval, combine_answers, judge_gate, parse_gate
 
 
 def interval(low: float, high: float) -> Interval:
@@ -69,22 +69,22 @@ def test_fractions_are_held_against_percentage_points() -> None:
     ],
 )
 def test_three_answers(text: str, low: float, high: float, answer: GateAnswer) -> None:
-    verdict = judge(parse_gate(text), (low + high) / 2, interval(low, high), "fraction")
+    verdict = judge_gate(parse_gate(text), (low + high) / 2, interval(low, high), "fraction")
     assert verdict.answer is answer
     assert "95%" in verdict.reason
 
 
 def test_without_evidence_nothing_is_decided() -> None:
     gate = parse_gate("top1 < -0.5")
-    assert judge(gate, -0.3, None, "fraction").answer is GateAnswer.INCONCLUSIVE
-    assert "missing" in judge(gate, math.nan, interval(-1, -1), "fraction").reason
-    assert judge(gate, -0.3, interval(math.nan, 0), "fraction").answer is GateAnswer.INCONCLUSIVE
+    assert judge_gate(gate, -0.3, None, "fraction").answer is GateAnswer.INCONCLUSIVE
+    assert "missing" in judge_gate(gate, math.nan, interval(-1, -1), "fraction").reason
+    assert judge_gate(gate, -0.3, interval(math.nan, 0), "fraction").answer is GateAnswer.INCONCLUSIVE
 
 
 def test_overall_is_the_worst() -> None:
     gate = parse_gate("top1 < -0.5")
-    passed, failed = (judge(gate, x, interval(x, x), "fraction") for x in (0.0, -0.1))
-    unsure = judge(gate, 0.0, None)
+    passed, failed = (judge_gate(gate, x, interval(x, x), "fraction") for x in (0.0, -0.1))
+    unsure = judge_gate(gate, 0.0, None)
     assert combine_answers([passed]) is combine_answers([]) is GateAnswer.PASS
     assert combine_answers([passed, unsure]) is GateAnswer.INCONCLUSIVE
     assert combine_answers([passed, failed, unsure]) is GateAnswer.FAIL
@@ -102,8 +102,8 @@ def test_a_wider_interval_never_turns_one_decision_into_the_other(
     op: str, limit: float, low: float, width: float, more: float
 ) -> None:
     gate = Gate("m", op, limit)
-    narrow = judge(gate, low, interval(low, low + width)).answer
-    wide = judge(gate, low, interval(low - more, low + width + more)).answer
+    narrow = judge_gate(gate, low, interval(low, low + width)).answer
+    wide = judge_gate(gate, low, interval(low - more, low + width + more)).answer
     assert wide in (narrow, GateAnswer.INCONCLUSIVE)
     assert (narrow is GateAnswer.FAIL) <= gate.is_met(low)
 
@@ -118,7 +118,7 @@ def test_a_wider_interval_never_turns_one_decision_into_the_other(
     ],
 )
 def test_a_verdict_stays_in_the_unit_of_its_gate(text, unit, span, limit):
-    found = judge(parse_gate(text), -0.1, Interval(-0.125, -0.082, 0.95, "t", 3), unit)
+    found = judge_gate(parse_gate(text), -0.1, Interval(-0.125, -0.082, 0.95, "t", 3), unit)
     assert found.reason == f"all of {span} (95%, t) is beyond the limit of {limit}"
-    none = judge(parse_gate(text), -0.1, None, unit)
+    none = judge_gate(parse_gate(text), -0.1, None, unit)
     assert none.reason.endswith(f"{span.partition('] ')[2]} has no interval")

@@ -17,7 +17,7 @@ from harness.statistics import (
     AlignedPairs,
     StatisticsError,
     Unpairable,
-    align,
+    align_samples,
     holm,
     mcnemar_test,
     paired_difference_interval,
@@ -214,12 +214,12 @@ def test_more_one_sided_disagreement_never_raises_mcnemars_p(fewer: int, extra: 
 
 
 def test_align_sorts_by_id_and_averages_over_seeds() -> None:
-    pairs = align(["c", "a", "b"], [3, 1, 2], ["a", "b", "c"], [[10, 20, 30], [30, 40, 50]])
+    pairs = align_samples(["c", "a", "b"], [3, 1, 2], ["a", "b", "c"], [[10, 20, 30], [30, 40, 50]])
     assert isinstance(pairs, AlignedPairs)
     assert list(pairs.ids) == ["a", "b", "c"]
     assert pairs.a.tolist() == [1, 2, 3]
     assert pairs.b.tolist() == [20, 30, 40]
-    repeated = align(["b", "a", "a", "b"], [1, 3, 5, 3], ["a", "b"], [0, 0])
+    repeated = align_samples(["b", "a", "a", "b"], [1, 3, 5, 3], ["a", "b"], [0, 0])
     assert isinstance(repeated, AlignedPairs)
     assert repeated.a.tolist() == [4, 2]
 
@@ -236,7 +236,7 @@ def test_align_sorts_by_id_and_averages_over_seeds() -> None:
     ],
 )
 def test_align_refuses_with_a_reason(ids_a, a, ids_b, b, reason: str) -> None:
-    refused = align(ids_a, a, ids_b, b)
+    refused = align_samples(ids_a, a, ids_b, b)
     assert isinstance(refused, Unpairable)
     assert reason in refused.reason
 

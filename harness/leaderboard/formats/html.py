@@ -8,11 +8,10 @@ from harness.leaderboard.entries import (
     DASH,
     Column,
     TableValue,
-    footnote_marks,
     format_interval,
     format_value,
 )
-from harness.leaderboard.layout import Layout, header_spans, marks_legend
+from harness.leaderboard.layout import Layout, footnote_marks, header_spans, marks_legend
 
 
 def html(table: Layout) -> str:

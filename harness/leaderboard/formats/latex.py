@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from harness.leaderboard.entries import Column, TableValue, footnote_marks, format_interval, format_value
-from harness.leaderboard.layout import Layout, header_spans, marks_legend
+from harness.leaderboard.entries import Column, TableValue, format_interval, format_value
+from harness.leaderboard.layout import Layout, footnote_marks, header_spans, marks_legend
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -10,11 +10,10 @@ from harness.leaderboard.entries import (
     DASH,
     Column,
     TableValue,
-    footnote_marks,
     format_interval,
     format_value,
 )
-from harness.leaderboard.layout import Layout, marks_legend
+from harness.leaderboard.layout import Layout, footnote_marks, marks_legend
 
 LONGEST = 240
 """Longer names are cut."""

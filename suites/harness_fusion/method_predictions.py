@@ -18,7 +18,7 @@ KIND = "tag.method.kind"
 """The tag that marks unimodal methods in a suite."""
 
 
-class MethodAnswers:
+class MethodPredictions:
     """One method's predictions over seeds: `predicted` and `right` S×N, `targets` N, `groups` of N.
 
     Raises HarnessError if the seeds have different samples.
@@ -45,19 +45,19 @@ class MethodAnswers:
         return float(weighted_f1(count_confusions(self.targets, self.predicted)).mean())
 
 
-def read_answers(part: pd.DataFrame, store: Store) -> dict[str, MethodAnswers]:
+def read_method_predictions(part: pd.DataFrame, store: Store) -> dict[str, MethodPredictions]:
     """Return each method's predictions; methods without samples on disk are left out."""
-    found: dict[str, MethodAnswers] = {}
+    found: dict[str, MethodPredictions] = {}
     for method, own in part.groupby("method", sort=False):
         frames = [store.samples(id) for id in own["id"]]
         complete = all(f is not None and {"target", "prediction"} <= set(f.columns) for f in frames)
         if complete:
-            found[str(method)] = MethodAnswers(frames, own["seed"].tolist())
+            found[str(method)] = MethodPredictions(frames, own["seed"].tolist())
     return found
 
 
 def find_unimodal_methods(
-    part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, MethodAnswers]
+    part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, MethodPredictions]
 ) -> list[str]:
     """Return the unimodal methods among the answers: those `given`, else those with the tag `kind`.
 

@@ -1,9 +1,9 @@
-"""The uncertainty of a table: an interval for each number, and which values are tied with the best."""
+"""The interval of each number in a table, over seeds and samples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.leaderboard.averages import mean
-from harness.leaderboard.entries import Column, TableValue, effective_column, has_width
+from harness.leaderboard.entries import TableValue, effective_column, has_width
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.columns import read_parquet
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.records.store import Store
-    from harness.statistics import PerSample, PerSeed
-
-COMPETITORS = ("model", "method")
-"""Coordinates whose values compete with each other; all others say on which task."""
 
 PAIRED_RECORDS = 2000
 """Above this many records a table does not read the per-sample files, and says so."""
@@ -48,59 +44,7 @@ def add_intervals(table: Table, facts: RecordFacts, store: Store | None, spec: T
                 entry.low, entry.high, entry.method = interval.low, interval.high, interval.method
                 used.add(interval.method)
     if used:
-        _extend_caption(table, f"{spec.level:.0%} intervals: {', '.join(sorted(used))}.")
-
-
-def mark_best(table: Table, facts: RecordFacts, store: Store | None, spec: TableSpec) -> None:
-    """Mark the best of each group of competitors and all that is tied with it.
-
-    Tied means not significantly worse in a paired test on the same samples (or seeds, if samples are not
-    known), with Holm's correction. If pairing is impossible, a footnote says why; the caption does if no
-    group of the table was tested.
-    """
-    from harness.statistics import StatisticsError, best_and_tied
-
-    deep = store is not None and len(facts) <= PAIRED_RECORDS
-    if not deep and store is not None:
-        _extend_caption(table, f"Ties are not tested in tables of more than {PAIRED_RECORDS} records.")
-    alone: list[tuple[TableValue, str]] = []
-    tested = 0
-    for group in _competing_groups(table):
-        present = {name: e for name, (e, _) in group.items() if e.value is not None}
-        column = next((c for _, c in group.values()), None)
-        if len(present) < 2 or column is None or column.higher_is_better is None:
-            continue
-        better = max if column.higher_is_better else min
-        top = better(e.value for e in present.values() if e.value is not None)
-        for entry in present.values():
-            entry.best = entry.value == top
-        if not deep:
-            continue
-        scores = {name: _pairing_scores(e, column.metric, facts, store) for name, e in present.items()}
-        known = {name: s for name, s in scores.items() if not isinstance(s, str)}
-        try:
-            found = best_and_tied(known, column.higher_is_better, 1 - spec.level)
-        except StatisticsError as error:
-            present[next(iter(present))].notes.append(table.note(f"ties not tested: {error}"))
-            continue
-        undecided = {name: s for name, s in scores.items() if isinstance(s, str)} | dict(found.undecided)
-        tops = [name for name, e in present.items() if e.best]
-        if all(name in undecided for name in tops):
-            alone += [(present[name], undecided[name]) for name in tops]
-            continue
-        tested += 1
-        # of means that are equal but for the last digit, the test's best need not be the table's: it is tied
-        for name in (found.best, *found.tied):
-            if name is not None:
-                present[name].tied = not present[name].best
-        for name in sorted(undecided):
-            present[name].notes.append(table.note(f"not compared with the best: {undecided[name]}"))
-    reasons = {reason for _, reason in alone}
-    if len(reasons) == 1 and not tested:
-        _extend_caption(table, f"Ties are not tested: {reasons.pop()}.")
-    else:
-        for entry, reason in alone:
-            entry.notes.append(table.note(f"others are not compared with it: {reason}"))
+        extend_caption(table, f"{spec.level:.0%} intervals: {', '.join(sorted(used))}.")
 
 
 class RecordFacts:
@@ -160,14 +104,14 @@ def _value_interval(
     if count >= 1 and 0 <= means[0] <= 1:  # a record may contradict itself
         n = int(count)
         return wilson_interval(round(means[0] * n), n, spec.level)
-    samples = _stack_samples(runs, metric, facts, store)
+    samples = stack_samples(runs, metric, facts, store)
     if samples is None:
         return t_interval(means, spec.level) if len(means) > 1 else None
     summary = summarise_seeds(samples[1].mean(axis=1), samples[1], spec.level)
     return summary.over_samples if spec.intervals == "samples" else summary.interval
 
 
-def _stack_samples(
+def stack_samples(
     runs: Sequence[tuple[Any, str]], metric: str, facts: RecordFacts, store: Store | None
 ) -> tuple[list[str], Any] | None:
     """Return the sample ids and per-sample values S×N, or None if they are unknown or the samples differ.
@@ -190,24 +134,6 @@ def _stack_samples(
         ids = column[0]
         rows.append(column[1])
     return (ids, np.stack(rows)) if ids is not None else None
-
-
-def _pairing_scores(
-    entry: TableValue, metric: str, facts: RecordFacts, store: Store | None
-) -> PerSample | PerSeed | str:
-    """Return the values by which an entry can be paired, or the reason why it can't."""
-    from harness.statistics import PerSample, PerSeed
-
-    runs = facts.runs(entry)
-    seeds = [s for s, _ in runs]
-    if len(set(seeds)) != len(seeds):
-        # such as an average over data sets, which ranking columns compare
-        return "each number is a mean over several records of a seed"
-    stacked = _stack_samples(runs, metric, facts, store)
-    if stacked is not None:
-        return PerSample(stacked[0], stacked[1].mean(axis=0))
-    values = [facts.value(id, metric) for _, id in runs]
-    return PerSeed(seeds, values) if len(seeds) > 1 else "one seed, and no values by sample are known"
 
 
 def _sample_column(path: Path, metric: str) -> tuple[list[str], Any] | None:
@@ -234,24 +160,5 @@ def _read_column(path: Path, metric: str, written: int) -> tuple[list[str], Any]
         return None
 
 
-def _competing_groups(table: Table) -> list[Mapping[str, tuple[TableValue, Column]]]:
-    """Return groups of entries that differ in model or method only, by their names."""
-    names = table.row_names if any(n in COMPETITORS for n in table.row_names) else table.column_names
-    rows_compete = names is table.row_names and any(n in COMPETITORS for n in names)
-    places = [n for n, name in enumerate(names) if name in COMPETITORS]
-    groups: dict[Any, dict[str, tuple[TableValue, Column]]] = {}
-    for row in table.rows:
-        for column, entry in zip(table.columns, row.entries, strict=True):
-            is_ = effective_column(entry, column)
-            if is_.kind != "value" or not places:
-                continue
-            header = row.header if rows_compete else column.header
-            rest = tuple(h for n, h in enumerate(header) if n not in places)
-            other = column.header if rows_compete else row.header
-            group = groups.setdefault((rest, other, is_.metric, row.group if rows_compete else ""), {})
-            group["\x1f".join(header[n] for n in places)] = (entry, is_)
-    return list(groups.values())
-
-
-def _extend_caption(table: Table, text: str) -> None:
+def extend_caption(table: Table, text: str) -> None:
     table.caption = f"{table.caption} {text}".strip()
