@@ -1,9 +1,9 @@
-# Two commands do everything: `make quickstart` and `make test`. Each sets up .venv when it is missing.
+# Start with `make quickstart` or `make test`; every target sets up .venv if necessary.
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 HARNESS := $(VENV)/bin/harness
 BASE_PYTHON ?= python3
-# compiled once at installation; a cold start would otherwise compile on every import
+# let Python cache bytecode, which the setup compiles: without it, every start would compile every import
 export PYTHONDONTWRITEBYTECODE :=
 QUICKSTART := robustness prompts peft gan fusion
 
@@ -13,7 +13,7 @@ quickstart: $(VENV)/.ready
 	$(HARNESS) run $(QUICKSTART)
 	$(HARNESS) report $(QUICKSTART) --out results/report.html
 
-# a process per core, one thread each: tests of one file stay together and share what they make
+# one process per core, one thread each; tests of one file run together and share fixtures
 WORKERS ?= 2
 test: $(VENV)/.ready
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(WORKERS) --dist loadfile

@@ -1,4 +1,4 @@
-"""Brings the pages from beside what they explain into the site, and makes the reference's pages."""
+"""MkDocs hook: add the repository's README files and guides to the site, and write the reference pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGES = {
 
 
 def sources() -> dict[str, Path]:
-    """Each page's address in the site, and the file that it is."""
+    """Return the source file of each page, by its path in the site."""
     found = {page: ROOT / source for page, source in PAGES.items()}
     for room in ROOMS:
         for guide in sorted((ROOT / room).glob("guides/*.md")):
@@ -31,7 +31,7 @@ def sources() -> dict[str, Path]:
 
 
 def homes(package: str) -> dict[str, str]:
-    """Where each public name of a package is defined, from its imports for type checkers."""
+    """Return where each public name of a package is defined, from its imports for type checkers."""
     tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
     return {
         alias.asname: f"{node.module}.{alias.name}"
@@ -43,15 +43,15 @@ def homes(package: str) -> dict[str, str]:
 
 
 def reference(package: str) -> str:
-    """A page that asks mkdocstrings for every public name."""
-    parts = [f"# `{package}`", "Public names; anything else may change without notice."]
+    """Return a page on which mkdocstrings documents every public name."""
+    parts = [f"# `{package}`", "Public names; everything else may change without notice."]
     return "\n\n".join([*parts, *(f"::: {home}" for _, home in sorted(homes(package).items()))])
 
 
-def relinked(text: str, source: Path, page: str, pages: dict[Path, str]) -> str:
-    """Links between files of the repository as links between pages; a link to code becomes plain text."""
+def relink(text: str, source: Path, page: str, pages: dict[Path, str]) -> str:
+    """Turn links between files into links between pages; links to files without a page become plain text."""
 
-    def replaced(match: re.Match[str]) -> str:
+    def replace(match: re.Match[str]) -> str:
         words, target = match[1], match[2]
         if re.match(r"[a-z]+:|#", target):
             return match[0]
@@ -62,15 +62,15 @@ def relinked(text: str, source: Path, page: str, pages: dict[Path, str]) -> str:
         link = posixpath.relpath(to, posixpath.dirname(page) or ".")
         return f"[{words}]({link}{'#' + anchor if anchor else ''})"
 
-    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", replaced, text)
+    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", replace, text)
 
 
 def on_files(files: Files, config: object) -> Files:
-    """Adds every page to the site."""
+    """Add every page to the site."""
     found = sources()
     pages = {source.resolve(): page for page, source in found.items()}
     for page, source in found.items():
-        text = relinked(source.read_text(encoding="utf-8"), source, page, pages)
+        text = relink(source.read_text(encoding="utf-8"), source, page, pages)
         files.append(File.generated(config, page, content=text))
     for package in ("harness", "harness.testing"):
         files.append(File.generated(config, f"reference/{package}.md", content=reference(package)))

@@ -1,8 +1,7 @@
 """A plugin-based benchmark harness for vision and vision-language models.
 
-The public API: everything named in `__all__` here and in `harness.testing`, and nothing else; README.md
-tells what that promises. Names are imported when they are first used, so that `import harness` costs
-nothing.
+The public API is what `__all__` here and in `harness.testing` names, and nothing else; README.md says
+what that promises. Names are imported on first use, so `import harness` costs nothing.
 """
 
 from __future__ import annotations
@@ -63,8 +62,8 @@ if TYPE_CHECKING:
     from harness.inference.batches import forward_all as forward_all
     from harness.inference.evaluate import align_logits as align_logits
     from harness.inference.evaluate import classification_result as classification_result
+    from harness.inference.evaluate import compute_metrics as compute_metrics
     from harness.inference.evaluate import image_pipeline as image_pipeline
-    from harness.inference.evaluate import measured as measured
     from harness.inference.evaluate import outputs as outputs
     from harness.inference.evaluate import to_split_classes as to_split_classes
     from harness.inference.features import FeatureCache as FeatureCache
@@ -81,7 +80,7 @@ if TYPE_CHECKING:
     from harness.planning.suite import Suite as Suite
     from harness.records.paths import cache_dir as cache_dir
     from harness.records.record import Record as Record
-    from harness.records.redaction import redacted as redacted
+    from harness.records.redaction import redact as redact
     from harness.records.store import Store as Store
     from harness.running.hooks import Events as Events
     from harness.running.hooks import hookimpl as hookimpl

@@ -1,4 +1,4 @@
-"""The Python API: the same as the command line, with typed objects and DataFrames."""
+"""The Python API: what the command line does, with typed objects and DataFrames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.discovery.content import trusting_mtime
 from harness.planning.plan import Choice, Plan, make_plan
-from harness.planning.suite import Suite, from_dict, name_of, planned
+from harness.planning.suite import Suite, from_dict, load_planned, name_of
 from harness.planning.suite import load as load_suite
 from harness.records.paths import default_store
 from harness.records.store import Store
@@ -27,7 +27,7 @@ SuiteLike = str | Path | Suite | Mapping[str, Any]
 def plan(
     suite: SuiteLike, *, store: str | Path | None = None, trust_mtime: bool | None = None, **choices: Any
 ) -> Plan:
-    """What a run would do. `choices` are the fields of `Choice`: models, datasets, seeds, limit, …
+    """Return what a run would do. `choices` are the fields of `Choice`: models, datasets, seeds, limit, …
 
     `trust_mtime` as for `run`.
     """
@@ -48,10 +48,10 @@ def run(
     trust_mtime: bool | None = None,
     **choices: Any,
 ) -> Run:
-    """Runs what is missing of a suite; `.tables()` and `.frame()` of the answer show the results.
+    """Run the missing cells of a suite; `.tables()` and `.frame()` of the returned run hold the results.
 
-    With `trust_mtime` data on disk is known by names, sizes and times of change instead of its content,
-    which spares reading it once; None leaves that to $HARNESS_TRUST_MTIME.
+    With `trust_mtime`, data on disk is identified by names, sizes and modification times instead of its
+    content, which saves reading it once; None leaves the choice to $HARNESS_TRUST_MTIME.
 
     >>> harness.run("robustness", models=["tiny-clip"], limit=100).tables()  # doctest: +SKIP
     """
@@ -72,47 +72,47 @@ def run(
 def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.DataFrame:
     """Return the records of a suite (or of the whole store) as a DataFrame, one row per cell.
 
-    What was assumed or left out stands in the column `remarks`. Raises SuiteError for a suite of which
-    the store has nothing.
+    The column `remarks` holds what was assumed or left out. Raises SuiteError for a suite without records
+    in the store.
     """
     from harness.errors import SuiteError, no_records
-    from harness.leaderboard.frame import of_suite, plain
-    from harness.records.index import frame
+    from harness.leaderboard.frame import shorten_columns, suite_frame
+    from harness.records.index import read_frame
 
     place = Store(store or default_store())
     if not suite:
-        return plain(frame(place))
+        return shorten_columns(read_frame(place))
     suite = name_of(suite)
-    data = of_suite(place, suite)
+    data = suite_frame(place, suite)
     if not len(data) and place.manifest(suite) is None:
-        known = {*place.suites(), *map(str, frame(place)["suite"].dropna())}
+        known = {*place.suites(), *map(str, read_frame(place)["suite"].dropna())}
         raise SuiteError(no_records(place.path, suite, sorted(known)))
-    return plain(data)
+    return shorten_columns(data)
 
 
 def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list[Table]:
-    """The leaderboards of a suite; `layout` overrides fields of its tables (rows, columns, values, …)."""
+    """Return the leaderboards of a suite; `layout` overrides fields of its tables (rows, columns, values, …)."""
     from harness.errors import SuiteError, did_you_mean, no_records
-    from harness.leaderboard.build import tables_of
+    from harness.leaderboard.build import build_tables
     from harness.leaderboard.checking import check_where
-    from harness.leaderboard.frame import of_suite
-    from harness.planning.suite import TableSpec, changed_table
+    from harness.leaderboard.frame import suite_frame
+    from harness.planning.suite import TableSpec, change_table
 
     place, suite = Store(store or default_store()), name_of(suite)
     if suite not in place.suites():
         raise SuiteError(no_records(place.path, suite, place.suites()))
-    found = planned(place, suite)
+    found = load_planned(place, suite)
     if layout:
         unknown: Iterable[str] = set(layout) - set(TableSpec.model_fields)
         for name in unknown:
             raise SuiteError(f"table: unknown setting '{name}'{did_you_mean(name, TableSpec.model_fields)}")
         specs = found.tables or [TableSpec(name=suite)]
-        changed = [changed_table(s, layout, f"table '{s.name}'") for s in specs]
+        changed = [change_table(s, layout, f"table '{s.name}'") for s in specs]
         found = found.model_copy(update={"tables": changed})
-    data = of_suite(place, suite)
+    data = suite_frame(place, suite)
     if isinstance(layout.get("where"), Mapping):
         check_where(layout["where"], "table: where", {suite: (found, data)})
-    return tables_of(found, data, place)
+    return build_tables(found, data, place)
 
 
 def _suite(given: SuiteLike) -> Suite:

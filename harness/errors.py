@@ -1,4 +1,4 @@
-"""The harness's own errors, and how they name what was probably meant."""
+"""The harness's own errors, and messages that suggest what was probably meant."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ class HarnessError(Exception):
 
 
 class SuiteError(HarnessError):
-    """A suite file, or something given on the command line in its place, is not valid."""
+    """An invalid suite file, or an invalid command-line value in its place."""
 
 
 class OptionError(HarnessError):
-    """An option does not fit the plugin it is meant for."""
+    """An option that does not fit its plugin."""
 
 
 class PluginNotFound(HarnessError):
-    """No installed plugin has that name, or several distributions claim it."""
+    """A plugin name that nothing installed has, or that several distributions claim."""
 
 
 class PluginBroken(HarnessError):
-    """A plugin is installed, but it can't be imported or is not what its group expects."""
+    """An installed plugin that can't be imported, or is not what its group expects."""
 
 
 class DataError(HarnessError):
-    """A sample or a data set on disk is not what it should be; the text names the file."""
+    """A sample or a data set on disk that is not what it should be; the text names the file."""
 
 
 class StoreError(HarnessError):
-    """A store of records can't be read or written, or holds contradicting records."""
+    """A store of records that can't be read or written, or that holds contradicting records."""
 
 
 class NewerRecord(StoreError):
-    """A record was written by a newer harness: it is sound, and must not be overwritten."""
+    """A valid record written by a newer harness, which must not be overwritten."""
 
 
 class StoreUnwritable(StoreError):
-    """Nothing can be written to a store: its disk is full or read-only. No further cell could be kept."""
+    """A store on a full or read-only disk, where no further cell could be kept."""
 
 
 class Unavailable(HarnessError):
-    """Something optional is missing here (a data set, weights, a package); says how to get it."""
+    """Something optional that is missing here (a data set, weights, a package); the text says how to get it."""
 
 
 class Diverged(HarnessError):
-    """A training left the finite numbers; the record keeps the status `diverged`."""
+    """A training that left the finite numbers; the record gets the status `diverged`."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error in one line: its text where it is the harness's own, with its type otherwise.
+    """Return an error in one line: the text of the harness's own errors, type and text of any other.
 
     >>> reason_of(ValueError("not a\\nnumber"))
     'ValueError: not a number'
@@ -65,16 +65,16 @@ def reason_of(error: BaseException) -> str:
 
 
 def interrupts(error: BaseException) -> bool:
-    """Return whether an exception is a wish to stop, which nothing may hold up.
+    """Return whether an exception is a request to stop, which nothing may swallow.
 
-    Everything else may come out of a plugin, other kinds of BaseException too: sys.exit, panics of
-    libraries in Rust, pytest's outcomes.
+    Anything else may come from a plugin, including other kinds of BaseException: sys.exit, panics of Rust
+    libraries, pytest's outcomes.
     """
     return isinstance(error, KeyboardInterrupt | GeneratorExit)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to `name`, or None when nothing is near."""
+    """Return the known name closest to `name`, or None if nothing is near."""
     known = list(known)
     lowered = {k.lower(): k for k in known}
     if name.lower() in lowered:
@@ -84,7 +84,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A tail for a message: the nearest known name, or the list when it is short.
+    """Return the tail of a message: the nearest known name, or the first known names.
 
     >>> did_you_mean("top-1", ["top1", "ece"])
     "; did you mean 'top1'?"
@@ -100,7 +100,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def no_records(place: object, suite: str, known: Iterable[str]) -> str:
-    """The message for a suite of which a store has no records.
+    """Return the message for a suite without records in a store.
 
     >>> no_records("results/store", "gan", [])
     "results/store: no records of suite 'gan': run it first, with `harness run gan`"

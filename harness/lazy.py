@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used."""
+"""Package attributes that are imported on first use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def homes_of(package: str) -> dict[str, str]:
-    """Return the names that a package imports for type checkers, each with the module that it is imported from.
+    """Return the names that a package imports for type checkers, each with the module it comes from.
 
     The package's file is the table: lines `from harness.home import name as name` below `if TYPE_CHECKING`.
     """

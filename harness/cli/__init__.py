@@ -1,4 +1,4 @@
-"""The command line. Each command's module is imported only when it is called."""
+"""The command line. A command's module is imported only when the command is called."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
-    "run": "run suites: what is missing in the store is run, then the leaderboards are shown",
+    "run": "run what the store lacks of some suites, then show their leaderboards",
     "plan": "show what a run would do: to run, done, skipped and why",
     "table": "show leaderboards from the records in a store",
     "report": "write one HTML page with leaderboards, plots and records",
     "compare": "compare two stores, or two parts of one; gates for CI",
-    "merge": "bring the records of several stores together",
+    "merge": "merge the records of several stores into one",
     "export": "write all records as CSV or Parquet in long form",
-    "import": "bring in results of other programs (clip_benchmark)",
+    "import": "import results of other programs (clip_benchmark)",
     "list": "list installed plugins and suites",
     "info": "describe one plugin or suite: options, defaults, where it comes from",
     "check": "check that a plugin or suite does what the harness expects of its kind",
@@ -28,12 +28,12 @@ COMMANDS = {
 }
 
 
-def parser() -> argparse.ArgumentParser:
-    """The top-level parser, with nothing behind its commands yet."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the top-level parser, whose commands have no options yet."""
     top = argparse.ArgumentParser(
         prog="harness",
         description="A benchmark harness for vision and vision-language models.",
-        epilog="harness COMMAND --help tells more about a command.",
+        epilog="harness COMMAND --help describes a command.",
     )
     top.add_argument("--version", action="store_true", help="show the version and stop")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
@@ -43,12 +43,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; gives its exit status: 0 well, 1 some cells failed, 2 wrong use."""
+    """Run one command and return its exit status: 0 success, 1 some cells failed, 2 wrong use."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # for terminals and files without Δ, and odd file names
+        # for terminals and files that can't encode Δ or odd file names
         sys.stdout.reconfigure(errors="backslashreplace")
-    top = parser()
+    top = build_parser()
     if not given:
         top.print_help()
         return 2
@@ -71,23 +71,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog=f"harness {given[0]}", description=COMMANDS[given[0]].capitalize() + "."
     )
     command.add_argument("--json", action="store_true", help="answer in JSON")
-    module.arguments(command)
+    module.add_arguments(command)
     try:
         return int(module.main(command.parse_args(given[1:])))
     except HarnessError as error:
         return complain(str(error), "--json" in given)
     except KeyboardInterrupt:
-        return complain("interrupted; what was finished is kept, and the same command continues", status=130)
-    except BrokenPipeError:  # the reader has seen enough, as in `harness list | head`
+        return complain("interrupted; finished cells are kept, and the same command continues", status=130)
+    except BrokenPipeError:  # the reader has closed the pipe, as in `harness list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:  # a store or a file that can't be read or written, a disk that is full
+    except OSError as error:  # an unreadable or unwritable store or file, a full disk
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         return complain(what, "--json" in given)
 
 
 def complain(text: str, as_json: bool = False, status: int = 2) -> int:
-    """Says what is wrong, in one line each, on the error stream."""
+    """Print an error to stderr, line by line, and to stdout as JSON if asked; return the exit status."""
     if as_json:
         import json
 

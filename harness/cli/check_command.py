@@ -1,4 +1,4 @@
-"""`harness check`: whether a plugin or suite does what the harness expects of its kind, with a verdict."""
+"""`harness check`: check that a plugin or suite does what the harness expects of its kind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.common import answer, apart, kinds_named
+from harness.cli.common import find_kinds, print_json, redirect_prints
 from harness.discovery import registry
 from harness.errors import PluginBroken
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 SIGNS = {"holds": "ok  ", "fails": "FAIL", "not checked": "  - "}
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument(
         "plugin",
         help="a plugin as suites name it (timm:resnet18?pretrained=false), or a suite's name or file",
     )
     kinds = ", ".join(registry.KINDS)
-    parser.add_argument("--kind", help=f"when the name is used by several kinds: {kinds}")
+    parser.add_argument("--kind", help=f"if several kinds use the name: {kinds}")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Makes the checks; gives 1 when one fails."""
-    with apart(given):
+    """Run the checks; return 1 if one fails."""
+    with redirect_prints(given):
         is_file = Path(given.plugin).suffix == ".toml"
-        kinds = ["suites"] if is_file else kinds_named(given.plugin, given.kind)
-        verdicts = [_checked(kind, given.plugin) for kind in kinds]
+        kinds = ["suites"] if is_file else find_kinds(given.plugin, given.kind)
+        verdicts = [_check_plugin(kind, given.plugin) for kind in kinds]
     if given.json:
-        answer(verdicts)
+        print_json(verdicts)
     else:
         for verdict in verdicts:
-            _print(verdict)
+            _print_verdict(verdict)
     return int(any(v["verdict"] == "fails" for v in verdicts))
 
 
@@ -46,22 +46,22 @@ def _name(text: str) -> str:
     return text.partition("?")[0].partition(":")[0]
 
 
-def _checked(kind: str, text: str) -> dict[str, Any]:
-    """The verdict on one plugin: as it is written, or with the options that its class calls smallest."""
+def _check_plugin(kind: str, text: str) -> dict[str, Any]:
+    """Check one plugin as written, or with the options that its class calls smallest."""
     if kind == "suites":
         from harness.testing.kinds import check
 
         origin = {} if Path(text).suffix == ".toml" else _origin(registry.find(kind, text))
-        return _verdict(kind, text, {}, check(kind, text), origin)
+        return _verdict_facts(kind, text, {}, check(kind, text), origin)
     plugin = registry.find(kind, _name(text))
-    reference = _completed(plugin, text)
-    findings = _findings(kind, plugin, reference, text)
+    reference = _complete_reference(plugin, text)
+    findings = _run_checks(kind, plugin, reference, text)
     shown = {**({"(value)": reference.value} if reference.value else {}), **reference.options}
-    return _verdict(kind, plugin.name, shown, findings, _origin(plugin))
+    return _verdict_facts(kind, plugin.name, shown, findings, _origin(plugin))
 
 
-def _completed(plugin: registry.Plugin, text: str) -> Reference:
-    """The reference; one without any options gets the smallest that the plugin's class states."""
+def _complete_reference(plugin: registry.Plugin, text: str) -> Reference:
+    """Return the reference; without options it gets the smallest that the plugin's class states."""
     from dataclasses import replace
 
     from harness.discovery.reference import parse_short
@@ -73,8 +73,8 @@ def _completed(plugin: registry.Plugin, text: str) -> Reference:
     return replace(reference, options=smallest_options(registry.load(plugin)))
 
 
-def _findings(kind: str, plugin: registry.Plugin, reference: Reference, text: str) -> Sequence[Finding]:
-    """The checks on the plugin's object; on its reference where it has to be put into a suite."""
+def _run_checks(kind: str, plugin: registry.Plugin, reference: Reference, text: str) -> Sequence[Finding]:
+    """Check the plugin's object, or its reference if a suite has to name it."""
     from harness.discovery.parts import Resolver
     from harness.testing.kinds import check
 
@@ -91,7 +91,7 @@ def _origin(plugin: registry.Plugin) -> dict[str, str]:
     return {"distribution": plugin.distribution, "version": plugin.version, "target": plugin.target}
 
 
-def _verdict(
+def _verdict_facts(
     kind: str, name: str, options: dict[str, Any], findings: Sequence[Finding], origin: dict[str, str]
 ) -> dict[str, Any]:
     states: list[str] = [f.status for f in findings]
@@ -106,7 +106,7 @@ def _verdict(
     }
 
 
-def _print(verdict: dict[str, Any]) -> None:
+def _print_verdict(verdict: dict[str, Any]) -> None:
     origin = f" from {verdict['distribution']} {verdict['version']}" if "distribution" in verdict else ""
     print(f"{verdict['name']} ({registry.singular(verdict['kind'])}){origin}")
     if verdict["options"]:
@@ -116,5 +116,5 @@ def _print(verdict: dict[str, Any]) -> None:
         if found["message"]:
             print(f"          {found['message']}")
     counts = verdict["counts"]
-    said = f"{counts['holds']} hold, {counts['fails']} fail, {counts['not checked']} not checked"
-    print(f"  {'does not conform' if verdict['verdict'] == 'fails' else 'conforms'}: {said}")
+    summary = f"{counts['holds']} hold, {counts['fails']} fail, {counts['not checked']} not checked"
+    print(f"  {'does not conform' if verdict['verdict'] == 'fails' else 'conforms'}: {summary}")

@@ -1,4 +1,4 @@
-"""Options and answers that several commands share."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
@@ -17,54 +17,43 @@ if TYPE_CHECKING:
     from harness.planning.suite import Suite
 
 
-def suite_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to run: suites, and changes to them."""
-    parser.add_argument(
-        "suites", nargs="+", metavar="SUITE", help="a suite's name, or the path of a suite file"
-    )
+def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name suites and change what they run."""
+    add = parser.add_argument
+    add("suites", nargs="+", metavar="SUITE", help="a suite's name, or the path of a suite file")
     only = "only this one (a label or pattern of the suite's, or a new reference); may be repeated"
-    repeated(parser, "--model", "REF", only)
-    repeated(parser, "--dataset", "REF", only)
-    repeated(parser, "--method", "REF", only)
-    repeated(parser, "--metric", "REF", only)
+    for kind in ("model", "dataset", "method", "metric"):
+        add_repeated(parser, f"--{kind}", "REF", only)
     for kind in ("model", "dataset", "metric"):
-        repeated(parser, f"--add-{kind}", "REF", f"this {kind} beside the suite's own")
-    repeated(parser, "--experiment", "NAME", "only this experiment of the suite")
-    parser.add_argument("--seeds", metavar="N,N,…", help="the seeds, in place of the suite's")
-    repeated(parser, "--set", "KEY=VALUE", "change a key of the suite, such as axes.shots=[1,2]")
-    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"])
-    parser.add_argument(
-        "--images",
-        choices=["exact", "fast"],
-        help="how images are prepared: bit for bit as the model says, or fast",
-    )
-    parser.add_argument(
-        "--limit", type=positive, metavar="N", help="evaluate on N random samples, the same for every model"
-    )
-    parser.add_argument(
+        add_repeated(parser, f"--add-{kind}", "REF", f"this {kind} in addition to the suite's own")
+    add_repeated(parser, "--experiment", "NAME", "only this experiment of the suite")
+    add("--seeds", metavar="N,N,…", help="the seeds, in place of the suite's")
+    add_repeated(parser, "--set", "KEY=VALUE", "change a key of the suite, such as axes.shots=[1,2]")
+    add("--precision", choices=["float32", "bfloat16", "float16"])
+    add("--images", choices=["exact", "fast"], help="prepare images bit for bit as the model says, or fast")
+    add("--limit", type=positive_int, metavar="N", help="use N random samples, the same for every model")
+    add(
         "--skip-unreadable",
         action="store_true",
-        help="leave out samples that can't be read, and say how many, instead of failing; such cells have an id of their own",
+        help="leave out unreadable samples and report their number instead of failing; such cells get another id",
     )
-    parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="where data sets lie (else $HARNESS_DATA_ROOT)"
-    )
-    parser.add_argument(
+    add("--data-root", type=Path, metavar="DIR", help="folder of the data sets (else $HARNESS_DATA_ROOT)")
+    add(
         "--trust-mtime",
         action="store_true",
-        help="know data on disk by names, sizes and times of change instead of reading it once (it is noted "
-        "below the tables; else $HARNESS_TRUST_MTIME)",
+        help="identify data on disk by names, sizes and modification times instead of reading it once (tables "
+        "note it; else $HARNESS_TRUST_MTIME)",
     )
-    store_argument(parser)
+    add_store_argument(parser)
 
 
-def repeated(parser: argparse.ArgumentParser, flag: str, metavar: str, help: str, **more: Any) -> None:
+def add_repeated(parser: argparse.ArgumentParser, flag: str, metavar: str, help: str, **more: Any) -> None:
     """Add an option that may be given several times; its value is a list."""
     parser.add_argument(flag, action="append", default=[], metavar=metavar, help=help, **more)
 
 
-def store_argument(parser: argparse.ArgumentParser) -> None:
-    """Where the records are."""
+def add_store_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--store`."""
     parser.add_argument(
         "--store",
         type=Path,
@@ -73,18 +62,18 @@ def store_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
+def positive_int(text: str) -> int:
+    """Parse a whole number of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, found {text}")
     return number
 
 
-def kinds_named(text: str, wanted: str | None) -> list[str]:
-    """Return the kinds that have a plugin of a name (`timm`, `harness-x/timm:resnet18`), or the one that is wanted.
+def find_kinds(text: str, wanted: str | None) -> list[str]:
+    """Return the kinds with a plugin of that name (`timm`, `harness-x/timm:resnet18`), or only the `wanted` one.
 
-    Raises PluginNotFound when there is none.
+    Raises PluginNotFound if there is none.
     """
     from harness.discovery import registry
 
@@ -101,15 +90,15 @@ def kinds_named(text: str, wanted: str | None) -> list[str]:
 
 
 def open_store(given: argparse.Namespace) -> Any:
-    """The store that the command names."""
+    """Open the store that the command names."""
     from harness.records.paths import default_store
     from harness.records.store import Store
 
     return Store(given.store or default_store())
 
 
-def chosen_suites(given: argparse.Namespace) -> list[Suite]:
-    """The suites with the command's settings put in."""
+def load_suites(given: argparse.Namespace) -> list[Suite]:
+    """Load the suites and apply `--set` and `--data-root`."""
     import os
 
     from harness.discovery.reference import parse_value
@@ -128,8 +117,8 @@ def chosen_suites(given: argparse.Namespace) -> list[Suite]:
     return [load(name, overrides) for name in given.suites]
 
 
-def choice(given: argparse.Namespace) -> Choice:
-    """What the command narrows and adds."""
+def parse_choice(given: argparse.Namespace) -> Choice:
+    """Return what the command's options narrow and add."""
     from harness.planning.plan import Choice
 
     return Choice(
@@ -141,7 +130,7 @@ def choice(given: argparse.Namespace) -> Choice:
         add_datasets=given.add_dataset,
         add_metrics=given.add_metric,
         experiments=given.experiment,
-        seeds=_seeds(given.seeds),
+        seeds=_parse_seeds(given.seeds),
         precision=given.precision,
         images=given.images,
         limit=given.limit,
@@ -149,7 +138,7 @@ def choice(given: argparse.Namespace) -> Choice:
     )
 
 
-def _seeds(text: str | None) -> Sequence[int] | None:
+def _parse_seeds(text: str | None) -> Sequence[int] | None:
     if text is None:
         return None
     try:
@@ -159,8 +148,8 @@ def _seeds(text: str | None) -> Sequence[int] | None:
 
 
 @contextmanager
-def knowing_data(given: argparse.Namespace) -> Iterator[None]:
-    """How data on disk is known inside the block, and whether a long first look at it tells how far it is."""
+def data_settings(given: argparse.Namespace) -> Iterator[None]:
+    """Apply `--trust-mtime` inside the block, with progress of a long first reading unless it must be quiet."""
     from harness.discovery.content import trusting_mtime
     from harness.discovery.content_reading import showing_progress
 
@@ -171,43 +160,43 @@ def knowing_data(given: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def apart(given: argparse.Namespace) -> AbstractContextManager[Any]:
-    """Where the answer is JSON, what plugins print inside the block goes to the standard error."""
+def redirect_prints(given: argparse.Namespace) -> AbstractContextManager[Any]:
+    """If the output is JSON, send what plugins print inside the block to stderr."""
     return redirect_stdout(sys.stderr) if given.json else nullcontext()
 
 
-def answer(data: Any) -> None:
-    """Prints JSON."""
-    text = as_json(data)
+def print_json(data: Any) -> None:
+    """Print the data as JSON."""
+    text = encode_json(data)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # it is read by programs all the same
+    except UnicodeEncodeError:  # escaped, for the programs that read it
         text = json.dumps(json.loads(text), indent=2) + "\n"
     print(text, end="")
 
 
-def as_json(data: Any) -> str:
-    """The data as JSON text, with nothing in it that only Python reads."""
-    from harness.leaderboard.formats.data import finite
+def encode_json(data: Any) -> str:
+    """Return the data as JSON text that parsers other than Python's read, too."""
+    from harness.leaderboard.formats.data import replace_non_finite
 
-    return json.dumps(finite(data), ensure_ascii=False, indent=2, default=str) + "\n"
+    return json.dumps(replace_non_finite(data), ensure_ascii=False, indent=2, default=str) + "\n"
 
 
 def write_out(path: Path, text: str) -> None:
-    """Writes what `--out` asks for; HarnessError when it can't be written."""
+    """Write `--out`. Raises HarnessError if it can't be written."""
     from harness.records.files import write_bytes
 
     try:
         if path.exists() and (path.is_symlink() or not path.is_file()):
-            path.write_bytes(text.encode())  # /dev/stdout, a pipe: to be written to, not replaced by a file
+            path.write_bytes(text.encode())  # /dev/stdout, a pipe: written to, not replaced by a file
         else:
             write_bytes(path, text.encode())
     except OSError as error:
         raise HarnessError(f"--out {path}: can't be written: {error.strerror}") from None
 
 
-def human_size(count: float) -> str:
-    """Bytes with a unit."""
+def format_bytes(count: float) -> str:
+    """Return a number of bytes with a unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -1,26 +1,27 @@
-"""`harness compare`: two stores or selections side by side, with paired statistics and gates."""
+"""`harness compare`: compare two stores or selections with paired statistics and gates."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from harness.cli.common import as_json, repeated, write_out
+from harness.cli.common import add_repeated, encode_json, write_out
 
 EPILOG = """exit status: 0 every gate passes, or none was given; 1 a gate fails; 2 wrong use;
 3 no gate fails, but at least one can't be decided (an interval on both sides of the limit, a
 missing result, no pairing)."""
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
     parser.epilog = EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("a", type=Path, metavar="A", help="the store compared with: a folder of records")
-    parser.add_argument("b", type=Path, metavar="B", help="the other store; differences are B − A")
-    selection = "only cells of {} that match, such as model=ViT; cells match in all that A and B share"
+    add("a", type=Path, metavar="A", help="the reference: a store, which is a folder of records")
+    add("b", type=Path, metavar="B", help="the other store; differences are B − A")
+    selection = "only matching cells of {}, such as model=ViT; cells pair up in all that A and B share"
     for side in ("a", "b"):
-        parser.add_argument(
+        add(
             f"--{side}",
             dest=f"where_{side}",
             action="append",
@@ -28,33 +29,33 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             metavar="NAME=PATTERN",
             help=selection.format(side.upper()),
         )
-    repeated(parser, "--where", "NAME=PATTERN", "only such cells on both sides")
-    repeated(parser, "--suite", "NAME", "only this suite")
-    repeated(
+    add_repeated(parser, "--where", "NAME=PATTERN", "only matching cells on both sides")
+    add_repeated(parser, "--suite", "NAME", "only this suite")
+    add_repeated(
         parser,
         "--metric",
         "NAME",
-        "what is compared, or all (default: those of the gates, else each cell's first metric)",
+        "the metric to compare, or all (default: those of the gates, else each cell's first metric)",
     )
-    repeated(
+    add_repeated(
         parser,
         "--fail-on",
         "GATE",
-        "what must not be, such as 'top1 < -0.5': B loses more than half a point (points for "
+        "what must not happen, such as 'top1 < -0.5': B loses more than half a point (points for "
         "fractions; end with pp or abs to say which)",
     )
-    parser.add_argument("--level", type=float, default=0.95, help="of intervals and tests (0.95)")
-    parser.add_argument("--significant", action="store_true", help="show only cells with a difference")
-    parser.add_argument("--format", choices=["terminal", "markdown", "json"], default="terminal")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of printing")
+    add("--level", type=float, default=0.95, help="of intervals and tests (0.95)")
+    add("--significant", action="store_true", help="show only cells with a difference")
+    add("--format", choices=["terminal", "markdown", "json"], default="terminal")
+    add("--out", type=Path, metavar="FILE", help="write there instead of printing")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Compares, judges the gates, and gives their exit status."""
+    """Compare the sides, judge the gates, and return their exit status."""
     from harness import compare as c
     from harness.planning.suite import name_of
     from harness.records.store import Store
-    from harness.statistics.checks import checked_level
+    from harness.statistics.checks import check_level
 
     gates = c.parse_gates(given.fail_on)
     both = c.parse_selection(given.where, "--where")
@@ -68,19 +69,22 @@ def main(given: argparse.Namespace) -> int:
         sides["b"],
         metrics=metrics,
         suites=[name_of(text) for text in given.suite],
-        level=checked_level(given.level),
+        level=check_level(given.level),
     )
     judged = c.judge_all(found, gates)
     if given.json or given.format == "json":
         data = found.to_dict()
         if gates:
-            data["gates"] = {"answer": str(c.answer(judged)), "verdicts": [j.to_dict() for j in judged]}
-        text = as_json(data)
+            data["gates"] = {
+                "answer": str(c.combined_answer(judged)),
+                "verdicts": [j.to_dict() for j in judged],
+            }
+        text = encode_json(data)
     else:
-        write = c.terminal if given.format == "terminal" else c.markdown
+        write = c.render_terminal if given.format == "terminal" else c.render_markdown
         text = write(found, judged, given.significant)
     if given.out is None:
         print(text, end="")
     else:
         write_out(given.out, text)
-    return c.EXIT[c.answer(judged)]
+    return c.EXIT[c.combined_answer(judged)]

@@ -1,4 +1,4 @@
-"""`harness doctor`: whether plugins load, what is installed, which devices there are, what is stored."""
+"""`harness doctor`: check plugins, versions, devices, cache and store."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import argparse
 import sys
 from typing import Any
 
-from harness.cli.common import answer, apart, human_size, open_store, store_argument
+from harness.cli.common import add_store_argument, format_bytes, open_store, print_json, redirect_prints
 from harness.discovery import registry
 from harness.errors import PluginBroken
 from harness.records.paths import cache_dir
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    store_argument(parser)
-    parser.add_argument("--traceback", action="store_true", help="show where broken plugins fail")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_store_argument(parser)
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of broken plugins")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Imports every plugin; 1 when one is broken or a name is claimed twice."""
-    with apart(given):
-        facts = examine(open_store(given))
+    """Import every plugin; return 1 if one is broken or two claim a name."""
+    with redirect_prints(given):
+        facts = collect_facts(open_store(given))
     bad = bool(facts["broken"] or facts["conflicts"])
     if given.json:
-        answer(facts)
+        print_json(facts)
         return int(bad)
     environment = facts["environment"]
     print(
@@ -32,9 +32,9 @@ def main(given: argparse.Namespace) -> int:
     )
     print("libraries: " + ", ".join(f"{k} {v}" for k, v in environment["libraries"].items()))
     print("devices:   " + ", ".join(facts["devices"]))
-    print(f"cache:     {facts['cache']['folder']}, {human_size(facts['cache']['bytes'])}")
+    print(f"cache:     {facts['cache']['folder']}, {format_bytes(facts['cache']['bytes'])}")
     print(
-        f"store:     {facts['store']['folder']}, {facts['store']['records']} records, {human_size(facts['store']['bytes'])}"
+        f"store:     {facts['store']['folder']}, {facts['store']['records']} records, {format_bytes(facts['store']['bytes'])}"
     )
     print(f"plugins:   {facts['plugins']} from {', '.join(facts['distributions'])}")
     for item in facts["conflicts"]:
@@ -50,8 +50,8 @@ def main(given: argparse.Namespace) -> int:
     return int(bad)
 
 
-def examine(store: Any) -> dict[str, Any]:
-    """Everything that `doctor` tells."""
+def collect_facts(store: Any) -> dict[str, Any]:
+    """Return everything that `doctor` shows."""
     from harness.records.provenance import environment
 
     plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
@@ -59,7 +59,7 @@ def examine(store: Any) -> dict[str, Any]:
         try:
             registry.load(plugin)
         except PluginBroken:
-            continue  # kept by the registry, told below
+            continue  # the registry keeps it, see below
     from harness.planning.suite import path_of
 
     broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]
@@ -77,7 +77,7 @@ def examine(store: Any) -> dict[str, Any]:
     size = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) if cache.is_dir() else 0
     return {
         "environment": environment(),
-        "devices": _devices(),
+        "devices": _list_devices(),
         "plugins": len(plugins),
         "distributions": sorted({p.distribution for p in plugins}),
         "broken": broken,
@@ -87,7 +87,7 @@ def examine(store: Any) -> dict[str, Any]:
     }
 
 
-def _devices() -> list[str]:
+def _list_devices() -> list[str]:
     try:
         import torch
     except ImportError as error:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.common import answer, open_store, store_argument
+from harness.cli.common import add_store_argument, open_store, print_json
 from harness.discovery import registry
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     known = ", ".join(plugin.name for plugin in registry.installed("importers"))
     parser.add_argument("format", metavar="PROGRAM", help=f"the program that wrote the files: {known}")
     parser.add_argument(
         "files", type=Path, nargs="+", metavar="FILE", help="its results, or folders of these"
     )
-    store_argument(parser)
+    add_store_argument(parser)
     parser.add_argument(
         "--suite", metavar="NAME", help="the suite to file them under (default: the program's name)"
     )
@@ -35,7 +35,7 @@ def main(given: argparse.Namespace) -> int:
         raise PluginBroken(str(part.problem or part.missing))
     done = import_results(part.plugin, part.object, given.files, store, given.suite or part.plugin)
     if given.json:
-        answer({"store": str(store.path), **vars(done)})
+        print_json({"store": str(store.path), **vars(done)})
     else:
         print(
             f"{store.path}: {done.written} records imported, {done.same} were there already; "

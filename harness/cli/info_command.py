@@ -1,4 +1,4 @@
-"""`harness info`: one plugin or suite described: options, capabilities, origin, a line to paste."""
+"""`harness info`: describe a plugin or suite: options, capabilities, origin, a line to paste."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.cli.common import answer, apart, kinds_named
-from harness.contract.declared import asked
+from harness.cli.common import find_kinds, print_json, redirect_prints
+from harness.contract.declared import ask
 from harness.discovery import docstrings, registry
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("name", help="a plugin's or suite's name, or distribution/name")
-    parser.add_argument("--kind", help=f"when the name is used by several kinds: {', '.join(registry.KINDS)}")
+    parser.add_argument("--kind", help=f"if several kinds use the name: {', '.join(registry.KINDS)}")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Imports the plugin it describes, and no other."""
-    kinds = kinds_named(given.name, given.kind)
+    """Describe the plugin; no other one is imported."""
+    kinds = find_kinds(given.name, given.kind)
     found = [registry.find(kind, given.name.partition(":")[0]) for kind in kinds]
-    with apart(given):
-        described = [describe(p) for p in found]
+    with redirect_prints(given):
+        described = [describe_plugin(p) for p in found]
     if given.json:
-        answer(described)
+        print_json(described)
         return 0
     for facts in described:
-        _print(facts)
+        _print_facts(facts)
     return 0
 
 
-def describe(plugin: registry.Plugin) -> dict[str, Any]:
-    """What is known of a plugin: origin, documentation, options, capabilities, an example."""
+def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
+    """Return a plugin's origin, documentation, options, capabilities and an example."""
     facts: dict[str, Any] = {
         "name": plugin.name,
         "kind": plugin.kind,
@@ -56,19 +56,19 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
         }
         return facts
     from harness.discovery import options
-    from harness.discovery.abilities import of_plugin
+    from harness.discovery.abilities import describe_abilities
 
     factory = registry.load(plugin)
     facts["documentation"] = docstrings.split_arguments(inspect.getdoc(factory))[0]
-    told = _told(factory)
-    declared, open_ended = options.declared(factory) if callable(factory) else ((), False)
+    documented = _option_docs(factory)
+    declared, open_ended = options.read_options(factory) if callable(factory) else ((), False)
     facts["options"] = [
         {
             "name": o.name,
             "type": o.type_name,
-            **({} if o.required else {"default": _plain(o.default)}),
+            **({} if o.required else {"default": _json_plain(o.default)}),
             "required": o.required,
-            "documentation": told.get(o.name, ""),
+            "documentation": documented.get(o.name, ""),
         }
         for o in declared
     ]
@@ -76,67 +76,67 @@ def describe(plugin: registry.Plugin) -> dict[str, Any]:
         facts["options"].append(
             {"name": "**", "type": "any other option", "required": False, "documentation": ""}
         )
-    facts["capabilities"] = of_plugin(plugin.kind, factory)
+    facts["capabilities"] = describe_abilities(plugin.kind, factory)
     facts["example"] = _example(plugin, factory, declared)
     return facts
 
 
-def _told(factory: Any) -> dict[str, str]:
-    """What is said of each option, by the class, its constructor, or those it inherits from."""
-    told: dict[str, str] = {}
+def _option_docs(factory: Any) -> dict[str, str]:
+    """Return the documentation of each option, by the class, its constructor or its base classes."""
+    documented: dict[str, str] = {}
     for base in reversed(factory.__mro__) if isinstance(factory, type) else [factory]:
         for text in (getattr(vars(base).get("__init__"), "__doc__", None), base.__doc__):
-            told |= docstrings.split_arguments(text)[1]
-    return told
+            documented |= docstrings.split_arguments(text)[1]
+    return documented
 
 
 def _example(plugin: registry.Plugin, factory: Any, declared: Sequence[Any]) -> str:
-    """A line of a suite, or a command, that uses the plugin."""
-    smallest = dict(asked(factory, "smallest") or {})
+    """Return a line of a suite, or a command, that uses the plugin."""
+    smallest = dict(ask(factory, "smallest") or {})
     smallest.pop("cell", None)
-    chosen = smallest or _some(declared)
-    table = _table({"plugin": plugin.name, **chosen}) if chosen else f'"{plugin.name}"'
+    chosen = smallest or _example_options(declared)
+    table = _toml_table({"plugin": plugin.name, **chosen}) if chosen else f'"{plugin.name}"'
     if plugin.kind == "hooks":
-        if asked(factory, "on_request"):
+        if ask(factory, "on_request"):
             return f"harness run SUITE --listen {plugin.name}"
         return f"it listens to every run, since {plugin.distribution} is installed"
-    if plugin.kind == "importers":
-        return f"harness import {plugin.name} FILE"
     if plugin.kind == "executors":
         return f'executor = "{plugin.name}"'
+    if plugin.kind == "importers":
+        return f"harness import {plugin.name} FILE"
     if plugin.kind == "plots":
         more = {"options": chosen} if chosen else {}
-        return f"plots = [{_table({'name': plugin.name, 'kind': plugin.name, **more})}]"
+        return f"plots = [{_toml_table({'name': plugin.name, 'kind': plugin.name, **more})}]"
     if plugin.kind == "summaries":
         return f'tables = [{{ name = "{plugin.name}", summary = {table} }}]'
     return f"protocol = {table}" if plugin.kind == "protocols" else f"{plugin.kind} = [{table}]"
 
 
-def _some(declared: Sequence[Any]) -> dict[str, Any]:
-    """The options that are needed (a path that comes first is what is read), else one that has something to show."""
+def _example_options(declared: Sequence[Any]) -> dict[str, Any]:
+    """Return the required options (and a leading path, which is what is read), else one with a default to show."""
     needed: dict[str, Any] = {o.name: "…" for o in declared if o.required or (o.is_path and o is declared[0])}
     other = next((o for o in declared if o.default not in (None, "", [], {})), None)
-    return needed or ({other.name: _plain(other.default)} if other else {})
+    return needed or ({other.name: _json_plain(other.default)} if other else {})
 
 
-def _table(values: Mapping[str, Any]) -> str:
+def _toml_table(values: Mapping[str, Any]) -> str:
     return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in values.items()) + " }"
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML writes it on one line."""
+    """Return a value as TOML on one line."""
     if isinstance(value, Mapping):
-        return _table(value)
+        return _toml_table(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def _json_plain(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str | list | dict | None) else str(value)
 
 
-def _print(facts: dict[str, Any]) -> None:
+def _print_facts(facts: dict[str, Any]) -> None:
     kind = registry.singular(facts["kind"])
     print(f"{facts['name']} ({kind}) from {facts['distribution']} {facts['version']}")
     print(f"  {facts.get('file') or facts['target']}")

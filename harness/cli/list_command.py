@@ -1,21 +1,21 @@
-"""`harness list`: installed plugins and suites, from metadata alone."""
+"""`harness list`: list installed plugins and suites, from metadata alone."""
 
 from __future__ import annotations
 
 import argparse
 
-from harness.cli.common import answer
+from harness.cli.common import print_json
 from harness.discovery import registry
 from harness.errors import HarnessError, did_you_mean
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("kind", nargs="?", help=f"only this kind: {', '.join(registry.KINDS)}")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Prints name, distribution and version of each plugin, by kind."""
+    """Print name, distribution and version of each plugin, by kind."""
     kinds: tuple[str, ...] = registry.KINDS
     if given.kind:
         plural = given.kind if given.kind in kinds else f"{given.kind}s"
@@ -24,15 +24,8 @@ def main(given: argparse.Namespace) -> int:
         kinds = (plural,)
     found = {kind: registry.installed(kind) for kind in kinds}
     if given.json:
-        answer(
-            {
-                kind: [
-                    {"name": p.name, "distribution": p.distribution, "version": p.version, "target": p.target}
-                    for p in plugins
-                ]
-                for kind, plugins in found.items()
-            }
-        )
+        facts = ("name", "distribution", "version", "target")
+        print_json({k: [{f: getattr(p, f) for f in facts} for p in plugins] for k, plugins in found.items()})
         return 0
     width = max((len(p.name) for plugins in found.values() for p in plugins), default=0)
     for kind, plugins in found.items():

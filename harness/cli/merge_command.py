@@ -1,4 +1,4 @@
-"""`harness merge`: brings the records of several stores into one."""
+"""`harness merge`: bring the records of several stores into one."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.cli.common import answer
+from harness.cli.common import print_json
 from harness.errors import StoreError
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
     parser.epilog = (
-        "exit status: 0 all is merged; 1 a record was made twice with different numbers (both files are named, "
-        "INTO's stays, with a remark that tables show), or can't be read; what is left has been merged all the same."
+        "exit status: 0 all is merged; 1 two records of a cell have different numbers (both files are named, "
+        "INTO's stays, with a remark that tables show), or a record can't be read; the rest is merged."
     )
-    parser.add_argument("into", type=Path, metavar="INTO", help="the store that grows; made if need be")
-    parser.add_argument("sources", type=Path, nargs="+", metavar="FROM", help="stores that are only read")
-    parser.add_argument(
+    add("into", type=Path, metavar="INTO", help="the store that grows; made if absent")
+    add("sources", type=Path, nargs="+", metavar="FROM", help="stores to read")
+    add(
         "--tolerance",
         type=float,
         default=0.0,
@@ -28,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """Merges and says what happened."""
+    """Merge the stores and report what happened."""
     from harness.exchange.merging import merge
     from harness.records.store import Store
 
@@ -40,16 +41,14 @@ def main(given: argparse.Namespace) -> int:
         raise StoreError(f"{error.filename or given.into}: can't be merged: {error.strerror}") from None
     bad = bool(outcome.conflicts or outcome.unreadable)
     if given.json:
-        answer(outcome.to_dict())
+        print_json(outcome.to_dict())
         return int(bad)
     print(
-        f"{given.into}: {outcome.copied} records copied, {outcome.replaced} took the place of unfinished ones, "
+        f"{given.into}: {outcome.copied} records copied, {outcome.replaced} replaced unfinished ones, "
         f"{outcome.same} were there already"
     )
     for note in outcome.notes:
         print(note)
-    for conflict in outcome.conflicts:
-        print(f"harness: {conflict}", file=sys.stderr)
-    for problem in outcome.unreadable:
+    for problem in (*outcome.conflicts, *outcome.unreadable):
         print(f"harness: {problem}", file=sys.stderr)
     return int(bad)

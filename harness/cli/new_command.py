@@ -1,4 +1,4 @@
-"""`harness new`: a small, complete package with a plugin of a kind, to begin with."""
+"""`harness new`: write a small, complete package with a plugin of a kind, to begin with."""
 
 from __future__ import annotations
 
@@ -6,31 +6,30 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.cli.common import answer
+from harness.cli.common import print_json
 from harness.errors import HarnessError
 from harness.scaffold.names import GROUPS, make_names
 from harness.scaffold.package import write_package
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
     kinds = ", ".join(GROUPS)
-    parser.add_argument("kind", nargs="?", help=f"what it is: {kinds} (asked for on a terminal)")
-    parser.add_argument("name", nargs="?", help="its name, such as my-net (asked for on a terminal)")
-    parser.add_argument(
-        "--out", type=Path, default=Path(), metavar="DIR", help="where its folder goes (default: here)"
-    )
+    add("kind", nargs="?", help=f"the kind: {kinds} (asked for on a terminal)")
+    add("name", nargs="?", help="its name, such as my-net (asked for on a terminal)")
+    add("--out", type=Path, default=Path(), metavar="DIR", help="where its folder goes (default: here)")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Writes the package, and says how to go on."""
-    kind = given.kind or _asked("kind", f"What is it? ({', '.join(GROUPS)}) ")
-    name = given.name or _asked("name", "What is it called? (such as my-net) ")
+    """Write the package and print the next steps."""
+    kind = given.kind or _ask_user("kind", f"What is it? ({', '.join(GROUPS)}) ")
+    name = given.name or _ask_user("name", "What is it called? (such as my-net) ")
     names = make_names(kind, name)
     folder = write_package(names, given.out)
     if given.json:
         written = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        answer({"name": names.plugin, "kind": names.kind, "folder": str(folder), "files": written})
+        print_json({"name": names.plugin, "kind": names.kind, "folder": str(folder), "files": written})
         return 0
     steps = ["pip install -e '.[dev]'", "pytest", f"harness check {names.plugin}"]
     run = {"suite": names.plugin, "listener": f"try.toml --listen {names.plugin}"}
@@ -40,8 +39,8 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(what: str, question: str) -> str:
-    """What was not given, from a terminal; elsewhere nobody would answer."""
+def _ask_user(what: str, question: str) -> str:
+    """Ask for a missing argument on a terminal. Raises HarnessError elsewhere: nobody would answer."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise HarnessError(
             f"harness new: needs a {what}, as in `harness new model my-net`; kinds: {', '.join(GROUPS)}"

@@ -1,51 +1,51 @@
-"""`harness plan`: what a run would do, without loading a model or a sample."""
+"""`harness plan`: show what a run would do, without loading a model or a sample."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
 
-from harness.cli.common import answer, apart, choice, chosen_suites, knowing_data, open_store, suite_arguments
+from harness.cli.common import (
+    add_suite_arguments,
+    data_settings,
+    load_suites,
+    open_store,
+    parse_choice,
+    print_json,
+    redirect_prints,
+)
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    suite_arguments(parser)
-    parser.add_argument("--fresh", action="store_true", help="as if nothing had been run")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_suite_arguments(parser)
+    parser.add_argument("--fresh", action="store_true", help="plan as if nothing had been run")
     parser.add_argument("--all", action="store_true", help="show every cell, not only those to run")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Prints the cells by state; skipped ones with their reason."""
+    """Print the cells by state; skipped ones with their reason."""
     from harness.planning.plan import make_plan
 
     store = open_store(given)
     done = set() if given.fresh else store.done()
-    with apart(given), knowing_data(given):
-        plans = [make_plan(suite, choice(given), done) for suite in chosen_suites(given)]
+    with redirect_prints(given), data_settings(given):
+        plans = [make_plan(suite, parse_choice(given), done) for suite in load_suites(given)]
     if given.json:
-        answer(
-            [
-                {
-                    "suite": plan.suite.name,
-                    "counts": plan.counts(),
-                    "remarks": plan.remarks,
-                    "cells": [
-                        {"id": p.cell.id, "state": p.state, "reason": p.reason, **p.cell.coordinates}
-                        for p in plan
-                    ],
-                }
-                for plan in plans
+        answers = []
+        for plan in plans:
+            cells = [
+                {"id": p.cell.id, "state": p.state, "reason": p.reason, **p.cell.coordinates} for p in plan
             ]
-        )
+            facts = {"suite": plan.suite.name, "counts": plan.counts(), "remarks": plan.remarks}
+            answers.append({**facts, "cells": cells})
+        print_json(answers)
         return 0
     for plan in plans:
         counts = plan.counts()
         words = {"run": "to run", "done": "done", "skipped": "skipped", "broken": "can't run"}
-        print(
-            f"{plan.suite.name}: {len(plan)} cells: "
-            + ", ".join(f"{counts[s]} {w}" for s, w in words.items() if s in counts)
-        )
+        states = ", ".join(f"{counts[s]} {w}" for s, w in words.items() if s in counts)
+        print(f"{plan.suite.name}: {len(plan)} cells: {states}")
         shown = [p for p in plan if p.state == "run" or given.all]
         limit = len(shown) if given.all else 40
         for p in shown[:limit]:
@@ -59,7 +59,6 @@ def main(given: argparse.Namespace) -> int:
         for (state, reason), count in reasons.most_common(most):
             print(f"  {words[state]:<9} {count} × {reason}")
         if len(reasons) > most:
-            print(
-                f"  … and {sum(reasons.values())} that do not run in all, for {len(reasons)} reasons (--all shows them)"
-            )
+            total = f"{sum(reasons.values())} that do not run in all, for {len(reasons)} reasons"
+            print(f"  … and {total} (--all shows them)")
     return 0

@@ -1,4 +1,4 @@
-"""`harness report`: one HTML page with leaderboards, plots and records; plots as files for papers."""
+"""`harness report`: write one HTML page with leaderboards, plots and records; plots as files for papers."""
 
 from __future__ import annotations
 
@@ -8,44 +8,38 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.cli.common import answer, open_store, store_argument
-from harness.errors import HarnessError, SuiteError, no_records
+from harness.cli.common import add_store_argument, open_store, print_json
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.records.store import Store
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help="default: all that the store knows")
-    store_argument(parser)
-    parser.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
-    parser.add_argument("--plots", type=Path, metavar="DIR", help="also write each plot there as SVG and PNG")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
+    add("suites", nargs="*", metavar="SUITE", help="default: all that the store knows")
+    add_store_argument(parser)
+    add("--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page")
+    add("--plots", type=Path, metavar="DIR", help="also write each plot there as SVG and PNG")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Writes the page, and the plots where they are wanted."""
+    """Write the page, and the plots if `--plots` is given."""
     from harness.planning.suite import name_of
-
-    store = open_store(given)
-    known = store.suites()
-    if not known:
-        raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
-    names = [name_of(text) for text in given.suites] or known
-    for name in names:
-        if name not in known:
-            raise SuiteError(no_records(store.path, name, known))
     from harness.report import write_report
 
+    store = open_store(given)
+    names = [name_of(text) for text in given.suites] or store.suites()
     try:
         problems: list[str] = []
-        write_report(store, names, given.out, processes=os.cpu_count() or 1, told=problems.append)
-        plots = _plots(store, names, given.plots, problems) if given.plots else []
+        write_report(store, names, given.out, processes=os.cpu_count() or 1, report_problem=problems.append)
+        plots = _write_plots(store, names, given.plots, problems) if given.plots else []
     except OSError as error:
         raise HarnessError(f"{error.filename or given.out}: can't be written: {error.strerror}") from None
     if given.json:
         files = [str(p) for p in plots]
-        answer({"page": str(given.out), "suites": names, "plots": files, "problems": problems})
+        print_json({"page": str(given.out), "suites": names, "plots": files, "problems": problems})
     else:
         print(given.out)
         for path in plots:
@@ -55,15 +49,15 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def _plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
-    """The files of all plots; a plot that can't be drawn, and could be for the page, is a problem more."""
-    from harness.leaderboard.frame import of_suite
-    from harness.planning.suite import planned
+def _write_plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
+    """Write all plots and return their files; a plot that only the page could draw adds to `problems`."""
+    from harness.leaderboard.frame import suite_frame
+    from harness.planning.suite import load_planned
     from harness.plots.draw import write_plots
 
     files: list[Path] = []
     for name in names:
-        for drawn in write_plots(planned(store, name), of_suite(store, name), store, folder):
+        for drawn in write_plots(load_planned(store, name), suite_frame(store, name), store, folder):
             files += drawn.files
             text = f"plot '{drawn.name}' of {name}: {drawn.problem}"
             if drawn.problem and text not in problems:

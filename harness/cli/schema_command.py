@@ -1,19 +1,19 @@
-"""`harness schema`: the JSON Schema of suite files, for editors."""
+"""`harness schema`: print the JSON Schema of suite files, for editors."""
 
 from __future__ import annotations
 
 import argparse
 
-from harness.cli.common import answer
+from harness.cli.common import print_json
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command has no options of its own."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add nothing: the command has no options."""
 
 
 def main(given: argparse.Namespace) -> int:
-    """Prints the schema."""
+    """Print the schema."""
     from harness.planning.suite import json_schema
 
-    answer(json_schema())
+    print_json(json_schema())
     return 0

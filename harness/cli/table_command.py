@@ -1,4 +1,4 @@
-"""`harness table`: leaderboards from the records in a store; loads no plugin that makes records."""
+"""`harness table`: show leaderboards from the records in a store, without the plugins that made them."""
 
 from __future__ import annotations
 
@@ -6,44 +6,41 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from harness.cli.common import as_json, open_store, repeated, store_argument, write_out
+from harness.cli.common import add_repeated, add_store_argument, encode_json, open_store, write_out
 from harness.errors import SuiteError, did_you_mean, no_records
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("suite", nargs="?", help="the suite (default: all that the store knows)")
-    store_argument(parser)
-    parser.add_argument("--table", metavar="NAME", help="only this table of the suite")
-    parser.add_argument("--format", default="terminal", help="terminal, markdown, csv, latex, html, json")
-    parser.add_argument(
-        "--rows", metavar="A,B", help="coordinates in rows: model, dataset, method, seed, an axis, a tag"
-    )
-    parser.add_argument("--columns", metavar="A,B", help="coordinates in columns")
-    parser.add_argument("--value", action="append", metavar="METRIC", help="what is shown; may be repeated")
-    parser.add_argument("--baseline", metavar="model=LABEL", help="adds differences from this row or column")
-    parser.add_argument("--delta", choices=["absolute", "relative"])
-    parser.add_argument(
-        "--sort", metavar="COLUMN", help="sort rows by a column, best first; -COLUMN for worst first"
-    )
-    parser.add_argument("--group", metavar="NAME", help="group rows by a coordinate or tag")
-    repeated(parser, "--where", "NAME=PATTERN", "only records that match")
-    parser.add_argument("--decimals", type=int)
-    parser.add_argument("--no-percent", action="store_true", help="fractions as they are")
-    parser.add_argument("--transpose", action="store_true")
-    parser.add_argument("--ranking", action="store_true", help="add average rank, win rate and mean")
-    parser.add_argument("--intervals", choices=["none", "seeds", "samples", "both", "auto"])
-    parser.add_argument("--level", type=float, help="of intervals and tests (0.95)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of printing")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
+    add("suite", nargs="?", help="the suite (default: all in the store)")
+    add_store_argument(parser)
+    add("--table", metavar="NAME", help="only this table of the suite")
+    add("--format", default="terminal", help="terminal, markdown, csv, latex, html, json")
+    add("--rows", metavar="A,B", help="coordinates in rows: model, dataset, method, seed, an axis, a tag")
+    add("--columns", metavar="A,B", help="coordinates in columns")
+    add("--value", action="append", metavar="METRIC", help="a value to show; may be repeated")
+    add("--baseline", metavar="model=LABEL", help="add differences from this row or column")
+    add("--delta", choices=["absolute", "relative"])
+    add("--sort", metavar="COLUMN", help="sort rows by a column, best first; -COLUMN for worst first")
+    add("--group", metavar="NAME", help="group rows by a coordinate or tag")
+    add_repeated(parser, "--where", "NAME=PATTERN", "only records that match")
+    add("--decimals", type=int)
+    add("--no-percent", action="store_true", help="show fractions as they are")
+    add("--transpose", action="store_true")
+    add("--ranking", action="store_true", help="add average rank, win rate and mean")
+    add("--intervals", choices=["none", "seeds", "samples", "both", "auto"])
+    add("--level", type=float, help="of intervals and tests (0.95)")
+    add("--out", type=Path, metavar="FILE", help="write there instead of printing")
 
 
 def main(given: argparse.Namespace) -> int:
-    """Prints the tables of one suite or of all."""
-    from harness.leaderboard.build import tables_of
+    """Print the tables of one suite or of all."""
+    from harness.leaderboard.build import build_tables
     from harness.leaderboard.checking import check_where
     from harness.leaderboard.formats import render
-    from harness.leaderboard.frame import of_suite
-    from harness.planning.suite import name_of, planned
+    from harness.leaderboard.frame import suite_frame
+    from harness.planning.suite import load_planned, name_of
 
     store = open_store(given)
     known = store.suites()
@@ -53,14 +50,12 @@ def main(given: argparse.Namespace) -> int:
     if not known:
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
     tables = []
-    frames = {}
-    for suite_name in [name] if name else known:
-        frames[suite_name] = planned(store, suite_name), of_suite(store, suite_name)
-    check_where(_where(given), "--where", frames)
+    frames = {n: (load_planned(store, n), suite_frame(store, n)) for n in ([name] if name else known)}
+    check_where(_parse_where(given), "--where", frames)
     for suite, data in frames.values():
-        tables += tables_of(changed(suite, given), data, store)
+        tables += build_tables(change_tables(suite, given), data, store)
     if given.json or given.format == "json":
-        text = as_json([t.to_dict() for t in tables])
+        text = encode_json([t.to_dict() for t in tables])
     else:
         after = "\n" if given.format == "terminal" else ""
         text = "\n".join(render(t, given.format) + after for t in tables)
@@ -71,12 +66,12 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def changed(suite: Any, given: argparse.Namespace) -> Any:
-    """The suite with its tables narrowed and changed as the command says.
+def change_tables(suite: Any, given: argparse.Namespace) -> Any:
+    """Return the suite with its tables narrowed and changed by the options.
 
-    A change of layout makes one table of its own; other changes apply to all of the suite's.
+    A change of layout makes a new table; other changes apply to all of the suite's.
     """
-    from harness.planning.suite import TableSpec, changed_table
+    from harness.planning.suite import TableSpec, change_table
 
     tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
     if given.table:
@@ -95,17 +90,8 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
         layout["values"] = given.value
     if layout and not given.table:
         plain = [t for t in tables if not t.summary] or [TableSpec(name=suite.name, title=suite.title)]
-        tables = [
-            plain[0].model_copy(
-                update={
-                    "name": suite.name,
-                    "title": suite.title or suite.name,
-                    "caption": "",
-                    "baseline": None,
-                    "where": {},
-                }
-            )
-        ]
+        blank = {"name": suite.name, "title": suite.title or suite.name, "caption": ""}
+        tables = [plain[0].model_copy(update={**blank, "baseline": None, "where": {}})]
     update = {
         k: v
         for k in ("baseline", "delta", "sort", "group", "decimals", "intervals", "level")
@@ -113,15 +99,14 @@ def changed(suite: Any, given: argparse.Namespace) -> Any:
     }
     update |= {"percent": False} if given.no_percent else {}
     update |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
-    changed_tables = [
-        changed_table(t, {**layout, **update, "where": {**t.where, **_where(given)}}, f"table '{t.name}'")
-        for t in tables
-    ]
-    return suite.model_copy(update={"tables": changed_tables})
+    where = _parse_where(given)
+    changes = [{**layout, **update, "where": {**t.where, **where}} for t in tables]
+    tables = [change_table(t, c, f"table '{t.name}'") for t, c in zip(tables, changes, strict=True)]
+    return suite.model_copy(update={"tables": tables})
 
 
-def _where(given: argparse.Namespace) -> dict[str, Any]:
-    """Return what `--where` chooses records by."""
+def _parse_where(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the selection of `--where`."""
     from harness.discovery.reference import parse_value
 
     where = {}

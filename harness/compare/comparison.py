@@ -1,4 +1,4 @@
-"""Comparing two sides: matched cells, differences with intervals and tests, and what stands in the way."""
+"""Compare two sides: matched cells, differences with intervals and tests, and what can't be compared."""
 
 from __future__ import annotations
 
@@ -11,25 +11,31 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.compare.conditions import different_conditions
-from harness.compare.evidence import Evidence, Samples, gather
+from harness.compare.evidence import Evidence, SampleTables, gather_evidence
 from harness.compare.remarks import MatchedRemark, RemarkCounts
-from harness.compare.sides import CompareError, Found, Side, by_cell, cell_of, differing
+from harness.compare.sides import (
+    CompareError,
+    Side,
+    SideCell,
+    cell_identity,
+    differing_coordinates,
+    group_by_cell,
+)
 from harness.errors import did_you_mean
 from harness.records.record import Record
-from harness.statistics import Interval, StatisticsError, holm, wilcoxon_test
+from harness.statistics import Interval, holm, wilcoxon_test
 
-Answer = Literal["better", "worse", "no difference shown", "undecided"]
+DifferenceAnswer = Literal["better", "worse", "no difference shown", "undecided"]
 
 WILCOXON_FROM = 6
-"""Data sets from which on Wilcoxon's signed-rank test can reach p < 0.05."""
+"""The fewest data sets with which Wilcoxon's signed-rank test can reach p < 0.05."""
 
 
 @dataclass(eq=False)
 class Difference:
     """One metric in one matched cell; `a` and `b` are means over each side's seeds, on its own scale.
 
-    `p_value` is after Holm's correction over the cells of this metric; `reason` says why there is
-    no test, or what the pairing left out.
+    `p_value` is after Holm's correction over the cells of this metric.
     """
 
     cell: dict[str, Any]
@@ -52,13 +58,13 @@ class Difference:
 
     @property
     def reason(self) -> str | None:
-        """Why it is undecided, or what the pairing left out."""
-        told = dict.fromkeys([self.evidence.reason, self.test if self.raw_p is None else None])
-        return "; ".join(text for text in told if text) or None
+        """Why there is no test, or what the pairing left out."""
+        reasons = dict.fromkeys([self.evidence.reason, self.test if self.raw_p is None else None])
+        return "; ".join(text for text in reasons if text) or None
 
     @property
-    def answer(self) -> Answer:
-        """What is shown about B against A at the level of the comparison."""
+    def answer(self) -> DifferenceAnswer:
+        """How B compares with A at the level of the comparison."""
         if self.p_value is None:
             return "undecided"
         if self.p_value > 1 - self.level or self.difference == 0:
@@ -67,7 +73,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class UnfinishedCell:
     """A matched cell and seed that is not ok on both sides."""
 
     cell: dict[str, Any]
@@ -77,8 +83,8 @@ class Unfinished:
 
 
 @dataclass(frozen=True)
-class Warned:
-    """A condition that differs between matched records: `cells` of the `of` matched ones."""
+class ConditionWarning:
+    """A condition that differs between matched records, in `cells` of the `of` matched ones."""
 
     what: str
     a: str
@@ -92,7 +98,7 @@ class Warned:
 
 
 @dataclass(frozen=True)
-class Overall:
+class MetricOverall:
     """A metric over all its matched cells; Wilcoxon's test is over `data_sets` mean differences."""
 
     metric: str
@@ -105,19 +111,19 @@ class Overall:
 
 @dataclass(eq=False)
 class Comparison:
-    """Everything that `compare` found. Differences stand in the order in which A was planned."""
+    """Everything that `compare` found, with differences in the order of A's plan."""
 
     a: str
     b: str
     level: float
     without: tuple[str, ...]
     differences: list[Difference] = field(default_factory=list)
-    unfinished: list[Unfinished] = field(default_factory=list)
+    unfinished: list[UnfinishedCell] = field(default_factory=list)
     lacking: list[tuple[dict[str, Any], str]] = field(default_factory=list)
-    """Matched cells that have no value of a metric on one side."""
+    """Matched cells without a value of a metric on one side."""
     only_a: list[dict[str, Any]] = field(default_factory=list)
     only_b: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[Warned] = field(default_factory=list)
+    warnings: list[ConditionWarning] = field(default_factory=list)
     remarks: list[MatchedRemark] = field(default_factory=list)
     matched: int = 0
 
@@ -126,12 +132,12 @@ class Comparison:
         """The metrics that were compared."""
         return list(dict.fromkeys(d.metric for d in self.differences))
 
-    def overall(self) -> list[Overall]:
-        """Each metric over all its cells."""
-        return [_overall(m, [d for d in self.differences if d.metric == m]) for m in self.metrics]
+    def overall(self) -> list[MetricOverall]:
+        """Return each metric over all its cells."""
+        return [_summarise_metric(m, [d for d in self.differences if d.metric == m]) for m in self.metrics]
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON-able data; what is not a finite number is null."""
+        """Return the comparison as JSON-able data; numbers that are not finite become null."""
         return {
             "a": self.a,
             "b": self.b,
@@ -140,7 +146,7 @@ class Comparison:
             "matched": self.matched,
             "differences": [_as_dict(d) for d in self.differences],
             "overall": [
-                {**vars(o), "answers": dict(o.answers), "mean_difference": _finite(o.mean_difference)}
+                {**vars(o), "answers": dict(o.answers), "mean_difference": _finite_or_none(o.mean_difference)}
                 for o in self.overall()
             ],
             "unfinished": [vars(u) for u in self.unfinished],
@@ -153,57 +159,53 @@ class Comparison:
 
 
 def compare(
-    a: Side,
-    b: Side,
-    metrics: Sequence[str] = (),
-    suites: Sequence[str] = (),
-    level: float = 0.95,
+    a: Side, b: Side, metrics: Sequence[str] = (), suites: Sequence[str] = (), level: float = 0.95
 ) -> Comparison:
-    """Compares side B with side A, cell by cell; a difference is B − A.
+    """Compare side B with side A, cell by cell; a difference is B − A.
 
-    Cells match by suite and coordinates, apart from those in which the two selections differ.
-    Without `metrics` the first metric of each record is compared; `all` stands for all of them.
-    Raises CompareError where nothing matches, or a metric is unknown.
+    Cells match by suite and coordinates, except those in which the two selections differ. Without `metrics`
+    the first metric of each record is compared; `all` compares all of them. Raises CompareError if nothing
+    matches, or a metric is unknown.
     """
     found_a, found_b = a.cells(suites), b.cells(suites)
     known = {key for c in (*found_a, *found_b) for key in c.at}
-    without = differing(a, b, sorted(known))
-    cells_a, cells_b = by_cell(a, found_a, without), by_cell(b, found_b, without)
-    result = Comparison(a.shown, b.shown, level, tuple(sorted(without)))
-    result.only_a = [_named(cells_a[k], without) for k in cells_a if k not in cells_b]
-    result.only_b = [_named(cells_b[k], without) for k in cells_b if k not in cells_a]
+    without = differing_coordinates(a, b, sorted(known))
+    cells_a, cells_b = group_by_cell(a, found_a, without), group_by_cell(b, found_b, without)
+    result = Comparison(a.description, b.description, level, tuple(sorted(without)))
+    result.only_a = [_first_identity(cells_a[k], without) for k in cells_a if k not in cells_b]
+    result.only_b = [_first_identity(cells_b[k], without) for k in cells_b if k not in cells_a]
     shared = [k for k in cells_a if k in cells_b]
     if not shared:
         raise CompareError(
-            f"{a.shown} and {b.shown}: no cell is on both sides: {_unlike(cells_a, cells_b, without)}"
+            f"{a.description} and {b.description}: no cell is on both sides: {_explain_no_match(cells_a, cells_b, without)}"
         )
-    samples = Samples(a.store), Samples(b.store)
-    wanted = _wanted(metrics, [c.record for c in (*found_a, *found_b) if c.record])
+    samples = SampleTables(a.store), SampleTables(b.store)
+    wanted = _select_metrics(metrics, [c.record for c in (*found_a, *found_b) if c.record])
     warned: Counter[tuple[str, str, str]] = Counter()
     remarks = RemarkCounts()
     for key in shared:
         _compare_cell(result, cells_a[key], cells_b[key], wanted, samples, without, warned)
         remarks.add(cells_a[key], cells_b[key])
-    result.remarks = remarks.of(result.matched)
-    result.warnings = [Warned(*what, count, result.matched) for what, count in warned.items()]
-    _correct(result.differences)
+    result.remarks = remarks.matched_remarks(result.matched)
+    result.warnings = [ConditionWarning(*what, count, result.matched) for what, count in warned.items()]
+    _correct_p_values(result.differences)
     return result
 
 
 def _compare_cell(
     result: Comparison,
-    a: Mapping[Any, Found],
-    b: Mapping[Any, Found],
+    a: Mapping[Any, SideCell],
+    b: Mapping[Any, SideCell],
     wanted: Sequence[str] | None,
-    samples: tuple[Samples, Samples],
+    samples: tuple[SampleTables, SampleTables],
     without: set[str],
     warned: Counter[tuple[str, str, str]],
 ) -> None:
-    cell = _named(a, without)
+    cell = _first_identity(a, without)
     for seed in sorted({*a, *b}, key=str):
         states = [s[seed].status if seed in s else "absent" for s in (a, b)]
         if "absent" not in states and states != ["ok", "ok"]:
-            result.unfinished.append(Unfinished(cell, seed, *states))
+            result.unfinished.append(UnfinishedCell(cell, seed, *states))
         one, other = (s[seed].record if seed in s else None for s in (a, b))
         if states == ["ok", "ok"] and one and other:
             result.matched += 1
@@ -218,8 +220,8 @@ def _compare_cell(
             if any(having):
                 result.lacking.append((cell, metric))
             continue
-        evidence = gather(metric, having[0], having[1], *samples)
-        p, test = evidence.tested()
+        evidence = gather_evidence(metric, having[0], having[1], *samples)
+        p, test = evidence.test()
         sample = next(iter(having[0].values()))
         mean_a, mean_b = (float(np.mean([r.metrics[metric] for r in side.values()])) for side in having)
         result.differences.append(
@@ -239,7 +241,7 @@ def _compare_cell(
         )
 
 
-def _wanted(metrics: Sequence[str], records: Sequence[Record]) -> list[str] | None:
+def _select_metrics(metrics: Sequence[str], records: Sequence[Record]) -> list[str] | None:
     if not metrics:
         return None
     known = list(dict.fromkeys(m for r in records for m in r.metrics))
@@ -251,38 +253,36 @@ def _wanted(metrics: Sequence[str], records: Sequence[Record]) -> list[str] | No
     return list(dict.fromkeys(metrics))
 
 
-def _correct(differences: Sequence[Difference]) -> None:
+def _correct_p_values(differences: Sequence[Difference]) -> None:
     for metric in {d.metric for d in differences}:
         tested = [d for d in differences if d.metric == metric and d.raw_p is not None]
         for difference, p in zip(tested, holm([d.raw_p for d in tested if d.raw_p is not None])):
             difference.p_value = float(p)
 
 
-def _overall(metric: str, differences: Sequence[Difference]) -> Overall:
+def _summarise_metric(metric: str, differences: Sequence[Difference]) -> MetricOverall:
     finite = [d for d in differences if math.isfinite(d.difference)]
     by_data: dict[str, list[float]] = {}
     for d in finite:
         by_data.setdefault(str(d.cell.get("dataset", "")), []).append(d.difference)
     means = [float(np.mean(v)) for v in by_data.values()]
-    p = None
-    if len(means) >= WILCOXON_FROM:
-        try:
-            p = wilcoxon_test(means, [0.0] * len(means)).p_value
-        except StatisticsError:
-            p = None
+    enough = len(means) >= WILCOXON_FROM
+    p = wilcoxon_test(means, [0.0] * len(means)).p_value if enough else None
     mean = float(np.mean([d.difference for d in finite])) if finite else math.nan
-    return Overall(metric, len(differences), Counter(d.answer for d in differences), mean, len(means), p)
+    return MetricOverall(
+        metric, len(differences), Counter(d.answer for d in differences), mean, len(means), p
+    )
 
 
-def _named(cells: Mapping[Any, Found], without: set[str]) -> dict[str, Any]:
-    return cell_of(next(iter(cells.values())), without)
+def _first_identity(cells: Mapping[Any, SideCell], without: set[str]) -> dict[str, Any]:
+    return cell_identity(next(iter(cells.values())), without)
 
 
-def _unlike(
-    a: Mapping[str, Mapping[Any, Found]], b: Mapping[str, Mapping[Any, Found]], without: set[str]
+def _explain_no_match(
+    a: Mapping[str, Mapping[Any, SideCell]], b: Mapping[str, Mapping[Any, SideCell]], without: set[str]
 ) -> str:
-    """The first coordinate by which nothing on one side can match the other."""
-    one, other = ([_named(c, without) for c in side.values()] for side in (a, b))
+    """Return the first coordinate that keeps all cells of one side from matching the other."""
+    one, other = ([_first_identity(c, without) for c in side.values()] for side in (a, b))
     for key in dict.fromkeys(k for c in (*one, *other) for k in c):
         values = [{str(c.get(key, "")) for c in side} for side in (one, other)]
         if not values[0] & values[1]:
@@ -297,10 +297,12 @@ def _as_dict(d: Difference) -> dict[str, Any]:
         "metric": d.metric,
         "unit": d.unit,
         "higher_is_better": d.higher_is_better,
-        "a": _finite(d.a),
-        "b": _finite(d.b),
-        "difference": _finite(d.difference),
-        "interval": None if interval is None else [_finite(interval.low), _finite(interval.high)],
+        "a": _finite_or_none(d.a),
+        "b": _finite_or_none(d.b),
+        "difference": _finite_or_none(d.difference),
+        "interval": None
+        if interval is None
+        else [_finite_or_none(interval.low), _finite_or_none(interval.high)],
         "interval_method": None if interval is None else interval.method,
         "paired_by": d.evidence.kind,
         "pairs": d.evidence.n,
@@ -312,5 +314,5 @@ def _as_dict(d: Difference) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None

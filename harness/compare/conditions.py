@@ -1,4 +1,4 @@
-"""Under which conditions two records were made, and in what these differ."""
+"""Compare the conditions under which two records were made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.compare.sides import PARTS
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.records.record import Record
 
 SETTINGS = {"precision": "precision", "images": "images mode", "limit": "limit on samples"}
@@ -14,9 +14,9 @@ LONGEST = 60
 
 
 def different_conditions(a: Record, b: Record, expected: set[str]) -> Iterator[tuple[str, str, str]]:
-    """What differs between two records besides their numbers: a name, and the value on each side.
+    """Yield what differs between two records besides their numbers: a name, and the value on each side.
 
-    The parts named in `expected` (such as `model`) are what the comparison is about, and left out.
+    The parts named in `expected` (such as `model`) are the subject of the comparison, and left out.
     """
     for part in PARTS:
         if part not in expected:
@@ -25,50 +25,50 @@ def different_conditions(a: Record, b: Record, expected: set[str]) -> Iterator[t
     for label in sorted(metrics[0].keys() & metrics[1].keys()):
         yield from different_parts(f"metric {label}", metrics[0][label], metrics[1][label])
     for key, name in SETTINGS.items():
-        yield from _values(name, a.cell.get(key), b.cell.get(key))
+        yield from _compare_values(name, a.cell.get(key), b.cell.get(key))
     if a.count is not None and b.count is not None:
-        yield from _values("number of samples", a.count, b.count)
-    yield from _provenance(a.provenance, b.provenance)
+        yield from _compare_values("number of samples", a.count, b.count)
+    yield from _compare_provenance(a.provenance, b.provenance)
 
 
 def different_parts(
     name: str, a: Mapping[str, Any] | None, b: Mapping[str, Any] | None
 ) -> Iterator[tuple[str, str, str]]:
-    """What differs between two parts that bear the same name: a name, and the value on each side."""
+    """Yield what differs between two parts of the same name: a name, and the value on each side."""
     one, other = ((p or {}).get("identity") or {} for p in (a, b))
-    for key, words in (("plugin", "plugin"), ("distribution", "distribution"), ("version", "plugin version")):
-        yield from _values(f"{name}: {words}", one.get(key), other.get(key))
-    yield from _values(f"{name}: code", one.get("code"), other.get("code"))
+    for key in ("plugin", "distribution", "version", "code"):
+        words = "plugin version" if key == "version" else key
+        yield from _compare_values(f"{name}: {words}", one.get(key), other.get(key))
     what = "data fingerprint" if name == "dataset" else f"{name}: fingerprint"
-    yield from _values(what, one.get("fingerprint"), other.get("fingerprint"))
+    yield from _compare_values(what, one.get("fingerprint"), other.get("fingerprint"))
     options = [p.get("options") or {} for p in (one, other)]
     for key in sorted(options[0].keys() | options[1].keys()):
-        yield from _values(f"{name}: option {key}", options[0].get(key), options[1].get(key))
+        yield from _compare_values(f"{name}: option {key}", options[0].get(key), options[1].get(key))
 
 
-def _provenance(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _compare_provenance(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if bool(a.get("imported")) != bool(b.get("imported")):
-        yield from _values("made by", _maker(a), _maker(b))
+        yield from _compare_values("made by", _maker(a), _maker(b))
     else:
-        yield from _environment(a, b)
+        yield from _compare_environment(a, b)
 
 
-def _environment(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    yield from _values("harness version", a.get("harness"), b.get("harness"))
-    yield from _values("Python version", a.get("python"), b.get("python"))
+def _compare_environment(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    yield from _compare_values("harness version", a.get("harness"), b.get("harness"))
+    yield from _compare_values("Python version", a.get("python"), b.get("python"))
     for group in ("libraries", "plugins"):
         one, other = (p.get(group) or {} for p in (a, b))
         for key in sorted(one.keys() | other.keys()):
-            yield from _values(f"{key} version", one.get(key), other.get(key))
-    yield from _values("batch size", a.get("batch_size"), b.get("batch_size"))
+            yield from _compare_values(f"{key} version", one.get(key), other.get(key))
+    yield from _compare_values("batch size", a.get("batch_size"), b.get("batch_size"))
     one, other = (p.get("device") or {} for p in (a, b))
-    yield from _values("device", *(d.get("name") or d.get("type") for d in (one, other)))
+    yield from _compare_values("device", *(d.get("name") or d.get("type") for d in (one, other)))
     for key in ("cuda", "cudnn", "driver"):
-        yield from _values(f"{key} version", one.get(key), other.get(key))
+        yield from _compare_values(f"{key} version", one.get(key), other.get(key))
     if "name" not in one and "name" not in other:
         one, other = (p.get("host") or {} for p in (a, b))
-        yield from _values("CPU", one.get("cpu"), other.get("cpu"))
-        yield from _values("machine", one.get("machine"), other.get("machine"))
+        yield from _compare_values("CPU", one.get("cpu"), other.get("cpu"))
+        yield from _compare_values("machine", one.get("machine"), other.get("machine"))
 
 
 def _maker(provenance: Mapping[str, Any]) -> str:
@@ -76,13 +76,13 @@ def _maker(provenance: Mapping[str, Any]) -> str:
     return str(imported.get("from")) if imported else "this harness"
 
 
-def _values(name: str, a: Any, b: Any) -> Iterator[tuple[str, str, str]]:
+def _compare_values(name: str, a: Any, b: Any) -> Iterator[tuple[str, str, str]]:
     if a != b:
-        yield name, _shown(a), _shown(b)
+        yield name, _shorten(a), _shorten(b)
 
 
-def _shown(value: Any) -> str:
+def _shorten(value: Any) -> str:
     if value is None or value == "":
         return "none"
-    text = value if isinstance(value, str) else canonical(value)
+    text = value if isinstance(value, str) else canonical_json(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,4 +1,4 @@
-"""What a difference of one metric in one cell rests on: pairs of samples, pairs of seeds, or nothing."""
+"""The evidence for a difference of one metric in one cell: pairs of samples, pairs of seeds, or none."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ from harness.statistics.checks import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
+Records = Mapping[Any, Record]
+"""The records of a cell on one side, by seed."""
+
 Kind = Literal["identical", "samples", "seeds×samples", "seeds", "none"]
 
 WORK = 400_000_000
-"""Random numbers that the bootstrap of one difference may draw; beyond it Student's t is used."""
+"""Limit of random numbers for the bootstrap of one difference; beyond it Student's t is used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Paired values of B and A, S×N (seeds × samples), or vectors S for the kind `seeds`.
 
-    `reason` says why there is no pairing, or what the pairing had to leave out. `n` counts samples,
-    for `seeds` the seeds.
+    `reason` says why there is no pairing, or what it left out. `n` counts samples, for `seeds` the seeds.
     """
 
     kind: Kind
@@ -49,33 +51,33 @@ class Evidence:
 
     @property
     def n(self) -> int:
-        """How many independent pairs there are."""
+        """The number of independent pairs."""
         return int(self.b.shape[-1]) if self.kind != "none" else 0
 
     def interval(self, level: float = 0.95) -> Interval | None:
-        """Interval for B − A at this level, or None where nothing bears one.
+        """Return the interval for B − A at this level, or None without enough evidence.
 
-        One seed: a BCa bootstrap over samples, with as many resamples as the level needs. Several:
-        both seeds and samples count as drawn at random. By seeds alone: Student's t.
+        One seed: a BCa bootstrap over samples, with as many resamples as the level needs. Several: both seeds
+        and samples count as drawn at random. Seeds only: Student's t.
         """
         if self.kind == "none":
             return None
         if self.kind == "identical":
             return Interval(0.0, 0.0, level, "identical", self.n)
         if self.kind == "seeds":
-            return t_interval(self.b - self.a, level) if self.tested()[0] is not None else None
+            return t_interval(self.b - self.a, level) if self.test()[0] is not None else None
         if self.kind == "seeds×samples":
-            return _crossed(self.b - self.a, level)
+            return _crossed_interval(self.b - self.a, level)
         b, a = self.b[0], self.a[0]
-        # Forty resamples beyond each end keep the ends of a strict level steady.
+        # forty resamples beyond each end keep the ends of a strict level steady
         resamples = max(RESAMPLES, math.ceil(80 / (1 - level)))
         distinct = len(np.unique(b - a))
         if resamples > RESAMPLES and resamples * (distinct if distinct <= len(a) // 8 else len(a)) > WORK:
             return t_interval(b - a, level)
         return paired_difference_interval(b, a, level=level, resamples=resamples)
 
-    def tested(self) -> tuple[float | None, str]:
-        """The p-value of "no difference" and the test's name, or None and why there is none."""
+    def test(self) -> tuple[float | None, str]:
+        """Return the p-value of "no difference" and the test's name, or None and the reason."""
         if self.kind == "none":
             return None, self.reason or ""
         if self.kind == "identical":
@@ -86,21 +88,21 @@ class Evidence:
             elif self.kind == "samples":
                 test = paired_test(self.b[0], self.a[0])
             else:
-                return _p_of_crossed(self.b - self.a), "seeds×samples"
+                return _crossed_p(self.b - self.a), "seeds×samples"
         except StatisticsError as error:
             return None, str(error)
         return test.p_value, test.method
 
 
-class Samples:
-    """Per-sample tables of one side's store; those of the cell in hand are kept."""
+class SampleTables:
+    """Per-sample tables of one side's store, with a small cache for the current cell."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._kept: dict[str, pd.DataFrame | None] = {}
 
-    def of(self, record: Record) -> pd.DataFrame | None:
-        """The record's table, or None when it has none with ids."""
+    def read(self, record: Record) -> pd.DataFrame | None:
+        """Return the record's table, or None if it has none with ids."""
         if record.id not in self._kept:
             if len(self._kept) > 64:
                 self._kept.clear()
@@ -109,42 +111,35 @@ class Samples:
         return self._kept[record.id]
 
 
-def gather(
-    metric: str, a: Mapping[Any, Record], b: Mapping[Any, Record], in_a: Samples, in_b: Samples
-) -> Evidence:
-    """The strongest pairing of two sides' ok records (by seed) that have the metric."""
+def gather_evidence(metric: str, a: Records, b: Records, in_a: SampleTables, in_b: SampleTables) -> Evidence:
+    """Return the strongest pairing of two sides' ok records (by seed) that have the metric."""
     shared = sorted(set(a) & set(b), key=str)
     values = [np.array([r.metrics[metric] for r in (x[s] for s in shared)]) for x in (b, a)]
     if not all(math.isfinite(r.metrics[metric]) for side in (a, b) for r in side.values()):
-        return _none(f"{metric} is not a finite number everywhere")
+        return _no_evidence(f"{metric} is not a finite number everywhere")
     same_seeds = set(a) == set(b)
-    if same_seeds and all(_identical(metric, a[s], b[s], in_a, in_b) for s in shared):
+    if same_seeds and all(_are_identical(metric, a[s], b[s], in_a, in_b) for s in shared):
         n = a[shared[0]].count or 1
         return Evidence("identical", np.zeros(n), np.zeros(n))
-    by_sample = _by_sample(metric, a, b, in_a, in_b, shared if same_seeds else None)
+    by_sample = _pair_by_sample(metric, a, b, in_a, in_b, shared if same_seeds else None)
     if isinstance(by_sample, Evidence):
         return by_sample
     if same_seeds and len(shared) > 1:
         return Evidence("seeds", values[0], values[1], f"paired by seed only: {by_sample}")
     if not same_seeds:
-        by_sample += f"; seeds differ: {_listed(a)} in A, {_listed(b)} in B"
-    return _none(by_sample)
+        by_sample += f"; seeds differ: {_list_seeds(a)} in A, {_list_seeds(b)} in B"
+    return _no_evidence(by_sample)
 
 
-def _by_sample(
-    metric: str,
-    a: Mapping[Any, Record],
-    b: Mapping[Any, Record],
-    in_a: Samples,
-    in_b: Samples,
-    seeds: Sequence[Any] | None,
+def _pair_by_sample(
+    metric: str, a: Records, b: Records, in_a: SampleTables, in_b: SampleTables, seeds: Sequence[Any] | None
 ) -> Evidence | str:
-    """Pairs by sample: seed by seed for shared `seeds`, else of each side's average over its own."""
+    """Pair by sample: seed by seed for shared `seeds`, else each side's average over its own."""
     columns: dict[str, dict[Any, tuple[list[str], Floats]]] = {}
     for side, records, tables in (("A", a, in_a), ("B", b, in_b)):
         columns[side] = {}
         for seed, record in records.items():
-            column = _column(metric, record, tables)
+            column = _sample_values(metric, record, tables)
             if isinstance(column, str):
                 return f"{column} in {side}"
             columns[side][seed] = column
@@ -156,7 +151,7 @@ def _by_sample(
         found = align(*whole[0], *whole[1])
         if isinstance(found, Unpairable):
             return found.reason
-        reason = f"seeds differ ({_listed(a)} in A, {_listed(b)} in B): paired over samples only"
+        reason = f"seeds differ ({_list_seeds(a)} in A, {_list_seeds(b)} in B): paired over samples only"
         return Evidence("samples", found.b[None], found.a[None], reason)
     rows_a, rows_b, first = [], [], None
     for seed in seeds:
@@ -172,9 +167,9 @@ def _by_sample(
     return Evidence(kind, np.stack(rows_b), np.stack(rows_a))
 
 
-def _column(metric: str, record: Record, tables: Samples) -> tuple[list[str], Floats] | str:
-    """Ids and values of a metric by sample, or why there are none."""
-    table = tables.of(record)
+def _sample_values(metric: str, record: Record, tables: SampleTables) -> tuple[list[str], Floats] | str:
+    """Return ids and values of a metric by sample, or the reason why there are none."""
+    table = tables.read(record)
     if table is None:
         return "no per-sample records"
     if metric not in table.columns:
@@ -189,25 +184,25 @@ def _column(metric: str, record: Record, tables: Samples) -> tuple[list[str], Fl
     return [str(i) for i in table["id"]], values
 
 
-def _identical(metric: str, a: Record, b: Record, in_a: Samples, in_b: Samples) -> bool:
-    """Whether both said the same about every sample, so that any metric of it is the same too."""
+def _are_identical(metric: str, a: Record, b: Record, in_a: SampleTables, in_b: SampleTables) -> bool:
+    """Return whether both have the same outputs for every sample, and so the same metrics."""
     if a.metrics[metric] != b.metrics[metric]:
         return False
-    one, other = in_a.of(a), in_b.of(b)
+    one, other = in_a.read(a), in_b.read(b)
     if one is None or other is None or len(one) != len(other):
         return False
-    told = [c for c in one.columns if c in other.columns]
-    if "prediction" not in told and metric not in told:
+    shared = [c for c in one.columns if c in other.columns]
+    if "prediction" not in shared and metric not in shared:
         return False
-    sides = [t[told].sort_values("id", kind="stable", ignore_index=True) for t in (one, other)]
+    sides = [t[shared].sort_values("id", kind="stable", ignore_index=True) for t in (one, other)]
     return bool(sides[0].equals(sides[1]))
 
 
-def _crossed(differences: Floats, level: float) -> Interval | None:
-    """`seeds_samples_interval` of differences, which are no proportions even where all are 0 or 1.
+def _crossed_interval(differences: Floats, level: float) -> Interval | None:
+    """Return the interval of differences by `seeds_samples_interval`, never as a proportion.
 
-    Doubling them keeps a model that happens never to lose a sample from Wilson's interval,
-    which would exclude zero after a single difference.
+    If a model happens never to lose a sample, all differences are 0 or 1. Doubling them avoids Wilson's
+    interval, which would exclude zero after a single difference.
     """
     if not np.any(differences):
         return Interval(0.0, 0.0, level, "identical", differences.shape[1])
@@ -217,23 +212,23 @@ def _crossed(differences: Floats, level: float) -> Interval | None:
     return Interval(found.low / 2, found.high / 2, level, found.method, found.n)
 
 
-def _p_of_crossed(differences: Floats) -> float | None:
-    """The least α whose interval at level 1 − α excludes zero, by bisection of its logarithm."""
+def _crossed_p(differences: Floats) -> float | None:
+    """Return the least α whose interval at level 1 − α excludes zero, by bisection of its logarithm."""
     if not np.any(differences):
         return 1.0
     low, high = math.log(1e-12), 0.0
     for _ in range(40):
         middle = (low + high) / 2
-        found = _crossed(differences, 1 - math.exp(middle))
+        found = _crossed_interval(differences, 1 - math.exp(middle))
         if found is None:
             return None
         low, high = (middle, high) if 0.0 in found else (low, middle)
     return min(1.0, math.exp(high))
 
 
-def _none(reason: str) -> Evidence:
+def _no_evidence(reason: str) -> Evidence:
     return Evidence("none", np.zeros(0), np.zeros(0), reason)
 
 
-def _listed(records: Mapping[Any, Record]) -> str:
+def _list_seeds(records: Mapping[Any, Record]) -> str:
     return ",".join(str(s) for s in sorted(records, key=str))

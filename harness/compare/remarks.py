@@ -1,4 +1,4 @@
-"""What was assumed or left out on either side of a comparison."""
+"""Remarks on either side of a comparison: what was assumed or left out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.compare.sides import Found
+from harness.compare.sides import SideCell
 
 
 @dataclass(frozen=True)
 class MatchedRemark:
-    """A remark on matched records: how many of them have it on each side."""
+    """A remark on matched records, with the number of them on each side."""
 
     text: str
     a: int
@@ -31,14 +31,14 @@ class RemarkCounts:
     def __init__(self) -> None:
         self._counts: dict[str, list[int]] = {}
 
-    def add(self, a: Mapping[Any, Found], b: Mapping[Any, Found]) -> None:
-        """Count those on the records of a cell that are ok on both sides."""
+    def add(self, a: Mapping[Any, SideCell], b: Mapping[Any, SideCell]) -> None:
+        """Count the remarks on a cell's records that are ok on both sides."""
         for seed in a.keys() & b.keys():
             if a[seed].status == b[seed].status == "ok":
                 for side, found in enumerate((a[seed], b[seed])):
                     for text in found.remarks:
                         self._counts.setdefault(text, [0, 0])[side] += 1
 
-    def of(self, matched: int) -> list[MatchedRemark]:
-        """Return the remarks on so many matched records."""
+    def matched_remarks(self, matched: int) -> list[MatchedRemark]:
+        """Return the remarks with their counts, of this number of matched records."""
         return [MatchedRemark(text, a, b, matched) for text, (a, b) in self._counts.items()]

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: a store each, and which of its cells are meant."""
+"""The two sides of a comparison: a store and a selection of its cells each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.discovery.reference import parse_value
 from harness.errors import HarnessError, did_you_mean
 from harness.planning.expansion import matches
@@ -17,12 +17,12 @@ PARTS = ("protocol", "model", "dataset", "method")
 
 
 class CompareError(HarnessError):
-    """Two sides can't be compared as asked; the text says which selection to change."""
+    """Two sides can't be compared; the text says which selection to change."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """A cell of one side. `record` is None where it was planned and never run."""
+class SideCell:
+    """A cell of one side; `record` is None if it was planned and never run."""
 
     suite: str
     at: Mapping[str, Any]
@@ -30,11 +30,11 @@ class Found:
     id: str
     record: Record | None
     planned: tuple[str, ...] = ()
-    """What the plan remarked."""
+    """The plan's remarks."""
 
     @property
     def remarks(self) -> list[str]:
-        """What was assumed, left out, cut or reordered for it."""
+        """What was assumed, left out, cut or reordered for the cell."""
         return list(dict.fromkeys([*self.planned, *(self.record.remarks if self.record else ())]))
 
     @property
@@ -57,20 +57,20 @@ class Side:
     where: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def shown(self) -> str:
-        """The side in words: its store and selection."""
+    def description(self) -> str:
+        """The side's store and selection as text."""
         chosen = " ".join(f"{k}={v}" for k, v in self.where.items())
         return f"{self.store.path}" + (f" [{chosen}]" if chosen else "")
 
-    def cells(self, suites: Sequence[str] = ()) -> list[Found]:
-        """The selected cells in the order in which they were planned.
+    def cells(self, suites: Sequence[str] = ()) -> list[SideCell]:
+        """Return the selected cells in the order of the plan.
 
-        Suites count as last planned in the store; records of a suite without a plan as they are.
-        Raises CompareError where there is nothing, or the selection names an unknown coordinate.
+        Suites count as last planned in the store; without a plan all of a suite's records count. Raises
+        CompareError if nothing is selected, or the selection names an unknown coordinate.
         """
         if not self.store.path.is_dir():
             raise CompareError(f"{self.name}: {self.store.path}: no such store")
-        everything = _planned(self.store)
+        everything = _list_cells(self.store)
         found = [c for c in everything if not suites or c.suite in suites]
         if not found:
             known = sorted({c.suite for c in everything})
@@ -93,7 +93,7 @@ class Side:
 
 
 def parse_selection(texts: Sequence[str], option: str) -> dict[str, Any]:
-    """What `name=pattern` texts select; a pattern may hold `*`, or be a list like `[0, 1]`."""
+    """Parse selections `name=pattern`; a pattern may contain `*`, or be a list like `[0, 1]`."""
     where: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -104,10 +104,10 @@ def parse_selection(texts: Sequence[str], option: str) -> dict[str, Any]:
     return where
 
 
-def differing(a: Side, b: Side, known: Sequence[str]) -> set[str]:
-    """The coordinates in which the two selections differ, and which therefore match nothing.
+def differing_coordinates(a: Side, b: Side, known: Sequence[str]) -> set[str]:
+    """Return the coordinates in which the two selections differ, and which are not matched.
 
-    A tag counts for the part it belongs to: `tag.model.family` for `model`.
+    A tag counts as its part: `tag.model.family` as `model`.
     """
     keys = {k for k in {*a.where, *b.where} if a.where.get(k) != b.where.get(k)}
     parts = set()
@@ -117,20 +117,20 @@ def differing(a: Side, b: Side, known: Sequence[str]) -> set[str]:
     return parts
 
 
-def cell_of(found: Found, without: set[str]) -> dict[str, Any]:
-    """What identifies a cell on both sides: its suite and coordinates but the seed and those `without`."""
+def cell_identity(found: SideCell, without: set[str]) -> dict[str, Any]:
+    """Return what identifies a cell on both sides: suite and coordinates except the seed and `without`."""
     whole = {"suite": found.suite, **found.at}
     return {k: v for k, v in whole.items() if k != "seed" and k not in without}
 
 
-def by_cell(side: Side, found: Sequence[Found], without: set[str]) -> dict[str, dict[Any, Found]]:
-    """The side's cells by what identifies them, and within each by seed.
+def group_by_cell(side: Side, found: Sequence[SideCell], without: set[str]) -> dict[str, dict[Any, SideCell]]:
+    """Group the side's cells by identity, and each group by seed.
 
-    Raises CompareError where a selection leaves several records for one cell and seed.
+    Raises CompareError if a selection leaves several records for one cell and seed.
     """
-    grouped: dict[str, dict[Any, Found]] = {}
+    grouped: dict[str, dict[Any, SideCell]] = {}
     for cell in found:
-        seeds = grouped.setdefault(canonical(sorted(cell_of(cell, without).items())), {})
+        seeds = grouped.setdefault(canonical_json(sorted(cell_identity(cell, without).items())), {})
         seed = cell.at.get("seed", 0)
         if seed in seeds:
             names = sorted(without)
@@ -142,15 +142,15 @@ def by_cell(side: Side, found: Sequence[Found], without: set[str]) -> dict[str, 
     return grouped
 
 
-def _planned(store: Store) -> list[Found]:
+def _list_cells(store: Store) -> list[SideCell]:
     cells = []
     plans = {suite: plan for suite in store.suites() if (plan := store.manifest(suite)) is not None}
     for suite, plan in plans.items():
         for cell in plan["cells"]:
             record = store.read(cell["id"])
-            said = tuple(cell.get("remarks", ()))
-            cells.append(Found(suite, cell["at"], cell.get("tags", {}), cell["id"], record, said))
+            remarks = tuple(cell.get("remarks", ()))
+            cells.append(SideCell(suite, cell["at"], cell.get("tags", {}), cell["id"], record, remarks))
     for record in store.records():
         if record.suite not in plans:
-            cells.append(Found(record.suite, record.coordinates, record.tags, record.id, record))
+            cells.append(SideCell(record.suite, record.coordinates, record.tags, record.id, record))
     return cells

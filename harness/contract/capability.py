@@ -1,4 +1,4 @@
-"""Capabilities of models: runtime-checkable protocols, the core's and those of other packages, and their words."""
+"""Capabilities of models: runtime-checkable protocols of the core and other packages, and their wording."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import HarnessError
 
 Capability = TypeVar("Capability", bound=type)
 
 REGISTERED: dict[str, Any] = {}
-"""Registered capabilities by their words, such as "encodes texts"."""
+"""Registered capabilities by their wording, such as "encodes texts"."""
 _HINTS: dict[str, str] = {}
 
 
 def register_capability(words: str, choose: str = "") -> Callable[[Capability], Capability]:
-    """Register the decorated protocol as a capability in these words: a verb and its object ("encodes texts").
+    """Register the decorated protocol as a capability under a verb and its object ("encodes texts").
 
-    `choose` names models that have it, for the reason why another is refused.
-    Raises HarnessError when another protocol has the words already.
+    `choose` names models that have it, for the message when another model is refused.
+    Raises HarnessError if another protocol has the same wording.
     """
 
     def register(protocol: Capability) -> Capability:
@@ -39,26 +39,25 @@ def register_capability(words: str, choose: str = "") -> Callable[[Capability], 
 
 
 def words_of(protocol: type) -> str:
-    """Return a capability in words: those it is registered in, else made of its name (EncodesVideo: "encodes video")."""
+    """Return a capability's wording: as registered, else from the protocol's name (EncodesVideo: "encodes video")."""
     known = (words for words, one in REGISTERED.items() if one is protocol)
     return next(known, " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", protocol.__name__)).lower())
 
 
-def refusal(model: object, protocol: type, needed_by: str) -> str:
-    """Return why a model without a capability can't be used, with its own reason where `lacks` holds one."""
-    words, lacks = words_of(protocol), asked(model, "lacks")
+def explain_missing_capability(model: object, protocol: type, needed_by: str) -> str:
+    """Return why a model without a capability can't be used, with the model's own reason if `lacks` has one."""
+    words, lacks = words_of(protocol), ask(model, "lacks")
     verb, _, rest = words.partition(" ")
     plain = "have" if verb == "has" else re.sub(r"(?<=ss|sh|ch)es$|s$", "", re.sub(r"ies$", "y", verb))
     said = f"the model does not {plain} {rest}".rstrip() if plain != verb else f"the model lacks '{words}'"
-    reason = (
-        next((lacks[k] for k in (words, protocol) if k in lacks), "") if isinstance(lacks, Mapping) else ""
-    )
+    reasons = lacks if isinstance(lacks, Mapping) else {}
+    reason = next((reasons[key] for key in (words, protocol) if key in reasons), "")
     return f"{said}{f' ({reason})' if reason else ''}, which {needed_by} needs{_HINTS.get(words, '')}"
 
 
 @lru_cache(maxsize=256)
 def members_of(protocol: type) -> frozenset[str]:
-    """Return the members a class must have for a capability. Raises TypeError for a class that is no protocol."""
+    """Return the members that a capability requires. Raises TypeError for a class that is no protocol."""
     from typing_extensions import get_protocol_members
 
     return frozenset(get_protocol_members(protocol))
@@ -67,11 +66,11 @@ def members_of(protocol: type) -> frozenset[str]:
 def has(plugin: object, protocol: type) -> bool:
     """Return whether a model class or object has a capability, without loading anything.
 
-    A member that is an annotation only (`label_space: str`) counts; a model object may take a
-    capability back for its options by listing it in `lacks`.
+    A member that is an annotation only (`label_space: str`) counts; a model object may withdraw a
+    capability for its options by listing it in `lacks`.
     """
     cls = plugin if isinstance(plugin, type) else type(plugin)
-    lacks = () if isinstance(plugin, type) else asked(plugin, "lacks")
+    lacks = () if isinstance(plugin, type) else ask(plugin, "lacks")
     if protocol in lacks or words_of(protocol) in lacks:
         return False
     annotated = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", ())}
@@ -79,5 +78,5 @@ def has(plugin: object, protocol: type) -> bool:
 
 
 def capabilities(plugin: object) -> list[str]:
-    """Return the registered capabilities of a model class or object, in words, without loading anything."""
+    """Return the wording of a model's registered capabilities, without loading anything."""
     return [words for words, protocol in REGISTERED.items() if has(plugin, protocol)]

@@ -1,4 +1,4 @@
-"""A cell, one point of a suite's grid, its parts, and the id that hashes what decides its result."""
+"""Cells (points of a suite's grid), their parts, and the id that hashes what decides a cell's result."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ State = Literal["run", "done", "skipped", "broken"]
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One plugin of a cell. `object` is the light instance (None when `problem` says why not).
+    """One plugin of a cell. `object` is the light instance (None if `problem` says why it can't be built).
 
-    `identity` is canonical JSON of what decides results: names, versions, options that are no
-    paths, fingerprint. `missing` is a reason to skip; `problem` is a failure of the plugin itself.
+    `identity` is canonical JSON of what decides results: names, versions, options other than paths,
+    fingerprint. `missing` is a reason to skip; `problem` is a failure of the plugin itself.
     """
 
     kind: str
@@ -40,15 +40,15 @@ class Part:
     problem: str | None = None
     remarks: tuple[str, ...] = ()
     skip_unreadable: bool = False
-    """Whether samples that can't be read are left out, of a data set or of one in an option."""
+    """Whether unreadable samples are left out, of a data set or of one in an option."""
     moved: bool = False
-    """Whether paths in its options were counted from the suite file's folder."""
+    """Whether relative paths in its options were resolved against the suite file's folder."""
     nested: tuple[Part, ...] = ()
-    """The plugins that its options name; their `object` is what the factory got."""
+    """The plugins that its options name; their `object` is what the factory received."""
 
 
-def canonical(value: Any) -> str:
-    """JSON text that is the same for equal values on every machine."""
+def canonical_json(value: Any) -> str:
+    """Return JSON text that is the same for equal values on every machine. Raises TypeError for other values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=False)
 
 
@@ -85,28 +85,22 @@ class Cell:
     def id(self) -> str:
         """Content hash of what decides the result: 20 hexadecimal digits."""
         parts = [self.protocol, self.model, self.dataset, self.method]
-        rest = {
-            "schema": RECORD_SCHEMA,
-            "axes": self.axes,
-            "seed": self.seed,
-            "precision": self.precision,
-            "images": self.images,
-            "limit": self.limit,
-        }
-        # a metric's number stands in the record under its label
+        rest = {name: getattr(self, name) for name in ("axes", "seed", "precision", "images", "limit")}
+        rest["schema"] = RECORD_SCHEMA
+        # a metric's label decides under which name its number is recorded
         metrics = sorted(m.identity + (f" as {m.label}" if m.label != m.plugin else "") for m in self.metrics)
-        text = "\n".join([p.identity if p else "" for p in parts] + metrics + [canonical(rest)])
+        text = "\n".join([p.identity if p else "" for p in parts] + metrics + [canonical_json(rest)])
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     @property
     def parts(self) -> list[Part]:
-        """Its protocol, model, data set, method and metrics; what it has none of is left out."""
+        """Its protocol, model, data set, method and metrics, without those that it lacks."""
         return [p for p in (self.protocol, self.model, self.dataset, self.method, *self.metrics) if p]
 
     def nested(self, plugin: object) -> Part:
         """Return the part of a plugin object that an option of the cell's plugins holds.
 
-        Raises HarnessError when no option holds it.
+        Raises HarnessError if no option holds it.
         """
         waiting = list(self.parts)
         while waiting:
@@ -119,7 +113,7 @@ class Cell:
 
     @property
     def coordinates(self) -> dict[str, Any]:
-        """Where the cell stands in tables: labels, seed and axes."""
+        """The cell's position in tables: labels, seed and axes."""
         return {
             "experiment": self.experiment,
             "protocol": self.protocol.label,
@@ -138,20 +132,16 @@ class Cell:
 
     @property
     def shown(self) -> str:
-        """A short text for a person."""
-        parts = [
-            self.model.label if self.model else "",
-            self.method.label if self.method else "",
-            self.dataset.label,
-        ]
+        """A short text for people."""
+        labels = [part.label for part in (self.model, self.method, self.dataset) if part and part.label]
         axes = [f"{k} {v}" for k, v in self.axes.items()]
         seed = [f"seed {self.seed}"] if self.seed else []
-        return " · ".join([p for p in parts if p] + axes + seed)
+        return " · ".join(labels + axes + seed)
 
 
 @dataclass
 class Planned:
-    """A cell and what is to become of it."""
+    """A cell, and whether it is to be run, done, skipped or broken."""
 
     cell: Cell
     state: State = "run"

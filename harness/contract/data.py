@@ -1,4 +1,4 @@
-"""What a data set offers: samples, splits, and the data set itself."""
+"""What a data set provides: samples, splits, and the data set itself."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image still in its file's bytes; the core decodes it, and names `name` if it can't."""
+    """An image still in its file's bytes; the core decodes it, and names `name` in errors."""
 
     data: bytes
     name: str
 
 
 class _Alone(tuple[Any, ...]):
-    """A sample's only image or text as a sequence: it follows `image` or `text` where a copy replaces these."""
+    """A sample's only image or text as a sequence; a copy that replaces `image` or `text` rebuilds it."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """One sample. An image is a PIL image, encoded bytes, or a uint8 array H×W×3 (or H×W).
 
-    With several images or texts, `image` and `text` are the first; with one, `images` and `texts` hold
-    it alone. `target` is what the split's `targets` hold for it where that is no label (`harness.contract.targets`).
-    Raises DataError where `image` or `text` is given besides and is another one than the first.
+    With several images or texts, `image` and `text` are the first; with one, `images` and `texts` contain
+    only it. `target` is the sample's entry in the split's `targets` if that is no label
+    (`harness.contract.targets`). Raises DataError if a given `image` or `text` differs from the first of several.
     """
 
     id: str
@@ -58,9 +58,9 @@ class Sample:
 class Split(Protocol):
     """A loaded part of a data set: a sequence of samples in a fixed order.
 
-    `targets` holds what is to be predicted of each sample, N labels or what `harness.contract.targets` says of
-    the data set's other kinds of target. Optional: `class_names`, `class_keys`, `templates`,
-    `label_indices`, `per_sample`, `remarks` (`harness.contract.declared`).
+    `targets` holds what is to be predicted for each sample: N labels, or what `harness.contract.targets` says
+    for other kinds of target. Optional: `class_names`, `class_keys`, `templates`, `label_indices`,
+    `per_sample`, `remarks` (`harness.contract.declared`).
     """
 
     ids: Sequence[str]
@@ -75,11 +75,11 @@ class Split(Protocol):
 class Dataset(Protocol):
     """A data set: light to construct; `load` opens one of its `splits`.
 
-    Splits are told apart by name, see `harness.inference.splits`. `target_kind` says what its targets are, one
-    label per sample unless it says otherwise. Optional too: `label_space`, the name of the output space
-    in which a supervised classifier must answer (`"imagenet-1k"`, `"cifar-10"`, …): a model of the same
-    label space has its outputs in the order of the labels; and, known without loading, `class_names`,
-    `class_keys`, `num_classes`, `class_order` (`harness.contract.declared`).
+    Names of splits say their role, see `harness.inference.splits`. `target_kind` defaults to one label per
+    sample. Also optional: `label_space`, the name of the output space in which a supervised classifier must
+    answer (`"imagenet-1k"`, `"cifar-10"`, …): a model of the same label space has its outputs in the order of
+    the labels; and, known without loading, `class_names`, `class_keys`, `num_classes`, `class_order`
+    (`harness.contract.declared`).
     """
 
     splits: Sequence[str]

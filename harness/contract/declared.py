@@ -9,7 +9,7 @@ API_VERSION = 1
 
 
 class Question(NamedTuple):
-    """One optional attribute or method: whose it is, its default where absent, and what it means."""
+    """One optional attribute or method: whose it is, its default if absent, and what it means."""
 
     of: str
     name: str
@@ -22,7 +22,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("any plugin", "unavailable", None, "method: why it can't be used on this machine and what to do, or None"),
     ("any plugin", "fingerprint", None, "method: text of what decides its results besides its options"),
     ("any plugin", "remarks", None, "what it assumed, left out, cut or reordered, a short statement each"),
-    ("any plugin", "tags", {}, "facts of its own to lay out tables by"),
+    ("any plugin", "tags", {}, "its own facts to lay out tables by"),
     ("any plugin", "smallest", None, "options of the smallest sensible one, for the checks; a protocol's also hold `cell`"),
     ("any plugin", "plugin_kind", None, "class attribute: an option of this type names a plugin of that kind"),
     ("model", "load", None, "method: build it and put it on a device, once before use"),
@@ -62,7 +62,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("protocol or method", "needs", (), "capability protocols that every model of its cells must have"),
     ("protocol", "target_kinds", ("label",), "kinds of target that it takes"),
     ("protocol", "provides", None, "evidence classes that metrics may read; absent: any"),
-    ("protocol", "own_numbers", None, "names or patterns of the numbers it gives itself; absent: unknown"),
+    ("protocol", "own_numbers", None, "names or patterns of its own numbers; absent: unknown"),
     ("protocol", "directions", {}, "whether higher is better, for its own numbers"),
     ("protocol", "units", {}, "units of its own numbers, as a metric's"),
     ("protocol", "fresh_model", False, "whether it changes its model, so that each cell needs a new one"),
@@ -76,13 +76,13 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
 )  # fmt: skip
 
 QUESTIONS = tuple(Question(*row) for row in _ROWS)
-"""One row per question; a name has the same default wherever it is asked."""
+"""One row per question; a name has the same default on every kind of plugin."""
 
 _DEFAULTS = {question.name: question.default for question in QUESTIONS}
 
 
-def asked(plugin: object, name: str) -> Any:
-    """Return what a plugin (or a split, or evidence) says under a declared name, else the name's default.
+def ask(plugin: object, name: str) -> Any:
+    """Return a plugin's (or split's, or evidence's) value of a declared name, else the name's default.
 
     Raises KeyError for a name that is not in `QUESTIONS`.
     """

@@ -1,4 +1,4 @@
-"""What a protocol observed of a classifier, and the metrics that read evidence."""
+"""Evidence of a classifier, and the contract of the metrics that read evidence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def _kept(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+    def _compute_once(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         if name not in self.__dict__:
             object.__setattr__(self, name, make())
         kept: NDArray[Any] = self.__dict__[name]
@@ -44,42 +44,38 @@ class Predictions:
             e = np.exp(shifted)
             return np.asarray(e / e.sum(axis=1, keepdims=True))
 
-        return self._kept("_probabilities", make)
+        return self._compute_once("_probabilities", make)
 
     @property
     def predicted(self) -> NDArray[np.int64]:
         """Index of the largest logit (the first of equal ones), N."""
-        return self._kept("_predicted", lambda: self.logits.argmax(axis=1))
+        return self._compute_once("_predicted", lambda: self.logits.argmax(axis=1))
 
     @property
     def confidence(self) -> NDArray[np.float64]:
         """Probability of the predicted class, N."""
-        return self._kept("_confidence", lambda: self.probabilities.max(axis=1))
+        return self._compute_once("_confidence", lambda: self.probabilities.max(axis=1))
 
     @staticmethod
     def concat(parts: Sequence[Predictions]) -> Predictions:
-        """The predictions of several disjoint parts as one."""
+        """Return the predictions of several disjoint parts as one."""
         import numpy as np
 
-        return Predictions(
-            np.concatenate([p.logits for p in parts]),
-            np.concatenate([p.targets for p in parts]),
-            [i for p in parts for i in p.ids],
-            parts[0].class_names,
-        )
+        logits, targets = (np.concatenate([getattr(p, k) for p in parts]) for k in ("logits", "targets"))
+        return Predictions(logits, targets, [i for p in parts for i in p.ids], parts[0].class_names)
 
 
 @runtime_checkable
 class Metric(Protocol):
-    """A number (or several, by name) from the evidence of the class its argument is annotated with.
+    """A number (or several, by name) from evidence of the class that its argument is annotated with.
 
     The annotation must be resolvable where the metric's module is imported (any class of a union will do,
-    subclasses match); one that is imported for type checkers alone is named in `reads = (Evidence,)`.
-    `higher_is_better` is its direction and `bounds` its range; `unit` is `"fraction"` for what
-    tables may show in percent. A proportion of samples also names in `per_sample` a method that
-    gives one value per sample, which paired tests and bootstrap intervals use. Without such values
-    `proportion = True` says that the number is a share of the samples that the result counts (a metric
-    of several numbers lists the keys of those that are), so that it gets Wilson's interval.
+    subclasses match); a class imported for type checkers only is named in `reads = (Evidence,)`.
+    `higher_is_better` is its direction and `bounds` its range; `unit` is `"fraction"` if tables may show
+    percent. A proportion of samples also names in `per_sample` a method that returns one value per sample,
+    for paired tests and bootstrap intervals. Without such values, `proportion = True` says that the number is
+    a share of the samples that the result counts (a metric of several numbers lists the keys of the shares),
+    so that it gets Wilson's interval.
     """
 
     higher_is_better: bool

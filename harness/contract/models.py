@@ -1,4 +1,4 @@
-"""What a model can do: one typing protocol for each capability of the core's own."""
+"""What a model can do: one typing protocol for each of the core's capabilities."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Model(Protocol):
 class Preparation:
     """How an image becomes the network's input, as data, so that a faster path can do the same.
 
-    Resize the shorter side to `resize` (or the whole image when it is a pair height, width),
-    crop the centre to `crop`, scale to [0, 1], subtract `mean`, divide by `std` (RGB).
+    Resize the shorter side to `resize` (or the whole image to a pair height, width), crop the centre to
+    `crop`, scale to [0, 1], subtract `mean`, divide by `std` (RGB).
     """
 
     resize: int | tuple[int, int]
@@ -37,10 +37,10 @@ class Preparation:
 
 @runtime_checkable
 class SeesImages(Protocol):
-    """Turns a PIL image into its input, C×H×W float, exactly as its authors say.
+    """A model that turns a PIL image into its input, C×H×W float, exactly as its authors specify.
 
-    Optional: after `load`, `preparation`, the same as data (allows the fast mode); `collate`, which makes
-    a batch of prepared samples of different sizes (by default they are stacked).
+    Optional: after `load`, `preparation`, the same as data (allows the fast mode); `collate`, which batches
+    prepared samples of different sizes (by default they are stacked).
     """
 
     def prepare(self, image: Image.Image) -> torch.Tensor: ...
@@ -49,11 +49,11 @@ class SeesImages(Protocol):
 @register_capability("classifies images")
 @runtime_checkable
 class ClassifiesImages(SeesImages, Protocol):
-    """Gives logits B×C for prepared images B×3×H×W, over the classes of its `label_space`.
+    """A model that returns logits B×C for prepared images B×3×H×W, over the classes of its `label_space`.
 
-    Optional attributes, known without loading: `class_names`, the names of the outputs in their order,
-    by which they are found for a data set's classes; `num_classes`, how many there are. Without either
-    names or a label space on both sides the order is assumed, and every number says so.
+    Optional attributes, known without loading: `class_names`, the outputs' names in order, by which they are
+    matched to a data set's classes; `num_classes`, their number. Unless both sides have names or a label
+    space, the order is assumed, and every number carries a remark that says so.
     """
 
     label_space: str | None
@@ -64,7 +64,7 @@ class ClassifiesImages(SeesImages, Protocol):
 @register_capability("encodes images", choose="tiny-clip or open_clip")
 @runtime_checkable
 class EncodesImages(SeesImages, Protocol):
-    """Gives one embedding per prepared image, B×D (not necessarily normalised)."""
+    """A model that returns one embedding per prepared image, B×D (not necessarily normalised)."""
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor: ...
 
@@ -72,12 +72,12 @@ class EncodesImages(SeesImages, Protocol):
 @register_capability("encodes texts", choose="tiny-clip or open_clip")
 @runtime_checkable
 class EncodesTexts(Protocol):
-    """Gives one embedding per text, B×D, in the space of its image embeddings.
+    """A model that returns one embedding per text, B×D, in the space of its image embeddings.
 
     For zero-shot classification it also has, after `load`, `logit_scale`: the factor on cosine
     similarities, already exponentiated. Optional: `similarity`, "cosine" (the default) or "dot" for
-    products of embeddings as they are; or a method `score(image_embeddings, text_embeddings)`, N×D and
-    M×D to logits N×M, for a model that compares them itself (the other two are not asked then).
+    products of unnormalised embeddings; or a method `score(image_embeddings, text_embeddings)`, N×D and
+    M×D to logits N×M, for a model with its own comparison (the other two are then ignored).
     """
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor: ...
@@ -85,10 +85,10 @@ class EncodesTexts(Protocol):
 
 @runtime_checkable
 class CountsTokens(Protocol):
-    """Says how long texts are to it, so that what is cut is told; optional beside encoding texts.
+    """A model that reports text lengths, so that cuts can be remarked; optional beside encoding texts.
 
-    `token_counts` gives for each text its tokens before cutting, start and end among them;
-    `context_length` is how many of them it reads. Both are asked after `load`.
+    `token_counts` returns each text's number of tokens before cutting, start and end included;
+    `context_length` is the number that the model reads. Both are read after `load`.
     """
 
     context_length: int
@@ -99,7 +99,7 @@ class CountsTokens(Protocol):
 @register_capability("gives image tokens")
 @runtime_checkable
 class GivesImageTokens(SeesImages, Protocol):
-    """Gives embeddings B×E and the patches B×P×D they are made of, in one pass over B×3×H×W."""
+    """A model that returns embeddings B×E and their patches B×P×D, in one pass over B×3×H×W."""
 
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]: ...
 
@@ -107,7 +107,7 @@ class GivesImageTokens(SeesImages, Protocol):
 @register_capability("gives text tokens")
 @runtime_checkable
 class GivesTextTokens(Protocol):
-    """Gives embeddings B×E, tokens B×T×D and their mask B×T (true: a token is there), in one pass."""
+    """A model that returns embeddings B×E, tokens B×T×D and their mask B×T (true: a token), in one pass."""
 
     def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]: ...
 
@@ -115,7 +115,7 @@ class GivesTextTokens(Protocol):
 @register_capability("exposes its module")
 @runtime_checkable
 class HasModule(Protocol):
-    """Exposes its torch module, for counting, fine-tuning and fingerprints."""
+    """A model that exposes its torch module, for counting, fine-tuning and fingerprints."""
 
     @property
     def module(self) -> torch.nn.Module: ...

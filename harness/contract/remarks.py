@@ -1,4 +1,4 @@
-"""Remarks and reasons: as plugins give them, and in a user's words, with the labels of a suite."""
+"""Remarks and refusals, from plugins' wording to one that uses the labels of a suite."""
 
 from __future__ import annotations
 
@@ -7,32 +7,30 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.contract.cells import Cell
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 
 UNNAMED = re.compile(r"\bthe (model|method|data set)\b(?!['’]| ')")
 """A part that a protocol mentions: it knows objects, not what a suite calls them."""
 
 SAME = " is the same as "
-"""How a plan says that two names stand for one record; a record may have it of names in another plan."""
+"""Wording of a plan for two names that share one record; a stored record may have it for names of another plan."""
 
 
 def with_names(text: str, cell: Cell) -> str:
-    """Return a reason or remark with the labels of the parts that it mentions; of model and method if of none."""
+    """Add labels to the parts that a reason or remark mentions; if it mentions none, append model and method."""
     parts = {"model": cell.model, "method": cell.method, "data set": cell.dataset}
     labels = {word: part.label for word, part in parts.items() if part}
-    named = UNNAMED.sub(
-        lambda found: f"{found[0]} '{labels[found[1]]}'" if found[1] in labels else found[0], text
-    )
+    named = UNNAMED.sub(lambda m: f"{m[0]} '{labels[m[1]]}'" if m[1] in labels else m[0], text)
     if named != text:
         return named
     here = [f"{word} '{label}'" for word, label in labels.items() if word != "data set"]
     return f"{text} (here: {', '.join(here)})" if here else text
 
 
-def relabelled(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
-    """Return remarks with parts' labels replaced by those of today; `moved` is old to new.
+def relabel(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
+    """Return remarks with parts' old labels replaced by today's; `moved` maps old to new.
 
-    What speaks of both labels says something of the two, and stays; which names are the same is for a plan to say.
+    A remark with both labels is about the two, and stays. Remarks with `SAME` are dropped: the plan adds its own.
     """
     texts = [text for text in texts if SAME not in text]
     if not moved:
@@ -48,12 +46,12 @@ def relabelled(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
 
 
 def remarks_of(thing: Any) -> tuple[str, ...]:
-    """What a plugin object or a split remarks, each on one line."""
-    return statements(asked(thing, "remarks"))
+    """Return the remarks of a plugin object or a split, each on one line."""
+    return statements(ask(thing, "remarks"))
 
 
 def statements(given: Any) -> tuple[str, ...]:
-    """Return remarks as somebody else's code gave them, each on one line; a lone text is one statement.
+    """Return remarks as other code returned them, each on one line; a lone text is one statement.
 
     >>> statements("not\\na list")
     ('not a list',)

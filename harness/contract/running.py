@@ -1,4 +1,4 @@
-"""How one cell is run: what a protocol gets, and what it returns."""
+"""Running one cell: what a protocol receives, and what it returns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from harness.contract.cells import Cell, Part
 from harness.contract.data import Dataset, Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Metric
 from harness.contract.seeds import derive_seed
 from harness.contract.sharing import Owner, Shared
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Cache(Protocol):
-    """Trees of arrays by what decides them, computed once."""
+    """Trees of arrays, computed once and found by what decides them."""
 
     def get(self, decides: Mapping[str, Any], compute: Callable[[], T]) -> T: ...
 
@@ -44,30 +44,30 @@ class Job:
     workers: int
     cache: Cache
     workdir: Path
-    """A folder of this cell's own for checkpoints; it outlives a kill and goes when the cell is done."""
+    """The cell's folder for checkpoints; it survives a kill and is removed when the cell is done."""
     splits: Callable[[str], Split]
     """Opens a split of the cell's data set, limited as the run asks, and keeps it for other cells."""
     opening: Callable[[Part], Callable[[str], Split]]
-    """Makes what `splits` is for another data set; `at` calls it."""
+    """Returns the equivalent of `splits` for another data set; `at` calls it."""
     loading: Callable[[Part], Any]
-    """Loads a model that an option names, once for the worker; `at` calls it."""
+    """Loads a model that an option names, once per worker; `at` calls it."""
     kept: Shared
-    """Where `shared` keeps things."""
+    """Where `shared` keeps objects."""
     keying: Callable[
         [Job, str, str | None, NDArray[np.int64] | None, bool, Mapping[str, Any]], Mapping[str, Any]
     ]
     """Builds the key of what `features` returns."""
     advance: Callable[[int, int], None] = lambda done, total: None
-    """Tells the progress display how many samples or steps are done of how many."""
+    """Reports to the progress display how many samples or steps are done, and of how many."""
     report: Callable[[str, int, dict[str, float]], None] = lambda name, step, values: None
-    """Tells a training's values at a step to listeners and to the log folder; what should be kept goes into `curves`."""
+    """Reports a training's values at a step to listeners and the log folder; values to be kept go into `curves`."""
     show: Callable[[str, int, NDArray[np.uint8]], None] = lambda name, step, pixels: None
     """Shows a picture of a training at a step, H×W×3, in the log folder and to listeners."""
     remarks: list[str] = field(default_factory=list)
-    """What the record and footnotes will say of this cell; `remark` adds to it."""
+    """Remarks on this cell for the record and footnotes; `remark` adds to it."""
 
     failures: dict[str, HarnessError] = field(default_factory=dict)
-    """Metrics that raised or gave no number, by name: the others stand, and the cell is run again next time."""
+    """Metrics that raised or returned no number, by name: the others count, and the next run repeats the cell."""
 
     def remark(self, text: str) -> None:
         """Add one statement about what was assumed, left out, cut or reordered; repetitions are ignored."""
@@ -77,9 +77,9 @@ class Job:
     def at(self, plugin: object) -> Job:
         """Return this job at a data set or a model that an option of the cell's plugins holds.
 
-        It keeps its label and its identity. A data set's splits are opened as the cell's own are, limited
-        alike; a model is loaded, once for the worker, and frozen. Remarks and failures are this job's.
-        Raises Unavailable for one that can't be used here, HarnessError for one that no option holds.
+        Label and identity are those of the option's plugin. Splits of a data set are opened and limited like the
+        cell's own; a model is loaded once per worker, and frozen. Remarks and failures remain this job's.
+        Raises Unavailable for a plugin that can't be used here, HarnessError for one that no option holds.
         """
         part = self.cell.nested(plugin)
         if part.missing:
@@ -88,22 +88,19 @@ class Job:
             there = replace(self.cell, dataset=part)
             return replace(self, cell=there, dataset=part.object, splits=self.opening(part))
         model = self.loading(part)
-        for text in asked(model, "remarks") or ():
-            if text not in part.remarks:  # those planning has told
+        for text in ask(model, "remarks") or ():
+            if text not in part.remarks:  # which planning has already remarked
                 self.remark(f"{part.label}: {text}")
         return replace(self, cell=replace(self.cell, model=part), model=model)
 
     def shared(self, key: Hashable, make: Callable[[], T], *, of: Owner = "worker") -> T:
-        """Return what `make` builds, once for all cells of this worker that ask for the same key.
+        """Return what `make` builds, once for all cells of this worker that use the same key.
 
-        It is kept as long as the worker, or no longer than the cell's data set (with this limit) or loaded
-        model: `of` says which. Keys of the two are told apart by the data set and the model of this job.
+        The object lives as long as the worker, or no longer than the cell's data set (with this limit) or loaded
+        model, as `of` says. Keys of the latter two are distinguished by this job's data set and model.
         """
-        own = {
-            "worker": "",
-            "dataset": (self.cell.dataset.identity, self.cell.limit),
-            "model": id(self.model),
-        }
+        data = (self.cell.dataset.identity, self.cell.limit)
+        own = {"worker": "", "dataset": data, "model": id(self.model)}
         return self.kept.get(of, (own[of], key), make)
 
     def features(
@@ -118,27 +115,27 @@ class Job:
     ) -> T:
         """Return an array, or a tree of arrays, that the model's weights decide: from the cache or computed.
 
-        Their key holds `what` they are, the model and its weights, the data set, its split with what was
-        left out or limited, the precision, how images are prepared (unless `images` is false), and all
-        libraries; `rows` are added for a part of the split, and `facts` for whatever else decides. Without
-        a split the data set is not in it: the arrays belong to the model alone.
+        The cache key holds `what` they are, the model and its weights, the data set, its split with what was
+        left out or limited, the precision, the preparation of images (unless `images` is false), and all
+        libraries; `rows` for a part of the split, and `facts` for whatever else decides. Without a split, the
+        data set is not in the key: the arrays depend on the model alone.
         """
         return self.cache.get(self.keying(self, what, split, rows, images, facts), compute)
 
     def seed_for(self, *axes: object) -> int:
-        """A random seed from the named axes alone, e.g. `job.seed_for("shots", 16, job.cell.seed)`."""
+        """Return a random seed from the named axes alone, e.g. `job.seed_for("shots", 16, job.cell.seed)`."""
         return derive_seed(*axes)
 
 
 @dataclass
 class Result:
-    """What running one cell gave.
+    """The outcome of running one cell.
 
-    `metrics`: name to number. `count`: how many test samples they rest on. `samples`: columns of
+    `metrics`: name to number. `count`: the number of test samples behind them. `samples`: columns of
     equal length, `id` among them, one row per test sample. `curves`: named series, each a mapping
     of columns. `cost`: what the protocol measured (`parameters`, `trainable_parameters`,
-    `samples_per_second`, …); wall time and peak memory are added by the core. `images`: uint8
-    arrays H×W×3 by name. `notes`: any JSON-able facts worth keeping. `status`: `ok` or `diverged`.
+    `samples_per_second`, …); the core adds wall time and peak memory. `images`: uint8 arrays H×W×3 by
+    name. `notes`: any JSON-able facts worth keeping. `status`: `ok` or `diverged`.
     """
 
     metrics: Mapping[str, float]
@@ -156,16 +153,15 @@ class Result:
 class RunProtocol(Protocol):
     """How one cell is run.
 
-    `cannot` and `assumes` are asked at planning with light objects: the cell is skipped with the reason
-    of the one, the other's remarks stand below its numbers. So are `needs`, the capabilities that every
-    model must have (a method may declare them too), and `target_kinds`, the kinds of target it takes.
-    Metrics that read none of the evidence classes in `provides`, and typos in a table's `values` where
-    `own_numbers` is stated, are refused before anything runs.
+    At planning, with light objects, `cannot` returns the reason to skip a cell and `assumes` the remarks
+    below its numbers. `needs` (also of a method) lists the capabilities that every model must have, and
+    `target_kinds` the kinds of target. Metrics that read none of the evidence classes in `provides`, and
+    typos in a table's `values` if `own_numbers` is stated, are refused before anything runs.
 
     A protocol that can run several seeds of one configuration at once (their networks stacked, say)
-    also has `seeds_at_once(cell) -> int`, how many for this cell, and `run_many(jobs) -> list[Result]`
-    for jobs that differ in their cell's seed alone; each result must be what `run` gives, to floating
-    point. `run` stays: it serves single seeds, and all of them when `run_many` raises.
+    also has `seeds_at_once(cell) -> int`, the number for this cell, and `run_many(jobs) -> list[Result]`
+    for jobs that differ only in their cell's seed; each result must equal that of `run`, up to floating
+    point. `run` is still needed: for single seeds, and for all of them if `run_many` raises.
     """
 
     def run(self, job: Job) -> Result: ...

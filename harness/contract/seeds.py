@@ -1,4 +1,4 @@
-"""Random seeds derived from named axes, so that what should be shared is, and nothing else."""
+"""Random seeds derived from named axes, so that exactly what should be shared is shared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def derive_seed(*axes: object) -> int:
-    """A seed in [0, 2**31) that depends on the axes' text alone, the same on every machine.
+    """Return a seed in [0, 2**31) that depends only on the axes' text, the same on every machine.
 
     >>> derive_seed("shots", "digits", 4, 0) == derive_seed("shots", "digits", 4, 0)
     True

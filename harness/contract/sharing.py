@@ -1,4 +1,4 @@
-"""What the cells of one worker share, built once and let go with what it belongs to."""
+"""Objects shared by the cells of one worker, built once and released with their owner."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ T = TypeVar("T")
 
 
 class Shared:
-    """Objects by key, each belonging to the worker, or to the data set or model of the cell in work."""
+    """Objects by key, each owned by the worker, or by the current cell's data set or model."""
 
     def __init__(self) -> None:
         self._kept: dict[Owner, dict[Hashable, Any]] = {"worker": {}, "dataset": {}, "model": {}}
         self._owners: dict[Owner, object] = {}
 
     def belong(self, of: Owner, owner: object) -> None:
-        """Say whose turn it is; what belonged to another data set or model is let go."""
+        """Set the current owner; objects of another data set or model are released."""
         if self._owners.get(of) != owner:
             self._kept[of].clear()
         self._owners[of] = owner
 
     def get(self, of: Owner, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the object of that key, made when there is none."""
+        """Return the object of a key, after making it if there is none."""
         kept = self._kept[of]
         if key not in kept:
             kept[key] = make()

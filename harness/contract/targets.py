@@ -1,4 +1,4 @@
-"""Kinds of target: what the samples of a data set are to be predicted as, and the classes that hold it."""
+"""Kinds of target (what is predicted for the samples of a data set), and the classes that hold them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ TARGET_KINDS: Mapping[str, str] = {
     "answers": "answers",
     "none": "no targets",
 }
-"""The kinds, in words. What `Split.targets` holds for N samples of each:
+"""The kinds and their wording. What `Split.targets` holds for N samples of each:
 
 * "label": integers N, −1 throughout a part without labels.
 * "label sets": integers N×C of 1, 0 and −1 (not counted).
-* "boxes", "masks", "answers": N times `Boxes`, `Masks`, `Answers`; masks may be read when they are asked for.
+* "boxes", "masks", "answers": N times `Boxes`, `Masks`, `Answers`; masks may be read on access.
 * "captions": N times a sequence of texts, at least one.
 * "none": N times −1.
 """
@@ -34,12 +34,12 @@ TARGET_KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """The objects of one image, which may be none: M boxes and what is known of each.
+    """The objects of one image, possibly none: M boxes and what is known of each.
 
     `boxes` M×4 float: left, top, right, bottom in pixels of the stored image, from 0 at its outer edges,
-    so that a box around all of it ends at its width and height. `labels` M integers. Optional, M each:
+    so that a box around the whole image ends at its width and height. `labels` M integers. Optional, M each:
     `crowd` and `ignored` bool (a box around several objects; one that counts neither way), `areas` float
-    in pixels, where they are those of masks and not of boxes.
+    in pixels, if they are those of masks and not of boxes.
     """
 
     boxes: NDArray[np.floating[Any]]
@@ -64,25 +64,25 @@ class Masks:
 
 @dataclass(frozen=True)
 class Answers:
-    """What may be answered to a sample's question: reference answers, or the right one of some choices."""
+    """The accepted answers to a sample's question: reference answers, or the right one of some choices."""
 
     references: Sequence[str] = ()
     choices: Sequence[str] = ()
     right: int | None = None
-    """The place of the right choice."""
+    """Index of the right choice."""
 
 
 def target_kind(dataset: object) -> str:
-    """Return the kind of target that a data set declares. Raises DataError for one that there is not."""
-    kind = str(asked(dataset, "target_kind"))
+    """Return the kind of target that a data set declares. Raises DataError for an unknown kind."""
+    kind = str(ask(dataset, "target_kind"))
     if kind not in TARGET_KINDS:
         raise DataError(f"the data set's target_kind is '{kind}'{did_you_mean(kind, TARGET_KINDS)}")
     return kind
 
 
-def refusal(dataset: object, protocol: object, name: str) -> str | None:
-    """Return why a protocol of that name does not take a data set's kind of target; None where it does."""
-    kind, taken = target_kind(dataset), asked(protocol, "target_kinds")
+def explain_target_mismatch(dataset: object, protocol: object, name: str) -> str | None:
+    """Return why a protocol of that name does not take a data set's kind of target, or None if it does."""
+    kind, taken = target_kind(dataset), ask(protocol, "target_kinds")
     if kind in taken:
         return None
     takes = " or ".join(TARGET_KINDS.get(k, k) for k in taken)
@@ -90,7 +90,7 @@ def refusal(dataset: object, protocol: object, name: str) -> str | None:
 
 
 def check_labels(targets: Any, where: str) -> None:
-    """Raise DataError, beginning with `where`, for targets that are not one integer label per sample."""
+    """Raise DataError, beginning with `where`, unless targets are one integer label per sample."""
     import numpy as np
 
     first: Any = targets[0] if len(targets) else 0

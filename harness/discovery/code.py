@@ -165,9 +165,9 @@ class _Reader:
         if kind in (set, frozenset):  # they have no order that is the same everywhere
             return [(name, text) for text in sorted(self._alone(item, name) for item in value)]
         if torch is not None and isinstance(value, torch.Tensor):
-            from harness.inference.features import tensors_digest
+            from harness.inference.features import digest_tensors
 
-            return [(name, tensors_digest({"": value}))]
+            return [(name, digest_tensors({"": value}))]
         return self._instance(value, name)
 
     def _alone(self, item: Any, name: str) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from harness.discovery.content_index import DigestIndex, Entry, stamp_of
+from harness.discovery.content_index import DigestIndex, IndexedDigest, stamp_of
 from harness.discovery.content_reading import read_all
 from harness.errors import DataError
 from harness.records.paths import cache_dir
@@ -31,7 +31,7 @@ BY_TIMES = "known by names, sizes and times of change, not by content (--trust-m
 REMEMBERED = 250_000
 """How many entries stay in memory for the next look of the same process."""
 
-_memory: dict[str, Entry] = {}
+_memory: dict[str, IndexedDigest] = {}
 _unread: ContextVar[list[bool] | None] = ContextVar("unread", default=None)
 
 
@@ -124,7 +124,9 @@ def _find_digests(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _match_untouched(stamps: Mapping[str, str | None], entries: Mapping[str, Entry]) -> dict[str, str]:
+def _match_untouched(
+    stamps: Mapping[str, str | None], entries: Mapping[str, IndexedDigest]
+) -> dict[str, str]:
     """Return the digests of the paths whose files have the stamps of their entries."""
     return {
         path: entry.digest
@@ -133,7 +135,7 @@ def _match_untouched(stamps: Mapping[str, str | None], entries: Mapping[str, Ent
     }
 
 
-def _remember(entries: Mapping[str, Entry]) -> None:
+def _remember(entries: Mapping[str, IndexedDigest]) -> None:
     if len(_memory) + len(entries) > REMEMBERED:
         _memory.clear()
     _memory.update(entries)

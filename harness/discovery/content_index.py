@@ -38,7 +38,7 @@ def stamp_of(facts: os.stat_result) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexedDigest:
     """The digest of a file whose stamp was `stamp` before and after it was read, from the time `read` on."""
 
     stamp: str
@@ -64,12 +64,12 @@ class DigestIndex:
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
 
-    def known(self, paths: Sequence[str]) -> dict[str, Entry]:
+    def known(self, paths: Sequence[str]) -> dict[str, IndexedDigest]:
         """Return the entries of those paths that have one, by one query."""
         if not self.path.is_file():
             return {}
         wanted = {os.fsencode(path): path for path in paths}
-        found: dict[str, Entry] = {}
+        found: dict[str, IndexedDigest] = {}
 
         def query(connection: sqlite3.Connection) -> None:
             for row in connection.execute(*_build_query(sorted(wanted))):
@@ -80,7 +80,7 @@ class DigestIndex:
         self._connect(query)
         return found
 
-    def keep(self, entries: Mapping[str, Entry]) -> None:
+    def keep(self, entries: Mapping[str, IndexedDigest]) -> None:
         """Keep the entries; they replace those of the same paths."""
         if not entries:
             return
@@ -149,19 +149,19 @@ def _build_query(paths: Sequence[bytes]) -> tuple[str, Sequence[bytes]]:
     return f"{columns} BETWEEN ? AND ?", (paths[0], paths[-1])
 
 
-def _build_row(path: bytes, entry: Entry) -> tuple[bytes, bytes, int, bytes, int]:
+def _build_row(path: bytes, entry: IndexedDigest) -> tuple[bytes, bytes, int, bytes, int]:
     stamp, digest = entry.stamp.encode(), bytes.fromhex(entry.digest)
     return path, stamp, entry.read, digest, _checksum(path, stamp, entry.read, digest)
 
 
-def _parse_row(row: Iterable[object]) -> Entry | None:
+def _parse_row(row: Iterable[object]) -> IndexedDigest | None:
     """Return the entry of a row; None if any bit of it has changed since it was written."""
     path, stamp, read, digest, whole = row
     if not (isinstance(path, bytes) and isinstance(stamp, bytes) and isinstance(digest, bytes)):
         return None
     if not isinstance(read, int) or whole != _checksum(path, stamp, read, digest):
         return None
-    return Entry(stamp.decode(), read, digest.hex())
+    return IndexedDigest(stamp.decode(), read, digest.hex())
 
 
 def _checksum(path: bytes, stamp: bytes, read: int, digest: bytes) -> int:

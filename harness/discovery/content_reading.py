@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TextIO
 
-from harness.discovery.content_index import Entry, stamp_of
+from harness.discovery.content_index import IndexedDigest, stamp_of
 
 THREADS = max(4, min(16, 4 * (os.cpu_count() or 1)))
 """More than cores, so that a slow disk reads several files at once."""
@@ -37,7 +37,7 @@ def showing_progress(shown: bool) -> Iterator[None]:
         _is_shown = before
 
 
-def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, Entry | None]]:
+def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, IndexedDigest | None]]:
     """Read files and yield their entries every few seconds and at the end; None for what can't be read.
 
     `stamps` holds the stamp that each path had a moment ago.
@@ -54,7 +54,7 @@ def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, Entry | None]]:
     pool = ThreadPoolExecutor(THREADS)
     try:
         left = {pool.submit(_read_task, task, progress) for task in _split_tasks(places)}
-        done: dict[str, Entry | None] = {}
+        done: dict[str, IndexedDigest | None] = {}
         kept = time.monotonic()
         while left:
             ready, left = wait(left, 0.2, FIRST_COMPLETED)
@@ -70,7 +70,7 @@ def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, Entry | None]]:
         progress.clear()
 
 
-def read_entry(path: str, progress: _Progress | None = None) -> Entry | None:
+def read_entry(path: str, progress: _Progress | None = None) -> IndexedDigest | None:
     """Return a file's digest with the stamp that it had while it was read; None if it can't be read.
 
     The entry of a file that changes during every try is not settled, so nobody keeps it.
@@ -94,16 +94,16 @@ def read_entry(path: str, progress: _Progress | None = None) -> Entry | None:
                     progress.bytes += len(block)
             after = stamp_of(os.fstat(handle))
             if after == stamp_of(facts) and held == facts.st_size:
-                return Entry(after, started, digest.hexdigest())
+                return IndexedDigest(after, started, digest.hexdigest())
             os.lseek(handle, 0, os.SEEK_SET)
-        return Entry(after, 0, digest.hexdigest())
+        return IndexedDigest(after, 0, digest.hexdigest())
     except OSError:
         return None
     finally:
         os.close(handle)
 
 
-def _read_task(paths: Sequence[str], progress: _Progress) -> dict[str, Entry | None]:
+def _read_task(paths: Sequence[str], progress: _Progress) -> dict[str, IndexedDigest | None]:
     found = {}
     for path in paths:
         found[path] = read_entry(path, progress)

@@ -1,4 +1,4 @@
-"""Options of a plugin, checked against its factory's own signature before anything runs."""
+"""Checks of a plugin's options against its factory's signature, before anything runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.data import Dataset
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.models import Model
 from harness.errors import OptionError, did_you_mean
 
 NESTED: dict[Any, str] = {Dataset: "datasets", Model: "models"}
-"""Annotations that stand for another plugin: the option is a reference to be resolved.
+"""Annotations that mean another plugin: the option is a reference to be resolved.
 
-A class that says `plugin_kind = "methods"` (or another kind) stands for a plugin of that kind in the
-same way, so that a suite's methods can be composed of smaller plugins.
+A class with `plugin_kind = "methods"` (or another kind) means a plugin of that kind in the same way, so
+that a suite's methods can be composed of smaller plugins.
 """
 
 
@@ -36,25 +36,25 @@ class Option:
 
     @property
     def is_path(self) -> bool:
-        """A path says where something lies, not what it is: it is left out of a cell's id."""
-        return Path in named(self.annotation)
+        """Whether it may hold a path, which says where something lies and is left out of a cell's id."""
+        return Path in types_in(self.annotation)
 
     @property
     def nested(self) -> str | None:
-        """The kind of plugin that the option refers to, if it does."""
-        parts = named(self.annotation)
-        own = (asked(part, "plugin_kind") for part in parts if isinstance(part, type))
+        """The kind of plugin that the option refers to, or None."""
+        parts = types_in(self.annotation)
+        own = (ask(part, "plugin_kind") for part in parts if isinstance(part, type))
         known = (kind for contract, kind in NESTED.items() if contract in parts)
         return next((str(kind) for kind in (*known, *own) if kind), None)
 
     @property
     def type_name(self) -> str:
-        """The annotation as a person would write it; an option that names a plugin is of that kind."""
-        return "anything" if self.annotation is inspect.Parameter.empty else _spelled(self.annotation)
+        """The annotation as a person would write it; an option that names a plugin shows the kind."""
+        return "anything" if self.annotation is inspect.Parameter.empty else _spell(self.annotation)
 
 
-def _spelled(annotation: Any) -> str:
-    """A type as it is written in a signature: `'a' | 'b' | None`, `list[data set]`."""
+def _spell(annotation: Any) -> str:
+    """Return a type as written in a signature: `'a' | 'b' | None`, `list[data set]`."""
     from harness.discovery.registry import singular
 
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
@@ -63,28 +63,28 @@ def _spelled(annotation: Any) -> str:
     if origin is typing.Literal:
         return " | ".join(map(repr, parts))
     if origin in (typing.Union, types.UnionType):
-        return " | ".join(map(_spelled, parts))
+        return " | ".join(map(_spell, parts))
     kind = NESTED.get(annotation) if isinstance(annotation, type) else None
     if isinstance(annotation, type) and not parts:
-        kind = kind or asked(annotation, "plugin_kind")
+        kind = kind or ask(annotation, "plugin_kind")
         return singular(kind) if kind else annotation.__name__
     if origin is typing.Annotated:
-        return _spelled(parts[0])
+        return _spell(parts[0])
     if isinstance(origin, type) and parts:
-        return f"{origin.__name__}[{', '.join('…' if p is Ellipsis else _spelled(p) for p in parts)}]"
+        return f"{origin.__name__}[{', '.join('…' if p is Ellipsis else _spell(p) for p in parts)}]"
     return str(annotation).replace("typing.", "")
 
 
-def named(annotation: Any) -> list[Any]:
-    """The annotation and all it is made of: `list[Path] | None` names `Path` too."""
-    return [annotation, *(inner for part in typing.get_args(annotation) for inner in named(part))]
+def types_in(annotation: Any) -> list[Any]:
+    """Return the annotation and all its components: `list[Path] | None` contains `Path`."""
+    return [annotation, *(inner for part in typing.get_args(annotation) for inner in types_in(part))]
 
 
 @lru_cache(maxsize=4096)
-def declared(factory: Any) -> tuple[tuple[Option, ...], bool]:
-    """The options a factory takes, and whether it takes any others (`**options`).
+def read_options(factory: Any) -> tuple[tuple[Option, ...], bool]:
+    """Return the options of a factory, and whether it takes any others (`**options`).
 
-    Raises OptionError when the factory does not tell its signature.
+    Raises OptionError if the factory's signature can't be read.
     """
     try:
         signature = inspect.signature(factory)
@@ -101,19 +101,15 @@ def declared(factory: Any) -> tuple[tuple[Option, ...], bool]:
         if parameter.kind is parameter.VAR_KEYWORD:
             open_ended = True
         elif parameter.kind is not parameter.VAR_POSITIONAL:
-            options.append(
-                Option(
-                    parameter.name,
-                    evaluated(parameter.annotation, namespace),
-                    None if parameter.default is parameter.empty else parameter.default,
-                    parameter.default is parameter.empty,
-                )
-            )
+            required = parameter.default is parameter.empty
+            annotation = evaluate_annotation(parameter.annotation, namespace)
+            default = None if required else parameter.default
+            options.append(Option(parameter.name, annotation, default, required))
     return tuple(options), open_ended
 
 
-def evaluated(annotation: Any, namespace: Mapping[str, Any]) -> Any:
-    """An annotation written as text, as the type it names; unchecked when it can't be resolved."""
+def evaluate_annotation(annotation: Any, namespace: Mapping[str, Any]) -> Any:
+    """Return the type that an annotation names as text; unresolvable text becomes "no annotation", unchecked."""
     if not isinstance(annotation, str):
         return annotation
     try:
@@ -123,16 +119,16 @@ def evaluated(annotation: Any, namespace: Mapping[str, Any]) -> Any:
         return inspect.Parameter.empty
 
 
-def check(
+def check_options(
     factory: Any, given: Mapping[str, Any], value: str | None, where: str, given_alone: bool = False
 ) -> dict[str, Any]:
-    """Return the options as the factory takes them, types checked and converted, and its defaults filled in.
+    """Return the options as the factory takes them, checked and converted, with its defaults filled in.
 
-    With `given_alone` the given ones alone are checked and returned, and none is required.
+    With `given_alone`, only the given ones are checked and returned, and none is required.
     Nested references are left as written. Raises OptionError that starts with `where`.
     """
     try:
-        options, open_ended = declared(factory)
+        options, open_ended = read_options(factory)
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from None
     by_name = {option.name: option for option in options}
@@ -150,21 +146,18 @@ def check(
             raise OptionError(f"{where}: unknown option '{name}'{hint}")
     checked = {}
     for option in options:
-        if option.name not in given:
-            if given_alone:
-                continue
+        name = option.name
+        if name in given:
+            checked[name] = given[name] if option.nested else _convert(option, given[name], where)
+        elif not given_alone:
             if option.required:
-                raise OptionError(f"{where}: needs the option '{option.name}' ({option.type_name})")
-            checked[option.name] = option.default
-        else:
-            checked[option.name] = (
-                given[option.name] if option.nested else _converted(option, given[option.name], where)
-            )
+                raise OptionError(f"{where}: needs the option '{name}' ({option.type_name})")
+            checked[name] = option.default
     checked.update({name: v for name, v in given.items() if name not in by_name})
     return checked
 
 
-def _converted(option: Option, value: Any, where: str) -> Any:
+def _convert(option: Option, value: Any, where: str) -> Any:
     if option.annotation is inspect.Parameter.empty or _is_default(option, value):
         return value if option.annotation is inspect.Parameter.empty else option.default
     from pydantic import PydanticSchemaGenerationError, PydanticUserError, ValidationError
@@ -183,7 +176,7 @@ def _converted(option: Option, value: Any, where: str) -> Any:
 
 
 def _is_default(option: Option, value: Any) -> bool:
-    """Whether a value is the default spelled out: `1` and `1.0` are the same, `1` and `true` are not."""
+    """Return whether a value is the default spelled out: `1` and `1.0` are equal, `1` and `true` are not."""
     if option.required or isinstance(value, bool) != isinstance(option.default, bool):
         return False
     numbers = isinstance(value, int | float) and isinstance(option.default, int | float)

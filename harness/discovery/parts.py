@@ -1,4 +1,4 @@
-"""Parts of a cell: a plugin with its options resolved, and the text that identifies both."""
+"""Parts of a cell: plugins with resolved options, and the text that identifies both."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from harness.contract.cells import Part, canonical
-from harness.contract.declared import asked
+from harness.contract.cells import Part, canonical_json
+from harness.contract.declared import ask
 from harness.contract.remarks import remarks_of
 from harness.discovery import options, registry, versions
 from harness.discovery.code import OWN, identify_code
@@ -31,9 +31,9 @@ from harness.errors import (
 
 
 class Resolver:
-    """Turns references into parts; equal references give the same part, built once.
+    """Resolves references to parts; equal references share one part, built once.
 
-    With `skip_unreadable` samples that can't be read are left out, which belongs to the identity of data sets.
+    With `skip_unreadable`, unreadable samples are left out, which is part of the identity of data sets.
     """
 
     def __init__(self, skip_unreadable: bool = False) -> None:
@@ -42,54 +42,41 @@ class Resolver:
         self._code: dict[tuple[str, str, str], CodeIdentity] = {}
 
     def resolve(self, kind: str, reference: Reference, where: str, folder: Path | None = None) -> Part:
-        """The part a reference stands for; relative paths in its options count from `folder`.
+        """Return the part of a reference; relative paths in its options are resolved against `folder`.
 
-        Raises SuiteError, OptionError or PluginNotFound, starting with `where`, for what the user
-        wrote wrong; what is wrong with the plugin itself is kept in the part.
+        Raises SuiteError, OptionError or PluginNotFound, starting with `where`, for mistakes of the user;
+        a fault of the plugin itself is kept in the part.
         """
         try:
-            key = canonical(
-                [
-                    kind,
-                    reference.plugin,
-                    reference.value,
-                    reference.options,
-                    reference.label,
-                    reference.tags,
-                    folder,
-                ]
-            )
+            key = canonical_json([kind, vars(reference), folder])
         except TypeError as error:
             raise SuiteError(f"{where}: {error}") from None
         if key not in self._parts:
-            made = self._made(kind, reference, where, folder)
+            made = self._build_part(kind, reference, where, folder)
             self._parts[key] = replace(made, skip_unreadable=True) if self.skip_unreadable else made
         return self._parts[key]
 
-    def _made(self, kind: str, reference: Reference, where: str, folder: Path | None) -> Part:
-        plugin = _prefixed(where, lambda: registry.find(kind, reference.plugin))
+    def _build_part(self, kind: str, reference: Reference, where: str, folder: Path | None) -> Part:
+        plugin = _prefix_errors(where, lambda: registry.find(kind, reference.plugin))
         named = f"{where}: {registry.singular(kind)} '{plugin.name}'"
-        facts = {
-            "kind": kind,
-            "plugin": plugin.name,
-            "distribution": plugin.distribution,
-            "version": plugin.version,
-        }
+        facts = {"kind": kind, "plugin": plugin.name, "version": plugin.version}
+        facts["distribution"] = plugin.distribution
         given = {**reference.options, **({"(value)": reference.value} if reference.value is not None else {})}
+        as_given = {**facts, "options": given}
         try:
             factory = registry.load(plugin)
         except PluginBroken as error:
-            return _part(facts, reference, given, {**facts, "options": given}, None, problem=str(error))
+            return _assemble_part(facts, reference, given, as_given, None, problem=str(error))
         if misfit := versions.explain_misfit(plugin, factory):
-            return _part(facts, reference, given, {**facts, "options": given}, None, problem=misfit)
-        checked = options.check(factory, reference.options, reference.value, named)
+            return _assemble_part(facts, reference, given, as_given, None, problem=misfit)
+        checked = options.check_options(factory, reference.options, reference.value, named)
         try:
-            canonical(checked)
-        except TypeError as error:  # a default of a class of its own, say
+            canonical_json(checked)
+        except TypeError as error:  # such as a default of the plugin's own class
             problem = blame(plugin, "has an option that no record can hold", error)
-            return _part(facts, reference, given, {**facts, "options": given}, None, problem=problem)
+            return _assemble_part(facts, reference, given, as_given, None, problem=problem)
         said: list[str] = []
-        identity, found, moved = dict(checked), checked, False
+        identity, found = dict(checked), checked
         if folder is not None:
             found = {
                 name: resolve_paths(value, folder, said)
@@ -97,44 +84,37 @@ class Resolver:
                 else value
                 for name, value in checked.items()
             }
-            moved = found != checked
-        arguments, shown, nested = self._nested(factory, found, identity, named, folder)
-        moved = moved or shown != found
-        instance = _built(factory, arguments, named, plugin)
+        arguments, shown, nested = self._resolve_nested(factory, found, identity, named, folder)
+        moved = found != checked or shown != found
+        instance = _construct(factory, arguments, named, plugin)  # a text says why that failed
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
-            instance = blame(plugin, "is no metric", TypeError(f"its factory gave {instance!r}, no function"))
+            instance = blame(
+                plugin, "is no metric", TypeError(f"its factory returned {instance!r}, no function")
+            )
         if isinstance(instance, str):
-            return _part(facts, reference, shown, {**facts, "options": checked}, None, problem=instance)
-        missing, fingerprint, remarks, trouble = _asked(instance, plugin)
+            as_checked = {**facts, "options": checked}
+            return _assemble_part(facts, reference, shown, as_checked, None, problem=instance)
+        missing, fingerprint, remarks, trouble = _ask_plugin(instance, plugin)
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
-        paths = {o.name: identity.get(o.name) for o in options.declared(factory)[0] if o.is_path}
-        if fingerprint:  # what lies at a path is identified by its content, not by where it lies
-            whole["options"] = {k: v for k, v in identity.items() if k not in paths or _is_said(v)}
-        elif missing is None and asked(instance, "fingerprint") is None:
-            whole |= _content_of(paths)
+        paths = {o.name: identity.get(o.name) for o in options.read_options(factory)[0] if o.is_path}
+        if fingerprint:  # it identifies files by content, so their paths decide nothing
+            whole["options"] = {k: v for k, v in identity.items() if k not in paths or _holds_no_path(v)}
+        elif missing is None and ask(instance, "fingerprint") is None:
+            whole |= _digest_files(paths)
             if plugin.distribution != OWN:
-                said += _folders_in(paths)
+                said += _remark_folders(paths)
         code = self._code_of(plugin, factory)
         whole |= {"code": code.digest} if code.digest else {}
         passed_on = (f"{p.label}: {text}" for p in nested for text in p.remarks if text not in remarks)
-        remarks = tuple(dict.fromkeys([*remarks, *passed_on, *code.remarks]))
+        remarks = (*said, *dict.fromkeys([*remarks, *passed_on, *code.remarks]))
         if kind == "datasets" and self.skip_unreadable:
             whole["unreadable"] = "left out"
-        return _part(
-            facts,
-            reference,
-            shown,
-            whole,
-            instance,
-            missing,
-            trouble,
-            partial(factory, **arguments),
-            (*said, *remarks),
-            moved,
-            tuple(nested),
+        make = partial(factory, **arguments)
+        return _assemble_part(
+            facts, reference, shown, whole, instance, missing, trouble, make, remarks, moved, tuple(nested)
         )
 
-    def _nested(
+    def _resolve_nested(
         self,
         factory: Any,
         checked: Mapping[str, Any],
@@ -142,12 +122,12 @@ class Resolver:
         where: str,
         folder: Path | None,
     ) -> tuple[dict[str, Any], dict[str, Any], list[Part]]:
-        """The arguments with references replaced by their objects, the options as records hold them, and the parts.
+        """Return the arguments with references replaced by objects, the options as recorded, and the nested parts.
 
         Puts the identities of nested plugins into `identity`.
         """
         arguments, shown, nested = dict(checked), dict(checked), list[Part]()
-        for option in options.declared(factory)[0]:
+        for option in options.read_options(factory)[0]:
             if not option.nested or checked.get(option.name) is None:
                 continue
             given, place = checked[option.name], f"{where}: option '{option.name}'"
@@ -175,35 +155,21 @@ class Resolver:
         return self._code[key]
 
 
-def _reduced(part: Part) -> tuple[Any, ...]:
-    """A part travels to another process as what was written, and is resolved again there."""
-    return _restored, (
-        part.kind,
-        f"{part.distribution}/{part.plugin}",
-        dict(part.options),
-        part.label,
-        dict(part.tags),
-        part.identity,
-        part.skip_unreadable,
-    )
+def _reduce_part(part: Part) -> tuple[Any, ...]:
+    """Pickle a part as what was written; another process resolves it again."""
+    name = f"{part.distribution}/{part.plugin}"
+    reference = Reference(name, dict(part.options), label=part.label, tags=dict(part.tags))
+    return _restore_part, (part.kind, reference, part.identity, part.skip_unreadable)
 
 
-copyreg.pickle(Part, _reduced)
+copyreg.pickle(Part, _reduce_part)
 
 
-def _restored(
-    kind: str,
-    plugin: str,
-    given: dict[str, Any],
-    label: str,
-    tags: dict[str, Any],
-    identity: str,
-    skip_unreadable: bool,
-) -> Part:
-    """The part that was planned; one with a `problem` when it is not the same any more."""
-    reference, where = Reference(plugin, given, label=label, tags=tags), f"worker, {label}"
+def _restore_part(kind: str, reference: Reference, identity: str, skip_unreadable: bool) -> Part:
+    """Return the planned part, with a `problem` if it is no longer the same."""
+    label, where = reference.label, f"worker, {reference.label}"
     part = _resolver(skip_unreadable).resolve(kind, reference, where)
-    if part.identity != identity:  # of an earlier run of this process, maybe
+    if part.identity != identity:  # maybe resolved for an earlier run of this process
         _resolver.cache_clear()
         part = _resolver(skip_unreadable).resolve(kind, reference, where)
     if part.identity != identity and not part.problem:
@@ -211,15 +177,13 @@ def _restored(
     return replace(part, identity=identity) if part.problem else part
 
 
-CHANGED = (
-    "changed after the run was planned, so its number would stand for what it was: run the same command again"
-)
+CHANGED = "changed after the run was planned, so its number would be recorded for the old state: run the same command again"
 
 
 def check_unchanged(part: Part) -> None:
-    """Raises DataError when what a part's fingerprint tells is not what it was at planning."""
+    """Raise DataError if a part's fingerprint changed since planning."""
     planned = json.loads(part.identity).get("fingerprint")
-    if not planned or asked(part.object, "fingerprint") is None:
+    if not planned or ask(part.object, "fingerprint") is None:
         return
     with noticing_unread() as unread:
         now = str(part.make().fingerprint())
@@ -232,14 +196,14 @@ def _resolver(skip_unreadable: bool) -> Resolver:
     return Resolver(skip_unreadable)
 
 
-def _prefixed(where: str, call: Any) -> Any:
+def _prefix_errors(where: str, call: Any) -> Any:
     try:
         return call()
     except HarnessError as error:
         raise type(error)(f"{where}: {error}") from None
 
 
-def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: registry.Plugin) -> Any:
+def _construct(factory: Any, arguments: Mapping[str, Any], where: str, plugin: registry.Plugin) -> Any:
     try:
         return factory(**arguments)
     except HarnessError as error:
@@ -250,20 +214,18 @@ def _built(factory: Any, arguments: Mapping[str, Any], where: str, plugin: regis
         return blame(plugin, "can't be constructed", error)
 
 
-def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, tuple[str, ...], str | None]:
-    """What the object says at planning: why it is missing, its fingerprint, its remarks, and what went wrong."""
+def _ask_plugin(made: Any, plugin: registry.Plugin) -> tuple[str | None, str, tuple[str, ...], str | None]:
+    """Return what an object says at planning: why it is missing, its fingerprint and remarks, and its failure."""
     try:
-        missing = instance.unavailable() if asked(instance, "unavailable") is not None else None
+        missing = made.unavailable() if ask(made, "unavailable") is not None else None
         if missing:
             return missing, "", (), None
         with noticing_unread() as unread:
-            fingerprint = str(instance.fingerprint()) if asked(instance, "fingerprint") is not None else ""
-        remarks = remarks_of(instance)
-        return (
-            (None, f"{fingerprint} by times", (*remarks, BY_TIMES), None)
-            if unread
-            else (None, fingerprint, remarks, None)
-        )
+            fingerprint = str(made.fingerprint()) if ask(made, "fingerprint") is not None else ""
+        remarks = remarks_of(made)
+        if unread:
+            fingerprint, remarks = f"{fingerprint} by times", (*remarks, BY_TIMES)
+        return None, fingerprint, remarks, None
     except HarnessError as error:
         return str(error), "", (), None
     except BaseException as error:
@@ -272,37 +234,37 @@ def _asked(instance: Any, plugin: registry.Plugin) -> tuple[str | None, str, tup
         return None, "", (), blame(plugin, "failed at planning", error)
 
 
-def _is_said(value: Any) -> bool:
-    """Whether an option that may hold a path holds something else: names in a list decide results themselves."""
+def _holds_no_path(value: Any) -> bool:
+    """Return whether an option that may hold a path holds no path: names in a list decide results themselves."""
     several = value if isinstance(value, list | tuple) else [value]
     return bool(several) and not any(item is None or isinstance(item, Path) for item in several)
 
 
-def _content_of(paths: Mapping[str, Any]) -> dict[str, Any]:
-    """The digests of files that options name, for a plugin that has no fingerprint of its own."""
+def _digest_files(paths: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the digests of files that options name, for a plugin without a fingerprint."""
     files = {name: path for name, path in paths.items() if isinstance(path, Path) and path.is_file()}
     found = zip(files, content_digests(files.values()), strict=True)
     held = {name: digest for name, digest in found if digest != UNREADABLE}
     return {"content": held} if held else {}
 
 
-def _folders_in(paths: Mapping[str, Any]) -> list[str]:
-    """What is to be said of folders that options name, for a plugin that has no fingerprint of its own."""
+def _remark_folders(paths: Mapping[str, Any]) -> list[str]:
+    """Return remarks on folders that options name, for a plugin without a fingerprint."""
     return [
-        f"the folder in its option '{name}' is known by its path alone: it has no `fingerprint` that tells changes in it"
+        f"the folder in its option '{name}' is known by its path alone: it has no `fingerprint` that notices changes"
         for name, path in paths.items()
         if isinstance(path, Path) and path.is_dir()
     ]
 
 
 def blame(plugin: registry.Plugin | Part, what: str, error: BaseException) -> str:
-    """One line that says which plugin failed at what."""
+    """Return one line that says which plugin failed at what."""
     name = plugin.plugin if isinstance(plugin, Part) else plugin.name
     why = reason_of(error)
     return f"{registry.singular(plugin.kind)} '{name}' of {plugin.distribution} {what}: {why}"
 
 
-def _part(
+def _assemble_part(
     facts: Mapping[str, Any],
     reference: Reference,
     given: Mapping[str, Any],
@@ -315,14 +277,14 @@ def _part(
     moved: bool = False,
     nested: tuple[Part, ...] = (),
 ) -> Part:
-    shown = {key: json.loads(canonical(value)) for key, value in given.items()}
-    own_tags = asked(instance, "tags") if instance is not None else {}
+    shown = {key: json.loads(canonical_json(value)) for key, value in given.items()}
+    own_tags = ask(instance, "tags") if instance is not None else {}
     return Part(
         **facts,
         label=reference.shown,
         tags={**own_tags, **reference.tags},
         options=shown,
-        identity=canonical(identity),
+        identity=canonical_json(identity),
         object=instance,
         make=make,
         missing=missing,

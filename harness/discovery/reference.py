@@ -19,8 +19,8 @@ RESERVED = ("plugin", "label", "tags", "grid", "options", "defaults")
 class Reference:
     """A plugin by name with the options given to it.
 
-    `value` is what the short form carries after the colon; it goes to the plugin's first
-    parameter. `label` is how tables call it; `tags` are free facts about it for tables.
+    `value` is the short form's text after the colon; it goes to the plugin's first parameter. `label` is
+    its name in tables; `tags` are free facts for tables.
     """
 
     plugin: str
@@ -36,7 +36,7 @@ class Reference:
 
 
 def parse_value(text: str) -> Any:
-    """A value as TOML reads it (`3`, `true`, `[1, 2]`, `"x"`); anything else is the text itself."""
+    """Return a value as TOML reads it (`3`, `true`, `[1, 2]`, `"x"`); other text is returned as it is."""
     try:
         return tomllib.loads(f"v = {text}")["v"]
     except tomllib.TOMLDecodeError:
@@ -44,7 +44,7 @@ def parse_value(text: str) -> Any:
 
 
 def parse_short(text: str) -> Reference:
-    """`plugin`, `plugin:value`, `plugin:value?option=1&other=x` as a reference.
+    """Parse `plugin`, `plugin:value` or `plugin:value?option=1&other=x`.
 
     >>> parse_short("timm:resnet18?pretrained=false").options
     {'pretrained': False}
@@ -63,17 +63,17 @@ def parse_short(text: str) -> Reference:
 
 
 def parse(given: Any, where: str) -> list[Reference]:
-    """The references a suite's entry stands for; several when it has a `grid` of option values.
+    """Return the references of a suite's entry; several if it has a `grid` of option values.
 
-    Raises SuiteError that starts with `where` when the entry is no reference.
+    Raises SuiteError, starting with `where`, for an entry that is no reference.
     """
     if isinstance(given, Reference):
         return [given]
     if isinstance(given, str):
-        return [_short(given, where)]
+        return [_parse_short_at(given, where)]
     if not isinstance(given, Mapping) or not isinstance(given.get("plugin"), str):
         raise SuiteError(f"{where}: expected 'plugin:value' or a table with plugin = \"…\", found {given!r}")
-    base = _short(given["plugin"], where)
+    base = _parse_short_at(given["plugin"], where)
     inner = given.get("options", {})
     if not isinstance(inner, Mapping):
         raise SuiteError(f"{where}: options must be a table, found {inner!r}")
@@ -88,16 +88,16 @@ def parse(given: Any, where: str) -> list[Reference]:
     grid = given.get("grid", {})
     if not isinstance(grid, Mapping) or not all(isinstance(v, list) and v for v in grid.values()):
         raise SuiteError(f"{where}: grid must be a table of non-empty lists, found {grid!r}")
-    return [
-        Reference(
-            base.plugin, {**options, **point}, base.value, _label(label, base, point), _tags(tags, point)
-        )
-        for point in _points(grid)
-    ]
+
+    def at(point: Mapping[str, Any]) -> Reference:
+        named, tagged = _label_point(label, base, point), _tag_point(tags, point)
+        return Reference(base.plugin, {**options, **point}, base.value, named, tagged)
+
+    return [at(point) for point in _expand_grid(grid)]
 
 
 def read_short(entry: str | Mapping[str, Any]) -> Reference | None:
-    """Return what an entry's short form says, without the options of its table; None where it is malformed."""
+    """Return the reference in an entry's short form, without its table's options; None if malformed."""
     text = entry if isinstance(entry, str) else entry.get("plugin")
     try:
         return parse_short(text) if isinstance(text, str) else None
@@ -106,9 +106,9 @@ def read_short(entry: str | Mapping[str, Any]) -> Reference | None:
 
 
 def complete_entry(entry: str | Mapping[str, Any], defaults: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Return a suite's entry with what `defaults` holds for its plugin; what the entry says itself wins.
+    """Return a suite's entry completed from `defaults` of its plugin; the entry's own values win.
 
-    Tables are completed key by key, unless one of them names a plugin. An entry with `defaults = false` stays as it is.
+    Tables are merged key by key, unless one of them names a plugin. An entry with `defaults = false` is unchanged.
 
     >>> complete_entry({"plugin": "gan", "lr": 0.1}, {"gan": {"lr": 0.001, "beta2": 0.9}})
     {'plugin': 'gan', 'lr': 0.1, 'beta2': 0.9}
@@ -137,18 +137,18 @@ def _merge(default: Any, own: Any) -> Any:
     return {**default, **{k: _merge(default[k], v) if k in default else v for k, v in own.items()}}
 
 
-def _short(text: str, where: str) -> Reference:
+def _parse_short_at(text: str, where: str) -> Reference:
     try:
         return parse_short(text)
     except SuiteError as error:
         raise SuiteError(f"{where}: {error}") from None
 
 
-def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+def _expand_grid(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def _label(label: str | None, base: Reference, point: Mapping[str, Any]) -> str | None:
+def _label_point(label: str | None, base: Reference, point: Mapping[str, Any]) -> str | None:
     if not point:
         return label
     if label is None:
@@ -156,13 +156,13 @@ def _label(label: str | None, base: Reference, point: Mapping[str, Any]) -> str 
     return fill(label, point) if "{" in label else f"{label} ({', '.join(str(v) for v in point.values())})"
 
 
-def _tags(tags: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
+def _tag_point(tags: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, Any]:
     filled = {k: fill(v, point) if isinstance(v, str) else v for k, v in tags.items()}
     return {**point, **filled} if point else filled
 
 
 def fill(text: str, values: Mapping[str, Any]) -> str:
-    """`{key}` in the text replaced by its value; nothing else is interpreted (unlike str.format)."""
+    """Replace every `{key}` in the text by its value; nothing else is interpreted (unlike str.format)."""
     for key, value in values.items():
         text = text.replace("{" + key + "}", str(value))
     return text

@@ -1,4 +1,4 @@
-"""Finding plugins through entry points: listing reads metadata only, loading imports one."""
+"""Plugins by entry point: listing reads metadata only, loading imports one."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ METHODS = {
     "executors": "execute",
     "importers": "read",
 }
-"""The method without which a class can't be a plugin of its kind."""
+"""The method that a class must have to be a plugin of its kind."""
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """One installed plugin, as its distribution's metadata tells: nothing is imported."""
+    """One installed plugin, from its distribution's metadata alone: nothing is imported."""
 
     kind: str
     name: str
@@ -59,7 +59,7 @@ class Plugin:
 
 @dataclass
 class Broken:
-    """Why a plugin could not be used, with the traceback, for `harness doctor`."""
+    """An unusable plugin's fault, with the traceback, for `harness doctor`."""
 
     plugin: Plugin
     reason: str
@@ -71,19 +71,19 @@ _broken: dict[tuple[str, str, str], Broken] = {}
 
 
 def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
-    """Adds a plugin to this process only, for notebooks and tests; it wins over installed ones."""
+    """Add a plugin to this process only, for notebooks and tests; it takes precedence over installed ones."""
     plain = factory
     while isinstance(plain, partial):
         plain = plain.func
     named = plain if hasattr(plain, "__qualname__") else type(plain)
     plugin = Plugin(kind, name, f"{named.__module__}:{named.__qualname__}", THIS_PROCESS, "0")
     _local[kind, name] = (plugin, factory)
-    _found.cache_clear()
+    _scan_distributions.cache_clear()
 
 
 @contextmanager
-def registered(kind: str, name: str, factory: Callable[..., Any]) -> Iterator[None]:
-    """As `register`, for as long as the block runs; what was registered under that name before comes back."""
+def register_temporarily(kind: str, name: str, factory: Callable[..., Any]) -> Iterator[None]:
+    """Register a plugin inside the block; afterwards, restore what was registered under that name before."""
     before = _local.get((kind, name))
     register(kind, name, factory)
     try:
@@ -92,11 +92,11 @@ def registered(kind: str, name: str, factory: Callable[..., Any]) -> Iterator[No
         del _local[kind, name]
         if before is not None:
             _local[kind, name] = before
-        _found.cache_clear()
+        _scan_distributions.cache_clear()
 
 
 @lru_cache(maxsize=1)
-def _found() -> dict[str, dict[str, list[Plugin]]]:
+def _scan_distributions() -> dict[str, dict[str, list[Plugin]]]:
     found: dict[str, dict[str, list[Plugin]]] = {kind: {} for kind in KINDS}
     seen = set()
     for dist in distributions():
@@ -104,10 +104,10 @@ def _found() -> dict[str, dict[str, list[Plugin]]]:
             text = dist.read_text("entry_points.txt")
             if not text or GROUP not in text:
                 continue  # most distributions: not worth parsing
-            name, version = dist.name, dist.version  # each look-up parses the whole metadata anew
-            if _normal(name) in seen:
+            name, version = dist.name, dist.version  # each look-up parses the whole metadata
+            if _normalise_name(name) in seen:
                 continue  # the first on the path is the one that gets imported
-            seen.add(_normal(name))
+            seen.add(_normalise_name(name))
             offered = [
                 Plugin(e.group.removeprefix(GROUP), e.name, e.value, name, version)
                 for e in dist.entry_points
@@ -124,8 +124,8 @@ def _found() -> dict[str, dict[str, list[Plugin]]]:
     return found
 
 
-def _normal(distribution: str) -> str:
-    """A distribution's name as packaging compares names: case and separators do not matter."""
+def _normalise_name(distribution: str) -> str:
+    """Return a distribution's name as packaging compares names: case and separators do not matter."""
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
@@ -137,23 +137,21 @@ def _keep_unreadable(dist: Distribution, error: Exception) -> None:
 
 
 def installed(kind: str) -> list[Plugin]:
-    """All plugins of a kind, sorted by name then distribution. Imports none of them."""
-    return sorted(
-        (p for same in _found()[kind].values() for p in same), key=lambda p: (p.name, p.distribution)
-    )
+    """Return all plugins of a kind, sorted by name then distribution. Imports none of them."""
+    found = [p for same in _scan_distributions()[kind].values() for p in same]
+    return sorted(found, key=lambda p: (p.name, p.distribution))
 
 
 def find(kind: str, name: str) -> Plugin:
-    """The plugin of that name, or of `distribution/name`.
+    """Return the plugin named `name` or `distribution/name`.
 
-    Raises PluginNotFound when there is none (with the nearest name) or when two distributions
-    claim it (with both).
+    Raises PluginNotFound for an unknown name (with the nearest) or one that two distributions claim (with both).
     """
-    known = _found()[kind]
+    known = _scan_distributions()[kind]
     distribution, slash, bare = name.rpartition("/")
     if slash and bare in known:
         for plugin in known[bare]:
-            if _normal(plugin.distribution) == _normal(distribution):
+            if _normalise_name(plugin.distribution) == _normalise_name(distribution):
                 return plugin
         have = ", ".join(sorted(p.distribution for p in known[bare]))
         raise PluginNotFound(
@@ -163,17 +161,13 @@ def find(kind: str, name: str) -> Plugin:
         raise PluginNotFound(f"no {singular(kind)} plugin named '{name}'{did_you_mean(name, known)}")
     same = known[name]
     if len(same) > 1:
-        claims = " and ".join(
-            f"'{p.distribution}/{name}'" for p in sorted(same, key=lambda p: p.distribution)
-        )
-        raise PluginNotFound(
-            f"the {singular(kind)} name '{name}' is claimed twice: say {claims.replace(' and ', ' or ')}"
-        )
+        claims = " or ".join(sorted(f"'{p.distribution}/{name}'" for p in same))
+        raise PluginNotFound(f"the {singular(kind)} name '{name}' is claimed twice: say {claims}")
     return same[0]
 
 
 def load(plugin: Plugin) -> Any:
-    """Imports the plugin's class or factory.
+    """Import the plugin's class or factory.
 
     Raises PluginBroken, which names the plugin and its distribution; the traceback is kept.
     """
@@ -183,6 +177,7 @@ def load(plugin: Plugin) -> Any:
     if key in _broken:
         raise PluginBroken(_broken[key].reason)
     module, _, attribute = plugin.target.partition(":")
+    named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
     try:
         loaded: Any = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
@@ -190,23 +185,20 @@ def load(plugin: Plugin) -> Any:
     except BaseException as error:  # a plugin's module may raise anything; the others go on
         if interrupts(error):
             raise
-        named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
         reason = f"{named} can't be imported: {reason_of(error)} (harness doctor shows where)"
         _broken[key] = Broken(plugin, reason, traceback.format_exc())
         raise PluginBroken(reason) from error
-    if lacking := _lacking(plugin, loaded):
-        reason = (
-            f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}: {lacking}"
-        )
+    if lacking := _find_defect(plugin, loaded):
+        reason = f"{named}: {lacking}"
         _broken[key] = Broken(plugin, reason, "")
         raise PluginBroken(reason)
     return loaded
 
 
-def _lacking(plugin: Plugin, loaded: Any) -> str | None:
-    """Why what an entry point names is not what its group expects; None when it may be.
+def _find_defect(plugin: Plugin, loaded: Any) -> str | None:
+    """Return why the target of an entry point is not what its group expects, or None.
 
-    What a factory function returns is seen when a cell is planned.
+    What a factory function returns is checked when a cell is planned.
     """
     if plugin.kind == "hooks":
         return None  # a listener may be a module or any object
@@ -219,22 +211,22 @@ def _lacking(plugin: Plugin, loaded: Any) -> str | None:
 
 
 def broken() -> list[Broken]:
-    """The plugins that failed to import in this process so far."""
+    """Return the plugins that failed to import in this process so far."""
     return list(_broken.values())
 
 
 def conflicts() -> list[list[Plugin]]:
-    """Plugins that share a name within their kind, from different distributions."""
-    return [same for names in _found().values() for same in names.values() if len(same) > 1]
+    """Return plugins that share a name within their kind, from different distributions."""
+    return [same for names in _scan_distributions().values() for same in names.values() if len(same) > 1]
 
 
 def refresh() -> None:
-    """Forgets what was found, for processes in which something was installed meanwhile."""
-    _found.cache_clear()
+    """Forget the plugins found so far, for processes in which something has been installed since."""
+    _scan_distributions.cache_clear()
     _broken.clear()
 
 
 def singular(kind: str) -> str:
-    """`datasets` as `data set` and so on, for messages."""
+    """Return `data set` for `datasets` and so on, for messages."""
     words = {"datasets": "data set", "summaries": "summary", "hooks": "listener"}
     return words.get(kind, kind.removesuffix("s"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.contract.declared import API_VERSION, asked
+from harness.contract.declared import API_VERSION, ask
 from harness.discovery.registry import Plugin, singular
 
 OLDEST_API = 1
@@ -18,7 +18,7 @@ def explain_misfit(
 
     A plugin states the version it is written for as `harness_api`; without it, the plugin is accepted.
     """
-    wanted = asked(factory, "harness_api")
+    wanted = ask(factory, "harness_api")
     named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
     if not isinstance(wanted, int) or isinstance(wanted, bool):
         return f"{named}: harness_api must be a whole number, such as {newest}, found {wanted!r}"

@@ -1,4 +1,4 @@
-"""All records of a store as one flat table: long (a row per number) or wide (a row per record)."""
+"""Export all records of a store as one flat table: long (a row per number) or wide (a row per record)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import HarnessError
-from harness.leaderboard.formats.data import spreadsheet_safe
+from harness.leaderboard.formats.data import disarm_formula
 from harness.records.files import replacing, write_bytes
 from harness.records.store import Store
 
@@ -20,17 +20,16 @@ LONG = ("kind", "name", "value", "unit", "higher_is_better")
 
 
 def long_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
-    """One row per record and metric or cost; a record without any number has one row without a name.
+    """Return one row per record and metric or cost; a record without numbers has one row without a name.
 
-    Columns: `id suite status reason`, the coordinates, tags as `tag.…`, then `kind` (metric or
-    cost), `name`, `value`, `unit`, `higher_is_better`, and `count started environment remarks`. A coordinate
-    named like one of these is called `at.…`. A null value is a number that is not there; NaN is one
-    that was measured as such.
+    Columns: `id suite status reason`, the coordinates, tags as `tag.…`, then `kind` (metric or cost), `name`,
+    `value`, `unit`, `higher_is_better`, and `count started environment remarks`. A coordinate named like one
+    of these is called `at.…`. A null value is a missing number; NaN was measured as such.
     """
     import pandas as pd
 
-    table = _records(store, suite)
-    about = _about(table)
+    table = _read_records(store, suite)
+    about = _describe_records(table)
     parts: list[pd.DataFrame] = []
     seen = set[int]()
     for column in table.column_names:
@@ -43,7 +42,7 @@ def long_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
         values = table[column].to_pylist()
         part["kind"], part["name"] = kind, name
         part["value"] = [values[n] for n in rows]
-        units, better = _column(table, f"unit.{name}"), _column(table, f"better.{name}")
+        units, better = _column_or_nulls(table, f"unit.{name}"), _column_or_nulls(table, f"better.{name}")
         part["unit"] = [units[n] if kind == "metric" else None for n in rows]
         part["higher_is_better"] = [
             None if kind == "cost" or better[n] is None else bool(better[n]) for n in rows
@@ -54,43 +53,43 @@ def long_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
         parts.append(bare.assign(**dict.fromkeys(LONG)))
     whole = pd.concat([p.astype(object) for p in parts]).sort_index(kind="stable")
     coordinates = [c for c in about.columns if c not in (*FIRST, *LAST)]
-    return _typed(whole[[*FIRST, *coordinates, *LONG, *LAST]].reset_index(drop=True))
+    return _infer_types(whole[[*FIRST, *coordinates, *LONG, *LAST]].reset_index(drop=True))
 
 
 def wide_frame(store: Store, suite: str | None = None) -> pd.DataFrame:
-    """One row per record; metrics as `metric.…` and costs as `cost.…`, the rest as in `long_frame`."""
+    """Return one row per record; metrics as `metric.…` and costs as `cost.…`, the rest as in `long_frame`."""
     import pandas as pd
 
-    table = _records(store, suite)
-    whole = _about(table)
+    table = _read_records(store, suite)
+    whole = _describe_records(table)
     for column in table.column_names:
         if column.startswith(("metric.", "cost.")):
             whole[column] = pd.Series(table[column].to_pylist(), dtype=object)
-    return _typed(whole)
+    return _infer_types(whole)
 
 
 def write_csv(data: pd.DataFrame, path: Path | None) -> str | None:
-    """Writes the frame as CSV, or gives it as text without a path.
+    """Write the frame as CSV, or return it as text without a path.
 
-    Texts that a spreadsheet would take for formulas are disarmed by a leading quote.
+    A leading quote disarms texts that a spreadsheet would take for formulas.
     """
-    safe = data.rename(columns=spreadsheet_safe)
+    safe = data.rename(columns=disarm_formula)
     for column in safe.columns:
-        if not _numeric(safe[column]):
-            safe[column] = [spreadsheet_safe(v) if isinstance(v, str) else v for v in safe[column]]
-    text: str = safe.to_csv(index=False, lineterminator="\n", quoting=_quoting(safe))
+        if not _is_numeric(safe[column]):
+            safe[column] = [disarm_formula(v) if isinstance(v, str) else v for v in safe[column]]
+    text: str = safe.to_csv(index=False, lineterminator="\n", quoting=_choose_quoting(safe))
     if path is None:
         return text
     write_bytes(path, text.encode())
     return None
 
 
-def _quoting(data: pd.DataFrame) -> Literal[0, 2]:
-    """Quotes around all texts if one holds a carriage return: Python before 3.13 leaves that bare.
+def _choose_quoting(data: pd.DataFrame) -> Literal[0, 2]:
+    """Quote all texts if one contains a carriage return, which Python before 3.13 leaves unquoted.
 
-    A reader would take it for the end of the row, and what follows for a cell of its own.
+    A reader would take it for the end of the row.
     """
-    texts = [c for c in data.columns if not _numeric(data[c])]
+    texts = [c for c in data.columns if not _is_numeric(data[c])]
     bare = any("\r" in c for c in data.columns) or any(
         isinstance(v, str) and "\r" in v for c in texts for v in data[c].unique()
     )
@@ -98,20 +97,20 @@ def _quoting(data: pd.DataFrame) -> Literal[0, 2]:
 
 
 def write_parquet(data: pd.DataFrame, path: Path) -> None:
-    """Writes the frame as Parquet; names and texts stay as they are."""
+    """Write the frame as Parquet, with unchanged names and texts."""
     with replacing(path) as temporary:
         data.to_parquet(temporary, index=False, compression="zstd")
 
 
-def _records(store: Store, suite: str | None) -> Any:
+def _read_records(store: Store, suite: str | None) -> Any:
     import pyarrow.compute as pc
 
     from harness.errors import no_records
-    from harness.records.index import fresh
+    from harness.records.index import refresh_table
 
     if not store.path.is_dir():
         raise HarnessError(f"{store.path}: no such store")
-    table = fresh(store)
+    table = refresh_table(store)
     if suite is not None:
         known = sorted({s for s in table["suite"].to_pylist() if s})
         if suite not in known:
@@ -120,8 +119,8 @@ def _records(store: Store, suite: str | None) -> Any:
     return table.sort_by("id")
 
 
-def _about(table: Any) -> pd.DataFrame:
-    """What is known of each record besides its numbers."""
+def _describe_records(table: Any) -> pd.DataFrame:
+    """Return each record's facts except its numbers."""
     import orjson
     import pandas as pd
 
@@ -138,25 +137,23 @@ def _about(table: Any) -> pd.DataFrame:
     return pd.DataFrame({k: pd.Series(v, dtype=object) for k, v in columns.items()})
 
 
-def _typed(data: pd.DataFrame) -> pd.DataFrame:
-    """Each column as the one type that all of its values have, else as text."""
+def _infer_types(data: pd.DataFrame) -> pd.DataFrame:
+    """Convert each column to the type that all of its values share, else to text."""
     for column in data.columns:
-        values = [v for v in data[column] if not _is_missing(v)]
+        types = {type(v) for v in data[column] if not _is_missing(v)}
         if column == "value" or column.startswith(("metric.", "cost.")):
-            data[column] = _numbers(data[column].to_list())
-        elif values and all(isinstance(v, bool) for v in values):
+            data[column] = _nullable_floats(data[column].to_list())
+        elif types and types <= {int, float}:
+            data[column] = data[column].astype("Int64" if types == {int} else "Float64")
+        elif types == {bool}:
             data[column] = data[column].astype("boolean")
-        elif values and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-            data[column] = data[column].astype("Int64")
-        elif values and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-            data[column] = data[column].astype("Float64")
         else:
-            data[column] = [_text(v) for v in data[column]]
+            data[column] = [_to_text(v) for v in data[column]]
     return data
 
 
-def _numbers(values: list[float | None]) -> Any:
-    """Numbers of a type in which one that is not there differs from one that is NaN."""
+def _nullable_floats(values: list[float | None]) -> Any:
+    """Return numbers as a type that tells missing ones from NaN."""
     import pandas as pd
     import pyarrow as pa
 
@@ -167,7 +164,7 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value)
 
 
-def _text(value: Any) -> str | None:
+def _to_text(value: Any) -> str | None:
     import orjson
 
     if _is_missing(value):
@@ -175,11 +172,11 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _column(table: Any, name: str) -> list[Any]:
+def _column_or_nulls(table: Any, name: str) -> list[Any]:
     return table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
 
 
-def _numeric(values: Any) -> bool:
+def _is_numeric(values: Any) -> bool:
     from pandas.api.types import is_numeric_dtype
 
     return bool(is_numeric_dtype(values))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.errors import DataError, StoreError, SuiteError
 from harness.exchange.contract import ImportedPart, ImportedResult, Importer
 from harness.records import provenance
@@ -71,11 +71,11 @@ def import_results(
             )
     for record in new.values():
         store.write(record)
-    cells = {canonical(c["at"]): c for c in (before["cells"] if before else [])}
+    cells = {canonical_json(c["at"]): c for c in (before["cells"] if before else [])}
     # Equal records join the plan, too: another suite may have brought them, or a kill may have come before this.
     for record in planned.values():
         cell = {"id": record.id, "at": record.coordinates, "tags": record.tags}
-        cells[canonical(record.coordinates)] = cell
+        cells[canonical_json(record.coordinates)] = cell
     store.write_manifest(_lay_out_suite(store, suite, name, list(cells.values())), list(cells.values()))
     return Imported(suite, len(new), same)
 
@@ -107,7 +107,7 @@ def _build_record(name: str, file: Path, result: ImportedResult, suite: str) -> 
         "seed": result.seed,
     }
     identity = ["imported", name, {k: v for k, v in at.items() if k != "experiment"}]
-    id = hashlib.sha256(canonical(identity).encode()).hexdigest()[:20]
+    id = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:20]
     cell: dict[str, Any] = {
         "protocol": _state_part(name, result.protocol),
         "model": _state_part(name, result.model),
@@ -145,7 +145,7 @@ def _lay_out_suite(store: Store, suite: str, name: str, cells: Sequence[Mapping[
         record, at = store.read(cell["id"]), cell["at"]
         protocol = at["protocol"]
         for key, value in at.items():
-            spread.setdefault(protocol, {}).setdefault(key, set()).add(canonical(value))
+            spread.setdefault(protocol, {}).setdefault(key, set()).add(canonical_json(value))
         for metric in record.metrics if record else {}:
             datasets = having.setdefault((protocol, metric), [])
             if at["dataset"] not in datasets:

@@ -1,4 +1,4 @@
-"""Bringing the records of several stores into one; nothing that is ok is ever overwritten."""
+"""Merge the records of several stores into one; an ok record is never overwritten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.errors import NewerRecord, StoreError
 from harness.records.columns import read_table
 from harness.records.files import write_bytes
@@ -20,7 +20,7 @@ BESIDE = (("samples", ".parquet"), ("curves", ".parquet"))
 
 @dataclass(frozen=True)
 class Conflict:
-    """One cell made twice with different numbers: both files, and what differs first."""
+    """Two records of one cell with different numbers: both files, and the first difference."""
 
     id: str
     kept: Path
@@ -32,8 +32,8 @@ class Conflict:
 
 
 @dataclass
-class Merged:
-    """What a merge did. `replaced` are records that were not ok where the other store's is."""
+class MergeResult:
+    """What a merge did; `replaced` counts records that were less complete than the other store's."""
 
     copied: int = 0
     replaced: int = 0
@@ -43,30 +43,30 @@ class Merged:
     notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """The outcome as JSON-able data."""
+        """Return the outcome as JSON-able data."""
         conflicts = [{**vars(c), "kept": str(c.kept), "other": str(c.other)} for c in self.conflicts]
         return {**vars(self), "conflicts": conflicts}
 
 
-def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merged:
-    """Copies what `sources` have and `into` lacks, one whole record at a time.
+def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> MergeResult:
+    """Copy records that `into` lacks from `sources`, each as a whole.
 
-    A record on both sides is left as it is when its numbers agree to the relative `tolerance`
-    (provenance, costs and notes may differ); an ok one takes the place of one that is not; two ok ones
-    with different numbers are a conflict: ours stays, with a remark that the other exists. Raises
-    StoreError for a source that is no folder, or is `into` itself.
+    A record on both sides stays if its numbers agree within the relative `tolerance` (provenance, costs and
+    notes may differ); an ok one replaces one that is not; two ok ones with different numbers are a conflict:
+    ours stays, with a remark that the other exists. Raises StoreError for a source that is no folder, or is
+    `into` itself.
     """
     for source in sources:
         if not source.path.is_dir():
             raise StoreError(f"{source.path}: no such store")
         if source.path.resolve() == into.path.resolve():
             raise StoreError(f"{source.path}: a store can't be merged into itself")
-    outcome = Merged()
+    outcome = MergeResult()
     for source in sources:
         for id in sorted(source.listing()):
             try:
                 _merge_record(into, source, id, tolerance, outcome)
-            except StoreError as error:  # one damaged file must not keep the others back
+            except StoreError as error:  # a damaged file must not block the others
                 outcome.unreadable.append(str(error))
         for suite in source.suites():
             try:
@@ -76,49 +76,49 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
     return outcome
 
 
-def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: Merged) -> None:
-    theirs = source.opened(id)
+def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome: MergeResult) -> None:
+    theirs = source.open_record(id)
     if theirs is None:
         return
     file = source.file("records", id, ".json")
     try:
-        ours = into.opened(id)
+        ours = into.open_record(id)
     except NewerRecord:
         raise
     except StoreError:  # theirs is sound
-        _copy(into, source, id)
+        _copy_record(into, source, id)
         outcome.replaced += 1
         return
     if ours is None:
-        _copy(into, source, id)
+        _copy_record(into, source, id)
         outcome.copied += 1
-    elif _worth(theirs) > _worth(ours):
-        _copy(into, source, id)
+    elif _completeness(theirs) > _completeness(ours):
+        _copy_record(into, source, id)
         outcome.replaced += 1
-    elif theirs.status != "ok" or _worth(theirs) < _worth(ours):
+    elif theirs.status != "ok" or _completeness(theirs) < _completeness(ours):
         outcome.same += 1
     else:
-        what = _different(ours, theirs, tolerance) or _different_samples(
+        what = _first_difference(ours, theirs, tolerance) or _first_sample_difference(
             into, source, ours, theirs, tolerance
         )
         if what is None:
             outcome.same += 1
         else:
             outcome.conflicts.append(Conflict(id, into.file("records", id, ".json"), file, what))
-            _remark(
+            _add_remark(
                 into,
                 ours,
                 f"the store '{source.path.name}' has other numbers for it ({what}): these were kept",
             )
 
 
-def _worth(record: Record) -> int:
-    """2 for a record with all its numbers, 1 for one whose metrics failed in part, 0 for one without a result."""
+def _completeness(record: Record) -> int:
+    """Return 2 for a record with all its numbers, 1 if some metrics failed, 0 without a result."""
     return 0 if record.status != "ok" else 1 if record.failures else 2
 
 
-def _copy(into: Store, source: Store, id: str) -> None:
-    """Copies a record: first what lies beside it, then the record, which makes it count."""
+def _copy_record(into: Store, source: Store, id: str) -> None:
+    """Copy a record: its other files first, then the record itself, which makes it count."""
     for kind, suffix in BESIDE:
         beside = source.file(kind, id, suffix)
         target = into.file(kind, id, suffix)
@@ -135,23 +135,23 @@ def _copy(into: Store, source: Store, id: str) -> None:
     write_bytes(into.file("records", id, ".json"), source.file("records", id, ".json").read_bytes())
 
 
-def _different(ours: Record, theirs: Record, tolerance: float) -> str | None:
-    """The first number in which two records of a cell differ, in words."""
+def _first_difference(ours: Record, theirs: Record, tolerance: float) -> str | None:
+    """Describe the first number in which two records of a cell differ; None if there is none."""
     if ours.count != theirs.count:
         return f"{ours.count} samples and {theirs.count}"
     for name in dict.fromkeys([*ours.metrics, *theirs.metrics]):
         if name not in ours.metrics or name not in theirs.metrics:
             return f"only one has {name}"
         one, other = ours.metrics[name], theirs.metrics[name]
-        if not _close(one, other, tolerance):
+        if not _is_close(one, other, tolerance):
             return f"{name} {one!r} and {other!r}"
     return None
 
 
-def _different_samples(
+def _first_sample_difference(
     into: Store, source: Store, ours: Record, theirs: Record, tolerance: float
 ) -> str | None:
-    """The first sample to which the records of a cell give different answers, in words."""
+    """Describe the first sample whose outputs differ between two records of a cell; None if there is none."""
     import pyarrow as pa
 
     files = [s.file("samples", ours.id, ".parquet") for s in (into, source)]
@@ -169,17 +169,17 @@ def _different_samples(
     ids = one["id"].to_pylist()
     if ids != other["id"].to_pylist():
         return "their samples are not the same"
-    told = ["target", "prediction", *ours.metrics]
-    for column in [c for c in told if c in one.column_names and c in other.column_names]:
-        # as plain values: labels may be lists, and a missing one has no truth value in a frame
+    columns = ["target", "prediction", *ours.metrics]
+    for column in [c for c in columns if c in one.column_names and c in other.column_names]:
+        # plain values: labels may be lists, and a missing one has no truth value in a frame
         pairs = zip(ids, one[column].to_pylist(), other[column].to_pylist(), strict=True)
         for sample, a, b in pairs:
-            if not _close(a, b, tolerance):
+            if not _is_close(a, b, tolerance):
                 return f"{column} of sample {sample!r}: {a!r} and {b!r}"
     return None
 
 
-def _close(a: Any, b: Any, tolerance: float) -> bool:
+def _is_close(a: Any, b: Any, tolerance: float) -> bool:
     if a == b or (a != a and b != b):
         return True
     try:
@@ -188,43 +188,45 @@ def _close(a: Any, b: Any, tolerance: float) -> bool:
         return False
 
 
-def _merge_manifest(into: Store, source: Store, suite: str, outcome: Merged) -> None:
-    """Unites the planned cells by coordinates; ours stand unless only theirs has an ok record."""
-    theirs, ours = source.opened_manifest(suite), into.manifest(suite)
+def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult) -> None:
+    """Unite the planned cells by coordinates; ours stay unless only theirs has an ok record."""
+    theirs, ours = source.open_manifest(suite), into.manifest(suite)
     if theirs is None:
         return
     if ours is None:
         into.write_manifest(theirs["suite"], theirs["cells"])
         return
-    cells = {_place(c): c for c in ours["cells"]}
-    added = [c for c in theirs["cells"] if _place(c) not in cells]
+    cells = {_cell_key(c): c for c in ours["cells"]}
+    added = [c for c in theirs["cells"] if _cell_key(c) not in cells]
     unlike = 0
     for cell in theirs["cells"]:
-        mine = cells.setdefault(_place(cell), cell)
+        mine = cells.setdefault(_cell_key(cell), cell)
         if mine["id"] != cell["id"]:
             unlike += 1
             kept, other = into.read(mine["id"]), into.read(cell["id"])
             if other is None or other.status != "ok":
                 continue
             if kept is None or kept.status != "ok":
-                cells[_place(cell)] = cell
+                cells[_cell_key(cell)] = cell
             else:
-                _remark(into, kept, _other_version(kept, other))
+                _add_remark(into, kept, _version_remark(kept, other))
     if unlike:
         outcome.notes.append(
-            f"suite {suite}: {unlike} cells were made under other versions or options in {source.path}; "
-            "both records are kept, tables show the one planned first (harness compare tells the difference)"
+            f"suite {suite}: {unlike} cells have other versions or options in {source.path}; "
+            "both records are kept, tables show the one planned first (harness compare shows the difference)"
         )
-    _tell_mixed(into, ours["cells"], added)
-    if _layout(theirs["suite"]) != _layout(ours["suite"]):
+    _remark_mixed_parts(into, ours["cells"], added)
+    if _layout_key(theirs["suite"]) != _layout_key(ours["suite"]):
         outcome.notes.append(
             f"suite {suite}: {source.path} has other tables or plots; those of {into.path} stay"
         )
     into.write_manifest(ours["suite"], list(cells.values()))
 
 
-def _tell_mixed(into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]) -> None:
-    """Remark on records that come to stand beside others of which a part of the same name is another one."""
+def _remark_mixed_parts(
+    into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]
+) -> None:
+    """Remark on added records whose model or data set differs from one of the same name in our records."""
     from harness.compare.conditions import different_parts
 
     known: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
@@ -243,14 +245,14 @@ def _tell_mixed(into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[
             if found and all(found) and part and found[0]:
                 name, here, there = found[0]
                 text = f"{part['label']}: not the same as in other records of this suite ({name}: {here} here, {there} there)"
-                _remark(into, record, text)
+                _add_remark(into, record, text)
 
 
-def _other_version(kept: Record, other: Record) -> str:
-    """Return the remark on a record beside which one of another version has other numbers, or nothing."""
+def _version_remark(kept: Record, other: Record) -> str:
+    """Return the remark on a record if another version of it has other numbers, or nothing."""
     from harness.compare.conditions import different_conditions
 
-    numbers = _different(kept, other, 0.0)
+    numbers = _first_difference(kept, other, 0.0)
     if numbers is None:
         return ""
     differs = next(different_conditions(kept, other, set()), None)
@@ -258,17 +260,17 @@ def _other_version(kept: Record, other: Record) -> str:
     return f"another version of this cell has other numbers ({numbers}){how}; the one planned first is shown"
 
 
-def _remark(store: Store, record: Record, text: str) -> None:
-    """Add a remark to a record in a store; nothing else of it changes."""
+def _add_remark(store: Store, record: Record, text: str) -> None:
+    """Add a remark to a record in a store, and change nothing else of it."""
     before = record.remarks
     record.remark([text] if text else [])
     if record.remarks != before:
         write_bytes(store.file("records", record.id, ".json"), record.to_json())
 
 
-def _place(cell: Mapping[str, Any]) -> str:
-    return canonical(cell["at"])
+def _cell_key(cell: Mapping[str, Any]) -> str:
+    return canonical_json(cell["at"])
 
 
-def _layout(suite: Mapping[str, Any]) -> str:
-    return canonical([suite.get("tables"), suite.get("plots")])
+def _layout_key(suite: Mapping[str, Any]) -> str:
+    return canonical_json([suite.get("tables"), suite.get("plots")])

@@ -1,1 +1,1 @@
-"""A frozen network over a split: images, batches, features, text classifiers, weights."""
+"""Evaluation of a frozen network over a split: images, batches, features, text classifiers, weights."""

@@ -1,4 +1,4 @@
-"""A network over a split in batches: mixed precision, and smaller batches when memory ends."""
+"""A network over a split in batches: mixed precision, and smaller batches when memory runs out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from harness.errors import HarnessError
-from harness.inference.trees import joined, to_device, to_host
+from harness.inference.trees import join_trees, to_device, to_host
 
 if TYPE_CHECKING:
     import torch
@@ -41,14 +41,14 @@ def forward_all(
 ) -> Tree:
     """Return `forward` of all samples of a split, in order, on the CPU.
 
-    `prepare` turns a sample's image into a tensor C×H×W, or, where it has `many`, several at once;
+    `prepare` turns a sample's image into a tensor C×H×W or, if it has `many`, several at once;
     `workers` threads prepare ahead (Pillow and the resizing release the interpreter's lock). `collate`
-    makes a batch of prepared samples, which by default are stacked. A result is a tensor B×…, a dict or
-    tuple of results, or a list with one result per sample, such as detections; those of all batches are
-    put together (`harness.inference.trees`), floats as float32, other numbers of their own type. A batch that does
-    not fit into memory is halved and tried again, and the smaller size is kept. With a `seed`, what
-    `prepare` draws from torch depends on it and the sample's place in the order alone.
-    Raises DataError naming the sample that can't be read, OutOfMemory when one alone doesn't fit.
+    batches prepared samples, by default by stacking. A result is a tensor B×…, a dict or tuple of results,
+    or a list with one result per sample, such as detections; the batches' results are joined
+    (`harness.inference.trees`), floats as float32, other numbers in their own type. A batch that does not
+    fit into memory is halved and tried again, and the smaller size is kept. With a `seed`, the draws of
+    `prepare` from torch depend only on it and the sample's place in the order.
+    Raises DataError naming an unreadable sample, OutOfMemory if a single one does not fit.
     """
     import torch
 
@@ -70,27 +70,27 @@ def forward_all(
             with closing(source.batches(plan_in_order(total, batch_size, position))) as batches:
                 for batch in batches:
                     size, largest = len(batch.rows), 0
-                    # no name holds a batch on, so that the next one is laid into memory that is still in the cache
-                    for count, part in _fitting(forward, vars(batch).pop("data"), collate, device):
+                    # keep no name of the batch's data, so that the next one reuses memory still in the cache
+                    for count, part in _run_fitting(forward, vars(batch).pop("data"), collate, device):
                         largest = max(largest, count)
                         out.append(to_host(part, count))
                     position += size
                     advance(position, total)
-                    if largest < size:  # what is ready has the larger size, too
+                    if largest < size:  # batches prepared ahead are too large, too: prepare them again
                         batch_size = largest
                         break
-    return cast("Tree", joined(out) if out else torch.empty(0))
+    return cast("Tree", join_trees(out) if out else torch.empty(0))
 
 
 @dataclass
 class _Uncollated:
-    """The prepared samples of a batch that is collated only when it is known how many fit."""
+    """The prepared samples of a batch, to be collated once it is known how many fit."""
 
     samples: list[Any]
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    """Mixed precision of that name on that device; nothing for float32."""
+    """Return the context of a mixed precision on a device; a null context for float32."""
     if precision == "float32":
         return nullcontext()
     import torch
@@ -99,7 +99,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that a device's or the machine's memory is used up."""
+    """Return whether an exception says that the memory of a device or the machine is exhausted."""
     import torch
 
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError | OutOfMemory):
@@ -108,13 +108,13 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
-def _fitting(
+def _run_fitting(
     forward: Callable[[Any], Tree],
     batch: torch.Tensor | _Uncollated,
     collate: Callable[[list[Any]], Any] | None,
     device: torch.device,
 ) -> Iterator[tuple[int, Tree]]:
-    """The results of parts of a batch (a tensor, or samples still to be collated) that fit, with their sizes."""
+    """Yield the results of those parts of a batch (a tensor, or uncollated samples) that fit, with their sizes."""
     import torch
 
     samples: Any = batch.samples if isinstance(batch, _Uncollated) else batch

@@ -1,4 +1,4 @@
-"""Which output of a classifier stands for which class of a data set: by name, by label space, or assumed."""
+"""Matching of a classifier's outputs to a data set's classes: by name, by label space, or by assumption."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Columns = Sequence[Sequence[int]]
-"""For each class, the outputs that stand for it."""
+"""For each class, the outputs that count as it."""
 
 SIZES: Mapping[str, int] = {"imagenet-1k": 1000, "cifar-10": 10, "cifar-100": 100}
-"""How many classes the known label spaces have."""
+"""Numbers of classes of the known label spaces."""
 
 _WORDNET_ID = re.compile(r"n\d{8}")
-# a minus is none of them: `-1` is not `1`, and `rh-` not `rh`
+# a minus or a trailing hyphen is no separator: `-1` is not `1`, and `rh-` not `rh`
 _SEPARATORS = re.compile(r"(?:[\s_]|(?!^-\d)(?!-$)-)+")
 NAMES_SHOWN = 3
 NAME_LENGTH = 40
@@ -32,36 +33,32 @@ NAME_LENGTH = 40
 
 @dataclass(frozen=True)
 class Classes:
-    """What one side, a model or a data set, says of its classes; None stands for nothing."""
+    """What one side, a model or a data set, says of its classes; None if it says nothing."""
 
     space: str | None = None
     names: tuple[str, ...] | None = None
     keys: tuple[str, ...] | None = None
-    """Other names of the same classes: folders, WordNet ids; of a model, what its label space calls them."""
+    """Other names of the same classes: folders, WordNet ids; of a model, the names in its label space."""
     count: int | None = None
     indices: tuple[tuple[int, ...], ...] | None = None
-    """For each class, its places in the label space."""
+    """For each class, its indices in the label space."""
     order: str = ""
-    """What is to be known where the order of a data set's classes decides."""
+    """A remark for when the order of a data set's classes decides."""
 
     @classmethod
     def of(cls, *things: Any) -> Classes:
-        """Return what light or loaded objects say, the first one that says something of a kind first."""
+        """Return what light or loaded objects say; for each fact, the first object that states it counts."""
 
         def first(name: str) -> Any:
-            found = (asked(thing, name) for thing in things)
+            found = (ask(thing, name) for thing in things)
             return next((value for value in found if value is not None), None)
 
         space: str | None = first("label_space") or None
-        names, keys = (_texts([asked(t, n) for t in things]) for n in ("class_names", "class_keys"))
+        names, keys = (_texts([ask(t, n) for t in things]) for n in ("class_names", "class_keys"))
         count = len(names) if names else first("num_classes")
-        if (
-            count is None
-            and space is not None
-            and space in SIZES
-            and not any(asked(t, "splits") is not None for t in things)
-        ):
-            count = SIZES[space]  # a data set may hold a part of its label space
+        # a data set, which has splits, may hold only a part of its label space
+        if count is None and space in SIZES and all(ask(t, "splits") is None for t in things):
+            count = SIZES[str(space)]
         groups = first("label_indices")
         indices = None if groups is None else tuple(tuple(int(i) for i in group) for group in groups)
         return cls(space, names, keys, count, indices, first("class_order") or "")
@@ -69,7 +66,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a model's outputs and a data set's classes belong together, or why they don't."""
+    """How a model's outputs and a data set's classes correspond, or why they don't."""
 
     columns: Columns | None = None
     """None: output i is class i."""
@@ -78,11 +75,11 @@ class Alignment:
 
 
 def align(model: Classes, data: Classes, planning: bool = False) -> Alignment:
-    """Return which outputs stand for the data set's classes.
+    """Return which outputs correspond to the data set's classes.
 
-    Names decide where both sides say them; equal label spaces do where they don't. Otherwise numbers
-    of outputs and classes must be equal, and the order is assumed, which a remark says. `planning` is
-    for light objects, whose data set may say its classes' names once it is loaded: nothing is assumed yet.
+    Names decide if both sides state them, else equal label spaces. Otherwise the numbers of outputs and
+    classes must be equal, and the order is assumed, with a remark. `planning` is for light objects, whose
+    data set may name its classes once it is loaded: nothing is assumed yet.
     """
     same_space = model.space is not None and model.space == data.space
     if model.space and data.space and not same_space:
@@ -91,37 +88,37 @@ def align(model: Classes, data: Classes, planning: bool = False) -> Alignment:
             "choose a model for that, or one that encodes images and texts"
         )
     if model.names and data.names:
-        if (named := _by_name(model, data)).refusal is None or not same_space:
+        if (named := _align_by_name(model, data)).refusal is None or not same_space:
             return named
-        if data.indices is None and (wrong := _contradiction(model, data)):
+        if data.indices is None and (wrong := _find_contradiction(model, data)):
             return Alignment(refusal=wrong)
     elif model.keys and data.names and data.indices is None:
-        named = _by_name(replace(model, names=model.keys), data)
+        named = _align_by_name(replace(model, names=model.keys), data)
         if named.refusal is None or model.count != data.count:
             return named
     if data.indices is not None and (same_space or model.space is None):
-        return _by_index(model, data, same_space)
+        return _align_by_index(model, data, same_space)
     if model.count is not None and data.count is not None and model.count != data.count:
-        return Alignment(refusal=_numbers_differ(model, data, same_space))
+        return Alignment(refusal=_explain_counts(model, data, same_space))
     if planning and model.names and not data.names:
         return Alignment()
     remarks = [data.order] if data.order else []
     if not same_space:
-        remarks.insert(0, _assumption(model, data))
+        remarks.insert(0, _describe_assumption(model, data))
     elif model.names and data.names:
         remarks.insert(
-            0, f"{_differences(model, data)}: the order of the label space '{model.space}' was taken"
+            0, f"{_describe_differences(model, data)}: the order of the label space '{model.space}' was taken"
         )
     return Alignment(remarks=remarks)
 
 
 def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
-    """Return what is assumed of the classes of two splits of a data set, `where`: that only one names them.
+    """Return a remark if only one of a data set's two splits names its classes; `where` starts messages.
 
-    Raises DataError where they name them differently: what is learned on one and tested on the other would
-    be held against other classes.
+    Raises DataError if they name them differently: what is learned on one split would be tested against
+    other classes.
     """
-    ours, theirs = (_texts([asked(split, "class_names")]) for split in (one, other))
+    ours, theirs = (_texts([ask(split, "class_names")]) for split in (one, other))
     if bool(ours) != bool(theirs):
         which = "tested" if ours else "learned from"
         return [
@@ -129,9 +126,7 @@ def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
         ]
     if not ours or not theirs or ours == theirs:
         return []
-    n = next(
-        (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
-    )
+    n = next(i for i, (a, b) in enumerate(zip_longest(ours, theirs)) if a != b)
     first, second = (f"'{names[n]}'" if n < len(names) else "missing" for names in (ours, theirs))
     raise DataError(
         f"{where}: its splits name their classes differently: class {n} is {first} in one, {second} in another"
@@ -141,8 +136,8 @@ def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
 def to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
     """Return logits N×K over a model's outputs as logits N×C over classes.
 
-    A class that several outputs stand for takes the largest of them, which gives the same top-1
-    as counting any of them as right.
+    A class with several outputs takes the largest of them, so that top-1 is the same as if any of them
+    counted as right.
     """
     import numpy as np
 
@@ -153,31 +148,31 @@ def to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
     return np.stack([logits[:, list(group)].max(axis=1) for group in columns], axis=1)
 
 
-def normalised(name: str) -> str:
-    """Return a name without what people write differently: case, `_`, `-`, spaces, forms of letters."""
+def normalise_name(name: str) -> str:
+    """Return a name without differences of writing: case, `_`, `-`, spaces, Unicode forms."""
     text = unicodedata.normalize("NFKC", name).casefold().strip()
     return " ".join(re.sub(_SEPARATORS, " ", text).split())
 
 
 def synonyms(name: str) -> set[str]:
     """Return the names in a WordNet entry, "n01440764 tench, Tinca tinca", normalised."""
-    parts = {normalised(part) for part in name.split(",")}
-    wordnet = _WORDNET_ID.match(normalised(name))
+    parts = {normalise_name(part) for part in name.split(",")}
+    wordnet = _WORDNET_ID.match(normalise_name(name))
     if wordnet:
         parts |= {wordnet[0], *(part.removeprefix(wordnet[0]).strip() for part in parts)}
     return parts - {""}
 
 
 def _texts(candidates: Sequence[Any]) -> tuple[str, ...] | None:
-    """The first that is a list of texts; an option may hold a file of them instead, or nothing."""
+    """Return the first candidate that is a list of texts; an option may hold a file of them, or nothing."""
     for found in candidates:
         if found is not None and not isinstance(found, str | Path) and len(found):
             return tuple(map(str, found))
     return None
 
 
-def _by_name(model: Classes, data: Classes) -> Alignment:
-    """By the data set's names, else by its keys; refused with what differs where neither are all there."""
+def _align_by_name(model: Classes, data: Classes) -> Alignment:
+    """Align by the data set's names, else by its keys; if neither match entirely, refuse with the difference."""
     assert model.names
     assert data.names
     attempts = []
@@ -190,9 +185,9 @@ def _by_name(model: Classes, data: Classes) -> Alignment:
         places, _ = attempts[-1]
         if all(len(p) == 1 for p in places) and len({p[0] for p in places}) == len(places):
             columns = [(p[0],) for p in places]
-            return Alignment(columns, remarks=_reordered(columns, len(model.names)))
+            return Alignment(columns, remarks=_remark_order(columns, len(model.names)))
     places, wanted = max(attempts, key=lambda a: sum(len(p) == 1 for p in a[0]))
-    return Alignment(refusal=_unmatched(model.names, wanted, places))
+    return Alignment(refusal=_explain_unmatched(model.names, wanted, places))
 
 
 @lru_cache(maxsize=16)
@@ -201,37 +196,35 @@ def _lookup(names: tuple[str, ...]) -> _Lookup:
 
 
 class _Lookup:
-    """Places of names among others: as written, else normalised, else by one of several synonyms."""
+    """Indices of names among others: as written, else normalised, else by one of several synonyms."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.levels: list[dict[str, list[int]]] = [{}, {}, {}]
         for place, name in enumerate(names):
-            for level, forms in enumerate(({name}, {normalised(name)}, synonyms(name))):
+            for level, forms in enumerate(({name}, {normalise_name(name)}, synonyms(name))):
                 for form in forms:
                     self.levels[level].setdefault(form, []).append(place)
 
     def places(self, wanted: Sequence[str]) -> list[list[int]]:
-        """For each name where it may stand: one place if that is certain, none, or several."""
+        """Return the possible indices of each name: one if certain, none, or several."""
         return [self._places(name) for name in wanted]
 
     def _places(self, name: str) -> list[int]:
-        for level, forms in zip(self.levels, ({name}, {normalised(name)}, synonyms(name)), strict=True):
+        for level, forms in zip(self.levels, ({name}, {normalise_name(name)}, synonyms(name)), strict=True):
             if found := sorted({place for form in forms for place in level.get(form, ())}):
                 return found
         return []
 
 
-def _reordered(columns: Columns, outputs: int) -> list[str]:
+def _remark_order(columns: Columns, outputs: int) -> list[str]:
     if len(columns) < outputs:
-        return [
-            f"{len(columns)} of the {outputs} outputs of the model are read, those with the classes' names"
-        ]
+        return [f"{len(columns)} of the model's {outputs} outputs are read, those with the classes' names"]
     if any(group != (i,) for i, group in enumerate(columns)):
         return ["the outputs of the model were put into the order of the classes, by name"]
     return []
 
 
-def _unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequence[Sequence[int]]) -> str:
+def _explain_unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequence[Sequence[int]]) -> str:
     missing = [name for name, found in zip(wanted, places, strict=True) if not found]
     if missing:
         near = nearest(missing[0], known)
@@ -240,12 +233,10 @@ def _unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequence[Seq
         hint = f"did you mean '{near}'?" if near else f"its outputs are {some}"
         text = f"the model has no output for {len(missing)} of the data set's {len(wanted)} classes, '{missing[0]}'"
         return f"{text}{' first' if len(missing) > 1 else ''}; {hint}"
-    several = next((i for i, found in enumerate(places) if len(found) > 1), None)
-    if several is not None:
-        shown = " and ".join(f"'{known[p]}'" for p in places[several][:NAMES_SHOWN])
-        return (
-            f"the data set's class '{wanted[several]}' may be any of the model's outputs {shown}: rename one"
-        )
+    n = next((i for i, found in enumerate(places) if len(found) > 1), None)
+    if n is not None:
+        shown = " and ".join(f"'{known[p]}'" for p in places[n][:NAMES_SHOWN])
+        return f"the data set's class '{wanted[n]}' may be any of the model's outputs {shown}: rename one"
     seen: dict[int, str] = {}
     for name, found in zip(wanted, places, strict=True):
         if found[0] in seen:
@@ -257,8 +248,8 @@ def _unmatched(known: Sequence[str], wanted: Sequence[str], places: Sequence[Seq
     raise AssertionError("all names were matched")
 
 
-def _contradiction(model: Classes, data: Classes) -> str | None:
-    """Why names speak against the order that an equal label space claims: one stands at another place."""
+def _find_contradiction(model: Classes, data: Classes) -> str | None:
+    """Return why names contradict the order of an equal label space (one is at another index), or None."""
     assert model.names
     assert data.names
     for wanted in (data.names, data.keys or ()):
@@ -267,12 +258,12 @@ def _contradiction(model: Classes, data: Classes) -> str | None:
                 return (
                     f"the model's output {found[0]} and the data set's class {place} are both named '{name}', "
                     f"though both sides say the label space '{model.space}', and not all names match: "
-                    f"{_by_name(model, data).refusal}"
+                    f"{_align_by_name(model, data).refusal}"
                 )
     return None
 
 
-def _differences(model: Classes, data: Classes) -> str:
+def _describe_differences(model: Classes, data: Classes) -> str:
     assert model.names
     assert data.names
     places = _lookup(model.names).places(data.names)
@@ -284,7 +275,7 @@ def _differences(model: Classes, data: Classes) -> str:
     )
 
 
-def _by_index(model: Classes, data: Classes, same_space: bool) -> Alignment:
+def _align_by_index(model: Classes, data: Classes, same_space: bool) -> Alignment:
     assert data.indices is not None
     highest = max(max(group) for group in data.indices)
     if model.count is not None and highest >= model.count:
@@ -292,10 +283,10 @@ def _by_index(model: Classes, data: Classes, same_space: bool) -> Alignment:
             refusal=f"the data set's classes reach index {highest} of their label space, the model gives "
             f"{model.count} outputs"
         )
-    return Alignment(data.indices, remarks=[] if same_space else [_assumption(model, data)])
+    return Alignment(data.indices, remarks=[] if same_space else [_describe_assumption(model, data)])
 
 
-def _numbers_differ(model: Classes, data: Classes, same_space: bool) -> str:
+def _explain_counts(model: Classes, data: Classes, same_space: bool) -> str:
     text = f"the model has {model.count} outputs, the data set {data.count} classes"
     if same_space:
         return f"{text}, though both say the label space '{model.space}'"
@@ -306,7 +297,7 @@ def _numbers_differ(model: Classes, data: Classes, same_space: bool) -> str:
     return f"{text}: the model's class_names would tell which outputs these are"
 
 
-def _assumption(model: Classes, data: Classes) -> str:
+def _describe_assumption(model: Classes, data: Classes) -> str:
     if data.indices is not None:
         return (
             f"the outputs of the model were assumed to be those of the label space '{data.space}', in its order: "

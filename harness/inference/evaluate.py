@@ -1,4 +1,4 @@
-"""Evaluating a frozen model on a split: its outputs, its predictions, and the result of a cell."""
+"""Evaluation of a frozen model on a split: its outputs, its predictions, and the result of a cell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.contract.data import Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 from harness.contract.running import Job, Result
 from harness.contract.targets import check_labels
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
-    """What turns a sample's image into the model's input: exactly as its authors say, or fast.
+    """Return what turns a sample's image into the model's input: exactly as its authors specify, or fast.
 
-    A split of images that are cropped already (`already_cropped` is their size) skips the resize.
+    A split of already cropped images (`already_cropped` is their size) skips the resize.
     """
-    model, preparation = job.model, asked(job.model, "preparation")
-    cropped = asked(split, "already_cropped")
+    model, preparation = job.model, ask(job.model, "preparation")
+    cropped = ask(split, "already_cropped")
     if preparation is not None and cropped is not None and preparation.crop in (cropped, (cropped, cropped)):
         preparation = replace(preparation, resize=cropped)
         if job.cell.images == "exact":
@@ -49,11 +49,10 @@ def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
 def outputs(
     job: Job, kind: str, split_name: str = "test", rows: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float32], float | None]:
-    """The frozen model's `logits` or `image embeddings` on a split, N×D, from the cache or computed.
+    """Return the frozen model's `logits` or `image embeddings` on a split, N×D, from the cache or computed.
 
-    `rows` restricts it to some samples, in that order, where the whole split would be a waste.
-    Also gives the samples per second when they were computed, which may have been in an earlier run;
-    None when nobody kept it.
+    `rows` restricts it to some samples, in that order, to save computing the whole split. Also returns the
+    samples per second of their computation, maybe in an earlier run; None if it was not recorded.
     """
     split = job.splits(split_name)
     model = job.model
@@ -73,7 +72,7 @@ def outputs(
             workers=job.workers,
             indices=None if rows is None else rows.tolist(),
             advance=job.advance,
-            collate=asked(model, "collate"),
+            collate=ask(model, "collate"),
         )
         rate.append(len(result) / max(time.perf_counter() - start, 1e-9))
         return result.numpy()
@@ -86,32 +85,32 @@ def outputs(
 
 
 def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[Any]:
-    """Logits over a model's label space, N×K, as logits over the split's own classes, N×C.
+    """Return logits N×K over a model's label space as logits N×C over the split's own classes.
 
-    Raises DataError when the label space is too small for the split's classes. Takes the order as it
-    is; `align_logits` compares the names of both sides.
+    Raises DataError if the label space is too small for them. The order is not checked; `align_logits`
+    compares the names of both sides.
     """
-    groups: Sequence[Sequence[int]] | None = asked(split, "label_indices")
-    names = asked(split, "class_names")
+    groups: Sequence[Sequence[int]] | None = ask(split, "label_indices")
+    names = ask(split, "class_names")
     if groups is None:
         if names is not None and logits.shape[1] != len(names):
             raise DataError(
-                f"{where}: the model gives {logits.shape[1]} logits, the data set has {len(names)} classes"
+                f"{where}: the model returns {logits.shape[1]} logits, the data set has {len(names)} classes"
             )
         return logits
     highest = max(max(g) for g in groups)
     if highest >= logits.shape[1]:
         raise DataError(
-            f"{where}: the data set's classes reach index {highest}, the model gives {logits.shape[1]} logits"
+            f"{where}: the data set's classes reach index {highest}, the model returns {logits.shape[1]} logits"
         )
     return to_classes(logits, groups)
 
 
 def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
-    """The job's model's logits, N×K, as logits over the split's classes, N×C, by name where both say names.
+    """Return the logits N×K of the job's model as logits N×C over the split's classes, matched by name if both have names.
 
-    What was reordered or assumed, and not said at planning, is remarked. Raises DataError where
-    outputs and classes can't belong together.
+    What was reordered or assumed, and not said at planning, is remarked. Raises DataError if outputs and
+    classes can't be matched.
     """
     from harness.contract.remarks import with_names
 
@@ -120,7 +119,7 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     found = align(replace(own, count=logits.shape[1]), Classes.of(split, job.dataset))
     refusal = found.refusal
     if own.names is not None and len(own.names) != logits.shape[1]:
-        refusal = f"the model gives {logits.shape[1]} logits, its class_names are {len(own.names)}"
+        refusal = f"the model returns {logits.shape[1]} logits, its class_names are {len(own.names)}"
     if refusal is not None:
         raise DataError(f"{job.cell.dataset.label}: {refusal}")
     planned = align(own, Classes.of(job.dataset), planning=True).remarks
@@ -130,28 +129,28 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     return to_classes(logits, found.columns)
 
 
-def measured(job: Job, evidence: Any) -> dict[str, float]:
-    """All metrics of the cell that read this kind of evidence, by name.
+def compute_metrics(job: Job, evidence: Any) -> dict[str, float]:
+    """Return all metrics of the cell that read this kind of evidence, by name.
 
-    One that raises or gives no number is kept in `job.failures`, and the others stand.
+    A metric that raises or returns no number is kept in `job.failures`; the others count.
     """
     values: dict[str, float] = {}
     for name, metric in job.metrics.items():
-        with _failing_alone(job, name):
+        with _isolate_failure(job, name):
             value = metric(evidence)
             several = value if isinstance(value, Mapping) else {name: value}
             for key, given in several.items():
                 full = key if str(key).startswith(name) else f"{name}.{key}"
-                with _failing_alone(job, full):
-                    values[full] = _number(given)
+                with _isolate_failure(job, full):
+                    values[full] = _to_number(given)
                     if values[full] != values[full]:
-                        job.remark(f"metric '{full}' gave NaN, which is no number")
+                        job.remark(f"metric '{full}' returned NaN, not a number")
     return values
 
 
 @contextmanager
-def _failing_alone(job: Job, name: str) -> Iterator[None]:
-    """Keep what the block raises as the failure of one metric; what concerns the whole cell goes on."""
+def _isolate_failure(job: Job, name: str) -> Iterator[None]:
+    """Keep an exception of the block as one metric's failure; what concerns the whole cell is raised."""
     try:
         yield
     except (Unavailable, Diverged):
@@ -164,17 +163,17 @@ def _failing_alone(job: Job, name: str) -> Iterator[None]:
         job.failures[name] = failure
 
 
-def _number(value: Any) -> float:
+def _to_number(value: Any) -> float:
     try:
         if value is None or isinstance(value, str | bytes):  # float() would read a text
             raise TypeError
         return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise HarnessError(f"it gave {' '.join(repr(value).split()):.80}, which is no number") from None
+        raise HarnessError(f"it returned {' '.join(repr(value).split()):.80}, not a number") from None
 
 
 def classification_result(job: Job, predictions: Predictions, **more: Any) -> Result:
-    """The result of a cell from its predictions: metrics, count, and one row per sample.
+    """Return the result of a cell from its predictions: metrics, count, and one row per sample.
 
     A column named like a metric holds that metric's value per sample, for paired tests.
     """
@@ -200,12 +199,12 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
         "confidence": predictions.confidence.astype(np.float32),
     }
     for name, metric in job.metrics.items():
-        if (by_sample := asked(metric, "per_sample")) is not None:
-            with _failing_alone(job, f"{name} by sample"):
+        if (by_sample := ask(metric, "per_sample")) is not None:
+            with _isolate_failure(job, f"{name} by sample"):
                 column = np.asarray(by_sample(predictions), dtype=np.float32)
                 if column.shape != targets.shape:
                     raise HarnessError(
-                        f"it gave values of shape {column.shape} for {len(targets)} samples: expected one each"
+                        f"it returned values of shape {column.shape} for {len(targets)} samples: expected one each"
                     )
                 samples[name] = column
-    return Result(metrics=measured(job, predictions), count=len(targets), samples=samples, **more)
+    return Result(metrics=compute_metrics(job, predictions), count=len(targets), samples=samples, **more)

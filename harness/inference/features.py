@@ -1,23 +1,22 @@
-"""What a frozen network says about a split, computed once and kept on disk."""
+"""Outputs of a frozen network on a split, computed once and kept on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
-from harness.contract.cells import canonical
-from harness.contract.declared import asked
-from harness.inference.trees import mapped, nbytes, packed, unpacked
-from harness.records.files import replacing
+from harness.contract.cells import canonical_json
+from harness.contract.declared import ask
+from harness.inference.trees import map_tree, nbytes, pack_tree, unpack_tree
+from harness.records.files import cache_lock, write_cached
 from harness.records.paths import cache_dir
 from harness.records.provenance import environment
 
@@ -27,61 +26,45 @@ if TYPE_CHECKING:
 
     from harness.contract.running import Job
 
-log = logging.getLogger("harness")
-
 Tree = TypeVar("Tree")
 
 MEMORY_LIMIT = 512 * 2**20
 
 
 class FeatureCache:
-    """Arrays, or trees of them, by what decides them. Safe against kills and several writers: files appear whole.
+    """A cache of arrays, or trees of them, by what decides them. Safe against kills and concurrent writers.
 
-    An array is an .npy file, a tree an .npz file of its arrays. A few recent ones stay in memory, at most
+    An array is an .npy file, a tree an .npz file of its arrays. Recent ones stay in memory, up to
     `MEMORY_LIMIT` bytes.
     """
 
     def __init__(self, folder: Path | None = None, enabled: bool = True) -> None:
         self.folder = folder or cache_dir() / "features"
         self.enabled = enabled
-        self.computed = 0
-        """How many arrays this cache had to compute."""
+        self.computed = 0  # number of trees that were not cached
         self._recent: OrderedDict[str, Any] = OrderedDict()
-        self._told = False
 
     def get(self, decides: Mapping[str, Any], compute: Callable[[], Tree]) -> Tree:
-        """Return the tree of arrays that `decides` identifies; calls `compute` when nobody has computed it yet.
+        """Return the tree of arrays that `decides` identifies, after `compute` if it is not cached.
 
-        Tensors (on the CPU) that it returns become arrays.
+        Tensors (on the CPU) in its result become arrays.
         """
-        key = hashlib.sha256(canonical(decides).encode()).hexdigest()[:32]
+        key = hashlib.sha256(canonical_json(decides).encode()).hexdigest()[:32]
         if key in self._recent:
             self._recent.move_to_end(key)
             return cast("Tree", self._recent[key])
         path = self.folder / key[:2] / key
         array = self._read(path) if self.enabled else None
         if array is None:
-            with self._alone(path.with_suffix(".lock")):
+            with cache_lock(path) if self.enabled else nullcontext():
                 array = self._read(path) if self.enabled else None
                 if array is None:
-                    array = mapped(np.asarray, compute())
+                    array = map_tree(np.asarray, compute())
                     self.computed += 1
                     if self.enabled:
-                        self._keep(path, array)
+                        self._write(path, array)
         self._remember(key, array)
         return cast("Tree", array)
-
-    @contextmanager
-    def _alone(self, path: Path) -> Iterator[None]:
-        """Of several processes that want the same array one computes it, and the others wait for it."""
-        from filelock import FileLock
-
-        with ExitStack() as held:
-            if self.enabled:
-                with suppress(OSError):  # a cache that can't be written is told by `_keep`
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(FileLock(path))
-            yield
 
     def _read(self, path: Path) -> Any:
         for file in (path.with_suffix(".npy"), path.with_suffix(".npz")):
@@ -89,36 +72,26 @@ class FeatureCache:
                 found = np.load(file, allow_pickle=False)
                 if file.suffix == ".npz":
                     with found:
-                        found = unpacked(json.loads(str(found["shape"])), found)
-            except Exception:  # absent, or damaged, for which numpy raises almost anything: computed again
+                        found = unpack_tree(json.loads(str(found["shape"])), found)
+            except Exception:  # absent, or damaged, for which NumPy raises almost anything: compute again
                 continue
             with suppress(OSError):
                 os.utime(file)  # so that clearing by age spares what is in use
             return found
         return None
 
-    def _keep(self, path: Path, tree: Any) -> None:
-        plain = isinstance(tree, np.ndarray)
+    def _write(self, path: Path, tree: Any) -> None:
         arrays: dict[str, Any] = {}
-        try:
-            with (
-                replacing(path.with_suffix(".npy" if plain else ".npz")) as temporary,
-                temporary.open("wb") as file,
-            ):
-                if plain:
-                    np.save(file, tree, allow_pickle=False)
-                else:
-                    shape = np.array(json.dumps(packed(tree, "tree", arrays)))
-                    np.savez(file, shape=shape, **arrays)
-        except OSError as error:  # the array is here all the same; it will only have to be computed again
-            if not self._told:
-                log.warning(
-                    "cache %s: can't be written (%s), so nothing is kept there; name another with --cache or "
-                    "$HARNESS_CACHE",
-                    self.folder,
-                    error.strerror or error,
-                )
-            self._told = True
+
+        def write(file: Path) -> None:
+            if isinstance(tree, np.ndarray):
+                np.save(file, tree, allow_pickle=False)
+            else:
+                shape = np.array(json.dumps(pack_tree(tree, "tree", arrays)))
+                np.savez(file, shape=shape, **arrays)
+
+        suffix = ".npy" if isinstance(tree, np.ndarray) else ".npz"
+        write_cached(path.with_suffix(suffix), write, self.folder, "--cache or $HARNESS_CACHE")
 
     def _remember(self, key: str, array: Any) -> None:
         self._recent[key] = array
@@ -134,12 +107,12 @@ def feature_key(
     images: bool,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that decides the arrays of `Job.features`, which says what the arguments are."""
+    """Return everything that decides the arrays of `Job.features`, which explains the arguments."""
     cell = job.cell
     decides: dict[str, Any] = {
         "what": what,
         "model": json.loads(cell.model.identity) if cell.model else None,
-        "weights": weights_of(job),
+        "weights": digest_job_weights(job),
         "precision": job.precision,
         "libraries": dict(environment()["libraries"]),
         **facts,
@@ -148,27 +121,27 @@ def feature_key(
         decides["images"] = cell.images
     if split is not None:
         decides |= {"data": json.loads(cell.dataset.identity), "split": split, "limit": cell.limit}
-        if left := asked(job.splits(split), "left_out"):
+        if left := ask(job.splits(split), "left_out"):
             decides["left out"] = list(left)
     if rows is not None:
         decides["rows"] = hashlib.sha256(np.ascontiguousarray(rows, np.int64).tobytes()).hexdigest()
     return decides
 
 
-def weights_of(job: Job) -> str:
-    """The digest of the weights of a job's model as it was loaded; empty without a module."""
-    if asked(job.model, "module") is None:
+def digest_job_weights(job: Job) -> str:
+    """Return the digest of the loaded weights of a job's model; empty without a module."""
+    if ask(job.model, "module") is None:
         return ""
-    return job.shared("weights", lambda: weights_digest(job.model.module), of="model")
+    return job.shared("weights", lambda: digest_module(job.model.module), of="model")
 
 
-def weights_digest(module: torch.nn.Module) -> str:
-    """A digest of all parameters and buffers: names, types, shapes and bytes."""
-    return tensors_digest(module.state_dict())
+def digest_module(module: torch.nn.Module) -> str:
+    """Return a digest of all parameters and buffers: names, types, shapes and bytes."""
+    return digest_tensors(module.state_dict())
 
 
-def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """A digest of tensors: names, types, shapes and bytes."""
+def digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return a digest of tensors: names, types, shapes and bytes."""
     import torch
 
     digest = hashlib.blake2b(digest_size=16)

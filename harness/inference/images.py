@@ -1,4 +1,4 @@
-"""From what a data set gives to what a network takes: decoding and preparation of images."""
+"""Decoding and preparation of images: from a data set's samples to a network's input."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ HELD = 2**21
 
 LIMIT_VARIABLE = "HARNESS_MAX_PIXELS"
 MAX_PIXELS = 10**9
-"""Pixels of the largest image that is decoded, which takes 4 bytes for each; $HARNESS_MAX_PIXELS changes it."""
+"""Pixels of the largest image that is decoded, at 4 bytes each; $HARNESS_MAX_PIXELS overrides it."""
 
 SIXTEEN_BITS = 65535
 DARK = 4096
-"""An image of 16 bits that stays below this would come out black: 12 bits or fewer, or millimetres."""
+"""A 16-bit image that stays below this would come out black: 12 bits or fewer, or millimetres."""
 
 FLOATS = "where 0 is black and 1 is white, convert by (255 * images).round().astype('uint8')"
 
@@ -44,7 +44,7 @@ NO_IMAGES = {
     rb"\x1f\x8b": "a compressed file (gzip)",
     rb"[{\[]": "a text (JSON)",
 }
-"""What files that are called images often are: how they begin, in lower case, and the words for it."""
+"""What files with names of images often are: their beginning, in lower case, and the wording."""
 
 LEAVE_OUT = "remove it, replace it, or leave out what can't be read with --skip-unreadable"
 
@@ -52,7 +52,7 @@ Prepare = Callable[[Any], "torch.Tensor"]
 
 
 def max_pixels() -> int:
-    """Pixels of the largest image that is decoded. Raises OptionError where the environment says no number."""
+    """Return the pixels of the largest image to decode. Raises OptionError if the environment holds no number."""
     given = os.environ.get(LIMIT_VARIABLE, "").strip()
     if given and not (given.isdecimal() and int(given) > 0):
         raise OptionError(f"{LIMIT_VARIABLE}={given}: expected a number of pixels, such as {MAX_PIXELS}")
@@ -60,23 +60,22 @@ def max_pixels() -> int:
 
 
 if Image.MAX_IMAGE_PIXELS == 2**30 // 12:
-    # Pillow warns from 89 megapixels on and refuses twice as many; what somebody else set on purpose stays
+    # Pillow warns from 89 megapixels on and refuses twice as many; a limit set by others is kept
     with suppress(OptionError):
         Image.MAX_IMAGE_PIXELS = max(MAX_PIXELS, max_pixels())
 
 
 def decode(image: Any, name: str = "image") -> Image.Image:
-    """The image as a PIL image in RGB, whatever the data set gave.
+    """Return an image of any kind as a PIL image in RGB.
 
-    Greyscale, palette and CMYK are converted, transparency is dropped and EXIF orientation left
-    alone, as the loaders do with which published numbers were made. Of 16 bits the upper 8 count,
-    and of several frames the first.
+    Greyscale, palette and CMYK are converted, transparency is dropped and EXIF orientation ignored, as in
+    the loaders behind published numbers. Of 16 bits the upper 8 count, and of several frames the first.
 
-    Raises DataError naming the file when the bytes are no image or end too early, when it is larger
-    than `max_pixels`, or when nothing says which values are black and white (`_eight_bits`).
+    Raises DataError naming the file if the bytes are no image or end too early, if it is larger
+    than `max_pixels`, or if black and white are unknown (`_to_eight_bits`).
     """
     if isinstance(image, np.ndarray) and image.dtype == UINT8 and image.ndim == 3 and image.shape[2] == 3:
-        return Image.fromarray(image)  # the usual case of small images, for which every step counts
+        return Image.fromarray(image)  # a shortcut for small images, where every step costs
     if isinstance(image, (EncodedImage, Image.Image)):
         name = image.name if isinstance(image, EncodedImage) else name
         try:
@@ -90,27 +89,24 @@ def decode(image: Any, name: str = "image") -> Image.Image:
             raise DataError(f"{name}: larger than Pillow's limit ({error}); {LEAVE_OUT}") from None
         except (HarnessError, MemoryError):
             raise
-        except Exception as error:  # the decoders of rarer kinds raise whatever they stumble over
+        except Exception as error:  # decoders of rarer formats raise anything
             raise DataError(f"{name}: damaged image ({error}); {LEAVE_OUT}") from None
         image = opened
     else:
         deep = False
         array = np.asarray(image)
-        if (
-            array.dtype != UINT8
-            or array.ndim not in (2, 3)
-            or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
-        ):
+        shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+        if array.dtype != UINT8 or not shaped:
             raise DataError(
                 f"{name}: an image array must be uint8 of shape H×W or H×W×3, not {array.dtype} {array.shape}"
                 + (f"; {FLOATS}" if array.dtype.kind == "f" else "")
             )
         image = Image.fromarray(array.squeeze(-1) if array.ndim == 3 and array.shape[2] == 1 else array)
     if image.mode.startswith("I") or image.mode == "F":
-        image = _eight_bits(image, name)
+        image = _to_eight_bits(image, name)
     if image.mode == "P" and isinstance(image.info.get("transparency"), bytes):
         image = image.copy()
-        del image.info["transparency"]  # which is dropped in any case, but Pillow warns of it
+        del image.info["transparency"]  # dropped in any case, but Pillow would warn
     try:
         converted: Image.Image = image if image.mode == "RGB" else image.convert("RGB")
     except ValueError as error:
@@ -124,7 +120,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
 
 
 def _kind_of(data: bytes | None) -> str:
-    """What a file that is no image is, as far as its first bytes say."""
+    """Return what a file that is no image is, as far as its first bytes say."""
     if data == b"":
         return "an empty file"
     start = (data or b"")[:512].lstrip().lower()
@@ -133,13 +129,13 @@ def _kind_of(data: bytes | None) -> str:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether an image that is not decoded yet has 16 bits per colour, of which Pillow keeps 8."""
+    """Return whether an image that is not decoded yet has 16 bits per colour, of which Pillow keeps 8."""
     tiles: Any = getattr(image, "tile", None)
     return bool(tiles) and image.mode not in ("L", "P", "1") and ";16" in str(tiles[0][3])
 
 
 def _check_size(image: Image.Image, name: str) -> None:
-    """Raises DataError for an image with more pixels than may be decoded."""
+    """Raise DataError for an image with more pixels than may be decoded."""
     pixels, most = image.width * image.height, max_pixels()
     if pixels > most:
         raise DataError(
@@ -148,14 +144,14 @@ def _check_size(image: Image.Image, name: str) -> None:
         )
 
 
-def _eight_bits(image: Image.Image, name: str) -> Image.Image:
-    """A grey image of more than 8 bits per value in 8.
+def _to_eight_bits(image: Image.Image, name: str) -> Image.Image:
+    """Return a grey image of more than 8 bits per value in 8.
 
-    16 bits reach from 0 to 65535, and their upper half counts. (Older Pillow opens such a PNG with
+    16 bits range from 0 to 65535, and their upper half counts. (Older Pillow opens such a PNG with
     32 bits, as all versions do with PGM.)
 
-    Raises DataError where the range is not known, since the image might come out black or white:
-    floating point, integers beyond 16 bits, and 16 bits of which hardly any are used.
+    Raises DataError if the range is unknown, since the image might come out black or white: floating
+    point, integers beyond 16 bits, and 16 bits of which hardly any are used.
     """
     values = np.asarray(image)
     low, high = values.min(), values.max()
@@ -175,18 +171,18 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
 class Staged:
     """Decoding, then a preparation of PIL images; several images go through stage by stage.
 
-    The code of a stage then stays in the processor's caches: small images take a quarter less time.
+    Each stage's code then stays in the processor's caches: small images take a quarter less time.
     """
 
     def __init__(self, prepare: Callable[[Image.Image], torch.Tensor]) -> None:
         self.prepare = prepare
 
     def __call__(self, image: Any) -> torch.Tensor:
-        """One image, as a data set gave it."""
+        """Prepare one image, as a data set returned it."""
         return self.prepare(decode(image))
 
     def many(self, images: Sequence[Any]) -> list[torch.Tensor]:
-        """Several images, each as alone; of large ones few are held at a time."""
+        """Prepare several images, with the same results; of large ones, few are held at a time."""
         done: list[torch.Tensor] = []
         decoded: list[Image.Image] = []
         pixels = 0
@@ -200,7 +196,7 @@ class Staged:
 
 
 def exact_prepare(preparation: Preparation) -> Prepare:
-    """The preparation through PIL and torchvision, the way the published numbers were made."""
+    """Return the preparation through PIL and torchvision, as for the published numbers."""
     import torchvision.transforms as T
     from torchvision.transforms import InterpolationMode
 
@@ -216,12 +212,11 @@ def exact_prepare(preparation: Preparation) -> Prepare:
 
 
 def fast_prepare(preparation: Preparation) -> Prepare:
-    """The same preparation on uint8 tensors: simplejpeg decoding and antialiased torch resizing.
+    """Return the preparation on uint8 tensors: simplejpeg decoding and antialiased torch resizing.
 
-    Takes what a data set gives (encoded bytes, PIL image or array) and gives the same tensor as
-    the exact way within one level of 255 per value; some 2.5 times as fast on JPEG files. (Both
-    resizers round between their two passes, with weights of 22 and 15 bits: on pure noise a pixel
-    in a million can be two levels apart.)
+    It takes encoded bytes, a PIL image or an array, and returns the exact tensor within one level of 255 per
+    value; about 2.5 times as fast on JPEG files. (Both resizers round between their two passes, with weights
+    of 22 and 15 bits: on pure noise a pixel in a million can be two levels apart.)
     """
     import torch
     from torchvision.transforms.v2 import InterpolationMode
@@ -246,7 +241,7 @@ def fast_prepare(preparation: Preparation) -> Prepare:
 
 
 def _decode_jpeg(image: EncodedImage) -> Any:
-    """RGB array H×W×3 of a plain colour JPEG, or None for whatever needs the general decoder."""
+    """Return the RGB array H×W×3 of a plain colour JPEG, or None for images of the general decoder."""
     import simplejpeg
 
     if not simplejpeg.is_jpeg(image.data):
@@ -255,7 +250,7 @@ def _decode_jpeg(image: EncodedImage) -> Any:
         height, width, space, _ = simplejpeg.decode_jpeg_header(image.data)
         if space not in ("YCbCr", "RGB") or height * width > max_pixels():
             return None  # the general decoder says what is wrong
-        # the same upsampling and transform as PIL uses, so that the pixels agree bit for bit
+        # PIL's upsampling and transform, so that the pixels agree bit for bit
         return simplejpeg.decode_jpeg(image.data, "RGB", fastdct=False, fastupsample=False)
     except ValueError:
         return None  # damaged, as above

@@ -1,4 +1,4 @@
-"""A fixed random part of a split, the same for every model: what `--limit` evaluates."""
+"""A fixed random subset of a split, the same for every model: what `--limit` evaluates."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 
 if TYPE_CHECKING:
     from harness.contract.data import Sample, Split
 
 
-class Part:
+class SplitSubset:
     """Some samples of a split, in the split's own order; everything else is the split's.
 
-    What the split lists in `per_sample` (attributes with one value per sample, or mappings of names to
-    such) is cut along.
+    Attributes that the split lists in `per_sample` (one value per sample, or mappings of names to such)
+    are restricted to the same samples.
     """
 
     def __init__(self, split: Split, indices: np.ndarray[Any, Any]) -> None:
@@ -35,23 +35,20 @@ class Part:
         if name.startswith("_"):
             raise AttributeError(name)
         value = getattr(self._split, name)
-        return self._cut(value) if name in (asked(self._split, "per_sample") or ()) else value
+        return self._cut(value) if name in (ask(self._split, "per_sample") or ()) else value
 
     def _cut(self, values: Any) -> Any:
         if isinstance(values, Mapping):
             return {name: self._cut(column) for name, column in values.items()}
         if isinstance(values, np.ndarray):
             return values[self._indices]
-        # what is neither is read when it is asked for, such as the masks of a large split
-        return (
-            [values[i] for i in self._indices]
-            if isinstance(values, list | tuple)
-            else Rows(values, self._indices)
-        )
+        if isinstance(values, list | tuple):
+            return [values[i] for i in self._indices]
+        return LazyValues(values, self._indices)  # such as the masks of a large split
 
 
-class Rows(Sequence[Any]):
-    """Some values of a sequence, each taken when it is asked for."""
+class LazyValues(Sequence[Any]):
+    """Some values of a sequence, each read on access."""
 
     def __init__(self, values: Sequence[Any], indices: np.ndarray[Any, Any]) -> None:
         self._values, self._indices = values, indices
@@ -63,7 +60,7 @@ class Rows(Sequence[Any]):
         return self._values[int(self._indices[index])]
 
 
-def limited(split: Split, count: int, seed: int) -> Split:
-    """`count` samples drawn without replacement; folders are sorted by class, so not the first ones."""
+def draw_subset(split: Split, count: int, seed: int) -> Split:
+    """Draw `count` samples without replacement; folders are sorted by class, so not the first ones."""
     drawn = np.random.default_rng(seed).permutation(len(split))[:count]
-    return Part(split, np.sort(drawn))
+    return SplitSubset(split, np.sort(drawn))

@@ -1,4 +1,4 @@
-"""What a model makes of prompts: which were cut to what it reads, and which classes have the same ones."""
+"""How a model sees prompts: which exceed its context, and which classes have the same ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.inference.zeroshot import fill_template, prompts_of
 
 if TYPE_CHECKING:
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
     from harness.contract.running import Job
 
 ALIKE = 1e-5
-"""Embeddings of length 1 that lie nearer are of the same tokens: rounding keeps below, other words far above."""
+"""Unit embeddings nearer than this come from the same tokens: rounding stays below, other words far above."""
 
 CODE = re.compile(r"\d+|n\d{8}|(class|label|c)[ _-]?\d+", re.IGNORECASE)
-"""A class name that is a number, or an id of WordNet."""
+"""A class name that is a number, or a WordNet id."""
 
 GROUPS = 3
 """Groups of classes with the same prompts that are named one by one."""
 
 
 def prompt_facts(model: Any, texts: Sequence[str], encoded: NDArray[Any]) -> NDArray[np.int64]:
-    """Return 2×N: for each text the first one that is the same to the model, and 1 where it was cut.
+    """Return 2×N: for each text the first one that equals it for the model, and 1 if it was cut.
 
-    `encoded` N×D are the texts' embeddings, whose directions are compared. A model that does not count its tokens
-    (`CountsTokens`) cuts as far as anybody knows nothing.
+    The directions of `encoded`, the texts' embeddings N×D, are compared. A model that does not count its
+    tokens (`CountsTokens`) is taken to cut nothing.
     """
     rows = np.asarray(encoded, np.float64)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.stack([_alike(rows / np.maximum(lengths, 1e-12)), cut(model, texts)])
+    return np.stack([_find_alike(rows / np.maximum(lengths, 1e-12)), find_cut(model, texts)])
 
 
-def cut(model: Any, texts: Sequence[str]) -> NDArray[np.int64]:
+def find_cut(model: Any, texts: Sequence[str]) -> NDArray[np.int64]:
     """Return 1 for each text that is longer than the model reads, else 0."""
-    if asked(model, "token_counts") is None or not texts:
+    if ask(model, "token_counts") is None or not texts:
         return np.zeros(len(texts), np.int64)
     counts = np.asarray(model.token_counts(list(texts)))
     return (counts > int(model.context_length)).astype(np.int64)
 
 
-def prompt_remarks(
+def describe_prompts(
     model: Any, class_names: Sequence[str], templates: Sequence[str], facts: NDArray[np.int64]
 ) -> list[str]:
-    """Say how many prompts were cut, and which classes have the same prompts; nothing where all is well."""
+    """Return how many prompts were cut, and which classes have the same prompts; empty if there is nothing to say."""
     texts = prompts_of(class_names, templates)
     place = {text: n for n, text in enumerate(texts)}
     same, is_cut = facts
@@ -61,10 +61,8 @@ def prompt_remarks(
     if count := int(is_cut.sum()):
         shared = np.bincount(same, minlength=len(texts))[same] > 1
         alike = int((shared & (is_cut > 0)).sum())
-        said.append(
-            cut_remark(model, "prompts", count, len(texts))
-            + (f"; {alike} of them are alike then" if alike else "")
-        )
+        tail = f"; {alike} of them are alike then" if alike else ""
+        said.append(describe_cut(model, "prompts", count, len(texts)) + tail)
     groups: dict[tuple[int, ...], list[str]] = {}
     for name in class_names:
         key = tuple(int(same[place[fill_template(t, name)]]) for t in templates)
@@ -85,22 +83,22 @@ def prompt_remarks(
 def remark_prompts(
     job: Job, class_names: Sequence[str], templates: Sequence[str], facts: NDArray[np.int64]
 ) -> None:
-    """Remark on a cell what `prompt_remarks` says of its model and data set."""
+    """Remark `describe_prompts` of a cell's model and data set."""
     where = f"{job.cell.model.label if job.cell.model else ''} on {job.cell.dataset.label}"
-    for text in prompt_remarks(job.model, class_names, templates, facts):
+    for text in describe_prompts(job.model, class_names, templates, facts):
         job.remark(f"{where}: {text}")
 
 
-def cut_remark(model: Any, what: str, count: int, total: int) -> str:
-    """Say that so many texts of all were cut."""
+def describe_cut(model: Any, what: str, count: int, total: int) -> str:
+    """Return the remark that `count` of `total` texts were cut."""
     return (
         f"{count} of {total} {what} {'are' if count > 1 else 'is'} longer than the {int(model.context_length)} tokens "
         f"the model reads and {'were' if count > 1 else 'was'} cut"
     )
 
 
-def _alike(rows: NDArray[np.float64]) -> NDArray[np.int64]:
-    """For each row the first one that is the same up to rounding.
+def _find_alike(rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return for each row the first one that is equal up to rounding.
 
     Rows are compared only with those of nearly the same projection on one random direction.
     """
@@ -122,7 +120,7 @@ def _alike(rows: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _are_codes(names: Sequence[str]) -> bool:
-    """Whether class names are numbers or ids of WordNet, as folders are called; the ten digits are a task of their own."""
+    """Return whether class names are numbers or WordNet ids, as in folder names; the ten digits are genuine names."""
     return (
         len(names) > 1
         and all(CODE.fullmatch(name.strip()) for name in names)

@@ -1,4 +1,4 @@
-"""The samples of a split that can be read, where the user allows to leave out the others."""
+"""The readable samples of a split, if the user allows others to be left out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from harness.contract.remarks import remarks_of
 from harness.contract.seeds import derive_seed
 from harness.errors import DataError
-from harness.inference.limits import Part as Cut
-from harness.inference.limits import limited
+from harness.inference.limits import SplitSubset as Cut
+from harness.inference.limits import draw_subset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Readable(Cut):
-    """A split without the samples that can't be read; `left_out` holds their ids."""
+    """A split without its unreadable samples; `left_out` holds their ids."""
 
     def __init__(self, split: Split, kept: NDArray[np.int64], left_out: Sequence[str]) -> None:
         super().__init__(split, kept)
@@ -34,42 +34,36 @@ class Readable(Cut):
 def open_split(
     dataset: Part, name: str, limit: int | None, workers: int, cache: FeatureCache
 ) -> tuple[Split, Sequence[str]]:
-    """A split of a data set as a run asks for it, and what is to be remarked.
+    """Open a split of a data set as a run asks for it; return it with its remarks.
 
-    It is cut to `limit` samples, and those that can't be read are left out where the run allows it. All
-    models see the same samples, whichever of them is run first.
-    Raises DataError when not a single sample can be read.
+    It is cut to `limit` samples, and unreadable ones are left out if the run allows it. All models see the
+    same samples, in whatever order they run. Raises DataError if not a single sample can be read.
     """
     split: Split = dataset.object.load(name)
     said = list(remarks_of(split))
     if limit is not None and limit < len(split):
-        split = limited(split, limit, derive_seed("limit", limit))
+        split = draw_subset(split, limit, derive_seed("limit", limit))
     if dataset.skip_unreadable:
         whole = split
 
         def look() -> NDArray[np.int64]:
-            return np.asarray(list(unreadable(whole, range(len(whole)), workers)), np.int64)
+            return np.asarray(list(find_unreadable(whole, range(len(whole)), workers)), np.int64)
 
-        decides = {
-            "what": "unreadable samples",
-            "data": json.loads(dataset.identity),
-            "split": name,
-            "limit": limit,
-            "count": len(whole),
-        }
-        split, more = without(whole, cache.get(decides, look), workers)
+        decides = {"what": "unreadable samples", "data": json.loads(dataset.identity)}
+        decides |= {"split": name, "limit": limit, "count": len(whole)}
+        split, more = leave_out(whole, cache.get(decides, look), workers)
         said += more
     return split, said
 
 
-def without(
+def leave_out(
     split: Split, suspects: Sequence[int] | NDArray[np.int64], workers: int
 ) -> tuple[Split, list[str]]:
-    """A split without those of the suspected samples that can't be read now, and what is to be remarked.
+    """Return a split without those suspected samples that can't be read now, and its remarks.
 
-    They are tried again, since a file may have been out of reach when it was looked at.
+    They are tried again, since a file may have been out of reach on the first attempt.
     """
-    bad = unreadable(split, [int(i) for i in suspects], workers)
+    bad = find_unreadable(split, [int(i) for i in suspects], workers)
     if not bad:
         return split, []
     first = next(iter(bad.values()))
@@ -81,8 +75,8 @@ def without(
     return Readable(split, kept, [split.ids[i] for i in bad]), [said]
 
 
-def unreadable(split: Split, indices: Sequence[int], workers: int) -> dict[int, str]:
-    """Those of the samples that can't be read or decoded, and why, in their order."""
+def find_unreadable(split: Split, indices: Sequence[int], workers: int) -> dict[int, str]:
+    """Return the samples that can't be read or decoded, and why, in their order."""
     from harness.inference.images import decode
 
     def problem(index: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Which split of a data set trains, validates and tests, whatever its author called it."""
+"""Splits to train, validate and test on, whatever a data set's author called them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SYNONYMS: dict[Role, tuple[str, ...]] = {
     "validation": ("val", "validation", "valid", "dev", "eval"),
     "test": ("test", "testing"),
 }
-"""Names that stand for a role, in any case. Of two that a data set has, the earlier one is meant."""
+"""Names of each role, in any case. If a data set has several, the first in this order counts."""
 
 
 @dataclass(frozen=True)
 class TestSplit:
-    """The split to test on, or why there is none; `remark` says what was assumed in choosing it."""
+    """The split to test on, or why there is none; `remark` says what its choice assumed."""
 
     __test__ = False  # its name must not make pytest collect it
 
@@ -30,12 +30,12 @@ class TestSplit:
 
 
 def role_of(name: str) -> Role | None:
-    """Return what a split of this name is for, None for a name that says nothing."""
+    """Return the role that a split's name tells, or None."""
     return next((role for role, names in SYNONYMS.items() if name.casefold() in names), None)
 
 
-def split_for(splits: Sequence[str], role: Role) -> str | None:
-    """Return the data set's split for a role under any of its names, None where it has none."""
+def find_split(splits: Sequence[str], role: Role) -> str | None:
+    """Return the data set's split for a role under any of its names, or None."""
     for name in SYNONYMS[role]:
         if name in splits:
             return name
@@ -44,40 +44,40 @@ def split_for(splits: Sequence[str], role: Role) -> str | None:
 
 
 def training_split(splits: Sequence[str]) -> str | None:
-    """Return the split to learn from, None where no split says that it is one."""
-    return split_for(splits, "train")
+    """Return the split to learn from, or None if no name tells one."""
+    return find_split(splits, "train")
 
 
 def validation_split(splits: Sequence[str], tested: str | None) -> str | None:
-    """Return the split to choose settings on; None where there is none besides the one that is tested."""
-    found = split_for(splits, "validation")
+    """Return the split to choose settings on, or None if there is none besides the tested one."""
+    found = find_split(splits, "validation")
     return None if found == tested else found
 
 
-def named_split(splits: Sequence[str], asked: str) -> str | None:
-    """Return the split that a name asks for: of that name, in another case, or under a synonym."""
+def find_named_split(splits: Sequence[str], asked: str) -> str | None:
+    """Return the split of a name, of its other spelling in case, or of its synonym; else None."""
     if asked in splits:
         return asked
     same = [split for split in splits if split.casefold() == asked.casefold()]
     role = role_of(asked)
-    return same[0] if same else split_for(splits, role) if role else None
+    return same[0] if same else find_split(splits, role) if role else None
 
 
 def find_test_split(splits: Sequence[str], asked: str | None = None, option: str = "split") -> TestSplit:
     """Return the split to test on; never one for training, or one of several unknown ones, unless asked.
 
-    That is the one `asked` for, else the one for testing, else the one for validation, else the only one.
-    `option` is what the user names another with; without it (empty) no option is mentioned.
+    The order is: the one `asked` for, one for testing, one for validation, the only one.
+    `option` is the option by which a user names another; if empty, no option is mentioned.
     """
     if asked is not None:
-        if found := named_split(splits, asked):
+        if found := find_named_split(splits, asked):
             return TestSplit(found)
         return TestSplit(
             refusal=f"the data set has no split '{asked}' to test on{did_you_mean(asked, splits)}"
         )
-    if test := split_for(splits, "test"):
+    if test := find_split(splits, "test"):
         return TestSplit(test)
-    if validation := split_for(splits, "validation"):
+    if validation := find_split(splits, "validation"):
         remark = f"tested on '{validation}', a split for validation: the data set has none for testing"
         return TestSplit(validation, remark=remark)
     if len(splits) == 1 and not splits[0].casefold().startswith("train"):

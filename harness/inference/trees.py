@@ -18,45 +18,43 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def mapped(change: Callable[[Any], Any], tree: Any) -> Any:
-    """Return the tree with every leaf changed."""
+def map_tree(change: Callable[[Any], Any], tree: Any) -> Any:
+    """Return the tree with `change` applied to every leaf."""
     if isinstance(tree, Mapping):
-        return {key: mapped(change, value) for key, value in tree.items()}
+        return {key: map_tree(change, value) for key, value in tree.items()}
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(mapped(change, part) for part in tree))
+        return type(tree)(*(map_tree(change, part) for part in tree))
     if isinstance(tree, list | tuple):
-        return (list if isinstance(tree, list) else tuple)(mapped(change, part) for part in tree)
+        return (list if isinstance(tree, list) else tuple)(map_tree(change, part) for part in tree)
     return change(tree)
 
 
 def to_device(tree: Any, device: torch.device) -> Any:
-    """Return a batch on a device; what is neither tensor nor moves itself stays as it is."""
+    """Return a batch on a device; leaves without a method `to` stay as they are."""
 
     def moved(leaf: Any) -> Any:
         return leaf.to(device, non_blocking=True) if hasattr(leaf, "to") else leaf
 
-    return mapped(moved, tree)
+    return map_tree(moved, tree)
 
 
 def to_host(tree: Any, count: int) -> Any:
-    """Return a batch's result on the CPU: floats as float32, integers, bools and what is no tensor as they are.
+    """Return a batch's result on the CPU: floats as float32, other leaves as they are.
 
-    Raises HarnessError where a list has not one entry for each of the `count` samples.
+    Raises HarnessError if a list does not have one entry for each of the `count` samples.
     """
     if isinstance(tree, list):
         if len(tree) != count:
-            raise HarnessError(
-                f"forward gave a list of {len(tree)} for {count} samples: expected one entry each"
-            )
-        return mapped(_fetched, tree)
+            raise HarnessError(f"forward returned a list of {len(tree)} for {count} samples, not one each")
+        return map_tree(_fetch, tree)
     if isinstance(tree, Mapping):
         return {key: to_host(part, count) for key, part in tree.items()}
     if isinstance(tree, tuple):
         return tuple(to_host(part, count) for part in tree)
-    return _fetched(tree)
+    return _fetch(tree)
 
 
-def _fetched(leaf: Any) -> Any:
+def _fetch(leaf: Any) -> Any:
     import torch
 
     if not isinstance(leaf, torch.Tensor):
@@ -64,62 +62,60 @@ def _fetched(leaf: Any) -> Any:
     return (leaf.float() if leaf.is_floating_point() else leaf).cpu()
 
 
-def joined(parts: Sequence[Any]) -> Any:
+def join_trees(parts: Sequence[Any]) -> Any:
     """Return the trees of successive batches as the tree of all their samples, in order."""
     import torch
 
     first = parts[0]
     if isinstance(first, Mapping):
-        return {key: joined([part[key] for part in parts]) for key in first}
+        return {key: join_trees([part[key] for part in parts]) for key in first}
     if isinstance(first, tuple):
-        return tuple(joined(each) for each in zip(*parts, strict=True))
+        return tuple(join_trees(each) for each in zip(*parts, strict=True))
     if isinstance(first, list):
         return [entry for part in parts for entry in part]
     return torch.cat(list(parts))
 
 
 def nbytes(tree: Any) -> int:
-    """Return the memory that a tree's arrays take."""
+    """Return the memory of a tree's arrays in bytes."""
     found: list[int] = []
-    mapped(lambda leaf: found.append(leaf.nbytes), tree)
+    map_tree(lambda leaf: found.append(leaf.nbytes), tree)
     return sum(found)
 
 
-def packed(tree: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
+def pack_tree(tree: Any, path: str, arrays: dict[str, NDArray[Any]]) -> Any:
     """Put a tree's arrays into `arrays` by their paths, and return its shape as JSON.
 
-    Entries of a list that are alike are laid end to end, with their lengths beside them.
+    Entries of a list with the same structure are laid end to end, with their lengths beside them.
     """
     if isinstance(tree, Mapping):
-        return {"dict": [[key, packed(value, f"{path}/{key}", arrays)] for key, value in tree.items()]}
+        return {"dict": [[key, pack_tree(value, f"{path}/{key}", arrays)] for key, value in tree.items()]}
     if isinstance(tree, tuple):
-        return {"tuple": [packed(value, f"{path}/{n}", arrays) for n, value in enumerate(tree)]}
+        return {"tuple": [pack_tree(value, f"{path}/{n}", arrays) for n, value in enumerate(tree)]}
     if not isinstance(tree, list):
         arrays[path] = np.asarray(tree)
         return path
     first = tree[0] if tree else None
     if isinstance(first, Mapping) and all(isinstance(t, Mapping) and t.keys() == first.keys() for t in tree):
-        return {"columns": [[key, packed([t[key] for t in tree], f"{path}/{key}", arrays)] for key in first]}
-    if (
-        all(isinstance(t, np.ndarray) and t.ndim for t in tree)
-        and len({(t.dtype, t.shape[1:]) for t in tree}) == 1
-    ):
+        return {"columns": [[k, pack_tree([t[k] for t in tree], f"{path}/{k}", arrays)] for k in first]}
+    ragged = tree if all(isinstance(t, np.ndarray) and t.ndim for t in tree) else []
+    if len({(t.dtype, t.shape[1:]) for t in ragged}) == 1:
         arrays[path], arrays[f"{path}#"] = np.concatenate(tree), np.array([len(t) for t in tree])
         return {"ragged": path}
-    return {"list": [packed(value, f"{path}/{n}", arrays) for n, value in enumerate(tree)]}
+    return {"list": [pack_tree(value, f"{path}/{n}", arrays) for n, value in enumerate(tree)]}
 
 
-def unpacked(shape: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
-    """Return the tree that `packed` took apart."""
+def unpack_tree(shape: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """Return the tree that `pack_tree` took apart."""
     if isinstance(shape, str):
         return arrays[shape]
     ((kind, parts),) = shape.items()
     if kind == "ragged":
         return np.split(arrays[parts], np.cumsum(arrays[f"{parts}#"])[:-1])
     if kind == "dict":
-        return {key: unpacked(part, arrays) for key, part in parts}
+        return {key: unpack_tree(part, arrays) for key, part in parts}
     if kind == "columns":
-        columns = {key: unpacked(part, arrays) for key, part in parts}
+        columns = {key: unpack_tree(part, arrays) for key, part in parts}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    found = [unpacked(part, arrays) for part in parts]
+    found = [unpack_tree(part, arrays) for part in parts]
     return tuple(found) if kind == "tuple" else found

@@ -1,4 +1,4 @@
-"""Files of weights: read without executing anything in them, and named for what they are if they are none."""
+"""Reading of weight files without executing anything in them, and recognition of files that are none."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _OLD_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the first pickle of a torch 
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<script", b"<meta", b"<body", b"<!--")
 
 
-def no_weights(path: Path) -> str | None:
-    """What a file is, if its beginning and size show that it holds no PyTorch weights; else None."""
+def explain_no_weights(path: Path) -> str | None:
+    """Return what a file is if its beginning and size show that it holds no PyTorch weights, else None."""
     if path.is_dir():
-        return f"is a folder: give one file of weights in it{_inside(path)}"
+        return f"is a folder: give one file of weights in it{_suggest_file(path)}"
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -69,15 +69,15 @@ def no_weights(path: Path) -> str | None:
     if not head.strip(b"\0") and size >= 8:
         return f"begins with {len(head)} zero bytes, no weights: {AGAIN}"
     if head.startswith(b"PK"):
-        return _zip(path)
+        return _explain_zip(path)
     if _is_safetensors(head):
-        return _safetensors(path, size)
-    return _text(path, head) or (
+        return _explain_safetensors(path, size)
+    return _explain_text(path, head) or (
         f"is cut short, {size} bytes: {AGAIN}" if size < _SMALLEST and not _is_text(head) else None
     )
 
 
-def _inside(folder: Path) -> str:
+def _suggest_file(folder: Path) -> str:
     names = sorted(p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".pth", ".pt", ".bin"))
     return f", such as {names[0]}" if names else ""
 
@@ -90,8 +90,8 @@ def _is_safetensors(head: bytes) -> bool:
     return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
 
 
-def _safetensors(path: Path, size: int) -> str | None:
-    """That it is cut short, by what its header says of its length."""
+def _explain_safetensors(path: Path, size: int) -> str | None:
+    """Return that the file is cut short if it is shorter than its header says, else None."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 + length:
@@ -105,8 +105,8 @@ def _safetensors(path: Path, size: int) -> str | None:
     return f"is cut short, {size:,} of {wanted:,} bytes: {AGAIN}" if size < wanted else None
 
 
-def _zip(path: Path) -> str | None:
-    """What a zip archive is, unless it is one that `torch.save` writes."""
+def _explain_zip(path: Path) -> str | None:
+    """Return what a zip archive is, or None for one that `torch.save` writes."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -124,8 +124,8 @@ def _zip(path: Path) -> str | None:
     return f"is a zip archive{f' around {names[0]}' if names else ''}: {UNPACK}"
 
 
-def _text(path: Path, head: bytes) -> str | None:
-    """That it is a page or another text in place of weights."""
+def _explain_text(path: Path, head: bytes) -> str | None:
+    """Return that the file is a page or another text, else None."""
     if head[257:262] == b"ustar":
         return f"is a tar archive: {UNPACK}"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -135,11 +135,11 @@ def _text(path: Path, head: bytes) -> str | None:
         page = b"<html" in text.lower()
         return f"is an {'HTML' if page else 'XML'} page, no weights: {AGAIN}"
     if text.startswith((b"{", b"[")):
-        return _json(path)
+        return _explain_json(path)
     return None
 
 
-def _json(path: Path) -> str | None:
+def _explain_json(path: Path) -> str | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
@@ -155,14 +155,14 @@ def _json(path: Path) -> str | None:
 
 
 def read_file(place: str, path: Path) -> Any:
-    """What a safetensors or torch file holds, whatever its suffix; nothing in it is executed.
+    """Read a safetensors or torch file, whatever its suffix; nothing in it is executed.
 
-    Raises OptionError, which begins with `place`, for a file that can't be read so.
+    Raises OptionError, beginning with `place`, for a file that can't be read so.
     """
     import torch
 
     try:
-        if problem := no_weights(path):
+        if problem := explain_no_weights(path):
             raise OptionError(f"{place} {problem}")
         with path.open("rb") as file:
             head = file.read(16)
@@ -171,9 +171,9 @@ def read_file(place: str, path: Path) -> Any:
 
             return load_file(path, device="cpu")
         # by content alone: of a path torch believes the suffix
-        with _plain_records(), path.open("rb") as file:
+        with _allow_plain_records(), path.open("rb") as file:
             found = torch.load(file, map_location="cpu", weights_only=True)
-        if head.startswith(b"PK") and (damaged := _damaged(path)):
+        if head.startswith(b"PK") and (damaged := _find_damaged(path)):
             raise OptionError(f"{place} is damaged ({damaged} is not what was written): {AGAIN}")
         return found
     except OptionError:
@@ -181,11 +181,11 @@ def read_file(place: str, path: Path) -> Any:
     except OSError as error:
         raise OptionError(f"{place} can't be read: {error.strerror or error}") from error
     except Exception as error:  # safetensors has an exception class of its own, torch raises many
-        raise OptionError(f"{place} {unreadable(path, error)}") from error
+        raise OptionError(f"{place} {explain_unreadable(path, error)}") from error
 
 
-def _damaged(path: Path) -> str | None:
-    """The first tensor of a torch file that its checksum contradicts, which torch itself does not look at.
+def _find_damaged(path: Path) -> str | None:
+    """Return the first tensor of a torch file that its checksum contradicts, which torch does not check.
 
     Torch can be told to write no checksums; then that of the first entry, the names, is wrong too.
     """
@@ -194,30 +194,28 @@ def _damaged(path: Path) -> str | None:
     return None if bad is None or bad.endswith("data.pkl") else bad
 
 
-def _plain_records() -> AbstractContextManager[Any]:
-    """Allow what trainers keep beside the weights and what is data only: settings and numbers of NumPy."""
+def _allow_plain_records() -> AbstractContextManager[Any]:
+    """Allow data that trainers store beside the weights: settings and NumPy's numbers."""
     import numpy as np
     import torch
 
     core: Any = np._core if hasattr(np, "_core") else np.core
     scalar = core.multiarray.scalar
     kinds = {type(np.dtype(code)) for code in "?bhilqBHILQefd"}
-    # files name it by the module that it was in before NumPy 2
-    return torch.serialization.safe_globals(
-        [
-            argparse.Namespace,
-            types.SimpleNamespace,
-            PosixPath,
-            np.dtype,
-            *sorted(kinds, key=str),
-            (scalar, "numpy.core.multiarray.scalar"),
-            (scalar, "numpy._core.multiarray.scalar"),
-        ]
-    )
+    # files may name it by its module from before NumPy 2
+    scalars = [(scalar, f"numpy.{module}.multiarray.scalar") for module in ("core", "_core")]
+    plain: list[Any] = [
+        argparse.Namespace,
+        types.SimpleNamespace,
+        PosixPath,
+        np.dtype,
+        *sorted(kinds, key=str),
+    ]
+    return torch.serialization.safe_globals([*plain, *scalars])
 
 
-def unreadable(path: Path, error: Exception) -> str:
-    """What went wrong when a file was read safely, in words that follow its name."""
+def explain_unreadable(path: Path, error: Exception) -> str:
+    """Return what went wrong when a file was read safely, in words that follow its name."""
     text = " ".join(str(error).split())
     short = text if len(text) <= 200 else text[:199] + "…"
     if "TorchScript" in text:
@@ -228,12 +226,12 @@ def unreadable(path: Path, error: Exception) -> str:
     if _is_text(head):
         return f"can't be read as weights: it is a text that begins with {head[:40].decode()!r}"
     if isinstance(error, pickle.UnpicklingError):
-        return f"holds more than plain weights{_objects(path, text)}, and loading it could run code; {_SAVE}"
+        return f"holds more than plain weights{_describe_objects(path, text)}, and loading it could run code; {_SAVE}"
     return f"can't be read as weights: {short or type(error).__name__}"
 
 
 def _is_cut(path: Path, head: bytes, text: str) -> bool:
-    """Whether a torch file from before zip archives ends too early: five pickles, then the numbers."""
+    """Return whether a torch file from before zip archives ends too early: five pickles, then the numbers."""
     if not head.startswith(b"\x80"):
         return False
     if "unexpected EOF" in text:
@@ -248,12 +246,12 @@ def _is_cut(path: Path, head: bytes, text: str) -> bool:
     return False
 
 
-def _objects(path: Path, text: str) -> str:
-    """The classes and functions that a file asks for beside tensors, or that it is a whole network."""
+def _describe_objects(path: Path, text: str) -> str:
+    """Return the classes and functions that a file needs beside tensors, or that it is a whole network."""
     import torch
 
     try:
-        with _plain_records():
+        with _allow_plain_records():
             asked = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception:  # files from before zip archives can't be looked through
         asked = re.findall(r"GLOBAL (\S+)", text)[:1]

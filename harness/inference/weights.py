@@ -1,4 +1,4 @@
-"""Checkpoint files: their digest, safe reading, loading with one clear line when they don't fit."""
+"""Checkpoint files: digest, safe reading, and loading with a one-line error if they don't fit."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from urllib.parse import urlparse
 
 from harness.discovery.content import bytes_digest
 from harness.errors import DataError, OptionError, Unavailable
-from harness.inference.weight_files import AGAIN, no_weights, read_file, unreadable
-from harness.inference.wrappings import Weights, fitting, largest
+from harness.inference.weight_files import AGAIN, explain_no_weights, explain_unreadable, read_file
+from harness.inference.wrappings import Weights, find_fitting, find_largest
 
 if TYPE_CHECKING:
     import torch
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """An exception's text on one line, shortened to `limit` characters."""
+    """Return an exception's text on one line, shortened to `limit` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def missing_file(where: str, path: Path | None) -> str | None:
-    """Why a checkpoint can't be used, as far as its first bytes show; None when there is nothing to say."""
+def explain_missing_file(where: str, path: Path | None) -> str | None:
+    """Return why a checkpoint can't be used, as far as its first bytes show, or None."""
     if path is None:
         return None
     if not path.exists():
@@ -36,7 +36,7 @@ def missing_file(where: str, path: Path | None) -> str | None:
             f"{where}: checkpoint {path} is not a file; give the path of a .safetensors or torch weights file"
         )
     try:
-        problem = no_weights(path)
+        problem = explain_no_weights(path)
     except OSError as error:
         problem = f"can't be read: {one_line(error)}"
     return problem and f"{where}: checkpoint {path} {problem}"
@@ -49,9 +49,9 @@ def check_key(where: str, key: str | None, checkpoint: Path | None) -> None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, which is read again only when it has been touched.
+    """Return the SHA-256 of a file, which is read again only after a change.
 
-    Raises `Unavailable` when the file can't be read.
+    Raises `Unavailable` if the file can't be read.
     """
     try:
         return bytes_digest(path)
@@ -66,38 +66,37 @@ def read_weights(
     key: str | None = None,
     optional: Collection[str] = (),
 ) -> Weights:
-    """The tensors of a safetensors or torch file by name; nothing in it is executed.
+    """Return the tensors of a safetensors or torch file by name; nothing in it is executed.
 
-    Training checkpoints are opened, and the prefixes that wrappers put before the names are taken off, by
-    the rule of `harness.inference.wrappings`; the result's `remarks` tell what was chosen. With `module`, the network
-    they are meant for, its names decide where they stand; `optional` ones of it may be absent (a head's).
-    `key` names the place among several. Raises `Unavailable` for a missing file, `OptionError` for one
-    without weights that could be used.
+    Training checkpoints are opened and wrappers' prefixes removed, by the rule of
+    `harness.inference.wrappings`; the result's `remarks` say what was chosen. With `module`, the network they
+    are meant for, its names decide; `optional` ones of it may be absent (a head's). `key` chooses among
+    several places. Raises `Unavailable` for a missing file, `OptionError` for one without usable weights.
     """
-    if not path.exists() and (problem := missing_file(where, path)):
+    if not path.exists() and (problem := explain_missing_file(where, path)):
         raise Unavailable(problem)
     place = f"{where}: checkpoint {path}"
     content = read_file(place, path)
     if not isinstance(content, Mapping) or not content:
         raise OptionError(f"{place} holds no named weights")
     try:
-        found = None if module is None else fitting(content, module, key, optional)
-        return largest(content, key) if found is None else found
+        found = None if module is None else find_fitting(content, module, key, optional)
+        return find_largest(content, key) if found is None else found
     except OptionError as error:
         raise OptionError(f"{place} {error}") from error
 
 
-def unusable(where: str, path: Path, error: Exception) -> OptionError:
-    """What went wrong when a library read or loaded a checkpoint, as one line."""
+def make_unusable_error(where: str, path: Path, error: Exception) -> OptionError:
+    """Return a library's failure to read or load a checkpoint as a one-line OptionError."""
     if isinstance(error, RuntimeError) and "state_dict" in str(error):
-        problem = f"does not fit the architecture: {_counted(str(error)) or one_line(error)}"
+        problem = f"does not fit the architecture: {_count_misfits(str(error)) or one_line(error)}"
     else:
-        problem = unreadable(path, error)
+        problem = explain_unreadable(path, error)
     return OptionError(f"{where}: checkpoint {path} {problem}")
 
 
-def _counted(text: str) -> str:
-    """torch's lists of names that don't fit, as counts with the first of each."""
+def _count_misfits(text: str) -> str:
+    """Return torch's lists of names that don't fit as counts with the first of each."""
     lists = [
         (word, re.findall(r'"([^"]+)"', names))
         for word, names in re.findall(r"(Missing|Unexpected) key\(s\) in state_dict: ([^\n]+)", text)
@@ -112,11 +111,11 @@ def _counted(text: str) -> str:
 def load_weights(
     where: str, path: Path | str, module: torch.nn.Module, state: Mapping[str, torch.Tensor]
 ) -> None:
-    """Put `state` into `module`, all of it; `OptionError` names the first difference of each kind.
+    """Put all of `state` into `module`; `OptionError` names the first difference of each kind.
 
-    Numbers of lower precision become the network's; whole ones (quantised weights) and weights that are
-    NaN or infinite, or for the most part zero, are refused. Batch norm's `num_batches_tracked`, which
-    files from before it existed lack, may be missing.
+    Numbers of lower precision are converted to the network's; integers (quantised weights) and weights that
+    are NaN or infinite, or mostly zero, are refused. Batch norm's `num_batches_tracked`, which old files
+    lack, may be missing.
     """
     expected = module.state_dict()
     counters = {n: v for n, v in expected.items() if n.endswith(".num_batches_tracked")}
@@ -141,15 +140,15 @@ def load_weights(
         raise OptionError(
             f"{where}: checkpoint {path} does not fit the architecture: {said}{'; '.join(problems)}"
         )
-    if problem := _unsound(state, expected, {name for name, _ in module.named_parameters()}):
+    if problem := _explain_unsound(state, expected, {name for name, _ in module.named_parameters()}):
         raise OptionError(f"{where}: checkpoint {path} {problem}")
     module.load_state_dict(state)
 
 
-def _unsound(
+def _explain_unsound(
     state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], parameters: Collection[str]
 ) -> str | None:
-    """Why tensors that fit by name and shape are no weights to compute with, or None."""
+    """Return why tensors that fit by name and shape are unusable as weights, or None."""
     import torch
 
     plain = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
@@ -157,7 +156,7 @@ def _unsound(
     if odd:
         kind = str(state[odd[0]].dtype).removeprefix("torch.")
         return f"holds {_tensors(odd)} of {kind}, not of plain numbers (first: {odd[0]}): quantised weights are not read"
-    # NaN goes through to both extremes; one pass over the numbers
+    # NaN propagates to both extremes; one pass over the numbers
     ends = {n: torch.stack(v.aminmax()) for n, v in state.items() if v.is_floating_point() and v.numel()}
     # a mask among the buffers may well be infinite
     unfinished = [n for n, e in ends.items() if not (e.isfinite() if n in parameters else ~e.isnan()).all()]
@@ -178,8 +177,8 @@ def _tensors(names: Sized) -> str:
 def downloading(where: str, remedy: str) -> Iterator[None]:
     """Turn a failing download inside the block into one `Unavailable` line that ends in `remedy`.
 
-    Without a network the hub client would retry each file for most of a minute, even for files it has
-    already got; so when its host can't be resolved (and no proxy is set), only its cache is asked.
+    Without a network the hub client would retry each file for most of a minute, even files it has; so if its
+    host can't be resolved (and no proxy is set), only its cache is used.
     """
     from huggingface_hub import constants
 
@@ -191,7 +190,7 @@ def downloading(where: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # the hub's client lets some errors of its own client for HTTP through, which are no OSErrors
+        # the hub's client lets through some errors of its HTTP client, which are no OSErrors
         if not isinstance(error, OSError) and not type(error).__module__.startswith("httpx"):
             raise
         raise Unavailable(

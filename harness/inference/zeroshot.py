@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import DataError, HarnessError, OptionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -24,20 +24,20 @@ PLACE = re.compile(r"\{c?\}")
 """Where the class name goes: `{}`, or clip_benchmark's `{c}`."""
 
 FOREIGN = re.compile(r"\{\s*\w*\s*\}|%\(\w+\)s|%s|\$\{\w+\}|\$\w+|<[\w -]+>|\[[\w -]+\]|\bCLASS(?:_?NAME)?\b")
-"""What other programs write for the class name."""
+"""Placeholders of other programs for the class name."""
 
 
 def fill_template(template: str, name: str) -> str:
-    """The template with every `{}` (or clip_benchmark's `{c}`) replaced by the class name."""
+    """Return the template with every `{}` (or clip_benchmark's `{c}`) replaced by the class name."""
     return PLACE.sub(lambda _: name, template)
 
 
-def checked_templates(
+def check_templates(
     templates: Sequence[str], where: str = "templates", error: type[HarnessError] = OptionError
 ) -> list[str]:
     """Return the templates with `{c}` written `{}`.
 
-    Raises `error` when there are none, or one has no place for the class name: all classes would
+    Raises `error` if there are none, or one has no place for the class name: all classes would
     have the same prompt.
     """
     if not templates:
@@ -53,26 +53,24 @@ def checked_templates(
                 f"{where}: '{template}' has '{doubled[0]}', which is not taken for one brace: the class name is {{}}"
             )
         if left := re.search(r"\{\w+\}", template):
-            raise error(
-                f"{where}: '{template}' has '{left[0]}', which nothing fills in: the class name is {{}}"
-            )
+            raise error(f"{where}: '{template}' has '{left[0]}', which nothing fills: the class name is {{}}")
     return found
 
 
 def templates_of(split: Any, label: str) -> list[str]:
-    """Return a split's own templates, else CLIP's "a photo of a {}."; DataError as in `checked_templates`."""
-    own = asked(split, "templates")
-    return checked_templates(own, f"{label}, templates", DataError) if own else [DEFAULT_TEMPLATE]
+    """Return a split's own templates, else CLIP's "a photo of a {}."; DataError as in `check_templates`."""
+    own = ask(split, "templates")
+    return check_templates(own, f"{label}, templates", DataError) if own else [DEFAULT_TEMPLATE]
 
 
 def similarity_of(model: Any) -> Similarity:
     """Return how a model compares images with texts: `cosine`, `dot`, or its `own` method `score`.
 
-    Raises OptionError for a `similarity` that is neither.
+    Raises OptionError for any other `similarity`.
     """
-    if asked(model, "score") is not None:
+    if ask(model, "score") is not None:
         return "own"
-    given = asked(model, "similarity")
+    given = ask(model, "similarity")
     found: Similarity | None = next((known for known in SIMILARITIES if known == given), None)
     if found is None:
         raise OptionError(
@@ -83,7 +81,7 @@ def similarity_of(model: Any) -> Similarity:
 
 
 def encode_prompts(model: Any, texts: Sequence[str]) -> torch.Tensor:
-    """Return the text embeddings N×D as the model makes them."""
+    """Return the model's text embeddings N×D as float32, not normalised."""
     import torch
 
     with torch.inference_mode():
@@ -112,11 +110,11 @@ def classifier_of(
     templates: Sequence[str],
     similarity: Similarity = "cosine",
 ) -> torch.Tensor:
-    """Weights C×D of the zero-shot classifier: normalised mean of normalised text embeddings.
+    """Return weights C×D of the zero-shot classifier: normalised mean of normalised text embeddings.
 
     Source: Radford et al. 2021, section 3.1.4, and its notebook on prompt ensembles: the mean is taken
     over embeddings and normalised again. For a model that scores by dot product it is the mean of the
-    embeddings as they are. `encoded` are the embeddings N×D of `prompts_of`.
+    unnormalised embeddings. `encoded` are the embeddings N×D of `prompts_of`.
     """
     import torch.nn.functional as F
 
@@ -127,9 +125,9 @@ def classifier_of(
 
 
 def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
-    """Return `classifier_of` what a model makes of the prompts; each text is encoded once.
+    """Return `classifier_of` a model's embeddings of the prompts; each text is encoded once.
 
-    Raises OptionError for a model that scores itself: it has no such weights.
+    Raises OptionError for a model with its own score: it has no such weights.
     """
     similarity = similarity_of(model)
     if similarity == "own":
@@ -141,7 +139,7 @@ def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[
 def zero_shot_logits(model: Any, embeddings: torch.Tensor, texts: torch.Tensor, scale: float) -> torch.Tensor:
     """Return logits N×C of image embeddings N×D, on the texts' device.
 
-    `texts` is `classifier_of`'s C×D or, for a model that scores itself, `prompt_grid`'s C×T×D, over
+    `texts` is `classifier_of`'s C×D or, for a model with its own score, `prompt_grid`'s C×T×D, over
     whose templates the model's scores are averaged; these are not multiplied by `scale`.
     """
     import torch
@@ -160,6 +158,6 @@ def zero_shot_logits(model: Any, embeddings: torch.Tensor, texts: torch.Tensor, 
     logits = torch.cat(parts)
     if logits.shape != (len(embeddings), len(texts)):
         raise OptionError(
-            f"the model's score gave {tuple(logits.shape)} for {len(embeddings)} images and {len(texts)} texts"
+            f"the model's score returned {tuple(logits.shape)} for {len(embeddings)} images and {len(texts)} texts"
         )
     return logits

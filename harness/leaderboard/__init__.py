@@ -1,1 +1,1 @@
-"""Leaderboards: records aggregated, tested, laid out and written in several formats. No torch here."""
+"""Leaderboards: aggregate, test, lay out and write records in several formats. Imports no torch."""

@@ -1,4 +1,4 @@
-"""Mean and deviation of a few numbers; an array of each few would cost more than the sum."""
+"""Mean and deviation of a few numbers, for which an array would cost more than the sum."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean, rounded once at the end; infinite numbers keep their meaning."""
+    """Return the mean, rounded once at the end; infinite values give infinities or NaN, not errors."""
     return _total(values) / len(values)
 
 
 def deviation(values: Sequence[float]) -> float:
-    """The standard deviation of a sample (n − 1), of at least two numbers."""
+    """Return the sample standard deviation (n − 1) of at least two numbers."""
     centre = mean(values)
-    # multiplied, since a power beyond the largest number raises where a product is infinite
+    # not `** 2`: a float power that overflows raises, a product becomes infinite
     return math.sqrt(_total([(v - centre) * (v - centre) for v in values]) / (len(values) - 1))
 
 
 def _total(values: Sequence[float]) -> float:
     try:
         return math.fsum(values)
-    except (ValueError, OverflowError):  # infinities of both signs, or beyond the largest number
+    except (ValueError, OverflowError):  # infinities of both signs, or an overflow
         return sum(values)

@@ -1,4 +1,4 @@
-"""Differences from a baseline: a Δ column beside each value column."""
+"""Differences from a baseline: a Δ column after each value column."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import SuiteError, did_you_mean
-from harness.leaderboard.entries import Column, Entry, Row
+from harness.leaderboard.entries import Column, TableValue
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 
 
 def add_deltas(table: Table, spec: TableSpec) -> None:
-    """Adds Δ columns against the baseline, which is a row or a column: `{model = "label"}`.
+    """Add Δ columns against the baseline, which is a row or a column: `{model = "label"}`.
 
-    Absolute differences keep the unit (points for percentages); relative ones are in percent of
-    the baseline's value. A Δ whose two sides miss a number is a dash. A run of a part of a suite may
-    lack the baseline: then a footnote says so.
+    Absolute differences keep the unit (points for percentages); relative ones are in percent of the
+    baseline's value. A Δ with a missing side is a dash. If a partial run lacks the baseline, a footnote
+    says so. Raises SuiteError if the coordinate is neither in rows nor in columns.
     """
-    name, label = baseline_of(spec)
+    name, label = parse_baseline(spec)
     if name in table.row_names:
-        _against_row(table, spec, table.row_names.index(name), label)
+        _add_row_deltas(table, spec, table.row_names.index(name), label)
     elif name in table.column_names:
-        _against_column(table, spec, table.column_names.index(name), label)
+        _add_column_deltas(table, spec, table.column_names.index(name), label)
     else:
         known = [*table.row_names, *table.column_names]
         raise SuiteError(
@@ -30,8 +30,8 @@ def add_deltas(table: Table, spec: TableSpec) -> None:
         )
 
 
-def baseline_of(spec: TableSpec) -> tuple[str, str]:
-    """Return the coordinate and the label of a table's baseline; SuiteError for what is none."""
+def parse_baseline(spec: TableSpec) -> tuple[str, str]:
+    """Return the coordinate and the label of a table's baseline. Raises SuiteError if it names none."""
     given: Any = spec.baseline
     if isinstance(given, str):
         key, equals, value = given.partition("=")
@@ -44,35 +44,31 @@ def baseline_of(spec: TableSpec) -> tuple[str, str]:
     return str(name), str(label)
 
 
-def _against_row(table: Table, spec: TableSpec, position: int, label: str) -> None:
+def _add_row_deltas(table: Table, spec: TableSpec, position: int, label: str) -> None:
     labels = [r.header[position] for r in table.rows]
     if label not in labels:
         table.note(f"no differences: no row for the baseline '{label}'{did_you_mean(label, labels)}")
         return
 
-    def other(header: tuple[str, ...]) -> tuple[str, ...]:
-        return (*header[:position], label, *header[position + 1 :])
-
     base = {r.header: list(r.entries) for r in table.rows if r.header[position] == label}
-    columns, sources = [], []
-    for n, column in enumerate(table.columns):
+    for row in table.rows:
+        against = base.get(_with_label(row.header, position, label))
+        entries = []
+        for n, (entry, column) in enumerate(zip(row.entries, table.columns, strict=True)):
+            entries.append(entry)
+            if column.kind == "value":
+                is_base = row.header[position] == label
+                entries.append(_subtract(entry, against[n] if against else None, spec, is_base))
+        row.entries = entries
+    columns = []
+    for column in table.columns:
         columns.append(column)
-        sources.append((n, False))
         if column.kind == "value":
             columns.append(_delta_column(column, spec, (*column.header, f"Δ {label}")))
-            sources.append((n, True))
-    for row in table.rows:
-        against = base.get(other(row.header))
-        row.entries = [
-            _delta(row.entries[n], against[n] if against else None, spec, row.header[position] == label)
-            if is_delta
-            else row.entries[n]
-            for n, is_delta in sources
-        ]
     table.columns = columns
 
 
-def _against_column(table: Table, spec: TableSpec, position: int, label: str) -> None:
+def _add_column_deltas(table: Table, spec: TableSpec, position: int, label: str) -> None:
     labels = [c.header[position] for c in table.columns]
     if label not in labels:
         table.note(f"no differences: no column for the baseline '{label}'{did_you_mean(label, labels)}")
@@ -83,18 +79,21 @@ def _against_column(table: Table, spec: TableSpec, position: int, label: str) ->
     for n, column in enumerate(table.columns):
         columns.append(column)
         sources.append((n, None))
-        base = places.get((*column.header[:position], label, *column.header[position + 1 :]))
+        base = places.get(_with_label(column.header, position, label))
         if column.kind == "value" and base is not None and base != n:
             columns.append(_delta_column(column, spec, (*column.header, "Δ")))
             sources.append((n, base))
-    rows = []
     for row in table.rows:
-        entries = [
-            row.entries[n] if base is None else _delta(row.entries[n], row.entries[base], spec, False)
+        row.entries = [
+            row.entries[n] if base is None else _subtract(row.entries[n], row.entries[base], spec, False)
             for n, base in sources
         ]
-        rows.append(Row(row.header, entries, row.group))
-    table.columns, table.rows = columns, rows
+    table.columns = columns
+
+
+def _with_label(header: tuple[str, ...], position: int, label: str) -> tuple[str, ...]:
+    """Return the header with the baseline's label in place of its own."""
+    return (*header[:position], label, *header[position + 1 :])
 
 
 def _delta_column(column: Column, spec: TableSpec, header: tuple[str, ...]) -> Column:
@@ -109,8 +108,8 @@ def _delta_column(column: Column, spec: TableSpec, header: tuple[str, ...]) -> C
     )
 
 
-def _delta(entry: Entry, base: Entry | None, spec: TableSpec, is_base: bool) -> Entry:
-    delta = Entry(records=[*entry.records, *(base.records if base else [])])
+def _subtract(entry: TableValue, base: TableValue | None, spec: TableSpec, is_base: bool) -> TableValue:
+    delta = TableValue(records=[*entry.records, *(base.records if base else [])])
     if entry.format is not None:
         delta.format = _delta_column(entry.format, spec, entry.format.header)
     if is_base or base is None or entry.value is None or base.value is None:

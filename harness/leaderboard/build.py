@@ -1,4 +1,4 @@
-"""From records to tables: grouping, aggregation over seeds, baselines, order, footnotes."""
+"""From records to tables: grouping, aggregation over seeds, baselines, row order, footnotes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
-from harness.leaderboard.entries import METRIC, Column, Entry, Row
+from harness.leaderboard.entries import METRIC, Column, Row, TableValue
+from harness.leaderboard.frame import find_coordinate
 from harness.leaderboard.sorting import sort_rows
-from harness.leaderboard.table import Table
+from harness.leaderboard.table import Table, empty_table
 from harness.planning.expansion import matches
 from harness.planning.suite import Suite, TableSpec
 
@@ -20,78 +21,80 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def tables_of(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
-    """All leaderboards that the suite declares, or a plain one when it declares none."""
-    from harness.leaderboard.summary import summary_table
+def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Table]:
+    """Return all leaderboards that the suite declares, or a plain one if it declares none."""
+    from harness.leaderboard.summary_table import build_summary_table
 
     specs = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
     tables = []
     for spec in specs:
         if not spec.values and not spec.summary:
-            spec = spec.model_copy(update={"values": _metrics_of(suite, data)})
-        spec, unsorted = _sortable(suite, spec, data)
-        part = chosen(data, spec)
-        if len(part) or len(specs) == 1:  # a run of a part of the suite has nothing for some tables
-            tables.append(summary_table(spec, part, store) if spec.summary else build(spec, part, store))
+            spec = spec.model_copy(update={"values": _suite_metrics(suite, data)})
+        spec, unsorted = _drop_absent_sort(suite, spec, data)
+        part = select_records(data, spec)
+        if len(part) or len(specs) == 1:  # a partial run has nothing for some tables
+            tables.append(
+                build_summary_table(spec, part, store) if spec.summary else build_table(spec, part, store)
+            )
             if unsorted:
                 tables[-1].note(f"not sorted by '{unsorted}', which these records do not have")
             if not len(part) and len(data):
                 tables[-1].note("no cell of these records meets the table's `where`")
     if not tables and len(data):
-        tables.append(_empty(specs))
+        tables.append(_table_of_nothing(specs))
     return tables
 
 
-def _sortable(suite: Suite, spec: TableSpec, data: pd.DataFrame) -> tuple[TableSpec, str]:
-    """Return the table without its `sort`, and what that was, where the suite knows that column and no record has it.
+def _drop_absent_sort(suite: Suite, spec: TableSpec, data: pd.DataFrame) -> tuple[TableSpec, str]:
+    """If no record has the column to sort by, but the suite knows it, drop `sort` and return its name, too.
 
-    A run of a part of the suite may leave out the column; a name that the suite does not know is a typo.
+    A partial run may leave out the column; a name that the suite does not know is a typo, and stays.
     """
-    from harness.leaderboard.checking import labels_of
+    from harness.leaderboard.checking import coordinate_labels
 
     name = (spec.sort or "").removeprefix("-")
-    labels = labels_of(suite) if name else {}
+    labels = coordinate_labels(suite) if name else {}
     for part in name.split("/"):
         for column in spec.columns:
-            present = {_shown(v) for v in data.get(f"at.{column}", ())}
+            present = {_to_text(v) for v in data.get(f"at.{column}", ())}
             if part in labels.get(column, {}) and part not in present:
                 return spec.model_copy(update={"sort": None}), name
     return spec, ""
 
 
-def _empty(specs: Sequence[TableSpec]) -> Table:
-    """Return a table without numbers that says that none of these has any."""
+def _table_of_nothing(specs: Sequence[TableSpec]) -> Table:
+    """Return a table without numbers whose footnote says that no record belongs to any of these tables."""
     names = ", ".join(spec.name for spec in specs)
     table = Table(specs[0].name, specs[0].title or specs[0].name, tuple(specs[0].rows), (), [], [])
     table.note(f"no cell of these records meets the `where` of any table ({names})")
     return table
 
 
-def _metrics_of(suite: Suite, data: pd.DataFrame) -> list[str]:
-    """The suite's metrics that records have; the first one while there are none."""
+def _suite_metrics(suite: Suite, data: pd.DataFrame) -> list[str]:
+    """Return the suite's metrics that records have, or its first one if they have none."""
     named = [
         r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}, metrics")
     ]
     return [n for n in dict.fromkeys(named) if f"metric.{n}" in data.columns] or named[:1]
 
 
-def chosen(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
-    """The rows that meet the table's `where`."""
+def select_records(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
+    """Return the rows that meet the table's `where`."""
     keep = np.ones(len(data), dtype=bool)
-    # what no record has comes last: a run of a part of the suite may not have the axes of the other parts
-    for key in sorted(spec.where, key=lambda name: _found(data, name) is None):
+    # unknown names come last: a partial run may lack the axes of the other parts, and then has no row left
+    for key in sorted(spec.where, key=lambda name: find_coordinate(data, name) is None):
         if not keep.any():
             break
         if key.startswith("tag.") and key not in data.columns:
-            return data.iloc[:0]  # tags are free: these cells simply have none of that name
-        column = column_of(data, key, spec)
+            return data.iloc[:0]  # tags are free: these cells have none of that name
+        column = coordinate_column(data, key, spec)
         keep &= np.array([matches(spec.where[key], v) for v in data[column]], dtype=bool)
     return data[keep].reset_index(drop=True)
 
 
-def column_of(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
-    """The frame's column for a coordinate or tag; SuiteError with the nearest name otherwise."""
-    if found := _found(data, name):
+def coordinate_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
+    """Return the frame's column of a coordinate or tag. Raises SuiteError with the nearest name."""
+    if found := find_coordinate(data, name):
         return found
     known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
     raise SuiteError(
@@ -99,13 +102,8 @@ def column_of(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
     )
 
 
-def _found(data: pd.DataFrame, name: str) -> str | None:
-    candidates = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
-    return next((c for c in candidates if c in data.columns), None)
-
-
 def value_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
-    """The frame's column for a metric or cost; SuiteError with the nearest name otherwise."""
+    """Return the frame's column of a metric or cost. Raises SuiteError with the nearest name."""
     for candidate in (f"metric.{name}", f"cost.{name}"):
         if candidate in data.columns:
             return candidate
@@ -113,57 +111,48 @@ def value_column(data: pd.DataFrame, name: str, spec: TableSpec) -> str:
     raise SuiteError(f"table '{spec.name}': no record has the value '{name}'{did_you_mean(name, known)}")
 
 
-def _numbers(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[Any, Any]:
-    """A value of every record, NaN where it has none; nothing is amiss while no record is ok."""
-    failures = "failures" in data and any(data["failures"])  # the value may be one of a failed metric's
+def _read_values(data: pd.DataFrame, name: str, spec: TableSpec) -> np.ndarray[Any, Any]:
+    """Return every record's value or NaN. Raises SuiteError if ok records exist and none can have the value."""
+    failures = "failures" in data and any(data["failures"])  # a failed metric may own the value
     absent = f"metric.{name}" not in data and f"cost.{name}" not in data
     if not (data["status"] == "ok").any() or (failures and absent):
         return np.full(len(data), np.nan)
     return np.asarray(data[value_column(data, name, spec)].to_numpy(dtype=float, na_value=np.nan))
 
 
-def default_values(data: pd.DataFrame) -> list[str]:
-    """The first metric, when a table names none."""
+def default_metric(data: pd.DataFrame) -> list[str]:
+    """Return the first metric, for a table that names no values."""
     metrics = [
         c.removeprefix("metric.") for c in data.columns if c.startswith("metric.") and data[c].notna().any()
     ]
     return metrics[:1]
 
 
-def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
-    """Lays the records out as the table's specification says.
+def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
+    """Lay out the records as the specification says.
 
-    Rows and columns are tuples of coordinates, in the plan's order. What a group holds beyond its
-    coordinates is averaged, seed by seed, and the interval says what it rests on.
+    Rows and columns are tuples of coordinates, in the plan's order. The records of one place are averaged,
+    seed by seed; the interval states its kind.
     """
-    from harness.leaderboard.uncertainty import Facts, add_intervals, mark_best
+    from harness.leaderboard.uncertainty import RecordFacts, add_intervals, mark_best
 
-    values = list(dict.fromkeys(spec.values)) or default_values(data)
+    values = list(dict.fromkeys(spec.values)) or default_metric(data)
     row_names = tuple(n for n in spec.rows if n != METRIC)
     column_names = tuple(n for n in spec.columns if n != METRIC)
     metric_in_rows = METRIC in spec.rows
-    row_keys = _keys(data, row_names, spec)
-    column_keys = _keys(data, column_names, spec)
+    row_keys = _header_keys(data, row_names, spec)
+    column_keys = _header_keys(data, column_names, spec)
     rows = list(dict.fromkeys(row_keys))
     columns = list(dict.fromkeys(column_keys))
     shows_metric = len(values) > 1 or METRIC in (*spec.rows, *spec.columns)
-    table = Table(
-        spec.name,
-        spec.title or spec.name,
-        row_names + (("metric",) if metric_in_rows else ()),
-        column_names,
-        [],
-        [],
-        caption=spec.caption,
-        level=spec.level,
-    )
-    # one lookup of the members of every group, rather than a scan of the frame for each
+    table = empty_table(spec, row_names + (("metric",) if metric_in_rows else ()), column_names)
+    # looks up the members of a group instead of scanning the frame for each
     members: dict[tuple[Any, Any], list[int]] = {}
     for position, key in enumerate(zip(row_keys, column_keys, strict=True)):
         members.setdefault(key, []).append(position)
-    facts = {v: _facts(data, v, spec) for v in values}
-    arrays = {v: _numbers(data, v, spec).tolist() for v in values}
-    group = Groups(data, spec.level)
+    facts = {v: _column_format(data, v, spec) for v in values}
+    arrays = {v: _read_values(data, v, spec).tolist() for v in values}
+    group = GroupAverager(data, spec.level)
     if metric_in_rows and values:
         better = facts[values[0]]["higher_is_better"]
         if any(f["higher_is_better"] != better for f in facts.values()):
@@ -187,8 +176,8 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
             entries = [group.entry(members.get((r, c), []), v, arrays[v], table) for c, v in layout]
             table.rows.append(Row(r, entries))
     if spec.group:
-        _group(table, data, row_keys, spec)
-    known = Facts(data)
+        _group_rows(table, data, row_keys, spec)
+    known = RecordFacts(data)
     add_intervals(table, known, store, spec)
     mark_best(table, known, store, spec)
     table.say_once()
@@ -204,8 +193,8 @@ def build(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
     return table.transposed() if spec.transpose else table
 
 
-class Groups:
-    """Aggregates groups of records; knows each record's seed, status and id."""
+class GroupAverager:
+    """Averages groups of records; holds each record's seed, status and id."""
 
     def __init__(self, data: pd.DataFrame, level: float) -> None:
         self.ids = data["id"].to_list()
@@ -213,16 +202,16 @@ class Groups:
         self.reasons = data["reason"].to_list() if "reason" in data else [None] * len(data)
         self.remarks = data["remarks"].to_list() if "remarks" in data else [()] * len(data)
         self.failures = data["failures"].to_list() if "failures" in data else [()] * len(data)
-        self.telling = any(self.remarks) or any(self.failures)  # most suites have nothing to tell
+        self.has_texts = any(self.remarks) or any(self.failures)  # false for most suites
         self.seeds = data["at.seed"].to_list() if "at.seed" in data else [0] * len(data)
         self.level = level
 
-    def entry(self, members: Sequence[int], name: str, values: Sequence[float], table: Table) -> Entry:
-        """The mean of a group's values: first within each seed, then over seeds, with the spread over seeds."""
-        # one record may stand under two names; it is evidence once
+    def entry(self, members: Sequence[int], name: str, values: Sequence[float], table: Table) -> TableValue:
+        """Average a group's values within each seed, then over seeds; return the mean and the seeds' spread."""
+        # one record may appear under two names, and counts once
         members = list({self.ids[m]: m for m in members}.values())
         good = [m for m in members if self.status[m] == "ok" and values[m] == values[m]]
-        entry = Entry(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
+        entry = TableValue(count=len(good), expected=len(members), records=[self.ids[m] for m in members])
         if good:
             by_seed: dict[Any, list[float]] = {}
             for m in good:
@@ -231,20 +220,20 @@ class Groups:
             entry.value = mean(means)
             if len(means) > 1:
                 entry.spread = deviation(means)
-        if self.telling:
+        if self.has_texts:
             measured = [m for m in members if self.status[m] == "ok"]
-            said = [text for m in measured for text in self.remarks[m]]
-            said += [text for m in measured for text in _failures(self.failures[m], name, m in good)]
-            entry.notes += [table.note(text) for text in dict.fromkeys(said)]
+            texts = [text for m in measured for text in self.remarks[m]]
+            texts += [text for m in measured for text in _explain_failures(self.failures[m], name, m in good)]
+            entry.notes += [table.note(text) for text in dict.fromkeys(texts)]
         bad = [m for m in members if self.status[m] != "ok"]
         for m in bad[:3]:
-            entry.notes.append(table.note(self._why(m)))
+            entry.notes.append(table.note(self._status_text(m)))
         if good and len(good) < len(members):
             kept = "are ok" if len(good) + len(bad) == len(members) else "have a number"
             entry.notes.append(table.note(f"mean over the {len(good)} of {len(members)} records that {kept}"))
         return entry
 
-    def _why(self, member: int) -> str:
+    def _status_text(self, member: int) -> str:
         status = self.status[member]
         if status == "missing":
             return "not run yet"
@@ -252,10 +241,10 @@ class Groups:
         return f"{status}: {reason}" if isinstance(reason, str) and reason else str(status)
 
 
-def _failures(failures: Sequence[tuple[str, str]], name: str, measured: bool) -> list[str]:
-    """Return why a number of a record is not there, or what is missing about it.
+def _explain_failures(failures: Sequence[tuple[str, str]], name: str, measured: bool) -> list[str]:
+    """Return why a record lacks a number, or what the number lacks.
 
-    Where none of the failures is of that metric, any may be the reason that it is not there.
+    If no failure names that metric, any of them may be the reason that the number is missing.
     """
     own = [
         text
@@ -265,43 +254,42 @@ def _failures(failures: Sequence[tuple[str, str]], name: str, measured: bool) ->
     return own if own or measured else [text for _, text in failures]
 
 
-def _keys(data: pd.DataFrame, names: Sequence[str], spec: TableSpec) -> list[tuple[str, ...]]:
+def _header_keys(data: pd.DataFrame, names: Sequence[str], spec: TableSpec) -> list[tuple[str, ...]]:
     if not names:
         return [()] * len(data)
-    columns = [[_shown(v) for v in data[column_of(data, n, spec)].to_list()] for n in names]
+    columns = [[_to_text(v) for v in data[coordinate_column(data, n, spec)].to_list()] for n in names]
     return list(zip(*columns, strict=True))
 
 
-def _shown(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return "" if value is None or value != value else str(value)
 
 
-def _facts(data: pd.DataFrame, name: str, spec: TableSpec) -> dict[str, Any]:
+def _column_format(data: pd.DataFrame, name: str, spec: TableSpec) -> dict[str, Any]:
     if f"metric.{name}" not in data.columns and f"cost.{name}" in data.columns:
-        lower = name not in ("samples_per_second",)
-        return {
-            "kind": "cost",
-            "percent": False,
-            "decimals": 3,
-            "higher_is_better": None if name == "parameters" else not lower,
-        }
-    unit = _first(data, f"unit.{name}")
+        better = None if name == "parameters" else name == "samples_per_second"
+        return {"kind": "cost", "percent": False, "decimals": 3, "higher_is_better": better}
+    unit = _first_present(data, f"unit.{name}")
     percent = spec.percent and unit == "fraction"
-    better = _first(data, f"better.{name}")
+    better = _first_present(data, f"better.{name}")
     decimals = spec.decimals if spec.decimals is not None else (1 if percent else 3)
     return {"percent": percent, "decimals": decimals, "higher_is_better": better is None or bool(better)}
 
 
-def _first(data: pd.DataFrame, column: str) -> Any:
+def _first_present(data: pd.DataFrame, column: str) -> Any:
     if column not in data:
         return None
     present = data[column].dropna()
     return present.iloc[0] if len(present) else None
 
 
-def _group(table: Table, data: pd.DataFrame, row_keys: Sequence[tuple[str, ...]], spec: TableSpec) -> None:
+def _group_rows(
+    table: Table, data: pd.DataFrame, row_keys: Sequence[tuple[str, ...]], spec: TableSpec
+) -> None:
     groups = dict(
-        zip(row_keys, (_shown(v) for v in data[column_of(data, str(spec.group), spec)]), strict=True)
+        zip(
+            row_keys, (_to_text(v) for v in data[coordinate_column(data, str(spec.group), spec)]), strict=True
+        )
     )
     for row in table.rows:
         row.group = groups.get(row.header, groups.get(row.header[:-1], ""))

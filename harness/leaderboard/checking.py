@@ -1,7 +1,7 @@
-"""Checks a suite's tables and plots against its plan, so that a typo is told before anything runs.
+"""Check a suite's tables and plots against its plan, so that a typo is reported before anything runs.
 
-What can't be right raises SuiteError. What no cell of this plan meets, but another may, is a doubt: a
-line for the plan's remarks.
+A certain mistake raises SuiteError. A name or pattern that no cell of this plan meets, but another plan may,
+is a doubt: a line for the plan's remarks.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Part, Planned
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.entries import METRIC
+from harness.leaderboard.frame import find_coordinate
 from harness.planning.expansion import matches
 from harness.planning.suite import Entry, Experiment, PlotSpec, Suite, TableSpec
 
@@ -33,49 +34,47 @@ COSTS = (
     "peak_memory_reserved",
     "peak_process_memory",
 )
-"""What the core measures of every cell; protocols add to it."""
+"""What the core measures for every cell; protocols add to it."""
 
 RANKING = ("average rank", "win rate", "mean")
 VERY_NEAR = 0.75
-"""How alike a summary's column and a coordinate are that one is taken for the other, misspelt."""
+"""Similarity from which on a summary's column is taken for a misspelt coordinate."""
 
 OF_RECORDS = ("id", "status", "reason", "suite", "count")
-"""Columns beside coordinates and tags by which plots may choose records."""
+"""Columns by which plots may choose records, besides coordinates and tags."""
 
 
 def check_layouts(suite: Suite, cells: Sequence[Planned], narrowed: bool) -> list[str]:
-    """Return the doubts about a suite's tables and plots; SuiteError for what can't be right.
+    """Return the doubts about a suite's tables and plots. Raises SuiteError for a certain mistake.
 
-    A plan that was narrowed to a part of the suite is checked against all that the suite names.
+    A plan narrowed to a part of the suite is checked against all that the suite names.
     """
     if not suite.tables and not suite.plots:
         return []
-    check = Layouts(suite, cells, narrowed)
+    checker = LayoutChecker(suite, cells, narrowed)
     for spec in suite.tables:
-        check.table(spec)
+        checker.check_table(spec)
     for plot in suite.plots:
-        check.plot(plot)
-    return list(dict.fromkeys(check.doubts))
+        checker.check_plot(plot)
+    return list(dict.fromkeys(checker.doubts))
 
 
 def check_where(
     where: Mapping[str, Any], shown: str, frames: Mapping[str, tuple[Suite, pd.DataFrame]]
 ) -> None:
-    """Raise SuiteError for a choice of records that no cell meets in any of the suites.
+    """Raise SuiteError for a selection of records that no cell of any suite meets.
 
-    What a suite names and nobody has run yet is no typo. `shown` is how the choice was given: `--where`.
+    What a suite names and nobody has run yet is no typo. `shown` is the option's name: `--where`.
     """
     for name, pattern in where.items():
         known: dict[str, Any] = {}
         names: set[str] = set()
         found = False
         for suite, data in frames.values():
-            labels = labels_of(suite)
-            names |= {c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))} | {
-                *labels
-            }
-            columns = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
-            column = next((c for c in columns if c in data.columns), None)
+            labels = coordinate_labels(suite)
+            names |= {c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))}
+            names |= {*labels}
+            column = find_coordinate(data, name)
             found |= column is not None or name in labels
             values = [] if column is None else [v for v in data[column].unique() if v is not None and v == v]
             known |= {str(v): v for v in values} | labels.get(name, {})
@@ -89,13 +88,13 @@ def check_where(
                 )
 
 
-def labels_of(suite: Suite) -> dict[str, dict[str, Any]]:
-    """Return what a suite's grids name: the values of each coordinate, by their text."""
+def coordinate_labels(suite: Suite) -> dict[str, dict[str, Any]]:
+    """Return the values of each coordinate that a suite's grids name, by their text."""
     found: dict[str, dict[str, Any]] = {name: {} for name in ("experiment", *KINDS.values(), "seed")}
     for grid in suite.grids:
         where = f"suite {suite.name}"
         found["experiment"][grid.name] = grid.name
-        for name, entries in _entries(grid):
+        for name, entries in _part_entries(grid):
             for entry in entries:
                 labels = [reference.shown for reference in parse(entry, f"{where}, {name}")]
                 found[name].update(zip(labels, labels, strict=True))
@@ -108,7 +107,7 @@ def labels_of(suite: Suite) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _entries(grid: Experiment) -> Iterable[tuple[str, Sequence[Entry]]]:
+def _part_entries(grid: Experiment) -> Iterable[tuple[str, Sequence[Entry]]]:
     """Return the entries that name a grid's parts, by coordinate."""
     yield "protocol", [grid.protocol] if grid.protocol else []
     for name, key in (("model", "models"), ("dataset", "datasets"), ("method", "methods")):
@@ -116,24 +115,23 @@ def _entries(grid: Experiment) -> Iterable[tuple[str, Sequence[Entry]]]:
         yield name, [*getattr(grid, key), *(entry for entry in extra if entry is not None)]
 
 
-class Layouts:
-    """What tables and plots of one plan may name."""
+class LayoutChecker:
+    """Checks what tables and plots of one plan name, and collects doubts."""
 
     def __init__(self, suite: Suite, cells: Sequence[Planned], narrowed: bool) -> None:
         self.suite, self.doubts = suite, list[str]()
-        self.values = labels_of(suite)
+        self.values = coordinate_labels(suite)
         parts = {id(p): p for planned in cells for p in planned.cell.parts}
         for planned in cells:
-            cell = planned.cell
-            self.values["seed"].setdefault(str(cell.seed), cell.seed)
+            self.values["seed"].setdefault(str(planned.cell.seed), planned.cell.seed)
         for part in parts.values():
             if part.kind in KINDS:
                 self.values[KINDS[part.kind]].setdefault(part.label, part.label)
         self.values["method"].setdefault("", "")
         self.values["model"].setdefault("", "")
-        # tags of parts that were not resolved, or could not be, are not known
+        # unresolved parts have unknown tags
         self.whole = not narrowed and not any(p.problem or p.missing for p in parts.values())
-        self.tags = _tags(parts.values())
+        self.tags = _collect_tags(parts.values())
         self.protocols = [p for p in parts.values() if p.kind == "protocols"]
         named = [r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}")]
         known = {p.label for p in self.protocols}
@@ -142,35 +140,35 @@ class Layouts:
             dict.fromkeys([*named, *(p.label for p in parts.values() if p.kind == "metrics")])
         )
 
-    def table(self, spec: TableSpec) -> None:
+    def check_table(self, spec: TableSpec) -> None:
         """Check one table."""
         where = f"table '{spec.name}'"
-        self.chosen(spec.where, where, ())
+        self.check_selection(spec.where, where, ())
         if spec.summary:
-            self.summary(spec, where)
+            self.check_summary(spec, where)
             return
         for key, names in (("rows", spec.rows), ("columns", spec.columns)):
             for name in names:
-                self.name(name, f"{where}, {key}", (METRIC,))
+                self.check_name(name, f"{where}, {key}", (METRIC,))
         if spec.group:
-            self.name(spec.group, f"{where}, group", ())
+            self.check_name(spec.group, f"{where}, group", ())
         for value in spec.values:
-            self.number(value, f"{where}, values")
+            self.check_value(value, f"{where}, values")
         if spec.baseline is not None:
-            self.baseline(spec, where)
+            self.check_baseline(spec, where)
         if spec.sort:
-            self.sort(spec, where)
+            self.check_sort(spec, where)
 
-    def plot(self, spec: PlotSpec) -> None:
-        """Check one plot: its plugin and what it chooses; its options are the plugin's own."""
+    def check_plot(self, spec: PlotSpec) -> None:
+        """Check one plot: its plugin and selection; its options are the plugin's business."""
         where = f"plot '{spec.name}'"
         known = [p.name for p in registry.installed("plots")]
         if spec.kind.rpartition("/")[2] not in known:
             raise SuiteError(f"{where}: no plot plugin named '{spec.kind}'{did_you_mean(spec.kind, known)}")
-        self.chosen(spec.where, where, OF_RECORDS)
+        self.check_selection(spec.where, where, OF_RECORDS)
 
-    def summary(self, spec: TableSpec, where: str) -> None:
-        """Check what a table of a summary adds: the summary itself gives its rows, columns and values."""
+    def check_summary(self, spec: TableSpec, where: str) -> None:
+        """Check a table of a summary, which itself decides on rows, columns and values."""
         assert spec.summary is not None
         Resolver().resolve("summaries", parse(spec.summary, f"{where}, summary")[0], f"{where}, summary")
         for key in ("baseline", "group", "ranking"):
@@ -183,7 +181,7 @@ class Layouts:
                 if near and name not in (*known, METRIC):
                     self.doubts.append(f"{where}, {key}: '{name}' may be a typo; did you mean '{near[0]}'?")
 
-    def name(self, name: str, where: str, also: Sequence[str]) -> None:
+    def check_name(self, name: str, where: str, also: Sequence[str]) -> None:
         """Check the name of a coordinate or tag."""
         bare = name.removeprefix("tag.")
         if name in self.values or name in also or bare in self.tags:
@@ -193,15 +191,15 @@ class Layouts:
         known = [*self.values, *(f"tag.{t}" for t in self.tags), *also]
         raise SuiteError(f"{where}: no coordinate or tag is called '{name}'{did_you_mean(name, known)}")
 
-    def chosen(self, where: Mapping[str, Any], place: str, also: Sequence[str]) -> None:
-        """Check what records are chosen by; each pattern should meet something."""
+    def check_selection(self, where: Mapping[str, Any], place: str, also: Sequence[str]) -> None:
+        """Check a selection of records: each name is known, and each pattern meets something."""
         for name, pattern in where.items():
             if name.startswith("tag.") and name.removeprefix("tag.") not in self.tags:
-                if self.whole:  # tags are free: no record is chosen, which may be meant
+                if self.whole:  # tags are free: an empty selection may be meant
                     near = did_you_mean(name, [f"tag.{t}" for t in self.tags])
                     self.doubts.append(f"{place}, where: no cell has the tag '{name}'{near}")
                 continue
-            self.name(name, f"{place}, where", also)
+            self.check_name(name, f"{place}, where", also)
             tag = self.tags.get(name.removeprefix("tag."))
             known = self.values.get(name) or (tag if self.whole else None)
             for one in pattern if isinstance(pattern, list) and known else [pattern] if known else []:
@@ -209,32 +207,32 @@ class Layouts:
                     near = did_you_mean(str(one), known)
                     self.doubts.append(f"{place}, where: no cell has {name} = {one!r}{near}")
 
-    def number(self, value: str, where: str) -> None:
-        """Check the name of a metric or cost; a protocol's own numbers are known where it tells them."""
+    def check_value(self, value: str, where: str) -> None:
+        """Check the name of a metric or cost; a protocol may declare its own numbers."""
         own: list[str] = list(COSTS)
         for part in self.protocols:
             for attribute in ("directions", "units", "own_numbers"):
-                own += map(str, asked(part.object, attribute) or ())
+                own += map(str, ask(part.object, attribute) or ())
         begun = [name for name in self.metrics if value.startswith(name)]
         if any(not value[len(name) : len(name) + 1].isalnum() for name in begun):
             return
         if any(matches(name, value) for name in own):
             return
         if not self.every_protocol:
-            return  # it may be a number of a protocol in a part of the suite that this plan leaves out
-        # a metric of several numbers calls them after itself, and a protocol may give what it likes
+            return  # a protocol that this plan leaves out may produce it
+        # a metric of several numbers names them after itself, and a protocol may produce any
         known = [*self.metrics, *(n for n in own if "*" not in n)]
         text = f"{where}: nothing is known to be called '{value}'{did_you_mean(value, known)}"
-        silent = [p for p in self.protocols if asked(p.object, "own_numbers") != ()]
+        silent = [p for p in self.protocols if ask(p.object, "own_numbers") != ()]
         if self.protocols and not silent and not begun:
             raise SuiteError(text)
         self.doubts.append(f"{text} (unless the protocol or a metric gives it)")
 
-    def baseline(self, spec: TableSpec, where: str) -> None:
-        """Check the coordinate and the label that differences are taken from."""
-        from harness.leaderboard.baseline import baseline_of
+    def check_baseline(self, spec: TableSpec, where: str) -> None:
+        """Check the coordinate and the label of the baseline."""
+        from harness.leaderboard.baseline import parse_baseline
 
-        name, label = baseline_of(spec)
+        name, label = parse_baseline(spec)
         laid_out = [*spec.rows, *spec.columns]
         if name not in laid_out:
             raise SuiteError(
@@ -246,13 +244,13 @@ class Layouts:
                 f"{where}, baseline: no {name} is called '{label}'{did_you_mean(label, known)}"
             )
 
-    def sort(self, spec: TableSpec, where: str) -> None:
+    def check_sort(self, spec: TableSpec, where: str) -> None:
         """Check the column that rows are sorted by: a header, a value, or headers joined by `/`."""
         name = str(spec.sort).removeprefix("-")
         known = [*(spec.values or self.metrics), *RANKING]
         for column in spec.columns:
             if column not in self.values and column != METRIC:
-                return  # headers that are tags are not all known before the run
+                return  # not all tags are known before the run
             known += self.values.get(column, {})
         if spec.baseline is not None or name.startswith(tuple(self.metrics)):
             return
@@ -260,7 +258,7 @@ class Layouts:
             raise SuiteError(f"{where}: can't sort by '{name}'{did_you_mean(name, known)}")
 
 
-def _tags(parts: Iterable[Part]) -> dict[str, dict[str, Any]]:
+def _collect_tags(parts: Iterable[Part]) -> dict[str, dict[str, Any]]:
     """Return the tags of the parts, as `model.<key>` and so on, with their values by text."""
     found: dict[str, dict[str, Any]] = {}
     for part in parts:

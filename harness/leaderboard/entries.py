@@ -1,4 +1,4 @@
-"""The numbers of a table: entries, columns and rows, and how each is written."""
+"""The values of a table: entries, columns and rows, and how each is written."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Literal
 DASH = "–"
 
 METRIC = "metric"
-"""The pseudo-coordinate that stands for the values shown, when there are several."""
+"""The pseudo-coordinate of the values shown, if there are several."""
 
 
 @dataclass
-class Entry:
+class TableValue:
     """One number of a table.
 
-    `low` and `high` bound it at the table's level, by `method`; `spread` is the standard deviation
-    over seeds. `count` records of `expected` stand behind it, whose ids are in `records`. `best`
-    marks the best of its group, `tied` what is not significantly worse. `notes` index footnotes.
+    `low` and `high` bound it at the table's level, by `method`; `spread` is the standard deviation over
+    seeds. It rests on `count` of `expected` records, whose ids are `records`. `best` marks the best of its
+    group, `tied` what is not significantly worse. `notes` index footnotes.
     """
 
     value: float | None = None
@@ -34,12 +34,12 @@ class Entry:
     notes: list[int] = field(default_factory=list)
     records: list[str] = field(default_factory=list)
     format: Column | None = None
-    """What its number is where its column does not say, as in a transposed table; see `what`."""
+    """Overrides the column's format, as in a transposed table; see `effective_column`."""
 
 
 @dataclass
 class Column:
-    """A column: its header from outermost to innermost, and what its numbers are."""
+    """A column: its header from outermost to innermost, and how its numbers are shown."""
 
     header: tuple[str, ...]
     metric: str
@@ -54,49 +54,49 @@ class Row:
     """A row: its header, its group (if the table is grouped), and one entry per column."""
 
     header: tuple[str, ...]
-    entries: list[Entry]
+    entries: list[TableValue]
     group: str = ""
 
 
-def what(entry: Entry, column: Column) -> Column:
-    """What an entry's number is: as the entry itself says, else as its column does."""
+def effective_column(entry: TableValue, column: Column) -> Column:
+    """Return the entry's own format, else its column."""
     return entry.format or column
 
 
-def shown(entry: Entry, column: Column) -> str:
-    """An entry's value as it is to be shown; a dash where it has none."""
-    return DASH if entry.value is None else number(entry.value, what(entry, column))
+def format_value(entry: TableValue, column: Column) -> str:
+    """Return an entry's value as text; a dash if it has none."""
+    return DASH if entry.value is None else format_number(entry.value, effective_column(entry, column))
 
 
-def number(value: float, column: Column) -> str:
-    """A value as its column shows it; infinite values by name, tiny and huge ones in powers of ten."""
+def format_number(value: float, column: Column) -> str:
+    """Return a value as its column shows it; infinite ones as ∞, tiny and huge ones in powers of ten."""
     if value != value:
         return DASH
     if abs(value) == float("inf"):
         return "∞" if value > 0 else "−∞"
     shown = value * 100 if column.percent else value
     if column.kind == "cost":
-        return _cost(shown)
-    text = f"{shown:.2e}" if _in_powers(shown, column) else f"{shown:.{column.decimals}f}"
+        return _format_cost(shown)
+    text = f"{shown:.2e}" if _needs_exponent(shown, column) else f"{shown:.{column.decimals}f}"
     if column.kind == "delta" and shown > 0:
         text = f"+{text}"
-    return _minus(text)
+    return _true_minus(text)
 
 
-def _minus(text: str) -> str:
-    """A number with a real minus sign."""
+def _true_minus(text: str) -> str:
+    """Replace a leading hyphen by a minus sign."""
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
-def _in_powers(shown: float, column: Column) -> bool:
-    """Whether a value is shown in powers of ten: a huge one, or one that would be rounded to zero."""
+def _needs_exponent(shown: float, column: Column) -> bool:
+    """Return whether a value is shown in powers of ten: a huge one, or one that would round to zero."""
     vanishes = shown and not column.percent and float(f"{shown:.{column.decimals}f}") == 0
     return bool(vanishes) or abs(shown) >= 1e7
 
 
-def _cost(value: float) -> str:
-    """Three digits that count and a unit prefix from ten thousand on: `3811`, `25.6 M`."""
-    # a value goes to the next prefix where three digits would round it up to a thousand of this one
+def _format_cost(value: float) -> str:
+    """Return three significant digits, with a unit prefix from ten thousand on: `3811`, `25.6 M`."""
+    # the limits lie below the units: three digits would round such a value to a thousand of the lower prefix
     steps = ((0.9995e12, 1e12, "T"), (0.9995e9, 1e9, "G"), (0.9995e6, 1e6, "M"), (1e4, 1e3, "k"))
     for limit, unit, prefix in steps:
         if abs(value) >= limit:
@@ -105,42 +105,45 @@ def _cost(value: float) -> str:
 
 
 def has_width(low: float, high: float, value: float) -> bool:
-    """Whether an interval says anything: equal numbers tell nothing of how far others would lie.
+    """Return whether an interval has a width: equal numbers do not show how far others would lie.
 
-    Differences of equal numbers may differ in their last digit.
+    The tolerance covers means of equal numbers that differ in their last digit.
     """
     return not high - low <= 1e-12 * max(1.0, abs(value))
 
 
 def _first_digit(value: float) -> str:
-    """A small positive number to its first digit that counts, without powers of ten."""
+    """Return a small positive number to its first significant digit, without powers of ten."""
     return f"{value:.{max(0, -math.floor(math.log10(value)))}f}"
 
 
-def half_width(entry: Entry, column: Column) -> str:
-    """Return the interval in words that fit beside a number: `± h` when symmetric, else `[low, high]`.
+def format_interval(entry: TableValue, column: Column) -> str:
+    """Return the interval as text after a number: `± h` if symmetric, else `[low, high]`.
 
-    It is written as the number is: in powers of ten beside such a number, with unit prefixes beside a
-    cost, with more digits where it would be rounded to nothing. An interval without a width says
-    nothing and is left out.
+    It follows the number's format: powers of ten, unit prefixes for a cost, and more digits if it would
+    round to zero. Return nothing for an interval without a width.
     """
     if entry.low is None or entry.high is None or entry.value is None or entry.low == entry.high:
         return ""
-    column = what(entry, column)
+    column = effective_column(entry, column)
     scale = 100 if column.percent else 1
     value, low, high = (v * scale for v in (entry.value, entry.low, entry.high))
     if column.kind == "cost":
-        up, down = _cost(high - value), _cost(value - low)
-        return f"± {up}" if up == down and high >= value >= low else f"[{_cost(low)}, {_cost(high)}]"
-    style = ".2e" if _in_powers(value, column) else f".{column.decimals}f"
+        up, down = _format_cost(high - value), _format_cost(value - low)
+        return (
+            f"± {up}"
+            if up == down and high >= value >= low
+            else f"[{_format_cost(low)}, {_format_cost(high)}]"
+        )
+    style = ".2e" if _needs_exponent(value, column) else f".{column.decimals}f"
     up, down = format(high - value, style), format(value - low, style)
     if up == down and high >= value >= low:
         return f"± {up}" if float(up) else f"± {_first_digit(max(high - value, value - low))}"
-    return f"[{_signed(low, style)}, {_signed(high, style)}]"
+    return f"[{_format_end(low, style)}, {_format_end(high, style)}]"
 
 
-def marks(notes: Iterable[int]) -> str:
-    """Return the numbers of footnotes as they stand beside a number; runs are drawn together: `1,3–5`.
+def footnote_marks(notes: Iterable[int]) -> str:
+    """Return the footnote numbers of a value, with runs joined.
 
     >>> marks([0, 2, 3, 4])
     '1,3–5'
@@ -154,7 +157,7 @@ def marks(notes: Iterable[int]) -> str:
     return ",".join(runs)
 
 
-def _signed(value: float, style: str) -> str:
-    """A number with a real minus sign, and none before a zero."""
+def _format_end(value: float, style: str) -> str:
+    """Return an interval's end with a minus sign, and none before a zero."""
     text = format(value, style)
-    return text.lstrip("-") if float(text) == 0 else _minus(text)
+    return text.lstrip("-") if float(text) == 0 else _true_minus(text)

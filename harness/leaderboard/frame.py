@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.remarks import relabelled
+from harness.contract.remarks import relabel
 from harness.records.index import LISTS
-from harness.records.index import frame as indexed
+from harness.records.index import read_frame as indexed
 from harness.records.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PARTS = ("at.model", "at.dataset", "at.method")
-"""Coordinates by whose labels remarks speak of parts."""
+"""Coordinates whose labels occur in remarks."""
 
 
-def of_suite(store: Store, suite: str) -> pd.DataFrame:
-    """The rows of a suite as last planned in this store; by the records' own word without a plan."""
+def suite_frame(store: Store, suite: str) -> pd.DataFrame:
+    """Return the rows of a suite as last planned in this store; without a plan, those of its records."""
     manifest = store.manifest(suite)
     if manifest is not None:
-        return of_manifest(store, manifest["cells"])
+        return manifest_frame(store, manifest["cells"])
     data = indexed(store)
     return data[data["suite"] == suite].reset_index(drop=True)
 
 
-def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The rows of these cells in their order; a cell without a record has the status `missing`.
+def manifest_frame(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the rows of these cells in their order; a cell without a record has the status `missing`.
 
     Labels and tags come from the plan, since they may have changed after the record was made.
     """
     import pandas as pd
 
     data = indexed(store, labels=PARTS)
-    ids = pd.Series([c["id"] for c in cells], dtype=object)  # of no kind of their own while there are none
+    ids = pd.Series([c["id"] for c in cells], dtype=object)  # an empty Series would be of floats
     wanted = pd.DataFrame({"id": ids, "suite_order": range(len(cells))})
     merged = wanted.merge(data, on="id", how="left")
     merged["status"] = merged["status"].astype(object).where(merged["status"].notna(), "missing")
@@ -43,8 +43,8 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     names = [name for name in PARTS if name in merged]
     labels = list(zip(*(merged.pop(name).to_list() for name in names), strict=True)) or [()] * len(cells)
     merged["remarks"] = [
-        _said(cell, said, old, names) if said or "remarks" in cell else ()
-        for cell, said, old in zip(cells, merged["remarks"], labels, strict=True)
+        _merge_remarks(cell, recorded, old, names) if recorded or "remarks" in cell else ()
+        for cell, recorded, old in zip(cells, merged["remarks"], labels, strict=True)
     ]
     columns: dict[str, list[Any]] = {}
     for prefix, key in (("at.", "at"), ("tag.", "tags")):
@@ -55,20 +55,26 @@ def of_manifest(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFram
     return pd.concat([merged, pd.DataFrame(columns, dtype=object)], axis=1)
 
 
-def _said(
+def _merge_remarks(
     cell: Mapping[str, Any], recorded: Sequence[str], labels: Sequence[Any], names: Sequence[Any]
 ) -> tuple[str, ...]:
-    """Return what was said of a cell at planning and when it was run, each once, by its labels of today.
+    """Return the distinct remarks of a cell's plan and record, with the plan's labels.
 
-    A record may have been made by another suite, in which its parts were called something else.
+    Another suite, which labels the parts differently, may have made the record.
     """
     pairs = [(old, cell["at"].get(name.removeprefix("at."))) for name, old in zip(names, labels, strict=True)]
     moved = {old: str(new) for old, new in pairs if isinstance(old, str) and old and new and old != new}
-    return tuple(dict.fromkeys([*cell.get("remarks", ()), *relabelled(recorded, moved)]))
+    return tuple(dict.fromkeys([*cell.get("remarks", ()), *relabel(recorded, moved)]))
 
 
-def plain(data: pd.DataFrame) -> pd.DataFrame:
-    """The frame with short column names, as users and summaries see it: `model`, `top1`, `seconds`."""
+def find_coordinate(data: pd.DataFrame, name: str) -> str | None:
+    """Return the frame's column of a coordinate or tag, or None."""
+    candidates = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
+    return next((c for c in candidates if c in data.columns), None)
+
+
+def shorten_columns(data: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with short column names, as users and summaries see it: `model`, `top1`, `seconds`."""
     short: dict[str, str] = {}
     taken: set[str] = set()
     for prefix in ("at.", "metric.", "cost."):
@@ -84,6 +90,6 @@ def plain(data: pd.DataFrame) -> pd.DataFrame:
     for column in LISTS:
         if column in shown:
             shown[column] = [
-                "; ".join(t if isinstance(t, str) else t[1] for t in said) for said in shown[column]
+                "; ".join(t if isinstance(t, str) else t[1] for t in texts) for texts in shown[column]
             ]
     return shown

@@ -1,24 +1,25 @@
-"""The layout of a table: what is shown, how sure it is, and what stands below it. Renderers read it."""
+"""The layout of a table: rows, columns, caption and footnotes, as renderers read them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
-from harness.leaderboard.entries import Column, Entry, Row, what
+from harness.leaderboard.entries import Column, Row, TableValue, effective_column
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MANY = 3
-"""From how many footnotes on, alike but for the labels of their numbers, one stands for all."""
+"""This many footnotes that differ only in the labels of their numbers become one."""
 
 
 @dataclass
 class Layout:
-    """What stands in a table and below it; `Table` adds how it is written."""
+    """The content of a table and the footnotes below it; `Table` adds the formats."""
 
     name: str
     title: str
@@ -30,10 +31,10 @@ class Layout:
     caption: str = ""
     level: float = 0.95
     _numbers: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """The number of each footnote: a large table may have one per row."""
+    """The index of each footnote, since a large table may have one per row."""
 
     def note(self, text: str) -> int:
-        """Return the number of the footnote with that text, added if it is new."""
+        """Return the index of the footnote with that text, after adding it if it is new."""
         if len(self._numbers) != len(self.footnotes):
             self._numbers = {text: n for n, text in enumerate(self.footnotes)}
         if text not in self._numbers:
@@ -42,20 +43,20 @@ class Layout:
         return self._numbers[text]
 
     @property
-    def entries(self) -> Iterator[Entry]:
-        """All entries, row by row."""
+    def entries(self) -> Iterator[TableValue]:
+        """Iterate over all entries, row by row."""
         return (entry for row in self.rows for entry in row.entries)
 
     @property
     def general(self) -> list[str]:
-        """The footnotes that no number points to: they hold for all of the table."""
+        """The footnotes that no number points to: they apply to the whole table."""
         pointed = {n for entry in self.entries for n in entry.notes}
         return [text for n, text in enumerate(self.footnotes) if n not in pointed]
 
     def say_once(self) -> None:
-        """Say what is noted at every number in one footnote, without a mark at each of them.
+        """Turn a footnote that every number has into a general one, without marks.
 
-        Of many footnotes that differ only in the labels of their numbers' own rows and columns one is kept.
+        Footnotes that differ only in the labels of their numbers' own rows and columns become one.
         """
         self._join_alike()
         noted = [e for e in self.entries if e.value is not None]
@@ -64,14 +65,14 @@ class Layout:
             return
         kept = [n for n in range(len(self.footnotes)) if n not in common]
         places = {n: place for place, n in enumerate(kept)}
-        said = [f"all numbers: {self.footnotes[n]}" for n in sorted(common)]
+        general = [f"all numbers: {self.footnotes[n]}" for n in sorted(common)]
         for entry in self.entries:
             entry.notes = [places[n] for n in entry.notes if n in places]
-        self.footnotes = [*(self.footnotes[n] for n in kept), *said]
+        self.footnotes = [*(self.footnotes[n] for n in kept), *general]
         self._numbers = {}
 
     def _join_alike(self) -> None:
-        """One footnote for many that say the same of each number's own row or column, whose labels it leaves out."""
+        """Merge footnotes that differ only in the labels of their numbers' own rows and columns."""
         shared: dict[int, set[str]] = {}
         for row in self.rows:
             for column, entry in zip(self.columns, row.entries, strict=True):
@@ -80,7 +81,7 @@ class Layout:
                     shared[n] = shared[n] & labels if n in shared else labels
         alike: dict[str, list[int]] = {}
         for n, labels in sorted(shared.items()):
-            alike.setdefault(_unlabelled(self.footnotes[n], labels), []).append(n)
+            alike.setdefault(_strip_labels(self.footnotes[n], labels), []).append(n)
         joined = {n: (same[0], text) for text, same in alike.items() if len(same) >= MANY for n in same}
         if not joined:
             return
@@ -98,7 +99,7 @@ class Layout:
         return data
 
     def to_frame(self) -> pd.DataFrame:
-        """The values as a DataFrame; headers become its index and columns."""
+        """Return the values as a DataFrame with the headers as index and columns."""
         import pandas as pd
 
         index = pd.MultiIndex.from_tuples([r.header for r in self.rows], names=self.row_names)
@@ -107,10 +108,10 @@ class Layout:
         return pd.DataFrame(data, index=index, columns=columns, dtype=float)
 
     def transposed(self) -> Self:
-        """Rows as columns; each entry goes on being shown as its column said.
+        """Return the table with rows as columns; each entry keeps its column's format.
 
-        Headers of columns may be deeper than the coordinates have names, by a metric or a Δ: all
-        rows get one of the same depth, and every layer a name, which may be empty.
+        Column headers may be deeper than the named coordinates, by a metric or a Δ: all new rows get headers
+        of the same depth, and every layer a name, which may be empty.
         """
         depth = max((len(c.header) for c in self.columns), default=len(self.column_names))
         named = len(self.column_names)
@@ -127,34 +128,31 @@ class Layout:
         rows = [
             Row(
                 (*c.header, *[""] * (depth - len(c.header))),
-                [replace(r.entries[n], format=what(r.entries[n], c)) for r in self.rows],
+                [replace(r.entries[n], format=effective_column(r.entries[n], c)) for r in self.rows],
             )
             for n, c in enumerate(self.columns)
         ]
-        return type(self)(
-            self.name,
-            self.title,
-            names,
-            self.row_names,
-            columns,
-            rows,
-            self.footnotes,
-            self.caption,
-            self.level,
-        )
+        fixed = (self.footnotes, self.caption, self.level)
+        return type(self)(self.name, self.title, names, self.row_names, columns, rows, *fixed)
 
 
-def legend(table: Layout, best: str, tied: str) -> str:
-    """Return what marks the best numbers and those tied with them, in the words of a format; or nothing."""
+def marks_legend(table: Layout, best: str, tied: str) -> str:
+    """Return the legend of the marks of best and tied numbers, named as a format shows them; or nothing."""
     if not any(entry.best for entry in table.entries):
         return ""
     test = f"paired on the same samples, Holm, {1 - table.level:.2g}"
     return f"{best}: best; {tied}: not significantly worse ({test})"
 
 
-def _unlabelled(text: str, labels: set[str]) -> str:
-    """A footnote without the labels that its numbers' own headers show."""
+def _strip_labels(text: str, labels: set[str]) -> str:
+    """Return a footnote without the labels that its numbers' own headers show."""
     for label in sorted(labels, key=len, reverse=True):
         text = text.removeprefix(f"{label}: ")
         text = re.sub(rf"\b(model|method|data set) '{re.escape(label)}'", r"\1", text)
     return text
+
+
+def header_spans(table: Layout, layer: int) -> list[tuple[str, int]]:
+    """Return the names of one header line, and how many equal neighbours below one outer header share each."""
+    keys = [(c.header[:layer], c.header[layer] if layer < len(c.header) else "") for c in table.columns]
+    return [(name, len(list(same))) for (_, name), same in groupby(keys)]

@@ -1,4 +1,4 @@
-"""Ranking over the columns of a table: average rank, win rate and mean."""
+"""Rank the rows of a table over its columns: average rank, win rate and mean."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.leaderboard.entries import Column, Entry, what
+from harness.leaderboard.entries import Column, TableValue, effective_column
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.statistics import friedman_test, nemenyi_test, rank_models, wilcoxon_test
 
 
 def add_ranking(table: Table, spec: TableSpec) -> None:
-    """Adds average rank, win rate and mean over the value columns to every row.
+    """Add average rank, win rate and mean over the value columns to every row.
 
-    Ranks and win rates need every row on the same columns, so only columns in which no row lacks a
-    number count; the footnote says how many they are.
+    Only columns in which every row has a number count; the caption says how many.
     """
     places = [n for n, c in enumerate(table.columns) if c.kind == "value"]
     if len(table.rows) < 2 or not places:
         return
-    if len({what(row.entries[n], table.columns[n]).metric for n in places[:1] for row in table.rows}) > 1:
+    if (
+        len(
+            {
+                effective_column(row.entries[n], table.columns[n]).metric
+                for n in places[:1]
+                for row in table.rows
+            }
+        )
+        > 1
+    ):
         table.note("no ranks: the rows are different metrics")
         return
-    scores = np.array([[_value(row.entries[n]) for n in places] for row in table.rows])
+    scores = np.array([[_float_or_nan(row.entries[n]) for n in places] for row in table.rows])
     signs = np.array([-1.0 if table.columns[n].higher_is_better is False else 1.0 for n in places])
     complete = np.isfinite(scores).all(axis=0)
     table.caption = (
@@ -56,15 +64,17 @@ def add_ranking(table: Table, spec: TableSpec) -> None:
         for numbers in (ranks, wins, means)[: len(added)]:
             value = float(numbers[n])
             count = int(complete.sum())
-            row.entries.append(Entry(None if np.isnan(value) else value, count=count, expected=len(places)))
+            row.entries.append(
+                TableValue(None if np.isnan(value) else value, count=count, expected=len(places))
+            )
     if complete.any():
         kept = [table.columns[n] for n, whole in zip(places, complete, strict=True) if whole]
-        _judge_ranks(table, oriented.T, len(added), _of_other_data_sets(table, kept))
+        _judge_ranks(table, oriented.T, len(added), _have_own_data_sets(table, kept))
     table.columns += added
 
 
-def _of_other_data_sets(table: Table, columns: Sequence[Column]) -> bool:
-    """Whether each column is of a data set of its own: the tests take them for independent."""
+def _have_own_data_sets(table: Table, columns: Sequence[Column]) -> bool:
+    """Return whether no two columns share a data set: the tests assume independent columns."""
     names = enumerate(table.column_names)
     places = [n for n, name in names if name == "dataset" or name.startswith("tag.dataset.")]
     data_sets = {tuple(c.header[n] for n in places) for c in columns}
@@ -72,10 +82,10 @@ def _of_other_data_sets(table: Table, columns: Sequence[Column]) -> bool:
 
 
 def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int, independent: bool) -> None:
-    """Marks the best average rank and those that do not differ from it significantly over data sets.
+    """Mark the best average rank and those that do not differ from it significantly over data sets.
 
-    Two rows by Wilcoxon's signed-rank test; more by Friedman's and then Nemenyi's (Demšar 2006).
-    None by either where columns share a data set, which would count it several times.
+    Two rows take Wilcoxon's signed-rank test; more take Friedman's and then Nemenyi's (Demšar 2006). Columns
+    that share a data set are not tested, since it would count several times.
     """
     ranks = rank_models(scores).ranks
     best = int(np.argmin(ranks))
@@ -92,7 +102,7 @@ def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int, independ
     else:
         friedman = friedman_test(scores)
         nemenyi = nemenyi_test(scores, level=level)
-        # after a Friedman test that finds nothing, no pair is told apart
+        # Nemenyi's test holds only after a significant Friedman test
         alike = [friedman.p_value > level or p > level for p in nemenyi.p_values[best]]
         text = (
             f"Over data sets: Friedman's test p = {friedman.p_value:.2g}; average ranks differ significantly "
@@ -105,5 +115,5 @@ def _judge_ranks(table: Table, scores: NDArray[np.float64], added: int, independ
     table.caption = f"{table.caption} {text}"
 
 
-def _value(entry: Entry) -> float:
+def _float_or_nan(entry: TableValue) -> float:
     return np.nan if entry.value is None else entry.value

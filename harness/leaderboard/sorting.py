@@ -1,4 +1,4 @@
-"""Sorting the rows of a table as its suite asks."""
+"""Sort the rows of a table."""
 
 from __future__ import annotations
 

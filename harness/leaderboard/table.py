@@ -1,11 +1,13 @@
-"""The table object that the public API returns: a layout that writes itself."""
+"""The table that the public API returns: a layout that can be written in several formats."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.leaderboard.formats import render
 from harness.leaderboard.layout import Layout
+from harness.planning.suite import TableSpec
 
 
 @dataclass
@@ -13,7 +15,7 @@ class Table(Layout):
     """A leaderboard, ready to be written in any format."""
 
     def render(self, format: str = "terminal") -> str:
-        """The table as text: `terminal`, `markdown`, `csv`, `json`, `latex` or `html`.
+        """Return the table as text: `terminal`, `markdown`, `csv`, `json`, `latex` or `html`.
 
         Raises HarnessError for another format.
         """
@@ -23,5 +25,12 @@ class Table(Layout):
         return self.render()
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """Return what a notebook shows."""
         return self.render("html")
+
+
+def empty_table(spec: TableSpec, row_names: Iterable[str], column_names: Iterable[str]) -> Table:
+    """Return a table with the specification's title, caption and level, and no numbers yet."""
+    title = spec.title or spec.name
+    names = tuple(row_names), tuple(column_names)
+    return Table(spec.name, title, *names, [], [], caption=spec.caption, level=spec.level)

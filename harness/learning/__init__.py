@@ -1,1 +1,1 @@
-"""Networks that are trained: recipe, loop, input pipeline, stopping, checkpoints, draws and augmentation."""
+"""Training of networks: recipe, loop, input pipeline, stopping, checkpoints, draws and augmentation."""

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any] | None = None) -> int:
-    """Write tensors, and facts that JSON can say, as one file; return its bytes."""
+    """Write tensors, and JSON-able facts, as one file; return its bytes."""
     from safetensors.torch import save_file
 
     # a copy each: safetensors takes no tensors that share memory
@@ -29,7 +29,7 @@ def save(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, An
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return the tensors and facts of a stored file. Raises DataError for what can't be read."""
+    """Return the tensors and facts of a file. Raises DataError for one that can't be read."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def load_into(path: Path, network: nn.Module) -> None:
     """Put stored tensors into a network that has tensors of their names and shapes, among others.
 
-    Raises DataError for a file that does not fit, naming the tensor.
+    Raises DataError naming the tensor that does not fit.
     """
     tensors, _ = read(path)
     own = {**dict(network.named_parameters()), **dict(network.named_buffers())}
@@ -62,52 +62,52 @@ def copy_into(state: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Ten
 
 
 def trained_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return what training changes of a network: parameters that take a gradient, and its buffers."""
+    """Return what training changes in a network: parameters that take a gradient, and buffers."""
     state = {name: p.detach() for name, p in network.named_parameters() if p.requires_grad}
     return state | {name: b.detach() for name, b in network.named_buffers()}
 
 
 def save_tree(path: Path, tree: Any) -> int:
-    """Write a tree of mappings, lists, tuples, tensors and values that JSON can say; return its bytes."""
+    """Write a tree of mappings, lists, tuples, tensors and JSON-able values; return its bytes."""
     tensors: list[torch.Tensor] = []
-    plain = _plain(tree, tensors)
+    plain = _to_plain(tree, tensors)
     return save(path, {str(number): t for number, t in enumerate(tensors)}, {"tree": plain})
 
 
 def read_tree(path: Path) -> Any:
-    """Return what `save_tree` wrote; None where there is no file, or, with a warning, none that can be read."""
+    """Return what `save_tree` wrote; None without a file or, with a warning, for one that can't be read."""
     if not path.exists():
         return None
     try:
         tensors, facts = read(path)
-        return _whole(facts["tree"], tensors)
+        return _from_plain(facts["tree"], tensors)
     except (DataError, KeyError, TypeError, ValueError) as error:
-        log.warning("%s can't be used (%s); the training starts anew", path, error)
+        log.warning("%s can't be used (%s); the training starts over", path, error)
         return None
 
 
-def _plain(tree: Any, tensors: list[torch.Tensor]) -> Any:
-    """The tree as JSON can say it: each node a pair of its kind and what it holds."""
+def _to_plain(tree: Any, tensors: list[torch.Tensor]) -> Any:
+    """Return the tree as JSON: each node a pair of its kind and its content."""
     if isinstance(tree, torch.Tensor):
         tensors.append(tree)
         return ["tensor", len(tensors) - 1]
     if isinstance(tree, Mapping):
-        pairs = [[key, _plain(value, tensors)] for key, value in tree.items()]  # keys may be numbers
+        pairs = [[key, _to_plain(value, tensors)] for key, value in tree.items()]  # keys may be numbers
         return ["mapping", pairs]
     if isinstance(tree, list | tuple):
         kind = "tuple" if isinstance(tree, tuple) else "list"
         if all(type(value) in (int, float, str) for value in tree):  # long ones: losses
             return [f"plain {kind}", list(tree)]
-        return [kind, [_plain(value, tensors) for value in tree]]
+        return [kind, [_to_plain(value, tensors) for value in tree]]
     return ["value", tree]
 
 
-def _whole(plain: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+def _from_plain(plain: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     kind, held = plain
     if kind == "tensor":
         return tensors[str(held)]
     if kind == "mapping":
-        return {key: _whole(value, tensors) for key, value in held}
+        return {key: _from_plain(value, tensors) for key, value in held}
     if kind in ("list", "tuple"):
-        held = [_whole(value, tensors) for value in held]
+        held = [_from_plain(value, tensors) for value in held]
     return tuple(held) if kind.endswith("tuple") else held

@@ -1,4 +1,4 @@
-"""Which samples are drawn: shots, hold-outs, the order of an epoch. Imports no torch."""
+"""Draws of samples: shots, hold-outs, the order of an epoch. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import torch
 
 Rows = NDArray[np.int64]
-Entry = tuple[int, int, Rows]
+DrawnBatch = tuple[int, int, Rows]
 """Step and epoch (from 0), and the rows of a batch."""
 
 
 def rank(ids: Sequence[str], seed: object, *axes: object) -> Rows:
-    """Return an order of all samples that puts each by a digest of its id, the seed and the axes alone.
+    """Return all samples in an order by a digest of the id, the seed and the axes alone.
 
-    So neither the order of the samples nor what others there are changes which of two comes first.
+    Neither the order of the samples nor the presence of others changes which of two comes first.
     (Samples that share an id are told apart by their order.)
     """
     start = hashlib.sha256("\x1f".join(str(a) for a in (*axes, seed, "")).encode())
@@ -52,9 +52,9 @@ def draw_shots(
     """Return the rows of `shots` samples of each class 0…`classes`, in the order of the draw.
 
     The draw depends on the split's name, the seed and the samples' ids alone: it is the same for every
-    suite and method, and few shots are the beginning of many. A class with fewer samples gives all of
-    them, each once; `skip` leaves out the first of each class, for shots to validate on. Without
-    `classes` there are as many as the largest label says. Negative labels belong to no class.
+    suite and method, and fewer shots are a prefix of more. A class with too few samples yields all of
+    them, each once; `skip` leaves out the first of each class, for shots to validate on. `classes` defaults
+    to the largest label + 1. Negative labels belong to no class.
     Raises DataError for samples with several labels.
     """
     labels = np.asarray(targets)
@@ -71,9 +71,9 @@ def draw_shots(
 
 
 def hold_out(ids: Sequence[str], rows: Any, share: float, seed: object, split: str) -> tuple[Rows, Rows]:
-    """Return `rows` of a split, divided by a draw into those to train on and a `share` to validate on.
+    """Divide `rows` of a split by a draw into those to train on and a `share` to validate on.
 
-    Both ascend. Raises OptionError for a share outside (0, 1), DataError when none would be left.
+    Both ascend. Raises OptionError for a share outside (0, 1), DataError if none would be left.
     """
     if not 0 < share < 1:
         raise OptionError(f"holdout must be between 0 and 1, not {share}")
@@ -96,16 +96,10 @@ def rows_of_epoch(count: int, recipe: Recipe, seed: int, epoch: int) -> list[Row
     return np.split(order, np.cumsum(recipe.batch_sizes(count)))[:-1]
 
 
-def rows_of_step(count: int, recipe: Recipe, seed: int, step: int) -> Rows:
-    """Return the rows of an update (from 0), from its number and the seed alone."""
-    epoch, number = divmod(step, recipe.batches_per_epoch(count))
-    return rows_of_epoch(count, recipe, seed, epoch)[number]
-
-
 def plan_rows(
     count: int, recipe: Recipe, seed: int, start: int = 0, rows: Callable[[int], Any] | None = None
-) -> Iterator[Entry]:
-    """Yield step, epoch and rows of all updates from one on; `rows` chooses others than `rows_of_step`."""
+) -> Iterator[DrawnBatch]:
+    """Yield step, epoch and rows of all updates from `start` on; `rows` overrides those of `rows_of_epoch`."""
     per_epoch = recipe.batches_per_epoch(count)
     order: list[Rows] = []
     for step in range(start, recipe.steps):
@@ -118,8 +112,8 @@ def plan_rows(
         yield step, epoch, order[number]
 
 
-def plan_in_order(count: int, size: int, start: int = 0) -> Iterator[Entry]:
-    """Yield the entries of all rows from one on in their order, `size` at a time: what an evaluation takes."""
+def plan_in_order(count: int, size: int, start: int = 0) -> Iterator[DrawnBatch]:
+    """Yield all rows from `start` on in their order, `size` at a time, as an evaluation takes them."""
     for at in range(start, count, size):
         yield at // size, 0, np.arange(at, min(at + size, count))
 

@@ -1,4 +1,4 @@
-"""Networks that are trained once, on first use, and whose weights are kept in a file."""
+"""Networks that are trained on first use, and whose weights are kept in a file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
 from torch import nn
 
-from harness.records.files import replacing
+from harness.records.files import cache_lock, write_cached
 from harness.running import devices
 
 log = logging.getLogger(__name__)
@@ -23,20 +22,19 @@ Network = TypeVar("Network", bound=nn.Module)
 def train_once(
     module: Network, path: Path, train: Callable[[Network], object], *, one_thread: bool = True
 ) -> None:
-    """Fill a module on the CPU with the weights at a path; where there are none, train it and keep them.
+    """Fill a module on the CPU with the weights at a path; if there are none, train it and write them.
 
-    A file that can't be read, or that doesn't fit, is replaced with a warning. Of several processes that
-    want the same weights one trains, and the others wait for it. On `one_thread` the last bits of the
-    weights do not depend on how many cores there are.
+    An unreadable or unfitting file is replaced with a warning. Of several processes that want the same
+    weights, one trains and the others wait. With `one_thread`, the last bits of the weights do not depend on
+    the number of cores.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not _loaded(module, path):
+    with cache_lock(path):
+        if not _load_weights_file(module, path):
             with devices.one_thread() if one_thread else nullcontext():
                 _train_and_keep(module, path, train)
 
 
-def _loaded(module: nn.Module, path: Path) -> bool:
+def _load_weights_file(module: nn.Module, path: Path) -> bool:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -59,5 +57,5 @@ def _train_and_keep(module: Network, path: Path, train: Callable[[Network], obje
     train(module)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     log.info("trained %s in %.1f s (%.1f s of CPU time)", path.name, seconds, cpu)
-    with replacing(path) as temporary:
-        save_file({name: t.contiguous() for name, t in module.state_dict().items()}, temporary)
+    tensors = {name: t.contiguous() for name, t in module.state_dict().items()}
+    write_cached(path, lambda temporary: save_file(tensors, temporary))

@@ -1,4 +1,4 @@
-"""The loop of a training: one step after the other, and after a kill from where it was to the same end."""
+"""The loop of a training: step by step, and after a kill from the last checkpoint to the same result."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from harness.contract.seeds import derive_seed
 from harness.errors import DataError
 from harness.inference.batches import autocast
 from harness.learning.checkpoints import trained_state
-from harness.learning.draws import Entry, plan_rows
+from harness.learning.draws import DrawnBatch, plan_rows
 from harness.learning.optimizers import Groups, build_optimizer, build_schedule
-from harness.learning.pipeline import Batch, Source
-from harness.learning.progress import Progress, State, Trained
+from harness.learning.pipeline import Batch, SampleSource
+from harness.learning.progress import State, TrainingOutcome, TrainingProgress
 from harness.learning.randomness import seed_step
 from harness.learning.recipe import Recipe
 
 Objective = Callable[[Batch, int], torch.Tensor | float]
 
 
-def readings_of(device: torch.device) -> int:
-    """Return after how many steps losses are read: reading each would make a device wait that is not the CPU."""
+def reading_interval(device: torch.device) -> int:
+    """Return the steps between readings of losses: reading each would make an accelerator wait."""
     return 1 if device.type == "cpu" else 20
 
 
 def train(
     trained: nn.Module | Sequence[nn.Parameter],
-    source: Source,
+    source: SampleSource,
     objective: Objective,
     recipe: Recipe,
     seed: int,
@@ -54,25 +54,25 @@ def train(
     after_step: Callable[[int], object] | None = None,
     report: Callable[[int, dict[str, float]], object] = lambda step, values: None,
     advance: Callable[[int, int], object] = lambda done, total: None,
-) -> Trained:
-    """Train in place; a module is left in eval(), with averaged or best weights where the recipe says so.
+) -> TrainingOutcome:
+    """Train in place; a module is left in eval(), with averaged or best weights if the recipe says so.
 
     `objective(batch, step)` returns the mean loss of a batch at a step (from 0), which is minimised; or
-    a float, where it has left gradients on the parameters itself (with `accumulate` it is called for
+    a float, if it has left gradients on the parameters itself (with `accumulate` it is called for
     each part of a step's rows, and must add to them). Before each step torch's generators are seeded
-    from `seed` and the step alone, and rows come from these two alone, too, unless `rows(step)` chooses
+    from `seed` and the step alone; rows come from these two alone, too, unless `rows(step)` chooses
     them. Modules are trained as a whole, or in `groups` (see `build_optimizer`).
 
     `validate` returns a score, or a mapping with "score" among its values; a module is in eval() for it,
     and averaged weights are in place. `set_mode` makes the network ready for training again, by default
     `train()`. `after_backward(step)` sees the gradients before clipping, `after_step(step)` the new
-    weights. `report` gets values after so many updates, `advance` the updates done and all there are.
+    weights. `report` receives values and the updates before them, `advance` the updates done and in total.
 
-    With a `folder`, progress is kept there every `checkpoint_every` updates and at the end, and taken up
-    again if recipe, seed, number of samples, `decides` (any JSON) and the tensors of `state` are the
-    same: the tensors that training changes, by default a module's trainable parameters and buffers.
+    With a `folder`, progress is saved there every `checkpoint_every` updates and at the end, and resumed
+    if recipe, seed, number of samples, `decides` (any JSON) and the tensors of `state` are the same:
+    the tensors that training changes, by default a module's trainable parameters and buffers.
 
-    Raises Diverged when a loss is not finite, DataError for no samples.
+    Raises Diverged if a loss is not finite, DataError for no samples.
     """
     if not len(source) and recipe.steps:
         raise DataError("there are no training samples")
@@ -87,7 +87,7 @@ def train(
     schedule = build_schedule(optimizer, recipe, per_epoch)
     device = parameters[0].device
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
-    run = Progress(recipe, state, optimizer, scaler)
+    run = TrainingProgress(recipe, state, optimizer, scaler)
     path = folder / "training.safetensors" if folder else None
     digest = _digest(recipe, seed, len(source), state, decides)
     if path and run.restore(path, digest):
@@ -98,10 +98,10 @@ def train(
     done, first_seed = run.trained, derive_seed("steps", seed)
     plan = plan_rows(len(source), recipe, seed, done.steps, rows)
     every = recipe.evaluate_every or per_epoch
-    readings = readings_of(device)
+    readings = reading_interval(device)
     set_mode()
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with forked, closing(_by_step(source, plan, recipe.accumulate)) as steps:
+    with forked, closing(_group_by_step(source, plan, recipe.accumulate)) as steps:
         for step in range(done.steps, recipe.steps):
             if run.stopping.stop:
                 break
@@ -110,7 +110,7 @@ def train(
             parts = next(steps)
             rate = schedule.set(step)
             loss = _update(parts, objective, step, parameters, run, after_backward)
-            del parts  # or they would be held until the next are there
+            del parts  # release them before the next are prepared
             run.average()
             if after_step:
                 after_step(step)
@@ -123,24 +123,26 @@ def train(
             if judging and validate:
                 if module is not None:
                     module.eval()
-                with run.averaged():
-                    run.judge(validate(), report)
+                with run.use_average():
+                    run.add_evaluation(validate(), report)
                 set_mode()
             if path and keeping and step + 1 < recipe.steps:
-                run.keep(path, digest)
+                run.save(path, digest)
     run.finish()
     if module is not None:
         module.eval()
     if path:
-        run.keep(path, digest, finished=True)
+        run.save(path, digest, finished=True)
     return done
 
 
-def _by_step(source: Source, plan: Iterator[Entry], accumulate: int) -> Generator[list[Batch], None, None]:
-    """The batches of each step: one, or its rows in as many parts of nearly equal length as are accumulated."""
+def _group_by_step(
+    source: SampleSource, plan: Iterator[DrawnBatch], accumulate: int
+) -> Generator[list[Batch], None, None]:
+    """Yield the batches of each step: one, or its rows in `accumulate` parts of nearly equal length."""
     counts: dict[int, int] = {}
 
-    def divided() -> Iterator[Entry]:
+    def divided() -> Iterator[DrawnBatch]:
         for step, epoch, rows in plan:
             parts = np.array_split(rows, max(1, min(accumulate, len(rows))))
             counts[step] = len(parts)
@@ -160,14 +162,14 @@ def _update(
     objective: Objective,
     step: int,
     parameters: list[nn.Parameter],
-    run: Progress,
+    run: TrainingProgress,
     after_backward: Callable[[int], object] | None,
 ) -> torch.Tensor | float:
-    """Make gradients, clip them, and change the weights by them; return the loss."""
+    """Compute and clip gradients, and update the weights; return the loss."""
     run.optimizer.zero_grad(set_to_none=True)
-    loss = _gradients(parts, objective, step, parameters[0].device, run)
+    loss = _compute_gradients(parts, objective, step, parameters[0].device, run)
     scaled = run.scaler.is_enabled() and isinstance(loss, torch.Tensor)
-    if scaled:  # first, so that norms are the gradients' own
+    if scaled:  # before norms are computed, so that clipping sees the true gradients
         run.scaler.unscale_(run.optimizer)
     if after_backward:
         after_backward(step)
@@ -181,8 +183,8 @@ def _update(
     return loss
 
 
-def _gradients(
-    parts: list[Batch], objective: Objective, step: int, device: torch.device, run: Progress
+def _compute_gradients(
+    parts: list[Batch], objective: Objective, step: int, device: torch.device, run: TrainingProgress
 ) -> torch.Tensor | float:
     """Add the gradients of a step's parts, each weighted by its share of the rows; return the mean loss."""
     total = sum(len(batch.rows) for batch in parts)

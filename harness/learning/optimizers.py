@@ -29,26 +29,26 @@ _WITHOUT_PERIOD = ("step", "multistep", "constant")
 
 
 def optimizer_names() -> list[str]:
-    """Return the names that `Recipe.optimizer` may have: torch's classes in lower case, then timm's."""
+    """Return the possible values of `Recipe.optimizer`: torch's classes in lower case, then timm's."""
     import timm.optim
 
-    return sorted({*_of_torch(), *map(str, timm.optim.list_optimizers())})
+    return sorted({*_list_torch_classes(), *map(str, timm.optim.list_optimizers())})
 
 
 def build_optimizer(trained: nn.Module | Groups, recipe: Recipe) -> torch.optim.Optimizer:
     """Return an optimiser over a module's trainable tensors, or over groups of parameters.
 
-    A group has `params`, and may have an `lr` and a `weight_decay` of its own. Vectors do not decay
-    unless `decay_vectors` says so or their group has a `weight_decay`. A name that both torch and timm
-    have is torch's ("sgd" has momentum 0.9 where nothing else is said, Adam and AdamW are fused where
-    they can be). Raises OptionError for an unknown name, or options that the optimiser does not take.
+    A group has `params`, and may have its own `lr` and `weight_decay`. Vectors do not decay unless
+    `decay_vectors` says so or their group has a `weight_decay`. A name in both torch and timm means torch's
+    ("sgd" has momentum 0.9 by default, Adam and AdamW are fused if possible). Raises OptionError for an
+    unknown name, or options that the optimiser does not take.
     """
-    groups = _decaying(trained, recipe)
+    groups = _split_by_decay(trained, recipe)
     parameters = [p for group in groups for p in group["params"]]
     if not parameters:
         raise OptionError("training: there is nothing to train, no tensor takes a gradient")
     name, options = recipe.optimizer.lower(), dict(recipe.optimizer_options)
-    found = _of_torch().get(name)
+    found = _list_torch_classes().get(name)
     if name == "sgd":
         options.setdefault("momentum", 0.9)
     if name in ("adam", "adamw"):
@@ -66,7 +66,7 @@ def build_optimizer(trained: nn.Module | Groups, recipe: Recipe) -> torch.optim.
         raise OptionError(f"training: optimizer '{recipe.optimizer}': {error}") from None
 
 
-def _of_torch() -> dict[str, Any]:
+def _list_torch_classes() -> dict[str, Any]:
     return {
         name.lower(): found
         for name, found in vars(torch.optim).items()
@@ -76,8 +76,8 @@ def _of_torch() -> dict[str, Any]:
     }
 
 
-def _decaying(trained: nn.Module | Groups, recipe: Recipe) -> list[dict[str, Any]]:
-    """The groups, each divided into what decays (matrices first) and what does not."""
+def _split_by_decay(trained: nn.Module | Groups, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return the groups, each divided into what decays (matrices first) and what does not."""
     groups: Groups = [{"params": list(trained.parameters())}] if isinstance(trained, nn.Module) else trained
     found = []
     for group in groups:
@@ -93,7 +93,7 @@ def _decaying(trained: nn.Module | Groups, recipe: Recipe) -> list[dict[str, Any
 
 
 class Schedule:
-    """Sets the learning rate of every group for a step, which it may be asked for in any order."""
+    """A schedule that sets the learning rate of every group for a step, in any order of steps."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, scheduler: Any, per_epoch: int) -> None:
         self.optimizer, self._scheduler, self._per_epoch = optimizer, scheduler, per_epoch
@@ -104,7 +104,7 @@ class Schedule:
         if not isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler):
             scheduler.step(t)
         elif t != scheduler.last_epoch:
-            # its rates depend on this count alone; the other one is for a warning about the first step
+            # rates depend on last_epoch alone; _step_count only avoids a warning about the first step
             scheduler.load_state_dict({**scheduler.state_dict(), "last_epoch": t - 1, "_step_count": t + 1})
             scheduler.step()
         return float(self.optimizer.param_groups[0]["lr"])
@@ -113,8 +113,8 @@ class Schedule:
 def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, per_epoch: int) -> Schedule:
     """Return the recipe's schedule; `per_epoch` is the number of updates in an epoch.
 
-    timm's schedulers, and torch's OneCycleLR, which also moves the momentum. A group with a rate of its
-    own keeps its ratio to `recipe.rate`. Raises OptionError for options that the schedule does not take.
+    It uses timm's schedulers, and torch's OneCycleLR, which also changes the momentum. A group with its own
+    rate keeps its ratio to `recipe.rate`. Raises OptionError for options that the schedule does not take.
     """
     per = per_epoch if recipe.schedule_by == "epoch" else 1
     total = -(-recipe.steps // per)
@@ -138,11 +138,11 @@ def _of_timm(optimizer: torch.optim.Optimizer, recipe: Recipe, total: int) -> An
     if warm:
         first = recipe.warmup_rate
         options["warmup_lr_init"] = recipe.rate / (warm + 1) if first is None else first
-        for group in optimizer.param_groups:  # the first rate is one number for all groups: scale them after
+        for group in optimizer.param_groups:  # timm has one warmup_lr_init for all groups: scale their rates
             if group["lr"] != recipe.rate:
                 group["lr_scale"], group["lr"] = group["lr"] / recipe.rate, recipe.rate
     if recipe.schedule not in _WITHOUT_PERIOD:
         options["t_initial"] = recipe.period or max(total - warm, 1)
-        # behind the first cycle the rate stays at its least, so this changes nothing but timm's warning
+        # after the first cycle the rate stays at its minimum, so this only avoids timm's warning
         options["cycle_decay"] = 0.5 if options["t_initial"] == 1 else 1.0
     return getattr(timm.scheduler, name)(optimizer, **{**options, **recipe.schedule_options})

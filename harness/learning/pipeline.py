@@ -1,9 +1,9 @@
 """Batches that are prepared ahead: while the device computes, the next ones are read, prepared and copied.
 
 An assembling thread collates each batch and copies it; `workers` more threads read and prepare samples for
-it (Pillow and the resizing release the interpreter's lock). Without workers the assembling thread prepares,
-too. On a CPU it does not start then before something waits that is no computing (a disk, a simulated
-device): a second thread would compute no faster than the one that there is.
+it (Pillow and the resizing release the interpreter's lock). Without workers, the assembling thread prepares,
+too. On a CPU it starts only once something waits other than for computing (a disk, a simulated device): a
+second thread would compute no faster than the one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import torch
 from harness.contract.data import Sample, Split
 from harness.contract.seeds import derive_seed
 from harness.errors import DataError
-from harness.inference.trees import mapped
-from harness.learning.draws import Entry, Rows
+from harness.inference.trees import map_tree
+from harness.learning.draws import DrawnBatch, Rows
 
 GROUP = 64
 """Samples that one thread prepares together at most."""
@@ -41,21 +41,21 @@ class Batch:
     targets: torch.Tensor | None = None
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Samples that a training or an evaluation takes in batches."""
 
     def __len__(self) -> int: ...
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the batches of a plan, in its order."""
         ...
 
 
-class Held:
-    """Samples that are held as tensors: a tree of them, or what `tensors(epoch)` returns for each epoch.
+class HeldSamples:
+    """Samples held as tensors: a tree of them, or what `tensors(epoch)` returns for each epoch.
 
-    Leaves are indexed by rows; an object with a method `take` is asked for them. What a function draws
-    must depend on the epoch alone: a continued training asks in the middle of one.
+    Leaves are indexed by rows, or read by their method `take`. Draws of the function must depend on the
+    epoch alone: a resumed training calls it in the middle of one.
     """
 
     def __init__(self, tensors: Any, targets: torch.Tensor | None = None) -> None:
@@ -64,23 +64,21 @@ class Held:
         if callable(tensors) and not isinstance(tensors, torch.Tensor):
             self._make = tensors
             if targets is None:
-                raise ValueError(
-                    "tensors that each epoch makes anew need targets, which tell how many there are"
-                )
+                raise ValueError("tensors made for each epoch need targets, which tell their number")
         self._epoch, self._tensors = -1, None if self._make else tensors
         self._count = len(targets) if targets is not None else len(next(_leaves(tensors)))
 
     def __len__(self) -> int:
         return self._count
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the rows of each batch."""
         for step, epoch, rows in plan:
             if self._make is not None and epoch != self._epoch:
                 self._epoch, self._tensors = epoch, self._make(epoch)
             at = torch.from_numpy(rows)
-            data = mapped(partial(_taken, at), self._tensors)
-            targets = None if self.targets is None else _taken(at, self.targets)
+            data = map_tree(partial(_take_rows, at), self._tensors)
+            targets = None if self.targets is None else _take_rows(at, self.targets)
             yield Batch(step, epoch, rows, data, targets)
 
 
@@ -94,13 +92,13 @@ def image_of(sample: Sample) -> Any:
 class Pipeline:
     """The samples of a split, prepared ahead of their use in batches on a device.
 
-    `prepare` makes tensors of what `take` returns of a sample (its image), or, where it has `many`, of
-    several at once; `collate` puts those of a batch together. `indices` chooses samples of the split:
-    rows count these, and so do `targets` (on the CPU). With indices, `split` may be a function that
-    returns the split of an epoch. With a `seed`, what `prepare` draws from torch depends on the seed, the
-    epoch and the row alone; neither the number of `workers` nor the `depth` changes a result. At most
-    `depth` batches are prepared or in preparation, beside the one in use; by default two, or more where
-    they are too small to keep all workers busy.
+    `prepare` turns what `take` returns of a sample (its image) into tensors or, if it has `many`, several at
+    once; `collate` puts those of a batch together. `indices` chooses samples of the split: rows count these,
+    and so do `targets` (on the CPU). With indices, `split` may be a function that returns the split of an
+    epoch. With a `seed`, the draws of `prepare` from torch depend on the seed, the epoch and the row alone;
+    neither the number of `workers` nor the `depth` changes a result. At most `depth` batches are prepared or
+    in preparation, beside the one in use; by default two, or more if they are too small to keep all workers
+    busy.
 
     Raises DataError naming the sample that can't be read.
     """
@@ -122,9 +120,7 @@ class Pipeline:
         self.prepare, self.device, self.workers = prepare, device, workers
         if callable(split):
             if indices is None:
-                raise ValueError(
-                    "a split that each epoch makes anew needs indices, which tell how many there are"
-                )
+                raise ValueError("a split made for each epoch needs indices, which tell its length")
             self.split_of, self.indices = split, indices
         else:
             self.split_of = lambda epoch: split
@@ -134,11 +130,11 @@ class Pipeline:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the batches of a plan in its order; close the generator to stop the threads early."""
         entries, depth = iter(plan), self.depth
         if self.workers < 1 and self.device.type == "cpu":
-            yield from self._until_waiting(entries)
+            yield from self._prepare_until_waiting(entries)
         ahead: deque[Future[tuple[Batch, Any]]] = deque()
         stream = _Copies(self.device)
         with _threads(self.workers, "prepare") as pool, _threads(1, "assemble") as assembling:
@@ -159,74 +155,76 @@ class Pipeline:
                 fill()
                 stream.wait(batch, copied)
                 yield batch
-                del batch  # so that the next is laid into the same memory
+                del batch  # so that the next one can reuse its memory
 
-    def _until_waiting(self, entries: Iterator[Entry]) -> Generator[Batch, None, None]:
-        """Prepare batches in the thread that uses them, until that is seen to wait for a fifth of its time."""
+    def _prepare_until_waiting(self, entries: Iterator[DrawnBatch]) -> Generator[Batch, None, None]:
+        """Prepare batches in the calling thread, until it is seen to wait for a fifth of its time."""
         began, busy = time.perf_counter(), time.thread_time()
         for entry in entries:
-            yield self._collated(entry, None)
+            yield self._collate_batch(entry, None)
             if time.thread_time() - busy < 0.8 * (time.perf_counter() - began):
                 return
 
-    def _submit(self, entry: Entry, pool: ThreadPoolExecutor | None) -> list[Future[list[Any]]] | None:
+    def _submit(self, entry: DrawnBatch, pool: ThreadPoolExecutor | None) -> list[Future[list[Any]]] | None:
         """Let the workers prepare a batch, in pieces that occupy all of them."""
         if pool is None:
             return None
         _, epoch, rows = entry
         size = min(GROUP // 4, math.ceil(len(rows) / (2 * self.workers))) or 1
-        return [pool.submit(self._prepared, rows[at : at + size], epoch) for at in range(0, len(rows), size)]
+        return [
+            pool.submit(self._prepare_rows, rows[at : at + size], epoch) for at in range(0, len(rows), size)
+        ]
 
     def _assemble(
-        self, entry: Entry, parts: list[Future[list[Any]]] | None, stream: _Copies
+        self, entry: DrawnBatch, parts: list[Future[list[Any]]] | None, stream: _Copies
     ) -> tuple[Batch, Any]:
-        batch = self._collated(entry, parts)
+        batch = self._collate_batch(entry, parts)
         return batch, stream.copy(batch)
 
-    def _collated(self, entry: Entry, parts: list[Future[list[Any]]] | None) -> Batch:
+    def _collate_batch(self, entry: DrawnBatch, parts: list[Future[list[Any]]] | None) -> Batch:
         step, epoch, rows = entry
         if parts is None:
             groups = (rows[at : at + GROUP] for at in range(0, len(rows), GROUP))
-            samples = [sample for group in groups for sample in self._prepared(group, epoch)]
+            samples = [sample for group in groups for sample in self._prepare_rows(group, epoch)]
         else:
             samples = [sample for part in parts for sample in part.result()]
         targets = None if self.targets is None else self.targets[torch.from_numpy(rows)]
         return Batch(step, epoch, rows, self.collate(samples), targets)
 
-    def _prepared(self, rows: Rows, epoch: int) -> list[Any]:
-        # whichever thread this is, so that it computes the same
+    def _prepare_rows(self, rows: Rows, epoch: int) -> list[Any]:
+        # grad mode and autocast are per thread: set them, so that every thread computes the same
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
-            return self._several(rows, epoch)
+            return self._prepare_several(rows, epoch)
 
-    def _several(self, rows: Rows, epoch: int) -> list[Any]:
+    def _prepare_several(self, rows: Rows, epoch: int) -> list[Any]:
         if self.seed is not None:
-            return [self._drawn(row, epoch) for row in rows.tolist()]
+            return [self._prepare_seeded(row, epoch) for row in rows.tolist()]
         split = self.split_of(epoch)
         samples = [split[self.indices[row]] for row in rows.tolist()]
         if hasattr(self.prepare, "many"):
             try:
                 return list(self.prepare.many([self.take(sample) for sample in samples]))
             except (DataError, OSError):
-                pass  # one by one they tell which sample it was
-        return [self._one(sample) for sample in samples]
+                pass  # one by one shows which sample it was
+        return [self._prepare_one(sample) for sample in samples]
 
-    def _drawn(self, row: int, epoch: int) -> Any:
+    def _prepare_seeded(self, row: int, epoch: int) -> Any:
         from harness.learning.randomness import drawing_from
 
         with drawing_from(derive_seed("sample", self.seed, epoch, row)):
-            return self._one(self.split_of(epoch)[self.indices[row]])
+            return self._prepare_one(self.split_of(epoch)[self.indices[row]])
 
-    def _one(self, sample: Sample) -> Any:
+    def _prepare_one(self, sample: Sample) -> Any:
         taken = self.take(sample)
         try:
             return self.prepare(taken)
-        except (DataError, OSError) as error:  # an image that is only read now knows no name of its own
+        except (DataError, OSError) as error:  # a lazily read image may not know its name
             named = str(error) if sample.id in str(error) else f"sample '{sample.id}': {error}"
             raise DataError(named) from error
 
 
 class _Copies:
-    """Copies of batches to a device; on CUDA from pinned memory on a stream of their own."""
+    """Copies of batches to a device; on CUDA from pinned memory on a separate stream."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -251,13 +249,13 @@ class _Copies:
 
     @staticmethod
     def _move(batch: Batch, move: Callable[[Any], Any]) -> None:
-        batch.data = mapped(lambda leaf: move(leaf) if isinstance(leaf, torch.Tensor) else leaf, batch.data)
+        batch.data = map_tree(lambda leaf: move(leaf) if isinstance(leaf, torch.Tensor) else leaf, batch.data)
         batch.targets = None if batch.targets is None else move(batch.targets)
 
 
 @contextmanager
 def _threads(count: int, name: str) -> Iterator[ThreadPoolExecutor | None]:
-    """Threads that end with the block, what waits for them undone; none for a count of 0."""
+    """Yield a pool of threads that ends with the block, its waiting tasks cancelled; None for a count of 0."""
     if count < 1:
         yield None
         return
@@ -276,7 +274,7 @@ def _leaves(tree: Any) -> Iterator[Any]:
         yield tree
 
 
-def _taken(at: torch.Tensor, leaf: Any) -> Any:
+def _take_rows(at: torch.Tensor, leaf: Any) -> Any:
     if isinstance(leaf, torch.Tensor):
         return leaf[at.to(leaf.device, non_blocking=True)]
     return leaf.take(at)

@@ -1,4 +1,4 @@
-"""What a training has done so far: what it shows in the end, and all that continuing it needs."""
+"""Progress of a training: its outcome, and everything needed to continue it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Report = Callable[[int, dict[str, float]], object]
 
 
 @dataclass
-class Trained:
-    """What a training showed besides the network's new weights.
+class TrainingOutcome:
+    """The outcome of a training besides the network's new weights.
 
     `losses`, `rates` (of the first group) and `seconds` have a value per update; `values` what each
     evaluation returned, by the number of updates before it. `best_step` is the evaluation whose weights
-    were restored, 0 where none were; `optimizer_bytes` what the optimiser held.
+    were restored, 0 if none were; `optimizer_bytes` the size of the optimiser's state.
     """
 
     steps: int = 0
@@ -44,7 +44,7 @@ class Trained:
         return {step: values["score"] for step, values in self.values.items()}
 
     def seconds_per_step(self) -> float | None:
-        """Return the median over the updates without the first two; None where there were none."""
+        """Return the median over the updates without the first two; None without updates."""
         usual = sorted(self.seconds[2:] or self.seconds)
         return usual[len(usual) // 2] if usual else None
 
@@ -61,16 +61,16 @@ class Trained:
         return columns
 
 
-class Progress:
-    """What a training has done so far, and everything that continuing it needs."""
+class TrainingProgress:
+    """The progress of a training, and everything needed to continue it."""
 
     def __init__(
         self, recipe: Recipe, state: State, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
     ) -> None:
         self.recipe, self.state, self.optimizer, self.scaler = recipe, state, optimizer, scaler
-        self.trained, self.stopping = Trained(), Stopping(recipe.patience)
+        self.trained, self.stopping = TrainingOutcome(), Stopping(recipe.patience)
         self.best: dict[str, torch.Tensor] = {}
-        self.ema = copied(state) if recipe.ema is not None else {}
+        self.ema = copy_tensors(state) if recipe.ema is not None else {}
         self._unread: list[torch.Tensor | float] = []
         self._began = 0.0
 
@@ -93,20 +93,20 @@ class Progress:
                 raise Diverged(f"the loss is {loss} at step {step} of {self.recipe.steps}")
             self.trained.losses.append(loss)
             report(step, {"loss": loss, "rate": self.trained.rates[step - 1]})
-        # the device is done with them only now, so that their seconds are known together
+        # reading waits for the device, so only the mean time of these updates is known
         self.trained.seconds += [(time.perf_counter() - self._began) / max(len(unread), 1)] * len(unread)
 
-    def judge(self, found: float | Mapping[str, float], report: Report) -> None:
+    def add_evaluation(self, found: float | Mapping[str, float], report: Report) -> None:
         """Note an evaluation; copy the weights if it is the best one and they may be restored."""
         values = dict(found) if isinstance(found, Mapping) else {"score": float(found)}
         step = self.trained.steps
         self.trained.values[step] = values
         report(step, values)
         if self.stopping.update(values["score"], step) and (self.recipe.patience or self.recipe.keep_best):
-            self.best = copied(self.state)
+            self.best = copy_tensors(self.state)
 
     def average(self) -> None:
-        """Move the averaged weights; what are no floating-point numbers (counts) is copied."""
+        """Update the averaged weights; tensors that are not floating point (counts) are copied."""
         if self.recipe.ema is None:
             return
         floats = [name for name, tensor in self.state.items() if tensor.is_floating_point()]
@@ -115,9 +115,9 @@ class Progress:
         copy_into(self.ema, {n: t for n, t in self.state.items() if not t.is_floating_point()})
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside the block the averaged weights, where there are any, stand in the network."""
-        current = copied(self.state) if self.ema else {}
+    def use_average(self) -> Iterator[None]:
+        """Put the averaged weights, if any, into the network inside the block."""
+        current = copy_tensors(self.state) if self.ema else {}
         copy_into(self.state, self.ema)
         try:
             yield
@@ -135,8 +135,8 @@ class Progress:
             if isinstance(value, torch.Tensor)
         )
 
-    def keep(self, path: Path, digest: str, finished: bool = False) -> None:
-        """Write everything that is needed to go on; of a finished training what it ended with."""
+    def save(self, path: Path, digest: str, finished: bool = False) -> None:
+        """Write everything needed to continue; for a finished training, only its outcome."""
         tree = {"digest": digest, "finished": finished, "trained": asdict(self.trained), "state": self.state}
         if not finished:
             tree |= {"stopping": asdict(self.stopping), "best": self.best, "ema": self.ema}
@@ -144,23 +144,23 @@ class Progress:
         save_tree(path, tree)
 
     def restore(self, path: Path, digest: str) -> bool:
-        """Take up what was kept, if it is of the same training; return whether that is finished."""
+        """Resume from a checkpoint of the same training; return whether that is finished."""
         kept = read_tree(path)
         if kept is None or kept["digest"] != digest:
             return False
         copy_into(self.state, kept["state"])
-        self.trained = Trained(**kept["trained"])
+        self.trained = TrainingOutcome(**kept["trained"])
         if kept["finished"]:
             return True
         self.stopping = Stopping(**kept["stopping"])
         for own, name in ((self.best, "best"), (self.ema, "ema")):
             own.update({key: t.to(self.state[key].device) for key, t in kept[name].items()})
-        # the optimiser knows what belongs on which device: a fused one's step count lies beside the parameter
+        # load_state_dict puts tensors on the right devices: a fused optimiser's step count is with the parameter
         self.optimizer.load_state_dict(kept["optimizer"])
         self.scaler.load_state_dict(kept["scaler"])
         return False
 
 
-def copied(state: State) -> dict[str, torch.Tensor]:
+def copy_tensors(state: State) -> dict[str, torch.Tensor]:
     """Return copies of the tensors."""
     return {name: tensor.detach().clone() for name, tensor in state.items()}

@@ -8,25 +8,16 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"}
-_DRAWS |= {
-    "_sample_dirichlet",
-    "_standard_gamma",
-    "uniform_",
-    "normal_",
-    "bernoulli_",
-    "random_",
-    "exponential_",
-    "log_normal_",
-    "geometric_",
-}
+_DRAWS |= {"uniform_", "normal_", "bernoulli_", "random_", "exponential_", "log_normal_", "geometric_"}
+_DRAWS |= {"_sample_dirichlet", "_standard_gamma"}
 
 
 class drawing_from(TorchFunctionMode):
-    """Inside the block this thread's draws from torch come from a generator of its own.
+    """Let this thread's draws from torch inside the block come from a separate generator.
 
-    torch's global generator is shared by all threads, so what a thread drew from it would depend on the
-    others. Caught are the draws that take a generator, by which torchvision's transforms draw all they
-    do; dropout, and the generators of Python and NumPy, are not.
+    torch's global generator is shared by all threads, so a thread's draws from it would depend on the
+    others. This covers draws that take a generator, which are all those of torchvision's transforms, but
+    neither dropout nor the generators of Python and NumPy.
     """
 
     def __init__(self, seed: int) -> None:
@@ -36,7 +27,7 @@ class drawing_from(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Call a function of torch, with this block's generator where it takes one."""
+        """Call a function of torch, with this block's generator if it takes one."""
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in _DRAWS and kwargs.get("generator") is None:
             first = args[0] if args and isinstance(args[0], torch.Tensor) else None
@@ -51,7 +42,7 @@ class drawing_from(TorchFunctionMode):
 
 
 def seed_step(seed: int, device: torch.device) -> None:
-    """Seed the generators that a step draws from; `torch.manual_seed` visits every back end, which takes long."""
+    """Seed the generators that a step draws from; `torch.manual_seed` visits every back end, which is slow."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)

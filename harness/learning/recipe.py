@@ -10,7 +10,7 @@ from typing import Any, Literal
 from harness.errors import OptionError, did_you_mean
 
 Last = Literal["keep", "drop", "even"]
-Kind = Literal["none", "flip", "crop-flip", "randaugment"]
+AugmentationKind = Literal["none", "flip", "crop-flip", "randaugment"]
 """How images are augmented, see `harness.learning.augmentation`."""
 
 SCHEDULES = ("cosine", "linear", "poly", "tanh", "step", "multistep", "constant", "one-cycle")
@@ -18,19 +18,19 @@ SCHEDULES = ("cosine", "linear", "poly", "tanh", "step", "multistep", "constant"
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained. Raises OptionError for a value that makes no sense.
+    """How a network is trained. Raises OptionError for an invalid value.
 
     `steps` counts updates and `batch` the samples of one update; `accumulate` divides each into that
-    many parts, which are computed one after the other, for a gradient that is the same.
+    many parts, computed one after the other, for the same gradient.
 
     The schedule counts in updates or in epochs (`schedule_by`). `warmup` below 1 is a share of all of
     them, otherwise their number: the rate rises linearly from `warmup_rate` (by default
     rate / (warmup + 1), the first of equal steps) to `rate`, and only then does the schedule begin. It
-    ends after `period`, by default what the warm-up leaves. "one-cycle" has a warm-up of its own
+    ends after `period`, by default what the warm-up leaves. "one-cycle" has its own warm-up
     (`pct_start` in `schedule_options`), and `rate` is its peak.
 
-    `last` says what becomes of an epoch's incomplete last batch: "keep" it, "drop" it (unless it is the
-    only one), or divide the epoch into "even" batches of at most `batch`.
+    `last` treats an epoch's incomplete last batch: "keep" it, "drop" it (unless it is the only one), or
+    divide the epoch into "even" batches of at most `batch`.
     """
 
     steps: int
@@ -53,10 +53,10 @@ class Recipe:
     clip_norm: float | None = None
     accumulate: int = 1
     ema: float | None = None
-    """Decay of the moving average of the weights, which is evaluated and kept in their place."""
+    """Decay of the moving average of the weights, which replaces them in evaluations and the result."""
     mixup: float = 0.0
     cutmix: float = 0.0
-    """Parameter of the Beta distribution of either; 0 leaves it out, and of both one is drawn per batch."""
+    """Parameter of either Beta distribution; 0 disables it, and if both are set, one is drawn per batch."""
     erasing: float = 0.0
     """Probability that a rectangle of an image is erased."""
     patience: int | None = None
@@ -101,7 +101,7 @@ class Recipe:
 
 
 def steps_for(samples: int, batch: int, epochs: float | None, steps: int | None, last: Last = "keep") -> int:
-    """Return the updates of so many epochs (at least 1), unless they are given themselves."""
+    """Return `steps` if given, else the updates of so many epochs (at least 1)."""
     if steps is not None:
         return steps
     return max(1, round((epochs or 1) * Recipe(0, batch, last=last).batches_per_epoch(samples)))

@@ -1,4 +1,4 @@
-"""When a training has stopped getting better."""
+"""Early stopping of a training."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass
 class Stopping:
-    """Stops after `patience` evaluations in a row without a higher score; None never stops.
+    """Early stopping after `patience` evaluations in a row without a higher score; never if None.
 
-    An equal score is no gain, and neither is one that is not a number. `best_step` is that of the best
-    evaluation, 0 before there is any.
+    An equal score is no gain, and neither is NaN. `best_step` is that of the best evaluation, 0 before
+    there is any.
     """
 
     patience: int | None

@@ -1,4 +1,4 @@
-"""Whether a suite's `[defaults]` name plugins that it uses, and options that these have."""
+"""Checks that a suite's `[defaults]` name plugins that it uses, and options that these have."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ def check_defaults(suite: Suite, typed: Set[tuple[str, str]] = frozenset()) -> l
             if (kind, name) in used:
                 given = {k: v for k, v in table.items() if k not in ("label", "tags")}
                 with suppress(PluginBroken, PluginNotFound):  # its entries say so
-                    options.check(
-                        registry.load(registry.find(kind, name)), given, None, where, given_alone=True
-                    )
+                    factory = registry.load(registry.find(kind, name))
+                    options.check_options(factory, given, None, where, given_alone=True)
                 continue
             unused = f"{where}: no entry of the suite uses this {registry.singular(kind)}"
             hint = did_you_mean(name, [n for k, n in used if k == kind])

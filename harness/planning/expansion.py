@@ -1,31 +1,31 @@
-"""One experiment's grid expanded to cells, each judged before anything is loaded."""
+"""Expansion of one experiment's grid to cells, with the state of each, before anything is loaded."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 from typing import Any
 
 from harness.contract import capability, targets
-from harness.contract.cells import Cell, Part, Planned, canonical
-from harness.contract.declared import asked
+from harness.contract.cells import Cell, Part, Planned, canonical_json
+from harness.contract.declared import ask
 from harness.contract.remarks import statements, with_names
 from harness.discovery import registry
 from harness.discovery.parts import Resolver, blame
 from harness.discovery.reference import RESERVED, Reference, complete_entry, parse, read_short
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
-from harness.planning.matching import fits, named_apart, read_by
+from harness.planning.matching import find_read_classes, fits, name_apart
 from harness.planning.suite import Entry, Experiment, Rule, Suite
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the command line changes: only these, these too, and single settings."""
+    """Changes from the command line: a narrower grid, additions, and single settings."""
 
     models: Sequence[str] = ()
     datasets: Sequence[str] = ()
@@ -40,14 +40,12 @@ class Choice:
     images: str | None = None
     limit: int | None = None
     skip_unreadable: bool = False
-    """Leave out samples that can't be read, and say how many, instead of failing."""
+    """Leave out samples that can't be read, and report their number, instead of failing."""
 
     @property
     def narrows(self) -> bool:
-        """Whether less than the suite's own grid is asked for."""
-        return bool(
-            self.models or self.datasets or self.methods or self.metrics or self.experiments or self.seeds
-        )
+        """Whether it asks for less than the suite's own grid."""
+        return any((self.models, self.datasets, self.methods, self.metrics, self.experiments, self.seeds))
 
     @property
     def named_plugins(self) -> set[tuple[str, str]]:
@@ -61,22 +59,20 @@ class Choice:
 
 
 class Expansion:
-    """One experiment's grid being expanded."""
+    """The expansion of one experiment's grid."""
 
     def __init__(self, suite: Suite, grid: Experiment, choice: Choice, resolver: Resolver) -> None:
         self.suite, self.grid, self.choice, self.resolver = suite, grid, choice, resolver
         self.where = f"suite {suite.name}" + (f", experiment {grid.name}" if suite.experiments else "")
         if grid.protocol is None:
-            known = [p.name for p in registry.installed("protocols")]
-            raise SuiteError(
-                f'{self.where}: needs a protocol, as in protocol = "classification"{did_you_mean("", known)}'
-            )
+            hint = did_you_mean("", [p.name for p in registry.installed("protocols")])
+            raise SuiteError(f'{self.where}: needs a protocol, as in protocol = "classification"{hint}')
         self.empty = False
-        self.protocol = self._one("protocols", grid.protocol, "protocol")
-        self.models = self._chosen("models", grid.models, choice.models, choice.add_models)
-        self.datasets = self._chosen("datasets", grid.datasets, choice.datasets, choice.add_datasets)
-        self.methods = self._chosen("methods", grid.methods, choice.methods, ())
-        self.metrics = tuple(self._chosen("metrics", grid.metrics, choice.metrics, choice.add_metrics))
+        self.protocol = self._resolve_one("protocols", grid.protocol, "protocol")
+        self.models = self._choose("models", grid.models, choice.models, choice.add_models)
+        self.datasets = self._choose("datasets", grid.datasets, choice.datasets, choice.add_datasets)
+        self.methods = self._choose("methods", grid.methods, choice.methods, ())
+        self.metrics = tuple(self._choose("metrics", grid.metrics, choice.metrics, choice.add_metrics))
         self._reasons: dict[tuple[int, int, int, str], str | None] = {}
         self._said: dict[tuple[int, int, int, str], tuple[str, ...]] = {}
         self.excluded = 0
@@ -85,21 +81,17 @@ class Expansion:
         self._check_evidence()
 
     def cells(self) -> Iterator[Cell]:
-        """Cells that share a model stand together, so that each model is loaded once."""
+        """Yield the cells; those of the same model are adjacent, so that each model is loaded once."""
         if self.empty:
             return
-        needs_model = asked(self.protocol.object, "needs_model")
+        needs_model = ask(self.protocol.object, "needs_model")
         models: Sequence[Part | None] = self.models or ([] if needs_model else [None])
         methods: Sequence[Part | None] = self.methods or [None]
         seeds = list(self.choice.seeds or self.grid.seeds or [0])
-        points = [
-            dict(zip(self.grid.axes, v, strict=True)) for v in itertools.product(*self.grid.axes.values())
-        ]
-        for model, dataset, method, axes, seed in itertools.product(
-            models, self.datasets, methods, points, seeds
-        ):
+        points = [dict(zip(self.grid.axes, v, strict=True)) for v in product(*self.grid.axes.values())]
+        for model, dataset, method, axes, seed in product(models, self.datasets, methods, points, seeds):
             cell = self._cell(model, dataset, method, axes, seed)
-            if any(self._meets(rule, cell) for rule in self.grid.exclude):
+            if any(self._matches(rule, cell) for rule in self.grid.exclude):
                 self.excluded += 1
             else:
                 yield cell
@@ -108,45 +100,36 @@ class Expansion:
         for number, extra in enumerate(self.grid.include):
             where = f"include.{number}"
             self._check_axes({k: [v] for k, v in extra.axes.items()})
-            own_models = self._all("models", extra.model, where) if extra.model else models
-            own_data = self._all("datasets", extra.dataset, where) if extra.dataset else self.datasets
-            own_methods = self._all("methods", extra.method, where) if extra.method else methods
-            for model, dataset, method, seed in itertools.product(
-                own_models, own_data, own_methods, extra.seeds or seeds
-            ):
+            own_models = self._resolve_all("models", extra.model, where) if extra.model else models
+            own_data = self._resolve_all("datasets", extra.dataset, where) if extra.dataset else self.datasets
+            own_methods = self._resolve_all("methods", extra.method, where) if extra.method else methods
+            own = (own_models, own_data, own_methods, extra.seeds or seeds)
+            for model, dataset, method, seed in product(*own):
                 for axes in [{**p, **extra.axes} for p in points]:
                     yield self._cell(model, dataset, method, axes, seed)
 
-    def judged(self, cell: Cell, finished: set[str]) -> Planned:
-        """The cell with its state: done, broken, skipped with the reason, or to be run."""
+    def decide(self, cell: Cell, finished: set[str]) -> Planned:
+        """Return the cell with its state: done, broken, skipped with the reason, or to be run."""
         if cell.id in finished:
-            with suppress(Exception, SystemExit):  # its number stands
+            with suppress(Exception, SystemExit):  # its record counts in any case
                 cell.remarks.extend(self._remarks(cell))
             return Planned(cell, "done")
-        parts = cell.parts
-        for part in parts:
-            if part.problem:
-                return Planned(cell, "broken", part.problem)
-        for part in parts:
-            if part.missing:
-                return Planned(cell, "skipped", part.missing)
+        if problem := next((p.problem for p in cell.parts if p.problem), None):
+            return Planned(cell, "broken", problem)
+        if missing := next((p.missing for p in cell.parts if p.missing), None):
+            return Planned(cell, "skipped", missing)
         try:
-            reason = self._refused(cell)
-        except HarnessError as error:
-            reason = str(error)
+            try:
+                reason = self._find_refusal(cell)
+            except HarnessError as error:
+                reason = str(error)
+            if not reason:
+                cell.remarks.extend(self._remarks(cell))
         except BaseException as error:  # a protocol that can't judge a cell breaks that cell alone
             if interrupts(error):
                 raise
             return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
-        if reason:
-            return Planned(cell, "skipped", reason)
-        try:
-            cell.remarks.extend(self._remarks(cell))
-        except BaseException as error:  # as above
-            if interrupts(error):
-                raise
-            return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
-        return Planned(cell)
+        return Planned(cell, "skipped", reason) if reason else Planned(cell)
 
     def _cell(
         self, model: Part | None, dataset: Part, method: Part | None, axes: dict[str, Any], seed: int
@@ -166,40 +149,40 @@ class Expansion:
             self.choice.limit or self.suite.limit,
         )
 
-    def _refused(self, cell: Cell) -> str | None:
+    def _find_refusal(self, cell: Cell) -> str | None:
         protocol = cell.protocol.object
-        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
+        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical_json(cell.axes))
         if key not in self._reasons:
             model, method = (p.object if p else None for p in (cell.model, cell.method))
-            reason = refused(protocol, cell.protocol.plugin, model, cell.dataset.object, method, cell.axes)
-            self._reasons[key] = with_names(reason, cell) if reason else None
+            why = find_refusal(protocol, cell.protocol.plugin, model, cell.dataset.object, method, cell.axes)
+            self._reasons[key] = with_names(why, cell) if why else None
         return self._reasons[key]
 
     def _remarks(self, cell: Cell) -> Sequence[str]:
-        """What the cell's parts and its protocol say at planning, each once."""
-        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical(cell.axes))
+        """Return what the cell's parts and its protocol say at planning, each once."""
+        key = (id(cell.model), id(cell.dataset), id(cell.method), canonical_json(cell.axes))
         if key not in self._said:
             said = [f"{p.label}: {text}" for p in cell.parts for text in p.remarks]
-            if asked(cell.protocol.object, "assumes") is not None:
+            if ask(cell.protocol.object, "assumes") is not None:
                 model, method = (p.object if p else None for p in (cell.model, cell.method))
                 more = cell.protocol.object.assumes(model, cell.dataset.object, method, cell.axes)
                 said += [with_names(text, cell) for text in statements(more)]
             self._said[key] = tuple(dict.fromkeys(said))
         return self._said[key]
 
-    def _one(self, kind: str, entry: Entry, key: str) -> Part:
-        found = self._all(kind, entry, key)
+    def _resolve_one(self, kind: str, entry: Entry, key: str) -> Part:
+        found = self._resolve_all(kind, entry, key)
         if len(found) > 1:
-            raise SuiteError(f"{self.where}, {key}: one is needed, its grid stands for {len(found)}")
+            raise SuiteError(f"{self.where}, {key}: expected one, its grid makes {len(found)}")
         return found[0]
 
-    def _all(self, kind: str, entry: Entry, key: str) -> list[Part]:
-        return self._resolved(kind, parse(entry, f"{self.where}, {key}"), key)
+    def _resolve_all(self, kind: str, entry: Entry, key: str) -> list[Part]:
+        return self._resolve(kind, parse(entry, f"{self.where}, {key}"), key)
 
-    def _resolved(
+    def _resolve(
         self, kind: str, references: Sequence[Reference], key: str, typed: Sequence[Reference] = ()
     ) -> list[Part]:
-        """The parts; paths count from the suite's folder, those of what was `typed` from the current one."""
+        """Return the parts; paths are relative to the suite's folder, those of `typed` references to the current one."""
         return [
             self.resolver.resolve(
                 kind, r, f"{self.where}, {key}", None if any(r is t for t in typed) else self.suite.folder
@@ -207,7 +190,7 @@ class Expansion:
             for r in references
         ]
 
-    def _chosen(
+    def _choose(
         self, kind: str, entries: Sequence[Entry], only: Sequence[str], added: Sequence[str]
     ) -> list[Part]:
         own = [r for n, e in enumerate(entries) for r in parse(e, f"{self.where}, {kind}.{n}")]
@@ -215,14 +198,14 @@ class Expansion:
         chosen: list[Reference] = [] if only else list(own)
         for text in only:
             hits = [r for r in own if fnmatchcase(r.shown, text) or r.shown == text]
-            if not hits and kind != "metrics" and self._named_elsewhere(kind, text):
-                continue  # what is narrowed to stands in another experiment of the suite
-            chosen += hits or [self._new(kind, text, labels)]
-        chosen += [self._new(kind, text, labels) for text in added]
+            if not hits and kind != "metrics" and self._is_named_elsewhere(kind, text):
+                continue  # another experiment of the suite has it
+            chosen += hits or [self._parse_added(kind, text, labels)]
+        chosen += [self._parse_added(kind, text, labels) for text in added]
         if only and not chosen:
             self.empty = True
         typed = [r for r in chosen if not any(r is o for o in own)]
-        parts = self._resolved(kind, chosen, kind, typed)
+        parts = self._resolve(kind, chosen, kind, typed)
         unique = list({id(p): p for p in parts}.values())
         for label, count in Counter(p.label for p in unique).items():
             if count > 1:
@@ -231,7 +214,7 @@ class Expansion:
                 )
         return unique
 
-    def _named_elsewhere(self, kind: str, text: str) -> bool:
+    def _is_named_elsewhere(self, kind: str, text: str) -> bool:
         return any(
             fnmatchcase(reference.shown, text) or reference.shown == text
             for grid in self.suite.grids
@@ -239,7 +222,7 @@ class Expansion:
             for reference in parse(entry, f"suite {self.suite.name}, {kind}")
         )
 
-    def _new(self, kind: str, text: str, labels: Sequence[str]) -> Reference:
+    def _parse_added(self, kind: str, text: str, labels: Sequence[str]) -> Reference:
         where = f"--{kind.removesuffix('s')}"
         shared = getattr(self.suite.defaults, kind)
         # options alone: labels and tags are facts of the suite's own entries
@@ -247,20 +230,16 @@ class Expansion:
         reference = parse(complete_entry(text, bare), where)[0]
         names = [p.name for p in registry.installed(kind)]
         if reference.plugin.rpartition("/")[2] not in names:
-            known = [*labels, *names]
-            raise SuiteError(
-                f"{self.where}: no {registry.singular(kind)} '{text}'{did_you_mean(text, known)}"
-            )
+            hint = did_you_mean(text, [*labels, *names])
+            raise SuiteError(f"{self.where}: no {registry.singular(kind)} '{text}'{hint}")
         return reference
 
     def _check_axes(self, axes: Mapping[str, Any]) -> None:
-        known = asked(self.protocol.object, "axes")
+        protocol, known = self.protocol, ask(self.protocol.object, "axes")
         for axis in axes:
             if known is not None and axis not in known:
                 hint = did_you_mean(axis, known) if known else "; it has none at all: leave it out"
-                raise SuiteError(
-                    f"{self.where}: protocol '{self.protocol.plugin}' has no axis '{axis}'{hint}"
-                )
+                raise SuiteError(f"{self.where}: protocol '{protocol.plugin}' has no axis '{axis}'{hint}")
             if not axes[axis]:
                 raise SuiteError(f"{self.where}: axis '{axis}': expected at least one value, found none")
             try:
@@ -271,7 +250,7 @@ class Expansion:
                 ) from None
 
     def _check_exclusions(self) -> None:
-        """What a rule calls an axis is one of the suite's, a coordinate, or a tag (`model.<key>`)."""
+        """Raise SuiteError unless a rule's axes are axes of the suite, coordinates, or tags (`model.<key>`)."""
         grids = self.suite.grids
         known = {axis for g in grids for axes in (g.axes, *(e.axes for e in g.include)) for axis in axes}
         known |= {"experiment", "protocol", "model", "dataset", "method", "seed"}
@@ -283,52 +262,52 @@ class Expansion:
                     )
 
     def _check_evidence(self) -> None:
-        provided = asked(self.protocol.object, "provides")
+        provided = ask(self.protocol.object, "provides")
         if provided is None:
             return
         for part in self.metrics:
             if part.object is None:
                 continue
             try:
-                wanted = read_by(part.object)
+                wanted = find_read_classes(part.object)
             except HarnessError as error:
                 raise SuiteError(
                     f"{self.where}: metric '{part.plugin}' of {part.distribution}: {error}"
                 ) from None
             if wanted is None or fits(provided, wanted):
                 continue
-            read, given = named_apart(wanted, provided)
+            read, given = name_apart(wanted, provided)
             raise SuiteError(
-                f"{self.where}: metric '{part.plugin}' reads {read}, protocol '{self.protocol.plugin}' gives "
-                f"{given}: leave the metric out, or use a protocol that gives {read}"
+                f"{self.where}: metric '{part.plugin}' reads {read}, protocol '{self.protocol.plugin}' provides "
+                f"{given}: leave the metric out, or use a protocol that provides {read}"
             )
 
     @staticmethod
-    def _meets(rule: Rule, cell: Cell) -> bool:
+    def _matches(rule: Rule, cell: Cell) -> bool:
         coordinates = {**cell.coordinates, **cell.tags}
         given = {k: v for k, v in rule.model_dump(exclude={"axes"}).items() if v is not None}
         return all(matches(v, coordinates.get(k)) for k, v in {**given, **rule.axes}.items())
 
 
-def refused(
+def find_refusal(
     protocol: Any, name: str, model: Any, dataset: Any, method: Any, axes: Mapping[str, Any]
 ) -> str | None:
-    """Return why a protocol of that name can't run a combination: by what it and the method declare, then `cannot`."""
-    if model is None and asked(protocol, "needs_model"):
+    """Return why a protocol can't run a combination: from what it and the method declare, then from `cannot`."""
+    if model is None and ask(protocol, "needs_model"):
         return f"the protocol '{name}' needs a model"
     for part, called in ((protocol, f"the protocol '{name}'"), (method, "the method")):
-        for need in asked(part, "needs") if model is not None else ():
+        for need in ask(part, "needs") if model is not None else ():
             if not capability.has(model, need):
-                return capability.refusal(model, need, called)
-    if reason := targets.refusal(dataset, protocol, name):
+                return capability.explain_missing_capability(model, need, called)
+    if reason := targets.explain_target_mismatch(dataset, protocol, name):
         return reason
-    cannot = asked(protocol, "cannot")
+    cannot = ask(protocol, "cannot")
     found: str | None = cannot(model, dataset, method, axes) if cannot else None
     return found
 
 
 def matches(pattern: Any, value: Any) -> bool:
-    """Whether a value meets a pattern: a text with `*`, a value, or a list of these."""
+    """Return whether a value matches a pattern: a text with `*`, a value, or a list of these."""
     if isinstance(pattern, list):
         return any(matches(p, value) for p in pattern)
     if isinstance(pattern, str) and value is not None:

@@ -1,4 +1,4 @@
-"""Which neighbouring cells may run as one: those that differ in their seed alone."""
+"""Grouping of neighbouring cells that differ only in their seed, so that they may run as one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import logging
 from collections.abc import Sequence
 from itertools import groupby
 
-from harness.contract.cells import Cell, canonical
-from harness.contract.declared import asked
+from harness.contract.cells import Cell, canonical_json
+from harness.contract.declared import ask
 from harness.discovery.parts import blame
 
 log = logging.getLogger("harness")
 
 
 def seed_groups(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """The cells in their order, as groups of at most as many seeds as their protocol takes at once.
+    """Return the cells in order, in groups of at most as many seeds as their protocol takes at once.
 
     A protocol without `seeds_at_once` gets every cell alone.
     """
@@ -27,11 +27,11 @@ def seed_groups(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _seeds_at_once(cell: Cell) -> int:
-    ask = asked(cell.protocol.object, "seeds_at_once")
-    if ask is None:
+    seeds_at_once = ask(cell.protocol.object, "seeds_at_once")
+    if seeds_at_once is None:
         return 1
     try:
-        return max(1, int(ask(cell)))
+        return max(1, int(seeds_at_once(cell)))
     except Exception as error:  # a protocol that can't say it still runs single seeds
         log.warning("%s", blame(cell.protocol, "failed at seeds_at_once, so its seeds run one by one", error))
         return 1
@@ -39,5 +39,5 @@ def _seeds_at_once(cell: Cell) -> int:
 
 def _all_but_seed(cell: Cell) -> tuple[object, ...]:
     parts = (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics)
-    rest = (canonical(cell.axes), cell.precision, cell.images, cell.limit)
-    return (*(id(p) if p else 0 for p in parts), *rest, cell.suite, cell.experiment)
+    rest = (canonical_json(cell.axes), cell.precision, cell.images, cell.limit)
+    return (*map(id, parts), *rest, cell.suite, cell.experiment)

@@ -1,4 +1,4 @@
-"""Which evidence a metric reads, as classes, and whether a protocol provides it."""
+"""Matching of the evidence classes that a metric reads with those that a protocol provides."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from functools import partial
 from typing import Any
 
 from harness.contract.capability import has
-from harness.contract.declared import asked
-from harness.discovery.options import evaluated
+from harness.contract.declared import ask
+from harness.discovery.options import evaluate_annotation
 from harness.errors import HarnessError
 
 
-def read_by(metric: Any) -> tuple[type, ...] | None:
-    """Return the evidence classes of which a metric (an object, a class or a function) reads any; None for all.
+def find_read_classes(metric: Any) -> tuple[type, ...] | None:
+    """Return the evidence classes of which a metric (object, class or function) reads any; None for all.
 
-    They are those it lists in `reads`, else those its argument is annotated with. Raises HarnessError
-    where the annotation can't be resolved in the metric's module.
+    They are those in its `reads`, else those of its argument's annotation. Raises HarnessError if the
+    annotation can't be resolved in the metric's module.
     """
-    if (stated := asked(metric, "reads")) is not None:
+    if (stated := ask(metric, "reads")) is not None:
         return tuple(stated)
     call = metric
     while isinstance(call, partial):
@@ -30,13 +30,13 @@ def read_by(metric: Any) -> tuple[type, ...] | None:
         call = (call if isinstance(call, type) else type(call)).__call__
     try:
         parameters = list(inspect.signature(call).parameters.values())[unbound:]
-    except ValueError:  # a function of a library in C, say, which does not tell
+    except ValueError:  # such as a function of a C library
         return None
     first = parameters[0].annotation if parameters else inspect.Parameter.empty
     if first is inspect.Parameter.empty:
         return None
     holder = inspect.unwrap(call)
-    found = evaluated(first, {"typing": typing, **getattr(holder, "__globals__", {})})
+    found = evaluate_annotation(first, {"typing": typing, **getattr(holder, "__globals__", {})})
     if found is inspect.Parameter.empty:
         name = str(first).strip("'\"")
         raise HarnessError(
@@ -60,19 +60,17 @@ def _classes(annotation: Any) -> tuple[type, ...] | None:
 
 
 def fits(provided: Sequence[type], wanted: Sequence[type]) -> bool:
-    """Return whether any provided class is one of the wanted, a subclass, or has a wanted protocol's members."""
+    """Return whether any provided class is a wanted one, a subclass, or has a wanted protocol's members."""
     from typing_extensions import is_protocol
 
     return any(has(p, w) if is_protocol(w) else issubclass(p, w) for p in provided for w in wanted)
 
 
-def named_apart(wanted: Sequence[type], provided: Sequence[type]) -> tuple[str, str]:
-    """Return the names of both sides' classes, with their modules where a name stands on both."""
+def name_apart(wanted: Sequence[type], provided: Sequence[type]) -> tuple[str, str]:
+    """Return the names of both sides' classes, with their modules if a name is on both sides."""
     shared = {c.__name__ for c in wanted} & {c.__name__ for c in provided}
 
-    def named(classes: Sequence[type], between: str) -> str:
-        return between.join(
-            f"{c.__module__}.{c.__name__}" if c.__name__ in shared else c.__name__ for c in classes
-        )
+    def join(side: Sequence[type], sep: str) -> str:
+        return sep.join(f"{c.__module__}.{c.__name__}" if c.__name__ in shared else c.__name__ for c in side)
 
-    return named(wanted, " or "), named(provided, ", ")
+    return join(wanted, " or "), join(provided, ", ")

@@ -1,4 +1,4 @@
-"""The plan of a suite: all cells of its grids, in the order in which they run."""
+"""The plan of a suite: all cells of its grids, in running order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.contract.cells import Cell, Planned
-from harness.contract.remarks import SAME, relabelled
+from harness.contract.remarks import SAME, relabel
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.errors import SuiteError, did_you_mean
@@ -22,12 +22,12 @@ __all__ = ["Cell", "Choice", "Plan", "Planned", "make_plan"]
 
 @dataclass
 class Plan:
-    """All cells of a suite in the order in which they run."""
+    """All cells of a suite in running order."""
 
     suite: Suite
     cells: list[Planned] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
-    """What in its tables and plots may be a typo."""
+    """Possible typos in its tables and plots."""
 
     def __iter__(self) -> Iterator[Planned]:
         return iter(self.cells)
@@ -37,19 +37,19 @@ class Plan:
 
     @property
     def remarks(self) -> list[str]:
-        """What is assumed, left out, cut or reordered in any cell, as known before they run, and doubts."""
+        """What is assumed, left out, cut or reordered in any cell, as far as known before the run, and doubts."""
         return list(dict.fromkeys([*self.doubts, *(t for planned in self for t in planned.cell.remarks)]))
 
     def counts(self) -> dict[str, int]:
-        """How many cells are in each state."""
+        """Return the number of cells in each state."""
         return dict(Counter(p.state for p in self.cells))
 
 
 def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = ()) -> Plan:
-    """Expands the suite to cells, without loading a model or a sample.
+    """Expand a suite to cells, without loading a model or a sample.
 
     `done` holds the ids of cells that need not run again. Raises SuiteError, OptionError or
-    PluginNotFound for what can't be a plan at all; a cell that can't work is in the plan, skipped.
+    PluginNotFound if there can be no plan at all; a cell that can't work is in the plan, skipped.
     """
     choice = choice or Choice()
     finished = set(done)
@@ -74,7 +74,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
             same = seen.setdefault(cell.id, [])
             if any(_place(p.cell) == _place(cell) for p in same):
                 continue
-            same.append(_twin(cell, same[0]) if same else expansion.judged(cell, finished))
+            same.append(_plan_twin(cell, same[0]) if same else expansion.decide(cell, finished))
             plan.cells.append(same[-1])
         excluded += expansion.excluded
     for alike in seen.values():
@@ -90,23 +90,20 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
 
 
 def _place(cell: Cell) -> dict[str, Any]:
-    """Where a cell stands, whichever experiment it comes from."""
+    """Return the cell's coordinates without its experiment."""
     return {name: value for name, value in cell.coordinates.items() if name != "experiment"}
 
 
-def _twin(cell: Cell, first: Planned) -> Planned:
-    """A cell of the same content as another under other names: it is not run, and shows the other's record."""
-    moved = {
-        other.label: one.label
-        for one, other in zip(cell.parts, first.cell.parts, strict=True)
-        if one.label != other.label
-    }
-    cell.remarks[:] = dict.fromkeys([*relabelled(first.cell.remarks, moved), *cell.remarks])
+def _plan_twin(cell: Cell, first: Planned) -> Planned:
+    """Plan a cell that equals another except in labels: it is not run, and shows the other's record."""
+    pairs = zip(cell.parts, first.cell.parts, strict=True)
+    moved = {other.label: one.label for one, other in pairs if one.label != other.label}
+    cell.remarks[:] = dict.fromkeys([*relabel(first.cell.remarks, moved), *cell.remarks])
     return Planned(cell, "done" if first.state == "run" else first.state, first.reason)
 
 
 def _say_alike(cells: Sequence[Cell]) -> None:
-    """Say of cells of the same content which of their parts are the same: of all at the first, of each at itself."""
+    """Remark which parts of equal cells are the same: all pairs at the first cell, each pair at its own."""
     first, *others = cells
     for cell in others:
         names = [
@@ -115,6 +112,6 @@ def _say_alike(cells: Sequence[Cell]) -> None:
             if one.label != other.label
         ]
         if names:
-            said = f"{' and '.join(names)}: one record stands for both"
+            said = f"{' and '.join(names)}: they share one record"
             cell.remarks.append(said)
             first.remarks.extend([said] if said not in first.remarks else [])

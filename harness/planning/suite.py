@@ -1,4 +1,4 @@
-"""Suite files: TOML, validated, with unknown keys refused by the nearest known one."""
+"""Suite files: validated TOML; an unknown key is refused with the nearest known one."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Strict(BaseModel):
     @field_validator("limit", "seed", "seeds", "decimals", mode="before", check_fields=False)
     @classmethod
     def _whole(cls, value: Any) -> Any:
-        """Python takes `true` for 1, which nobody means by it."""
+        """Refuse `true`, which Python takes for 1 and nobody means by it."""
         if any(isinstance(v, bool) for v in (value if isinstance(value, list) else [value])):
             raise ValueError("expected whole numbers")
         return value
 
 
 class Rule(Strict):
-    """Which cells an exclusion meets: every given coordinate must match one of its patterns."""
+    """The cells that an exclusion removes: each given coordinate must match one of its patterns."""
 
     experiment: str | list[str] | None = None
     model: str | list[str] | None = None
@@ -74,7 +74,7 @@ class Extra(Strict):
 
 
 class Grid(Strict):
-    """What is run: one protocol over models × datasets × methods × axes × seeds."""
+    """One protocol over models × datasets × methods × axes × seeds."""
 
     protocol: Entry | None = None
     models: list[Entry] = Field(default_factory=list)
@@ -88,13 +88,13 @@ class Grid(Strict):
 
 
 class Experiment(Grid):
-    """A named grid; what it leaves empty is taken from the suite's top level."""
+    """A named grid; empty fields are taken from the suite's top level."""
 
     name: str
 
 
 class TableSpec(Strict):
-    """A leaderboard's layout: what stands in rows and columns, and what is shown."""
+    """The layout of a leaderboard: its rows, columns and values."""
 
     name: str
     title: str = ""
@@ -127,7 +127,7 @@ class PlotSpec(Strict):
 
 
 class Defaults(Strict):
-    """By kind and name of a plugin, what its entries in the suite share: options, a label, tags."""
+    """What the entries of a plugin share in a suite (options, a label, tags), by its kind and name."""
 
     protocols: dict[str, dict[str, Any]] = Field(default_factory=dict)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -137,7 +137,7 @@ class Defaults(Strict):
     summaries: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def complete(self, holder: BaseModel) -> None:
-        """Complete every entry of plugins that a part of a suite holds."""
+        """Complete every plugin entry in a part of a suite."""
         for key in REFERENCES:
             given, defaults = getattr(holder, key, None), getattr(self, kind_of(key))
             if given and defaults and isinstance(given, list):
@@ -147,7 +147,7 @@ class Defaults(Strict):
 
 
 class Suite(Grid):
-    """A suite file. Relative paths in options of plugins count from the folder in which it lies."""
+    """A suite file. Relative paths in options of plugins are resolved against its folder."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     title: str = ""
@@ -156,7 +156,7 @@ class Suite(Grid):
     images: Literal["exact", "fast"] = "exact"
     limit: int | None = Field(default=None, ge=1)
     executor: str | None = None
-    """Where cells run unless the command says otherwise; it decides no result."""
+    """Executor unless the command names another; it decides no result."""
     defaults: Defaults = Field(default_factory=Defaults)
     experiments: list[Experiment] = Field(default_factory=list)
     tables: list[TableSpec] = Field(default_factory=list)
@@ -172,12 +172,12 @@ class Suite(Grid):
 
     @property
     def folder(self) -> Path | None:
-        """Where relative paths in the suite count from: the folder of its file; None without a file."""
+        """The folder of its file, against which relative paths are resolved; None without a file."""
         return self._folder
 
     @property
     def grids(self) -> list[Experiment]:
-        """The experiments, each filled from the top level; the top level alone when there are none."""
+        """The experiments, each completed from the top level; without experiments, the top level alone."""
         shared = {name: getattr(self, name) for name in Grid.model_fields}
         if not self.experiments:
             return [Experiment(name=self.name, **shared)]
@@ -188,21 +188,16 @@ class Suite(Grid):
 
 
 def holders(suite: Suite) -> list[BaseModel]:
-    """Return the parts of a suite that name plugins: itself, its experiments, what they include, its tables."""
+    """Return the parts of a suite that name plugins: itself, its experiments, their inclusions, its tables."""
     grids: list[Grid] = [suite, *suite.experiments]
     return [*grids, *(extra for grid in grids for extra in grid.include), *suite.tables]
 
 
-def shipped() -> list[registry.Plugin]:
-    """The suites that installed distributions offer."""
-    return registry.installed("suites")
-
-
 def path_of(name: str) -> Path:
-    """The file of a suite given by its name or by a path.
+    """Return the file of a suite given by its name or by a path.
 
-    An entry point `NAME = "PACKAGE"` of the group `harness.suites` stands for the file NAME.toml
-    inside PACKAGE; the package is located, not imported.
+    An entry point `NAME = "PACKAGE"` of the group `harness.suites` means the file NAME.toml inside PACKAGE;
+    the package is located, not imported. Raises SuiteError if there is no such file.
     """
     as_path = Path(name)
     if as_path.suffix == ".toml" or as_path.is_file():
@@ -210,26 +205,22 @@ def path_of(name: str) -> Path:
             raise SuiteError(f"{name}: no such suite file")
         return as_path
     try:
-        plugin = registry.find("suites", name)
+        found = registry.find("suites", name)
     except PluginNotFound as error:
-        raise SuiteError(
-            f"{error} (a suite file of your own is named by its path, ending in .toml)"
-        ) from None
+        raise SuiteError(f"{error} (your own suite file is named by its path, ending in .toml)") from None
     try:
-        spec = find_spec(plugin.target)
+        spec = find_spec(found.target)
     except ImportError:  # the package around it is missing
         spec = None
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        candidate = Path(folder) / f"{plugin.name}.toml"
+        candidate = Path(folder) / f"{found.name}.toml"
         if candidate.is_file():
             return candidate
-    raise SuiteError(
-        f"suite '{name}' of {plugin.distribution}: {plugin.target} has no file {plugin.name}.toml"
-    )
+    raise SuiteError(f"suite '{name}' of {found.distribution}: {found.target} has no file {found.name}.toml")
 
 
 def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
-    """The suite of that name or path; `overrides` maps dotted keys to values (`axes.shots`)."""
+    """Read a suite by name or path; `overrides` maps dotted keys to values (`axes.shots`)."""
     path = path_of(str(name))
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -244,8 +235,8 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
     return suite
 
 
-def planned(store: Store, name: str) -> Suite:
-    """Return a suite as last planned in a store; one without tables of its own where its plan can't be read."""
+def load_planned(store: Store, name: str) -> Suite:
+    """Return a suite as last planned in a store, or one without tables if its plan can't be read."""
     manifest = store.manifest(name)
     try:
         return from_dict(manifest["suite"] if manifest else {"name": name}, f"{store.path}: suite {name}")
@@ -257,7 +248,7 @@ def planned(store: Store, name: str) -> Suite:
 
 
 def name_of(text: str) -> str:
-    """Return the name of a suite that is given by its name or its file, which need not be there any more."""
+    """Return the name of a suite given by its name or its file, which may be gone by now."""
     if not text.endswith(".toml"):
         return text
     try:
@@ -268,7 +259,7 @@ def name_of(text: str) -> str:
 
 
 def from_dict(data: Mapping[str, Any], where: str = "suite") -> Suite:
-    """A suite from the parsed content of a file; `where` starts every message."""
+    """Return a suite from the parsed content of a file. Raises SuiteError; `where` starts every message."""
     try:
         return Suite.model_validate(data)
     except ValidationError as error:
@@ -276,8 +267,8 @@ def from_dict(data: Mapping[str, Any], where: str = "suite") -> Suite:
         raise SuiteError("\n".join(lines)) from None
 
 
-def changed_table(spec: TableSpec, changes: Mapping[str, Any], where: str) -> TableSpec:
-    """The table with these fields changed; SuiteError when one of them has a value that makes no sense."""
+def change_table(spec: TableSpec, changes: Mapping[str, Any], where: str) -> TableSpec:
+    """Return the table with these fields changed. Raises SuiteError for an invalid value."""
     try:
         return TableSpec.model_validate({**spec.model_dump(), **changes})
     except ValidationError as error:
@@ -285,12 +276,12 @@ def changed_table(spec: TableSpec, changes: Mapping[str, Any], where: str) -> Ta
 
 
 ENTRY_KINDS = ("str", "dict[str,any]")
-"""How pydantic calls the two kinds of an `Entry` in the place of an error."""
+"""Pydantic's names of the two kinds of an `Entry` in the location of an error."""
 
 
 def _line(where: str, error: Any) -> str:
     *outer, innermost = error["loc"]
-    if innermost in ENTRY_KINDS:  # neither of the two ways to name a plugin: said once
+    if innermost in ENTRY_KINDS:  # neither of the two ways to name a plugin: one message for both
         place = ".".join(map(str, outer))
         return f"{where}: {place}: expected 'plugin:value' or a table with plugin = \"…\", found {error['input']!r}"
     location = ".".join(str(part) for part in error["loc"])
@@ -308,10 +299,8 @@ def _line(where: str, error: Any) -> str:
     if error["type"] == "dict_type":
         return f"{where}: {location}: expected a table, found {error['input']!r}"
     message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return f"{where}: {location}: {message}" + (
-        f", found {error['input']!r}" if error["type"] != "missing" else ""
-    )
+    found = "" if error["type"] == "missing" else f", found {error['input']!r}"
+    return f"{where}: {location}: {message[0].lower()}{message[1:]}{found}"
 
 
 def _known_keys(parents: list[str]) -> list[str]:
@@ -328,9 +317,9 @@ def _known_keys(parents: list[str]) -> list[str]:
 
 
 def _put(data: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key; a number steps into a list, a name into a list of tables with that name.
+    """Set a dotted key; a number steps into a list, a name into a list of tables with that name.
 
-    What stands in short form (`timm:resnet50`) becomes a table when an option of it is set.
+    A short form (`timm:resnet50`) becomes a table when one of its options is set.
     """
     *path, last = key.split(".")
     here: Any = data
@@ -361,12 +350,10 @@ def _index(items: list[Any], part: str, key: str) -> int:
     ]
     if part in names:
         return names.index(part)
-    near = nearest(part, names)
-    raise SuiteError(
-        f"--set {key}: no entry '{part}' among {len(items)}" + (f"; did you mean '{near}'?" if near else "")
-    )
+    hint = f"; did you mean '{near}'?" if (near := nearest(part, names)) else ""
+    raise SuiteError(f"--set {key}: no entry '{part}' among {len(items)}{hint}")
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of suite files, for editors."""
+    """Return the JSON Schema of suite files, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Suite.model_json_schema()}

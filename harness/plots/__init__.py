@@ -1,1 +1,1 @@
-"""Plots of records: what a plot plugin offers, a style for paper and page, and the first-party plots."""
+"""Plots of records: the contract of plot plugins, a style for paper and page, and drawing."""

@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Plot(Protocol):
-    """A plot of records, found through the entry-point group `harness.plots`.
+    """A plot of records, found by the entry-point group `harness.plots`.
 
-    Its module must import cheaply: matplotlib and pandas are imported inside `draw`.
+    Its module must import cheaply: import matplotlib and pandas inside `draw`.
     """
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws `data` on the empty `figure` (whose size it may change) and gives a caption.
+        """Draw `data` on the empty `figure` (whose size may change) and return a caption.
 
-        `data` has one row per cell that meets the plot's `where`, with the columns `id`, `status`,
-        the coordinates (`model`, `dataset`, `method`, `seed`, axes), tags as `tag.<part>.<key>`,
-        metrics and costs. `data.attrs` says more: `metrics` and `costs` list those columns in order,
-        `fractions` the metrics that may be shown in percent, `lower` those where lower is better.
+        `data` has one row per cell that meets the plot's `where`, with the columns `id`, `status`, the
+        coordinates (`model`, `dataset`, `method`, `seed`, axes), tags as `tag.<part>.<key>`, metrics and
+        costs. In `data.attrs`, `metrics` and `costs` list those columns in order, `fractions` the metrics
+        that may be shown in percent, `lower` those for which lower is better.
 
-        Raises HarnessError when the data can't be plotted; the text says what is missing.
+        Raises HarnessError if the data can't be plotted; the text says what is missing.
         """
         ...

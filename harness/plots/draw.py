@@ -1,4 +1,4 @@
-"""Drawing the plots that a suite declares: for a page as SVG text, for a paper as SVG and PNG files."""
+"""Draw the plots that a suite declares: for a page as SVG text, for a paper as SVG and PNG files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
-from harness.errors import HarnessError, did_you_mean
-from harness.leaderboard.frame import plain
+from harness.errors import HarnessError, did_you_mean, reason_of
+from harness.leaderboard.frame import find_coordinate, shorten_columns
 from harness.planning.expansion import matches
 from harness.planning.suite import PlotSpec, Suite
-from harness.plots.style import styled
+from harness.plots.style import plot_style
 from harness.records.store import Store
 
 if TYPE_CHECKING:
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 300
-"""Of PNG files: what journals ask for."""
-
+"""Resolution of PNG files, as journals require."""
 
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that a name may hold and XML has no way to write; matplotlib writes them as they are."""
+"""Characters that a name may contain and XML can't; matplotlib writes them unchanged."""
 
 
 @dataclass
-class Drawn:
-    """What became of one plot: its caption and files, or the problem that kept it from being drawn."""
+class DrawnPlot:
+    """The outcome of one plot: its caption and files, or the problem that prevented it."""
 
     name: str
     title: str
@@ -44,21 +43,21 @@ class Drawn:
     files: tuple[Path, ...] = ()
 
 
-def draw_plots(suite: Suite, data: pd.DataFrame, store: Store) -> list[Drawn]:
-    """The suite's plots as SVG whose text stays text. `data` is the suite's frame of records.
+def draw_plots(suite: Suite, data: pd.DataFrame, store: Store) -> list[DrawnPlot]:
+    """Draw the suite's plots as SVG whose text stays text. `data` is the suite's frame of records.
 
-    A plot that can't be drawn keeps the reason in `problem`; the others are drawn.
+    A plot that can't be drawn has the reason in `problem`; the others are drawn.
     """
-    return [_drawn(suite, spec, data, store, None) for spec in suite.plots]
+    return [_draw_plot(suite, spec, data, store, None) for spec in suite.plots]
 
 
-def write_plots(suite: Suite, data: pd.DataFrame, store: Store, folder: Path) -> list[Drawn]:
-    """Writes each of the suite's plots to `folder` as SVG and as PNG on white, with safe file names."""
-    return [_drawn(suite, spec, data, store, folder) for spec in suite.plots]
+def write_plots(suite: Suite, data: pd.DataFrame, store: Store, folder: Path) -> list[DrawnPlot]:
+    """Write each of the suite's plots to `folder` as SVG and as PNG on white, with safe file names."""
+    return [_draw_plot(suite, spec, data, store, folder) for spec in suite.plots]
 
 
-def file_name(suite: str, plot: str) -> str:
-    """A file name without suffix that is safe on every system, and different for different plots."""
+def safe_file_name(suite: str, plot: str) -> str:
+    """Return a file name without suffix that is safe on every system and unique to the plot."""
     import hashlib
 
     name = f"{suite}-{plot}"
@@ -68,10 +67,12 @@ def file_name(suite: str, plot: str) -> str:
     return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
-def _drawn(suite: Suite, spec: PlotSpec, data: pd.DataFrame, store: Store, folder: Path | None) -> Drawn:
+def _draw_plot(
+    suite: Suite, spec: PlotSpec, data: pd.DataFrame, store: Store, folder: Path | None
+) -> DrawnPlot:
     from matplotlib.figure import Figure
 
-    drawn = Drawn(spec.name, spec.title or spec.name)
+    drawn = DrawnPlot(spec.name, spec.title or spec.name)
     where = f"plot '{spec.name}'"
     blame = f"the plot plugin '{spec.kind}'"
     try:
@@ -80,27 +81,28 @@ def _drawn(suite: Suite, spec: PlotSpec, data: pd.DataFrame, store: Store, folde
         if part.problem or part.missing:
             raise HarnessError(part.problem or part.missing or "")
         blame = f"{part.plugin} of {part.distribution}"
-        rows = described(selected(data, spec.where))
-        with styled(file_name(suite.name, spec.name), text_as_paths=folder is not None):
+        rows = prepare_plot_data(select_rows(data, spec.where))
+        with plot_style(safe_file_name(suite.name, spec.name), text_as_paths=folder is not None):
             figure = Figure(figsize=(5.4, 3.6))
             drawn.caption = part.object.draw(rows, store, figure) or ""
             if folder is None:
-                drawn.svg = svg_of(figure)
+                drawn.svg = to_svg(figure)
             else:
-                drawn.files = _written(figure, folder / file_name(suite.name, spec.name), drawn.title)
+                drawn.files = _write_figure(
+                    figure, folder / safe_file_name(suite.name, spec.name), drawn.title
+                )
     except HarnessError as error:
         drawn.problem = str(error)
     except Exception as error:  # a plugin's plot may fail in any way; the others must be drawn
-        text = " ".join(str(error).split())
-        drawn.problem = f"{blame} failed: {type(error).__name__}: {text}"
+        drawn.problem = f"{blame} failed: {reason_of(error)}"
     return drawn
 
 
-def selected(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows of a frame that meet a plot's `where`, which names coordinates or tags."""
+def select_rows(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows that meet a plot's `where`, which names coordinates, tags or columns."""
     keep = np.ones(len(data), dtype=bool)
     for name, pattern in where.items():
-        column = next((c for c in (f"at.{name}", f"tag.{name}", name) if c in data.columns), None)
+        column = find_coordinate(data, name) or (name if name in data.columns else None)
         if column is None:
             known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
             raise HarnessError(f"nothing to choose records by is called '{name}'{did_you_mean(name, known)}")
@@ -109,18 +111,18 @@ def selected(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
 
 
 class Names(list[str]):
-    """Names of columns. pandas copies what is in `attrs` deeply whenever it makes a frame of another."""
+    """Names of columns with a cheap deep copy: pandas deep-copies `attrs` whenever it derives a frame."""
 
     def __deepcopy__(self, memo: object) -> Names:
         return Names(self)
 
 
-def described(data: pd.DataFrame) -> pd.DataFrame:
-    """The frame as plots see it: short names, and in `attrs` which columns are metrics and costs."""
-    rows = plain(data)
+def prepare_plot_data(data: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame as plots see it: short names, and `attrs` that list metrics and costs."""
+    rows = shorten_columns(data)
     metrics = [c.removeprefix("metric.") for c in data.columns if c.startswith("metric.")]
     metrics = [m for m in metrics if m in rows.columns]
-    fractions, lower = _saying(data, "unit.", "fraction"), _saying(data, "better.", 0.0)
+    fractions, lower = _metrics_with(data, "unit.", "fraction"), _metrics_with(data, "better.", 0.0)
     rows.attrs = {
         "metrics": Names(metrics),
         "costs": Names(c.removeprefix("cost.") for c in data.columns if c.startswith("cost.")),
@@ -130,25 +132,25 @@ def described(data: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _saying(data: pd.DataFrame, prefix: str, value: object) -> set[str]:
-    """The metrics whose column with that prefix has the value in any row."""
+def _metrics_with(data: pd.DataFrame, prefix: str, value: object) -> set[str]:
+    """Return the metrics whose column with that prefix has the value in any row."""
     columns = [c for c in data.columns if c.startswith(prefix)]
     found = (data[columns].to_numpy(dtype=object) == value).any(axis=0)
     return {c.removeprefix(prefix) for c, says in zip(columns, found, strict=True) if says}
 
 
-def svg_of(figure: Figure) -> str:
-    """The figure as SVG text, the same on every run (no date in it)."""
+def to_svg(figure: Figure) -> str:
+    """Return the figure as SVG text, the same on every run (without a date)."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.StringIO()
-    # not `savefig`, which draws everything once more beforehand to lay it out; drawing does that anyway
+    # not `savefig`, which draws everything twice to lay it out; one drawing does that, too
     canvas: Any = FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})
     return NOT_IN_XML.sub("\ufffd", buffer.getvalue())
 
 
-def _written(figure: Figure, stem: Path, title: str) -> tuple[Path, ...]:
+def _write_figure(figure: Figure, stem: Path, title: str) -> tuple[Path, ...]:
     from harness.records.files import replacing, write_bytes
 
     vector, pixels = stem.with_name(f"{stem.name}.svg"), stem.with_name(f"{stem.name}.png")

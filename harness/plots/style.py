@@ -1,4 +1,4 @@
-"""The look of plots: colours that the colour-blind can tell apart, and marks that need no colour."""
+"""The style of plots: colours that the colour-blind can tell apart, and marks that need no colour."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6
 """Okabe and Ito's colours without black and yellow (too pale for lines), and two that fit them."""
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d8dee4", "#fefefe"
-"""Text and axes, secondary text, grid lines, and the ground under labels. A page may replace these."""
+"""Colours of text and axes, secondary text, grid lines, and the background of labels; a page may replace them."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 LABEL = 40
-"""Longer names are cut in the middle: models often differ in their first and last letters."""
+"""Longer names are cut in the middle, since models often differ in their first and last letters."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Mark:
     dashes: Any
 
 
-def mark(number: int) -> Mark:
-    """The look of the series of that number."""
+def series_mark(number: int) -> Mark:
+    """Return the look of the series with that number."""
     return Mark(PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
 
 
-def shortened(text: object, length: int = LABEL) -> str:
-    """A name on one line of at most `length` characters."""
+def shorten(text: object, length: int = LABEL) -> str:
+    """Return a name on one line of at most `length` characters."""
     line = " ".join(str(text).split())
     if len(line) <= length:
         return line
@@ -47,11 +47,11 @@ def shortened(text: object, length: int = LABEL) -> str:
 
 
 @contextmanager
-def styled(salt: str = "vision-harness", text_as_paths: bool = True) -> Iterator[None]:
-    """matplotlib with the harness's style; names are never read as formulas.
+def plot_style(salt: str = "vision-harness", text_as_paths: bool = True) -> Iterator[None]:
+    """Apply the harness's style inside the block; names are never read as formulas.
 
-    `salt` makes the ids inside an SVG the same on every run. With `text_as_paths` an SVG looks the
-    same everywhere; without, its text stays text, which a page can search and restyle.
+    `salt` fixes the ids inside an SVG. With `text_as_paths` an SVG looks the same everywhere; otherwise its
+    text stays text, which a page can search and restyle.
     """
     import warnings
 
@@ -95,17 +95,17 @@ def styled(salt: str = "vision-harness", text_as_paths: bool = True) -> Iterator
         "figure.constrained_layout.use": True,
     }
     with mpl.rc_context(settings), warnings.catch_warnings():
-        # emoji and rare scripts are in no font of matplotlib's; a box in their place is no alarm
+        # matplotlib's fonts lack emoji and rare scripts; a box in their place is fine
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
         yield
 
 
-def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str = "") -> None:
-    """A legend below the axes, in as many columns as fit; more than 24 entries are cut, and it says so."""
+def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str = "") -> None:
+    """Add a legend below the axes, in as many columns as fit; of more than 24 entries it counts the rest."""
     from matplotlib.lines import Line2D
 
-    handles, shown = list(handles), [shortened(label) for label in labels]
+    handles, shown = list(handles), [shorten(label) for label in labels]
     if len(shown) > 24:
         rest = len(shown) - 23
         handles, shown = [*handles[:23], Line2D([], [], linestyle="none")], [*shown[:23], f"and {rest} more"]
@@ -122,13 +122,13 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title:
         title=title or None,
         title_fontsize=8,
     )
-    # set afterwards, since matplotlib leaves out labels that start with an underscore
+    # set afterwards, since matplotlib omits labels that start with an underscore
     for text, label in zip(made.get_texts(), shown, strict=True):
         text.set_text(label)
 
 
-def panels(figure: Figure, titles: Sequence[str], width: float = 3.0, height: float = 2.6) -> list[Axes]:
-    """One axes for each title, in rows of up to three; sets the figure's size in inches."""
+def add_panels(figure: Figure, titles: Sequence[str], width: float = 3.0, height: float = 2.6) -> list[Axes]:
+    """Add an axes for each title, in rows of up to three; set the figure's size in inches."""
     columns = 2 if len(titles) == 4 else min(len(titles), 3)
     rows = -(-len(titles) // columns)
     single = len(titles) == 1
@@ -137,13 +137,13 @@ def panels(figure: Figure, titles: Sequence[str], width: float = 3.0, height: fl
     for n, title in enumerate(titles):
         axes = figure.add_subplot(rows, columns, n + 1)
         if title:
-            axes.set_title(shortened(title), loc="left")
+            axes.set_title(shorten(title), loc="left")
         made.append(axes)
     return made
 
 
-def plain_log(axes: Axes, which: str) -> None:
-    """A logarithmic axis (`x` or `y`) with labels like `10 M`, since formulas are switched off."""
+def set_log_axis(axes: Axes, which: str) -> None:
+    """Make an axis (`x` or `y`) logarithmic, with labels like `10 M`, since formulas are switched off."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     getattr(axes, f"set_{which}scale")("log")
@@ -151,12 +151,12 @@ def plain_log(axes: Axes, which: str) -> None:
     low, high = sorted(axis.get_view_interval())
     narrow = low > 0 and high / low < 100
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: engineering(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_si(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def engineering(value: float) -> str:
-    """A number with a unit prefix: 25600000 as `25.6 M`."""
+def format_si(value: float) -> str:
+    """Return a number with a unit prefix: 25600000 as `25.6 M`."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:.3g} {unit}"

@@ -1,1 +1,1 @@
-"""Records of cells: what stands in them, where they are kept, and with what they were made."""
+"""Records of cells: their content, their place, and their provenance."""

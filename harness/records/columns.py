@@ -1,4 +1,4 @@
-"""Reading a Parquet file, or some of its columns."""
+"""Reading of Parquet files, or some of their columns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file as a table, or those of the columns that it has.
+    """Read a Parquet file, or those of the columns that it has.
 
     Raises FileNotFoundError, and pyarrow's ArrowInvalid for a damaged file.
     """

@@ -1,26 +1,32 @@
-"""Files that are whole or absent: written beside their place, then renamed into it."""
+"""Files that are whole or absent: written next to their place, then renamed into it."""
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+log = logging.getLogger("harness")
 
 TEMPORARY_PREFIX = ".partial-"
 
+_unwritable: set[Path] = set()
+"""Cache folders that this process has already warned of."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says when a disk or a quota is full."""
+"""Error numbers of a full disk or quota."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path in the same folder; renames it to `path` when the block ends well.
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
-    A kill at any moment leaves the old file or the new one, never a part; what it may leave is a
-    file with `TEMPORARY_PREFIX`, which nobody reads.
+    A kill at any moment leaves the old file or the new one, never a part; at most it leaves a file
+    with `TEMPORARY_PREFIX`, which nobody reads.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, suffix=path.suffix, dir=path.parent)
@@ -28,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files private; a store is shared, so give it what a plain open() would
+        # mkstemp makes files private; a store is shared, so set the permissions of a plain open()
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
@@ -37,13 +43,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process or thread at a time in the block; all that come where there are no file locks.
+    """Let one process or thread at a time into the block; all of them if the file system has no locks.
 
-    There filelock, which the caches use, would make a soft lock, and wait for ever for one that a kill left.
+    There filelock, as in `cache_lock`, would make a soft lock, and wait forever for one that a kill left.
     """
     try:
         import fcntl
-    except ImportError:  # not on Windows
+    except ImportError:  # Windows
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,19 +58,48 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield
-        finally:  # closing alone leaves it to a process that was forked meanwhile, for as long as that lives
+        finally:  # closing alone would leave the lock to a process forked meanwhile, until that ends
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_UN)
 
 
+@contextmanager
+def cache_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a cached file: of several processes that want it, one makes it and the others wait.
+
+    If the cache can't be written, there is no lock, and each process makes its own content.
+    """
+    from filelock import FileLock
+
+    with ExitStack() as held:
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(path.with_suffix(".lock")))
+        yield
+
+
+def write_cached(
+    path: Path, write: Callable[[Path], object], cache: Path | None = None, cure: str = "$HARNESS_CACHE"
+) -> None:
+    """Write a file that can be made again; if that fails, warn once per `cache` folder and do without it."""
+    try:
+        with replacing(path) as temporary:
+            write(temporary)
+    except OSError as error:
+        if (folder := cache or path.parent) not in _unwritable:
+            said = f"can't be written ({error.strerror or error}), so nothing is kept there"
+            log.warning("cache %s: %s; name another with %s", folder, said, cure)
+        _unwritable.add(folder)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a whole file at once, atomically."""
+    """Write a whole file at once, atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def clear_partial(folder: Path, older_than_seconds: float = 3600.0) -> int:
-    """Removes what killed writers left under `folder`; younger files may still be in use."""
+    """Remove what killed writers left under `folder`, and return the count; younger files may be in use."""
     import time
 
     removed = 0

@@ -1,4 +1,4 @@
-"""The index of a store: all records as one flat table, kept fresh, never needed for correctness."""
+"""The index of a store: all records as one flat table, refreshed on use, never needed for correctness."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 TEXT = ("id", "status", "reason", "suite", "started", "environment", "remarks", "failures")
 NEWER, DAMAGED = "newer", "damaged"
-"""Statuses of records that can't be read, beside those that records have."""
+"""Statuses of unreadable records, beside those of records."""
 
 LISTS = ("remarks", "failures")
-"""Columns of several texts; a failure is a pair, of the metric's name and why."""
+"""Columns of several texts; a failure is a pair of the metric's name and the reason."""
 
 NUMBERS = ("metric.", "cost.", "better.", "binary.")
 
 
-def row(record: Record) -> dict[str, Any]:
-    """A record as one flat row: coordinates and tags as JSON text, metrics and costs as numbers."""
+def flatten_record(record: Record) -> dict[str, Any]:
+    """Return a record as one flat row: coordinates and tags as JSON text, metrics and costs as numbers."""
     flat: dict[str, Any] = {
         "id": record.id,
         "status": record.status,
@@ -39,7 +39,7 @@ def row(record: Record) -> dict[str, Any]:
         "started": record.provenance.get("started"),
         "environment": record.provenance.get("environment"),
         "count": None if record.count is None else float(record.count),
-        "remarks": _list(record.remarks),
+        "remarks": _encode_list(record.remarks),
         "failures": orjson.dumps({k: str(v) for k, v in record.failures.items()}).decode()
         if record.failures
         else None,
@@ -61,13 +61,13 @@ def row(record: Record) -> dict[str, Any]:
     return flat
 
 
-def _list(texts: Iterable[str]) -> str | None:
-    """Texts as the JSON of a list; None for none."""
+def _encode_list(texts: Iterable[str]) -> str | None:
+    """Return texts as a JSON list, or None if there are none."""
     return orjson.dumps(found).decode() if (found := [*map(str, texts)]) else None
 
 
 class Holder(Protocol):
-    """What the index asks of a store."""
+    """What the index needs of a store."""
 
     path: Path
 
@@ -80,13 +80,13 @@ class Holder(Protocol):
     def file(self, kind: str, id: str, suffix: str) -> Path: ...
 
 
-def fresh(store: Holder) -> pa.Table:
-    """The table of all records: what changed since the index was written is read anew."""
+def refresh_table(store: Holder) -> pa.Table:
+    """Return the table of all records, after reading those that changed since the index was written."""
     import numpy as np
     import pyarrow as pa
 
     listing = store.listing()
-    known = _stored(store)
+    known = _read_index(store)
     kept = None
     missing = set(listing)
     if known is not None:
@@ -102,19 +102,19 @@ def fresh(store: Holder) -> pa.Table:
         stamp = {"_mtime": listing[id][0], "_size": listing[id][1]}
         record = store.read(id)
         if record is not None:
-            rows.append({**row(record), **stamp})
+            rows.append({**flatten_record(record), **stamp})
         elif store.file("records", id, ".json").exists():
-            unreadable.append({**_unreadable(store, id), **stamp})
+            unreadable.append({**_unreadable_row(store, id), **stamp})
     parts = [t for t in (kept, _table(rows)) if t is not None and t.num_rows]
     if parts and (rows or kept is not known):
-        _keep(store, pa.concat_tables(parts, promote_options="default"))
-    # not kept: each process that meets them says so
+        _write_index(store, pa.concat_tables(parts, promote_options="default"))
+    # unreadable ones are not written to the index: each process warns of them
     parts += [_table(unreadable)] if unreadable else []
     return pa.concat_tables(parts, promote_options="default") if parts else _table([])
 
 
-def _unreadable(store: Holder, id: str) -> dict[str, Any]:
-    """The row of a record that can't be read: its cell has a status and a reason in tables, and no number."""
+def _unreadable_row(store: Holder, id: str) -> dict[str, Any]:
+    """Return the row of an unreadable record: its cell has a status and a reason in tables, and no number."""
     newer = store.is_newer(id)
     reason = (
         "its record was written by a newer harness: upgrade vision-harness"
@@ -124,26 +124,24 @@ def _unreadable(store: Holder, id: str) -> dict[str, Any]:
     return {"id": id, "status": NEWER if newer else DAMAGED, "reason": reason}
 
 
-def done(store: Holder) -> set[str]:
-    """Ids of the cells that need not run again; those of a newer harness are not for this one to run."""
-    table = fresh(store)
+def list_done(store: Holder) -> set[str]:
+    """Return ids of the cells that need not run again, including those of a newer harness."""
+    table = refresh_table(store)
     columns = (table[name].to_pylist() for name in ("id", "status", "failures"))
-    return {
-        id for id, status, failures in zip(*columns, strict=True) if status in ("ok", NEWER) and not failures
-    }
+    return {id for id, status, failed in zip(*columns, strict=True) if status in ("ok", NEWER) and not failed}
 
 
-def frame(store: Holder, labels: bool | Collection[str] = True) -> pd.DataFrame:
-    """All records as a DataFrame: `id`, `status`, `at.*`, `tag.*`, `metric.*`, `cost.*`, …
+def read_frame(store: Holder, labels: bool | Collection[str] = True) -> pd.DataFrame:
+    """Return all records as a DataFrame: `id`, `status`, `at.*`, `tag.*`, `metric.*`, `cost.*`, …
 
-    Rows stand in the order of ids, whatever the order in which they were made. Without `labels`
-    the columns `at.*` and `tag.*` are left out, but for those that it names where a record has remarks.
+    Rows are sorted by id, not by age. Without `labels`, the columns `at.*` and `tag.*` are left out; a
+    collection names those to keep if any record has remarks.
     """
     import pandas as pd
 
-    table = fresh(store)
+    table = refresh_table(store)
     if labels is not True:
-        # what remarks speak of; most stores have none, and labels cost as much as all the rest
+        # labels that remarks mention; most stores have none, and labels cost as much as all the rest
         wanted = labels if labels and table["remarks"].null_count < table.num_rows else ()
         table = table.select(
             [c for c in table.column_names if c in wanted or not c.startswith(("at.", "tag."))]
@@ -172,7 +170,7 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def _kind(name: str) -> Any:
-    """The type of a column of the index, by its name."""
+    """Return the type of an index column, from its name."""
     import pyarrow as pa
 
     if name in ("_mtime", "_size"):
@@ -180,19 +178,19 @@ def _kind(name: str) -> Any:
     return pa.float64() if name == "count" or name.startswith(NUMBERS) else pa.string()
 
 
-def _stored(store: Holder) -> pa.Table | None:
+def _read_index(store: Holder) -> pa.Table | None:
     import pyarrow as pa
 
     path = store.path / "index.parquet"
     try:
         table = read_table(path)
     except (FileNotFoundError, pa.ArrowInvalid, OSError):
-        return None  # absent or damaged: it is made again from the records, as one of another form is
+        return None  # absent or damaged: rebuilt from the records, as is one with other columns
     needed = {*TEXT, "count", "_mtime", "_size"} <= set(table.column_names)
     return table if needed and all(field.type == _kind(field.name) for field in table.schema) else None
 
 
-def _keep(store: Holder, table: pa.Table) -> None:
+def _write_index(store: Holder, table: pa.Table) -> None:
     import pyarrow.parquet as pq
 
     try:

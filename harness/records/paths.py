@@ -1,4 +1,4 @@
-"""Where the harness keeps things: the cache of what can be made again, and the default store."""
+"""Folders of the harness: the cache, whose content can be rebuilt, and the default store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_dir() -> Path:
-    """The cache folder: `$HARNESS_CACHE`, else `vision-harness` in the user's cache folder."""
+    """Return the cache folder: `$HARNESS_CACHE`, else `vision-harness` in the user's cache folder."""
     given = os.environ.get("HARNESS_CACHE")
     if given:
         return Path(given).expanduser()
@@ -16,6 +16,6 @@ def cache_dir() -> Path:
 
 
 def default_store() -> Path:
-    """The store used when none is named: `$HARNESS_STORE`, else `results/store` in this folder."""
+    """Return the store used unless one is named: `$HARNESS_STORE`, else `results/store` in this folder."""
     given = os.environ.get("HARNESS_STORE")
     return Path(given).expanduser() if given else Path("results") / "store"

@@ -1,4 +1,4 @@
-"""Provenance: with what, where and how a record was made. Names no person and no secret."""
+"""Provenance: how, where and with what a record was made. Names no person and no secret."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ LOGIN = re.compile(r"(://)[^/@\s]+@")
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601 to the millisecond."""
+    """Return the time in UTC, ISO 8601 to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def of(cell: Cell, device: Any, batch_size: int | None, workers: int) -> dict[str, Any]:
-    """Facts about one cell's run that do not decide its numbers beyond floating point."""
-    parts = [p for p in (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics) if p]
+def describe_run(cell: Cell, device: Any, batch_size: int | None, workers: int) -> dict[str, Any]:
+    """Return facts about one cell's run that do not decide its numbers beyond floating point."""
     facts = {
         **environment(),
-        "plugins": {p.distribution: p.version for p in parts},
+        "plugins": {p.distribution: p.version for p in cell.parts},
         "device": device_facts(str(device)),
         "batch_size": batch_size,
         "workers": workers,
@@ -45,27 +44,21 @@ def of(cell: Cell, device: Any, batch_size: int | None, workers: int) -> dict[st
 
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
-    """Versions, commit and host; the same for all cells of a process."""
+    """Return versions, commit and host; the same for all cells of a process."""
+    host = {"system": platform.system(), "machine": platform.machine()}
+    own = _git(_CHECKOUT) if (_CHECKOUT / ".git").exists() else None
     return {
         "harness": _version("vision-harness"),
         "python": platform.python_version(),
         "libraries": {name: v for name in LIBRARIES if (v := _version(name))},
-        "git": {
-            "harness": _git(_CHECKOUT) if (_CHECKOUT / ".git").exists() else None,
-            "project": _git(Path.cwd()),
-        },
-        "host": {
-            "system": platform.system(),
-            "machine": platform.machine(),
-            "cpus": os.cpu_count(),
-            "cpu": _cpu(),
-        },
+        "git": {"harness": own, "project": _git(Path.cwd())},
+        "host": host | {"cpus": os.cpu_count(), "cpu": _cpu()},
     }
 
 
 @lru_cache(maxsize=8)
 def device_facts(device: str) -> dict[str, Any]:
-    """What the device is: its kind and, for CUDA, name, memory, CUDA and driver versions."""
+    """Return the device's kind and, for CUDA, name, memory, CUDA and driver versions."""
     import torch
 
     facts: dict[str, Any] = {"type": device.partition(":")[0]}
@@ -85,7 +78,7 @@ def device_facts(device: str) -> dict[str, Any]:
 
 
 def command_line(arguments: list[str]) -> str:
-    """The command with the home folder as `~` and the values of secret-looking options left out.
+    """Return the command with the home folder as `~` and the values of secret-looking options hidden.
 
     Secrets hide in an option's value (`--token x`), in a setting (`--set=a.token=x`), in a short
     reference (`hub:name?split=test&token=x`) and before the host of an address.
@@ -109,12 +102,8 @@ def _version(name: str) -> str | None:
 
 def _git(folder: Path) -> dict[str, Any] | None:
     commit = _run(["git", "-C", str(folder), "rev-parse", "HEAD"])
-    if not commit:
-        return None
-    return {
-        "commit": commit,
-        "dirty": bool(_run(["git", "-C", str(folder), "status", "--porcelain", "-uno"])),
-    }
+    changes = commit and _run(["git", "-C", str(folder), "status", "--porcelain", "-uno"])
+    return {"commit": commit, "dirty": bool(changes)} if commit else None
 
 
 def _run(command: list[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Records: what running one cell gave, as it is written and read back."""
+"""Records: the outcome of one cell, as it is written and read back."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import orjson
 from harness.contract.cells import RECORD_SCHEMA, Cell, Part
 from harness.contract.remarks import statements
 from harness.errors import NewerRecord, StoreError
-from harness.records.redaction import redacted
+from harness.records.redaction import redact
 
 STATUSES = ("ok", "failed", "skipped", "diverged", "oom")
-"""What can become of a cell; only `ok` without failures of metrics is never run again."""
+"""The possible outcomes of a cell; only `ok` without metric failures is never run again."""
 
 KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "status", "suite"), (str,)),
@@ -25,7 +25,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("binary", "files"), (list,)),
     "count": (int, float, type(None)),
 }
-"""What each field of a record must be for others to work with it."""
+"""The types of a record's fields that other code relies on."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Record:
     notes: dict[str, Any] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
-    """For each metric that failed where others did not, why; such a cell is run again."""
+    """The reasons of failed metrics, if others did not fail; such a cell is run again."""
     reason: str | None = None
     traceback: str | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -57,12 +57,12 @@ class Record:
 
     @property
     def whole(self) -> bool:
-        """Whether everything that was asked for is there, so that the cell need not run again."""
+        """Whether it has everything that was asked for, so that the cell need not run again."""
         return self.status == "ok" and not self.failures
 
     @property
     def remarks(self) -> list[str]:
-        """What was assumed, left out, cut or reordered; it lies in `notes`."""
+        """What was assumed, left out, cut or reordered; stored in `notes`."""
         return [*statements(self.notes.get("remarks"))]
 
     def remark(self, texts: Iterable[str]) -> None:
@@ -71,19 +71,19 @@ class Record:
             self.notes["remarks"] = texts
 
     def to_json(self) -> bytes:
-        """The record as it lies on disk. Infinite and NaN metrics are written as text."""
+        """Return the record as it is on disk. Infinite and NaN metrics are written as text."""
         content = asdict(self)
-        content["metrics"] = {k: _finite(v) for k, v in self.metrics.items()}
-        content["cost"] = {k: _finite(v) for k, v in self.cost.items()}
+        content["metrics"] = {k: _encode_number(v) for k, v in self.metrics.items()}
+        content["cost"] = {k: _encode_number(v) for k, v in self.cost.items()}
         options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
         try:
             return orjson.dumps(content, option=options, default=str) + b"\n"
         except orjson.JSONEncodeError:  # a file name that is no Unicode, or an integer beyond 64 bits
-            return orjson.dumps(_writable(content), option=options, default=str) + b"\n"
+            return orjson.dumps(_make_writable(content), option=options, default=str) + b"\n"
 
     @staticmethod
     def from_json(data: bytes, where: str) -> Record:
-        """Reads a record; raises StoreError naming the file when it is none, NewerRecord for one of the future."""
+        """Read a record. Raises StoreError naming the file if it is none, NewerRecord if a newer harness wrote it."""
         try:
             content = orjson.loads(data)
         except orjson.JSONDecodeError as error:
@@ -109,44 +109,44 @@ class Record:
         return record
 
 
-def _finite(value: float) -> float | str:
-    """JSON has no NaN and no infinity; as text they survive the way and back."""
+def _encode_number(value: float) -> float | str:
+    """Return the number, or its text if it is NaN or infinite, which JSON lacks; `float` reads the text back."""
     number = float(value)
     return number if number - number == 0 else str(number)
 
 
-def _writable(value: Any) -> Any:
-    """The value with what JSON in UTF-8 can't say replaced: lone surrogates escaped, huge integers as text."""
+def _make_writable(value: Any) -> Any:
+    """Replace what UTF-8 JSON can't express: lone surrogates are escaped, huge integers become text."""
     if isinstance(value, Mapping):
-        return {_writable(k): _writable(v) for k, v in value.items()}
+        return {_make_writable(k): _make_writable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_writable(v) for v in value]
+        return [_make_writable(v) for v in value]
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**64 else value
 
 
-def describe(part: Part) -> dict[str, Any]:
-    """Return a part as it stands in a record: without secrets."""
+def describe_part(part: Part) -> dict[str, Any]:
+    """Return a part as recorded: without secrets."""
     return {
         "plugin": part.plugin,
         "distribution": part.distribution,
         "version": part.version,
         "label": part.label,
         "tags": dict(part.tags),
-        "options": redacted(part.options),
-        "identity": redacted(json.loads(part.identity)),
+        "options": redact(part.options),
+        "identity": redact(json.loads(part.identity)),
     }
 
 
-def blank(cell: Cell, status: str, reason: str | None = None) -> Record:
-    """A record of the cell without results."""
+def make_blank(cell: Cell, status: str, reason: str | None = None) -> Record:
+    """Return a record of the cell without results."""
     parts: Mapping[str, Any] = {
-        "protocol": describe(cell.protocol),
-        "model": describe(cell.model) if cell.model else None,
-        "dataset": describe(cell.dataset),
-        "method": describe(cell.method) if cell.method else None,
-        "metrics": [describe(m) for m in cell.metrics],
+        "protocol": describe_part(cell.protocol),
+        "model": describe_part(cell.model) if cell.model else None,
+        "dataset": describe_part(cell.dataset),
+        "method": describe_part(cell.method) if cell.method else None,
+        "metrics": [describe_part(m) for m in cell.metrics],
         "axes": dict(cell.axes),
         "seed": cell.seed,
         "precision": cell.precision,

@@ -18,32 +18,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
 from harness.records.columns import read_table
 from harness.records.files import FULL, clear_partial, replacing, write_bytes
-from harness.records.index import done
+from harness.records.index import list_done
 from harness.records.record import Record
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger("harness")
 
 ID = re.compile(r"[0-9a-f]{8,64}")
 SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-
-"""What the system says of a disk, or a share of one, that is full."""
-
 _warned: set[str] = set()
 
 
 def warn_once(text: str) -> None:
-    """Warn of something that stops nothing; once for each text in a process."""
+    """Log a warning, once for each text in a process."""
     if text not in _warned:
         _warned.add(text)
         log.warning("harness: %s", text)
@@ -58,7 +52,7 @@ class Store:
             raise StoreError(f"{self.path}: not a folder, so no store")
 
     def file(self, kind: str, id: str, suffix: str) -> Path:
-        """Where a file of a record lies; refuses ids that could leave the store's folder."""
+        """Return the path of a record's file. Raises StoreError for ids that could leave the store's folder."""
         if not ID.fullmatch(id):
             raise StoreError(f"{self.path}: '{id[:80]}' is no record id")
         return self.path / kind / id[:2] / f"{id}{suffix}"
@@ -70,9 +64,9 @@ class Store:
         curves: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
         images: Mapping[str, Any] | None = None,
     ) -> None:
-        """Writes the files beside the record, then the record itself, each whole or not at all.
+        """Write the files beside the record, then the record itself, each whole or not at all.
 
-        Raises StoreUnwritable where the disk does not take them.
+        Raises StoreUnwritable if the disk refuses them.
         """
         record.files = []
         with self.writing():
@@ -80,7 +74,7 @@ class Store:
                 _write_table(self.file("samples", record.id, ".parquet"), samples)
                 record.files.append("samples")
             if curves:
-                _write_table(self.file("curves", record.id, ".parquet"), _long(curves))
+                _write_table(self.file("curves", record.id, ".parquet"), _to_long_form(curves))
                 record.files.append("curves")
             if images:
                 _write_images(self.file("images", record.id, ""), images)
@@ -89,7 +83,7 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Say of a disk that takes nothing which store it is and what to do."""
+        """Turn an OSError into a StoreUnwritable that names the store and says what to do."""
         try:
             yield
         except OSError as error:
@@ -101,18 +95,18 @@ class Store:
             ) from error
 
     def read(self, id: str) -> Record | None:
-        """The record of that id, or None; a file that can't be read is warned of, and counts as none."""
+        """Return the record of an id, or None; an unreadable file causes a warning, and counts as none."""
         self.file("records", id, ".json")  # a text that is no id is the caller's mistake
         try:
-            return self.opened(id)
+            return self.open_record(id)
         except NewerRecord as error:
             warn_once(f"{error}; it is left as it is")
         except StoreError as error:
             warn_once(f"{error}; it counts as not done: run its suite again, or remove the file")
         return None
 
-    def opened(self, id: str) -> Record | None:
-        """The record of that id, or None; StoreError for a file that can't be read, NewerRecord for one of the future."""
+    def open_record(self, id: str) -> Record | None:
+        """Return the record of an id, or None. Raises StoreError for an unreadable file, NewerRecord for a newer one."""
         path = self.file("records", id, ".json")
         try:
             record = Record.from_json(path.read_bytes(), str(path))
@@ -125,9 +119,9 @@ class Store:
         return record
 
     def is_newer(self, id: str) -> bool:
-        """Whether a newer harness wrote the record of that id, which must not be overwritten then."""
+        """Return whether a newer harness wrote the record of an id, which must then not be overwritten."""
         try:
-            self.opened(id)
+            self.open_record(id)
         except NewerRecord:
             return True
         except StoreError:
@@ -135,20 +129,20 @@ class Store:
         return False
 
     def samples(self, id: str) -> Any:
-        """The per-sample outputs of a record as a DataFrame, or None; a damaged file is warned of, and is none."""
-        return _frame(self.file("samples", id, ".parquet"))
+        """Return a record's per-sample outputs as a DataFrame, or None; a damaged file causes a warning and None."""
+        return _read_frame(self.file("samples", id, ".parquet"))
 
     def curves(self, id: str) -> Any:
-        """The curves of a record as a DataFrame (curve, column, position, value), or None; else as `samples`."""
-        return _frame(self.file("curves", id, ".parquet"))
+        """Return a record's curves as a DataFrame (curve, column, position, value), or None, as in `samples`."""
+        return _read_frame(self.file("curves", id, ".parquet"))
 
     def images(self, id: str) -> list[Path]:
-        """The image files of a record."""
+        """Return the image files of a record."""
         folder = self.file("images", id, "")
         return sorted(folder.glob("[!.]*.png")) if folder.is_dir() else []
 
     def listing(self) -> dict[str, tuple[int, int]]:
-        """For each record's id, its file's modification time in ns and size; nothing is opened."""
+        """Return modification time in ns and size of every record's file, by id; nothing is opened."""
         found: dict[str, tuple[int, int]] = {}
         try:
             folders = [f.path for f in os.scandir(self.path / "records") if f.is_dir()]
@@ -162,30 +156,30 @@ class Store:
         return found
 
     def records(self) -> Iterator[Record]:
-        """All records, in the order of their ids."""
+        """Yield all records, in the order of their ids."""
         for id in sorted(self.listing()):
             record = self.read(id)
             if record is not None:
                 yield record
 
     def done(self) -> set[str]:
-        """Ids of the cells that need not run again; those of a newer harness are not for this one to run."""
-        return done(self)
+        """Return ids of the cells that need not run again, including those of a newer harness."""
+        return list_done(self)
 
     def remove(self, id: str) -> None:
-        """Removes a record and what belongs to it."""
+        """Remove a record and its files."""
         for kind, suffix in (("records", ".json"), ("samples", ".parquet"), ("curves", ".parquet")):
             self.file(kind, id, suffix).unlink(missing_ok=True)
         for image in self.images(id):
             image.unlink()
 
     def clear_partial(self) -> None:
-        """Removes what killed writers left behind."""
+        """Remove what killed writers left behind."""
         if self.path.is_dir():
             clear_partial(self.path)
 
     def write_manifest(self, suite: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> None:
-        """Keeps the suite as planned here: its own content, and id and coordinates of its cells."""
+        """Write the suite as planned: its own content, and id and coordinates of its cells."""
         name = str(suite["name"])
         if not SUITE.fullmatch(name):
             raise StoreError(f"{self.path}: '{name[:80]}' is no name of a suite")
@@ -194,15 +188,15 @@ class Store:
             write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
 
     def manifest(self, suite: str) -> dict[str, Any] | None:
-        """The suite as last planned in this store, or None; a damaged file is warned of, and counts as none."""
+        """Return the suite as last planned in this store, or None; a damaged file causes a warning and None."""
         try:
-            return self.opened_manifest(suite)
+            return self.open_manifest(suite)
         except StoreError as error:
             warn_once(f"{error}; run the suite again to have its plan and tables back")
             return None
 
-    def opened_manifest(self, suite: str) -> dict[str, Any] | None:
-        """The suite as last planned in this store, or None; StoreError for a file that is damaged."""
+    def open_manifest(self, suite: str) -> dict[str, Any] | None:
+        """Return the suite as last planned in this store, or None. Raises StoreError for a damaged file."""
         if not SUITE.fullmatch(suite):
             return None
         path = self.path / "suites" / f"{suite}.json"
@@ -223,17 +217,17 @@ class Store:
         return content
 
     def suites(self) -> list[str]:
-        """Names of the suites planned in this store."""
+        """Return the names of the suites planned in this store."""
         folder = self.path / "suites"
         return sorted(p.stem for p in folder.glob("[!.]*.json")) if folder.is_dir() else []
 
     def size(self) -> int:
-        """Bytes on disk."""
+        """Return the bytes on disk."""
         return sum(p.stat().st_size for p in self.path.rglob("*") if p.is_file()) if self.path.is_dir() else 0
 
 
 def _is_cell(found: Any) -> bool:
-    """Whether a plan's entry has an id, coordinates and tags."""
+    """Return whether a plan's entry has an id, coordinates and tags."""
     if not isinstance(found, dict) or not isinstance(found.get("id"), str):
         return False
     places = isinstance(found.get("at"), dict) and isinstance(found.get("tags"), dict)
@@ -255,7 +249,7 @@ def _array(values: Any) -> Any:
     return pa.array(np.asarray(values)) if not isinstance(values, list | tuple) else pa.array(list(values))
 
 
-def _frame(path: Path) -> Any:
+def _read_frame(path: Path) -> Any:
     import pyarrow as pa
 
     try:
@@ -268,8 +262,8 @@ def _frame(path: Path) -> Any:
         return None
 
 
-def _long(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[Any]]:
-    """Named series of any lengths as rows (curve, column, position, value)."""
+def _to_long_form(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, list[Any]]:
+    """Return named series of any lengths as rows (curve, column, position, value)."""
     rows: dict[str, list[Any]] = {"curve": [], "column": [], "position": [], "value": []}
     for curve, columns in curves.items():
         for column, values in columns.items():

@@ -1,4 +1,4 @@
-"""Everything about each record that the page shows when it is opened, with equal parts written once."""
+"""The details of each record that the page shows on demand, with equal parts written once."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import orjson
 
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.index import number
+from harness.report.index import json_number
 from harness.report.samples import Excerpts
 
 CHUNK = 200
-"""Records per block of JSON; the page reads a block when one of its records is opened."""
+"""Records per block of JSON; the page parses a block when the reader opens one of its records."""
 
 
 class Pool:
-    """Values by number: most records share their plugins, options and environment."""
+    """Distinct values by number: most records share their plugins, options and environment."""
 
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[bytes, int] = {}
 
     def add(self, value: Any) -> int:
-        """The number of that value."""
+        """Return the number of a value, after adding it if it is new."""
         key = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS, default=str)
         if key not in self._places:
             self._places[key] = len(self.values)
@@ -32,41 +32,41 @@ class Pool:
         return self._places[key]
 
 
-def chunks(store: Store, ids: Sequence[str], excerpts: Excerpts, pool: Pool) -> Iterator[list[Any]]:
-    """The details of all records in their order, in blocks; None for one that is not there."""
+def detail_chunks(store: Store, ids: Sequence[str], excerpts: Excerpts, pool: Pool) -> Iterator[list[Any]]:
+    """Yield the details of all records in order, in blocks; None for a missing record."""
     for start in range(0, len(ids), CHUNK):
         block = []
         for id in ids[start : start + CHUNK]:
             record = store.read(id)
-            block.append(None if record is None else _detail(record, excerpts, pool))
+            block.append(None if record is None else _record_detail(record, excerpts, pool))
         yield block
 
 
-def _detail(record: Record, excerpts: Excerpts, pool: Pool) -> dict[str, Any]:
+def _record_detail(record: Record, excerpts: Excerpts, pool: Pool) -> dict[str, Any]:
     provenance = dict(record.provenance)
     own = {k: provenance.pop(k) for k in ("started", "ended") if k in provenance}
     detail: dict[str, Any] = {
-        "metrics": {k: number(v) for k, v in record.metrics.items()},
-        "cost": {k: number(v) for k, v in record.cost.items()},
+        "metrics": {k: json_number(v) for k, v in record.metrics.items()},
+        "cost": {k: json_number(v) for k, v in record.cost.items()},
         "count": record.count,
         "run": own,
         "tags": pool.add(record.tags),
-        "parts": {name: pool.add(_part(part)) for name, part in record.cell.items()},
+        "parts": {name: pool.add(_without_identity(part)) for name, part in record.cell.items()},
         "provenance": {k: pool.add(v) for k, v in provenance.items()},
         "files": pool.add([f for f in record.files if f != "samples"]),
     }
-    # remarks stand in the index, with those of the plan
+    # the index has the remarks, with those of the plan
     if notes := {k: v for k, v in record.notes.items() if k != "remarks"}:
         detail["notes"] = pool.add(notes)
     if record.traceback:
         detail["traceback"] = pool.add(record.traceback)
     if "samples" in record.files:
-        detail["samples"] = excerpts.of(record)
+        detail["samples"] = excerpts.excerpt(record)
     return {k: v for k, v in detail.items() if v not in (None, {}, [])}
 
 
-def _part(part: Any) -> Any:
-    """A part without its identity, which repeats what its name, version and options say."""
+def _without_identity(part: Any) -> Any:
+    """Return a part without its identity, which repeats name, version and options."""
     if isinstance(part, list):
-        return [_part(p) for p in part]
+        return [_without_identity(p) for p in part]
     return {k: v for k, v in part.items() if k != "identity"} if isinstance(part, dict) else part

@@ -1,4 +1,4 @@
-"""Writing the report: one HTML file that opens from disk and asks nothing of the network."""
+"""Write the report: one HTML file that opens from disk and needs no network."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import orjson
 
 from harness.records.files import write_bytes
 from harness.records.store import Store
-from harness.report.boards import board
-from harness.report.collect import View, views
-from harness.report.figures import figure
-from harness.report.index import Index
+from harness.report.boards import render_board
+from harness.report.collect import SuiteView, collect_views
+from harness.report.figures import render_figure
+from harness.report.index import RecordIndex
 
 SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js")
-"""The page's scripts in order; each may use what those before it define."""
+"""The page's scripts in order; each may use definitions of those before it."""
 
 
 def write_report(
@@ -33,58 +33,56 @@ def write_report(
     samples: int = 60,
     sample_records: int = 1000,
     processes: int = 1,
-    told: Callable[[str], None] | None = None,
+    report_problem: Callable[[str], object] = lambda text: None,
 ) -> Path:
-    """Writes the report on these suites (None: all that the store knows) and gives its path.
+    """Write the report on these suites (None: all in the store) and return its path.
 
-    `out` is the file, or a folder in which it is called report.html. Tables and plots of several suites
-    are made by `processes` processes, which know installed plugins only; the page is the same. For
-    `sample_records` records, spread over the models, up to `samples` per-sample outputs are kept, and
-    for `thumbnail_records` of them up to `thumbnails` pictures, where the data set can be opened here.
-
-    What can't be made, a plot of other data, say, has its reason on the page, and `told` is called with it.
+    `out` is the file, or a folder for report.html. Tables and plots of several suites are made by `processes`
+    processes, which know installed plugins only; the page is the same. For `sample_records` records, spread
+    over the models, it contains up to `samples` per-sample outputs, and for `thumbnail_records` of them up to
+    `thumbnails` pictures, if the data set can be opened here. A table or plot that can't be made has its
+    reason on the page, and `report_problem` is called with it.
 
     Raises StoreError for an unknown suite or a store without records.
     """
-    from harness.report.details import CHUNK, Pool, chunks
-    from harness.report.samples import Excerpts, fair_order
+    from harness.report.details import CHUNK, Pool, detail_chunks
+    from harness.report.samples import Excerpts, spread_over_models
     from harness.report.thumbnails import Thumbnails
 
-    shown = views(store, suites, processes)
-    for problem in (problem for view in shown for problem in view.told):
-        if told is not None:
-            told(problem)
-    index, pool = Index(shown), Pool()
-    order = fair_order(*index.finished())
+    shown = collect_views(store, suites, processes)
+    for problem in (problem for view in shown for problem in view.problem_lines):
+        report_problem(problem)
+    index, pool = RecordIndex(shown), Pool()
+    order = spread_over_models(*index.finished_cells())
     pictures = Thumbnails(set(order[:thumbnail_records]), thumbnails)
     excerpts = Excerpts(store, pictures, set(order[:sample_records]), samples)
-    blocks = list(chunks(store, index.ids, excerpts, pool))
+    blocks = list(detail_chunks(store, index.ids, excerpts, pool))
     data = {"index": {**index.to_dict(), "chunk": CHUNK}, "pool": pool.values, "pictures": pictures.pictures}
     data |= {f"details-{n}": block for n, block in enumerate(blocks)}
     target = out / "report.html" if out.is_dir() else out
-    write_bytes(target, page(shown, index, data, store.path.name).encode("utf-8", "replace"))
+    write_bytes(target, render_page(shown, index, data, store.path.name).encode("utf-8", "replace"))
     return target
 
 
-def page(shown: Sequence[View], index: Index, data: dict[str, Any], store_name: str) -> str:
-    """The whole page as text."""
+def render_page(shown: Sequence[SuiteView], index: RecordIndex, data: dict[str, Any], store_name: str) -> str:
+    """Return the whole page as text."""
     assets = files("harness.report") / "assets"
     style = (assets / "report.css").read_text(encoding="utf-8")
     scripts = "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
     script = f'"use strict";\n(() => {{\n{scripts}}})();\n'
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # nothing is loaded, nothing is sent, and no script runs but the one whose digest stands here
+    # loads nothing, sends nothing, and runs only the script with this digest
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     titles = [v.suite.title or v.suite.name for v in shown]
     title = titles[0] if len(titles) == 1 else "Benchmark report"
-    sections = "".join(section(view, n, index) for n, view in enumerate(shown))
+    sections = "".join(render_section(view, n, index) for n, view in enumerate(shown))
     links = [f'<a href="#suite-{n}">{escape(t)}</a>' for n, t in enumerate(titles) if len(titles) > 1]
     nav = "".join([*links, '<a href="#records">Records</a>'])
     blocks = "".join(
-        f'<script type="application/json" id="data-{name}">{embedded(value)}</script>\n'
+        f'<script type="application/json" id="data-{name}">{embed_json(value)}</script>\n'
         for name, value in data.items()
     )
     return f"""<!DOCTYPE html>
@@ -121,11 +119,11 @@ Open one for its metrics, cost, predictions and provenance.</p>
 """
 
 
-def section(view: View, number: int, index: Index) -> str:
-    """One suite: what it is, its tables, its plots, and what did not run to the end."""
+def render_section(view: SuiteView, number: int, index: RecordIndex) -> str:
+    """Return one suite's section: description, tables, plots, and cells without a result."""
     suite, name = view.suite, view.suite.name
     place = {id: n for (s, id), n in index.place.items() if s == name}
-    words = ", ".join(f"{count} {said(status)}" for status, count in view.counts().items())
+    words = ", ".join(f"{count} {status_text(status)}" for status, count in view.counts().items())
     cells = len(view.data)
     parts = [
         f'<section class="suite" id="suite-{number}"><h2>{escape(suite.title or name)}</h2>',
@@ -139,16 +137,16 @@ def section(view: View, number: int, index: Index) -> str:
             '<span class="tied">Underlined</span>: not significantly worse than the best. '
             "Open a number to see the records behind it.</p>"
         )
-    parts += [board(t, f"t{number}-{n}", place) for n, t in enumerate(view.tables)]
+    parts += [render_board(t, f"t{number}-{n}", place) for n, t in enumerate(view.tables)]
     parts += ['<div class="plots">'] if view.plots else []
-    parts += [figure(p, f"p{number}-{n}") for n, p in enumerate(view.plots)]
+    parts += [render_figure(p, f"p{number}-{n}") for n, p in enumerate(view.plots)]
     parts += ["</div>"] if view.plots else []
-    parts += [failures(view, place), "</section>"]
+    parts += [render_failures(view, place), "</section>"]
     return "\n".join(p for p in parts if p)
 
 
-def failures(view: View, place: dict[str, int]) -> str:
-    """Cells that gave no result, by status and reason, or nothing when there are none."""
+def render_failures(view: SuiteView, place: dict[str, int]) -> str:
+    """Return the cells without a result by status and reason, or nothing if there are none."""
     groups: dict[tuple[str, str], list[str]] = {}
     reasons = view.data["reason"] if "reason" in view.data else [None] * len(view.data)
     for id, status, reason in zip(view.data["id"], view.data["status"], reasons, strict=True):
@@ -157,7 +155,7 @@ def failures(view: View, place: dict[str, int]) -> str:
     if not groups:
         return ""
     rows = "".join(
-        f'<tr><th scope="row"><span class="status {escape(status)}">{escape(said(status))}</span></th>'
+        f'<tr><th scope="row"><span class="status {escape(status)}">{escape(status_text(status))}</span></th>'
         f'<td class="text reason">{escape(reason) or "–"}</td>'
         f'<td><button type="button" class="open" data-r="{" ".join(str(place[i]) for i in ids)}">{len(ids)}</button></td></tr>'
         for (status, reason), ids in groups.items()
@@ -169,13 +167,13 @@ def failures(view: View, place: dict[str, int]) -> str:
     )
 
 
-def said(status: str) -> str:
-    """A status in words."""
+def status_text(status: str) -> str:
+    """Return a status as readers know it."""
     return {"oom": "out of memory", "missing": "not run yet"}.get(status, status)
 
 
-def embedded(value: Any) -> str:
-    """JSON that can stand inside a `<script>` element whatever it holds."""
+def embed_json(value: Any) -> str:
+    """Return JSON that is safe inside a `<script>` element."""
     text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS, default=str).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

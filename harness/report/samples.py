@@ -1,4 +1,4 @@
-"""An excerpt of each record's per-sample outputs: the surest misses and the surest hits."""
+"""Excerpts of records' per-sample outputs: the most confident misses and hits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from harness.records.columns import read_table
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.index import number
+from harness.report.index import json_number
 from harness.report.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ COLUMNS = 10
 TEXT = 200
 
 
-def fair_order(ids: Sequence[str], models: Sequence[str], seeds: Sequence[str]) -> list[str]:
-    """The ids so that the first few of them hold something of every model, and few seeds of the same cell."""
+def spread_over_models(ids: Sequence[str], models: Sequence[str], seeds: Sequence[str]) -> list[str]:
+    """Order the ids so that the first few cover every model, and few seeds of the same cell."""
     first_seed = {seed: n for n, seed in enumerate(dict.fromkeys(seeds))}
     by_model: dict[str, list[int]] = {}
     for n, model in enumerate(models):
@@ -34,13 +34,13 @@ def fair_order(ids: Sequence[str], models: Sequence[str], seeds: Sequence[str]) 
 
 
 class Excerpts:
-    """Chooses at most `rows` samples of each of the records whose ids are `wanted`."""
+    """Chooses at most `rows` samples of each record whose id is in `wanted`."""
 
     def __init__(self, store: Store, thumbnails: Thumbnails, wanted: Collection[str], rows: int = 60) -> None:
         self.store, self.thumbnails, self.wanted, self.rows = store, thumbnails, wanted, rows
 
-    def of(self, record: Record) -> dict[str, Any]:
-        """The excerpt as JSON-able data; `note` says what is not there and why."""
+    def excerpt(self, record: Record) -> dict[str, Any]:
+        """Return the excerpt as JSON-able data; `note` says what is missing and why."""
         import pyarrow as pa
 
         path = self.store.file("samples", record.id, ".parquet").relative_to(self.store.path)
@@ -54,11 +54,11 @@ class Excerpts:
             return {"note": f"{path.as_posix()} is damaged in the store."}
         if samples is None or "id" not in samples.column_names:
             return {"note": f"{path.as_posix()} is missing in the store."}
-        hits = self._hits(record, samples)
-        chosen = self._chosen(samples, hits)
+        hits = self._find_hits(record, samples)
+        chosen = self._choose_rows(samples, hits)
         part = samples.take(np.asarray(chosen, dtype=np.int64))
         names = samples.column_names[:COLUMNS]
-        columns = [_column(part[name]) for name in names]
+        columns = [_column_values(part[name]) for name in names]
         excerpt: dict[str, Any] = {
             "total": len(samples),
             "columns": names,
@@ -67,15 +67,15 @@ class Excerpts:
         if hits is not None:
             excerpt |= {"hit": hits[chosen].astype(int).tolist(), "hits": int(hits.sum())}
         ids = [str(i) for i in part["id"].to_pylist()]
-        told = [c for c in ("target", "prediction") if c in part.column_names]
-        classes = {int(v) for c in told for v in part[c].to_pylist() if isinstance(v, int)}
-        return excerpt | self.thumbnails.of(record, ids, classes)
+        labels = [c for c in ("target", "prediction") if c in part.column_names]
+        classes = {int(v) for c in labels for v in part[c].to_pylist() if isinstance(v, int)}
+        return excerpt | self.thumbnails.add_record(record, ids, classes)
 
-    def _chosen(self, samples: pa.Table, hits: Any) -> list[int]:
-        """Half misses and half hits, as far as there are so many, the surest first."""
+    def _choose_rows(self, samples: pa.Table, hits: Any) -> list[int]:
+        """Return half misses and half hits, or more of one if the other is short, most confident first."""
         if hits is None:
             return list(range(min(len(samples), self.rows)))
-        sure = _numbers(samples, "confidence")
+        sure = _column_as_floats(samples, "confidence")
         sure = np.zeros(len(samples)) if sure is None else sure
         order = np.argsort(-sure, kind="stable")
         misses, right = order[~hits[order]], order[hits[order]]
@@ -83,22 +83,22 @@ class Excerpts:
         return [*misses[:few].tolist(), *right[: self.rows - few].tolist()]
 
     @staticmethod
-    def _hits(record: Record, samples: pa.Table) -> Any:
-        """Which samples are right: the prediction names the target's class, else a proportion says so."""
+    def _find_hits(record: Record, samples: pa.Table) -> Any:
+        """Return which samples are right, by prediction and target if both are classes, else by a proportion."""
         import pyarrow.compute as pc
 
         if {"target", "prediction"} <= set(samples.column_names):
             target, prediction = samples["target"], samples["prediction"]
-            if _names_classes(target) and _names_classes(target) == _names_classes(prediction):
+            if _class_kind(target) and _class_kind(target) == _class_kind(prediction):
                 return pc.equal(target, prediction).fill_null(False).to_numpy()
         for metric in record.binary:
-            if (values := _numbers(samples, metric)) is not None:
+            if (values := _column_as_floats(samples, metric)) is not None:
                 return values == 1.0
         return None
 
 
-def _names_classes(values: pa.ChunkedArray) -> str:
-    """How a column names classes, `number` or `text`; empty where it holds measures or lists."""
+def _class_kind(values: pa.ChunkedArray) -> str:
+    """Return how a column names classes, `number` or `text`; empty for measures or lists."""
     from pyarrow import types
 
     kind = values.type
@@ -107,8 +107,8 @@ def _names_classes(values: pa.ChunkedArray) -> str:
     return "text" if types.is_string(kind) or types.is_large_string(kind) else ""
 
 
-def _numbers(samples: pa.Table, name: str) -> Any:
-    """A column as numbers; None where there is none of that name, or it holds something else."""
+def _column_as_floats(samples: pa.Table, name: str) -> Any:
+    """Return a column as numbers; None if it is absent or holds something else."""
     if name not in samples.column_names:
         return None
     try:
@@ -117,30 +117,30 @@ def _numbers(samples: pa.Table, name: str) -> Any:
         return None
 
 
-def _column(values: pa.ChunkedArray) -> list[Any]:
-    """A column's values as they are shown; those of the kinds that most columns have at once."""
+def _column_values(values: pa.ChunkedArray) -> list[Any]:
+    """Return a column's values for JSON, those of the common types without a loop over kinds."""
     from pyarrow import types
 
     kind = values.type
     if types.is_float32(kind) or types.is_float64(kind):
-        return [v if v is None else _fraction(v) for v in values.to_pylist()]
+        return [v if v is None else _round(v) for v in values.to_pylist()]
     if values.null_count == 0 and (types.is_boolean(kind) or types.is_integer(kind)):
         return list(values.to_pylist())
     if types.is_string(kind):
         return [v if v is None else v[:TEXT] for v in values.to_pylist()]
-    return [_shown(v) for v in values.to_pandas()]
+    return [_json_value(v) for v in values.to_pandas()]
 
 
-def _fraction(value: float) -> Any:
-    shown = number(value)
+def _round(value: float) -> Any:
+    shown = json_number(value)
     return float(f"{shown:.4g}") if isinstance(shown, float) else shown
 
 
-def _shown(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, int | np.integer):
         return int(value)
     if isinstance(value, float | np.floating):
-        return _fraction(float(value))
+        return _round(float(value))
     return None if value is None else str(value)[:TEXT]

@@ -1,4 +1,4 @@
-"""Small pictures of samples, from data sets that can be opened on this machine."""
+"""Small pictures of samples, from data sets that this machine can open."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import io
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from harness.contract.declared import asked
-from harness.errors import HarnessError
+from harness.contract.declared import ask
+from harness.errors import HarnessError, reason_of
 from harness.inference.images import decode
 from harness.records.record import Record
 
@@ -16,11 +16,11 @@ SIDE = 72
 """Pixels of the longer side."""
 
 DATASETS = 12
-"""Data sets that are opened for one page."""
+"""Limit of data sets opened for one page."""
 
 
 class Thumbnails:
-    """Pictures of at most `each` samples of the records whose ids are `wanted`; the same picture once."""
+    """Pictures of at most `each` samples of each record whose id is in `wanted`; equal pictures once."""
 
     def __init__(self, wanted: Collection[str], each: int = 24) -> None:
         self.wanted, self.each = wanted, each
@@ -28,10 +28,10 @@ class Thumbnails:
         self._places: dict[tuple[str, str], int] = {}
         self._splits: dict[str, tuple[Any, dict[str, int], str]] = {}
 
-    def of(self, record: Record, ids: Sequence[str], classes: Collection[int]) -> dict[str, Any]:
-        """For the excerpt of a record: `thumbs` (per id the number of its picture) and `names` of classes.
+    def add_record(self, record: Record, ids: Sequence[str], classes: Collection[int]) -> dict[str, Any]:
+        """Return `thumbs` (position and picture number) and class `names` for the excerpt of a record.
 
-        What can't be opened, for whatever reason, leaves a line in `without`.
+        If pictures can't be opened, `without` says why.
         """
         if self.each <= 0 or record.id not in self.wanted or not ids:
             return {}
@@ -42,34 +42,32 @@ class Thumbnails:
         if key not in self._splits and len(self._splits) >= DATASETS:
             return {}
         if key not in self._splits:
-            self._splits[key] = _opened(part, set(ids))
+            self._splits[key] = _open_split(part, set(ids))
         split, places, problem = self._splits[key]
         if problem:
             return {"without": problem}
-        named = asked(split, "class_names") or ()
+        named = ask(split, "class_names") or ()
         names = {str(c): str(named[c]) for c in sorted(classes) if 0 <= c < len(named)}
         thumbs = []
-        # the excerpt lists misses first, and both kinds should be seen
-        for position in spread(len(ids), self.each):
+        # the excerpt lists misses first, and both kinds should appear
+        for position in choose_positions(len(ids), self.each):
             try:
-                thumbs.append([position, self._picture(key, split, places, ids[position])])
-            except HarnessError as error:
-                return {"names": names, "without": str(error)}
+                thumbs.append([position, self._place_picture(key, split, places, ids[position])])
             except Exception as error:  # a data set may fail in any way; the page is made without it
-                return {"names": names, "without": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+                return {"names": names, "without": reason_of(error)}
         return {"names": names, "thumbs": thumbs}
 
-    def _picture(self, key: str, split: Any, places: dict[str, int], id: str) -> int:
+    def _place_picture(self, key: str, split: Any, places: dict[str, int], id: str) -> int:
         if (key, id) not in self._places:
             if id not in places:
                 raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
-            self.pictures.append(picture(split[places[id]].image))
+            self.pictures.append(data_uri(split[places[id]].image))
             self._places[key, id] = len(self.pictures) - 1
         return self._places[key, id]
 
 
-def spread(count: int, wanted: int) -> list[int]:
-    """Positions of the first half of `wanted` from the start and of the rest from the middle on."""
+def choose_positions(count: int, wanted: int) -> list[int]:
+    """Return `wanted` of `count` positions: half from the start, the rest from the middle on."""
     if count <= wanted:
         return list(range(count))
     half = wanted // 2
@@ -77,8 +75,8 @@ def spread(count: int, wanted: int) -> list[int]:
     return [*range(half), *range(middle, min(count, middle + wanted - half))]
 
 
-def picture(image: Any) -> str:
-    """An image as a data URI: small ones whole as PNG, others shrunk as JPEG."""
+def data_uri(image: Any) -> str:
+    """Return an image as a data URI: small ones unchanged as PNG, others shrunk as JPEG."""
     if image is None:
         raise HarnessError("the samples have no images")
     shown, buffer = decode(image), io.BytesIO()
@@ -92,8 +90,8 @@ def picture(image: Any) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _opened(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int], str]:
-    """The split that holds these samples, where each one lies, or why it can't be opened."""
+def _open_split(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int], str]:
+    """Return the split that holds these samples and each one's index in it, or why it can't be opened."""
     from harness.discovery.parts import Resolver
     from harness.discovery.reference import Reference
 
@@ -110,8 +108,6 @@ def _opened(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int], s
             places = {str(id): n for n, id in enumerate(split.ids)}
             if ids & places.keys():
                 return split, places, ""
-    except HarnessError as error:
-        return None, {}, str(error)
     except Exception as error:  # a data set may fail in any way; the page is made without it
-        return None, {}, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return None, {}, reason_of(error)
     return None, {}, "the data set has none of these samples any more"

@@ -1,1 +1,1 @@
-"""Running the cells of a plan: workers, executors, events, progress and logs."""
+"""Running of plans: workers, executors, listeners, progress, and logs of trainings."""

@@ -1,4 +1,4 @@
-"""Choosing a device, and settings that make a run repeatable on it."""
+"""Choice of a device, and settings that make a run repeatable on it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     import torch
 
 
-def pick(name: str = "auto") -> torch.device:
-    """The device of that name; `auto` takes CUDA where there is one, then Apple's GPU, then the CPU."""
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device of that name; `auto` prefers CUDA, then Apple's GPU, then the CPU.
+
+    Raises HarnessError for a device that torch can't use here.
+    """
     import torch
 
     if name == "auto":
@@ -30,7 +33,7 @@ def pick(name: str = "auto") -> torch.device:
         ) from None
     if device.type == "meta":
         raise HarnessError(f"--device {name}: that device holds no numbers, so nothing can be measured on it")
-    if device.type not in ("cpu", "cuda") and not _has(device.type):
+    if device.type not in ("cpu", "cuda") and not _has_accelerator(device.type):
         raise HarnessError(f"--device {name}: this machine has no device of that kind that torch can use")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise HarnessError(
@@ -41,8 +44,8 @@ def pick(name: str = "auto") -> torch.device:
     return device
 
 
-def _has(kind: str) -> bool:
-    """Whether torch can use an accelerator of that kind here (`torch.mps`, `torch.xpu`, …)."""
+def _has_accelerator(kind: str) -> bool:
+    """Return whether torch can use an accelerator of that kind here (`torch.mps`, `torch.xpu`, …)."""
     import torch
 
     module = getattr(torch.backends if kind == "mps" else torch, kind, None)
@@ -50,7 +53,7 @@ def _has(kind: str) -> bool:
 
 
 def make_deterministic() -> None:
-    """Asks torch for repeatable kernels, and warns where there is none."""
+    """Ask torch for repeatable kernels, and for a warning if there is none."""
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -63,7 +66,7 @@ def make_deterministic() -> None:
 
 
 def seed_all(seed: int) -> None:
-    """Seeds Python's, NumPy's and torch's global generators."""
+    """Seed Python's, NumPy's and torch's global generators."""
     import numpy as np
     import torch
 
@@ -73,18 +76,18 @@ def seed_all(seed: int) -> None:
 
 
 def preparing_threads(device: torch.device, cores: int) -> int:
-    """How many threads prepare images ahead where nobody says: the cores but the one that runs the network, 8 at most.
+    """Return the default number of threads that prepare images: one per core but that of the network, at most 8.
 
-    Where the network runs on another device than the CPU it is one at least, so that the device need not wait.
+    If the network does not run on the CPU, there is at least one, so that the device need not wait.
     """
     return min(8, max(cores - 1, 0 if device.type == "cpu" else 1))
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch's inside the block: work in tiny pieces waits longer for a second thread than it gains.
+    """Limit torch to one thread inside the block: in tiny pieces of work, waiting for a second costs more than it gains.
 
-    Nor does the order of its sums then hang on how many cores the machine has.
+    The order of sums then does not depend on the number of cores, either.
     """
     import torch
 
@@ -97,7 +100,7 @@ def one_thread() -> Iterator[None]:
 
 
 def settle(module: Any, device: torch.device) -> None:
-    """Evaluation mode, no gradients, and channels-last for convolutional networks.
+    """Set evaluation mode, no gradients, and channels-last for convolutional networks.
 
     Channels-last makes a ResNet some 1.4 times as fast on a CPU and changes nothing for a ViT.
     """
@@ -109,7 +112,7 @@ def settle(module: Any, device: torch.device) -> None:
 
 
 def is_convolutional(module: Any) -> bool:
-    """Whether most of a network's weight layers are two-dimensional convolutions."""
+    """Return whether most of a network's weight layers are two-dimensional convolutions."""
     import torch
 
     convolutions = sum(isinstance(m, torch.nn.Conv2d) for m in module.modules())

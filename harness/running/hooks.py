@@ -1,4 +1,4 @@
-"""Events of a run, for all who listen: specifications, and a caller that survives bad listeners."""
+"""Events of a run for listeners: specifications, and a caller that survives bad listeners."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import registry, versions
 from harness.errors import PluginBroken, Unavailable, interrupts, reason_of
-from harness.records.redaction import redacted
+from harness.records.redaction import redact
 
 if TYPE_CHECKING:
     from harness.contract.cells import Cell
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("harness")
 
 VARIABLE = "HARNESS_LISTEN"
-"""The environment variable that asks for installed listeners: references with blanks between them."""
+"""The environment variable that requests installed listeners: references separated by blanks."""
 
 hookspec = pluggy.HookspecMarker("harness")
 hookimpl = pluggy.HookimplMarker("harness")
@@ -33,7 +33,7 @@ hookimpl = pluggy.HookimplMarker("harness")
 
 
 class Events:
-    """The events; a listener implements the ones it cares about."""
+    """The events; a listener implements those it needs."""
 
     @hookspec
     def run_started(self, plan: Plan, store: Store) -> None:
@@ -45,7 +45,7 @@ class Events:
 
     @hookspec
     def cell_progress(self, cell: Cell, done: int, total: int) -> None:
-        """The running cell has done so many samples or steps of so many."""
+        """The running cell has done `done` of `total` samples or steps."""
 
     @hookspec
     def cell_curve(self, cell: Cell, name: str, step: int, values: dict[str, float]) -> None:
@@ -53,11 +53,11 @@ class Events:
 
     @hookspec
     def cell_image(self, cell: Cell, name: str, step: int, path: Path) -> None:
-        """A running training shows a picture; the PNG file at `path` is replaced by the next of that name."""
+        """A running training shows a picture; the next of that name replaces the PNG file at `path`."""
 
     @hookspec
     def cell_finished(self, cell: Cell, record: Record, workdir: Path | None) -> None:
-        """A cell has its record, whatever its status; the record is on disk."""
+        """A cell has its record on disk, whatever its status."""
 
     @hookspec
     def run_finished(self, plan: Plan, records: list[Record]) -> None:
@@ -69,11 +69,11 @@ class Events:
 
 
 class Listeners:
-    """Calls the listeners one by one: one that fails is reported once and left out from then on.
+    """The listeners of a run, called one by one; one that fails is reported once and then left out.
 
-    An installed listener that says `on_request = True` listens only when it is asked for by name:
-    a text among `extra` (`tensorboard?folder=runs`), or in the environment variable HARNESS_LISTEN.
-    Raises HarnessError for one that is asked for and can't listen.
+    An installed listener with `on_request = True` is called only if requested by name: as a text in `extra`
+    (`tensorboard?folder=runs`), or in the environment variable HARNESS_LISTEN. Raises HarnessError for a
+    requested one that can't listen.
     """
 
     def __init__(self, extra: Sequence[object] = (), installed: bool = True) -> None:
@@ -82,39 +82,39 @@ class Listeners:
         self.problems: list[str] = []
         named = [text for text in extra if isinstance(text, str)]
         given = [listener for listener in extra if not isinstance(listener, str)]
-        wanted = [_asked_for(text, "--listen") for text in dict.fromkeys(named)]
+        wanted = [_load_requested(text, "--listen") for text in dict.fromkeys(named)]
         if installed:
             texts = os.environ.get(VARIABLE, "").split()
-            wanted += [_asked_for(text, VARIABLE) for text in dict.fromkeys(texts) if text not in named]
+            wanted += [_load_requested(text, VARIABLE) for text in dict.fromkeys(texts) if text not in named]
         for plugin in registry.installed("hooks") if installed else []:
             try:
                 loaded = registry.load(plugin)
                 if misfit := versions.explain_misfit(plugin, loaded):
                     self._problem(misfit)
-                elif not asked(loaded, "on_request"):
+                elif not ask(loaded, "on_request"):
                     made = loaded() if isinstance(loaded, type) else loaded
                     self._add(made, f"{plugin.distribution}/{plugin.name}")
             except PluginBroken as error:
                 self._problem(str(error))
-            except (Exception, SystemExit) as error:  # a listener may fail in any way; the run must go on
+            except (Exception, SystemExit) as error:  # a listener may raise anything; the run must continue
                 self._problem(f"listener '{plugin.name}' of {plugin.distribution}: {reason_of(error)}")
         for listener in [*wanted, *given]:
             name = type(listener).__name__
             try:
                 self._add(listener, name)
             except pluggy.PluginValidationError as error:
-                self._problem(f"listener '{name}': {_line(error)}")
+                self._problem(f"listener '{name}': {_one_line(error)}")
 
     def _add(self, listener: object, name: str) -> None:
         self.manager.register(listener, name=self.manager.get_name(listener) or f"{name}#{id(listener)}")
         try:
             self.manager.check_pending()
-        except pluggy.PluginValidationError:  # it knows an event that we don't: it must not stay half in
+        except pluggy.PluginValidationError:  # it has an unknown event: it must not stay half registered
             self.manager.unregister(listener)
             raise
 
     def call(self, event: str, **arguments: Any) -> None:
-        """Tells every listener of an event."""
+        """Call every listener of an event."""
         for implementation in reversed(getattr(self.manager.hook, event).get_hookimpls()):
             try:
                 implementation.function(*(arguments[name] for name in implementation.argnames))
@@ -127,13 +127,13 @@ class Listeners:
                 self.manager.unregister(implementation.plugin)
 
     def _problem(self, text: str) -> None:
-        text = redacted(text)
+        text = redact(text)
         self.problems.append(text)
         log.warning("%s", text)
 
 
-def _asked_for(text: str, where: str) -> object:
-    """The installed listener that a reference names, with its options."""
+def _load_requested(text: str, where: str) -> object:
+    """Return the installed listener that a reference names, with its options."""
     from harness.discovery.parts import Resolver
     from harness.discovery.reference import parse_short
 
@@ -146,5 +146,5 @@ def _asked_for(text: str, where: str) -> object:
     return listener
 
 
-def _line(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())

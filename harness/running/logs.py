@@ -1,4 +1,4 @@
-"""What running trainings show, as files in the store's log folder: curves as CSV, pictures as PNG."""
+"""Logs of running trainings, as files in the store's log folder: curves as CSV, pictures as PNG."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ STEP = "step"
 
 
 def cell_folder(store: Path, shown: str, id: str) -> Path:
-    """Where a cell's files go: `<store>/logs/<its coordinates>-<id>`."""
-    return store / FOLDER / f"{_slug(shown)[:100]}-{id[:8]}"
+    """Return the folder of a cell's logs: `<store>/logs/<its coordinates>-<id>`."""
+    return store / FOLDER / f"{_slugify(shown)[:100]}-{id[:8]}"
 
 
 class CellLog:
-    """The files of one running cell; the folder appears with the first of them.
+    """The log files of one running cell; the folder appears with the first of them.
 
-    A training that continues from a checkpoint tells some steps a second time: what was written of
-    them before is taken out when the first row of a curve comes in.
+    A training that continues from a checkpoint repeats some steps: when the first row of a curve comes
+    in, earlier rows of these steps are removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,23 +35,23 @@ class CellLog:
         self._columns: dict[str, list[str]] = {}
 
     def curve(self, name: str, step: int, values: Mapping[str, float]) -> None:
-        """Appends a row to `<name>.csv`: the step, then a column per value."""
-        path = self.folder / f"{_slug(name)}.csv"
+        """Append a row to `<name>.csv`: the step, then a column per value."""
+        path = self.folder / f"{_slugify(name)}.csv"
         row: dict[str, float | str] = {STEP: step, **{k: v for k, v in values.items() if k != STEP}}
         if name not in self._columns:
-            before = [r for r in _rows(path) if _before(r, step)]
+            before = [r for r in _read_rows(path) if _is_before(r, step)]
             self._rewrite(path, name, [*before, row])
         elif set(row) <= set(self._columns[name]):
             with path.open("a", newline="") as file:
                 csv.DictWriter(file, self._columns[name]).writerow(row)
         else:  # a value that no row had so far
-            self._rewrite(path, name, [*_rows(path), row])
+            self._rewrite(path, name, [*_read_rows(path), row])
 
     def image(self, name: str, pixels: NDArray[np.uint8]) -> Path:
-        """Replaces `<name>.png` by a picture H×W×3 and gives its path."""
+        """Replace `<name>.png` by a picture H×W×3; return its path."""
         from PIL import Image
 
-        path = self.folder / f"{_slug(name)}.png"
+        path = self.folder / f"{_slugify(name)}.png"
         with replacing(path) as temporary:
             Image.fromarray(pixels).save(temporary, "PNG", compress_level=3)  # twice as fast as the usual 6
         return path
@@ -65,20 +65,20 @@ class CellLog:
         self._columns[name] = columns
 
 
-def _rows(path: Path) -> list[Mapping[str, str]]:
+def _read_rows(path: Path) -> list[Mapping[str, str]]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
         return list(csv.DictReader(file))
 
 
-def _before(row: Mapping[str, str], step: int) -> bool:
-    """Whether a row of an earlier run is of an earlier step; a row cut off by a kill is not."""
+def _is_before(row: Mapping[str, str], step: int) -> bool:
+    """Return whether a row of an earlier run is of an earlier step; a row cut off by a kill is not."""
     try:
         return float(row[STEP]) < step and None not in row.values()
     except (KeyError, TypeError, ValueError):
         return False
 
 
-def _slug(name: str) -> str:
+def _slugify(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip(".-") or "unnamed"

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def display(stream: TextIO) -> Live | Lines:
-    """The display that suits where it is shown."""
+    """Return the display that suits a stream."""
     return Live(stream) if stream.isatty() else Lines(stream)
 
 
 def headline(record: Record) -> str:
-    """What a cell gave, in a few words."""
+    """Return a cell's outcome in a few words."""
     if record.status != "ok":
         return f"{record.status}: {(record.reason or '')[:120]}"
     if record.failures:
@@ -35,11 +35,11 @@ def headline(record: Record) -> str:
 
 
 MOST_REMARKS = 20
-"""So many are shown while a run goes on; all of them stand in the records and below the tables."""
+"""Remarks shown during a run at most; all of them are in the records and below the tables."""
 
 
 class Display:
-    """What displays share: remarks, each text once, and where a training can be watched."""
+    """The common part of displays: remarks, each text once, and where a training can be watched."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()
@@ -50,7 +50,7 @@ class Display:
         raise NotImplementedError
 
     def tell(self, remarks: Iterable[str]) -> None:
-        """Show each remark that was not told yet; past `MOST_REMARKS`, that there are more."""
+        """Show each new remark; past `MOST_REMARKS`, say once that there are more."""
         for text in remarks:
             if text not in self.told:
                 self.told.add(text)
@@ -61,7 +61,7 @@ class Display:
 
     @hookimpl
     def cell_curve(self) -> None:
-        """Says once where a training can be watched."""
+        """Say once where a training can be watched."""
         if self.logs is not None:
             self.say(f"curves and pictures of running trainings: {self.logs}")
             self.logs = None
@@ -77,28 +77,23 @@ class Lines(Display):
         self.start = time.perf_counter()
 
     def say(self, line: str) -> None:
-        """Print a line."""
         print(line, file=self.stream, flush=True)
 
     @hookimpl
     def run_started(self, plan: Plan, store: Store) -> None:
-        """Says how much there is to do."""
+        """Print the number of cells to run."""
         counts = plan.counts()
         self.total = counts.get("run", 0)
-        others = "".join(
-            f", {counts[s]} {w}"
-            for s, w in (("done", "done"), ("skipped", "skipped"), ("broken", "broken"))
-            if s in counts
-        )
+        others = "".join(f", {counts[s]} {s}" for s in ("done", "skipped", "broken") if s in counts)
         self.say(f"{plan.suite.name}: {self.total} cells to run{others} (store {store.path})")
         self.tell(plan.remarks)
         self.logs = store.path / FOLDER
 
     @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
-        """One line for the cell."""
+        """Print a line for the cell."""
         if record.cost.get("seconds") is None:
-            return  # accounted for without running; the tables say why
+            return  # recorded without running; the tables say why
         self.done += 1
         left = (time.perf_counter() - self.start) / self.done * (self.total - self.done)
         self.say(
@@ -130,11 +125,11 @@ class Live(Display):
         self.whole: Any = None
         self.cell_start = 0.0
         self.running: dict[str, tuple[int, int]] = {}
-        """How far each running cell is, of how much; several run at once in processes, or as stacked seeds."""
+        """Done and total of each running cell; several run at once in processes, or as stacked seeds."""
 
     @hookimpl
     def run_started(self, plan: Plan, store: Store) -> None:
-        """Draws the overall bar."""
+        """Draw the overall bar."""
         self.logs = store.path / FOLDER
         counts = plan.counts()
         self.whole = self.progress.add_task(plan.suite.name, total=counts.get("run", 0), speed="")
@@ -149,7 +144,7 @@ class Live(Display):
 
     @hookimpl
     def cell_started(self, cell: Cell) -> None:
-        """Names the running cell, or says how many there are."""
+        """Show the running cell, or the number of running cells."""
         self.running[cell.id] = (0, 0)
         self.cell_start = time.perf_counter()
         several = len(self.running) > 1
@@ -158,7 +153,7 @@ class Live(Display):
 
     @hookimpl
     def cell_progress(self, cell: Cell, done: int, total: int) -> None:
-        """Moves the bar, which stands for all running cells together."""
+        """Move the bar, which covers all running cells together."""
         self.running[cell.id] = (done, total)
         known = [each for each in self.running.values() if each != (0, 0)]
         speed = done / max(time.perf_counter() - self.cell_start, 1e-6)
@@ -171,7 +166,7 @@ class Live(Display):
 
     @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
-        """Counts the cell; what went wrong stays on the screen."""
+        """Count the cell; failures stay on the screen."""
         self.running.pop(cell.id, None)
         if record.cost.get("seconds") is None:
             return
@@ -182,12 +177,11 @@ class Live(Display):
 
     @hookimpl
     def run_finished(self) -> None:
-        """Clears the bars."""
         self.progress.stop()
 
 
 def clock(seconds: float) -> str:
-    """Seconds as a person says them.
+    """Return seconds as a person says them.
 
     >>> clock(75)
     '1:15'

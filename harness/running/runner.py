@@ -1,4 +1,4 @@
-"""Running a plan: what is missing is run, everything else is accounted for."""
+"""Running of a plan: missing cells are run, all others accounted for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Planned
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse, parse_short
@@ -19,10 +19,10 @@ from harness.planning.plan import Choice, Plan, make_plan
 from harness.planning.suite import Suite, TableSpec
 from harness.records import provenance
 from harness.records.files import locked
-from harness.records.record import Record, blank
-from harness.records.redaction import redacted
+from harness.records.record import Record, make_blank
+from harness.records.redaction import redact
 from harness.records.store import Store, warn_once
-from harness.running.executors.main_module import CURE, obstacle
+from harness.running.executors.main_module import CURE, find_obstacle
 from harness.running.hooks import Listeners
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """What a run did: its plan, and the records it made (not those that were done before)."""
+    """The outcome of a run: its plan, and the records it made (not those that were done before)."""
 
     plan: Plan
     store: Store
@@ -44,46 +44,42 @@ class Run:
 
     @property
     def failed(self) -> list[Record]:
-        """Records of cells that should have worked and did not, those with a failed metric among them."""
+        """Records of cells that should have worked and did not, including those with a failed metric."""
         return [r for r in self.records if r.status in ("failed", "oom", "diverged") or r.failures]
 
     @property
     def in_vain(self) -> str | None:
-        """Why nothing of what was asked for is there: no cell could run, and none was done before; else None."""
+        """Why the run has no results at all (no cell could run, and none was done before), or None."""
         begun = {p.cell.id for p in self.plan if p.state in ("run", "done")}
         skipped = {r.id: r.reason for r in self.records if r.status == "skipped"}  # some only once they began
         if begun - skipped.keys():
             return None
         reasons = Counter(p.reason or skipped.get(p.cell.id) for p in self.plan)
         (reason, count), *others = reasons.most_common()
-        more = (
-            f" ({len(others)} more {'reason' if len(others) == 1 else 'reasons'} below the tables)"
-            if others
-            else ""
-        )
-        return (
-            f"suite {self.plan.suite.name}: none of {len(self.plan)} cells can run: {count} × {reason}{more}"
-        )
+        several = "reason" if len(others) == 1 else "reasons"
+        more = f" ({len(others)} more {several} below the tables)" if others else ""
+        none = f"suite {self.plan.suite.name}: none of {len(self.plan)} cells can run"
+        return f"{none}: {count} × {reason}{more}"
 
     def tables(self) -> list[Table]:
-        """The suite's leaderboards over this plan's cells; the run's listeners hear of each."""
-        from harness.leaderboard.build import tables_of
+        """Return the suite's leaderboards over this plan's cells, and pass each to the run's listeners."""
+        from harness.leaderboard.build import build_tables
 
-        tables = tables_of(self.plan.suite, self.frame(), self.store)
+        tables = build_tables(self.plan.suite, self.frame(), self.store)
         for table in tables:
             if self._events:
                 self._events.call("leaderboard_made", suite=self.plan.suite.name, table=table)
         return tables
 
     def frame(self) -> pd.DataFrame:
-        """The plan's records as a DataFrame, one row per cell."""
-        from harness.leaderboard.frame import of_manifest
+        """Return the plan's records as a DataFrame, one row per cell."""
+        from harness.leaderboard.frame import manifest_frame
 
-        return of_manifest(self.store, manifest_cells(self.plan))
+        return manifest_frame(self.store, manifest_cells(self.plan))
 
 
 def manifest_cells(plan: Plan) -> list[dict[str, Any]]:
-    """The plan's cells as the store keeps them: id, coordinates, tags, and remarks where there are some."""
+    """Return the plan's cells as the store keeps them: id, coordinates, tags, and remarks if any."""
     return [
         {"id": p.cell.id, "at": p.cell.coordinates, "tags": p.cell.tags}
         | ({"remarks": p.cell.remarks} if p.cell.remarks else {})
@@ -106,28 +102,28 @@ def run(
     installed_listeners: bool = True,
     executors: Executors | None = None,
 ) -> Run:
-    """Runs the suite's missing cells and gives what happened; `fresh` runs all of them again.
+    """Run the suite's missing cells and return the outcome; `fresh` runs all of them again.
 
     `listeners` are objects, or references of installed ones (`tensorboard?folder=runs`).
-    `executors` outlive this run, for others after it; without them the run ends its own.
+    `executors` outlive this run, for use by others; without them the run closes its own.
 
-    Raises HarnessError before anything runs when the suite can't be planned.
+    Raises HarnessError before anything runs if the suite can't be planned.
     """
-    from harness.running.worker import Settings
+    from harness.running.worker import RunSettings
 
-    suite = _showing(suite, choice.add_metrics if choice else ())
+    suite = _add_metrics_table(suite, choice.add_metrics if choice else ())
     events = Listeners(listeners, installed_listeners)
     plan = make_plan(suite, choice, () if fresh else store.done())
-    # the names that always work are not worth importing torch for, which takes seconds
+    # importing torch takes seconds, for names that always work in vain
     if device not in ("auto", "cpu") and any(p.state == "run" for p in plan):
-        from harness.running.devices import pick
+        from harness.running.devices import pick_device
 
-        pick(device)  # a device that is not there is told before anything starts
+        pick_device(device)  # raises for a missing device before anything starts
     outcome = Run(plan, store)
     outcome._events = events
-    settings = Settings(store.path, device, batch_size, workers, cache)
+    settings = RunSettings(store.path, device, batch_size, workers, cache)
     with Executors() if executors is None else nullcontext(executors) as available:
-        runner = available.named(executor or _suited(plan))
+        runner = available.get(executor or _choose_executor(plan))
         store.clear_partial()
         keep_manifest(store, plan, merge=bool(choice and choice.narrows))
         events.call("run_started", plan=plan, store=store)
@@ -148,10 +144,10 @@ def run(
 
 
 def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
-    """Keeps the plan in the store; a run of a part of the suite adds to what was planned before."""
+    """Write the plan to the store; a run of a part of the suite adds to what was planned before."""
     cells = manifest_cells(plan)
 
-    # by where they stand, in the place they had: an option that changed gives a cell another id
+    # cells are merged by coordinates, in their old order: a changed option gives a cell another id
     def place(cell: dict[str, Any]) -> str:
         return repr(sorted(cell["at"].items(), key=str))
 
@@ -160,11 +156,11 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
         before = store.manifest(plan.suite.name) if merge else None
         if before:
             cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
-        store.write_manifest(redacted(plan.suite.model_dump(mode="json")), cells)
+        store.write_manifest(redact(plan.suite.model_dump(mode="json")), cells)
 
 
-def _showing(suite: Suite, added: Sequence[str]) -> Suite:
-    """The suite with a table for the metrics that the command adds, or with them in its only, plain one."""
+def _add_metrics_table(suite: Suite, added: Sequence[str]) -> Suite:
+    """Return the suite with a table for the metrics that the command adds, or with them in its only, plain one."""
     if not added:
         return suite
     values = [parse_short(text).shown for text in added]
@@ -179,9 +175,9 @@ def _showing(suite: Suite, added: Sequence[str]) -> Suite:
 
 
 def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) -> None:
-    """Writes the record of a cell that can't run, unless an ok one stands there already."""
+    """Write the record of a cell that can't run, unless it already has an ok one."""
     status = "skipped" if planned.state == "skipped" else "failed"
-    record = blank(planned.cell, status, planned.reason)
+    record = make_blank(planned.cell, status, planned.reason)
     record.provenance = {"started": provenance.now()}
     existing = store.read(planned.cell.id)
     if not store.is_newer(record.id) and (existing is None or existing.status != "ok"):
@@ -190,31 +186,17 @@ def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) ->
     events.call("cell_finished", cell=planned.cell, record=record, workdir=None)
 
 
-def _suited(plan: Plan) -> str:
-    """The suite's own executor; `inline` when plugins of this process alone take part, or no other can start."""
+def _choose_executor(plan: Plan) -> str:
+    """Return the suite's executor; `inline` if a plugin is registered in this process only, or no other can start."""
     own = plan.suite.executor or "inline"
-    if (
-        own.partition(":")[0] == "processes"
-        and any(p.state == "run" for p in plan)
-        and (reason := obstacle())
-    ):
+    to_run = any(p.state == "run" for p in plan)
+    if own.partition(":")[0] == "processes" and to_run and (reason := find_obstacle()):
         warn_once(
             f"suite {plan.suite.name} asks for {own}, and its cells run one after another here: {reason}; {CURE}"
         )
         return "inline"
-    parts = {
-        id(p): p.distribution
-        for planned in plan
-        for p in (
-            planned.cell.protocol,
-            planned.cell.model,
-            planned.cell.dataset,
-            planned.cell.method,
-            *planned.cell.metrics,
-        )
-        if p
-    }
-    return "inline" if registry.THIS_PROCESS in parts.values() else own
+    local = any(p.distribution == registry.THIS_PROCESS for planned in plan for p in planned.cell.parts)
+    return "inline" if local else own
 
 
 class Executors:
@@ -223,8 +205,8 @@ class Executors:
     def __init__(self) -> None:
         self._made: dict[str, Executor] = {}
 
-    def named(self, reference: str) -> Executor:
-        """The executor of that reference; PluginBroken, PluginNotFound or OptionError when there is none."""
+    def get(self, reference: str) -> Executor:
+        """Return the executor of a reference. Raises PluginBroken, PluginNotFound or OptionError if there is none."""
         if reference not in self._made:
             part = Resolver().resolve("executors", parse_short(reference), "executor")
             if part.problem or part.missing:
@@ -237,5 +219,5 @@ class Executors:
 
     def __exit__(self, *_: object) -> None:
         for made in self._made.values():
-            if (close := asked(made, "close")) is not None:
+            if (close := ask(made, "close")) is not None:
                 close()

@@ -1,4 +1,4 @@
-"""Running one cell: loading what it needs, measuring, and writing its record whatever happens."""
+"""Running of one cell: loading what it needs, measuring, and writing its record whatever happens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Cell, Part
 from harness.contract.data import Dataset, Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Metric
 from harness.contract.remarks import remarks_of
 from harness.contract.running import Job, Result
@@ -28,9 +28,9 @@ from harness.inference.batches import ran_out_of_memory
 from harness.inference.features import FeatureCache, feature_key
 from harness.inference.readable import open_split
 from harness.records import provenance
-from harness.records.record import Record, blank
+from harness.records.record import Record, make_blank
 from harness.records.store import Store, warn_once
-from harness.running.devices import make_deterministic, pick, preparing_threads, seed_all, settle
+from harness.running.devices import make_deterministic, pick_device, preparing_threads, seed_all, settle
 from harness.running.logs import CellLog, cell_folder
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ KEPT_SPLITS = 128
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How cells are run; none of it decides their numbers beyond floating point."""
+class RunSettings:
+    """How cells are run; no setting decides their numbers beyond floating point."""
 
     store: Path
     device: str = "auto"
@@ -53,13 +53,13 @@ class Settings:
     """Threads that prepare images; None for as many as the cores allow."""
     cache: Path | None = None
     threads: int | None = None
-    """Cores that are this process's, where it has not all of them."""
+    """This process's share of the cores; None for all."""
 
 
 class Worker:
     """Runs cells one after another; keeps the model and the splits that the next cells share."""
 
-    def __init__(self, settings: Settings, tell: Callable[..., None] = lambda event, **facts: None) -> None:
+    def __init__(self, settings: RunSettings, tell: Callable[..., None] = lambda *_, **facts: None) -> None:
         import torch
 
         if settings.threads:
@@ -67,7 +67,7 @@ class Worker:
         self.settings = settings
         self.tell = tell
         self.store = Store(settings.store)
-        self.device = pick(settings.device)
+        self.device = pick_device(settings.device)
         cores = settings.threads or os.cpu_count() or 1
         own = settings.workers
         self.workers: int = preparing_threads(self.device, cores) if own is None else own
@@ -78,7 +78,7 @@ class Worker:
         self._splits: OrderedDict[str, tuple[Split, Sequence[str]]] = OrderedDict()
 
     def run(self, cell: Cell) -> Record:
-        """Runs the cell and writes its record; only an interrupt goes past it."""
+        """Run a cell and write its record; only an interrupt is raised."""
         started, clock, before = provenance.now(), time.perf_counter(), self._stamp(cell)
         job = None
         result: Result | None = None
@@ -87,29 +87,29 @@ class Worker:
             job = self._job(cell)
             self._reset_memory()
             result = cell.protocol.object.run(job)
-            record = self._judged(cell, job, result)
+            record = self._build_record(cell, job, result)
         except Unavailable as error:
-            record = blank(cell, "skipped", str(error))
+            record = make_blank(cell, "skipped", str(error))
         except Diverged as error:
-            record = blank(cell, "diverged", str(error))
-        except BaseException as error:  # whatever a cell raises is kept with it, and the rest go on
+            record = make_blank(cell, "diverged", str(error))
+        except BaseException as error:  # whatever a cell raises goes into its record; the others continue
             if interrupts(error):
                 raise
             status = "oom" if ran_out_of_memory(error) else "failed"
-            record = blank(cell, status, reason_of(error))
+            record = make_blank(cell, status, reason_of(error))
             record.traceback = traceback.format_exc()
             self._model = None if status == "oom" else self._model
-        if record.status != "ok" and (made := self._made_meanwhile(cell, before)):
+        if record.status != "ok" and (made := self._read_if_made_meanwhile(cell, before)):
             return made
-        return self._kept(cell, record, result, job, started, time.perf_counter() - clock)
+        return self._write_record(cell, record, result, job, started, time.perf_counter() - clock)
 
     def run_group(self, cells: Sequence[Cell]) -> list[Record]:
-        """Runs cells that differ in their seed alone, at once where their protocol can.
+        """Run cells that differ only in their seed, at once if their protocol can.
 
-        When that fails as a whole, each is run alone, so that one seed takes no other down.
+        If that fails as a whole, each is run alone, so that one seed can't fail the others.
         """
         protocol = cells[0].protocol.object
-        if len(cells) == 1 or asked(protocol, "run_many") is None:
+        if len(cells) == 1 or ask(protocol, "run_many") is None:
             return [self.run(cell) for cell in cells]
         started, clock = provenance.now(), time.perf_counter()
         try:
@@ -117,54 +117,54 @@ class Worker:
             jobs = [self._job(cell) for cell in cells]
             self._reset_memory()
             results: list[Result] = protocol.run_many(jobs)
-            records = [self._judged(*each) for each in zip(cells, jobs, results, strict=True)]
-        except BaseException as error:  # running each alone says which cell it belongs to
+            records = [self._build_record(*each) for each in zip(cells, jobs, results, strict=True)]
+        except BaseException as error:  # running each alone shows which cell raises it
             if interrupts(error):
                 raise
             log.debug("%s with %d seeds at once: %s", cells[0].shown, len(cells), error)
             return [self.run(cell) for cell in cells]
         share = (time.perf_counter() - clock) / len(cells)
         return [
-            self._kept(cell, record, result, job, started, share)
+            self._write_record(cell, record, result, job, started, share)
             for cell, record, result, job in zip(cells, records, results, jobs, strict=True)
         ]
 
     def _stamp(self, cell: Cell) -> tuple[int, int] | None:
-        """What changes when the cell's record is written; None while there is none."""
+        """Return what changes when the cell's record is written; None while there is none."""
         try:
             found = self.store.file("records", cell.id, ".json").stat()
         except FileNotFoundError:
             return None
         return found.st_mtime_ns, found.st_ino
 
-    def _made_meanwhile(self, cell: Cell, before: tuple[int, int] | None) -> Record | None:
-        """The ok record of another run that finished the same cell while this one tried.
+    def _read_if_made_meanwhile(self, cell: Cell, before: tuple[int, int] | None) -> Record | None:
+        """Return the ok record of another run that finished the same cell while this one tried, or None.
 
-        Two runs of a cell share its work folder, which the first to finish takes away from the other.
+        Two runs of a cell share its work folder, which the first to finish removes under the other.
         """
         record = self.store.read(cell.id) if self._stamp(cell) != before else None
         return record if record is not None and record.status == "ok" else None
 
-    def _kept(
+    def _write_record(
         self, cell: Cell, record: Record, result: Result | None, job: Job | None, started: str, seconds: float
     ) -> Record:
-        """The record with its cost and provenance, written with what belongs to it."""
+        """Complete the record with cost and provenance, and write it with its files; return the record written."""
         record.cost["seconds"] = seconds
         record.provenance = {
             "started": started,
             "ended": provenance.now(),
-            **provenance.of(cell, self.device, self.settings.batch_size, self.workers),
+            **provenance.describe_run(cell, self.device, self.settings.batch_size, self.workers),
         }
         record.remark(job.remarks if job is not None else ())
         ok = result is not None and record.status in ("ok", "diverged")
         kept = (result.samples, result.curves, result.images) if ok and result else (None, None, None)
         try:
-            Record.from_json(record.to_json(), "the result")  # what can't be read back would be lost
+            Record.from_json(record.to_json(), "the result")  # an unreadable record would be lost
             self.store.write(record, *kept)
         except StoreUnwritable:  # the disk, not the cell: no other record could be written either
             raise
-        except Exception as error:  # columns of different lengths, texts in curves, images that are none
-            failed = blank(cell, "failed", f"the result can't be kept: {reason_of(error)}")
+        except Exception as error:  # columns of different lengths, texts in curves, invalid images
+            failed = make_blank(cell, "failed", f"the result can't be kept: {reason_of(error)}")
             failed.traceback = traceback.format_exc()
             failed.remark(record.remarks)
             failed.cost, failed.provenance, record = record.cost, record.provenance, failed
@@ -183,7 +183,7 @@ class Worker:
         def report(name: str, step: int, values: dict[str, float]) -> None:
             try:
                 files.curve(name, step, values)
-            except OSError as error:  # a log to look at, which must not fail its cell
+            except OSError as error:  # a log is for people, and must not fail its cell
                 warn_once(f"{files.folder}: curves can't be written: {error.strerror or error}")
             self.tell("cell_curve", cell=cell, name=name, step=step, values=values)
 
@@ -191,7 +191,7 @@ class Worker:
 
         def opening(data: Part) -> Callable[[str], Split]:
             def split(name: str) -> Split:
-                opened, said = self._split(data, name, cell.limit)
+                opened, said = self._open_split(data, name, cell.limit)
                 new = (f"{data.label}: {text}" for text in said)
                 remarks.extend(text for text in new if text not in remarks)
                 return opened
@@ -207,7 +207,7 @@ class Worker:
             self.tell("cell_image", cell=cell, name=name, step=step, path=path)
 
         self.shared.belong("dataset", (cell.dataset.identity, cell.limit))
-        model = self._loaded(cell)
+        model = self._load_model(cell)
         return Job(
             cell=cell,
             dataset=dataset,
@@ -222,7 +222,7 @@ class Worker:
             workdir=self.store.path / "work" / cell.id,
             splits=opening(cell.dataset),
             opening=opening,
-            loading=self._loaded_beside,
+            loading=self._load_beside,
             kept=self.shared,
             keying=feature_key,
             advance=lambda done, total: self.tell("cell_progress", cell=cell, done=done, total=total),
@@ -231,32 +231,32 @@ class Worker:
             remarks=remarks,
         )
 
-    def _loaded(self, cell: Cell) -> Any:
-        """The cell's model, loaded once for the cells that share it.
+    def _load_model(self, cell: Cell) -> Any:
+        """Return the cell's model, loaded once for the cells that share it.
 
         A protocol that changes its model (fine-tuning) says `fresh_model = True` and gets a new one.
-        A shared one is seeded from its own identity, so its random weights do not depend on which cell
+        A shared model is seeded from its own identity, so its random weights do not depend on which cell
         runs first.
         """
         if cell.model is None:
             return None
-        fresh = asked(cell.protocol.object, "fresh_model")
+        fresh = ask(cell.protocol.object, "fresh_model")
         if self._model is not None and self._model[0] == cell.model.identity and not fresh:
             return self._model[1]
-        self._model = None  # gone before the next one comes, so that both need not fit
+        self._model = None  # released first, so that both need not fit into memory
         self.shared.belong("model", None)
         check_unchanged(cell.model)
         if not fresh:
             seed_all(derive_seed("model", cell.model.identity))
-        model = self._made(cell.model, frozen=not fresh)
+        model = self._make_model(cell.model, frozen=not fresh)
         if not fresh:
             self._model = (cell.model.identity, model)
             seed_all(derive_seed("cell", cell.id))
         self.shared.belong("model", id(model))
         return model
 
-    def _loaded_beside(self, part: Part) -> Any:
-        """A model that an option names, loaded and frozen once for the worker."""
+    def _load_beside(self, part: Part) -> Any:
+        """Return a model that an option names, loaded and frozen once per worker."""
 
         def make() -> Any:
             import torch
@@ -265,21 +265,21 @@ class Worker:
             devices = [self.device] if self.device.type == "cuda" else []
             with torch.random.fork_rng(devices):
                 torch.manual_seed(derive_seed("model", part.identity))
-                return self._made(part, frozen=True)
+                return self._make_model(part, frozen=True)
 
         return self.shared.get("worker", ("model", part.identity), make)
 
-    def _made(self, part: Part, frozen: bool) -> Any:
-        """A model of its own, loaded on the device, and set for evaluation alone where it is `frozen`."""
+    def _make_model(self, part: Part, frozen: bool) -> Any:
+        """Build a model and load it on the device; if `frozen`, set it for evaluation only."""
         model = part.make()
-        if asked(model, "load") is not None:
+        if ask(model, "load") is not None:
             model.load(self.device)
-        if asked(model, "module") is not None and frozen:
+        if ask(model, "module") is not None and frozen:
             settle(model.module, self.device)
         return model
 
-    def _split(self, data: Part, name: str, limit: int | None) -> tuple[Split, Sequence[str]]:
-        """A split of a data set as the run asks for it, and what it remarks."""
+    def _open_split(self, data: Part, name: str, limit: int | None) -> tuple[Split, Sequence[str]]:
+        """Return a split of a data set as the run asks for it, and its remarks."""
         key = f"{data.identity}\n{name}\n{limit}"
         if key in self._splits:
             self._splits.move_to_end(key)
@@ -290,27 +290,27 @@ class Worker:
             self._splits.popitem(last=False)
         return self._splits[key]
 
-    def _judged(self, cell: Cell, job: Job, result: Result) -> Record:
+    def _build_record(self, cell: Cell, job: Job, result: Result) -> Record:
         if not isinstance(result, Result):
             raise HarnessError(
-                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave {result!r:.80}: "
+                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} returned {result!r:.80}: "
                 "expected a Result"
             )
         if result.status not in ("ok", "diverged"):
             raise HarnessError(
-                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} gave the status "
+                f"protocol '{cell.protocol.plugin}' of {cell.protocol.distribution} returned the status "
                 f"{result.status!r}: expected 'ok' or 'diverged'"
             )
         if job.failures and not result.metrics:
             raise next(iter(job.failures.values()))
-        record = blank(cell, result.status, result.reason)
-        record.metrics = _numbers(result.metrics, "metric")
+        record = make_blank(cell, result.status, result.reason)
+        record.metrics = _to_floats(result.metrics, "metric")
         for name in record.metrics:
-            own, units = (asked(cell.protocol.object, what) for what in ("directions", "units"))
-            metric = _metric_of(name, job.metrics, {**own, **units})
-            stated = asked(metric, "higher_is_better")
+            own, units = (ask(cell.protocol.object, what) for what in ("directions", "units"))
+            metric = _find_metric(name, job.metrics, {**own, **units})
+            stated = ask(metric, "higher_is_better")
             record.directions[name] = bool(own.get(name, True) if stated is None else stated)
-            unit = asked(metric, "unit") or units.get(name)
+            unit = ask(metric, "unit") or units.get(name)
             if unit:
                 record.units[name] = unit
             values = result.samples.get(name) if result.samples else None
@@ -321,7 +321,11 @@ class Worker:
             ):
                 record.binary.append(name)
         record.count = result.count
-        record.cost = {**_sizes(job.model), **_numbers(result.cost, "cost"), **self._memory()}
+        record.cost = {
+            **_count_parameters(job.model),
+            **_to_floats(result.cost, "cost"),
+            **self._measure_memory(),
+        }
         record.notes = {**record.notes, **result.notes}
         if job.failures:
             record.failures = {name: str(failure) for name, failure in job.failures.items()}
@@ -336,8 +340,8 @@ class Worker:
 
             torch.cuda.reset_peak_memory_stats(self.device)
 
-    def _memory(self) -> dict[str, float]:
-        """Peak memory: allocated and reserved on CUDA; of the whole process, so far, on a CPU."""
+    def _measure_memory(self) -> dict[str, float]:
+        """Return peak memory: allocated and reserved on CUDA; of the whole process, so far, on a CPU."""
         if self.device.type == "cuda":
             import torch
 
@@ -355,10 +359,10 @@ class Worker:
         return {"peak_process_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
 
 
-def _metric_of(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Metric | None:
-    """The metric that gave the number of that name; None for a number of the protocol's own.
+def _find_metric(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any]) -> Metric | None:
+    """Return the metric behind a number's name; None for the protocol's own numbers.
 
-    A metric that gives several calls them `<its label>.<key>`, or `<its label><anything>` as it likes.
+    A metric with several numbers calls them `<its label>.<key>`, or `<its label><anything>` as it likes.
     """
     near = [label for label in metrics if name.startswith(label)] if name not in facts else []
     longest = max(near, key=len, default="")
@@ -366,11 +370,11 @@ def _metric_of(name: str, metrics: Mapping[str, Metric], facts: Mapping[str, Any
 
 
 def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metric], result: Result) -> bool:
-    """Whether a number is a proportion of the counted samples by its metric's own word.
+    """Return whether a number is a proportion of the counted samples, as its metric declares.
 
-    A count that can't have given the number is of something else.
+    A count that can't have led to the number belongs to something else.
     """
-    declared: Any = asked(metric, "proportion")
+    declared: Any = ask(metric, "proportion")
     label = next((label for label, one in metrics.items() if one is metric), None)
     keys = [label] if declared is True else [f"{label}.{key}" for key in declared or ()]
     if name not in keys or not result.count:
@@ -380,7 +384,7 @@ def _is_proportion(name: str, metric: Metric | None, metrics: Mapping[str, Metri
 
 
 def _is_share(number: float, values: Any) -> bool:
-    """Whether the number is the mean of these values by sample, and they are zeros and ones alone."""
+    """Return whether the number is the mean of these values by sample, all of them zeros and ones."""
     try:
         given = [float(v) for v in values]
     except (TypeError, ValueError):  # several for each sample, or texts
@@ -388,21 +392,19 @@ def _is_share(number: float, values: Any) -> bool:
     return bool(given) and set(given) <= {0.0, 1.0} and abs(sum(given) / len(given) - number) <= 1e-6
 
 
-def _numbers(values: Mapping[str, Any], what: str) -> dict[str, float]:
-    """The values as floats; HarnessError naming one that is no number."""
+def _to_floats(values: Mapping[str, Any], what: str) -> dict[str, float]:
+    """Return the values as floats. Raises HarnessError naming one that is no number."""
     numbers = {}
     for name, value in values.items():
         try:
             numbers[name] = float(value)
         except (TypeError, ValueError, OverflowError):
-            raise HarnessError(
-                f"the protocol's {what} '{name}' is {value!r:.80}, which is no number"
-            ) from None
+            raise HarnessError(f"the protocol's {what} '{name}' is {value!r:.80}, not a number") from None
     return numbers
 
 
-def _sizes(model: Any) -> dict[str, float]:
-    if asked(model, "module") is None:
+def _count_parameters(model: Any) -> dict[str, float]:
+    if ask(model, "module") is None:
         return {}
     parameters = list(model.module.parameters())
     return {

@@ -1,10 +1,10 @@
 """The statistics of the leaderboard: intervals, paired tests, ties, ranks and gates.
 
-Pure functions of arrays. Importing this needs numpy only; scipy is imported where it is called.
+Pure functions of arrays. Importing this needs numpy only; functions import scipy when called.
 """
 
 from harness.statistics.across import AcrossTest as AcrossTest
-from harness.statistics.across import Nemenyi as Nemenyi
+from harness.statistics.across import NemenyiTest as NemenyiTest
 from harness.statistics.across import Ranking as Ranking
 from harness.statistics.across import complete_data_sets as complete_data_sets
 from harness.statistics.across import friedman_test as friedman_test
@@ -18,15 +18,14 @@ from harness.statistics.bootstrap import bootstrap_interval as bootstrap_interva
 from harness.statistics.bootstrap import bootstrap_mean_interval as bootstrap_mean_interval
 from harness.statistics.bootstrap import sample_interval as sample_interval
 from harness.statistics.checks import StatisticsError as StatisticsError
-from harness.statistics.gates import Answer as Answer
 from harness.statistics.gates import Gate as Gate
+from harness.statistics.gates import GateAnswer as GateAnswer
 from harness.statistics.gates import GateError as GateError
 from harness.statistics.gates import Verdict as Verdict
+from harness.statistics.gates import combine_answers as combine_answers
 from harness.statistics.gates import judge as judge
-from harness.statistics.gates import overall as overall
 from harness.statistics.gates import parse_gate as parse_gate
 from harness.statistics.intervals import Interval as Interval
-from harness.statistics.intervals import clopper_pearson_interval as clopper_pearson_interval
 from harness.statistics.intervals import seeds_samples_interval as seeds_samples_interval
 from harness.statistics.intervals import t_interval as t_interval
 from harness.statistics.intervals import wilson_interval as wilson_interval
@@ -37,8 +36,8 @@ from harness.statistics.paired import paired_difference_interval as paired_diffe
 from harness.statistics.paired import paired_t_test as paired_t_test
 from harness.statistics.paired import paired_test as paired_test
 from harness.statistics.paired import permutation_test as permutation_test
-from harness.statistics.summary import Summary as Summary
-from harness.statistics.summary import summarise as summarise
+from harness.statistics.seed_summary import SeedSummary as SeedSummary
+from harness.statistics.seed_summary import summarise_seeds as summarise_seeds
 from harness.statistics.ties import BestSet as BestSet
 from harness.statistics.ties import PerSample as PerSample
 from harness.statistics.ties import PerSeed as PerSeed

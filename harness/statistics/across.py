@@ -1,7 +1,7 @@
 """Comparisons across data sets: ranks, win rates, Wilcoxon, and Friedman with Nemenyi.
 
-`scores` is D×M throughout: one row per data set, one column per model; NaN marks a missing
-score. Only complete data sets count, and every result says how many these were.
+`scores` is D×M: one row per data set, one column per model; NaN marks a missing score. Only complete data
+sets count, and every result says how many.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.statistics.checks import Floats, StatisticsError, checked_level
+from harness.statistics.checks import Floats, StatisticsError, check_level
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class AcrossTest:
-    """A test over `n` complete data sets of `of` given; `p_value` is 1 where nothing differs."""
+    """A test over `n` complete data sets of `of` given; `p_value` is 1 if nothing differs."""
 
     statistic: float
     p_value: float
@@ -41,8 +41,8 @@ class AcrossTest:
 
 
 @dataclass(frozen=True, eq=False)
-class Nemenyi:
-    """Pairwise comparison of mean ranks: different where they are further apart than the critical one.
+class NemenyiTest:
+    """Pairwise comparison of mean ranks, which differ if further apart than `critical_difference`.
 
     `ranks` M, `p_values` M×M (corrected for all pairs), both from `n` of `of` data sets.
     """
@@ -56,58 +56,58 @@ class Nemenyi:
 
 
 def complete_data_sets(scores: ArrayLike) -> NDArray[np.bool_]:
-    """Which rows of `scores` D×M have a finite score for every model, D."""
-    return np.asarray(np.isfinite(_scores(scores)).all(axis=1), dtype=np.bool_)
+    """Return which rows of `scores` D×M have a finite score for every model, D."""
+    return np.asarray(np.isfinite(_check_scores(scores)).all(axis=1), dtype=np.bool_)
 
 
 def rank_models(scores: ArrayLike, higher_is_better: bool = True) -> Ranking:
-    """Mean rank and win rate of each model over the complete data sets.
+    """Return mean rank and win rate of each model over the complete data sets.
 
-    Equal scores share the mean of their ranks. A win rate is the share of other models that one beats
-    on a data set, a tie being half a win, averaged over data sets (the mean win rate of Liang
-    et al. 2022, HELM, §5); NaN for a single model.
+    Equal scores share the mean of their ranks. A win rate is the share of other models that a model beats on
+    a data set, a tie being half a win, averaged over data sets (the mean win rate of Liang et al. 2022, HELM,
+    §5); NaN for a single model.
     """
-    table = _scores(scores)
+    table = _check_scores(scores)
     kept = table[complete_data_sets(table)]
     models = table.shape[1]
     if len(kept) == 0:
         nothing = np.full(models, np.nan)
         return Ranking(nothing, nothing, 0, len(table))
-    ranks = _ranks(kept, higher_is_better)
-    # A model of rank r has M − r others behind it, where ties count half by the mean rank.
+    ranks = _mean_ranks(kept, higher_is_better)
+    # a model of rank r beats M − r others; the mean rank makes each tie half a win
     wins = (models - ranks) / (models - 1) if models > 1 else np.full(models, np.nan)
     return Ranking(ranks, wins, len(kept), len(table))
 
 
 def wilcoxon_test(a: ArrayLike, b: ArrayLike) -> AcrossTest:
-    """Wilcoxon's two-sided signed-rank test of two models' scores D on the same data sets.
+    """Test two models' scores D on the same data sets by Wilcoxon's two-sided signed-rank test.
 
-    scipy's, which is exact for small D without ties; equal scores are left out as Wilcoxon did
-    (1945, Biometrics Bulletin 1:80). With fewer than six differences it can't reach p < 0.05.
+    scipy's, which is exact for small D without ties; equal scores are left out as Wilcoxon did (1945,
+    Biometrics Bulletin 1:80). With fewer than six differences it can't reach p < 0.05.
     """
     from scipy.stats import wilcoxon
 
-    table = _scores(np.column_stack([np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)]))
+    table = _check_scores(np.column_stack([np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)]))
     kept = table[complete_data_sets(table)]
     difference = kept[:, 0] - kept[:, 1]
     if not np.any(difference):
         return AcrossTest(0.0, 1.0, len(kept), len(table))
     with warnings.catch_warnings():
-        # Some versions warn of ties and small samples, which the docstring already speaks of.
+        # some versions of scipy warn of ties and small samples
         warnings.simplefilter("ignore", UserWarning)
         result = wilcoxon(difference)
     return AcrossTest(float(result.statistic), float(result.pvalue), len(kept), len(table))
 
 
 def friedman_test(scores: ArrayLike) -> AcrossTest:
-    """Friedman's test that at least three models rank alike over data sets (χ² with ties, scipy's).
+    """Test whether at least three models rank alike over data sets by Friedman's χ² (scipy's, with ties).
 
-    Friedman 1937, JASA 32:675; for comparing classifiers Demšar 2006, JMLR 7:1. Which direction
-    is better does not matter to it. Raises StatisticsError for fewer than three models.
+    Friedman 1937, JASA 32:675; for comparing classifiers Demšar 2006, JMLR 7:1. The direction of the scores
+    does not matter. Raises StatisticsError for fewer than three models.
     """
     from scipy.stats import friedmanchisquare
 
-    table = _scores(scores)
+    table = _check_scores(scores)
     if table.shape[1] < 3:
         raise StatisticsError(f"Friedman's test: expected at least 3 models, got {table.shape[1]}")
     kept = table[complete_data_sets(table)]
@@ -117,26 +117,25 @@ def friedman_test(scores: ArrayLike) -> AcrossTest:
     return AcrossTest(float(result.statistic), float(result.pvalue), len(kept), len(table))
 
 
-def nemenyi_test(scores: ArrayLike, higher_is_better: bool = True, level: float = 0.05) -> Nemenyi:
-    """Nemenyi's test of all pairs of models after Friedman's, at the significance `level`.
+def nemenyi_test(scores: ArrayLike, higher_is_better: bool = True, level: float = 0.05) -> NemenyiTest:
+    """Test all pairs of models by Nemenyi's test, after Friedman's, at the significance `level`.
 
-    Critical difference q(level; M, ∞)/√2 · √(M(M+1)/6D) of mean ranks (Demšar 2006, JMLR 7:1,
-    eq. for CD in §3.2.2), q the studentised range. Raises StatisticsError without two models and a complete
-    data set.
+    The critical difference of mean ranks is q(level; M, ∞)/√2 · √(M(M+1)/6D) (Demšar 2006, JMLR 7:1, CD in
+    §3.2.2), q the studentised range. Raises StatisticsError without two models and a complete data set.
     """
-    table = _scores(scores)
+    table = _check_scores(scores)
     kept = table[complete_data_sets(table)]
     n, models = kept.shape
     if n < 1 or models < 2:
         raise StatisticsError(f"Nemenyi's test: {models} model(s) on {n} complete data set(s)")
     error = math.sqrt(models * (models + 1) / (6 * n))
-    ranks = _ranks(kept, higher_is_better)
+    ranks = _mean_ranks(kept, higher_is_better)
     apart = np.abs(ranks[:, None] - ranks[None, :]) * math.sqrt(2) / error
-    # Rounded so that each distinct distance is integrated once: the range's tail is slow.
+    # rounded so that each distinct distance is integrated once: the range's tail is slow
     distinct, where = np.unique(np.round(apart, 9), return_inverse=True)
     tails = np.array([_range_tail(float(q), models) for q in distinct])
-    critical = _range_quantile(checked_level(level), models) / math.sqrt(2) * error
-    return Nemenyi(critical, ranks, tails[where].reshape(apart.shape), level, n, len(table))
+    critical = _range_quantile(check_level(level), models) / math.sqrt(2) * error
+    return NemenyiTest(critical, ranks, tails[where].reshape(apart.shape), level, n, len(table))
 
 
 @lru_cache(maxsize=65536)
@@ -153,14 +152,14 @@ def _range_quantile(level: float, models: int) -> float:
     return float(studentized_range.isf(level, models, np.inf))
 
 
-def _ranks(complete: Floats, higher_is_better: bool) -> Floats:
+def _mean_ranks(complete: Floats, higher_is_better: bool) -> Floats:
     from scipy.stats import rankdata
 
     ranks = rankdata(-complete if higher_is_better else complete, axis=1)
     return np.asarray(ranks.mean(axis=0), dtype=np.float64)
 
 
-def _scores(scores: ArrayLike) -> Floats:
+def _check_scores(scores: ArrayLike) -> Floats:
     table = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2:
         raise StatisticsError(f"scores: expected data sets × models, got the shape {table.shape}")

@@ -1,4 +1,4 @@
-"""Bringing per-sample values of several runs into one order by sample id, or saying why not."""
+"""Bring per-sample values of several runs into one order by sample id, or explain why not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.statistics.checks import Floats
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Two vectors N on the same samples; `ids` is sorted, so the records' order does not matter."""
+    """Two vectors N on the same samples, in the order of the sorted `ids`."""
 
     ids: Sequence[str]
     a: Floats
@@ -39,24 +39,24 @@ class Unpairable:
 def align(
     ids_a: Sequence[str], values_a: ArrayLike, ids_b: Sequence[str], values_b: ArrayLike
 ) -> Pairs | Unpairable:
-    """Both sides' values in the order of their sorted ids, if these are the same without exception.
+    """Return both sides' values in the order of their sorted ids, if these are all the same.
 
-    Never an intersection: a mean over the samples that happen to be shared is another number than
-    the one in the table. Values are vectors N, or S×N for S seeds on the same samples, which are
-    averaged over the seeds; an id may also occur once per seed, if all occur equally often.
+    Never an intersection: the mean over shared samples is another number than the table's. Values are
+    vectors N, or S×N for S seeds on the same samples, which are averaged over the seeds; an id may also occur
+    once per seed, if all occur equally often.
     """
-    a = by_sample(ids_a, values_a)
+    a = sort_by_sample(ids_a, values_a)
     if isinstance(a, Unpairable):
         return Unpairable(f"on one side {a.reason}")
-    b = by_sample(ids_b, values_b)
+    b = sort_by_sample(ids_b, values_b)
     if isinstance(b, Unpairable):
         return Unpairable(f"on the other side {b.reason}")
-    reason = difference_of_ids(a.ids, b.ids)
+    reason = explain_unequal_ids(a.ids, b.ids)
     return Unpairable(reason) if reason else Pairs(a.ids.tolist(), a.values, b.values)
 
 
-def by_sample(ids: Sequence[str], values: ArrayLike) -> OneRun | Unpairable:
-    """One run's values N by sorted id, averaged over seeds where there are several (see `align`)."""
+def sort_by_sample(ids: Sequence[str], values: ArrayLike) -> OneRun | Unpairable:
+    """Return one run's values N by sorted id, averaged over several seeds (see `align`)."""
     x = np.atleast_1d(np.asarray(values, dtype=np.float64))
     if x.ndim > 2 or x.shape[-1] != len(ids):
         return Unpairable(f"there are {len(ids)} ids for values of the shape {x.shape}")
@@ -75,14 +75,14 @@ def by_sample(ids: Sequence[str], values: ArrayLike) -> OneRun | Unpairable:
     if np.any(repeats != repeats[0]):
         odd = starts[np.flatnonzero(repeats != repeats[0])[0]]
         return Unpairable(f"sample {str(names[odd])!r} does not occur as often as the others")
-    # Sorted over the seeds, so that their order can't move the last digit of an average.
+    # sorted over the seeds, so that their order can't move the last digit of an average
     per_sample = x.reshape(len(x), len(starts), -1).transpose(1, 0, 2).reshape(len(starts), -1)
     per_sample = np.sort(per_sample, axis=1)
     return OneRun(names[starts], per_sample.mean(axis=1))
 
 
-def difference_of_ids(a: NDArray[Any], b: NDArray[Any], what: str = "samples") -> str | None:
-    """Why two sorted vectors of distinct ids do not name the same samples (or seeds); None if they do."""
+def explain_unequal_ids(a: NDArray[Any], b: NDArray[Any], what: str = "samples") -> str | None:
+    """Return how two sorted vectors of distinct ids (of samples or seeds) differ, or None if they do not."""
     if len(a) == len(b) and bool(np.all(a == b)):
         return None
     only_a, only_b = np.setdiff1d(a, b), np.setdiff1d(b, a)

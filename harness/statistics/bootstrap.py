@@ -8,17 +8,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.statistics.checks import Floats, StatisticsError, checked_level, finite_vector, is_binary
+from harness.statistics.checks import Floats, StatisticsError, check_level, check_vector, is_binary
 from harness.statistics.intervals import Interval, wilson_interval
 
 RESAMPLES = 2000
-"""Resamples of a bootstrap unless told otherwise (Efron and Tibshirani 1993 advise 1000 or more)."""
+"""Default number of resamples (Efron and Tibshirani 1993 advise 1000 or more)."""
 
 _CHUNK = 1 << 21
-"""Indices held at once while resampling."""
+"""Indices drawn at once while resampling."""
 
 _ROUNDING = 1e-9
-"""Draws this close to the estimate, relative to the furthest, are equal to it but for rounding."""
+"""Draws this close to the estimate, relative to the furthest one, equal it but for rounding."""
 
 Method = Literal["bca", "percentile"]
 
@@ -26,11 +26,11 @@ Method = Literal["bca", "percentile"]
 def sample_interval(
     values: ArrayLike, level: float = 0.95, method: Method = "bca", resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:
-    """Interval for the mean of per-sample values N: Wilson's if all are 0 or 1, else a bootstrap.
+    """Return an interval for the mean of per-sample values N: Wilson's if all are 0 or 1, else a bootstrap.
 
-    None when there are too few samples for one (none at all, or a single one that is not 0 or 1).
+    None for too few samples (none at all, or a single one that is not 0 or 1).
     """
-    x = finite_vector(values)
+    x = check_vector(values)
     if len(x) and is_binary(x):
         return wilson_interval(int(x.sum()), len(x), level)
     return bootstrap_mean_interval(x, level, method, resamples, seed)
@@ -39,31 +39,31 @@ def sample_interval(
 def bootstrap_mean_interval(
     values: ArrayLike, level: float = 0.95, method: Method = "bca", resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval | None:
-    """Bootstrap interval for the mean of per-sample values N; None for fewer than two samples.
+    """Return a bootstrap interval for the mean of per-sample values N; None for fewer than two samples.
 
-    `percentile` takes the resampled means' quantiles; `bca` corrects them for bias and
-    acceleration (Efron 1987, JASA 82:171), the latter from the jackknife, which for a mean has a
-    closed form. The result depends on the values, their order and `seed` alone.
+    `percentile` takes the resampled means' quantiles; `bca` corrects them for bias and acceleration (Efron
+    1987, JASA 82:171), the latter from the jackknife, which for a mean has a closed form. The result depends
+    on the values, their order and `seed` only.
     """
-    x = finite_vector(values)
+    x = check_vector(values)
     n = len(x)
     if n < 2:
         return None
     mean = float(x.mean())
-    # Resampling what is left after the mean keeps values of a large offset exact.
+    # resampling deviations from the mean keeps values of a large offset exact
     centred = x - mean
     if float((centred**2).sum()) <= n * (np.finfo(np.float64).eps * abs(mean)) ** 2:
-        return Interval(mean, mean, checked_level(level), f"bootstrap {method}", n)
+        return Interval(mean, mean, check_level(level), f"bootstrap {method}", n)
     means = bootstrap_means(centred, resamples, seed)
-    low, high = _ends(means, 0.0, level, centred if method == "bca" else None)
+    low, high = _interval_ends(means, 0.0, level, centred if method == "bca" else None)
     return Interval(mean + low, mean + high, level, f"bootstrap {method}", n)
 
 
 def bootstrap_means(values: Floats, resamples: int, seed: int) -> Floats:
-    """Means of `resamples` draws of N values with replacement from `values` (N).
+    """Return the means of `resamples` draws of N values with replacement from `values` (N).
 
-    With few distinct values the number of times that each is drawn is multinomial, which gives
-    the same distribution at a cost that does not grow with N.
+    With few distinct values, their multinomial counts are drawn: the same distribution at a cost that does
+    not grow with N.
     """
     rng = np.random.default_rng(seed)
     n = len(values)
@@ -87,13 +87,13 @@ def bootstrap_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """Bootstrap interval of any statistic of N samples, such as a calibration error or an F-score.
+    """Return a bootstrap interval of any statistic of N samples, such as a calibration error or an F-score.
 
-    `data` has one row per sample (N or N×columns); `statistic` gets as many rows, drawn with
-    replacement, and gives a number. Percentile by default: the bias correction of BCa misleads
-    for statistics that are biased upwards by noise, as calibration errors are, and its jackknife calls
-    the statistic N times. None for fewer than two samples; raises StatisticsError where
-    the statistic is not finite for some resample, so that the interval would be undefined.
+    `data` has one row per sample (N or N×columns); `statistic` takes as many rows, drawn with replacement,
+    and returns a number. Percentile by default: the bias correction of BCa misleads for statistics that
+    noise biases upwards, such as calibration errors, and its jackknife calls the statistic N times. None for
+    fewer than two samples. Raises StatisticsError if the statistic is not finite for some resample, which
+    leaves the interval undefined.
     """
     n = len(data)
     if n < 2:
@@ -107,27 +107,29 @@ def bootstrap_interval(
     if method == "bca":
         left_out = np.array([statistic(np.delete(data, i, axis=0)) for i in range(n)], dtype=np.float64)
         influence = left_out.mean() - left_out
-    low, high = _ends(draws, estimate, level, influence)
+    low, high = _interval_ends(draws, estimate, level, influence)
     return Interval(low, high, level, f"bootstrap {method}", n)
 
 
-def _ends(draws: Floats, estimate: float, level: float, influence: Floats | None) -> tuple[float, float]:
-    """The interval's ends from the resampled statistics: percentile, or BCa with an `influence` (N).
+def _interval_ends(
+    draws: Floats, estimate: float, level: float, influence: Floats | None
+) -> tuple[float, float]:
+    """Return the interval's ends from the resampled statistics: percentile, or BCa with an `influence` (N).
 
-    `influence` is each sample's pull on the statistic up to a common factor: the jackknife's
-    deviations, which for a mean are the samples' own.
+    `influence` is each sample's pull on the statistic up to a common factor: the jackknife's deviations,
+    which for a mean are the samples' own.
     """
     from scipy.special import ndtr, ndtri
 
-    tails = np.array([(1 - checked_level(level)) / 2, (1 + level) / 2])
+    tails = np.array([(1 - check_level(level)) / 2, (1 + level) / 2])
     if influence is not None and np.any(influence):
-        influence = influence / np.abs(influence).max()  # a power of something tiny would be zero
+        influence = influence / np.abs(influence).max()  # powers of tiny values would underflow
         b = len(draws)
-        # Draws that equal the estimate count half; as sums in another order they differ by rounding.
+        # draws that equal the estimate count half; sums in another order differ from it by rounding
         gap = draws - estimate
         near = _ROUNDING * np.abs(gap).max()
         share = (np.count_nonzero(gap < -near) + np.count_nonzero(gap <= near)) / (2 * b)
-        # The correction is undefined when all resamples fall on one side, as with N of two or three.
+        # the correction is undefined if all resamples fall on one side, as with N of two or three
         bias = float(ndtri(min(max(share, 0.5 / b), 1 - 0.5 / b)))
         acceleration = float((influence**3).sum()) / (6 * float((influence**2).sum()) ** 1.5)
         z = bias + ndtri(tails)

@@ -1,4 +1,4 @@
-"""What the statistics refuse: one error class, and the checks on arrays and levels."""
+"""Checks of arrays and levels, and the error that they raise."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ Floats = NDArray[np.float64]
 
 
 class StatisticsError(HarnessError):
-    """The numbers given can't bear the statistic asked of them; the text says why."""
+    """The numbers do not allow the statistic; the text says why."""
 
 
-def checked_level(level: float) -> float:
-    """`level` as a float strictly between 0 and 1 (0.95 for a 95 % interval)."""
+def check_level(level: float) -> float:
+    """Return `level` as a float. Raises StatisticsError unless it is strictly between 0 and 1."""
     if not 0.0 < level < 1.0:
         raise StatisticsError(f"level: expected a number between 0 and 1 such as 0.95, got {level!r}")
     return float(level)
 
 
-def finite_vector(values: ArrayLike, name: str = "values") -> Floats:
-    """`values` as a float64 vector; raises StatisticsError if it is not 1-D or not all finite."""
-    return _finite(np.asarray(values, dtype=np.float64), 1, name)
+def check_vector(values: ArrayLike, name: str = "values") -> Floats:
+    """Return `values` as a float64 vector. Raises StatisticsError if it is not 1-D or not all finite."""
+    return _check_finite(np.asarray(values, dtype=np.float64), 1, name)
 
 
-def finite_matrix(values: ArrayLike, name: str = "values") -> Floats:
-    """`values` as a float64 matrix; raises StatisticsError if it is not 2-D or not all finite."""
-    return _finite(np.asarray(values, dtype=np.float64), 2, name)
+def check_matrix(values: ArrayLike, name: str = "values") -> Floats:
+    """Return `values` as a float64 matrix. Raises StatisticsError if it is not 2-D or not all finite."""
+    return _check_finite(np.asarray(values, dtype=np.float64), 2, name)
 
 
-def _finite(array: Floats, dimensions: int, name: str) -> Floats:
+def _check_finite(array: Floats, dimensions: int, name: str) -> Floats:
     if array.ndim != dimensions:
         raise StatisticsError(f"{name}: expected {dimensions} dimension(s), got the shape {array.shape}")
     missing = int(array.size - np.count_nonzero(np.isfinite(array)))
@@ -42,12 +42,12 @@ def _finite(array: Floats, dimensions: int, name: str) -> Floats:
     return array
 
 
-def same_length(a: NDArray[Any], b: NDArray[Any]) -> None:
-    """Raises StatisticsError unless `a` and `b` have the same length (align them by id first)."""
+def check_same_length(a: NDArray[Any], b: NDArray[Any]) -> None:
+    """Raise StatisticsError unless `a` and `b` have the same length (align them by id first)."""
     if len(a) != len(b):
         raise StatisticsError(f"paired values: {len(a)} on one side, {len(b)} on the other")
 
 
 def is_binary(values: NDArray[Any]) -> bool:
-    """Whether every value is 0 or 1, as those of a proportion are."""
+    """Return whether every value is 0 or 1, as for a proportion."""
     return bool(np.all((values == 0) | (values == 1)))

@@ -1,8 +1,9 @@
-"""Gates on a difference, such as `top1 < -0.5`: does B fail against A, pass, or can't it be told?"""
+"""Gates on a difference, such as `top1 < -0.5`: does B fail against A, pass, or is it undecided?"""
 
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from harness.statistics.intervals import Interval
 
 Scale = Literal["pp", "abs"]
 
+OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
 _GATE = re.compile(
     r"\s*(?P<metric>[^\s<>=]+)\s*(?P<op><=|>=|<|>)\s*"
     r"(?P<threshold>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(?P<scale>pp|abs)?\s*"
@@ -21,11 +24,11 @@ _GATE = re.compile(
 
 
 class GateError(HarnessError):
-    """A gate expression is not valid; the text shows it and what was expected."""
+    """A gate expression is invalid; the text shows it and what was expected."""
 
 
-class Answer(StrEnum):
-    """What a gate says; the harness never turns `inconclusive` into one of the others."""
+class GateAnswer(StrEnum):
+    """A gate's answer; the harness never turns `inconclusive` into one of the others."""
 
     PASS = "pass"
     FAIL = "fail"
@@ -34,10 +37,10 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True)
 class Gate:
-    """Fails where `metric` of B minus that of A is `op` the `threshold`.
+    """Fails if `metric` of B minus that of A is `op` the `threshold`.
 
-    `scale` is what was written after the number: `pp` for percentage points, `abs` for the
-    metric's own scale, None for what tables show (points for fractions, the own scale otherwise).
+    `scale` is the suffix of the number: `pp` for percentage points, `abs` for the metric's own scale, None
+    for the scale of tables (points for fractions, the own scale otherwise).
     """
 
     metric: str
@@ -49,38 +52,33 @@ class Gate:
         return f"{self.metric} {self.op} {self.threshold:g}{self.scale or ''}"
 
     def limit(self, unit: str | None = None) -> float:
-        """The threshold on the metric's own scale: 0.5 for a `unit` of `"fraction"` is 0.005."""
-        return self.threshold / 100 if self.in_points(unit) else self.threshold
+        """Return the threshold on the metric's own scale: 0.5 for a `unit` of `"fraction"` is 0.005."""
+        return self.threshold / 100 if self.is_in_points(unit) else self.threshold
 
-    def in_points(self, unit: str | None = None) -> bool:
-        """Whether the threshold is in percentage points, and so what is said of it."""
+    def is_in_points(self, unit: str | None = None) -> bool:
+        """Return whether the threshold, and so its messages, are in percentage points."""
         return self.scale == "pp" or (self.scale is None and unit == "fraction")
 
-    def holds(self, difference: float, unit: str | None = None) -> bool:
-        """Whether this difference B − A, on the metric's own scale, meets the failing condition."""
-        limit = self.limit(unit)
-        if self.op == "<":
-            return difference < limit
-        if self.op == "<=":
-            return difference <= limit
-        return difference > limit if self.op == ">" else difference >= limit
+    def is_met(self, difference: float, unit: str | None = None) -> bool:
+        """Return whether the difference B − A, on the metric's own scale, meets the failing condition."""
+        return bool(OPERATORS[self.op](difference, self.limit(unit)))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A gate's answer for one difference, with one line that says what it rests on."""
+    """A gate's answer for one difference, with one line that gives the reason."""
 
     gate: Gate
-    answer: Answer
+    answer: GateAnswer
     reason: str
 
 
 def parse_gate(text: str, metrics: Iterable[str] | None = None) -> Gate:
-    """The gate that `text` describes: metric, one of `< <= > >=`, a number, and `pp` or `abs` or nothing.
+    """Parse a gate: a metric, one of `< <= > >=`, a number, and optionally `pp` or `abs`.
 
-    It names what must not happen to the difference B − A: `top1 < -0.5` fails when B has lost more than
-    half a percentage point, `ece > 0.02abs` when its calibration error has grown by more than 0.02.
-    Raises GateError for anything else, or for a metric not among `metrics`.
+    It names what must not happen to the difference B − A: `top1 < -0.5` fails if B lost more than half a
+    percentage point, `ece > 0.02abs` if its calibration error grew by more than 0.02. Raises GateError for
+    anything else, or for a metric not among `metrics`.
     """
     found = _GATE.fullmatch(text)
     if found is None:
@@ -98,40 +96,40 @@ def parse_gate(text: str, metrics: Iterable[str] | None = None) -> Gate:
 
 
 def judge(gate: Gate, difference: float, interval: Interval | None, unit: str | None = None) -> Verdict:
-    """Holds an interval for B − A, on the metric's own scale, against a gate.
+    """Judge an interval for B − A, on the metric's own scale, by a gate.
 
-    Fail where the whole interval meets the gate's condition, pass where no part of it does, and
-    inconclusive where it does in part, or where there is no interval or no number at all. A
-    two-sided 95 % interval so errs on either side at most 2.5 % of the time.
+    Fail if the whole interval meets the gate's condition, pass if no part of it does, else inconclusive, as
+    without an interval or a number. A two-sided 95 % interval so errs on either side at most 2.5 % of the
+    time.
     """
     if math.isnan(difference):
-        return Verdict(gate, Answer.INCONCLUSIVE, "there is no difference: a number is missing")
+        return Verdict(gate, GateAnswer.INCONCLUSIVE, "there is no difference: a number is missing")
 
-    def said(value: float) -> str:
-        """The number in the unit in which the gate was given."""
+    def scaled(value: float) -> str:
+        """Return the number in the gate's unit."""
         return f"{100 * value if points else value:.4g}"
 
-    points = gate.in_points(unit)
+    points = gate.is_in_points(unit)
     words = " points" if points else " on its own scale"
     if interval is None:
-        reason = f"the difference {said(difference)}{words} has no interval"
-        return Verdict(gate, Answer.INCONCLUSIVE, reason)
-    span = f"[{said(interval.low)}, {said(interval.high)}]{words} ({100 * interval.level:.4g}%, {interval.method})"
+        reason = f"the difference {scaled(difference)}{words} has no interval"
+        return Verdict(gate, GateAnswer.INCONCLUSIVE, reason)
+    span = f"[{scaled(interval.low)}, {scaled(interval.high)}]{words} ({100 * interval.level:.4g}%, {interval.method})"
     if math.isnan(interval.low) or math.isnan(interval.high):
-        return Verdict(gate, Answer.INCONCLUSIVE, f"the interval {span} is not a number")
-    ends = {gate.holds(interval.low, unit), gate.holds(interval.high, unit)}
-    against = f"the limit of {said(gate.limit(unit))}{words}"
+        return Verdict(gate, GateAnswer.INCONCLUSIVE, f"the interval {span} is not a number")
+    ends = {gate.is_met(interval.low, unit), gate.is_met(interval.high, unit)}
+    against = f"the limit of {scaled(gate.limit(unit))}{words}"
     if ends == {True}:
-        return Verdict(gate, Answer.FAIL, f"all of {span} is beyond {against}")
+        return Verdict(gate, GateAnswer.FAIL, f"all of {span} is beyond {against}")
     if ends == {False}:
-        return Verdict(gate, Answer.PASS, f"no part of {span} is beyond {against}")
-    return Verdict(gate, Answer.INCONCLUSIVE, f"{span} lies on both sides of {against}")
+        return Verdict(gate, GateAnswer.PASS, f"no part of {span} is beyond {against}")
+    return Verdict(gate, GateAnswer.INCONCLUSIVE, f"{span} lies on both sides of {against}")
 
 
-def overall(verdicts: Iterable[Verdict]) -> Answer:
-    """One answer for several gates: fail if any fails, else inconclusive if any is, else pass."""
+def combine_answers(verdicts: Iterable[Verdict]) -> GateAnswer:
+    """Return one answer for several gates: fail if any fails, else inconclusive if any is, else pass."""
     answers = {verdict.answer for verdict in verdicts}
-    for answer in (Answer.FAIL, Answer.INCONCLUSIVE):
+    for answer in (GateAnswer.FAIL, GateAnswer.INCONCLUSIVE):
         if answer in answers:
             return answer
-    return Answer.PASS
+    return GateAnswer.PASS

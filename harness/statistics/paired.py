@@ -10,33 +10,33 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.statistics.bootstrap import RESAMPLES, Method, bootstrap_interval, bootstrap_mean_interval
-from harness.statistics.checks import Floats, StatisticsError, finite_vector, is_binary, same_length
+from harness.statistics.checks import Floats, StatisticsError, check_same_length, check_vector, is_binary
 from harness.statistics.intervals import Interval
 from harness.statistics.permutation import PERMUTATIONS, sign_flip_test
 
 MCNEMAR_EXACT_BELOW = 25
-"""Discordant pairs under which McNemar's test is the exact binomial one (the usual rule for its χ²)."""
+"""Below this many discordant pairs McNemar's test is the exact binomial one (the usual rule for its χ²)."""
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A two-sided paired test of `n` pairs: `difference` is the mean of a − b in their unit."""
+    """A two-sided paired test of `n` pairs; `difference` is the mean of a − b in their unit."""
 
     p_value: float
     difference: float
     n: int
     method: str
 
-    def tied(self, level: float = 0.05) -> bool:
-        """Whether no difference is shown at the significance `level`."""
+    def is_tied(self, level: float = 0.05) -> bool:
+        """Return whether no difference is shown at the significance `level`."""
         return self.p_value > level
 
 
 def mcnemar_p(only_a: ArrayLike, only_b: ArrayLike) -> Floats:
-    """McNemar's two-sided p-values from the counts right in a only and in b only (arrays of any shape).
+    """Return McNemar's two-sided p-values from the counts right in a only and in b only, of any shape.
 
-    Exact binomial under `MCNEMAR_EXACT_BELOW` discordant pairs, otherwise χ² with continuity
-    correction (McNemar 1947, Psychometrika 12:153; Edwards 1948, Psychometrika 13:185).
+    Exact binomial below `MCNEMAR_EXACT_BELOW` discordant pairs, otherwise χ² with continuity correction
+    (McNemar 1947, Psychometrika 12:153; Edwards 1948, Psychometrika 13:185).
     """
     from scipy.special import bdtr, chdtrc
 
@@ -49,8 +49,8 @@ def mcnemar_p(only_a: ArrayLike, only_b: ArrayLike) -> Floats:
 
 
 def mcnemar_test(a: ArrayLike, b: ArrayLike) -> PairedTest:
-    """McNemar's test of two 0/1 vectors N (right or wrong on the same samples, in the same order)."""
-    x, y = _pair(a, b)
+    """Test two 0/1 vectors N by McNemar's test (right or wrong on the same samples, in the same order)."""
+    x, y = _check_pair(a, b)
     if not (is_binary(x) and is_binary(y)):
         raise StatisticsError("McNemar's test: expected values that are 0 or 1")
     only_a, only_b = int((x > y).sum()), int((y > x).sum())
@@ -61,24 +61,24 @@ def mcnemar_test(a: ArrayLike, b: ArrayLike) -> PairedTest:
 def permutation_test(
     a: ArrayLike, b: ArrayLike, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> PairedTest:
-    """Paired permutation test of the mean difference of two vectors N; see `sign_flip_test`."""
-    x, y = _pair(a, b)
+    """Test the mean difference of two vectors N by permutation of pairs; see `sign_flip_test`."""
+    x, y = _check_pair(a, b)
     p, exact = sign_flip_test((x - y)[None], permutations, seed)
     method = "permutation exact" if exact[0] else f"permutation ({permutations} drawn)"
     return PairedTest(float(p[0]), float((x - y).mean()), len(x), method)
 
 
 def paired_test(a: ArrayLike, b: ArrayLike, seed: int = 0) -> PairedTest:
-    """The test that fits per-sample values: McNemar's if all are 0 or 1, else a permutation test."""
-    x, y = _pair(a, b)
+    """Test per-sample values: by McNemar's test if all are 0 or 1, else by permutation."""
+    x, y = _check_pair(a, b)
     return mcnemar_test(x, y) if is_binary(x) and is_binary(y) else permutation_test(x, y, seed=seed)
 
 
 def paired_t_p(differences: Floats) -> Floats:
-    """Two-sided p-values of Student's paired t test over seeds for each row of `differences` K×S.
+    """Return two-sided p-values of Student's paired t test over seeds for each row of `differences` K×S.
 
-    1 for a row of zeros; NaN where S < 2, or where all of a row's differences are the same but not
-    zero: then seeds show no chance variation to judge the difference by.
+    1 for a row of zeros; NaN if S < 2, or if a row's differences are equal but not zero: then seeds show no
+    random variation to judge the difference by.
     """
     from scipy.special import stdtr
 
@@ -95,8 +95,8 @@ def paired_t_p(differences: Floats) -> Floats:
 
 
 def paired_t_test(a: ArrayLike, b: ArrayLike) -> PairedTest:
-    """Student's paired t test of two vectors S of per-seed values; raises where it says nothing."""
-    x, y = _pair(a, b)
+    """Test two vectors S of per-seed values by Student's paired t. Raises StatisticsError without variation."""
+    x, y = _check_pair(a, b)
     p = float(paired_t_p((x - y)[None])[0])
     if np.isnan(p):
         raise StatisticsError(f"paired t test: {len(x)} seed(s) show no variation to judge a difference by")
@@ -112,26 +112,25 @@ def paired_difference_interval(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval | None:
-    """Bootstrap interval of statistic(a) − statistic(b), both on the same resampled samples.
+    """Return a bootstrap interval of statistic(a) − statistic(b), both on the same resampled samples.
 
-    `a` and `b` have a row per sample in the same order. Without a `statistic` they are vectors N
-    and the difference is that of their means. `method` is BCa for means, percentile otherwise.
+    `a` and `b` have a row per sample in the same order; without a `statistic` they are vectors N, compared
+    by their means. `method` is BCa for means by default, percentile otherwise.
     """
     if statistic is None:
-        x, y = _pair(a, b)
+        x, y = _check_pair(a, b)
         return bootstrap_mean_interval(x - y, level, method or "bca", resamples, seed)
-    same_length(a, b)
-    of = statistic
+    check_same_length(a, b)
 
     def difference(rows: NDArray[np.int64]) -> float:
-        return float(of(a[rows])) - float(of(b[rows]))
+        return float(statistic(a[rows])) - float(statistic(b[rows]))
 
     return bootstrap_interval(np.arange(len(a)), difference, level, method or "percentile", resamples, seed)
 
 
-def _pair(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
-    x, y = finite_vector(a, "a"), finite_vector(b, "b")
-    same_length(x, y)
+def _check_pair(a: ArrayLike, b: ArrayLike) -> tuple[Floats, Floats]:
+    x, y = check_vector(a, "a"), check_vector(b, "b")
+    check_same_length(x, y)
     if len(x) == 0:
         raise StatisticsError("a paired test: there are no pairs")
     return x, y

@@ -8,27 +8,26 @@ from numpy.typing import NDArray
 from harness.statistics.checks import Floats
 
 PERMUTATIONS = 4999
-"""Sign flips drawn unless told otherwise; with the observed one p-values are multiples of 1/5000."""
+"""Default number of drawn sign flips; with the observed one, p-values are multiples of 1/5000."""
 
 _CHUNK_ROWS = 128
 _RELATIVE = 1e-9
-"""Sums closer than this to each other, relative to the differences' norm, are equal but for rounding."""
+"""Sums closer than this, relative to the differences' norm, are equal but for rounding."""
 
 
 def sign_flip_test(
     differences: Floats, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Two-sided p-values for "the mean difference is zero" of each row of K×N, and which are exact.
+    """Return two-sided p-values for "the mean difference is zero" of each row of K×N, and which are exact.
 
-    Under the null each pair could as well be the other way round (Fisher 1935, The Design of
-    Experiments, §21). Exact when all flips of a row's M non-zero differences are at most
-    `permutations` + 1, and at any M when they have all the same size, where the sum is binomial.
-    Otherwise p = (1 + drawn sums as large as observed) / (1 + `permutations`) (Phipson and Smyth
-    2010, SAGMB 9:39). Where no drawn sum is as large, Hoeffding's bound on the tail of a sum of
-    random signs, 2·exp(−(Σd)² / 2Σd²) (1963, JASA 58:13), is used if it is smaller: it is never
-    below the exact p-value, and keeps a correction for many comparisons from running out of digits.
+    Under the null each pair could as well be swapped (Fisher 1935, The Design of Experiments, §21). Exact if
+    a row's M non-zero differences have at most `permutations` + 1 flips, and for any M if they have the same
+    size, since the sum is then binomial. Otherwise p = (1 + drawn sums as large as observed) /
+    (1 + `permutations`) (Phipson and Smyth 2010, SAGMB 9:39). If no drawn sum is as large, Hoeffding's bound
+    on the tail of a sum of random signs, 2·exp(−(Σd)² / 2Σd²) (1963, JASA 58:13), is used if smaller: it is
+    never below the exact p-value, and leaves digits for a correction of many comparisons.
 
-    A row's result depends on that row, `permutations` and `seed` alone. Rows of zeros have p = 1.
+    A row's result depends on that row, `permutations` and `seed` only. Rows of zeros have p = 1.
     """
     p = np.ones(len(differences))
     exact = np.ones(len(differences), dtype=np.bool_)
@@ -39,51 +38,49 @@ def sign_flip_test(
         d = row[row != 0]
         if len(d) == 0:
             continue
-        # Rounded, as averages over seeds differ in the last digits where they should be equal.
+        # rounded, since averages over seeds that should be equal differ in the last digits
         sizes, counts = np.unique(np.round(np.abs(d), 12), return_counts=True)
         if len(sizes) == 1:
-            p[i] = _binomial(int((d > 0).sum()), len(d))
+            p[i] = _p_of_equal_sizes(int((d > 0).sum()), len(d))
         elif 2 ** min(len(d), 62) <= permutations + 1:
-            p[i] = _all_flips(d)
+            p[i] = _p_of_all_flips(d)
         elif len(sizes) <= len(d) // 8:
             exact[i] = False
-            p[i] = _drawn_by_size(d, sizes, counts, permutations, seed)
+            p[i] = _draw_by_size(d, sizes, counts, permutations, seed)
         else:
             exact[i] = False
             shared.append(i)
     if shared:
-        p[shared] = _drawn_together(scaled[shared], permutations, seed)
+        p[shared] = _draw_together(scaled[shared], permutations, seed)
     return p, exact
 
 
-def _binomial(positive: int, n: int) -> float:
+def _p_of_equal_sizes(positive: int, n: int) -> float:
     from scipy.special import bdtr
 
     return min(1.0, 2 * float(bdtr(min(positive, n - positive), n, 0.5)))
 
 
-def _all_flips(d: Floats) -> float:
+def _p_of_all_flips(d: Floats) -> float:
     flips = (np.arange(2 ** len(d))[:, None] >> np.arange(len(d))) & 1
     sums = (2 * flips - 1) @ d
-    return float((np.abs(sums) >= _reach(d)).mean())
+    return float((np.abs(sums) >= _threshold(d)).mean())
 
 
-def _drawn_by_size(
-    d: Floats, sizes: Floats, counts: NDArray[np.int64], permutations: int, seed: int
-) -> float:
-    # Of the differences of one size, how many keep their sign is binomial: no need to draw each.
+def _draw_by_size(d: Floats, sizes: Floats, counts: NDArray[np.int64], permutations: int, seed: int) -> float:
+    # the number of differences of one size that keep their sign is binomial: no need to draw each
     kept = np.random.default_rng(seed).binomial(counts, 0.5, size=(permutations, len(counts)))
     sums = (2 * kept - counts) @ sizes
-    return _p_value(int((np.abs(sums) >= _reach(d)).sum()), permutations, d)
+    return _p_value(int((np.abs(sums) >= _threshold(d)).sum()), permutations, d)
 
 
-def _drawn_together(differences: Floats, permutations: int, seed: int) -> Floats:
-    # One draw of signs serves all rows, as a matrix product; each row's test is as good as alone.
+def _draw_together(differences: Floats, permutations: int, seed: int) -> Floats:
+    # all rows share the drawn signs, as a matrix product; each row's test is valid on its own
     rng = np.random.default_rng(seed)
     n = differences.shape[1]
     columns = np.ascontiguousarray(differences.T)
     totals = columns.sum(axis=0)
-    reach = np.array([_reach(d) for d in differences])
+    reach = np.array([_threshold(d) for d in differences])
     hits = np.zeros(len(differences), dtype=np.int64)
     for start in range(0, permutations, _CHUNK_ROWS):
         rows = min(_CHUNK_ROWS, permutations - start)
@@ -100,6 +97,6 @@ def _p_value(hits: int, permutations: int, d: Floats) -> float:
     return p
 
 
-def _reach(d: Floats) -> float:
-    """The size from which on a sum counts as at least the observed one."""
+def _threshold(d: Floats) -> float:
+    """Return the size from which on a sum counts as at least the observed one."""
     return abs(float(d.sum())) - _RELATIVE * float(np.sqrt((d**2).sum()))

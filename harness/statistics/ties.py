@@ -1,4 +1,4 @@
-"""The best of several models, and which of the others are not significantly worse."""
+"""Find the best of several models, and which of the others are not significantly worse."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.statistics.align import OneRun, Unpairable, by_sample, difference_of_ids
-from harness.statistics.checks import Floats, checked_level, is_binary
+from harness.statistics.align import OneRun, Unpairable, explain_unequal_ids, sort_by_sample
+from harness.statistics.checks import Floats, check_level, is_binary
 from harness.statistics.multiple import holm
 from harness.statistics.paired import mcnemar_p, paired_t_p
 from harness.statistics.permutation import sign_flip_test
@@ -18,7 +18,7 @@ from harness.statistics.permutation import sign_flip_test
 
 @dataclass(frozen=True, eq=False)
 class PerSample:
-    """A model's values by sample: `values` N, or S×N for S seeds; or ids that repeat once per seed."""
+    """A model's values by sample: `values` N, or S×N for S seeds; ids may also repeat once per seed."""
 
     ids: Sequence[str]
     values: ArrayLike
@@ -36,10 +36,9 @@ class PerSeed:
 class BestSet:
     """The best model, and how the others compare with it.
 
-    `best` has the best mean (the first by name of equal ones; None if no model has values).
-    `tied`: the names, sorted, of the others that are not significantly worse at `level`.
-    `p_values`: of each compared model against the best, two-sided, after Holm's correction.
-    `undecided`: name to the reason why a model could not be compared.
+    `best` has the best mean (the first by name of equal ones; None if no model has values). `tied` are the
+    sorted names of those not significantly worse at `level`, `p_values` those of each compared model against
+    the best (two-sided, after Holm's correction), `undecided` the reasons why a model was not compared.
     """
 
     best: str | None
@@ -52,24 +51,24 @@ class BestSet:
 def best_and_tied(
     scores: Mapping[str, PerSample | PerSeed], higher_is_better: bool = True, level: float = 0.05
 ) -> BestSet:
-    """Picks the best mean and tests every other model against it on the same samples.
+    """Pick the best mean and test every other model against it on the same samples.
 
-    Per-sample values are averaged over seeds for each sample, then tested: McNemar if both are
-    all 0 or 1, otherwise by sign-flip permutation; per-seed values by a paired t test on the
-    same seeds. So the statement is about new samples given these runs, or about new seeds.
+    Per-sample values are averaged over seeds for each sample, then tested: by McNemar's test if both are all
+    0 or 1, otherwise by sign-flip permutation; per-seed values by a paired t test on the same seeds. So the
+    statement is about new samples given these runs, or about new seeds.
 
-    The data picked the best, so the comparisons with it were picked from all m(m−1)/2 pairs of
-    the m comparable models: Holm's factors begin there and not at m − 1, which would let the winner of
-    many equal models look better than the last far more often than `level`. Models with identical
-    values are always tied with each other, and the order of models, samples and seeds is
-    without influence. A model on other samples than the best, or with missing values, is undecided.
+    The data picked the best, so its comparisons were picked from all m(m−1)/2 pairs of the m comparable
+    models: Holm's factors begin there and not at m − 1, which would let the winner of many equal models look
+    better than the last far more often than `level`. Models with identical values are always tied, and the
+    order of models, samples and seeds does not matter. A model on other samples than the best, or with
+    missing values, is undecided.
     """
-    checked_level(level)
+    check_level(level)
     runs: dict[str, OneRun] = {}
     undecided: dict[str, str] = {}
     for name in sorted(scores):
         score = scores[name]
-        run = by_sample(
+        run = sort_by_sample(
             [str(i) for i in (score.ids if isinstance(score, PerSample) else score.seeds)], score.values
         )
         if isinstance(run, Unpairable):
@@ -78,7 +77,7 @@ def best_and_tied(
             runs[name] = run
     if not runs:
         return BestSet(None, (), {}, undecided, level)
-    # The correctly rounded sum: models that are right equally often get the same mean.
+    # fsum rounds correctly: models that are right equally often get the same mean
     means = {name: math.fsum(run.values) / len(run.values) for name, run in runs.items()}
     best = (max if higher_is_better else min)(means, key=lambda name: means[name])
     kind = type(scores[best])
@@ -90,7 +89,7 @@ def best_and_tied(
             undecided[name] = f"one of it and {best} has values by sample, the other by seed"
             continue
         what = "seeds" if kind is PerSeed else "samples"
-        reason = difference_of_ids(runs[name].ids, runs[best].ids, what)
+        reason = explain_unequal_ids(runs[name].ids, runs[best].ids, what)
         if reason is None:
             others.append(name)
         else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.testing.verdicts import NotChecked, Violation
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def run_cell(trial: Trial, place: Path, stop: int | None = None, seed: int = 0) 
 
 def make_worker(place: Path, tell: Callable[..., None] = lambda event, **facts: None) -> Any:
     """Make a worker on the CPU, with its store and its cache below `place`."""
-    from harness.running.worker import Settings, Worker
+    from harness.running.worker import RunSettings, Worker
 
-    settings = Settings(place / "store", device="cpu", batch_size=BATCH_SIZE, cache=place / "cache")
+    settings = RunSettings(place / "store", device="cpu", batch_size=BATCH_SIZE, cache=place / "cache")
     return Worker(settings, tell)
 
 
@@ -152,8 +152,8 @@ def _watch_model(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     original = protocol.run
 
     def run(job: Any) -> Any:
-        module = asked(job.model, "module") if job.model is not None else None
-        if module is None or asked(protocol, "fresh_model"):
+        module = ask(job.model, "module") if job.model is not None else None
+        if module is None or ask(protocol, "fresh_model"):
             return original(job)
         before = _read_state(module)
         result = original(job)
@@ -166,10 +166,10 @@ def _watch_model(cell: Cell) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 def _read_state(module: Any) -> dict[str, Any]:
     """Return what a method might leave behind in a network: other weights, and more."""
-    from harness.inference.features import weights_digest
+    from harness.inference.features import digest_module
 
     return {
-        "weights": weights_digest(module),
+        "weights": digest_module(module),
         "hooks": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in module.modules()),
         "layers": [(name, type(m).__name__) for name, m in module.named_modules()],
         "training mode": [name for name, m in module.named_modules() if m.training],

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from harness.contract.data import Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.testing.dataset_subject import (
     DatasetSubject,
     choose_positions,
@@ -52,7 +52,7 @@ def check_processes(subject: DatasetSubject) -> None:
         pickle.dumps(subject.plugin)
     with must("another process to open the data set", "Parallel runs and later ones do."):
         there = call_in_other_process(describe_dataset, subject.plugin, list(subject.splits))
-    here = subject.plugin.fingerprint() if asked(subject.plugin, "fingerprint") is not None else ""
+    here = subject.plugin.fingerprint() if ask(subject.plugin, "fingerprint") is not None else ""
     expect(
         there["fingerprint"] == here,
         f"the fingerprint {here!r} in every process",
@@ -90,7 +90,7 @@ def check_disjoint(subject: DatasetSubject) -> None:
     splits = subject.splits
     if len(splits) < 2:
         raise NotChecked("there is only one split")
-    allowed = {frozenset(pair) for pair in asked(subject.plugin, "overlapping")}
+    allowed = {frozenset(pair) for pair in ask(subject.plugin, "overlapping")}
     contents = {name: _index_contents(split) for name, split in splits.items()}
     for one, other in combinations(splits, 2):
         if frozenset((one, other)) in allowed:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract.data import EncodedImage, Sample, Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import Unavailable
 from harness.testing.verdicts import NotChecked, must, require_available
 
@@ -101,12 +101,12 @@ def describe_split(split: Split) -> dict[str, Any]:
         "length": len(split),
         "ids": hashlib.sha256("\n".join(map(str, split.ids)).encode()).hexdigest(),
         "targets": digest_value(targets),
-        "class names": [] if (names := asked(split, "class_names")) is None else list(names),
+        "class names": [] if (names := ask(split, "class_names")) is None else list(names),
         "samples": describe_samples(split),
     }
 
 
 def describe_dataset(dataset: Any, names: Sequence[str]) -> dict[str, Any]:
     """Return a data set's fingerprint ("" if it has none) and what decides results in its splits."""
-    fingerprint = dataset.fingerprint() if asked(dataset, "fingerprint") is not None else ""
+    fingerprint = dataset.fingerprint() if ask(dataset, "fingerprint") is not None else ""
     return {"fingerprint": fingerprint, "splits": {n: describe_split(dataset.load(n)) for n in names}}

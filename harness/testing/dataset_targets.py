@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract.data import Sample
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.targets import Answers, Boxes, Masks, target_kind
 from harness.testing.dataset_subject import DatasetSubject, choose_positions
 from harness.testing.verdicts import Violation, must
@@ -25,7 +25,7 @@ def check_targets(subject: DatasetSubject) -> None:
     if kind not in FINDERS:  # labels, which check_labels covers
         return
     for name, split in subject.splits.items():
-        classes = len(asked(split, "class_names") or ()) or None
+        classes = len(ask(split, "class_names") or ()) or None
         for i in choose_positions(split):
             if fault := FINDERS[kind](split.targets[i], split[i], classes):
                 what = f"the target of sample '{split.ids[i]}' of split '{name}' to be of the kind '{kind}'"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.contract.data import Split
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import HarnessError
 from harness.testing.dataset_subject import DatasetSubject, choose_positions, digest_value
 from harness.testing.verdicts import Violation, describe_error, expect, must
@@ -59,7 +59,7 @@ def check_samples(subject: DatasetSubject) -> None:
     """A sample has the id and label that its split lists at its position, and an image that can be read."""
     from harness.inference.images import decode
 
-    kind = asked(subject.plugin, "target_kind")
+    kind = ask(subject.plugin, "target_kind")
     for name, split in subject.splits.items():
         for i in choose_positions(split):
             with must(f"sample {i} of split '{name}' to be read", "It will be, in every run."):
@@ -100,9 +100,9 @@ def check_ids(subject: DatasetSubject) -> None:
 
 def check_labels(subject: DatasetSubject) -> None:
     """Labels are whole numbers inside the class list, or −1 throughout a split without labels."""
-    kind, light = (asked(subject.plugin, name) for name in ("target_kind", "class_names"))
+    kind, light = (ask(subject.plugin, name) for name in ("target_kind", "class_names"))
     for name, split in subject.splits.items():
-        names = asked(split, "class_names")
+        names = ask(split, "class_names")
         expect(
             not isinstance(light, list | tuple) or not light or names is None or list(light) == list(names),
             f"a data set that names its classes before it is loaded to name those of split '{name}'",
@@ -154,7 +154,7 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
     unnamed = [n for n in names or () if not (isinstance(n, str) and n.strip())]
     expected, why = f"the class names of split '{name}' to be texts", "Zero-shot prompts are made of them."
     expect(not unnamed, expected, repr(unnamed[:3]), why)
-    groups = asked(split, "label_indices")
+    groups = ask(split, "label_indices")
     if groups is not None and names:
         expect(
             len(groups) == len(names) and all(len(g) and min(g) >= 0 for g in groups),
@@ -162,6 +162,6 @@ def _check_class_facts(name: str, split: Split, names: Any) -> None:
             f"{len(groups)} entries" if len(groups) != len(names) else "an empty or a negative one",
             "A classifier's logits are mapped to the split's classes by them.",
         )
-    blank = [t for t in asked(split, "templates") or [] if "{}" not in t]
+    blank = [t for t in ask(split, "templates") or [] if "{}" not in t]
     expected = f"every template of split '{name}' to have a place {{}} for the class name"
     expect(not blank, expected, repr(blank[:2]), "All classes would get the same prompt.")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import HarnessError
 from harness.testing.cell_runs import temporary_folder
 from harness.testing.toys import run_toys, toy_suite
@@ -33,7 +33,7 @@ class DisplaySubject:
     @contextmanager
     def frames(self) -> Iterator[tuple[dict[str, pd.DataFrame], Store]]:
         """Frames by what they are: the records given, those of a toy run, and none at all; and a store."""
-        from harness.plots.draw import described as as_plots_see
+        from harness.plots.draw import prepare_plot_data as as_plots_see
 
         with toy_suite() as content, temporary_folder() as place:
             done = run_toys(content, Path(place))
@@ -52,14 +52,14 @@ class DisplaySubject:
             if self.kind == "plots":
                 from matplotlib.figure import Figure
 
-                from harness.plots.style import styled
+                from harness.plots.style import plot_style
 
-                with styled("kit"):
+                with plot_style("kit"):
                     figure = Figure(figsize=(5.4, 3.6))
                     caption = self.plugin.draw(frame, store, figure)
                     figure.savefig(io.BytesIO(), format="svg")  # what can't be rendered fails here
                     return caption, len(figure.axes)
-            return self.plugin(frame, store) if asked(self.plugin, "needs_store") else self.plugin(frame)
+            return self.plugin(frame, store) if ask(self.plugin, "needs_store") else self.plugin(frame)
         except HarnessError:
             raise
         except Exception as error:  # a plugin may raise anything

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.running.worker import RunSettings
 from harness.testing.cell_runs import temporary_folder
 from harness.testing.grids import Trial, explain_refusal, installed_grids
 from harness.testing.verdicts import NotChecked, expect, must
@@ -23,7 +24,6 @@ class ExecutorSubject:
 def check_executes(subject: ExecutorSubject) -> None:
     """It returns every cell once with its record, which is on disk by then, and reports their start."""
     from harness.records.store import Store
-    from harness.running.worker import Settings
 
     grids = (grid for _, grid in installed_grids() if explain_refusal(grid) is None)
     content = subject.cell if subject.cell is not None else next(grids, None)
@@ -32,7 +32,9 @@ def check_executes(subject: ExecutorSubject) -> None:
             "no installed protocol states a smallest grid that can run here: define the fixture `cell`"
         )
     with temporary_folder() as place:
-        settings = Settings(Path(place) / "store", device="cpu", batch_size=16, cache=Path(place) / "cache")
+        settings = RunSettings(
+            Path(place) / "store", device="cpu", batch_size=16, cache=Path(place) / "cache"
+        )
         todo = Trial(content).pick_cells((0, 1, 2))
         events: list[str] = []
         done: list[str] = []

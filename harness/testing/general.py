@@ -6,8 +6,8 @@ import inspect
 from types import ModuleType
 from typing import Any
 
-from harness.contract.declared import API_VERSION, asked
-from harness.discovery.options import declared
+from harness.contract.declared import API_VERSION, ask
+from harness.discovery.options import read_options
 from harness.discovery.versions import OLDEST_API
 from harness.errors import OptionError
 from harness.testing.other_process import modules_imported_by
@@ -37,7 +37,7 @@ def check_typed_options(subject: Any) -> None:
     cls = _class_of(subject)
     why = "A suite's options are checked against the types before anything runs."
     try:
-        options, _ = declared(cls)
+        options, _ = read_options(cls)
     except OptionError as error:
         raise Violation("a constructor whose signature can be read", error, why) from None
     untyped = [o.name for o in options if o.annotation is inspect.Parameter.empty]
@@ -55,7 +55,7 @@ def check_documented(subject: Any) -> None:
 
 def check_api_version(subject: Any) -> None:
     """If the plugin states a version of the contract, this harness supports it."""
-    wanted = asked(subject.plugin, "harness_api")
+    wanted = ask(subject.plugin, "harness_api")
     expect(
         wanted is None or (type(wanted) is int and OLDEST_API <= wanted <= API_VERSION),
         f"harness_api to be a whole number from {OLDEST_API} to {API_VERSION}",
@@ -68,7 +68,7 @@ def check_planning(subject: Any) -> None:
     """`unavailable` and `fingerprint`, if defined, answer at once, and the same each time."""
     plugin = subject.plugin
     with must("unavailable() and fingerprint() to answer", "Planning calls them for every cell."):
-        if asked(plugin, "unavailable") is not None:
+        if ask(plugin, "unavailable") is not None:
             reason = plugin.unavailable()
             expect(
                 reason is None or (isinstance(reason, str) and bool(reason.strip())),
@@ -78,7 +78,7 @@ def check_planning(subject: Any) -> None:
             )
             if reason is not None:
                 raise NotChecked(f"it says that it can't be used here: {reason}")
-        if asked(plugin, "fingerprint") is None:
+        if ask(plugin, "fingerprint") is None:
             return
         first, second = plugin.fingerprint(), plugin.fingerprint()
         expect(
@@ -91,7 +91,7 @@ def check_planning(subject: Any) -> None:
 
 def check_remarks(subject: Any) -> None:
     """`remarks`, if defined, is a list of statements."""
-    found = asked(subject.plugin, "remarks")
+    found = ask(subject.plugin, "remarks")
     texts = found is None or (
         isinstance(found, list | tuple) and all(isinstance(t, str) and t for t in found)
     )

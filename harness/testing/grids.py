@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.contract.cells import Cell, Planned
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery import options, registry
 from harness.errors import HarnessError, PluginBroken
 from harness.planning.plan import make_plan
@@ -64,18 +64,18 @@ def refer_to(kind: str, plugin: Given) -> Iterator[dict[str, Any]]:
     def make():  # type: ignore[no-untyped-def]  # it takes no options: it is the instance, as it was given
         return copy.deepcopy(pristine)
 
-    with registry.registered(kind, name, make):
+    with registry.register_temporarily(kind, name, make):
         yield {"plugin": name}
 
 
 def smallest_options(factory: Any) -> dict[str, Any]:
     """Return the options that a plugin's class calls its smallest; none when it states none."""
-    return {k: v for k, v in dict(asked(factory, "smallest") or {}).items() if k != "cell"}
+    return {k: v for k, v in dict(ask(factory, "smallest") or {}).items() if k != "cell"}
 
 
 def smallest_grid(factory: Any, protocol: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the smallest grid that a protocol's class states, with this reference in it; None without one."""
-    stated = asked(factory, "smallest") or {}
+    stated = ask(factory, "smallest") or {}
     return {**copy.deepcopy(dict(stated["cell"])), "protocol": protocol} if "cell" in stated else None
 
 
@@ -174,11 +174,11 @@ def _compose_hosts(reference: Mapping[str, Any], method: Given) -> Iterator[dict
     for plugin in registry.installed("methods"):
         try:
             factory = registry.load(plugin)
-            declared, _ = options.declared(factory)
+            declared, _ = options.read_options(factory)
         except HarnessError:
             continue
         for option in declared:
-            types = options.named(option.annotation)
+            types = options.types_in(option.annotation)
             parts = [p for p in types if isinstance(p, type) and p not in (list, object)]
             if option.nested == "methods" and isinstance(cls, type) and issubclass(cls, tuple(parts)):
                 several = any(typing.get_origin(part) is list for part in types)

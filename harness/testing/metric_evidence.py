@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 
 MakeEvidence = Callable[[float, int], Any]
@@ -39,7 +39,7 @@ def shuffle_evidence(evidence: Any, seed: int) -> Any | None:
     """Return the same samples in another order; None for evidence that can't be shuffled."""
     if isinstance(evidence, Predictions):
         return select_rows(evidence, np.random.default_rng(seed).permutation(len(evidence)))
-    return evidence.shuffled(seed) if asked(evidence, "shuffled") is not None else None
+    return evidence.shuffled(seed) if ask(evidence, "shuffled") is not None else None
 
 
 def select_rows(evidence: Predictions, rows: Any) -> Predictions:

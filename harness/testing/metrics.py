@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 from harness.errors import HarnessError
-from harness.planning.matching import read_by
+from harness.planning.matching import find_read_classes
 from harness.testing import metric_evidence as kit
 from harness.testing.verdicts import NotChecked, Violation, describe_error, expect, must
+
+CLOSE = {"rel_tol": 1e-6, "abs_tol": 1e-9}
 
 
 class MetricSubject:
@@ -27,7 +29,7 @@ class MetricSubject:
         make: kit.MakeEvidence | None = None,
     ) -> None:
         self.plugin = plugin
-        self.examples = list(examples if examples is not None else asked(plugin, "examples"))
+        self.examples = list(examples if examples is not None else ask(plugin, "examples"))
         self._make = make
 
     def make(self, quality: float, seed: int = 0) -> Any:
@@ -38,10 +40,10 @@ class MetricSubject:
         if self._make is not None:
             return self._make(quality, seed)
         with must("the class of its evidence, from its argument's annotation or `reads`", "Planning asks."):
-            read = read_by(self.plugin) or (Predictions,)
+            read = find_read_classes(self.plugin) or (Predictions,)
         if Predictions in read:
             return kit.make_predictions(quality, seed, self._classes)
-        if example := next(filter(None, (asked(kind, "example") for kind in read)), None):
+        if example := next(filter(None, (ask(kind, "example") for kind in read)), None):
             return example(quality, seed)
         name = " or ".join(kind.__name__ for kind in read)
         raise NotChecked(
@@ -112,7 +114,7 @@ def check_known_values(subject: MetricSubject) -> None:
 
 def check_direction(subject: MetricSubject) -> None:
     """Better evidence does not get a worse value, and perfect evidence a better one than all wrong."""
-    better = asked(subject.plugin, "higher_is_better")
+    better = ask(subject.plugin, "higher_is_better")
     expected = "`higher_is_better` to be True or False"
     expect(isinstance(better, bool), expected, repr(better), "Tables mark the best by it.")
     sign = 1 if better else -1
@@ -139,13 +141,13 @@ def check_direction(subject: MetricSubject) -> None:
 
 def check_range(subject: MetricSubject) -> None:
     """Values lie in the bounds that the metric declares."""
-    bounds = asked(subject.plugin, "bounds")
+    bounds = ask(subject.plugin, "bounds")
     if bounds is None:
         raise NotChecked("the metric declares no `bounds`")
     ordered = len(bounds) == 2 and bounds[0] < bounds[1]
     expect(ordered, "`bounds` to be (lowest, highest)", repr(bounds), "Plots and intervals are cut at them.")
     lowest, highest = map(float, bounds)
-    if asked(subject.plugin, "unit") == "fraction":
+    if ask(subject.plugin, "unit") == "fraction":
         expected, why = "the bounds of a fraction to lie in [−1, 1]", "Tables show fractions in percent."
         expect(lowest >= -1 and highest <= 1, expected, repr(bounds), why)
     for quality in (0.0, 0.3, 0.5, 0.8, 1.0):
@@ -181,7 +183,7 @@ def check_merging(subject: MetricSubject) -> None:
     value = subject.evaluate(whole, "the whole")
     why = "Evidence is gathered batch by batch: the batch size would decide the result."
     subject.expect_same(value, Predictions.concat(parts), "parts put together", why)
-    per_sample = asked(subject.plugin, "per_sample")
+    per_sample = ask(subject.plugin, "per_sample")
     if per_sample is None:
         return
     with must("per_sample(evidence) to return one number per sample", "Paired tests and intervals need it."):

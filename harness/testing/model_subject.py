@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.capability import capabilities
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.testing.verdicts import NotChecked, expect, must
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ModelSubject:
 
         with must("the unloaded model to be copied and `load(device)` to build it", "All else needs it."):
             model = copy.deepcopy(self.plugin)
-            if asked(model, "load") is not None:
+            if ask(model, "load") is not None:
                 model.load(torch.device("cpu"))
         return model
 
@@ -76,7 +76,7 @@ class ModelSubject:
         import torch
 
         self.require_images()
-        if asked(self.plugin, "collate") is not None:
+        if ask(self.plugin, "collate") is not None:
             raise NotChecked("the model collates its own batches")
         with must("prepare(image) to turn a PIL image into a tensor", "Every image goes through it."):
             prepared = [self.model.prepare(i) for i in self.images]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from harness.inference.features import weights_digest
+from harness.inference.features import digest_module
 from harness.testing.model_subject import ModelSubject, expect_close, relative_difference
 from harness.testing.verdicts import Violation, expect, must
 
@@ -61,7 +61,7 @@ def check_load(subject: ModelSubject) -> None:
     torch.manual_seed(2)
     other = subject.load_copy()
     expect(
-        weights_digest(one.module) == weights_digest(other.module),
+        digest_module(one.module) == digest_module(other.module),
         "the same weights at every load (random ones from a fixed seed)",
         "different ones",
         "Cells of one id would have other numbers in each run.",
@@ -171,9 +171,9 @@ def _forward_on_meta(subject: ModelSubject) -> None:
 def _forward_on_accelerator(subject: ModelSubject) -> None:
     import torch
 
-    from harness.running.devices import pick
+    from harness.running.devices import pick_device
 
-    device = pick("auto")
+    device = pick_device("auto")
     if device.type == "cpu":
         return
     other = copy.deepcopy(subject.plugin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from harness.contract.capability import REGISTERED, capabilities, members_of
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.inference.zeroshot import SIMILARITIES
 from harness.testing.model_subject import (
     TEXTS,
@@ -19,7 +19,7 @@ from harness.testing.verdicts import NotChecked, Violation, expect, must
 
 def check_capabilities(subject: ModelSubject) -> None:
     """The model has a capability that the harness, or a protocol, knows."""
-    lacks = asked(subject.plugin, "lacks")
+    lacks = ask(subject.plugin, "lacks")
     unknown = [one for one in lacks if one not in REGISTERED and not isinstance(one, type)]
     expect(
         not unknown,
@@ -153,7 +153,7 @@ def check_preparation(subject: ModelSubject) -> None:
     from harness.inference.images import exact_prepare
 
     subject.require_images()
-    stated = asked(subject.model, "preparation")
+    stated = ask(subject.model, "preparation")
     if stated is None:
         raise NotChecked("the model states no `preparation`, so it has no fast mode")
     with must("`preparation` to be a harness.Preparation", "The fast mode reads it."):
@@ -192,7 +192,7 @@ def check_texts(subject: ModelSubject) -> None:
         expected = f"texts and images to have embeddings of one dimension ({width}, the images')"
         found, why = together.shape[1], "Zero-shot classification compares them."
         expect(found == width, expected, found, why)
-    scale = asked(subject.model, "logit_scale")
+    scale = ask(subject.model, "logit_scale")
     expect(
         scale is not None and math.isfinite(float(scale)) and float(scale) > 0,
         "`logit_scale` after load: the factor on cosine similarities, already exponentiated, above 0",
@@ -207,8 +207,8 @@ def check_similarity(subject: ModelSubject) -> None:
 
     subject.require("encodes images", "encodes texts")
     model = subject.model
-    if asked(model, "score") is None:
-        found = asked(model, "similarity")
+    if ask(model, "score") is None:
+        found = ask(model, "similarity")
         expect(
             found in SIMILARITIES,
             "`similarity` to be 'cosine' or 'dot' (or a method `score` that compares them itself)",
@@ -233,7 +233,7 @@ def check_label_space(subject: ModelSubject) -> None:
     """A classifier says what its outputs are: by a label space, by names, or at least how many there are."""
     subject.require("classifies images")
     space, names, count = (
-        asked(subject.plugin, name) for name in ("label_space", "class_names", "num_classes")
+        ask(subject.plugin, name) for name in ("label_space", "class_names", "num_classes")
     )
     expect(
         (isinstance(space, str) and bool(space)) or bool(names) or bool(count),

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.capability import members_of
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.contract.targets import TARGET_KINDS
 from harness.errors import HarnessError
-from harness.planning.expansion import refused
+from harness.planning.expansion import find_refusal
 from harness.testing.cell_runs import CellResult, make_worker, temporary_folder
 from harness.testing.methods import RunSubject
 from harness.testing.verdicts import NotChecked, Violation, describe_error, expect, must
@@ -19,7 +19,7 @@ def check_declarations(subject: RunSubject) -> None:
     """The protocol's declarations have the right form: evidence classes, axes, directions."""
     protocol = subject.plugin
     provided, needs, kinds, axes = (
-        asked(protocol, name) for name in ("provides", "needs", "target_kinds", "axes")
+        ask(protocol, name) for name in ("provides", "needs", "target_kinds", "axes")
     )
     expect(
         provided is None or all(isinstance(c, type) for c in provided),
@@ -45,7 +45,7 @@ def check_declarations(subject: RunSubject) -> None:
     )
     expected, why = "`directions` to map names to True or False", "Tables mark the best by it."
     with must(expected, why):
-        directions = dict(asked(protocol, "directions"))
+        directions = dict(ask(protocol, "directions"))
     expect(all(isinstance(v, bool) for v in directions.values()), expected, repr(directions), why)
     record = subject.undisturbed.record
     expect(record.metrics.keys() <= record.directions.keys(), "a direction for every metric", "none", why)
@@ -54,7 +54,7 @@ def check_declarations(subject: RunSubject) -> None:
 def check_cannot(subject: RunSubject) -> None:
     """`cannot` answers for whatever parts it is asked about: None, or a reason."""
     protocol = subject.plugin
-    if not (asked(protocol, "cannot") or asked(protocol, "needs")):
+    if not (ask(protocol, "cannot") or ask(protocol, "needs")):
         raise NotChecked("the protocol has neither `cannot` nor `needs`: every cell is tried")
     with subject.trial() as trial:
         cell = trial.plan()[0].cell
@@ -77,7 +77,7 @@ def check_cannot(subject: RunSubject) -> None:
     for what, parts in questions.items():
         expected = f"cannot(…) to return None or a reason for {what}"
         try:
-            reason = refused(protocol, type(protocol).__name__, *parts)
+            reason = find_refusal(protocol, type(protocol).__name__, *parts)
         except HarnessError as error:
             reason = str(error)
         except Exception as error:  # a plugin may raise anything
@@ -91,7 +91,7 @@ def check_seeds_at_once(subject: RunSubject) -> None:
     """A seed has the same result beside other seeds as alone."""
     with subject.trial() as trial, temporary_folder() as place:
         cells = trial.pick_cells((0, 1))
-        count_seeds = asked(cells[0].protocol.object, "seeds_at_once")
+        count_seeds = ask(cells[0].protocol.object, "seeds_at_once")
         if count_seeds is None or len(cells) < 2 or count_seeds(cells[0]) < 2:
             raise NotChecked("the protocol runs one seed at a time")
         together = [CellResult(record) for record in make_worker(Path(place)).run_group(cells)]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from harness.compare.check import Checked
+    from harness.compare.check_against import CheckResult
 
 INCONCLUSIVE = ("fail", "xfail", "warn")
 
@@ -49,10 +49,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture
-def harness_check(request: pytest.FixtureRequest) -> Callable[..., Checked]:
+def harness_check(request: pytest.FixtureRequest) -> Callable[..., CheckResult]:
     """A function that compares a model with a recorded leaderboard, and fails the test by its gates.
 
-    Its arguments are those of `harness.compare.check.check`; `store` may be left out, `fail_on` may be one
+    Its arguments are those of `harness.compare.check_against.check_against`; `store` may be left out, `fail_on` may be one
     text, and `inconclusive` (fail, xfail or warn) overrules the configuration for this call.
     """
 
@@ -63,15 +63,15 @@ def harness_check(request: pytest.FixtureRequest) -> Callable[..., Checked]:
         store: str | Path | None = None,
         inconclusive: str | None = None,
         **more: Any,
-    ) -> Checked:
+    ) -> CheckResult:
         __tracebackhide__ = True
-        from harness.compare.check import check
+        from harness.compare.check_against import check_against
         from harness.errors import HarnessError
 
         allowed = _read_inconclusive(request.config, inconclusive)
         gates = [fail_on] if isinstance(fail_on, str) else fail_on
         try:
-            found = check(suite, fail_on=gates, store=store or _choose_store(request), **more)
+            found = check_against(suite, fail_on=gates, store=store or _choose_store(request), **more)
         except HarnessError as error:
             pytest.fail(f"harness_check: {error}", pytrace=False)
         text = f"harness_check: {found.answer}\n{found}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.cells import Planned
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse, parse_short
 from harness.errors import HarnessError, did_you_mean
@@ -113,9 +113,9 @@ def _meets(planned: Planned, where: Mapping[str, Any]) -> bool:
 def _check_values(spec: TableSpec, chosen: list[Planned], where: str) -> None:
     protocols = [planned.cell.protocol.object for planned in chosen]
     known = {m.label for planned in chosen for m in planned.cell.metrics}
-    known.update(name for p in protocols for name in (*asked(p, "directions"), *asked(p, "units")))
-    own = {name for p in protocols for name in asked(p, "own_numbers") or ()}
-    closed = all(asked(p, "own_numbers") is not None for p in protocols)
+    known.update(name for p in protocols for name in (*ask(p, "directions"), *ask(p, "units")))
+    own = {name for p in protocols for name in ask(p, "own_numbers") or ()}
+    closed = all(ask(p, "own_numbers") is not None for p in protocols)
     for value in spec.values:
         if value in known.union(COSTS) or any(value.startswith(f"{k}.") for k in known):
             continue

@@ -96,7 +96,7 @@ def toy_suite() -> Iterator[dict[str, Any]]:
     """Yield the content of a suite of toys, which can be planned and run inside the block."""
     with ExitStack() as stack:
         for kind, factory in (("datasets", ToyData), ("methods", ToyMethod), ("protocols", ToyProtocol)):
-            stack.enter_context(registry.registered(kind, "kit-toy", factory))
+            stack.enter_context(registry.register_temporarily(kind, "kit-toy", factory))
         yield {
             "name": "kit",
             "protocol": "kit-toy",

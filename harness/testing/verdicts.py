@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from harness.contract.declared import asked
+from harness.contract.declared import ask
 from harness.errors import Unavailable
 
 Check = Callable[[Any], None]
@@ -61,7 +61,7 @@ def must(expected: str, why: str) -> Iterator[None]:
 
 def require_available(plugin: Any) -> None:
     """Raise NotChecked with the reason if a plugin says that it can't be used here."""
-    if asked(plugin, "unavailable") is not None and (reason := plugin.unavailable()):
+    if ask(plugin, "unavailable") is not None and (reason := plugin.unavailable()):
         raise NotChecked(reason)
 
 

@@ -1,1 +1,1 @@
-"""Data sets: folders, shards, hub data, the ImageNet and CIFAR families, and corruptions."""
+"""Data sets: folders, shards, the Hugging Face hub, the ImageNet and CIFAR families, pairs, and corruptions."""

@@ -32,13 +32,13 @@ PLACES = {
 
 
 class CoOpSplit:
-    """A data set of CoOp's, with its published split and class names.
+    """A data set of CoOp (Zhou et al., IJCV 2022) with its published split and class names.
 
     Args:
         name: one of CoOp's data sets, found below `root` where CoOp's instructions put it.
         root: the folder of all data sets; default: $HARNESS_DATA_ROOT.
-        split_file: the split's file itself, for other places or data sets.
-        images: the folder of the images itself, for other places or data sets.
+        split_file: the split file, for other places or data sets.
+        images: the folder of images, for other places or data sets.
     """
 
     splits: Sequence[str] = SPLITS
@@ -50,31 +50,33 @@ class CoOpSplit:
         self.label_space = name
 
     def unavailable(self) -> str | None:
-        """Why the split file or the images can't be used here."""
+        """Return why the split file or the images can't be used here, or None."""
         try:
             file, images = self._places
         except DataError as error:
             return str(error)
         if not file.is_file():
             return f"{file}: no such split file; put CoOp's published split there, or give split_file"
-        return None if images.is_dir() else f"{images}: no such folder of images; or give images"
+        return (
+            None if images.is_dir() else f"{images}: no such folder of images; put them there, or give images"
+        )
 
     def fingerprint(self) -> str:
-        """Digest of the split file, and of the images that it names."""
+        """Return a digest of the split file and of the images that it names."""
         from harness import content_digest
         from harness_data.digests import files_digest, text_digest
 
         file, images = self._places
-        named = [path for s in SPLITS for path, _, _ in _entries(self._parsed[s], f"{file}: '{s}'")]
+        named = [path for s in SPLITS for path, _, _ in _parse_entries(self._content[s], f"{file}: '{s}'")]
         return text_digest([content_digest(file), files_digest(images, named)])
 
     def load(self, split: str) -> CoOpSplitPart:
-        """Reads the split file. Raises DataError for an unknown split, or a file that is no such thing."""
+        """Load one split. Raise DataError for an unknown split or an invalid split file."""
         if split not in SPLITS:
             raise DataError(f"{self.name} has no split '{split}'{did_you_mean(split, SPLITS)}")
         file, images = self._places
         return CoOpSplitPart(
-            images, _entries(self._parsed[split], f"{file}: '{split}'"), self._names, self.name
+            images, _parse_entries(self._content[split], f"{file}: '{split}'"), self._names, self.name
         )
 
     @cached_property
@@ -85,8 +87,8 @@ class CoOpSplit:
             return Path(self.split_file).expanduser(), Path(self.images).expanduser()
         if self.name not in PLACES:
             raise DataError(
-                f"coop-split: no place is known for '{self.name}'{did_you_mean(self.name, PLACES)}; "
-                "or give split_file and images"
+                f"coop-split: CoOp has no data set '{self.name}'{did_you_mean(self.name, PLACES)}; "
+                "for another one, give split_file and images"
             )
         base = data_root(self.root)
         if base is None and (self.split_file is None or self.images is None):
@@ -97,7 +99,7 @@ class CoOpSplit:
         return Path(self.split_file or file).expanduser(), Path(self.images or images).expanduser()
 
     @cached_property
-    def _parsed(self) -> dict[str, Any]:
+    def _content(self) -> dict[str, Any]:
         file = self._places[0]
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
@@ -112,7 +114,7 @@ class CoOpSplit:
         file = self._places[0]
         names: dict[int, str] = {}
         for split in SPLITS:
-            for _, label, name in _entries(self._parsed[split], f"{file}: '{split}'"):
+            for _, label, name in _parse_entries(self._content[split], f"{file}: '{split}'"):
                 if names.setdefault(label, name) != name:
                     raise DataError(f"{file}: label {label} is both '{names[label]}' and '{name}'")
         if sorted(names) != list(range(len(names))):
@@ -121,26 +123,26 @@ class CoOpSplit:
 
 
 class CoOpSplitPart:
-    """One split: image files, labels and class names, in the file's order. Ids are relative paths."""
+    """One split: image files, labels and class names in the order of the split file. Ids are relative paths."""
 
     def __init__(
         self, folder: Path, entries: Sequence[tuple[str, int, str]], class_names: list[str], name: str
     ) -> None:
         import numpy as np
 
-        from harness_data.coop_templates import COOP
+        from harness_data.coop_templates import COOP_TEMPLATES
 
         self.folder = folder
         self.ids = [path for path, _, _ in entries]
         self.targets: NDArray[np.int64] = np.array([label for _, label, _ in entries], np.int64)
         self.class_names = class_names
-        self.templates = [COOP.get(name, "a photo of a {}.")]
+        self.templates = [COOP_TEMPLATES.get(name, "a photo of a {}.")]
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        """Raises DataError for a file that can't be read."""
+        """Read one image. Raise DataError if its file can't be read."""
         path = self.folder / self.ids[index]
         try:
             data = path.read_bytes()
@@ -149,7 +151,7 @@ class CoOpSplitPart:
         return Sample(self.ids[index], EncodedImage(data, str(path)), int(self.targets[index]))
 
 
-def _entries(given: Any, where: str) -> list[tuple[str, int, str]]:
+def _parse_entries(given: Any, where: str) -> list[tuple[str, int, str]]:
     if not isinstance(given, list):
         raise DataError(f"{where}: expected a list of [path, label, class name]")
     for number, entry in enumerate(given):

@@ -1,6 +1,6 @@
-"""The prompts of CoOp for its eleven data sets."""
+"""CoOp's prompts for its eleven data sets."""
 
-COOP = {
+COOP_TEMPLATES = {
     "imagenet": "a photo of a {}.",
     "caltech101": "a photo of a {}.",
     "oxford_pets": "a photo of a {}, a type of pet.",

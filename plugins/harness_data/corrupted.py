@@ -1,4 +1,4 @@
-"""A data set seen through a corruption: any other data set, each image corrupted when it is read."""
+"""The data set `corrupted`: any other data set, each of its images corrupted when it is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness import DataError, Dataset, Sample, Split, derive_seed
-from harness_data.corruptions import ConstantSet, check, corrupt, version
+from harness.contract.declared import ask
+from harness_data.corruptions import ConstantSet, check_corruption, corrupt, pixel_version
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,15 +27,14 @@ FORWARDED = (
     "already_cropped",
     "remarks",
 )
-"""Optional attributes of a data set or a split that corrupting the images does not change."""
-
+"""Optional attributes of a data set or a split that corrupting its images does not change."""
 
 CROP = 224
-"""Side of the square that ImageNet-C's images were cropped to before they were corrupted."""
+"""Side of the square to which ImageNet-C's images were cropped before they were corrupted."""
 
 
 def imagenet_c_crop(image: PIL.Image.Image) -> PIL.Image.Image:
-    """Shorter side to 256 (bilinear), centre 224×224: what ImageNet-C was made from."""
+    """Resize the shorter side to 256 (bilinear) and crop the centre 224×224, as for ImageNet-C."""
     import PIL.Image
 
     width, height = image.size
@@ -45,7 +45,7 @@ def imagenet_c_crop(image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 class CorruptedSplit:
-    """A split whose images are corrupted one by one, independently of order and batches."""
+    """A split whose images are corrupted one by one, independently of order and batch size."""
 
     def __init__(self, split: Split, settings: Corrupted) -> None:
         self.split = split
@@ -60,7 +60,7 @@ class CorruptedSplit:
 
     def __getitem__(self, index: int) -> Sample:
         sample = self.split[index]
-        return replace(sample, image=self.settings.applied(sample))
+        return replace(sample, image=self.settings.corrupt_sample(sample))
 
     def __getattr__(self, name: str) -> Any:
         if name in FORWARDED:
@@ -71,22 +71,20 @@ class CorruptedSplit:
 class Corrupted:
     """Another data set with one of the common corruptions (Hendrycks & Dietterich, ICLR 2019).
 
-    Not to be compared with numbers on the published ImageNet-C or CIFAR-10-C files: no JPEG storage, other
-    random numbers, and textures of frost that are drawn where the authors' are photographs (of equal
-    colours and contrast, so that the strength is theirs); see `harness_data.corruptions`.
+    Results are not comparable with those on the published ImageNet-C or CIFAR-10-C files: there is no JPEG
+    storage, random numbers differ, and frost textures are drawn where the authors use photographs (with the
+    same colours and contrast, so that the strength agrees); see `harness_data.corruptions`.
 
     Raises OptionError for an unknown corruption, severity or set of constants.
 
     Args:
-        dataset: the clean one.
+        dataset: the clean data set.
         corruption: one of the 15 of the benchmark (`gaussian_noise`, `fog`, …), or of the 4 extra ones.
         severity: from 1 (weakest) to 5.
-        constants: strengths of the corruptions, those of ImageNet-C or of CIFAR-10-C.
-        seed: the random draws of a sample depend on it, the corruption, the severity and the sample's id
-            alone.
-        imagenet_crop: first resize to 256 and crop the centre 224×224, as was done for ImageNet-C, after
-            which models only crop (the split says so in `already_cropped`); otherwise the image is corrupted
-            at its own size.
+        constants: strengths of the corruptions, from ImageNet-C or CIFAR-10-C.
+        seed: a sample's random draws depend only on this seed, the corruption, the severity and its id.
+        imagenet_crop: first resize to 256 and crop the centre 224×224, as for ImageNet-C; models then only
+            crop (the split's `already_cropped` says so). Otherwise corrupt the image at its own size.
     """
 
     def __init__(
@@ -98,7 +96,7 @@ class Corrupted:
         seed: int = 0,
         imagenet_crop: bool = False,
     ) -> None:
-        check(corruption, severity, constants)
+        check_corruption(corruption, severity, constants)
         self.dataset = dataset
         self.corruption = corruption
         self.severity = severity
@@ -113,30 +111,30 @@ class Corrupted:
         return self.dataset.splits
 
     def unavailable(self) -> str | None:
-        """Why the clean data set can't be used here, if so."""
-        ask = getattr(self.dataset, "unavailable", None)
-        return ask() if ask else None
+        """Return why the clean data set can't be used here, or None."""
+        own = ask(self.dataset, "unavailable")
+        return own() if own else None
 
     def fingerprint(self) -> str:
-        """The clean data set's fingerprint, the corruption's version, and a size that models don't change."""
-        ask = getattr(self.dataset, "fingerprint", None)
+        """Return the clean data set's fingerprint, the corruption's version, and the crop if there is one."""
+        own = ask(self.dataset, "fingerprint")
         sized = f"|already {CROP}" if self.imagenet_crop else ""
-        return f"{ask() if ask else ''}|corruptions-{version(self.corruption)}{sized}"
+        return f"{own() if own else ''}|corruptions-{pixel_version(self.corruption)}{sized}"
 
     @property
     def remarks(self) -> list[str]:
-        """What the clean data set remarks, and that frost is drawn, where anybody might compare its numbers."""
-        said = list(getattr(self.dataset, "remarks", None) or ())
+        """The clean data set's remarks, and that frost is drawn unless the clean images are drawn, too."""
+        said = list(ask(self.dataset, "remarks") or ())
         if self.corruption == "frost" and not getattr(self.dataset, "drawn", False):
             said.append("its frost is drawn: not comparable with ImageNet-C, which uses photographs of frost")
         return said
 
     def load(self, split: str) -> CorruptedSplit:
-        """The split, corrupted on reading."""
+        """Return a split whose images are corrupted on reading."""
         return CorruptedSplit(self.dataset.load(split), self)
 
-    def applied(self, sample: Sample) -> PIL.Image.Image:
-        """The sample's image, decoded and corrupted. Raises DataError if it has none or can't be."""
+    def corrupt_sample(self, sample: Sample) -> PIL.Image.Image:
+        """Return the sample's image, decoded and corrupted. Raise DataError if it has none or it can't be corrupted."""
         import numpy as np
         import PIL.Image
 

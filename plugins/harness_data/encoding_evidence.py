@@ -1,10 +1,11 @@
-"""How likely bytes are a text in each of several encodings: bits by a crude model of the characters they give.
+"""How likely bytes are a text in each of several encodings: their cost in bits by a crude model of characters.
 
 The model knows how common classes of characters are (letters of a script, kana, common and rare ideographs,
-punctuation, symbols) and which neighbours are unusual (letters of two scripts in a word, a capital behind a
-small letter, symbols in words). It was not trained: the numbers are rounded shares of what people write,
-and the lists of common characters are the head of each language's frequency list. A text in the wrong encoding
-gives rare ideographs, symbols inside words or letters of two scripts, and costs some ten bits per character more.
+punctuation, symbols) and which neighbours are unusual (letters of two scripts in a word, a capital after a
+small letter, symbols in words). It was not trained: its numbers are rounded shares of what people write, and
+its lists of common characters are the heads of each language's frequency list. In the wrong encoding a text
+decodes to rare ideographs, symbols inside words or letters of two scripts, and costs some ten more bits per
+character.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENCODINGS: Mapping[str, float] = {
-    "utf-8": 0.5,  # of texts that are no valid UTF-8: damaged ones
+    "utf-8": 0.5,  # damaged texts: valid UTF-8 never gets here
     "cp1252": 0.5,
     "gb18030": 0.5,
     "big5hkscs": 2.0**-6,
@@ -35,19 +36,19 @@ ENCODINGS: Mapping[str, float] = {
     "utf-16-le": 2.0**-6,
     "utf-16-be": 2.0**-6,
 }
-"""The encodings looked for, by their codecs' names, and how many texts in each are assumed to have been seen already."""
+"""Candidate encodings by codec name, with the number of texts assumed to be seen in each beforehand."""
 
 SAMPLE = 2000
-"""From so many texts at most the shares of encodings are found."""
+"""The most texts from which the shares of encodings are estimated."""
 
 ROUNDS = 200
-"""So often at most the shares are refined."""
+"""The most iterations that refine the shares."""
 
 BROKEN = 28.0
-"""Bits for what does not decode: a damaged text in the collection's encoding stays below mojibake in another one."""
+"""Bits per undecodable place: a damaged text in the right encoding still costs less than mojibake."""
 
 CUT = 20.0
-"""Bits for a text that ends within a character: posts are cut by their length in bytes."""
+"""Bits for a text that ends within a character: some programs cut posts at a number of bytes."""
 
 _SEVERAL_BYTES = ("utf-8", "gb18030", "big5hkscs", "cp932", "euc_jp", "cp949")
 
@@ -85,8 +86,8 @@ _ACCENTED = {
     **dict.fromkeys("îôëßýºª", 8.0),
     **dict.fromkeys("ÉÀÇÖÄÜÅØ", 9.0),
 }
-"""Letters of Western Europe: none is rarer than the Central European or Turkish one of the same byte without need,
-so that Italian, Danish, Dutch or Icelandic texts are not taken for Czech or Turkish ones."""
+"""Western European letters. Keep each at least as common as the Central European or Turkish letter of the same
+byte where possible, or Italian, Danish, Dutch and Icelandic texts pass for Czech or Turkish."""
 
 _CENTRAL = dict.fromkeys("ąćęłńśźżčďěňřšťůžűőşţ", 7.0) | dict.fromkeys("ýă", 6.5)
 _TURKISH = {"ı": 6.5, "ş": 7.0, "ğ": 7.5, "İ": 8.5, "Ş": 9.5}
@@ -104,33 +105,33 @@ _BITS = {
 }  # fmt: skip
 
 
-def encodings_of(texts: Sequence[bytes]) -> list[str]:
-    """The encoding of each text of a collection, none of which is valid UTF-8.
+def guess_encodings(texts: Sequence[bytes]) -> list[str]:
+    """Guess the encoding of each text of a collection, none of which is valid UTF-8.
 
-    Shares of encodings are found from `SAMPLE` texts at most. A rarer encoding (one that counts for
-    little in `ENCODINGS`) must be that of one text in a hundred: a single text that fits it best is rather an odd text.
+    Estimate the shares of encodings from at most `SAMPLE` texts. A rare encoding (with a small count in
+    `ENCODINGS`) must hold one text in a hundred: a single text that fits it best is more likely an odd text.
     """
     zeros = any(b"\0" in text for text in texts)
     names = [name for name in ENCODINGS if zeros or not name.startswith("utf-16")]
     count = min(len(texts), SAMPLE)
     sample = [texts[i * len(texts) // count] for i in range(count)]
-    bits = np.stack([bits_of(sample, name) for name in names])
+    bits = np.stack([measure_bits(sample, name) for name in names])
     assumed = np.array([ENCODINGS[name] for name in names])
-    counts = _shared(bits, assumed).sum(axis=1)
+    counts = _infer_shares(bits, assumed).sum(axis=1)
     usual = np.flatnonzero((assumed == 0.5) | (counts >= max(0.5, count / 100)))
-    parts = _shared(bits[usual], assumed[usual])
+    parts = _infer_shares(bits[usual], assumed[usual])
     if count < len(texts):
-        costs = np.stack([bits_of(texts, names[k]) for k in usual])
+        costs = np.stack([measure_bits(texts, names[k]) for k in usual])
         parts = np.log2(parts.sum(axis=1) + assumed[usual])[:, None] - costs
     return [names[usual[k]] for k in parts.argmax(axis=0)]
 
 
-def _shared(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[np.float64]:
-    """To which part each text (columns) is in each encoding (rows), given what the other texts are in.
+def _infer_shares(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Infer the probability of each encoding (rows) for each text (columns), given the other texts.
 
-    Collapsed variational inference of a mixture, in its simplest form (CVB0: Asuncion, Welling, Smyth and
-    Teh, UAI 2009): a text's own part is left out of the counts that decide on it, so that one text alone
-    is judged by `assumed` and its bits.
+    This is collapsed variational inference of a mixture in its simplest form (CVB0: Asuncion, Welling,
+    Smyth and Teh, UAI 2009): the counts that decide on a text exclude its own part, so a single text is
+    judged only by `assumed` and its bits.
     """
     likelihood = np.exp2(bits.min(axis=0) - bits)
     parts: NDArray[np.float64] = likelihood * assumed[:, None]
@@ -146,43 +147,43 @@ def _shared(bits: NDArray[np.float64], assumed: NDArray[np.float64]) -> NDArray[
     return parts
 
 
-def bits_of(texts: Sequence[bytes], encoding: str) -> NDArray[np.float64]:
-    """Bits of each text in an encoding, with `BROKEN` for each place that does not decode, or `CUT` at its end."""
+def measure_bits(texts: Sequence[bytes], encoding: str) -> NDArray[np.float64]:
+    """Return the bits of each text in an encoding, with `BROKEN` per undecodable place, or `CUT` at the end."""
     decoded = [text.decode(encoding, errors="replace") for text in texts]
-    bits = _costs(decoded, encoding)
+    bits = _sum_bits(decoded, encoding)
     if encoding in _SEVERAL_BYTES:
         bits[[text.endswith("\ufffd") for text in decoded]] -= BROKEN - CUT
     return bits
 
 
-def _costs(texts: Sequence[str], encoding: str) -> NDArray[np.float64]:
-    """Bits of each text: of its characters, and of each beside the one before."""
-    bits, classes = _tables(encoding)
-    # a line break between texts, so that no letter stands beside one of the next
+def _sum_bits(texts: Sequence[str], encoding: str) -> NDArray[np.float64]:
+    """Sum the bits of each text: of its characters, and of each pair of neighbours."""
+    bits, classes = _build_tables(encoding)
+    # a line break between texts keeps their letters from becoming neighbours
     joined = "\n".join(texts) + "\n"
     points = np.frombuffer(joined.encode("utf-32-le", errors="surrogatepass"), np.uint32)
     low = np.minimum(points, 0xFFFF)
-    kinds = np.where(points > 0xFFFF, _astral(points), classes[low])
+    kinds = np.where(points > 0xFFFF, _classify_astral(points), classes[low])
     each = np.where(points > 0xFFFF, np.array([_BITS[k] for k in range(len(_BITS))])[kinds], bits[low])
     each = each.astype(np.float64)
-    each[1:] += _neighbours()[kinds[:-1], kinds[1:]]
+    each[1:] += _build_neighbour_bits()[kinds[:-1], kinds[1:]]
     lengths = np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts))
     return np.add.reduceat(each, np.cumsum(lengths) - lengths)
 
 
-def _astral(points: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Classes of characters beyond the first 65,536."""
+def _classify_astral(points: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Return the classes of characters beyond the first 65,536."""
     emoji = (points >= 0x1F000) & (points < 0x1FB00)
     ideograph = (points >= 0x20000) & (points < 0x32000)
     return np.where(emoji, EMOJI, np.where(ideograph, HAN, BAD)).astype(np.uint8)
 
 
 @cache
-def _class_table() -> NDArray[np.uint8]:
-    return np.array([_class_of(point) for point in range(0x10000)], np.uint8)
+def _build_class_table() -> NDArray[np.uint8]:
+    return np.array([_classify(point) for point in range(0x10000)], np.uint8)
 
 
-def _class_of(point: int) -> int:
+def _classify(point: int) -> int:
     char = chr(point)
     kind = unicodedata.category(char)
     if point == 0xFFFD or kind in ("Cn", "Co", "Cs", "Cc"):
@@ -225,9 +226,9 @@ def _class_of(point: int) -> int:
 
 
 @cache
-def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Bits and class of each of the first 65,536 characters, as texts in that encoding have them."""
-    classes = _class_table()
+def _build_tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Return the bits and class of each of the first 65,536 characters for texts in an encoding."""
+    classes = _build_class_table()
     bits = np.array([_BITS[k] for k in range(len(_BITS))], np.float32)[classes]
     for alphabet in (_CYRILLIC, _GREEK):
         for rank, char in enumerate(alphabet):
@@ -254,12 +255,12 @@ def _tables(encoding: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         bits[ord(char)] = rare
     for char in "’“”…–—‘":
         bits[ord(char)] = 6.0
-    _set_ideographs(bits, encoding)
+    _set_ideograph_bits(bits, encoding)
     return bits, classes
 
 
-def _set_ideographs(bits: NDArray[np.float32], encoding: str) -> None:
-    """How common ideographs and syllables are: by frequency lists, and by the levels of the national standards."""
+def _set_ideograph_bits(bits: NDArray[np.float32], encoding: str) -> None:
+    """Set the bits of ideographs and syllables by frequency lists and by the levels of national standards."""
     standards: list[tuple[str, Callable[[int], bool]]] = {
         "gb18030": [("gb2312", lambda lead: lead < 0xD8), ("big5", lambda lead: lead < 0xC7)],
         "big5hkscs": [("big5", lambda lead: lead < 0xC7)],
@@ -268,17 +269,17 @@ def _set_ideographs(bits: NDArray[np.float32], encoding: str) -> None:
     }.get(encoding, [("gb2312", lambda lead: lead < 0xD8), ("big5", lambda lead: lead < 0xC7)])
     if encoding == "cp949":
         for point in range(0xAC00, 0xD7A4):
-            if _lead(chr(point), "euc_kr") is not None:
+            if _find_lead_byte(chr(point), "euc_kr") is not None:
                 bits[point] = 13.0
         for char in _KO:
             bits[ord(char)] = 7.5
         return
     for standard, first_level in standards:
         for point in range(0x4E00, 0x9FA6):
-            lead = _lead(chr(point), standard)
+            lead = _find_lead_byte(chr(point), standard)
             if lead is not None:
                 bits[point] = min(bits[point], 13.0 if first_level(lead) else 17.0)
-    if encoding == "gb18030":  # where traditional characters are the exception
+    if encoding == "gb18030":  # traditional characters are the exception there
         for char in _HANT:
             bits[ord(char)] = 10.5
     common = {"gb18030": _HANS, "big5hkscs": _HANT, "cp932": _JA, "euc_jp": _JA}.get(
@@ -288,8 +289,8 @@ def _set_ideographs(bits: NDArray[np.float32], encoding: str) -> None:
         bits[ord(char)] = 9.0
 
 
-def _lead(char: str, standard: str) -> int | None:
-    """The first of two bytes of a character in a national standard, None where it has no such bytes there."""
+def _find_lead_byte(char: str, standard: str) -> int | None:
+    """Return the first of a character's two bytes in a national standard; None if it has no two-byte code there."""
     try:
         data = char.encode(standard)
     except UnicodeEncodeError:
@@ -298,8 +299,8 @@ def _lead(char: str, standard: str) -> int | None:
 
 
 @cache
-def _neighbours() -> NDArray[np.float64]:
-    """Bits that a character costs more because of the one before it, by the classes of both."""
+def _build_neighbour_bits() -> NDArray[np.float64]:
+    """Return the extra bits of a character after another, by the classes of the first (rows) and second."""
     extra = np.zeros((len(_BITS), len(_BITS)))
     script = {**_SMALL, **_CAPITAL}
     for a in _LETTERS:
@@ -322,7 +323,7 @@ def _neighbours() -> NDArray[np.float64]:
         extra[SYMBOL, other] += 3.0 if other == SYMBOL else 1.0
     for a in (SPACE, ASCII, DIGIT):
         extra[a, HAN] += 2.0
-        for letter in (CYR, CYR_UP, GREEK, GREEK_UP):  # words of one letter are few
+        for letter in (CYR, CYR_UP, GREEK, GREEK_UP):  # one-letter words are rare
             extra[a, letter] += 2.0
             extra[letter, a] += 2.0
     return extra

@@ -1,4 +1,4 @@
-"""Names of files: whether one stays in its folder, and how one is written that is no UTF-8."""
+"""File names: whether one stays in its folder, and how to print one that is not UTF-8."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 
-def readable(name: str) -> str:
-    r"""A file's name as text that can be written: what is no UTF-8 in it becomes `\xe9` and the like."""
+def escape_file_name(name: str) -> str:
+    r"""Return a file name as printable text: bytes that are not UTF-8 become `\xe9` and the like."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -15,6 +15,6 @@ def readable(name: str) -> str:
     return name
 
 
-def inside(name: str) -> bool:
-    """Whether a name that somebody wrote can only be that of something directly in a folder."""
+def is_plain_name(name: str) -> bool:
+    """Return whether a name given by a user can only mean something directly in a folder."""
     return name not in ("", "..") and Path(name).name == name

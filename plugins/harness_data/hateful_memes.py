@@ -1,4 +1,4 @@
-"""Hateful Memes: memes whose image and text are often harmless alone and hateful together.
+"""The data set `hateful-memes`: memes whose image and text are often harmless alone and hateful together.
 
 Kiela et al., "The Hateful Memes Challenge", NeurIPS 2020.
 """
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness_data.pairs import PairFolder
-from harness_data.roots import below_root
+from harness_data.roots import resolve_below_root
 
 if TYPE_CHECKING:
-    from harness_data.pair_tables import Table
+    from harness_data.pair_tables import PairTable
 
 COLUMNS = {"id": "id", "label": "label", "text": "text", "image": "img"}
 
@@ -20,20 +20,20 @@ COLUMNS = {"id": "id", "label": "label", "text": "text", "image": "img"}
 class HatefulMemes(PairFolder):
     """Hateful Memes from its folder: `train.jsonl`, `dev*.jsonl`, `test*.jsonl` beside `img/`.
 
-    Splits: `train`, `val` (the file `dev`), `test`. Without labels in the file of the test split, its
-    memes are the split `unlabelled`.
+    Splits: `train`, `val` (the file `dev`), `test`. If the test file has no labels, its memes form the
+    split `unlabelled`.
 
     Args:
-        path: the folder that holds the files, itself or below $HARNESS_DATA_ROOT.
-        phase: `dev_seen.jsonl` and `test_seen.jsonl` (in older copies `dev.jsonl` and `test.jsonl`), or the
-            `_unseen` ones of the challenge's second phase.
+        path: the folder of the files, itself or below $HARNESS_DATA_ROOT.
+        phase: `seen` reads `dev_seen.jsonl` and `test_seen.jsonl` (in older copies `dev.jsonl` and `test.jsonl`),
+            `unseen` the `_unseen` files of the challenge's second phase.
     """
 
-    _usual = ("image without id",)  # the other phase's
+    _expected_kinds = ("image without id",)  # images of the other phase
 
     def __init__(self, path: Path, *, phase: Literal["seen", "unseen"] = "seen") -> None:
-        """Keeps the options."""
-        self.path = below_root(path)
+        """Store the options."""
+        self.path = resolve_below_root(path)
         self.phase = phase
 
     @property
@@ -49,8 +49,8 @@ class HatefulMemes(PairFolder):
         return ["not hateful", "hateful"]
 
     def unavailable(self) -> str | None:
-        """Why there is nothing to load at the path."""
-        missing = [name for name, file in self._jsonl().items() if file is None]
+        """Return why there is nothing to load at the path, or None."""
+        missing = [name for name, file in self._find_files().items() if file is None]
         if not missing:
             return None
         return (
@@ -58,7 +58,7 @@ class HatefulMemes(PairFolder):
             f"test_{self.phase}.jsonl); get the data from the Hateful Memes Challenge and unpack it there"
         )
 
-    def _jsonl(self) -> dict[str, Path | None]:
+    def _find_files(self) -> dict[str, Path | None]:
         plain = ("",) if self.phase == "seen" else ()
         found: dict[str, Path | None] = {}
         for split, stem, endings in (
@@ -70,14 +70,13 @@ class HatefulMemes(PairFolder):
             found[split] = next((file for file in files if file.is_file()), None)
         return found
 
-    def _tables(self) -> dict[str, Table]:
+    def _read_tables(self) -> dict[str, PairTable]:
         from harness_data.pair_tables import read_table
 
         tables = {}
-        for split, file in self._jsonl().items():
+        for split, file in self._find_files().items():
             if file is not None:
-                columns = (
-                    COLUMNS if split == "train" else COLUMNS | {"label": None}
-                )  # tests may lack the column
+                # a test file may lack the column of labels
+                columns = COLUMNS if split == "train" else COLUMNS | {"label": None}
                 tables[split] = read_table(file, columns)
         return tables

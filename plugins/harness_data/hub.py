@@ -1,4 +1,4 @@
-"""Hugging Face `datasets`: from the hub, or from a folder written by `save_to_disk`."""
+"""The data set `huggingface`: Hugging Face `datasets` from the hub, or from a folder written by `save_to_disk`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import DataError, EncodedImage, Sample, Unavailable
 from harness.errors import did_you_mean
-from harness_data.leftovers import without_samples
+from harness_data.leftovers import note_unused_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ INSTALL = "pip install vision-harness[hub]"
 
 
 class HubSplit:
-    """Rows of a `datasets.Dataset` as samples. Satisfies `Split`; ids are row numbers."""
+    """A `Split` of the rows of a `datasets.Dataset`; ids are row numbers."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class HubSplit:
         self.class_names = class_names
         self.templates = templates
         classes = len(class_names) if class_names else int(self.targets.max()) + 1
-        self.remarks = without_samples(self.targets, classes, class_names)
+        self.remarks = note_unused_labels(self.targets, classes, class_names)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,28 +53,28 @@ class HubSplit:
         if value is None:
             raise DataError(f"{name}: no image in column '{self.image_column}'")
         if isinstance(value, dict):
-            value = _encoded(value, name)
-        image = EncodedImage(value, name) if isinstance(value, bytes) else _pixels(value, name)
+            value = _read_encoded(value, name)
+        image = EncodedImage(value, name) if isinstance(value, bytes) else _to_pixels(value, name)
         return Sample(identity, image, int(self.targets[index]))
 
 
 class HuggingFace:
     """A data set of the Hugging Face hub, or a local folder written by `save_to_disk`.
 
-    Images stay encoded until they are needed. Class names come from the label's `ClassLabel`
-    feature; labels that are texts need `class_names`.
+    Images stay encoded until they are needed. Class names come from the label's `ClassLabel` feature; text
+    labels need `class_names`.
 
     Args:
         name: `<owner>/<name>` on the hub, or a folder.
-        config: which of the hub data set's configurations (subsets); not used for a folder.
-        revision: a commit, tag or branch on the hub; give one, so that later runs see the same data.
-        splits: those there are (on the hub `train` and `test` unless given; a folder says itself).
-        image_column: the column that holds the images.
-        label_column: the column that holds the labels, class indices or names.
-        class_names: names in label order, as a list or in a file with one per line; they go before the
-            feature's.
+        config: the configuration (subset) of a hub data set; unused for a folder.
+        revision: a commit, tag or branch on the hub; give one so that later runs see the same data.
+        splits: the splits (by default those of the folder, or `train` and `test` on the hub).
+        image_column: the column of images.
+        label_column: the column of labels, class indices or names.
+        class_names: names in label order, as a list or in a file with one per line; overrides the feature's
+            names.
         templates: zero-shot prompts with `{}` for the class name, as a list or in a file.
-        label_space: the output space in which supervised classifiers answer for these labels.
+        label_space: the output space of supervised classifiers for these labels.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class HuggingFace:
         templates: list[str] | Path | None = None,
         label_space: str | None = None,
     ) -> None:
-        """Keeps the options."""
+        """Store the options."""
         self.name = name
         self.config = config
         self.revision = revision
@@ -103,13 +103,13 @@ class HuggingFace:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits as given or as the folder says; a folder with a single unnamed one has `test`."""
+        """The splits from the options or the folder; a folder with a single unnamed split has `test`."""
         if self._given_splits:
             return tuple(self._given_splits)
         return tuple(self._folders) or ("train", "test")
 
     def unavailable(self) -> str | None:
-        """Why it can't be used: the package is missing, or the named folder is."""
+        """Return why it can't be used (the package or the folder is missing), or None."""
         if importlib.util.find_spec("datasets") is None:
             return f"reading Hugging Face data sets needs the package datasets: {INSTALL}"
         looks_local = self.name.startswith(("/", "./", "../", "~"))
@@ -118,45 +118,45 @@ class HuggingFace:
         return None
 
     def fingerprint(self) -> str:
-        """Digest of a folder's data files; for the hub the revision, which is all that is known here."""
+        """Return a digest of a folder's data files, or of the hub's revision, which is all that is known."""
         from harness import content_digests
+        from harness_data.class_names import read_lines, read_templates
         from harness_data.digests import files_digest, text_digest
-        from harness_data.names import read_lines, templates_from
 
-        parts: list[object] = [*(read_lines(self.class_names) or []), *(templates_from(self.templates) or [])]
+        parts: list[object] = [*(read_lines(self.class_names) or []), *(read_templates(self.templates) or [])]
         for split, folder in self._folders.items():
             files = sorted(file.name for suffix in ("arrow", "json") for file in folder.glob(f"*.{suffix}"))
             parts += [split, files_digest(folder, files)]
-            parts += content_digests(_images_apart(folder, self.image_column))
+            parts += content_digests(_list_external_images(folder, self.image_column))
         return text_digest([*parts, "" if self._folders else self.revision])
 
     @property
     def remarks(self) -> list[str]:
-        """That a data set of the hub may change where no revision is named."""
+        """A warning that a hub data set without a revision may change."""
         if self._folders or self.revision:
             return []
-        return ["no revision is named, so it is known by its name: a change on the hub can't be told"]
+        return ["no revision is given, so only its name identifies the data: changes on the hub go unnoticed"]
 
     def load(self, split: str) -> HubSplit:
-        """Opens one split (downloading it from the hub when it isn't cached).
+        """Open one split, downloading it from the hub if it isn't cached.
 
-        Raises Unavailable when the package, the folder or the network is missing; DataError for a
+        Raises Unavailable if the package, the folder or the network is missing; DataError for a
         missing split or column, or labels outside the class names.
         """
-        from harness_data.names import templates_from
+        from harness_data.class_names import read_templates
         from harness_data.scanning import check_split
 
         if missing := self.unavailable():
             raise Unavailable(missing)
         check_split(split, self.splits, self.name)
-        rows = self._rows(split)
+        rows = self._load_rows(split)
         where = f"{self.name}, split {split}"
         for column in (self.image_column, self.label_column):
             if column not in rows.column_names:
                 raise DataError(f"{where}: no column '{column}'{did_you_mean(column, rows.column_names)}")
-        targets, names = self._labels(rows, where)
-        return HubSplit(_undecoded(rows, self.image_column), self.image_column, targets, where, names,
-                        templates_from(self.templates))  # fmt: skip
+        targets, names = self._read_labels(rows, where)
+        return HubSplit(_disable_decoding(rows, self.image_column), self.image_column, targets, where, names,
+                        read_templates(self.templates))  # fmt: skip
 
     @property
     def _path(self) -> Path:
@@ -164,13 +164,13 @@ class HuggingFace:
 
     @property
     def _folders(self) -> dict[str, Path]:
-        """The folder of each split below a local name; empty for a name of the hub."""
+        """The folder of each split of a local data set; empty for one of the hub."""
         listed = self._path / "dataset_dict.json"
         if listed.is_file():
-            return {name: self._path / name for name in _split_names(listed)}
+            return {name: self._path / name for name in _read_split_names(listed)}
         return {"test": self._path} if (self._path / "dataset_info.json").is_file() else {}
 
-    def _rows(self, split: str) -> Any:
+    def _load_rows(self, split: str) -> Any:
         import datasets
 
         try:
@@ -180,14 +180,14 @@ class HuggingFace:
         except (OSError, datasets.exceptions.DatasetsError) as error:
             text = " ".join(str(error).split())
             raise Unavailable(
-                f"{self.name}: can't be loaded ({text}); download it where there is a network, save it "
+                f"{self.name}: can't be loaded ({text}); download it on a machine with a network, save it "
                 "with save_to_disk, and give that folder"
             ) from None
         except ValueError as error:
             raise DataError(f"{self.name}: {' '.join(str(error).split())}") from None
 
-    def _labels(self, rows: Any, where: str) -> tuple[list[int], list[str] | None]:
-        from harness_data.names import read_lines
+    def _read_labels(self, rows: Any, where: str) -> tuple[list[int], list[str] | None]:
+        from harness_data.class_names import read_lines
 
         values = list(rows[self.label_column])
         feature = rows.features[self.label_column]
@@ -195,7 +195,7 @@ class HuggingFace:
         if not values:
             raise DataError(f"{where}: holds no samples")
         if all(isinstance(v, str) for v in values):
-            if not names:  # numbering those of one split would number another split's differently
+            if not names:  # numbers found in one split could differ in another
                 raise DataError(
                     f"{where}: labels are texts ('{values[0]}', …); give class_names in label order"
                 )
@@ -208,13 +208,13 @@ class HuggingFace:
         classes = len(names) if names else None
         for row, value in enumerate(values):
             if not isinstance(value, int) or value < 0 or (classes is not None and value >= classes):
-                among = f"outside 0..{classes - 1}" if classes else "no class index"
+                among = f"outside 0..{classes - 1}" if classes else "not a class index"
                 raise DataError(f"{where}, row {row}: label {value!r} is {among}")
         return values, names
 
 
-def _images_apart(folder: Path, column: str) -> list[str]:
-    """The files that rows of a folder name instead of holding them, in order."""
+def _list_external_images(folder: Path, column: str) -> list[str]:
+    """List the image files that a folder's rows refer to by path instead of holding their bytes, in order."""
     import pyarrow
 
     paths: dict[str, None] = {}
@@ -233,20 +233,20 @@ def _images_apart(folder: Path, column: str) -> list[str]:
     return list(paths)
 
 
-def _split_names(listed: Path) -> list[str]:
-    from harness_data.file_names import inside
+def _read_split_names(listed: Path) -> list[str]:
+    from harness_data.file_names import is_plain_name
 
     try:
         names = json.loads(listed.read_text(encoding="utf-8"))["splits"]
     except (OSError, ValueError, KeyError, TypeError):
         names = None
-    if not isinstance(names, list) or not all(isinstance(n, str) and inside(n) for n in names):
+    if not isinstance(names, list) or not all(isinstance(n, str) and is_plain_name(n) for n in names):
         raise DataError(f"{listed}: expected the names of splits as save_to_disk writes them; save it again")
     return names
 
 
-def _pixels(value: Any, name: str) -> NDArray[np.uint8]:
-    """Pixels that a row holds as numbers; whole ones from 0 to 255."""
+def _to_pixels(value: Any, name: str) -> NDArray[np.uint8]:
+    """Return a row's pixels as uint8. Raise DataError unless they are whole numbers from 0 to 255."""
     import numpy as np
 
     try:
@@ -261,7 +261,7 @@ def _pixels(value: Any, name: str) -> NDArray[np.uint8]:
     return found.astype(np.uint8)
 
 
-def _undecoded(rows: Any, column: str) -> Any:
+def _disable_decoding(rows: Any, column: str) -> Any:
     import datasets
 
     if isinstance(rows.features[column], datasets.Image):
@@ -269,11 +269,11 @@ def _undecoded(rows: Any, column: str) -> Any:
     return rows
 
 
-def _encoded(value: dict[str, Any], name: str) -> bytes:
-    from harness_data.scanning import read_bytes
+def _read_encoded(value: dict[str, Any], name: str) -> bytes:
+    from harness_data.scanning import read_sample_file
 
     if value.get("bytes") is not None:
         return bytes(value["bytes"])
     if value.get("path"):
-        return read_bytes(Path(value["path"]))
+        return read_sample_file(Path(value["path"]))
     raise DataError(f"{name}: the image has neither bytes nor a path")

@@ -1,4 +1,4 @@
-"""Which images of a collection can't be decoded, and which are grey: looked at once, and remembered."""
+"""Checks once which images of a collection can't be decoded and which are grey, and caches the verdicts."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from harness.discovery.content import trusts_mtime
 log = logging.getLogger(__name__)
 
 Verdict = Literal["colour", "greyscale", "unreadable"]
-Kept = Verdict | Literal["unread"]
-"""A verdict as it is remembered; `unread` is that of a file that could not be opened, which may change."""
+CachedVerdict = Verdict | Literal["unread"]
+"""A verdict in the cache; `unread` means that a file could not be opened, which may change."""
 
 VERSION = "image-checks-3"
-"""Version of how images are judged; to be raised with any change."""
+"""Version of the check; raise it with any change of verdicts."""
 
 GREY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"))
 
 
-class Source(Protocol):
-    """Where the bytes of a sample are: a file, or a member of a tar file.
+class ByteSource(Protocol):
+    """The place of a sample's bytes: a file, or a member of a tar file.
 
-    `stamp` says which part of the `file` it is.
+    `stamp` identifies the part of the `file`.
     """
 
     @property
@@ -45,11 +45,11 @@ class Source(Protocol):
     def read(self) -> bytes: ...
 
 
-def judge(source: Source) -> Kept:
-    """Whether an image decodes from its first byte to its last, and whether its mode is grey.
+def check_image(source: ByteSource) -> CachedVerdict:
+    """Return whether an image decodes completely, and whether its mode is grey.
 
-    JPEG files are decoded at an eighth of their size: that reads all of their data at a third of the time.
-    `unread` where there are no bytes to decode: no permission, or no such file.
+    Decode JPEG files at an eighth of their size, which reads all of their data in a third of the time.
+    Return `unread` if its bytes can't be read: no permission, or no such file.
     """
     from PIL import Image
 
@@ -66,43 +66,43 @@ def judge(source: Source) -> Kept:
             decode(image, source.place)
     except (OptionError, MemoryError):
         raise
-    except Exception:  # the decoders of rarer kinds raise whatever they stumble over
+    except Exception:  # decoders of rare formats raise all sorts of errors
         return "unreadable"
     return "greyscale" if mode in GREY_MODES else "colour"
 
 
-def judge_all(sources: Sequence[Source]) -> list[Verdict]:
-    """`judge` for each, several at once; from the cache when none of the files has changed.
+def check_images(sources: Sequence[ByteSource]) -> list[Verdict]:
+    """Run `check_image` on each source in several threads, or take verdicts from the cache if no file changed.
 
-    What could not be opened is unreadable too, but looked at again the next time.
+    A file that could not be opened is `unreadable`, but checked again the next time.
     """
-    kept = _cache_file(sources)
-    known = _remembered(kept)
-    found: dict[str, Kept] = {} if known is None else known
+    kept = _cache_path(sources)
+    known = _read_cache(kept)
+    found: dict[str, CachedVerdict] = {} if known is None else known
     again = [i for i in range(len(sources)) if known is None or known.get(str(i)) == "unread"]
     if again:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
-            verdicts = list(threads.map(judge, (sources[i] for i in again)))
+            verdicts = list(threads.map(check_image, (sources[i] for i in again)))
         found = found | dict(zip(map(str, again), verdicts, strict=True))
         if found != known:
-            _remember(kept, {i: v for i, v in found.items() if v != "colour"})
+            _write_cache(kept, {i: v for i, v in found.items() if v != "colour"})
     judged = (found.get(str(i), "colour") for i in range(len(sources)))
     return ["unreadable" if v == "unread" else v for v in judged]
 
 
-def _cache_file(sources: Sequence[Source]) -> Path:
+def _cache_path(sources: Sequence[ByteSource]) -> Path:
     from harness.records.paths import cache_dir
 
     digest = hashlib.sha256(VERSION.encode())
     held = content_digests(source.file for source in sources)
     for source, content in zip(sources, held, strict=True):
-        place = source.place if trusts_mtime() else ""  # many files share their size and time
-        told = f"{place}|{content}|{source.stamp}"
-        digest.update(told.encode(errors="surrogateescape") + b"\x1f")
+        place = source.place if trusts_mtime() else ""  # many files may share their size and time
+        identity = f"{place}|{content}|{source.stamp}"
+        digest.update(identity.encode(errors="surrogateescape") + b"\x1f")
     return cache_dir() / "image-checks" / f"{digest.hexdigest()[:32]}.json"
 
 
-def _remembered(path: Path) -> dict[str, Kept] | None:
+def _read_cache(path: Path) -> dict[str, CachedVerdict] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -113,7 +113,7 @@ def _remembered(path: Path) -> dict[str, Kept] | None:
     return found if whole else None
 
 
-def _remember(path: Path, verdicts: dict[str, Kept]) -> None:
+def _write_cache(path: Path, verdicts: dict[str, CachedVerdict]) -> None:
     from harness.records.files import replacing
 
     try:

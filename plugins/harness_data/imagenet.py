@@ -1,4 +1,4 @@
-"""The ImageNet family: the validation set, and its natural and synthetic shifts."""
+"""The ImageNet data sets: ImageNet-1k and its natural and synthetic shifts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness import DataError, Unavailable
 from harness_data import imagenet_classes
-from harness_data.roots import find
+from harness_data.roots import find_data
 
 if TYPE_CHECKING:
     from harness_data.scanning import FolderSplit
@@ -27,18 +27,18 @@ ARCHIVES = {
     "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
     "extra": ("speckle_noise", "gaussian_blur", "spatter", "saturate"),
 }
-"""ImageNet-C's archives and the corruptions in each."""
+"""ImageNet-C's archives with the corruptions in each."""
 
 
-class _ClassFolders:
-    """What the family shares: class folders below a data root, labelled in ImageNet's terms.
+class _ImageNetFolders:
+    """Base of the ImageNet data sets: class folders below a data root, with ImageNet's labels.
 
-    A subclass says which folders (`_names`), how to get them, and which classes they hold. Each
-    split has `class_names`, the 80 `templates`, and `label_indices` into ImageNet's 1000 outputs.
+    A subclass defines the folders (`_candidate_folders`), how to get them, and their classes. Each split has
+    `class_names`, the 80 `templates`, and `label_indices` into ImageNet's 1000 outputs.
 
     Args:
-        root: the folder that holds the set's own; by default $HARNESS_DATA_ROOT.
-        partial: use the class folders that are there; otherwise missing or empty ones are an error.
+        root: the folder that holds the data set's folder; by default $HARNESS_DATA_ROOT.
+        partial: use only the class folders present; otherwise missing or empty ones are an error.
     """
 
     label_space: ClassVar[str] = "imagenet-1k"
@@ -50,7 +50,7 @@ class _ClassFolders:
         self.partial = partial
 
     def unavailable(self) -> str | None:
-        """Why it can't be used here, and how to get it."""
+        """Return why the data set can't be used here and how to get it, or None."""
         try:
             self._folder(self.splits[0])
         except Unavailable as missing:
@@ -58,52 +58,54 @@ class _ClassFolders:
         return None
 
     def fingerprint(self) -> str:
-        """Digest of the test images' relative paths and content."""
+        """Return a digest of the test images' relative paths and content."""
         from harness_data.digests import files_digest
-        from harness_data.scanning import scan
+        from harness_data.scanning import scan_class_folders
 
         folder = self._folder(self.splits[0])
-        return files_digest(folder, scan(folder, self._classes().labels).paths)
+        return files_digest(folder, scan_class_folders(folder, self._load_classes().labels).paths)
 
     def load(self, split: str = "test") -> FolderSplit:
-        """Lists one split.
+        """List one split.
 
-        Raises Unavailable when it isn't on disk; DataError when class folders are missing or
-        empty (unless `partial`) or foreign ones are there.
+        Raises Unavailable if it isn't on disk, DataError if class folders are missing or empty (unless
+        `partial`) or do not belong to the data set.
         """
-        from harness_data.leftovers import without_images
-        from harness_data.scanning import check_split, scan
+        from harness_data.leftovers import note_empty_classes
+        from harness_data.scanning import check_split, scan_class_folders
 
         check_split(split, self.splits, type(self).__name__)
-        folder, classes = self._folder(split), self._classes()
-        listing = scan(folder, classes.labels)
+        folder, classes = self._folder(split), self._load_classes()
+        listing = scan_class_folders(folder, classes.labels)
         filled = {path.split("/", 1)[0] for path in listing.paths}
         self._check_folders(folder, classes, filled)
         opened = self._split_class()(
             folder,
             listing,
-            imagenet_classes.prompt_names(classes),
-            imagenet_classes.prompt_templates(),
+            imagenet_classes.list_prompt_names(classes),
+            imagenet_classes.list_prompt_templates(),
             [list(indices) for indices in classes.indices],
-            [*listing.remarks, *without_images(list(classes.labels), filled, f"in split '{split}'")],
+            [*listing.remarks, *note_empty_classes(list(classes.labels), filled, f"in split '{split}'")],
         )
-        if split != self.splits[0]:  # a million images, which most that are evaluated here never open
+        if (
+            split != self.splits[0]
+        ):  # digests of a million training images would cost runs that never open them
             opened.remarks = [
                 *opened.remarks,
-                f"its split '{split}' is known by its name: changed images there can't be told",
+                f"its split '{split}' is identified by its name only: changed images go unnoticed",
             ]
         return opened
 
-    def _names(self, split: str) -> list[str]:
-        """Where the split may lie below the data root."""
+    def _candidate_folders(self, split: str) -> list[str]:
+        """Return the folders below the data root where the split may lie, in order of preference."""
         raise NotImplementedError
 
-    def _classes(self) -> imagenet_classes.Classes:
-        return imagenet_classes.classes()
+    def _load_classes(self) -> imagenet_classes.ImageNetClasses:
+        return imagenet_classes.load_classes()
 
     def _known_folders(self) -> frozenset[str] | None:
-        """All folders that may be there; None where others are no error."""
-        return frozenset(self._classes().labels)
+        """Return all folders that may be present; None if any others are allowed."""
+        return frozenset(self._load_classes().labels)
 
     def _split_class(self) -> type[FolderSplit]:
         from harness_data.scanning import FolderSplit
@@ -111,14 +113,16 @@ class _ClassFolders:
         return FolderSplit
 
     def _folder(self, split: str) -> Path:
-        return find(self.root, self._names(split), self.how_to_get)
+        return find_data(self.root, self._candidate_folders(split), self.how_to_get)
 
-    def _check_folders(self, folder: Path, classes: imagenet_classes.Classes, filled: set[str]) -> None:
-        from harness_data.scanning import subfolders
+    def _check_folders(
+        self, folder: Path, classes: imagenet_classes.ImageNetClasses, filled: set[str]
+    ) -> None:
+        from harness_data.scanning import list_subfolders
 
         known = self._known_folders()
-        if known is not None and (foreign := [n for n in subfolders(folder) if n not in known]):
-            raise DataError(f"{folder / foreign[0]}: is no class folder of {type(self).__name__}")
+        if known is not None and (foreign := [n for n in list_subfolders(folder) if n not in known]):
+            raise DataError(f"{folder / foreign[0]}: is not a class folder of {type(self).__name__}")
         missing = [n for n in classes.labels if n not in filled]
         if missing and not self.partial:
             shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
@@ -128,12 +132,12 @@ class _ClassFolders:
             )
 
 
-class ImageNet(_ClassFolders):
+class ImageNet(_ImageNetFolders):
     """ImageNet-1k (Russakovsky et al., 2015): 50,000 validation images as `test`, and `train`.
 
     Args:
-        classes: only the samples of a shift's classes, labelled as that shift labels them: the reference
-            for the gap on the same classes.
+        classes: keep only the classes of a shift, with its labels, as the reference for the gap on the
+            same classes.
     """
 
     splits = ("test", "train")
@@ -152,24 +156,24 @@ class ImageNet(_ClassFolders):
         super().__init__(root, partial)
         self.classes = classes
 
-    def _names(self, split: str) -> list[str]:
+    def _candidate_folders(self, split: str) -> list[str]:
         name = "val" if split == "test" else "train"
         return [f"imagenet/{name}", f"imagenet-1k/{name}", f"ILSVRC2012/{name}", name]
 
-    def _classes(self) -> imagenet_classes.Classes:
-        return imagenet_classes.classes(self.classes)
+    def _load_classes(self) -> imagenet_classes.ImageNetClasses:
+        return imagenet_classes.load_classes(self.classes)
 
     def _known_folders(self) -> frozenset[str]:
         return frozenset(imagenet_classes.wnids())
 
 
-class ImageNetV2(_ClassFolders):
+class ImageNetV2(_ImageNetFolders):
     """ImageNetV2 (Recht et al., 2019): 10,000 images in folders named by class index.
 
-    The folders' names are the labels; sorted as text they would be 0, 1, 10, 100, ….
+    Folder names are the labels, read as numbers: sorted as text they would be 0, 1, 10, 100, ….
 
     Args:
-        variant: selection frequency of the images: as in the validation set, at least 0.7, or highest.
+        variant: selection frequency of the images: matching the validation set, at least 0.7, or highest.
     """
 
     how_to_get = (
@@ -187,36 +191,36 @@ class ImageNetV2(_ClassFolders):
         super().__init__(root, partial)
         self.variant = variant
 
-    def _names(self, split: str) -> list[str]:
+    def _candidate_folders(self, split: str) -> list[str]:
         name = f"imagenetv2-{self.variant}"
         return [f"{name}-format-val", f"imagenetv2/{name}-format-val", name, f"imagenetv2/{name}"]
 
-    def _classes(self) -> imagenet_classes.Classes:
-        return imagenet_classes.numbered()
+    def _load_classes(self) -> imagenet_classes.ImageNetClasses:
+        return imagenet_classes.load_numbered_classes()
 
 
-class _Shift(_ClassFolders):
-    """A shift without options of its own."""
+class _PlainShift(_ImageNetFolders):
+    """Base of shifts without options of their own."""
 
     def __init__(self, root: Path | None = None, *, partial: bool = False) -> None:
         super().__init__(root, partial)
 
 
-class ImageNetR(_Shift):
+class ImageNetR(_PlainShift):
     """ImageNet-R(enditions) (Hendrycks et al., 2021): 30,000 images of 200 classes."""
 
     how_to_get = (
         "get imagenet-r.tar (github.com/hendrycks/imagenet-r) and unpack it to imagenet-r/nXXXXXXXX/*.jpg"
     )
 
-    def _names(self, split: str) -> list[str]:
+    def _candidate_folders(self, split: str) -> list[str]:
         return ["imagenet-r"]
 
-    def _classes(self) -> imagenet_classes.Classes:
-        return imagenet_classes.classes("imagenet-r")
+    def _load_classes(self) -> imagenet_classes.ImageNetClasses:
+        return imagenet_classes.load_classes("imagenet-r")
 
 
-class ImageNetA(_Shift):
+class ImageNetA(_PlainShift):
     """ImageNet-A(dversarial) (Hendrycks et al., 2021): 7,500 images of 200 classes that fooled ResNet-50."""
 
     how_to_get = (
@@ -224,14 +228,14 @@ class ImageNetA(_Shift):
         "imagenet-a/nXXXXXXXX/*.jpg"
     )
 
-    def _names(self, split: str) -> list[str]:
+    def _candidate_folders(self, split: str) -> list[str]:
         return ["imagenet-a"]
 
-    def _classes(self) -> imagenet_classes.Classes:
-        return imagenet_classes.classes("imagenet-a")
+    def _load_classes(self) -> imagenet_classes.ImageNetClasses:
+        return imagenet_classes.load_classes("imagenet-a")
 
 
-class ImageNetSketch(_Shift):
+class ImageNetSketch(_PlainShift):
     """ImageNet-Sketch (Wang et al., 2019): some 50,000 sketches of all 1000 classes."""
 
     how_to_get = (
@@ -239,27 +243,27 @@ class ImageNetSketch(_Shift):
         "sketch/nXXXXXXXX/*.JPEG"
     )
 
-    def _names(self, split: str) -> list[str]:
+    def _candidate_folders(self, split: str) -> list[str]:
         nested = [f"{base}/sketch" for base in ("imagenet-sketch", "ImageNet-Sketch")]
         return ["sketch", *nested, "imagenet-sketch", "ImageNet-Sketch"]
 
 
-class ObjectNet(_Shift):
-    """ObjectNet (Barbu et al., 2019), the 113 of its 313 classes that ImageNet has too.
+class ObjectNet(_PlainShift):
+    """ObjectNet (Barbu et al., 2019), with the 113 of its 313 classes that ImageNet has, too.
 
-    The red border is cropped. A label's ImageNet classes are several for 9 of the 113.
+    The red border is cropped. Nine of the 113 labels match several ImageNet classes.
     """
 
     how_to_get = "get objectnet-1.0.zip (objectnet.dev) and unpack it to objectnet-1.0/images/<class>/*.png"
 
-    def _names(self, split: str) -> list[str]:
+    def _candidate_folders(self, split: str) -> list[str]:
         return ["objectnet-1.0/images", "objectnet/objectnet-1.0/images", "objectnet/images"]
 
-    def _classes(self) -> imagenet_classes.Classes:
-        return imagenet_classes.objectnet()
+    def _load_classes(self) -> imagenet_classes.ImageNetClasses:
+        return imagenet_classes.load_objectnet_classes()
 
     def _known_folders(self) -> None:
-        return None  # the 200 classes that ImageNet lacks lie beside the others
+        return None  # the folders of the 200 classes that ImageNet lacks are allowed
 
     def _split_class(self) -> type[FolderSplit]:
         from harness_data.imagenet_splits import BorderlessSplit
@@ -267,14 +271,13 @@ class ObjectNet(_Shift):
         return BorderlessSplit
 
 
-class ImageNetC(_ClassFolders):
+class ImageNetC(_ImageNetFolders):
     """ImageNet-C (Hendrycks & Dietterich, 2019) as published: 50,000 JPEG images of 224×224 per severity.
 
-    They are already resized and cropped, which the split says in `already_cropped`: only a centre
-    crop is left to do.
+    They are already resized and cropped (`already_cropped` of the split): models only centre-crop them.
 
     Args:
-        corruption: one of the 15 of the benchmark, or of the 4 extra ones.
+        corruption: one of the benchmark's 15 corruptions or the 4 extra ones.
         severity: from 1 (weakest) to 5.
     """
 
@@ -296,7 +299,7 @@ class ImageNetC(_ClassFolders):
         self.severity = severity
         self.tags = {"corruption": corruption, "severity": severity}
 
-    def _names(self, split: str) -> list[str]:
+    def _candidate_folders(self, split: str) -> list[str]:
         archive = next(a for a, corruptions in ARCHIVES.items() if self.corruption in corruptions)
         inner = f"{self.corruption}/{self.severity}"
         places = (inner, f"{archive}/{inner}")

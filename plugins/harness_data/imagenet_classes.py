@@ -1,4 +1,4 @@
-"""ImageNet-1k's classes and exact subsets of them, from the installed timm and open_clip."""
+"""ImageNet-1k's classes and exact subsets, read from the installed timm and open_clip."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from harness import Unavailable
 
 Subset = Literal["imagenet-r", "imagenet-a", "objectnet"]
 
-LABEL_SPACE = "imagenet-1k"
 OBJECTNET = Path(__file__).parent / "imagenet_info" / "objectnet.json"
 
 
 @dataclass(frozen=True)
-class Classes:
-    """The classes of a data set: for each label, its folders on disk and its ImageNet indices.
+class ImageNetClasses:
+    """The classes of a data set: each label's folders on disk and ImageNet indices.
 
-    `names` are the names for prompts where they are not those of the ImageNet indices.
+    `names` are the names for prompts if they are not those of the ImageNet indices.
     """
 
     folders: tuple[tuple[str, ...], ...]
@@ -34,86 +33,86 @@ class Classes:
 
     @property
     def labels(self) -> dict[str, int]:
-        """Folder name to label."""
+        """The label of each folder name."""
         return {folder: label for label, folders in enumerate(self.folders) for folder in folders}
 
 
 @lru_cache
 def wnids() -> tuple[str, ...]:
-    """The 1000 WordNet ids in the order of a classifier's outputs."""
-    return tuple(_timm_info("imagenet_synsets.txt").split())
+    """Return the 1000 WordNet ids in the order of a classifier's outputs."""
+    return tuple(_read_timm_info("imagenet_synsets.txt").split())
 
 
 @lru_cache
-def classes(subset: Subset | None = None) -> Classes:
-    """The classes of ImageNet-style folders (`nXXXXXXXX`): all 1000, or those of a shift.
+def load_classes(subset: Subset | None = None) -> ImageNetClasses:
+    """Return the classes of ImageNet-style folders (`nXXXXXXXX`): all 1000, or those of a shift.
 
-    For "objectnet" the labels are ObjectNet's 113 classes, which take 125 ImageNet folders.
+    For "objectnet" the labels are ObjectNet's 113 classes, which cover 125 ImageNet folders.
     """
     ids = wnids()
     if subset is None:
-        return Classes(tuple((w,) for w in ids), tuple((i,) for i in range(len(ids))))
+        return ImageNetClasses(tuple((w,) for w in ids), tuple((i,) for i in range(len(ids))))
     if subset == "objectnet":
-        there = objectnet()
+        there = load_objectnet_classes()
         folders = tuple(tuple(ids[i] for i in several) for several in there.indices)
-        return Classes(folders, there.indices, there.names)
+        return ImageNetClasses(folders, there.indices, there.names)
     file = {"imagenet-r": "imagenet_r_indices.txt", "imagenet-a": "imagenet_a_indices.txt"}[subset]
-    indices = sorted(int(line) for line in _timm_info(file).split())
-    return Classes(tuple((ids[i],) for i in indices), tuple((i,) for i in indices))
+    indices = sorted(int(line) for line in _read_timm_info(file).split())
+    return ImageNetClasses(tuple((ids[i],) for i in indices), tuple((i,) for i in indices))
 
 
 @lru_cache
-def numbered() -> Classes:
-    """The 1000 classes in folders named by index, as in ImageNetV2: `10` is label 10, not the third."""
-    return Classes(tuple((str(i),) for i in range(1000)), tuple((i,) for i in range(1000)))
+def load_numbered_classes() -> ImageNetClasses:
+    """Return the 1000 classes with folders named by index, as in ImageNetV2: `10` is label 10, not 2."""
+    return ImageNetClasses(tuple((str(i),) for i in range(1000)), tuple((i,) for i in range(1000)))
 
 
 @lru_cache
-def objectnet() -> Classes:
-    """ObjectNet's 113 classes that ImageNet has too, in its own folders, with its lower-cased names.
+def load_objectnet_classes() -> ImageNetClasses:
+    """Return the 113 ObjectNet classes that ImageNet has, too, with ObjectNet's folders and lower-cased names.
 
-    Nine of them stand for two or three ImageNet classes (Barbu et al., NeurIPS 2019).
+    Nine of them match two or three ImageNet classes (Barbu et al., NeurIPS 2019).
     """
     stored = json.loads(OBJECTNET.read_text(encoding="utf-8"))["classes"]
     place = {wnid: i for i, wnid in enumerate(wnids())}
-    return Classes(
+    return ImageNetClasses(
         tuple((folder,) for folder in stored),
         tuple(tuple(place[w] for w in entry["imagenet"]) for entry in stored.values()),
         tuple(entry["name"].lower() for entry in stored.values()),
     )
 
 
-def prompt_names(of: Classes) -> list[str]:
-    """The class names for zero-shot prompts: OpenAI's for ImageNet classes.
+def list_prompt_names(of: ImageNetClasses) -> list[str]:
+    """Return the class names for zero-shot prompts: OpenAI's for ImageNet classes.
 
-    Raises Unavailable when open_clip, which has them, is missing.
+    Raises Unavailable if open_clip, which holds them, is missing.
     """
     if of.names is not None:
         return list(of.names)
-    names = _open_clip_metadata()["IMAGENET_CLASSNAMES"]
+    names = _load_open_clip_metadata()["IMAGENET_CLASSNAMES"]
     return [names[indices[0]] for indices in of.indices]
 
 
-def prompt_templates() -> list[str]:
-    """The 80 templates of the CLIP paper (Radford et al., 2021), with `{}`.
+def list_prompt_templates() -> list[str]:
+    """Return the 80 templates of the CLIP paper (Radford et al., 2021), with `{}`.
 
-    Raises Unavailable when open_clip, which has them, is missing.
+    Raises Unavailable if open_clip, which holds them, is missing.
     """
-    return [template("{}") for template in _open_clip_metadata()["OPENAI_IMAGENET_TEMPLATES"]]
+    return [template("{}") for template in _load_open_clip_metadata()["OPENAI_IMAGENET_TEMPLATES"]]
 
 
 @lru_cache
-def _open_clip_metadata() -> dict[str, Any]:
-    # only the file that has them: importing open_clip takes seconds, and a supervised model needs none of it
-    return runpy.run_path(str(_package("open_clip", "its class names") / "zero_shot_metadata.py"))
+def _load_open_clip_metadata() -> dict[str, Any]:
+    # run only the file that holds them: importing open_clip takes seconds, and a supervised model needs none of it
+    return runpy.run_path(str(_find_package("open_clip", "its class names") / "zero_shot_metadata.py"))
 
 
-def _timm_info(name: str) -> str:
+def _read_timm_info(name: str) -> str:
     # read as package data: importing timm would import torch
-    return (_package("timm", "its class list") / "data" / "_info" / name).read_text(encoding="utf-8")
+    return (_find_package("timm", "its class list") / "data" / "_info" / name).read_text(encoding="utf-8")
 
 
-def _package(name: str, what: str) -> Path:
+def _find_package(name: str, what: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise Unavailable(

@@ -1,4 +1,4 @@
-"""Splits whose images need something of their own: ObjectNet's border, ImageNet-C's size."""
+"""Splits of images that need special treatment: ObjectNet's border, ImageNet-C's size."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from harness.inference.images import decode
 from harness_data.scanning import FolderSplit
 
 OBJECTNET_BORDER = 2
-"""Pixels of red border on each side of ObjectNet's images."""
+"""Width in pixels of the red border of ObjectNet's images."""
 
 
 class BorderlessSplit(FolderSplit):
-    """ObjectNet's images as PIL images with the border cropped, two pixels on each side."""
+    """A split of ObjectNet's images as PIL images without their border of two pixels."""
 
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
@@ -24,7 +24,7 @@ class BorderlessSplit(FolderSplit):
 
 
 class CroppedSplit(FolderSplit):
-    """Images that were resized and cropped before they were stored: only centre-crop them."""
+    """A split of images that were resized and cropped before they were stored: only centre-crop them."""
 
     already_cropped = 224
     """Side of the stored square, in pixels."""

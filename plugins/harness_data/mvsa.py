@@ -1,8 +1,8 @@
-"""MVSA-Single and MVSA-Multiple: tweets with an image, whose text and image annotators judged apart.
+"""The data set `mvsa` (MVSA-Single and -Multiple): tweets whose text and image were annotated separately.
 
-Niu, Zhu, Pang, El Saddik, "Sentiment analysis on multi-view social data", MMM 2016. The labels of text and
-image are made one by the usual rule (Xu and Mao, "MultiSentiNet", CIKM 2017): of several annotators the
-majority counts for each modality; opposite polarities are dropped; neutral and polar is polar.
+Niu, Zhu, Pang, El Saddik, "Sentiment analysis on multi-view social data", MMM 2016. The usual rule (Xu and
+Mao, "MultiSentiNet", CIKM 2017) joins the labels of text and image: of several annotators the majority counts
+per modality; opposite polarities are dropped; neutral and polar become polar.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING
 from harness import DataError
 from harness_data.pair_layout import ALL
 from harness_data.pairs import PairFolder
-from harness_data.roots import below_root
-from harness_data.text_encoding import known_encoding
+from harness_data.roots import resolve_below_root
+from harness_data.text_encoding import check_encoding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness_data.pair_tables import Table
+    from harness_data.pair_tables import PairTable
 
 CLASSES = ("negative", "neutral", "positive")
 LABEL_FILE = "labelResultAll.txt"
 
 
 def majority(votes: Sequence[str]) -> str | None:
-    """What more than half of the annotators say; None when there is no such answer."""
+    """Return the label given by more than half of the annotators, or None."""
     label, count = Counter(votes).most_common(1)[0]
     return label if 2 * count > len(votes) else None
 
 
 def joint_label(text: str, image: str) -> str | None:
-    """One polarity for a pair: the one they share, the polar one beside neutral; None when opposite.
+    """Return one polarity for a pair: the shared one, or the polar one beside neutral; None if opposite.
 
     >>> joint_label("neutral", "negative")
     'negative'
@@ -48,19 +48,19 @@ def joint_label(text: str, image: str) -> str | None:
 class MVSA(PairFolder):
     """MVSA from its folder: `labelResultAll.txt` beside `data/<id>.jpg` and `data/<id>.txt`.
 
-    The number of annotators (one: MVSA-Single; three: MVSA-Multiple) is read from the file. What the
-    label rule drops is counted in the `report`; the labels of the single modalities are in `groups` as
-    `text_polarity` and `image_polarity`.
+    The file determines the number of annotators (one: MVSA-Single; three: MVSA-Multiple). The `report` counts
+    the pairs that the label rule drops; `groups` holds the labels of the single modalities as `text_polarity`
+    and `image_polarity`.
 
     Args:
-        path: the folder that holds `labelResultAll.txt`, itself or below $HARNESS_DATA_ROOT.
-        encoding: of texts that are not UTF-8; found from all of them where not given
+        path: the folder of `labelResultAll.txt`, itself or below $HARNESS_DATA_ROOT.
+        encoding: of texts that are not UTF-8; by default guessed from all texts
             (`harness_data.text_encoding`).
     """
 
     def __init__(self, path: Path, *, encoding: str | None = None) -> None:
-        """Keeps the options."""
-        self.path, self.encoding = below_root(path), known_encoding(encoding, "mvsa")
+        """Store the options."""
+        self.path, self.encoding = resolve_below_root(path), check_encoding(encoding, "mvsa")
 
     @property
     def _classes(self) -> list[str]:
@@ -71,7 +71,7 @@ class MVSA(PairFolder):
         return CLASSES
 
     def unavailable(self) -> str | None:
-        """Why there is nothing to load at the path."""
+        """Return why there is nothing to load at the path, or None."""
         if (self.path / LABEL_FILE).is_file():
             return None
         return (
@@ -79,14 +79,14 @@ class MVSA(PairFolder):
             "(McMaster University) and unpack it there"
         )
 
-    def _tables(self) -> dict[str, Table]:
-        from harness_data.pair_tables import Row, Table
-        from harness_data.scanning import read_bytes
+    def _read_tables(self) -> dict[str, PairTable]:
+        from harness_data.pair_tables import PairRow, PairTable
+        from harness_data.scanning import read_sample_file
         from harness_data.text_encoding import decode_table
 
         file = self.path / LABEL_FILE
-        table = Table(file)
-        lines = decode_table(read_bytes(file), self.encoding)[0].splitlines()
+        table = PairTable(file)
+        lines = decode_table(read_sample_file(file), self.encoding)[0].splitlines()
         if not lines or "text,image" not in lines[0].replace(" ", ""):
             raise DataError(f"{file}: its first line must be 'ID', then 'text,image' for each annotator")
         annotators = lines[0].replace(" ", "").count("text,image")
@@ -106,5 +106,5 @@ class MVSA(PairFolder):
             elif (label := joint_label(text, image)) is None:
                 reason = "labels opposite"
             facts = {"text_polarity": text or "", "image_polarity": image or ""}
-            table.rows.append(Row(identity, label, None, None, where, facts, reason))
+            table.rows.append(PairRow(identity, label, None, None, where, facts, reason))
         return {ALL: table}

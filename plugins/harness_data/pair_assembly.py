@@ -1,4 +1,4 @@
-"""From the rows of tables and the files of a folder to pairs: what belongs together, and what is left over."""
+"""Assembles pairs from the rows of tables and the files of a folder, and reports what is left over."""
 
 from __future__ import annotations
 
@@ -7,75 +7,78 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import did_you_mean
-from harness_data.image_files import NO_IMAGES, suffix_of
-from harness_data.pair_files import FileIndex, FileSource, PairFiles, inside
+from harness_data.image_files import NON_IMAGE_SUFFIXES, suffix_of
+from harness_data.pair_files import FileIndex, FileSource, PairFiles, resolve_inside
 from harness_data.pair_findings import INEXACT, UNUSED, Findings
-from harness_data.pair_split import Entry
-from harness_data.pair_tables import Row, Table
-
-UNLABELLED = "unlabelled"
+from harness_data.pair_layout import UNLABELLED
+from harness_data.pair_split import UnreadPair
+from harness_data.pair_tables import PairRow, PairTable
 
 
 @dataclass
-class Assembled:
-    """Entries by split, what was found wrong with the pairs of each, and with the collection."""
+class AssembledPairs:
+    """Pairs by split, with the findings on the pairs of each split and on the whole collection."""
 
-    entries: dict[str, list[Entry]] = field(default_factory=dict)
+    entries: dict[str, list[UnreadPair]] = field(default_factory=dict)
     findings: dict[str, Findings] = field(default_factory=dict)
     whole: Findings = field(default_factory=Findings)
     expected: Findings = field(default_factory=Findings)
-    """What of `whole` is as it should be, such as pairs in a table of unlabelled ones, or told already."""
+    """The part of `whole` that is normal, such as pairs in an unlabelled table, or reported already."""
 
-    def unused(self, usual: Collection[str] = ()) -> str | None:
-        """One line on the rows and files that are not used; `usual` are kinds that such a collection always has."""
-        told = Findings()
+    def describe_unused(self, usual: Collection[str] = ()) -> str | None:
+        """Return one line on unused rows and files, if any; leave out the kinds in `usual`."""
+        unused = Findings()
         for kind, names in self.whole.names.items():
             known = {*self.expected.names.get(kind, ())}
-            told.extend(kind, (name for name in names if kind not in usual and name not in known))
-        # tables, notes and archives lie in every folder; pictures that are not decoded are missed by their pairs
+            unused.extend(kind, (name for name in names if kind not in usual and name not in known))
+        # every folder holds tables, notes and archives; only undecodable pictures explain pairs without an image
         others = [
-            name for name in told.names.pop("file of another kind", []) if suffix_of(name) not in NO_IMAGES
+            name
+            for name in unused.names.pop("file of another kind", [])
+            if suffix_of(name) not in NON_IMAGE_SUFFIXES
         ]
         if not all(entry.image for of in self.entries.values() for entry in of):
-            told.extend("file of another kind", others)
-        lines = (told.told(UNUSED, "not used"), told.told(INEXACT, "assumed"))
+            unused.extend("file of another kind", others)
+        lines = (unused.describe(UNUSED, "not used"), unused.describe(INEXACT, "assumed"))
         return "; ".join(line for line in lines if line) or None
 
 
 @dataclass(eq=False)
-class _Resolved:
-    """A row with the names of its files, None where there is none."""
+class _ResolvedRow:
+    """A row with the names of its files, None for a missing one."""
 
-    row: Row
+    row: PairRow
     split: str
     image: str | None
     text: str | None
     inexact: list[str] = field(default_factory=list)
-    """What its name says and what is taken for it, where these differ in more than the folder."""
+    """The name in the row and the file taken for it, if these differ in more than the folder."""
 
 
-def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[str]) -> Assembled:
-    """Pairs from one table per split, and the files that their rows or ids name.
+def assemble_pairs(
+    tables: Mapping[str, PairTable], files: PairFiles, classes: Sequence[str]
+) -> AssembledPairs:
+    """Assemble pairs from one table per split and the files that its rows or ids name.
 
-    Labels are matched to `classes` without regard to case. Rows without a label go to the split
-    `unlabelled`. Of rows with the same id the first with a label counts if their labels agree; else
-    none does. (In tables of different splits the same id may stand for different images.)
+    Labels match `classes` regardless of case. Rows without a label go to the split `unlabelled`. Of rows with
+    the same id, the first with a label counts if their labels agree; otherwise none does. (In tables of
+    different splits, the same id may mean different images.)
     """
-    found = Assembled()
+    found = AssembledPairs()
     labels = {name.casefold(): i for i, name in enumerate(classes)}
     folder = files.folder
     resolved = [
-        _resolve(row, split, below(table.path.parent, folder), files)
+        _resolve_row(row, split, relative_folder(table.path.parent, folder), files)
         for split, table in tables.items()
         for row in table.rows
     ]
-    _find_alike(resolved, files)
+    _match_alike(resolved, files)
     for table in tables.values():
         found.whole.extend("row broken", table.broken)
         found.whole.extend("id missing", table.without_id)
     emptied = {split: {*table.emptied} for split, table in tables.items()}
     taken: set[tuple[str, str]] = set()
-    for one in _unique(resolved, found.whole):
+    for one in _drop_duplicates(resolved, found.whole):
         row, label = one.row, -1
         if row.left_out is not None:
             found.whole.add(row.left_out, row.id)
@@ -92,67 +95,69 @@ def assemble(tables: Mapping[str, Table], files: PairFiles, classes: Sequence[st
             found.whole.add("label unknown", f"{row.id}: '{row.label}' ({row.where}{hint})")
             continue
         home = one.split if label >= 0 else UNLABELLED
-        entry = _entry(one, label, files, found.findings.setdefault(home, Findings()))
-        if (home, entry.id) in taken:  # from tables of two splits, both without a label
+        entry = _build_pair(one, label, files, found.findings.setdefault(home, Findings()))
+        if (home, entry.id) in taken:  # from tables of two splits, both unlabelled
             entry = replace(entry, id=f"{one.split}/{entry.id}")
         taken.add((home, entry.id))
         found.entries.setdefault(home, []).append(entry)
     used = {name for one in resolved for name in (one.image, one.text) if name}
-    _left_over(files, used, found.whole)
+    _add_leftovers(files, used, found.whole)
     return found
 
 
-def unfit(found: Assembled, classes: Sequence[str], modalities: Sequence[str], where: str) -> str | None:
-    """Why no classifier that reads these modalities can be trained on the pairs, if so; `where` names the table."""
+def explain_unfit(
+    found: AssembledPairs, classes: Sequence[str], modalities: Sequence[str], where: str
+) -> str | None:
+    """Return why no classifier of these modalities can be trained on the pairs, or None; `where` names the table."""
     pairs = [entry for split, of in found.entries.items() if split != UNLABELLED for entry in of]
     used = sorted({entry.label for entry in pairs})
     if not pairs:
         counts = ", ".join(f"{kind}: {count:,}" for kind, count in found.whole.counts().items())
-        return f"{where}: no row of it makes a labelled pair ({counts or 'it holds no rows'})"
+        return f"{where}: none of its rows makes a labelled pair ({counts or 'it holds no rows'})"
     if len(used) == 1:
         return (
-            f"{where}: all {len(pairs):,} labelled pairs are of one class ('{classes[used[0]]}'); "
-            "if that is not their label, say `labels` or label_column"
+            f"{where}: all {len(pairs):,} labelled pairs have the same class ('{classes[used[0]]}'); "
+            "if that is not their label, set `labels` or label_column"
         )
     if len(used) == len(pairs):
         return (
-            f"{where}: all {len(pairs):,} labelled pairs have labels of their own (first: '{classes[pairs[0].label][:60]}'); "
-            "if that is not their label, say label_column"
+            f"{where}: all {len(pairs):,} labelled pairs have different labels (first: '{classes[pairs[0].label][:60]}'); "
+            "if that is not their label, set label_column"
         )
     for modality in modalities:
         names = [e.image_name if modality == "image" else e.text_name for e in pairs]
         if pairs and not any(getattr(entry, modality) for entry in pairs):
             return (
-                f"{where}: no {modality} of its {len(pairs):,} pairs is there; the first would be {names[0]}"
+                f"{where}: none of its {len(pairs):,} pairs has its {modality}; the first would be {names[0]}"
             )
     return None
 
 
-def below(folder: Path, root: Path) -> str:
-    """A folder's POSIX path below another, "" where it is that one or lies elsewhere."""
+def relative_folder(folder: Path, root: Path) -> str:
+    """Return a folder's POSIX path below another; "" if they are the same or it lies elsewhere."""
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) and folder != root else ""
 
 
-def _resolve(row: Row, split: str, folder: str, files: PairFiles) -> _Resolved:
-    """The files that a row names or that its id stands for, `folder` being that of its table."""
-    identity = inside(row.id) or ""
+def _resolve_row(row: PairRow, split: str, folder: str, files: PairFiles) -> _ResolvedRow:
+    """Return a row with the files that it names or that its id means; `folder` is that of its table."""
+    identity = resolve_inside(row.id) or ""
     by_id = (identity, f"{split}/{identity}", f"{folder}/{identity}")
     image = files.images.find(by_id)
     if row.image is not None:
-        name = inside(row.image) or ""
+        name = resolve_inside(row.image) or ""
         image = files.images.find((name, f"{split}/{name}", f"{folder}/{name}")) if name else None
     text = files.texts.find(by_id) if row.text is None else None
-    return _Resolved(row, split, image, text)
+    return _ResolvedRow(row, split, image, text)
 
 
-def _find_alike(resolved: Sequence[_Resolved], files: PairFiles) -> None:
-    """For rows whose files are not there by name: those of like names, if no other row has them."""
+def _match_alike(resolved: Sequence[_ResolvedRow], files: PairFiles) -> None:
+    """Give rows whose files are missing by name the files of similar names that no other row has."""
     for kind, index in (("image", files.images), ("text", files.texts)):
         taken = {getattr(one, kind) for one in resolved}
-        wanted: dict[str, list[_Resolved]] = {}
+        wanted: dict[str, list[_ResolvedRow]] = {}
         for one in resolved:
             if getattr(one, kind) is None and (kind == "image" or one.row.text is None):
-                path = _alike(one.row, kind, index)
+                path = _find_alike_file(one.row, kind, index)
                 if path is not None and path not in taken:
                     wanted.setdefault(path, []).append(one)
         for path, rows in wanted.items():
@@ -163,23 +168,23 @@ def _find_alike(resolved: Sequence[_Resolved], files: PairFiles) -> None:
                     one.inexact.append(f"'{named}' is {path}")
 
 
-def _alike(row: Row, kind: str, index: FileIndex) -> str | None:
-    """The file of a like name: like the image that the row names, or like its id."""
+def _find_alike_file(row: PairRow, kind: str, index: FileIndex) -> str | None:
+    """Return the file whose name is similar to the image that the row names, or to its id."""
     named = row.image if kind == "image" and row.image else None
     found = index.find_alike(named) if named else None
-    identity = inside(row.id)
+    identity = resolve_inside(row.id)
     if found is None and identity:
         found = index.find((identity,)) or index.find_alike(identity)
     return found
 
 
-def _unique(resolved: Sequence[_Resolved], whole: Findings) -> list[_Resolved]:
-    """The rows that count, in their order: one for each id, none for an id with different labels."""
-    counting: dict[str, list[_Resolved]] = {}
-    clashing: set[_Resolved] = set()
+def _drop_duplicates(resolved: Sequence[_ResolvedRow], whole: Findings) -> list[_ResolvedRow]:
+    """Return the rows that count, in order: one per id, none for an id with different labels."""
+    counting: dict[str, list[_ResolvedRow]] = {}
+    clashing: set[_ResolvedRow] = set()
     for one in resolved:
         same = counting.setdefault(one.row.id, [])
-        twin = next((other for other in same if _same_pair(other, one)), None)
+        twin = next((other for other in same if _is_same_pair(other, one)), None)
         if twin is None:
             same.append(one)
             continue
@@ -196,24 +201,26 @@ def _unique(resolved: Sequence[_Resolved], whole: Findings) -> list[_Resolved]:
     return [one for one in resolved if id(one) in left]
 
 
-def _same_pair(a: _Resolved, b: _Resolved) -> bool:
-    """Whether two rows with one id stand for one pair: in a table they do, in two if a file is the same."""
+def _is_same_pair(a: _ResolvedRow, b: _ResolvedRow) -> bool:
+    """Return whether two rows with one id mean one pair: within a split always, else if they share a file."""
     return a.split == b.split or any(
         x is not None and x == y for x, y in ((a.image, b.image), (a.text, b.text))
     )
 
 
-def _entry(one: _Resolved, label: int, files: PairFiles, findings: Findings) -> Entry:
+def _build_pair(one: _ResolvedRow, label: int, files: PairFiles, findings: Findings) -> UnreadPair:
     row = one.row
     names = [row.id] if row.image is None or row.text is None else []
     names += [row.image or ""] if one.image is None else []
-    findings.extend("name outside the folder", (f"{n} ({row.where})" for n in names if n and not inside(n)))
+    findings.extend(
+        "name outside the folder", (f"{n} ({row.where})" for n in names if n and not resolve_inside(n))
+    )
     if row.text is None:
         text: FileSource | str | None = files.texts.files[one.text] if one.text is not None else None
         text_name = one.text or f"{row.id} (no text)"
     else:
         text, text_name = row.text, row.where
-    return Entry(
+    return UnreadPair(
         row.id,
         label,
         files.images.files[one.image] if one.image is not None else None,
@@ -224,7 +231,7 @@ def _entry(one: _Resolved, label: int, files: PairFiles, findings: Findings) -> 
     )
 
 
-def _left_over(files: PairFiles, used: set[str], whole: Findings) -> None:
+def _add_leftovers(files: PairFiles, used: set[str], whole: Findings) -> None:
     second = set(files.second)
     whole.extend("image without id", (n for n in files.images.files if n not in used and n not in second))
     whole.extend("text without id", (n for n in files.texts.files if n not in used and n not in second))

@@ -1,14 +1,15 @@
-"""Which labels of tables of pairs are classes, and which words say that there is no label.
+"""Decides which labels in tables of pairs are classes, and which mean "no label".
 
-An empty cell, `null`, `nan`, `na`, `n/a` and `?` say so. Two words may mean either, and the collection decides:
+An empty cell, `null`, `nan`, `na`, `n/a` and `?` mean "no label". `-1` and `none` are ambiguous, and the
+collection decides:
 
-- `-1` is a class beside numbers, `none` beside words, unless it is rarer than a quarter of the rarest other
-  class; `-1` must not be more than four times as frequent as the commonest either, and beside numbers that make
-  no scale from -1 to 1 or from -n to n not more than twice;
-- a table in which nothing else stands has no labels (the test part of a challenge);
-- a word is a class where without it only one would be left.
+- `-1` is a class among numbers, `none` among words, unless it is rarer than a quarter of the rarest other
+  class; also, `-1` must not be more than four times as frequent as the commonest class, or more than twice
+  if the numbers form no scale up to 1 or from -n to n;
+- a table with no other label has no labels (the test part of a challenge);
+- such a word is a class if only one class would remain without it.
 
-The option `classes` overrules all of it. What is decided of the two is told.
+The option `classes` overrules all of this. A remark reports what was decided about the two words.
 """
 
 from __future__ import annotations
@@ -22,46 +23,46 @@ from typing import TYPE_CHECKING
 from harness import DataError
 
 if TYPE_CHECKING:
-    from harness_data.pair_tables import Table
+    from harness_data.pair_tables import PairTable
 
 NULL = frozenset(("", "null", "nan", "na", "n/a", "<na>", "?"))
-"""Labels, in lower case, that say there is none."""
+"""Labels, in lower case, that mean "no label"."""
 
 DOUBTFUL = ("-1", "none")
-"""Labels, in lower case, that may say there is none."""
+"""Labels, in lower case, that may mean "no label"."""
 
 _WHOLE = re.compile(r"[+-]?\d+")
 _SEPARATORS = (",", ";", "|", "/", "+", "&")
 _WHOLE_AS_FRACTION = re.compile(r"([+-]?\d+)\.0+")
 
 
-def settle_labels(tables: Mapping[str, Table], classes: Sequence[str] | None) -> list[str]:
-    """Set the labels of rows that have none to None, by the rule above; return what is to be told of it.
+def settle_labels(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
+    """Set labels that mean "no label" to None by the rule above; return remarks on it.
 
-    `1.0` becomes `1`, unless `classes` lists it: tables of numbers with gaps are written so.
+    `1.0` becomes `1` unless `classes` lists it: programs write whole numbers so in a column with gaps.
     """
     listed = {name.casefold() for name in classes or ()}
     for table in tables.values():
-        table.rows = [replace(row, label=_plain(row.label, listed)) for row in table.rows]
-    told = []
+        table.rows = [replace(row, label=_normalise_label(row.label, listed)) for row in table.rows]
+    remarks = []
     for word in () if classes is not None else DOUBTFUL:
-        told += _settle(word, tables)
+        remarks += _settle_word(word, tables)
     if classes is None:
-        told += _several(tables)
+        remarks += _note_combined_labels(tables)
     if classes is not None:
         for table in tables.values():
-            _take_out(table, [word for word in DOUBTFUL if word not in listed])
-    return told
+            _clear_labels(table, [word for word in DOUBTFUL if word not in listed])
+    return remarks
 
 
-def class_list(tables: Mapping[str, Table], classes: Sequence[str] | None) -> list[str]:
-    """The classes given, or the labels of all tables: numbers by value, before words by name.
+def list_classes(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
+    """Return the given classes, or the labels of all tables: numbers by value, then words by name.
 
-    Labels that differ in case alone are one class, spelled as it is most often.
+    Labels that differ only in case are one class, in its most frequent spelling.
     """
     if classes is not None:
         if len({c.casefold() for c in classes}) != len(classes):
-            raise DataError(f"classes: one is listed twice in {list(classes)}")
+            raise DataError(f"classes: a class is listed twice in {list(classes)}")
         return list(classes)
     times = Counter(row.label for table in tables.values() for row in table.rows if row.label is not None)
     rarest_first = sorted(times, key=lambda name: (times[name], name))
@@ -71,7 +72,7 @@ def class_list(tables: Mapping[str, Table], classes: Sequence[str] | None) -> li
 
 
 def is_class(word: str, count: int, others: Mapping[str, int]) -> bool:
-    """Whether a doubtful word that stands `count` times beside the labels `others` is a class, by the rule above.
+    """Return whether an ambiguous word that occurs `count` times beside the labels `others` is a class.
 
     >>> is_class("-1", 20, {"0": 20, "1": 20}), is_class("-1", 20, {"joy": 20, "anger": 20})
     (True, False)
@@ -91,7 +92,7 @@ def is_class(word: str, count: int, others: Mapping[str, int]) -> bool:
     return count <= (4 if scale else 2) * max(others.values())
 
 
-def _plain(label: str | None, listed: set[str]) -> str | None:
+def _normalise_label(label: str | None, listed: set[str]) -> str | None:
     if label is None or label.casefold() in listed:
         return label
     if label.casefold() in NULL:
@@ -100,17 +101,17 @@ def _plain(label: str | None, listed: set[str]) -> str | None:
     return number[1] if number else label
 
 
-def _settle(word: str, tables: Mapping[str, Table]) -> list[str]:
-    """Decide on one word for all tables; take it out of those where it says that there is no label."""
+def _settle_word(word: str, tables: Mapping[str, PairTable]) -> list[str]:
+    """Decide on one word for all tables; clear it in those where it means "no label"; return remarks."""
     counts = {
         s: Counter(r.label.casefold() for r in t.rows if r.label is not None) for s, t in tables.items()
     }
     mixed = [split for split, found in counts.items() if found[word] and len(found) > 1]
     together = sum((counts[split] for split in mixed), Counter[str]())
     count = together.pop(word, 0)
-    told, stays = [], bool(mixed) and is_class(word, count, together)
+    remarks, stays = [], bool(mixed) and is_class(word, count, together)
     if stays:
-        told.append(
+        remarks.append(
             f"{count:,} of {count + together.total():,} rows are labelled '{word}', counted as a class; "
             "list the others in `classes` to leave them out"
         )
@@ -120,16 +121,16 @@ def _settle(word: str, tables: Mapping[str, Table]) -> list[str]:
         for split in out:
             table = tables[split]
             table.emptied += [r.id for r in table.rows if r.label is not None and r.label.casefold() == word]
-            _take_out(table, [word])
-        told.append(
-            f"{rows:,} of {labelled:,} rows are labelled '{word}', taken for unlabelled; "
+            _clear_labels(table, [word])
+        remarks.append(
+            f"{rows:,} of {labelled:,} rows are labelled '{word}', taken as unlabelled; "
             "list it in `classes` to count it"
         )
-    return told
+    return remarks
 
 
-def _several(tables: Mapping[str, Table]) -> list[str]:
-    """What is to be told of labels that are made of others, as `joy,anger` beside `joy`."""
+def _note_combined_labels(tables: Mapping[str, PairTable]) -> list[str]:
+    """Return a remark on labels that combine others, such as `joy,anger` beside `joy`."""
     counts = Counter(r.label.casefold() for t in tables.values() for r in t.rows if r.label is not None)
 
     def made(label: str) -> bool:
@@ -144,12 +145,12 @@ def _several(tables: Mapping[str, Table]) -> list[str]:
         return []
     count = sum(counts[label] for label in several)
     return [
-        f"{count:,} of {counts.total():,} rows have several labels (first: '{several[0]}'), and each such set is counted "
-        "as a class of its own; list single ones in `classes` to leave them out"
+        f"{count:,} of {counts.total():,} rows have several labels (first: '{several[0]}'), and each such set counts "
+        "as a separate class; list single labels in `classes` to leave these rows out"
     ]
 
 
-def _take_out(table: Table, words: Sequence[str]) -> None:
+def _clear_labels(table: PairTable, words: Sequence[str]) -> None:
     table.rows = [
         replace(row, label=None) if row.label is not None and row.label.casefold() in words else row
         for row in table.rows

@@ -1,4 +1,4 @@
-"""A split of image-text pairs from files: what each pair has, its texts at hand, its images read when asked for."""
+"""A split of image-text pairs from files: texts in memory, images read on access."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness import DataError, EncodedImage, Sample
-from harness_data.image_checks import Source, judge_all
+from harness_data.image_checks import ByteSource, check_images
 from harness_data.pair_findings import LEFT_OUT, Findings
-from harness_data.text_encoding import DAMAGED, UTF8, Decoded, decode_texts, encodings_told
+from harness_data.text_encoding import DAMAGED, UTF8, DecodedText, decode_texts, summarise_encodings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One pair before its files are opened. A text is a source to read, or a string from a table."""
+class UnreadPair:
+    """A pair whose files have not been opened. Its text is a source to read, or a string from a table."""
 
     id: str
     label: int
-    image: Source | None
-    text: Source | str | None
+    image: ByteSource | None
+    text: ByteSource | str | None
     facts: Mapping[str, str] = field(default_factory=dict)
     image_name: str = ""
-    """The image as reports name it, where it is missing too."""
+    """The name of the image in reports, even if it is missing."""
     text_name: str = ""
 
 
-def read_texts(entries: Sequence[Entry], encoding: str | None = None) -> dict[str, Decoded]:
-    """The texts of entries that lie in files of their own, by place; those that can't be read are not among them.
+def read_texts(entries: Sequence[UnreadPair], encoding: str | None = None) -> dict[str, DecodedText]:
+    """Read the texts that lie in files, by place, without the unreadable ones.
 
-    They are decoded as one collection (`text_encoding`), or where they are not UTF-8 in `encoding`.
+    Decode them as one collection (`text_encoding`); `encoding`, if given, is that of texts that are not UTF-8.
     """
     read: dict[str, bytes] = {}
     for entry in entries:
@@ -47,37 +47,36 @@ def read_texts(entries: Sequence[Entry], encoding: str | None = None) -> dict[st
 
 
 class PairSplit:
-    """Pairs of an image and a text, either of which may be missing. Satisfies `Split`.
+    """A `Split` of pairs of an image and a text, either of which may be missing.
 
-    All texts are read and all images checked on opening, so that nothing fails half-way. `texts` N (""
-    where missing), `has_text`, `has_image` N bool, `encodings` N (that of the text's file, "" where none
-    was read), `groups` (by name N bool or N str: `missing_text`, `missing_image`, the facts of the entries
-    and, where these are two polarities, their `agreement`), `report` (JSON-able: what was wrong, counted
-    and named), `remarks` (the same in a line),
-    `left_out` (ids of pairs without both). A sample's image is None where `has_image` is False.
+    All texts are read and all images checked on opening, so that no run fails half-way. `texts` N (""
+    if missing), `has_text` and `has_image` N bool, `encodings` N (of the text's file, or ""), `groups` (by
+    name N bool or N str: `missing_text`, `missing_image`, the facts of the pairs and, if these are two
+    polarities, their `agreement`), `report` (for JSON: problems with counts and names), `remarks` (the same
+    in a line), `left_out` (ids of pairs with neither). A sample's image is None if `has_image` is False.
     """
 
     per_sample = ("texts", "has_text", "has_image", "encodings", "groups")
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[UnreadPair],
         class_names: Sequence[str],
         findings: Findings,
         where: str,
         whole: Mapping[str, Any] | None = None,
-        read: Mapping[str, Decoded] | None = None,
+        read: Mapping[str, DecodedText] | None = None,
     ) -> None:
-        """Checks the images and takes the texts from those already `read`; pairs that have neither are left out.
+        """Check the images and take the texts from `read`; leave out pairs that have neither.
 
-        `findings` holds what is known of these pairs already; `whole` reports on the collection. Without
-        `read` the texts are read here, and decoded as one collection.
-        Raises DataError naming `where` when no pair is left.
+        `findings` holds the known problems of these pairs; `whole` reports on the collection. Without `read`,
+        read the texts here and decode them as one collection. Raises DataError naming `where` if no pair is
+        left.
         """
         known = read_texts(entries) if read is None else read
-        pairs = [_text(entry, known, findings) for entry in entries]
+        pairs = [_choose_text(entry, known, findings) for entry in entries]
         texts, encodings = [text for text, _ in pairs], [encoding for _, encoding in pairs]
-        seen = _images(entries, findings)
+        seen = _check_images(entries, findings)
         kept = [i for i in range(len(entries)) if texts[i] or seen[i]]
         self.left_out = [
             e.id for e, text, sees in zip(entries, texts, seen, strict=True) if not (text or sees)
@@ -86,7 +85,7 @@ class PairSplit:
         if not kept:
             wrong = {kind: found["count"] for kind, found in (whole or {}).items()} | dict(findings.counts())
             why = f" ({', '.join(f'{kind}: {count}' for kind, count in wrong.items())})" if wrong else ""
-            raise DataError(f"{where}: no pair has a text or an image that can be read{why}")
+            raise DataError(f"{where}: no pair has a readable text or image{why}")
         self._entries = [entries[i] for i in kept]
         self.ids: Sequence[str] = [e.id for e in self._entries]
         self.targets: NDArray[np.int64] = np.array([e.label for e in self._entries], np.int64)
@@ -110,11 +109,11 @@ class PairSplit:
             "labels": {name: counts.get(i, 0) for i, name in enumerate(self.class_names)},
             "unlabelled": counts.get(-1, 0),
             "encodings": dict(Counter(e for e in self.encodings if e)),
-            "kinds": findings.report(),
+            "kinds": findings.build_report(),
             "whole": dict(whole or {}),
         }
-        told = [findings.told(LEFT_OUT, "of these pairs"), encodings_told(self.encodings)]
-        self.remarks: Sequence[str] = [text for text in told if text]
+        lines = [findings.describe(LEFT_OUT, "of these pairs"), summarise_encodings(self.encodings)]
+        self.remarks: Sequence[str] = [text for text in lines if text]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -127,8 +126,8 @@ class PairSplit:
         return Sample(entry.id, image, int(self.targets[index]), self.texts[index])
 
 
-def _text(entry: Entry, read: Mapping[str, Decoded], findings: Findings) -> tuple[str, str]:
-    """The text and the encoding of its file; "" and "" where there is none."""
+def _choose_text(entry: UnreadPair, read: Mapping[str, DecodedText], findings: Findings) -> tuple[str, str]:
+    """Return the text and the encoding of its file, each "" if missing."""
     encoding, text, name = "", entry.text, entry.text_name or entry.id
     if text is not None and not isinstance(text, str):
         decoded = read.get(text.place)
@@ -146,10 +145,10 @@ def _text(entry: Entry, read: Mapping[str, Decoded], findings: Findings) -> tupl
     return text, encoding
 
 
-def _images(entries: Sequence[Entry], findings: Findings) -> list[bool]:
-    """Whether each pair has an image that can be read."""
+def _check_images(entries: Sequence[UnreadPair], findings: Findings) -> list[bool]:
+    """Return whether each pair has a readable image."""
     there = [i for i, e in enumerate(entries) if e.image is not None]
-    verdicts = dict(zip(there, judge_all([e.image for e in entries if e.image is not None]), strict=True))
+    verdicts = dict(zip(there, check_images([e.image for e in entries if e.image is not None]), strict=True))
     for i, entry in enumerate(entries):
         name = entry.image_name or entry.id
         if i not in verdicts:

@@ -1,4 +1,4 @@
-"""Where data sets lie on disk: an explicit root, or the environment variable HARNESS_DATA_ROOT."""
+"""Finds data sets on disk below an explicit root or the environment variable HARNESS_DATA_ROOT."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ENVIRONMENT_VARIABLE = "HARNESS_DATA_ROOT"
 
 
 def data_root(root: Path | None) -> Path | None:
-    """The folder that holds the data sets: `root` if given, else the environment's, else None."""
+    """Return the folder that holds the data sets: `root` if given, else the environment's, else None."""
     if root is not None:
         return Path(root).expanduser()
     named = os.environ.get(ENVIRONMENT_VARIABLE, "").strip()
@@ -20,23 +20,23 @@ def data_root(root: Path | None) -> Path | None:
 
 
 def data_path(root: Path | None, *names: str) -> Path | None:
-    """`names` joined below the data root, whether it exists or not; None when there is no root."""
+    """Return the path `names` below the data root, whether it exists or not; None without a root."""
     base = data_root(root)
     return None if base is None else base.joinpath(*names)
 
 
-def below_root(path: Path | str) -> Path:
-    """A path as it is where something lies there, else the same below the data root, if there is a root."""
+def resolve_below_root(path: Path | str) -> Path:
+    """Return the path itself if it exists, else the same path below the data root, if there is a root."""
     own = Path(path).expanduser()
     below = data_path(None, str(own))
     return own if own.is_absolute() or below is None or own.exists() else below
 
 
-def find(root: Path | None, names: Sequence[str], how_to_get: str) -> Path:
-    """The first of `names` (relative paths of files or folders) that exists below the data root.
+def find_data(root: Path | None, names: Sequence[str], how_to_get: str) -> Path:
+    """Return the first of `names` (relative paths of files or folders) that exists below the data root.
 
-    A name may be "." for the root itself. Raises `Unavailable` with one line that says which
-    places were looked in and, in the words of `how_to_get`, how to get the data.
+    A name may be "." for the root itself. Raises Unavailable with one line that lists the places searched
+    and ends with `how_to_get`.
     """
     base = data_root(root)
     if base is None:

@@ -1,4 +1,4 @@
-"""Images on disk in one folder per class: listing them in a fixed order, and the split made of them."""
+"""Lists the images below class folders in a fixed order, and makes splits of them."""
 
 from __future__ import annotations
 
@@ -14,67 +14,66 @@ import numpy as np
 
 from harness import DataError, EncodedImage, Sample
 from harness.errors import did_you_mean
-from harness_data.file_names import readable
+from harness_data.file_names import escape_file_name
 from harness_data.image_files import IMAGE_SUFFIXES, is_folder, is_image, is_junk_folder, suffix_of
 from harness_data.leftovers import Leftovers
+from harness_data.walking import walk_files
 
 
 @dataclass
-class Listing:
+class ImageListing:
     """The images below a folder: POSIX paths relative to it, sizes in bytes, and labels."""
 
     paths: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     left: Leftovers = field(default_factory=Leftovers)
-    """What lies among them and is not used."""
+    """The files among them that are not used."""
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be said of files that are not used."""
+        """Remarks on files that are not used."""
         return self.left.remarks(len(self))
 
     def __len__(self) -> int:
         return len(self.paths)
 
 
-def subfolders(folder: Path) -> list[str]:
-    """Names of the folders directly in `folder`, sorted by code point, hidden and systems' own ones left out."""
-    with _open(folder) as entries:
+def list_subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders directly in `folder`, sorted by code point, without hidden and system ones."""
+    with _list_entries(folder) as entries:
         return sorted(e.name for e in entries if not is_junk_folder(e.name) and is_folder(e))
 
 
 def has_images(folder: Path) -> bool:
-    """Whether an image file lies directly in `folder`."""
-    with _open(folder) as entries:
+    """Return whether an image file lies directly in `folder`."""
+    with _list_entries(folder) as entries:
         return any(is_image(e) for e in entries)
 
 
-def scan(folder: Path, labels: Mapping[str, int]) -> Listing:
-    """The images of the class folders named in `labels`, at any depth below them.
+def scan_class_folders(folder: Path, labels: Mapping[str, int]) -> ImageListing:
+    """List the images at any depth below the class folders named in `labels`.
 
-    Class folders come in the order of their names, the files of one in the order of their
-    relative paths. Folders that `labels` names and that don't exist give nothing.
+    Class folders are sorted by name, the files of each by relative path. Missing class folders are skipped.
     """
-    listing = Listing()
-    above = _with_parents(
-        folder
-    )  # a link back to them from within a class would bring the images of all others
+    listing = ImageListing()
+    # a link from within a class to a folder above it would add the images of all other classes
+    above = _list_ancestors(folder)
     for name in sorted(labels):
         if not (folder / name).is_dir():
             continue
-        for path, size in sorted(_images(folder / name, f"{name}/", above, listing.left)):
+        for path, size in sorted(_find_images(folder / name, f"{name}/", above, listing.left)):
             listing.paths.append(path)
             listing.sizes.append(size)
             listing.labels.append(labels[name])
     return listing
 
 
-def scan_all(folder: Path) -> Listing:
-    """The images at any depth below a folder without classes, in the order of their paths; their label is -1."""
-    listing = Listing()
-    above = _with_parents(folder.resolve().parent)
-    for path, size in sorted(_images(folder, "", above, listing.left)):
+def scan_folder(folder: Path) -> ImageListing:
+    """List the images at any depth below a folder without classes, sorted by path; their label is -1."""
+    listing = ImageListing()
+    above = _list_ancestors(folder.resolve().parent)
+    for path, size in sorted(_find_images(folder, "", above, listing.left)):
         listing.paths.append(path)
         listing.sizes.append(size)
         listing.labels.append(-1)
@@ -82,19 +81,19 @@ def scan_all(folder: Path) -> Listing:
 
 
 def check_split(split: str, known: Sequence[str], where: str) -> None:
-    """Raises DataError when `split` is not one of `known`; `where` names the data set."""
+    """Raise DataError if `split` is not one of `known`; `where` names the data set."""
     if split not in known:
         raise DataError(f"{where}: no split '{split}'{did_you_mean(split, known)}")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a sample's file. Raises DataError naming it when it can't be read."""
+def read_sample_file(path: Path) -> bytes:
+    """Return the bytes of a sample's file. Raise DataError naming the file if it can't be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe or a device may never end
-            raise OSError(errno.EINVAL, "a pipe or a device, no plain file")
+            raise OSError(errno.EINVAL, "a pipe or a device, not a plain file")
         return path.read_bytes()
     except OSError as error:
-        where = readable(str(path))
+        where = escape_file_name(str(path))
         raise DataError(
             f"{where}: can't be read ({error.strerror}); remove it, replace it, or leave out what can't be read with "
             "--skip-unreadable"
@@ -102,27 +101,27 @@ def read_bytes(path: Path) -> bytes:
 
 
 class FolderSplit:
-    """The listed images as samples: encoded bytes, read when asked for. Satisfies `Split`."""
+    """A `Split` of listed images, whose encoded bytes are read on access."""
 
     def __init__(
         self,
         folder: Path,
-        listing: Listing,
+        listing: ImageListing,
         class_names: Sequence[str],
         templates: Sequence[str] | None = None,
         label_indices: Sequence[Sequence[int]] | None = None,
         remarks: Sequence[str] = (),
     ) -> None:
-        """`folder` is what the listing's paths are relative to; `remarks` are those told when it is opened.
+        """Take the paths of the listing as relative to `folder`; `remarks` are shown when the split is opened.
 
-        Raises DataError when the listing is empty.
+        Raises DataError if the listing is empty.
         """
         if not len(listing):
-            found = listing.remarks or ["looked for .jpg, .png and whatever else Pillow decodes"]
+            found = listing.remarks or ["looked for .jpg, .png and other formats that Pillow decodes"]
             raise DataError(f"{folder}: no images in its class folders ({found[0]})")
         self.folder = folder
         self._paths = listing.paths
-        self.ids: Sequence[str] = [readable(path) for path in listing.paths]
+        self.ids: Sequence[str] = [escape_file_name(path) for path in listing.paths]
         self.targets = np.asarray(listing.labels, dtype=np.int64)
         self.class_names = list(class_names)
         self.templates = list(templates) if templates else None
@@ -134,40 +133,40 @@ class FolderSplit:
 
     def __getitem__(self, index: int) -> Sample:
         path = self.folder / self._paths[index]
-        image = EncodedImage(read_bytes(path), readable(str(path)))
+        image = EncodedImage(read_sample_file(path), escape_file_name(str(path)))
         return Sample(self.ids[index], image, int(self.targets[index]))
 
 
-def _open(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+def _list_entries(folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
     try:
         return os.scandir(folder)
     except OSError as error:
         raise DataError(f"{folder}: can't be listed ({error.strerror})") from None
 
 
-def _with_parents(folder: Path) -> frozenset[str]:
+def _list_ancestors(folder: Path) -> frozenset[str]:
     here = folder.resolve()
     return frozenset(map(str, (here, *here.parents)))
 
 
-def _images(folder: Path, prefix: str, above: frozenset[str], left: Leftovers) -> Iterator[tuple[str, int]]:
-    here = str(folder.resolve())
-    if here in above:  # a link to a folder above
-        return
-    with _open(folder) as entries:
-        for entry in entries:
-            path = prefix + entry.name
-            if is_image(entry):
-                if suffix_of(entry.name) not in IMAGE_SUFFIXES:
-                    left.sniff(path)
-                try:
-                    size = entry.stat().st_size
-                except OSError:
-                    size = -1
-                yield path, size
-            elif not is_folder(entry):
-                left.file(entry.name, path)
-            elif is_junk_folder(entry.name):
-                left.folder(entry.path, entry.name, path)
-            else:
-                yield from _images(Path(entry.path), f"{path}/", above | {here}, left)
+def _find_images(
+    folder: Path, prefix: str, above: frozenset[str], left: Leftovers
+) -> Iterator[tuple[str, int]]:
+    """Yield the path and size (-1 if unknown) of each image; count everything else in `left`."""
+
+    def enters(entry: os.DirEntry[str], path: str) -> bool:
+        if junk := is_junk_folder(entry.name):
+            left.add_junk_folder(entry.path, entry.name, path)
+        return not junk
+
+    for path, entry in walk_files(folder, enters, prefix, above):
+        if not is_image(entry):
+            left.add_file(entry.name, path)
+            continue
+        if suffix_of(entry.name) not in IMAGE_SUFFIXES:
+            left.add_sniffed(path)
+        try:
+            size = entry.stat().st_size
+        except OSError:
+            size = -1
+        yield path, size

@@ -1,4 +1,4 @@
-"""An index into a tar file of samples: where each member lies, read by offset."""
+"""Indexes tar files of samples by the place of each member, which is read by offset."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import DataError
-from harness_data.file_names import readable
+from harness_data.file_names import escape_file_name
 from harness_data.image_files import is_junk_folder, is_picture
 from harness_data.leftovers import Leftovers
 
 BLOCK = tarfile.BLOCKSIZE
 
-
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
-"""How files of gzip, bzip2, xz and zstd begin."""
+"""The first bytes of gzip, bzip2, xz and zstd files."""
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A file within a tar file, `size` bytes from `offset` on."""
+class ShardMember:
+    """A file within a tar file: `size` bytes from `offset`."""
 
     shard: Path
     name: str
@@ -29,11 +28,11 @@ class Member:
 
     @property
     def place(self) -> str:
-        """The member as messages name it."""
-        return f"{self.shard}:{readable(self.name)}"
+        """The name of the member in messages."""
+        return f"{self.shard}:{escape_file_name(self.name)}"
 
     def read(self) -> bytes:
-        """Its bytes. Raises DataError naming shard and member when they can't be read."""
+        """Return its bytes. Raise DataError naming shard and member if they can't be read."""
         try:
             with self.shard.open("rb") as file:
                 file.seek(self.offset)
@@ -45,17 +44,16 @@ class Member:
         return data
 
 
-def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[str, Member]]:
-    """The samples of an uncompressed tar file in its order: key to extension to member.
+def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[str, ShardMember]]:
+    """Return the samples of an uncompressed tar file in its order: key to extension to member.
 
-    As in the webdataset format, the key is the path up to the first dot of the file's name, and
-    the extension (lower case) the rest. Hidden files are left out, what systems leave behind, and files
-    without an extension, which are counted in `left`.
+    As in the webdataset format, the key is the path up to the first dot of the file's name, and the extension
+    (lower case) the rest. Skip hidden and system files, and files without an extension; count skipped ones in
+    `left`.
 
-    Raises DataError naming the shard when it is no tar file, is cut short or damaged, or has one
-    member twice.
+    Raises DataError naming the shard if it is not a tar file, is cut short or damaged, or has one member twice.
     """
-    samples: dict[str, dict[str, Member]] = {}
+    samples: dict[str, dict[str, ShardMember]] = {}
     end = 0
     try:
         with tarfile.open(shard, "r:") as tar:
@@ -72,23 +70,23 @@ def index_shard(shard: Path, left: Leftovers | None = None) -> dict[str, dict[st
                     continue
                 if not stem or not dot:
                     if left is not None:
-                        left.file(base, f"{shard.name}:{info.name}")
+                        left.add_file(base, f"{shard.name}:{info.name}")
                     continue
                 key = f"{folder}/{stem}" if folder else stem
                 sample = samples.setdefault(key, {})
                 if extension.lower() in sample:
                     raise DataError(f"{shard}: '{info.name}' is in it twice")
-                sample[extension.lower()] = Member(shard, info.name, info.offset_data, info.size)
+                sample[extension.lower()] = ShardMember(shard, info.name, info.offset_data, info.size)
         with shard.open("rb") as file:
             file.seek(end)
             mark = file.read(BLOCK)
     except (tarfile.TarError, OSError, EOFError) as error:
         if _begins_with(shard, COMPRESSED):
             raise DataError(
-                f"{shard}: is compressed, and members can't be read from their place then: decompress it"
+                f"{shard}: is compressed, so its members can't be read in place: decompress it"
             ) from None
         raise DataError(f"{shard}: broken tar file ({error}); fetch the shard again") from None
-    # tarfile takes a damaged header or a cut between two members for the end; a whole file says so with zeros
+    # tarfile takes a damaged header or a cut between members for the end; a complete file ends with zeros
     if len(mark) < BLOCK or any(mark):
         raise DataError(
             f"{shard}: broken tar file (cut short or damaged at byte {end}); fetch the shard again"

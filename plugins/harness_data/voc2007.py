@@ -1,4 +1,4 @@
-"""PASCAL VOC 2007 classification: images with one or more of twenty classes, from the development kit's folder."""
+"""The data set `voc2007`: PASCAL VOC 2007 images with one or more of twenty classes each."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-_SAID = {"1": 1, "-1": 0, "0": -1}
-"""The kit's marks: present, absent, and present but difficult, which is not counted."""
+_TARGETS = {"1": 1, "-1": 0, "0": -1}
+"""Targets of the development kit's marks: present, absent, and difficult (−1, not counted)."""
 
 
 class VOC2007Split:
-    """One split. `targets` N×20: 1 has the class, 0 has not, −1 is difficult. Ids are image numbers."""
+    """One split. `targets` N×20: 1 present, 0 absent, −1 difficult. Ids are image numbers."""
 
     class_names = CLASSES
 
@@ -32,16 +32,16 @@ class VOC2007Split:
 
         lists = base / "ImageSets" / "Main"
         self._images = base / "JPEGImages"
-        self.ids: Sequence[str] = [line[0] for line in _lines(lists / f"{split}.txt", 1)]
+        self.ids: Sequence[str] = [line[0] for line in _read_words(lists / f"{split}.txt", 1)]
         columns = []
         for name in CLASSES:
             file = lists / f"{name}_{split}.txt"
-            marks: dict[str, str] = dict(_lines(file, 2))
+            marks: dict[str, str] = dict(_read_words(file, 2))
             if missing := [i for i in self.ids if i not in marks]:
-                raise DataError(f"{file}: says nothing of image '{missing[0]}'")
-            if wrong := [m for m in marks.values() if m not in _SAID]:
+                raise DataError(f"{file}: has no line for image '{missing[0]}'")
+            if wrong := [m for m in marks.values() if m not in _TARGETS]:
                 raise DataError(f"{file}: expected 1, 0 or -1, found '{wrong[0]}'")
-            columns.append([_SAID[marks[i]] for i in self.ids])
+            columns.append([_TARGETS[marks[i]] for i in self.ids])
         self.targets: NDArray[np.int64] = np.asarray(columns, np.int64).T.reshape(len(self.ids), len(CLASSES))
 
     def __len__(self) -> int:
@@ -71,32 +71,32 @@ class VOC2007:
         self.root = root
 
     def fingerprint(self) -> str:
-        """Digest of the lists, and of the images that they name."""
+        """Return a digest of the lists and of the images that they name."""
         from harness_data.digests import files_digest
 
         base = data_path(self.root, "VOCdevkit", "VOC2007")
-        assert base is not None  # as `unavailable` says
+        assert base is not None  # else `unavailable` has said so
         lists = base / "ImageSets" / "Main"
         names = [
             f"ImageSets/Main/{kind}{s}.txt" for s in self.splits for kind in ("", *(f"{c}_" for c in CLASSES))
         ]
-        ids = [line[0] for s in self.splits for line in _lines(lists / f"{s}.txt", 1)]
+        ids = [line[0] for s in self.splits for line in _read_words(lists / f"{s}.txt", 1)]
         return files_digest(base, [*names, *(f"JPEGImages/{i}.jpg" for i in ids)])
 
     def unavailable(self) -> str | None:
-        """Why it can't be loaded here, and how to get it."""
+        """Return why it can't be loaded here and how to get it, or None."""
         base = data_path(self.root, "VOCdevkit", "VOC2007")
         if base is None:
             return "voc2007: no data root: give --data-root or the option root, or set HARNESS_DATA_ROOT"
         if all((base / "ImageSets" / "Main" / f"{split}.txt").is_file() for split in self.splits):
             return None
         return (
-            f"voc2007: not found: {base} with the lists of train, val and test; unpack VOCtrainval_06-Nov-2007.tar and "
+            f"voc2007: {base} with the lists of train, val and test not found; unpack VOCtrainval_06-Nov-2007.tar and "
             "VOCtest_06-Nov-2007.tar there (torchvision.datasets.VOCDetection fetches them with download=True)"
         )
 
     def load(self, split: str) -> VOC2007Split:
-        """Reads the lists of one split. Raises OptionError for an unknown one, Unavailable without the data."""
+        """Read the lists of one split. Raise OptionError for an unknown one, Unavailable without the data."""
         if split not in self.splits:
             raise OptionError(f"voc2007: no split '{split}'{did_you_mean(split, self.splits)}")
         if problem := self.unavailable():
@@ -106,8 +106,8 @@ class VOC2007:
         return VOC2007Split(base, split)
 
 
-def _lines(file: Path, words: int) -> list[list[str]]:
-    """The lines of a list, each as so many words."""
+def _read_words(file: Path, words: int) -> list[list[str]]:
+    """Return the lines of a list as words. Raise DataError unless each has `words` of them."""
     try:
         found = [line.split() for line in file.read_text(encoding="ascii").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

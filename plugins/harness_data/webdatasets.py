@@ -1,4 +1,4 @@
-"""Shards in the layout of CLIP_benchmark: tar files of images with labels, class names and templates."""
+"""The data set `webdataset`: tar files of images and labels in the layout of CLIP_benchmark."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 
 from harness import DataError, EncodedImage, Sample
 from harness_data.image_files import IMAGE_SUFFIXES
-from harness_data.roots import below_root
+from harness_data.roots import resolve_below_root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness_data.shards import Member
+    from harness_data.shards import ShardMember
 
 CLASS_NAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
 KIND = "dataset_type.txt"
 USUAL_IMAGES = ("jpg", "jpeg", "png", "webp")
 IMAGE_EXTENSIONS = (*USUAL_IMAGES, *sorted({s[1:] for s in IMAGE_SUFFIXES} - {*USUAL_IMAGES}))
-"""Of several images of a sample the first of these counts; the rest is told."""
+"""If a sample has several images, the first of these extensions counts; a remark reports the rest."""
 
 
 class ShardSplit:
-    """Samples read from their place in the tar files, nothing unpacked. Satisfies `Split`.
+    """A `Split` of samples read in place from tar files, without unpacking.
 
     Ids are `<shard number>/<key>`; a sample's `.txt` is its `text`.
     """
 
     def __init__(
         self,
-        images: Sequence[Member],
+        images: Sequence[ShardMember],
         labels: Sequence[int],
-        texts: Sequence[Member | None],
+        texts: Sequence[ShardMember | None],
         ids: Sequence[str],
         class_names: Sequence[str] | None,
         templates: Sequence[str] | None,
@@ -67,27 +67,27 @@ class WebDataset:
     `<key>.cls` (and `<key>.txt`) in the shards; `classnames.txt` and
     `zeroshot_classification_templates.txt` (placeholder `{c}`) beside the splits.
 
-    The layout of CLIP_benchmark's exports. With `dataset_type.txt` saying `retrieval` samples have
-    a text and no label.
+    This is the layout of CLIP_benchmark's exports. If `dataset_type.txt` says `retrieval`, samples have a
+    text and no label.
 
     Args:
-        path: the folder that holds the splits' folders, itself or below $HARNESS_DATA_ROOT.
-        label_space: the output space in which supervised classifiers answer for these labels.
+        path: the folder of the splits' folders, itself or below $HARNESS_DATA_ROOT.
+        label_space: the output space of supervised classifiers for these labels.
     """
 
     def __init__(self, path: Path, *, label_space: str | None = None) -> None:
-        """Keeps the options."""
-        self.path = below_root(path)
+        """Store the options."""
+        self.path = resolve_below_root(path)
         self.label_space = label_space
 
     def unavailable(self) -> str | None:
-        """Why there is nothing to load at the path."""
+        """Return why there is nothing to load at the path, or None."""
         if self.splits:
             return None
         if uncounted := next(iter(sorted(self.path.glob("*/*.tar"))), None):
             return (
-                f"{self.path}: '{uncounted.parent.name}' holds shards and no nshards.txt: name them 0.tar, 1.tar, … "
-                "and write their number into a file nshards.txt beside them"
+                f"{self.path}: '{uncounted.parent.name}' holds shards but no nshards.txt: name them 0.tar, 1.tar, … "
+                "and write their number to a file nshards.txt beside them"
             )
         what = "no <split>/nshards.txt in it" if self.path.is_dir() else "no such folder"
         return (
@@ -101,36 +101,36 @@ class WebDataset:
         return tuple(sorted(file.parent.name for file in self.path.glob("*/nshards.txt")))
 
     def fingerprint(self) -> str:
-        """Digest of names, templates and shards."""
+        """Return a digest of names, templates and shards."""
         from harness import content_digest, content_digests
         from harness_data.digests import text_digest
 
         beside = [self.path / name for name in (CLASS_NAMES, TEMPLATES, KIND)]
         parts: list[object] = [f"{file.name} {content_digest(file)}" for file in beside if file.is_file()]
         for split in self.splits:
-            parts += [split, *content_digests(self._shards(split))]
+            parts += [split, *content_digests(self._list_shards(split))]
         return text_digest(parts)
 
     def load(self, split: str) -> ShardSplit:
-        """Indexes the shards of one split.
+        """Index the shards of one split.
 
-        Raises DataError naming the shard that is missing or broken, or the sample that has no
-        image, no label, or a label outside the class names.
+        Raises DataError naming the shard that is missing or broken, or the sample that has no image, no
+        label, or a label outside the class names.
         """
         import numpy as np
 
-        from harness_data.file_names import readable
-        from harness_data.leftovers import Leftovers, without_samples
+        from harness_data.file_names import escape_file_name
+        from harness_data.leftovers import Leftovers, note_unused_labels
         from harness_data.scanning import check_split
         from harness_data.shards import index_shard
 
         if missing := self.unavailable():
             raise DataError(missing)
         check_split(split, self.splits, str(self.path))
-        names = self._lines(CLASS_NAMES)
+        names = self._read_lines(CLASS_NAMES)
         images, labels, texts, ids = [], [], [], []
         left, used = Leftovers(), 0
-        for number, shard in enumerate(self._shards(split)):
+        for number, shard in enumerate(self._list_shards(split)):
             for key, members in index_shard(shard, left).items():
                 where = f"{shard}: sample '{key}'"
                 image = next((members[e] for e in IMAGE_EXTENSIONS if e in members), None)
@@ -143,20 +143,20 @@ class WebDataset:
                     if member in read:
                         used += 1
                     else:
-                        left.add(f".{extension}", f"{shard.name}:{readable(member.name)}")
-                labels.append(-1 if self._is_retrieval else _label(members, names, where))
+                        left.add(f".{extension}", f"{shard.name}:{escape_file_name(member.name)}")
+                labels.append(-1 if self._is_retrieval else _parse_label(members, names, where))
                 texts.append(members.get("txt"))
-                ids.append(f"{number}/{readable(key)}")
+                ids.append(f"{number}/{escape_file_name(key)}")
         if not ids:
             raise DataError(f"{self.path / split}: its shards hold no samples")
         said = left.remarks(used)
         if not self._is_retrieval:
-            said += without_samples(np.asarray(labels), len(names) if names else max(labels) + 1, names)
+            said += note_unused_labels(np.asarray(labels), len(names) if names else max(labels) + 1, names)
         return ShardSplit(images, labels, texts, ids, names, self._templates, said)
 
     @property
     def remarks(self) -> list[str]:
-        """Shards beyond the number that `nshards.txt` gives, folders of shards without that file, and equal shards."""
+        """Remarks on shards beyond the number in `nshards.txt`, folders without that file, and equal shards."""
         from harness_data.leftovers import Leftovers
 
         left, used = Leftovers(), 0
@@ -164,19 +164,21 @@ class WebDataset:
             folder = file.parent.name
             if folder not in self.splits:
                 left.add(f"in '{folder}', which has no nshards.txt", f"{folder}/{file.name}")
-            elif file in self._shards(folder):
+            elif file in self._list_shards(folder):
                 used += 1
             else:
                 left.add(f"beyond what {folder}/nshards.txt says", f"{folder}/{file.name}")
-        return [text.replace(" files ", " shards ", 1) for text in left.remarks(used)] + self._equal_shards()
+        return [
+            text.replace(" files ", " shards ", 1) for text in left.remarks(used)
+        ] + self._note_equal_shards()
 
-    def _equal_shards(self) -> list[str]:
-        """What is to be told of shards of a split that hold the same: their samples count several times."""
+    def _note_equal_shards(self) -> list[str]:
+        """Return a remark on the first two equal shards of a split, whose samples count twice."""
         from harness import content_digests
 
         said = []
         for split in self.splits:
-            shards, first = self._shards(split), dict[str, str]()
+            shards, first = self._list_shards(split), dict[str, str]()
             sizes = [shard.stat().st_size for shard in shards]
             alike = [shard for shard, size in zip(shards, sizes, strict=True) if sizes.count(size) > 1]
             for shard, digest in zip(alike, content_digests(alike), strict=True):
@@ -188,23 +190,23 @@ class WebDataset:
 
     @property
     def _is_retrieval(self) -> bool:
-        return (self._lines(KIND) or [""])[0].lower() == "retrieval"
+        return (self._read_lines(KIND) or [""])[0].lower() == "retrieval"
 
     @property
     def _templates(self) -> list[str] | None:
-        from harness_data.names import templates_from
+        from harness_data.class_names import read_templates
 
         file = self.path / TEMPLATES
-        return templates_from(file) if file.is_file() else None
+        return read_templates(file) if file.is_file() else None
 
-    def _lines(self, name: str) -> list[str] | None:
-        from harness_data.names import read_lines
+    def _read_lines(self, name: str) -> list[str] | None:
+        from harness_data.class_names import read_lines
 
         file = self.path / name
         return read_lines(file) if file.is_file() else None
 
-    def _shards(self, split: str) -> list[Path]:
-        from harness_data.names import read_lines
+    def _list_shards(self, split: str) -> list[Path]:
+        from harness_data.class_names import read_lines
 
         counted = self.path / split / "nshards.txt"
         text = " ".join(read_lines(counted) or [])
@@ -220,7 +222,7 @@ class WebDataset:
         return shards
 
 
-def _label(members: dict[str, Member], names: Sequence[str] | None, where: str) -> int:
+def _parse_label(members: dict[str, ShardMember], names: Sequence[str] | None, where: str) -> int:
     if "cls" not in members:
         hint = "; labels in .npy (several per image) are not read" if "npy" in members else ""
         raise DataError(f"{where}: no label (.cls){hint}")

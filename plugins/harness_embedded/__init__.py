@@ -1,1 +1,1 @@
-"""What runs with no download: drawn scenes, real digits, and tiny models trained on the spot."""
+"""Data sets and models that need no download: drawn scenes, real digits, and tiny models trained on first use."""

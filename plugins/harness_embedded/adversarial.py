@@ -1,8 +1,8 @@
 """The shift `a`: ordinary scenes on which a fixed small reference classifier fails.
 
 Natural Adversarial Examples (Hendrycks et al., CVPR 2021) keeps images that a ResNet-50 gets wrong.
-Here the filter is a ridge classifier on histograms of oriented gradients and mean colours: a closed
-form, so that the choice doesn't hang on a training run, and none of the models that are evaluated.
+Here the filter is a ridge classifier on histograms of oriented gradients and mean colours: its closed
+form makes the choice independent of a training run, and it is not one of the evaluated models.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import derive_seed
-from harness_embedded.arrays import Drawn
-from harness_embedded.drawing import DISTRIBUTIONS, PER_CLASS, RECIPE, balanced, draw
+from harness_embedded.drawing import DISTRIBUTIONS, PER_CLASS, RECIPE, balance_labels, draw_scenes
+from harness_embedded.drawn_images import DrawnImages
 from harness_embedded.sampling import SUBSETS
 from harness_embedded.shapes import CLASSES
 
 POOL_PER_CLASS = 250
 FITTED_ON = 3000
-"""Training images that the reference classifier sees."""
+"""Number of training images the reference classifier is fitted on."""
 _CELLS, _BINS = 8, 8
 
 
-def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Gradient orientation histograms of 8×8 cells and colours of 4×4 cells, N×560."""
+def gradient_features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return histograms of gradient orientations in 8×8 cells and mean colours in 4×4 cells, N×560."""
     n, side = images.shape[:2]
     scaled = images.astype(np.float32) / 255
     grey = scaled.mean(axis=3)
@@ -45,30 +45,34 @@ def features(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate([cells, 0.1 * colours], axis=1)
 
 
-def scores(train: Drawn, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """The reference classifier's scores N×12, fitted on a training split."""
+def score_classes(train: DrawnImages, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Fit the reference classifier on a training split and return its scores N×12 for `images`."""
     from sklearn.linear_model import RidgeClassifier
 
-    fitted = RidgeClassifier(alpha=1.0).fit(features(train.images[:FITTED_ON]), train.labels[:FITTED_ON])
-    found: NDArray[np.float64] = fitted.decision_function(features(images))
+    fitted = RidgeClassifier(alpha=1.0).fit(
+        gradient_features(train.images[:FITTED_ON]), train.labels[:FITTED_ON]
+    )
+    found: NDArray[np.float64] = fitted.decision_function(gradient_features(images))
     return found
 
 
-def filtered(train: Drawn) -> Drawn:
-    """Scenes of the classes of `a`, those per class whose right answer the filter scores lowest.
+def draw_adversarial(train: DrawnImages) -> DrawnImages:
+    """Return the scenes of the shift `a`: those on which the reference classifier is most wrong.
 
-    Only images that the reference classifier gets wrong are kept, `PER_CLASS["test"]` of each
-    class, or as many as there are.
+    Keep up to `PER_CLASS["test"]` misclassified images of each class, those whose true class scores
+    lowest relative to the best.
     """
     classes = SUBSETS["a"]
-    pool = draw(derive_seed(RECIPE, "a", "pool"), balanced(classes, POOL_PER_CLASS), *DISTRIBUTIONS["a"])
-    given = scores(train, pool.images)
+    pool = draw_scenes(
+        derive_seed(RECIPE, "a", "pool"), balance_labels(classes, POOL_PER_CLASS), *DISTRIBUTIONS["a"]
+    )
+    given = score_classes(train, pool.images)
     rows = np.arange(len(pool.labels))
     right = given[rows, pool.labels]
-    margin = right - given.max(axis=1)  # 0 where the filter is right
+    margin = right - given.max(axis=1)  # 0 if classified correctly, else negative
     kept: list[NDArray[np.intp]] = []
     for name in classes:
         wrong = np.flatnonzero((pool.labels == CLASSES.index(name)) & (margin < 0))
         kept.append(wrong[np.argsort(margin[wrong], kind="stable")][: PER_CLASS["test"]])
     chosen = np.sort(np.concatenate(kept))
-    return Drawn(pool.images[chosen], pool.labels[chosen], [pool.captions[i] for i in chosen])
+    return DrawnImages(pool.images[chosen], pool.labels[chosen], [pool.captions[i] for i in chosen])

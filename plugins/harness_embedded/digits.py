@@ -1,4 +1,4 @@
-"""The data sets `digits` (handwritten, scikit-learn's) and `printed-digits` (the same from fonts)."""
+"""The data sets `digits` (handwritten, from scikit-learn) and `printed-digits` (rendered from fonts)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness_embedded.arrays import ArraySplit, Drawn
+    from harness_embedded.drawn_images import DrawnImages, DrawnSplit
 
 RECIPE = "digits-2"
-"""Version of everything that decides the images; to be raised with any such change."""
+"""Version of the images; raise it with every change that alters them."""
 
 SPLITS = ("train", "val", "test")
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -32,7 +32,7 @@ _WORDINGS = ('a photo of the number: "{}".', "the digit {}", "a {} {}", "a pictu
 
 
 def _enlarge(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images N×8×8 as N×32×32×3, bicubic."""
+    """Enlarge images N×8×8 to N×32×32×3, bicubically."""
     import numpy as np
     from PIL import Image
 
@@ -40,7 +40,7 @@ def _enlarge(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(np.stack(large)[..., None], 3, axis=3)
 
 
-def _captions(labels: NDArray[np.int64], kind: str, seed: int) -> list[str]:
+def _write_captions(labels: NDArray[np.int64], kind: str, seed: int) -> list[str]:
     import numpy as np
 
     wordings = np.random.default_rng(seed).integers(len(_WORDINGS), size=len(labels))
@@ -52,14 +52,14 @@ def _captions(labels: NDArray[np.int64], kind: str, seed: int) -> list[str]:
     return captions
 
 
-def handwritten(split: str) -> Drawn:
-    """The 1797 digits of scikit-learn, split 60/15/25 with each class in proportion."""
+def load_handwritten(split: str) -> DrawnImages:
+    """Return a split of scikit-learn's 1797 digits (60/15/25, stratified by class)."""
     import numpy as np
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     from harness import derive_seed
-    from harness_embedded.arrays import Drawn
+    from harness_embedded.drawn_images import DrawnImages
 
     bunch = load_digits()
     labels = bunch.target.astype(np.int64)
@@ -67,17 +67,17 @@ def handwritten(split: str) -> Drawn:
     train, val = train_test_split(rest, test_size=0.2, stratify=labels[rest], random_state=0)
     rows = np.sort({"train": train, "val": val, "test": test}[split])
     grey = np.minimum(bunch.images[rows] * 16, 255).astype(np.uint8)  # 17 levels, 0 to 16
-    return Drawn(
+    return DrawnImages(
         _enlarge(grey),
         labels[rows],
-        _captions(labels[rows], "handwritten", derive_seed(RECIPE, "hand", split)),
+        _write_captions(labels[rows], "handwritten", derive_seed(RECIPE, "hand", split)),
     )
 
 
-def printed(split: str) -> Drawn:
-    """Digits in twelve fonts, light on dark and through the same 8×8 grid as the handwritten ones.
+def draw_printed(split: str) -> DrawnImages:
+    """Draw digits in twelve fonts, light on dark, on the same 8×8 grid as the handwritten ones.
 
-    Size, place and slant vary a little; what shifts is the shape, not the resolution.
+    Size, position and slant vary slightly; the shape shifts, not the resolution.
     """
     from pathlib import Path
 
@@ -86,7 +86,7 @@ def printed(split: str) -> Drawn:
     from PIL import Image, ImageDraw, ImageFont
 
     from harness import derive_seed
-    from harness_embedded.arrays import Drawn
+    from harness_embedded.drawn_images import DrawnImages
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     rng = np.random.default_rng(derive_seed(RECIPE, "printed", split))
@@ -102,8 +102,10 @@ def printed(split: str) -> Drawn:
         )
         turned = canvas.rotate(float(rng.uniform(-8, 8)), Image.Resampling.BILINEAR)
         small.append(np.asarray(turned.resize((8, 8), Image.Resampling.BOX)))
-    return Drawn(
-        _enlarge(np.stack(small)), labels, _captions(labels, "printed", derive_seed(RECIPE, "pc", split))
+    return DrawnImages(
+        _enlarge(np.stack(small)),
+        labels,
+        _write_captions(labels, "printed", derive_seed(RECIPE, "pc", split)),
     )
 
 
@@ -113,39 +115,39 @@ class _DigitSet:
     _name: str
 
     def fingerprint(self) -> str:
-        """The version of the recipe."""
+        """Return the version of the recipe."""
         return RECIPE
 
-    def load(self, split: str) -> ArraySplit:
-        """Makes the split, or reads it from the cache.
+    def load(self, split: str) -> DrawnSplit:
+        """Draw the split, or read it from the cache.
 
         Raises:
             DataError: there is no such split.
         """
-        from harness_embedded.arrays import ArraySplit
+        from harness_embedded.drawn_images import DrawnSplit
 
         if split not in self.splits:
             raise DataError(f"{self._name} has no split '{split}'{did_you_mean(split, self.splits)}")
-        return ArraySplit(
-            kept_digits(self._name, split), f"{self._name}-{split}", CLASSES, range(10), TEMPLATES
+        return DrawnSplit(
+            load_digit_images(self._name, split), f"{self._name}-{split}", CLASSES, range(10), TEMPLATES
         )
 
 
 class Digits(_DigitSet):
-    """Real handwritten digits (scikit-learn's, 8×8), enlarged to 32×32 RGB."""
+    """Real handwritten digits from scikit-learn (8×8), enlarged to 32×32 RGB."""
 
     _name = "digits"
 
 
 class PrintedDigits(_DigitSet):
-    """Digits printed in fonts: a shift of the handwritten ones, of the same size and colours."""
+    """Digits printed in fonts: a shift of the handwritten ones with the same size and colours."""
 
     _name = "printed-digits"
 
 
-def kept_digits(name: str, split: str) -> Drawn:
-    """A split of `digits` or `printed-digits`, from the cache when it is there."""
-    from harness_embedded.arrays import kept
+def load_digit_images(name: str, split: str) -> DrawnImages:
+    """Return a split of `digits` or `printed-digits`, from the cache if it is there."""
+    from harness_embedded.drawn_images import load_or_draw
 
-    make = handwritten if name == "digits" else printed
-    return kept(f"{RECIPE}-{name}-{split}", lambda: make(split))
+    make = load_handwritten if name == "digits" else draw_printed
+    return load_or_draw(f"{RECIPE}-{name}-{split}", lambda: make(split))

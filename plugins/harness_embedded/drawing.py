@@ -1,24 +1,32 @@
-"""Draws the splits of the scenes: which distribution, which styles, how many, from which seed."""
+"""Draw splits of scenes: distribution, styles, counts and seeds."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_embedded.arrays import Drawn
-from harness_embedded.captions import describe
+from harness_embedded.captions import write_captions
+from harness_embedded.drawn_images import DrawnImages
 from harness_embedded.painting import paint, to_bytes
-from harness_embedded.sampling import ODD_VIEWS, REFERENCE, RESAMPLED, SUBSETS, WIDE, Sampling, sample
+from harness_embedded.sampling import (
+    ODD_VIEWS,
+    REFERENCE,
+    RESAMPLED,
+    SUBSETS,
+    WIDE,
+    SceneDistribution,
+    sample_scenes,
+)
 from harness_embedded.shapes import CLASSES
-from harness_embedded.styles import RENDITIONS, WIDE_STYLES, render
+from harness_embedded.styles import RENDITIONS, WIDE_STYLES, render_styles
 
 RECIPE = "scenes-2"
-"""Version of everything that decides the pixels and captions; to be raised with any such change."""
+"""Version of pixels and captions; raise it with every change that alters them."""
 
 PER_CLASS = {"train": 500, "val": 50, "test": 50}
 """Images per class in each split."""
 
-DISTRIBUTIONS: dict[str, tuple[Sampling, tuple[str, ...]]] = {
+DISTRIBUTIONS: dict[str, tuple[SceneDistribution, tuple[str, ...]]] = {
     "none": (REFERENCE, ("photo",)),
     "v2": (RESAMPLED, ("photo",)),
     "r": (REFERENCE, RENDITIONS),
@@ -27,18 +35,20 @@ DISTRIBUTIONS: dict[str, tuple[Sampling, tuple[str, ...]]] = {
     "objectnet": (ODD_VIEWS, ("photo",)),
     "wide": (WIDE, WIDE_STYLES),
 }
-"""Sampling parameters and styles by shift; `wide` is the contrastive model's training mixture."""
+"""Distribution of scenes and styles by shift; `wide` is the contrastive model's training mixture."""
 
 
-def shift_classes(shift: str) -> tuple[str, ...]:
-    """Names of the classes that a shift holds, in the order of its own labels."""
+def list_shift_classes(shift: str) -> tuple[str, ...]:
+    """Return the names of a shift's classes, in the order of its own labels."""
     return SUBSETS.get(shift, CLASSES)
 
 
-def draw(seed: int, labels: NDArray[np.int64], how: Sampling, styles: tuple[str, ...]) -> Drawn:
-    """Scenes of the given labels in randomly chosen styles, decided by the seed alone.
+def draw_scenes(
+    seed: int, labels: NDArray[np.int64], how: SceneDistribution, styles: tuple[str, ...]
+) -> DrawnImages:
+    """Draw scenes of the given labels in randomly chosen styles, determined by the seed alone.
 
-    Photographs take half of a mixture that holds them among other styles.
+    If a mixture contains photographs among other styles, about half of its images are photographs.
     """
     rng = np.random.default_rng(seed)
     n = len(labels)
@@ -46,14 +56,14 @@ def draw(seed: int, labels: NDArray[np.int64], how: Sampling, styles: tuple[str,
     if len(styles) > 1 and "photo" in styles:
         chosen[rng.random(n) < 0.4] = "photo"
     images, captions = [], []
-    for start in range(0, n, 1000):  # a thousand at a time keeps the float layers small
+    for start in range(0, n, 1000):  # a thousand at a time, to keep the float layers small
         part = slice(start, start + 1000)
-        scenes = sample(rng, labels[part], how)
-        images.append(to_bytes(render(paint(scenes, rng), chosen[part], rng)))
-        captions += describe(rng, scenes, chosen[part])
-    return Drawn(np.concatenate(images), labels, captions)
+        scenes = sample_scenes(rng, labels[part], how)
+        images.append(to_bytes(render_styles(paint(scenes, rng), chosen[part], rng)))
+        captions += write_captions(rng, scenes, chosen[part])
+    return DrawnImages(np.concatenate(images), labels, captions)
 
 
-def balanced(classes: tuple[str, ...], per_class: int) -> NDArray[np.int64]:
-    """Labels in the label space, class after class in turn, so that any head of it is balanced."""
+def balance_labels(classes: tuple[str, ...], per_class: int) -> NDArray[np.int64]:
+    """Return labels that cycle through the classes, so that every prefix is balanced."""
     return np.tile(np.array([CLASSES.index(c) for c in classes], np.int64), per_class)

@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from harness import Sample
 
 HELD = 10_000
-"""Points of a split that are kept in memory, for metrics; training draws new ones for ever."""
+"""Number of points a split keeps in memory for metrics; training draws new ones without end."""
 
 
 class GaussianMixture:
-    """Equally likely isotropic Gaussians: the toys on which mode collapse is counted exactly.
+    """Equally likely isotropic Gaussians, on which mode collapse can be counted exactly.
 
     Args:
         layout: "ring" (modes on a circle), "grid" (a square lattice), or "random" (uniform in a
             square, the same for every run).
-        modes: how many; a grid needs a square number.
+        modes: number of Gaussians; a grid needs a square number.
         sigma: standard deviation of each mode, before scaling.
         extent: the ring's radius, the grid's spacing, or half the random square's side.
-        scale: every coordinate is divided by this (WGAN-GP's code: 1.414 ring, 2.828 grid).
+        scale: divisor of every coordinate (WGAN-GP's code: 1.414 ring, 2.828 grid).
     """
 
     splits: Sequence[str] = ("train", "test")
@@ -49,7 +49,7 @@ class GaussianMixture:
         self.sigma, self.scale = sigma, scale
 
     def centres(self) -> NDArray[np.float32]:
-        """The modes' centres, K×2, scaled."""
+        """Return the modes' scaled centres, K×2."""
         import numpy as np
 
         if self.layout == "ring":
@@ -67,14 +67,14 @@ class GaussianMixture:
         return (centres / self.scale).astype(np.float32)
 
     def load(self, split: str) -> MixtureSplit:
-        """Some points of the mixture, and the means to draw more; raises DataError for other splits."""
+        """Return a split that holds some points and can draw more; raise DataError for unknown splits."""
         if split not in self.splits:
             raise DataError(f"gaussian-mixture has no split '{split}'{did_you_mean(split, self.splits)}")
         return MixtureSplit(self, split)
 
 
 class MixtureSplit:
-    """A split: `HELD` points, their modes, and `draw` for as many as are wanted."""
+    """A split: `HELD` points, their modes, and `draw` for any number of new points."""
 
     def __init__(self, mixture: GaussianMixture, split: str) -> None:
         import torch
@@ -84,19 +84,19 @@ class MixtureSplit:
         self.centres = torch.from_numpy(mixture.centres())
         self.sigma = mixture.sigma / mixture.scale
         seed = derive_seed("gaussian-mixture", mixture.layout, mixture.modes, split)
-        self.points, modes = self._drawn(HELD, torch.Generator().manual_seed(seed))
+        self.points, modes = self._draw_with_modes(HELD, torch.Generator().manual_seed(seed))
         self.targets: NDArray[np.int64] = modes.numpy()
         self.ids: Sequence[str] = [f"{split}/{n}" for n in range(HELD)]
 
-    def _drawn(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _draw_with_modes(self, n: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         import torch
 
         modes = torch.randint(len(self.centres), (n,), generator=generator)
         return self.centres[modes] + self.sigma * torch.randn(n, 2, generator=generator), modes
 
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
-        """n new points, n×2."""
-        return self._drawn(n, generator)[0]
+        """Return n new points, n×2."""
+        return self._draw_with_modes(n, generator)[0]
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,13 +1,13 @@
-"""Turns sampled scenes into layers and plain photographs, many at once."""
+"""Paint sampled scenes as layers and plain photographs, many at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_embedded.sampling import BACKGROUNDS, COLOURS, TEXTURES, Scenes
+from harness_embedded.sampling import BACKGROUNDS, COLOURS, TEXTURES, SceneProperties
 from harness_embedded.shapes import CLASSES, distance
 
 Array = NDArray[np.float32]
@@ -18,10 +18,10 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class Layers:
-    """What a style needs of N scenes; images are float32 in [0, 1], H = W = `SIDE`."""
+    """The layers of N scenes that styles draw on; images are float32 in [0, 1], H = W = `SIDE`."""
 
     inside: Array
-    """N×H×W: how much of each pixel the object covers."""
+    """N×H×W: share of each pixel that the object covers."""
     distance: Array
     """N×H×W: distance to the object's outline in pixels, negative inside."""
     photo: Array
@@ -30,17 +30,12 @@ class Layers:
     """N: standard deviation of the sensor noise."""
 
 
-def select(scenes: Scenes, rows: NDArray[np.intp]) -> Scenes:
-    """The scenes at the given indices."""
-    return Scenes(**{f.name: getattr(scenes, f.name)[rows] for f in fields(Scenes)})
-
-
-def _per_image(values: Array) -> Array:
+def _per_pixel(values: Array) -> Array:
     return values[:, None, None].astype(np.float32)
 
 
-def soft_noise(rng: np.random.Generator, n: int, cells: int) -> Array:
-    """Smooth random fields N×H×W in about [-1, 1], with `cells` bumps along a side."""
+def draw_soft_noise(rng: np.random.Generator, n: int, cells: int) -> Array:
+    """Return smooth random fields N×H×W in about [-1, 1], with `cells` bumps along a side."""
     coarse = rng.uniform(-1, 1, (n, cells + 1, cells + 1)).astype(np.float32)
     at = np.linspace(0, cells, SIDE, endpoint=False, dtype=np.float32)
     low = at.astype(int)
@@ -53,18 +48,18 @@ def soft_noise(rng: np.random.Generator, n: int, cells: int) -> Array:
     return noise
 
 
-def _object_frame(scenes: Scenes, x: Array, y: Array) -> tuple[Array, Array]:
-    """Image coordinates (side 1, middle 0, y up) in each object's own frame, N×H×W twice."""
-    turn, extent, cx, cy, shear, stretch, mirror = (_per_image(scenes.pose[:, i]) for i in range(7))
+def _to_object_frame(scenes: SceneProperties, x: Array, y: Array) -> tuple[Array, Array]:
+    """Transform image coordinates (side 1, centre 0, y up) to each object's own frame: u and v, N×H×W each."""
+    turn, extent, cx, cy, shear, stretch, mirror = (_per_pixel(scenes.pose[:, i]) for i in range(7))
     dx, dy = (x - cx) / extent, (y - cy) / extent
     u = (np.cos(turn) * dx + np.sin(turn) * dy) * mirror
     v = -np.sin(turn) * dx + np.cos(turn) * dy
     return (u - shear * v) * np.exp(stretch), v * np.exp(-stretch)
 
 
-def _pattern(kind: str, u: Array, v: Array, phase: Array) -> Array:
-    """How much of the second colour a texture shows at each point, N×H×W in [0, 1]."""
-    a, b, c = (_per_image(phase[:, i]) for i in range(3))
+def _draw_pattern(kind: str, u: Array, v: Array, phase: Array) -> Array:
+    """Return how much of a texture's second colour each point shows, N×H×W in [0, 1]."""
+    a, b, c = (_per_pixel(phase[:, i]) for i in range(3))
     frequency = 1.3 + 1.2 * c
     if kind == "plain":
         return np.zeros_like(u)
@@ -83,17 +78,19 @@ def _pattern(kind: str, u: Array, v: Array, phase: Array) -> Array:
     return shown
 
 
-def _texture(kinds: NDArray[np.int64], names: tuple[str, ...], u: Array, v: Array, phase: Array) -> Array:
+def _draw_textures(
+    kinds: NDArray[np.int64], names: tuple[str, ...], u: Array, v: Array, phase: Array
+) -> Array:
     shown = np.zeros_like(u)
     for index, name in enumerate(names):
         rows = np.flatnonzero(kinds == index)
         if len(rows):
-            shown[rows] = _pattern(name, u[rows], v[rows], phase[rows])
+            shown[rows] = _draw_pattern(name, u[rows], v[rows], phase[rows])
     return shown
 
 
 def _mix(first: Array, second: Array, amount: Array) -> Array:
-    """Colours N×H×W×3 between two (N×3 each, or images) by an amount N×H×W."""
+    """Blend two colours (N×3 each, or images N×H×W×3) by an amount N×H×W; return N×H×W×3."""
     if first.ndim == 2:
         first = first[:, None, None]
     if second.ndim == 2:
@@ -101,16 +98,16 @@ def _mix(first: Array, second: Array, amount: Array) -> Array:
     return first + (second - first) * amount[..., None]
 
 
-def _backdrop(
-    scenes: Scenes, rng: np.random.Generator, x: Array, y: Array, ground: Array, other: Array
+def _draw_backdrop(
+    scenes: SceneProperties, rng: np.random.Generator, x: Array, y: Array, ground: Array, other: Array
 ) -> Array:
     n = len(scenes)
-    amount = _texture(scenes.background, BACKGROUNDS, x * 3, y * 3, scenes.phase)
+    amount = _draw_textures(scenes.background, BACKGROUNDS, x * 3, y * 3, scenes.phase)
     cloudy = np.flatnonzero(scenes.background == BACKGROUNDS.index("cloudy"))
     speckled = np.flatnonzero(scenes.background == BACKGROUNDS.index("speckled"))
-    amount[cloudy] = np.clip(soft_noise(rng, n, 5)[cloudy] * 0.7 + 0.3, 0, 1) * 0.7
+    amount[cloudy] = np.clip(draw_soft_noise(rng, n, 5)[cloudy] * 0.7 + 0.3, 0, 1) * 0.7
     amount[speckled] = (rng.random((n, SIDE, SIDE), dtype=np.float32)[speckled] < 0.25) * np.float32(0.8)
-    # Only the patterned backgrounds show the second colour in full; the others stay of one colour.
+    # Only patterned backgrounds show the second colour in full; the others keep one hue.
     bold = (scenes.background == BACKGROUNDS.index("striped")) | (
         scenes.background == BACKGROUNDS.index("checkered")
     )
@@ -118,28 +115,28 @@ def _backdrop(
     return _mix(ground, second.astype(np.float32), amount)
 
 
-def _blob(blobs: Array, x: Array, y: Array) -> Array:
-    """How much of each pixel N×H×W an ellipse (N×7, as in `Scenes.blobs`) covers."""
-    cx, cy, long, short, angle = (_per_image(blobs[:, k]) for k in range(1, 6))
+def _cover_blob(blobs: Array, x: Array, y: Array) -> Array:
+    """Return the share of each pixel N×H×W that an ellipse (N×7, as in `SceneProperties.blobs`) covers."""
+    cx, cy, long, short, angle = (_per_pixel(blobs[:, k]) for k in range(1, 6))
     dx, dy = x - cx, y - cy
     along, across = np.cos(angle) * dx + np.sin(angle) * dy, np.cos(angle) * dy - np.sin(angle) * dx
     covered: Array = np.clip(0.5 - (np.hypot(along / long, across / short) - 1) * short * SIDE, 0, 1)
     return covered
 
 
-def paint(scenes: Scenes, rng: np.random.Generator) -> Layers:
-    """The layers of N scenes; `rng` decides the grain of the backgrounds."""
+def paint(scenes: SceneProperties, rng: np.random.Generator) -> Layers:
+    """Return the layers of N scenes; `rng` draws the grain of the backgrounds."""
     n = len(scenes)
     half = np.float32(0.5)
     at: Array = (np.arange(SIDE, dtype=np.float32) + half) / np.float32(SIDE) - half
     x = np.broadcast_to(at[None, None, :], (n, SIDE, SIDE))
     y = np.broadcast_to(-at[None, :, None], (n, SIDE, SIDE))
-    u, v = _object_frame(scenes, x, y)
+    u, v = _to_object_frame(scenes, x, y)
     away = np.empty_like(u)
     for label in np.unique(scenes.label):
         rows = np.flatnonzero(scenes.label == label)
         away[rows] = distance(CLASSES[label], u[rows], v[rows])
-    away *= _per_image(scenes.pose[:, 1]) * SIDE
+    away *= _per_pixel(scenes.pose[:, 1]) * SIDE
     inside = np.clip(0.5 - away, 0, 1)
 
     palette = np.array(list(COLOURS.values()), np.float32)
@@ -147,28 +144,30 @@ def paint(scenes: Scenes, rng: np.random.Generator) -> Layers:
     colour, second, ground, other = (
         np.clip(palette[k] + scenes.tint[:, i], 0, 1) for i, k in enumerate(names)
     )
-    # Surroundings are duller and mostly darker than what is looked at, as in a photograph with a subject.
+    # Surroundings are duller and mostly darker than the object, as in a photograph with a subject.
     ground, other = ground * 0.42 + 0.03, other * 0.42 + 0.03
-    # The second colour of a texture is a lighter or darker relative, so that the first one names the object.
+    # A texture's second colour is a lighter or darker relative of the first, which captions name.
     relative = colour * 0.7 + 0.25 * (colour.mean(axis=1, keepdims=True) < 0.5)
     second = np.where(
         (scenes.texture == TEXTURES.index("checkered"))[:, None], second * 0.3 + relative * 0.7, relative
     )
-    body = _mix(colour, second.astype(np.float32), _texture(scenes.texture, TEXTURES, u, v, scenes.phase))
+    body = _mix(
+        colour, second.astype(np.float32), _draw_textures(scenes.texture, TEXTURES, u, v, scenes.phase)
+    )
 
-    image = _backdrop(scenes, rng, x, y, ground, other)
+    image = _draw_backdrop(scenes, rng, x, y, ground, other)
     for i in range(4):
         if i == 3:
             image = _mix(image, body, inside)
         rows = np.flatnonzero(scenes.blobs[:, i, 0])
         if len(rows):
             tone = palette[scenes.blobs[rows, i, 6].astype(int)] * np.float32(0.8) + np.float32(0.08)
-            image[rows] = _mix(image[rows], tone, _blob(scenes.blobs[rows, i], x[rows], y[rows]))
-    gx, gy, exposure = (_per_image(scenes.light[:, k]) for k in range(3))
+            image[rows] = _mix(image[rows], tone, _cover_blob(scenes.blobs[rows, i], x[rows], y[rows]))
+    gx, gy, exposure = (_per_pixel(scenes.light[:, k]) for k in range(3))
     image *= (exposure + gx * x + gy * y)[..., None]
     return Layers(inside, away, np.clip(image, 0, 1), scenes.noise)
 
 
 def to_bytes(images: Array) -> NDArray[np.uint8]:
-    """Images in [0, 1] as uint8, rounded to the nearest level."""
+    """Convert images in [0, 1] to uint8, rounded to the nearest level."""
     return (np.clip(images, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Which scene to draw: the distributions from which the scenes' properties are sampled."""
+"""Distributions of scenes, and sampling of the scenes' properties from them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 TEXTURES = ("plain", "striped", "spotted", "checkered", "shaded")
 BACKGROUNDS = ("plain", "gradient", "cloudy", "striped", "checkered", "speckled")
 
-# What a class usually looks like where scenes are sampled with habits: colour, texture, background
-# colour, background. As in natural photographs, colour and surroundings tell much about the class,
-# and a model that leans on them loses them under shift.
+# The usual look of a class when scenes are sampled with habits: colour, texture, background colour,
+# background. As in natural photographs, colour and surroundings are informative about the class, and
+# a model that relies on them loses accuracy under shift.
 HABITS: dict[str, tuple[str, str, str, str]] = {
     "circle": ("orange", "shaded", "blue", "plain"),
     "square": ("purple", "checkered", "grey", "gradient"),
@@ -52,50 +52,50 @@ SUBSETS: dict[str, tuple[str, ...]] = {
     "a": ("square", "triangle", "star", "ring", "arrow", "moon", "house", "fish"),
     "objectnet": ("square", "star", "cross", "heart", "arrow", "house", "fish"),
 }
-"""Classes of the shifts that hold only some of them, in the order of their own labels."""
+"""Classes of the shifts that have only some, in the order of their own labels."""
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SceneDistribution:
     """Parameters of a distribution of scenes (angles in degrees, lengths in image sides)."""
 
     rotation: float = 10.0
-    """Largest turn to either side."""
+    """Largest rotation to either side."""
     size: tuple[float, float] = (0.31, 0.44)
     """Range of the object's half extent."""
     offset: float = 0.06
-    """Largest distance of its centre from the middle, along each axis."""
+    """Largest distance of the object's centre from the image's, along each axis."""
     shear: float = 0.08
     stretch: float = 0.08
-    """Largest factor's logarithm by which the two axes differ."""
+    """Largest logarithm of the factor that stretches one axis and shrinks the other."""
     habit: float = 0.5
     """Probability that each property is the class's usual one (`HABITS`)."""
     clutter: float = 0.2
     """Probability of each of three blobs behind the object."""
     occluder: float = 0.1
-    """Probability of a bar that hides a part of the object."""
+    """Probability of a bar that hides part of the object."""
     noise: tuple[float, float] = (0.01, 0.04)
     backgrounds: tuple[str, ...] = ("plain", "gradient", "cloudy")
 
 
-REFERENCE = Sampling()
-RESAMPLED = Sampling(
+REFERENCE = SceneDistribution()
+RESAMPLED = SceneDistribution(
     rotation=16, size=(0.28, 0.42), offset=0.09, shear=0.12, stretch=0.12,
     habit=0.4, clutter=0.35, occluder=0.15, noise=(0.02, 0.07),
 )  # fmt: skip
-ODD_VIEWS = Sampling(
+ODD_VIEWS = SceneDistribution(
     rotation=50, size=(0.28, 0.46), offset=0.1, shear=0.15, stretch=0.12,
     habit=0.0, clutter=0.3, backgrounds=("cloudy", "striped", "checkered", "speckled"),
 )  # fmt: skip
-WIDE = Sampling(
+WIDE = SceneDistribution(
     rotation=50, size=(0.28, 0.46), offset=0.1, shear=0.15, stretch=0.12,
     habit=0.1, clutter=0.3, noise=(0.0, 0.07), backgrounds=BACKGROUNDS,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Scenes:
-    """Properties of N scenes, one array of length N each; indices into the names above."""
+class SceneProperties:
+    """Properties of N scenes, one array of length N each; labels, colours, textures and backgrounds as indices."""
 
     label: Ints
     colour: Ints
@@ -109,7 +109,7 @@ class Scenes:
     pose: Floats
     """N×7: turn (radians), half extent, centre x, centre y, shear, stretch, mirror (±1)."""
     blobs: Floats
-    """N×4×7: present, centre x, centre y, long and short half axis, angle, colour; the last is in front."""
+    """N×4×7: present, centre x, centre y, long and short half axis, angle, colour; the last blob is in front."""
     light: Floats
     """N×3: gradient x, gradient y, exposure."""
     noise: Floats
@@ -120,8 +120,8 @@ class Scenes:
         return len(self.label)
 
 
-def sample(rng: np.random.Generator, labels: Ints, how: Sampling) -> Scenes:
-    """Scenes of the given labels (N, indices into `CLASSES`), drawn from a distribution."""
+def sample_scenes(rng: np.random.Generator, labels: Ints, how: SceneDistribution) -> SceneProperties:
+    """Sample scenes of the given labels (N, indices into `CLASSES`) from a distribution."""
     n = len(labels)
     colour_names, backgrounds = list(COLOURS), np.array([BACKGROUNDS.index(b) for b in how.backgrounds])
     habits = np.array([
@@ -132,7 +132,7 @@ def sample(rng: np.random.Generator, labels: Ints, how: Sampling) -> Scenes:
     count = len(COLOURS)
     colour = np.where(usual[:, 0], habits[:, 0], rng.integers(count, size=n))
     texture = np.where(usual[:, 1], habits[:, 1], rng.integers(len(TEXTURES), size=n))
-    # A step of 1..count-1 around the list is a different colour for certain: objects stay visible.
+    # A step of 1..count-1 around the list never returns the same colour, so objects stay visible.
     ground = (colour + rng.integers(1, count, size=n)) % count
     ground = np.where(usual[:, 2] & (habits[:, 2] != colour), habits[:, 2], ground)
     background = np.where(usual[:, 3], habits[:, 3], rng.choice(backgrounds, size=n))
@@ -160,7 +160,7 @@ def sample(rng: np.random.Generator, labels: Ints, how: Sampling) -> Scenes:
     ], axis=2).astype(np.float32)  # fmt: skip
     blobs[:, 3, 1:3] = blobs[:, 3, 1:3] * 0.4 + pose[:, 2:4]  # the occluder lies near the object
     blobs[:, 3, 3:5] = (0.6, 0.05)
-    return Scenes(
+    return SceneProperties(
         label=labels.astype(np.int64),
         colour=colour,
         second=(colour + rng.integers(1, count, size=n)) % count,

@@ -1,4 +1,4 @@
-"""The data set `scenes`: drawn, captioned objects, with shifts in the manner of the ImageNet family."""
+"""The data set `scenes`: drawn, captioned objects, with shifts modelled on the ImageNet family."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness import DataError, OptionError
 from harness.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from harness_embedded.arrays import ArraySplit
+    from harness_embedded.drawn_images import DrawnSplit
 
 Shift = Literal["none", "v2", "r", "sketch", "a", "objectnet"]
 Subset = Literal["all", "r", "a", "objectnet"]
@@ -21,16 +21,16 @@ class Scenes:
     Args:
         shift: the distribution of the test images. `none` is the reference; `v2` samples the same
             kind of scenes with slightly harder parameters; `r` renders them in other styles; `sketch`
-            leaves edges only; `a` keeps what a small reference classifier gets wrong; `objectnet`
-            has odd viewpoints and backgrounds. All but `none` have a test split only.
-        classes: only the classes that the named shift holds, labelled in that shift's order, so
-            that a model can be compared on the same classes.
-        per_class: at most this many samples of each class, the first ones.
+            leaves only edges; `a` keeps what a small reference classifier gets wrong; `objectnet`
+            has odd viewpoints and backgrounds. All but `none` have only a test split.
+        classes: keep only the classes of the named shift, labelled in that shift's order, so that
+            models can be compared on the same classes.
+        per_class: keep only the first samples of each class, at most this many.
     """
 
     label_space = "scenes"
     drawn = True
-    """Nobody compares numbers on these with those on photographs."""
+    """Marks numbers that are not comparable with those on photographs."""
 
     def __init__(self, shift: Shift = "none", classes: Subset = "all", per_class: int | None = None) -> None:
         if per_class is not None and per_class < 1:
@@ -41,31 +41,31 @@ class Scenes:
         self.splits: Sequence[str] = ("train", "val", "test") if shift == "none" else ("test",)
 
     def fingerprint(self) -> str:
-        """The version of the drawing recipe."""
+        """Return the version of the drawing recipe."""
         from harness_embedded.drawing import RECIPE
 
         return RECIPE
 
-    def load(self, split: str) -> ArraySplit:
-        """Draws the split, or reads it from the cache.
+    def load(self, split: str) -> DrawnSplit:
+        """Draw the split, or read it from the cache.
 
         Raises:
             DataError: the data set has no such split under this shift.
         """
-        from harness_embedded.arrays import ArraySplit
         from harness_embedded.captions import TEMPLATES
-        from harness_embedded.drawing import shift_classes
-        from harness_embedded.drawn_splits import kept_split
+        from harness_embedded.drawing import list_shift_classes
+        from harness_embedded.drawn_images import DrawnSplit
         from harness_embedded.sampling import SUBSETS
+        from harness_embedded.scene_splits import load_scene_images
         from harness_embedded.shapes import CLASSES
 
         if split not in self.splits:
             raise DataError(f"scenes:{self.shift} has no split '{split}'{did_you_mean(split, self.splits)}")
-        own = shift_classes(self.shift)
-        # The order of the subset asked for: the restricted reference then has the shift's own labels.
+        own = list_shift_classes(self.shift)
+        # In the order of the requested subset, the restricted reference has the shift's own labels.
         names = own if self.classes == "all" else [c for c in SUBSETS[self.classes] if c in own]
-        return ArraySplit(
-            kept_split(self.shift, split),
+        return DrawnSplit(
+            load_scene_images(self.shift, split),
             f"scenes-{self.shift}-{split}",
             CLASSES,
             [CLASSES.index(c) for c in names],

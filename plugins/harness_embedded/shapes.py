@@ -13,7 +13,7 @@ CLASSES = (
     "circle", "square", "triangle", "star", "cross", "ring",
     "heart", "arrow", "moon", "house", "tree", "fish",
 )  # fmt: skip
-"""Names of the objects; the place in this tuple is the index in the label space `scenes`."""
+"""Names of the objects; positions are indices into the label space `scenes`."""
 
 
 def _disc(x: Array, y: Array, cx: float, cy: float, radius: float) -> Array:
@@ -22,7 +22,7 @@ def _disc(x: Array, y: Array, cx: float, cy: float, radius: float) -> Array:
 
 
 def _polygon(x: Array, y: Array, corners: Sequence[tuple[float, float]]) -> Array:
-    """Exact signed distance to a simple polygon: nearest edge, sign by crossing number."""
+    """Return the exact signed distance to a simple polygon: nearest edge, sign by crossing number."""
     squared = np.full(x.shape, np.inf, np.float32)
     inside = np.zeros(x.shape, bool)
     for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]], strict=True):
@@ -96,7 +96,7 @@ _CURVED: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def distance(name: str, x: Array, y: Array) -> Array:
-    """Signed distance to the outline of an object, negative inside.
+    """Return the signed distance to the outline of an object, negative inside.
 
     `x`, `y` are float32 arrays of equal shape in the object's own frame, whose unit is the object's
     half extent; y points up. The result has their shape and unit.

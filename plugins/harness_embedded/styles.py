@@ -1,4 +1,4 @@
-"""Renders the layers of scenes in a style: photograph, sketch, or one of the renditions."""
+"""Render the layers of scenes in a style: photograph, sketch, or one of the renditions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_embedded.painting import SIDE, Layers, soft_noise
+from harness_embedded.painting import SIDE, Layers, draw_soft_noise
 
 Array = NDArray[np.float32]
 Style = Callable[[Layers, np.random.Generator], Array]
@@ -18,14 +18,14 @@ def _grey(images: Array) -> Array:
 
 
 def _stroke(layers: Layers, rng: np.random.Generator, width: float, wobble: float) -> Array:
-    """How much ink a line along the outline leaves, N×H×W; the line wavers by `wobble` pixels."""
+    """Return the ink of a line along the outline, N×H×W; the line wavers by `wobble` pixels."""
     n = len(layers.noise)
-    wavering = layers.distance + wobble * soft_noise(rng, n, 6)
+    wavering = layers.distance + wobble * draw_soft_noise(rng, n, 6)
     return np.clip(width - np.abs(wavering) + 0.5, 0, 1)
 
 
 def _blur(images: Array, times: int) -> Array:
-    """Binomial [1 2 1]/4 blur of N×H×W×3, edges repeated."""
+    """Blur N×H×W×3 with the binomial [1 2 1]/4, edges repeated."""
     for _ in range(times):
         for axis in (1, 2):
             padded = np.pad(images, [(1, 1) if k == axis else (0, 0) for k in range(4)], mode="edge")
@@ -37,21 +37,21 @@ def _blur(images: Array, times: int) -> Array:
 
 
 def photo(layers: Layers, rng: np.random.Generator) -> Array:
-    """A photograph with sensor noise."""
+    """Render a photograph with sensor noise."""
     noise = rng.standard_normal(layers.photo.shape, dtype=np.float32)
     return layers.photo + noise * layers.noise[:, None, None, None]
 
 
 def sketch(layers: Layers, rng: np.random.Generator) -> Array:
-    """Edges only: a wavering dark line on paper, no colour, no texture, no surroundings."""
+    """Render edges only: a wavering dark line on paper, without colour, texture or surroundings."""
     n = len(layers.noise)
     ink = _stroke(layers, rng, 0.35, 0.6) * rng.uniform(0.6, 0.95, (n, 1, 1)).astype(np.float32)
     paper = 0.96 + 0.03 * rng.standard_normal((n, SIDE, SIDE), dtype=np.float32)
     return np.repeat((paper - ink)[..., None], 3, axis=3)
 
 
-def outline(layers: Layers, rng: np.random.Generator) -> Array:
-    """A light chalk line on a dark coloured board."""
+def chalk(layers: Layers, rng: np.random.Generator) -> Array:
+    """Render a light chalk line on a dark coloured board."""
     n = len(layers.noise)
     board = rng.uniform(0.05, 0.35, (n, 1, 1, 3)).astype(np.float32)
     grain = 0.7 + 0.3 * rng.random((n, SIDE, SIDE), dtype=np.float32)
@@ -60,7 +60,7 @@ def outline(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def stipple(layers: Layers, rng: np.random.Generator) -> Array:
-    """Ink dots on paper, dense in the object and rare around it."""
+    """Render ink dots on paper, dense in the object and sparse around it."""
     n = len(layers.noise)
     density = 0.04 + 0.6 * layers.inside
     ink = (rng.random((n, SIDE, SIDE), dtype=np.float32) < density) * np.float32(0.8)
@@ -68,7 +68,7 @@ def stipple(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def cartoon(layers: Layers, rng: np.random.Generator) -> Array:
-    """Flat strong colours in three levels with a black outline."""
+    """Render flat strong colours in three levels with a black outline."""
     grey = _grey(layers.photo)[..., None]
     strong: Array = np.clip(grey + (layers.photo - grey) * 1.6, 0, 1)
     flat = np.round(strong * 2) / np.float32(2)
@@ -76,21 +76,21 @@ def cartoon(layers: Layers, rng: np.random.Generator) -> Array:
 
 
 def watercolour(layers: Layers, rng: np.random.Generator) -> Array:
-    """Washed-out colours that run into each other on rough paper."""
+    """Render washed-out colours that run into each other on rough paper."""
     n = len(layers.noise)
     rough = 0.06 * rng.standard_normal((n, SIDE, SIDE, 1), dtype=np.float32)
-    pools = 0.15 * soft_noise(rng, n, 6)[..., None]
+    pools = 0.15 * draw_soft_noise(rng, n, 6)[..., None]
     washed: Array = 0.35 + 0.65 * _blur(layers.photo, 3) + pools + rough
     return washed
 
 
 def negative(layers: Layers, rng: np.random.Generator) -> Array:
-    """A photographic negative."""
+    """Render a photographic negative."""
     return 1 - photo(layers, rng)
 
 
 def mosaic(layers: Layers, rng: np.random.Generator) -> Array:
-    """Tiles of 2×2 pixels, each of one colour and a little off it."""
+    """Render tiles of 2×2 pixels, each in the mean colour of its pixels plus noise."""
     n, half = len(layers.noise), SIDE // 2
     tiles: Array = layers.photo.reshape(n, half, 2, half, 2, 3).mean(axis=(2, 4))
     tiles = tiles + 0.09 * rng.standard_normal(tiles.shape, dtype=np.float32)
@@ -100,27 +100,27 @@ def mosaic(layers: Layers, rng: np.random.Generator) -> Array:
 STYLES: dict[str, Style] = {
     "photo": photo,
     "sketch": sketch,
-    "chalk drawing": outline,
+    "chalk drawing": chalk,
     "stippled print": stipple,
     "cartoon": cartoon,
     "watercolour": watercolour,
     "negative": negative,
     "mosaic": mosaic,
 }
-"""Styles by the word a caption uses for them."""
+"""Styles by the words that captions use for them."""
 
 COLOURLESS = frozenset({"sketch", "chalk drawing", "stippled print"})
-"""Styles in which neither colours nor textures can be seen; their captions don't mention them."""
+"""Styles that show neither colours nor textures; their captions don't mention them."""
 
 RENDITIONS = ("chalk drawing", "stippled print", "cartoon", "watercolour", "negative", "mosaic")
 """The styles of the shift `r`."""
 
 WIDE_STYLES = ("photo", "sketch", "chalk drawing", "stippled print", "cartoon", "watercolour")
-"""The styles in the contrastive model's training mixture: two of the renditions stay unseen."""
+"""Styles of the contrastive model's training mixture; two of the renditions stay unseen."""
 
 
-def render(layers: Layers, styles: NDArray[np.str_], rng: np.random.Generator) -> Array:
-    """Images N×H×W×3, each in the style named for it."""
+def render_styles(layers: Layers, styles: NDArray[np.str_], rng: np.random.Generator) -> Array:
+    """Render images N×H×W×3, each in its named style."""
     images = np.empty_like(layers.photo)
     for name in STYLES:
         rows = np.flatnonzero(styles == name)

@@ -1,1 +1,1 @@
-"""What a method that learns from a few shots gets: a task seen through a frozen model, and its texts."""
+"""Inputs of few-shot methods: a task seen through a frozen model, and the model's text embeddings."""

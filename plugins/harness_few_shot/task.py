@@ -1,4 +1,4 @@
-"""What a prompt method gets to learn from, and what it must give back."""
+"""The input of a few-shot method (`FewShotTask`) and its result (`FewShotClassifier`)."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
     import torch
 
-    from harness.learning.pipeline import Source
-    from harness_few_shot.texts import Texts
+    from harness.learning.pipeline import SampleSource
+    from harness_few_shot.texts import TextEmbeddings
 
 
-def _no_images(augment: bool) -> Source:
+def _refuse_images(augment: bool) -> SampleSource:
     raise DataError("this task has no images, only their embeddings")
 
 
 @dataclass
-class Task:
-    """A few labelled samples of some classes, seen through a frozen model. No test sample is in here.
+class FewShotTask:
+    """A few labelled samples of some classes, seen through a frozen model; never a test sample.
 
-    `features` N×D are the image embeddings of the training shots, normalised, and `labels` N theirs;
-    `val_features` and `val_labels` those of the validation shots (both may be empty). `views(k)`
-    gives embeddings N×D of the shots under fresh random crops and flips, different for each k.
-    `images(augment)` gives the shots themselves as a training takes them, in batches B×3×H×W with their
-    labels: under random crops and flips, fresh in every epoch, or prepared as for evaluation.
+    `features` N×D are the normalised image embeddings of the training shots, `labels` N their labels;
+    `val_features` and `val_labels` are those of the validation shots (either set may be empty). `views(k)`
+    returns embeddings N×D of the shots under random crops and flips, different for each k.
+    `images(augment)` returns the shots themselves for training, in batches B×3×H×W with labels: under new
+    random crops and flips in every epoch, or prepared as for evaluation.
     """
 
     class_names: Sequence[str]
@@ -38,70 +38,46 @@ class Task:
     labels: torch.Tensor
     val_features: torch.Tensor
     val_labels: torch.Tensor
-    texts: Texts
+    texts: TextEmbeddings
     logit_scale: float
     shots: int
     seed: int
     views: Callable[[int], torch.Tensor]
-    images: Callable[[bool], Source] = _no_images
+    images: Callable[[bool], SampleSource] = _refuse_images
     space: str = ""
-    """The data set's label space, where it says one."""
+    """The data set's label space, if it names one."""
     folder: Path | None = None
-    """Where trainings keep their progress, each in a folder of its own; it outlives a kill."""
+    """Holds the progress of each training in a subfolder, so that a killed one can resume."""
     report: Callable[[str, int, dict[str, float]], None] = lambda name, step, values: None
     advance: Callable[[int, int], None] = lambda done, total: None
     notes: dict[str, Any] = field(default_factory=dict)
-    """What the method wants kept in the record."""
+    """Facts that the method adds to the record."""
     curves: dict[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     cost: dict[str, float] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
-        """Where the embeddings are."""
+        """The device of the embeddings."""
         return self.features.device
-
-    @property
-    def selection(self) -> tuple[torch.Tensor, torch.Tensor, str]:
-        """Embeddings and labels to choose settings on, and in words which they are."""
-        if len(self.val_labels):
-            return self.val_features, self.val_labels, "validation shots"
-        return self.features, self.labels, "training shots"
 
 
 @runtime_checkable
-class Classifier(Protocol):
-    """What a method learned: logits N×C (natural scale) for normalised image embeddings N×D.
+class FewShotClassifier(Protocol):
+    """A fitted method: logits N×C (natural scale) for normalised image embeddings N×D.
 
-    `class_names` are the classes to tell apart. A classifier of the training classes only
-    raises OptionError for others. A classifier that has changed the image tower has a method
-    `encode_image(images)` as models have it, and is given the embeddings that this makes.
+    `class_names` are the classes to tell apart; a classifier limited to its training classes raises
+    OptionError for others. A classifier that changed the image tower has the method
+    `encode_image(images)`, as models do, and receives the embeddings that it returns.
     """
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor: ...
 
 
-@runtime_checkable
-class PromptMethod(Protocol):
-    """A way to classify with a frozen vision-language model from names and a few samples.
+def find_columns(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Return the column of each wanted class among the known ones.
 
-    Attributes: `needs_shots` (it can't do without training samples), `transfers` (its classifier
-    can name classes it was not fitted on), `needs_tower` (it puts vectors in the place of words);
-    optional: `similarities`, the ways to compare images and texts that it can follow (see
-    `harness.inference.zeroshot.similarity_of`), by default cosine alone; features are not normalised for others.
-    """
-
-    needs_shots: bool
-    transfers: bool
-    needs_tower: bool
-
-    def fit(self, task: Task) -> Classifier: ...
-
-
-def columns_for(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
-    """Where the wanted classes stand among the known ones.
-
-    Classes of the same name (ImageNet has two missiles, and sunglasses twice) follow each other in both.
-    Raises OptionError for a class that is not among them.
+    Classes that share a name (ImageNet has "missile" and "sunglasses" twice) are matched in order.
+    Raises OptionError for a class that is not known.
     """
     from harness import OptionError
 
@@ -110,5 +86,5 @@ def columns_for(known: Sequence[str], wanted: Sequence[str]) -> list[int]:
         places.setdefault(name, []).append(i)
     if missing := [name for name in wanted if name not in places]:
         raise OptionError(f"fitted on classes without '{missing[0]}', and it can't name new ones")
-    # the last one of a name serves for all that there are more of
+    # if a name is wanted more often than it is known, its last column serves for the rest
     return [places[name].pop(0) if len(places[name]) > 1 else places[name][0] for name in wanted]

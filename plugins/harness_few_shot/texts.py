@@ -1,4 +1,4 @@
-"""Texts of a frozen model, each encoded once, in batches no longer than their longest text."""
+"""Text embeddings of a frozen model: each text is encoded once, padded only to the longest of its batch."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ if TYPE_CHECKING:
 AT_ONCE = 256
 
 
-class Texts:
-    """The text side of a loaded model: embeddings by text, each kept."""
+class TextEmbeddings:
+    """The text side of a loaded model, with a cache of embeddings by text."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.encoded = 0
-        """How many texts were encoded so far, equal ones counted once."""
+        """Number of distinct texts encoded so far."""
         self._kept: dict[str, torch.Tensor] = {}
         self._tower: TextTower | None = None
 
     @property
     def tower(self) -> TextTower:
-        """The text tower; OptionError when it can't take token embeddings."""
-        from harness_few_shot.tower import tower_of
+        """The text tower. Raises OptionError if it can't take token embeddings."""
+        from harness_few_shot.tower import open_text_tower
 
         if self._tower is None:
-            self._tower = tower_of(self.model)
+            self._tower = open_text_tower(self.model)
         return self._tower
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
-        """Embeddings N×D (float32, not normalised, on the model's device), one row per text."""
+        """Return embeddings N×D (float32, not normalised, on the model's device), one row per text."""
         import torch
 
         missing = [t for t in dict.fromkeys(texts) if t not in self._kept]
         if missing:
             with torch.no_grad():
-                for text, row in zip(missing, self._compute(missing), strict=True):
+                for text, row in zip(missing, self._encode_missing(missing), strict=True):
                     self._kept[text] = row
             self.encoded += len(missing)
         return torch.stack([self._kept[t] for t in texts])
 
-    def grid(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
-        """Embeddings C×T×D of every class name in every template, not normalised."""
+    def encode_grid(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+        """Return embeddings C×T×D of every class name in every template, not normalised."""
         return prompt_grid(self.encode(prompts_of(class_names, templates)), class_names, templates)
 
-    def classifier(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
-        """Weights C×D of the zero-shot classifier that the templates make by cosine similarity."""
+    def build_classifier(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
+        """Return weights C×D of the templates' zero-shot classifier for cosine similarity."""
         return classifier_of(self.encode(prompts_of(class_names, templates)), class_names, templates)
 
-    def _compute(self, texts: Sequence[str]) -> torch.Tensor:
+    def _encode_missing(self, texts: Sequence[str]) -> torch.Tensor:
         import torch
 
         try:
@@ -64,8 +64,9 @@ class Texts:
             return self.model.encode_text(list(texts)).float()  # type: ignore[no-any-return]
         if not tower.trims:
             return self.model.encode_text(list(texts)).float()  # type: ignore[no-any-return]
-        tokens = tower.tokens(texts)
-        order = tower.ends(tokens).argsort(stable=True)
+        tokens = tower.tokenize(texts)
+        # sorted by length, so that each batch is cut to texts of about its own length
+        order = tower.find_ends(tokens).argsort(stable=True)
         rows = torch.cat([tower.encode(tokens[part]).float() for part in order.split(AT_ONCE)])
         out = torch.empty_like(rows)
         out[order] = rows

@@ -1,4 +1,4 @@
-"""open_clip's text towers from token embeddings on: what learned contexts need and `encode_text` hides."""
+"""open_clip's text towers, entered at the token embeddings: learned contexts need this, `encode_text` hides it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     import torch
 
 BeforeBlock = Callable[[int, "torch.Tensor"], "torch.Tensor"]
-"""From a block's number and its input N×L×d to what it is to see instead."""
+"""Maps a block's number and its input N×L×d to the input it gets instead."""
 
 BIT_EQUAL_STEP = 16
-"""Cut to a multiple of this many positions, a causal tower's embeddings keep every bit: the vectorised
-softmax then adds up the same terms in the same order. Between multiples they differ by rounding."""
+"""Cutting a causal tower's texts to a multiple of this many positions leaves the embeddings bit-equal: the
+vectorised softmax then adds the same terms in the same order. Other lengths differ by rounding."""
 
 
 @runtime_checkable
 class HasClip(Protocol):
-    """A model that shows its open_clip network."""
+    """A model that exposes its open_clip network."""
 
     clip: Any
 
@@ -28,11 +28,11 @@ class HasClip(Protocol):
 class TextTower:
     """A view of an open_clip model's text tower that takes token embeddings.
 
-    A causal tower that reads its answer at a token of the text never looks at what follows it, so
-    texts are cut to the longest one (`trims`); any other tower keeps the padding it was trained with.
+    A causal tower that pools at a token of the text never sees what follows it, so texts are cut to the
+    longest one (`trims`); any other tower keeps the padding it was trained with.
 
-    Raises OptionError for towers that this can't be done with: those of `transformers`, whose own
-    code makes positions and masks from the token ids.
+    Raises OptionError for towers of `transformers`, whose own code makes positions and masks from the
+    token ids.
     """
 
     def __init__(self, clip: Any, tokenizer: Any) -> None:
@@ -62,13 +62,13 @@ class TextTower:
 
     @property
     def device(self) -> torch.device:
-        """Where the tower's weights are."""
+        """The device of the tower's weights."""
         return self.part.token_embedding.weight.device  # type: ignore[no-any-return]
 
-    def tokens(self, texts: Sequence[str], strict: bool = False) -> torch.Tensor:
-        """Token ids N×context length; with `strict`, OptionError for a text that would be cut."""
+    def tokenize(self, texts: Sequence[str], strict: bool = False) -> torch.Tensor:
+        """Return token ids N×context length. With `strict`, raise OptionError for a text that would be cut."""
         if strict:
-            for text, length in zip(texts, self.lengths(texts), strict=True):
+            for text, length in zip(texts, self.count_tokens(texts), strict=True):
                 if length > self.context_length:
                     raise OptionError(
                         f"'{text}' has {length} tokens, the text tower takes {self.context_length}: "
@@ -77,18 +77,18 @@ class TextTower:
         tokens: torch.Tensor = self.tokenizer(list(texts)).to(self.device)
         return tokens
 
-    def lengths(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, with start and end, before anything is cut."""
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each text, start and end included, before cutting."""
         longest = max((len(t) for t in texts), default=0)
         room = self.context_length + 3 * longest + 8  # no tokeniser makes more tokens than bytes
         ids = self.tokenizer(list(texts), context_length=room)
         own = ids != ids[:, -1:]
         ends = own.int().cumsum(dim=1).argmax(dim=1) + 1
-        # towers that read the last place have one token for both end and padding: the end counts
+        # towers that pool the last position use one token for end and padding: add the end back
         return [int(e) + int(self.pool == "last") for e in ends]
 
-    def ends(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Position that the tower reads its answer from, for each row of token ids."""
+    def find_ends(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the position that the tower pools, for each row of token ids."""
         import torch
 
         if self.appended is not None or self.pool == "last":
@@ -101,32 +101,32 @@ class TextTower:
             raise OptionError("the text tower pools at the end of text but does not say which token that is")
         return (tokens == self.eos).int().argmax(dim=1)
 
-    def needed(self, tokens: torch.Tensor) -> int:
-        """How many positions these texts need: up to the last one read, or all of them."""
-        return int(self.ends(tokens).max()) + 1 if self.trims else tokens.shape[1]
+    def needed_length(self, tokens: torch.Tensor) -> int:
+        """Return how many positions these texts need: up to the last pooled one if `trims`, else all."""
+        return int(self.find_ends(tokens).max()) + 1 if self.trims else tokens.shape[1]
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Token embeddings N×L×d, without positions."""
+        """Return token embeddings N×L×d, without positional embeddings."""
         embedded: torch.Tensor = self.part.token_embedding(tokens).to(self.part.transformer.get_cast_dtype())
         return embedded
 
     def encode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Text embeddings N×D of token ids, not normalised: as the model's own `encode_text`."""
-        tokens = tokens[:, : -(-self.needed(tokens) // BIT_EQUAL_STEP) * BIT_EQUAL_STEP]
+        """Return text embeddings N×D of token ids, not normalised, as the model's own `encode_text` does."""
+        tokens = tokens[:, : -(-self.needed_length(tokens) // BIT_EQUAL_STEP) * BIT_EQUAL_STEP]
         return self(self.embed(tokens), tokens)
 
     @property
     def blocks(self) -> int:
-        """How many transformer blocks it has."""
+        """Number of transformer blocks."""
         return len(self.part.transformer.resblocks)
 
     def __call__(
         self, x: torch.Tensor, tokens: torch.Tensor, before: BeforeBlock | None = None
     ) -> torch.Tensor:
-        """Text embeddings N×D, not normalised, from token embeddings N×L×d.
+        """Return text embeddings N×D, not normalised, from token embeddings N×L×d.
 
-        `tokens` N×L (or 1×L) only say where the text ends and which positions are padding. Leading
-        dimensions of `x` beyond one are not allowed. `before` may change what a block sees.
+        `tokens` N×L (or 1×L) only mark where each text ends and which positions are padding. `x` has exactly
+        one batch dimension. `before` may change the input of a block.
         """
         import torch
 
@@ -143,12 +143,12 @@ class TextTower:
             padding = part._build_additive_mask(tokens, length, x.dtype)
             mask = padding if mask is None else mask.unsqueeze(0) + padding
         x = x + part.positional_embedding[:length].to(x.dtype)
-        x = through(part.transformer, x, mask, before)
+        x = run_blocks(part.transformer, x, mask, before)
         if self.appended is not None:
             pooled: torch.Tensor = part.ln_final(x[:, -1])
         else:
-            # normalising one row alone is the same as normalising all of them and keeping it
-            pooled = part.ln_final(x[torch.arange(len(x), device=x.device), self.ends(tokens)])
+            # layer normalisation works row by row, so only the pooled row needs it
+            pooled = part.ln_final(x[torch.arange(len(x), device=x.device), self.find_ends(tokens)])
         projection = part.text_projection
         if isinstance(projection, torch.nn.Linear):
             pooled = projection(pooled)
@@ -157,10 +157,10 @@ class TextTower:
         return pooled
 
 
-def through(
+def run_blocks(
     transformer: Any, x: torch.Tensor, mask: torch.Tensor | None, before: BeforeBlock | None = None
 ) -> torch.Tensor:
-    """Tokens N×L×d through an open_clip transformer, each block's input changed by `before`."""
+    """Run tokens N×L×d through an open_clip transformer, each block's input changed by `before`."""
     if before is None:
         return transformer(x, attn_mask=mask)  # type: ignore[no-any-return]
     for number, block in enumerate(transformer.resblocks):
@@ -171,12 +171,12 @@ def through(
     return x
 
 
-def tower_of(model: Any) -> TextTower:
-    """The text tower of a loaded model plugin that exposes its open_clip module as `clip`.
+def open_text_tower(model: Any) -> TextTower:
+    """Return the text tower of a loaded model plugin that exposes its open_clip module as `clip`.
 
-    Raises OptionError when it doesn't, or when its tower can't take token embeddings.
+    Raises OptionError if the plugin exposes none, or if its tower can't take token embeddings.
     """
     clip = getattr(model, "clip", None)
     if clip is None:
-        raise OptionError("learned contexts need an open_clip model; this one does not show its text tower")
+        raise OptionError("learned contexts need an open_clip model; this one does not expose its text tower")
     return TextTower(clip, model.tokenizer)

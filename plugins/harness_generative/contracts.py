@@ -1,9 +1,9 @@
-"""What a loss and a remedy are: the two small classes that a third party subclasses.
+"""The contract of losses and remedies: two small classes for third parties to subclass.
 
-Both are plugins of the group `harness.methods`; the method `gan` composes one loss with any
-remedies. Networks, logits and samples carry a leading axis of S seeds that train at once (S = 1
-for a single run): real and generated samples are S×B×…, the discriminator's outputs S×B. What a
-class computes must not mix the slices of that axis.
+Both are plugins of the group `harness.methods`; the method `gan` combines one loss with any
+remedies. Networks, outputs and samples have a leading axis of S seeds that train at once (S = 1 for a
+single run): real and generated samples are S×B×…, the discriminator's outputs S×B. Computations
+must not mix the slices of that axis.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Normalisation = Literal["batch", "none"]
 
 
 @dataclass
-class Settings:
-    """How both networks are trained and built; losses and remedies change it before anything is built.
+class GanSettings:
+    """Settings of both networks and their training, which losses and remedies change before the build.
 
-    `d_width` multiplies the discriminator's width, `d_norm` is its normalisation layer where the
-    architecture has one, `pack` the number of samples it sees as one, `averaged` the decay of the
-    generator's averaged weights (None: the weights themselves are evaluated). With `decay` both
-    learning rates fall linearly to 0 over the generator steps.
+    `d_width` multiplies the discriminator's width, `d_norm` is its normalisation if the architecture
+    has any, `pack` the number of samples it judges as one, `averaged` the decay of the generator's
+    averaged weights (None: no averaging). With `decay` both learning rates fall linearly to 0 over the
+    generator steps.
     """
 
     optimizer: Literal["adam", "rmsprop"] = "adam"
@@ -50,10 +50,10 @@ class Settings:
 class Loss:
     """An adversarial loss in three terms of the discriminator's outputs; every term is minimised.
 
-    `logits` says that a sigmoid of the output is the probability of being real, so that the
-    equilibrium D = ½ exists. `threshold` is the output that parts real from fake, and `chance` the
-    discriminator's loss where it can't tell them apart; both None for critics without such a point.
-    `penalty_passes` counts the gradient evaluations that one penalty costs.
+    `logits` tells if the sigmoid of an output is the probability of being real, so that the
+    equilibrium D = ½ exists. `threshold` is the output that separates real from fake, and `chance` the
+    discriminator's loss if it can't tell them apart; both are None for critics without such a point.
+    `penalty_passes` is the number of gradient evaluations that one penalty costs.
     """
 
     plugin_kind = "methods"
@@ -62,19 +62,19 @@ class Loss:
     chance: float | None = None
     penalty_passes = 0
 
-    def adjust(self, settings: Settings) -> None:
-        """Changes the settings that belong to the loss; explicit options still win over these."""
+    def adjust(self, settings: GanSettings) -> None:
+        """Change the settings that belong to the loss; explicit options override these."""
 
     def real(self, output: torch.Tensor) -> torch.Tensor:
-        """The discriminator's term for outputs on real samples, elementwise."""
+        """Return the discriminator's term for outputs on real samples, elementwise."""
         raise NotImplementedError
 
     def fake(self, output: torch.Tensor) -> torch.Tensor:
-        """The discriminator's term for outputs on generated samples, elementwise."""
+        """Return the discriminator's term for outputs on generated samples, elementwise."""
         raise NotImplementedError
 
     def generator(self, output: torch.Tensor) -> torch.Tensor:
-        """The generator's term for outputs on generated samples, elementwise."""
+        """Return the generator's term for outputs on generated samples, elementwise."""
         raise NotImplementedError
 
     def penalty(
@@ -84,42 +84,42 @@ class Loss:
         fake: torch.Tensor,
         streams: Streams,
     ) -> torch.Tensor | None:
-        """What is added to the discriminator's loss, one number per seed (S), or None."""
+        """Return what to add to the discriminator's loss, one number per seed (S), or None."""
         return None
 
     def after_d_step(self, discriminator: torch.nn.Module) -> None:
-        """Called after each of the discriminator's steps, for constraints on its weights."""
+        """Enforce constraints on the discriminator's weights; called after each of its steps."""
 
 
 class Remedy:
-    """A change to training that is meant to keep it stable; every hook may be left as it is."""
+    """A change to training meant to keep it stable; every hook has a default that changes nothing."""
 
     plugin_kind = "methods"
 
-    def adjust(self, settings: Settings) -> None:
-        """Changes optimiser, step counts or widths."""
+    def adjust(self, settings: GanSettings) -> None:
+        """Change optimiser, step counts or widths."""
 
     def real(self, loss: Loss, output: torch.Tensor) -> torch.Tensor | None:
-        """Replaces the discriminator's term for real samples; None leaves it to the loss."""
+        """Return a replacement of the discriminator's term for real samples; None leaves it to the loss."""
         return None
 
     def inputs(self, samples: torch.Tensor, progress: float, streams: Streams) -> torch.Tensor:
-        """Changes what the discriminator sees, real and generated alike; `progress` runs from 0 to 1."""
+        """Change the discriminator's inputs, real and generated; `progress` runs from 0 to 1."""
         return samples
 
     def features(self, width: int, streams: Streams) -> tuple[torch.nn.Module, int] | None:
-        """A module on the discriminator's last features S×B×width, and the width that it gives."""
+        """Return a module on the discriminator's last features S×B×width and its output width, or None."""
         return None
 
     def wrap(self, discriminator: torch.nn.Module, streams: Streams) -> torch.nn.Module:
-        """The discriminator to be trained instead of the one built."""
+        """Return the discriminator to train in place of the given one."""
         return discriminator
 
 
 @register_capability("builds GANs", choose="gan-mlp, gan-dcgan or gan-resnet")
 @runtime_checkable
 class BuildsGans(Protocol):
-    """What training asks of an architecture (see `harness_generative.architectures`)."""
+    """What training requires of an architecture (see `harness_generative.architectures`)."""
 
     latent: int
     stacks: bool
@@ -129,4 +129,6 @@ class BuildsGans(Protocol):
 
     def generator(self, shape: Sequence[int], streams: Streams) -> nn.Module: ...
 
-    def trunk(self, shape: Sequence[int], settings: Settings, streams: Streams) -> tuple[nn.Module, int]: ...
+    def trunk(
+        self, shape: Sequence[int], settings: GanSettings, streams: Streams
+    ) -> tuple[nn.Module, int]: ...

@@ -1,4 +1,4 @@
-"""What metrics of generated samples read: samples beside real ones, their modes, their features."""
+"""Evidence for metrics of generated samples: their features beside real ones, and their modes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Modes:
+class ModeAssignment:
     """The mode of each of N samples, whether it is of high quality, and K, the number of modes."""
 
     nearest: NDArray[np.int64]
@@ -20,21 +20,21 @@ class Modes:
 
 
 @dataclass(frozen=True, eq=False)
-class Generated:
-    """N generated samples, seen through a named feature extractor beside real ones.
+class GeneratedSamples:
+    """Features of N generated samples beside those of real training and test samples.
 
-    `fake`, `train` and `test` are features N×D, M×D and L×D; `modes` is None where the data set
-    has no known modes. `extractor` names what made the features ("points" when they are the samples);
-    `is_fid` says that it is the network that the FID is defined by.
+    `fake`, `train` and `test` are features N×D, M×D and L×D; `modes` is None if the data set has no
+    known modes. `extractor` names the origin of the features ("points" if they are the samples);
+    `is_fid` tells if it is the network that defines the FID.
     """
 
     fake: NDArray[np.floating]
     train: NDArray[np.floating]
     test: NDArray[np.floating]
     extractor: str
-    modes: Modes | None = None
+    modes: ModeAssignment | None = None
     is_fid: bool = False
 
-    def described(self, real: NDArray[np.floating]) -> str:
-        """Extractor, dimensions, and how many generated and real samples a distance rests on."""
+    def describe_distance(self, real: NDArray[np.floating]) -> str:
+        """Name a distance by extractor, dimensions, and the numbers of generated and real samples."""
         return f"{self.extractor} d={self.fake.shape[1]} n={len(self.fake)}/{len(real)}"

@@ -1,4 +1,4 @@
-"""Counting modes: which are covered, what share of the samples is good, how evenly they spread."""
+"""Mode counts: the modes covered, the share of good samples, and how evenly they spread."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RADIUS = 3.0
-"""A sample is of high quality within so many standard deviations of its nearest mode."""
+"""A sample is of high quality within this many standard deviations of its nearest mode."""
 
 
-def nearest_modes(
+def find_nearest_modes(
     points: NDArray[np.floating], centres: NDArray[np.floating], sigma: float
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The nearest centre of each point (N), and whether it lies within 3σ of it (Lin et al. 2018).
+    """Return the nearest centre of each point (N), and whether it lies within 3σ of it (Lin et al. 2018).
 
-    Non-finite points belong to no mode and are of low quality.
+    Non-finite points are of low quality, whichever mode they get.
     """
     finite = np.isfinite(points).all(1)
     clean = np.where(finite[:, None], points, 0.0).astype(np.float64)
@@ -30,16 +30,16 @@ def nearest_modes(
     return nearest, good
 
 
-def counts(modes: NDArray[np.int64], good: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
-    """How many good samples each of the k modes has."""
+def count_modes(modes: NDArray[np.int64], good: NDArray[np.bool_], k: int) -> NDArray[np.int64]:
+    """Return the number of good samples of each of the k modes."""
     return np.bincount(modes[good], minlength=k)
 
 
 def reverse_kl(counted: NDArray[np.int64]) -> float:
-    """KL(p̂ ‖ uniform) = Σ p̂ ln(p̂·K) over the good samples; at most ln K.
+    """Return KL(p̂ ‖ uniform) = Σ p̂ ln(p̂·K) over the good samples; at most ln K.
 
-    Without any good sample it is undefined, and ln K, its worst value, stands for it, so that a run
-    with nothing to show is never better placed than one that shows a single mode.
+    Without a good sample it is undefined; the worst value, ln K, is returned, so that a run without
+    any never ranks above one with a single mode.
     """
     total, k = counted.sum(), len(counted)
     if total == 0:
@@ -48,14 +48,14 @@ def reverse_kl(counted: NDArray[np.int64]) -> float:
     return float((p * np.log(p * k)).sum())
 
 
-def coverage(
+def measure_mode_coverage(
     modes: NDArray[np.int64], good: NDArray[np.bool_], k: int, shares: Sequence[float]
 ) -> dict[str, float]:
-    """`covered` (at least one good sample), `high_quality`, `reverse_kl`, and counts by threshold.
+    """Return `covered` (modes with a good sample), `high_quality`, `reverse_kl`, and counts by threshold.
 
-    For each share s in `shares`, `at_<s>` counts the modes that hold at least s·N/K of the N samples.
+    For each share s in `shares`, `at_<s>` counts the modes with at least s·N/K good ones of the N samples.
     """
-    counted = counts(modes, good, k)
+    counted = count_modes(modes, good, k)
     n = len(modes)
     found = {
         "covered": float((counted >= 1).sum()),

@@ -1,4 +1,4 @@
-"""Spectral normalisation of stacked layers; ordinary layers take torch's own."""
+"""Spectral normalisation of stacked layers; ordinary layers get torch's own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm, spectral_norm
 
-from harness_generative.stacked import Convolution, Linear
+from harness_generative.stacked_layers import StackedConvolution, StackedLinear
 from harness_generative.streams import Streams
 
 
 class StackedSpectralNorm(nn.Module):
     """Divides each seed's weight, reshaped to outputs × rest, by its largest singular value.
 
-    Power iteration in training, one vector u per seed kept between passes; none in evaluation.
+    Training passes iterate and keep the vectors u and v of each seed; evaluation only reads them.
     """
 
     u: torch.Tensor
@@ -28,7 +28,7 @@ class StackedSpectralNorm(nn.Module):
         u = F.normalize(streams.normal("spectral norm", (matrix.shape[1],)), dim=1)
         self.register_buffer("u", u)
         self.register_buffer("v", F.normalize(torch.einsum("soi,so->si", matrix.detach(), u), dim=1))
-        self._iterate(matrix.detach(), 15)  # as torch does, so that the first pass is about right
+        self._iterate(matrix.detach(), 15)  # as torch does, so that the first pass is close
 
     def _matrix(self, weight: torch.Tensor) -> torch.Tensor:
         return weight.movedim(self.output_axis, 1).flatten(2)
@@ -43,11 +43,11 @@ class StackedSpectralNorm(nn.Module):
         self.v.copy_(v)
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        """The weight over its σ₁."""
+        """Return the weight over σ₁ = uᵀWv."""
         matrix = self._matrix(weight)
         if self.training:
             self._iterate(matrix.detach(), self.iterations)
-        # copies, since a later pass changes the buffers while this one's graph is alive
+        # copies, since a later pass changes the buffers in place while this pass's graph still needs them
         sigma = torch.einsum("so,soi,si->s", self.u.clone(), matrix, self.v.clone())
         return weight / sigma.view(-1, *[1] * (weight.dim() - 1))
 
@@ -56,11 +56,11 @@ ITERATING = (StackedSpectralNorm, _SpectralNorm)
 """Modules whose training passes change their buffers."""
 
 
-def normalise(network: nn.Module, iterations: int, streams: Streams) -> nn.Module:
-    """The network with spectral normalisation on every linear layer and convolution."""
+def add_spectral_norm(network: nn.Module, iterations: int, streams: Streams) -> nn.Module:
+    """Add spectral normalisation to every linear layer and convolution of a network, in place."""
     for module in list(network.modules()):
-        if isinstance(module, Linear | Convolution):
-            axis = 2 if isinstance(module, Linear) or module.transposed else 1
+        if isinstance(module, StackedLinear | StackedConvolution):
+            axis = 2 if isinstance(module, StackedLinear) or module.transposed else 1
             norm = StackedSpectralNorm(module.weight, axis, iterations, streams)
             parametrize.register_parametrization(module, "weight", norm)
         elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):

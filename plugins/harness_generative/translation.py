@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class Translation:
-    """What the methods share: Adam at 2e-4 with betas 0.5 and 0.999, decaying over the second half.
+class TranslationMethod:
+    """Base of the methods: Adam at 2e-4 with betas 0.5 and 0.999, decaying over the second half.
 
     Args:
         lr: learning rate of all networks.
         beta1: Adam's first decay.
-        decay_from: share of training after which the learning rate falls linearly to 0.
+        decay_from: fraction of training after which the learning rate falls linearly to 0.
     """
 
     needs_pairs = False
@@ -31,21 +31,21 @@ class Translation:
             raise OptionError(f"translation: beta1 must be from 0 to below 1, found {beta1}")
         self.lr, self.beta1, self.decay_from = lr, beta1, decay_from
 
-    def rate(self, progress: float) -> float:
-        """The factor on the learning rate: 1, then falling linearly to 0 at the end."""
+    def lr_factor(self, progress: float) -> float:
+        """Return the factor on the learning rate: 1, then falling linearly to 0 at the end."""
         if progress <= self.decay_from:
             return 1.0
         return max(0.0, (1 - progress) / (1 - self.decay_from))
 
 
-class CycleGAN(Translation):
+class CycleGAN(TranslationMethod):
     """Unpaired translation with cycle consistency (Zhu et al. 2017), least-squares adversarial terms.
 
     Args:
         lambda_a: weight of the cycle A→B→A (L1).
         lambda_b: weight of the cycle B→A→B (L1).
         identity: weight of the identity terms, as a share of the cycle weights.
-        pool: earlier translations that the discriminators are shown; 0 for none.
+        pool: size of each discriminator's pool of earlier translations; 0 for none.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CycleGAN(Translation):
         self.lambda_a, self.lambda_b, self.identity, self.pool = lambda_a, lambda_b, identity, pool
 
 
-class Pix2Pix(Translation):
+class Pix2Pix(TranslationMethod):
     """Paired translation A→B (Isola et al. 2017): the upper bound for unpaired methods.
 
     The discriminator sees A beside B; the generator adds `weight` times the L1 distance to the truth.
@@ -84,8 +84,8 @@ class Pix2Pix(Translation):
         self.weight = weight
 
 
-class Untranslated(Translation):
-    """The identity: images are shown as they are, which is what any translation has to beat."""
+class Untranslated(TranslationMethod):
+    """The identity, the baseline that any translation has to beat."""
 
     def __init__(self) -> None:
         super().__init__(2e-4, 0.5, 0.5)
@@ -94,7 +94,7 @@ class Untranslated(Translation):
 @register_capability("translates images", choose="cyclegan-resnet or cyclegan-unet")
 @runtime_checkable
 class TranslatesImages(Protocol):
-    """What the suite asks of a model: networks for images of equal size in and out."""
+    """What the suite requires of a model: networks whose input and output images have the same size."""
 
     def fits(self, size: int) -> str | None: ...
 
@@ -104,40 +104,40 @@ class TranslatesImages(Protocol):
 
 
 class Translator:
-    """A generator's and a discriminator's architecture for images of equal size in and out."""
+    """Base of architectures of generator and discriminator for images of equal size in and out."""
 
     width: int
     patch_layers: int
 
     def load(self, device: torch.device) -> None:
-        """Nothing: every run builds networks of its own, from its own seeds."""
+        """Do nothing: every run builds its own networks from its seeds."""
 
     def fits(self, size: int) -> str | None:
-        """Why images of this size can't be translated, or None."""
+        """Return why images of this size can't be translated, or None."""
         least = 4 * 2**self.patch_layers
         if size < least:
             return f"{self.patch_layers} patch layers need images of {least} pixels, the size is {size}"
         return None
 
     def generator(self, size: int) -> nn.Module:
-        """B×3×H×W to the same, in [−1, 1]."""
+        """Build the network from B×3×H×W to the same shape, in [−1, 1]."""
         raise NotImplementedError
 
     def discriminator(self, channels: int = 3) -> nn.Module:
-        """B×C×H×W to one output per patch."""
+        """Build the network from B×C×H×W to one output per patch."""
         from harness_generative.translation_networks import patch_discriminator
 
         return patch_discriminator(self.width, self.patch_layers, channels)
 
 
 class ResNetTranslator(Translator):
-    """The ResNet generator (nine blocks from 256 pixels up, six below in the paper) and a PatchGAN.
+    """The ResNet generator (in the paper nine blocks from 256 pixels up, six below) and a PatchGAN.
 
     Args:
         width: channels at full resolution.
         blocks: residual blocks.
-        patch_layers: layers of the discriminator; three see 70×70 pixels.
-        halvings: of the resolution before the blocks; fewer than the paper's two suit tiny images.
+        patch_layers: layers of the discriminator; three have a receptive field of 70×70 pixels.
+        halvings: halvings of the resolution before the blocks; tiny images need fewer than the paper's two.
     """
 
     def __init__(self, width: int = 64, blocks: int = 9, patch_layers: int = 3, halvings: int = 2) -> None:
@@ -148,7 +148,7 @@ class ResNetTranslator(Translator):
         self.width, self.blocks, self.patch_layers, self.halvings = width, blocks, patch_layers, halvings
 
     def fits(self, size: int) -> str | None:
-        """Sizes that the halvings part evenly."""
+        """Return why images of this size can't be halved or translated, or None."""
         if size % 2**self.halvings:
             return f"cyclegan-resnet needs a size divisible by {2**self.halvings}, found {size}"
         if size < 2 * 2**self.halvings:
@@ -158,7 +158,7 @@ class ResNetTranslator(Translator):
         return super().fits(size)
 
     def generator(self, size: int) -> nn.Module:
-        """The ResNet."""
+        """Build the ResNet."""
         from harness_generative.translation_networks import resnet_translator
 
         return resnet_translator(self.width, self.blocks, self.halvings)
@@ -168,8 +168,8 @@ class UNetTranslator(Translator):
     """The U-Net generator and a PatchGAN, for power-of-two sizes.
 
     Args:
-        width: channels of both networks' first convolution; they double, up to eight times as many.
-        patch_layers: layers of the discriminator; three see 70×70 pixels.
+        width: channels of both networks' first convolution; they double up to eight times as many.
+        patch_layers: layers of the discriminator; three have a receptive field of 70×70 pixels.
     """
 
     def __init__(self, width: int = 64, patch_layers: int = 3) -> None:
@@ -178,13 +178,13 @@ class UNetTranslator(Translator):
         self.width, self.patch_layers = width, patch_layers
 
     def fits(self, size: int) -> str | None:
-        """Powers of two from 8 up."""
+        """Return why not, unless the size is a power of two from 8 up."""
         if size < 8 or size & (size - 1):
             return f"cyclegan-unet needs a power of two from 8 up, found {size}"
         return super().fits(size)
 
     def generator(self, size: int) -> nn.Module:
-        """The U-Net."""
+        """Build the U-Net."""
         from harness_generative.translation_networks import UNet
 
         return UNet(self.width, size)

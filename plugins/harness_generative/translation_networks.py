@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 
-def start_normal(network: nn.Module, generator: torch.Generator, deviation: float = 0.02) -> nn.Module:
-    """Convolutions at N(0, 0.02²) with zero biases, as CycleGAN and Pix2Pix start."""
+def init_normal(network: nn.Module, generator: torch.Generator, deviation: float = 0.02) -> nn.Module:
+    """Initialise convolutions from N(0, deviation²) with zero biases, as CycleGAN and Pix2Pix do."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, deviation, generator=generator)
@@ -18,7 +18,7 @@ def start_normal(network: nn.Module, generator: torch.Generator, deviation: floa
     return network
 
 
-class _Residual(nn.Module):
+class _TranslatorBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
@@ -35,7 +35,7 @@ class _Residual(nn.Module):
 
 
 def resnet_translator(width: int, blocks: int, halvings: int = 2) -> nn.Module:
-    """7×7, halvings (two), residual blocks, doublings, 7×7 (Johnson et al. 2016; Zhu et al. 2017)."""
+    """Build 7×7, halvings, residual blocks, doublings, 7×7 (Johnson et al. 2016; Zhu et al. 2017)."""
     layers: list[nn.Module] = [
         nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"),
         nn.InstanceNorm2d(width),
@@ -44,7 +44,7 @@ def resnet_translator(width: int, blocks: int, halvings: int = 2) -> nn.Module:
     widths = [width * 2**n for n in range(halvings + 1)]
     for w in widths[:-1]:
         layers += [nn.Conv2d(w, 2 * w, 3, 2, 1), nn.InstanceNorm2d(2 * w), nn.ReLU()]
-    layers += [_Residual(widths[-1]) for _ in range(blocks)]
+    layers += [_TranslatorBlock(widths[-1]) for _ in range(blocks)]
     for w in reversed(widths[1:]):
         layers += [
             nn.ConvTranspose2d(w, w // 2, 3, 2, 1, output_padding=1),
@@ -55,7 +55,7 @@ def resnet_translator(width: int, blocks: int, halvings: int = 2) -> nn.Module:
 
 
 class UNet(nn.Module):
-    """Halvings down to 2×2 with a skip at each resolution (Isola et al. 2017), for square images."""
+    """A U-Net for square images: halvings to 2×2 with a skip at each resolution (Isola et al. 2017)."""
 
     def __init__(self, width: int, size: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class UNet(nn.Module):
         self.last = nn.Sequential(nn.ConvTranspose2d(joined, 3, 4, 2, 1), nn.Tanh())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """B×3×H×W to the same."""
+        """Translate B×3×H×W to the same shape."""
         skips = []
         for layer in self.down:
             x = layer(x)
@@ -89,7 +89,7 @@ class UNet(nn.Module):
 
 
 def patch_discriminator(width: int, layers: int, channels: int = 3) -> nn.Module:
-    """One output per overlapping patch; three layers see 70×70 pixels (Isola et al. 2017)."""
+    """Build a PatchGAN: one output per overlapping patch, 70×70 for three layers (Isola et al. 2017)."""
     found: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(0.2)]
     inputs = width
     for n in range(1, layers + 1):

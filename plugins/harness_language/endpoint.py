@@ -1,4 +1,4 @@
-"""A chat model behind any endpoint that speaks OpenAI's protocol: retries, budgets, and no key anywhere."""
+"""A chat model behind an endpoint with OpenAI's protocol: retries, budgets; the key is never stored or shown."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from harness import OptionError, Unavailable
 Message = Mapping[str, str]
 
 ADDRESS_VARIABLE = "OPENAI_BASE_URL"
-WORTH_RETRYING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+RETRY_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 LONGEST_WAIT = 60.0
-SECRET_FROM = 12
-"""Characters from which on a key is one; shorter ones stand in where a server needs none."""
+MIN_SECRET_LENGTH = 12
+"""Keys shorter than this are placeholders for servers that need none, and are not hidden in answers."""
 
 
 class OutOfBudget(Exception):
-    """The model may not be asked any more; a search ends with what it has."""
+    """A budget is spent; the search ends with its best prompt so far."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the model said, and the tokens and tries it took."""
+class ChatAnswer:
+    """A model's text, with the tokens and tries it took."""
 
     text: str
     tokens: int
@@ -45,34 +45,34 @@ class Budget:
     tokens: int
 
     def check(self) -> None:
-        """OutOfBudget when either is spent."""
+        """Raise OutOfBudget if either is spent."""
         for what, left in (("calls", self.calls), ("tokens", self.tokens)):
             if left <= 0:
                 raise OutOfBudget(f"the budget of {what} is spent")
 
-    def spend(self, answer: Answer) -> None:
-        """Takes off what an answer took."""
+    def spend(self, answer: ChatAnswer) -> None:
+        """Subtract the calls and tokens of an answer."""
         self.calls -= answer.calls
         self.tokens -= answer.tokens
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would carry the key to another host."""
+    """Refuses redirects, which would carry the key to another host."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
 class Endpoint:
-    """Asks `POST <address>/chat/completions`.
+    """A chat model reached by `POST <address>/chat/completions`.
 
     Args:
-        model: the model's name there.
-        address: of the endpoint, such as `http://localhost:8000/v1`; default: $OPENAI_BASE_URL.
-        key_variable: the environment variable that holds the key; without a value none is sent.
+        model: the model's name at the endpoint.
+        address: the endpoint's, such as `http://localhost:8000/v1`; by default $OPENAI_BASE_URL.
+        key_variable: the environment variable that holds the key; if it is unset, no key is sent.
         timeout: seconds to wait for an answer.
-        retries: further tries after a rate limit, a server's error, a time-out, a disconnect or an
-            answer that is none; each waits twice as long as the one before, or as the server says.
+        retries: further tries after a rate limit, a server error, a time-out, a disconnect or an unusable
+            answer; each waits twice as long as the previous one, or as long as the server asks.
         calls, tokens: budgets; OutOfBudget is raised when one is spent. Failed tries count as calls.
     """
 
@@ -89,7 +89,7 @@ class Endpoint:
         tokens: int = 1_000_000,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.address = checked_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
+        self.address = check_address(address or os.environ.get(ADDRESS_VARIABLE, ""))
         self.model, self.key_variable = model, key_variable
         self.timeout, self.retries = timeout, retries
         self.temperature, self.max_tokens = temperature, max_tokens
@@ -100,13 +100,13 @@ class Endpoint:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the answers; no address and no key."""
+        """The settings that decide the answers; neither address nor key."""
         return {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
 
-    def ask(self, messages: Sequence[Message]) -> Answer:
-        """The model's answer.
+    def ask(self, messages: Sequence[Message]) -> ChatAnswer:
+        """Return the model's answer.
 
-        Raises OutOfBudget, or Unavailable when the endpoint refuses or never gives a usable answer.
+        Raises OutOfBudget, or Unavailable if the endpoint refuses or no try brings a usable answer.
         """
         trouble = ""
         for attempt in range(self.retries + 1):
@@ -114,24 +114,24 @@ class Endpoint:
             self.budget.calls -= 1
             wait = min(LONGEST_WAIT, 2.0**attempt)
             try:
-                answer = read_answer(self._post(messages))
+                answer = parse_completion(self._post(messages))
                 self.budget.tokens -= answer.tokens
-                # an answer is kept: it must not hold the key, even if the server repeats what it was sent
-                secret = len(self._key()) >= SECRET_FROM
-                return Answer(
-                    self._hidden(answer.text) if secret else answer.text, answer.tokens, attempt + 1
+                # answers are stored, so they must not hold the key, even if the server echoes the request
+                secret = len(self._key()) >= MIN_SECRET_LENGTH
+                return ChatAnswer(
+                    self._hide_key(answer.text) if secret else answer.text, answer.tokens, attempt + 1
                 )
             except urllib.error.HTTPError as error:
-                trouble = self._hidden(f"{error.code} {error.reason}")
-                detail = self._hidden(_body(error))
-                if error.code not in WORTH_RETRYING:
+                trouble = self._hide_key(f"{error.code} {error.reason}")
+                detail = self._hide_key(_read_body(error))
+                if error.code not in RETRY_STATUSES:
                     raise Unavailable(f"{self._where}: {trouble}{detail and f' ({detail})'}") from None
-                wait = _asked_to_wait(error.headers.get("Retry-After"), wait)
+                wait = _read_retry_after(error.headers.get("Retry-After"), wait)
             except ValueError as error:
-                trouble = f"an answer that is none: {error}"
+                trouble = f"an unusable answer: {error}"
             except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
                 reason = getattr(error, "reason", error)
-                trouble = f"{type(reason).__name__}: {self._hidden(str(reason))}"
+                trouble = f"{type(reason).__name__}: {self._hide_key(str(reason))}"
             if attempt < self.retries:
                 self._sleep(wait)
         raise Unavailable(f"{self._where}: no usable answer in {self.retries + 1} tries; the last: {trouble}")
@@ -152,22 +152,22 @@ class Endpoint:
             return bytes(response.read())
 
     def _key(self) -> str:
-        """The key, without blanks around it. OptionError, which does not show it, for one that no header can carry."""
+        """Return the stripped key. Raises OptionError, without showing it, if no header can carry it."""
         key = os.environ.get(self.key_variable, "").strip()
         if not (key.isascii() and key.isprintable()):
             raise OptionError(
-                f"the key in {self.key_variable} has characters that no header can carry, such as a line break: set it anew"
+                f"the key in {self.key_variable} has characters that no header can carry, such as a line break: set it again"
             )
         return key
 
-    def _hidden(self, text: str) -> str:
-        """A server's words with the key taken out: some repeat it."""
+    def _hide_key(self, text: str) -> str:
+        """Return a server's text with the key replaced by "…", since some servers echo it."""
         key = self._key()
         return text.replace(key, "…") if key else text
 
 
-def read_answer(body: bytes) -> Answer:
-    """The text and the tokens of a chat completion. Raises ValueError when it is no such thing."""
+def parse_completion(body: bytes) -> ChatAnswer:
+    """Return the text and tokens of a chat completion. Raises ValueError for any other body."""
     found = json.loads(body.decode("utf-8"))
     try:
         text = found["choices"][0]["message"]["content"]
@@ -177,15 +177,14 @@ def read_answer(body: bytes) -> Answer:
         raise ValueError("the message has no text")
     usage = found.get("usage")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
-    return Answer(text, tokens if isinstance(tokens, int) else len(text) // 4 + 1)
+    # without a usage report, estimate four characters per token
+    return ChatAnswer(text, tokens if isinstance(tokens, int) else len(text) // 4 + 1)
 
 
-def checked_address(address: str) -> str:
-    """The address without a slash at its end. OptionError for none, one that is no URL, or a password in it."""
+def check_address(address: str) -> str:
+    """Return the address without a trailing slash. Raises OptionError if it is empty, no URL, or holds a password."""
     if not address:
-        raise OptionError(
-            f"an endpoint needs an address: give the option `address` or set {ADDRESS_VARIABLE}"
-        )
+        raise OptionError(f"an endpoint needs an address: set the option `address` or {ADDRESS_VARIABLE}")
     try:
         parts = urlsplit(address)
         named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -193,7 +192,7 @@ def checked_address(address: str) -> str:
         named = False
     if not named or any(c.isspace() for c in address):
         raise OptionError(
-            "the endpoint's address must start with http:// or https:// and name a host, and a port if need be"
+            "the endpoint's address must start with http:// or https:// and name a host, with a port if needed"
         )
     if parts.username or parts.password or parts.query:
         raise OptionError(
@@ -202,14 +201,14 @@ def checked_address(address: str) -> str:
     return address.rstrip("/")
 
 
-def _asked_to_wait(header: str | None, otherwise: float) -> float:
+def _read_retry_after(header: str | None, otherwise: float) -> float:
     try:
         return min(LONGEST_WAIT, max(0.0, float(header))) if header else otherwise
     except ValueError:
-        return otherwise  # a date; our own pace will do
+        return otherwise  # a date, which our own back-off replaces
 
 
-def _body(error: urllib.error.HTTPError) -> str:
+def _read_body(error: urllib.error.HTTPError) -> str:
     try:
         return " ".join(error.read(500).decode("utf-8", "replace").split())
     except (OSError, http.client.HTTPException):

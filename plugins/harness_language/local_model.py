@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import Unavailable
-from harness_language.endpoint import Answer, Budget, Message
+from harness_language.endpoint import Budget, ChatAnswer, Message
 
 
 class LocalModel:
-    """A causal language model by its name or folder; answers are sampled from a seed.
+    """A causal language model by name or folder; answers are sampled from a seed.
 
-    Raises Unavailable when transformers or the model's files are missing.
+    Raises Unavailable if transformers or the model's files are missing.
     """
 
     def __init__(
@@ -41,17 +41,17 @@ class LocalModel:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides the answers."""
+        """The settings that decide the answers."""
         return {
             "model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed,
         }  # fmt: skip
 
-    def ask(self, messages: Sequence[Message]) -> Answer:
-        """A sampled answer; OutOfBudget when a budget is spent."""
+    def ask(self, messages: Sequence[Message]) -> ChatAnswer:
+        """Return a sampled answer. Raises OutOfBudget when a budget is spent."""
         import torch
 
         self.budget.check()
-        number = self.budget.calls  # a replayed answer counts too, so a continued search draws the same
+        number = self.budget.calls  # replayed answers count too, so a resumed search samples the same
         if getattr(self._tokenizer, "chat_template", None):
             text = self._tokenizer.apply_chat_template(
                 [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
@@ -70,6 +70,6 @@ class LocalModel:
                 pad_token_id=self._tokenizer.eos_token_id,
             )
         own = out[0, inputs["input_ids"].shape[1] :]
-        answer = Answer(self._tokenizer.decode(own, skip_special_tokens=True), int(out.shape[1]))
+        answer = ChatAnswer(self._tokenizer.decode(own, skip_special_tokens=True), int(out.shape[1]))
         self.budget.spend(answer)
         return answer

@@ -1,1 +1,1 @@
-"""Metrics on what a classifier predicted: accuracy, calibration, temperature scaling."""
+"""Metrics of a classifier's predictions: accuracy, F1, calibration, temperature scaling, label sets."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness import OptionError, Predictions
-from harness_metrics.evidence import checked
+from harness_metrics.prediction_checks import check_predictions
 
 Norm = Literal["l1", "l2", "max"]
 Binning = Literal["width", "mass"]
@@ -21,20 +21,20 @@ def calibration_error(
     norm: Norm = "l1",
     binning: Binning = "width",
 ) -> float:
-    """Calibration error of confidences (N, in [0, 1]) against being right (N, 0 or 1).
+    """Return the calibration error of confidences (N, in [0, 1]) against correctness (N, 0 or 1).
 
-    With |B_b|/N the share, acc the accuracy and conf the mean confidence of bin b:
+    With the share |B_b|/N, accuracy acc and mean confidence conf of bin b:
     `l1` Σ share·|acc−conf| (ECE, Naeini et al. 2015; Guo et al. 2017), `l2` the root of
     Σ share·(acc−conf)² (RMS calibration error, Hendrycks et al. 2019), `max` the largest |acc−conf|.
-    Bins of equal `width` are (lo, hi], confidence 0 goes into the first; bins of equal `mass` hold
-    about N/bins samples each, and equal confidences always share a bin. No bin is left out.
+    Bins of equal `width` are (lo, hi], and the first also holds confidence 0; bins of equal `mass` hold about
+    N/bins samples each, and equal confidences always share a bin. No bin is left out.
     """
     conf = np.asarray(confidence, dtype=np.float64)
     right = np.asarray(correct, dtype=np.float64)
     if binning == "width":
         index = np.searchsorted(np.arange(1, bins) / bins, conf, side="left")
     else:
-        # Where a confidence first stands in sorted order decides, so ties can't be torn apart.
+        # The first position of a confidence in sorted order decides, so ties share a bin.
         index = np.searchsorted(np.sort(conf), conf, side="left") * bins // len(conf)
     samples = np.bincount(index, minlength=bins)
     filled = samples > 0
@@ -51,7 +51,7 @@ def calibration_error(
 
 
 class Ece:
-    """Expected calibration error of the predicted class' probability; see `calibration_error`.
+    """Expected calibration error of the predicted class's probability; see `calibration_error`.
 
     Args:
         bins: number of bins of confidence, at least 1.
@@ -73,8 +73,8 @@ class Ece:
         self.bins, self.norm, self.binning = bins, norm, binning
 
     def __call__(self, predictions: Predictions) -> float:
-        """Calibration error as a fraction."""
-        checked(predictions)
+        """Return the calibration error as a fraction."""
+        check_predictions(predictions)
         right = predictions.predicted == predictions.targets
         return calibration_error(predictions.confidence, right, self.bins, self.norm, self.binning)
 
@@ -93,16 +93,16 @@ class Brier:
     bounds = (0.0, 2.0)
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
-        """Squared distance of the probabilities from the one-hot target, N."""
-        checked(predictions)
+        """Return the squared distance of the probabilities from the one-hot target, N."""
+        check_predictions(predictions)
         p = predictions.probabilities
         own = np.take_along_axis(p, predictions.targets[:, None], axis=1)[:, 0]
-        # (own − 1)² replaces own² in the sum of squares.
+        # Replacing own² by (own − 1)² in the sum of squares adds 1 − 2·own; rounding could go below 0.
         scores: NDArray[np.float64] = np.maximum((p**2).sum(axis=1) - 2.0 * own + 1.0, 0.0)
         return scores
 
     def __call__(self, predictions: Predictions) -> float:
-        """Mean Brier score."""
+        """Return the mean Brier score."""
         return float(self.per_sample(predictions).mean())
 
 
@@ -113,17 +113,17 @@ class Nll:
     bounds = (0.0, float("inf"))
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
-        """−log p(target), N, from the logits themselves so that tiny probabilities keep their log."""
-        checked(predictions)
+        """Return −log p(target), N, from the logits, so that tiny probabilities keep a finite log."""
+        check_predictions(predictions)
         return negative_log_likelihood(predictions.logits, predictions.targets)
 
     def __call__(self, predictions: Predictions) -> float:
-        """Mean negative log-likelihood in nats."""
+        """Return the mean negative log-likelihood in nats."""
         return float(self.per_sample(predictions).mean())
 
 
 def negative_log_likelihood(logits: NDArray[np.floating], targets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """−log softmax(logits)[target] for logits N×C and targets N, in float64; N."""
+    """Return −log softmax(logits)[target], N in float64, for logits N×C and targets N."""
     z = logits.astype(np.float64)
     z = z - z.max(axis=1, keepdims=True)
     own = np.take_along_axis(z, targets[:, None], axis=1)[:, 0]

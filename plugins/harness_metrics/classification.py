@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import OptionError, Predictions
-from harness_metrics.evidence import checked
+from harness_metrics.prediction_checks import check_predictions
 
 
 class TopK:
@@ -29,8 +29,8 @@ class TopK:
         self.k = k
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
-        """1 where the target is among the k largest logits, else 0; N."""
-        checked(predictions)
+        """Return 1 if the target is among the k largest logits, else 0; N."""
+        check_predictions(predictions)
         if self.k == 1:
             return np.asarray(predictions.predicted == predictions.targets, np.float64)
         logits, targets = predictions.logits, predictions.targets
@@ -40,7 +40,7 @@ class TopK:
         return np.asarray(rank < self.k, np.float64)
 
     def __call__(self, predictions: Predictions) -> float:
-        """Top-k accuracy as a fraction."""
+        """Return top-k accuracy as a fraction."""
         return float(self.per_sample(predictions).mean())
 
 
@@ -61,8 +61,8 @@ class Top5(TopK):
 class MeanPerClass:
     """Mean per-class accuracy: recall of each class, averaged over the classes that occur.
 
-    (1/|K|) Σ_{c∈K} TP_c / N_c with K the classes that have samples; the same as balanced accuracy.
-    It is the usual number for Pets, Flowers, Caltech-101 and Aircraft outside prompt learning.
+    (1/|K|) Σ_{c∈K} TP_c / N_c with K the classes that have samples; also called balanced accuracy.
+    It is usual for Pets, Flowers, Caltech-101 and Aircraft outside prompt learning.
     """
 
     higher_is_better = True
@@ -70,8 +70,8 @@ class MeanPerClass:
     unit = "fraction"
 
     def __call__(self, predictions: Predictions) -> float:
-        """Mean recall as a fraction."""
-        checked(predictions)
+        """Return the mean recall as a fraction."""
+        check_predictions(predictions)
         targets = predictions.targets
         right = (predictions.predicted == targets).astype(np.float64)
         classes = predictions.logits.shape[1]

@@ -6,14 +6,14 @@ from collections import Counter
 from typing import Any
 
 from harness import Predictions
-from harness_metrics.evidence import checked
+from harness_metrics.prediction_checks import check_predictions
 
 
-def _scores(predictions: Predictions, average: str | None) -> tuple[Any, Any, Any, Any]:
-    """Precision, recall, F1 and support over the classes that are targets or predictions; 0 for 0/0."""
+def _compute_scores(predictions: Predictions, average: str | None) -> tuple[Any, Any, Any, Any]:
+    """Return precision, recall, F1 and support over the classes that are targets or predictions; 0 for 0/0."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    checked(predictions)
+    check_predictions(predictions)
     found: tuple[Any, Any, Any, Any] = precision_recall_fscore_support(
         predictions.targets, predictions.predicted, average=average, zero_division=0
     )
@@ -31,15 +31,15 @@ class MacroPrecision:
     unit = "fraction"
 
     def __call__(self, predictions: Predictions) -> float:
-        """Mean precision as a fraction."""
-        return float(_scores(predictions, "macro")[0])
+        """Return the mean precision as a fraction."""
+        return float(_compute_scores(predictions, "macro")[0])
 
 
 class MacroRecall:
     """Recall of each class, averaged over the classes that are targets or predictions.
 
-    Recall is TP/(TP + FN), and 0 for a class that is predicted but has no samples; where every class has
-    samples it is `mean_per_class`, the balanced accuracy.
+    Recall is TP/(TP + FN), and 0 for a class that is predicted but has no samples. If every class has
+    samples, it equals `mean_per_class`, the balanced accuracy.
     """
 
     higher_is_better = True
@@ -47,8 +47,8 @@ class MacroRecall:
     unit = "fraction"
 
     def __call__(self, predictions: Predictions) -> float:
-        """Mean recall as a fraction."""
-        return float(_scores(predictions, "macro")[1])
+        """Return the mean recall as a fraction."""
+        return float(_compute_scores(predictions, "macro")[1])
 
 
 class MacroF1:
@@ -62,8 +62,8 @@ class MacroF1:
     unit = "fraction"
 
     def __call__(self, predictions: Predictions) -> float:
-        """Mean F1 as a fraction."""
-        return float(_scores(predictions, "macro")[2])
+        """Return the mean F1 as a fraction."""
+        return float(_compute_scores(predictions, "macro")[2])
 
 
 class WeightedF1:
@@ -74,14 +74,14 @@ class WeightedF1:
     unit = "fraction"
 
     def __call__(self, predictions: Predictions) -> float:
-        """Weighted F1 as a fraction."""
-        return float(_scores(predictions, "weighted")[2])
+        """Return the weighted F1 as a fraction."""
+        return float(_compute_scores(predictions, "weighted")[2])
 
 
 class F1PerClass:
-    """F1 of each class by its name (its number where the data set has no names).
+    """F1 of each class by its name, or by its number if the data set has no names.
 
-    Classes of one name, such as ImageNet's two missiles, are told apart by their numbers: `missile (657)`.
+    Classes that share a name, such as ImageNet's two missiles, get their numbers: `missile (657)`.
     """
 
     higher_is_better = True
@@ -89,10 +89,10 @@ class F1PerClass:
     unit = "fraction"
 
     def __call__(self, predictions: Predictions) -> dict[str, float]:
-        """F1 as a fraction for each class that is a target or a prediction."""
+        """Return F1 as a fraction for each class that is a target or a prediction."""
         import numpy as np
 
-        scores = _scores(predictions, None)[2]
+        scores = _compute_scores(predictions, None)[2]
         labels = np.union1d(predictions.targets, predictions.predicted)
         names = [str(name) for name in predictions.class_names or range(predictions.logits.shape[1])]
         times = Counter(names)

@@ -1,4 +1,4 @@
-"""Metrics that the linear-probe table of the CLIP paper needs besides accuracy and the mean over classes."""
+"""The further metrics of the CLIP paper's linear-probe table: 11-point mAP, ROC AUC, mean of top-1 and top-5."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def average_precision_11(scores: NDArray[np.floating], targets: NDArray[np.integer]) -> float:
-    """(1/11) Σ over r = 0, 0.1, …, 1 of the largest precision at a recall of r or more, of one class.
+    """Return one class's (1/11) Σ over r = 0, 0.1, …, 1 of the largest precision at a recall of at least r.
 
-    `scores` N, `targets` N with 1 and 0; equal scores keep their order. NaN without a positive.
+    `scores` N, `targets` N of 1 and 0; equal scores keep their order. NaN without a positive.
     Source: Everingham et al. 2010, section 4.2, and the VOC 2007 development kit.
     """
     import numpy as np
@@ -25,7 +25,7 @@ def average_precision_11(scores: NDArray[np.floating], targets: NDArray[np.integ
         return float("nan")
     hits = ranked.cumsum()
     precision, recall = hits / np.arange(1, len(ranked) + 1), hits / hits[-1]
-    # recalls are fractions of counts: a tenth must be met by what is a tenth but for rounding
+    # recalls are ratios of counts: the tolerance lets a rounded 0.3 reach the level 0.3
     reached = (recall >= level - 1e-9 for level in np.linspace(0, 1, 11))
     return float(np.mean([precision[at].max() for at in reached]))
 
@@ -33,7 +33,7 @@ def average_precision_11(scores: NDArray[np.floating], targets: NDArray[np.integ
 class MeanAveragePrecision11:
     """11-point average precision, averaged over the classes that have a sample: PASCAL VOC 2007's measure.
 
-    A class's own "difficult" samples are not counted for it, as in the development kit.
+    A class's "difficult" samples (target −1) do not count for it, as in the development kit.
     """
 
     higher_is_better = True
@@ -41,7 +41,7 @@ class MeanAveragePrecision11:
     unit = "fraction"
 
     def __call__(self, evidence: LabelSets) -> float:
-        """The mean over classes, as a fraction. Raises DataError when no class has a sample."""
+        """Return the mean over classes as a fraction. Raise DataError if no class has a sample."""
         import numpy as np
 
         each = []
@@ -54,14 +54,14 @@ class MeanAveragePrecision11:
 
 
 class RocAuc:
-    """Area under the ROC curve of two classes, the second being the positive one (scikit-learn's)."""
+    """Area under the ROC curve of two classes, the second being positive (by scikit-learn)."""
 
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
 
     def __call__(self, predictions: Predictions) -> float:
-        """The area. Raises DataError for other than two classes, or when one has no sample."""
+        """Return the area. Raise DataError unless there are two classes, both with samples."""
         from sklearn.metrics import roc_auc_score
 
         logits, targets = predictions.logits.astype("float64"), predictions.targets
@@ -80,12 +80,12 @@ class MeanTop1Top5:
     unit = "fraction"
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
-        """1 for the first place, 0.5 for the second to fifth, else 0; N."""
+        """Return 1 for rank 1, 0.5 for ranks 2 to 5, else 0; N."""
         from harness_metrics.classification import TopK
 
         found: NDArray[np.float64] = (TopK(1).per_sample(predictions) + TopK(5).per_sample(predictions)) / 2
         return found
 
     def __call__(self, predictions: Predictions) -> float:
-        """The mean, as a fraction."""
+        """Return the mean as a fraction."""
         return float(self.per_sample(predictions).mean())

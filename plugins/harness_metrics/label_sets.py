@@ -1,4 +1,4 @@
-"""What metrics of data with several labels per sample read."""
+"""The evidence for metrics of data with several labels per sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LabelSets:
-    """Scores N×C of N samples, and targets N×C: 1 has the class, 0 has not, −1 is not counted."""
+    """Scores N×C and targets N×C of N samples: 1 present, 0 absent, −1 not counted."""
 
     scores: NDArray[np.floating]
     targets: NDArray[np.integer]
@@ -27,9 +27,9 @@ class LabelSets:
 
 
 def check_metrics(metrics: Mapping[str, Any], evidence: type, data: str) -> None:
-    """Raises OptionError for a metric that reads something else than this kind of evidence.
+    """Raise OptionError for a metric that does not read this kind of evidence.
 
-    Which of a protocol's kinds a data set gives shows only when its labels are there.
+    Planning can't check this: only the loaded labels show which of a protocol's kinds a data set has.
     """
     import inspect
 

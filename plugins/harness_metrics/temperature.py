@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that divides all logits, fitted by maximum likelihood."""
+"""Temperature scaling: division of all logits by one number, fitted by maximum likelihood."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from harness import DataError, Predictions
 from harness_metrics.calibration import Binning, Ece, Norm, negative_log_likelihood
-from harness_metrics.evidence import checked
+from harness_metrics.prediction_checks import check_predictions
 
-RANGE = (0.01, 100.0)
-"""Temperatures that the fit may give; perfectly separated data would otherwise go to 0."""
+TEMPERATURE_RANGE = (0.01, 100.0)
+"""Bounds of the fit; on perfectly separated data the temperature would otherwise go to 0."""
 
 
 def fit_temperature(logits: NDArray[np.floating[Any]], targets: NDArray[np.int64]) -> float:
-    """The temperature T > 0 that minimises the NLL of softmax(logits / T) (Guo et al. 2017).
+    """Return the temperature T that minimises the NLL of softmax(logits / T) (Guo et al. 2017).
 
-    Logits N×C, targets N. The NLL is convex in 1/T, so it has a single minimum in log T. The
-    result never has a higher NLL than T = 1, and lies in `RANGE`.
+    Logits N×C, targets N. The NLL is convex in 1/T, so it has a single minimum in log T. T lies in
+    `TEMPERATURE_RANGE`, and its NLL never exceeds that of T = 1.
     """
     from scipy.optimize import minimize_scalar
 
@@ -29,12 +29,14 @@ def fit_temperature(logits: NDArray[np.floating[Any]], targets: NDArray[np.int64
     def loss(log_temperature: float) -> float:
         return float(negative_log_likelihood(z / np.exp(log_temperature), targets).mean())
 
-    found = minimize_scalar(loss, bounds=tuple(np.log(RANGE)), method="bounded", options={"xatol": 1e-6})
+    found = minimize_scalar(
+        loss, bounds=tuple(np.log(TEMPERATURE_RANGE)), method="bounded", options={"xatol": 1e-6}
+    )
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
 
 
-def halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
-    """Two disjoint halves (the first to fit, the second to evaluate), told by the samples' ids alone.
+def split_halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
+    """Split into two disjoint halves (to fit, to evaluate) by the samples' ids alone.
 
     Ids are ranked by their SHA-256, so neither sample order nor the model changes the halves.
     Raises DataError for fewer than two samples.
@@ -45,14 +47,14 @@ def halves(predictions: Predictions) -> tuple[Predictions, Predictions]:
         range(len(predictions)), key=lambda i: hashlib.sha256(str(predictions.ids[i]).encode()).digest()
     )
     cut = len(rank) // 2
-    return _take(predictions, sorted(rank[:cut])), _take(predictions, sorted(rank[cut:]))
+    return _select_samples(predictions, sorted(rank[:cut])), _select_samples(predictions, sorted(rank[cut:]))
 
 
 class EceAfterTemperature:
-    """ECE once the temperature is fitted: fitted on one half of the samples, measured on the other.
+    """ECE after temperature scaling, fitted on one half of the samples and measured on the other.
 
-    The halves come from the sample ids (`halves`), so no sample is both fitted and measured; the
-    number therefore rests on half of the data and is not comparable sample by sample with `ece`.
+    The sample ids decide on the halves (`split_halves`), so no sample is used for both; the value rests on half
+    of the data and can't be compared with `ece` sample by sample.
 
     Args:
         bins: number of bins of confidence, at least 1.
@@ -68,14 +70,14 @@ class EceAfterTemperature:
         self.ece = Ece(bins=bins, norm=norm, binning=binning)
 
     def __call__(self, predictions: Predictions) -> float:
-        """Calibration error of the measured half as a fraction."""
-        fitted, measured = halves(checked(predictions))
+        """Return the calibration error of the measured half as a fraction."""
+        fitted, measured = split_halves(check_predictions(predictions))
         temperature = fit_temperature(fitted.logits, fitted.targets)
         scaled = measured.logits.astype(np.float64) / temperature
         return self.ece(Predictions(scaled, measured.targets, measured.ids, measured.class_names))
 
 
-def _take(predictions: Predictions, index: list[int]) -> Predictions:
+def _select_samples(predictions: Predictions, index: list[int]) -> Predictions:
     return Predictions(
         predictions.logits[index],
         predictions.targets[index],

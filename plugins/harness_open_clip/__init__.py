@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness import OptionError, Preparation, Unavailable, derive_seed
 from harness.errors import did_you_mean
-from harness.inference.weights import check_key, digest, downloading, missing_file, one_line, unusable
+from harness.inference.weights import (
+    check_key,
+    digest,
+    downloading,
+    explain_missing_file,
+    make_unusable_error,
+    one_line,
+)
 from harness_open_clip.checkpoints import is_big_vision, load_checkpoint
 from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
-from harness_timm.folders import folder_digest, folder_of, folder_problem
+from harness_timm.folders import find_folder_problem, folder_digest, parse_folder
 
 if TYPE_CHECKING:
     import torch
@@ -28,20 +35,20 @@ _REMEDY = "get them on a machine with a network and give the file as checkpoint=
 class OpenClipModel:
     """An open_clip model: `ViT-B-32/laion2b_s34b_b79k`, `ViT-B-32` with `pretrained`, `hf-hub:…`.
 
-    Without a tag and a checkpoint the weights are random, from a fixed seed.
+    Without a tag or a checkpoint the weights are random, from a fixed seed.
 
     Args:
-        name: the architecture, alone or as `ARCH/TAG`, or a repository that brings its weights:
+        name: the architecture, alone or as `ARCH/TAG`, or a repository with its own weights:
             `hf-hub:OWNER/NAME`, `local-dir:FOLDER`.
-        pretrained: the tag of the weights, where the name has none.
-        checkpoint: a safetensors or torch file used in place of the tag's weights; a tag given with it
-            still decides QuickGELU and preprocessing.
-        quickgelu: forces or forbids QuickGELU in the towers; left out, the tag decides (OpenAI's weights
+        pretrained: the tag of the weights, if the name has none.
+        checkpoint: a safetensors or torch file used instead of the tag's weights; a tag given with it
+            still determines QuickGELU and preprocessing.
+        quickgelu: force or forbid QuickGELU in the towers; by default the tag decides (OpenAI's weights
             were trained with it), or else the architecture.
-        config: a JSON file with an architecture of one's own (`embed_dim`, `vision_cfg`, `text_cfg`), or
-            such a file of a hub repository (`model_cfg`, `preprocess_cfg`); `name` is then a label.
-        weights_key: where in the checkpoint the weights stand (`ema`, `state_dict.model`), if there are
-            several that fit; left out, averaged ones are preferred.
+        config: a JSON file with your own architecture (`embed_dim`, `vision_cfg`, `text_cfg`), or such
+            a file of a hub repository (`model_cfg`, `preprocess_cfg`); `name` is then only a label.
+        weights_key: location of the weights in the checkpoint (`ema`, `state_dict.model`), if several
+            fit; by default averaged weights are preferred.
     """
 
     logit_scale: float
@@ -81,7 +88,7 @@ class OpenClipModel:
         self.config = config
         self.weights_key = weights_key
         random = not (self.tag or checkpoint or hub)
-        self.remarks = ["random weights, for it has neither a tag nor a checkpoint"] if random else []
+        self.remarks = ["random weights: neither a tag nor a checkpoint is given"] if random else []
         self.preparation: Preparation | None = None
         self.logit_bias: float | None = None
         self.tokenizer: Any = None
@@ -89,46 +96,50 @@ class OpenClipModel:
         self._transform: Any = None
 
     def unavailable(self) -> str | None:
-        """Why a file named in the options can't be used here; downloads are not tried at planning."""
+        """Return why a file named in the options can't be used, or None; planning downloads nothing."""
         library_reads = self.checkpoint is not None and is_big_vision(self.checkpoint)
-        return self._missing_config() or (
-            None if library_reads else missing_file(self._where, self.checkpoint)
+        return self._find_config_problem() or (
+            None if library_reads else explain_missing_file(self._where, self.checkpoint)
         )
 
-    def _missing_config(self) -> str | None:
+    def _find_config_problem(self) -> str | None:
         if self.config is not None and not self.config.is_file():
             return f"{self._where}: config {self.config} is not a file; give the path of a JSON model config"
-        folder = folder_of(self.architecture)
-        return None if folder is None else folder_problem(self._where, folder, "open_clip_config.json")
+        folder = parse_folder(self.architecture)
+        return None if folder is None else find_folder_problem(self._where, folder, "open_clip_config.json")
 
     def fingerprint(self) -> str:
-        """Digests of checkpoint, config and folder; without a checkpoint open_clip's version, which owns the tags."""
+        """Return digests of checkpoint, config and folder; without a checkpoint also open_clip's version, for its tags."""
         parts = [f"sha256:{digest(p)}" for p in (self.checkpoint, self.config) if p is not None]
-        if (folder := folder_of(self.architecture)) is not None:
+        if (folder := parse_folder(self.architecture)) is not None:
             parts.append(f"folder:{folder_digest(folder)}")
         if self.checkpoint is None:
             parts.append(f"open_clip {version('open_clip_torch')}")
         return " ".join(parts)
 
     def load(self, device: torch.device) -> None:
-        """Build both towers and the tokenizer, give them their weights, put them on `device`.
+        """Build both towers and the tokenizer, load the weights, and move the towers to `device`.
 
-        Raises `Unavailable` for weights that can't be had, `OptionError` for what doesn't fit.
+        Raise `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
         """
         import open_clip
         import torch
 
-        if problem := self._missing_config():
+        if problem := self._find_config_problem():
             raise Unavailable(problem)
-        arch, preprocess = self._registered(open_clip)
-        tag = self._tag_config(open_clip, arch)
+        arch, preprocess = self._register_config(open_clip)
+        tag = self._find_tag_config(open_clip, arch)
         weights: Path | None = None
         with downloading(self._where, _REMEDY):
             if tag and self.checkpoint is None:
                 weights = Path(open_clip.pretrained.download_pretrained(tag))
         if tag:
             preprocess = open_clip.transform.merge_preprocess_dict(preprocess, tag)
-        with torch.random.fork_rng(devices=[]), downloading(self._where, _REMEDY), _quiet():
+        with (
+            torch.random.fork_rng(devices=[]),
+            downloading(self._where, _REMEDY),
+            _silence_random_weights_warning(),
+        ):
             torch.manual_seed(derive_seed("open_clip", self.name))
             try:
                 model = open_clip.create_model(
@@ -139,27 +150,27 @@ class OpenClipModel:
                     # a repository without weights would be left with random ones
                     require_pretrained=arch.startswith(HUB_SCHEMES),
                     weights_only=True,
-                    **self._activation(open_clip, arch, tag),
+                    **self._activation_options(open_clip, arch, tag),
                 )
                 self.tokenizer = open_clip.get_tokenizer(arch)
             except OSError:
-                raise  # a download or a missing file, told by the block around
-            except Exception as error:  # reading, converting and building each raise their own
+                raise  # a download or a missing file: the surrounding `downloading` explains it
+            except Exception as error:  # reading, converting and building raise different errors
                 if weights is not None:
-                    raise unusable(self._where, weights, error) from error
+                    raise make_unusable_error(self._where, weights, error) from error
                 raise OptionError(f"{self._where}: open_clip can't build it: {one_line(error)}") from error
         if self.checkpoint is not None:
             self.remarks = load_checkpoint(self._where, self.checkpoint, model, self.weights_key)
         settings = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
         self._transform = open_clip.transform.image_transform_v2(settings, is_train=False)
-        self.preparation = preparation_of(settings)
+        self.preparation = build_preparation(settings)
         self._module = model.to(device).eval()
         self.logit_scale = float(model.logit_scale.detach().exp())
         bias = getattr(model, "logit_bias", None)
         self.logit_bias = None if bias is None else float(bias.detach())
 
-    def _registered(self, open_clip: Any) -> tuple[str, dict[str, Any]]:
-        """The name under which open_clip finds the architecture, and the config's preprocessing."""
+    def _register_config(self, open_clip: Any) -> tuple[str, dict[str, Any]]:
+        """Register the config, if any; return open_clip's name of the architecture and the config's preprocessing."""
         if self.config is None:
             return self.architecture, {}
         try:
@@ -174,7 +185,7 @@ class OpenClipModel:
                 f"{self._where}: config {self.config} has no '{absent[0]}' "
                 "(it needs embed_dim, vision_cfg and text_cfg)"
             )
-        # open_clip builds from its registry of files only; a name made of the content can't collide
+        # open_clip builds only from its registry of files; a name derived from the content can't collide
         import tempfile
 
         with tempfile.TemporaryDirectory() as folder:
@@ -183,7 +194,7 @@ class OpenClipModel:
             open_clip.add_model_config(own)
         return own.stem, found.get("preprocess_cfg", {})
 
-    def _tag_config(self, open_clip: Any, arch: str) -> dict[str, Any]:
+    def _find_tag_config(self, open_clip: Any, arch: str) -> dict[str, Any]:
         if self.tag is None:
             return {}
         found: dict[str, Any] = open_clip.get_pretrained_cfg(arch, self.tag)
@@ -194,8 +205,8 @@ class OpenClipModel:
             )
         return found
 
-    def _activation(self, open_clip: Any, arch: str, tag: dict[str, Any]) -> dict[str, bool]:
-        """What to tell open_clip about QuickGELU, x·σ(1.702x), beyond what the architecture says."""
+    def _activation_options(self, open_clip: Any, arch: str, tag: dict[str, Any]) -> dict[str, bool]:
+        """Return open_clip's arguments for QuickGELU, x·σ(1.702x), if it differs from the architecture's."""
         if arch.startswith(HUB_SCHEMES):
             return {} if self.quickgelu is None else {"quick_gelu": self.quickgelu}
         built_with = bool(open_clip.get_model_config(arch).get("quick_gelu", False))
@@ -214,44 +225,44 @@ class OpenClipModel:
 
     @property
     def clip(self) -> Any:
-        """The same open_clip model, for methods that reach into its towers (after `load`)."""
+        """The same open_clip model, for methods that modify its towers (after `load`)."""
         return self._module
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Input 3×H×W as open_clip's own evaluation transform makes it."""
+        """Apply open_clip's own evaluation transform; return 3×H×W."""
         prepared: torch.Tensor = self._transform(image)
         return prepared
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """Image embeddings B×D in the joint space, not normalised, for prepared images B×3×H×W."""
+        """Return unnormalised embeddings B×D in the joint space of prepared images B×3×H×W."""
         features: torch.Tensor = self._module.encode_image(images)
         return features
 
     def encode_text(self, texts: Sequence[str]) -> torch.Tensor:
-        """Text embeddings B×D in the joint space, not normalised; `TEXTS_AT_ONCE` at a time."""
+        """Return unnormalised text embeddings B×D in the joint space, computed `TEXTS_AT_ONCE` at a time."""
         import torch
 
         return torch.cat([self._module.encode_text(ids) for ids in self._token_ids(texts)])
 
     @property
     def context_length(self) -> int:
-        """How many tokens of a text the model reads (after `load`)."""
+        """Number of tokens the model reads of a text (after `load`)."""
         return int(self.tokenizer.context_length)
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has before it is cut."""
+        """Return the number of tokens of each text before it is cut."""
         from harness_open_clip.tokens import token_counts
 
         return token_counts(self.tokenizer, texts)
 
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`encode_image`'s embeddings B×E and the tower's last patches B×P×D, in one pass."""
+        """Return `encode_image`'s embeddings B×E and the tower's last patches B×P×D, in one pass."""
         from harness_open_clip.tokens import image_tokens
 
         return image_tokens(self._module, images)
 
     def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """`encode_text`'s embeddings B×E, the tower's last tokens B×T×D and their mask, in one pass."""
+        """Return `encode_text`'s embeddings B×E, the tower's last tokens B×T×D and their mask, in one pass."""
         import torch
 
         from harness_open_clip.tokens import text_tokens
@@ -267,25 +278,25 @@ class OpenClipModel:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep open_clip from warning of random weights: a checkpoint replaces them, or a remark tells of them."""
+def _silence_random_weights_warning() -> Iterator[None]:
+    """Suppress open_clip's warning of random weights: a checkpoint replaces them, or a remark states them."""
 
-    def wanted(record: logging.LogRecord) -> bool:
+    def is_wanted(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("No pretrained weights loaded")
 
     root = logging.getLogger()
-    root.addFilter(wanted)
+    root.addFilter(is_wanted)
     try:
         yield
     finally:
-        root.removeFilter(wanted)
+        root.removeFilter(is_wanted)
 
 
-def preparation_of(settings: Any) -> Preparation | None:
-    """open_clip's `PreprocessCfg` as a `Preparation`; None where that can't say the same.
+def build_preparation(settings: Any) -> Preparation | None:
+    """Convert open_clip's `PreprocessCfg` to an equivalent `Preparation`; return None if there is none.
 
-    Resizing the shorter side to a square's, or both sides ("squash"), can be said; padding the
-    longest side, and non-square targets that keep the aspect ratio, can't.
+    A `Preparation` can resize the shorter side to a square's, or both sides ("squash"); it can't pad
+    the longest side, or keep the aspect ratio with a non-square target.
     """
     size = settings.size
     height, width = (size, size) if isinstance(size, int) else size
@@ -301,4 +312,4 @@ def preparation_of(settings: Any) -> Preparation | None:
     )
 
 
-__all__ = ["OpenClipModel", "preparation_of"]
+__all__ = ["OpenClipModel", "build_preparation"]

@@ -11,12 +11,12 @@ HUB_SCHEMES = ("hf-hub:", "local-dir:")
 
 @cache
 def architectures() -> frozenset[str]:
-    """Every architecture that the installed open_clip has a model config for."""
+    """Return all architectures that the installed open_clip has a model config for."""
     return frozenset(file.stem for file in (package_folder("open_clip") / "model_configs").glob("*.json"))
 
 
 def split_name(name: str) -> tuple[str, str | None]:
-    """Architecture and tag of `ARCH` or `ARCH/TAG`.
+    """Split `ARCH` or `ARCH/TAG` into architecture and tag.
 
     OpenAI's own spelling with a slash, `ViT-B/32`, is understood.
 

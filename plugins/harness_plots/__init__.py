@@ -1,1 +1,1 @@
-"""Plots of records: bars, curves, confusion matrices, images, Pareto fronts, trainings."""
+"""Plots of records: bars, curves, confusion matrices, images, Pareto fronts, training curves."""

@@ -1,4 +1,4 @@
-"""Confusion matrices from the per-sample predictions."""
+"""Confusion matrices from per-sample predictions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def confusion_matrix(
     targets: NDArray[np.int64], predictions: NDArray[np.int64], classes: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Shares of each true class's samples (rows, summing to 1) that were called each class, K×K.
+    """Return the shares of each true class's samples (rows) that were predicted as each class, K×K.
 
-    Predictions outside `classes` count in the row's sum, so that such a row sums to less than 1.
+    Rows sum to 1, or to less if there are predictions outside `classes`.
     """
     place = {int(c): n for n, c in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)))
@@ -35,22 +35,22 @@ def confusion_matrix(
 
 
 class Confusion:
-    """One matrix per model, method and data set (at most `panels`), seeds taken together.
+    """One matrix per model, method and data set, pooled over seeds.
 
-    With more than `classes` classes those that take part in most mistakes are shown.
+    If there are more than `classes` classes, only those with the most mistakes are shown.
 
     Args:
-        panels: the most matrices.
-        classes: the most classes in a matrix.
+        panels: largest number of matrices.
+        classes: largest number of classes in a matrix.
     """
 
     def __init__(self, panels: int = 4, classes: int = 20) -> None:
         self.panels, self.classes = panels, classes
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws matrices of row-wise shares, with numbers when they are small enough to read."""
-        from harness.plots.style import panels
-        from harness_plots.points import label_of
+        """Draw matrices of row-wise shares, with numbers if the matrices are small enough to read."""
+        from harness.plots.style import add_panels
+        from harness_plots.points import format_key
 
         kept = data[data["status"] == "ok"]
         names = [n for n in ("model", "method", "dataset") if n in kept.columns]
@@ -65,21 +65,23 @@ class Confusion:
                 if all(np.issubdtype(side.dtype, np.integer) for side in pair):
                     groups.setdefault(key, []).append(pair)
         if not groups:
-            raise HarnessError("no record keeps the numbers of per-sample targets and predictions")
+            raise HarnessError("no record has per-sample targets and predictions as class numbers")
         varying = [n for n, column in enumerate(names) if len({k[n] for k in groups}) > 1] or [0]
-        titles = [label_of([key[n] for n in varying]) for key in groups]
+        titles = [format_key([key[n] for n in varying]) for key in groups]
         cut = False
-        axes = panels(figure, titles, width=3.4, height=3.1)
+        axes = add_panels(figure, titles, width=3.4, height=3.1)
         for pairs, ax in zip(groups.values(), axes, strict=True):
             targets, predictions = (np.concatenate([p[n] for p in pairs]) for n in (0, 1))
-            classes, whole = self._chosen(targets, predictions)
+            classes, whole = self._choose_classes(targets, predictions)
             cut |= not whole
-            self._matrix(ax, confusion_matrix(targets, predictions, classes), classes)
+            self._draw_matrix(ax, confusion_matrix(targets, predictions, classes), classes)
         rest = f" The first {len(groups)} of {total}." if total > len(groups) else ""
-        chosen = f" Only the {self.classes} classes with most mistakes are shown." if cut else ""
+        chosen = f" Only the {self.classes} classes with the most mistakes are shown." if cut else ""
         return f"Confusion matrices in percent of each true class (rows).{chosen}{rest}"
 
-    def _chosen(self, targets: NDArray[Any], predictions: NDArray[Any]) -> tuple[NDArray[np.int64], bool]:
+    def _choose_classes(
+        self, targets: NDArray[Any], predictions: NDArray[Any]
+    ) -> tuple[NDArray[np.int64], bool]:
         classes = np.union1d(targets, predictions)
         if len(classes) <= self.classes:
             return classes, True
@@ -91,7 +93,7 @@ class Confusion:
         return np.array(sorted(most), dtype=np.int64), False
 
     @staticmethod
-    def _matrix(ax: Any, matrix: NDArray[np.float64], classes: NDArray[np.int64]) -> None:
+    def _draw_matrix(ax: Any, matrix: NDArray[np.float64], classes: NDArray[np.int64]) -> None:
         ax.grid(False)
         ax.imshow(matrix, cmap="cividis", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
         step = max(1, len(classes) // 10)

@@ -1,4 +1,4 @@
-"""Images that records keep, such as samples of a generator, beside each other."""
+"""A grid of the images that records keep, such as samples of a generator."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ class ImageGrid:
     """The images whose names match `name`, one panel per record and image, at most `limit`.
 
     Args:
-        name: the images' name, with `*` and `?` as in file patterns.
-        limit: the most panels.
-        columns: panels beside each other.
+        name: pattern of the images' names, with `*` and `?`.
+        limit: largest number of panels.
+        columns: panels per row.
     """
 
     def __init__(self, name: str = "*", limit: int = 12, columns: int = 4) -> None:
         self.name, self.limit, self.columns = name, limit, columns
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws the images unsmoothed; those of different sizes keep their proportions."""
+        """Draw the images unsmoothed, each with its own aspect ratio."""
         from PIL import Image, UnidentifiedImageError
 
-        from harness.plots.style import shortened
-        from harness_plots.points import label_of
+        from harness.plots.style import shorten
+        from harness_plots.points import format_key
 
         names = [n for n in ("model", "method", "dataset", "seed") if n in data.columns]
         varying = [n for n in names if data[n].nunique() > 1] or names[:1]
@@ -41,7 +41,7 @@ class ImageGrid:
         for id, key in zip(kept["id"], keys, strict=True):
             for path in store.images(id):
                 if fnmatchcase(path.stem, self.name):
-                    found.append((path, label_of(key)))
+                    found.append((path, format_key(key)))
         if not found:
             raise HarnessError(f"no record keeps images named '{self.name}'")
         shown = found[: self.limit]
@@ -57,6 +57,6 @@ class ImageGrid:
             except (UnidentifiedImageError, OSError) as error:
                 raise DataError(f"{path.parent.name}/{path.name}: damaged image ({error})") from None
             title = f"{label} ({path.stem})" if several else label
-            ax.set_title(shortened(title, 26), fontsize=7, fontweight="normal", loc="left")
+            ax.set_title(shorten(title, 26), fontsize=7, fontweight="normal", loc="left")
             ax.set_axis_off()
         return f"Images kept with the records: {len(shown)} of {len(found)}."

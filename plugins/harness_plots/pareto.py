@@ -1,4 +1,4 @@
-"""Cost against quality, with the Pareto front: what no other model beats in both."""
+"""Cost against quality, with the Pareto front: the points that no other one dominates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from harness import Store
 
 
-def front(costs: Sequence[float], qualities: Sequence[float], lower_quality: bool = False) -> list[int]:
-    """Positions of the points that no other point beats, in the order of cost.
+def find_pareto_front(
+    costs: Sequence[float], qualities: Sequence[float], lower_quality: bool = False
+) -> list[int]:
+    """Return the indices of the points that no other point dominates, in order of cost.
 
-    A point is beaten by one that costs no more and is no worse, and is better in one of both.
+    One point dominates another if it costs no more, is no worse, and is better in one of the two.
     """
     sign = -1.0 if lower_quality else 1.0
     order = sorted(range(len(costs)), key=lambda n: (costs[n], -sign * qualities[n]))
@@ -26,19 +28,19 @@ def front(costs: Sequence[float], qualities: Sequence[float], lower_quality: boo
         if not kept or sign * qualities[n] > sign * qualities[kept[-1]]:
             kept.append(n)
         elif costs[n] == costs[kept[-1]] and qualities[n] == qualities[kept[-1]]:
-            kept.append(n)  # an equal point is beaten by nothing either
+            kept.append(n)  # equal points don't dominate each other
     return kept
 
 
 class Pareto:
-    """Points of cost and metric, averaged over all else; the front is drawn and named.
+    """Points of cost and metric, averaged over all else, with their labelled front.
 
     Args:
-        cost: a column of costs where less is better (`parameters`, `seconds`, `peak_memory`), or
-            `samples_per_second`, where more is.
-        metric: by default the first that the records have.
-        points: coordinates or tags whose values tell points apart; by default model and method, if they vary.
-        log: whether the axis of costs is logarithmic, where all costs are above 0.
+        cost: a column of costs, for which less is better (`parameters`, `seconds`, `peak_memory`), or
+            `samples_per_second`, for which more is.
+        metric: by default the records' first one.
+        points: coordinates or tags that distinguish points; by default model and method, if they vary.
+        log: make the axis of costs logarithmic if all costs are positive.
         level: confidence of the intervals, in (0, 1).
     """
 
@@ -53,38 +55,47 @@ class Pareto:
         self.cost, self.metric, self.points, self.log, self.level = cost, metric, points, log, level
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draws the points with the intervals of the metric, and the front as steps."""
+        """Draw the points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
-        from harness.plots.style import INK, engineering, legend, mark, plain_log, shortened
-        from harness_plots.points import label_of, measured, metric_of, percent, points, series_names
+        from harness.plots.style import INK, add_legend, format_si, series_mark, set_log_axis, shorten
+        from harness_plots.points import (
+            choose_scale,
+            find_metric,
+            find_series_columns,
+            format_key,
+            group_points,
+            select_measured,
+        )
 
-        metric = metric_of(data, self.metric)
+        metric = find_metric(data, self.metric)
         if self.cost not in data.columns:
             known = data.attrs.get("costs", [])
             raise HarnessError(f"the records have no cost '{self.cost}'{did_you_mean(self.cost, known)}")
-        kept = measured(data, metric)
+        kept = select_measured(data, metric)
         kept = kept[kept[self.cost].notna()]
         if kept.empty:
             raise HarnessError(f"no record that is ok has both '{self.cost}' and '{metric}'")
-        scale, words = percent(data, metric)
-        names = series_names(kept, self.points)
-        found = points(kept, names, metric, store, self.level)
-        costs = [p.value for p in points(kept, names, self.cost, None)]
+        scale, words = choose_scale(data, metric)
+        names = find_series_columns(kept, self.points)
+        found = group_points(kept, names, metric, store, self.level)
+        costs = [p.value for p in group_points(kept, names, self.cost, None)]
         more_is_better = self.cost == "samples_per_second"
         lower = metric in data.attrs.get("lower", ())
-        best = front([-c if more_is_better else c for c in costs], [p.value for p in found], lower)
+        best = find_pareto_front(
+            [-c if more_is_better else c for c in costs], [p.value for p in found], lower
+        )
         figure.set_size_inches(5.8, 3.8)
         ax = figure.add_subplot()
         values = [p.value * scale for p in found]
         steps = [(costs[n], values[n]) for n in best]
         ax.step(*zip(*steps, strict=True), where="post", color=INK, linewidth=1.0, alpha=0.6, zorder=1)
-        # beyond so many points names would lie on each other: those not on the front are plain dots
+        # labels of more points would overlap: label only the front, and draw the others as plain dots
         many = len(found) > 16
         handles, labels = [], []
         for n, point in enumerate(found):
-            look, on_front = mark(n), n in best
+            look, on_front = series_mark(n), n in best
             if many:
-                look = mark(0) if on_front else mark(7)
+                look = series_mark(0) if on_front else series_mark(7)
             if point.low is not None and point.high is not None:
                 ax.vlines(costs[n], point.low * scale, point.high * scale, color=look.color, linewidth=1.2)
             handle = ax.plot(
@@ -98,31 +109,33 @@ class Pareto:
                 clip_on=False,
             )[0]
             handles.append(handle)
-            labels.append(label_of(point.key))
+            labels.append(format_key(point.key))
         if many:
-            self._named(ax, best, costs, values, labels)
+            self._annotate(ax, best, costs, values, labels)
         else:
-            legend(figure, handles, labels)
+            add_legend(figure, handles, labels)
         if max(costs) == min(costs):
-            ax.set_xticks(costs[:1], [engineering(costs[0])])
+            ax.set_xticks(costs[:1], [format_si(costs[0])])
         elif self.log and min(costs) > 0:
-            plain_log(ax, "x")
+            set_log_axis(ax, "x")
         else:
-            ax.xaxis.set_major_formatter(lambda value, _: engineering(value))
+            ax.xaxis.set_major_formatter(lambda value, _: format_si(value))
         ax.set_xlabel(self.cost.replace("_", " "))
         ax.set_ylabel(words)
-        shown = ", ".join(shortened(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
+        shown = ", ".join(shorten(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
         return (
             f"{words} against {self.cost.replace('_', ' ')}; ringed and joined: the Pareto front ({shown})."
         )
 
     @staticmethod
-    def _named(ax: Any, best: list[int], costs: list[float], values: list[float], labels: list[str]) -> None:
-        from harness.plots.style import shortened
+    def _annotate(
+        ax: Any, best: list[int], costs: list[float], values: list[float], labels: list[str]
+    ) -> None:
+        from harness.plots.style import shorten
 
         for n in best[:12]:
             ax.annotate(
-                shortened(labels[n], 24),
+                shorten(labels[n], 24),
                 (costs[n], values[n]),
                 xytext=(5, -9),
                 textcoords="offset points",

@@ -1,4 +1,4 @@
-"""From rows to points: finding columns, averaging over seeds, and how sure each point is."""
+"""From rows to points: finding columns, averaging over seeds, and intervals of the points."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class Point:
     seeds: int
 
 
-def column_of(data: pd.DataFrame, name: str) -> str:
-    """The column of a coordinate or tag: `severity` also finds `tag.dataset.severity`.
+def find_column(data: pd.DataFrame, name: str) -> str:
+    """Return the column of a coordinate or tag: `severity` also finds `tag.dataset.severity`.
 
-    Raises HarnessError with the nearest name when there is none.
+    Raise HarnessError with the nearest name if there is none.
     """
     for prefix in PARTS:
         if f"{prefix}{name}" in data.columns:
@@ -42,8 +42,8 @@ def column_of(data: pd.DataFrame, name: str) -> str:
     raise HarnessError(f"the records have no '{name}'{did_you_mean(name, map(str, data.columns))}")
 
 
-def metric_of(data: pd.DataFrame, name: str | None) -> str:
-    """The metric of that name, or the first one; HarnessError with the nearest name otherwise."""
+def find_metric(data: pd.DataFrame, name: str | None) -> str:
+    """Return the named metric, or the first with values; raise HarnessError with the nearest name if absent."""
     known: list[str] = list(data.attrs.get("metrics", []))
     if name is None:
         for metric in known:
@@ -55,44 +55,44 @@ def metric_of(data: pd.DataFrame, name: str | None) -> str:
     return name
 
 
-def percent(data: pd.DataFrame, metric: str) -> tuple[float, str]:
-    """The factor and the axis label with which a metric is shown."""
+def choose_scale(data: pd.DataFrame, metric: str) -> tuple[float, str]:
+    """Return the factor and the axis label of a metric: fractions are shown in percent."""
     return (100.0, f"{metric} (%)") if metric in data.attrs.get("fractions", ()) else (1.0, metric)
 
 
-def measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The ok rows that have the metric; HarnessError when there are none."""
+def select_measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the ok rows that have the metric; raise HarnessError if there are none."""
     kept = data[(data["status"] == "ok") & data[metric].notna()]
     if kept.empty:
         raise HarnessError(f"no record that is ok has '{metric}'")
     return kept
 
 
-def series_names(data: pd.DataFrame, given: Sequence[str] | None) -> list[str]:
-    """Columns that tell series apart: those given, else model and method as far as they vary."""
+def find_series_columns(data: pd.DataFrame, given: Sequence[str] | None) -> list[str]:
+    """Return the columns that distinguish series: those given, else model and method if they vary."""
     if given is not None:
-        return [column_of(data, name) for name in given]
+        return [find_column(data, name) for name in given]
     names = [n for n in ("model", "method") if n in data.columns and data[n].nunique() > 1]
     return names or ["model"]
 
 
-def label_of(key: Sequence[Any]) -> str:
-    """A group's key as text."""
-    return " · ".join(str(k) for k in key if not _absent(k) and str(k)) or "(none)"
+def format_key(key: Sequence[Any]) -> str:
+    """Return a group's key as text."""
+    return " · ".join(str(k) for k in key if not _is_missing(k) and str(k)) or "(none)"
 
 
-def points(
+def group_points(
     data: pd.DataFrame, names: Sequence[str], metric: str, store: Store | None, level: float = 0.95
 ) -> list[Point]:
-    """One point per group of equal `names`, in the order of their first rows.
+    """Return one point per group of rows with equal `names`, in the order of their first rows.
 
-    The mean is taken within each seed, then over seeds. The interval is Student's t over seeds
-    where there are two or more, else over the samples of the only record, else absent.
+    The mean is taken within each seed, then over seeds. The interval is Student's t over two or
+    more seeds, else over the samples of the only record, else absent.
     """
     groups: dict[tuple[Any, ...], list[int]] = {}
     columns = [data[n].tolist() for n in names]
     for row, key in enumerate(zip(*columns, strict=True)) if columns else enumerate([()] * len(data)):
-        groups.setdefault(tuple(None if _absent(k) else k for k in key), []).append(row)
+        groups.setdefault(tuple(None if _is_missing(k) else k for k in key), []).append(row)
     ids, values = data["id"].tolist(), data[metric].to_numpy(dtype=float)
     seeds = data["seed"].tolist() if "seed" in data.columns else [0] * len(data)
     found = []
@@ -110,7 +110,7 @@ def points(
 def _interval(
     means: list[float], ids: tuple[str, ...], metric: str, store: Store | None, level: float
 ) -> tuple[float | None, float | None]:
-    from harness.statistics import StatisticsError, summarise, t_interval
+    from harness.statistics import StatisticsError, summarise_seeds, t_interval
 
     if not np.isfinite(means).all():
         return None, None
@@ -121,23 +121,23 @@ def _interval(
         samples = store.samples(ids[0])
         if samples is not None and metric in samples.columns and len(samples):
             try:
-                interval = summarise(means, samples[metric].to_numpy(dtype=float), level).over_samples
+                interval = summarise_seeds(means, samples[metric].to_numpy(dtype=float), level).over_samples
             except (TypeError, ValueError, StatisticsError):
-                return None, None  # texts, lists, or numbers that are missing: no mean to be sure of
+                return None, None  # texts, lists or missing numbers have no mean
     return (interval.low, interval.high) if interval else (None, None)
 
 
-def interval_words(found: Sequence[Point], level: float = 0.95) -> str:
-    """What the bands or bars of these points are, for the caption."""
+def describe_intervals(found: Sequence[Point], level: float = 0.95) -> str:
+    """Describe the intervals of these points for the caption."""
     if not any(p.low is not None for p in found):
         return "One run each, without intervals."
     several = {p.seeds > 1 for p in found if p.low is not None}
     source = {
         frozenset({True}): "seeds",
         frozenset({False}): "samples",
-    }.get(frozenset(several), "seeds, or samples where there is one seed")
+    }.get(frozenset(several), "seeds, or over samples if there is only one seed")
     return f"Bands: {level:.0%} intervals over {source}."
 
 
-def _absent(value: Any) -> bool:
+def _is_missing(value: Any) -> bool:
     return value is None or value != value

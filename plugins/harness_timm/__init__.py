@@ -15,13 +15,13 @@ from harness.inference.weights import (
     check_key,
     digest,
     downloading,
+    explain_missing_file,
     load_weights,
-    missing_file,
     one_line,
     read_weights,
 )
-from harness_timm.folders import SCHEME, folder_digest, folder_of, folder_problem
-from harness_timm.outputs import RANDOM_HEAD, Outputs
+from harness_timm.folders import SCHEME, find_folder_problem, folder_digest, parse_folder
+from harness_timm.outputs import RANDOM_HEAD, ClassOutputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-# Weights trained or fine-tuned on ImageNet-1k last say so at the end of their tag (then the size).
+# Tags end with in1k (and the image size) if ImageNet-1k was the last data set trained on.
 _IMAGENET_TAG = re.compile(r"in1k(_\d+)?$")
 _SOURCES = ("hf-hub:", "hf_hub:", SCHEME)
 
@@ -37,21 +37,20 @@ _SOURCES = ("hf-hub:", "hf_hub:", SCHEME)
 class TimmModel:
     """A timm model under its name, `resnet50` or `resnet50.a1_in1k`, `hf-hub:…` or `local-dir:…`.
 
-    A model whose outputs mean nothing known does not classify. For a checkpoint of one's own it is
-    enough to say how many there are, or what they are called.
+    A model classifies only if the meaning of its outputs is known. For your own checkpoint, their
+    number or their names are enough.
 
     Args:
         name: timm's name of the architecture, with or without the tag of its weights.
-        pretrained: takes the weights timm names; false: random ones from a fixed seed.
-        checkpoint: a safetensors or torch file used instead of the weights timm names.
-        weights_key: where in the checkpoint the weights stand (`ema`, `state_dict.model`), if there are
-            several that fit; left out, averaged ones are preferred.
-        num_classes: the head's number of outputs (0 takes the head off); without it a checkpoint's own
-            head decides.
-        label_space: names what the outputs stand for; it is "imagenet-1k" by itself where the name says
-            that the head is ImageNet-1k's.
-        class_names: the names of the outputs, in their order (list, or file with one per line); the head has
-            as many.
+        pretrained: load timm's weights; if false, random ones from a fixed seed.
+        checkpoint: a safetensors or torch file used instead of timm's weights.
+        weights_key: location of the weights in the checkpoint (`ema`, `state_dict.model`), if several
+            fit; by default averaged weights are preferred.
+        num_classes: the head's number of outputs (0 removes the head); by default that of the
+            checkpoint's own head.
+        label_space: the label space of the outputs; "imagenet-1k" by default if the name implies it.
+        class_names: the names of the outputs, in order (a list, or a file with one per line); they also
+            set the head's size.
     """
 
     label_space: str | None
@@ -68,15 +67,15 @@ class TimmModel:
     ) -> None:
         self._where = f"timm:{name}"
         self._check_name(name)
-        self._outputs = Outputs.of(self._where, num_classes, class_names)
+        self._outputs = ClassOutputs.from_options(self._where, num_classes, class_names)
         self.class_names, self.num_classes = self._outputs.names, self._outputs.count
         self.name = name
         self.pretrained = pretrained
         check_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.weights_key = weights_key
-        self.label_space = label_space or self._own_label_space()
-        missing = self._missing_classes()
+        self.label_space = label_space or self._infer_label_space()
+        missing = self._find_missing_classes()
         self.lacks = {"classifies images": missing} if missing else {}
         self.remarks: list[str] = []
         self.preparation: Preparation | None = None
@@ -88,7 +87,7 @@ class TimmModel:
         if name.startswith(_SOURCES):
             return
         arch = name.partition(".")[0]
-        # names may be registered by other packages too; an imported timm knows those
+        # other packages may register names, too; an imported timm knows them
         if "timm" in sys.modules:
             known = frozenset(sys.modules["timm"].list_models())
             works = arch in known or sys.modules["timm"].is_model(arch)
@@ -98,67 +97,69 @@ class TimmModel:
         if not works:
             raise OptionError(f"{self._where}: timm has no architecture '{arch}'{did_you_mean(arch, known)}")
 
-    def _own_label_space(self) -> str | None:
-        """ "imagenet-1k" where name and options say that the outputs are its 1000 classes."""
+    def _infer_label_space(self) -> str | None:
+        """Return "imagenet-1k" if name and options imply that the outputs are its 1000 classes, else None."""
         if self.num_classes not in (None, 1000):
             return None
         if _IMAGENET_TAG.search(self.name):
             return "imagenet-1k"
-        # without a tag timm takes an architecture's first weights, nearly always ImageNet-1k's; a head
-        # of another size is refused by `classify`
+        # without a tag timm loads an architecture's first weights, nearly always ImageNet-1k's;
+        # `classify` refuses a head of another size
         untagged = not self.name.startswith(_SOURCES) and "." not in self.name
         return "imagenet-1k" if untagged and self.pretrained and self.checkpoint is None else None
 
-    def _missing_classes(self) -> str | None:
-        """Why it can't be read as a classifier: what its outputs are isn't said."""
+    def _find_missing_classes(self) -> str | None:
+        """Return why the model can't be used as a classifier, or None if its outputs are defined."""
         if self.num_classes == 0:
-            return "num_classes=0 takes its head off"
+            return "num_classes=0 removes its head"
         own_weights = self.checkpoint is not None or self.name.startswith(_SOURCES) or not self.pretrained
-        return self._outputs.missing(self.label_space, own_weights)
+        return self._outputs.find_missing(self.label_space, own_weights)
 
     @property
     def class_keys(self) -> Sequence[str] | None:
-        """What ImageNet-1k calls its classes, where the outputs are these and have no names of their own."""
-        return self._outputs.keys(self.label_space)
+        """ImageNet-1k's class keys, if the outputs are its classes and have no other names."""
+        return self._outputs.class_keys(self.label_space)
 
     def unavailable(self) -> str | None:
-        """Why a named file or folder can't be used here; downloads are not tried at planning."""
-        return self._missing_folder() or missing_file(self._where, self.checkpoint)
+        """Return why a named file or folder can't be used, or None; planning downloads nothing."""
+        return self._find_folder_problem() or explain_missing_file(self._where, self.checkpoint)
 
-    def _missing_folder(self) -> str | None:
-        folder = folder_of(self.name)
+    def _find_folder_problem(self) -> str | None:
+        folder = parse_folder(self.name)
         own = self.pretrained and self.checkpoint is None
-        return None if folder is None else folder_problem(self._where, folder, "config.json", weights=own)
+        return (
+            None if folder is None else find_folder_problem(self._where, folder, "config.json", weights=own)
+        )
 
     def fingerprint(self) -> str:
-        """Digests of checkpoint and folder, else the version of timm, which decides what a name's weights are."""
+        """Return digests of checkpoint and folder, else timm's version, which determines a name's weights."""
         parts = [] if self.checkpoint is None else [f"sha256:{digest(self.checkpoint)}"]
-        if (folder := folder_of(self.name)) is not None:
+        if (folder := parse_folder(self.name)) is not None:
             parts.append(f"folder:{folder_digest(folder)}")
         parts = parts or [f"timm {version('timm')}"]
         return " ".join([*parts, *self._outputs.digest])
 
     def load(self, device: torch.device) -> None:
-        """Build the network, give it its weights, and put it on `device` in evaluation mode.
+        """Build the network, load its weights, and move it to `device` in evaluation mode.
 
-        Raises `Unavailable` for weights that can't be had, `OptionError` for what doesn't fit.
+        Raise `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
         """
         import torch
         from timm.data import create_transform, resolve_model_data_config
 
         with torch.random.fork_rng(devices=[]):
-            # whatever keeps random weights (all of them, or a new head) is the same in every process
+            # random weights (all of them, or a new head) are the same in every process
             torch.manual_seed(derive_seed("timm", self.name, self.num_classes))
-            module = self._built()
+            module = self._build()
         config = resolve_model_data_config(module)
         self._transform = create_transform(**config, is_training=False)
-        self.preparation = preparation_of(config)
+        self.preparation = build_preparation(config)
         self._module = module.to(device).eval()
 
-    def _built(self) -> torch.nn.Module:
+    def _build(self) -> torch.nn.Module:
         import timm
 
-        if problem := self._missing_folder():
+        if problem := self._find_folder_problem():
             raise Unavailable(problem)
         kwargs: dict[str, Any] = {} if self.num_classes is None else {"num_classes": self.num_classes}
         remedy = "get them on a machine with a network and give the file as checkpoint=FILE"
@@ -197,9 +198,9 @@ class TimmModel:
         remarks = list(read.remarks)
         convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
         if convert is not None and not (state.keys() & expected.keys()):
-            state = self._translated(read, module, convert)
+            state = self._translate(read, module, convert)
             if _position_shapes(read) != _position_shapes(state):
-                remarks.append("its position embeddings were resized by timm")
+                remarks.append("timm resized its position embeddings")
         weight = state.get(f"{heads[0]}weight") if heads else None
         classes = 0 if weight is None else weight.shape[0]
         if self.num_classes is None and heads and classes != module.num_classes:
@@ -207,7 +208,7 @@ class TimmModel:
         elif self.num_classes and weight is not None and classes != self.num_classes:
             raise OptionError(
                 f"{self._where}: checkpoint {path} has a head of {classes} classes, not of the "
-                f"{self.num_classes} that are asked for (num_classes, class_names)"
+                f"{self.num_classes} requested (num_classes, class_names)"
             )
         if not module.num_classes:
             left = [n for n in state if n.startswith(heads)] if heads else []
@@ -217,11 +218,11 @@ class TimmModel:
         load_weights(self._where, path, module, state)
         self.remarks = remarks
 
-    def _translated(self, state: dict[str, Any], module: Any, convert: Any) -> dict[str, Any]:
-        """Weights that were published in another library's naming, under timm's names."""
+    def _translate(self, state: dict[str, Any], module: Any, convert: Any) -> dict[str, Any]:
+        """Translate weights from another library's names to timm's."""
         try:
             found: dict[str, Any] = convert(state, module)
-        except Exception as error:  # it looks for names that need not be there
+        except Exception as error:  # the filter expects names that may be absent
             raise OptionError(
                 f"{self._where}: checkpoint {self.checkpoint} does not fit the architecture: timm can't "
                 f"translate its names ({type(error).__name__}: {one_line(error, 80)}; first: {next(iter(state))})"
@@ -235,45 +236,45 @@ class TimmModel:
         return module
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Input 3×H×W as timm's own evaluation transform makes it."""
+        """Apply timm's own evaluation transform; return 3×H×W."""
         prepared: torch.Tensor = self._transform(image if image.mode == "RGB" else image.convert("RGB"))
         return prepared
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits B×C for prepared images B×3×H×W; `OptionError` when the head is not `label_space`'s."""
+        """Return logits B×C of prepared images B×3×H×W; raise OptionError if the head doesn't match `label_space`."""
         expected, found = self._expected_head, self._module.num_classes
         if found == 0 or (expected is not None and found != expected):
             raise OptionError(
                 f"{self._where}: its head has {found} outputs, not the {expected or ''} classes of "
-                f"{self.label_space or 'num_classes'}; say how many there are with num_classes, or use it as a backbone"
+                f"{self.label_space or 'num_classes'}; give their number as num_classes, or use it as a backbone"
             )
         logits: torch.Tensor = self._module(images)
         return logits
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """Pooled features B×D, what the classification head would get."""
+        """Return pooled features B×D, the input of the classification head."""
         features: torch.Tensor = self._module.forward_head(
             self._module.forward_features(images), pre_logits=True
         )
         return features
 
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`encode_image`'s features B×E and the last patches (places of the feature map) B×P×D."""
-        from harness_timm.patches import patches_of
+        """Return `encode_image`'s features B×E and the last patches (positions of the feature map) B×P×D."""
+        from harness_timm.patches import extract_patches
 
         features = self._module.forward_features(images)
-        return self._module.forward_head(features, pre_logits=True), patches_of(self._module, features)
+        return self._module.forward_head(features, pre_logits=True), extract_patches(self._module, features)
 
 
 def _position_shapes(state: dict[str, Any]) -> set[tuple[int, ...]]:
     return {tuple(value.shape) for name, value in state.items() if "pos_embed" in name or "position" in name}
 
 
-def preparation_of(config: dict[str, Any]) -> Preparation | None:
-    """timm's data configuration as a `Preparation`; None where that can't say the same.
+def build_preparation(config: dict[str, Any]) -> Preparation | None:
+    """Convert timm's data configuration to an equivalent `Preparation`; return None if there is none.
 
-    A centre crop after resizing the shorter side, or after resizing both sides ("squash"), can be
-    said; borders, non-square targets that keep the aspect ratio, and other channel counts can't.
+    A `Preparation` can crop the centre after resizing the shorter side or both sides ("squash"); it
+    can't express borders, a non-square target that keeps the aspect ratio, or other channel counts.
     """
     import math
 
@@ -291,4 +292,4 @@ def preparation_of(config: dict[str, Any]) -> Preparation | None:
     )
 
 
-__all__ = ["TimmModel", "preparation_of"]
+__all__ = ["TimmModel", "build_preparation"]

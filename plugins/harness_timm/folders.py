@@ -1,11 +1,11 @@
-"""Models that lie in a folder with their weights and settings, as `local-dir:FOLDER` names them."""
+"""Models in a folder with their weights and settings, referenced as `local-dir:FOLDER`."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
-from harness.inference.weights import digest, missing_file
+from harness.inference.weights import digest, explain_missing_file
 
 SCHEME = "local-dir:"
 
@@ -15,27 +15,27 @@ READ = frozenset((".json", ".safetensors", ".bin", ".pt", ".pth", ".tar", ".txt"
 """Suffixes of weights, settings and vocabularies, in lower case."""
 
 
-def folder_of(name: str) -> Path | None:
-    """The folder that a model's name stands for; None for any other name."""
+def parse_folder(name: str) -> Path | None:
+    """Return the folder that a model's name refers to; None if it names no folder."""
     return Path(name.removeprefix(SCHEME)) if name.startswith(SCHEME) else None
 
 
-def folder_problem(where: str, folder: Path, settings: str, weights: bool = True) -> str | None:
-    """Why a folder of a model with its `settings` file can't be used, or None; `weights`: whether it needs some."""
+def find_folder_problem(where: str, folder: Path, settings: str, weights: bool = True) -> str | None:
+    """Return why a model folder can't be used, or None: it needs a `settings` file and, with `weights`, readable weights."""
     library = where.partition(":")[0]
     if not (folder / settings).is_file():
-        return f"{where}: {folder} is no folder with {library}'s {settings} and weights"
+        return f"{where}: {folder} is not a folder with {library}'s {settings} and weights"
     found = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in WEIGHTS]
     if weights and not found:
-        return f"{where}: {folder} has {settings} but no file of weights"
-    problems = (missing_file(where, file) for file in found if weights)
+        return f"{where}: {folder} has {settings} but no weights file"
+    problems = (explain_missing_file(where, file) for file in found if weights)
     return next((problem for problem in problems if problem), None)
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of the weights, settings and vocabularies directly in a folder.
+    """Return the SHA-256 of names and contents of weights, settings and vocabularies directly in a folder.
 
-    Raises `Unavailable` for a file that can't be read.
+    Raise `Unavailable` for a file that can't be read.
     """
     whole = hashlib.sha256()
     for file in sorted(folder.iterdir()):

@@ -1,6 +1,6 @@
-"""What the outputs of a classifier are: what the user says of them, and ImageNet-1k's names from timm's lists.
+"""Names and number of a classifier's outputs, from options shared by timm's and torchvision's models.
 
-timm's and torchvision's models take the same options for them.
+ImageNet-1k's names come from timm's lists.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from pathlib import Path
 from harness import DataError, OptionError
 from harness.discovery.libraries import package_folder
 
-RANDOM_HEAD = "its head is new and random: the weights have one of another size; nothing trained it"
+RANDOM_HEAD = "its head is new, random and untrained: the head of the weights has another size"
 
 
 @dataclass(frozen=True)
-class Outputs:
-    """The outputs' names and number, as far as the options say them."""
+class ClassOutputs:
+    """The outputs' names and number, as far as the options define them."""
 
     names: list[str] | None
     count: int | None
     digest: list[str]
-    """What names from a file add to a fingerprint: options hold only where it lies."""
+    """Addition to a fingerprint for names from a file, of which options hold only the path."""
 
     @classmethod
-    def of(cls, where: str, count: int | None, given: Sequence[str] | Path | None) -> Outputs:
-        """Return what `num_classes` and `class_names` (a list or a file) say.
+    def from_options(cls, where: str, count: int | None, given: Sequence[str] | Path | None) -> ClassOutputs:
+        """Combine `num_classes` and `class_names` (a list or a file).
 
-        Raises OptionError for a file that can't be read, for no names at all, and where the two disagree.
+        Raise OptionError for an unreadable file, for an empty list, or if the two disagree.
         """
-        names = _in_file(where, given) if isinstance(given, Path) else given
+        names = _read_names(where, given) if isinstance(given, Path) else given
         if names is None:
             return cls(None, count, [])
         if not names:
@@ -44,15 +44,15 @@ class Outputs:
         digest = [f"names:{hashlib.sha256(json.dumps(names).encode()).hexdigest()}"] if in_file else []
         return cls(list(names), len(names), digest)
 
-    def missing(self, label_space: str | None, trained: bool) -> str | None:
-        """Return why a model can't be read as a classifier, None where it can.
+    def find_missing(self, label_space: str | None, trained: bool) -> str | None:
+        """Return why a model can't be used as a classifier, or None if it can.
 
-        `trained` says whether its weights may hold a head of any number of outputs.
+        `trained` is true if its weights may have a head of any number of outputs.
         """
         if label_space or self.names:
             return None
         if self.count is None:
-            return "say num_classes or class_names (or label_space), so that its outputs are known"
+            return "give num_classes or class_names (or label_space) to define its outputs"
         if not trained:
             return (
                 f"a head of {self.count} outputs would be new and untrained: give the trained weights "
@@ -60,14 +60,14 @@ class Outputs:
             )
         return None
 
-    def keys(self, label_space: str | None) -> tuple[str, ...] | None:
-        """Return what ImageNet-1k calls the outputs where they are these and have no names of their own."""
+    def class_keys(self, label_space: str | None) -> tuple[str, ...] | None:
+        """Return ImageNet-1k's class keys if the outputs are its classes and have no other names, else None."""
         return imagenet_names() if label_space == "imagenet-1k" and self.names is None else None
 
 
 @cache
 def imagenet_names() -> tuple[str, ...]:
-    """The 1000 outputs of a classifier, each by its WordNet id and all its names: `n01440764 tench, Tinca tinca`."""
+    """Return ImageNet-1k's 1000 classes, each as WordNet id and all names: `n01440764 tench, Tinca tinca`."""
     # read as package data: importing timm would import torch
     lists = package_folder("timm") / "data" / "_info"
     lines = (lists / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8").splitlines()
@@ -75,12 +75,12 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(f"{wnid} {names[wnid]}" for wnid in (lists / "imagenet_synsets.txt").read_text().split())
 
 
-def _in_file(where: str, file: Path) -> list[str] | None:
-    from harness_data.names import read_lines
+def _read_names(where: str, file: Path) -> list[str] | None:
+    from harness_data.class_names import read_lines
 
     try:
         return read_lines(file)
     except DataError as error:
         raise OptionError(
-            f"{where}: class_names is a list, or a file with one name per line: {error}"
+            f"{where}: class_names must be a list, or a file with one name per line: {error}"
         ) from error

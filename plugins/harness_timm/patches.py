@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def patches_of(network: nn.Module, features: torch.Tensor) -> torch.Tensor:
-    """What the network's `forward_features` gave, as patches B×P×D without class and register tokens.
+def extract_patches(network: nn.Module, features: torch.Tensor) -> torch.Tensor:
+    """Convert the output of the network's `forward_features` to patches B×P×D, without prefix tokens.
 
-    Feature maps come as B×D×H×W, or as B×H×W×D from networks that say so (Swin and its kin). Raises
-    OptionError for a network of several feature maps at once.
+    Feature maps are B×D×H×W, or B×H×W×D if the network declares it (Swin and similar). Raise
+    OptionError for a network with several feature maps.
     """
     if not hasattr(features, "ndim"):
         raise OptionError(
-            f"timm: {type(network).__name__} has several feature maps, so no one set of patches"
+            f"timm: {type(network).__name__} has several feature maps, so its patches are ambiguous"
         )
     if features.ndim == 2:
         return features[:, None]

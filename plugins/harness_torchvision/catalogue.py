@@ -1,4 +1,4 @@
-"""Which torchvision data sets can be used, their splits, where they lie, how to get them."""
+"""The usable torchvision data sets: their splits, their location, and how to get them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Arguments = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One data set: its torchvision class, and for each split the arguments that select it.
+class CatalogueDataset:
+    """A data set of torchvision, with the constructor arguments that select each split.
 
-    `places` are relative paths below the root of which one must exist; `label_space` is the name its
-    labels have; `downloadable` tells whether torchvision can still fetch it; `needs` names a package
-    torchvision itself leaves optional; `class_names` stand in where the class has none.
+    `places` are paths relative to the root, one of which must exist; `label_space` names the space
+    of its labels; `downloadable` says whether torchvision can still fetch it; `needs` names an
+    optional package; `class_names` are used if torchvision's class has none.
     """
 
     splits: Mapping[str, Arguments]
@@ -27,8 +27,8 @@ class Entry:
     arguments: Arguments = field(default_factory=dict)
 
 
-def _named(*splits: str, **renamed: str) -> dict[str, Arguments]:
-    """Splits chosen by a `split` argument; `renamed` maps our name to the set's own."""
+def _select_by_split(*splits: str, **renamed: str) -> dict[str, Arguments]:
+    """Return arguments for splits chosen by a `split` argument; `renamed` maps our names to torchvision's."""
     return {ours: {"split": own} for ours, own in {**{s: s for s in splits}, **renamed}.items()}
 
 
@@ -36,42 +36,50 @@ _BY_FLAG: Mapping[str, Arguments] = {"train": {"train": True}, "test": {"train":
 _WHOLE: Mapping[str, Arguments] = {"all": {}}
 _DIGITS = tuple("0123456789")
 
-CATALOGUE: Mapping[str, Entry] = {
-    "CIFAR10": Entry(_BY_FLAG, ("cifar-10-batches-py",), "cifar-10"),
-    "CIFAR100": Entry(_BY_FLAG, ("cifar-100-python",), "cifar-100"),
-    "Caltech101": Entry(_WHOLE, ("caltech101",), "caltech-101"),
-    "Caltech256": Entry(_WHOLE, ("caltech256",), "caltech-256"),
-    "Country211": Entry(_named("train", "test", val="valid"), ("country211",), "country-211"),
-    "DTD": Entry(_named("train", "val", "test"), ("dtd",), "dtd"),
-    "EuroSAT": Entry(_WHOLE, ("eurosat",), "eurosat"),
-    "FGVCAircraft": Entry(
-        _named("train", "val", "trainval", "test"), ("fgvc-aircraft-2013b",), "fgvc-aircraft"
+CATALOGUE: Mapping[str, CatalogueDataset] = {
+    "CIFAR10": CatalogueDataset(_BY_FLAG, ("cifar-10-batches-py",), "cifar-10"),
+    "CIFAR100": CatalogueDataset(_BY_FLAG, ("cifar-100-python",), "cifar-100"),
+    "Caltech101": CatalogueDataset(_WHOLE, ("caltech101",), "caltech-101"),
+    "Caltech256": CatalogueDataset(_WHOLE, ("caltech256",), "caltech-256"),
+    "Country211": CatalogueDataset(
+        _select_by_split("train", "test", val="valid"), ("country211",), "country-211"
     ),
-    "FakeData": Entry(
+    "DTD": CatalogueDataset(_select_by_split("train", "val", "test"), ("dtd",), "dtd"),
+    "EuroSAT": CatalogueDataset(_WHOLE, ("eurosat",), "eurosat"),
+    "FGVCAircraft": CatalogueDataset(
+        _select_by_split("train", "val", "trainval", "test"), ("fgvc-aircraft-2013b",), "fgvc-aircraft"
+    ),
+    "FakeData": CatalogueDataset(
         {"train": {"random_offset": 0}, "test": {"random_offset": 1000}},
         (),
         "fake",
         arguments={"size": 64, "image_size": (3, 32, 32), "num_classes": 10},
     ),
-    "FashionMNIST": Entry(_BY_FLAG, ("FashionMNIST",), "fashion-mnist"),
-    "Flowers102": Entry(_named("train", "val", "test"), ("flowers-102",), "flowers-102"),
-    "Food101": Entry(_named("train", "test"), ("food-101",), "food-101"),
-    "GTSRB": Entry(_named("train", "test"), ("gtsrb",), "gtsrb"),
-    "Imagenette": Entry(_named("train", "val"), ("imagenette2",), "imagenette"),
-    "KMNIST": Entry(_BY_FLAG, ("KMNIST",), "kmnist"),
-    "MNIST": Entry(_BY_FLAG, ("MNIST",), "mnist", class_names=_DIGITS),
-    "OxfordIIITPet": Entry(_named("test", train="trainval"), ("oxford-iiit-pet",), "oxford-iiit-pet"),
-    "PCAM": Entry(_named("train", "val", "test"), ("pcam",), "pcam", needs="h5py"),
-    "RenderedSST2": Entry(_named("train", "val", "test"), ("rendered-sst2",), "rendered-sst2"),
-    "STL10": Entry(_named("train", "test"), ("stl10_binary",), "stl-10"),
-    "SUN397": Entry(_WHOLE, ("SUN397",), "sun-397"),
-    "SVHN": Entry(
-        _named("train", "test", "extra"),
+    "FashionMNIST": CatalogueDataset(_BY_FLAG, ("FashionMNIST",), "fashion-mnist"),
+    "Flowers102": CatalogueDataset(_select_by_split("train", "val", "test"), ("flowers-102",), "flowers-102"),
+    "Food101": CatalogueDataset(_select_by_split("train", "test"), ("food-101",), "food-101"),
+    "GTSRB": CatalogueDataset(_select_by_split("train", "test"), ("gtsrb",), "gtsrb"),
+    "Imagenette": CatalogueDataset(_select_by_split("train", "val"), ("imagenette2",), "imagenette"),
+    "KMNIST": CatalogueDataset(_BY_FLAG, ("KMNIST",), "kmnist"),
+    "MNIST": CatalogueDataset(_BY_FLAG, ("MNIST",), "mnist", class_names=_DIGITS),
+    "OxfordIIITPet": CatalogueDataset(
+        _select_by_split("test", train="trainval"), ("oxford-iiit-pet",), "oxford-iiit-pet"
+    ),
+    "PCAM": CatalogueDataset(_select_by_split("train", "val", "test"), ("pcam",), "pcam", needs="h5py"),
+    "RenderedSST2": CatalogueDataset(
+        _select_by_split("train", "val", "test"), ("rendered-sst2",), "rendered-sst2"
+    ),
+    "STL10": CatalogueDataset(_select_by_split("train", "test"), ("stl10_binary",), "stl-10"),
+    "SUN397": CatalogueDataset(_WHOLE, ("SUN397",), "sun-397"),
+    "SVHN": CatalogueDataset(
+        _select_by_split("train", "test", "extra"),
         ("train_32x32.mat", "test_32x32.mat", "extra_32x32.mat"),
         "svhn",
         class_names=_DIGITS,
     ),
-    "StanfordCars": Entry(_named("train", "test"), ("stanford_cars",), "stanford-cars", downloadable=False),
-    "USPS": Entry(_BY_FLAG, ("usps.bz2", "usps.t.bz2"), "usps", class_names=_DIGITS),
+    "StanfordCars": CatalogueDataset(
+        _select_by_split("train", "test"), ("stanford_cars",), "stanford-cars", downloadable=False
+    ),
+    "USPS": CatalogueDataset(_BY_FLAG, ("usps.bz2", "usps.t.bz2"), "usps", class_names=_DIGITS),
 }
-"""Data sets by the name of their torchvision class."""
+"""Data sets by the name of torchvision's class."""

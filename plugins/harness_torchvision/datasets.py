@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ARCHIVES = frozenset((".tar", ".tgz", ".gz", ".bz2", ".xz", ".zip", ".rar", ".7z"))
-"""What torchvision unpacks and reads no more, in lower case."""
+"""Suffixes, in lower case, of archives that torchvision reads only to unpack them."""
 
 _ONE_AT_A_TIME = threading.Lock()
-"""Held while a sample is read that lies in memory: FakeData seeds torch's global generator for each."""
+"""Held while an in-memory sample is read: FakeData seeds torch's global generator for each."""
 
 
 class TorchvisionDataset:
-    """A torchvision classification set under its class's name, e.g. `CIFAR100` or `Flowers102`.
+    """A torchvision classification set, named by its class, e.g. `CIFAR100` or `Flowers102`.
 
     Sets without splits have the split `all`.
 
     Args:
-        name: torchvision's name of the class, in upper or lower case.
-        root: the folder torchvision would be given; by default $HARNESS_DATA_ROOT.
-        download: whether torchvision fetches into that folder what is missing.
+        name: name of torchvision's class, in any case.
+        root: torchvision's root folder; by default $HARNESS_DATA_ROOT.
+        download: let torchvision download missing data into that folder.
     """
 
     def __init__(self, name: str, root: Path | None = None, download: bool = False) -> None:
@@ -52,30 +52,31 @@ class TorchvisionDataset:
         self.label_space = self._entry.label_space
 
     def fingerprint(self) -> str:
-        """The set's name, and a digest of its files but for the archives that they were unpacked from.
+        """Return the data set's name and a digest of its files, without the archives they came from.
 
-        What may be downloaded, in one process while another one plans, is known by its name alone.
+        A data set that may be downloaded is identified by its name alone: one process may download it
+        while another is planning.
         """
         if self.download and self._entry.downloadable:
             return f"torchvision {self.name}"
-        from harness_data.digests import files_below, files_digest, text_digest
+        from harness_data.digests import files_digest, list_files_below, text_digest
 
         base = data_root(self.root) or Path()
         places = [base / place for place in self._entry.places if (base / place).exists()]
-        held = [files_digest(place, files_below(place, ARCHIVES)) for place in places]
+        held = [files_digest(place, list_files_below(place, ARCHIVES)) for place in places]
         return f"torchvision {self.name} {text_digest(held)}" if held else f"torchvision {self.name}"
 
     @property
     def remarks(self) -> list[str]:
-        """That changed files can't be told of what may be downloaded."""
+        """A remark that changes go unnoticed if the data set may be downloaded."""
         if self.download and self._entry.downloadable and self._entry.places:
-            return ["known by its name (download = true): changed files can't be told"]
+            return ["identified by its name alone (download = true): changed files go unnoticed"]
         return []
 
     def unavailable(self) -> str | None:
-        """Why it can't be loaded here, and how to get it; nothing is downloaded to find out."""
+        """Return why the data set can't be loaded and how to get it, or None; download nothing to find out."""
         entry, base = self._entry, data_root(self.root)
-        if entry.needs is not None and not _installed(entry.needs):
+        if entry.needs is not None and not _is_installed(entry.needs):
             return f"{self._where}: needs the package {entry.needs}"
         if not entry.places:
             return None
@@ -91,9 +92,9 @@ class TorchvisionDataset:
         return f"{self._where}: not found: {' or '.join(entry.places)} below {base}; {means}"
 
     def load(self, split: str) -> TorchvisionSplit:
-        """One split, labels read, images still on disk where the set keeps them as files.
+        """Load a split with its labels; images stored as files stay on disk.
 
-        Raises `OptionError` for an unknown split, `Unavailable` when the data is missing or incomplete.
+        Raise `OptionError` for an unknown split, `Unavailable` when the data is missing or incomplete.
         """
         if split not in self._entry.splits:
             raise OptionError(f"{self._where}: no split '{split}'{did_you_mean(split, self.splits)}")
@@ -115,25 +116,25 @@ class TorchvisionDataset:
 
 
 class TorchvisionSplit:
-    """A loaded split. Samples that are files on disk are given as their bytes, named by their path."""
+    """A loaded split. Samples stored as files are returned as encoded bytes, identified by their path."""
 
     def __init__(self, source: Any, where: str, base: Path, class_names: Sequence[str]) -> None:
         self._source = source
         self._where = where
-        files, targets = _files(source), _targets(source)
+        files, targets = _list_files(source), _read_targets(source)
         if files is not None:
-            # SUN397 lists its files in whatever order the file system gives
+            # SUN397 lists its files in the file system's order
             order = sorted(range(len(files)), key=[file.as_posix() for file in files].__getitem__)
             files, targets = [files[i] for i in order], targets[order]
         self._files, self.targets = files, targets
         own = getattr(source, "classes", None) or getattr(source, "categories", None)
-        names = class_names or tuple(_readable(name) for name in own or ())
+        names = class_names or tuple(_format_class_name(name) for name in own or ())
         if names:
             self.class_names = names
         self.ids: Sequence[str] = (
             [f"{i:06d}" for i in range(len(self.targets))]
             if self._files is None
-            else [_relative(file, base) for file in self._files]
+            else [_relative_path(file, base) for file in self._files]
         )
 
     def __len__(self) -> int:
@@ -156,16 +157,16 @@ class TorchvisionSplit:
         return Sample(self.ids[index], EncodedImage(data, str(file)), label)
 
 
-def _installed(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     if package in sys.modules:
         return sys.modules[package] is not None
     return importlib.util.find_spec(package) is not None
 
 
-def _files(source: Any) -> list[Path] | None:
-    """The image files in the set's order, or None when it keeps its images otherwise.
+def _list_files(source: Any) -> list[Path] | None:
+    """Return the image files in torchvision's order, or None if images are not stored as files.
 
-    The sets hold them under one of a few attributes, as paths or as pairs of path and label.
+    torchvision's classes keep them in one of a few attributes, as paths or as (path, label) pairs.
     """
     for attribute in ("_image_files", "_images", "samples", "_samples"):
         held = getattr(source, attribute, None)
@@ -175,8 +176,8 @@ def _files(source: Any) -> list[Path] | None:
     return None
 
 
-def _targets(source: Any) -> NDArray[np.int64]:
-    """The labels in the set's order, from its own list; read sample by sample where it has none."""
+def _read_targets(source: Any) -> NDArray[np.int64]:
+    """Return the labels in torchvision's order, from its own list or else sample by sample."""
     import numpy as np
 
     for attribute in ("targets", "labels", "_labels", "y"):
@@ -186,18 +187,18 @@ def _targets(source: Any) -> NDArray[np.int64]:
     pairs = getattr(source, "_samples", None)
     if isinstance(pairs, list) and pairs and isinstance(pairs[0], tuple):
         return np.asarray([label for _, label in pairs], dtype=np.int64)
-    if hasattr(source, "h5py"):  # PCAM: labels lie in an array file of their own
+    if hasattr(source, "h5py"):  # PCAM: labels are in a separate array file
         with source.h5py.File(source._base_folder / source._FILES[source._split]["targets"][0]) as file:
             return np.asarray(file["y"][:, 0, 0, 0], dtype=np.int64)
     return np.asarray([source[i][1] for i in range(len(source))], dtype=np.int64)
 
 
-def _readable(name: Any) -> str:
-    """A class's name as words: `apple_pie` is an apple pie; Imagenette gives several, the first counts."""
+def _format_class_name(name: Any) -> str:
+    """Return a class name as words, `apple_pie` as "apple pie"; of Imagenette's several names, the first."""
     first = name[0] if isinstance(name, tuple) else name
     return str(first).replace("_", " ")
 
 
-def _relative(file: Path, base: Path) -> str:
-    """A file's path below the data root, which is the same wherever the root lies."""
+def _relative_path(file: Path, base: Path) -> str:
+    """Return a file's path relative to the data root, so that ids don't depend on the root's location."""
     return file.relative_to(base).as_posix() if file.is_relative_to(base) else file.as_posix()

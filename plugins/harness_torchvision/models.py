@@ -15,21 +15,21 @@ from harness.inference.weights import (
     check_key,
     digest,
     downloading,
+    explain_missing_file,
     load_weights,
-    missing_file,
     one_line,
     read_weights,
 )
-from harness_timm.outputs import RANDOM_HEAD, Outputs
+from harness_timm.outputs import RANDOM_HEAD, ClassOutputs
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
 UNTRAINED = "none"
-# The two networks that re-scale ImageNet-normalised input to what their TensorFlow weights expect.
+# These two rescale ImageNet-normalised input to what their TensorFlow weights expect.
 _RESCALE_INPUT = ("googlenet", "inception_v3")
-# Densenet weights keep names from before dots were forbidden in module names.
+# DenseNet weights use names from before dots were forbidden in module names.
 _OLD_DENSENET = re.compile(
     r"(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\.(?:weight|bias|running_mean|running_var))$"
 )
@@ -38,21 +38,20 @@ _OLD_DENSENET = re.compile(
 class TorchvisionModel:
     """A torchvision classifier: `resnet50`, with `weights` such as `IMAGENET1K_V2` or `DEFAULT`.
 
-    The weights decide the preprocessing, also for a `checkpoint` file loaded in their place and for
-    `weights="none"`.
+    The weights determine the preprocessing, also of a `checkpoint` loaded in their place; with
+    `weights="none"`, the default weights do.
 
     Args:
         name: torchvision's name of the architecture.
-        weights: one of torchvision's names of the architecture's weights, `DEFAULT` for those it
-            recommends, or `none`: random ones from a fixed seed, the default's preprocessing.
+        weights: one of torchvision's names of the architecture's weights, `DEFAULT` for the recommended
+            ones, or `none` for random ones from a fixed seed with the default's preprocessing.
         checkpoint: a safetensors or torch file used instead of the weights.
-        weights_key: where in the checkpoint the weights stand (`ema`, `state_dict.model`), if there are
-            several that fit; left out, averaged ones are preferred.
-        num_classes: the head's number of outputs; without it a checkpoint's own head decides.
-        label_space: names what the outputs stand for; it is "imagenet-1k" by itself for torchvision's
-            own heads.
-        class_names: the names of the outputs, in their order (list, or file with one per line); the head has
-            as many.
+        weights_key: location of the weights in the checkpoint (`ema`, `state_dict.model`), if several
+            fit; by default averaged weights are preferred.
+        num_classes: the head's number of outputs; by default that of the checkpoint's own head.
+        label_space: the label space of the outputs; "imagenet-1k" by default for torchvision's own heads.
+        class_names: the names of the outputs, in order (a list, or a file with one per line); they also
+            set the head's size.
     """
 
     label_space: str | None
@@ -78,14 +77,14 @@ class TorchvisionModel:
         check_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.weights_key = weights_key
-        self._outputs = Outputs.of(self._where, num_classes, class_names)
+        self._outputs = ClassOutputs.from_options(self._where, num_classes, class_names)
         self.class_names, self.num_classes = self._outputs.names, self._outputs.count
         self.remarks: list[str] = []
         own_head = self.num_classes in (None, 1000) and checkpoint is None
         self.label_space = label_space or ("imagenet-1k" if own_head else None)
         self._expected_head = 1000 if self.label_space == "imagenet-1k" else self.num_classes
         own_weights = checkpoint is not None or weights.lower() == UNTRAINED
-        missing = self._outputs.missing(self.label_space, own_weights)
+        missing = self._outputs.find_missing(self.label_space, own_weights)
         self.lacks = {"classifies images": missing} if missing else {}
         if self.name.startswith("squeezenet"):
             self.lacks["encodes images"] = "its head is a convolution before the pooling"
@@ -96,35 +95,35 @@ class TorchvisionModel:
 
     @property
     def class_keys(self) -> Sequence[str] | None:
-        """What ImageNet-1k calls its classes, where the outputs are these and have no names of their own."""
-        return self._outputs.keys(self.label_space)
+        """ImageNet-1k's class keys, if the outputs are its classes and have no other names."""
+        return self._outputs.class_keys(self.label_space)
 
     def unavailable(self) -> str | None:
-        """Why the checkpoint can't be used here; downloads are not tried at planning."""
-        return missing_file(self._where, self.checkpoint)
+        """Return why the checkpoint can't be used, or None; planning downloads nothing."""
+        return explain_missing_file(self._where, self.checkpoint)
 
     def fingerprint(self) -> str:
-        """The checkpoint's digest, or torchvision's version, which says what a name's weights are."""
+        """Return the checkpoint's digest, or torchvision's version, which determines a name's weights."""
         own = None if self.checkpoint is None else f"sha256:{digest(self.checkpoint)}"
         return " ".join([own or f"torchvision {version('torchvision')}", *self._outputs.digest])
 
     def load(self, device: torch.device) -> None:
-        """Build the network, give it its weights, and put it on `device` in evaluation mode.
+        """Build the network, load its weights, and move it to `device` in evaluation mode.
 
-        Raises `Unavailable` for weights that can't be had, `OptionError` for what doesn't fit.
+        Raise `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
         """
         import torch
 
-        entry = self._weights_entry()
-        state, source = self._downloaded(entry)
+        entry = self._find_weights_entry()
+        state, source = self._download_weights(entry)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("torchvision", self.name, self.num_classes))
-            module = self._built(state, source)
+            module = self._build(state, source)
         self._transform = entry.transforms()
-        self.preparation = preparation_of(self._transform)
+        self.preparation = build_preparation(self._transform)
         self._module = module.to(device).eval()
 
-    def _weights_entry(self) -> Any:
+    def _find_weights_entry(self) -> Any:
         from torchvision import models
 
         entries = models.get_model_weights(self.name)
@@ -138,8 +137,8 @@ class TorchvisionModel:
             )
         return entries[wanted]
 
-    def _downloaded(self, entry: Any) -> tuple[dict[str, Any] | None, str]:
-        """The weights of a name, None for random ones or a checkpoint's, and where they come from."""
+    def _download_weights(self, entry: Any) -> tuple[dict[str, Any] | None, str]:
+        """Download named weights and return them with their URL; None if random or from a checkpoint."""
         if self.checkpoint is not None or self.weights.lower() == UNTRAINED:
             return None, ""
         with downloading(
@@ -150,11 +149,11 @@ class TorchvisionModel:
             )
         return {_OLD_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}, entry.url
 
-    def _built(self, state: Mapping[str, Any] | None, source: str) -> torch.nn.Module:
+    def _build(self, state: Mapping[str, Any] | None, source: str) -> torch.nn.Module:
         if self.checkpoint is not None:
-            state, source = self._of_checkpoint(self.checkpoint), str(self.checkpoint)
-        module = self._network(state is None, state is not None and any(map(_is_auxiliary, state)))
-        self._head = _head_name(module)
+            state, source = self._read_checkpoint(self.checkpoint), str(self.checkpoint)
+        module = self._build_network(state is None, state is not None and any(map(_is_auxiliary, state)))
+        self._head = _find_head(module)
         if state is not None:
             weight = state.get(f"{self._head}.weight")
             wanted = self.num_classes if self.checkpoint is not None else None
@@ -163,7 +162,7 @@ class TorchvisionModel:
             if wanted is not None and weight is not None and wanted != weight.shape[0]:
                 raise OptionError(
                     f"{self._where}: checkpoint {source} has a head of {weight.shape[0]} classes, not of the "
-                    f"{wanted} that are asked for (num_classes)"
+                    f"{wanted} requested (num_classes)"
                 )
             load_weights(self._where, source, module, state)
         if self.num_classes is not None:
@@ -172,7 +171,7 @@ class TorchvisionModel:
                 self.remarks = [RANDOM_HEAD]
         return module
 
-    def _network(self, untrained: bool, auxiliary: bool) -> torch.nn.Module:
+    def _build_network(self, untrained: bool, auxiliary: bool) -> torch.nn.Module:
         from torchvision import models
 
         kwargs: dict[str, Any] = {}
@@ -188,10 +187,10 @@ class TorchvisionModel:
             raise OptionError(f"{self._where}: torchvision can't build it: {one_line(error)}") from error
         return network
 
-    def _of_checkpoint(self, path: Path) -> dict[str, Any]:
-        """The checkpoint's weights under the network's names; its head may be of any size."""
-        module = self._network(untrained=False, auxiliary=True)
-        head = _head_name(module)
+    def _read_checkpoint(self, path: Path) -> dict[str, Any]:
+        """Return the checkpoint's weights under the network's names; its head may have any size."""
+        module = self._build_network(untrained=False, auxiliary=True)
+        head = _find_head(module)
         optional = [n for n in module.state_dict() if n.startswith(f"{head}.") or _is_auxiliary(n)]
         state = read_weights(self._where, path, module, self.weights_key, optional)
         self.remarks = list(state.remarks)
@@ -204,12 +203,12 @@ class TorchvisionModel:
         return module
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """Input 3×H×W as the weights' own transforms make it."""
+        """Apply the weights' own transforms; return 3×H×W."""
         prepared: torch.Tensor = self._transform(image if image.mode == "RGB" else image.convert("RGB"))
         return prepared
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits B×C for prepared images B×3×H×W; `OptionError` when the head is not `label_space`'s."""
+        """Return logits B×C of prepared images B×3×H×W; raise OptionError if the head doesn't match `label_space`."""
         found = self._module.get_submodule(self._head).weight.shape[0]
         if self._expected_head is not None and found != self._expected_head:
             raise OptionError(
@@ -219,7 +218,7 @@ class TorchvisionModel:
         return logits
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """What the last linear layer gets, B×D, for prepared images B×3×H×W."""
+        """Return the last linear layer's input, B×D, for prepared images B×3×H×W."""
         seen: list[torch.Tensor] = []
         head = self._module.get_submodule(self._head)
         handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
@@ -231,12 +230,12 @@ class TorchvisionModel:
 
 
 def _is_auxiliary(name: str) -> bool:
-    """Whether a tensor belongs to the additional heads of GoogLeNet and Inception."""
+    """Return whether a tensor belongs to the auxiliary heads of GoogLeNet and Inception."""
     return name.lower().startswith("aux")
 
 
-def _head_name(module: Any) -> str:
-    """Name of the layer that gives the logits: the last linear one, or in SqueezeNet the last convolution."""
+def _find_head(module: Any) -> str:
+    """Return the name of the layer that computes logits: the last linear one, or SqueezeNet's last convolution."""
     from torch import nn
 
     named: list[tuple[str, Any]] = list(module.named_modules())
@@ -244,11 +243,13 @@ def _head_name(module: Any) -> str:
         found = [name for name, layer in named if isinstance(layer, kind)]
         if found:
             return found[-1]
-    raise OptionError(f"{type(module).__name__} has no layer that could be its head")
+    raise OptionError(
+        f"{type(module).__name__} has neither a linear layer nor a convolution to use as its head"
+    )
 
 
 def _resize_head(module: Any, name: str, classes: int) -> bool:
-    """Give the head `classes` outputs, newly initialised, unless it has them already; return whether it was."""
+    """Replace the head by a new one with `classes` outputs if its size differs; return whether it was replaced."""
     from torch import nn
 
     head = module.get_submodule(name)
@@ -264,8 +265,8 @@ def _resize_head(module: Any, name: str, classes: int) -> bool:
     return True
 
 
-def preparation_of(transform: Any) -> Preparation | None:
-    """torchvision's classification preset as a `Preparation`; None for any other transform."""
+def build_preparation(transform: Any) -> Preparation | None:
+    """Convert torchvision's classification preset to a `Preparation`; return None for other transforms."""
     from torchvision.transforms._presets import ImageClassification
 
     if not isinstance(transform, ImageClassification):

@@ -1,1 +1,1 @@
-"""Listeners that pass a run on to experiment trackers: TensorBoard, MLflow, Weights & Biases."""
+"""Listeners that report runs to experiment trackers: TensorBoard, MLflow, Weights & Biases."""

@@ -1,4 +1,4 @@
-"""The listener `tensorboard`: event files that TensorBoard shows, one folder per cell."""
+"""The listener `tensorboard`: TensorBoard event files, one folder per cell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.running.logs import cell_folder
-from harness_trackers.tracker import TrackedCell, Tracker, facts_of
+from harness_trackers.tracker import TrackedCell, Tracker, describe_cell
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 class TensorBoard(Tracker):
     """Curves, pictures, metrics and cost of each cell as TensorBoard's event files.
 
-    They lie under `<folder>/<suite>/<time of the run>/`: `tensorboard --logdir runs` shows them, as
-    they come. Nothing leaves the machine.
+    They are written to `<folder>/<suite>/<time of the run>/`; `tensorboard --logdir runs` shows them
+    live. Nothing leaves the machine.
 
     Args:
-        folder: where the event files go.
-        flush_seconds: how long values may wait before they are in the file.
+        folder: folder of the event files.
+        flush_seconds: longest time before values are written to the file.
     """
 
     package = "tensorboard"
@@ -36,13 +36,13 @@ class TensorBoard(Tracker):
         self.begun = datetime.now().strftime("%Y-%m-%d-%H%M%S")
 
     def begin(self, cell: Cell) -> TensorBoardCell:
-        """Opens an event file in the cell's folder."""
+        """Open an event file in the cell's folder."""
         from torch.utils.tensorboard import SummaryWriter
 
         run = self.folder / self.suite / self.begun
         folder = run / cell_folder(run, cell.shown, cell.id).name
         writer = SummaryWriter(str(folder), flush_secs=self.flush_seconds)
-        lines = [f"| {name} | `{value}` |" for name, value in facts_of(cell).items()]
+        lines = [f"| {name} | `{value}` |" for name, value in describe_cell(cell).items()]
         writer.add_text("cell", "\n".join(["| | |", "|---|---|", *lines]), 0)
         return TensorBoardCell(writer)
 
@@ -53,13 +53,13 @@ class TensorBoardCell(TrackedCell):
     def __init__(self, writer: SummaryWriter) -> None:
         self.writer = writer
 
-    def values(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        """One scalar each, `<group>/<name>`."""
+    def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        """Log each value as the scalar `<group>/<name>`."""
         for name, value in values.items():
             self.writer.add_scalar(f"{group}/{name}", value, step)
 
-    def image(self, group: str, step: int, path: Path) -> None:
-        """The picture H×W×3."""
+    def log_image(self, group: str, step: int, path: Path) -> None:
+        """Log the picture H×W×3."""
         import numpy as np
         from PIL import Image
 
@@ -67,6 +67,6 @@ class TensorBoardCell(TrackedCell):
             self.writer.add_image(group, np.asarray(picture.convert("RGB")), step, dataformats="HWC")
 
     def end(self, status: str, reason: str | None) -> None:
-        """The status as a text, and the file is whole."""
+        """Log the status as text and close the file."""
         self.writer.add_text("status", f"{status}: {reason}" if reason else status, 0)
         self.writer.close()

@@ -1,4 +1,4 @@
-"""What the trackers share: one tracked run per cell, from its start to its record."""
+"""Base of the trackers: one tracked run per cell, from its start to its record."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness import Cell, Plan, Record
-from harness.records.redaction import redacted
+from harness import Cell, Plan, Record, redact
 from harness.running.hooks import hookimpl
 
 Facts = dict[str, str | int | float | bool]
@@ -19,30 +18,30 @@ class TrackedCell(ABC):
     """One cell in a tracker."""
 
     @abstractmethod
-    def values(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        """Numbers of a group (a training, say) at one of its steps."""
+    def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        """Log a group's values (of a training, for example) at one of its steps."""
 
     @abstractmethod
-    def image(self, group: str, step: int, path: Path) -> None:
-        """A picture; its file may be replaced as soon as this returns."""
+    def log_image(self, group: str, step: int, path: Path) -> None:
+        """Log a picture; its file may be replaced as soon as this returns."""
 
     @abstractmethod
     def end(self, status: str, reason: str | None) -> None:
-        """Nothing more comes. `status` is that of the record, or `interrupted`."""
+        """End the cell with its record's status, or `interrupted`."""
 
 
 class Tracker(ABC):
-    """Listens when it is asked for, and opens a `TrackedCell` for each cell that runs.
+    """A listener, active on request, that opens a `TrackedCell` for each cell that runs.
 
-    Cells that a run only accounts for (done before, skipped) are not tracked. Options of plugins
-    are passed on with everything left out that looks like a secret.
+    Cells that don't run (done before, skipped) are not tracked. Plugin options that look like
+    secrets are redacted.
     """
 
     on_request = True
     package: ClassVar[str]
-    """The package that must be there to be imported."""
+    """The package that must be importable."""
     extra: ClassVar[str]
-    """The extra of this distribution that installs it."""
+    """The extra of this distribution that installs the package."""
 
     def __init__(self) -> None:
         self.suite = ""
@@ -50,61 +49,61 @@ class Tracker(ABC):
 
     @abstractmethod
     def begin(self, cell: Cell) -> TrackedCell:
-        """Opens a cell in the tracker."""
+        """Start tracking a cell."""
 
     def unavailable(self) -> str | None:
-        """What to install when the tracker's package is missing."""
+        """Return what to install if the tracker's package is missing, else None."""
         if importlib.util.find_spec(self.package) is not None:
             return None
         return f"needs the package '{self.package}': pip install 'vision-harness[{self.extra}]'"
 
     @hookimpl
     def run_started(self, plan: Plan) -> None:
-        """Keeps the suite's name."""
+        """Keep the suite's name."""
         self.suite = plan.suite.name
 
     @hookimpl
     def cell_started(self, cell: Cell) -> None:
-        """Opens the cell."""
-        self._of(cell)
+        """Open the cell."""
+        self._open(cell)
 
-    def _of(self, cell: Cell) -> TrackedCell:
+    def _open(self, cell: Cell) -> TrackedCell:
         if cell.id not in self.open:
             self.open[cell.id] = self.begin(cell)
         return self.open[cell.id]
 
     @hookimpl
     def cell_curve(self, cell: Cell, name: str, step: int, values: dict[str, float]) -> None:
-        """Passes on a training's values."""
-        self._of(cell).values(name, step, values)
+        """Log a training's values."""
+        self._open(cell).log_values(name, step, values)
 
     @hookimpl
     def cell_image(self, cell: Cell, name: str, step: int, path: Path) -> None:
-        """Passes on a training's picture."""
-        self._of(cell).image(name, step, path)
+        """Log a training's picture."""
+        self._open(cell).log_image(name, step, path)
 
     @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
-        """Passes on metrics and cost, and closes the cell."""
+        """Log metrics and cost, and close the cell."""
         tracked = self.open.pop(cell.id, None)
         if tracked is None:
             return
         for group, values in (("metrics", record.metrics), ("cost", record.cost)):
             if values:
-                tracked.values(group, 0, values)
-        tracked.end(record.status, redacted(record.reason))
+                tracked.log_values(group, 0, values)
+        tracked.end(record.status, redact(record.reason))
 
     @hookimpl
     def run_finished(self) -> None:
-        """Closes what an interrupt left open."""
+        """Close the cells that an interrupt left open."""
         while self.open:
             self.open.popitem()[1].end("interrupted", None)
 
 
-def facts_of(cell: Cell) -> Facts:
-    """What a cell is, by dotted names: where it stands, and each part's plugin, version and options.
+def describe_cell(cell: Cell) -> Facts:
+    """Describe a cell by dotted names: its coordinates, and each part's plugin, version and options.
 
-    Options that look like secrets are `***`, wherever they stand.
+    Options that look like secrets become `***` at any depth.
     """
     parts = {"protocol": cell.protocol, "model": cell.model, "dataset": cell.dataset, "method": cell.method}
     described = {
@@ -118,14 +117,14 @@ def facts_of(cell: Cell) -> Facts:
     }
     settings = {"precision": cell.precision, "images": cell.images, "limit": cell.limit}
     whole = {"suite": cell.suite, "cell": cell.id, **cell.coordinates, **settings, **described}
-    return _flat(redacted(whole))
+    return _flatten(redact(whole))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Facts:
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Facts:
     flat: Facts = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= _flatten(value, f"{prefix}{key}.")
         elif value is not None and value != "":
             flat[f"{prefix}{key}"] = value if isinstance(value, str | int | float) else str(value)
     return flat

@@ -1,4 +1,4 @@
-"""The listener `wandb`: one Weights & Biases run per cell, kept here until it is asked to send."""
+"""The listener `wandb`: one Weights & Biases run per cell, offline unless `mode=online`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness_trackers.tracker import TrackedCell, Tracker, facts_of
+from harness_trackers.tracker import TrackedCell, Tracker, describe_cell
 
 if TYPE_CHECKING:
     from harness import Cell
@@ -18,15 +18,15 @@ Mode = Literal["offline", "online", "disabled"]
 class WandB(Tracker):
     """Curves, pictures, metrics and cost of each cell as a run of a Weights & Biases project.
 
-    The library's own collection of facts (command line, git, host, console, code) is switched off:
+    The library's own collection of metadata (command line, git, host, console, code) is switched off:
     it does not know which options are secrets.
 
     Args:
-        mode: `offline` keeps the runs in a folder, from which `wandb sync` sends them; `online` sends
-            them at once, with the login of this machine; by default what WANDB_MODE says, else offline.
+        mode: `offline` keeps the runs in a folder for `wandb sync`; `online` sends them at once, with
+            this machine's login; by default WANDB_MODE, else offline.
         project: the project's name; by default the suite's.
         entity: the team or user; by default the login's own.
-        folder: where runs are kept.
+        folder: folder of the runs.
     """
 
     package = "wandb"
@@ -43,11 +43,11 @@ class WandB(Tracker):
         self.mode, self.project, self.entity, self.folder = mode, project, entity, folder
 
     def begin(self, cell: Cell) -> WandBCell:
-        """Starts a run beside those of other cells."""
+        """Start a run, in parallel with those of other cells."""
         import wandb
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        facts = facts_of(cell)
+        facts = describe_cell(cell)
         run = wandb.init(
             project=self.project or self.suite,
             entity=self.entity,
@@ -73,13 +73,13 @@ class WandB(Tracker):
 
 
 class WandBCell(TrackedCell):
-    """A cell's run. Each group counts its own steps, which need not rise with those of others."""
+    """A cell's run. Each group counts its own steps, independently of the others."""
 
     def __init__(self, run: Any) -> None:
         self.run = run
         self.groups: set[str] = set()
 
-    def _counted(self, group: str) -> str:
+    def _define_step(self, group: str) -> str:
         step = f"{group}/step"
         if group not in self.groups:
             self.groups.add(group)
@@ -87,20 +87,22 @@ class WandBCell(TrackedCell):
             self.run.define_metric(f"{group}/*", step_metric=step)
         return step
 
-    def values(self, group: str, step: int, values: Mapping[str, float]) -> None:
-        """One number each, `<group>/<name>`, along `<group>/step`."""
-        self.run.log({f"{group}/{name}": v for name, v in values.items()} | {self._counted(group): step})
+    def log_values(self, group: str, step: int, values: Mapping[str, float]) -> None:
+        """Log each value as `<group>/<name>`, over `<group>/step`."""
+        self.run.log({f"{group}/{name}": v for name, v in values.items()} | {self._define_step(group): step})
 
-    def image(self, group: str, step: int, path: Path) -> None:
-        """The picture, `<group>/image`."""
+    def log_image(self, group: str, step: int, path: Path) -> None:
+        """Log the picture as `<group>/image`."""
         import wandb
         from PIL import Image
 
         with Image.open(path) as picture:  # read now: the file is replaced by the next picture
-            self.run.log({f"{group}/image": wandb.Image(picture.convert("RGB")), self._counted(group): step})
+            self.run.log(
+                {f"{group}/image": wandb.Image(picture.convert("RGB")), self._define_step(group): step}
+            )
 
     def end(self, status: str, reason: str | None) -> None:
-        """Ends the run; anything but ok counts as failed there."""
+        """End the run; W&B counts any status but ok as failed."""
         self.run.summary["status"] = status
         if reason:
             self.run.summary["reason"] = reason

@@ -1,1 +1,1 @@
-"""Text encoders from transformers, and pairs of two models as one image-text model."""
+"""Text encoders from transformers, and an image encoder paired with a text encoder as one model."""

@@ -1,4 +1,4 @@
-"""Model plugins for fusion: any image encoder beside any text encoder, and text encoders of transformers."""
+"""Model plugins for fusion: any image encoder paired with any text encoder, and text encoders from transformers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness import Model, OptionError, Preparation, Unavailable, capabilities
-from harness.inference.weights import digest, missing_file, one_line
+from harness import (
+    GivesImageTokens,
+    GivesTextTokens,
+    Model,
+    OptionError,
+    Preparation,
+    Unavailable,
+    capabilities,
+    has,
+)
+from harness.contract.declared import ask
+from harness.inference.weights import digest, explain_missing_file, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +28,10 @@ if TYPE_CHECKING:
 TEXTS_AT_ONCE = 128
 
 
-class Pair:
-    """An image encoder and a text encoder that have nothing to do with each other.
+class EncoderPair:
+    """An image encoder and an unrelated text encoder as one model.
 
-    Their embeddings do not share a space, so the pair is for fusion, not for zero-shot classification.
+    Their embeddings share no space, so the pair is for fusion, not for zero-shot classification.
 
     Args:
         image: a model that encodes images (timm, open_clip, torchvision, …).
@@ -38,61 +48,63 @@ class Pair:
         self.preparation: Preparation | None = None
 
     def unavailable(self) -> str | None:
-        """Why one of the two can't be used here."""
-        asked = (getattr(part, "unavailable", lambda: None)() for part in (self.image, self.text))
-        return next((reason for reason in asked if reason), None)
+        """Return why one of the two can't be used here, or None."""
+        checks = [ask(part, "unavailable") for part in (self.image, self.text)]
+        return next((reason for check in checks if check and (reason := check())), None)
 
     @property
     def remarks(self) -> list[str]:
-        """What both remark, such as where in a checkpoint their weights stood."""
-        return [text for part in (self.image, self.text) for text in getattr(part, "remarks", ())]
+        """The remarks of both, such as where in a checkpoint their weights were found."""
+        return [text for part in (self.image, self.text) for text in ask(part, "remarks") or ()]
 
     def load(self, device: torch.device) -> None:
-        """Loads both."""
+        """Load both."""
         self.image.load(device)
         self.text.load(device)
-        self.preparation = getattr(self.image, "preparation", None)
+        self.preparation = ask(self.image, "preparation")
 
     @property
     def module(self) -> torch.nn.Module:
-        """Both networks as one module; there after `load`."""
+        """Both networks as one module, available after `load`."""
         from torch import nn
 
         both = nn.ModuleDict({"image": self.image.module, "text": self.text.module})
-        both.training = any(part.training for part in both.values())  # a new dictionary would say yes
+        both.training = any(
+            part.training for part in both.values()
+        )  # a new ModuleDict starts in training mode
         return both
 
     @property
     def context_length(self) -> int:
-        """How many tokens of a text the text encoder reads."""
+        """Number of tokens of a text that the text encoder reads."""
         return int(self.text.context_length)
 
     @property
     def token_counts(self) -> Any:
-        """How the text encoder counts a text's tokens; None where it does not say."""
-        return getattr(self.text, "token_counts", None)
+        """The text encoder's `token_counts`; None if it has none."""
+        return ask(self.text, "token_counts")
 
     def prepare(self, image: Image.Image) -> torch.Tensor:
-        """What the image encoder makes of an image."""
+        """Prepare an image as the image encoder does."""
         prepared: torch.Tensor = self.image.prepare(image)
         return prepared
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        """The image encoder's embeddings B×E."""
+        """Return the image encoder's embeddings B×E."""
         embeddings: torch.Tensor = self.image.encode_image(images)
         return embeddings
 
     def encode_image_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Embeddings B×E and patches B×P×D; of an encoder that shows none the embedding as the only one."""
-        if hasattr(self.image, "encode_image_tokens"):
+        """Return embeddings B×E and patches B×P×D; an encoder without patches gets its embedding as the only one."""
+        if has(self.image, GivesImageTokens):
             pooled, patches = self.image.encode_image_tokens(images)
             return pooled, patches
         pooled = self.encode_image(images)
         return pooled, pooled[:, None]
 
     def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Embeddings B×E, tokens B×T×D and their mask; of an encoder that shows none the embedding alone."""
-        if hasattr(self.text, "encode_text_tokens"):
+        """Return embeddings B×E, tokens B×T×D and their mask B×T; without tokens, the embedding as the only one."""
+        if has(self.text, GivesTextTokens):
             pooled, tokens, mask = self.text.encode_text_tokens(texts)
             return pooled, tokens, mask
         pooled = self.text.encode_text(texts)
@@ -100,12 +112,12 @@ class Pair:
 
 
 class HfText:
-    """A text encoder of `transformers` from a folder with its configuration, tokenizer and safetensors.
+    """A text encoder of `transformers`, from a folder with its configuration, tokenizer and safetensors.
 
     Args:
         path: the folder, as `save_pretrained` writes it.
-        pool: how tokens become one vector: their mean, or the first or the last one.
-        max_length: tokens at most; longer texts are cut.
+        pool: how tokens become one vector: their mean, the first or the last.
+        max_length: maximum number of tokens; longer texts are cut.
     """
 
     def __init__(
@@ -119,7 +131,7 @@ class HfText:
         self._tokenizer: Any = None
 
     def unavailable(self) -> str | None:
-        """What is missing: the library, the folder, or weights as safetensors."""
+        """Return what is missing (the library, the folder, or weights as safetensors), or None."""
         from importlib.util import find_spec
 
         if find_spec("transformers") is None:
@@ -129,11 +141,11 @@ class HfText:
         files = sorted(self.path.glob("*.safetensors"))
         if not files:
             return f"{self._where}: no weights as safetensors (others are not loaded, for they can run code)"
-        problems = (missing_file(self._where, file) for file in files)
+        problems = (explain_missing_file(self._where, file) for file in files)
         return next((problem for problem in problems if problem), None)
 
     def fingerprint(self) -> str:
-        """A digest of the folder's files, and the version of transformers."""
+        """Return a digest of the folder's files, with the version of transformers."""
         names = sorted(
             p for p in self.path.iterdir() if p.suffix in (".json", ".safetensors", ".txt", ".model")
         )
@@ -141,7 +153,7 @@ class HfText:
         return f"sha256:{together} transformers {version('transformers')}"
 
     def load(self, device: torch.device) -> None:
-        """Loads the encoder and its tokenizer, offline and without code from the folder."""
+        """Load the encoder and its tokenizer, offline and without running code from the folder."""
         if problem := self.unavailable():
             raise Unavailable(problem)
         from transformers import AutoModel, AutoTokenizer
@@ -154,7 +166,7 @@ class HfText:
             )
         except Exception as error:  # transformers, tokenizers and safetensors each raise their own
             raise OptionError(f"{self._where}: transformers can't load it: {one_line(error)}") from error
-        # a pooler's output is not used here, and many models are saved without one
+        # the pooler's output is not used, and many models are saved without one
         missing = sorted(n for n in facts["missing_keys"] if not n.startswith("pooler."))
         if missing:
             raise OptionError(
@@ -167,41 +179,43 @@ class HfText:
 
     @property
     def module(self) -> torch.nn.Module:
-        """The encoder; there after `load`."""
+        """The encoder, available after `load`."""
         module: torch.nn.Module = self._module
         return module
 
     @property
     def context_length(self) -> int:
-        """How many tokens of a text the encoder reads."""
+        """Number of tokens of a text that the encoder reads."""
         return int(min(self.max_length, self._tokenizer.model_max_length))
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has before it is cut."""
+        """Return the number of tokens of each text before it is cut."""
         return [len(ids) for ids in self._tokenizer(list(texts), truncation=False)["input_ids"]]
 
     def encode_text_tokens(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Pooled vectors B×D, last hidden states B×T×D and their mask B×T, T that of the longest text."""
+        """Return pooled vectors B×D, last hidden states B×T×D and their mask B×T; T is the longest text's length."""
         import torch
         from torch.nn.functional import pad
 
-        parts = [self._encoded(texts[n : n + TEXTS_AT_ONCE]) for n in range(0, len(texts), TEXTS_AT_ONCE)]
+        parts = [
+            self._encode_batch(texts[n : n + TEXTS_AT_ONCE]) for n in range(0, len(texts), TEXTS_AT_ONCE)
+        ]
         longest = max(mask.shape[1] for _, _, mask in parts)
         pooled = torch.cat([p for p, _, _ in parts])
         tokens = torch.cat([pad(t, (0, 0, 0, longest - t.shape[1])) for _, t, _ in parts])
         return pooled, tokens, torch.cat([pad(m, (0, longest - m.shape[1])) for _, _, m in parts])
 
-    def _encoded(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _encode_batch(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         import torch
 
         given = self._tokenizer(
             list(texts), padding=True, truncation=True, max_length=self.context_length, return_tensors="pt"
         )
         ids, mask = given["input_ids"].long(), given["attention_mask"].bool()
-        if ids.shape[1] == 0:  # a tokenizer may make nothing of empty texts
+        if ids.shape[1] == 0:  # some tokenizers return no token for empty texts
             ids = ids.new_full((len(texts), 1), self._tokenizer.pad_token_id)
             mask = ids.bool()
-        mask[:, 0] |= ~mask.any(dim=1)
+        mask[:, 0] |= ~mask.any(dim=1)  # an empty text keeps one visible token, so that its mean is finite
         ids, mask = (t.to(next(self._module.parameters()).device) for t in (ids, mask))
         tokens = self._module(input_ids=ids, attention_mask=mask.long()).last_hidden_state
         if self.pool == "mean":

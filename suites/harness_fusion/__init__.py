@@ -1,1 +1,1 @@
-"""Fusion of image and text: what each modality brings, alone and together, under one protocol."""
+"""Fusion of image and text: each modality alone and together, under one protocol."""

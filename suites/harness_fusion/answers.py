@@ -1,4 +1,4 @@
-"""What methods said about the same samples over their seeds, read from the store, for paired comparisons."""
+"""Read methods' predictions of the same samples from the store, for paired comparisons."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from harness import Store
 
 KIND = "tag.method.kind"
-"""The tag by which a suite says which methods are unimodal."""
+"""The tag that marks unimodal methods in a suite."""
 
 
-class Answers:
-    """What one method said over its seeds: `predicted` and `right` S×N, `targets` N, `groups` of N."""
+class MethodAnswers:
+    """One method's predictions over seeds: `predicted` and `right` S×N, `targets` N, `groups` of N.
+
+    Raises HarnessError if the seeds have different samples.
+    """
 
     def __init__(self, frames: Sequence[Any], seeds: Sequence[Any]) -> None:
         import numpy as np
@@ -27,9 +30,7 @@ class Answers:
         first = frames[0]
         self.ids = [str(i) for i in first["id"]]
         if any([str(i) for i in frame["id"]] != self.ids for frame in frames[1:]):
-            raise HarnessError(
-                "seeds of one method rest on different samples, so they can't be taken together"
-            )
+            raise HarnessError("seeds of one method have different samples, so they can't be combined")
         self.seeds = list(seeds)
         self.targets: NDArray[np.int64] = first["target"].to_numpy()
         self.predicted: NDArray[np.int64] = np.stack([f["prediction"].to_numpy() for f in frames])
@@ -38,25 +39,30 @@ class Answers:
 
     @property
     def f1(self) -> float:
-        """Mean weighted F1 over seeds, from the same counts as the gains."""
-        from harness_fusion.gains import confusion, weighted_f1
+        """Mean weighted F1 over seeds, computed from counts as in `compare_f1`."""
+        from harness_fusion.gains import count_confusions, weighted_f1
 
-        return float(weighted_f1(confusion(self.targets, self.predicted)).mean())
+        return float(weighted_f1(count_confusions(self.targets, self.predicted)).mean())
 
 
-def answers_of(part: pd.DataFrame, store: Store) -> dict[str, Answers]:
-    """What each method said; those without samples on disk are left out."""
-    found: dict[str, Answers] = {}
+def read_answers(part: pd.DataFrame, store: Store) -> dict[str, MethodAnswers]:
+    """Return each method's predictions; methods without samples on disk are left out."""
+    found: dict[str, MethodAnswers] = {}
     for method, own in part.groupby("method", sort=False):
         frames = [store.samples(id) for id in own["id"]]
         complete = all(f is not None and {"target", "prediction"} <= set(f.columns) for f in frames)
         if complete:
-            found[str(method)] = Answers(frames, own["seed"].tolist())
+            found[str(method)] = MethodAnswers(frames, own["seed"].tolist())
     return found
 
 
-def unimodal_of(part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, Answers]) -> list[str]:
-    """The unimodal methods that these records have."""
+def find_unimodal_methods(
+    part: pd.DataFrame, given: Sequence[str] | None, answers: dict[str, MethodAnswers]
+) -> list[str]:
+    """Return the unimodal methods among the answers: those `given`, else those with the tag `kind`.
+
+    Raises OptionError if neither is there.
+    """
     if given is not None:
         return [name for name in given if name in answers]
     if KIND not in part:

@@ -1,4 +1,4 @@
-"""What a fusion method is: two feature sequences with masks in, one vector (or scores) out."""
+"""The contract of a fusion method: two feature sequences with masks in, one vector (or scores) out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness.learning.draws import Entry
+    from harness.learning.draws import DrawnBatch
     from harness.learning.pipeline import Batch
 
 Reads = Literal["pooled", "tokens"]
@@ -23,11 +23,11 @@ Reads = Literal["pooled", "tokens"]
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What a frozen encoder says about one modality of B samples.
+    """An encoder's features of one modality of B samples.
 
-    `sequence` B×T×D float (tokens or patches), `mask` B×T bool (True: a token is there), `present` B
-    bool (the modality is there at all), `pooled` B×E float; D and E may differ. What stands under a
-    mask, or in a sample without the modality, is never read: heads use `tokens`, `visible`, `vector`.
+    `sequence` B×T×D float (tokens or patches), `mask` B×T bool (True for a token), `present` B bool
+    (whether the sample has the modality), `pooled` B×E float; D and E may differ. Masked values, and
+    those of samples without the modality, are never read: heads use `tokens`, `visible`, `vector`.
     """
 
     sequence: torch.Tensor
@@ -36,16 +36,16 @@ class Features:
     pooled: torch.Tensor
 
     @classmethod
-    def of(
+    def from_pooled(
         cls,
         pooled: torch.Tensor,
         present: torch.Tensor | None = None,
         sequence: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
     ) -> Features:
-        """Features with what is not given filled in: all present, all tokens there, pooled as one token.
+        """Build features with defaults: all present, all tokens visible, the pooled vector as one token.
 
-        Raises DataError when the shapes do not belong together.
+        Raises DataError if the shapes do not match.
         """
         import torch
 
@@ -70,36 +70,36 @@ class Features:
 
     @property
     def vector(self) -> torch.Tensor:
-        """The pooled vectors B×E, zero where the modality is missing."""
+        """Pooled vectors B×E, zero for samples without the modality."""
         return self.pooled.masked_fill(~self.present[:, None], 0.0)
 
     @property
     def visible(self) -> torch.Tensor:
-        """Which tokens may be read, B×T bool: none of a sample whose modality is missing."""
+        """Which tokens may be read, B×T bool: none of samples without the modality."""
         return self.mask & self.present[:, None]
 
     @property
     def tokens(self) -> torch.Tensor:
-        """The sequences B×T×D, zero where nothing may be read."""
+        """Sequences B×T×D, zero at tokens that are not visible."""
         return self.sequence.masked_fill(~self.visible[..., None], 0.0)
 
     def __len__(self) -> int:
         return len(self.pooled)
 
     def width(self, reads: Reads) -> int:
-        """The width of what a method reads: E for pooled vectors, D for tokens."""
+        """Return the input width of a method: E for pooled vectors, D for tokens."""
         return int(self.pooled.shape[-1] if reads == "pooled" else self.sequence.shape[-1])
 
-    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Features:
-        """The same change made to all four tensors (taking rows, moving to a device)."""
+    def map_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Features:
+        """Apply a function to all four tensors (taking rows, moving to a device)."""
         return Features(*(change(t) for t in (self.sequence, self.mask, self.present, self.pooled)))
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """N labelled image-text pairs as features; `targets` N int64. Itself a `Source` to train from.
+class PairFeatures:
+    """N labelled image-text pairs as features, `targets` N int64; a `FeatureBatches` to train from.
 
-    Sequences may be kept in half precision; what is taken of them is float32.
+    Sequences may be stored in half precision; `take` returns float32.
     """
 
     text: Features
@@ -109,8 +109,8 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def take(self, rows: torch.Tensor | slice) -> Pairs:
-        """The pairs at these rows."""
+    def take(self, rows: torch.Tensor | slice) -> PairFeatures:
+        """Return the pairs at these rows, in float32."""
         import torch
 
         at = rows if isinstance(rows, slice) else rows.to(self.targets.device, non_blocking=True)
@@ -119,25 +119,25 @@ class Pairs:
             part = tensor[at]
             return part.float() if part.dtype == torch.float16 else part
 
-        return Pairs(self.text.each(taken), self.image.each(taken), self.targets[at])
+        return PairFeatures(self.text.map_tensors(taken), self.image.map_tensors(taken), self.targets[at])
 
-    def to(self, device: torch.device | str) -> Pairs:
-        """The pairs on a device."""
-        text, image = (f.each(lambda t: t.to(device)) for f in (self.text, self.image))
-        return Pairs(text, image, self.targets.to(device))
+    def to(self, device: torch.device | str) -> PairFeatures:
+        """Return the pairs on a device."""
+        text, image = (f.map_tensors(lambda t: t.to(device)) for f in (self.text, self.image))
+        return PairFeatures(text, image, self.targets.to(device))
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         """Yield the pairs of each batch, the same in every epoch."""
-        from harness.learning.pipeline import Held
+        from harness.learning.pipeline import HeldSamples
 
-        return Held(self, self.targets).batches(plan)
+        return HeldSamples(self, self.targets).batches(plan)
 
 
-class Source(Protocol):
-    """Where training and prediction get their batches from: cached features, or ones encoded anew.
+class FeatureBatches(Protocol):
+    """A source of batches for training and prediction, from cached features or from encoders.
 
-    A source of the core's loop whose batches hold `Pairs`; `targets` N int64. An end-to-end source runs its
-    encoders when a batch is asked for, so that gradients reach them.
+    A source of the core's loop whose batches hold `PairFeatures`; `targets` N int64. An end-to-end source
+    runs its encoders for each batch, so that gradients reach them.
     """
 
     @property
@@ -145,16 +145,16 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]: ...
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]: ...
 
 
-def first_pair(source: Source) -> Pairs:
+def read_first_pair(source: FeatureBatches) -> PairFeatures:
     """Return the first pair of a source, which shows the widths of its features."""
     with closing(source.batches([(0, 0, np.arange(1))])) as batches:
-        return cast("Pairs", next(batches).data)
+        return cast("PairFeatures", next(batches).data)
 
 
-def in_order(source: Source, size: int) -> Iterator[Pairs]:
+def iterate_pairs(source: FeatureBatches, size: int) -> Iterator[PairFeatures]:
     """Yield all pairs of a source in their order, in batches of at most `size`."""
     from harness.learning.draws import plan_in_order
 
@@ -165,23 +165,23 @@ def in_order(source: Source, size: int) -> Iterator[Pairs]:
 
 @runtime_checkable
 class FusionMethod(Protocol):
-    """A way to make one vector of two modalities: a plugin that is light until `build`.
+    """A plugin that fuses two modalities into one vector; it imports torch only in `build`.
 
-    `modalities`: which of "text" and "image" its module reads; encoders of others are not run and
-    not counted. `reads`: pooled vectors or tokens. `build(text, image, classes, dropout)` gives the
-    module for inputs of widths `text` and `image`; for a modality it does not read, nothing is built.
+    `modalities`: which of "text" and "image" its module reads; the encoders of others are not run and
+    not counted. `reads`: pooled vectors or tokens. `build(text, image, classes, dropout)` returns the
+    module for inputs of widths `text` and `image`; for a modality it does not read, it builds nothing.
     Random initial values come from torch's generator, which is seeded before the call.
 
     The module: `forward(text: Features, image: Features) -> B×F`, with the attribute `width` = F;
-    `harness_fusion.heads.Head` puts dropout and a linear classifier behind it. Optional members:
+    `harness_fusion.fusion_head.FusionHead` adds dropout and a linear classifier. Optional members:
 
-    * `scores = True`: forward gives scores B×C itself (softmax gives the probabilities).
-    * `weights(text, image) -> B×2`: the share of text and of image in each sample's answer.
-    * `parts() -> Mapping[str, nn.Module]`: heads that are trained first, each alone by the same recipe
-      and seed, and are frozen while the rest trains.
-    * `observe(targets)`: is shown the training targets N before training.
-    * `judged(text, image, targets) -> B×C`: scores of a bound that knows the truth; used in
-      prediction instead of forward.
+    * `scores = True`: forward returns scores B×C itself (their softmax is the probabilities).
+    * `weights(text, image) -> B×2`: the shares of text and image in each sample's prediction.
+    * `parts() -> Mapping[str, nn.Module]`: heads to train first, each alone with the same recipe and
+      seed; they are frozen while the rest trains.
+    * `observe(targets)`: receives the training targets N before training.
+    * `score_with_targets(text, image, targets) -> B×C`: scores of a bound that knows the targets; used
+      for prediction instead of forward.
     """
 
     modalities: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What an arm costs: the parameters it uses and trains, and samples per second from features and from raw input."""
+"""Costs of an arm: parameters used and trained, and samples per second from features and from raw input."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ import numpy as np
 import torch
 
 from harness.inference.evaluate import image_pipeline
-from harness_fusion.contracts import Source
-from harness_fusion.features import Encoders, Modality, there
-from harness_fusion.training import FEATURES_AT_ONCE, predict
+from harness_fusion.contracts import FeatureBatches
+from harness_fusion.head_training import FEATURES_AT_ONCE, predict
+from harness_fusion.modality_features import Encoders, Modality, find_present
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
     from harness import Split
-    from harness_fusion.heads import Head
+    from harness_fusion.fusion_head import FusionHead
 
 
-def encoder_parameters(
+def find_encoder_parameters(
     encoders: Encoders, modality: Modality, reads: str, split: Split
 ) -> list[nn.Parameter]:
-    """The parameters of the model that a method's input of one modality is computed from.
+    """Return the model's parameters that a method's input of one modality depends on.
 
-    Found once by differentiating that input for one sample, so whatever a model's towers are called, one
-    that is not used is not counted.
+    Found by differentiating that input for one sample, so unused towers are not counted, whatever they
+    are called. The result is cached.
     """
     if not hasattr(encoders.model, "module"):
         return []
     everything = list(encoders.model.module.parameters())
     used = encoders.job.features(
-        f"fusion parameters of {modality}", None, lambda: _used(encoders, modality, reads, split, everything),
+        f"fusion parameters of {modality}", None, lambda: _find_used(encoders, modality, reads, split, everything),
         images=False, tokens=encoders.gives_tokens[modality], reads=reads,
     )  # fmt: skip
     return [parameter for parameter, needed in zip(everything, used, strict=True) if needed]
 
 
-def _used(
+def _find_used(
     encoders: Encoders, modality: Modality, reads: str, split: Split, everything: list[nn.Parameter]
 ) -> NDArray[np.bool_]:
-    """Whether each parameter has a gradient; `requires_grad` is left as it was."""
+    """Return whether each parameter gets a gradient; `requires_grad` is restored."""
     before = [p.requires_grad for p in everything]
-    row = int(np.flatnonzero(there(split, modality))[0])
+    row = int(np.flatnonzero(find_present(split, modality))[0])
     try:
         for parameter in everything:
             parameter.requires_grad_(True)
         with torch.enable_grad():
             if modality == "text":
-                parts = encoders.text_parts([split.texts[row]])  # type: ignore[attr-defined]
+                parts = encoders.encode_texts([split.texts[row]])  # type: ignore[attr-defined]
             else:
                 image = image_pipeline(encoders.job, split)(split[row].image)
-                parts = encoders.image_parts(image[None].to(encoders.job.device))
+                parts = encoders.encode_images(image[None].to(encoders.job.device))
             read = parts[1] if reads == "tokens" and len(parts) > 1 else parts[0]
             gradients = torch.autograd.grad(read.float().sum(), everything, allow_unused=True)
     finally:
@@ -63,13 +63,13 @@ def _used(
     return np.array([gradient is not None for gradient in gradients])
 
 
-def counted(parameters: list[Any]) -> int:
-    """Numbers in these parameters, each tensor once."""
+def count_numbers(parameters: list[Any]) -> int:
+    """Count the numbers in these parameters, each tensor once."""
     return sum(p.numel() for p in {id(p): p for p in parameters}.values())
 
 
-def cached_rate(head: Head, source: Source, repeats: int = 3) -> float:
-    """Samples per second of prediction from features in memory: the fastest of some repeats after one."""
+def measure_cached_rate(head: FusionHead, source: FeatureBatches, repeats: int = 3) -> float:
+    """Return samples per second of prediction from features in memory: the fastest of `repeats` after one."""
     fastest = float("inf")
     for number in range(repeats + 1):
         began = time.perf_counter()
@@ -79,9 +79,9 @@ def cached_rate(head: Head, source: Source, repeats: int = 3) -> float:
     return len(source) / max(fastest, 1e-9)
 
 
-def raw_rate(cached: float, encoding: Mapping[str, float]) -> float:
-    """Samples per second when each sample is also read and encoded, one step after the other.
+def estimate_raw_rate(cached: float, encoding: Mapping[str, float]) -> float:
+    """Return samples per second including reading and encoding, one step after the other.
 
-    NaN when an encoder's speed is not known.
+    NaN if an encoder's speed is unknown.
     """
     return 1 / (1 / cached + sum(1 / rate for rate in encoding.values()))

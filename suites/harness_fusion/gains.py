@@ -1,4 +1,4 @@
-"""Whether one classifier is better than another on the same samples, by weighted F1: a paired bootstrap."""
+"""Compare two classifiers on the same samples by weighted F1, with a paired bootstrap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Gain:
+class F1Gain:
     """A difference with its percentile interval and two-sided p-value."""
 
     difference: float
@@ -25,38 +25,38 @@ class Gain:
 
 
 def weighted_f1(confusion: NDArray[np.number]) -> NDArray[np.float64]:
-    """Weighted F1 from counts …×C×C (true class by predicted class); 0 for a class without a hit."""
+    """Return weighted F1 of counts …×C×C (true class by predicted class); 0 for a class without a hit."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     true, said = confusion.sum(-1), confusion.sum(-2)
     f1 = 2 * hits / np.maximum(true + said, 1e-12)
     return np.asarray((f1 * true).sum(-1) / true.sum(-1), dtype=np.float64)
 
 
-def confusion(targets: NDArray[np.int64], predictions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts S×C×C of true class by predicted class, from targets N and predictions S×N."""
+def count_confusions(targets: NDArray[np.int64], predictions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return counts S×C×C of true class by predicted class, from targets N and predictions S×N."""
     classes = int(max(targets.max(), predictions.max())) + 1
     cells = targets * classes + predictions
     counts = [np.bincount(row, minlength=classes * classes) for row in cells]
     return np.stack(counts).reshape(-1, classes, classes)
 
 
-def f1_gain(
+def compare_f1(
     one: NDArray[np.int64],
     other: NDArray[np.int64],
     targets: NDArray[np.int64],
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Gain:
-    """Weighted F1 of `one` less that of `other`, predictions S×N for S seeds of the same N samples.
+) -> F1Gain:
+    """Return weighted F1 of `one` minus that of `other`, predictions S×N for S seeds of the same N samples.
 
     Samples and seeds are both drawn with replacement, the same for both sides; a resample's F1 is the mean
-    of its seeds'. The p-value is twice the smaller share of resampled differences on either side of 0
+    over its seeds. The p-value is twice the smaller share of resampled differences on either side of 0
     (Efron and Tibshirani 1993, chapter 15), at least 2/(resamples + 1).
     """
     seeds, count = one.shape
     classes = int(max(one.max(), other.max(), targets.max())) + 1
-    weights, chosen = _drawn(count, seeds, resamples, seed)
+    weights, chosen = _draw_resamples(count, seeds, resamples, seed)
 
     def resampled(predictions: NDArray[np.int64]) -> tuple[float, NDArray[np.float64]]:
         each, whole = [], []
@@ -71,16 +71,16 @@ def f1_gain(
     differences = drawn_a - drawn_b
     low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2])
     beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    return Gain(a - b, float(low), float(high), min(1.0, 2 * (beyond + 1) / (resamples + 1)))
+    return F1Gain(a - b, float(low), float(high), min(1.0, 2 * (beyond + 1) / (resamples + 1)))
 
 
 @lru_cache(maxsize=1)
-def _drawn(
+def _draw_resamples(
     count: int, seeds: int, resamples: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """How often each resample has each sample (resamples×N), and which seeds (resamples×S).
+    """Draw how often each resample has each sample (resamples×N), and its seeds (resamples×S).
 
-    Kept, since all methods of a table are compared on the same samples.
+    Cached, since all methods of a table are compared on the same samples.
     """
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Error analysis: what the misses of a classifier of pairs have in common, with examples."""
+"""Error analysis: group a pair classifier's misses by what they have in common, with examples."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ DESCRIPTIONS: dict[str, str] = {
     "missing text": "there is no text",
     "missing image": "there is no image",
 }
-"""The groups that are looked for, in the order of reports."""
+"""The groups to look for, in the order of reports."""
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """When an image counts as blurred, a text as short, a class as rare.
+class MissThresholds:
+    """Thresholds of blurred images, short texts and rare classes.
 
-    `blur`: variance of the Laplacian (grey levels of 0 to 255) below which an image is blurred; without it
-    the fraction `blurriest` of the images that are looked at. `words`: at most this many words are short.
-    `rare`: a class with less than this share of the mean number of training pairs per class.
+    `blur`: variance of the Laplacian (grey levels 0 to 255) below which an image is blurred; by default
+    the fraction `blurriest` of the given images are. `words`: most words of a short text. `rare`: a class
+    is rare with less than this share of the mean number of training pairs per class.
     """
 
     blur: float | None = None
@@ -43,9 +43,9 @@ class Thresholds:
 
 
 def laplacian_variance(image: Any) -> float:
-    """Variance of the Laplacian of the grey image: small where there are no sharp edges.
+    """Return the variance of the Laplacian of the grey image: small if there are no sharp edges.
 
-    Takes whatever a sample's image may be. Pech-Pacheco et al., "Diatom autofocusing in brightfield
+    Takes any form of a sample's image. Pech-Pacheco et al., "Diatom autofocusing in brightfield
     microscopy", ICPR 2000; equal to the variance of OpenCV's `Laplacian` on the same grey values.
     """
     from harness.inference.images import decode
@@ -54,8 +54,8 @@ def laplacian_variance(image: Any) -> float:
     return float(laplace(grey, mode="mirror").var())
 
 
-def sharpness(split: Split, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`laplacian_variance` of the images of these rows, NaN where there is none."""
+def measure_sharpness(split: Split, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return `laplacian_variance` of the images of these rows, NaN for missing ones."""
     images = (split[int(row)].image for row in rows)
     return np.array([np.nan if image is None else laplacian_variance(image) for image in images])
 
@@ -64,14 +64,14 @@ def find_groups(
     split: Split,
     rows: NDArray[np.int64],
     train_targets: NDArray[np.int64],
-    thresholds: Thresholds = Thresholds(),
+    thresholds: MissThresholds = MissThresholds(),
     unimodal: Mapping[str, NDArray[np.int64]] | None = None,
 ) -> dict[str, NDArray[np.bool_]]:
-    """Which of the pairs at `rows` are in which group (bool, one value per row).
+    """Return the members of each group among the pairs at `rows` (bool, one value per row).
 
-    They don't depend on the method, so once is enough for all that are compared. "conflict" is what the
-    data set says in `groups`; where it says nothing, that the `unimodal` predictions (by modality, one
-    per row) differ; without these either, the group is left out.
+    The groups do not depend on the method, so compute them once for all methods. "conflict" comes from the
+    data set's `groups`, else it means that the `unimodal` predictions (by modality, one per row) differ;
+    without either, the group is left out.
     """
     targets, texts = np.asarray(split.targets)[rows], split.texts  # type: ignore[attr-defined]
     has_text, has_image = (np.asarray(getattr(split, f"has_{m}"))[rows] for m in ("text", "image"))
@@ -82,7 +82,7 @@ def find_groups(
     elif unimodal:
         first, *others = unimodal.values()
         found["conflict"] = np.any([first != other for other in others], axis=0) & has_text & has_image
-    edges = sharpness(split, rows)
+    edges = measure_sharpness(split, rows)
     limit = thresholds.blur
     if limit is None:
         limit = float(np.quantile(edges[has_image], thresholds.blurriest)) if has_image.any() else 0.0
@@ -94,7 +94,7 @@ def find_groups(
     return {name: found[name] for name in DESCRIPTIONS if name in found}
 
 
-def analyse(
+def analyse_misses(
     groups: Mapping[str, NDArray[np.bool_]],
     targets: NDArray[np.int64],
     predicted: NDArray[np.int64],
@@ -104,10 +104,10 @@ def analyse(
     class_names: Sequence[str],
     examples: int = EXAMPLES,
 ) -> dict[str, Any]:
-    """JSON-able: of each group, how often it occurs, how often it is missed, and the surest misses.
+    """Return a JSON-able analysis: each group's size, its misses, and the most confident misses.
 
     All arguments but the last two have one value per pair, in the same order. Groups overlap; "other"
-    are misses in none. Per group: `pairs`, `misses`, `error` (misses / pairs, None without pairs),
+    holds the pairs in none. Per group: `pairs`, `misses`, `error` (misses / pairs, None without pairs),
     `share` (of all misses), `examples` (id, text, true and predicted class, confidence).
     """
     missed = np.asarray(predicted) != np.asarray(targets)

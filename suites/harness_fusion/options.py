@@ -1,4 +1,4 @@
-"""The options of the protocol `fusion`, and what is wrong with them."""
+"""The options of the protocol `fusion` and their checks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Literal
 
 from harness import OptionError
 from harness.errors import did_you_mean
-from harness_fusion.augmentation import Augmentation as Strength
+from harness_fusion.pair_augmentation import PairAugmentation
+from harness_fusion.pair_splits import SplitRule
+from harness_fusion.submission import SubmissionLayout
 
-Split = Literal["reference", "clean"]
-Augmentation = Literal["off", "on", "image", "text"]
-Layout = Literal["label", "tag", "memes"]
+AugmentedModalities = Literal["off", "on", "image", "text"]
 
 
 class FusionOptions:
-    """Options as the protocol keeps them; `Fusion` says what each means."""
+    """Checked options of the protocol; `Fusion` documents each. Raises OptionError for bad values."""
 
     def __init__(
         self,
-        split: Split = "clean",
-        augmentation: Augmentation = "off",
+        split: SplitRule = "clean",
+        augmentation: AugmentedModalities = "off",
         changes: dict[str, float] | None = None,
         views: int = 0,
         epochs: int = 5,
@@ -41,7 +41,7 @@ class FusionOptions:
         probes: bool = True,
         probe_metrics: list[str] | None = None,
         predict: Path | None = None,
-        layout: Layout = "label",
+        layout: SubmissionLayout = "label",
     ) -> None:
         for name, value, least in (("epochs", epochs, 1), ("batch", batch, 2), ("views", views, 0)):
             if value < least:
@@ -56,17 +56,17 @@ class FusionOptions:
                 raise OptionError(f"fusion: {name} must be above 0, not {number}")
         if vectors == "standard" and encoders == "tuned":
             raise OptionError(
-                "fusion: vectors = 'standard' needs frozen encoders, whose spread stays as it is"
+                "fusion: vectors = 'standard' needs frozen encoders, whose statistics stay fixed"
             )
         if not 0 <= dropout < 1:
             raise OptionError(f"fusion: dropout must be from 0 to below 1, not {dropout}")
         self.split, self.augmentation, self.views = split, augmentation, views
         self.changes = dict(changes or {})
-        known = [f.name for f in fields(Strength)]
+        known = [f.name for f in fields(PairAugmentation)]
         for name in self.changes:
             if name not in known:
                 raise OptionError(f"fusion: changes has no '{name}'{did_you_mean(name, known)}")
-        Strength(**self.changes)
+        PairAugmentation(**self.changes)
         self.epochs, self.rate, self.batch, self.weight_decay = epochs, rate, batch, weight_decay
         self.schedule, self.cosine_over, self.t_max = schedule, cosine_over, t_max
         self.patience, self.class_weights, self.dropout = patience, class_weights, dropout
@@ -75,4 +75,4 @@ class FusionOptions:
         self.probe_metrics = probe_metrics if probe_metrics is not None else ["top1", "weighted_f1"]
         self.predict, self.layout = predict, layout
         self.fresh_model = encoders == "tuned"
-        """Whether each cell needs the model as it was before training."""
+        """Whether each cell needs a fresh model, because training changes it."""

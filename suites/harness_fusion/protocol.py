@@ -1,4 +1,4 @@
-"""The protocol `fusion`: a head on frozen (or tuned) encoders of text and image, its probes and its costs."""
+"""The protocol `fusion`: a head on frozen (or tuned) encoders of text and image, its probes and costs."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ from typing import Any, ClassVar, get_args
 from harness import Dataset, Job, Predictions, Result, capabilities
 from harness.errors import did_you_mean
 from harness.inference.splits import find_test_split, training_split
-from harness_fusion.options import Augmentation, FusionOptions, Split
+from harness_fusion.options import AugmentedModalities, FusionOptions
+from harness_fusion.pair_splits import SplitRule
 
-CHOICES = {"split": get_args(Split), "augmentation": get_args(Augmentation)}
+CHOICES = {"split": get_args(SplitRule), "augmentation": get_args(AugmentedModalities)}
 
 
 class Fusion(FusionOptions):
-    """Trains a fusion method's head on image-text pairs and asks it what each modality brings.
+    """Trains a fusion method's head on image-text pairs and measures what each modality contributes.
 
-    Axes: `split` and `augmentation`, over the options of the same names, and `shots`: how many pairs per class
-    of the training part are trained on, the same for all methods and as in the other suites; else all of them.
-    The division into parts is the same for all seeds and methods; seeds differ in initial weights, order,
-    dropout and shots.
+    Axes: `split` and `augmentation`, over the options of the same names, and `shots`: the number of training
+    pairs per class, drawn as in the other suites and the same for all methods; by default all. The division
+    into parts is the same for all seeds and methods; seeds differ in initial weights, order, dropout and shots.
 
     Args:
         split: `reference` reports the part that also stops the training (the reference classifier's 8:2),
-            which flatters every row; `clean` stops on a tenth of the training part, and the reported part is
-            used once. A data set with its own splits keeps them.
-        augmentation: of the training part: of both modalities (`on`), one of them, or `off`.
-        changes: how strong augmentation is, by the fields of `harness_fusion.augmentation.Augmentation`.
-        views: with frozen encoders, how many augmented copies of the training part are encoded, kept and
-            shared by all arms and seeds, epoch after epoch in turn; 0 encodes anew in every epoch.
-        epochs: the most passes over the training part.
+            which makes every row optimistic; `clean` stops on a tenth of the training part and uses the
+            reported part once. A data set with its own splits keeps them.
+        augmentation: which modalities of the training part are augmented: both (`on`), one, or none (`off`).
+        changes: strengths of augmentation, by the fields of `harness_fusion.pair_augmentation.PairAugmentation`.
+        views: with frozen encoders, the number of augmented copies of the training part that are encoded, cached
+            and shared by all arms and seeds, used in turn by epoch; 0 encodes again in every epoch.
+        epochs: most passes over the training part.
         rate: AdamW's learning rate for the head.
         batch: pairs per step.
-        weight_decay: of AdamW.
-        schedule: `cosine` or `constant`.
-        cosine_over: whether the cosine falls from epoch to epoch or from step to step.
-        t_max: after how many epochs or steps the cosine reaches 0; by default after all of them.
-        patience: epochs without a better weighted F1 after which training stops; 0 trains to the end.
-            The best epoch's weights are taken either way.
+        weight_decay: AdamW's weight decay.
+        schedule: whether the learning rate follows a cosine or stays constant.
+        cosine_over: whether the cosine is updated by epoch or by step.
+        t_max: number of epochs or steps after which the cosine reaches 0; by default all.
+        patience: epochs without a better weighted F1 after which training stops; 0 never stops early. The best
+            epoch's weights are used either way.
         class_weights: whether the loss is weighted by N/(C·n_c) of the training part.
-        dropout: before the classifier.
-        vectors: pooled vectors are scaled to length 1 (`unit`), to mean 0 and deviation 1 of the training part's
-            (`standard`, for frozen encoders), or left as they are (`raw`).
+        dropout: probability of dropout before the classifier.
+        vectors: scaling of pooled vectors: to length 1 (`unit`), to mean 0 and deviation 1 over the training part
+            (`standard`, for frozen encoders), or none (`raw`).
         encoders: `frozen`, or `tuned` end to end (in eval mode: no dropout, fixed statistics) at `encoder_rate`.
         encoder_rate: AdamW's learning rate for tuned encoders.
-        tokens: whether tokens and patches are kept beside vectors; without them methods that read them are
+        tokens: whether tokens and patches are cached besides vectors; otherwise methods that read them are
             skipped, and the cache is far smaller.
-        probes: whether modalities are shuffled, zeroed, averaged and declared missing at test time.
-        probe_metrics: the metrics that probes and subsets give; the first of the cell's where it has none.
-        predict: a folder for predictions of the split without labels, one file per cell.
-        layout: of those files: `label` (id, label), `tag` (guid, tag), `memes` (id, proba, label).
+        probes: whether modalities are shuffled, zeroed, averaged and marked missing at test time.
+        probe_metrics: metrics of probes and subsets; if the cell has none of them, its first metric.
+        predict: folder for predictions of the split without labels, one file per cell.
+        layout: columns of those files: `label` (id, label), `tag` (guid, tag), `memes` (id, proba, label).
     """
 
     provides = (Predictions,)
@@ -70,13 +70,13 @@ class Fusion(FusionOptions):
     }
 
     def fingerprint(self) -> str:
-        """The version of the trainings: what decides their numbers besides the options."""
+        """Return the version of the trainings, which determines results besides the options."""
         return "learning-1"
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
-        """Why this combination makes no sense, from what its parts say of themselves."""
+        """Return why this combination makes no sense, or None."""
         if method is None or not hasattr(method, "modalities"):
-            return "the protocol 'fusion' needs a fusion method (one that says which modalities it reads)"
+            return "the protocol 'fusion' needs a fusion method (one with the attribute `modalities`)"
         shots = axes.get("shots", "all")
         if shots != "all" and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
             return f"shots must be a positive number of pairs per class or 'all', not {shots!r}"
@@ -90,12 +90,12 @@ class Fusion(FusionOptions):
                 return f"the model does not encode {modality}s"
         if method.reads == "tokens":
             if not self.tokens:
-                return "the method reads tokens, which are not kept here (tokens = false)"
+                return "the method reads tokens, which the protocol leaves out (tokens = false)"
             if not {"gives image tokens", "gives text tokens"} <= able:
-                return "the method reads tokens, and the model does not give them for both modalities"
+                return "the method reads tokens, and the model does not return them for both modalities"
         if self.encoders == "tuned" and "exposes its module" not in able:
             return "the model does not expose its module, so its encoders can't be tuned"
-        # which data sets of pairs can say before they are opened
+        # data sets of pairs know this before they are opened
         if hasattr(dataset, "unfit") and (unfit := dataset.unfit(method.modalities)):
             return str(unfit)
         if "all" in dataset.splits:
@@ -105,10 +105,10 @@ class Fusion(FusionOptions):
         return find_test_split(dataset.splits, option="").refusal
 
     def run(self, job: Job) -> Result:
-        """Encodes, trains, probes and measures one cell."""
-        from harness_fusion.run import Run
+        """Encode, train, probe and measure one cell."""
+        from harness_fusion.fusion_cell import FusionCell
 
-        return Run(self, job).result()
+        return FusionCell(self, job).result()
 
 
 __all__ = ["Fusion"]

@@ -1,4 +1,4 @@
-"""Writes predictions for pairs without labels to a file in the format in which a challenge takes them."""
+"""Write predictions for pairs without labels to a file in a challenge's format."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from harness.errors import did_you_mean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Style = Literal["tag", "label", "memes"]
+SubmissionLayout = Literal["tag", "label", "memes"]
 
 HEADERS: dict[str, tuple[str, ...]] = {
     "tag": ("guid", "tag"),
     "label": ("id", "label"),
     "memes": ("id", "proba", "label"),
 }
-"""Columns by style: `tag` and `label` have class names; `memes` (the Hateful Memes Challenge, two classes)
-the probability of the second class and the index of the likelier one."""
+"""Columns by layout: `tag` and `label` have class names; `memes` (the Hateful Memes Challenge, two classes)
+has the probability of the second class and the index of the likelier one."""
 
 
 def write_submission(
@@ -31,49 +31,49 @@ def write_submission(
     ids: Sequence[str],
     probabilities: NDArray[np.floating[Any]],
     class_names: Sequence[str],
-    style: Style = "tag",
+    layout: SubmissionLayout = "tag",
     left_out: Sequence[str] = (),
     fallback: int = 0,
 ) -> Path:
-    """Writes one line per id, in their order, as CSV in UTF-8; a file that is there is replaced at once or not at all.
+    """Write one line per id, in order, as CSV in UTF-8; replace an existing file atomically.
 
-    `probabilities` N×C. `left_out`: ids of pairs in which nothing could be read; a submission must
-    name them too, so they come last with the class `fallback` (the commonest one in training, say).
+    `probabilities` N×C. `left_out`: ids of unreadable pairs; a submission must include them, so they
+    come last with the class `fallback` (the most common one in training, say).
 
-    Raises OptionError for an unknown style, or `memes` with other than two classes; DataError when
-    numbers and ids don't fit together, an id is there twice, or a probability is not a number.
+    Raises OptionError for an unknown layout, or `memes` without exactly two classes; DataError if shapes
+    and ids don't match, an id occurs twice, or a probability is not finite.
     """
     from harness.records.files import replacing
 
-    check_style(style, class_names)
+    check_layout(layout, class_names)
     if probabilities.shape != (len(ids), len(class_names)):
         raise DataError(
             f"{path}: {len(ids)} ids and {len(class_names)} classes, but probabilities of shape {probabilities.shape}"
         )
     if not np.isfinite(probabilities).all():
         row = int(np.flatnonzero(~np.isfinite(probabilities).all(axis=1))[0])
-        raise DataError(f"{path}: the probabilities of '{ids[row]}' are not all numbers")
+        raise DataError(f"{path}: the probabilities of '{ids[row]}' are not all finite numbers")
     everyone = [*ids, *left_out]
     if len(set(everyone)) != len(everyone):
         twice = next(i for i in everyone if everyone.count(i) > 1)
-        raise DataError(f"{path}: '{twice}' would be in it twice")
+        raise DataError(f"{path}: '{twice}' occurs twice")
     known = np.eye(len(class_names))[np.full(len(left_out), fallback, dtype=np.int64)]
     rows = np.concatenate([probabilities, known])
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEADERS[style])
+        writer.writerow(HEADERS[layout])
         for identity, row in zip(everyone, rows, strict=True):
             best = int(row.argmax())
-            if style == "memes":
+            if layout == "memes":
                 writer.writerow([identity, f"{row[1]:.6f}", best])
             else:
                 writer.writerow([identity, class_names[best]])
     return path
 
 
-def check_style(style: str, class_names: Sequence[str]) -> None:
-    """Raises OptionError for an unknown style, or `memes` with other than two classes."""
-    if style not in HEADERS:
-        raise OptionError(f"submission: there is no style '{style}'{did_you_mean(style, HEADERS)}")
-    if style == "memes" and len(class_names) != 2:
-        raise OptionError(f"submission: the style 'memes' is for two classes, not {len(class_names)}")
+def check_layout(layout: str, class_names: Sequence[str]) -> None:
+    """Raise OptionError for an unknown layout, or `memes` without exactly two classes."""
+    if layout not in HEADERS:
+        raise OptionError(f"submission: there is no layout '{layout}'{did_you_mean(layout, HEADERS)}")
+    if layout == "memes" and len(class_names) != 2:
+        raise OptionError(f"submission: the layout 'memes' is for two classes, not {len(class_names)}")

@@ -1,4 +1,4 @@
-"""Sample grids: images side by side, points as a picture of where they lie."""
+"""Pictures of samples: a grid of images, or a scatter plot of points."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from harness_gan.sources import to_bytes
+from harness_gan.real_samples import to_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 256
+"""Side of a picture of points, in pixels."""
 
 
-def image_grid(samples: torch.Tensor) -> NDArray[np.uint8]:
-    """Images N×C×H×W in [−1, 1] as one picture, row by row, H'×W'×3, with a pixel between them."""
+def draw_image_grid(samples: torch.Tensor) -> NDArray[np.uint8]:
+    """Arrange images N×C×H×W in [−1, 1] row by row in one picture H'×W'×3, one pixel apart."""
     images = to_bytes(torch.nan_to_num(samples)).permute(0, 2, 3, 1).numpy()
     n, height, width, channels = images.shape
     columns = ceil(sqrt(n))
@@ -29,8 +30,8 @@ def image_grid(samples: torch.Tensor) -> NDArray[np.uint8]:
     return grid
 
 
-def point_picture(samples: torch.Tensor, real: torch.Tensor) -> NDArray[np.uint8]:
-    """Points N×2 in dark on the real ones in light, on the real ones' range and a quarter more."""
+def draw_point_picture(samples: torch.Tensor, real: torch.Tensor) -> NDArray[np.uint8]:
+    """Plot points N×2 in dark over the real ones in light, on 1.25 times the real ones' range."""
     grid = np.full((SIDE, SIDE, 3), 255, np.uint8)
     extent = float(real.abs().max()) * 1.25
     for points, colour in ((real, (190, 215, 240)), (samples, (170, 30, 30))):

@@ -1,4 +1,4 @@
-"""How the small networks that judge samples are trained: once for a data set, with the same few facts."""
+"""Training of the small networks that judge samples, once for each data set."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import nn
 
 from harness.learning.kept import train_once
 from harness.learning.loop import train
-from harness.learning.pipeline import Batch, Held
+from harness.learning.pipeline import Batch, HeldSamples
 from harness.learning.recipe import Recipe
-from harness_gan.sources import to_floats
+from harness_gan.real_samples import to_floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Network = TypeVar("Network", bound=nn.Module)
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 RATE = 4e-3
-"""The highest learning rate of the one cycle."""
+"""The highest learning rate of the one-cycle schedule."""
 
 
-def trained_judge(
-    build: Callable[[], Network],
+def train_judge_network(
+    build: Callable[[], AnyNetwork],
     data: tuple[NDArray[np.uint8], NDArray[Any]],
-    loss: Callable[[Network, torch.Tensor, torch.Tensor], torch.Tensor],
+    loss: Callable[[AnyNetwork, torch.Tensor, torch.Tensor], torch.Tensor],
     path: Path,
     *,
     steps: int,
     batch: int,
-) -> Network:
-    """Return a network from fixed first weights, with those at the path, or trained and kept there.
+) -> AnyNetwork:
+    """Return a network with the weights at the path, or trained from fixed initial weights and saved there.
 
-    `loss` gets the network, images B×C×H×W in [−1, 1] and their targets, drawn with replacement from
-    `data` (images as bytes, and targets).
+    `loss` receives the network, images B×C×H×W in [−1, 1] and their targets, drawn with replacement
+    from `data` (images as bytes, and targets).
     """
     images, targets = (torch.from_numpy(array) for array in data)
     recipe = Recipe(
@@ -52,7 +52,7 @@ def trained_judge(
         optimizer_options={"fused": False},
     )
 
-    def fit(network: Network) -> None:
+    def fit(network: AnyNetwork) -> None:
         generator = torch.Generator().manual_seed(0)
         rows = torch.randint(len(images), (steps, batch), generator=generator).numpy()
 
@@ -60,7 +60,7 @@ def trained_judge(
             assert batch.targets is not None
             return loss(network, to_floats(batch.data), batch.targets)
 
-        train(network, Held(images, targets), objective, recipe, 0, rows=rows.__getitem__)
+        train(network, HeldSamples(images, targets), objective, recipe, 0, rows=rows.__getitem__)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -69,8 +69,8 @@ def trained_judge(
     return network.eval()
 
 
-def weights_digest(network: nn.Module) -> str:
-    """Return the first digits of a digest of all weights, by which records name a judge."""
+def digest_weights(network: nn.Module) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of all weights, by which records name a judge."""
     digest = hashlib.sha256()
     for tensor in network.state_dict().values():
         digest.update(tensor.numpy().tobytes())

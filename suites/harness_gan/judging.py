@@ -1,4 +1,4 @@
-"""Judging samples: the modes they fall on and the features they are compared by."""
+"""Judges of generated samples: they assign modes and extract the features to compare."""
 
 from __future__ import annotations
 
@@ -8,67 +8,67 @@ import numpy as np
 import torch
 
 from harness import HarnessError
-from harness_gan.sources import to_bytes, to_floats
-from harness_generative.evidence import Generated, Modes
-from harness_generative.modes import coverage, nearest_modes
+from harness_gan.real_samples import to_bytes, to_floats
+from harness_generative.evidence import GeneratedSamples, ModeAssignment
+from harness_generative.modes import find_nearest_modes, measure_mode_coverage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness import Job
     from harness.contract.cells import Part
-    from harness_gan.classifier import Classifier
+    from harness_gan.judge_classifier import JudgeClassifier
 
 
 class Judge(Protocol):
-    """Sees samples N×shape as evidence for metrics.
+    """Turns samples N×shape into evidence for metrics.
 
-    `notes` are facts about what it sees by, `counts` how many real samples it holds, and `real` is
-    what as many real training samples score where modes are counted.
+    `notes` are facts about its networks, `counts` the number of real samples it holds, and
+    `floor_scores` what real training samples score if modes are counted.
     """
 
     notes: dict[str, Any]
     counts: dict[str, int]
-    real: dict[str, float]
+    floor_scores: dict[str, float]
 
-    def modes(self, samples: torch.Tensor) -> Modes | None: ...
+    def assign_modes(self, samples: torch.Tensor) -> ModeAssignment | None: ...
 
-    def evidence(self, samples: torch.Tensor) -> Generated: ...
+    def gather_evidence(self, samples: torch.Tensor) -> GeneratedSamples: ...
 
 
 class PointJudge:
-    """Points of a mixture: modes by distance, features are the points themselves."""
+    """Judge of points of a mixture: modes by distance; the points are their own features."""
 
     def __init__(self, split: Any, train: torch.Tensor, test: torch.Tensor) -> None:
         self.split = split
         self.train, self.test = train.numpy(), test.numpy()
         self.notes: dict[str, Any] = {}
         self.counts = {"train": len(train), "test": len(test)}
-        self.real = _scores(self.modes(train))
+        self.floor_scores = _score_modes(self.assign_modes(train))
 
-    def modes(self, samples: torch.Tensor) -> Modes:
-        """By the nearest centre."""
+    def assign_modes(self, samples: torch.Tensor) -> ModeAssignment:
+        """Assign each point to its nearest centre."""
         centres = self.split.centres.numpy()
-        return Modes(*nearest_modes(samples.numpy(), centres, self.split.sigma), len(centres))
+        return ModeAssignment(*find_nearest_modes(samples.numpy(), centres, self.split.sigma), len(centres))
 
-    def evidence(self, samples: torch.Tensor) -> Generated:
-        """Points beside points; what is not finite stands at the origin."""
+    def gather_evidence(self, samples: torch.Tensor) -> GeneratedSamples:
+        """Return the points beside the real ones; non-finite coordinates become 0."""
         points = np.nan_to_num(samples.numpy(), nan=0.0, posinf=0.0, neginf=0.0)
-        return Generated(points, self.train, self.test, "points", self.modes(samples))
+        return GeneratedSamples(points, self.train, self.test, "points", self.assign_modes(samples))
 
 
 class ImageJudge:
-    """Images through an extractor; modes by a classifier of the data set's own labels, if it has any.
+    """Judge of images: features by an extractor, modes by a classifier of the data set's labels, if any.
 
-    `channels` classifies each colour as an image of its own (stacked data): modes are the tuples.
-    A sample is of high quality when the classifier gives its label at least `confidence`.
+    With `channels` (stacked data) each colour is classified as a separate image, and modes are tuples of
+    labels. A sample is of high quality if its label's probability is at least `confidence`.
     """
 
     def __init__(
         self,
         train: torch.Tensor,
         test: torch.Tensor,
-        classifier: Classifier | None,
+        classifier: JudgeClassifier | None,
         extractor: Extractor | None,
         *,
         channels: bool = False,
@@ -76,7 +76,7 @@ class ImageJudge:
     ) -> None:
         if classifier is None and extractor is None:
             raise HarnessError(
-                "images need one label each, of two or more, or else the protocol an extractor, "
+                "images need one label each, from two or more, or else the protocol needs an extractor, "
                 'such as extractor = "timm:vit_small_patch14_dinov2"'
             )
         self.classifier, self.extractor = classifier, extractor
@@ -88,14 +88,14 @@ class ImageJudge:
             self.notes["extractor"] = extractor.fingerprint
         self.name = extractor.name if extractor is not None else "classifier"
         self.counts = {"train": len(train), "test": len(test)}
-        self.real = _scores(self.modes(train))
-        self.train, self.test = self._features(train), self._features(test)
+        self.floor_scores = _score_modes(self.assign_modes(train))
+        self.train, self.test = self._extract_features(train), self._extract_features(test)
 
-    def modes(self, samples: torch.Tensor) -> Modes | None:
-        """By the classifier's likeliest label."""
+    def assign_modes(self, samples: torch.Tensor) -> ModeAssignment | None:
+        """Assign each image to the classifier's likeliest label (or tuple of labels)."""
         if self.classifier is None:
             return None
-        parts = self._channels(self._shown(samples))
+        parts = self._split_channels(self._quantise(samples))
         likely = [self.classifier(part)[1] for part in parts]
         classes = likely[0].shape[1]
         modes = np.zeros(len(samples), np.int64)
@@ -104,54 +104,55 @@ class ImageJudge:
             modes = modes * classes + p.argmax(1)
             sure = np.minimum(sure, p.max(1))
         good = (sure >= self.confidence) & torch.isfinite(samples.flatten(1)).all(1).numpy()
-        return Modes(modes, good, classes ** len(parts))
+        return ModeAssignment(modes, good, classes ** len(parts))
 
-    def evidence(self, samples: torch.Tensor) -> Generated:
-        """Features beside the real images' features."""
-        return Generated(
-            self._features(samples),
+    def gather_evidence(self, samples: torch.Tensor) -> GeneratedSamples:
+        """Return the features beside the real images' features."""
+        return GeneratedSamples(
+            self._extract_features(samples),
             self.train,
             self.test,
             self.name,
-            self.modes(samples),
+            self.assign_modes(samples),
             is_fid=self.extractor is not None and self.extractor.is_fid,
         )
 
-    def _features(self, images: torch.Tensor) -> NDArray[np.floating]:
-        shown = self._shown(images)
+    def _extract_features(self, images: torch.Tensor) -> NDArray[np.floating]:
+        shown = self._quantise(images)
         if self.extractor is not None:
             return self.extractor(to_bytes(shown))
         assert self.classifier is not None
-        return np.concatenate([self.classifier(part)[0] for part in self._channels(shown)], 1)
+        return np.concatenate([self.classifier(part)[0] for part in self._split_channels(shown)], 1)
 
-    def _channels(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def _split_channels(self, images: torch.Tensor) -> list[torch.Tensor]:
         return list(images.split(1, 1)) if self.channels else [images]
 
     @staticmethod
-    def _shown(images: torch.Tensor) -> torch.Tensor:
-        """As an image file would hold them: bytes, so that no score rests on what can't be shown."""
+    def _quantise(images: torch.Tensor) -> torch.Tensor:
+        """Round images to bytes and back, as an image file would, so that no score rests on invisible detail."""
         return to_floats(to_bytes(torch.nan_to_num(images, nan=0.0)))
 
 
-def _scores(modes: Modes | None) -> dict[str, float]:
-    """Modes covered, share of high quality and reverse KL, or nothing where there are no modes."""
+def _score_modes(modes: ModeAssignment | None) -> dict[str, float]:
+    """Return modes covered, share of high quality and reverse KL; nothing without modes."""
     if modes is None:
         return {}
-    found = coverage(modes.nearest, modes.good, modes.count, ())
+    found = measure_mode_coverage(modes.nearest, modes.good, modes.count, ())
     return {"modes": found.pop("covered"), **found}
 
 
-def extractor_of(protocol: Any, job: Job) -> Extractor | None:
-    """Return the protocol's extractor, loaded, under the name that tables use; None when it has none."""
+def load_extractor(protocol: Any, job: Job) -> Extractor | None:
+    """Return the protocol's extractor, loaded, under the name that tables show, or None."""
     if protocol.extractor is None:
         return None
-    there = job.at(protocol.extractor)
-    assert there.cell.model is not None
-    return Extractor(there.model, extractor_name(there.model, there.cell.model), job.device)
+    extraction = job.at(protocol.extractor)
+    model = extraction.cell.model
+    assert model is not None
+    return Extractor(extraction.model, name_extractor(extraction.model, model), job.device)
 
 
-def extractor_name(model: Any, part: Part) -> str:
-    """Return its own name, else the label of the suite, else the plugin with its model's name."""
+def name_extractor(model: Any, part: Part) -> str:
+    """Return the extractor's `shown` name, else its label in the suite, else the plugin with its model's name."""
     if own := getattr(model, "shown", None):
         return str(own)
     inner = part.options.get("name")
@@ -159,7 +160,7 @@ def extractor_name(model: Any, part: Part) -> str:
 
 
 class Extractor:
-    """Features by a model that encodes images (DINO, CLIP, Inception, …), prepared as its authors say."""
+    """Features of images by a model that encodes them (DINO, CLIP, Inception, …), with the model's own preparation."""
 
     def __init__(self, model: Any, name: str, device: torch.device) -> None:
         self.model, self.name, self.device = model, name, device
@@ -168,7 +169,7 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> NDArray[np.floating]:
-        """Embeddings N×D of images N×C×H×W (uint8)."""
+        """Return embeddings N×D of images N×C×H×W (uint8); grey ones are repeated to three channels."""
         from PIL import Image
 
         out = []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness import OptionError
-from harness_generative.contracts import Loss, Settings
+from harness_generative.contracts import GanSettings, Loss
 
 if TYPE_CHECKING:
     import torch
@@ -25,29 +25,29 @@ class NonSaturating(Loss):
     chance = 2 * math.log(2)
 
     def real(self, output: torch.Tensor) -> torch.Tensor:
-        """−log σ(a), as a softplus: log(σ + ε) would lose its gradient far from the boundary."""
+        """Return −log σ(a) as a softplus: log(σ + ε) would lose its gradient far from the boundary."""
         import torch.nn.functional as F
 
         return F.softplus(-output)
 
     def fake(self, output: torch.Tensor) -> torch.Tensor:
-        """−log(1 − σ(b))."""
+        """Return −log(1 − σ(b))."""
         import torch.nn.functional as F
 
         return F.softplus(output)
 
     def generator(self, output: torch.Tensor) -> torch.Tensor:
-        """−log σ(b)."""
+        """Return −log σ(b)."""
         import torch.nn.functional as F
 
         return F.softplus(-output)
 
 
 class Saturating(NonSaturating):
-    """The minimax game itself: the generator minimises log(1 − σ(b)) = −sp(b)."""
+    """The minimax game: the generator minimises log(1 − σ(b)) = −sp(b) (Goodfellow et al. 2014)."""
 
     def generator(self, output: torch.Tensor) -> torch.Tensor:
-        """log(1 − σ(b)), whose gradient vanishes where the discriminator is sure."""
+        """Return log(1 − σ(b)), whose gradient vanishes if the discriminator is confident."""
         import torch.nn.functional as F
 
         return -F.softplus(output)
@@ -60,15 +60,15 @@ class LeastSquares(Loss):
     chance = 0.25
 
     def real(self, output: torch.Tensor) -> torch.Tensor:
-        """½(a−1)²."""
+        """Return ½(a−1)²."""
         return 0.5 * (output - 1) ** 2
 
     def fake(self, output: torch.Tensor) -> torch.Tensor:
-        """½b²."""
+        """Return ½b²."""
         return 0.5 * output**2
 
     def generator(self, output: torch.Tensor) -> torch.Tensor:
-        """½(b−1)²."""
+        """Return ½(b−1)²."""
         return 0.5 * (output - 1) ** 2
 
 
@@ -79,22 +79,22 @@ class Hinge(Loss):
     chance = 2.0
 
     def real(self, output: torch.Tensor) -> torch.Tensor:
-        """relu(1−a)."""
+        """Return relu(1−a)."""
         return (1 - output).relu()
 
     def fake(self, output: torch.Tensor) -> torch.Tensor:
-        """relu(1+b)."""
+        """Return relu(1+b)."""
         return (1 + output).relu()
 
     def generator(self, output: torch.Tensor) -> torch.Tensor:
-        """−b."""
+        """Return −b."""
         return -output
 
 
 class Wasserstein(Loss):
     """b − a with every weight of the critic clipped to ±clip after its steps (Arjovsky et al. 2017).
 
-    Its authors train with RMSProp at 5e-5 and five critic steps, which are the defaults.
+    The defaults are the paper's: RMSProp at 5e-5 and five critic steps.
 
     Args:
         clip: bound of every weight's absolute value, above 0.
@@ -108,25 +108,25 @@ class Wasserstein(Loss):
             raise OptionError(f"wasserstein: n_critic must be at least 1, found {n_critic}")
         self.clip, self.n_critic = clip, n_critic
 
-    def adjust(self, settings: Settings) -> None:
-        """RMSProp, and no batch normalisation: clipping its scale to ±clip would stop the signal."""
+    def adjust(self, settings: GanSettings) -> None:
+        """Use RMSProp, and no batch normalisation: clipping its scale to ±clip would stop the signal."""
         settings.optimizer, settings.lr_g, settings.lr_d = "rmsprop", 5e-5, 5e-5
         settings.n_critic, settings.d_norm = self.n_critic, "none"
 
     def real(self, output: torch.Tensor) -> torch.Tensor:
-        """−a."""
+        """Return −a."""
         return -output
 
     def fake(self, output: torch.Tensor) -> torch.Tensor:
-        """b."""
+        """Return b."""
         return output
 
     def generator(self, output: torch.Tensor) -> torch.Tensor:
-        """−b."""
+        """Return −b."""
         return -output
 
     def after_d_step(self, discriminator: torch.nn.Module) -> None:
-        """Clips every parameter of the critic."""
+        """Clip every parameter of the critic."""
         import torch
 
         with torch.no_grad():
@@ -137,7 +137,7 @@ class Wasserstein(Loss):
 class WassersteinGP(Loss):
     """b − a + λ·mean((‖∇D(x̂)‖₂ − 1)²), x̂ between real and generated (Gulrajani et al. 2017).
 
-    λ is 10 for images and 0.1 for the two-dimensional toys in their code.
+    The authors' code uses λ = 10 for images and 0.1 for two-dimensional toys.
 
     Args:
         weight: λ, the weight of the gradient penalty; not negative.
@@ -153,8 +153,8 @@ class WassersteinGP(Loss):
             raise OptionError(f"wasserstein-gp: n_critic must be at least 1, found {n_critic}")
         self.weight, self.n_critic = weight, n_critic
 
-    def adjust(self, settings: Settings) -> None:
-        """No batch normalisation: the penalty is on single samples' gradients."""
+    def adjust(self, settings: GanSettings) -> None:
+        """Use no batch normalisation: the penalty is on each sample's own gradient."""
         settings.n_critic, settings.d_norm = self.n_critic, "none"
         settings.beta2 = 0.9
 
@@ -165,7 +165,7 @@ class WassersteinGP(Loss):
     def penalty(
         self, discriminate: Discriminate, real: torch.Tensor, fake: torch.Tensor, streams: Streams
     ) -> torch.Tensor:
-        """λ·mean((‖∇D(x̂)‖₂ − 1)²) with one ε per sample."""
+        """Return λ·mean((‖∇D(x̂)‖₂ − 1)²) with one ε per sample."""
         from harness_gan.penalties import gradient_penalty
 
         return self.weight * gradient_penalty(discriminate, real, fake, streams)
@@ -176,8 +176,7 @@ class ZeroCentred(NonSaturating):
 
     Args:
         gamma: γ, the weight of the penalty; not negative.
-        on: where the gradient is penalised: on `real` samples (R₁), on `fake`, generated ones (R₂), or on
-            `both`, which adds the two.
+        on: the samples whose gradient is penalised: `real` (R₁), `fake` (R₂), or `both`, which adds the two.
     """
 
     penalty_passes = 1
@@ -190,14 +189,14 @@ class ZeroCentred(NonSaturating):
         self.gamma, self.on = gamma, on
         self.penalty_passes = 2 if on == "both" else 1
 
-    def adjust(self, settings: Settings) -> None:
-        """No batch normalisation: the penalty is on single samples' gradients."""
+    def adjust(self, settings: GanSettings) -> None:
+        """Use no batch normalisation: the penalty is on each sample's own gradient."""
         settings.d_norm = "none"
 
     def penalty(
         self, discriminate: Discriminate, real: torch.Tensor, fake: torch.Tensor, streams: Streams
     ) -> torch.Tensor:
-        """γ/2·mean(‖∇D‖²)."""
+        """Return γ/2·mean(‖∇D‖²)."""
         import torch
 
         from harness_gan.penalties import squared_gradient

@@ -1,30 +1,30 @@
-"""The method `gan`: one loss and any remedies, with the optimiser's settings."""
+"""The method `gan`: one loss and any remedies, with settings of the optimisers."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
 from harness import OptionError
-from harness_generative.contracts import Loss, Remedy, Settings
+from harness_generative.contracts import GanSettings, Loss, Remedy
 
 
 class GAN:
-    """Adversarial training by a loss, with remedies.
+    """Adversarial training with a loss and remedies.
 
-    What is not given here is the loss's own choice, or Adam at 2e-4 with betas 0.5 and 0.999.
+    Options that are not given are the loss's choice, else Adam at 2e-4 with betas 0.5 and 0.999.
 
     Args:
         loss: the loss, by name or with options: "hinge", {plugin = "wasserstein-gp", weight = 0.1}.
-        remedies: remedies in the order in which they are applied.
+        remedies: remedies in the order of application.
         optimizer: "adam" or "rmsprop".
         lr: learning rate of both networks.
-        lr_g: the generator's own, instead of `lr`.
-        lr_d: the discriminator's own, instead of `lr`.
+        lr_g: learning rate of the generator, instead of `lr`.
+        lr_d: learning rate of the discriminator, instead of `lr`.
         beta1: Adam's first decay.
         beta2: Adam's second decay; RMSProp's smoothing stays at 0.99.
         n_critic: discriminator steps per generator step.
-        decay: both learning rates fall linearly to 0 over the protocol's `steps`, and stay there where a
-            budget of gradient evaluations goes on beyond them.
+        decay: both learning rates fall linearly to 0 over the protocol's `steps`, and stay at 0 if the
+            budget of gradient evaluations lasts longer.
     """
 
     smallest: ClassVar = {"loss": "non-saturating"}
@@ -69,9 +69,9 @@ class GAN:
             if name in ("beta1", "beta2") and not 0 <= value < 1:
                 raise OptionError(f"gan: {name} must be from 0 to below 1, found {value}")
 
-    def settings(self) -> Settings:
-        """The loss's choice, over it the options given, over them the remedies in their order."""
-        settings = Settings()
+    def build_settings(self) -> GanSettings:
+        """Return the loss's settings, overridden by the given options, then changed by the remedies in order."""
+        settings = GanSettings()
         self.loss.adjust(settings)
         for name, value in self._given.items():
             setattr(settings, name, value)

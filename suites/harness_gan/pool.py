@@ -1,4 +1,4 @@
-"""The pool of earlier translations that a discriminator sees in place of some of the newest."""
+"""The pool of earlier translations, of which a discriminator sees some instead of the newest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 
 
 class ImagePool:
-    """At most `size` images; once full, half of what is asked for is an earlier image (Shrivastava et al. 2017).
+    """At most `size` images; once full, a query returns earlier images half the time (Shrivastava et al. 2017).
 
-    A pool of size 0 gives back what it is given.
+    A pool of size 0 returns what it receives.
     """
 
     def __init__(self, size: int, generator: torch.Generator) -> None:
@@ -18,7 +18,7 @@ class ImagePool:
         self.images: list[torch.Tensor] = []
 
     def query(self, images: torch.Tensor) -> torch.Tensor:
-        """As many images as given, detached: new ones, or earlier ones that new ones then replace."""
+        """Return as many images, detached: the new ones, or earlier ones whose places the new ones take."""
         images = images.detach()
         if self.size == 0:
             return images
@@ -36,10 +36,10 @@ class ImagePool:
         return torch.stack(out)
 
     def state_dict(self) -> dict[str, Any]:
-        """Images and the generator's state."""
+        """Return the images and the generator's state."""
         return {"images": [i.cpu() for i in self.images], "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Puts the pool where it was."""
+        """Restore the pool from a state."""
         self.images = [i.to(device) for i in state["images"]]
         self.generator.set_state(state["generator"])

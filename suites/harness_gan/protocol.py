@@ -1,4 +1,4 @@
-"""The protocol `gan`: adversarial training of one or several seeds, measured and judged."""
+"""The protocol `gan`: adversarial training of one or several seeds, with measurements and verdicts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness import TARGET_KINDS, DataError, Dataset, Job, Result
+from harness_gan.gan_options import GanOptions
+from harness_gan.gan_splits import find_gan_splits
 from harness_gan.methods import GAN
-from harness_gan.options import GanOptions
-from harness_gan.splits import parts_of
 from harness_gan.verdicts import VERDICTS
 from harness_generative.contracts import BuildsGans
-from harness_generative.evidence import Generated
+from harness_generative.evidence import GeneratedSamples
 
 if TYPE_CHECKING:
     from harness import Cell
@@ -20,31 +20,32 @@ POINT_SHAPE = (2,)
 RATES = (*VERDICTS, *(f"{name}.equal_evaluations" for name in VERDICTS))
 
 
-class Gan(GanOptions):
-    """Trains a generator against a discriminator and judges what became of it.
+class GanProtocol(GanOptions):
+    """Train a generator against a discriminator, and measure and judge the result.
 
-    Every run is measured twice: after `steps` generator steps, and when `evaluations` gradient
-    evaluations have been spent (metrics that end in `.equal_evaluations`), since a penalty or more
-    critic steps make a generator step dearer. Of a data set without a test part a tenth is held out.
+    Every run is measured twice: after `steps` generator steps and after `evaluations` gradient
+    evaluations (metrics ending in `.equal_evaluations`), since a penalty or more critic steps make a
+    generator step more expensive. A data set without a test split has a tenth held out.
 
     Args:
         steps: generator steps.
-        batch_size: samples of a batch, real and generated each.
+        batch_size: real samples, and as many generated ones, per batch.
         size: images are resized and cropped to this size.
-        grey: images are taken as grey.
-        samples: generated samples that metrics rest on.
-        evaluations: the budget of gradient evaluations; by default two per step, a plain GAN's.
+        grey: convert images to grey.
+        samples: generated samples that metrics are computed on.
+        evaluations: the budget of gradient evaluations; by default two per step, as a plain GAN needs.
         extractor: a model that encodes images for distances (DINO, CLIP, "fid-inception" with its
             weights, …); by default a classifier trained on the data set's labels.
-        confidence: from which probability of its label a generated image is of high quality; 0 counts all.
-        thresholds: where verdicts begin, by name; the others keep their defaults.
-        together: seeds that train at once, where the architecture can (the numbers are the same).
+        confidence: lowest probability of its likeliest label at which a generated image counts as of high
+            quality; 0 counts all.
+        thresholds: thresholds of the verdicts by name; the others keep their defaults.
+        together: seeds that train at once if the architecture supports it (the numbers stay the same).
         checkpoint_every: rounds between checkpoints.
     """
 
     needs = (BuildsGans,)
     target_kinds = tuple(TARGET_KINDS)
-    provides = (Generated,)
+    provides = (GeneratedSamples,)
     axes = ()
     own_numbers = ("gradient_evaluations*", "steps", "*.equal_evaluations", "floor.*", "*_parameters")
     directions = dict.fromkeys(RATES, False) | {
@@ -68,17 +69,17 @@ class Gan(GanOptions):
     }
 
     def unavailable(self) -> str | None:
-        """Why the extractor can't be used."""
+        """Return why the extractor can't be used, or None."""
         ask: Callable[[], str | None] | None = getattr(self.extractor, "unavailable", None)
         return ask() if ask is not None else None
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
-        """Why these can't be trained together."""
+        """Return why this combination can't be trained, or None."""
         if not isinstance(method, GAN):
             return "the protocol 'gan' needs the method 'gan' with a loss"
-        if self.batch_size % (pack := method.settings().pack):
-            return f"the batch of {self.batch_size} is no multiple of PacGAN's m = {pack}"
-        if refusal := parts_of(dataset.splits).refusal:
+        if self.batch_size % (pack := method.build_settings().pack):
+            return f"the batch of {self.batch_size} is not a multiple of PacGAN's m = {pack}"
+        if refusal := find_gan_splits(dataset.splits).refusal:
             return refusal
         shape: tuple[int, ...] | None = (1 if self.grey else 3, self.size, self.size) if self.size else None
         if hasattr(dataset, "centres"):
@@ -87,57 +88,56 @@ class Gan(GanOptions):
         return unfit
 
     def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
-        """What is assumed of the splits."""
-        found = parts_of(dataset.splits)
+        """Return the assumptions about the splits."""
+        found = find_gan_splits(dataset.splits)
         if found.train == found.test:
-            return [
-                f"a tenth of '{found.train}' is held out to compare with: the data set has no split for testing"
-            ]
+            return [f"a tenth of '{found.train}' is held out for comparison: the data set has no test split"]
         return [found.remark] if found.remark else []
 
     def seeds_at_once(self, cell: Cell) -> int:
-        """How many seeds of a configuration may train as one.
+        """Return how many seeds of a configuration may train together.
 
-        Half precision scales the loss by one factor for all, which one diverging seed would spoil.
+        With float16 it is one: the loss scale is shared, and one diverging seed would spoil it for all.
         """
         stacks = cell.model is not None and getattr(cell.model.object, "stacks", False)
         return self.together if stacks and cell.precision != "float16" else 1
 
     def run(self, job: Job) -> Result:
-        """One seed."""
+        """Train and measure one seed."""
         return self.run_many([job])[0]
 
     def run_many(self, jobs: Sequence[Job]) -> list[Result]:
-        """Seeds of one configuration, at once; those whose checkpoints differ in age in turns."""
-        from harness_gan.checkpoints import read
-        from harness_gan.parts import with_two_parts
-        from harness_gan.running import Run, world_of
+        """Train seeds of one configuration together, one group for each age of their checkpoints."""
+        from harness_gan.gan_checkpoints import read_checkpoint
+        from harness_gan.gan_data import load_gan_data
+        from harness_gan.gan_trainer import GanTrainer
+        from harness_gan.two_parts import ensure_two_parts
 
         first = jobs[0]
-        world = first.shared(
+        data = first.shared(
             ("gan", first.cell.protocol.identity),
-            lambda: world_of(self, with_two_parts(first)),
+            lambda: load_gan_data(self, ensure_two_parts(first)),
             of="dataset",
         )
-        _check(world, first)
+        _check_samples(data, first)
         for job in jobs if self.extractor else ():
-            job.at(self.extractor)  # for what it remarks
-        states = [read(job.workdir) for job in jobs]
+            job.at(self.extractor)  # for its remarks
+        states = [read_checkpoint(job.workdir) for job in jobs]
         ages = [s["counts"]["rounds"] if s else 0 for s in states]
         results: dict[int, Result] = {}
         for age in dict.fromkeys(ages):
             same = [n for n, a in enumerate(ages) if a == age]
-            run = Run(self, [jobs[n] for n in same], world, [states[n] for n in same])
-            results |= dict(zip(same, run.results(), strict=True))
+            trainer = GanTrainer(self, [jobs[n] for n in same], data, [states[n] for n in same])
+            results |= dict(zip(same, trainer.run(), strict=True))
         return [results[n] for n in range(len(jobs))]
 
 
-def _check(world: Any, job: Job) -> None:
-    """Raises DataError for samples that the networks can't make, and for too few of them."""
+def _check_samples(data: Any, job: Job) -> None:
+    """Raise DataError for samples that the networks can't generate, and for too few of them."""
     label = job.cell.dataset.label
-    if problem := job.model.fits(world.source.shape):
+    if problem := job.model.fits(data.source.shape):
         raise DataError(f"{label}: {problem}: give the protocol a size")
-    for part, count in world.judge.counts.items():
+    for part, count in data.judge.counts.items():
         if count < 2:
             raise DataError(
                 f"{label}: distances need 2 real samples of each part, the {part} part has {count}"

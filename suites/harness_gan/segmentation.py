@@ -1,4 +1,4 @@
-"""The segmentation score of translations: a network reads label maps from images, counts compare them."""
+"""The segmentation score of translations: label maps predicted by a network, compared with the true ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness_gan.judge_networks import trained_judge, weights_digest
+from harness_gan.judge_networks import digest_weights, train_judge_network
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,47 +20,46 @@ if TYPE_CHECKING:
     Maps = NDArray[np.uint8]
 
 IGNORED = 255
-"""The label of pixels that count in no score, as in Cityscapes and Pascal VOC."""
+"""The label of pixels that no score counts, as in Cityscapes and Pascal VOC."""
 
 RECIPE = "gan-segmenter-1"
-"""Version of everything that decides the weights; to be raised with any such change."""
+"""Version of everything that determines the weights; raise it with any such change."""
 
 STEPS, BATCH = 600, 8
 
 
-class Score(NamedTuple):
-    """Share of pixels that are right, its mean over classes, and the mean intersection over union."""
+class SegmentationScore(NamedTuple):
+    """Pixel accuracy, its mean over classes, and the mean intersection over union."""
 
     per_pixel_accuracy: float
     per_class_accuracy: float
     class_iou: float
 
 
-def confusion(truth: Maps, found: Maps, classes: int) -> NDArray[np.int64]:
-    """How many pixels of each true class (rows) were found to be of which (columns); ignored ones of none."""
+def count_confusion(truth: Maps, found: Maps, classes: int) -> NDArray[np.int64]:
+    """Count the pixels of each true class (rows) by predicted class (columns), without ignored ones."""
     counted = truth != IGNORED
     places = truth[counted].astype(np.int64) * classes + found[counted]
     return np.bincount(places, minlength=classes**2).reshape(classes, classes)
 
 
-def segmentation_score(truth: Maps, found: Maps, classes: int) -> Score:
-    """The FCN score's three numbers (Long et al. 2015, section 5), over all pixels of all maps together.
+def score_segmentation(truth: Maps, found: Maps, classes: int) -> SegmentationScore:
+    """Return the three FCN scores (Long et al. 2015, section 5) over the pixels of all maps together.
 
-    Classes that no true pixel has are left out of the mean accuracy, and those that no map has at
-    all out of the mean IoU.
+    The mean accuracy omits classes without a true pixel, the mean IoU those that occur in no map.
     """
-    counts = confusion(truth, found, classes)
+    counts = count_confusion(truth, found, classes)
     right, rows = np.diag(counts), counts.sum(1)
     union = rows + counts.sum(0) - right
-    return Score(
+    return SegmentationScore(
         float(right.sum() / max(1, rows.sum())),
         float((right[rows > 0] / rows[rows > 0]).mean()) if rows.any() else 0.0,
         float((right[union > 0] / union[union > 0]).mean()) if union.any() else 0.0,
     )
 
 
-class Network(nn.Module):
-    """A fully convolutional network: two halvings, wider views by dilation, and a skip at each size."""
+class SegmentationNetwork(nn.Module):
+    """A fully convolutional network: two halvings, a dilated convolution, and a skip at each resolution."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -76,7 +75,7 @@ class Network(nn.Module):
         self.head = nn.Conv2d(48, classes, 3, padding=1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """B×3×H×W in [−1, 1] to logits B×C×H×W."""
+        """Map images B×3×H×W in [−1, 1] to logits B×C×H×W."""
         fine = self.fine(images).relu()
         middle = self.middle(fine).relu()
         coarse = F.interpolate(self.coarse(middle), middle.shape[-2:])
@@ -86,27 +85,29 @@ class Network(nn.Module):
 
 
 class Segmenter:
-    """A network trained on one domain's images and label maps: reads maps N×H×W from images N×3×H×W."""
+    """A network trained on one domain's images and label maps; predicts maps N×H×W for images N×3×H×W."""
 
-    def __init__(self, network: Network, classes: int) -> None:
+    def __init__(self, network: SegmentationNetwork, classes: int) -> None:
         self.network, self.classes = network, classes
-        self.digest = weights_digest(network)
+        self.digest = digest_weights(network)
 
     @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> Maps:
-        """The likeliest class of every pixel."""
+        """Return the likeliest class of every pixel."""
         return np.concatenate([self.network(p).argmax(1).to(torch.uint8).numpy() for p in images.split(32)])
 
 
-def trained_segmenter(images: NDArray[np.uint8], maps: Maps, classes: int, folder: Path) -> Segmenter:
-    """Return the segmenter of these images N×3×H×W and maps N×H×W, read from the folder or trained and kept."""
+def train_segmenter(images: NDArray[np.uint8], maps: Maps, classes: int, folder: Path) -> Segmenter:
+    """Return the segmenter of images N×3×H×W and maps N×H×W, read from the folder or trained and saved."""
     key = hashlib.sha256(RECIPE.encode() + bytes([classes]) + images.tobytes() + maps.tobytes())
     path = folder / f"{RECIPE}-{key.hexdigest()[:20]}.safetensors"
-    network = trained_judge(lambda: Network(classes), (images, maps), _loss, path, steps=STEPS, batch=BATCH)
+    network = train_judge_network(
+        lambda: SegmentationNetwork(classes), (images, maps), _loss, path, steps=STEPS, batch=BATCH
+    )
     return Segmenter(network, classes)
 
 
-def _loss(network: Network, images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
-    # a sum over what counts, so that a batch in which nothing does gives no NaN
+def _loss(network: SegmentationNetwork, images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    # the mean over counted pixels by hand, so that a batch without any gives no NaN
     whole = F.cross_entropy(network(images), maps.long(), ignore_index=IGNORED, reduction="sum")
     return whole / (maps != IGNORED).sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""The summary `gan-stability`: what a configuration does over its seeds, failures included."""
+"""The summary `gan-stability`: how a configuration does over its seeds, including failures."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ COORDINATES = ("experiment", "model", "dataset", "method")
 EQUAL = ".equal_evaluations"
 
 
-class Stability:
-    """Median, interquartile range and worst of each metric over seeds; rates of verdicts.
+class GanStability:
+    """Median, interquartile range and worst value of each metric over seeds, and rates of verdicts.
 
-    A rate stands with its Wilson interval. Every seed counts, whatever became of it; footnotes say where
-    there are fewer than `least`, and which have no numbers because their run failed. The thresholds of
-    the verdicts stand below the table.
+    Rates have Wilson intervals. Every seed counts, whatever its verdict; footnotes report fewer seeds
+    than `least`, seeds without numbers because their run failed, and the thresholds of the verdicts.
 
     Args:
-        metrics: names of metrics, as tables name them; a metric of several numbers ("frechet") stands
-            for all of them but its floors, each by its whole name with extractor and sample counts.
-        rates: verdicts whose share of the seeds is shown.
-        equal_evaluations: metrics and verdicts at equal gradient evaluations instead of equal generator steps.
-        lower: those of `metrics` for which lower is better, so that the worst is the largest.
+        metrics: names of metrics, as in tables; a metric of several numbers ("frechet") selects all but
+            its floors, each by its full name with extractor and sample counts.
+        rates: verdicts whose share of the seeds to show.
+        equal_evaluations: show metrics and verdicts at equal gradient evaluations, not equal generator steps.
+        lower: those of `metrics` for which lower is better, so that the largest value is the worst.
         level: confidence of the Wilson intervals.
-        least: seeds below which a footnote says so.
+        least: number of seeds below which a footnote says so.
     """
 
     def __init__(
@@ -49,27 +48,27 @@ class Stability:
                 raise OptionError(f"gan-stability: no verdict '{name}'{did_you_mean(name, VERDICTS)}")
         self.lower = set(lower or [])
         if unknown := self.lower - set(self.metrics):
-            raise OptionError(f"gan-stability: lower names '{min(unknown)}', which is none of its metrics")
+            raise OptionError(f"gan-stability: lower names '{min(unknown)}', which is not one of its metrics")
         self.equal_evaluations, self.level, self.least = equal_evaluations, level, least
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of `<metric> median`, `IQR`, `worst`, and of each rate, per configuration."""
+        """Return rows `<metric> median`, `IQR` and `worst`, and `<verdict> rate`, per configuration."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        columns = [found for name in self.metrics for found in self._columns(name, records)]
+        columns = [found for name in self.metrics for found in self._find_columns(name, records)]
         by = [c for c in COORDINATES if c in records.columns]
         for key, part in records.groupby(by, sort=False, dropna=False):
             at = dict(zip(by, key, strict=True))
-            note = self._note(part)
+            note = self._build_note(part)
             for shown, column, lower in columns:
                 values = part[column].dropna().to_numpy(dtype=float)
-                rows += [{**at, **row, "note": note} for row in self._spread(shown, values, lower)]
-            rows += [{**at, **self._rate(name, part), "note": note} for name in self.rates]
+                rows += [{**at, **row, "note": note} for row in self._spread_rows(shown, values, lower)]
+            rows += [{**at, **self._rate_row(name, part), "note": note} for name in self.rates]
         return pd.DataFrame(rows, columns=[*by, "metric", "value", "low", "high", "count", "note"])
 
-    def _columns(self, name: str, records: pd.DataFrame) -> list[tuple[str, str, bool]]:
-        """How each number of a metric is shown, its column, and whether lower is better."""
+    def _find_columns(self, name: str, records: pd.DataFrame) -> list[tuple[str, str, bool]]:
+        """Return for each number of a metric its shown name, its column, and whether lower is better."""
         suffix = EQUAL if self.equal_evaluations else ""
         lower = name in self.lower
         if name + suffix in records.columns:
@@ -86,7 +85,7 @@ class Stability:
             raise HarnessError(f"no record has the metric '{name}'{did_you_mean(name, known.values())}")
         return found
 
-    def _spread(self, name: str, values: Any, lower: bool) -> list[dict[str, Any]]:
+    def _spread_rows(self, name: str, values: Any, lower: bool) -> list[dict[str, Any]]:
         import numpy as np
 
         if not len(values):
@@ -100,7 +99,7 @@ class Stability:
             {"metric": f"{name} worst", "value": worst, "count": count},
         ]
 
-    def _rate(self, name: str, part: pd.DataFrame) -> dict[str, Any]:
+    def _rate_row(self, name: str, part: pd.DataFrame) -> dict[str, Any]:
         from harness.statistics.intervals import wilson_interval
 
         column = name + EQUAL if self.equal_evaluations else name
@@ -117,7 +116,7 @@ class Stability:
             "count": n,
         }
 
-    def _note(self, part: pd.DataFrame) -> str:
+    def _build_note(self, part: pd.DataFrame) -> str:
         lines = []
         if len(part) < self.least:
             lines.append(f"only {len(part)} of at least {self.least} seeds")
@@ -125,12 +124,12 @@ class Stability:
             lost = part[~part["status"].isin(["ok", "diverged"])]
             for status, count in lost["status"].value_counts().items():
                 lines.append(f"{count} of {len(part)} seeds {status}, without numbers")
-        if (limits := thresholds_of(list(part.get("reason", [])))) is not None:
+        if (limits := extract_thresholds(list(part.get("reason", [])))) is not None:
             lines.append(f"thresholds of the verdicts: {limits}")
         return "; ".join(lines)
 
 
-def thresholds_of(reasons: Sequence[Any]) -> str | None:
-    """The thresholds that the records' reasons end with, one line for all that differ."""
+def extract_thresholds(reasons: Sequence[Any]) -> str | None:
+    """Return the distinct thresholds that the records' reasons end with, joined, or None."""
     found = [str(r).partition("; thresholds: ")[2] for r in reasons]
     return " | ".join(dict.fromkeys(f for f in found if f)) or None

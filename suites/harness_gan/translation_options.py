@@ -1,13 +1,13 @@
-"""The options of the protocol `gan-cyclegan`, and what is wrong with them."""
+"""The options of the protocol `cyclegan`, checked."""
 
 from __future__ import annotations
 
 from harness import Model, OptionError
-from harness_gan.verdicts import Thresholds
+from harness_gan.verdicts import VerdictThresholds
 
 
 class TranslationOptions:
-    """Options as the protocol keeps them; `Translate` says what each means."""
+    """Options of `TranslationProtocol`, which documents them."""
 
     def __init__(
         self,
@@ -35,4 +35,4 @@ class TranslationOptions:
         self.load_size, self.flip = load_size or size, flip
         self.steps, self.batch_size, self.size = steps, batch_size, size
         self.extractor, self.checkpoint_every = extractor, checkpoint_every
-        self.thresholds = Thresholds.of(thresholds or {})
+        self.thresholds = VerdictThresholds.from_options(thresholds or {})

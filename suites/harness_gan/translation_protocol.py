@@ -1,4 +1,4 @@
-"""The protocol `cyclegan`: training a translation between two domains, and scoring what it makes."""
+"""The protocol `cyclegan`: training a translation between two domains, and scoring it."""
 
 from __future__ import annotations
 
@@ -8,41 +8,40 @@ from typing import Any, ClassVar
 from harness import TARGET_KINDS, Dataset, Job, Result
 from harness_gan.translation_options import TranslationOptions
 from harness_gan.verdicts import VERDICTS
-from harness_generative.evidence import Generated
-from harness_generative.translation import CycleGAN, TranslatesImages, Translation, Untranslated
+from harness_generative.evidence import GeneratedSamples
+from harness_generative.translation import CycleGAN, TranslatesImages, TranslationMethod, Untranslated
 
 SPLITS = ("trainA", "trainB", "testA", "testB")
-"""Splits of a data set of two domains."""
+"""Splits of a data set with two domains."""
 
 SEGMENTATION = ("per_pixel_accuracy", "per_class_accuracy", "class_iou")
 LOWER = ("pixel_error", "untranslated_pixel_error", "cycle_error", "identity_error", *VERDICTS[1:])
 
 
-class Translate(TranslationOptions):
-    """Trains a translation from domain A to domain B (and back, for CycleGAN) and scores A→B on test images.
+class TranslationProtocol(TranslationOptions):
+    """Train a translation from domain A to domain B (and back, for CycleGAN) and score A→B on test images.
 
-    Scores that need a truth (`pixel_error`: mean absolute difference to the true B, in [0, 1]) are
-    given where the data set is paired, `accuracy` (of a classifier of the target domain on translated
-    images) where it has labels, and the segmentation score (`per_pixel_accuracy`, `per_class_accuracy`,
-    `class_iou`: the label maps that a network trained on domain B reads from translated images, against
-    the inputs' own) where it has label maps. They stand beside what no translation and what the true
-    images of B score.
+    A paired data set adds `pixel_error` (mean absolute difference to the true B, in [0, 1]), labels add
+    `accuracy` (a classifier of domain B on translated images), and label maps add the segmentation score
+    (`per_pixel_accuracy`, `per_class_accuracy`, `class_iou`: the maps that a network trained on domain B
+    predicts for translated images, compared with the inputs' maps). The same scores without translation
+    (`untranslated_…`) and of B's own images (`true_…`) are recorded beside them.
 
     Args:
         steps: training steps.
-        batch_size: images of each domain in a step (1 in the paper).
+        batch_size: images of each domain per step (1 in the paper).
         size: images are resized and cropped to this size.
-        load_size: training images are resized to this size instead, and a square of `size` is cut out by
-            chance at each step (the paper: 286 for 256); none: no cutting.
-        flip: training images are mirrored by chance, half of them at a time.
+        load_size: training images are resized to this size instead, and each step crops a random square
+            of `size` from them (the paper: 286 for 256); none: no cropping.
+        flip: training images are mirrored with probability ½.
         extractor: a model that encodes images for distances; by default the classifier of domain B.
-        thresholds: where verdicts begin, by name.
+        thresholds: thresholds of the verdicts by name.
         checkpoint_every: steps between checkpoints.
     """
 
     needs = (TranslatesImages,)
     target_kinds = tuple(TARGET_KINDS)
-    provides = (Generated,)
+    provides = (GeneratedSamples,)
     axes = ()
     smallest: ClassVar = {
         "steps": 4,
@@ -65,32 +64,33 @@ class Translate(TranslationOptions):
     }
 
     def unavailable(self) -> str | None:
-        """Why the extractor can't be used."""
+        """Return why the extractor can't be used, or None."""
         ask: Callable[[], str | None] | None = getattr(self.extractor, "unavailable", None)
         return ask() if ask is not None else None
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
-        """Why these can't be trained together."""
-        if not isinstance(method, Translation):
+        """Return why this combination can't be trained, or None."""
+        if not isinstance(method, TranslationMethod):
             return "the protocol 'cyclegan' needs the method 'cyclegan', 'pix2pix' or 'untranslated'"
         if not set(SPLITS) <= set(dataset.splits):
-            return f"the data set has no two domains (splits {', '.join(SPLITS)})"
+            return f"the data set does not have two domains (splits {', '.join(SPLITS)})"
         if method.needs_pairs and not getattr(dataset, "paired", False):
             return "pix2pix learns from pairs, and the data set's domains are unpaired"
         unfit: str | None = model.fits(self.size)
         return unfit
 
     def run(self, job: Job) -> Result:
-        """One seed."""
-        from harness_gan.translation_running import Run, world_of
+        """Train and score one seed."""
+        from harness_gan.translation_data import load_translation_data
+        from harness_gan.translation_trainer import TranslationTrainer
         from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining
 
         key = ("cyclegan", job.cell.protocol.identity)
-        world = job.shared(key, lambda: world_of(self, job), of="dataset")
+        data = job.shared(key, lambda: load_translation_data(self, job), of="dataset")
         if self.extractor:
-            job.at(self.extractor)  # for what it remarks
+            job.at(self.extractor)  # for its remarks
         if isinstance(job.method, Untranslated):
-            return Run(self, job, world, NoTraining(job.method, self.steps)).result()
+            return TranslationTrainer(self, job, data, NoTraining(job.method, self.steps)).run()
         cls = CycleTraining if isinstance(job.method, CycleGAN) else PairedTraining
         training = cls(job.method, job.model, self.size, job.cell.seed, self.steps, job.device, job.precision)
-        return Run(self, job, world, training).result()
+        return TranslationTrainer(self, job, data, training).run()

@@ -1,4 +1,4 @@
-"""Training of CycleGAN and Pix2Pix: their steps, and their whole state."""
+"""Training of CycleGAN and Pix2Pix: steps and state."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from harness.learning.recipe import Recipe
 from harness_gan.losses import LeastSquares
 from harness_gan.pool import ImagePool
 from harness_generative.streams import Streams
-from harness_generative.translation import CycleGAN, Pix2Pix, Translation, Translator, Untranslated
-from harness_generative.translation_networks import start_normal
+from harness_generative.translation import CycleGAN, Pix2Pix, TranslationMethod, Translator, Untranslated
+from harness_generative.translation_networks import init_normal
 
 LSGAN = LeastSquares()
 
@@ -29,10 +29,10 @@ def _parameters(networks: Iterable[nn.Module]) -> list[nn.Parameter]:
     return list(chain.from_iterable(n.parameters() for n in networks))
 
 
-class _Training:
-    """Two optimisers, one over all generators and one over all discriminators; generators step first.
+class TranslationTraining:
+    """One optimiser over all generators and one over all discriminators; generators step first.
 
-    `threshold` is the output that parts real from translated; `logits` says that the outputs are.
+    `threshold` is the output that separates real from translated; `logits` tells if outputs are logits.
     """
 
     threshold = 0.5
@@ -40,7 +40,7 @@ class _Training:
 
     def __init__(
         self,
-        method: Translation,
+        method: TranslationMethod,
         networks: dict[str, nn.Module],
         seed: int,
         steps: int,
@@ -49,8 +49,8 @@ class _Training:
     ) -> None:
         self.method, self.steps, self.device, self.precision = method, steps, device, precision
         self.streams = Streams([seed])
-        start = self.streams.named("initial weights")[0]
-        self.networks = {name: start_normal(n, start).to(device) for name, n in networks.items()}
+        start = self.streams.get("initial weights")[0]
+        self.networks = {name: init_normal(n, start).to(device) for name, n in networks.items()}
         self.generators = [n for name, n in self.networks.items() if name.startswith("g")]
         self.discriminators = [n for name, n in self.networks.items() if name.startswith("d")]
         options = {"betas": (method.beta1, 0.999)}
@@ -63,8 +63,8 @@ class _Training:
         self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def step(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, float]:
-        """A step of the generators with the discriminators frozen, then one of the discriminators."""
-        factor = self.method.rate(self.step_number / self.steps)
+        """Take a generator step with the discriminators frozen, then a discriminator step; return what to log."""
+        factor = self.method.lr_factor(self.step_number / self.steps)
         for optimizer in (self.g_optimizer, self.d_optimizer):
             optimizer.param_groups[0]["lr"] = self.method.lr * factor
         for network in self.discriminators:
@@ -72,7 +72,7 @@ class _Training:
         with autocast(self.device, self.precision):
             g_terms = self.generator_terms(a, b)
         self._update(self.g_optimizer, sum(g_terms.values()), self.scalers[0])
-        gradient = _norm(self.generators)
+        gradient = _gradient_norm(self.generators)
         for network in self.discriminators:
             network.requires_grad_(True)
         self._outputs = []
@@ -85,13 +85,13 @@ class _Training:
             **found,
             "g_loss": sum(found.values()),
             "d_loss": float(d_loss.detach()),
-            **self._seen(),
+            **self._summarise_outputs(),
             "g_gradient": gradient,
-            "d_gradient": _norm(self.discriminators),
+            "d_gradient": _gradient_norm(self.discriminators),
         }
 
-    def _seen(self) -> dict[str, float]:
-        """The discriminators' mean outputs on real and translated images, and the share they tell right."""
+    def _summarise_outputs(self) -> dict[str, float]:
+        """Return the discriminators' mean outputs on real and translated images, and their accuracy."""
         real, fake = (torch.cat([o[k].detach().float().flatten() for o in self._outputs]) for k in (0, 1))
         right = (real > self.threshold).float().mean() + (fake < self.threshold).float().mean()
         squash = torch.sigmoid if self.logits else lambda x: x
@@ -99,25 +99,25 @@ class _Training:
         return {"d_real": float(means[0]), "d_fake": float(means[1]), "d_accuracy": float(right) / 2}
 
     def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The generators' loss, term by term."""
+        """Return the terms of the generators' loss by name."""
         raise NotImplementedError
 
     def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """The discriminators' loss on what the generators made in this step."""
+        """Return the discriminators' loss on the translations of this step."""
         raise NotImplementedError
 
-    def finite(self) -> bool:
-        """Whether all weights are."""
+    def is_finite(self) -> bool:
+        """Return whether all weights are finite."""
         return all(bool(torch.isfinite(p).all()) for n in self.networks.values() for p in n.parameters())
 
     @torch.no_grad()
     def translate(self, images: torch.Tensor, name: str = "g_ab", batch: int = 64) -> torch.Tensor:
-        """Images through a generator, on the CPU."""
+        """Return images translated by the named generator, on the CPU."""
         network = self.networks[name]
         return torch.cat([network(part.to(self.device)).float().cpu() for part in images.split(batch)])
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that decides what follows."""
+        """Return everything that determines the rest of the training."""
         return {
             "networks": {name: n.state_dict() for name, n in self.networks.items()},
             "g_optimizer": self.g_optimizer.state_dict(),
@@ -129,13 +129,13 @@ class _Training:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Puts the training where the state left it."""
+        """Restore the training from a state."""
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         self.g_optimizer.load_state_dict(state["g_optimizer"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
-        for scaler, kept in zip(self.scalers, state["scalers"], strict=True):
-            scaler.load_state_dict(kept)
+        for scaler, scaler_state in zip(self.scalers, state["scalers"], strict=True):
+            scaler.load_state_dict(scaler_state)
         self.streams.restore([state["streams"]])
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name], self.device)
@@ -144,13 +144,13 @@ class _Training:
     def _update(self, optimizer: Any, loss: Any, scaler: torch.amp.GradScaler) -> None:
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)  # so that the norms that are logged are the gradients' own
+        scaler.unscale_(optimizer)  # so that the logged norms are unscaled
         scaler.step(optimizer)
         scaler.update()
 
 
-class CycleTraining(_Training):
-    """G: A→B, F: B→A, a discriminator for each domain, and a pool for each."""
+class CycleTraining(TranslationTraining):
+    """G: A→B, F: B→A, and a discriminator and an image pool for each domain (Zhu et al. 2017)."""
 
     method: CycleGAN
 
@@ -172,12 +172,12 @@ class CycleTraining(_Training):
         }
         super().__init__(method, networks, seed, steps, device, precision)
         self.pools = {
-            name: ImagePool(method.pool, self.streams.named(f"pool {name}")[0]) for name in ("a", "b")
+            name: ImagePool(method.pool, self.streams.get(f"pool {name}")[0]) for name in ("a", "b")
         }
         self._fakes: dict[str, torch.Tensor] = {}
 
     def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Adversarial, cycle and identity terms, each weighted as it counts."""
+        """Return the weighted adversarial, cycle and identity terms."""
         n, m = self.networks, self.method
         fake_b, fake_a = n["g_ab"](a), n["g_ba"](b)
         self._fakes = {"a": fake_a.detach().float(), "b": fake_b.detach().float()}
@@ -193,7 +193,7 @@ class CycleTraining(_Training):
         return terms
 
     def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """½((D(x)−1)² + D(pooled)²) for both domains."""
+        """Return ½((D(x)−1)² + D(pooled)²), summed over both domains."""
         total = torch.zeros((), device=self.device)
         for name, real in (("a", a), ("b", b)):
             network = self.networks[f"d_{name}"]
@@ -204,8 +204,8 @@ class CycleTraining(_Training):
         return total
 
 
-class PairedTraining(_Training):
-    """G: A→B beside a discriminator of pairs."""
+class PairedTraining(TranslationTraining):
+    """G: A→B, and a discriminator of pairs (Isola et al. 2017)."""
 
     method: Pix2Pix
     threshold = 0.0
@@ -226,7 +226,7 @@ class PairedTraining(_Training):
         self._fake = torch.empty(0)
 
     def generator_terms(self, a: torch.Tensor, b: torch.Tensor) -> dict[str, torch.Tensor]:
-        """The adversarial term, and L1 to the truth."""
+        """Return the adversarial term and the weighted L1 distance to the truth."""
         import torch.nn.functional as F
 
         fake = self.networks["g_ab"](a)
@@ -235,7 +235,7 @@ class PairedTraining(_Training):
         return {"g_adversarial": F.softplus(-output).mean(), "g_truth": self.method.weight * _l1(fake, b)}
 
     def discriminator_loss(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Half the sum of −log D(a, b) and −log(1 − D(a, G(a)))."""
+        """Return ½(−log D(a, b) − log(1 − D(a, G(a)))) on logits."""
         import torch.nn.functional as F
 
         network = self.networks["d_b"]
@@ -245,21 +245,21 @@ class PairedTraining(_Training):
 
 
 class NoTraining:
-    """The identity in a training's place: nothing to train, and images come out as they went in."""
+    """The identity in place of a training: there are no weights, and images stay as they are."""
 
     def __init__(self, method: Untranslated, steps: int) -> None:
         self.method, self.step_number = method, steps
         self.networks: dict[str, nn.Module] = {}
 
-    def finite(self) -> bool:
-        """There is no weight that is not."""
+    def is_finite(self) -> bool:
+        """Return True: there are no weights."""
         return True
 
     def translate(self, images: torch.Tensor) -> torch.Tensor:
-        """The images."""
+        """Return the images unchanged."""
         return images
 
 
-def _norm(networks: Iterable[nn.Module]) -> float:
+def _gradient_norm(networks: Iterable[nn.Module]) -> float:
     squares = [p.grad.float().square().sum() for p in _parameters(networks) if p.grad is not None]
     return float(torch.stack(squares).sum().sqrt())

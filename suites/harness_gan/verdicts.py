@@ -1,4 +1,4 @@
-"""The verdict on a finished run: healthy, collapsed, D wins, frozen, diverged, or unconverged."""
+"""The verdict on a finished run: healthy, collapsed, D wins, frozen, diverged or unconverged."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ VERDICTS = ("healthy", "collapsed", "d_wins", "frozen", "diverged", "unconverged
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Where a verdict begins; each can be set in the suite file.
+class VerdictThresholds:
+    """Thresholds of the verdicts; each can be set in the suite file.
 
-    `rms`: diverged when the samples' root mean square is that many times the data's; `inside` and
-    `range`: diverged when a smaller share than `inside` lies within `range` times the data's range.
-    `d_loss` and `d_accuracy`: D wins when its loss is below and its accuracy above, over the last
-    tenth of training, while the generator's loss rises. `gradient`: frozen when the generator's
-    gradient norm is below. `modes` and `kl`: collapsed when at most that share of the modes is
-    covered, or the reverse KL exceeds that share of ln K. `coverage` and `precision`: collapsed when
-    recall or coverage is below the first while precision is above the second. `quality`:
-    unconverged when a smaller share of the samples is of high quality.
+    Diverged: the samples' root mean square exceeds `rms` times the data's, or a smaller share of them
+    than `inside` lies within `range` times the data's range. Frozen: the generator's gradient norm is
+    below `gradient`. D wins: over the last tenth of training its loss is below `d_loss` and its accuracy
+    above `d_accuracy`, while the generator's loss rises. Collapsed: at most the share `modes` of the
+    modes is covered, or the reverse KL exceeds the share `kl` of ln K, or recall or coverage is below
+    `coverage` while precision is above `precision`. Unconverged: a smaller share of the samples than
+    `quality` is of high quality.
     """
 
     rms: float = 10.0
@@ -39,26 +38,26 @@ class Thresholds:
     quality: float = 0.05
 
     @classmethod
-    def of(cls, given: Mapping[str, float]) -> Thresholds:
-        """The defaults with what is given; OptionError for a name that is no threshold."""
+    def from_options(cls, given: Mapping[str, float]) -> VerdictThresholds:
+        """Return the defaults overridden by `given`; raise OptionError for an unknown name."""
         known = [f.name for f in fields(cls)]
         for name in given:
             if name not in known:
                 raise OptionError(f"gan: unknown threshold '{name}'{did_you_mean(name, known)}")
         return cls(**given)
 
-    def described(self) -> str:
-        """All thresholds in one line."""
+    def format_line(self) -> str:
+        """Return all thresholds in one line."""
         return ", ".join(f"{name} {value:g}" for name, value in asdict(self).items())
 
 
 @dataclass(frozen=True)
-class Signs:
-    """What a verdict is read from; None where a run has no such number.
+class VerdictSigns:
+    """The numbers that decide a verdict; None if a run has no such number.
 
-    `finite`: all weights and samples are. `rms_ratio`: root mean square of the samples over the
-    data's. `inside`: share of samples within the allowed range. The losses' and gradients' numbers
-    are means over the last tenth of training, `g_slope` the generator's loss per logged point there.
+    `finite`: whether all weights and samples are. `rms_ratio`: the samples' root mean square over the
+    data's. `inside`: share of samples within the allowed range. Losses, accuracy and gradient norm are
+    means over the last tenth of training, `g_slope` is the slope of the generator's loss per logged point.
     """
 
     finite: bool
@@ -77,17 +76,17 @@ class Signs:
     coverage: float | None = None
 
 
-def level(values: Sequence[float]) -> float:
-    """The mean of what is finite; NaN without any.
+def finite_mean(values: Sequence[float]) -> float:
+    """Return the mean of the finite values; NaN if there are none.
 
-    A step that mixed precision left out, because its scaled gradients overflowed, has a norm that is not.
+    A step that mixed precision skips because its scaled gradients overflow has a non-finite norm.
     """
     finite = [v for v in values if math.isfinite(v)]
     return sum(finite) / len(finite) if finite else math.nan
 
 
-def rise(values: Sequence[float]) -> float:
-    """The slope of a curve's line of best fit per logged point; 0 for one that has none."""
+def fit_slope(values: Sequence[float]) -> float:
+    """Return the slope of a curve's least-squares line per logged point; 0 for short or non-finite curves."""
     import numpy as np
 
     if len(values) < 2 or not np.isfinite(values).all():
@@ -95,11 +94,11 @@ def rise(values: Sequence[float]) -> float:
     return float(np.polyfit(np.arange(len(values)), values, 1)[0])
 
 
-def verdict(signs: Signs, limits: Thresholds) -> tuple[str, str]:
-    """The verdict and why, the gravest first.
+def decide_verdict(signs: VerdictSigns, limits: VerdictThresholds) -> tuple[str, str]:
+    """Return the gravest verdict that applies, and why.
 
-    A discriminator's loss at its equilibrium is no sign of health: a slow discriminator stands
-    there too while the generator covers nothing.
+    A discriminator's loss at its equilibrium is no sign of health: a slow discriminator is there too
+    while the generator covers nothing.
     """
     if not signs.finite:
         return "diverged", "weights or samples are not finite"

@@ -1,1 +1,1 @@
-"""Parameter-efficient fine-tuning against everything else: the protocol, its methods and its suites."""
+"""Parameter-efficient fine-tuning compared with everything else: protocol, methods and suites."""

@@ -1,4 +1,4 @@
-"""What a fine-tuned network costs: parameters, bytes, speed, and where back-propagation stops."""
+"""Costs of a fine-tuned network: parameters, bytes, speed, and where back-propagation stops."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
-def counts(network: Network) -> dict[str, float]:
-    """Parameters, each tensor once: all, trainable with and without the head, and their share."""
+def count_parameters(network: AdaptedNetwork) -> dict[str, float]:
+    """Count the parameters, each tensor once: all, trainable with and without the head, and their share."""
     everything = {id(p): p for p in network.parameters()}
     head = {id(p) for p in network.head.parameters(recurse=True)}
     backbone = {id(p) for p in network.backbone.parameters()}
-    # what a text tower or a fitted adapter has in the head's place is no head
+    # a text tower or a fitted adapter in place of the head does not count as a head
     own_head = set() if getattr(network.head, "is_adapter", False) else head - backbone
     trainable = sum(p.numel() for p in everything.values() if p.requires_grad)
     in_head = sum(p.numel() for i, p in everything.items() if p.requires_grad and i in own_head)
@@ -30,10 +30,10 @@ def counts(network: Network) -> dict[str, float]:
     }
 
 
-def memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
-    """Bytes of parameters, of gradients, and of the optimiser's state: what training must hold at least.
+def estimate_training_memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
+    """Return the bytes of parameters, gradients and optimiser state: a lower bound for training.
 
-    Activations are not in it; on CUDA the measured peak is recorded beside it.
+    Activations are not included; on CUDA the measured peak is recorded as well.
     """
     parameters = sum(p.numel() * p.element_size() for p in network.parameters())
     gradients = sum(p.numel() * p.element_size() for p in network.parameters() if p.requires_grad)
@@ -45,18 +45,18 @@ def memory(network: nn.Module, optimizer_bytes: int) -> dict[str, float]:
     }
 
 
-def backprop_stop(network: Network, images: torch.Tensor) -> tuple[str, float]:
-    """The first module of a forward pass that has something to train, and the share of modules from there on.
+def find_backprop_stop(network: AdaptedNetwork, images: torch.Tensor) -> tuple[str, float]:
+    """Return the first trainable module of a forward pass, and the share of modules from there on.
 
-    Back-propagation ends at that module: what is before it costs no backward pass. Modules count
-    that have parameters of their own. ("", 0.0) when nothing trains.
+    Back-propagation ends at that module: earlier ones cost no backward pass. Only modules with direct
+    parameters count. Returns ("", 0.0) if nothing trains.
     """
-    network.eval()  # a text head forgets what it kept, so that its tower is seen, too
+    network.eval()  # a text head drops its cached embeddings, so that its tower runs too
     order: list[str] = []
     hooks = [
         module.register_forward_pre_hook(lambda _, __, name=name: order.append(name))
         for name, module in network.named_modules()
-        if _own(module)
+        if _own_parameters(module)
     ]
     try:
         with torch.no_grad():
@@ -66,40 +66,40 @@ def backprop_stop(network: Network, images: torch.Tensor) -> tuple[str, float]:
             hook.remove()
     sequence = list(dict.fromkeys(order))
     for position, name in enumerate(sequence):
-        if any(p.requires_grad for p in _own(network.get_submodule(name))):
+        if any(p.requires_grad for p in _own_parameters(network.get_submodule(name))):
             return name, (len(sequence) - position) / len(sequence)
     return "", 0.0
 
 
-def _own(module: nn.Module) -> list[nn.Parameter]:
-    """A module's parameters that no called submodule has; peft keeps some in containers."""
+def _own_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that no called submodule owns; peft keeps some in containers."""
     held = (m for m in module.children() if isinstance(m, nn.ParameterDict | nn.ParameterList))
     return [*module.parameters(recurse=False), *(p for m in held for p in m.parameters())]
 
 
-def inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 3) -> float:
-    """Samples per second of the forward pass alone; the fastest of some repeats, after one to warm up."""
+def measure_inference_rate(network: nn.Module, images: torch.Tensor, repeats: int = 3) -> float:
+    """Return samples per second of the forward pass alone: the fastest of `repeats` after one warm-up."""
     fastest = float("inf")
     with torch.inference_mode():
         for number in range(repeats + 1):
-            _wait(images)
+            _synchronize(images)
             began = time.perf_counter()
             network(images)
-            _wait(images)
+            _synchronize(images)
             if number:
                 fastest = min(fastest, time.perf_counter() - began)
     return len(images) / max(fastest, 1e-9)
 
 
-def merged_copy(network: Network, method: Any) -> Network | None:
-    """A copy with everything folded into the base, for a method that can; None for others."""
+def copy_merged(network: AdaptedNetwork, method: Any) -> AdaptedNetwork | None:
+    """Return a copy with the method's modules folded into the base; None if the method can't."""
     if not hasattr(method, "merge"):
         return None
-    merged = network.copied()
+    merged = network.clone_network()
     method.merge(merged)
     return merged.eval()
 
 
-def _wait(images: torch.Tensor) -> None:
+def _synchronize(images: torch.Tensor) -> None:
     if images.is_cuda:
         torch.cuda.synchronize(images.device)

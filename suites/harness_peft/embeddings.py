@@ -1,4 +1,4 @@
-"""Methods without gradients through the network: heads found on cached embeddings of the frozen backbone."""
+"""Fit heads on cached embeddings of the frozen backbone, without gradients through the network."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ import torch.nn.functional as F
 
 from harness import HarnessError, Job, Unavailable, derive_seed
 from harness.inference.batches import forward_all
-from harness.learning.augmentation import augmenting
-from harness_peft.checks import GradientCheck, trained
-from harness_peft.data import Batches
-from harness_peft.network import FittedHead, Network
-from harness_peft.prepared import JoinedSplit, as_is
+from harness.learning.augmentation import build_augmentation
+from harness_peft.adapted_network import AdaptedNetwork, FittedHead
+from harness_peft.prepared_splits import JoinedSplit, pass_through
+from harness_peft.training_checks import GradientCheck, trainable_parameters
+from harness_peft.training_data import Batches
 
 ROWS_AT_ONCE = 8192
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_peft.facts import CellFacts
+    from harness_peft.cell_facts import CellFacts
 
 
-def embeddings(job: Job, method: Any, network: Network, data: Batches) -> NDArray[np.float32]:
-    """The frozen network's embeddings N×D of these samples, from the cache of the whole split."""
+def embed_samples(job: Job, method: Any, network: AdaptedNetwork, data: Batches) -> NDArray[np.float32]:
+    """Return the frozen network's embeddings N×D of these samples, from the cache of the whole split."""
     parts = data.split.parts if isinstance(data.split, JoinedSplit) else [data.split]
-    whole = [of_split(job, method, network, part) for part in parts]
+    whole = [embed_split(job, method, network, part) for part in parts]
     found: NDArray[np.float32] = (whole[0] if len(whole) == 1 else np.concatenate(whole))[data.indices]
     return found
 
 
-def of_split(job: Job, method: Any, network: Network, split: Any) -> NDArray[np.float32]:
-    """Embeddings of a whole prepared split of the job's data set, computed once for all cells."""
+def embed_split(job: Job, method: Any, network: AdaptedNetwork, split: Any) -> NDArray[np.float32]:
+    """Return the embeddings N×D of a whole prepared split, computed once for all cells."""
     return job.features(
         f"peft {getattr(method, 'features', 'projected')} features",
         split.name,
         lambda: forward_all(
-            network.features, split, as_is, device=job.device, batch_size=job.batch_size,
+            network.features, split, pass_through, device=job.device, batch_size=job.batch_size,
             precision=job.precision, workers=job.workers,
         ).numpy(),
     )  # fmt: skip
 
 
-def head_logits(network: Network, features: NDArray[np.float32]) -> torch.Tensor:
-    """Logits N×C of a fitted head on kept embeddings; the backbone need not run again."""
+def apply_head(network: AdaptedNetwork, features: NDArray[np.float32]) -> torch.Tensor:
+    """Return logits N×C of a fitted head on cached embeddings, without running the backbone."""
     device = next(network.backbone.parameters()).device
     with torch.inference_mode():
         parts = [
@@ -55,9 +55,9 @@ def head_logits(network: Network, features: NDArray[np.float32]) -> torch.Tensor
         return torch.cat(parts)
 
 
-def solve(run: CellFacts, network: Network, training: Batches, candidate: float) -> None:
-    """Puts the linear head that the method finds in closed form (or by L-BFGS) into the network."""
-    features = embeddings(run.job, run.method, network, training)
+def solve_head(run: CellFacts, network: AdaptedNetwork, training: Batches, candidate: float) -> None:
+    """Replace the network's head by the linear one that the method solves for."""
+    features = embed_samples(run.job, run.method, network, training)
     weight, bias = run.method.solve(features, training.targets.cpu().numpy(), run.classes, candidate)
     head = torch.nn.Linear(weight.shape[1], run.classes).to(run.job.device)
     with torch.no_grad():
@@ -66,21 +66,21 @@ def solve(run: CellFacts, network: Network, training: Batches, candidate: float)
     network.head, network.head_kind = head, "fitted"
 
 
-def fit(
+def fit_head(
     run: CellFacts,
-    network: Network,
+    network: AdaptedNetwork,
     training: Batches,
     validation: Batches | None,
     rate: float | None,
     seed: object,
 ) -> dict[str, Any]:
-    """Puts the head that a method fits on embeddings into the network; gives what it wants kept.
+    """Replace the network's head by one that the method fits on embeddings; return the method's notes.
 
-    `rate` stands for the method's own learning rate. Raises TrainingFault when a tensor that counts as
+    `rate` overrides the method's own learning rate. Raises TrainingFault if a tensor that counts as
     trained has no gradient, Unavailable for a data set without class names.
     """
-    from harness_few_shot.task import Task
-    from harness_few_shot.texts import Texts
+    from harness_few_shot.task import FewShotTask
+    from harness_few_shot.texts import TextEmbeddings
 
     job, method = run.job, run.method
     if not run.class_names:
@@ -90,19 +90,21 @@ def fit(
     if rate is not None:
         method = copy.copy(method)
         method.rate = rate
-    features, labels = _unit(job, method, network, training), training.targets
-    task = Task(
+    features, labels = _embed_normalised(job, method, network, training), training.targets
+    task = FewShotTask(
         class_names=run.class_names,
         templates=run.templates,
         features=features,
         labels=labels,
-        val_features=features[:0] if validation is None else _unit(job, method, network, validation),
+        val_features=features[:0]
+        if validation is None
+        else _embed_normalised(job, method, network, validation),
         val_labels=labels[:0] if validation is None else validation.targets,
-        texts=job.shared(Texts, lambda: Texts(job.model), of="model"),
+        texts=job.shared(TextEmbeddings, lambda: TextEmbeddings(job.model), of="model"),
         logit_scale=run.protocol.logit_scale or float(job.model.logit_scale),
         shots=run.data.shots if isinstance(run.data.shots, int) else len(labels),
         seed=derive_seed("fit", job.cell.dataset.identity, seed),
-        views=lambda number: _view(run, network, training, seed, number),
+        views=lambda number: _embed_view(run, network, training, seed, number),
         space=getattr(job.dataset, "label_space", None) or "",
         report=job.report,
         advance=job.advance,
@@ -110,32 +112,34 @@ def fit(
     classifier = method.fit(task)
     if not hasattr(classifier, "head"):
         raise HarnessError(
-            f"{type(method).__name__}.fit gave a classifier without 'head', which fine-tuning stores"
+            f"{type(method).__name__}.fit returned a classifier without 'head', which fine-tuning stores"
         )
     network.head, network.head_kind = FittedHead(classifier.head()).to(job.device), "fitted"
     _check_gradients(network, features, labels)
     return task.notes
 
 
-def _unit(job: Job, method: Any, network: Network, data: Batches) -> torch.Tensor:
-    return F.normalize(torch.from_numpy(embeddings(job, method, network, data)).to(job.device), dim=-1)
+def _embed_normalised(job: Job, method: Any, network: AdaptedNetwork, data: Batches) -> torch.Tensor:
+    return F.normalize(torch.from_numpy(embed_samples(job, method, network, data)).to(job.device), dim=-1)
 
 
-def _view(run: CellFacts, network: Network, training: Batches, seed: object, number: int) -> torch.Tensor:
-    """Normalised embeddings of the training samples under random crops and flips, the same for a number."""
+def _embed_view(
+    run: CellFacts, network: AdaptedNetwork, training: Batches, seed: object, number: int
+) -> torch.Tensor:
+    """Return normalised embeddings of the training samples under random crops and flips, fixed by `number`."""
     job = run.job
     found = forward_all(
         network.features, getattr(training.split, "source", training.split),
-        augmenting("crop-flip", getattr(job.model, "preparation", None)), device=job.device,
+        build_augmentation("crop-flip", getattr(job.model, "preparation", None)), device=job.device,
         batch_size=job.batch_size, precision=job.precision, workers=job.workers, indices=training.indices,
         seed=derive_seed("views", job.cell.dataset.identity, seed, number),
     )  # fmt: skip
     return F.normalize(found.to(job.device), dim=-1).clone()
 
 
-def _check_gradients(network: Network, features: torch.Tensor, labels: torch.Tensor) -> None:
-    """What a fitted head counts as trained must take part in its answers."""
-    parameters = trained(network.head)
+def _check_gradients(network: AdaptedNetwork, features: torch.Tensor, labels: torch.Tensor) -> None:
+    """Raise TrainingFault unless every trainable tensor of a fitted head affects its logits."""
+    parameters = trainable_parameters(network.head)
     if not parameters:
         return
     check = GradientCheck(network)

@@ -1,4 +1,4 @@
-"""Evaluating a fine-tuned network: validation scores, the test split, and shifts with classes of their own."""
+"""Evaluate a fine-tuned network: validation scores, the test split, and shifts with their own classes."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from harness import DataError, Job, Predictions, Result, Split
 from harness.contract.remarks import with_names
 from harness.inference.batches import forward_all
 from harness.inference.classes import Classes, align
-from harness.inference.evaluate import classification_result, measured
+from harness.inference.evaluate import classification_result, compute_metrics
 from harness.inference.splits import find_test_split
 from harness_metrics.label_set_metrics import MeanAveragePrecision11
 from harness_metrics.label_sets import LabelSets, check_metrics
-from harness_peft.data import Batches
-from harness_peft.embeddings import head_logits, of_split
-from harness_peft.network import Network
-from harness_peft.prepared import as_is
+from harness_peft.adapted_network import AdaptedNetwork
+from harness_peft.embeddings import apply_head, embed_split
+from harness_peft.prepared_splits import pass_through
+from harness_peft.training_data import Batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_peft.facts import CellFacts
+    from harness_peft.cell_facts import CellFacts
 
 
-def columns(own: Split, other: Split, where: str) -> list[int]:
-    """For each class of another split, the position of the same class in ours.
+def match_classes(own: Split, other: Split, where: str) -> list[int]:
+    """Return, for each class of the split `other`, the position of the same class in `own`.
 
-    Through the label space's indices where both say them, else by name. Raises DataError for a
-    class that the network was not trained for.
+    Classes are matched by the label space's indices if both splits have them, else by name. Raises
+    DataError for a class that the network was not trained on.
     """
     ours, theirs = Classes.of(own), Classes.of(other)
     if ours.indices is not None and theirs.indices is not None:
@@ -50,27 +50,27 @@ def columns(own: Split, other: Split, where: str) -> list[int]:
     return list(range(count))
 
 
-def nameable(own: Split, other: Split) -> bool:
-    """Return whether two splits say enough of their classes to tell which is which."""
+def can_match_classes(own: Split, other: Split) -> bool:
+    """Return whether the classes of two splits can be matched, by label-space indices or by name."""
     ours, theirs = Classes.of(own), Classes.of(other)
     return bool((ours.indices and theirs.indices) or (ours.names and theirs.names))
 
 
-def score(network: Network, data: Batches) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy on validation samples.
+def score_network(network: AdaptedNetwork, data: Batches) -> tuple[float, float]:
+    """Return accuracy and mean cross-entropy on validation samples.
 
-    With several labels per sample: 11-point mean average precision and mean binary cross-entropy.
+    For samples with several labels: 11-point mean average precision and mean binary cross-entropy.
     """
     found, targets = [], []
     with torch.inference_mode():
-        for images, labels in data.in_order(256):
+        for images, labels in data.iterate(256):
             found.append(network(images).float())
             targets.append(labels)
-        return judged(torch.cat(found), torch.cat(targets))
+        return score_logits(torch.cat(found), torch.cat(targets))
 
 
-def judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
-    """What `score` gives, from logits N×C and labels N or N×C."""
+def score_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+    """Return the two scores of `score_network` from logits N×C and labels N or N×C."""
     if labels.ndim == 1:
         right = int((logits.argmax(1) == labels).sum())
         return right / len(labels), float(F.cross_entropy(logits, labels))
@@ -79,21 +79,21 @@ def judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
     return MeanAveragePrecision11()(LabelSets(logits.cpu().numpy(), labels.cpu().numpy(), ())), loss
 
 
-def evaluated(
-    run: CellFacts, network: Network, cost: Mapping[str, float], notes: Mapping[str, Any]
+def evaluate_cell(
+    run: CellFacts, network: AdaptedNetwork, cost: Mapping[str, float], notes: Mapping[str, Any]
 ) -> Result:
-    """The cell's result on its test split, with its metrics on the shifts besides.
+    """Return the cell's result on its test split, including its metrics on the shifts.
 
     Raises OptionError for metrics that read another kind of labels than the data has.
     """
     job, protocol = run.job, run.protocol
     evidence = LabelSets if run.label_sets else Predictions
     check_metrics(job.metrics, evidence, f"'{job.cell.dataset.label}'")
-    logits, split = _logits(run, network, job, run.data.tested)
+    logits, split = _compute_logits(run, network, job, run.data.tested)
     names = getattr(split, "class_names", None) or ()
     if run.label_sets:
         found = LabelSets(logits, np.asarray(split.targets), split.ids, names)
-        return Result(measured(job, found), count=len(found), cost=cost, notes=notes)
+        return Result(compute_metrics(job, found), count=len(found), cost=cost, notes=notes)
     result = classification_result(
         job, Predictions(logits, split.targets, split.ids, names), cost=cost, notes=notes
     )
@@ -102,27 +102,27 @@ def evaluated(
         there = find_test_split(dataset.splits)
         if there.name is None:
             raise DataError(f"shift '{name}': {there.refusal}")
-        logits, split = _logits(run, network, job.at(dataset), there.name, name)
-        if not nameable(run.data.train_split, split):
-            text = f"shift '{name}': its class i was assumed to be class i of the data set: not both name their classes"
+        logits, split = _compute_logits(run, network, job.at(dataset), there.name, name)
+        if not can_match_classes(run.data.train_split, split):
+            text = f"shift '{name}': class i was assumed to be class i of the data set, since not both name their classes"
             job.remark(with_names(text, job.cell))
-        shifted = measured(job, Predictions(logits, split.targets, split.ids))
+        shifted = compute_metrics(job, Predictions(logits, split.targets, split.ids))
         metrics |= {f"{metric}.{name}": value for metric, value in shifted.items()}
     return replace(result, metrics=metrics)
 
 
-def _logits(
-    run: CellFacts, network: Network, there: Job, name: str, shift: str | None = None
+def _compute_logits(
+    run: CellFacts, network: AdaptedNetwork, there: Job, name: str, shift: str | None = None
 ) -> tuple[NDArray[np.float32], Split]:
-    """Logits on a test split of a job's data set, over that split's own classes."""
-    split, source = there.splits(name), run.data.prepared(name, there)
+    """Return logits on a split of the job `there`, over that split's own classes, and the split."""
+    split, source = there.splits(name), run.data.prepare_split(name, there)
     if run.solves or run.fits:
-        found = head_logits(network, of_split(there, run.method, network, source)).cpu().numpy()
+        found = apply_head(network, embed_split(there, run.method, network, source)).cpu().numpy()
     else:
         found = forward_all(
-            network, source, as_is, device=there.device, batch_size=there.batch_size,
+            network, source, pass_through, device=there.device, batch_size=there.batch_size,
             precision=there.precision, workers=there.workers,
         ).numpy()  # fmt: skip
     if shift is not None:
-        found = found[:, columns(run.data.train_split, split, shift)]
+        found = found[:, match_classes(run.data.train_split, split, shift)]
     return found, split

@@ -1,4 +1,4 @@
-"""LoRA, DoRA, (IA)³ through peft, on plain Linear layers, and CLIP-LoRA on split attention."""
+"""LoRA, DoRA and (IA)³ through peft on plain Linear layers, and CLIP-LoRA on split attention."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 Target = Literal["q", "k", "v", "qkv", "proj", "fc1", "fc2"]
 _NAMES = {"proj": ("proj", "out"), "fc1": ("fc1", "c_fc"), "fc2": ("fc2", "c_proj")}
 _SPLIT = {"q", "k", "v"}
 
 
-def targeted(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Module]:
-    """The Linear layers of these blocks under the names given, splitting attention where needed.
+def find_target_layers(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Module]:
+    """Return the Linear layers of these blocks with the given names, splitting attention if needed.
 
-    `qkv` is a fused projection as one layer; q, k, v are its parts. Layers outside of blocks (the
-    patch embedding's `proj`, say) are never met. Raises OptionError for what a block doesn't have.
+    `qkv` is a fused projection as one layer; q, k, v are its parts. Layers outside blocks (the patch
+    embedding's `proj`, say) are never matched. Raises OptionError for a layer that a block lacks.
     """
     from torch import nn
 
-    from harness_peft.attention import split
+    from harness_peft.split_attention import split_attention
 
     found: list[nn.Module] = []
     for block in blocks:
         attention, parts = block.attn, None
-        # nn.MultiheadAttention keeps its projections to itself, so any target inside needs the split
+        # nn.MultiheadAttention calls no submodule for its projections, so any target inside needs the split
         if _SPLIT & set(targets) or (
             isinstance(attention, nn.MultiheadAttention) and {"qkv", "proj"} & set(targets)
         ):
-            parts, _ = split(block)
+            parts, _ = split_attention(block)
         for target in targets:
             if target in _SPLIT:
                 layers = [getattr(parts, target)]
@@ -53,12 +53,12 @@ def targeted(blocks: Iterable[nn.Module], targets: list[Target]) -> list[nn.Modu
     return found
 
 
-def inject(
-    network: Network, layers: list[nn.Module], config: Any, inputs: list[nn.Module] | None = None
+def inject_layers(
+    network: AdaptedNetwork, layers: list[nn.Module], config: Any, inputs: list[nn.Module] | None = None
 ) -> None:
-    """Puts peft's layers in the place of these, and leaves what was trainable trainable.
+    """Replace these layers by peft's; parameters that were trainable stay trainable.
 
-    (IA)³ scales the input, not the output, of those layers that are `inputs`, too.
+    (IA)³ scales the input, not the output, of the layers that are also in `inputs`.
     """
     import warnings
 
@@ -68,7 +68,7 @@ def inject(
     names = [places[id(layer)] for layer in layers]
     config.target_modules = "|".join(re.escape(n) for n in names)
     if inputs is not None:
-        # peft matches suffixes of a set, or a whole pattern
+        # peft matches sets by suffix, strings as whole patterns; (?!) matches nothing
         config.feedforward_modules = "|".join(re.escape(places[id(layer)]) for layer in inputs) or "(?!)"
     thawed = [p for p in network.parameters() if p.requires_grad]
     with warnings.catch_warnings():
@@ -78,11 +78,11 @@ def inject(
         parameter.requires_grad_(True)
 
 
-def merge(network: Network) -> None:
-    """Folds every peft layer into the layer that it wraps, and fuses split attention again."""
+def merge_layers(network: AdaptedNetwork) -> None:
+    """Fold every peft layer into the layer that it wraps, and fuse split attention again."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    from harness_peft.attention import SplitQKV
+    from harness_peft.split_attention import SplitQKV
 
     for name, module in list(network.named_modules()):
         if isinstance(module, BaseTunerLayer):
@@ -90,7 +90,7 @@ def merge(network: Network) -> None:
             network.set_submodule(name, module.get_base_layer())
     for name, module in list(network.named_modules()):
         if isinstance(module, SplitQKV):
-            network.set_submodule(name, module.fused())
+            network.set_submodule(name, module.fuse())
 
 
 class LoRA:
@@ -126,20 +126,20 @@ class LoRA:
         self.targets: list[Target] = targets or ["q", "v"]
         self.dropout, self.rslora = dropout, rslora
 
-    def prepare(self, network: Network) -> None:
-        """Adds A (Kaiming uniform) and B (zero) to each target."""
-        inject(network, targeted(network.blocks(), self.targets), self._config())
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Add A (Kaiming uniform) and B (zero) to each target."""
+        inject_layers(network, find_target_layers(network.blocks(), self.targets), self._config())
 
-    def merge(self, network: Network) -> None:
-        """W becomes W + s·B·A."""
-        merge(network)
+    def merge(self, network: AdaptedNetwork) -> None:
+        """Replace W by W + s·B·A."""
+        merge_layers(network)
 
     def _config(self) -> Any:
         from peft import LoraConfig
 
         return LoraConfig(
             r=self.rank,
-            lora_alpha=self.alpha,  # type: ignore[arg-type]  # peft makes a scale of it
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # a float works: peft only divides it
             lora_dropout=self.dropout,
             use_rslora=self.rslora,
             bias="none",
@@ -148,34 +148,34 @@ class LoRA:
 
 
 class DoRA(LoRA):
-    """LoRA on the direction of each weight, and a magnitude of its own per output (Liu et al. 2024)."""
+    """LoRA on the direction of each weight, with a learned magnitude per output (Liu et al. 2024)."""
 
     _more = {"use_dora": True}  # noqa: RUF012 - constant
 
 
 class IA3:
-    """(IA)³: factors on keys, values and the second layer's input, first 1 (Liu et al. 2022). No weight decay."""
+    """(IA)³: factors, initially 1, on keys, values and the input of fc2 (Liu et al. 2022). No weight decay."""
 
     rates = (3e-3, 1e-2, 3e-2)
     weight_decay = 0.0
 
-    def prepare(self, network: Network) -> None:
-        """Splits attention, so that queries stay as they are, and adds the factors."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Split attention, so that queries stay unscaled, and add the factors."""
         from peft import IA3Config
 
         blocks = network.blocks()
-        inputs = targeted(blocks, ["fc2"])
-        inject(network, [*targeted(blocks, ["k", "v"]), *inputs], IA3Config(), inputs)
+        inputs = find_target_layers(blocks, ["fc2"])
+        inject_layers(network, [*find_target_layers(blocks, ["k", "v"]), *inputs], IA3Config(), inputs)
 
-    def merge(self, network: Network) -> None:
-        """Multiplies the factors into weights and biases."""
-        merge(network)
+    def merge(self, network: AdaptedNetwork) -> None:
+        """Multiply the factors into weights and biases."""
+        merge_layers(network)
 
 
 class ClipLoRA(LoRA):
     """CLIP-LoRA: low-rank q, k, v in every layer of both towers, s = α/√r (Zanella and Ben Ayed 2024).
 
-    The text embeddings of one prompt are computed anew at each step; the head has nothing of its own.
+    The text embeddings of one prompt are recomputed at each step; the head has no parameters of its own.
 
     Args:
         alpha: α, which scales the update by α/√r.
@@ -198,11 +198,11 @@ class ClipLoRA(LoRA):
         super().__init__(rank, alpha, targets or ["q", "k", "v"], dropout, rslora=True)
         self.towers = towers
 
-    def prepare(self, network: Network) -> None:
-        """Splits `nn.MultiheadAttention` in both towers and adds A and B."""
-        text = network.use_text()
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Split `nn.MultiheadAttention` in the chosen towers and add A and B."""
+        text = network.attach_text_tower()
         blocks = [] if self.towers == "text" else network.blocks()
         if self.towers != "image":
             tower: Any = text if hasattr(text, "resblocks") else text.transformer
             blocks = [*blocks, *tower.resblocks]
-        inject(network, targeted(blocks, self.targets), self._config())
+        inject_layers(network, find_target_layers(blocks, self.targets), self._config())

@@ -1,4 +1,4 @@
-"""What is measured of a trained network in one cell: costs, what is stored, training curves."""
+"""Measure a trained network in one cell: costs, stored bytes, training curves."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness import redacted
+from harness import redact
 from harness.learning.checkpoints import save
-from harness.learning.progress import Trained
 from harness_peft import costs
-from harness_peft.checkpoints import adapter_state
-from harness_peft.network import Network
+from harness_peft.adapted_network import AdaptedNetwork
+from harness_peft.trained_state import collect_trained_state
 
 if TYPE_CHECKING:
-    from harness_peft.facts import CellFacts
+    from harness.learning.progress import TrainingOutcome
+    from harness_peft.cell_facts import CellFacts
 
 
 NOT_ALWAYS = (
     "seconds_per_step", "training_samples_per_second", "steps", "adapter_bytes", "merged_samples_per_second",
 )  # fmt: skip
-"""Costs of methods that train by steps, that store something, that can be merged."""
+"""Costs that only some methods have: those that train by steps, store tensors or can be merged."""
 
 
-def forget_peak_memory(device: torch.device) -> None:
-    """Begins the count for `peak_memory` anew; what earlier work only kept for reuse goes back first."""
+def reset_peak_memory(device: torch.device) -> None:
+    """Release cached blocks, then reset the peak-memory counter."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
-def peak_memory(device: torch.device) -> dict[str, float]:
-    """Most bytes that a CUDA device had allocated and reserved since the count began.
+def read_peak_memory(device: torch.device) -> dict[str, float]:
+    """Return the most bytes that a CUDA device had allocated and reserved since the last reset.
 
-    Elsewhere NaN, which tables show as a dash: they have the column wherever the suite is run.
+    NaN on other devices, so that tables have the columns (with dashes) wherever the suite runs.
     """
     cuda = device.type == "cuda"
     return {
@@ -42,17 +42,17 @@ def peak_memory(device: torch.device) -> dict[str, float]:
     }
 
 
-def measured_costs(
-    run: CellFacts, network: Network, outcome: Trained | None, notes: dict[str, Any]
+def measure_costs(
+    run: CellFacts, network: AdaptedNetwork, outcome: TrainingOutcome | None, notes: dict[str, Any]
 ) -> dict[str, float]:
-    """Memory, speed of training and inference (merged too), where gradients stop, and the stored bytes.
+    """Measure memory, speed of training and inference (merged too), where gradients stop, and stored bytes.
 
-    What a method has not is NaN, a dash in tables: a run of some methods alone has every column, too.
+    Costs that a method lacks are NaN (a dash in tables), so that a run of any methods has every column.
     """
     job, cost = run.job, dict.fromkeys(NOT_ALWAYS, float("nan"))
-    cost |= costs.memory(network, outcome.optimizer_bytes if outcome else 0)
+    cost |= costs.estimate_training_memory(network, outcome.optimizer_bytes if outcome else 0)
     images = run.training.take(min(len(run.training), job.batch_size))
-    cost["samples_per_second"] = costs.inference_rate(network, images)
+    cost["samples_per_second"] = costs.measure_inference_rate(network, images)
     if outcome:
         if (seconds := outcome.seconds_per_step()) is not None:
             cost["seconds_per_step"] = seconds
@@ -60,31 +60,31 @@ def measured_costs(
             size = min(run.protocol.batch, len(run.training))
             cost["training_samples_per_second"] = size / cost["seconds_per_step"]
         cost["steps"] = outcome.steps
-    notes["backprop_stops_at"], cost["backprop_share"] = costs.backprop_stop(network, images[:1])
+    notes["backprop_stops_at"], cost["backprop_share"] = costs.find_backprop_stop(network, images[:1])
     if run.trains:
-        cost["adapter_bytes"] = _stored(run, network)
-    merged = costs.merged_copy(network, run.method)
+        cost["adapter_bytes"] = _store(run, network)
+    merged = costs.copy_merged(network, run.method)
     if merged is not None:
-        cost["merged_samples_per_second"] = costs.inference_rate(merged, images)
+        cost["merged_samples_per_second"] = costs.measure_inference_rate(merged, images)
         with torch.inference_mode():
             notes["merged_difference"] = float((merged(images) - network(images)).abs().max())
     return cost
 
 
-def _stored(run: CellFacts, network: Network) -> int:
-    """Writes what was trained, with what it takes to put it into the base again; gives the file's bytes."""
+def _store(run: CellFacts, network: AdaptedNetwork) -> int:
+    """Write the trained tensors, with the facts to restore the network from; return the file's bytes."""
     job, folder = run.job, run.protocol.keep
-    state = getattr(run.method, "state", adapter_state)(network)
+    state = getattr(run.method, "state", collect_trained_state)(network)
     path = folder / f"{job.cell.id}.safetensors" if folder else job.workdir / "adapter.safetensors"
     method, keys = job.cell.method, ("plugin", "distribution", "version", "label")
     facts = {
-        "method": method and {**{k: getattr(method, k) for k in keys}, "options": redacted(method.options)}
+        "method": method and {**{k: getattr(method, k) for k in keys}, "options": redact(method.options)}
     }
     return save(path, state, {**facts, "network": run.network_facts(job.cell.seed)})
 
 
-def curves(outcome: Trained | None) -> dict[str, dict[str, list[float]]]:
-    """Losses (at most some hundred of them) and validation scores by step."""
+def build_curves(outcome: TrainingOutcome | None) -> dict[str, dict[str, list[float]]]:
+    """Return losses (thinned to a few hundred) and validation scores by step."""
     if outcome is None:
         return {}
     kept = list(range(0, len(outcome.losses), max(1, len(outcome.losses) // 200)))

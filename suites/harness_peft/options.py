@@ -1,4 +1,4 @@
-"""The options of the protocol `finetuning`, and what is wrong with them."""
+"""The options of the protocol `finetuning` and their checks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from harness import Dataset, OptionError
-from harness.inference.zeroshot import checked_templates
-from harness.learning.recipe import Kind
+from harness.inference.zeroshot import check_templates
+from harness.learning.recipe import AugmentationKind
 
 
 class FinetuningOptions:
-    """Options as the protocol keeps them; `Finetuning` says what each means."""
+    """Checked options of the protocol; `Finetuning` documents each. Raises OptionError for bad values."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class FinetuningOptions:
         weight_decay: float = 0.01,
         label_smoothing: float = 0.0,
         clip_norm: float | None = 1.0,
-        augmentation: Kind = "none",
+        augmentation: AugmentationKind = "none",
         patience: int | None = None,
         evaluate_every: int = 50,
         train_size: int | None = None,
@@ -60,7 +60,7 @@ class FinetuningOptions:
             if not 0 <= part < 1:
                 raise OptionError(f"finetuning: {name} must be in [0, 1), not {part}")
         if retrain and holdout is None:
-            raise OptionError("finetuning: retrain needs a holdout, whose samples it adds")
+            raise OptionError("finetuning: retrain needs a holdout, whose samples it trains on too")
         if own_validation and holdout is None:
             raise OptionError(
                 "finetuning: own_validation needs a holdout, for data sets without a split 'val'"
@@ -80,6 +80,6 @@ class FinetuningOptions:
         self.train_size, self.holdout, self.retrain = train_size, holdout, retrain
         self.own_validation = own_validation
         self.shifts = dict(zip(shift_names or [], shifts or [], strict=True))
-        self.templates = None if templates is None else checked_templates(templates)
+        self.templates = None if templates is None else check_templates(templates)
         self.logit_scale, self.split = logit_scale, split
         self.checkpoint_every, self.keep = checkpoint_every, keep

@@ -1,4 +1,4 @@
-"""The protocol `finetuning`: a network adapted to a data set by a method, with its tuning and its costs."""
+"""The protocol `finetuning`: adapt a network to a data set by a method, with tuning and costs."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from harness_peft.shared_head import shares_head
 
 
 class Finetuning(FinetuningOptions):
-    """Adapts a network to a data set's training split, and evaluates it on the test split and on shifts.
+    """Adapts a network to a data set's training split; evaluates it on the test split and on shifts.
 
     Axis: `shots`, samples per class ("all" or absent: the whole training split).
 
     Args:
-        steps: updates of one training; by default from `epochs`, or from `steps_per_shot` times shots.
+        steps: updates per training; by default from `epochs`, or from `steps_per_shot` times shots.
         epochs: passes over the training samples.
-        steps_per_shot: updates for each shot, as CLIP-LoRA counts them.
+        steps_per_shot: updates per shot, as in CLIP-LoRA.
         batch: samples per update.
-        trials: learning rates (or penalties) that tuning tries, the same number for every method,
-            evenly in the logarithm over the method's own span; 1 takes its middle, without validation.
-        tune: `shared` tunes once, on a draw of its own, for all seeds; `each` for every seed anew.
-        rates: first and last learning rate for all methods, instead of their own spans.
-        head: first value of the classifier: `old` rows, `zero-shot` text embeddings, `new`; `auto`
-            takes the best that there is.
-        train_head: whether the head trains with the method.
+        trials: number of learning rates (or penalties) to tune over, the same for every method, evenly in
+            the logarithm over the method's own span; 1 takes its middle, without validation.
+        tune: `shared` tunes once for all seeds, on a separate draw of samples; `each` tunes every seed.
+        rates: first and last learning rate for all methods, in place of their own spans.
+        head: initial classifier: `old` rows, `zero-shot` text embeddings or `new`; `auto` takes the best
+            available.
+        train_head: whether the head trains too.
         optimizer: `adamw`, or `sgd` with momentum 0.9.
-        schedule: how the learning rate falls to 0 after the warm-up, if it does.
-        warmup: share of the steps in which the learning rate rises linearly.
-        weight_decay: of matrices and kernels, not of vectors; a method may have one of its own.
-        label_smoothing: share of each target that is spread evenly over the classes.
-        clip_norm: the largest norm of the gradient; 0 for no limit.
-        augmentation: random preparation of training images.
-        patience: evaluations on validation in a row without a better one, at least 1, after which
-            training stops; the best weights are taken. By default none stops it.
-        evaluate_every: steps between two such evaluations.
-        train_size: only so many training samples, drawn once for all (VTAB-1k: 1000).
-        holdout: a share of the training samples for validation, instead of the `val` split.
-        own_validation: hold out only where the data set has no `val` split of its own.
-        retrain: after tuning, train on the validation samples too.
-        shifts: data sets that the adapted network is evaluated on besides, without training on them.
+        schedule: how the learning rate falls to 0 after the warm-up, unless `constant`.
+        warmup: share of the steps during which the learning rate rises linearly.
+        weight_decay: decay of matrices and kernels, not of vectors; a method may override it.
+        label_smoothing: share of each target spread evenly over the classes.
+        clip_norm: largest norm of the gradient; 0 for no limit.
+        augmentation: random changes to training images.
+        patience: number of consecutive validations without improvement, at least 1, after which training
+            stops with the best weights; by default it never stops early.
+        evaluate_every: steps between two validations.
+        train_size: number of training samples, drawn once for all cells (VTAB-1k: 1000); by default all.
+        holdout: share of the training samples used for validation, instead of the split `val`.
+        own_validation: hold out only if the data set has no split `val`.
+        retrain: whether to train on the validation samples too, after tuning.
+        shifts: further data sets to evaluate the adapted network on, without training.
         shift_names: their names in the metrics, `top1.NAME`.
-        templates: prompts of a zero-shot head; by default the data set's own.
-        logit_scale: factor of a zero-shot head, by default the model's own.
-        split: what is tested on, by default the split for testing, else the one for validation; it never
-            validates.
-        checkpoint_every: steps between checkpoints, from which a killed run goes on.
-        keep: a folder where what was trained is kept, one safetensors file for each cell.
+        templates: prompt templates of a zero-shot head; by default the data set's own.
+        logit_scale: scale of a zero-shot head; by default the model's own.
+        split: split to test on; by default the test split, else the validation split. It is never used for
+            validation.
+        checkpoint_every: steps between checkpoints, from which a killed run resumes.
+        keep: folder to save the trained tensors in, one safetensors file per cell.
     """
 
     needs = (HasModule,)
@@ -76,7 +76,7 @@ class Finetuning(FinetuningOptions):
         "checkpoint_every": 2,
         "cell": {
             "models": [
-                # trained a little: a head of zeros would keep gradients from what is before it
+                # trained briefly: a zero head would block gradients to everything before it
                 {"plugin": "tiny-vit", "trained_on": "digits", "width": 32, "steps": 2},
                 {"plugin": "tiny-clip", "tower": "vit", "steps": 0},
             ],
@@ -89,17 +89,17 @@ class Finetuning(FinetuningOptions):
     }
 
     def fingerprint(self) -> str:
-        """The version of the trainings and draws: what decides their numbers besides the options."""
+        """Return the version of trainings and draws, which determines results besides the options."""
         return "learning-1"
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
-        """Why this model can't be adapted to this data set by this method."""
+        """Return why this method can't adapt this model to this data set, or None."""
         if method is None:
             return "the protocol 'finetuning' needs a method: name one under `methods`, such as lora or full"
         fits = hasattr(method, "fit") and hasattr(method, "rebuild")
         if not hasattr(method, "prepare") and not fits:
             return (
-                "the method has neither a function 'prepare' nor 'fit' and 'rebuild', which fine-tuning calls: "
+                "the method has neither 'prepare' nor 'fit' and 'rebuild', which fine-tuning calls: "
                 "choose one that has, such as lora"
             )
         able = capabilities(model)
@@ -108,14 +108,14 @@ class Finetuning(FinetuningOptions):
             return "the method needs an image-text model, such as tiny-clip or open_clip"
         if clip and similarity_of(model) != "cosine" and (fits or self.head in ("auto", "zero-shot")):
             return (
-                "the model does not compare images and texts by cosine, as a zero-shot head does: say head = 'new', and "
+                "the model does not compare images and texts by cosine, as a zero-shot head does: set head = 'new', and "
                 "take a method that needs no texts"
             )
         headless = self.head == "new" or not (clip or shares_head(model, dataset))
         if getattr(method, "needs_old_head", False) and headless:
-            return "without training there must be a head for these classes, and the model has none"
+            return "the method trains nothing, so it needs a head for these classes, and the model has none"
         if training_split(dataset.splits) is None:
-            return "the data set has no split 'train', which fine-tuning learns from"
+            return "the data set has no split 'train' to fine-tune on"
         if refusal := find_test_split(dataset.splits, self.split).refusal:
             return refusal
         for name, shift in self.shifts.items():
@@ -132,13 +132,13 @@ class Finetuning(FinetuningOptions):
         return None
 
     def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
-        """What is assumed of the splits that are tested on."""
+        """Return assumptions about the splits to test on."""
         own = find_test_split(dataset.splits, self.split).remark
         there = {name: find_test_split(shift.splits).remark for name, shift in self.shifts.items()}
         return [*([own] if own else []), *(f"shift '{name}': {text}" for name, text in there.items() if text)]
 
     def run(self, job: Job) -> Result:
-        """Tunes, trains, checks, measures and evaluates one cell."""
-        from harness_peft.run import Run
+        """Tune, train, check, measure and evaluate one cell."""
+        from harness_peft.finetuning_cell import FinetuningCell
 
-        return Run(self, job).result()
+        return FinetuningCell(self, job).result()

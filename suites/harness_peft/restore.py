@@ -1,4 +1,4 @@
-"""A fine-tuned network again, from the base model and the file of what was trained."""
+"""Restore a fine-tuned network from the base model and the file of its trained tensors."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from harness import DataError
 from harness.learning.checkpoints import load_into, read
-from harness_peft.network import FittedHead, Network
+from harness_peft.adapted_network import AdaptedNetwork, FittedHead
 
 
-def restored(path: Path, model: Any) -> Network:
-    """The network of a cell whose protocol had `keep`, in evaluation mode.
+def restore_network(path: Path, model: Any) -> AdaptedNetwork:
+    """Return the network of a cell whose protocol had `keep`, in evaluation mode.
 
-    `model` is the same model plugin, loaded; it stays as it is. The method is the installed plugin
-    that the file names, with its options. Raises DataError for a file that is not of this kind or
+    `model` is the same model plugin, loaded; it is not changed. The method is the installed plugin
+    that the file names, with its options. Raises DataError for a file of another kind or one that
     does not fit the model.
     """
     import torch
@@ -22,9 +22,9 @@ def restored(path: Path, model: Any) -> Network:
 
     tensors, facts = read(path)
     if not isinstance(facts.get("method"), dict) or not isinstance(facts.get("network"), dict):
-        raise DataError(f"{path}: does not say which method and network its tensors are of")
-    method = _method(facts["method"], path)
-    network = Network.from_facts(model, facts["network"])
+        raise DataError(f"{path}: does not say which method and network its tensors belong to")
+    method = _resolve_method(facts["method"], path)
+    network = AdaptedNetwork.from_facts(model, facts["network"])
     if hasattr(method, "prepare"):
         method.prepare(network)
     device = next(network.parameters()).device
@@ -42,7 +42,7 @@ def restored(path: Path, model: Any) -> Network:
     return network.eval()
 
 
-def _method(described: dict[str, Any], path: Path) -> Any:
+def _resolve_method(described: dict[str, Any], path: Path) -> Any:
     from harness.discovery.parts import Resolver
     from harness.discovery.reference import parse
 

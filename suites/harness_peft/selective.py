@@ -1,4 +1,4 @@
-"""Methods that add nothing and choose which of the network's own parameters train."""
+"""Methods that add no modules and choose which of the network's own parameters train."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from harness import OptionError
 if TYPE_CHECKING:
     import torch
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
 class ZeroShot:
-    """No training at all: the old head, or a zero-shot head from class names."""
+    """No training: the old head, or a zero-shot head from class names."""
 
     trains = False
     needs_old_head = True
 
-    def prepare(self, network: Network) -> None:
-        """Freezes the head too."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Freeze the head too."""
         network.requires_grad_(False)
 
 
 class Scratch:
-    """The same architecture from random weights: what pre-training is worth."""
+    """The same architecture trained from random weights, to show what pre-training is worth."""
 
     rates = (3e-4, 1e-3, 3e-3)
 
-    def prepare(self, network: Network) -> None:
-        """Draws every weight anew, and trains all."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Reinitialise every weight, and unfreeze all."""
         from torch import nn
 
         for module in network.backbone.modules():
@@ -47,7 +47,7 @@ class Scratch:
             id(p) for m in network.modules() if isinstance(m, nn.MultiheadAttention) for p in m.parameters()
         }
         for parameter in network.backbone.parameters():
-            if id(parameter) not in own:  # tokens and positions, which belong to no layer
+            if id(parameter) not in own:  # class tokens and positions, which no layer resets
                 nn.init.trunc_normal_(parameter, std=0.02)
         network.requires_grad_(True)
 
@@ -57,16 +57,16 @@ class Full:
 
     rates = (1e-4, 3e-4, 1e-3)
 
-    def prepare(self, network: Network) -> None:
-        """Thaws everything."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Unfreeze everything."""
         network.requires_grad_(True)
 
 
 class Partial:
-    """The last `blocks` blocks (or stages) train, with what comes after them.
+    """The last `blocks` blocks (or stages) train, with everything after them.
 
     Args:
-        blocks: how many blocks (or stages) train, counted from the last; at least 1.
+        blocks: number of blocks (or stages) to train, counted from the last; at least 1.
     """
 
     rates = (1e-4, 3e-4, 1e-3)
@@ -76,24 +76,24 @@ class Partial:
             raise OptionError(f"partial: blocks must be at least 1, not {blocks}")
         self.blocks = blocks
 
-    def prepare(self, network: Network) -> None:
-        """Thaws the last blocks, the norms after them and the head."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Unfreeze the last blocks, and the norms and projection after them. Raises OptionError for too many."""
         stages = network.stages()
         if self.blocks > len(stages):
-            raise OptionError(f"partial: the network has {len(stages)} blocks, asked for {self.blocks}")
-        for module in (*stages[-self.blocks :], *network.tops()):
+            raise OptionError(f"partial: the network has {len(stages)} blocks, {self.blocks} were requested")
+        for module in (*stages[-self.blocks :], *network.final_layers()):
             module.requires_grad_(True)
         if (projection := getattr(network.backbone, "proj", None)) is not None:
             projection.requires_grad_(True)
 
 
 class LinearGradient:
-    """Linear probe by gradient: the head alone trains, on the frozen network's features."""
+    """Linear probe by gradient: only the head trains, on the frozen network's features."""
 
     rates = (1e-3, 1e-2, 1e-1)
 
-    def prepare(self, network: Network) -> None:
-        """Nothing: everything but the head is frozen already."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Do nothing: all but the head is already frozen."""
 
 
 class BitFit:
@@ -102,8 +102,8 @@ class BitFit:
     rates = (1e-3, 3e-3, 1e-2)
     weight_decay = 0.0
 
-    def prepare(self, network: Network) -> None:
-        """Thaws parameters whose name ends in `bias`."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Unfreeze parameters whose name ends in `bias`."""
         for name, parameter in network.backbone.named_parameters():
             if name.endswith("bias"):
                 parameter.requires_grad_(True)
@@ -115,8 +115,8 @@ class NormTuning:
     rates = (1e-3, 3e-3, 1e-2)
     weight_decay = 0.0
 
-    def prepare(self, network: Network) -> None:
-        """Thaws LayerNorm, GroupNorm and batch norm; the latter's running statistics stay."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Unfreeze LayerNorm, GroupNorm and batch norm; running statistics stay fixed."""
         from torch import nn
 
         kinds = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
@@ -140,16 +140,16 @@ class WiseFT:
             raise OptionError(f"wise-ft: alpha must be between 0 and 1, not {alpha}")
         self.alpha = alpha
 
-    def prepare(self, network: Network) -> None:
-        """Thaws everything."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Unfreeze everything."""
         network.requires_grad_(True)
 
-    def finish(self, network: Network, start: dict[str, torch.Tensor]) -> None:
-        """Interpolates between the tensors before and after training."""
+    def finish(self, network: AdaptedNetwork, start: dict[str, torch.Tensor]) -> None:
+        """Interpolate between the tensors before and after training."""
         import torch
 
         with torch.no_grad():
             for name, tensor in network.state_dict().items():
                 if name in start and tensor.is_floating_point():
-                    # not a lerp: at α = 0 and 1 this gives the ends exactly
+                    # not torch.lerp: this returns the ends exactly at α = 0 and 1
                     tensor.copy_((1 - self.alpha) * start[name].to(tensor.device) + self.alpha * tensor)

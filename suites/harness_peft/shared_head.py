@@ -1,4 +1,4 @@
-"""Whether a model's own head is one for the classes of a data set."""
+"""Tell whether a model's own head fits the classes of a data set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from harness.inference.classes import Classes, align
 
 
 def shares_head(model: Any, *data: Any) -> bool:
-    """Return whether the model's own head is one for these data: of their label space, and not of other names."""
+    """Return whether the model's own head has these data's label space, and no contradicting class names."""
     own, found = Classes.of(model), Classes.of(*data)
     return own.space is not None and own.space == found.space and align(own, found, True).refusal is None

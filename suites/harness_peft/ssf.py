@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
 
 class SSF:
     """Scale and shift after every linear layer, normalisation and the patch embedding; merges for free.
 
     Args:
-        std: standard deviation of the first values, around 1 for scales and around 0 for shifts.
+        std: standard deviation of the initial values, around 1 for scales and around 0 for shifts.
     """
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -28,26 +28,26 @@ class SSF:
             raise OptionError(f"ssf: std must not be negative, found {std}")
         self.std = std
 
-    def prepare(self, network: Network) -> None:
-        """Adds them; the attention of open_clip's towers is split first, to have layers to follow."""
+    def prepare(self, network: AdaptedNetwork) -> None:
+        """Add scales and shifts; first split open_clip's attention into layers that can be hooked."""
         from torch import nn
 
-        from harness_peft.added import ScaleShift
-        from harness_peft.attention import split
+        from harness_peft.added_modules import ScaleShift
+        from harness_peft.split_attention import split_attention
 
         for block in network.blocks():
             if isinstance(block.attn, nn.MultiheadAttention):
-                split(block)
+                split_attention(block)
         for module in list(network.backbone.modules()):
-            width = _width(module)
+            width = _output_width(module)
             if width is None:
                 continue
             own = ScaleShift(width, self.std, isinstance(module, nn.Conv2d)).to(module.weight.device)
             module.add_module("ssf", own)
-            module.register_forward_hook(_apply)
+            module.register_forward_hook(_apply_scale_shift)
 
-    def merge(self, network: Network) -> None:
-        """W becomes γW and b becomes γb + β; every layer that has them stays what it is."""
+    def merge(self, network: AdaptedNetwork) -> None:
+        """Replace W by γW and b by γb + β; layers keep their types."""
         import torch
         from torch import nn
 
@@ -63,12 +63,12 @@ class SSF:
                     module.bias.mul_(own.scale).add_(own.shift)
 
 
-def _apply(module: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
-    own = module._modules.get("ssf")  # gone after merging, while the hook stays
+def _apply_scale_shift(module: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
+    own = module._modules.get("ssf")  # removed by merging, while the hook remains
     return output if own is None else own(output)
 
 
-def _width(module: nn.Module) -> int | None:
+def _output_width(module: nn.Module) -> int | None:
     from torch import nn
 
     if isinstance(module, nn.Linear):

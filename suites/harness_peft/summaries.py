@@ -1,7 +1,7 @@
 """Summaries of fine-tuning records: PPT score, Pareto front, VTAB's two means, shift before and after.
 
-Each takes a table of records, one row per ok cell with `model`, `method`, `dataset`, `seed`, metrics, costs
-and tags, and gives a long table with the columns `OUTPUT`.
+Each takes a table of records (one row per successful cell with `model`, `method`, `dataset`, `seed`,
+metrics, costs and tags) and returns a long table with the columns `OUTPUT`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ TAG = "tag.dataset.metric"
 
 
 def ppt(accuracy: float, trainable: float) -> float:
-    """Performance-parameter trade-off acc·exp(−log10(P/10⁷ + 1)), P trainable parameters without the head.
+    """Return the PPT score acc·exp(−log10(P/10⁷ + 1)) for P trainable parameters without the head.
 
-    Source: Xin et al. 2024, V-PETL Bench. `accuracy` is a fraction.
+    The performance-parameter trade-off of Xin et al. 2024, V-PETL Bench. `accuracy` is a fraction.
     """
     import math
 
@@ -34,7 +34,7 @@ class PptScore:
     """PPT score of each model, method and data set: quality discounted by trained parameters.
 
     Args:
-        metric: accuracy, or another quality, as a fraction.
+        metric: accuracy or another quality metric, as a fraction.
     """
 
     unit = "fraction"
@@ -44,60 +44,60 @@ class PptScore:
         self.metric = metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `PPT`, the mean over seeds with its t-interval."""
-        _need(records, [self.metric, "trainable_without_head"])
+        """Return rows of the metric `PPT`: the mean over seeds with its t-interval."""
+        _require_columns(records, [self.metric, "trainable_without_head"])
         rows = []
-        for key, part in _cells(records, ["model", "method", "dataset"]):
+        for key, part in _group_cells(records, ["model", "method", "dataset"]):
             scores = [ppt(a, p) for a, p in zip(part[self.metric], part["trainable_without_head"])]
-            rows.append(_row(key, "PPT", scores))
-        return _frame(rows)
+            rows.append(_make_row(key, "PPT", scores))
+        return _build_frame(rows)
 
 
 class ParetoFront:
     """Quality, cost, and whether no other method of the same model and data set beats both.
 
     Args:
-        cost: a column where less is better: `trainable_parameters`, `seconds_per_step`,
+        cost: a column in which less is better: `trainable_parameters`, `seconds_per_step`,
             `training_seconds`, `adapter_bytes`.
-        metric: the quality, a metric where more is better.
+        metric: the quality, a metric in which more is better.
     """
 
     def __init__(self, cost: str = "trainable_parameters", metric: str = "top1") -> None:
         self.cost, self.metric = cost, metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """For each method the metric, the cost and `on the front` (1 or 0).
+        """Return the metric, the cost and `on the front` (1 or 0) of each method.
 
-        Raises OptionError when no record has the metric or a number for the cost.
+        Raises OptionError if no record has the metric or a number for the cost.
         """
-        from harness_plots.pareto import front
+        from harness_plots.pareto import find_pareto_front
 
-        _need(records, [self.metric, self.cost])
-        if records[self.cost].isna().all():  # else all would cost nothing
+        _require_columns(records, [self.metric, self.cost])
+        if records[self.cost].isna().all():  # else all methods would seem free
             raise OptionError(f"summary: no record has a number for '{self.cost}': choose another cost")
         rows = []
-        for _, group in _cells(records, ["model", "dataset"]):
-            cells = list(_cells(group, ["model", "method", "dataset"]))
+        for _, group in _group_cells(records, ["model", "dataset"]):
+            cells = list(_group_cells(group, ["model", "method", "dataset"]))
             costs = [float(part[self.cost].mean()) for _, part in cells]
-            # a method without training has no step to take time: it costs nothing
+            # NaN, such as seconds_per_step of a method without training, counts as free
             costs = [0.0 if c != c else c for c in costs]
-            best = set(front(costs, [float(part[self.metric].mean()) for _, part in cells]))
+            best = set(find_pareto_front(costs, [float(part[self.metric].mean()) for _, part in cells]))
             for position, ((key, part), cost) in enumerate(zip(cells, costs)):
-                rows.append(_row(key, self.metric, part[self.metric], unit="fraction"))
-                rows.append(_row(key, self.cost, [cost], unit="cost"))
-                rows.append(_row(key, "on the front", [float(position in best)], unit="count"))
-        return _frame(rows)
+                rows.append(_make_row(key, self.metric, part[self.metric], unit="fraction"))
+                rows.append(_make_row(key, self.cost, [cost], unit="cost"))
+                rows.append(_make_row(key, "on the front", [float(position in best)], unit="count"))
+        return _build_frame(rows)
 
 
 class VtabMeans:
-    """Both ways in which papers average VTAB-1k, side by side: over data sets, and over group means.
+    """Both averages of VTAB-1k found in papers, side by side: over data sets, and over group means.
 
-    A data set's group is its tag `group` (natural, specialized, structured). The same cells give
-    numbers that differ by points, so that the two must never be compared with each other. A method
-    that lacks a data set has no mean.
+    A data set's group is its tag `group` (natural, specialized, structured). The two averages of the
+    same cells differ by points, so never compare one with the other. A method that lacks a data set
+    has no mean.
 
     Args:
-        metric: the metric that is averaged.
+        metric: the metric to average.
     """
 
     unit = "fraction"
@@ -107,16 +107,16 @@ class VtabMeans:
         self.metric = metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of each group's mean, `mean of N data sets` and `mean of K groups`."""
+        """Return rows of each group's mean, `mean of N data sets` and `mean of K groups`."""
         import numpy as np
 
-        _need(records, [self.metric, GROUP])
+        _require_columns(records, [self.metric, GROUP])
         tagged = records[records[GROUP].notna()]
         everything = list(dict.fromkeys(tagged["dataset"]))
         groups = {g: list(dict.fromkeys(p["dataset"])) for g, p in tagged.groupby(GROUP, sort=False)}
         over_sets, over_groups = f"mean of {len(everything)} data sets", f"mean of {len(groups)} groups"
         rows = []
-        for (model, method), values in _means(tagged, self.metric).items():
+        for (model, method), values in _mean_over_seeds(tagged, self.metric).items():
             missing = [d for d in everything if d not in values]
             note = f"lacks {', '.join(missing[:5])}" + (", …" if len(missing) > 5 else "") if missing else ""
             means = {
@@ -128,14 +128,14 @@ class VtabMeans:
             means[over_sets] = np.nan if missing else float(np.nanmean([values[d] for d in everything]))
             means[over_groups] = np.nan if missing else float(np.mean([means[g] for g in groups]))
             for name, value in means.items():
-                rows.append(_row((model, method, name), self.metric, [value], note, len(values)))
-        return _frame(rows)
+                rows.append(_make_row((model, method, name), self.metric, [value], note, len(values)))
+        return _build_frame(rows)
 
 
 class OwnMetric:
-    """Each data set by the metric that its papers use, side by side, and the mean over data sets.
+    """Each data set scored by its papers' metric, side by side, and the mean over data sets.
 
-    A data set's metric is its tag `metric`, by default `top1`; every metric must be a fraction where
+    A data set's metric is its tag `metric`, by default `top1`; every metric must be a fraction in which
     more is better. A model that lacks a data set which another one has gets no mean.
     """
 
@@ -143,20 +143,20 @@ class OwnMetric:
     higher_is_better = True
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `score`, for each data set and `mean of N data sets`."""
+        """Return rows of the metric `score`, for each data set and `mean of N data sets`."""
         import numpy as np
 
         own = records[TAG] if TAG in records.columns else None
         names = ["top1"] * len(records) if own is None else own.fillna("top1").tolist()
-        _need(records, list(dict.fromkeys(names)))
+        _require_columns(records, list(dict.fromkeys(names)))
         numbers = {name: records[name].tolist() for name in dict.fromkeys(names)}
         scored = records.assign(score=[numbers[name][n] for n, name in enumerate(names)])
         everything = list(dict.fromkeys(scored["dataset"]))
         each: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-        for key, cells in _cells(scored, ["model", "method", "dataset"]):
-            each.setdefault(key[:2], []).append(_row(key, "score", cells["score"]))
+        for key, cells in _group_cells(scored, ["model", "method", "dataset"]):
+            each.setdefault(key[:2], []).append(_make_row(key, "score", cells["score"]))
         rows = []
-        for (model, method), values in _means(scored, "score").items():
+        for (model, method), values in _mean_over_seeds(scored, "score").items():
             rows += each[model, method]
             missing = [d for d in everything if d not in values]
             note = (
@@ -166,18 +166,18 @@ class OwnMetric:
             )
             mean = np.nan if missing else float(np.mean(list(values.values())))
             key = (model, method, f"mean of {len(everything)} data sets")
-            rows.append(_row(key, "score", [mean], note, len(values)))
-        return _frame(rows)
+            rows.append(_make_row(key, "score", [mean], note, len(values)))
+        return _build_frame(rows)
 
 
 class ShiftChange:
-    """What adapting does to accuracy in distribution and under shift: before, after and the difference.
+    """Accuracy before and after adapting, in distribution and under shift, and the difference.
 
-    Shifts are the protocol's, which stand in the records as `METRIC.NAME`. Differences are paired by seed.
+    The protocol's shifts are in the records as `METRIC.NAME`. Differences are paired by seed.
 
     Args:
         before: the label of the method that trains nothing.
-        metric: the metric that is compared, on the test split and on each shift.
+        metric: the metric to compare, on the test split and on each shift.
     """
 
     unit = "fraction"
@@ -187,8 +187,8 @@ class ShiftChange:
         self.before, self.metric = before, metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows `before`, `after` and `change` for the test split and each shift."""
-        _need(records, [self.metric])
+        """Return rows `before`, `after` and `change` for the test split and each shift."""
+        _require_columns(records, [self.metric])
         if self.before not in set(records["method"]):
             raise OptionError(
                 f"shift-change: no method '{self.before}'{did_you_mean(self.before, map(str, set(records['method'])))}"
@@ -196,9 +196,9 @@ class ShiftChange:
         prefix = f"{self.metric}."
         columns = [self.metric, *(c for c in records.columns if c.startswith(prefix))]
         rows = []
-        for (model, dataset), group in _cells(records, ["model", "dataset"]):
+        for (model, dataset), group in _group_cells(records, ["model", "dataset"]):
             start = group[group["method"] == self.before].set_index("seed")
-            for (method,), part in _cells(group, ["method"]):
+            for (method,), part in _group_cells(group, ["method"]):
                 for column in columns:
                     after, name = part[column].dropna(), column.removeprefix(prefix)
                     if after.empty:
@@ -210,25 +210,25 @@ class ShiftChange:
                     ]
                     if not paired:
                         continue
-                    rows.append(_row(key, "before", first.values()))
-                    rows.append(_row(key, "after", after))
-                    rows.append(_row(key, "change", paired))
-        return _frame(rows)
+                    rows.append(_make_row(key, "before", first.values()))
+                    rows.append(_make_row(key, "after", after))
+                    rows.append(_make_row(key, "change", paired))
+        return _build_frame(rows)
 
 
-def _need(records: pd.DataFrame, columns: Sequence[str]) -> None:
+def _require_columns(records: pd.DataFrame, columns: Sequence[str]) -> None:
     for column in columns:
         if column not in records.columns:
             known = [str(c) for c in records.columns]
             raise OptionError(f"summary: the records have no '{column}'{did_you_mean(column, known)}")
 
 
-def _cells(records: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
+def _group_cells(records: pd.DataFrame, by: list[str]) -> Iterable[tuple[tuple[Any, ...], pd.DataFrame]]:
     found: Iterable[tuple[tuple[Any, ...], pd.DataFrame]] = records.groupby(by, sort=False, dropna=False)
     return found
 
 
-def _means(records: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], dict[Any, float]]:
+def _mean_over_seeds(records: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], dict[Any, float]]:
     """Return the mean over seeds of each data set, by model and method."""
     by = ["model", "method", "dataset"]
     found: dict[tuple[Any, ...], dict[Any, float]] = {}
@@ -238,7 +238,7 @@ def _means(records: pd.DataFrame, metric: str) -> dict[tuple[Any, ...], dict[Any
     return found
 
 
-def _row(
+def _make_row(
     key: tuple[Any, ...],
     metric: str,
     values: Iterable[float],
@@ -246,7 +246,7 @@ def _row(
     count: int | None = None,
     unit: str | None = None,
 ) -> dict[str, Any]:
-    """One output row: the mean of values over seeds, with Student's interval where there are two or more."""
+    """Return one output row: the mean over seeds, with Student's interval if there are two or more."""
     import numpy as np
 
     from harness.statistics.intervals import t_interval
@@ -258,7 +258,7 @@ def _row(
     return dict(zip(OUTPUT, (*key, metric, float(np.mean(numbers)), low, high, count, note, unit)))
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _build_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(rows, columns=list(OUTPUT))

@@ -1,4 +1,4 @@
-"""Which candidates are tried for a cell, and what is chosen among them on validation."""
+"""Try candidates for a cell, and choose among them on validation."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness_peft.embeddings import embeddings, head_logits
-from harness_peft.evaluation import judged, score
-from harness_peft.tuning import Trial, best, spread, tuned
+from harness_peft.embeddings import apply_head, embed_samples
+from harness_peft.evaluation import score_logits, score_network
+from harness_peft.tuning import Trial, run_trials, select_best, spread_rates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness_peft.facts import CellFacts
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
+    from harness_peft.cell_facts import CellFacts
 
 
 def tune(
-    run: CellFacts, fit: Callable[..., tuple[Network, Any, Any]], notes: dict[str, Any]
+    run: CellFacts, fit: Callable[..., tuple[AdaptedNetwork, Any, Any]], notes: dict[str, Any]
 ) -> tuple[list[Trial], float | None]:
-    """The trials on validation and the candidate they choose; None where a method has nothing to try.
+    """Return the trials on validation and the chosen candidate; None if a method has nothing to try.
 
     A method that fits itself on embeddings and has no learning rates chooses for itself, on the same
-    validation samples; with one trial for everybody it keeps its own rate.
+    validation samples; if every method has one trial, it keeps its own rate.
     """
     protocol, method = run.protocol, run.method
     if not run.trains:
@@ -37,39 +37,41 @@ def tune(
         kept = getattr(method, "rate", None) if hasattr(method, "rates") else None
         notes["tuning"] = {"trials": 1, "what": "the method's own settings", "chosen": kept}
         return [], None
-    candidates = _candidates(run)
+    candidates = _list_candidates(run)
     what = "penalty" if run.solves else "learning rate"
-    refined = _refines(method)
-    if protocol.trials == 1 and not refined:  # nothing to choose from, so nothing to validate on
+    refined = _has_refinement(method)
+    if protocol.trials == 1 and not refined:  # nothing to choose from, so no validation
         notes["tuning"] = {"trials": 1, "what": what, "chosen": candidates[0], "validation_samples": 0}
         return [], candidates[0]
     seed: object = "tuning" if protocol.tune == "shared" else run.job.cell.seed
-    indices, held, name = run.data.samples(seed)
-    training = run.data.batches(run.data.train, indices, augment=not (run.solves or run.fits))
-    validation = run.data.batches(name, held)
+    indices, held, name = run.data.draw_samples(seed)
+    training = run.data.make_batches(run.data.train, indices, augment=not (run.solves or run.fits))
+    validation = run.data.make_batches(name, held)
 
-    def one(candidate: float, folder: Path) -> Trial:
+    def run_trial(candidate: float, folder: Path) -> Trial:
         began = time.perf_counter()
         network, _, _ = fit(candidate, training, validation, seed, folder)
         if run.solves or run.fits:
-            kept = embeddings(run.job, method, network, validation)
-            accuracy, loss = judged(head_logits(network, kept), validation.targets)
+            kept = embed_samples(run.job, method, network, validation)
+            accuracy, loss = score_logits(apply_head(network, kept), validation.targets)
         else:
-            accuracy, loss = score(network, validation)
+            accuracy, loss = score_network(network, validation)
         return Trial(candidate, accuracy, loss, time.perf_counter() - began)
 
     if refined:
         visited: dict[float, Trial] = {}
 
         def visit(candidate: float) -> float:
-            visited[candidate] = one(candidate, run.job.workdir)
+            visited[candidate] = run_trial(candidate, run.job.workdir)
             return visited[candidate].accuracy
 
         method.refine(visit)
         trials = list(visited.values())
     else:
-        trials = tuned(candidates, one, run.job.workdir / "tuning", partial(_kept, run, seed))
-    chosen = best(trials)
+        trials = run_trials(
+            candidates, run_trial, run.job.workdir / "tuning", partial(_cache_trials, run, seed)
+        )
+    chosen = select_best(trials)
     notes["tuning"] = {
         "trials": len(trials),
         "what": what,
@@ -84,23 +86,23 @@ def tune(
     return trials, chosen.candidate
 
 
-def _refines(method: Any) -> bool:
+def _has_refinement(method: Any) -> bool:
     return hasattr(method, "solve") and getattr(method, "sweep", "grid") == "clip"
 
 
-def _candidates(run: CellFacts) -> list[float]:
+def _list_candidates(run: CellFacts) -> list[float]:
     protocol = run.protocol
     if run.solves:
         found: list[float] = run.method.candidates(protocol.trials)
         return found
     rates = protocol.rates or list(getattr(run.method, "rates", (1e-4, 1e-3, 1e-2)))
-    return spread(rates, protocol.trials)
+    return spread_rates(rates, protocol.trials)
 
 
-def _kept(
+def _cache_trials(
     run: CellFacts, seed: object, candidates: Sequence[float], compute: Callable[[], NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """The trials from the cache, which seeds that share a tuning share too, or computed."""
+    """Return the trials, cached for all seeds that share the tuning, or computed."""
     job = run.job
     return job.features(
         "tuning trials", run.data.train, compute, protocol=job.cell.protocol.identity,

@@ -1,4 +1,4 @@
-"""The tuning budget: as many trials for every method, on validation, kept for the seeds that share it."""
+"""The tuning budget: the same number of trials for every method, on validation, shared by seeds."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ class Trial:
     seconds: float
 
 
-def spread(rates: Sequence[float], trials: int) -> list[float]:
-    """`trials` values evenly in the logarithm over the span of a method's rates (one: its middle)."""
+def spread_rates(rates: Sequence[float], trials: int) -> list[float]:
+    """Return `trials` values, evenly in the logarithm, over the span of a method's rates (one: its middle)."""
     low, high = min(rates), max(rates)
     if trials == 1:
         return [float(np.sqrt(low * high))]
     return [float(v) for v in np.geomspace(low, high, trials)]
 
 
-def best(trials: Sequence[Trial]) -> Trial:
-    """The trial of the highest accuracy; the lower loss decides between equal ones."""
+def select_best(trials: Sequence[Trial]) -> Trial:
+    """Return the trial with the highest accuracy; ties go to the lower loss."""
     return max(trials, key=lambda t: (t.accuracy, -t.loss))
 
 
-def tuned(
+def run_trials(
     candidates: Sequence[float],
     run: Callable[[float, Path], Trial],
     folder: Path,
-    kept: Callable[[Sequence[float], Callable[[], NDArray[np.float64]]], NDArray[np.float64]],
+    cached: Callable[[Sequence[float], Callable[[], NDArray[np.float64]]], NDArray[np.float64]],
 ) -> list[Trial]:
-    """All trials; what `kept` holds when another seed's cell has run them, and from where a kill left them."""
+    """Return all trials: from `cached` if another seed's cell ran them, else run, resuming after a kill."""
 
     def compute() -> NDArray[np.float64]:
         file = folder / "trials.json"
@@ -56,4 +56,4 @@ def tuned(
             write_bytes(file, json.dumps(done).encode())
         return np.asarray(done, dtype=np.float64).reshape(-1, 4)
 
-    return [Trial(*map(float, row)) for row in kept(candidates, compute)]
+    return [Trial(*map(float, row)) for row in cached(candidates, compute)]

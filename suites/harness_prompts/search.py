@@ -1,4 +1,4 @@
-"""Searching prompts without gradients: propose, refuse, score, remember."""
+"""Gradient-free search for prompts: propose, refuse, score, remember."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PLACEHOLDER = "<CLASS>"
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A prompt with `<CLASS>`, its accuracy and mean cross-entropy on the scoring shots, and when it came."""
+class ScoredPrompt:
+    """A prompt with `<CLASS>`, its accuracy and mean cross-entropy on the scoring shots, and its step."""
 
     prompt: str
     accuracy: float
@@ -21,16 +21,16 @@ class Scored:
     step: int
 
     @property
-    def order(self) -> tuple[float, float]:
-        """Better prompts are larger: by accuracy, then by lower loss."""
+    def rank_key(self) -> tuple[float, float]:
+        """Sort key, larger for better prompts: by accuracy, then by lower loss."""
         return (self.accuracy, -self.loss)
 
 
 @dataclass
-class Request:
-    """What a proposer may look at: the best prompts so far (worst first), and the classes' names."""
+class ProposalRequest:
+    """The input of a proposer: the best prompts so far (worst first), the class names, and how many to propose."""
 
-    history: Sequence[Scored]
+    history: Sequence[ScoredPrompt]
     class_names: Sequence[str]
     count: int
     step: int
@@ -38,24 +38,24 @@ class Request:
 
 @runtime_checkable
 class Proposer(Protocol):
-    """Where new prompts come from. Raises OutOfBudget when there will be no more."""
+    """A source of new prompts; raises OutOfBudget when it has no more."""
 
-    def propose(self, request: Request) -> list[str]: ...
+    def propose(self, request: ProposalRequest) -> list[str]: ...
 
 
 @dataclass
-class Found:
-    """What a search found: the best prompt, the history (best first, capped), and what was refused."""
+class SearchResult:
+    """The result of a search: the best prompt, the history (best first, capped), and counts of refused prompts."""
 
-    best: Scored
-    history: list[Scored]
+    best: ScoredPrompt
+    history: list[ScoredPrompt]
     best_by_step: list[float]
     scored: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     ended: str = "all steps done"
 
     def notes(self) -> dict[str, Any]:
-        """As it stands in a record."""
+        """Return the result as notes for a record."""
         return {
             "best_prompt": self.best.prompt,
             "history": [
@@ -68,12 +68,12 @@ class Found:
         }
 
 
-def tidied(prompt: str) -> str:
-    """One line without quotes around it and without doubled blanks."""
+def tidy_prompt(prompt: str) -> str:
+    """Return the prompt in one line, without surrounding quotes or repeated blanks."""
     return " ".join(prompt.split()).strip("\"'` ")
 
 
-def search(
+def search_prompts(
     score: Callable[[str], tuple[float, float]],
     proposer: Proposer,
     class_names: Sequence[str],
@@ -83,22 +83,22 @@ def search(
     keep: int,
     seeds: Sequence[str] = ("a photo of a <CLASS>.",),
     fits: Callable[[str], bool] = lambda prompt: True,
-    after_step: Callable[[int, Scored], None] = lambda step, best: None,
-) -> Found:
-    """The best prompt after `steps` rounds of `proposals`; `keep` of the best are remembered.
+    after_step: Callable[[int, ScoredPrompt], None] = lambda step, best: None,
+) -> SearchResult:
+    """Search for the best prompt in `steps` rounds of `proposals`, remembering the `keep` best.
 
-    `score` gives accuracy and loss of a prompt. A prompt that lost `<CLASS>` (all classes would be
-    the same), or that does not fit into the text tower, is refused; a prompt seen before, whatever
-    its capitals, is not scored again. Source of the loop: Du et al., IPO, NeurIPS 2024, section 3.
+    `score` returns accuracy and loss of a prompt. Prompts without `<CLASS>` (all classes would be the same)
+    or too long for the text tower are refused, and so are prompts seen before, ignoring case. Raises
+    ValueError if no seed is accepted. Source of the loop: Du et al., IPO, NeurIPS 2024, section 3.
     """
     seen: set[str] = set()
-    history: list[Scored] = []
+    history: list[ScoredPrompt] = []
     refused = {"without <CLASS>": 0, "too long": 0, "seen before": 0}
     scored = 0
 
     def consider(prompts: Sequence[str], step: int) -> None:
         nonlocal history, scored
-        for prompt in map(tidied, prompts):
+        for prompt in map(tidy_prompt, prompts):
             if PLACEHOLDER not in prompt:
                 refused["without <CLASS>"] += 1
             elif prompt.lower() in seen:
@@ -107,9 +107,9 @@ def search(
                 refused["too long"] += 1
             else:
                 seen.add(prompt.lower())
-                history.append(Scored(prompt, *score(prompt), step))
+                history.append(ScoredPrompt(prompt, *score(prompt), step))
                 scored += 1
-        history = sorted(history, key=lambda s: s.order, reverse=True)[:keep]
+        history = sorted(history, key=lambda s: s.rank_key, reverse=True)[:keep]
 
     consider(seeds, 0)
     if not history:
@@ -117,11 +117,11 @@ def search(
     curve, ended = [history[0].accuracy], "all steps done"
     for step in range(1, steps + 1):
         try:
-            request = Request(history[::-1], class_names, proposals, step)
+            request = ProposalRequest(history[::-1], class_names, proposals, step)
             consider(proposer.propose(request)[:proposals], step)
         except OutOfBudget as spent:
             ended = str(spent)
             break
         curve.append(history[0].accuracy)
         after_step(step, history[0])
-    return Found(history[0], history, curve, scored, refused, ended)
+    return SearchResult(history[0], history, curve, scored, refused, ended)

@@ -1,4 +1,4 @@
-"""What learning from a few shots is made of: how many are drawn, and which classes they are of."""
+"""Shots: how many are drawn, base and new classes, and the base class of methods that learn from them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from harness import DataError
 
 POOL = 16
-"""Samples per class that are drawn at once: fewer shots are the first of them, so one set of embeddings serves all."""
+"""Samples drawn per class: fewer shots are the first of them, so one set of embeddings serves every number of shots."""
 
 
 class FromShots:
-    """What methods that learn from shots share."""
+    """Base of methods that learn from shots."""
 
     needs_shots = True
 
     def fingerprint(self) -> str:
-        """Return the version of the draws, of shots and in training, and what another base adds."""
+        """Return the version of the random draws of shots and of training, with the fingerprint of other bases."""
         return " ".join(filter(None, ["learning-1", getattr(super(), "fingerprint", str)()]))
 
 
-def base_and_new(count: int) -> tuple[list[int], list[int]]:
-    """Labels of the base classes (the first ⌈n/2⌉) and of the new ones.
+def split_base_and_new(count: int) -> tuple[list[int], list[int]]:
+    """Return the labels of the base classes (the first ⌈n/2⌉) and of the new ones.
 
     Source: Zhou et al., CoCoOp, CVPR 2022, section 4.1, and its code.
     """
@@ -35,8 +35,10 @@ def base_and_new(count: int) -> tuple[list[int], list[int]]:
     return list(range(half)), list(range(half, count))
 
 
-def relabelled(targets: NDArray[Any], classes: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the samples of `classes`, and their labels counted from 0 in the order of `classes`."""
+def relabel_rows(
+    targets: NDArray[Any], classes: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of samples of `classes`, and their labels, renumbered from 0 in the order of `classes`."""
     targets = np.asarray(targets)
     if targets.size == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -47,5 +49,5 @@ def relabelled(targets: NDArray[Any], classes: Sequence[int]) -> tuple[NDArray[n
 
 
 def harmonic_mean(a: float, b: float) -> float:
-    """2ab/(a+b); 0 when either is 0."""
+    """Return 2ab/(a+b), or 0 if either is 0."""
     return 0.0 if a <= 0 or b <= 0 else 2 * a * b / (a + b)

@@ -1,6 +1,6 @@
-"""Summaries of prompt records: base/new/H, sensitivity to wording, nearest words, prompts that were found.
+"""Summaries of prompt records: base/new/H, sensitivity to wording, nearest words, found prompts.
 
-Each takes the table of ok records and gives a long table with `model`, `metric`, `value` and more.
+Each takes the table of ok records and returns a long table with `model`, `metric`, `value` and more.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class BaseToNew:
     """Base and new accuracy and their harmonic mean, per data set and averaged.
 
     Per data set, H is the harmonic mean of the means over seeds. The row `average` has the means over
-    the data sets, and both averages of H: `H` is the harmonic mean of the averages (as published tables
-    have it), `mean of H` the average of the data sets' H.
+    the data sets and both averages of H: `H` is the harmonic mean of the averages (as in published
+    tables), `mean of H` the mean of the data sets' H.
 
     Args:
-        metric: the metric that is averaged; records hold it as `METRIC.base` and `METRIC.new`.
+        metric: the averaged metric; records hold it as `METRIC.base` and `METRIC.new`.
     """
 
     unit = "fraction"
@@ -37,7 +37,7 @@ class BaseToNew:
         self.metric = metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Metrics `base`, `new`, `H` and `mean of H`, by model, method and data set."""
+        """Return the metrics `base`, `new`, `H` and `mean of H`, by model, method and data set."""
         import numpy as np
         import pandas as pd
 
@@ -77,12 +77,12 @@ class BaseToNew:
 
 
 class WordingSensitivity:
-    """How much the wording decides: mean, standard deviation, best and worst over the methods of each data set.
+    """Sensitivity to wording: mean, standard deviation, best and worst over the methods of each data set.
 
-    Meant for records whose methods are single templates; the notes name the best and the worst.
+    For records whose methods are single templates; the notes name the best and the worst.
 
     Args:
-        metric: the metric that is compared; its mean over seeds stands for each method.
+        metric: the compared metric, averaged over seeds for each method.
     """
 
     unit = "fraction"
@@ -92,7 +92,7 @@ class WordingSensitivity:
         self.metric = metric
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Metrics `mean`, `spread` (standard deviation), `best`, `worst` and `range`."""
+        """Return `mean`, `spread` (standard deviation), `best`, `worst` and `range`, by model and data set."""
         import pandas as pd
 
         if self.metric not in records:
@@ -124,10 +124,10 @@ class WordingSensitivity:
 
 
 class NearestWords:
-    """The vocabulary's nearest words of each learned context vector, with their Euclidean distance.
+    """The words of the vocabulary nearest to each learned context vector, with their Euclidean distance.
 
     Args:
-        seed: only the records of this seed; none: every record with learned words.
+        seed: use only the records of this seed; without one, all seeds.
     """
 
     needs_store = True
@@ -138,11 +138,11 @@ class NearestWords:
         self.seed = seed
 
     def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
-        """Metric `distance` to the nearest word, by model, method, data set, shots, vector and `words`."""
+        """Return the `distance` to the nearest word, by model, method, data set, shots, vector and `words`."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for shared, notes in _noted(records, store, "nearest_words", self.seed):
+        for shared, notes in _iterate_notes(records, store, "nearest_words", self.seed):
             for number, found in enumerate(notes["nearest_words"], start=1):
                 words = ", ".join(str(word) for word, _ in found)
                 rows.append(
@@ -152,11 +152,11 @@ class NearestWords:
 
 
 class FoundPrompts:
-    """The prompts that a search found, best first, with their scores on its own shots and their step.
+    """The prompts that a search found, best first, with their step and their scores on the search's shots.
 
     Args:
-        count: the most prompts of each record.
-        seed: only the records of this seed; none: of all seeds.
+        count: maximum number of prompts per record.
+        seed: use only the records of this seed; without one, all seeds.
     """
 
     needs_store = True
@@ -167,11 +167,11 @@ class FoundPrompts:
         self.count, self.seed = count, seed
 
     def __call__(self, records: pd.DataFrame, store: Store) -> pd.DataFrame:
-        """Metrics `accuracy`, `loss` and `step`, by model, method, data set, seed, rank and `prompt`."""
+        """Return `accuracy`, `loss` and `step`, by model, method, data set, seed, rank and `prompt`."""
         import pandas as pd
 
         rows: list[dict[str, Any]] = []
-        for shared, notes in _noted(records, store, "best_prompt", self.seed):
+        for shared, notes in _iterate_notes(records, store, "best_prompt", self.seed):
             for rank, found in enumerate(notes.get("history", [])[: self.count], start=1):
                 place = {**shared, "rank": rank, "prompt": found["prompt"]}
                 rows += [
@@ -184,10 +184,10 @@ class FoundPrompts:
 _SHARED = ("model", "method", "dataset", "shots", "seed")
 
 
-def _noted(
+def _iterate_notes(
     records: pd.DataFrame, store: Store, note: str, seed: int | None
 ) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
-    """The coordinates and notes of the records that have such a note."""
+    """Yield the coordinates and notes of the records that have the note `note`."""
     for row in records.to_dict("records"):
         if seed is not None and row.get("seed") != seed:
             continue

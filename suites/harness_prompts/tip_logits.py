@@ -1,4 +1,4 @@
-"""The logits of Tip-Adapter: what a cache of shots says beside the zero-shot classifier."""
+"""The logits of Tip-Adapter: the zero-shot classifier plus a cache of shots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def tip_logits(
     alpha: float,
     beta: float,
 ) -> torch.Tensor:
-    """Logits N×C: s·f·Wᵀ + α·exp(−β(1 − f·Kᵀ))·L for keys K×D, one-hot values K×C and classifier C×D.
+    """Return logits N×C: s·f·Wᵀ + α·exp(−β(1 − f·Kᵀ))·L for keys K×D, one-hot values L K×C, classifier W C×D.
 
     Source: Zhang et al., Tip-Adapter, ECCV 2022, equations 5 and 6.
     """

@@ -1,4 +1,4 @@
-"""The accuracy gap: what is lost from the reference set to a shift over the same classes."""
+"""The accuracy gap between a reference set and a shift over the same classes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def accuracy_gap(
     reference_classes: Collection[object] | None = None,
     shift_classes: Collection[object] | None = None,
 ) -> NDArray[np.float64]:
-    """Δ = acc(reference restricted to the shift's classes) − acc(shift), as fractions.
+    """Return Δ = acc(reference restricted to the shift's classes) − acc(shift), a fraction.
 
-    Positive means a loss under shift. Where both class collections are given they must be the same
-    set: a gap between 1000 and 200 classes also measures that 200 are easier. Raises DataError.
+    Positive means a loss under shift. Raises DataError if both class collections are given and differ as
+    sets: a gap between 1000 and 200 classes also measures that 200 are easier.
     """
     if reference_classes is not None and shift_classes is not None:
         ours, theirs = set(reference_classes), set(shift_classes)

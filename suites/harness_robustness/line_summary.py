@@ -1,4 +1,4 @@
-"""The summary `fitted-line`: the line of the standard models that effective robustness is measured from."""
+"""The summary `fitted-line`: the standard models' line, the baseline of effective robustness."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class FittedLine:
 
     Args:
         metric: the accuracy, a fraction, on reference and shift.
-        scale: on which the line is fitted: `logit`, `probit` (both clip 0 and 1) or `linear`.
-        minimum: accuracy on the reference, a fraction, below which standard models are left out of the fit.
-        corruptions: whether corrupted data sets count as shifts too.
-        bends: for labels of shifts the accuracy on the reference at which the line bends.
+        scale: scale of the fit: `logit`, `probit` (both clip 0 and 1) or `linear`.
+        minimum: minimum accuracy on the reference, a fraction, of the standard models in the fit.
+        corruptions: whether corrupted data sets count as shifts, too.
+        bends: for a shift's label, the accuracy on the reference at which the line bends.
     """
 
     unit = None
@@ -37,15 +37,15 @@ class FittedLine:
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
         """Return rows of `slope`, `intercept`, `R²` and `standard models`, by data set.
 
-        They are NaN where fewer than two standard models differ in accuracy; a note says so.
+        They are NaN, with a note, if fewer than two standard models differ in accuracy.
         """
         import numpy as np
         import pandas as pd
 
-        from harness_robustness.effective import fit_line
+        from harness_robustness.effective_robustness import fit_line
 
         rows: list[dict[str, Any]] = []
-        for dataset, chosen, which in self.fit.lines(records):
+        for dataset, chosen, which in self.fit.iterate_lines(records):
             x, y = chosen["reference_value"].to_numpy(dtype=float), chosen["value"].to_numpy(dtype=float)
             facts = {"slope": np.nan, "intercept": np.nan, "R²": np.nan}
             note = f"no line: {len(x)} standard models with different reference accuracies, needs two"

@@ -7,9 +7,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from harness import DataError, Dataset, Job, Predictions, Result, capabilities
+from harness.contract.declared import ask
 from harness.inference.classes import Classes, align
 from harness.inference.splits import find_test_split
-from harness.inference.zeroshot import checked_templates, similarity_of, templates_of
+from harness.inference.zeroshot import check_templates, similarity_of, templates_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,16 +22,16 @@ T = TypeVar("T")
 class Classification:
     """Evaluates a frozen model on a data set's test split, without any training.
 
-    A model that classifies images is read through its logits, found by name where model and data set
-    name their classes; one that encodes images and texts classifies zero-shot, with an ensemble of prompts.
+    A model that classifies images is evaluated on its logits, matched by name if model and data set name
+    their classes; a model that encodes images and texts classifies zero-shot, with an ensemble of prompts.
 
     Args:
-        split: the split to evaluate on; by default the one for testing, else the one for validation (under
-            any of their usual names), else the only one.
+        split: the split to evaluate; by default that for testing, else that for validation (under any of
+            their usual names), else the only one.
         templates: prompts with `{}` for the class name; by default the data set's own, else
             "a photo of a {}.".
-        logit_scale: factor on the cosine similarities of zero-shot models, which decides their
-            calibration but no ranking; by default the model's own.
+        logit_scale: factor on the cosine similarities of zero-shot models, which changes their calibration
+            but no ranking; by default the model's own.
     """
 
     provides = (Predictions,)
@@ -49,71 +50,75 @@ class Classification:
         self, split: str | None = None, templates: list[str] | None = None, logit_scale: float | None = None
     ) -> None:
         self.split, self.logit_scale = split, logit_scale
-        self.templates = None if templates is None else checked_templates(templates)
+        self.templates = None if templates is None else check_templates(templates)
 
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
-        """Why this model can't be evaluated on this data set, from what both say of themselves."""
+        """Return why this model can't be evaluated on this data set, judged from their declarations, or None."""
         if method is not None:
             return "the protocol 'classification' takes no method: leave `methods` out"
         able = capabilities(model)
-        if not zero_shot_of(able) and "classifies images" not in able:
-            lacks = getattr(model, "lacks", ())
+        if not can_classify_zero_shot(able) and "classifies images" not in able:
+            lacks = ask(model, "lacks")
             if isinstance(lacks, Mapping) and "classifies images" in lacks:
                 return f"the model does not classify images: {lacks['classifies images']}"
             return (
                 "the model neither classifies images nor encodes images and texts: choose one that does "
-                "(`harness info` tells what a model can)"
+                "(`harness info` lists what a model can do)"
             )
         if refusal := find_test_split(dataset.splits, self.split).refusal:
             return refusal
-        if not zero_shot_of(able):
+        if not can_classify_zero_shot(able):
             return align(Classes.of(model), Classes.of(dataset), planning=True).refusal
-        if not supervised(model, dataset) and self.logit_scale is not None and similarity_of(model) == "own":
+        if (
+            not uses_own_logits(model, dataset)
+            and self.logit_scale is not None
+            and similarity_of(model) == "own"
+        ):
             return "the model scores images and texts itself, so there is no logit_scale to set"
         return None
 
     def assumes(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> Sequence[str]:
-        """What is assumed of splits and classes."""
+        """Return remarks on assumptions about splits and classes."""
         remark = find_test_split(dataset.splits, self.split).remark
         said = [remark] if remark else []
-        if supervised(model, dataset):
+        if uses_own_logits(model, dataset):
             return said + align(Classes.of(model), Classes.of(dataset), planning=True).remarks
         return said
 
     def run(self, job: Job) -> Result:
-        """Top-1 and the like on every sample of the split."""
+        """Compute the metrics on every sample of the split."""
         from harness.inference.evaluate import align_logits, classification_result, outputs
 
         found = find_test_split(job.dataset.splits, self.split)
         if found.name is None:
             raise DataError(f"{job.cell.dataset.label}: {found.refusal}")
         name, split = found.name, job.splits(found.name)
-        trained = supervised(job.model, job.dataset)
+        trained = uses_own_logits(job.model, job.dataset)
         notes: dict[str, Any] = {"split": name, "classifier": "supervised" if trained else "zero-shot"}
         if trained:
             logits, rate = outputs(job, "logits", name)
             logits = align_logits(job, logits, split)
         else:
-            logits, rate, more = self._zero_shot(job, name)
+            logits, rate, more = self._classify_zero_shot(job, name)
             notes |= more
-        predictions = Predictions(logits, split.targets, split.ids, getattr(split, "class_names", None) or ())
+        predictions = Predictions(logits, split.targets, split.ids, ask(split, "class_names") or ())
         cost = {"samples_per_second": rate} if rate else {}
         return classification_result(job, predictions, cost=cost, notes=notes)
 
-    def _zero_shot(self, job: Job, name: str) -> tuple[Any, float | None, dict[str, Any]]:
+    def _classify_zero_shot(self, job: Job, name: str) -> tuple[Any, float | None, dict[str, Any]]:
         import torch
 
         from harness.inference.evaluate import outputs
         from harness.inference.zeroshot import zero_shot_logits
 
         split = job.splits(name)
-        class_names: Sequence[str] | None = getattr(split, "class_names", None)
+        class_names: Sequence[str] | None = ask(split, "class_names")
         if not class_names:
             raise DataError(
                 f"{job.cell.dataset.label}: zero-shot needs class names, and the data set has none"
             )
         templates = self.templates or templates_of(split, job.cell.dataset.label)
-        texts = torch.from_numpy(_texts(job, class_names, templates))
+        texts = torch.from_numpy(_encode_texts(job, class_names, templates))
         embeddings, rate = outputs(job, "image embeddings", name)
         own = similarity_of(job.model) == "own"
         scale = (
@@ -122,37 +127,39 @@ class Classification:
         notes: dict[str, Any] = {"templates": len(templates), "logit_scale": scale}
         if similarity_of(job.model) != "cosine":
             notes["similarity"] = similarity_of(job.model)
-        device = job.device if own else torch.device("cpu")  # where the model's own method has its weights
+        device = (
+            job.device if own else torch.device("cpu")
+        )  # the model's own `score` has its weights on the device
         found = torch.from_numpy(embeddings).to(device)
         logits = zero_shot_logits(job.model, found, texts.to(device), scale).cpu()
         return logits.numpy(), rate, notes
 
 
-def zero_shot_of(able: Sequence[str]) -> bool:
+def can_classify_zero_shot(able: Sequence[str]) -> bool:
     """Return whether a model with these capabilities can classify zero-shot."""
     return {"encodes images", "encodes texts"} <= {*able}
 
 
-def supervised(model: Any, dataset: Dataset) -> bool:
-    """Return whether the model is read through its own logits.
+def uses_own_logits(model: Any, dataset: Dataset) -> bool:
+    """Return whether the model is evaluated on its own logits, not zero-shot.
 
-    One that can do both is where the data set has no label space, or its own, unless its outputs
-    can't be those classes.
+    A model that can do both uses its logits if its outputs fit the classes and the data set has no label
+    space or the model's.
     """
     able = capabilities(model)
     if "classifies images" not in able:
         return False
-    if not zero_shot_of(able):
+    if not can_classify_zero_shot(able):
         return True
-    space = getattr(dataset, "label_space", None)
+    space = ask(dataset, "label_space")
     fits = align(Classes.of(model), Classes.of(dataset), planning=True).refusal is None
     return fits and (not space or model.label_space == space)
 
 
-def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
-    """What images are compared with, from the cache or computed: ImageNet's takes 80,000 texts, for each of 80 cells.
+def _encode_texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+    """Return the zero-shot classifier C×D, or every prompt C×T×D for a model that scores itself.
 
-    The zero-shot classifier C×D, or every prompt C×T×D for a model that scores itself.
+    It is cached, since ImageNet's takes 80,000 texts and serves 80 cells.
     """
     import numpy as np
 
@@ -168,15 +175,15 @@ def _texts(job: Job, class_names: Sequence[str], templates: Sequence[str]) -> ND
     texts = prompts_of(class_names, templates)
     encoded = cache(lambda: encode_prompts(job.model, texts))
 
-    def make() -> NDArray[np.float32]:
+    def compute_weights() -> NDArray[np.float32]:
         if similarity == "own":
             return np.asarray(prompt_grid(encoded(), class_names, templates).cpu().numpy())
         return np.asarray(classifier_of(encoded(), class_names, templates, similarity).cpu().numpy())
 
-    def kept(compute: Callable[[], T], **more: Any) -> T:
+    def cached(compute: Callable[[], T], **more: Any) -> T:
         return job.features("zero-shot classifier", None, compute, images=False, **decides, **more)
 
-    weights = kept(make)
-    facts = kept(lambda: prompt_facts(job.model, texts, encoded().cpu().numpy()), fact="prompts")
+    weights = cached(compute_weights)
+    facts = cached(lambda: prompt_facts(job.model, texts, encoded().cpu().numpy()), fact="prompts")
     remark_prompts(job, class_names, templates, facts)
     return weights

@@ -1,4 +1,4 @@
-"""Published accuracies, kept with their sources, to check fits against and to draw baselines from."""
+"""Published accuracies with their sources, to check fits against and to draw baselines from."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def names() -> list[str]:
-    """The tables that are there."""
+def list_tables() -> list[str]:
+    """Return the names of the published tables."""
     return sorted(p.name.removesuffix(".csv") for p in _folder().iterdir() if p.name.endswith(".csv"))
 
 
-def load(name: str) -> pd.DataFrame:
-    """A published table: one row per model (its index), accuracies as fractions, NaN where none is given.
+def load_table(name: str) -> pd.DataFrame:
+    """Return a published table: one row per model (the index), accuracies as fractions, NaN for unpublished ones.
 
     Raises DataError for an unknown name.
     """
@@ -27,12 +27,12 @@ def load(name: str) -> pd.DataFrame:
 
     import pandas as pd
 
-    return pd.read_csv(io.StringIO(_text(name)), comment="#", index_col="model") / 100
+    return pd.read_csv(io.StringIO(_read_text(name)), comment="#", index_col="model") / 100
 
 
-def source(name: str) -> str:
-    """Where a table comes from, in one sentence or a few. Raises DataError for an unknown name."""
-    lines = [line[1:].strip() for line in _text(name).splitlines() if line.startswith("#")]
+def read_source(name: str) -> str:
+    """Return the source of a table in a few sentences. Raises DataError for an unknown name."""
+    lines = [line[1:].strip() for line in _read_text(name).splitlines() if line.startswith("#")]
     return " ".join(lines)
 
 
@@ -40,7 +40,7 @@ def _folder() -> Traversable:
     return files("harness_robustness") / "published"
 
 
-def _text(name: str) -> str:
-    if name not in names():
-        raise DataError(f"published accuracies: no table {name!r}{did_you_mean(name, names())}")
+def _read_text(name: str) -> str:
+    if name not in list_tables():
+        raise DataError(f"published accuracies: no table {name!r}{did_you_mean(name, list_tables())}")
     return (_folder() / f"{name}.csv").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """Summaries of robustness records: gap, mean over shifts, effective and relative robustness.
 
-Each takes a table of records (`harness_robustness.records`) and gives a long table with the
-columns `records.OUTPUT`; all values are fractions.
+Each takes a table of records (see `harness_robustness.shift_tables`) and returns a long table with the
+columns `shift_tables.OUTPUT`; all values are fractions.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ MEAN = "mean over shifts"
 
 
 class Gap:
-    """Accuracy gap Δ = metric on the reference of the same classes − metric on the shift.
+    """Accuracy gap Δ = metric on the reference (same classes) − metric on the shift.
 
     One row per shift and one for their mean. The interval is over seeds, paired by seed.
 
     Args:
         metric: the accuracy, or another metric, on reference and shift.
-        corruptions: whether corrupted data sets count as shifts too.
+        corruptions: whether corrupted data sets count as shifts, too.
     """
 
     unit = "fraction"
@@ -36,34 +36,43 @@ class Gap:
         self.metric, self.corruptions = metric, corruptions
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `gap`; NaN with a note where the reference cell is missing."""
+        """Return rows of the metric `gap`; NaN with a note if the reference cell is missing."""
         import numpy as np
 
         from harness_robustness.gaps import accuracy_gap
-        from harness_robustness.records import cells, frame, row, rows_of, seed_interval, shifts
+        from harness_robustness.shift_tables import (
+            average_seeds,
+            iterate_rows,
+            make_row,
+            make_table,
+            pair_with_references,
+            seed_interval,
+        )
 
-        pairs = shifts(cells(records, self.metric), self.corruptions)
+        pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
         rows = []
-        for cell in rows_of(pairs):
+        for cell in iterate_rows(pairs):
             if np.isnan(cell.reference_value):
                 rows.append(
-                    row(cell, "gap", np.nan, count=0, note=f"no cell on the reference {cell.reference!r}")
+                    make_row(
+                        cell, "gap", np.nan, count=0, note=f"no cell on the reference {cell.reference!r}"
+                    )
                 )
                 continue
             paired = [cell.reference_seeds[s] - v for s, v in cell.seeds.items() if s in cell.reference_seeds]
             value = float(accuracy_gap(cell.reference_value, cell.value))
-            rows.append(row(cell, "gap", value, seed_interval(paired), count=2))
-        return frame(rows + _means(rows, pairs, "gap"))
+            rows.append(make_row(cell, "gap", value, seed_interval(paired), count=2))
+        return make_table(rows + _mean_rows(rows, pairs, "gap"))
 
 
 class MeanOverShifts:
-    """The mean of a metric over the shifts, each shift counting once however large it is.
+    """The mean of a metric over the shifts, each with the same weight whatever its size.
 
-    The interval is over seeds, of the means within a seed that has every shift of the model.
+    The interval is over seeds, of the means within each seed that has every shift of the model.
 
     Args:
-        metric: the metric that is averaged.
-        corruptions: whether corrupted data sets count as shifts too.
+        metric: the averaged metric.
+        corruptions: whether corrupted data sets count as shifts, too.
     """
 
     unit = "fraction"
@@ -73,37 +82,45 @@ class MeanOverShifts:
         self.metric, self.corruptions = metric, corruptions
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """One row per model, named as the metric; the note says which shifts it lacks."""
+        """Return one row per model, named as the metric; the note lists missing shifts."""
         import numpy as np
 
-        from harness_robustness.records import cells, frame, rests_on, row, rows_of, seed_interval, shifts
+        from harness_robustness.shift_tables import (
+            average_seeds,
+            iterate_rows,
+            make_row,
+            make_table,
+            note_missing,
+            pair_with_references,
+            seed_interval,
+        )
 
-        pairs = shifts(cells(records, self.metric), self.corruptions)
+        pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
         rows = []
         expected = list(dict.fromkeys(pairs["dataset"]))
         by_model: dict[tuple[Any, Any], list[Any]] = {}
-        for cell in rows_of(pairs):
+        for cell in iterate_rows(pairs):
             by_model.setdefault((cell.model, cell.method), []).append(cell)
         for part in by_model.values():
             common = set.intersection(*(set(c.seeds) for c in part))
             per_seed = [np.mean([c.seeds[seed] for c in part]) for seed in sorted(common)]
-            note = rests_on([c.dataset for c in part], expected, "shifts")
+            note = note_missing([c.dataset for c in part], expected, "shifts")
             value = float(np.mean([c.value for c in part]))
             rows.append(
-                row(part[0], self.metric, value, seed_interval(per_seed), len(part), note, dataset=MEAN)
+                make_row(part[0], self.metric, value, seed_interval(per_seed), len(part), note, dataset=MEAN)
             )
-        return frame(rows)
+        return make_table(rows)
 
 
 class RelativeRobustness:
-    """Relative robustness τ: metric on a shift − the same of the model it was made from.
+    """Relative robustness τ: metric on a shift − the same metric of the model it was derived from.
 
     The interval is over seeds, paired by seed.
 
     Args:
-        baseline: one model's name for all, or, when none is given, each model's own `tag.model.baseline`.
+        baseline: one model's name for all; by default each model's own `tag.model.baseline`.
         metric: the accuracy, or another metric, on the shift.
-        corruptions: whether corrupted data sets count as shifts too.
+        corruptions: whether corrupted data sets count as shifts, too.
     """
 
     unit = "fraction"
@@ -113,24 +130,31 @@ class RelativeRobustness:
         self.baseline, self.metric, self.corruptions = baseline, metric, corruptions
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `relative_robustness`, per shift and their mean."""
+        """Return rows of the metric `relative_robustness`, per shift and for their mean."""
         import numpy as np
         import pandas as pd
 
         from harness.errors import did_you_mean
-        from harness_robustness.effective import relative_robustness
-        from harness_robustness.records import cells, frame, row, rows_of, seed_interval, shifts
+        from harness_robustness.effective_robustness import relative_robustness
+        from harness_robustness.shift_tables import (
+            average_seeds,
+            iterate_rows,
+            make_row,
+            make_table,
+            pair_with_references,
+            seed_interval,
+        )
 
         tag = "tag.model.baseline"
-        pairs = shifts(cells(records, self.metric, also=[tag]), self.corruptions)
+        pairs = pair_with_references(average_seeds(records, self.metric, also=[tag]), self.corruptions)
         if self.baseline is not None:
             pairs = pairs.assign(**{tag: self.baseline})
         by_cell: dict[tuple[Any, Any], list[Any]] = {}
-        for cell in rows_of(pairs):
+        for cell in iterate_rows(pairs):
             by_cell.setdefault((cell.model, cell.dataset), []).append(cell)
         models = set(pairs["model"])
         rows = []
-        for cell, baseline in zip(rows_of(pairs), pairs[tag]):
+        for cell, baseline in zip(iterate_rows(pairs), pairs[tag]):
             if pd.isna(baseline) or cell.model == baseline:
                 continue
             found = by_cell.get((baseline, cell.dataset), [])
@@ -138,33 +162,33 @@ class RelativeRobustness:
             if len(same) != 1:
                 known = did_you_mean(str(baseline), models) if baseline not in models else ""
                 why = f"{len(same) or 'no'} cells of the baseline {baseline!r} on {cell.dataset!r}{known}"
-                rows.append(row(cell, "relative_robustness", np.nan, count=0, note=why))
+                rows.append(make_row(cell, "relative_robustness", np.nan, count=0, note=why))
                 continue
             other = same[0]
             paired = [v - other.seeds[s] for s, v in cell.seeds.items() if s in other.seeds]
             value = float(relative_robustness(cell.value, other.value)) / 100
-            rows.append(row(cell, "relative_robustness", value, seed_interval(paired), count=2))
-        return frame(rows + _means(rows, pairs, "relative_robustness"))
+            rows.append(make_row(cell, "relative_robustness", value, seed_interval(paired), count=2))
+        return make_table(rows + _mean_rows(rows, pairs, "relative_robustness"))
 
 
 class EffectiveRobustnessSummary:
-    """Effective robustness ρ: metric on a shift above what standard models of that accuracy have.
+    """Effective robustness ρ: metric on a shift minus the metric predicted for standard models of that accuracy.
 
-    The line is fitted to the models tagged `standard` alone (`tag.model.standard`), never to the
-    evaluated ones; its interval is from bootstraps over the standard models, and does not hold
-    the sampling error of the model's own accuracy. ρ of a standard model is its residual.
+    The line is fitted to the models tagged `standard` (`tag.model.standard`) only, never to the evaluated
+    ones; its interval is from bootstraps over the standard models, without the sampling error of the model's
+    own accuracy. ρ of a standard model is its residual.
 
     Args:
         metric: the accuracy, a fraction, on reference and shift.
-        scale: on which the line is fitted: `logit`, `probit` (both clip 0 and 1) or `linear`.
-        minimum: accuracy on the reference, a fraction, below which standard models are left out of the fit.
+        scale: scale of the fit: `logit`, `probit` (both clip 0 and 1) or `linear`.
+        minimum: minimum accuracy on the reference, a fraction, of the standard models in the fit.
         resamples: number of bootstraps.
         level: confidence of the interval, in (0, 1).
-        seed: of the bootstraps.
-        corruptions: whether corrupted data sets count as shifts too.
-        bends: for labels of shifts the accuracy on the reference at which the line bends: models below
-            and above have lines of their own, as Taori et al. fit ImageNet-A, which was filtered against
-            ResNet-50, at its accuracy of 0.9186.
+        seed: seed of the bootstraps.
+        corruptions: whether corrupted data sets count as shifts, too.
+        bends: for a shift's label, the accuracy on the reference at which the line bends: models below and
+            above have separate lines. Taori et al. fit ImageNet-A this way, since it was filtered against
+            ResNet-50, at that model's accuracy of 0.9186.
     """
 
     unit = "fraction"
@@ -188,42 +212,43 @@ class EffectiveRobustnessSummary:
         self.bends = bends or {}
 
     def __call__(self, records: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the metric `effective_robustness`, per shift and their mean.
+        """Return rows of the metric `effective_robustness`, per shift and for their mean.
 
-        `count` is the number of standard models in the fit; with fewer than two that differ in
-        reference accuracy (`minimum` leaves weaker ones out) the value is NaN and the note says why.
+        `count` is the number of standard models in the fit; the value is NaN, with a note, if fewer than two
+        of them (at or above `minimum`) differ in reference accuracy.
         """
-        from harness_robustness.records import cells, frame, shifts
+        from harness_robustness.shift_tables import average_seeds, make_table, pair_with_references
 
-        pairs = shifts(cells(records, self.metric), self.corruptions)
+        pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
         rows: list[dict[str, Any]] = []
-        for cells_of, standard, which in self._fits(pairs):
-            rows += self._against(cells_of, standard, which)
-        return frame(rows + _means(rows, pairs, "effective_robustness"))
+        for cells_of, standard, which in self._iterate_lines(pairs):
+            rows += self._compare_with_line(cells_of, standard, which)
+        return make_table(rows + _mean_rows(rows, pairs, "effective_robustness"))
 
-    def lines(self, records: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
-        """Return each shift's name with the standard models of its line, and which line that is."""
-        from harness_robustness.records import cells, shifts
+    def iterate_lines(self, records: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
+        """Yield each shift's name, the standard models of its line, and which line that is."""
+        from harness_robustness.shift_tables import average_seeds, pair_with_references
 
-        for cells_of, standard, which in self._fits(shifts(cells(records, self.metric), self.corruptions)):
+        pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
+        for cells_of, standard, which in self._iterate_lines(pairs):
             if len(cells_of):
                 yield str(cells_of["dataset"].iloc[0]), standard, which
 
-    def _fits(self, pairs: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, str]]:
-        """Return the pieces of every shift."""
-        from harness_robustness.records import STANDARD, is_true
+    def _iterate_lines(self, pairs: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, str]]:
+        """Yield the cells, the line's standard models and the line's name for each line of every shift."""
+        from harness_robustness.shift_tables import STANDARD, is_true
 
         for dataset, part in pairs.groupby("dataset", sort=False):
             usable = part[part["reference_value"].notna()]
             chosen = usable[usable[STANDARD].map(is_true) & (usable["reference_value"] >= self.minimum)]
-            yield from self._pieces(part, chosen, self.bends.get(str(dataset)))
+            yield from self._split_at_bend(part, chosen, self.bends.get(str(dataset)))
 
-    def _pieces(
+    def _split_at_bend(
         self, part: pd.DataFrame, chosen: pd.DataFrame, bend: float | None
     ) -> list[tuple[pd.DataFrame, pd.DataFrame, str]]:
-        """Cells, the standard models of their line, and which line that is.
+        """Return (cells, the line's standard models, the line's name) below and above the bend, or for the one line.
 
-        Standard models exactly at the bend enter neither line; they are held against the lower one.
+        Standard models exactly at the bend enter neither fit and are compared with the lower line.
         """
         if bend is None:
             return [(part, chosen, "")]
@@ -234,17 +259,22 @@ class EffectiveRobustnessSummary:
         above = part["reference_value"] > bend
         return [(part[~above], low, f" up to {bend:.4g}"), (part[above], high, f" above {bend:.4g}")]
 
-    def _against(self, part: pd.DataFrame, chosen: pd.DataFrame, which: str) -> list[dict[str, Any]]:
-        """The rows of cells of one shift against the line of these standard models."""
+    def _compare_with_line(
+        self, part: pd.DataFrame, chosen: pd.DataFrame, which: str
+    ) -> list[dict[str, Any]]:
+        """Return the rows of one shift's cells compared with the line of the standard models `chosen`."""
         import numpy as np
 
-        from harness_robustness.effective import bootstrap_interval, fit_line
-        from harness_robustness.records import row, rows_of
+        from harness_robustness.effective_robustness import bootstrap_interval, fit_line
+        from harness_robustness.shift_tables import iterate_rows, make_row
 
         x, y = chosen["reference_value"].to_numpy(), chosen["value"].to_numpy()
         if len(np.unique(x)) < 2:
             why = f"no line: {len(x)} standard models with different reference accuracies, needs two"
-            return [row(c, "effective_robustness", np.nan, count=len(x), note=why) for c in rows_of(part)]
+            return [
+                make_row(c, "effective_robustness", np.nan, count=len(x), note=why)
+                for c in iterate_rows(part)
+            ]
         usable = part[part["reference_value"].notna()]
         line = fit_line(x, y, self.scale)
         low, high = bootstrap_interval(
@@ -252,25 +282,25 @@ class EffectiveRobustnessSummary:
         )
         where = {index: i for i, index in enumerate(usable.index)}
         rows = []
-        for cell in rows_of(part):
+        for cell in iterate_rows(part):
             if np.isnan(cell.reference_value):
                 why = f"no cell on the reference {cell.reference!r}"
-                rows.append(row(cell, "effective_robustness", np.nan, count=len(x), note=why))
+                rows.append(make_row(cell, "effective_robustness", np.nan, count=len(x), note=why))
                 continue
             i = where[cell.Index]
             value = float(line.effective_robustness(cell.reference_value, cell.value)) / 100
             interval = (float(cell.value - high[i]), float(cell.value - low[i]))
             among = ", this one among them" if cell.Index in chosen.index else ""
             note = f"line over {len(x)} standard models{which}{among}"
-            rows.append(row(cell, "effective_robustness", value, interval, len(x), note))
+            rows.append(make_row(cell, "effective_robustness", value, interval, len(x), note))
         return rows
 
 
-def _means(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """One row per model with the mean of its `rows` over shifts, noting what it does not rest on."""
+def _mean_rows(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """Return one row per model with the mean of its `rows` over shifts, noting missing shifts."""
     import numpy as np
 
-    from harness_robustness.records import rests_on, row
+    from harness_robustness.shift_tables import make_row, note_missing
 
     expected = list(dict.fromkeys(pairs["dataset"]))
     by_model: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -280,7 +310,7 @@ def _means(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> list
     for (model, method), part in by_model.items():
         there = [given for given in part if not np.isnan(given["value"])]
         value = float(np.mean([given["value"] for given in there])) if there else np.nan
-        note = rests_on([given["dataset"] for given in there], expected, "shifts")
+        note = note_missing([given["dataset"] for given in there], expected, "shifts")
         cell = SimpleNamespace(model=model, method=method)
-        out.append(row(cell, metric, value, count=len(there), note=note, dataset=MEAN))
+        out.append(make_row(cell, metric, value, count=len(there), note=note, dataset=MEAN))
     return out

@@ -15,7 +15,7 @@ import pytest
 from harness.discovery import content
 from harness.discovery.content_index import NAME
 from harness.discovery.content_reading import THREADS
-from harness_data.folder import ImageFolder
+from harness_data.image_folder import ImageFolder
 
 SIZE = 100_000
 

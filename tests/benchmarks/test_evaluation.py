@@ -13,13 +13,13 @@ import pytest
 
 from harness.contract.seeds import derive_seed
 from harness.discovery import registry
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
 from harness.records.store import Store
 from harness.running.devices import settle
 from harness.running.executors.inline import Inline
-from harness.running.worker import Settings
+from harness.running.worker import RunSettings
 
 BATCH = 64
 
@@ -36,7 +36,7 @@ class Kept:
         """Builds the network."""
         import torch
 
-        from harness_embedded.networks import resnet, vit
+        from harness_embedded.tiny_networks import resnet, vit
 
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -121,14 +121,14 @@ def test_evaluation_costs_no_more_than_a_plain_loop(
 
     def through_the_harness(tell: Callable[..., None] = lambda *_, **__: None) -> Any:
         # a cache of its own for each run: what is measured is computing, not remembering
-        settings = Settings(tmp_path / "store", "cpu", BATCH, cache=tmp_path / f"cache-{next(runs)}")
+        settings = RunSettings(tmp_path / "store", "cpu", BATCH, cache=tmp_path / f"cache-{next(runs)}")
         ((_, record),) = Inline().execute([planned.cell], settings, tell)
         assert record.status == "ok", record.reason
         return record
 
     def opened() -> Any:
         split = planned.cell.dataset.object.load("train")
-        return split if measuring else limited(split, 100, derive_seed("limit", 100))
+        return split if measuring else draw_subset(split, 100, derive_seed("limit", 100))
 
     def in_turns() -> tuple[float, np.ndarray[Any, Any], Any]:
         """CPU time through the harness over that of the plain loop, the loop's logits, and the record."""

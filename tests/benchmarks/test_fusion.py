@@ -10,13 +10,13 @@ import pytest
 import harness
 from harness.contract.data import Sample
 from harness.discovery import registry
-from harness_fusion import training
+from harness_fusion import head_training
 
 ARMS = ("text-only", "image-only", "early-features", "late", "gated", "tensor", "low-rank")
 
 
 class Posts:
-    """Pairs of noise with labels of chance: what is timed does not hang on what they say."""
+    """Pairs of noise with random labels; the timing does not depend on their content."""
 
     splits = ("all",)
 
@@ -77,11 +77,15 @@ def test_seven_arms_cost_at_most_half_an_encoding_more_than_their_heads(
 
         return call
 
-    from harness_fusion import features, run
+    from harness_fusion import fusion_cell, modality_features
     from harness_open_clip import OpenClipModel
 
-    monkeypatch.setattr(run, "train_head", timed("heads", training.train_head))
-    monkeypatch.setattr(features.Encoders, "_encoded", timed("encoding", features.Encoders._encoded))
+    monkeypatch.setattr(fusion_cell, "train_head", timed("heads", head_training.train_head))
+    monkeypatch.setattr(
+        modality_features.Encoders,
+        "_encode_present",
+        timed("encoding", modality_features.Encoders._encode_present),
+    )
     for name in ("image", "text"):
         whole = getattr(OpenClipModel, f"encode_{name}_tokens")
 

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from harness_embedded.gaussian_mixture import GaussianMixture
+from harness_gan.gan_training import GanTraining
 from harness_gan.losses import NonSaturating
 from harness_gan.methods import GAN
-from harness_gan.sources import Points
-from harness_gan.training import Training
+from harness_gan.real_samples import PointSamples
 from harness_generative.architectures import MLP
 
 ROUNDS = 60
 
 
-def ring(seeds: int) -> Training:
-    source = Points(GaussianMixture(sigma=0.1, scale=1.414).load("train"))
-    training = Training(
+def ring(seeds: int) -> GanTraining:
+    source = PointSamples(GaussianMixture(sigma=0.1, scale=1.414).load("train"))
+    training = GanTraining(
         GAN(NonSaturating(), lr=1e-3),
         MLP(hidden=64, layers=2),
         source,
@@ -33,9 +33,9 @@ def ring(seeds: int) -> Training:
     return training
 
 
-def rounds(training: Training, n: int) -> None:
+def rounds(training: GanTraining, n: int) -> None:
     for _ in range(n):
-        training.round()
+        training.run_round()
 
 
 @pytest.mark.parametrize("seeds", [1, 8])

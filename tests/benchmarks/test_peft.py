@@ -13,20 +13,20 @@ import torch
 import torch.nn.functional as F
 
 import harness
-from harness.contract.cells import canonical
+from harness.contract.cells import canonical_json
 from harness.contract.seeds import derive_seed
 from harness.discovery import registry
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 from harness.learning.draws import epoch_order
-from harness.learning.pipeline import Held as Source
+from harness.learning.pipeline import HeldSamples as Source
 from harness.learning.recipe import Recipe
 from harness.running.devices import settle
-from harness_embedded.networks import vit
 from harness_embedded.scenes import Scenes
-from harness_peft.network import Network
-from harness_peft.probe import LinearProbe
+from harness_embedded.tiny_networks import vit
+from harness_peft.adapted_network import AdaptedNetwork
+from harness_peft.finetuning import collect_base_modules, train_network
 from harness_peft.selective import Full, LinearGradient
-from harness_peft.training import base_modules, train
+from harness_peft.swept_probe import SweptProbe
 
 CLASSES = 10
 
@@ -108,11 +108,11 @@ def test_training_costs_what_a_plain_loop_costs(model, data, measuring, one_thre
     recipe = Recipe(steps=20 if measuring else 4, batch=32, rate=1e-3, warmup=0.1, clip_norm=1.0)
 
     def timed(ours):
-        net = Network(model, CLASSES, "old", same_space=True)
+        net = AdaptedNetwork(model, CLASSES, "old", same_space=True)
         Full().prepare(net)
-        base = base_modules(net)
+        base = collect_base_modules(net)
         began = time.process_time()
-        losses = train(net, data, recipe, 0, base=base).losses if ours else plain(net, data, recipe)
+        losses = train_network(net, data, recipe, 0, base=base).losses if ours else plain(net, data, recipe)
         return time.process_time() - began, losses
 
     assert timed(True)[1] == timed(False)[1]
@@ -153,7 +153,7 @@ def whole_training(recipe, limit, seed, order_seed):
 
     def opened(name):
         split = Scenes().load(name)
-        split = split if limit is None else limited(split, limit, derive_seed("limit", limit))
+        split = split if limit is None else draw_subset(split, limit, derive_seed("limit", limit))
         images = (split[i].image for i in range(len(split)))
         images = (i if isinstance(i, Image.Image) else Image.fromarray(i) for i in images)
         return torch.stack([model.prepare(i) for i in images]), torch.as_tensor(split.targets)
@@ -226,7 +226,7 @@ def test_a_whole_cell_costs_what_the_same_without_the_harness_costs(
         kept["plain"] = whole_training(recipe, limit, 0, order)
 
     through_the_harness()
-    order = derive_seed("training", canonical(kept["record"]["cell"]["dataset"]["identity"]), 0)
+    order = derive_seed("training", canonical_json(kept["record"]["cell"]["dataset"]["identity"]), 0)
     plainly()
     top1, loss = kept["plain"]
     assert kept["record"]["metrics"]["top1"] == pytest.approx(top1, abs=1e-9)
@@ -241,17 +241,17 @@ def test_a_probe_on_cached_embeddings_costs_a_tenth(model, data, measuring, one_
     """Against 20 epochs of the frozen network end to end; one fit each, its embeddings included."""
     import sklearn.linear_model  # noqa: F401 - loading a library is no part of the work
 
-    net = Network(model, CLASSES, "old", same_space=True)
+    net = AdaptedNetwork(model, CLASSES, "old", same_space=True)
     LinearGradient().prepare(net)
-    base = base_modules(net)
+    base = collect_base_modules(net)
     epochs = 20 if measuring else 1
     began = time.process_time()
-    train(net, data, Recipe(steps=epochs * 10, batch=32, rate=1e-2), 0, base=base)
+    train_network(net, data, Recipe(steps=epochs * 10, batch=32, rate=1e-2), 0, base=base)
     end_to_end = time.process_time() - began
     began = time.process_time()
     with torch.inference_mode():
         features = torch.cat([net.features(data.images[i : i + 64]) for i in range(0, len(data), 64)])
-    weight, bias = LinearProbe().solve(features.numpy(), data.targets.numpy(), CLASSES, 1e-3)
+    weight, bias = SweptProbe().solve(features.numpy(), data.targets.numpy(), CLASSES, 1e-3)
     probe = time.process_time() - began
     assert weight.shape == (CLASSES, 96)
     assert bias.shape == (CLASSES,)

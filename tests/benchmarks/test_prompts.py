@@ -28,13 +28,13 @@ from harness.learning.draws import rows_of_epoch
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.records.store import Store
-from harness.running.worker import Settings, Worker
-from harness_few_shot.task import Task
-from harness_few_shot.texts import Texts
+from harness.running.worker import RunSettings, Worker
+from harness_few_shot.task import FewShotTask
+from harness_few_shot.texts import TextEmbeddings
 from harness_open_clip import OpenClipModel
 from harness_prompts.methods.coop import CoOp
-from harness_prompts.templates import named_set
-from harness_prompts.training import coop_recipe
+from harness_prompts.shot_training import coop_recipe
+from harness_prompts.templates import find_templates
 
 CONFIG = {
     "embed_dim": 128,
@@ -47,7 +47,7 @@ NAMES = [
     for word in ("red", "blue", "green", "grey", "black", "white", "pink", "brown", "gold", "dry")
 ]
 SETS = [
-    [t.replace("{}", f"{word} {{}}") for t in named_set("imagenet-80")]
+    [t.replace("{}", f"{word} {{}}") for t in find_templates("imagenet-80")]
     for word in ("", "big", "old", "wet", "odd")
 ]
 """Five sets of 80 templates that share none: the hardest case for encoding texts once."""
@@ -98,8 +98,8 @@ def our_run(config, store, images: int, templates: int) -> tuple[float, list, Op
     model = {"plugin": "open_clip", "name": "small", "config": str(config)}
     given = {"name": "b", "protocol": "few-shot", "models": [model], "metrics": ["top1"], "methods": methods}
     plan = make_plan(suites.from_dict({**given, "datasets": [{"plugin": "noise", "images": images}]}))
-    worker = Worker(Settings(store=store, device="cpu", batch_size=64))
-    loaded = worker._loaded(plan.cells[0].cell)
+    worker = Worker(RunSettings(store=store, device="cpu", batch_size=64))
+    loaded = worker._load_model(plan.cells[0].cell)
     worker.run(replace(plan.cells[0].cell, limit=8))
     worker.shared.belong("model", None)  # what the warming up encoded must be paid for again
     start = time.process_time()
@@ -257,7 +257,7 @@ def test_cut_texts_against_padded_ones(config, measuring, one_thread):
         )
     padding = time.process_time() - start
     start = time.process_time()
-    cut = Texts(model).encode(texts)
+    cut = TextEmbeddings(model).encode(texts)
     cutting = time.process_time() - start
     assert torch.equal(cut, padded)
     if measuring:
@@ -304,8 +304,8 @@ def test_coop_against_a_plain_loop(measuring, one_thread):
     Loaded.clip = clip
     features = F.normalize(torch.randn(160, 128, generator=torch.Generator().manual_seed(1)), dim=1)
     labels, none = torch.arange(10).repeat_interleave(16), features[:0]
-    task = Task(
-        NAMES, ["{}"], features, labels, none, labels[:0], Texts(Loaded()), 20.0, 16, 0, lambda k: features
+    task = FewShotTask(
+        NAMES, ["{}"], features, labels, none, labels[:0], TextEmbeddings(Loaded()), 20.0, 16, 0, lambda k: features
     )  # fmt: skip
     plain_coop(clip, Loaded.tokenizer, task, 1)  # both sides warm
     epochs = 8 if measuring else 2

@@ -10,11 +10,11 @@ import numpy as np
 
 from harness.contract.running import Job, Result
 from harness.discovery import registry
-from harness.leaderboard.build import tables_of
-from harness.leaderboard.frame import of_suite
+from harness.leaderboard.build import build_tables
+from harness.leaderboard.frame import suite_frame
 from harness.planning.plan import Plan, make_plan
 from harness.planning.suite import Suite, from_dict
-from harness.records.record import blank
+from harness.records.record import make_blank
 from harness.records.store import Store
 from harness.running.runner import keep_manifest, run
 
@@ -67,7 +67,7 @@ def filled(store: Store, large: Suite) -> Plan:
     plan = make_plan(large)
     rng = np.random.default_rng(0)
     for planned in plan:
-        record = blank(planned.cell, "ok")
+        record = make_blank(planned.cell, "ok")
         record.metrics = {"score": float(rng.uniform()), "loss": float(rng.normal())}
         record.directions = {"score": True, "loss": False}
         record.units, record.binary, record.count = {"score": "fraction"}, ["score"], 1000
@@ -80,7 +80,7 @@ def filled(store: Store, large: Suite) -> Plan:
 
 
 def table_of(store: Store, large: Suite) -> Any:
-    (table,) = tables_of(large, of_suite(store, "large"), store)
+    (table,) = build_tables(large, suite_frame(store, "large"), store)
     return table
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.leaderboard.summary import summary_table
+from harness.leaderboard.summary_table import build_summary_table
 from harness.planning.suite import TableSpec
 
 SUMMARIES: list[Any] = [
@@ -57,8 +57,10 @@ def test_a_summary_grows_with_its_records(
     few, factor = (60, 8) if measuring else (3, 2)
     spec = TableSpec(name="t", rows=["model"], columns=["dataset", "metric"], summary=summary)
     small, large = records(few, remark), records(few * factor, remark)
-    assert len(summary_table(spec, large).footnotes) >= (few * factor if remark else 0)
+    assert len(build_summary_table(spec, large).footnotes) >= (few * factor if remark else 0)
     growth = ratio(
-        lambda: summary_table(spec, large), lambda: summary_table(spec, small), 3 if measuring else 1
+        lambda: build_summary_table(spec, large),
+        lambda: build_summary_table(spec, small),
+        3 if measuring else 1,
     )
     assert growth <= 2 * factor or not measuring

@@ -35,13 +35,9 @@ class Maker:
         self.cells.append({"id": id, "at": at, "tags": more.get("tags", {})})
 
         def part(kind, label):
-            identity = {
-                "plugin": label,
-                "version": version,
-                "options": {},
-                "fingerprint": f"{kind}-{more.get('fingerprint', 'f')}",
-            }
-            return {"label": label, "identity": identity}
+            fingerprint = f"{kind}-{more.get('fingerprint', 'f')}"
+            facts = {"plugin": label, "version": version, "options": {}, "fingerprint": fingerprint}
+            return {"label": label, "identity": facts}
 
         cell = {
             "model": part("model", model),
@@ -80,14 +76,14 @@ class Maker:
         return id
 
     def done(self, **content):
-        """Writes the plan, after which the store looks as a run leaves it."""
+        """Write the plan, after which the store looks as a run leaves it."""
         self.store.write_manifest({"name": self.suite, **content}, self.cells)
         return self.store
 
 
 @pytest.fixture
 def maker(tmp_path):
-    """Makes stores in this test's folder, by name."""
+    """Make stores in this test's folder, by name."""
     return lambda name, suite="demo": Maker(tmp_path / name, suite)
 
 

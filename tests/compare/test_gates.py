@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.cli import main
-from harness.compare import Side, answer, compare, judge_all, parse_gates
+from harness.compare import Side, combined_answer, compare, judge_all, parse_gates
 
 
 def stores(maker, *pairs):
@@ -71,7 +71,7 @@ def test_a_cell_that_failed_never_passes_a_gate(maker):
     found = compare(Side("A", a.done()), Side("B", b.done()))
     judged = judge_all(found, parse_gates(["top1 < -0.5"]))
     assert {j.cell["dataset"]: str(j.answer) for j in judged} == {"good": "pass", "bad": "inconclusive"}
-    assert answer(judged) == "inconclusive"
+    assert combined_answer(judged) == "inconclusive"
 
 
 def test_a_missing_metric_never_passes_a_gate(maker):
@@ -79,7 +79,7 @@ def test_a_missing_metric_never_passes_a_gate(maker):
     for made, metrics in ((a, {"ece": 0.1}), (b, {})):
         made.record("m", "d", np.ones(50), values=metrics)
     found = compare(Side("A", a.done()), Side("B", b.done()), metrics=["ece"])
-    assert answer(judge_all(found, parse_gates(["ece > 0.02"]))) == "inconclusive"
+    assert combined_answer(judge_all(found, parse_gates(["ece > 0.02"]))) == "inconclusive"
 
 
 def test_no_pairing_is_inconclusive_with_the_reason(maker):
@@ -103,8 +103,8 @@ def test_chance_in_many_cells_fails_no_gate(maker):
             b.record("m", f"d{data}", rng.random(100) < 0.8)
         found = compare(Side("A", a.done()), Side("B", b.done()))
         (gate,) = parse_gates(["top1 < -0.5"])
-        alone += any(gate.holds(d.interval.high, "fraction") for d in found.differences)
-        together += answer(judge_all(found, [gate])) == "fail"
+        alone += any(gate.is_met(d.interval.high, "fraction") for d in found.differences)
+        together += combined_answer(judge_all(found, [gate])) == "fail"
     assert alone >= 1
     assert together == 0
 

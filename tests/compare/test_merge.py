@@ -9,7 +9,7 @@ import pytest
 from harness.cli import main
 from harness.errors import StoreError
 from harness.exchange.merging import merge
-from harness.leaderboard.frame import of_suite
+from harness.leaderboard.frame import suite_frame
 from harness.records.files import TEMPORARY_PREFIX
 from harness.records.store import Store
 
@@ -24,7 +24,7 @@ def test_two_machines_merge_into_one_table(maker):
     assert into.samples(first).equals(a.store.samples(first))
     assert into.curves(second).equals(b.store.curves(second))
     assert [p.name for p in into.images(first)] == ["grid.png"]
-    data = of_suite(into, "demo")
+    data = suite_frame(into, "demo")
     assert dict(zip(data["at.dataset"], data["metric.top1"], strict=True)) == {"x": 1.0, "y": 0.0}
     assert not list(into.path.rglob(f"{TEMPORARY_PREFIX}*"))
 
@@ -128,7 +128,7 @@ def test_manifests_are_united_by_coordinates(maker):
     assert list(cells) == ["x", "z", "y"]
     assert cells["x"] == a.cells[0]["id"]  # the plan here stands
     assert cells["z"] == newer  # unless only the other has a result
-    assert "2 cells were made under other versions" in outcome.notes[0]
+    assert "2 cells have other versions" in outcome.notes[0]
     (said,) = a.store.read(cells["x"]).remarks
     assert said == (
         "another version of this cell has other numbers (top1 1.0 and 0.0); model: plugin version: 1 here, 2 there; "

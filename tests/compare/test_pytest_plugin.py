@@ -22,7 +22,7 @@ TEST = """
 
 @pytest.fixture
 def case(maker, pytester):
-    """Runs a test that compares a model which loses `lost` of 1000 samples with the baseline."""
+    """Run a test that compares a model which loses `lost` of 1000 samples with the baseline."""
     a, b = maker("published"), maker("own")
     for data in ("x", "y"):
         a.record("base", data, np.ones(1000))

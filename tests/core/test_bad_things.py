@@ -374,10 +374,10 @@ class Giving:
 @pytest.mark.parametrize(
     ("gives", "says"),
     [
-        ("none", "protocol 'giving' of (this process) gave None: expected a Result"),
-        ("text", "the protocol's metric 'x' is 'abc', which is no number"),
-        ("array", "the protocol's metric 'x' is array([0., 0.]), which is no number"),
-        ("cost", "the protocol's cost 'y' is 'many', which is no number"),
+        ("none", "protocol 'giving' of (this process) returned None: expected a Result"),
+        ("text", "the protocol's metric 'x' is 'abc', not a number"),
+        ("array", "the protocol's metric 'x' is array([0., 0.]), not a number"),
+        ("cost", "the protocol's cost 'y' is 'many', not a number"),
         ("count", "the result can't be kept: the result: not a record: 'count' is 'ten'"),
         ("pixels", "the result can't be kept: TypeError: image 'a': cannot write mode F as PNG"),
         ("samples", "the result can't be kept: ArrowInvalid: "),
@@ -462,7 +462,7 @@ def test_a_footnote_stands_at_the_metric_that_failed(toys: SimpleNamespace, stor
             ["metric 'error' failed: ValueError: bad luck"],
             [],
             [
-                "metric 'short by sample' failed: it gave values of shape (3,) for 4 samples: expected one each"
+                "metric 'short by sample' failed: it returned values of shape (3,) for 4 samples: expected one each"
             ],
         ]
 

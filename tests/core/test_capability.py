@@ -82,17 +82,17 @@ def test_the_cores_words_and_order_stay() -> None:
     ],
 )  # fmt: skip
 def test_what_is_said_of_a_model_that_lacks_it(protocol: type, said: str) -> None:
-    assert capability.refusal(object(), protocol, "it").startswith(said)
+    assert capability.explain_missing_capability(object(), protocol, "it").startswith(said)
 
 
 def test_the_models_own_reason_is_said() -> None:
     class Pair:
         lacks = {"encodes texts": "its spaces differ", DetectsObjects: "it sees no places"}  # noqa: RUF012
 
-    assert "does not encode texts (its spaces differ), which" in capability.refusal(
+    assert "does not encode texts (its spaces differ), which" in capability.explain_missing_capability(
         Pair(), EncodesTexts, "it"
     )
-    assert "does not detect objects (it sees no places), which" in capability.refusal(
+    assert "does not detect objects (it sees no places), which" in capability.explain_missing_capability(
         Pair(), DetectsObjects, "it"
     )
 

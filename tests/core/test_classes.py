@@ -13,7 +13,7 @@ from harness.inference.classes import (
     Classes,
     align,
     check_same_classes,
-    normalised,
+    normalise_name,
     synonyms,
     to_classes,
 )
@@ -39,7 +39,7 @@ def test_names_on_both_sides_decide(space: dict[str, object]) -> None:
 def test_outputs_beyond_the_classes_are_left_out_and_told() -> None:
     found = align(*sides({"class_names": ["red", "white", "blue", "green"]}, {"class_names": COLOURS}))
     assert found.columns == [(2,), (3,), (0,)]
-    assert found.remarks == ["3 of the 4 outputs of the model are read, those with the classes' names"]
+    assert found.remarks == ["3 of the model's 4 outputs are read, those with the classes' names"]
 
 
 def test_folders_and_wordnet_ids_are_names_too() -> None:
@@ -53,7 +53,7 @@ def test_folders_and_wordnet_ids_are_names_too() -> None:
 
 @pytest.mark.parametrize(("one", "other"), [("-1", "1"), ("rh-", "rh"), ("A-", "A"), (" -2", "2")])
 def test_a_minus_tells_classes_apart(one: str, other: str) -> None:
-    assert normalised(one) != normalised(other)
+    assert normalise_name(one) != normalise_name(other)
     found = align(*sides({"class_names": ["0", other]}, {"class_names": [one, "0"]}))
     assert "no output for 1 of the data set's 2 classes" in str(found.refusal)
 
@@ -218,7 +218,7 @@ def test_no_wrong_number_without_a_remark(data: st.DataObject) -> None:
         return
     logits = np.eye(len(whole))[:, order]  # the sample of class i has its largest logit at i's output
     predicted = to_classes(logits[: len(names)], found.columns).argmax(axis=1)
-    distinct = len({normalised(name) for name in whole}) == len(whole)
+    distinct = len({normalise_name(name) for name in whole}) == len(whole)
     if not found.remarks and found.columns is None and own.names != model.names:
         raise AssertionError("taken by position without a word")
     if model.names and own.names and distinct:

@@ -23,7 +23,7 @@ from harness.discovery.content import (
     noticing_unread,
     trusting_mtime,
 )
-from harness.discovery.content_index import NAME, SECOND, DigestIndex, Entry
+from harness.discovery.content_index import NAME, SECOND, DigestIndex, IndexedDigest
 from harness.errors import DataError
 
 
@@ -47,7 +47,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     original = content_reading.read_entry
 
-    def read(path: str, *rest: Any) -> Entry | None:
+    def read(path: str, *rest: Any) -> IndexedDigest | None:
         seen.append(path)
         return original(path, *rest)
 
@@ -121,7 +121,7 @@ def test_a_change_within_a_tick_of_the_clock_is_seen(tmp_path: Path) -> None:
 )
 def test_what_can_be_trusted(modified: float, changed: float, settled: bool) -> None:
     stamp = f"1 2 3 {int(modified * SECOND)} {int(changed * SECOND)}"
-    assert Entry(stamp, 100 * SECOND, "00").is_settled is settled
+    assert IndexedDigest(stamp, 100 * SECOND, "00").is_settled is settled
 
 
 def test_links_and_relative_paths_are_the_file_they_lead_to(
@@ -178,7 +178,7 @@ def test_a_damaged_index_changes_nothing(
         patched.setenv("HARNESS_CACHE", str(folder / "cache"))
         index = DigestIndex(folder / "cache" / "content")
         stamps = [content._stamp(str(f)) for f in some]
-        entries = {str(f): Entry(s or "", 2**62, sha(f.read_bytes())) for f, s in zip(some, stamps)}
+        entries = {str(f): IndexedDigest(s or "", 2**62, sha(f.read_bytes())) for f, s in zip(some, stamps)}
         index.keep(entries)
         assert index.known(list(entries)) == entries
         held = bytearray(index.path.read_bytes())

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.contract.declared import QUESTIONS, asked
+from harness.contract.declared import QUESTIONS, ask
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "plugins" / "guides" / "contract.md"
@@ -35,14 +35,14 @@ OF_OTHERS = {
 
 
 def calls() -> list[tuple[str, int, str, str]]:
-    """Every `getattr`, `hasattr` and `asked` with a name written out: file, line, function, name."""
+    """Every `getattr`, `hasattr` and `ask` with a name written out: file, line, function, name."""
     found = []
     for file in sorted((ROOT / "harness").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
-                and node.func.id in ("getattr", "hasattr", "asked")
+                and node.func.id in ("getattr", "hasattr", "ask")
                 and isinstance(name := node.args[1], ast.Constant)
             ):
                 where = file.relative_to(ROOT / "harness").as_posix()
@@ -53,17 +53,17 @@ def calls() -> list[tuple[str, int, str, str]]:
 def test_what_the_core_asks_of_plugins_is_declared() -> None:
     declared = {question.name for question in QUESTIONS}
     wrong = [
-        f"{file}:{line}: {function}(…, '{name}'): declare it in harness/contract/declared.py and ask with `asked`"
+        f"{file}:{line}: {function}(…, '{name}'): declare it in harness/contract/declared.py and ask with `ask`"
         for file, line, function, name in calls()
         if (name not in declared)
-        if function == "asked" or not (name.startswith("_") or name in OF_OTHERS.get(file, ()))
+        if function == "ask" or not (name.startswith("_") or name in OF_OTHERS.get(file, ()))
     ]
     assert not wrong, "\n".join(wrong)
 
 
 def test_declared_names_are_asked_in_one_way_and_all_are_asked() -> None:
     declared = {question.name for question in QUESTIONS}
-    past = [f"{f}:{line}" for f, line, function, name in calls() if function != "asked" and name in declared]
+    past = [f"{f}:{line}" for f, line, function, name in calls() if function != "ask" and name in declared]
     assert not past, past
     text = "\n".join(
         p.read_text("utf-8") for p in (ROOT / "harness").rglob("*.py") if p.name != "declared.py"
@@ -77,7 +77,7 @@ def test_a_name_has_one_default() -> None:
         defaults.setdefault(question.name, []).append(question.default)
     assert all(all(d == found[0] for d in found) for found in defaults.values())
     with pytest.raises(KeyError):
-        asked(object(), "colour")
+        ask(object(), "colour")
 
 
 def table() -> str:

@@ -122,7 +122,7 @@ def test_only_a_truth_value_turns_them_off(toys: Any) -> None:
 
 
 def test_an_installed_plugin_that_no_entry_uses_is_a_doubt(toys: Any) -> None:
-    with registry.registered("models", "idle", toys.Model):
+    with registry.register_temporarily("models", "idle", toys.Model):
         suite = from_dict({**BASE, "defaults": {"models": {"idle": {"bias": 1}}}})
         assert make_plan(suite).doubts == [
             "suite s, defaults.models.idle: no entry of the suite uses this model; known: toy"

@@ -11,7 +11,7 @@ from harness.running.devices import (
     is_convolutional,
     make_deterministic,
     one_thread,
-    pick,
+    pick_device,
     preparing_threads,
     seed_all,
     settle,
@@ -20,14 +20,14 @@ from harness.running.devices import (
 
 def test_auto_takes_what_there_is() -> None:
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    assert pick().type == expected
-    assert pick("cpu") == torch.device("cpu")
+    assert pick_device().type == expected
+    assert pick_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "", "cpu:-1"])
 def test_names_of_no_device(name: str) -> None:
     with pytest.raises(HarnessError, match=f"^--device {name}: no such device; expected auto, cpu, cuda"):
-        pick(name)
+        pick_device(name)
 
 
 @pytest.mark.parametrize(
@@ -37,15 +37,15 @@ def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch, available: bool
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(HarnessError, match=f"^--device cuda:2: this machine {words}"):
-        pick("cuda:2")
+        pick_device("cuda:2")
 
 
 def test_other_accelerators_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(HarnessError, match=r"^--device mps: this machine has no device"):
-        pick("mps")
+        pick_device("mps")
     with pytest.raises(HarnessError, match=r"^--device meta: .*holds no numbers"):
-        pick("meta")
+        pick_device("meta")
 
 
 def test_seeding_repeats_all_three_generators() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.contract.evidence import Predictions
 from harness.errors import DataError, Diverged, Unavailable
-from harness.inference.evaluate import classification_result, measured, to_split_classes
+from harness.inference.evaluate import classification_result, compute_metrics, to_split_classes
 
 RNG = np.random.default_rng(0)
 
@@ -34,10 +34,10 @@ def test_single_indices_are_a_selection() -> None:
 def test_label_spaces_that_do_not_fit() -> None:
     logits = np.zeros((2, 3))
     with pytest.raises(
-        DataError, match=r"^here: the data set's classes reach index 3, the model gives 3 logits"
+        DataError, match=r"^here: the data set's classes reach index 3, the model returns 3 logits"
     ):
         to_split_classes(logits, SimpleNamespace(label_indices=[[0], [3]]), "here")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=r"^here: the model gives 3 logits, the data set has 2 classes"):
+    with pytest.raises(DataError, match=r"^here: the model returns 3 logits, the data set has 2 classes"):
         to_split_classes(logits, SimpleNamespace(class_names=["a", "b"]), "here")  # type: ignore[arg-type]
     assert to_split_classes(logits, SimpleNamespace(), "here") is logits  # type: ignore[arg-type]
 
@@ -100,7 +100,7 @@ def test_logits_that_are_not_finite_are_diverged_whatever_metrics_make_of_them(v
 
 
 def test_metrics_of_several_numbers_and_failing_ones() -> None:
-    got = measured(job(f1=lambda e: {"a": 1, "f1.b": 0.5}, n=lambda e: np.float32(2)), None)
+    got = compute_metrics(job(f1=lambda e: {"a": 1, "f1.b": 0.5}, n=lambda e: np.float32(2)), None)
     assert got == {"f1.a": 1.0, "f1.b": 0.5, "n": 2.0}
 
     def fails(evidence: Any) -> float:
@@ -110,13 +110,13 @@ def test_metrics_of_several_numbers_and_failing_ones() -> None:
         bad=fails, n=lambda e: 2.0, none=lambda e: None, text=lambda e: "1.0", part=lambda e: {"a": 1, "b": "x"},
         array=lambda e: np.zeros(3), leaves=lambda e: sys.exit(3), nan=lambda e: float("nan"),
     )  # fmt: skip
-    got = measured(some, None)
+    got = compute_metrics(some, None)
     assert {k: v for k, v in got.items() if v == v} == {"n": 2.0, "part.a": 1.0}
     assert set(got) - {"n", "part.a"} == {"nan"}
-    assert some.remarks == ["metric 'nan' gave NaN, which is no number"]
+    assert some.remarks == ["metric 'nan' returned NaN, not a number"]
     assert set(some.failures) == {"bad", "none", "text", "part.b", "array", "leaves"}
     assert str(some.failures["bad"]) == "metric 'bad' failed: ZeroDivisionError: no samples"
-    assert "'1.0', which is no number" in str(some.failures["text"])
+    assert "'1.0', not a number" in str(some.failures["text"])
 
 
 def test_what_concerns_the_whole_cell_is_raised() -> None:
@@ -126,4 +126,4 @@ def test_what_concerns_the_whole_cell_is_raised() -> None:
             raise error
 
         with pytest.raises(type(error)):
-            measured(job(bad=fails), None)
+            compute_metrics(job(bad=fails), None)

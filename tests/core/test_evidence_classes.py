@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness import HarnessError, Predictions, SuiteError
-from harness.planning.matching import fits, named_apart, read_by
+from harness.planning.matching import find_read_classes, fits, name_apart
 from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
 
@@ -99,7 +99,7 @@ def plain(evidence: Read) -> float:
     ],
 )
 def test_classes_that_are_read(metric: Any, classes: Any) -> None:
-    assert read_by(metric) == classes
+    assert find_read_classes(metric) == classes
 
 
 def test_what_can_not_be_found_is_said_in_one_line() -> None:
@@ -107,7 +107,7 @@ def test_what_can_not_be_found_is_said_in_one_line() -> None:
         HarnessError,
         match=r"^what it reads, Hidden, can't be found in .*: import .*, or list it in .*`reads`$",
     ):
-        read_by(OfHidden())
+        find_read_classes(OfHidden())
 
 
 def test_classes_match_not_names() -> None:
@@ -116,7 +116,7 @@ def test_classes_match_not_names() -> None:
     assert not fits((other_read,), (Read,))
     assert fits((Scores,), (Scored,))
     assert not fits((Read,), (Scored,))
-    assert named_apart((Read,), (other_read, Finer)) == (f"{__name__}.Read", "another.package.Read, Finer")
+    assert name_apart((Read,), (other_read, Finer)) == (f"{__name__}.Read", "another.package.Read, Finer")
 
 
 def planned(toys: Any, given: type, metric: type) -> Any:
@@ -129,7 +129,7 @@ def planned(toys: Any, given: type, metric: type) -> Any:
 def test_planning_refuses_other_evidence(toys: Any) -> None:
     assert planned(toys, Finer, Of)[0].state == "run"
     with pytest.raises(
-        SuiteError, match=r"reads .*\.Read, protocol 'gives' gives another\.package\.Read: leave"
+        SuiteError, match=r"reads .*\.Read, protocol 'gives' provides another\.package\.Read: leave"
     ):
         planned(toys, other_read, Of)
     with pytest.raises(SuiteError, match=r"metric 'takes' of .*: what it reads, Hidden, can't be found"):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.inference.features import FeatureCache, weights_digest
+from harness.inference.features import FeatureCache, digest_module
 
 DECIDES: dict[str, Any] = {"what": "logits", "model": {"options": {"a": 1}}, "split": "test", "limit": None}
 
@@ -115,9 +115,9 @@ def net() -> torch.nn.Module:
 
 
 def test_the_digest_is_of_the_weights_alone() -> None:
-    assert weights_digest(net()) == weights_digest(net())
+    assert digest_module(net()) == digest_module(net())
     layout = net().to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    assert weights_digest(layout) == weights_digest(net())
+    assert digest_module(layout) == digest_module(net())
 
 
 @pytest.mark.parametrize("name", list(net().state_dict()))
@@ -125,14 +125,14 @@ def test_the_digest_changes_with_any_tensor(name: str) -> None:
     changed = net()
     with torch.no_grad():
         changed.state_dict()[name].reshape(-1)[-1:].add_(1)
-    assert weights_digest(changed) != weights_digest(net())
+    assert digest_module(changed) != digest_module(net())
 
 
 def test_the_digest_sees_types_names_and_shapes() -> None:
     def one(name: str, tensor: torch.Tensor) -> str:
         module = torch.nn.Module()
         module.register_buffer(name, tensor)
-        return weights_digest(module)
+        return digest_module(module)
 
     zeros = torch.zeros(4)
     made = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HarnessError
-from harness.leaderboard.entries import Column, Entry, Row, number
+from harness.leaderboard.entries import Column, Row, TableValue, format_number
 from harness.leaderboard.formats import FORMATS, render
 from harness.leaderboard.table import Table
 
@@ -34,12 +34,12 @@ def table() -> Table:
         Column(("col", "ece"), "ece"),
     ]
     rows = [
-        Row((name,), [Entry(0.5 + n / 100, 0.4, 0.7, notes=[0]), Entry(None, notes=[1])])
+        Row((name,), [TableValue(0.5 + n / 100, 0.4, 0.7, notes=[0]), TableValue(None, notes=[1])])
         for n, name in enumerate(NAMES)
     ]
     rows[0].entries[0].best = True
     rows[1].entries[0].tied = True
-    rows[2].entries[1] = Entry(float("inf"))
+    rows[2].entries[1] = TableValue(float("inf"))
     return Table(
         "t",
         "Title <b> | $",
@@ -164,4 +164,4 @@ def test_unknown_format() -> None:
      (12_345, "12.3 k"), (999_400, "999 k"), (999_600, "1 M"), (25.6e6, "25.6 M"), (9.996e8, "1 G"), (3e12, "3 T")],
 )  # fmt: skip
 def test_costs_have_a_prefix_and_no_powers_of_ten(value: float, text: str) -> None:
-    assert number(value, Column(("cost",), "cost", kind="cost")) == text
+    assert format_number(value, Column(("cost",), "cost", kind="cost")) == text

@@ -47,7 +47,7 @@ def same(a: pd.DataFrame, b: pd.DataFrame) -> None:
 
 
 def test_the_frame_is_flat_typed_and_sorted(filled: Store) -> None:
-    data = index.frame(filled)
+    data = index.read_frame(filled)
     assert data["id"].tolist() == [f"{n:020x}" for n in range(4)]
     assert data["at.model"].tolist() == ["m0", "m1", "m2", "m0"]
     assert data["at.seed"].tolist() == [0, 1, 2, 3]
@@ -63,78 +63,78 @@ def test_the_frame_is_flat_typed_and_sorted(filled: Store) -> None:
 
 
 def test_a_deleted_index_gives_the_same_frame(filled: Store) -> None:
-    before = index.frame(filled)
+    before = index.read_frame(filled)
     (filled.path / "index.parquet").unlink()
-    same(index.frame(filled), before)
+    same(index.read_frame(filled), before)
     assert (filled.path / "index.parquet").is_file()
 
 
 @pytest.mark.parametrize("damage", [b"", b"not parquet", b"PAR1" + b"\0" * 50 + b"PAR1"])
 def test_a_damaged_index_is_made_again(filled: Store, damage: bytes) -> None:
-    before = index.frame(filled)
+    before = index.read_frame(filled)
     (filled.path / "index.parquet").write_bytes(damage)
-    same(index.frame(filled), before)
+    same(index.read_frame(filled), before)
 
 
 def test_a_truncated_index_is_made_again(filled: Store) -> None:
-    before = index.frame(filled)
+    before = index.read_frame(filled)
     path = filled.path / "index.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    same(index.frame(filled), before)
+    same(index.read_frame(filled), before)
 
 
 def test_a_parquet_file_of_something_else_is_no_index(filled: Store) -> None:
-    before = index.frame(filled)
+    before = index.read_frame(filled)
     pd.DataFrame({"id": ["x"]}).to_parquet(filled.path / "index.parquet")
-    same(index.frame(filled), before)
+    same(index.read_frame(filled), before)
 
 
 def test_what_changed_is_read_anew_and_nothing_else(filled: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    index.frame(filled)
+    index.read_frame(filled)
     filled.write(record(1, metrics={"top1": 0.9, "new": 1.0}))
     filled.write(record(7))
     filled.remove(f"{2:020x}")
     read: list[str] = []
     original = Store.read
     monkeypatch.setattr(Store, "read", lambda self, id: (read.append(id), original(self, id))[1])
-    data = index.frame(filled)
+    data = index.read_frame(filled)
     assert read == [f"{1:020x}", f"{7:020x}"]
     assert data["id"].tolist() == [f"{n:020x}" for n in (0, 1, 3, 7)]
     assert data["metric.top1"].tolist() == [0.0, 0.9, 0.3, 0.7]
     assert data["metric.new"].isna().tolist() == [True, False, True, True]
     read.clear()
-    same(index.frame(filled), data)
+    same(index.read_frame(filled), data)
     assert read == []
 
 
 def test_a_rewrite_of_the_same_size_is_seen(filled: Store) -> None:
-    index.frame(filled)
+    index.read_frame(filled)
     path = filled.file("records", f"{3:020x}", ".json")
     write_bytes(path, path.read_bytes().replace(b"0.3", b"0.8"))
-    assert index.frame(filled)["metric.top1"].tolist()[3] == 0.8
+    assert index.read_frame(filled)["metric.top1"].tolist()[3] == 0.8
 
 
 def test_a_record_under_another_name_is_not_counted(filled: Store) -> None:
     path = filled.file("records", f"{3:020x}", ".json")
     other = filled.file("records", "f" * 20, ".json")
     write_bytes(other, path.read_bytes())
-    data = index.frame(filled)
+    data = index.read_frame(filled)
     assert data["status"].to_list() == ["ok"] * 4 + ["damaged"]
     assert "f" * 20 not in filled.done()
 
 
 def test_an_empty_store_has_an_empty_frame(store: Store) -> None:
-    data = index.frame(store)
+    data = index.read_frame(store)
     assert len(data) == 0
     assert {"id", "status", "reason", "suite", "count"} <= set(data.columns)
     assert not store.path.exists()
 
 
 def test_the_last_record_removed(filled: Store) -> None:
-    index.frame(filled)
+    index.read_frame(filled)
     for n in range(4):
         filled.remove(f"{n:020x}")
-    assert len(index.frame(filled)) == 0
+    assert len(index.read_frame(filled)) == 0
 
 
 @pytest.mark.parametrize("errno_name", ["EACCES", "EROFS"])
@@ -147,7 +147,7 @@ def test_a_store_that_can_only_be_read_works(
         raise OSError(getattr(errno, errno_name), os.strerror(getattr(errno, errno_name)))
 
     monkeypatch.setattr(index, "replacing", refuse)
-    assert len(index.frame(filled)) == 4
+    assert len(index.read_frame(filled)) == 4
 
 
 SCALARS = st.one_of(
@@ -173,7 +173,7 @@ def test_any_record_comes_back_through_the_index(
     for n, coordinates in enumerate(at):
         store.write(record(n, coordinates=coordinates, tags={}, metrics=numbers[n]))
     for _ in range(2):  # made, then read back
-        data = index.frame(store)
+        data = index.read_frame(store)
         for n, coordinates in enumerate(at):
             assert all(data[f"at.{k}"][n] == v for k, v in coordinates.items() if v is not None)
             for name, value in numbers[n].items():

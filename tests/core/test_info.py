@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.cli.info_command import describe
+from harness.cli.info_command import describe_plugin
 from harness.discovery import docstrings, registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
@@ -90,7 +90,7 @@ def facts(install: Callable[..., Path]) -> Callable[[str, str], dict[str, Any]]:
         "hooks": {"i-loud": "info_code:Loud"},
     }
     install("informed", {f"harness.{k}": v for k, v in targets.items()}, {"info_code": CODE}, version="3.1")
-    return lambda kind, name: describe(registry.find(kind, name))
+    return lambda kind, name: describe_plugin(registry.find(kind, name))
 
 
 def test_options_have_types_defaults_and_what_they_mean(facts: Callable[[str, str], dict[str, Any]]) -> None:
@@ -136,7 +136,7 @@ def test_factories_and_open_ends(facts: Callable[[str, str], dict[str, Any]]) ->
         (
             "protocols",
             "i-tune",
-            ["axes shots", "gives Predictions", "needs a method"],
+            ["axes shots", "provides Predictions", "needs a method"],
             'protocol = { plugin = "i-tune", steps = 2 }',
         ),
         ("hooks", "i-loud", ["hears run_finished"], "harness run SUITE --listen i-loud"),
@@ -174,7 +174,7 @@ INSTALLED = [
 
 @pytest.mark.parametrize("plugin", INSTALLED, ids=lambda p: f"{p.kind}-{p.name}")
 def test_every_first_party_plugin_is_described_and_its_example_holds(plugin: registry.Plugin) -> None:
-    told = describe(plugin)
+    told = describe_plugin(plugin)
     assert (told["documentation"] + told.get("title", "")).strip(), "a docstring, or a title"
     example = told["example"]
     if plugin.kind in ("suites", "hooks", "importers"):

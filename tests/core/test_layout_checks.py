@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 import harness
 from harness.cli import main
+from harness.discovery import registry
 from harness.errors import HarnessError, SuiteError
 from harness.planning.plan import Choice, Plan, make_plan
-from harness.planning.suite import from_dict, load, shipped
+from harness.planning.suite import from_dict, load
 
 SUITE: dict[str, Any] = {
     "name": "s",
@@ -128,7 +129,7 @@ def test_a_misspelt_coordinate_never_passes(name: str, at: int, data: st.DataObj
 
 
 def test_the_shipped_suites_raise_no_doubt() -> None:
-    for plugin in shipped():
+    for plugin in registry.installed("suites"):
         assert make_plan(load(plugin.name)).doubts == [], plugin.name
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.leaderboard.build import build
-from harness.leaderboard.entries import Entry
+from harness.leaderboard.build import build_table
+from harness.leaderboard.entries import TableValue
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
-from harness.records.index import frame
+from harness.records.index import read_frame
 from harness.records.record import Record
 from harness.records.store import Store
 
@@ -36,10 +36,10 @@ def add(store: Store, model: str, right: Any, seed: int = 0, ids: list[str] | No
 
 
 def table(store: Store, **fields: Any) -> Table:
-    return build(TableSpec(name="t", **fields), frame(store), store)
+    return build_table(TableSpec(name="t", **fields), read_frame(store), store)
 
 
-def entries(made: Table) -> dict[str, Entry]:
+def entries(made: Table) -> dict[str, TableValue]:
     return {r.header[0]: r.entries[0] for r in made.rows}
 
 

@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import sys
-from harness.leaderboard.build import tables_of
+from harness.leaderboard.build import build_tables
 from harness.discovery.parts import Resolver
 from harness.plots import draw
 from harness.discovery.reference import parse

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 
 
 def test_a_part_keeps_order_samples_and_everything_else(toys: Any) -> None:
     split = toys.Split(0)
     split.class_names = ("a", "b")
-    part = limited(split, 4, 7)
+    part = draw_subset(split, 4, 7)
     assert len(part) == len(part.ids) == len(part.targets) == 4
     places = [split.ids.index(i) for i in part.ids]
     assert places == sorted(set(places))
@@ -28,8 +28,8 @@ def test_a_part_keeps_order_samples_and_everything_else(toys: Any) -> None:
 
 def test_the_draw_depends_on_the_seed_alone_and_is_spread(toys: Any) -> None:
     split = toys.Split(0)
-    assert limited(split, 4, 7).ids == limited(split, 4, 7).ids
-    drawn = [tuple(limited(split, 4, s).ids) for s in range(400)]
+    assert draw_subset(split, 4, 7).ids == draw_subset(split, 4, 7).ids
+    drawn = [tuple(draw_subset(split, 4, s).ids) for s in range(400)]
     assert len(set(drawn)) > 100
     counts = [sum(i in d for d in drawn) for i in split.ids]
     # each of 10 samples in 4 of 10 draws: mean 160, five standard deviations are 49
@@ -39,7 +39,7 @@ def test_the_draw_depends_on_the_seed_alone_and_is_spread(toys: Any) -> None:
 def test_smaller_limits_are_inside_larger_ones(toys: Any) -> None:
     split = toys.Split(0)
     for small, large in ((2, 5), (5, 9)):
-        assert set(limited(split, small, 3).ids) <= set(limited(split, large, 3).ids)
+        assert set(draw_subset(split, small, 3).ids) <= set(draw_subset(split, large, 3).ids)
 
 
 def test_parts_travel_to_other_processes(toys: Any) -> None:
@@ -52,6 +52,6 @@ def test_parts_travel_to_other_processes(toys: Any) -> None:
 
 
 def limited_of(split: Any) -> Any:
-    from harness.inference.limits import Part
+    from harness.inference.limits import SplitSubset
 
-    return Part(split, np.array([0, 2]))
+    return SplitSubset(split, np.array([0, 2]))

@@ -128,7 +128,7 @@ CAPABILITIES = {
     "needs image and text": Case({**TUNING, "methods": ["clip-lora"]}, "the method 'clip-lora'", "such as tiny-clip"),
     "no training split": Case(
         {**TUNING, "methods": ["lora"], "datasets": ["scenes?shift=sketch"]},
-        "the data set 'scenes' has no split 'train'", "which fine-tuning learns from",
+        "the data set 'scenes' has no split 'train'", "to fine-tune on",
     ),
     "no shots": Case({**FEW, "methods": ["coop"]}, "the method 'coop' needs shots", "give the axis `shots`"),
     "wrong shots": Case({**TUNING, "methods": ["lora"], "axes": {"shots": [0]}}, "not 0", "a positive number or 'all'"),
@@ -137,7 +137,7 @@ CAPABILITIES = {
         {**FEW, "models": ["tiny-resnet"], "methods": ["template"]}, "the model 'tiny-resnet'", "choose one that does"
     ),
     "evidence": Case(
-        {"metrics": ["kid"]}, "metric 'kid' reads Generated", "or use a protocol that gives Generated"
+        {"metrics": ["kid"]}, "metric 'kid' reads GeneratedSamples", "or use a protocol that gives GeneratedSamples"
     ),
     "data not here": Case({"datasets": ["imagefolder:/no/such"]}, "/no/such: no such folder", "expected one with"),
 }  # fmt: skip

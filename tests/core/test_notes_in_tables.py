@@ -13,7 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.leaderboard.entries import Column, Entry, Row, half_width, marks, number
+from harness.leaderboard.entries import (
+    Column,
+    Row,
+    TableValue,
+    footnote_marks,
+    format_interval,
+    format_number,
+)
 from harness.leaderboard.formats import FORMATS, render
 from harness.leaderboard.table import Table
 
@@ -27,7 +34,9 @@ def made(notes: list[list[int]], texts: list[str], values: list[float | None] | 
         table.note(text)
     for n, own in enumerate(notes):
         value = 0.5 + n / 100 if values is None else values[n]
-        table.rows.append(Row((f"m{n}",), [Entry(value, notes=[k for k in own if k < len(table.footnotes)])]))
+        table.rows.append(
+            Row((f"m{n}",), [TableValue(value, notes=[k for k in own if k < len(table.footnotes)])])
+        )
     return table
 
 
@@ -87,8 +96,8 @@ def test_what_all_numbers_share_is_said_once() -> None:
 
 
 def test_many_marks_are_drawn_together() -> None:
-    assert marks([6, 0, 1, 2, 3]) == "1–4,7"
-    assert marks([0, 1]) == "1,2"
+    assert footnote_marks([6, 0, 1, 2, 3]) == "1–4,7"
+    assert footnote_marks([0, 1]) == "1,2"
     text = render(made([[0, 1, 2, 4]], list("abcde")), "markdown")
     assert "50.0¹⁻³,⁵" in text
 
@@ -112,21 +121,21 @@ def test_the_marks_of_best_and_tied_are_explained(format: str, words: str) -> No
 @pytest.mark.parametrize(
     ("entry", "column", "shown"),
     [
-        (Entry(0.617, 0.617, 0.617), Column(("x",), "top1", percent=True, decimals=1), ""),
-        (Entry(2.25e-07, 2.25e-07, 2.25e-07), Column(("x",), "ece"), ""),
-        (Entry(2.25e-07, 1.25e-07, 3.25e-07), Column(("x",), "ece"), "± 1.00e-07"),
-        (Entry(2.25e-07, 4e-07, 6e-07), Column(("x",), "ece"), "[4.00e-07, 6.00e-07]"),
-        (Entry(0.5, 0.4996, 0.5004), Column(("x",), "top1", percent=True, decimals=0), "± 0.04"),
-        (Entry(0.5, 0.4, 0.6), Column(("x",), "top1", percent=True, decimals=1), "± 10.0"),
-        (Entry(-0.5, -0.7, -0.4), Column(("x",), "d", decimals=2), "[−0.70, −0.40]"),
-        (Entry(0.5, 0.49998, 0.50002), Column(("x",), "ece", decimals=1), "± 0.00002"),
-        (Entry(96.1e6, 96.0e6, 96.2e6), Column(("x",), "n", "cost"), "± 100 k"),
-        (Entry(96.1e6, 95e6, 98e6), Column(("x",), "n", "cost"), "[95 M, 98 M]"),
-        (Entry(-2.0, -3.0, -0.5), Column(("x",), "n", "cost"), "[-3, -0.5]"),
+        (TableValue(0.617, 0.617, 0.617), Column(("x",), "top1", percent=True, decimals=1), ""),
+        (TableValue(2.25e-07, 2.25e-07, 2.25e-07), Column(("x",), "ece"), ""),
+        (TableValue(2.25e-07, 1.25e-07, 3.25e-07), Column(("x",), "ece"), "± 1.00e-07"),
+        (TableValue(2.25e-07, 4e-07, 6e-07), Column(("x",), "ece"), "[4.00e-07, 6.00e-07]"),
+        (TableValue(0.5, 0.4996, 0.5004), Column(("x",), "top1", percent=True, decimals=0), "± 0.04"),
+        (TableValue(0.5, 0.4, 0.6), Column(("x",), "top1", percent=True, decimals=1), "± 10.0"),
+        (TableValue(-0.5, -0.7, -0.4), Column(("x",), "d", decimals=2), "[−0.70, −0.40]"),
+        (TableValue(0.5, 0.49998, 0.50002), Column(("x",), "ece", decimals=1), "± 0.00002"),
+        (TableValue(96.1e6, 96.0e6, 96.2e6), Column(("x",), "n", "cost"), "± 100 k"),
+        (TableValue(96.1e6, 95e6, 98e6), Column(("x",), "n", "cost"), "[95 M, 98 M]"),
+        (TableValue(-2.0, -3.0, -0.5), Column(("x",), "n", "cost"), "[-3, -0.5]"),
     ],
 )
-def test_an_interval_is_written_as_its_number_is(entry: Entry, column: Column, shown: str) -> None:
-    assert half_width(entry, column) == shown
+def test_an_interval_is_written_as_its_number_is(entry: TableValue, column: Column, shown: str) -> None:
+    assert format_interval(entry, column) == shown
 
 
 @settings(max_examples=300, deadline=None)
@@ -139,9 +148,9 @@ def test_an_interval_is_written_as_its_number_is(entry: Entry, column: Column, s
 def test_number_and_interval_have_one_notation(
     value: float, width: float, percent: bool, kind: Literal["value", "cost"]
 ) -> None:
-    entry = Entry(value, value - width, value + width)
+    entry = TableValue(value, value - width, value + width)
     column = Column(("x",), "m", kind, percent=percent and kind == "value")
-    text, interval = number(value, column), half_width(entry, column)
+    text, interval = format_number(value, column), format_interval(entry, column)
     if kind == "value" and interval:
         assert ("e" in text) == ("e" in interval)
     if kind == "cost" and abs(value) > 1e-3:
@@ -159,8 +168,8 @@ def test_number_and_interval_have_one_notation(
 def test_no_half_width_is_negative_or_nothing(
     value: float, ends: tuple[float, float], scale: float, facts: dict[str, Any]
 ) -> None:
-    entry = Entry(value, value - ends[0] * scale, value + ends[1] * scale)
-    shown = half_width(entry, Column(("x",), "m", **facts))
+    entry = TableValue(value, value - ends[0] * scale, value + ends[1] * scale)
+    shown = format_interval(entry, Column(("x",), "m", **facts))
     if shown.startswith("±"):
         assert float(shown[2:]) > 0
     elif shown == "":
@@ -173,8 +182,8 @@ def test_many_footnotes_alike_but_for_their_rows_labels_are_one(number: int) -> 
         f"output i of the model 'm{n}' was assumed to be class i of the data set 'd'" for n in range(number)
     ]
     texts += [f"m{n}: the weights under 'model' were taken" for n in range(number)] + ["other"]
-    rows = [Row((f"m{n}",), [Entry(n / 10, notes=[n, number + n])]) for n in range(number)]
-    rows.append(Row(("x",), [Entry(0.5, notes=[2 * number])]))
+    rows = [Row((f"m{n}",), [TableValue(n / 10, notes=[n, number + n])]) for n in range(number)]
+    rows.append(Row(("x",), [TableValue(0.5, notes=[2 * number])]))
     table = Table("t", "t", ("model",), ("dataset",), [Column(("d",), "top1")], rows, texts)
     table.say_once()
     if number < 3:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.cli.info_command import describe
+from harness.cli.info_command import describe_plugin
 from harness.discovery import docstrings, registry
-from harness.discovery.options import declared
+from harness.discovery.options import read_options
 
 
 def shipped() -> Iterator[registry.Plugin]:
@@ -22,7 +22,7 @@ def test_info_has_words_for_every_option() -> None:
     bare = [
         f"{plugin.kind} {plugin.name}: {option['name']} ({plugin.target})"
         for plugin in plugins
-        for option in describe(plugin)["options"]
+        for option in describe_plugin(plugin)["options"]
         if not option["documentation"].strip()
     ]
     assert not bare, "options without words in a section Args:\n" + "\n".join(bare)
@@ -32,7 +32,7 @@ def test_words_are_of_options_that_are_there() -> None:
     stale = []
     for plugin in shipped():
         factory = registry.load(plugin)
-        known = {option.name for option in declared(factory)[0]}
+        known = {option.name for option in read_options(factory)[0]}
         for text in (factory.__doc__, vars(factory).get("__init__", factory).__doc__):
             told = docstrings.split_arguments(text)[1]
             stale += [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.contract.cells import Part, canonical
+from harness.contract.cells import Part, canonical_json
 from harness.contract.data import Dataset
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference, parse_short
@@ -199,8 +199,8 @@ def test_another_version_of_the_contract(version: object, text: str) -> None:
 
 
 def test_canonical_is_stable_and_refuses_objects() -> None:
-    assert canonical({"b": [1, 2.5, None, True], "a": Path("x")}) == '{"a":"x","b":[1,2.5,null,true]}'
-    assert canonical({3, 1, 2}) == "[1,2,3]"
-    assert canonical("é") == '"é"'
+    assert canonical_json({"b": [1, 2.5, None, True], "a": Path("x")}) == '{"a":"x","b":[1,2.5,null,true]}'
+    assert canonical_json({3, 1, 2}) == "[1,2,3]"
+    assert canonical_json("é") == '"é"'
     with pytest.raises(TypeError):
-        canonical(object())
+        canonical_json(object())

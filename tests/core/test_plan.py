@@ -159,7 +159,9 @@ def test_metrics_must_read_what_the_protocol_gives(toys: Any) -> None:
 
     harness.register("metrics", "reads", Reads)
     harness.register("protocols", "gives", Gives)
-    with pytest.raises(SuiteError, match="metric 'reads' reads Predictions, protocol 'gives' gives ToyData"):
+    with pytest.raises(
+        SuiteError, match="metric 'reads' reads Predictions, protocol 'gives' provides ToyData"
+    ):
         plan(metrics=["reads"], protocol="gives")
     assert len(plan(metrics=["reads"])) == 1
 

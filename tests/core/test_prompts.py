@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import harness
 from harness.errors import OptionError
-from harness.inference.prompts import prompt_facts, prompt_remarks
-from harness.inference.zeroshot import checked_templates, encode_prompts, prompts_of, text_classifier
+from harness.inference.prompts import describe_prompts, prompt_facts
+from harness.inference.zeroshot import check_templates, encode_prompts, prompts_of, text_classifier
 
 
 class Reader:
@@ -41,7 +41,7 @@ class Reader:
 def told(model: Reader, names: Sequence[str], templates: Sequence[str] = ("{}",)) -> list[str]:
     texts = prompts_of(names, templates)
     facts = prompt_facts(model, texts, encode_prompts(model, texts).numpy())
-    return prompt_remarks(model, names, templates, facts)
+    return describe_prompts(model, names, templates, facts)
 
 
 def test_nothing_is_said_where_all_is_well() -> None:
@@ -126,4 +126,4 @@ def test_names_that_are_numbers_or_codes_are_told() -> None:
 
 def test_doubled_braces_are_refused() -> None:
     with pytest.raises(OptionError, match=r"has '\{\{'"):
-        checked_templates(["a photo of a {{}}"])
+        check_templates(["a photo of a {{}}"])

@@ -14,7 +14,7 @@ import harness
 from harness.contract.evidence import Predictions
 from harness.contract.running import Result
 from harness.discovery import registry
-from harness.leaderboard.build import build
+from harness.leaderboard.build import build_table
 from harness.planning.suite import TableSpec
 from harness.running.worker import _is_proportion
 from harness.statistics import wilson_interval
@@ -86,7 +86,7 @@ def test_a_proportion_with_a_count_and_no_samples(n: int, data: st.DataObject) -
     hits = data.draw(st.integers(0, n))
     row = {"id": "a", "status": "ok", "at.model": "m", "at.dataset": "d", "at.seed": 0, "count": float(n)}
     frame = pd.DataFrame([{**row, "metric.right": hits / n, "unit.right": "fraction", "binary.right": 1.0}])
-    entry = build(TableSpec(name="t", values=["right"]), frame).rows[0].entries[0]
+    entry = build_table(TableSpec(name="t", values=["right"]), frame).rows[0].entries[0]
     expected = wilson_interval(hits, n)
     assert (entry.low, entry.high) == (expected.low, expected.high)
     right = Right()
@@ -106,7 +106,7 @@ def test_equal_numbers_over_seeds_have_no_interval() -> None:
         {**row, "id": str(s), "at.seed": s, "metric.right": v, "unit.right": "fraction"}
         for s, v in enumerate([0.1 + 0.2, 0.3, 0.3])
     ]
-    table = build(TableSpec(name="t", values=["right"]), pd.DataFrame(rows))
+    table = build_table(TableSpec(name="t", values=["right"]), pd.DataFrame(rows))
     assert table.rows[0].entries[0].low is None
     assert "±" not in table.render()
     assert table.caption == ""

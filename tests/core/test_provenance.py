@@ -45,7 +45,7 @@ def test_the_home_folder_is_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_record_says_of_its_making(toys: Any) -> None:
     suite = {"name": "s", "protocol": "toy", "models": ["toy"], "datasets": ["toy"]}
     (planned,) = make_plan(from_dict(suite))
-    facts = provenance.of(planned.cell, "cpu", 64, 2)
+    facts = provenance.describe_run(planned.cell, "cpu", 64, 2)
     import numpy as np
     import torch
 
@@ -62,7 +62,7 @@ def test_what_a_record_says_of_its_making(toys: Any) -> None:
     assert socket.gethostname() not in text
     assert str(Path.home()) + "/" not in text
     assert f'"{getpass.getuser()}"' not in text
-    assert facts["environment"] == provenance.of(planned.cell, "cpu", 1, 0)["environment"]
+    assert facts["environment"] == provenance.describe_run(planned.cell, "cpu", 1, 0)["environment"]
 
 
 def test_the_time_is_utc() -> None:

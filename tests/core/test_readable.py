@@ -15,7 +15,7 @@ from PIL import Image
 from harness.contract.data import EncodedImage, Sample
 from harness.errors import DataError
 from harness.inference.features import FeatureCache
-from harness.inference.readable import open_split, unreadable, without
+from harness.inference.readable import find_unreadable, leave_out, open_split
 
 
 def png(level: int) -> bytes:
@@ -65,14 +65,14 @@ def opened(split: Mixed, folder: Any, limit: int | None = None, skip: bool = Tru
 def test_what_is_left_is_what_a_count_by_hand_gives(kinds: str) -> None:
     split = Mixed(kinds)
     sound = [n for n, kind in enumerate(kinds) if kind in "sn"]
-    bad = unreadable(split, range(len(split)), 2)
+    bad = find_unreadable(split, range(len(split)), 2)
     assert sorted(bad) == [n for n in range(len(kinds)) if n not in sound]
     assert all(split.ids[n] in text for n, text in bad.items())
     if not sound:
         with pytest.raises(DataError, match=f"none of its {len(kinds)} samples can be read"):
-            without(split, list(bad), 0)
+            leave_out(split, list(bad), 0)
         return
-    left, said = without(split, range(len(split)), 0)
+    left, said = leave_out(split, range(len(split)), 0)
     assert list(left.targets) == sound
     assert [left[n].label for n in range(len(left))] == sound
     assert list(left.ids) == [f"s{n}" for n in sound]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.errors import StoreError
 from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
-from harness.records.record import Record, blank
+from harness.records.record import Record, make_blank
 
 SCALARS = st.one_of(
     st.none(),
@@ -125,7 +125,7 @@ def test_a_blank_record_says_all_of_its_cell(toys: Any) -> None:
         "seeds": [3],
     }
     (planned,) = make_plan(from_dict(suite))
-    made = blank(planned.cell, "skipped", "because")
+    made = make_blank(planned.cell, "skipped", "because")
     assert (made.id, made.status, made.reason, made.suite) == (planned.cell.id, "skipped", "because", "s")
     assert made.cell["model"]["options"] == {"mode": "good", "bias": 0.1, "checkpoint": None}
     assert made.cell["method"] is None

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import pytest
 
-from harness.records.redaction import HIDDEN, redacted
+from harness.records.redaction import HIDDEN, redact
 
 
 @pytest.mark.parametrize(
     "name", ["api_key", "apikey", "openai-api-key", "token", "hf_token", "password", "client_secret", "key"]
 )
 def test_secret_names_are_hidden_at_any_depth(name: str) -> None:
-    assert redacted({"a": [{"b": {name: "s3cret"}}]}) == {"a": [{"b": {name: HIDDEN}}]}
+    assert redact({"a": [{"b": {name: "s3cret"}}]}) == {"a": [{"b": {name: HIDDEN}}]}
 
 
 @pytest.mark.parametrize(
     "name", ["class_token", "token_position", "keys_per_class", "monkey", "author", "key_dim"]
 )
 def test_names_of_the_field_are_kept(name: str) -> None:
-    assert redacted({name: "value"}) == {name: "value"}
+    assert redact({name: "value"}) == {name: "value"}
 
 
 def test_numbers_and_empty_texts_are_kept() -> None:
-    assert redacted({"token": 3, "key": ""}) == {"token": 3, "key": ""}
+    assert redact({"token": 3, "key": ""}) == {"token": 3, "key": ""}
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_numbers_and_empty_texts_are_kept() -> None:
     ],
 )
 def test_short_references_and_addresses_inside_texts(text: str, shown: str) -> None:
-    assert redacted({"models": [text]}) == {"models": [shown]}
+    assert redact({"models": [text]}) == {"models": [shown]}

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import harness
 from harness.contract.running import Job, Result
 from harness.discovery import registry
-from harness.leaderboard.build import tables_of
-from harness.leaderboard.frame import of_suite, plain
+from harness.leaderboard.build import build_tables
+from harness.leaderboard.frame import shorten_columns, suite_frame
 from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
 from harness.records.store import Store
@@ -133,7 +133,7 @@ def test_every_remark_stands_below_the_table(store: Store, form: str) -> None:
 
 def test_frames_have_them(store: Store) -> None:
     go(store)
-    (text,) = plain(of_suite(store, "s"))["remarks"]
+    (text,) = shorten_columns(suite_frame(store, "s"))["remarks"]
     assert "2 prompts were cut" in text
     assert LEFT_OUT in text
 
@@ -177,7 +177,7 @@ def test_equal_content_under_two_names_keeps_both_rows_on_one_record(store: Stor
     (table,) = outcome.tables()
     assert [c.header for c in table.columns] == [("one",), ("two",)]
     assert [e.value for e in table.rows[0].entries] == [0.5, 0.5]
-    said = "data set 'two' is the same as 'one' in all that decides results: one record stands for both"
+    said = "data set 'two' is the same as 'one' in all that decides results: they share one record"
     assert f"all numbers: {said}" in table.footnotes
     assert said in outcome.records[0].remarks
 
@@ -188,7 +188,7 @@ def test_one_record_under_two_names_is_counted_once_in_a_mean(store: Store) -> N
         {**SUITE, "datasets": names, "tables": [{"name": "t", "values": ["score"], "columns": []}]}
     )
     outcome = run(suite, store, device="cpu", installed_listeners=False)
-    (table,) = tables_of(suite, outcome.frame(), store)
+    (table,) = build_tables(suite, outcome.frame(), store)
     assert table.rows[0].entries[0].count == 1
 
 
@@ -241,7 +241,7 @@ def test_each_of_several_names_of_one_content_is_told_of_once(store: Store) -> N
     outcome = go(store, datasets=[{"plugin": "d", "label": label} for label in labels])
     (table,) = outcome.tables()
     same = {
-        label: f"data set '{label}' is the same as 'one' in all that decides results: one record stands for both"
+        label: f"data set '{label}' is the same as 'one' in all that decides results: they share one record"
         for label in labels[1:]
     }
     assert sorted(text for text in table.footnotes if "the same as" in text) == sorted(same.values())

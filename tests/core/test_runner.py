@@ -13,7 +13,7 @@ from harness.contract.running import Job, Result
 from harness.planning.plan import Choice, make_plan
 from harness.planning.suite import from_dict
 from harness.records.files import locked
-from harness.records.index import frame
+from harness.records.index import read_frame
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.running.hooks import hookimpl
@@ -208,7 +208,7 @@ def test_a_part_of_the_suite_leaves_the_rest_of_the_plan(toys: Any, store: Store
     manifest = store.manifest("s")
     assert manifest is not None
     assert [c["at"]["seed"] for c in manifest["cells"]] == [0, 1, 7]
-    assert frame(store)["at.seed"].sort_values().tolist() == [0, 1, 7]
+    assert read_frame(store)["at.seed"].sort_values().tolist() == [0, 1, 7]
 
 
 CODE = """

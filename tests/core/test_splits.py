@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from harness.inference.splits import (
     SYNONYMS,
+    find_named_split,
+    find_split,
     find_test_split,
-    named_split,
     role_of,
-    split_for,
     training_split,
     validation_split,
 )
@@ -54,7 +54,7 @@ def test_the_only_split_is_tested_and_told() -> None:
 def test_a_split_that_is_asked_for_is_found_under_its_other_names() -> None:
     assert find_test_split(["train", "valid"], "val").name == "valid"
     assert find_test_split(["Train", "Test"], "train").name == "Train"
-    assert named_split(["train", "dev"], "test") is None
+    assert find_named_split(["train", "dev"], "test") is None
     assert "did you mean 'test_small'" in str(find_test_split(["train", "test_small"], "test_smal").refusal)
 
 
@@ -63,7 +63,7 @@ def test_whatever_the_names(splits: list[str]) -> None:
     found = find_test_split(splits)
     assert (found.name is None) == (found.refusal is not None)
     if found.name is None:
-        assert [split_for(splits, "test"), split_for(splits, "validation")] == [None, None]
+        assert [find_split(splits, "test"), find_split(splits, "validation")] == [None, None]
         return
     assert found.name in splits
     assert not found.name.casefold().startswith("train")

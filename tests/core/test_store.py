@@ -121,7 +121,7 @@ def test_a_damaged_record_is_named_and_counts_as_none(store: Store, caplog: pyte
     assert f"{path}: not a record" in line
     assert "run its suite again" in line
     with pytest.raises(StoreError, match="not a record"):
-        store.opened(ID)
+        store.open_record(ID)
 
 
 def test_files_that_are_no_records_are_left_alone(store: Store) -> None:
@@ -151,7 +151,7 @@ def test_manifests(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     assert store.manifest("mine") is None
     assert "mine.json: not a plan" in caplog.text
     with pytest.raises(StoreError, match=r"mine.json"):
-        store.opened_manifest("mine")
+        store.open_manifest("mine")
 
 
 def test_leftovers_of_killed_writers_go(store: Store) -> None:

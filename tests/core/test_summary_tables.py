@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.discovery import registry
 from harness.errors import SuiteError
-from harness.leaderboard.summary import summary_table
+from harness.leaderboard.summary_table import build_summary_table
 from harness.planning.suite import TableSpec
 from harness.statistics import t_interval
 
@@ -66,19 +66,21 @@ BY_METRIC = {"rows": ["model", "dataset"], "columns": ["metric"]}
 
 def test_values_stand_in_the_order_asked_for() -> None:
     for values in (["most", "mean"], ["mean", "most"]):
-        table = summary_table(spec(**BY_METRIC, values=values), records())
+        table = build_summary_table(spec(**BY_METRIC, values=values), records())
         assert [c.header for c in table.columns] == [(v,) for v in values]
-        deep = summary_table(spec(columns=["dataset", "metric"], values=values), records())
+        deep = build_summary_table(spec(columns=["dataset", "metric"], values=values), records())
         assert [c.header for c in deep.columns] == [(d, v) for d in "xy" for v in values] + [("all", "mean")]
-        rows = summary_table(spec(rows=["metric", "model"], columns=["dataset"], values=values), records())
+        rows = build_summary_table(
+            spec(rows=["metric", "model"], columns=["dataset"], values=values), records()
+        )
         assert list(dict.fromkeys(r.header[0] for r in rows.rows)) == values
-    globbed = summary_table(spec(**BY_METRIC, values=["m?st"]), records())
+    globbed = build_summary_table(spec(**BY_METRIC, values=["m?st"]), records())
     assert [c.header for c in globbed.columns] == [("most",)]
 
 
 def test_sort_is_honoured() -> None:
     def order(sort: str | None) -> list[str]:
-        table = summary_table(spec(columns=["dataset", "metric"], sort=sort), records())
+        table = build_summary_table(spec(columns=["dataset", "metric"], sort=sort), records())
         return [r.header[0] for r in table.rows]
 
     assert order(None) == ["a", "b", "c"]
@@ -91,16 +93,16 @@ def test_sort_is_honoured() -> None:
 
 def test_an_unknown_value_is_told() -> None:
     with pytest.raises(SuiteError, match="gives no value 'mots'; did you mean 'most'"):
-        summary_table(spec(**BY_METRIC, values=["mean", "mots"]), records())
+        build_summary_table(spec(**BY_METRIC, values=["mean", "mots"]), records())
     with pytest.raises(SuiteError, match="gives no value 'zzz'; known: mean, most"):
-        summary_table(spec(**BY_METRIC, values=["zzz"]), records())
+        build_summary_table(spec(**BY_METRIC, values=["zzz"]), records())
     # one that other records may have is no typo
-    table = summary_table(spec(**BY_METRIC, values=["mean", "collapsed rate"]), records())
+    table = build_summary_table(spec(**BY_METRIC, values=["mean", "collapsed rate"]), records())
     assert table.footnotes == ["no value 'collapsed rate' in these records"]
 
 
 def test_several_numbers_on_one_place_are_told() -> None:
-    table = summary_table(spec(columns=["dataset"]), records())
+    table = build_summary_table(spec(columns=["dataset"]), records())
     said = "the last of several numbers that fall on this place: lay out by metric too"
     assert table.footnotes == [said]
     noted = {
@@ -126,7 +128,7 @@ def test_a_number_has_the_remarks_of_the_records_that_it_rests_on(
     said: dict[tuple[str, str], list[str]],
 ) -> None:
     registry.register("summaries", "means", Means)
-    table = summary_table(spec(columns=["dataset", "metric"]), records(said))
+    table = build_summary_table(spec(columns=["dataset", "metric"]), records(said))
     everywhere = {text.removeprefix("all numbers: ") for text in table.general}
     for row in table.rows:
         for column, entry in zip(table.columns, row.entries, strict=True):
@@ -139,7 +141,7 @@ def test_a_number_has_the_remarks_of_the_records_that_it_rests_on(
 
 
 def test_a_remark_that_no_number_can_be_found_for_stands_below() -> None:
-    table = summary_table(
+    table = build_summary_table(
         spec(columns=["metric"], rows=["dataset"]), records({("a", "x"): ["a: cut"]}, datasets="x")
     )
     assert "a: cut" in " ".join(table.footnotes)
@@ -158,6 +160,6 @@ class Gaps:
 
 def test_equal_differences_over_seeds_have_no_interval() -> None:
     registry.register("summaries", "gaps", Gaps)
-    table = summary_table(TableSpec(name="t", summary="gaps"), records())
+    table = build_summary_table(TableSpec(name="t", summary="gaps"), records())
     assert table.rows[0].entries[0].low is None
     assert "±" not in table.render()

@@ -12,7 +12,7 @@ import pytest
 import harness
 from harness import TARGET_KINDS, Answers, Boxes, DataError, Masks, Sample
 from harness.contract.targets import check_labels
-from harness.inference.limits import limited
+from harness.inference.limits import draw_subset
 from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
 
@@ -75,7 +75,7 @@ class Lazy:
 def test_a_part_cuts_targets_of_every_kind(toys: Any, targets: Any) -> None:
     split = toys.Split(0)
     split.targets = targets
-    part = limited(split, 4, 7)
+    part = draw_subset(split, 4, 7)
     places = [split.ids.index(i) for i in part.ids]
     assert len(part.targets) == 4
     assert all(np.all(part.targets[n] == targets[place]) for n, place in enumerate(places))
@@ -84,7 +84,7 @@ def test_a_part_cuts_targets_of_every_kind(toys: Any, targets: Any) -> None:
 def test_a_part_reads_lazy_targets_when_they_are_asked_for(toys: Any) -> None:
     split = toys.Split(0)
     split.targets = lazy = Lazy()
-    part = limited(split, 4, 7)
+    part = draw_subset(split, 4, 7)
     assert len(part.targets) == 4
     assert lazy.read == []
     assert part.targets[1].semantic.max() == split.ids.index(part.ids[1])

@@ -22,10 +22,10 @@ from harness.contract.running import Job, Result
 from harness.errors import HarnessError
 from harness.planning.plan import make_plan
 from harness.planning.suite import from_dict
-from harness.records.record import blank
+from harness.records.record import make_blank
 from harness.records.store import Store
 from harness.running.executors.channel import RECORD
-from harness.running.executors.processes import _arriving
+from harness.running.executors.processes import _collect
 from harness.running.hooks import hookimpl
 from harness.running.runner import run
 
@@ -161,10 +161,10 @@ def test_every_number_of_a_metric_has_its_direction(toys: Any, store: Store) -> 
         units = {"loss_steps": "count"}  # noqa: RUF012
 
         def run(self, job: Job) -> Result:
-            from harness.inference.evaluate import measured
+            from harness.inference.evaluate import compute_metrics
 
             own = {"loss_own": 1.0, "loss_steps": 9.0, "mine": 2.0}
-            return Result({**measured(job, [1.0]), **own})
+            return Result({**compute_metrics(job, [1.0]), **own})
 
     harness.register("metrics", "loss", Loss)
     harness.register("protocols", "measures", Measures)
@@ -184,7 +184,7 @@ def test_a_status_that_is_none_fails_the_cell(toys: Any, store: Store, status: s
     harness.register("protocols", "odd", Odd)
     outcome = go(store, protocol="odd")
     assert [r.status for r in outcome.failed] == ["failed"]
-    assert f"gave the status {status!r}" in str(outcome.failed[0].reason)
+    assert f"returned the status {status!r}" in str(outcome.failed[0].reason)
 
 
 def test_a_protocol_that_can_not_say_how_many_seeds_it_takes_gets_single_ones(
@@ -262,11 +262,11 @@ def test_the_cells_that_ran_when_a_process_died_are_named(toys: Any) -> None:
     inbox: Any = queue.SimpleQueue()
     for cell in cells:
         inbox.put(("cell_started", cell.id, {}))
-    inbox.put((RECORD, cells[0].id, {"record": blank(cells[0], "ok").to_json()}))
+    inbox.put((RECORD, cells[0].id, {"record": make_blank(cells[0], "ok").to_json()}))
     died: Future[None] = Future()
     died.set_exception(BrokenProcessPool())
     inbox.put(died)
-    arriving = _arriving(inbox, cells, lambda *_, **__: None)
+    arriving = _collect(inbox, cells, lambda *_, **__: None)
     assert next(arriving)[0] is cells[0]
     with pytest.raises(HarnessError, match=f"died .* while it ran '{re.escape(cells[1].shown)}'; what"):
         next(arriving)
@@ -329,7 +329,7 @@ def test_metrics_that_are_none_and_metrics_that_may_read_nothing(toys: Any) -> N
     assert broken.state == "broken"
     assert (
         broken.reason
-        == "metric 'number' of (this process) is no metric: TypeError: its factory gave 5, no function"
+        == "metric 'number' of (this process) is no metric: TypeError: its factory returned 5, no function"
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import harness
 from harness.errors import DataError, OptionError
 from harness.inference.zeroshot import (
-    checked_templates,
+    check_templates,
     encode_prompts,
     fill_template,
     prompt_grid,
@@ -124,19 +124,19 @@ def test_templates(template: str, text: str) -> None:
 )  # fmt: skip
 def test_a_place_written_otherwise_is_refused_with_the_right_form(written: str, foreign: str) -> None:
     with pytest.raises(OptionError) as error:
-        checked_templates(["a {}.", written])
+        check_templates(["a {}.", written])
     assert f"'{foreign}' is written {{}}" in str(error.value)
 
 
 def test_templates_without_a_place_or_with_a_second_one_are_refused() -> None:
     for templates in (["a photo of a thing"], [""], ["{}", "thing"]):
         with pytest.raises(OptionError, match=r"has no place \{\} for the class name, as in"):
-            checked_templates(templates)
+            check_templates(templates)
     with pytest.raises(OptionError, match="at least one template"):
-        checked_templates([])
-    with pytest.raises(OptionError, match=r"'\{style\}', which nothing fills in"):
-        checked_templates(["a {style} of a {}"])
-    assert checked_templates(["{} and {}", "{c}, 100% {} <3 $5"]) == ["{} and {}", "{}, 100% {} <3 $5"]
+        check_templates([])
+    with pytest.raises(OptionError, match=r"'\{style\}', which nothing fills"):
+        check_templates(["a {style} of a {}"])
+    assert check_templates(["{} and {}", "{c}, 100% {} <3 $5"]) == ["{} and {}", "{}, 100% {} <3 $5"]
 
 
 def test_a_protocol_refuses_them_at_planning() -> None:
@@ -165,7 +165,7 @@ def test_two_names_never_share_a_prompt_of_a_checked_template(
 ) -> None:
     """Whatever is written: it is refused, or every class has prompts of its own."""
     try:
-        found = checked_templates(templates)
+        found = check_templates(templates)
     except OptionError:
         assert any("{}" not in t.replace("{c}", "{}") or "{" in t for t in templates)
         return

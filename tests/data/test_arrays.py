@@ -102,14 +102,16 @@ def test_damaged_content_of_an_archive(tmp_path):
 def test_files_that_are_not_what_their_names_say(tmp_path):
     np.save(tmp_path / "images.npy", IMAGES)
     (tmp_path / "images.npy").rename(tmp_path / "set.npz")
-    with pytest.raises(DataError, match=r"set\.npz: holds one array \(\.npy\), not what its name says"):
+    with pytest.raises(DataError, match=r"set\.npz: holds one array \(\.npy\), unlike what its suffix says"):
         Arrays(tmp_path / "set.npz").load("test")
     folder = tmp_path / "pair"
     folder.mkdir()
     np.savez(folder / "images.npz", images=IMAGES)
     (folder / "images.npz").rename(folder / "images.npy")
     np.save(folder / "labels.npy", LABELS)
-    with pytest.raises(DataError, match=r"images\.npy: holds an archive \(\.npz\), not what its name says"):
+    with pytest.raises(
+        DataError, match=r"images\.npy: holds an archive \(\.npz\), unlike what its suffix says"
+    ):
         Arrays(folder).load("test")
 
 
@@ -127,9 +129,9 @@ def test_fingerprint_is_of_the_content(tmp_path):
 )
 def test_names_of_classes_under_another_key_are_refused(tmp_path, name):
     np.savez(tmp_path / "set.npz", images=IMAGES, labels=LABELS, **{name: NAMES})
-    line = f"set.npz: no array 'class_names' in it, but '{name}': call it 'class_names', or take it out"
+    line = f"set.npz: has no array 'class_names', but one called '{name}': rename it to 'class_names', or remove it"
     assert Arrays(tmp_path / "set.npz").unavailable().endswith(line)
-    with pytest.raises(DataError, match="call it 'class_names'"):
+    with pytest.raises(DataError, match="rename it to 'class_names'"):
         Arrays(tmp_path / "set.npz").load("test")
     data = Arrays(tmp_path / "set.npz", class_names=["a", "b", "c"])
     assert data.unavailable() is None
@@ -142,7 +144,7 @@ def test_names_of_classes_under_another_key_are_refused(tmp_path, name):
 def test_images_and_labels_under_another_key_are_refused(tmp_path, known, name):
     given = {"images": IMAGES, "labels": LABELS}
     np.savez(tmp_path / "set.npz", **{name if k == known else k: v for k, v in given.items()})
-    assert f"no array '{known}' in it, but '{name}'" in Arrays(tmp_path / "set.npz").unavailable()
+    assert f"has no array '{known}', but one called '{name}'" in Arrays(tmp_path / "set.npz").unavailable()
 
 
 def test_arrays_and_files_that_are_not_used_are_told(tmp_path):
@@ -170,7 +172,7 @@ def test_labels_without_a_sample_are_told(tmp_path):
 def test_images_that_are_all_but_black_are_told(tmp_path):
     np.savez(tmp_path / "dark.npz", images=IMAGES // 255, labels=LABELS)
     assert (
-        "no pixel of 4 images looked at exceeds 1 of 255"
+        "no pixel in the 4 images checked exceeds 1 of 255"
         in Arrays(tmp_path / "dark.npz").load("test").remarks[0]
     )
 

@@ -12,13 +12,13 @@ import pytest
 from harness.contract.data import Dataset, Split
 from harness.errors import DataError, OptionError, Unavailable
 from harness_data import roots
-from harness_data.cifar import CIFAR10, CIFAR10C, CIFAR101, CLASS_NAMES, RECORD, ROWS, TEMPLATES
+from harness_data.cifar import CIFAR10, CIFAR10C, CIFAR101, CLASS_NAMES, RECORD_BYTES, ROWS, TEMPLATES
 from harness_data.corruptions import ALL_CORRUPTIONS
 
 
 def _binary(path: Path, labels: np.ndarray, marks: dict[tuple[int, int, int, int], int]) -> None:
     """A batch of the binary version: `marks` sets value at (image, channel, row, column)."""
-    rows = np.zeros((ROWS, RECORD), np.uint8)
+    rows = np.zeros((ROWS, RECORD_BYTES), np.uint8)
     rows[:, 0] = labels
     for (image, channel, row, column), value in marks.items():
         rows[image, 1 + channel * 1024 + row * 32 + column] = value
@@ -70,7 +70,7 @@ def test_training_batches_follow_each_other(binary: Path) -> None:
 
 def test_a_cut_off_batch_is_refused(binary: Path) -> None:
     path = binary / "cifar-10-batches-bin" / "test_batch.bin"
-    path.write_bytes(path.read_bytes()[:-RECORD])
+    path.write_bytes(path.read_bytes()[:-RECORD_BYTES])
     with pytest.raises(DataError, match=r"test_batch\.bin: expected 30730000 bytes, found 30726927"):
         CIFAR10(binary).load("test")
 
@@ -258,7 +258,7 @@ def test_any_byte_of_a_batch_counts(binary: Path) -> None:
     before, times = CIFAR10(root=binary).fingerprint(), file.stat()
     for image in (17, 4242, 9998):
         with file.open("r+b") as batch:
-            batch.seek(image * RECORD)
+            batch.seek(image * RECORD_BYTES)
             batch.write(bytes([(image + 5) % 10]))  # another label
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
         assert CIFAR10(root=binary).fingerprint() != before

@@ -284,7 +284,7 @@ def test_trusting_times_is_another_identity_and_is_remarked(
 
 @pytest.mark.parametrize("make", [dict, lambda: {"layout": "flat"}])
 def test_files_that_are_left_out_do_not_matter(tmp_path: Path, make: Callable[[], dict[str, Any]]) -> None:
-    from harness_data.folder import ImageFolder
+    from harness_data.image_folder import ImageFolder
 
     paint(tmp_path / "dark" / "0.bmp", bright=False)
     before = ImageFolder(tmp_path, **make()).fingerprint()

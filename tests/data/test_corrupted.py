@@ -196,7 +196,7 @@ def test_models_do_not_resize_what_is_cropped_already() -> None:
 def test_summaries_know_corrupted_sets_without_a_grid() -> None:
     from harness_data.cifar import CIFAR10C
     from harness_data.imagenet import ImageNetC
-    from harness_robustness.records import CORRUPTION, SEVERITY
+    from harness_robustness.shift_tables import CORRUPTION, SEVERITY
 
     for dataset in (Corrupted(Inner(), "fog", 4), CIFAR10C("fog", 4), ImageNetC("fog", 4)):
         assert {f"tag.dataset.{k}": v for k, v in dataset.tags.items()} == {CORRUPTION: "fog", SEVERITY: 4}

@@ -27,8 +27,8 @@ from harness_data.corruptions import (
     corrupt,
     digital,
     geometry,
+    pixel_version,
     splashes,
-    version,
     weather,
 )
 
@@ -267,7 +267,7 @@ def _scattered_by_walking(image: np.ndarray, reach: int, seed: int) -> np.ndarra
 @settings(max_examples=30, deadline=None)
 def test_glass_scatter_equals_the_sequential_loop(height: int, width: int, reach: int, seed: int) -> None:
     image = np.arange(height * width * 3).reshape(height, width, 3)
-    sources = blur._scattered(height, width, reach, np.random.default_rng(seed))
+    sources = blur._scatter_pixels(height, width, reach, np.random.default_rng(seed))
     fast = image.reshape(height * width, 3)[sources].reshape(image.shape)
     np.testing.assert_array_equal(fast, _scattered_by_walking(image, reach, seed))
 
@@ -310,7 +310,7 @@ def test_look_up_equals_scipys_interpolation(repeat_edge: bool) -> None:
     mode = "reflect" if repeat_edge else "mirror"
     wanted = [ndimage.map_coordinates(image[..., c], [y, x], order=1, mode=mode) for c in range(3)]
     np.testing.assert_allclose(
-        geometry.look_up(image, y, x, repeat_edge=repeat_edge), np.stack(wanted, axis=-1), atol=1e-12
+        geometry.sample_bilinear(image, y, x, repeat_edge=repeat_edge), np.stack(wanted, axis=-1), atol=1e-12
     )
 
 
@@ -323,7 +323,7 @@ def test_elastic_without_shift_or_waves_is_the_identity(photos: dict) -> None:
 def test_elastic_smoothing_matrix_equals_scipys_filter() -> None:
     noise = np.random.default_rng(0).uniform(-1, 1, (40, 56))
     for sigma in (0.3, 2.4, 150):
-        wave = digital._wobble((40, 56), 7.0, sigma, np.random.default_rng(0))
+        wave = digital._draw_displacements((40, 56), 7.0, sigma, np.random.default_rng(0))
         wanted = 7 * ndimage.gaussian_filter(noise, sigma, mode="reflect", truncate=3)
         np.testing.assert_allclose(wave, wanted, atol=1e-9)
 
@@ -338,7 +338,7 @@ def test_plasma_midpoints_are_the_means_of_their_neighbours() -> None:
             pulse, self.first = float(self.first), False
             return np.full(shape, pulse)
 
-    cloud = weather.plasma(4, 2.0, Still())  # type: ignore[arg-type]
+    cloud = weather.draw_plasma(4, 2.0, Still())  # type: ignore[arg-type]
     # Corner 0, centre 1; the two diamonds between them: (1 + 1 + 0 + 0) / 4.
     assert cloud[0, 0] == 0
     assert cloud[2, 2] == 1
@@ -359,7 +359,7 @@ def test_fog_on_white_lies_between_what_its_strength_allows(severity: int) -> No
 def test_frost_on_black_is_the_texture_and_is_drawn_the_same_every_time() -> None:
     black = corrupt(_grey(0, 300), "frost", 1, 11).astype(float)
     rng = np.random.default_rng(11)
-    texture = weather.frost_texture(int(rng.integers(5)))
+    texture = weather.draw_frost_texture(int(rng.integers(5)))
     top, left = int(rng.integers(512)), int(rng.integers(512))
     wrapped = np.roll(texture, (-top, -left), axis=(0, 1))[:300, :300]
     assert np.abs(black - 0.4 * wrapped).max() <= 1
@@ -369,7 +369,7 @@ def test_frost_on_black_is_the_texture_and_is_drawn_the_same_every_time() -> Non
 
 def test_frost_has_the_colours_and_the_contrast_of_the_authors_photographs() -> None:
     for index, (mean, deviation) in enumerate(weather.FROST_COLOURS):
-        texture = weather.frost_texture(index)
+        texture = weather.draw_frost_texture(index)
         np.testing.assert_allclose(texture.mean((0, 1)), mean, atol=0.5)
         np.testing.assert_allclose(texture.std((0, 1)), deviation, atol=1)
 
@@ -388,7 +388,7 @@ def test_frost_is_as_strong_as_the_authors() -> None:
 
 
 def test_frost_alone_has_another_version() -> None:
-    assert {name: version(name) for name in ALL_CORRUPTIONS if version(name) != 1} == {"frost": 2}
+    assert {name: pixel_version(name) for name in ALL_CORRUPTIONS if pixel_version(name) != 1} == {"frost": 2}
 
 
 def test_snow_only_lightens(photos: dict) -> None:
@@ -412,17 +412,17 @@ def test_mud_covers_and_water_lightens(photos: dict) -> None:
 def test_canny_outlines_a_square() -> None:
     levels = np.zeros((32, 32), np.uint8)
     levels[8:24, 8:24] = 200
-    outline = splashes.edges(levels, 50, 150)
+    outline = splashes.detect_edges(levels, 50, 150)
     rows, columns = np.nonzero(outline)
     assert (np.abs(np.maximum(np.abs(rows - 15.5), np.abs(columns - 15.5)) - 8) <= 1).all()
     assert ndimage.label(outline, np.ones((3, 3)))[1] == 1
-    assert not splashes.edges(np.full((9, 9), 3, np.uint8), 50, 150).any()
+    assert not splashes.detect_edges(np.full((9, 9), 3, np.uint8), 50, 150).any()
 
 
 def test_equalisation_spreads_equal_shares_evenly() -> None:
     levels = np.repeat(np.array([7, 8, 100, 101], np.uint8), 4).reshape(4, 4)
-    np.testing.assert_array_equal(np.unique(splashes.equalised(levels)), (0, 85, 170, 255))
-    assert (splashes.equalised(np.full((4, 4), 9, np.uint8)) == 9).all()
+    np.testing.assert_array_equal(np.unique(splashes.equalise_histogram(levels)), (0, 85, 170, 255))
+    assert (splashes.equalise_histogram(np.full((4, 4), 9, np.uint8)) == 9).all()
 
 
 def test_what_differs_from_the_original_is_declared() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.discovery.content import content_digest
 from harness.errors import DataError
-from harness_data.digests import files_below, files_digest, text_digest
+from harness_data.digests import files_digest, list_files_below, text_digest
 
 
 def test_parts_do_not_run_together():
@@ -42,6 +42,6 @@ def test_files_below_leaves_out_hidden_ones_and_loops(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "b" / "loop").symlink_to(tmp_path)
-    assert files_below(tmp_path, (".zip",)) == ["a.bin", "b/x.bin"]
-    assert files_below(tmp_path / "a.bin") == [""]
+    assert list_files_below(tmp_path, (".zip",)) == ["a.bin", "b/x.bin"]
+    assert list_files_below(tmp_path / "a.bin") == [""]
     assert files_digest(tmp_path / "a.bin", [""]) == files_digest(Path(tmp_path / "a.bin"), [""])

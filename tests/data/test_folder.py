@@ -10,7 +10,7 @@ from PIL import Image
 from harness.contract.data import Dataset, Split
 from harness.errors import DataError
 from harness.inference.images import decode
-from harness_data.folder import ImageFolder
+from harness_data.image_folder import ImageFolder
 
 
 def put(path: Path, mode: str = "RGB", size: tuple[int, int] = (8, 6)) -> Path:
@@ -133,11 +133,11 @@ def test_splits_and_classes_mixed_up(pets):
     data = ImageFolder(pets)
     assert data.splits == ("test", "train")
     assert list(data.remarks) == [
-        "'loose' beside 'test', 'train' is left out: no split's name, and not the same classes"
+        "'loose' beside 'test', 'train' is left out: not a split's name, and not the same classes"
     ]
     assert ImageFolder(pets, layout="splits").splits == ("loose", "test", "train")
     put(pets / "valid" / "unlabelled.png")
-    assert "'valid' is called like a split, but holds images" in str(ImageFolder(pets).unavailable())
+    assert "'valid' has a split's name, but holds images" in str(ImageFolder(pets).unavailable())
 
 
 def test_folders_of_folders_that_are_called_like_no_split_are_not_guessed_at(tmp_path):
@@ -145,7 +145,7 @@ def test_folders_of_folders_that_are_called_like_no_split_are_not_guessed_at(tmp
         for clip in ("v1", "v2"):
             put(tmp_path / colour / clip / "0.png")
     data = ImageFolder(tmp_path)
-    assert "'blue', 'green', 'red' hold folders, and none is called like a split" in data.unavailable()
+    assert "'blue', 'green', 'red' hold folders, and none has a split's name" in data.unavailable()
     assert 'layout = "flat"' in data.unavailable()
     flat = ImageFolder(tmp_path, layout="flat").load("test")
     assert (flat.class_names, len(flat)) == (["blue", "green", "red"], 6)
@@ -213,7 +213,7 @@ def test_a_class_spelled_otherwise_in_another_split_is_the_same(tmp_path, one, o
     for split in ("train", "test"):
         assert sorted(data.load(split).targets.tolist()) == [0, 1]
     (told,) = data.remarks
-    assert "1 class folder is spelled otherwise in another split and taken for the same class" in told
+    assert "1 class folder is spelled differently in another split and taken for the same class" in told
     assert said in told
     put(tmp_path / "train" / one / "0.png")  # this split tells them apart
     assert ImageFolder(tmp_path).class_keys == sorted([one, other, "zebra"])
@@ -227,7 +227,7 @@ def test_what_planning_knows_of_the_classes(pets):
 def test_splits_without_class_folders_are_not_taken_for_classes(tmp_path):
     for name in ("train/1.png", "test/2.png"):
         put(tmp_path / name)
-    assert "'test' is called like a split, but holds images" in (ImageFolder(tmp_path).unavailable() or "")
+    assert "'test' has a split's name, but holds images" in (ImageFolder(tmp_path).unavailable() or "")
     assert ImageFolder(tmp_path, layout="flat").load("test").class_names == ["test", "train"]
     put(tmp_path / "cat" / "3.png")
     assert ImageFolder(tmp_path).unavailable() is not None
@@ -367,7 +367,7 @@ def test_a_folder_is_found_below_the_data_root(pets, monkeypatch):
 def test_images_beside_the_class_folders_of_a_split_are_named_as_such(pets):
     put(pets / "test" / "stray.png")
     said = ImageFolder(pets).unavailable()
-    assert "'test' is called like a split, and holds images beside its folders 'big_dog', 'cat'" in said
+    assert "'test' has a split's name, but holds images beside its folders 'big_dog', 'cat'" in said
 
 
 @pytest.mark.parametrize(
@@ -386,4 +386,4 @@ def test_names_of_other_folders_are_told(pets, names, told):
     ]
     assert bool(said) == told
     if told:
-        assert "in the order of the folders" in said[0]
+        assert "matched to the folders in order" in said[0]

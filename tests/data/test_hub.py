@@ -148,7 +148,7 @@ def test_fingerprint(saved, tmp_path):
     other.save_to_disk(str(tmp_path / "other"))
     assert HuggingFace(str(tmp_path / "other")).fingerprint() != before
     assert HuggingFace("owner/pets", revision="a").fingerprint() != HuggingFace("owner/pets").fingerprint()
-    assert "no revision is named" in HuggingFace("owner/pets").remarks[0]
+    assert "no revision is given" in HuggingFace("owner/pets").remarks[0]
     assert HuggingFace("owner/pets", revision="a").remarks == HuggingFace(saved).remarks == []
 
 

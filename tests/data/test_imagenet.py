@@ -23,7 +23,7 @@ from harness_data.imagenet import (
     ImageNetV2,
     ObjectNet,
 )
-from harness_data.scanning import FolderSplit, scan, subfolders
+from harness_data.scanning import FolderSplit, list_subfolders, scan_class_folders
 
 
 def encoded(kind="PNG", size=(8, 8), colour=(10, 20, 30)):
@@ -66,17 +66,17 @@ def test_what_is_left_out_is_told_when_a_split_is_opened(tmp_path):
 def test_sizes_of_the_subsets():
     assert len(WNIDS) == len(set(WNIDS)) == 1000
     assert list(WNIDS) == sorted(WNIDS)
-    r, a = imagenet_classes.classes("imagenet-r"), imagenet_classes.classes("imagenet-a")
+    r, a = imagenet_classes.load_classes("imagenet-r"), imagenet_classes.load_classes("imagenet-a")
     assert (len(r), len(a)) == (200, 200)
     assert len(set(r.indices) & set(a.indices)) == 86
-    o = imagenet_classes.objectnet()
+    o = imagenet_classes.load_objectnet_classes()
     assert len(o) == len(set(o.names)) == 113
     ids = [i for indices in o.indices for i in indices]
     assert len(ids) == len(set(ids)) == 125
 
 
 def test_objectnet_classes_of_several_ids():
-    o = imagenet_classes.objectnet()
+    o = imagenet_classes.load_objectnet_classes()
     several = {name: indices for name, indices in zip(o.names, o.indices, strict=True) if len(indices) > 1}
     assert len(several) == 9
     assert {name for name, indices in several.items() if len(indices) == 3} == {"chair", "pen", "skirt"}
@@ -87,7 +87,7 @@ def test_objectnet_classes_of_several_ids():
 
 def test_any_of_equals_max_pool():
     """Arg-max over the 125 outputs, right if any of the label's; and max-pooling to 113: the same top-1."""
-    indices = imagenet_classes.objectnet().indices
+    indices = imagenet_classes.load_objectnet_classes().indices
     flat = np.array([i for several in indices for i in several])
     owner = np.array([label for label, several in enumerate(indices) for _ in several])
     rng = np.random.default_rng(0)
@@ -100,20 +100,23 @@ def test_any_of_equals_max_pool():
 
 
 def test_names_and_templates_are_openais():
-    names = imagenet_classes.prompt_names(imagenet_classes.classes())
+    names = imagenet_classes.list_prompt_names(imagenet_classes.load_classes())
     assert sha(names) == "571ae1c583b4be7d"
     assert names[744] == names[657] == "missile"
-    templates = imagenet_classes.prompt_templates()
+    templates = imagenet_classes.list_prompt_templates()
     assert len(templates) == 80
     assert sha(templates) == "4f976686fb651bb5"
-    assert imagenet_classes.prompt_names(imagenet_classes.objectnet())[:2] == ["alarm clock", "backpack"]
+    assert imagenet_classes.list_prompt_names(imagenet_classes.load_objectnet_classes())[:2] == [
+        "alarm clock",
+        "backpack",
+    ]
 
 
 def test_classes_and_planning_import_nothing_heavy():
     code = (
         "import sys; from harness_data.imagenet import ImageNetR; ImageNetR().unavailable();"
-        "from harness_data import imagenet_classes as c; c.classes('imagenet-r'); c.objectnet();"
-        "c.prompt_names(c.classes()); c.prompt_templates();"
+        "from harness_data import imagenet_classes as c; c.load_classes('imagenet-r'); c.load_objectnet_classes();"
+        "c.list_prompt_names(c.load_classes()); c.list_prompt_templates();"
         "print([m for m in ('torch', 'timm', 'open_clip', 'numpy', 'PIL') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -160,7 +163,7 @@ def test_images_are_known_by_content_and_a_training_split_by_its_name(tmp_path):
     assert sets[0].load("test").remarks == [
         f"997 of 1000 classes have no image in split 'test' (first: '{WNIDS[3]}')"
     ]
-    assert "split 'train' is known by its name" in sets[0].load("train").remarks[1]
+    assert "split 'train' is identified by its name only" in sets[0].load("train").remarks[1]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_reference_on_the_same_classes(imagenet, subset, labels, samples):
 
 
 def test_reference_and_shift_have_the_same_labels(imagenet, tmp_path):
-    r = imagenet_classes.classes("imagenet-r")
+    r = imagenet_classes.load_classes("imagenet-r")
     folder = tree(tmp_path / "imagenet-r", r.labels, suffix=".jpg")
     (folder / "README.txt").write_text("about the set")
     (folder / "n01443537" / "README.txt").write_text("about goldfish")
@@ -192,7 +195,7 @@ def test_reference_and_shift_have_the_same_labels(imagenet, tmp_path):
 
 
 def test_foreign_and_missing_folders(tmp_path):
-    names = sorted(imagenet_classes.classes("imagenet-a").labels)
+    names = sorted(imagenet_classes.load_classes("imagenet-a").labels)
     folder = tree(tmp_path / "imagenet-a", names[1:])
     (folder / names[0]).mkdir()
     with pytest.raises(DataError, match=rf"1 of 200 class folders are missing or empty \({names[0]}\)"):
@@ -201,7 +204,7 @@ def test_foreign_and_missing_folders(tmp_path):
     assert partial.targets.tolist() == list(range(1, 200))
     assert len(partial.class_names) == 200
     (folder / "n01440764").mkdir()  # tench, not one of the 200
-    with pytest.raises(DataError, match="n01440764: is no class folder of ImageNetA"):
+    with pytest.raises(DataError, match="n01440764: is not a class folder of ImageNetA"):
         ImageNetA(root=tmp_path).load("test")
 
 
@@ -219,8 +222,8 @@ def test_v2_folders_are_numbers(tmp_path):
 
 def test_a_lexicographic_loader_fails_that_check(tmp_path):
     folder = tree(tmp_path / "v2", map(str, range(12)))
-    lexicographic = {name: label for label, name in enumerate(subfolders(folder))}
-    split = FolderSplit(folder, scan(folder, lexicographic), list(lexicographic))
+    lexicographic = {name: label for label, name in enumerate(list_subfolders(folder))}
+    split = FolderSplit(folder, scan_class_folders(folder, lexicographic), list(lexicographic))
     assert not all(sample.label == label_by_name(sample) for sample in split)
 
 
@@ -229,7 +232,7 @@ def test_v2_variants_and_foreign_folders(tmp_path):
     assert ImageNetV2("top-images", root=tmp_path, partial=True).load("test").targets.tolist() == [3]
     assert "imagenetv2-threshold0.7-format-val" in ImageNetV2("threshold0.7", root=tmp_path).unavailable()
     tree(tmp_path / "imagenetv2" / "imagenetv2-top-images-format-val", ["1000"])
-    with pytest.raises(DataError, match="1000: is no class folder of ImageNetV2"):
+    with pytest.raises(DataError, match="1000: is not a class folder of ImageNetV2"):
         ImageNetV2("top-images", root=tmp_path, partial=True).load("test")
 
 
@@ -240,7 +243,7 @@ def test_sketch_holds_all_classes(tmp_path):
 
 def test_objectnet(tmp_path):
     folder = tmp_path / "objectnet-1.0" / "images"
-    tree(folder, imagenet_classes.objectnet().labels, suffix=".png")
+    tree(folder, imagenet_classes.load_objectnet_classes().labels, suffix=".png")
     tree(folder, ["air_freshener"])  # one of the 200 classes that ImageNet lacks
     picture = np.zeros((20, 30, 3), np.uint8)
     picture[:] = (255, 0, 0)

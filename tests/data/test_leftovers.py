@@ -16,8 +16,8 @@ from PIL import Image
 
 from harness.errors import DataError
 from harness.inference.images import decode
-from harness_data.folder import ImageFolder
-from harness_data.image_files import IMAGE_SUFFIXES, NO_IMAGES, NOT_DECODED
+from harness_data.image_files import IMAGE_SUFFIXES, NON_IMAGE_SUFFIXES, UNDECODED_SUFFIXES
+from harness_data.image_folder import ImageFolder
 
 
 def encoded(kind: str, colour: str = "red") -> bytes:
@@ -48,8 +48,8 @@ def test_image_suffixes_are_those_that_pillow_decodes() -> None:
     # only recognised (no decoder of their own), drawings, or only written
     not_decoded = {"BUFR", "GRIB", "HDF5", "MPEG", "EPS", "WMF", "PALM", "PDF"}
     assert {suffix for suffix, kind in kinds.items() if kind not in not_decoded} == IMAGE_SUFFIXES
-    assert not IMAGE_SUFFIXES & NO_IMAGES
-    assert not IMAGE_SUFFIXES & NOT_DECODED
+    assert not IMAGE_SUFFIXES & NON_IMAGE_SUFFIXES
+    assert not IMAGE_SUFFIXES & UNDECODED_SUFFIXES
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_files_without_a_known_suffix_are_known_by_their_first_bytes(tmp_path: P
     assert len(split) == 6
     assert all(decode(sample.image).size == (8, 6) for sample in split)
     assert data.remarks == [
-        "2 of 6 images are such by their first bytes, not by a suffix (first: b/ILSVRC2012_val_0001)"
+        "2 of 6 images are recognised by their first bytes, not by a suffix (first: b/ILSVRC2012_val_0001)"
     ]
 
 
@@ -231,7 +231,7 @@ def test_used_and_told_files_are_all_there_are(
             if fate == "used" and not junk:
                 used.add(path)
                 by_content |= {path} if content else set()
-            elif junk and not content and path.suffix.lower() in IMAGE_SUFFIXES | NOT_DECODED:
+            elif junk and not content and path.suffix.lower() in IMAGE_SUFFIXES | UNDECODED_SUFFIXES:
                 told |= set() if file.startswith("._") else {path}
             elif not junk and fate == "told":
                 told.add(path)
@@ -250,7 +250,7 @@ def test_used_and_told_files_are_all_there_are(
             assert int(counts[2]) == len(told) + len(used)
             assert sum(map(int, re.findall(r"(?:^|, )(\d+) ", counts[3]))) == len(told)
             assert counts[4] == min(p.relative_to(root).as_posix() for p in told)
-        sniffed = re.search(r"(\d+) of \d+ images (?:is|are) (?:one|such) by", said)
+        sniffed = re.search(r"(\d+) of \d+ images (?:is|are) recognised by", said)
         assert (int(sniffed[1]) if sniffed else 0) == len(by_content)
     finally:
         shutil.rmtree(root)

@@ -14,7 +14,7 @@ from harness.contract.data import EncodedImage
 from harness.errors import DataError
 from harness.inference.images import decode
 from harness_data.arrays import Arrays
-from harness_data.folder import ImageFolder
+from harness_data.image_folder import ImageFolder
 from harness_data.pair_shards import PairShards
 from harness_data.pairs import Pairs
 from harness_data.webdatasets import WebDataset
@@ -136,7 +136,7 @@ def test_class_names_in_bytes_are_the_same_names(tmp_path):
 def test_arrays_that_can_not_be_used_are_refused_at_planning(tmp_path):
     images, labels = np.full((2, 3, 5, 5), 9, np.uint8), np.arange(2)
     np.savez(tmp_path / "a.npz", x_train=images, y_train=labels)
-    assert "there are: x_train, y_train" in Arrays(tmp_path / "a.npz").unavailable()
+    assert "it has: x_train, y_train" in Arrays(tmp_path / "a.npz").unavailable()
     np.savez(tmp_path / "b.npz", images=images, labels=labels)
     with pytest.raises(DataError, match=r"transpose\(0, 2, 3, 1\)"):
         Arrays(tmp_path / "b.npz").load("test")
@@ -258,7 +258,7 @@ def test_a_column_of_splits_is_told(table):
 
 def test_labels_that_are_texts_are_refused(table):
     pairs = table("data.csv", lines(lambda i, c: f"{i},a day of {i} hours,{c}"))
-    assert "have labels of their own (first: 'a day of 0 hours'" in pairs.unfit(["image"])
+    assert "have different labels (first: 'a day of 0 hours'" in pairs.unfit(["image"])
 
 
 def test_workbooks_are_called_so(table):

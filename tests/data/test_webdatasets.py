@@ -301,4 +301,4 @@ def test_members_are_samples_or_told(samples, count, beyond):
 
 def test_shards_without_a_count_are_told(shards):
     (shards / "test" / "nshards.txt").unlink()
-    assert "'test' holds shards and no nshards.txt: name them 0.tar" in WebDataset(shards).unavailable()
+    assert "'test' holds shards but no nshards.txt: name them 0.tar" in WebDataset(shards).unavailable()

@@ -217,7 +217,7 @@ def test_interrupt_keeps_what_is_finished(launcher: Launcher, tmp_path: Path) ->
     os.kill(child, signal.SIGINT)
     assert launcher.wait() == 130
     said = launcher.output.read_text().splitlines()
-    assert said[-1].startswith("harness: interrupted; what was finished is kept")
+    assert said[-1].startswith("harness: interrupted; finished cells are kept")
     assert not any("Traceback" in line for line in said)
     kept = check_whole(store)
     assert 5 <= kept < POINTS * SEEDS

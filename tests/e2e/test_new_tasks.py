@@ -89,7 +89,7 @@ def test_other_evidence_is_refused(cli: Any, scenes: list[Path], tmp_path: Path)
     (tmp_path / "suite.toml").write_text(MISFITS.replace('metrics = ["acme-exact"]', 'metrics = ["top1"]'))
     done = cli("plan", "suite.toml", "--store", "store", folders=scenes)
     assert done.returncode == 2
-    assert "metric 'top1' reads Predictions, protocol 'acme-captioning' gives Descriptions" in done.stderr
+    assert "metric 'top1' reads Predictions, protocol 'acme-captioning' provides Descriptions" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,6 @@ def test_info_says_what_it_is(cli: Any, scenes: list[Path]) -> None:
     assert "targets: boxes" in facts["capabilities"]
     (facts,) = json.loads(cli("info", "acme-detection", "--json", folders=scenes).stdout)
     assert "needs a model that detects objects" in facts["capabilities"]
-    assert "gives Detections" in facts["capabilities"]
+    assert "provides Detections" in facts["capabilities"]
     (facts,) = json.loads(cli("info", "acme-exact", "--json", folders=scenes).stdout)
     assert "reads Descriptions" in facts["capabilities"]

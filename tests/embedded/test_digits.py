@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from harness.errors import DataError
-from harness_embedded.digits import CLASSES, Digits, PrintedDigits, printed
+from harness_embedded.digits import CLASSES, Digits, PrintedDigits, draw_printed
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,7 +42,7 @@ def test_samples_are_as_the_contract_says(dataset: Digits | PrintedDigits):
 
 
 def test_printing_is_the_same_each_time_and_differs_between_splits():
-    first, again, other = printed("val"), printed("val"), printed("test")
+    first, again, other = draw_printed("val"), draw_printed("val"), draw_printed("test")
     assert (first.images == again.images).all()
     assert first.captions == again.captions
     assert not {i.tobytes() for i in first.images} & {i.tobytes() for i in other.images}

@@ -12,8 +12,8 @@ import pytest
 
 from harness.contract.data import Dataset, Split
 from harness.errors import DataError, OptionError
-from harness_embedded import arrays, drawing, drawn_splits
-from harness_embedded.adversarial import scores
+from harness_embedded import drawing, drawn_images, scene_splits
+from harness_embedded.adversarial import score_classes
 from harness_embedded.sampling import SUBSETS
 from harness_embedded.scenes import Scenes
 from harness_embedded.shapes import CLASSES, distance
@@ -91,10 +91,10 @@ def test_per_class_keeps_the_first_of_each():
 def test_the_adversarial_filter_fails_on_every_kept_image():
     split = Scenes("a").load("test")
     truth = np.array([split.label_indices[t][0] for t in split.targets])
-    train = drawn_splits.kept_split("none", "train")
-    assert (scores(train, images(split)).argmax(axis=1) != truth).all()
+    train = scene_splits.load_scene_images("none", "train")
+    assert (score_classes(train, images(split)).argmax(axis=1) != truth).all()
     reference = Scenes().load("test")
-    assert (scores(train, images(reference)).argmax(axis=1) == reference.targets).mean() > 0.5
+    assert (score_classes(train, images(reference)).argmax(axis=1) == reference.targets).mean() > 0.5
 
 
 def test_sketches_have_no_colour():
@@ -105,7 +105,7 @@ def test_sketches_have_no_colour():
 
 def test_another_process_draws_the_same():
     code = (
-        "import hashlib; from harness_embedded.drawn_splits import draw_split; d = draw_split('r', 'test');"
+        "import hashlib; from harness_embedded.scene_splits import draw_scene_split; d = draw_scene_split('r', 'test');"
         "print(hashlib.sha256(d.images.tobytes() + repr(d.captions).encode()).hexdigest())"
     )
     paths = [str(Path(drawing.__file__).parents[1]), str(Path(__file__).parents[2])]
@@ -113,7 +113,7 @@ def test_another_process_draws_the_same():
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
-    here = drawn_splits.draw_split("r", "test")
+    here = scene_splits.draw_scene_split("r", "test")
     assert (
         told.stdout.strip()
         == hashlib.sha256(here.images.tobytes() + repr(here.captions).encode()).hexdigest()
@@ -122,7 +122,7 @@ def test_another_process_draws_the_same():
 
 def test_a_torn_cache_file_is_drawn_again_with_a_warning(caplog: pytest.LogCaptureFixture):
     before = images(Scenes("v2").load("test"))
-    (file,) = arrays.cache_folder().glob("*-v2-test.npz")
+    (file,) = drawn_images.cache_folder().glob("*-v2-test.npz")
     file.write_bytes(file.read_bytes()[:5000])
     assert (images(Scenes("v2").load("test")) == before).all()
     assert "can't be read" in caplog.text

@@ -17,11 +17,11 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse
 from harness.errors import OptionError, Unavailable
 from harness.testing import ModelConformance
-from harness_embedded.networks import clip as tiny
+from harness_embedded.tiny_networks import clip as tiny
 from harness_open_clip.tokens import image_tokens, text_tokens
 from harness_timm import TimmModel
-from harness_timm.patches import patches_of
-from harness_transformers.encoders import HfText, Pair
+from harness_timm.patches import extract_patches
+from harness_transformers.encoders import EncoderPair, HfText
 
 CPU = torch.device("cpu")
 TEXTS = [
@@ -120,7 +120,7 @@ def test_timm_patches_pool_to_the_embedding(name):
 
 def test_several_feature_maps_are_no_set_of_patches():
     with pytest.raises(OptionError, match="several feature maps"):
-        patches_of(torch.nn.Identity(), [torch.zeros(1, 2, 3)])
+        extract_patches(torch.nn.Identity(), [torch.zeros(1, 2, 3)])
 
 
 @pytest.fixture(scope="module")
@@ -240,11 +240,11 @@ def test_any_image_encoder_stands_beside_any_text_encoder(bert):
 def test_a_pair_needs_one_of_each(bert):
     text = HfText(bert)
     with pytest.raises(OptionError, match="does not encode images"):
-        Pair(text, text)
+        EncoderPair(text, text)
     image = TimmModel("resnet18", pretrained=False)
     with pytest.raises(OptionError, match="does not encode texts"):
-        Pair(image, image)
-    assert "config.json" in Pair(image, HfText(bert / "no")).unavailable()
+        EncoderPair(image, image)
+    assert "config.json" in EncoderPair(image, HfText(bert / "no")).unavailable()
 
 
 def test_a_text_encoder_whose_folder_lacks_weights_is_refused(tmp_path, bert):
@@ -270,6 +270,6 @@ def test_a_text_encoder_whose_folder_lacks_weights_is_refused(tmp_path, bert):
 def test_a_pair_remarks_what_its_parts_do(tmp_path, bert):
     network = timm.create_model("test_resnet", num_classes=0)
     torch.save({"net": network.state_dict()}, tmp_path / "w.pth")
-    pair = Pair(TimmModel("test_resnet", checkpoint=tmp_path / "w.pth", num_classes=0), HfText(bert))
+    pair = EncoderPair(TimmModel("test_resnet", checkpoint=tmp_path / "w.pth", num_classes=0), HfText(bert))
     pair.load(CPU)
     assert pair.remarks == ["the weights under 'net' were taken"]

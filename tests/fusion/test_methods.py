@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from harness.discovery import registry
 from harness.errors import DataError, OptionError
-from harness_fusion.contracts import Features, FusionMethod, Pairs
-from harness_fusion.heads import Head, build_head, shares
-from harness_fusion.networks.layers import Attention
+from harness_fusion.contracts import Features, FusionMethod, PairFeatures
+from harness_fusion.fusion_head import FusionHead, build_head, compute_shares
+from harness_fusion.networks.layers import MaskedAttention
 from harness_fusion.networks.pooled import Unimodal
 
 TOKENS = ("early-tokens", "cross-attention", "bottleneck")
@@ -33,20 +33,20 @@ def features(count: int, width: int, length: int, seed: int) -> Features:
     make = torch.Generator().manual_seed(seed)
     sequence = torch.randn(count, length, width, generator=make)
     mask = torch.rand(count, length, generator=make) > 0.3
-    return Features.of(torch.randn(count, width, generator=make), None, sequence, mask)
+    return Features.from_pooled(torch.randn(count, width, generator=make), None, sequence, mask)
 
 
 def inputs(count: int = 8) -> tuple[Features, Features]:
     return features(count, TEXT, 5, 1), features(count, IMAGE, 4, 2)
 
 
-def head_of(name: str, seed: int = 0, **options: object) -> Head:
+def head_of(name: str, seed: int = 0, **options: object) -> FusionHead:
     return build_head(method(name, **options), TEXT, IMAGE, CLASSES, seed=seed).eval()
 
 
-def scores(head: Head, text: Features, image: Features) -> torch.Tensor:
+def scores(head: FusionHead, text: Features, image: Features) -> torch.Tensor:
     targets = torch.arange(len(text)) % CLASSES
-    return head.judged(text, image, targets)
+    return head.score_with_targets(text, image, targets)
 
 
 def missing(features: Features, gone: torch.Tensor, rubbish: float = float("nan")) -> Features:
@@ -102,7 +102,7 @@ def test_the_seed_alone_decides_the_initial_weights(name: str) -> None:
         ("low-rank", {"rank": 0}, "rank must be at least 1"),
         ("gated", {"hidden": 0}, "hidden must be at least 1"),
         ("late", {"text_weight": 1.5}, "text_weight must lie in"),
-        ("late", {"rule": "learned", "text_weight": 0.7}, "finds its own"),
+        ("late", {"rule": "learned", "text_weight": 0.7}, "learns its own"),
     ],
 )
 def test_bad_options_get_one_line(name: str, options: dict[str, object], says: str) -> None:
@@ -114,7 +114,7 @@ def test_bad_options_get_one_line(name: str, options: dict[str, object], says: s
 
 def test_features_whose_shapes_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="B×T×D"):
-        Features.of(torch.zeros(3, 2), sequence=torch.zeros(4, 5, 2))
+        Features.from_pooled(torch.zeros(3, 2), sequence=torch.zeros(4, 5, 2))
 
 
 # ---------------------------------------------------------------- counts (worked out by hand)
@@ -160,7 +160,7 @@ def test_every_parameter_learns(name: str) -> None:
 
 def test_attention_to_one_key_is_its_value_projection_and_queries_learn_nothing() -> None:
     torch.manual_seed(0)
-    attention = Attention(8, 2)
+    attention = MaskedAttention(8, 2)
     torch.nn.init.normal_(attention.attend.in_proj_bias)
     torch.nn.init.normal_(attention.attend.out_proj.bias)
     key = torch.randn(4, 1, 8)
@@ -175,7 +175,7 @@ def test_attention_to_one_key_is_its_value_projection_and_queries_learn_nothing(
 
 def test_attention_to_nothing_is_zero_and_to_the_rest_is_as_if_the_hidden_were_not_there() -> None:
     torch.manual_seed(0)
-    attention = Attention(8, 2)
+    attention = MaskedAttention(8, 2)
     torch.nn.init.normal_(attention.attend.in_proj_bias)
     torch.nn.init.normal_(attention.attend.out_proj.bias)
     queries, keys = torch.randn(2, 3, 8), torch.randn(2, 4, 8)
@@ -195,7 +195,7 @@ def test_pooled_cross_attention_is_an_affine_map() -> None:
     text, image = inputs(3)
 
     def at(t: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return head(Features.of(t), Features.of(v))
+        return head(Features.from_pooled(t), Features.from_pooled(v))
 
     # f(a) + f(b) = f(a + b) + f(0), in both modalities at once
     a, b = (text.pooled[:1], image.pooled[:1]), (text.pooled[1:2], image.pooled[1:2])
@@ -223,7 +223,7 @@ def test_concatenation_with_an_empty_image_is_the_text_layer_alone() -> None:
     text, image = inputs()
     alone = Unimodal("text", TEXT, layer.width)
     alone.layer.weight.data, alone.layer.bias.data = layer.layer.weight[:, :TEXT], layer.layer.bias
-    blank = Features.of(torch.zeros(8, IMAGE))
+    blank = Features.from_pooled(torch.zeros(8, IMAGE))
     assert torch.allclose(layer(text, blank), alone(text, image), atol=1e-6)
 
 
@@ -263,7 +263,7 @@ def test_late_fusion_lets_only_present_modalities_vote() -> None:
     no_image = missing(image, torch.tensor([False, True, False, True]))
     no_text = missing(text, torch.tensor([False, False, True, True]))
     expected = torch.tensor([[0.5, 0.5], [1, 0], [0, 1], [0.5, 0.5]])
-    assert torch.equal(head.fusion.votes(no_text, no_image), expected)
+    assert torch.equal(head.fusion.share_votes(no_text, no_image), expected)
     alone = head.fusion.text(no_text, no_image).log_softmax(-1)[1]
     assert torch.allclose(head(no_text, no_image)[1], alone)
 
@@ -319,7 +319,7 @@ def test_low_rank_is_a_linear_map_of_the_full_tensor_and_its_factors_train() -> 
 def test_low_rank_starts_at_unit_scale_whatever_the_encoders_is(scale: float) -> None:
     wide = build_head(method("low-rank", hidden=64), 512, 512, 2).fusion
     text, image = (scale * torch.randn(64, 512) for _ in range(2))
-    assert 0.7 < wide(Features.of(text), Features.of(image)).std().item() < 1.4
+    assert 0.7 < wide(Features.from_pooled(text), Features.from_pooled(image)).std().item() < 1.4
 
 
 def test_bottleneck_streams_meet_in_the_shared_tokens_only() -> None:
@@ -341,16 +341,16 @@ def test_the_oracle_is_right_where_either_head_is() -> None:
         head.fusion.image(text, image).argmax(1) == targets
     )
     assert 0 < int(either.sum()) < 64
-    assert torch.equal(head.judged(text, image, targets).argmax(1) == targets, either)
+    assert torch.equal(head.score_with_targets(text, image, targets).argmax(1) == targets, either)
     with pytest.raises(DataError, match="needs the labels"):
-        head.judged(text, image, targets - 1)
+        head.score_with_targets(text, image, targets - 1)
     with pytest.raises(DataError, match="needs the labels"):
         head(text, image)
 
 
 def test_unimodal_heads_do_not_look_at_the_other_modality() -> None:
     text, image = inputs()
-    poison = Features.of(torch.full((8, IMAGE), float("nan")))
+    poison = Features.from_pooled(torch.full((8, IMAGE), float("nan")))
     head = head_of("text-only")
     assert torch.equal(head(text, image), head(text, poison))
     assert not torch.allclose(head(text, image), head(features(8, TEXT, 5, 7), image))
@@ -372,7 +372,7 @@ def test_padding_changes_nothing(name: str, data: st.DataObject) -> None:
         sequence = torch.cat([one.sequence, torch.zeros(4, more, one.sequence.shape[-1])], dim=1)
         mask = torch.cat([one.mask, torch.zeros(4, more, dtype=torch.bool)], dim=1)
         sequence[~mask] = rubbish
-        padded.append(Features.of(one.pooled, one.present, sequence, mask))
+        padded.append(Features.from_pooled(one.pooled, one.present, sequence, mask))
     assert torch.allclose(head(text, image), head(*padded), atol=1e-5)
 
 
@@ -383,7 +383,7 @@ def test_the_order_of_tokens_does_not_matter(name: str, order: list[int], patche
     head = head_of(name)
     text, image = inputs(4)
     moved = [
-        Features.of(f.pooled, f.present, f.sequence[:, p], f.mask[:, p])
+        Features.from_pooled(f.pooled, f.present, f.sequence[:, p], f.mask[:, p])
         for f, p in ((text, order), (image, patches))
     ]
     assert torch.allclose(head(text, image), head(*moved), atol=1e-5)
@@ -419,7 +419,7 @@ def test_missing_modalities_give_finite_scores_and_gradients(
 def test_a_present_modality_without_a_single_token_is_survived(name: str) -> None:
     head = head_of(name)
     text, image = inputs(2)
-    empty = Features.of(text.pooled, None, text.sequence, torch.zeros_like(text.mask))
+    empty = Features.from_pooled(text.pooled, None, text.sequence, torch.zeros_like(text.mask))
     assert bool(head(empty, image).isfinite().all())
     gone = missing(empty, torch.tensor([True, True]))
     assert torch.allclose(head(empty, image), head(gone, image), atol=1e-5)
@@ -434,12 +434,12 @@ def test_a_sample_does_not_depend_on_its_batch(name: str, order: list[int]) -> N
     together = scores(head, text, image)
     targets = torch.arange(8) % CLASSES
     for row in (0, 7):  # alone: no squeeze may eat the batch
-        one = [f.each(lambda t, r=row: t[r : r + 1]) for f in (text, image)]
-        alone = head.judged(*one, targets[row : row + 1])
+        one = [f.map_tensors(lambda t, r=row: t[r : r + 1]) for f in (text, image)]
+        alone = head.score_with_targets(*one, targets[row : row + 1])
         assert alone.shape == (1, CLASSES)
         assert torch.allclose(alone[0], together[row], atol=1e-5)
-    moved = [f.each(lambda t: t[order]) for f in (text, image)]
-    assert torch.allclose(head.judged(*moved, targets[order]), together[order], atol=1e-5)
+    moved = [f.map_tensors(lambda t: t[order]) for f in (text, image)]
+    assert torch.allclose(head.score_with_targets(*moved, targets[order]), together[order], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["gated", "late", "early-tokens"])
@@ -447,7 +447,7 @@ def test_shares_of_the_modalities_sum_to_one(name: str) -> None:
     head = head_of(name, **({"rule": "learned"} if name == "late" else {}))
     text, image = inputs()
     image = missing(image, torch.arange(8) == 3)
-    found = shares(head, Pairs(text, image, torch.zeros(8, dtype=torch.long)), batch=3)
+    found = compute_shares(head, PairFeatures(text, image, torch.zeros(8, dtype=torch.long)), batch=3)
     assert found is not None
     assert found.shape == (8, 2)
     assert found.sum(1) == pytest.approx([1] * 8, abs=1e-5)
@@ -457,6 +457,6 @@ def test_shares_of_the_modalities_sum_to_one(name: str) -> None:
 
 
 def test_methods_without_modality_weights_say_so() -> None:
-    pairs = Pairs(*inputs(), torch.zeros(8, dtype=torch.long))
+    pairs = PairFeatures(*inputs(), torch.zeros(8, dtype=torch.long))
     for name in ("tensor", "late"):  # fixed weights tell nothing of the modalities
-        assert shares(head_of(name), pairs) is None
+        assert compute_shares(head_of(name), pairs) is None

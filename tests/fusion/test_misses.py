@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from harness_fusion.misses import Thresholds, analyse, find_groups, laplacian_variance
+from harness_fusion.misses import MissThresholds, analyse_misses, find_groups, laplacian_variance
 
 
 def test_sharpness_is_the_variance_of_the_laplacian():
@@ -64,7 +64,7 @@ def _members(found):
 
 def test_groups_are_found():
     split = _Split()
-    found = _members(find_groups(split, ROWS, split.targets, Thresholds(words=2)))
+    found = _members(find_groups(split, ROWS, split.targets, MissThresholds(words=2)))
     assert found == {
         "blurred image": [7],
         "short text": [1],
@@ -72,7 +72,7 @@ def test_groups_are_found():
         "missing text": [5],
         "missing image": [3],
     }
-    fixed = _members(find_groups(split, ROWS, split.targets, Thresholds(blur=1e9)))
+    fixed = _members(find_groups(split, ROWS, split.targets, MissThresholds(blur=1e9)))
     assert fixed["blurred image"] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
 
 
@@ -89,11 +89,11 @@ def test_conflict_is_told_by_the_data_or_else_by_the_unimodals():
 
 
 def test_blurred_drawings_are_found_among_sharp_ones(monkeypatch, tmp_path):
-    from harness_embedded.pairs import ScenePairs
+    from harness_embedded.scene_pairs import ScenePairs
 
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     split = ScenePairs(count=200, blur=0.1, missing=0.0).load("all")
-    found = find_groups(split, np.arange(200), split.targets, Thresholds(blurriest=0.1))
+    found = find_groups(split, np.arange(200), split.targets, MissThresholds(blurriest=0.1))
     hits = (found["blurred image"] & split.groups["blurred"]).sum()
     assert hits >= 15  # of 20; chance would be 2
 
@@ -106,7 +106,7 @@ def test_the_analysis_adds_up_and_names_the_surest_misses():
     }
     targets, predicted = np.array([0, 0, 1, 1, 0, 1]), np.array([1, 0, 0, 1, 1, 1])
     confidence = np.array([0.6, 0.9, 0.8, 0.7, 0.5, 0.9])
-    found = analyse(
+    found = analyse_misses(
         groups, targets, predicted, confidence, list("abcdef"), list("ABCDEF"), ["neg", "pos"], examples=1
     )
     json.dumps(found)
@@ -120,6 +120,6 @@ def test_the_analysis_adds_up_and_names_the_surest_misses():
 
 
 def test_no_misses_are_no_problem():
-    found = analyse({}, np.array([0]), np.array([0]), np.array([1.0]), ["a"], ["A"], ["x"])
+    found = analyse_misses({}, np.array([0]), np.array([0]), np.array([1.0]), ["a"], ["A"], ["x"])
     assert found["misses"] == 0
     assert found["groups"]["other"]["share"] == 0.0

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness_data.pair_labels import class_list, is_class, settle_labels
-from harness_data.pair_tables import Row, Table
+from harness_data.pair_labels import is_class, list_classes, settle_labels
+from harness_data.pair_tables import PairRow, PairTable
 from harness_data.pairs import Pairs
 
 
@@ -44,7 +44,7 @@ def test_a_test_table_of_a_challenge_has_no_labels(tmp_path):
     assert data.splits == ("train", "unlabelled")
     assert data.load("train").class_names == ["0", "1"]
     assert data.remarks == [
-        "7 of 7 rows are labelled '-1', taken for unlabelled; list it in `classes` to count it"
+        "7 of 7 rows are labelled '-1', taken as unlabelled; list it in `classes` to count it"
     ]
 
 
@@ -84,13 +84,13 @@ LABELS = st.sampled_from(["-1", "none", "None", "", "null", "0", "1", "2", "joy"
 @given(st.lists(st.lists(LABELS, max_size=12), min_size=1, max_size=3))
 def test_every_row_is_of_a_class_or_without_label_and_doubtful_ones_are_told(parts):
     tables = {
-        f"s{k}": Table("t", [Row(f"{k}-{i}", n, "", None, "") for i, n in enumerate(labels)])
+        f"s{k}": PairTable("t", [PairRow(f"{k}-{i}", n, "", None, "") for i, n in enumerate(labels)])
         for k, labels in enumerate(parts)
     }
     told = settle_labels(tables, None)
     written = [name for labels in parts for name in labels]
     after = [row.label for table in tables.values() for row in table.rows]
-    classes = {name.casefold() for name in class_list(tables, None)}
+    classes = {name.casefold() for name in list_classes(tables, None)}
     doubtful = Counter(name.casefold() for name in written)
     for before, now in zip(written, after, strict=True):
         assert now is None or now.casefold() in classes

@@ -74,7 +74,7 @@ def test_images_are_found_under_the_last_part_of_a_path(tmp_path, named, file, t
     data = Pairs(tmp_path)
     split = data.load("all")
     assert _seen(split) == [i % 3 for i in range(12)] == split.targets.tolist()
-    expected = f"assumed: 12 files are found by the last part of their path or a like name (first: '{named.format(0)}'"
+    expected = f"assumed: 12 files are found by the last part of their path or a similar name (first: '{named.format(0)}'"
     assert data.remarks == ([f"{expected} is {file.format(0)})"] if told else [])
 
 
@@ -125,13 +125,13 @@ def test_a_header_of_unknown_names_is_no_row(tmp_path):
     rows = [f"p{i:03d},{COLOURS[i % 3]} thing number {i},{LABELS[i % 3]}" for i in range(60)]
     _write(tmp_path, [f"p{i:03d}.png" for i in range(60)], _table(rows, "tweet_id_str,tweet_text,annotation"))
     with pytest.raises(
-        DataError, match="no column of labels among: tweet_id_str, tweet_text, annotation; say label_column"
+        DataError, match="no column of labels among: tweet_id_str, tweet_text, annotation; set label_column"
     ):
         Pairs(tmp_path).load("all")
     columns = {"id_column": "tweet_id_str", "text_column": "tweet_text", "label_column": "annotation"}
     assert len(Pairs(tmp_path, **columns).load("all")) == 60
     _write(tmp_path, [], _table(rows, "id,text,mood"))
-    with pytest.raises(DataError, match="no column of labels among: id, text, mood; say label_column"):
+    with pytest.raises(DataError, match="no column of labels among: id, text, mood; set label_column"):
         Pairs(tmp_path).load("all")
 
 
@@ -174,7 +174,7 @@ def test_a_table_in_a_folder_of_its_own_is_found(tmp_path):
 
 def test_a_table_of_another_name_is_named(tmp_path):
     _write(tmp_path, ["p0.png"], _table(["p0,t,a"]), "posts.csv")
-    assert "say `labels` (there is posts.csv)" in (Pairs(tmp_path).unavailable() or "")
+    assert "set `labels` (found posts.csv)" in (Pairs(tmp_path).unavailable() or "")
 
 
 def test_folders_of_systems_are_no_pairs(tmp_path):
@@ -202,7 +202,7 @@ def test_one_line_tells_what_is_not_used(tmp_path):
     (tmp_path / "p2.png").write_bytes(b"no image")
     data = Pairs(tmp_path)
     assert data.remarks == [
-        "not used: 2 rows without a label (first: p12), 1 rows with an id that stands there already (first: p0 "
+        "not used: 2 rows without a label (first: p12), 1 rows with an id that occurred before (first: p0 "
         "(labels.csv:16)), 1 ids with different labels (first: p1), 1 rows without an id (first: labels.csv:19), "
         "1 rows that can't be read (first: labels.csv:18), 2 images that no row names (first: p14.png)"
     ]
@@ -233,29 +233,29 @@ def test_what_no_classifier_can_be_trained_on_is_said_at_planning(own_plugins, t
     _write(tmp_path / "one", files, _table([f"p{i},t{i},a" for i in range(12)]))
     one = _planned(own_plugins, tmp_path / "one")
     assert one.state == "skipped"
-    assert "labels.csv: all 12 labelled pairs are of one class ('a')" in one.reason
+    assert "labels.csv: all 12 labelled pairs have the same class ('a')" in one.reason
     _write(
         tmp_path / "gone",
         files,
         _table([f"i/q{i}.png,t{i},{LABELS[i % 3]}" for i in range(12)], "image,text,label"),
     )
     gone = _planned(own_plugins, tmp_path / "gone")
-    assert "no image of its 12 pairs is there; the first would be i/q0.png" in gone.reason
+    assert "none of its 12 pairs has its image; the first would be i/q0.png" in gone.reason
     assert _planned(own_plugins, tmp_path / "gone", "text-only").state == "run"
     _write(tmp_path / "bare", files, _table([f"p{i},t{i},-1" for i in range(12)]))
     assert (
-        "no row of it makes a labelled pair (label null: 12)"
+        "none of its rows makes a labelled pair (label null: 12)"
         in _planned(own_plugins, tmp_path / "bare").reason
     )
     _write(tmp_path / "alone", [f"data/p{i}.png" for i in range(12)], "words", "README.md")
     assert (
-        "of one class ('data'); if that is not their label, say `labels`"
+        "have the same class ('data'); if that is not their label, set `labels`"
         in _planned(own_plugins, tmp_path / "alone").reason
     )
     _write(
         tmp_path / "head", files, _table([f"p{i},t{i},{LABELS[i % 3]}" for i in range(12)], "id,text,mood")
     )
-    assert "say label_column" in _planned(own_plugins, tmp_path / "head").reason
+    assert "set label_column" in _planned(own_plugins, tmp_path / "head").reason
     assert _planned(own_plugins, tmp_path / "head", label_column="mood").state == "run"
 
 
@@ -276,7 +276,7 @@ def test_pictures_of_a_kind_that_is_not_decoded_are_told(tmp_path):
     for i in range(3):
         (tmp_path / f"p{i}.png").rename(tmp_path / f"p{i}.heic")
     data = Pairs(tmp_path)
-    assert data.remarks == ["not used: 3 files that are no image and no text (first: p0.heic)"]
+    assert data.remarks == ["not used: 3 files that are neither images nor texts (first: p0.heic)"]
     assert data.load("all").has_image.sum() == 6
 
 
@@ -301,7 +301,7 @@ def test_two_columns_that_could_be_meant_are_told(tmp_path):
     data = Pairs(tmp_path)
     assert data.load("all").class_names == ["a", "b", "c"]
     assert data.remarks == [
-        "labels.csv: column 'label' is taken for labels, not 'sentiment'; label_column overrules"
+        "labels.csv: column 'label' is read for labels, not 'sentiment'; label_column overrules"
     ]
     assert Pairs(tmp_path, label_column="sentiment").remarks == []
 

@@ -13,7 +13,7 @@ from PIL import Image
 from harness.errors import OptionError
 from harness_data.mvsa import MVSA
 from harness_data.pairs import Pairs
-from harness_data.text_encoding import UTF8, decode_table, decode_text, decode_texts, encodings_told
+from harness_data.text_encoding import UTF8, decode_table, decode_text, decode_texts, summarise_encodings
 
 WORDS = {
     language: text.split()
@@ -70,7 +70,7 @@ def test_a_collection_mostly_in_utf8_with_posts_in_gb18030():
     found = decode_texts(data)
     assert [d.text for d in found] == posts
     assert [d.encoding for d in found].count("gb18030") == 225
-    assert encodings_told([d.encoding for d in found]) == (
+    assert summarise_encodings([d.encoding for d in found]) == (
         "225 of 900 texts are read as gb18030, the rest as UTF-8; `encoding` overrules"
     )
 
@@ -88,16 +88,16 @@ def test_posts_cut_within_a_character_stay_in_the_encoding_of_the_collection():
     cut = "see you there…".encode("gb18030")[:-1]
     found = decode_texts([*posts, cut])[-1]
     assert (found.text, found.encoding) == ("see you there\ufffd", "gb18030, damaged")
-    assert "1 as gb18030, damaged" in (encodings_told(["gb18030", "gb18030", found.encoding]) or "")
+    assert "1 as gb18030, damaged" in (summarise_encodings(["gb18030", "gb18030", found.encoding]) or "")
 
 
 def test_an_encoding_that_is_given_overrules():
     data = ["тест".encode("koi8_r"), "x…".encode("gb18030"), "été".encode()]
     assert [d.text for d in decode_texts(data, "koi8_r")][::2] == ["тест", "été"]
     assert decode_texts(data, "utf-8")[0].encoding == "utf-8, damaged"
-    with pytest.raises(OptionError, match=r"no 'gb1803'; did you mean 'gb18030'\?"):
+    with pytest.raises(OptionError, match=r"no encoding 'gb1803'; did you mean 'gb18030'\?"):
         Pairs("nowhere", encoding="gb1803")
-    with pytest.raises(OptionError, match="encoding: there is no 'base64'"):
+    with pytest.raises(OptionError, match="there is no encoding 'base64'"):
         MVSA("nowhere", encoding="base64")
 
 
@@ -132,7 +132,7 @@ def test_what_is_not_read_back_exactly_is_told(collection):
     data = [t.encode(encoding if old else "utf-8") for t, old in zip(texts, legacy, strict=True)]
     found = decode_texts(data)
     wrong = [(d.text, t) for d, t in zip(found, texts, strict=True) if d.text != t]
-    told = encodings_told([d.encoding for d in found])
+    told = summarise_encodings([d.encoding for d in found])
     assert bool(told) == any(d.encoding != UTF8 for d in found)
     assert not wrong, (encoding, wrong[:3], told)
 
@@ -150,7 +150,7 @@ def test_any_bytes_are_texts_and_what_is_assumed_of_them_is_told(data):
             plain = False
         assert not plain or d.encoding == UTF8
     odd = [d for d in found if d.encoding not in (UTF8, "utf-16")]
-    assert bool(encodings_told([d.encoding for d in found])) == bool(odd)
+    assert bool(summarise_encodings([d.encoding for d in found])) == bool(odd)
 
 
 def test_a_table_is_a_collection_of_lines():

@@ -16,7 +16,7 @@ from PIL import Image
 from harness import testing
 from harness.errors import DataError, OptionError
 from harness.inference.images import decode
-from harness_data.pair_files import inside
+from harness_data.pair_files import resolve_inside
 from harness_data.pairs import Pairs
 from harness_data.text_encoding import DAMAGED_UTF8, decode_text
 
@@ -212,15 +212,15 @@ def test_verdicts_about_images_are_kept_until_a_file_changes(dirty, loaded, monk
     import harness_data.image_checks as checks
 
     judged = []
-    original = checks.judge
-    monkeypatch.setattr(checks, "judge", lambda source: judged.append(source) or original(source))
+    original = checks.check_image
+    monkeypatch.setattr(checks, "check_image", lambda source: judged.append(source) or original(source))
     again = Pairs(dirty[0], classes=["negative", "neutral", "positive"]).load("all")
     assert judged == []
     assert again.report == loaded[1].report
 
 
 def test_what_could_not_be_opened_is_looked_at_again(tmp_path, monkeypatch):
-    from harness_data.image_checks import judge_all
+    from harness_data.image_checks import check_images
 
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
 
@@ -239,10 +239,10 @@ def test_what_could_not_be_opened_is_looked_at_again(tmp_path, monkeypatch):
             return self.data
 
     files = [Held(_image()), Held(_image(), locked=True), Held(b"no image"), Held(_image(mode="L"))]
-    assert judge_all(files) == ["colour", "unreadable", "unreadable", "greyscale"]
+    assert check_images(files) == ["colour", "unreadable", "unreadable", "greyscale"]
     files[1].locked = False
-    assert judge_all(files) == ["colour", "colour", "unreadable", "greyscale"]
-    assert judge_all(files) == ["colour", "colour", "unreadable", "greyscale"]
+    assert check_images(files) == ["colour", "colour", "unreadable", "greyscale"]
+    assert check_images(files) == ["colour", "colour", "unreadable", "greyscale"]
     assert [f.reads for f in files] == [1, 2, 1, 1]
 
 
@@ -379,7 +379,7 @@ def test_names_and_texts_that_are_no_unicode_survive(tmp_path):
     ],
 )
 def test_names_of_files_stay_below_the_folder(name, path):
-    assert inside(name) == path
+    assert resolve_inside(name) == path
 
 
 def test_own_splits_and_class_folders(tmp_path):
@@ -434,7 +434,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
     with pytest.raises(DataError, match="no tab, comma"):
         Pairs(tmp_path).load("all")
     (tmp_path / "labels.csv").write_text(",,\n , ,\n")
-    with pytest.raises(DataError, match=r"labels\.csv: holds empty rows only"):
+    with pytest.raises(DataError, match=r"labels\.csv: holds only empty rows"):
         Pairs(tmp_path).load("all")
 
 

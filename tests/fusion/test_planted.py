@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from harness.discovery import registry
-from harness_fusion.contracts import Features, Pairs
-from harness_fusion.heads import build_head
-from harness_fusion.training import HeadRecipe, predict, train_head
+from harness_fusion.contracts import Features, PairFeatures
+from harness_fusion.fusion_head import build_head
+from harness_fusion.head_training import HeadRecipe, predict, train_head
 
 WIDTH = 8
 RECIPE = HeadRecipe(epochs=8, rate=5e-3, batch=40, patience=None)
@@ -26,13 +26,13 @@ def spread(bits: torch.Tensor, make: torch.Generator) -> torch.Tensor:
 
 
 @cache
-def planted(label: str, seed: int, count: int) -> Pairs:
+def planted(label: str, seed: int, count: int) -> PairFeatures:
     """All four pairs of bits equally often, so that one modality alone tells nothing of their XOR."""
     make = torch.Generator().manual_seed(seed)
     told_by_text, told_by_image = torch.arange(count) // 2 % 2, torch.arange(count) % 2
     targets = told_by_text ^ told_by_image if label == "xor" else told_by_text
-    text, image = (Features.of(spread(bits, make)) for bits in (told_by_text, told_by_image))
-    return Pairs(text, image, targets)
+    text, image = (Features.from_pooled(spread(bits, make)) for bits in (told_by_text, told_by_image))
+    return PairFeatures(text, image, targets)
 
 
 @cache
@@ -43,7 +43,7 @@ def trained(label: str, name: str, seed: int = 0, **options: object) -> tuple[fl
     train_head(head, planted(label, 1, 400), None, RECIPE, seed)
     test = planted(label, 3, 800)
     dealt = torch.randperm(800, generator=torch.Generator().manual_seed(4))
-    shuffled = Pairs(test.text, test.image.each(lambda t: t[dealt]), test.targets)
+    shuffled = PairFeatures(test.text, test.image.map_tensors(lambda t: t[dealt]), test.targets)
     said, after = predict(head, test), predict(head, shuffled)
 
     def accuracy(scores: torch.Tensor) -> float:
@@ -106,7 +106,7 @@ def test_with_a_label_of_the_text_the_image_alone_is_the_majority_row() -> None:
     assert trained("text", "image-only")[1] > 0.68
 
 
-def hidden_in_a_token(seed: int, count: int) -> Pairs:
+def hidden_in_a_token(seed: int, count: int) -> PairFeatures:
     """One text token in four, at a random place, tells the label; the image tells nothing."""
     make = torch.Generator().manual_seed(seed)
     targets = torch.arange(count) % 2
@@ -114,7 +114,9 @@ def hidden_in_a_token(seed: int, count: int) -> Pairs:
     place = torch.randint(4, (count,), generator=make)
     sequence[torch.arange(count), place] = spread(targets, make)
     nothing = torch.zeros(count, WIDTH)
-    return Pairs(Features.of(nothing, None, sequence), Features.of(nothing, None, patches), targets)
+    return PairFeatures(
+        Features.from_pooled(nothing, None, sequence), Features.from_pooled(nothing, None, patches), targets
+    )
 
 
 @pytest.mark.parametrize("name", ["early-tokens", "cross-attention", "bottleneck"])

@@ -13,9 +13,9 @@ import harness
 from harness.errors import OptionError
 from harness.inference.features import FeatureCache
 from harness.records.store import Store
-from harness_fusion.contracts import Features, Pairs
-from harness_fusion.costs import raw_rate
-from harness_fusion.probes import KINDS, elsewhere, probed
+from harness_fusion.contracts import Features, PairFeatures
+from harness_fusion.costs import estimate_raw_rate
+from harness_fusion.modality_probes import KINDS, draw_derangement, remove_modality
 from harness_fusion.protocol import Fusion
 
 
@@ -83,7 +83,9 @@ def test_parameters_are_those_in_use_and_rates_belong_together(suite, records):
     assert frame.loc["text only", "trainable_parameters"] == 5 * 16 + 16 + 16 * 2 + 2
     both = frame.loc["early"]
     assert both["samples_per_second"] < both["cached_samples_per_second"]
-    assert raw_rate(100.0, {"text": 50.0, "image": 25.0}) == pytest.approx(1 / (1 / 100 + 1 / 50 + 1 / 25))
+    assert estimate_raw_rate(100.0, {"text": 50.0, "image": 25.0}) == pytest.approx(
+        1 / (1 / 100 + 1 / 50 + 1 / 25)
+    )
 
 
 def test_a_kill_while_features_are_being_kept_costs_no_column(suite, records, only, monkeypatch):
@@ -233,14 +235,14 @@ def test_predictions_that_could_not_be_written_are_refused_before_training(
 ):
     (tmp_path / "taken").write_text("a file")
     monkeypatch.setattr(posts, "splits", splits)
-    monkeypatch.setattr("harness_fusion.run.train_head", None)
+    monkeypatch.setattr("harness_fusion.fusion_cell.train_head", None)
     run = suite(methods=only("early"), protocol=protocol | {"predict": str(tmp_path / protocol["predict"])})
     assert words in run.records[0].reason
 
 
 def test_tokens_are_kept_on_whichever_side_a_text_is_padded(suite, only, counting, monkeypatch):
     """An encoder that pads on the left has its tokens at the end."""
-    from harness_fusion.features import Encoders
+    from harness_fusion.modality_features import Encoders
 
     plain, seen = counting.encode_text_tokens, []
 
@@ -253,9 +255,9 @@ def test_tokens_are_kept_on_whichever_side_a_text_is_padded(suite, only, countin
         seen.extend([features.mask] if modality == "text" else [])
         return features
 
-    kept = Encoders.kept
+    kept = Encoders.load_features
     monkeypatch.setattr(counting, "encode_text_tokens", left)
-    monkeypatch.setattr(Encoders, "kept", remember)
+    monkeypatch.setattr(Encoders, "load_features", remember)
     suite(methods=only("cross"))
     assert int(seen[0].sum(1).max()) >= 3  # "<s> it is good" has four words, "<s> so bad" three
 
@@ -335,45 +337,45 @@ def pairs(count=12):
     generator = torch.Generator().manual_seed(0)
     present = torch.arange(count) % 5 != 0
     mask = torch.arange(4)[None] < (1 + torch.arange(count) % 4)[:, None]
-    text = Features.of(
+    text = Features.from_pooled(
         torch.randn(count, 3, generator=generator),
         present,
         torch.randn(count, 4, 2, generator=generator),
         mask,
     )
-    image = Features.of(torch.randn(count, 5, generator=generator))
-    return Pairs(text, image, torch.arange(count) % 2)
+    image = Features.from_pooled(torch.randn(count, 5, generator=generator))
+    return PairFeatures(text, image, torch.arange(count) % 2)
 
 
 @pytest.mark.parametrize("count", [2, 3, 50])
 def test_a_shuffle_is_a_permutation_that_leaves_nobody_in_place(count):
-    order = elsewhere(count, 3)
+    order = draw_derangement(count, 3)
     assert sorted(order.tolist()) == list(range(count))
     assert not (order == torch.arange(count)).any()
-    assert elsewhere(1, 0).tolist() == [0]
+    assert draw_derangement(1, 0).tolist() == [0]
 
 
 def test_probes_change_one_modality_as_they_say():
     given = pairs()
-    shuffled = probed(given, "text", "shuffled", given.text, 1)
-    order = elsewhere(12, 1)
+    shuffled = remove_modality(given, "text", "shuffled", given.text, 1)
+    order = draw_derangement(12, 1)
     assert torch.equal(shuffled.text.pooled, given.text.pooled[order])
     assert torch.equal(shuffled.text.present, given.text.present[order])
     assert torch.equal(shuffled.text.mask, given.text.mask[order])
-    zeroed = probed(given, "text", "zeroed", given.text)
+    zeroed = remove_modality(given, "text", "zeroed", given.text)
     assert not zeroed.text.pooled.any()
     assert not zeroed.text.tokens.any()
     assert torch.equal(zeroed.text.present, given.text.present)
-    averaged = probed(given, "text", "averaged", given.text)
+    averaged = remove_modality(given, "text", "averaged", given.text)
     expected = given.text.pooled[given.text.present].mean(0)
     assert torch.allclose(averaged.text.pooled, expected.expand(12, 3))
     tokens = given.text.sequence[given.text.visible]
     assert torch.allclose(averaged.text.sequence[0, 0], tokens.mean(0), atol=1e-6)
-    missing = probed(given, "text", "missing", given.text)
+    missing = remove_modality(given, "text", "missing", given.text)
     assert not missing.text.visible.any()
     assert not missing.text.vector.any()
     for kind in KINDS:
-        altered = probed(given, "image", kind, given.image)
+        altered = remove_modality(given, "image", kind, given.image)
         assert altered.text is given.text
         assert torch.equal(altered.targets, given.targets)
 

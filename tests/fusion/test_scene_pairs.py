@@ -9,9 +9,9 @@ from sklearn.linear_model import LogisticRegression
 
 from harness import testing
 from harness.errors import DataError, OptionError
-from harness.inference.limits import limited
-from harness_embedded.pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
-from harness_embedded.pairs import ScenePairs
+from harness.inference.limits import draw_subset
+from harness_embedded.scene_pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
+from harness_embedded.scene_pairs import ScenePairs
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -140,7 +140,7 @@ def test_the_unlabelled_split_has_other_pairs_without_labels():
 
 def test_a_part_of_a_split_keeps_its_columns():
     whole = ScenePairs(count=100).load("all")
-    part = limited(whole, 30, seed=3)
+    part = draw_subset(whole, 30, seed=3)
     rows = [whole.ids.index(i) for i in part.ids]
     assert len(part.texts) == len(part.has_image) == 30
     assert part.texts == [whole.texts[r] for r in rows]

@@ -8,8 +8,8 @@ import torch
 
 import harness
 from harness.discovery import registry
-from harness_fusion.run import Run
-from harness_prompts.data import Source
+from harness_fusion.fusion_cell import FusionCell
+from harness_prompts.prompt_data import PromptData
 
 SPLITS = ("train", "val", "test")
 
@@ -17,13 +17,13 @@ SPLITS = ("train", "val", "test")
 @pytest.fixture
 def trained_on(monkeypatch):
     """The ids that each cell trains on, by its shots and seed."""
-    found, start = {}, Run.__init__
+    found, start = {}, FusionCell.__init__
 
     def noting(self, protocol, job):
         start(self, protocol, job)
         found[job.cell.axes.get("shots", "all"), job.cell.seed] = self.parts.train.ids
 
-    monkeypatch.setattr(Run, "__init__", noting)
+    monkeypatch.setattr(FusionCell, "__init__", noting)
     return found
 
 
@@ -72,7 +72,7 @@ def test_they_are_the_shots_of_the_prompts_suite(
             return torch.ones(len(texts), 6)
 
     registry.register("models", "scaled", Scaled)
-    drawn, shots_of = {}, Source._shots
+    drawn, shots_of = {}, PromptData._draw_shots
 
     def noting(self, split, shots, classes, skip):
         found = shots_of(self, split, shots, classes, skip)
@@ -80,7 +80,7 @@ def test_they_are_the_shots_of_the_prompts_suite(
             drawn[shots, self.job.cell.seed] = [self.job.splits(split).ids[row] for row in found[0]]
         return found
 
-    monkeypatch.setattr(Source, "_shots", noting)
+    monkeypatch.setattr(PromptData, "_draw_shots", noting)
     parts = {"models": ["scaled"], "datasets": ["posts"], "metrics": ["top1"], "seeds": [0, 1]}
     parts["axes"] = {"shots": [1, 4]}
     prompts = {"name": "prompts", "protocol": "few-shot", "methods": ["tip-adapter"], **parts}

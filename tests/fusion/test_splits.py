@@ -9,7 +9,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from harness.errors import DataError, OptionError
-from harness_fusion.splits import arrange, clean_split, reference_split
+from harness_fusion.pair_splits import arrange, divide_by_reference, divide_cleanly
 
 
 def _targets(n=400, seed=0):
@@ -23,7 +23,7 @@ def _split(targets):
 def test_the_reference_rule_is_scikit_learns_split_with_seed_42():
     targets = _targets()
     train, test = train_test_split(np.arange(400), test_size=0.2, stratify=targets, random_state=42)
-    division = reference_split(targets)
+    division = divide_by_reference(targets)
     assert division.train.tolist() == sorted(train)
     assert division.test.tolist() == sorted(test)
     assert division.validation is division.test
@@ -31,7 +31,7 @@ def test_the_reference_rule_is_scikit_learns_split_with_seed_42():
 
 def test_the_clean_rule_reports_the_same_pairs_and_stops_on_others():
     targets = _targets()
-    reference, clean = reference_split(targets), clean_split(targets)
+    reference, clean = divide_by_reference(targets), divide_cleanly(targets)
     assert clean.test.tolist() == reference.test.tolist()
     assert len(clean.validation) == round(0.1 * len(reference.train))
     parts = [set(p.tolist()) for p in (clean.train, clean.validation, clean.test)]
@@ -39,13 +39,13 @@ def test_the_clean_rule_reports_the_same_pairs_and_stops_on_others():
     assert sum(map(len, parts)) == 400
 
 
-@pytest.mark.parametrize("rule", [reference_split, clean_split])
+@pytest.mark.parametrize("rule", [divide_by_reference, divide_cleanly])
 def test_each_part_has_its_share_of_each_class(rule):
     targets = _targets(997)
     division = rule(targets)
     counts = np.bincount(targets)
     assert np.abs(np.bincount(targets[division.test]) - 0.2 * counts).max() <= 1
-    if rule is clean_split:
+    if rule is divide_cleanly:
         left = counts - np.bincount(targets[division.test])
         assert np.abs(np.bincount(targets[division.validation]) - 0.1 * left).max() <= 1
 
@@ -53,7 +53,7 @@ def test_each_part_has_its_share_of_each_class(rule):
 def test_unlabelled_rows_are_in_no_part():
     targets = _targets()
     targets[::10] = -1
-    division = clean_split(targets)
+    division = divide_cleanly(targets)
     rows = np.concatenate([division.train, division.validation, division.test])
     assert (targets[rows] >= 0).all()
     assert len(rows) == 360
@@ -61,15 +61,15 @@ def test_unlabelled_rows_are_in_no_part():
 
 def test_a_class_of_one_pair_trains():
     targets = np.append(_targets(), 3)
-    division = reference_split(targets)
+    division = divide_by_reference(targets)
     assert 400 in division.train
     assert division.kept_whole == (3,)
 
 
 def test_too_few_pairs_are_refused_with_the_number_needed():
     with pytest.raises(DataError, match="at least 11"):
-        reference_split(np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2]))
-    division = reference_split(np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]))
+        divide_by_reference(np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2]))
+    division = divide_by_reference(np.array([0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]))
     assert len(division.test) == 3
 
 

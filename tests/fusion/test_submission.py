@@ -48,16 +48,16 @@ def test_a_submission_is_read_back_as_a_label_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ids", "scores", "style", "error", "message"),
+    ("ids", "scores", "layout", "error", "message"),
     [
         (list("abc"), SCORES, "tags", OptionError, "did you mean 'tag'"),
         (list("abc"), SCORES, "memes", OptionError, "two classes"),
         (list("ab"), SCORES, "tag", DataError, "2 ids"),
-        (list("aab"), SCORES, "tag", DataError, "'a' would be in it twice"),
+        (list("aab"), SCORES, "tag", DataError, "'a' occurs twice"),
         (list("abc"), SCORES * [[1], [np.nan], [1]], "tag", DataError, "'b'"),
     ],
 )
-def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path, ids, scores, style, error, message):
+def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path, ids, scores, layout, error, message):
     with pytest.raises(error, match=message):
-        write_submission(tmp_path / "out.csv", ids, scores, NAMES, style)
+        write_submission(tmp_path / "out.csv", ids, scores, NAMES, layout)
     assert not list(tmp_path.iterdir())

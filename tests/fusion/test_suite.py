@@ -81,11 +81,11 @@ def test_curves_and_confusion_matrices_are_drawn(small):
     from matplotlib.figure import Figure
 
     from harness_plots.confusion import Confusion
-    from harness_plots.training import Training
+    from harness_plots.training_curves import TrainingCurves
 
     _, store = small
     frame = harness.load("fusion", store=store.path)
-    caption = Training(["loss", "weighted_f1"], ["training"], ["method"]).draw(frame, store, Figure())
+    caption = TrainingCurves(["loss", "weighted_f1"], ["training"], ["method"]).draw(frame, store, Figure())
     assert "Training curves" in caption
     assert "Confusion matrices" in Confusion().draw(frame, store, Figure())
 

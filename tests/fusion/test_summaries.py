@@ -14,9 +14,15 @@ import harness
 from harness.errors import HarnessError, OptionError
 from harness.records.store import Store
 from harness.statistics import paired_difference_interval
-from harness_fusion.answers import Answers
-from harness_fusion.gains import f1_gain, weighted_f1
-from harness_fusion.summaries import Contribution, Dirt, Gain, Misses, Subsets
+from harness_fusion.answers import MethodAnswers
+from harness_fusion.gains import compare_f1, weighted_f1
+from harness_fusion.summaries import (
+    DataDirt,
+    GainOverUnimodal,
+    MissGroups,
+    ModalityContribution,
+    SubsetAccuracy,
+)
 
 
 def drawn(seed, right, count=300, classes=3):
@@ -36,7 +42,7 @@ def test_weighted_f1_from_counts_is_scikit_learns():
 def test_the_interval_of_a_gain_is_the_general_bootstraps():
     targets, one = drawn(0, 0.8)
     other = np.where(np.arange(300) % 3 == 0, 0, one)
-    gain = f1_gain(one[:1], other[:1], targets)
+    gain = compare_f1(one[:1], other[:1], targets)
     rows = np.arange(len(targets))
 
     def f1(predictions):
@@ -55,10 +61,10 @@ def test_the_interval_of_a_gain_is_the_general_bootstraps():
 
 def test_equal_answers_are_no_gain_and_a_gain_turned_round_is_a_loss():
     targets, one = drawn(2, 0.7)
-    same = f1_gain(one, one, targets)
+    same = compare_f1(one, one, targets)
     assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
     worse = drawn(2, 0.5)[1]
-    up, down = f1_gain(one, worse, targets), f1_gain(worse, one, targets)
+    up, down = compare_f1(one, worse, targets), compare_f1(worse, one, targets)
     assert up.difference == pytest.approx(-down.difference)
     assert up.low == pytest.approx(-down.high)
     assert up.p_value == down.p_value < 0.05
@@ -74,7 +80,7 @@ def test_a_level_test_rejects_about_as_often_as_it_says():
         other = np.where(
             rng.random(one.shape) < right.mean(), targets, (targets + rng.integers(1, 3, one.shape)) % 3
         )
-        called += f1_gain(one[:1], other[:1], targets, resamples=300).p_value < 0.05
+        called += compare_f1(one[:1], other[:1], targets, resamples=300).p_value < 0.05
     assert called <= 9  # P(more | 5 %) < 0.001
 
 
@@ -90,7 +96,7 @@ def run(suite, tmp_path):
 
 def test_with_a_label_from_the_text_no_fusion_is_better_and_the_shuffled_images_show_why(run):
     frame, store = run
-    gains = Gain()(frame, store)
+    gains = GainOverUnimodal()(frame, store)
     table = gains.pivot(index="method", columns="metric", values="value")
     assert "text only" in gains.loc[gains["note"].str.startswith("the best unimodal"), "method"].tolist()
     fusions = ["early", "gated", "cross"]
@@ -101,13 +107,13 @@ def test_with_a_label_from_the_text_no_fusion_is_better_and_the_shuffled_images_
     assert table.loc["early", "Δ accuracy"] == pytest.approx(
         table.loc["early", "accuracy"] - table.loc["text only", "accuracy"]
     )
-    lost = Contribution()(frame).pivot(index="method", columns="metric", values="value")
+    lost = ModalityContribution()(frame).pivot(index="method", columns="metric", values="value")
     for method in fusions:
         assert abs(lost.loc[method, "−image (shuffled)"]) < 0.1
         assert lost.loc[method, "−text (shuffled)"] > 0.25
     assert np.isnan(lost.loc["text only", "−image (shuffled)"])
 
-    parts = Subsets()(frame, store)
+    parts = SubsetAccuracy()(frame, store)
     agree, differ = (parts[parts["subset"].str.startswith(f"unimodals {w}")] for w in ("agree", "differ"))
     assert len(agree) == len(differ) == 7
     oracle = parts[(parts["method"] == "oracle") & parts["subset"].str.startswith("unimodals agree")]["value"]
@@ -118,12 +124,12 @@ def test_with_a_label_from_the_text_no_fusion_is_better_and_the_shuffled_images_
     conflict = parts[parts["subset"].str.startswith("conflict")]
     assert set(conflict["method"]) == set(frame["method"])
 
-    missed = Misses()(frame, store)
+    missed = MissGroups()(frame, store)
     assert {"conflict", "missing text", "short text"} <= {g.partition(" (")[0] for g in missed["group"]}
     assert missed["value"].between(0, 1).all()
-    share = Misses("share")(frame, store)
+    share = MissGroups("share")(frame, store)
     assert share["metric"].eq("share").all()
-    dirt = Dirt()(frame, store).set_index("kind")
+    dirt = DataDirt()(frame, store).set_index("kind")
     assert dirt.loc["pairs", "value"] == 240
     assert dirt.loc["text missing", "note"] == "text missing: a, b, c"
 
@@ -131,7 +137,7 @@ def test_with_a_label_from_the_text_no_fusion_is_better_and_the_shuffled_images_
 def test_what_can_not_be_compared_says_so(run):
     """A seed of one method is lost: its mean stands alone, and the others are compared as before."""
     frame, store = run
-    gains = Gain()(frame[~((frame["method"] == "gated") & (frame["seed"] == 1))], store)
+    gains = GainOverUnimodal()(frame[~((frame["method"] == "gated") & (frame["seed"] == 1))], store)
     gated = gains[gains["method"] == "gated"].set_index("metric")
     assert set(gated.index) == {"accuracy", "weighted F1"}
     assert gated.loc["accuracy", "note"].startswith("not compared: text only")
@@ -143,13 +149,13 @@ def test_unimodals_are_named_by_tag_or_by_label(run):
     frame, store = run
     untagged = frame.drop(columns="tag.method.kind")
     with pytest.raises(OptionError, match="unimodal"):
-        Gain()(untagged, store)
-    named = Gain(unimodal=["image only"])(untagged, store)
+        GainOverUnimodal()(untagged, store)
+    named = GainOverUnimodal(unimodal=["image only"])(untagged, store)
     assert "image only" in named.loc[named["note"].str.startswith("the best"), "note"].iloc[0]
     with pytest.raises(OptionError, match="did you mean 'weighted_f1'"):
-        Contribution("weigthed_f1")(frame)
+        ModalityContribution("weigthed_f1")(frame)
     with pytest.raises(OptionError, match="did you mean 'shuffled'"):
-        Contribution(kinds=["shufled"])
+        ModalityContribution(kinds=["shufled"])
 
 
 def test_seeds_on_different_samples_are_not_taken_together():
@@ -157,17 +163,17 @@ def test_seeds_on_different_samples_are_not_taken_together():
         pd.DataFrame({"id": ids, "target": [0, 1], "prediction": [0, 1]}) for ids in (["a", "b"], ["a", "c"])
     ]
     with pytest.raises(HarnessError, match="different samples"):
-        Answers(frames, [0, 1])
+        MethodAnswers(frames, [0, 1])
 
 
 def test_tables_import_neither_torch_nor_scikit_learn(run):
     """They take seconds to import, which is more than all the tables of a suite take to make."""
     code = (
         "import sys, harness; from harness.records.store import Store\n"
-        "from harness_fusion.summaries import Contribution, Dirt, Gain, Misses, Subsets\n"
+        "from harness_fusion.summaries import DataDirt, GainOverUnimodal, MissGroups, ModalityContribution, SubsetAccuracy\n"
         f"store = Store({str(run[1].path)!r}); frame = harness.load('small', store=store.path)\n"
-        "for made in (Gain(), Subsets(), Misses(), Dirt()): assert len(made(frame, store))\n"
-        "assert len(Contribution()(frame))\n"
+        "for made in (GainOverUnimodal(), SubsetAccuracy(), MissGroups(), DataDirt()): assert len(made(frame, store))\n"
+        "assert len(ModalityContribution()(frame))\n"
         "assert not {'torch', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=200)

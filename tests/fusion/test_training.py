@@ -15,29 +15,29 @@ from torch import nn
 
 from harness.discovery import registry
 from harness.errors import DataError, Diverged, OptionError
-from harness.inference.features import weights_digest
-from harness.learning.draws import Entry, class_weights, rows_of_epoch
+from harness.inference.features import digest_module
+from harness.learning.draws import DrawnBatch, class_weights, rows_of_epoch
 from harness.learning.pipeline import Batch
-from harness_fusion.contracts import Features, Pairs
-from harness_fusion.heads import Head, build_head
-from harness_fusion.sources import Augmented
-from harness_fusion.training import HeadRecipe, predict, train_head
+from harness_fusion.contracts import Features, PairFeatures
+from harness_fusion.feature_sources import EpochFeatures
+from harness_fusion.fusion_head import FusionHead, build_head
+from harness_fusion.head_training import HeadRecipe, predict, train_head
 
 CLASSES = 3
 FAST = HeadRecipe(epochs=3, rate=1e-2, batch=32, patience=None)
 
 
-def pairs(count: int = 90, seed: int = 0, noise: float = 1.0) -> Pairs:
+def pairs(count: int = 90, seed: int = 0, noise: float = 1.0) -> PairFeatures:
     """Pairs of unequal classes; the text tells a part of the class, the image another."""
     make = torch.Generator().manual_seed(seed)
     targets = (torch.arange(count) % 6 + 1) // 3  # 2 : 3 : 1
     text, image = (noise * torch.randn(count, width, generator=make) for width in (8, 6))
     text[:, 0] += 2.0 * targets
     image[:, 1] += 2.0 * (targets == 1)
-    return Pairs(Features.of(text), Features.of(image), targets)
+    return PairFeatures(Features.from_pooled(text), Features.from_pooled(image), targets)
 
 
-def head_of(name: str, seed: int = 0, dropout: float = 0.1, **options: object) -> Head:
+def head_of(name: str, seed: int = 0, dropout: float = 0.1, **options: object) -> FusionHead:
     method = registry.load(registry.find("methods", name))(**options)
     return build_head(method, 8, 6, CLASSES, dropout=dropout, seed=seed)
 
@@ -74,7 +74,7 @@ def test_weighting_balanced_classes_changes_nothing() -> None:
 def test_class_weights_come_from_the_training_part_alone() -> None:
     data, curves = pairs(), []
     for targets in (data.targets, torch.zeros_like(data.targets)):
-        validation = Pairs(data.text, data.image, targets)
+        validation = PairFeatures(data.text, data.image, targets)
         curves.append(train_head(head_of("gated"), data, validation, FAST, 0).curves)
     assert curves[0]["loss"] == curves[1]["loss"]
     assert curves[0]["validation_loss"] != curves[1]["validation_loss"]
@@ -82,7 +82,7 @@ def test_class_weights_come_from_the_training_part_alone() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 70))
 def test_batches_hold_every_row_once_and_never_one_row_alone(count: int, size: int) -> None:
-    recipe = HeadRecipe(batch=size).of(count)
+    recipe = HeadRecipe(batch=size).for_samples(count)
     found = rows_of_epoch(count, recipe, 0, 0)
     assert sorted(np.concatenate(found).tolist()) == list(range(count))
     assert max(map(len, found)) <= size
@@ -181,7 +181,7 @@ def test_the_majority_row_is_the_largest_class_of_the_training_part() -> None:
     head = head_of("majority")
     validation = pairs(30, 1)
     trained = train_head(
-        head, pairs(), Pairs(validation.text, validation.image, torch.zeros(30).long()), FAST, 0
+        head, pairs(), PairFeatures(validation.text, validation.image, torch.zeros(30).long()), FAST, 0
     )
     assert trained.epochs == trained.samples == 0
     said = predict(head, validation)
@@ -228,7 +228,9 @@ def test_learned_weights_find_the_modality_that_tells() -> None:
     make = torch.Generator().manual_seed(0)
     targets = torch.randint(3, (200,), generator=make)
     text = nn.functional.one_hot(targets, 8).float() + 0.3 * torch.randn(200, 8, generator=make)
-    data = Pairs(Features.of(text), Features.of(torch.randn(200, 6, generator=make)), targets)
+    data = PairFeatures(
+        Features.from_pooled(text), Features.from_pooled(torch.randn(200, 6, generator=make)), targets
+    )
     head = head_of("late", rule="learned")
     train_head(head, data, None, HeadRecipe(epochs=10, rate=3e-3, patience=None), 0)
     text, image = head.fusion.weights(data.text, data.image)[0].tolist()
@@ -241,13 +243,15 @@ def test_learned_weights_find_the_modality_that_tells() -> None:
 def test_augmented_features_are_encoded_once_per_epoch() -> None:
     data, asked = pairs(), []
 
-    def encode(epoch: int) -> Pairs:
+    def encode(epoch: int) -> PairFeatures:
         asked.append(epoch)
-        return Pairs(
-            data.text.each(lambda t: t + epoch if t.dtype == torch.float else t), data.image, data.targets
+        return PairFeatures(
+            data.text.map_tensors(lambda t: t + epoch if t.dtype == torch.float else t),
+            data.image,
+            data.targets,
         )
 
-    source = Augmented(data.targets, encode)
+    source = EpochFeatures(data.targets, encode)
     augmented, plain = head_of("gated"), head_of("gated")
     train_head(augmented, source, data, FAST, 0)
     assert asked == [0, 1, 2]
@@ -258,31 +262,32 @@ def test_augmented_features_are_encoded_once_per_epoch() -> None:
 class EndToEnd:
     """Raw inputs that go through encoders for each batch."""
 
-    def __init__(self, raw: Pairs, encoders: nn.ModuleDict) -> None:
+    def __init__(self, raw: PairFeatures, encoders: nn.ModuleDict) -> None:
         self.raw, self.encoders, self.targets = raw, encoders, raw.targets
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def batches(self, plan: Iterable[Entry]) -> Generator[Batch, None, None]:
+    def batches(self, plan: Iterable[DrawnBatch]) -> Generator[Batch, None, None]:
         for step, epoch, rows in plan:
             taken = self.raw.take(torch.from_numpy(rows))
             text, image = (
-                Features.of(self.encoders[name](getattr(taken, name).pooled)) for name in ("text", "image")
+                Features.from_pooled(self.encoders[name](getattr(taken, name).pooled))
+                for name in ("text", "image")
             )
-            yield Batch(step, epoch, rows, Pairs(text, image, taken.targets), taken.targets)
+            yield Batch(step, epoch, rows, PairFeatures(text, image, taken.targets), taken.targets)
 
 
 def test_end_to_end_training_moves_and_restores_what_is_thawed_and_nothing_else() -> None:
     torch.manual_seed(0)
     encoders = nn.ModuleDict({"text": nn.Linear(8, 8), "image": nn.Linear(6, 6)})
     encoders["image"].requires_grad_(False)
-    start, frozen = state(encoders["text"]), weights_digest(encoders["image"])
+    start, frozen = state(encoders["text"]), digest_module(encoders["image"])
     train, validation = (EndToEnd(pairs(60, seed, 2.0), encoders) for seed in (0, 1))
     head = head_of("early-features")
     recipe = HeadRecipe(epochs=30, rate=0.05, batch=16, patience=3)
     trained = train_head(head, train, validation, recipe, 0, encoders=encoders, encoder_rate=0.05)
-    assert weights_digest(encoders["image"]) == frozen
+    assert digest_module(encoders["image"]) == frozen
     assert encoders["image"].weight.grad is None
     assert not any(torch.equal(a, b) for a, b in zip(start, state(encoders["text"]), strict=True))
     assert trained.best_epoch < trained.epochs
@@ -294,9 +299,9 @@ def test_end_to_end_training_moves_and_restores_what_is_thawed_and_nothing_else(
 
 def test_without_encoders_to_train_a_frozen_source_stays_as_it_is() -> None:
     encoders = nn.ModuleDict({"text": nn.Linear(8, 8), "image": nn.Linear(6, 6)}).requires_grad_(False)
-    digest = weights_digest(encoders)
+    digest = digest_module(encoders)
     train_head(head_of("gated"), EndToEnd(pairs(), encoders), None, FAST, 0)
-    assert weights_digest(encoders) == digest
+    assert digest_module(encoders) == digest
 
 
 def test_progress_is_told_once_per_epoch() -> None:
@@ -319,7 +324,7 @@ def test_progress_is_told_once_per_epoch() -> None:
 
 def test_unlabelled_or_no_samples_get_one_line() -> None:
     data = pairs(30)
-    unlabelled = Pairs(data.text, data.image, data.targets - 1)
+    unlabelled = PairFeatures(data.text, data.image, data.targets - 1)
     with pytest.raises(DataError, match="have no label"):
         train_head(head_of("gated"), unlabelled, None, FAST, 0)
     with pytest.raises(DataError, match="no training samples"):

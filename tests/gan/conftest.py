@@ -11,13 +11,13 @@ import torch
 
 import harness
 from harness_embedded.gaussian_mixture import GaussianMixture
+from harness_gan.gan_training import GanTraining
 from harness_gan.losses import NonSaturating
 from harness_gan.methods import GAN
-from harness_gan.sources import Points
-from harness_gan.training import Training
+from harness_gan.real_samples import PointSamples
 from harness_generative.architectures import MLP, Architecture
 
-Make = Callable[..., Training]
+Make = Callable[..., GanTraining]
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def make_training() -> Make:
         batch_size: int = 16,
         precision: str = "float32",
         **options: Any,
-    ) -> Training:
-        source = source or Points(GaussianMixture(sigma=0.1).load("train"))
+    ) -> GanTraining:
+        source = source or PointSamples(GaussianMixture(sigma=0.1).load("train"))
         method = GAN(loss or NonSaturating(), list(remedies), **{"lr": 1e-3, **options})
         architecture = architecture or MLP(hidden=16, layers=2)
-        return Training(
+        return GanTraining(
             method,
             architecture,
             source,

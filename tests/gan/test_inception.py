@@ -19,9 +19,9 @@ from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference, parse
 from harness.errors import OptionError, Unavailable
 from harness.testing import ModelConformance
-from harness_gan.judging import Extractor, extractor_name
+from harness_gan.judging import Extractor, name_extractor
 from harness_generative import inception as fid_inception
-from harness_generative.evidence import Generated
+from harness_generative.evidence import GeneratedSamples
 from harness_generative.inception import FIDInception
 from harness_generative.metrics import FrechetDistance
 
@@ -101,11 +101,11 @@ def test_only_the_original_weights_are_called_fid(weights: Path, monkeypatch: py
     model = FIDInception(weights)
     assert not model.is_fid
     part = Resolver().resolve("models", Reference("fid-inception", {"checkpoint": str(weights)}), "test")
-    assert extractor_name(model, part).startswith("inception-2015-12-05 sha256:")
+    assert name_extractor(model, part).startswith("inception-2015-12-05 sha256:")
     rng = np.random.default_rng(1)
     fake, train, test = (rng.normal(size=(20, 3)) for _ in range(3))
     for is_fid in (False, True):
-        found = FrechetDistance()(Generated(fake, train, test, model.shown, is_fid=is_fid))
+        found = FrechetDistance()(GeneratedSamples(fake, train, test, model.shown, is_fid=is_fid))
         assert any(name.startswith("FID ") for name in found) == is_fid
         assert "floor" in found
     monkeypatch.setattr(fid_inception, "DIGEST", model.fingerprint().removeprefix("sha256:")[:8])
@@ -150,7 +150,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, capsys: pytest.Ca
 )
 def test_extractors_are_named_as_the_suite_file_names_them(given: Any, expected: str) -> None:
     part = Resolver().resolve("models", parse(given, "test")[0], "test")
-    assert extractor_name(object(), part) == expected
+    assert name_extractor(object(), part) == expected
 
 
 def test_its_weights_are_found_in_a_wrapping_and_told(network: torch.nn.Module, tmp_path: Path) -> None:

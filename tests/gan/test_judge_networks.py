@@ -9,18 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from harness_gan import classifier, segmentation
-from harness_gan.classifier import trained
-from harness_gan.judge_networks import weights_digest
-from harness_gan.segmentation import IGNORED, trained_segmenter
-from harness_gan.sources import to_floats
+from harness_gan import judge_classifier, segmentation
+from harness_gan.judge_classifier import train_classifier
+from harness_gan.judge_networks import digest_weights
+from harness_gan.real_samples import to_floats
+from harness_gan.segmentation import IGNORED, train_segmenter
 
 STEPS = 8
 
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (classifier, segmentation):
+    for module in (judge_classifier, segmentation):
         monkeypatch.setattr(module, "STEPS", STEPS)
 
 
@@ -35,27 +35,27 @@ def by_hand(network: torch.nn.Module, images: torch.Tensor, batch: int, loss) ->
         loss(to_floats(images[rows]), rows).backward()
         optimizer.step()
         schedule.step()
-    return weights_digest(network)
+    return digest_weights(network)
 
 
 def test_the_classifier(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (30, 1, 8, 8), dtype=np.uint8), np.arange(30) % 3
-    ours = trained((images, labels), (images, labels), tmp_path)
+    ours = train_classifier((images, labels), (images, labels), tmp_path)
     torch.manual_seed(0)
-    network = classifier.Network(1, 3)
+    network = judge_classifier.ClassifierNetwork(1, 3)
     told = torch.from_numpy(labels)
     digest = by_hand(
         network,
         torch.from_numpy(images),
-        classifier.BATCH,
+        judge_classifier.BATCH,
         lambda shown, rows: F.cross_entropy(network(shown)[1], told[rows]),
     )
     assert ours.digest == digest
     assert not ours.network.training
     (kept,) = tmp_path.glob("gan-classifier-1-*.safetensors")
     before = kept.stat().st_mtime_ns
-    assert trained((images, labels), (images, labels), tmp_path).digest == digest
+    assert train_classifier((images, labels), (images, labels), tmp_path).digest == digest
     assert kept.stat().st_mtime_ns == before
 
 
@@ -65,9 +65,9 @@ def test_the_segmenter(tmp_path: Path) -> None:
     images = rng.integers(0, 256, (10, 3, 8, 8), dtype=np.uint8)
     maps = rng.integers(0, 3, (10, 8, 8)).astype(np.uint8)
     maps[0], maps[1, :4] = IGNORED, IGNORED
-    ours = trained_segmenter(images, maps, 3, tmp_path)
+    ours = train_segmenter(images, maps, 3, tmp_path)
     torch.manual_seed(0)
-    network = segmentation.Network(3)
+    network = segmentation.SegmentationNetwork(3)
 
     def loss(shown: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         truth = torch.from_numpy(maps)[rows].long()

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import harness.api
-import harness_gan.classifier
+import harness_gan.judge_classifier
 from harness.discovery import registry
 
 
 @pytest.fixture(autouse=True)
 def quick_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of few steps, which stays with the test."""
-    monkeypatch.setattr(harness_gan.classifier, "STEPS", 60)
+    monkeypatch.setattr(harness_gan.judge_classifier, "STEPS", 60)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
 
 

@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness_gan.batchwise import Closeness, Spread
-from harness_generative.spectral import normalise
-from harness_generative.stacked import Alone, BatchNorm, Convolution, Linear
+from harness_gan.batchwise import BatchCloseness, BatchDeviation
+from harness_generative.spectral import add_spectral_norm
+from harness_generative.stacked_layers import StackedBatchNorm, StackedConvolution, StackedLinear, StackOfOne
 from harness_generative.streams import Streams
 
 STREAMS = Streams([0, 1, 2])
 
 
 def test_linear_layers_are_each_seeds_own() -> None:
-    layer, x = Linear(5, 4, STREAMS), torch.randn(3, 7, 5)
+    layer, x = StackedLinear(5, 4, STREAMS), torch.randn(3, 7, 5)
     for s in range(3):
         expected = F.linear(x[s], layer.weight[s].T, layer.bias[s])
         torch.testing.assert_close(layer(x)[s], expected)
@@ -24,7 +24,7 @@ def test_linear_layers_are_each_seeds_own() -> None:
 
 @pytest.mark.parametrize("transposed", [False, True])
 def test_convolutions_are_each_seeds_own(transposed: bool) -> None:
-    layer = Convolution(3, 5, 4, 2, 1, STREAMS, transposed=transposed)
+    layer = StackedConvolution(3, 5, 4, 2, 1, STREAMS, transposed=transposed)
     x = torch.randn(3, 2, 3, 8, 8)
     apply = F.conv_transpose2d if transposed else F.conv2d
     out = layer(x)
@@ -35,7 +35,7 @@ def test_convolutions_are_each_seeds_own(transposed: bool) -> None:
 
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 5, 5)])
 def test_batch_norm_is_torchs(shape: tuple[int, ...]) -> None:
-    layer, x = BatchNorm(4, STREAMS), torch.randn(3, *shape) * 2 + 1
+    layer, x = StackedBatchNorm(4, STREAMS), torch.randn(3, *shape) * 2 + 1
     theirs = [nn.BatchNorm1d(4) if len(shape) == 2 else nn.BatchNorm2d(4) for _ in range(3)]
     for s, norm in enumerate(theirs):
         norm.load_state_dict({"weight": layer.weight[s], "bias": layer.bias[s]}, strict=False)
@@ -49,7 +49,7 @@ def test_batch_norm_is_torchs(shape: tuple[int, ...]) -> None:
 
 
 def test_seeds_start_from_their_own_numbers() -> None:
-    together, alone = Linear(5, 4, Streams([4, 7])), Linear(5, 4, Streams([7]))
+    together, alone = StackedLinear(5, 4, Streams([4, 7])), StackedLinear(5, 4, Streams([7]))
     assert torch.equal(together.weight[1:], alone.weight)
     assert not torch.equal(together.weight[:1], alone.weight)
 
@@ -57,20 +57,22 @@ def test_seeds_start_from_their_own_numbers() -> None:
 @pytest.mark.parametrize(
     "layer",
     [
-        Linear(12, 9, Streams([0, 1])),
-        Convolution(3, 6, 3, 1, 1, Streams([0, 1])),
-        Convolution(4, 5, 4, 2, 1, Streams([0, 1]), transposed=True),
+        StackedLinear(12, 9, Streams([0, 1])),
+        StackedConvolution(3, 6, 3, 1, 1, Streams([0, 1])),
+        StackedConvolution(4, 5, 4, 2, 1, Streams([0, 1]), transposed=True),
     ],
     ids=["linear", "convolution", "transposed"],
 )
 def test_spectral_norm_reaches_one(layer: nn.Module) -> None:
     """The largest singular value of the reshaped weight after 200 passes, by the SVD."""
-    axis = 2 if isinstance(layer, Linear) or layer.transposed else 1
-    network = normalise(layer, 1, Streams([0, 1]))
+    axis = 2 if isinstance(layer, StackedLinear) or layer.transposed else 1
+    network = add_spectral_norm(layer, 1, Streams([0, 1]))
     inputs = (
-        torch.randn(2, 3, 12) if isinstance(layer, Linear) else torch.randn(2, 2, layer.weight.shape[2], 8, 8)
+        torch.randn(2, 3, 12)
+        if isinstance(layer, StackedLinear)
+        else torch.randn(2, 2, layer.weight.shape[2], 8, 8)
     )
-    if isinstance(layer, Convolution) and layer.transposed:
+    if isinstance(layer, StackedConvolution) and layer.transposed:
         inputs = torch.randn(2, 2, 4, 8, 8)
     for _ in range(200):
         network(inputs)
@@ -81,7 +83,7 @@ def test_spectral_norm_reaches_one(layer: nn.Module) -> None:
 
 def test_spectral_norm_gradient_is_torchs() -> None:
     """With the same vectors, the weight's gradient equals that of torch's parametrisation."""
-    ours = normalise(Linear(6, 4, Streams([0])), 1, Streams([0]))
+    ours = add_spectral_norm(StackedLinear(6, 4, Streams([0])), 1, Streams([0]))
     plain = nn.Linear(6, 4)
     with torch.no_grad():
         plain.weight.copy_(ours.parametrizations.weight.original[0].T)
@@ -98,7 +100,9 @@ def test_spectral_norm_gradient_is_torchs() -> None:
 
 
 def test_ordinary_layers_take_torchs_own_normalisation() -> None:
-    network = normalise(Alone(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 1))), 1, Streams([0]))
+    network = add_spectral_norm(
+        StackOfOne(nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 1))), 1, Streams([0])
+    )
     for _ in range(50):
         network(torch.randn(1, 4, 6))
     network.eval()
@@ -106,17 +110,17 @@ def test_ordinary_layers_take_torchs_own_normalisation() -> None:
 
 
 def test_closeness_counts_the_others_that_are_the_same() -> None:
-    layer = Closeness(5, 3, 2, STREAMS)
+    layer = BatchCloseness(5, 3, 2, STREAMS)
     identical = torch.randn(3, 1, 5).expand(3, 8, 5)
-    torch.testing.assert_close(layer.closeness(identical), torch.full((3, 8, 3), 7.0))
+    torch.testing.assert_close(layer.measure_closeness(identical), torch.full((3, 8, 3), 7.0))
     far = 1e4 * torch.randn(3, 8, 5)
-    assert layer.closeness(far).abs().max() < 1e-6
+    assert layer.measure_closeness(far).abs().max() < 1e-6
     assert layer(far).shape == (3, 8, 8)
 
 
 def test_spread_is_the_deviation_over_the_batch() -> None:
     x = torch.randn(2, 16, 5)
-    out = Spread()(x)
+    out = BatchDeviation()(x)
     expected = x.std(1, unbiased=False).mean(1)
     torch.testing.assert_close(out[..., -1], expected[:, None].expand(2, 16), rtol=1e-5, atol=1e-5)
-    assert Spread()(torch.ones(1, 4, 3))[0, 0, -1] < 1e-3
+    assert BatchDeviation()(torch.ones(1, 4, 3))[0, 0, -1] < 1e-3

@@ -100,10 +100,10 @@ def test_penalties_of_linear_critics(shape: tuple[int, ...]) -> None:
 
 
 def test_interpolates_have_one_epsilon_per_sample() -> None:
-    from harness_gan.penalties import interpolated
+    from harness_gan.penalties import interpolate
 
     real, fake = torch.ones(2, 6, 3, 4, 4), torch.zeros(2, 6, 3, 4, 4)
-    mixed = interpolated(real, fake, Streams([0, 1])).flatten(2)
+    mixed = interpolate(real, fake, Streams([0, 1])).flatten(2)
     assert torch.equal(mixed, mixed[..., :1].expand_as(mixed))
     assert len(mixed[..., 0].unique()) == 12
 

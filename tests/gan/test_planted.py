@@ -34,14 +34,14 @@ def test_a_generator_on_the_data_is_healthy(
 ) -> None:
     """The planted healthy run: its samples are drawn from the mixture itself."""
     from harness_embedded.gaussian_mixture import GaussianMixture
-    from harness_gan.training import Training
+    from harness_gan.gan_training import GanTraining
 
     split = GaussianMixture(sigma=0.1).load("train")
 
-    def perfect(self: Training, latent: torch.Tensor, batch: int = 0) -> torch.Tensor:
+    def perfect(self: GanTraining, latent: torch.Tensor, batch: int = 0) -> torch.Tensor:
         return split.draw(latent.shape[1], torch.Generator().manual_seed(1))[None]
 
-    monkeypatch.setattr(Training, "sample", perfect)
+    monkeypatch.setattr(GanTraining, "sample", perfect)
     record = toy.run(tmp_path, methods=toy.suite["methods"][:1], seeds=[0]).records[0]
     assert record.notes["verdict"] == "healthy"
     assert record.metrics["modes"] == 8

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import harness
-from harness_gan.checkpoints import read
+from harness_gan.gan_checkpoints import read_checkpoint
 from harness_gan.losses import WassersteinGP
 from harness_gan.translation_training import CycleTraining, PairedTraining
 from harness_generative.translation import CycleGAN, Pix2Pix, ResNetTranslator
@@ -35,11 +35,11 @@ def test_gradients_are_logged_on_their_own_scale(make_training: Any, loss: Any, 
     plain, mixed = (make_training(loss, precision=p) for p in ("float32", precision))
     for training in (plain, mixed):
         for _ in range(3):
-            training.round()
-    ours, theirs = mixed.logged()[0], plain.logged()[0]
+            training.run_round()
+    ours, theirs = mixed.summarise_steps()[0], plain.summarise_steps()[0]
     for name in ("g_gradient", "d_gradient", "d_loss", "g_loss"):
         assert ours[name] == pytest.approx(theirs[name], rel=0.1, abs=0.02)
-    assert mixed.finite() == [True]
+    assert mixed.are_seeds_finite() == [True]
     for network in (mixed.generator, mixed.discriminator):
         assert {p.dtype for p in network.parameters()} == {torch.float32}
 
@@ -59,7 +59,7 @@ def test_translations_train_in_half_precision(method: Any, precision: str) -> No
             scaler.load_state_dict({**scaler.state_dict(), "scale": 256.0} if scaler.is_enabled() else {})
         for _ in range(3):
             values[p] = training.step(a, b)
-        assert training.finite()
+        assert training.is_finite()
         assert bool(torch.isfinite(training.translate(a)).all())
     for name in ("g_loss", "d_loss", "d_real", "d_fake"):
         assert values[precision][name] == pytest.approx(values["float32"][name], rel=0.05, abs=0.02), name
@@ -86,7 +86,7 @@ def test_the_scaler_is_in_the_checkpoint(toy: Any, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         harness.run({**toy.suite, **changes}, store=tmp_path / "cut", device="cpu", listeners=[Stop()])
     (left,) = (tmp_path / "cut").rglob("training.safetensors")
-    state = read(left.parent)
+    state = read_checkpoint(left.parent)
     assert state is not None
     kept = state["parts"]["d_scaler"]
     # eight steps: each was counted since the last overflow, or halved the scale

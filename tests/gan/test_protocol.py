@@ -12,9 +12,9 @@ from PIL import Image
 
 import harness
 import harness.api
-import harness_gan.classifier
+import harness_gan.judge_classifier
 from harness.planning.grouping import seed_groups
-from harness_gan.training import Training
+from harness_gan.gan_training import GanTraining
 from harness_gan.verdicts import VERDICTS
 
 
@@ -138,7 +138,7 @@ def test_mistakes_are_named_before_anything_runs(toy: Any, changes: dict[str, An
     [
         ({"models": ["gan-dcgan"]}, "makes images"),
         ({"models": ["tiny-vit"]}, "does not build GANs"),
-        ({"protocol": {"plugin": "gan", "batch_size": 10}}, "no multiple of PacGAN"),
+        ({"protocol": {"plugin": "gan", "batch_size": 10}}, "not a multiple of PacGAN"),
     ],
 )
 def test_what_can_not_be_trained_is_skipped_with_the_reason(
@@ -152,7 +152,7 @@ def test_images_that_can_not_be_made_are_named_with_what_to_do(
     toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a size images are taken as they are, which is known only once they are there."""
-    monkeypatch.setattr(harness_gan.classifier, "STEPS", 1)
+    monkeypatch.setattr(harness_gan.judge_classifier, "STEPS", 1)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     for part, count in (("train", 3), ("test", 2)):
         for name in ("a", "b"):
@@ -177,7 +177,7 @@ def test_a_seed_that_is_over_costs_what_it_costs_alone(
 ) -> None:
     """Those that train with it go on."""
     monkeypatch.setattr(
-        Training, "finite", lambda self: [s != 1 or self.rounds < 5 for s in self.streams.seeds]
+        GanTraining, "are_seeds_finite", lambda self: [s != 1 or self.rounds < 5 for s in self.streams.seeds]
     )
     methods = toy.suite["methods"][:1]
     together = toy.by_place(tmp_path / "together", methods=methods, seeds=[0, 1])
@@ -198,28 +198,28 @@ def test_cells_of_one_configuration_are_grouped_and_no_others(toy: Any) -> None:
 
 
 def test_worker_processes_keep_seeds_together(toy: Any) -> None:
-    from harness.running.executors.processes import _chunks
+    from harness.running.executors.processes import _make_chunks
 
     cells = [p.cell for p in harness.api.plan(toy.suite).cells]
-    assert [len(chunk) for chunk in _chunks(cells, 1)] == [3, 3]
-    assert [len(chunk) for chunk in _chunks(cells, 4)] == [3, 3]
-    assert [len(chunk) for chunk in _chunks(cells, 6)] == [6]
+    assert [len(chunk) for chunk in _make_chunks(cells, 1)] == [3, 3]
+    assert [len(chunk) for chunk in _make_chunks(cells, 4)] == [3, 3]
+    assert [len(chunk) for chunk in _make_chunks(cells, 6)] == [6]
 
 
 def test_seeds_that_fail_together_are_run_alone(
     toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One bad seed takes no other down: seed 1 fails, the others have their results."""
-    from harness_gan.protocol import Gan
+    from harness_gan.protocol import GanProtocol
 
-    original = Gan.run_many
+    original = GanProtocol.run_many
 
-    def failing(self: Gan, jobs: Any) -> Any:
+    def failing(self: GanProtocol, jobs: Any) -> Any:
         if any(job.cell.seed == 1 for job in jobs):
             raise RuntimeError("a bad seed")
         return original(self, jobs)
 
-    monkeypatch.setattr(Gan, "run_many", failing)
+    monkeypatch.setattr(GanProtocol, "run_many", failing)
     suite = {**toy.suite, "methods": toy.suite["methods"][:1]}
     records = harness.run(suite, store=tmp_path, device="cpu").records
     assert [r.status for r in records] == ["ok", "failed", "ok"]

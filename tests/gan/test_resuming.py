@@ -9,7 +9,7 @@ import pytest
 
 import harness
 import harness.api
-from harness_gan.checkpoints import read
+from harness_gan.gan_checkpoints import read_checkpoint
 
 
 class Stop:
@@ -35,7 +35,7 @@ def test_a_killed_run_continues_to_the_same_result(toy: Any, tmp_path: Path, see
         )
     left = list((tmp_path / "cut").rglob("training.safetensors"))
     assert len(left) == 3
-    counts = [read(p.parent)["counts"]["rounds"] for p in left]
+    counts = [read_checkpoint(p.parent)["counts"]["rounds"] for p in left]
     assert counts == [8, 8, 8]
     again = toy.by_place(tmp_path / "cut", methods=methods, seeds=seeds_after)
     for place, record in again.items():

@@ -15,21 +15,21 @@ import harness.api
 import harness_gan.segmentation
 from harness.errors import DataError
 from harness_data.domains import Domains
-from harness_gan.segmentation import IGNORED, confusion, segmentation_score
+from harness_gan.segmentation import IGNORED, count_confusion, score_segmentation
 
 
 def test_a_score_by_hand() -> None:
     """Of class 0 three of four pixels are right, of class 1 one of two; class 2 is found but never true."""
     truth = np.array([[[0, 0, 0, 0], [1, 1, IGNORED, IGNORED]]], np.uint8)
     found = np.array([[[0, 0, 0, 1], [1, 2, 0, 1]]], np.uint8)
-    assert confusion(truth, found, 3).tolist() == [[3, 1, 0], [0, 1, 1], [0, 0, 0]]
-    score = segmentation_score(truth, found, 3)
+    assert count_confusion(truth, found, 3).tolist() == [[3, 1, 0], [0, 1, 1], [0, 0, 0]]
+    score = score_segmentation(truth, found, 3)
     assert score.per_pixel_accuracy == pytest.approx(4 / 6)
     assert score.per_class_accuracy == pytest.approx((3 / 4 + 1 / 2) / 2)
     assert score.class_iou == pytest.approx((3 / 4 + 1 / 3 + 0) / 3)
-    assert segmentation_score(truth, truth, 3) == (1, 1, 1)
+    assert score_segmentation(truth, truth, 3) == (1, 1, 1)
     # class 3 appears nowhere and counts nowhere
-    assert segmentation_score(truth, found, 4) == score
+    assert score_segmentation(truth, found, 4) == score
 
 
 def test_the_score_agrees_with_torchmetrics() -> None:
@@ -40,7 +40,7 @@ def test_the_score_agrees_with_torchmetrics() -> None:
     found = np.where(rng.random(truth.shape) < 0.6, truth, found)
     truth[:, :2] = IGNORED
     t, f = torch.from_numpy(truth).long(), torch.from_numpy(found).long()
-    score = segmentation_score(truth, found, 5)
+    score = score_segmentation(truth, found, 5)
     options: dict[str, Any] = {"num_classes": 5, "ignore_index": IGNORED}
     assert score.per_pixel_accuracy == pytest.approx(
         float(multiclass_accuracy(f, t, average="micro", **options))

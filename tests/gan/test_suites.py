@@ -12,9 +12,9 @@ import pytest
 import harness
 import harness.api
 import harness_gan
-import harness_gan.classifier
+import harness_gan.judge_classifier
 from harness.planning.suite import load
-from harness_gan.verdicts import Thresholds
+from harness_gan.verdicts import VerdictThresholds
 
 SUITES = ["gan", "gan-images", "gan-cyclegan"]
 
@@ -34,12 +34,12 @@ def test_thresholds_of_verdicts_are_written_in_the_file(name: str) -> None:
         protocol = grid.protocol
         assert isinstance(protocol, dict)
         assert {"rms", "modes", "gradient", "d_loss", "d_accuracy"} <= set(protocol["thresholds"])
-        Thresholds.of(protocol["thresholds"])
+        VerdictThresholds.from_options(protocol["thresholds"])
 
 
 def test_a_small_run_fills_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of a few methods of every experiment: each column that a table names gets numbers."""
-    monkeypatch.setattr(harness_gan.classifier, "STEPS", 30)
+    monkeypatch.setattr(harness_gan.judge_classifier, "STEPS", 30)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     suite: dict[str, Any] = load("gan").model_dump()
     suite["executor"] = "inline"
@@ -84,7 +84,7 @@ def mnist(root: Path, per_split: int) -> None:
 def test_mnist_and_stacked_mnist(
     toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stacked: bool
 ) -> None:
-    monkeypatch.setattr(harness_gan.classifier, "STEPS", 2)
+    monkeypatch.setattr(harness_gan.judge_classifier, "STEPS", 2)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     mnist(tmp_path / "data", 40)
     base = {"plugin": "torchvision", "name": "MNIST", "root": str(tmp_path / "data")}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from harness.errors import HarnessError
-from harness_gan.summaries import Stability
+from harness_gan.summaries import GanStability
 
 
 def test_stability_counts_every_seed() -> None:
@@ -26,7 +26,7 @@ def test_stability_counts_every_seed() -> None:
             "reason": reason,
         }
     )
-    found = Stability(["modes"], ["collapsed"])(data).set_index(["method", "metric"])
+    found = GanStability(["modes"], ["collapsed"])(data).set_index(["method", "metric"])
     a = found.loc["a"]
     assert a.loc["modes median", "value"] == 7
     assert a.loc["modes IQR", "value"] == 7
@@ -38,7 +38,7 @@ def test_stability_counts_every_seed() -> None:
     )
     assert "modes 0.5" in a.loc["collapsed rate", "note"]
     assert "only 2 of at least 5 seeds" in found.loc[("b", "modes median"), "note"]
-    equal = Stability(["modes"], [], equal_evaluations=True)(data).set_index(["method", "metric"])
+    equal = GanStability(["modes"], [], equal_evaluations=True)(data).set_index(["method", "metric"])
     assert equal.loc[("a", "modes median"), "value"] == 4
 
 
@@ -58,13 +58,13 @@ def test_a_metric_of_several_numbers_is_shown_by_its_whole_names() -> None:
             "frechet.clip d=512 n=10/9": [np.nan] * 5,
         }
     )
-    found = Stability(["frechet"], [], lower=["frechet"])(data).set_index("metric")["value"]
+    found = GanStability(["frechet"], [], lower=["frechet"])(data).set_index("metric")["value"]
     name = "frechet.dino d=384 n=10/9"
     assert found.to_dict() == {f"{name} median": 3, f"{name} IQR": 2, f"{name} worst": 9}
-    equal = Stability(["frechet"], [], lower=["frechet"], equal_evaluations=True)(data)
+    equal = GanStability(["frechet"], [], lower=["frechet"], equal_evaluations=True)(data)
     assert equal.set_index("metric")["value"][f"{name} worst"] == 90
     with pytest.raises(HarnessError, match="no record has the metric 'kid'"):
-        Stability(["kid"], [])(data)
+        GanStability(["kid"], [])(data)
 
 
 def test_rates_at_equal_evaluations_and_runs_that_failed() -> None:
@@ -73,8 +73,8 @@ def test_rates_at_equal_evaluations_and_runs_that_failed() -> None:
         status=["ok", "ok", "ok", "diverged", "failed"],
         **{"collapsed.equal_evaluations": [0, 0, 0, 1, np.nan]},
     )
-    final = Stability([], ["collapsed"])(data).iloc[0]
+    final = GanStability([], ["collapsed"])(data).iloc[0]
     assert (final["value"], final["count"]) == (0.5, 4)
     assert "1 of 5 seeds failed, without numbers" in final["note"]
-    equal = Stability([], ["collapsed"], equal_evaluations=True)(data).iloc[0]
+    equal = GanStability([], ["collapsed"], equal_evaluations=True)(data).iloc[0]
     assert equal["value"] == 0.25

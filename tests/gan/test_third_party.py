@@ -11,7 +11,7 @@ import torch
 import harness
 import harness.api
 from harness.discovery import registry
-from harness_generative.contracts import Loss, Remedy, Settings
+from harness_generative.contracts import GanSettings, Loss, Remedy
 
 
 class Doubled(Loss):
@@ -33,7 +33,7 @@ class Slow(Remedy):
     def __init__(self, factor: float = 0.1) -> None:
         self.factor = factor
 
-    def adjust(self, settings: Settings) -> None:
+    def adjust(self, settings: GanSettings) -> None:
         settings.lr_d *= self.factor
 
 
@@ -98,7 +98,7 @@ def test_a_distribution_of_their_own(toy: Any, tmp_path: Path, monkeypatch: pyte
         "[harness.methods]\nsquared = acme_gan:Squared\ndimmed = acme_gan:Dimmed\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._found.cache_clear()
+    registry._scan_distributions.cache_clear()
     try:
         method = {
             "plugin": "gan",
@@ -112,4 +112,4 @@ def test_a_distribution_of_their_own(toy: Any, tmp_path: Path, monkeypatch: pyte
         with pytest.raises(harness.HarnessError, match="did you mean 'slope'"):
             harness.api.plan({**toy.suite, "methods": [{**method, "loss": {"plugin": "squared", "slop": 1}}]})
     finally:
-        registry._found.cache_clear()
+        registry._scan_distributions.cache_clear()

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from harness_gan.losses import Hinge, NonSaturating, Wasserstein, WassersteinGP
+from harness_gan.real_samples import ImageSamples
 from harness_gan.remedies import (
     AveragedGenerator,
     CriticSteps,
@@ -24,8 +25,7 @@ from harness_gan.remedies import (
     TwoTimeScale,
     WeakDiscriminator,
 )
-from harness_gan.sources import Images
-from harness_generative.architectures import DCGAN, MLP, Mixed, Perceptron, ResNet
+from harness_generative.architectures import DCGAN, MLP, MixedArchitecture, Perceptron, ResNet
 
 EVERY = [
     LabelSmoothing(),
@@ -43,8 +43,8 @@ EVERY = [
 
 
 @pytest.fixture
-def images() -> Images:
-    return Images(np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8))
+def images() -> ImageSamples:
+    return ImageSamples(np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8))
 
 
 def whole(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -61,7 +61,9 @@ def digest(training: Any) -> str:
 
 
 @pytest.mark.parametrize("remedies", [[], [SpectralNorm()]])
-def test_each_step_changes_its_own_network_alone(make_training: Any, images: Images, remedies: Any) -> None:
+def test_each_step_changes_its_own_network_alone(
+    make_training: Any, images: ImageSamples, remedies: Any
+) -> None:
     """Parameters and buffers: batch normalisation's statistics and spectral normalisation's vectors."""
     training = make_training(remedies=remedies, architecture=DCGAN(4, 5), source=images)
     g, d = whole(training.generator), whole(training.discriminator)
@@ -91,7 +93,7 @@ def test_steps_and_gradient_evaluations_are_counted(
 ) -> None:
     training = make_training(loss, remedies)
     for _ in range(3):
-        training.round()
+        training.run_round()
     assert (training.d_steps, training.g_steps) == (3 * d_steps, 3 * g_steps)
     assert training.evaluations == 3 * evaluations
 
@@ -109,31 +111,33 @@ def test_clipping_bounds_every_weight_after_every_step(make_training: Any) -> No
 def test_seeds_together_equal_each_alone_on_points(make_training: Any, loss: Any, remedies: Any) -> None:
     together = make_training(loss, remedies, seeds=(3, 4, 9))
     for _ in range(6):
-        together.round()
+        together.run_round()
     for number, seed in enumerate(together.streams.seeds):
         alone = make_training(loss, remedies, seeds=(seed,))
         for _ in range(6):
-            alone.round()
+            alone.run_round()
         for name in ("generator", "discriminator"):
             joint = getattr(together, name).state_dict()
             for key, tensor in getattr(alone, name).state_dict().items():
                 torch.testing.assert_close(joint[key][number : number + 1], tensor, rtol=1e-4, atol=1e-6)
-        assert together.logged()[number] == pytest.approx(alone.logged()[0], rel=1e-3, abs=1e-5)
+        assert together.summarise_steps()[number] == pytest.approx(
+            alone.summarise_steps()[0], rel=1e-3, abs=1e-5
+        )
 
 
 @pytest.mark.parametrize("architecture", [DCGAN(4, 5), ResNet(4, 5), MLP(8, 1, 5)])
 def test_seeds_together_equal_each_alone_on_images(
-    make_training: Any, images: Images, architecture: Any
+    make_training: Any, images: ImageSamples, architecture: Any
 ) -> None:
     together = make_training(seeds=(0, 1), architecture=architecture, source=images, batch_size=8)
     for _ in range(3):
-        together.round()
-    latents = together.latents("look", 4)
+        together.run_round()
+    draw_latents = together.draw_latents("look", 4)
     for number in range(2):
         alone = make_training(seeds=(number,), architecture=architecture, source=images, batch_size=8)
         for _ in range(3):
-            alone.round()
-        ours, theirs = together.sample(latents)[number], alone.sample(alone.latents("look", 4))[0]
+            alone.run_round()
+        ours, theirs = together.sample(draw_latents)[number], alone.sample(alone.draw_latents("look", 4))[0]
         assert ours.shape == (4, 1, 8, 8)
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
@@ -142,7 +146,7 @@ def test_seeds_differ_and_are_reproducible(make_training: Any) -> None:
     runs = [make_training(remedies=EVERY, seeds=(seed,)) for seed in (0, 0, 1)]
     for training in runs:
         for _ in range(5):
-            training.round()
+            training.run_round()
     first, again, other = map(digest, runs)
     assert first == again
     assert first != other
@@ -151,9 +155,9 @@ def test_seeds_differ_and_are_reproducible(make_training: Any) -> None:
 def test_looking_at_samples_changes_no_training(make_training: Any) -> None:
     looked, unseen = make_training(), make_training()
     for _ in range(4):
-        looked.sample(looked.latents("watch", 50))
-        looked.round()
-        unseen.round()
+        looked.sample(looked.draw_latents("watch", 50))
+        looked.run_round()
+        unseen.run_round()
     assert digest(looked) == digest(unseen)
 
 
@@ -162,9 +166,9 @@ def test_one_seeds_divergence_stays_its_own(make_training: Any) -> None:
     with torch.no_grad():
         next(training.generator.parameters())[0] = torch.nan
     for _ in range(3):
-        training.round()
-        alone.round()
-    assert training.finite() == [False, True]
+        training.run_round()
+        alone.run_round()
+    assert training.are_seeds_finite() == [False, True]
     torch.testing.assert_close(
         next(training.generator.parameters())[1:], next(alone.generator.parameters()), rtol=1e-5, atol=1e-7
     )
@@ -174,15 +178,15 @@ def test_packing_one_sample_changes_nothing(make_training: Any) -> None:
     plain, packed = make_training(), make_training(remedies=[PacGAN(1)])
     for training in (plain, packed):
         for _ in range(4):
-            training.round()
+            training.run_round()
     assert digest(plain) == digest(packed)
 
 
 def test_packs_join_neighbours_along_their_channels() -> None:
-    from harness_generative.networks import packs
+    from harness_generative.gan_networks import join_packs
 
     samples = torch.arange(2 * 4 * 3 * 2 * 2.0).view(2, 4, 3, 2, 2)
-    packed = packs(samples, 2)
+    packed = join_packs(samples, 2)
     assert packed.shape == (2, 2, 6, 2, 2)
     assert torch.equal(packed[1, 0], torch.cat([samples[1, 0], samples[1, 1]]))
 
@@ -191,7 +195,7 @@ def test_averaged_weights_follow_the_generator(make_training: Any) -> None:
     training = make_training(remedies=[AveragedGenerator(0.5)])
     expected = [p.detach().clone() for p in training.generator.parameters()]
     for step in range(1, 6):
-        training.round()
+        training.run_round()
         decay = min(0.5, (1 + step) / (10 + step))
         new = training.generator.parameters()
         expected = [decay * e + (1 - decay) * p.detach() for e, p in zip(expected, new)]
@@ -208,19 +212,19 @@ def test_settings_are_composed_in_order(make_training: Any) -> None:
 
 
 @pytest.mark.parametrize("discriminator", [Perceptron(8, 1), ResNet(4), DCGAN(4)])
-def test_mixed_architectures(make_training: Any, images: Images, discriminator: Any) -> None:
+def test_mixed_architectures(make_training: Any, images: ImageSamples, discriminator: Any) -> None:
     training = make_training(
-        architecture=Mixed(DCGAN(4, 5), discriminator), source=images, remedies=[PacGAN(2)]
+        architecture=MixedArchitecture(DCGAN(4, 5), discriminator), source=images, remedies=[PacGAN(2)]
     )
-    training.round()
-    assert training.seen["on_real"].shape == (1, 8)
+    training.run_round()
+    assert training.last_step["on_real"].shape == (1, 8)
     if isinstance(discriminator, Perceptron):
         assert sum(p.numel() for p in training.discriminator.parameters()) == 2 * 64 + 1
 
 
 @pytest.mark.parametrize("size", [8, 16, 32, 64])
 def test_image_networks_of_every_power_of_two(size: int) -> None:
-    from harness_generative.contracts import Settings
+    from harness_generative.contracts import GanSettings
     from harness_generative.streams import Streams
 
     streams = Streams([0, 1])
@@ -229,13 +233,13 @@ def test_image_networks_of_every_power_of_two(size: int) -> None:
         fake = architecture.generator((3, size, size), streams)(z)
         assert fake.shape == (2, 2, 3, size, size)
         assert fake.abs().max() <= 1
-        trunk, width = architecture.trunk((3, size, size), Settings(), streams)
+        trunk, width = architecture.trunk((3, size, size), GanSettings(), streams)
         assert trunk(fake).shape == (2, 2, width)
 
 
 @pytest.mark.parametrize("shape", [(3, 24, 24), (3, 4, 4), (3, 16, 32), (2,)])
 def test_sizes_that_do_not_fit_are_named(shape: tuple[int, ...]) -> None:
-    for architecture in (DCGAN(), ResNet(), Mixed(MLP(), DCGAN())):
+    for architecture in (DCGAN(), ResNet(), MixedArchitecture(MLP(), DCGAN())):
         assert "image" in (architecture.fits(shape) or "")
 
 
@@ -243,10 +247,10 @@ def test_learning_rates_fall_linearly_where_asked(make_training: Any) -> None:
     """After k of 100 generator steps both are at 1 − k/100 of their start, each of its own."""
     training = make_training(WassersteinGP(0.1, 2), [TwoTimeScale(4)], decay=True)
     for k in range(4):
-        training.round()
+        training.run_round()
         assert training.d_optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 * (1 - k / 100))
         assert training.g_optimizer.param_groups[0]["lr"] == pytest.approx(2.5e-4 * (1 - k / 100))
     constant = make_training()
-    constant.round()
-    constant.round()
+    constant.run_round()
+    constant.run_round()
     assert constant.g_optimizer.param_groups[0]["lr"] == 1e-3

@@ -13,14 +13,14 @@ from torch import nn
 
 import harness
 import harness.api
-import harness_gan.classifier
+import harness_gan.judge_classifier
 from harness.errors import OptionError
 from harness_data.domains import Domains
-from harness_embedded.domains import SceneDomains
-from harness_gan.pairs import draw_pair
+from harness_embedded.scene_domains import SceneDomains
+from harness_gan.domain_batches import draw_domain_batches
 from harness_gan.pool import ImagePool
-from harness_gan.sources import Images
-from harness_gan.translation_protocol import Translate
+from harness_gan.real_samples import ImageSamples
+from harness_gan.translation_protocol import TranslationProtocol
 from harness_gan.translation_training import CycleTraining, PairedTraining
 from harness_gan.verdicts import VERDICTS
 from harness_generative.streams import Streams
@@ -82,7 +82,7 @@ def test_each_half_of_a_step_changes_its_own_networks(make: Any) -> None:
 
 def test_learning_rate_is_constant_then_falls_to_zero() -> None:
     method = CycleGAN()
-    assert [method.rate(p) for p in (0, 0.5, 0.75, 1)] == [1, 1, 0.5, 0]
+    assert [method.lr_factor(p) for p in (0, 0.5, 0.75, 1)] == [1, 1, 0.5, 0]
 
 
 def test_an_empty_pool_passes_through_and_a_full_one_replays_half() -> None:
@@ -138,19 +138,21 @@ def test_sizes_that_do_not_fit() -> None:
 
 def test_pairs_are_the_same_rows_and_unpaired_draws_are_not() -> None:
     rows = np.arange(100, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 2, 2), np.uint8)
-    a, b = Images(rows), Images(rows)
-    x, y = draw_pair(a, b, 20, Streams([0]), paired=True)
+    a, b = ImageSamples(rows), ImageSamples(rows)
+    x, y = draw_domain_batches(a, b, 20, Streams([0]), paired=True)
     assert torch.equal(x, y)
     assert len(x.unique()) > 10
-    x, y = draw_pair(a, b, 20, Streams([0]), paired=False)
+    x, y = draw_domain_batches(a, b, 20, Streams([0]), paired=False)
     assert not torch.equal(x, y)
 
 
 def test_squares_are_cut_and_mirrored_by_chance() -> None:
     # every pixel tells its row and column
     places = np.stack([*np.indices((6, 6)), np.zeros((6, 6))]).astype(np.uint8)
-    image = Images(np.stack([places] * 4))
-    x, y = draw_pair(image, Images(image.images.numpy()), 200, Streams([0]), True, size=4, flip=True)
+    image = ImageSamples(np.stack([places] * 4))
+    x, y = draw_domain_batches(
+        image, ImageSamples(image.images.numpy()), 200, Streams([0]), True, size=4, flip=True
+    )
     assert x.shape == (200, 3, 4, 4)
     assert torch.equal(x, y)
     found = ((x + 1) * 127.5).round().long()
@@ -159,15 +161,15 @@ def test_squares_are_cut_and_mirrored_by_chance() -> None:
     assert 70 < int((steps == -1).sum()) < 130
     corners = {(int(t), int(c)) for t, c in zip(found[:, 0, 0, 0], found[:, 1].amin((1, 2)), strict=True)}
     assert corners == {(t, c) for t in range(3) for c in range(3)}
-    x, y = draw_pair(image, Images(image.images.numpy()), 50, Streams([0]), False, size=4)
+    x, y = draw_domain_batches(image, ImageSamples(image.images.numpy()), 50, Streams([0]), False, size=4)
     assert not torch.equal(x, y)
-    whole, _ = draw_pair(image, image, 8, Streams([0]), True, size=6)
-    assert torch.equal(whole, image.held(1).expand(8, -1, -1, -1))
+    whole, _ = draw_domain_batches(image, image, 8, Streams([0]), True, size=6)
+    assert torch.equal(whole, image.take_fixed(1).expand(8, -1, -1, -1))
 
 
 def test_images_are_not_loaded_smaller_than_the_squares() -> None:
     with pytest.raises(OptionError, match="load_size must be at least size, found 200 for 256"):
-        Translate(load_size=200)
+        TranslationProtocol(load_size=200)
 
 
 def test_domains_take_every_kind_of_image_and_tell_what_is_none(tmp_path: Path) -> None:
@@ -181,7 +183,7 @@ def test_domains_take_every_kind_of_image_and_tell_what_is_none(tmp_path: Path) 
     assert list(domains.load("trainA").ids) == ["0.jfif", "1.tif", "2"]
     assert domains.remarks[:2] == [
         "trainA: 1 of 4 files is not used: 1 .txt (first: notes.txt)",
-        "trainA: 1 of 3 images is one by its first bytes, not by a suffix (first: 2)",
+        "trainA: 1 of 3 images is recognised by its first bytes, not by a suffix (first: 2)",
     ]
     assert len(domains.remarks) == 8
 
@@ -275,7 +277,7 @@ class Stop:
 @pytest.fixture
 def quick_classifier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A classifier of few steps, which stays with the test."""
-    monkeypatch.setattr(harness_gan.classifier, "STEPS", 60)
+    monkeypatch.setattr(harness_gan.judge_classifier, "STEPS", 60)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
 
 

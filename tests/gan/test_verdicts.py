@@ -12,10 +12,10 @@ import torch
 
 from harness.errors import OptionError
 from harness_embedded.gaussian_mixture import GaussianMixture
-from harness_gan.verdicts import Signs, Thresholds, level, rise, verdict
-from harness_generative.modes import coverage, nearest_modes, reverse_kl
+from harness_gan.verdicts import VerdictSigns, VerdictThresholds, decide_verdict, finite_mean, fit_slope
+from harness_generative.modes import find_nearest_modes, measure_mode_coverage, reverse_kl
 
-HEALTHY = Signs(
+HEALTHY = VerdictSigns(
     finite=True,
     rms_ratio=1.0,
     inside=1.0,
@@ -38,7 +38,7 @@ def test_a_planted_collapse_is_counted_exactly(layout: Any, k: int, m: int) -> N
     rng = np.random.default_rng(0)
     points = np.repeat(mixture.centres()[:m], 100, axis=0)
     points = points + 0.002 * rng.normal(size=points.shape)
-    found = coverage(*nearest_modes(points, mixture.centres(), 0.01), k, [0.1])
+    found = measure_mode_coverage(*find_nearest_modes(points, mixture.centres(), 0.01), k, [0.1])
     assert found["covered"] == found["at_0.1"] == m
     assert found["reverse_kl"] == pytest.approx(math.log(k / m), abs=1e-12)
     assert found["high_quality"] == 1
@@ -47,7 +47,7 @@ def test_a_planted_collapse_is_counted_exactly(layout: Any, k: int, m: int) -> N
 def test_noise_everywhere_is_of_low_quality() -> None:
     mixture = GaussianMixture(sigma=0.01)
     noise = np.random.default_rng(1).uniform(-2.5, 2.5, (2500, 2))
-    found = coverage(*nearest_modes(noise, mixture.centres(), 0.01), 8, [])
+    found = measure_mode_coverage(*find_nearest_modes(noise, mixture.centres(), 0.01), 8, [])
     assert found["high_quality"] < 0.01
 
 
@@ -55,22 +55,22 @@ def test_a_perfect_sampler_of_many_modes_is_not_perfect() -> None:
     """1,000 modes: 26,000 samples give KL (K−1)/2N = 0.0192; 2,500 reach about 916 modes only."""
     rng = np.random.default_rng(2)
     sure = np.ones(26_000, bool)
-    many = coverage(rng.integers(1000, size=26_000), sure, 1000, [])
+    many = measure_mode_coverage(rng.integers(1000, size=26_000), sure, 1000, [])
     assert many["reverse_kl"] == pytest.approx(999 / 52_000, rel=0.1)
-    few = coverage(rng.integers(1000, size=2500), sure[:2500], 1000, [])
+    few = measure_mode_coverage(rng.integers(1000, size=2500), sure[:2500], 1000, [])
     assert few["covered"] == pytest.approx(1000 * (1 - (1 - 1e-3) ** 2500), abs=15)
 
 
 def test_thresholds_of_the_count() -> None:
     modes = np.repeat([0, 1, 2], [900, 99, 1])
-    found = coverage(modes, np.ones(1000, bool), 4, [0.1, 0.5])
+    found = measure_mode_coverage(modes, np.ones(1000, bool), 4, [0.1, 0.5])
     assert (found["covered"], found["at_0.1"], found["at_0.5"]) == (3, 2, 1)
 
 
 def test_no_good_sample_is_the_worst_kl_and_non_finite_ones_are_not_good() -> None:
     assert reverse_kl(np.zeros(8, int)) == pytest.approx(math.log(8))
     points = np.array([[2.0, 0.0], [np.nan, 0.0], [np.inf, 1.0]])
-    _, good = nearest_modes(points, GaussianMixture().centres(), 0.02)
+    _, good = find_nearest_modes(points, GaussianMixture().centres(), 0.02)
     assert good.tolist() == [True, False, False]
 
 
@@ -110,19 +110,19 @@ def test_mixtures_have_their_moments() -> None:
     ],
 )
 def test_planted_runs_get_their_verdicts(change: dict[str, Any], expected: str) -> None:
-    assert verdict(replace(HEALTHY, **change), Thresholds())[0] == expected
+    assert decide_verdict(replace(HEALTHY, **change), VerdictThresholds())[0] == expected
 
 
 def test_thresholds_come_from_the_suite_file() -> None:
-    limits = Thresholds.of({"modes": 0.25})
-    assert verdict(replace(HEALTHY, covered=4.0), limits)[0] == "healthy"
-    assert "modes 0.25" in limits.described()
+    limits = VerdictThresholds.from_options({"modes": 0.25})
+    assert decide_verdict(replace(HEALTHY, covered=4.0), limits)[0] == "healthy"
+    assert "modes 0.25" in limits.format_line()
     with pytest.raises(OptionError, match="did you mean 'quality'"):
-        Thresholds.of({"qualty": 1})
+        VerdictThresholds.from_options({"qualty": 1})
 
 
 def test_levels_and_slopes_of_curves() -> None:
-    assert level([1.0, math.nan, 3.0, math.inf]) == 2
-    assert math.isnan(level([math.nan]))
-    assert rise([1.0, 3.0, 5.0, 7.0]) == pytest.approx(2)
-    assert rise([1.0]) == rise([1.0, math.nan]) == 0
+    assert finite_mean([1.0, math.nan, 3.0, math.inf]) == 2
+    assert math.isnan(finite_mean([math.nan]))
+    assert fit_slope([1.0, 3.0, 5.0, 7.0]) == pytest.approx(2)
+    assert fit_slope([1.0]) == fit_slope([1.0, math.nan]) == 0

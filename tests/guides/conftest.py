@@ -1,4 +1,4 @@
-"""Following a guide literally: its files written, its commands run, what it shows found in what they print."""
+"""Follow a guide literally: write its files, run its commands, and compare their output with what it shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FENCE = re.compile(r"^```(\w*)(.*?)\n(.*?)^```$", re.M | re.S)
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, the file that it is (`title="net.py"`), its text, its line."""
+    """A fenced block: its language, its file name (`title="net.py"`) if any, its text and its line."""
 
     language: str
     title: str | None
@@ -30,7 +30,7 @@ class Block:
 
 
 def blocks(guide: Path) -> list[Block]:
-    """The fenced blocks of a guide, in order."""
+    """Return the fenced blocks of a guide, in order."""
     text = guide.read_text(encoding="utf-8")
     found = []
     for match in FENCE.finditer(text):
@@ -41,7 +41,7 @@ def blocks(guide: Path) -> list[Block]:
 
 
 class Shell:
-    """The process in whose forks commands run."""
+    """The process whose forks run the commands."""
 
     def __init__(self, folder: Path) -> None:
         kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")}
@@ -60,7 +60,7 @@ class Shell:
         return self.process.stdout.readline().strip()
 
     def run(self, words: list[str], folder: Path, site: Path, output: Path) -> int:
-        """The exit status of a command; what it prints is in the file `output`."""
+        """Run a command, write its output to the file `output`, and return its exit status."""
         assert self.process.stdin is not None
         request = {"words": words, "folder": str(folder), "site": str(site), "output": str(output)}
         self.process.stdin.write(json.dumps(request) + "\n")
@@ -68,7 +68,7 @@ class Shell:
         return int(self._line())
 
     def close(self) -> None:
-        """Ends the process."""
+        """End the process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
@@ -82,7 +82,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 class Reader:
-    """Somebody with an empty folder and an environment that holds the harness and nothing else."""
+    """A reader with an empty folder and an environment that contains only the harness."""
 
     def __init__(self, shell: Shell, place: Path) -> None:
         self.shell, self.folder, self.output = shell, place / "folder", place / "output.txt"
@@ -95,11 +95,11 @@ class Reader:
         (self.site / "harness.pth").write_text(f"import site; site.addsitedir({own!r})\n")
 
     def follow(self, guide: Path) -> None:
-        """Does all that the guide says, in its order.
+        """Do everything that the guide says, in order.
 
         A block with a title is a file to write. In a `console` block, a line after `$ ` is a command,
-        which must succeed; every other line must be in what the command printed, where `…` stands
-        for anything. Other blocks are to be read only, and bear the word "only" in their first line.
+        which must succeed; every other line must occur in the command's output, with `…` matching
+        anything. Other blocks are not run, and must have the word "only" in their first line.
         """
         here = self.folder
         for block in blocks(guide):

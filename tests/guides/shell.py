@@ -1,7 +1,7 @@
-"""Runs a guide's commands in forks of one process that has imported everything: literally, but quickly.
+"""Run a guide's commands in forks of one process that has imported everything: literally, but quickly.
 
-Reads one JSON request a line, `{"words", "folder", "site", "output"}`; answers with the exit status. `site` is
-the site-packages of the environment that the guide's reader has, and into which `pip install` installs.
+Read one JSON request per line, `{"words", "folder", "site", "output"}`; answer with the exit status. `site` is
+the site-packages of the reader's environment, into which `pip install` installs.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Imports what commands need, then serves until its input ends."""
+    """Import what commands need, then serve until the input ends."""
     for library in (
         "pandas",
         "scipy.stats",
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def serve(words: list[str], folder: Path, packages: str, output: Path) -> None:
-    """One command in its folder, both streams going to the file `output`; never returns."""
+    """Run one command in its folder, with both streams redirected to the file `output`; never return."""
     sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123 - the requests are the parent's
     stream = output.open("w", buffering=1)
     os.dup2(stream.fileno(), 1)
@@ -61,7 +61,7 @@ def serve(words: list[str], folder: Path, packages: str, output: Path) -> None:
 
 
 def command(words: list[str], packages: str) -> int:
-    """The exit status of a command that a guide may use; any other raises."""
+    """Run a command that guides may use and return its exit status; raise for any other."""
     name, *rest = words
     if name == "harness":
         from harness.cli import main as harness

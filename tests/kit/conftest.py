@@ -108,13 +108,13 @@ def _imagenet(root: Path) -> None:
     """Two classes of each of the family's data sets."""
     from harness_data import imagenet_classes as known
 
-    shifts = {"imagenet-r": known.classes("imagenet-r"), "imagenet-a": known.classes("imagenet-a")}
+    shifts = {"imagenet-r": known.load_classes("imagenet-r"), "imagenet-a": known.load_classes("imagenet-a")}
     folders = {
-        "imagenet/val": known.classes(),
-        "imagenet/train": known.classes(),
-        "imagenet-sketch/sketch": known.classes(),
-        "imagenet-c/fog/3": known.classes(),
-        "objectnet-1.0/images": known.objectnet(),
+        "imagenet/val": known.load_classes(),
+        "imagenet/train": known.load_classes(),
+        "imagenet-sketch/sketch": known.load_classes(),
+        "imagenet-c/fog/3": known.load_classes(),
+        "objectnet-1.0/images": known.load_objectnet_classes(),
         **shifts,
     }
     for n, (folder, classes) in enumerate(folders.items()):

@@ -36,9 +36,9 @@ def plugins() -> Iterator[None]:
     from faulty_metrics import Accuracy
 
     with (
-        registry.registered("datasets", "kit-squares", Squares),
-        registry.registered("datasets", "kit-faulty", HashedFingerprint),
-        registry.registered("metrics", "kit-squares", Accuracy),
+        registry.register_temporarily("datasets", "kit-squares", Squares),
+        registry.register_temporarily("datasets", "kit-faulty", HashedFingerprint),
+        registry.register_temporarily("metrics", "kit-squares", Accuracy),
     ):
         yield
 

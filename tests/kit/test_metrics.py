@@ -50,7 +50,7 @@ OTHER_EVIDENCE = ("frechet", "high-quality", "kid", "map_11point", "modes", "prd
 
 def generated(quality: float, seed: int) -> Any:
     """Samples around as many of eight modes, and as near to them, as the quality says."""
-    from harness_generative.evidence import Generated, Modes
+    from harness_generative.evidence import GeneratedSamples, ModeAssignment
 
     rng = np.random.default_rng(seed)
     centres = 10 * np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], 1)
@@ -63,7 +63,7 @@ def generated(quality: float, seed: int) -> Any:
     nearest = np.arange(400) % covered
     fake = real(3) if quality == 1 else centres[nearest] * (1 + 5 * (1 - quality)) + rng.normal(size=(400, 2))
     good = np.arange(400) < 400 * quality
-    return Generated(fake, real(1), real(2), "points", Modes(nearest, good, 8))
+    return GeneratedSamples(fake, real(1), real(2), "points", ModeAssignment(nearest, good, 8))
 
 
 def label_sets(quality: float, seed: int) -> Any:

@@ -159,9 +159,9 @@ SOUND = {
 def installed() -> Any:
     """The sound plugins by name, for grids."""
     with (
-        registry.registered("datasets", "kit-squares", planted("Squares")),
-        registry.registered("models", "kit-net", planted("Net")),
-        registry.registered("protocols", "kit-training", planted("Training")),
+        registry.register_temporarily("datasets", "kit-squares", planted("Squares")),
+        registry.register_temporarily("models", "kit-net", planted("Net")),
+        registry.register_temporarily("protocols", "kit-training", planted("Training")),
     ):
         yield
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.learning.pipeline import Batch, Held
+from harness.learning.pipeline import Batch, HeldSamples
 
 
 class Net(nn.Module):
@@ -35,9 +35,9 @@ class Task:
     features: torch.Tensor
     labels: torch.Tensor
 
-    def held(self) -> Held:
+    def held(self) -> HeldSamples:
         """The data as a source."""
-        return Held(self.features, self.labels)
+        return HeldSamples(self.features, self.labels)
 
     def net(self, kind: Callable[[], nn.Module] = Net) -> nn.Module:
         """A network, always with the same weights."""

@@ -13,14 +13,19 @@ from torchvision.transforms import v2 as T
 from harness.contract.data import Sample
 from harness.contract.models import Preparation
 from harness.errors import OptionError
-from harness.learning.augmentation import Kind, augmenting, augmenting_on_device, mixing, to_pixels
+from harness.learning.augmentation import (
+    build_augmentation,
+    build_device_augmentation,
+    build_mixing,
+    to_pixels,
+)
 from harness.learning.pipeline import Pipeline
 from harness.learning.randomness import drawing_from, seed_step
-from harness.learning.recipe import Recipe
+from harness.learning.recipe import AugmentationKind, Recipe
 
 CPU = torch.device("cpu")
 PREPARATION = Preparation(36, 32, "bilinear", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
-KINDS: list[Kind] = ["flip", "crop-flip", "randaugment"]
+KINDS: list[AugmentationKind] = ["flip", "crop-flip", "randaugment"]
 
 
 class Same:
@@ -38,9 +43,9 @@ class Same:
         return Sample(self.ids[index], self.image)
 
 
-def prepared(kind: Kind, workers: int, epoch: int = 0, count: int = 24) -> torch.Tensor:
+def prepared(kind: AugmentationKind, workers: int, epoch: int = 0, count: int = 24) -> torch.Tensor:
     source = Pipeline(
-        Same(count), augmenting(kind, PREPARATION, erasing=0.5), device=CPU, workers=workers, seed=5
+        Same(count), build_augmentation(kind, PREPARATION, erasing=0.5), device=CPU, workers=workers, seed=5
     )
     (batch,) = source.batches([(0, epoch, np.arange(count))])
     found: torch.Tensor = batch.data
@@ -48,7 +53,7 @@ def prepared(kind: Kind, workers: int, epoch: int = 0, count: int = 24) -> torch
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_threads_change_no_draw_and_samples_and_epochs_differ(kind: Kind) -> None:
+def test_threads_change_no_draw_and_samples_and_epochs_differ(kind: AugmentationKind) -> None:
     torch.manual_seed(0)
     serial = prepared(kind, 0)
     torch.manual_seed(1)
@@ -107,9 +112,9 @@ def test_draws_are_those_of_a_seeded_torch() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_on_the_device_each_image_has_draws_of_its_own(kind: Kind) -> None:
+def test_on_the_device_each_image_has_draws_of_its_own(kind: AugmentationKind) -> None:
     images = [to_pixels(Same(1).image)] * 24
-    augment = augmenting_on_device(kind, PREPARATION, 5)
+    augment = build_device_augmentation(kind, PREPARATION, 5)
     batch = augment(images, 2, range(24))
     assert batch.shape == (24, 3, 32, 32)
     assert len({image.numpy().tobytes() for image in batch}) >= (20 if kind != "flip" else 2)
@@ -122,18 +127,18 @@ def test_what_is_not_random_is_the_models_own_preparation() -> None:
 
     image = to_pixels(Same(1).image)
     expected = exact_prepare(PREPARATION)(T.ToPILImage()(image))
-    torch.testing.assert_close(augmenting("none", PREPARATION)(Same(1).image), expected)
+    torch.testing.assert_close(build_augmentation("none", PREPARATION)(Same(1).image), expected)
 
 
 def test_a_model_without_a_preparation() -> None:
     with pytest.raises(OptionError, match="'flip' needs a model that says its preparation"):
-        augmenting("flip", None)
+        build_augmentation("flip", None)
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (0.4, 1.0)])
 def test_mixing(mixup: float, cutmix: float) -> None:
     images, labels = torch.rand(8, 3, 16, 16), torch.arange(8) % 4
-    mix = mixing(Recipe(1, mixup=mixup, cutmix=cutmix), 4)
+    mix = build_mixing(Recipe(1, mixup=mixup, cutmix=cutmix), 4)
 
     def at(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.random.fork_rng(devices=[]):

@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from harness.learning.loop import train
-from harness.learning.progress import Progress
+from harness.learning.progress import TrainingProgress
 
 CLIP = {"plugin": "tiny-clip", "tower": "vit", "steps": 0}
 FUSION = {
@@ -67,15 +67,15 @@ def test_a_killed_training_continues_to_the_same_record(
 ) -> None:
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
     updates: list[int] = []
-    real = Progress.add
+    real = TrainingProgress.add
 
-    def counted(self: Progress, *given: Any) -> None:
+    def counted(self: TrainingProgress, *given: Any) -> None:
         if updates.append(1) or len(updates) == killed_at:
             raise KeyboardInterrupt
         real(self, *given)
 
     killed_at = -1
-    monkeypatch.setattr(Progress, "add", counted)
+    monkeypatch.setattr(TrainingProgress, "add", counted)
     monkeypatch.setitem(train.__kwdefaults__, "checkpoint_every", 2)
     suite = SUITES[name]
     expected, samples, curves = record_of(suite, tmp_path / "undisturbed", precision)

@@ -45,6 +45,20 @@ def test_a_training_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "net.safetensors").exists()
 
 
+def test_a_cache_that_can_not_be_written_keeps_nothing_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    calls = list[int]()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            train_once(nn.Linear(2, 2), tmp_path / "file" / "net.safetensors", lambda _: calls.append(1))
+    assert len(calls) == 2
+    (said,) = caplog.messages
+    assert said.startswith(f"cache {tmp_path / 'file'}: can't be written")
+    assert said.endswith("name another with $HARNESS_CACHE")
+
+
 def test_trees_come_back_as_they_were(tmp_path: Path) -> None:
     shared = torch.arange(4.0)
     tree: dict[Any, Any] = {

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.errors import DataError, Diverged
-from harness.learning.draws import rows_of_step
-from harness.learning.loop import Trained, train
-from harness.learning.pipeline import Batch, Held
+from harness.learning.draws import plan_rows
+from harness.learning.loop import TrainingOutcome, train
+from harness.learning.pipeline import Batch, HeldSamples
 from harness.learning.recipe import Recipe
 from tests.learning.conftest import Net, Task, entropy
 
@@ -45,9 +45,8 @@ def test_a_plain_loop_does_the_same_to_the_bit(task: Task) -> None:
     from harness.contract.seeds import derive_seed
 
     theirs.train()
-    for step in range(12):
+    for step, _, rows in plan_rows(23, recipe, 3):
         torch.manual_seed(derive_seed("steps", 3) + step)
-        rows = rows_of_step(23, recipe, 3, step)
         loss = F.cross_entropy(theirs(task.features[rows]), task.labels[rows])
         optimizer.zero_grad()
         loss.backward()
@@ -83,7 +82,7 @@ RECIPES = {
 def test_a_kill_at_any_step_changes_nothing(task: Task, tmp_path: Path, name: str, every: int) -> None:
     recipe = RECIPES[name]
 
-    def run(folder: Path | None, kill: int = -1) -> tuple[nn.Module, Trained]:
+    def run(folder: Path | None, kill: int = -1) -> tuple[nn.Module, TrainingOutcome]:
         network = task.net()
 
         def objective(batch: Batch, step: int) -> torch.Tensor:
@@ -118,7 +117,7 @@ def test_a_kill_at_any_step_changes_nothing(task: Task, tmp_path: Path, name: st
 
 @pytest.mark.parametrize("change", ["recipe", "seed", "decides", "tensors", "file"])
 def test_what_was_kept_of_another_training_is_ignored(task: Task, tmp_path: Path, change: str) -> None:
-    def run(folder: Path | None, recipe: Recipe, seed: int, decides: object, kind: Any) -> Trained:
+    def run(folder: Path | None, recipe: Recipe, seed: int, decides: object, kind: Any) -> TrainingOutcome:
         network = task.net(kind)
         return train(network, task.held(), entropy(network), recipe, seed, folder=folder, decides=decides)
 
@@ -139,7 +138,7 @@ def test_what_was_kept_of_another_training_is_ignored(task: Task, tmp_path: Path
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient(task: Task) -> None:
-    def run(accumulate: int) -> tuple[nn.Module, Trained]:
+    def run(accumulate: int) -> tuple[nn.Module, TrainingOutcome]:
         network = task.net(linear)
         recipe = Recipe(8, 7, 0.1, "sgd", accumulate=accumulate)
         return network, train(network, task.held(), entropy(network), recipe, 0)
@@ -282,7 +281,7 @@ def test_tensors_may_be_made_anew_in_every_epoch(task: Task) -> None:
         seen.append(float((batch.data - task.features[batch.rows]).mean()))
         return entropy(network)(batch, step)
 
-    train(network, Held(features, task.labels), objective, Recipe(4, 12), 0)
+    train(network, HeldSamples(features, task.labels), objective, Recipe(4, 12), 0)
     assert made == [0, 1]
     assert seen == pytest.approx([0, 0, 1, 1], abs=1e-6)
 
@@ -290,7 +289,7 @@ def test_tensors_may_be_made_anew_in_every_epoch(task: Task) -> None:
 def test_no_samples(task: Task) -> None:
     network = task.net(linear)
     with pytest.raises(DataError, match="no training samples"):
-        train(network, Held(task.features[:0], task.labels[:0]), entropy(network), Recipe(1), 0)
+        train(network, HeldSamples(task.features[:0], task.labels[:0]), entropy(network), Recipe(1), 0)
 
 
 def test_the_losses_of_a_device_are_read_together(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,6 +300,6 @@ def test_the_losses_of_a_device_are_read_together(task: Task, monkeypatch: pytes
         loss = entropy(network)(batch, step)
         return loss * math.nan if step == 4 else loss
 
-    monkeypatch.setattr("harness.learning.loop.readings_of", lambda device: 20, raising=True)
+    monkeypatch.setattr("harness.learning.loop.reading_interval", lambda device: 20, raising=True)
     with pytest.raises(Diverged, match="at step 5 of 9"):
         train(network, task.held(), objective, Recipe(9, 5, optimizer="sgd"), 0)

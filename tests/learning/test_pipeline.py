@@ -17,7 +17,7 @@ from harness.contract.data import Sample
 from harness.errors import DataError
 from harness.learning.draws import plan_rows
 from harness.learning.loop import train
-from harness.learning.pipeline import Batch, Held, Pipeline
+from harness.learning.pipeline import Batch, HeldSamples, Pipeline
 from harness.learning.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -164,7 +164,7 @@ def test_a_batch_comes_from_the_split_of_its_own_epoch(workers: int, seed: int |
 
 
 def test_held_trees() -> None:
-    held = Held({"a": torch.arange(5), "b": [torch.arange(5) * 2]}, torch.arange(5) * 3)
+    held = HeldSamples({"a": torch.arange(5), "b": [torch.arange(5) * 2]}, torch.arange(5) * 3)
     (batch,) = held.batches([(7, 1, np.array([3, 0]))])
     assert (batch.step, batch.epoch, batch.rows.tolist()) == (7, 1, [3, 0])
     assert batch.data["a"].tolist() == [3, 0]

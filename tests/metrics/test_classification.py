@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_accuracy
 from harness.contract.evidence import Predictions
 from harness.errors import DataError, OptionError
 from harness_metrics.classification import MeanPerClass, Top1, Top5, TopK
-from harness_metrics.evidence import restrict
+from harness_metrics.prediction_checks import restrict_to_classes
 
 
 def predictions(logits, targets):
@@ -110,7 +110,7 @@ def test_slicing_is_masking_and_only_raises_accuracy(given_predictions, data):
     inside = np.isin(p.targets, subset)
     if not inside.any():
         return
-    sliced = restrict(p, subset)
+    sliced = restrict_to_classes(p, subset)
     masked = np.full_like(p.logits, -np.inf)
     masked[:, subset] = p.logits[:, subset]
     by_mask = predictions(masked[inside], p.targets[inside])
@@ -122,14 +122,14 @@ def test_slicing_is_masking_and_only_raises_accuracy(given_predictions, data):
 
 def test_restrict_moves_labels_and_names():
     p = Predictions(np.eye(3), np.array([0, 1, 2]), ["a", "b", "c"], ["cat", "dog", "eel"])
-    part = restrict(p, [2, 0])
+    part = restrict_to_classes(p, [2, 0])
     assert list(part.class_names) == ["eel", "cat"]
     assert part.targets.tolist() == [1, 0]
     assert list(part.ids) == ["a", "c"]
     assert Top1()(part) == 1.0
     for wrong in ([], [0, 0], [3], [-1]):
         with pytest.raises(DataError, match="class subset"):
-            restrict(p, wrong)
+            restrict_to_classes(p, wrong)
 
 
 @pytest.mark.parametrize("metric", [Top1(), Top5(), MeanPerClass()])

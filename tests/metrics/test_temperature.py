@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from harness.contract.evidence import Predictions
 from harness.errors import DataError
 from harness_metrics.calibration import Ece, negative_log_likelihood
-from harness_metrics.temperature import RANGE, EceAfterTemperature, fit_temperature, halves
+from harness_metrics.temperature import TEMPERATURE_RANGE, EceAfterTemperature, fit_temperature, split_halves
 
 
 def drawn(seed, count=400, classes=4, sharpness=1.0):
@@ -52,19 +52,19 @@ def test_perfect_answers_stay_inside_the_range():
     # Their NLL falls without end as T goes to 0, so only the range keeps T away from it.
     logits = np.eye(3).repeat(5, axis=0)
     temperature = fit_temperature(logits, logits.argmax(1))
-    assert RANGE[0] <= temperature < 0.05
+    assert TEMPERATURE_RANGE[0] <= temperature < 0.05
     assert negative_log_likelihood(logits / temperature, logits.argmax(1)).mean() < 1e-8
 
 
 def test_halves_are_disjoint_complete_and_independent_of_order():
     p = drawn(2, count=41)
-    fitted, measured = halves(p)
+    fitted, measured = split_halves(p)
     assert {len(fitted), len(measured)} == {20, 21}
     assert set(fitted.ids) | set(measured.ids) == set(p.ids)
     assert not set(fitted.ids) & set(measured.ids)
     order = np.random.default_rng(0).permutation(41)
     shuffled = Predictions(p.logits[order], p.targets[order], [p.ids[i] for i in order])
-    assert set(halves(shuffled)[0].ids) == set(fitted.ids)
+    assert set(split_halves(shuffled)[0].ids) == set(fitted.ids)
     assert EceAfterTemperature()(shuffled) == pytest.approx(EceAfterTemperature()(p), abs=1e-9)
 
 
@@ -72,13 +72,15 @@ def test_what_is_measured_is_never_fitted():
     # Changing the measured half's targets must leave the fitted temperature alone: the value is
     # then exactly the ECE of that half at the old temperature.
     p = drawn(3, count=200, sharpness=4.0)
-    fitted, measured = halves(p)
+    fitted, measured = split_halves(p)
     targets = p.targets.copy()
     inside = np.isin(p.ids, measured.ids)
     targets[inside] = (targets[inside] + 1) % 4
     changed = Predictions(p.logits, targets, p.ids)
     temperature = fit_temperature(fitted.logits, fitted.targets)
-    expected = Ece()(Predictions(measured.logits / temperature, halves(changed)[1].targets, measured.ids))
+    expected = Ece()(
+        Predictions(measured.logits / temperature, split_halves(changed)[1].targets, measured.ids)
+    )
     assert EceAfterTemperature()(changed) == pytest.approx(expected, abs=1e-12)
 
 

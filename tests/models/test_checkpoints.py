@@ -128,11 +128,11 @@ def test_a_plain_head_goes_without_a_word_where_none_is_asked_for(path: Path) ->
 
 def test_a_head_of_another_size_is_one_clear_line(path: Path) -> None:
     torch.save(A, path)
-    with pytest.raises(OptionError, match="has a head of 3 classes, not of the 10 that are asked for"):
+    with pytest.raises(OptionError, match="has a head of 3 classes, not of the 10 requested"):
         answers(path, num_classes=10)
     network = torchvision.models.shufflenet_v2_x0_5(weights=None, num_classes=3)
     torch.save({"model": network.state_dict()}, path)
-    with pytest.raises(OptionError, match="has a head of 3 classes, not of the 10 that are asked for"):
+    with pytest.raises(OptionError, match="has a head of 3 classes, not of the 10 requested"):
         TorchvisionModel("shufflenet_v2_x0_5", checkpoint=path, num_classes=10).load(CPU)
 
 
@@ -226,17 +226,17 @@ def test_open_clip_opens_its_own_and_other_trainers_checkpoints(
 
 def test_a_logit_bias_that_one_side_lacks_is_told(tmp_path: Path) -> None:
     content = {**C, "logit_bias": torch.tensor(-10.0)}
-    with pytest.raises(OptionError, match="has a logit_bias, the config no init_logit_bias"):
+    with pytest.raises(OptionError, match="has a logit_bias, but the config has no init_logit_bias"):
         embeddings(tmp_path, content)
     config = {**TINY, "init_logit_bias": -5.0}
     assert embeddings(tmp_path, content, config)[1] == []
-    assert embeddings(tmp_path, C, config)[1] == ["the checkpoint has no logit_bias: it is taken as 0"]
+    assert embeddings(tmp_path, C, config)[1] == ["the checkpoint has no logit_bias: 0 is assumed"]
 
 
 def test_resized_positions_are_told(tmp_path: Path) -> None:
     config = {**TINY, "text_cfg": {**TINY["text_cfg"], "context_length": 8}}
     _, told = embeddings(tmp_path, C, config)
-    assert told == ["positional_embedding was resized from 12 to 8 places"]
+    assert told == ["positional_embedding was resized from 12 to 8 positions"]
 
 
 def test_what_does_not_fit_open_clips_network_is_counted(tmp_path: Path) -> None:
@@ -261,17 +261,17 @@ def test_old_names_of_a_text_tower_are_understood(tmp_path: Path) -> None:
 
 
 def test_random_weights_of_open_clip_are_told_at_planning(tmp_path: Path) -> None:
-    assert OpenClipModel("ViT-B-32").remarks == ["random weights, for it has neither a tag nor a checkpoint"]
+    assert OpenClipModel("ViT-B-32").remarks == ["random weights: neither a tag nor a checkpoint is given"]
     assert not OpenClipModel("ViT-B-32/openai").remarks
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY, "preprocess_cfg": {}}))
-    assert "no file of weights" in (OpenClipModel(f"local-dir:{tmp_path}").unavailable() or "")
+    assert "no weights file" in (OpenClipModel(f"local-dir:{tmp_path}").unavailable() or "")
     (tmp_path / "open_clip_model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     assert "is a Git LFS pointer" in (OpenClipModel(f"local-dir:{tmp_path}").unavailable() or "")
 
 
 def test_a_folder_of_timms_with_a_pointer_in_it_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    assert "no file of weights" in (TimmModel(f"local-dir:{tmp_path}").unavailable() or "")
+    assert "no weights file" in (TimmModel(f"local-dir:{tmp_path}").unavailable() or "")
     assert TimmModel(f"local-dir:{tmp_path}", pretrained=False).unavailable() is None
     (tmp_path / "model.safetensors").write_bytes(b"<html>")
     assert "is an HTML page" in (TimmModel(f"local-dir:{tmp_path}").unavailable() or "")
@@ -318,7 +318,7 @@ def test_a_run_tells_where_weights_stood_and_keeps_both_rows_of_equal_ones(
     assert values["one"] == values["two"] == values["again"] == pytest.approx(values["ema"])
     assert math.isnan(values["both"])
     assert math.isnan(values["page"])
-    assert "model 'two' is the same as 'one' in all that decides results: one record stands for both" in text
+    assert "model 'two' is the same as 'one' in all that decides results: they share one record" in text
     assert "the averaged weights under 'model_ema' were taken; 'model' is there too" in text
     assert "several weights that fit and differ: 'best' and 'model'" in text
     assert "is an HTML page, no weights: download it again" in text

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from harness.contract.capability import capabilities
 from harness.errors import OptionError, Unavailable
-from harness_open_clip import OpenClipModel, preparation_of
+from harness_open_clip import OpenClipModel, build_preparation
 from harness_open_clip.names import architectures, split_name
 from harness_open_clip.tokens import token_counts
 
@@ -169,7 +169,7 @@ def test_a_tag_decides_the_preprocessing_of_a_checkpoint_given_in_its_place(tiny
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_every_kind_of_preprocessing_is_said_exactly_or_not_at_all(mode, size, interpolation):
     settings = PreprocessCfg(size=size, resize_mode=mode, interpolation=interpolation)
-    preparation = preparation_of(settings)
+    preparation = build_preparation(settings)
     sayable = mode == "squash" or (mode == "shortest" and size != (32, 48))
     assert (preparation is not None) == sayable
     if preparation is not None:

@@ -23,7 +23,7 @@ from harness.discovery.libraries import registered_models
 from harness.errors import HarnessError, OptionError, Unavailable
 from harness.inference.classes import Classes, align
 from harness.inference.weights import digest
-from harness_timm import _IMAGENET_TAG, TimmModel, preparation_of
+from harness_timm import _IMAGENET_TAG, TimmModel, build_preparation
 
 CPU = torch.device("cpu")
 
@@ -99,7 +99,7 @@ def test_every_kind_of_timm_preprocessing_is_said_exactly_or_not_at_all():
                 "crop_pct": 0.9,
                 "crop_mode": mode,
             }
-            preparation = preparation_of(config)
+            preparation = build_preparation(config)
             said[mode, size[1:]] = preparation is not None
             if preparation is not None:
                 theirs = create_transform(**config, is_training=False)
@@ -122,7 +122,7 @@ def test_the_preprocessing_of_every_pretrained_timm_model_is_said_exactly_or_not
     small = [c for c in distinct.values() if c["input_size"][1] <= 300]
     assert len(small) > 50
     for config in small:
-        preparation = preparation_of(config)
+        preparation = build_preparation(config)
         if preparation is None:
             assert config["crop_mode"] == "border"
         else:
@@ -331,7 +331,7 @@ def test_imagenet_outputs_are_found_by_wordnet_ids_and_names_of_a_part_of_the_cl
     for names in (["n01443537", "n01440764"], ["Goldfish", "Tinca_tinca"]):
         found = align(model, Classes(names=tuple(names)))
         assert found.columns == [(1,), (0,)]
-        assert found.remarks == ["2 of the 1000 outputs of the model are read, those with the classes' names"]
+        assert found.remarks == ["2 of the model's 1000 outputs are read, those with the classes' names"]
     assert "'crane' may be any of" in str(align(model, Classes(names=("crane", "tench"))).refusal)
     own = Classes.of(TimmModel("resnet10t", class_names=["a", "b"], pretrained=False))
     assert own.keys is None
@@ -348,7 +348,7 @@ def test_names_of_outputs_from_a_file(tmp_path: Path) -> None:
     listed = TimmModel("resnet10t", pretrained=False, class_names=["cat", "dog"])
     assert listed.fingerprint() == f"timm {timm.__version__}"
     with pytest.raises(
-        OptionError, match=r"class_names is a list, or a file with one name per line: .*none\.txt"
+        OptionError, match=r"class_names must be a list, or a file with one name per line: .*none\.txt"
     ):
         TimmModel("resnet10t", class_names=tmp_path / "none.txt")
     with pytest.raises(OptionError, match="class_names has no names"):

@@ -71,13 +71,13 @@ def test_answers_equal_the_bare_network_bit_for_bit(tmp_path, name):
 
 
 def test_every_weights_preprocessing_is_said_exactly():
-    from harness_torchvision.models import preparation_of
+    from harness_torchvision.models import build_preparation
 
     seen = set()
     for name in torchvision.models.list_models(module=torchvision.models):
         for entry in torchvision.models.get_model_weights(name):
             transform = entry.transforms()
-            preparation = preparation_of(transform)
+            preparation = build_preparation(transform)
             if preparation not in seen:
                 seen.add(preparation)
                 assert torch.equal(by_hand(preparation)(photo(270, 300)), transform(photo(270, 300))), entry
@@ -313,7 +313,7 @@ def test_mnist_files(tmp_path):
     (raw / "t10k-labels-idx1-ubyte").write_bytes(labelled)
     assert TorchvisionDataset("MNIST", root=tmp_path).fingerprint() != before
     assert TorchvisionDataset("MNIST", root=tmp_path).remarks == []
-    assert "known by its name" in TorchvisionDataset("MNIST", root=tmp_path, download=True).remarks[0]
+    assert "identified by its name" in TorchvisionDataset("MNIST", root=tmp_path, download=True).remarks[0]
     assert split.targets.tolist() == [3, 1, 4, 1, 5]
     assert split.class_names == tuple("0123456789")
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from harness.errors import OptionError, Unavailable
-from harness.inference.weights import missing_file, read_weights, unusable
+from harness.inference.weights import explain_missing_file, make_unusable_error, read_weights
 
 STATE = {"fc.weight": torch.arange(6.0).reshape(2, 3), "fc.bias": torch.tensor([0.5, -1.0])}
 
@@ -87,7 +87,7 @@ def test_what_is_no_file_of_weights_is_called_so_at_planning_and_loading(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    told = missing_file("timm:x", path) or ""
+    told = explain_missing_file("timm:x", path) or ""
     assert told.startswith(f"timm:x: checkpoint {path} is ") or "begins" in told
     with pytest.raises(OptionError, match=said) as caught:
         read_weights("timm:x", path)
@@ -98,11 +98,11 @@ def test_what_is_no_file_of_weights_is_called_so_at_planning_and_loading(
 def test_a_folder_and_a_missing_file_are_told(tmp_path: Path) -> None:
     save_file(STATE, tmp_path / "model.safetensors")
     assert "is a folder: give one file of weights in it, such as model.safetensors" in (
-        missing_file("timm:x", tmp_path) or ""
+        explain_missing_file("timm:x", tmp_path) or ""
     )
     with pytest.raises(Unavailable, match="is not a file"):
         read_weights("timm:x", tmp_path / "gone.pth")
-    assert missing_file("timm:x", None) is None
+    assert explain_missing_file("timm:x", None) is None
 
 
 def test_a_part_of_weights_says_so(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_part_of_weights_says_so(tmp_path: Path) -> None:
 def test_content_decides_how_a_file_is_read(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)
-    assert missing_file("x", path) is None
+    assert explain_missing_file("x", path) is None
     found = read_weights("x", path)
     assert found.keys() == STATE.keys()
     assert all(torch.equal(found[n], v) for n, v in STATE.items())
@@ -187,7 +187,7 @@ def test_torchs_long_lists_become_counts(tmp_path: Path) -> None:
     )
     with pytest.raises(RuntimeError) as caught:
         network.load_state_dict(other)
-    said = str(unusable("x", tmp_path / "w.pth", caught.value))
+    said = str(make_unusable_error("x", tmp_path / "w.pth", caught.value))
     assert said.endswith(
         "does not fit the architecture: 1 tensor of another shape (first: weight); "
         "1 missing (first: bias); 2 unexpected (first: x)"

@@ -93,10 +93,10 @@ class Kept:
     def __len__(self):
         return len(self.images)
 
-    def source(self, seed):
-        from harness.learning.pipeline import Held
+    def make_source(self, seed):
+        from harness.learning.pipeline import HeldSamples
 
-        return Held(self.images, self.targets)
+        return HeldSamples(self.images, self.targets)
 
 
 @pytest.fixture
@@ -111,13 +111,13 @@ def network(vit, clip):
     """Makes a fresh network, `vit` with its old head or `clip` with a zero-shot one, seeded."""
     import torch
 
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
     def make(kind="vit", classes=10, head="auto"):
         torch.manual_seed(3)
         if kind == "vit":
-            return Network(vit, classes, head, same_space=True)
+            return AdaptedNetwork(vit, classes, head, same_space=True)
         names = ("cat", "dog", "bird")
-        return Network(clip, len(names), head, class_names=names, templates=["a photo of a {}."])
+        return AdaptedNetwork(clip, len(names), head, class_names=names, templates=["a photo of a {}."])
 
     return make

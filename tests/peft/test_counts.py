@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness_peft import adapters, costs, lora, prompts, selective, ssf
-from harness_peft.network import Network
+from harness_peft import bottleneck_adapters, costs, lora, selective, ssf, visual_prompts
+from harness_peft.adapted_network import AdaptedNetwork
 
 D, L, FF = 768, 12, 3072
 
@@ -29,9 +29,9 @@ def vit_b():
 
 def counted(plugin, method):
     with torch.device("meta"):
-        net = Network(plugin, 1000, "old", same_space=True)
+        net = AdaptedNetwork(plugin, 1000, "old", same_space=True)
         method.prepare(net)
-    return costs.counts(net)
+    return costs.count_parameters(net)
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,11 @@ def counted(plugin, method):
         (lora.LoRA(4, targets=["proj", "fc1", "fc2"]), L * 4 * (2 * D + 2 * (D + FF)), None),
         (lora.DoRA(8), L * 2 * (8 * (D + D) + D), None),
         (lora.IA3(), L * (2 * D + FF), None),
-        (adapters.AdaptFormer(8), L * (2 * D * 8 + 8 + D), 0.16),
-        (adapters.Adapter(64), L * (2 * D * 64 + 64 + D), None),
-        (adapters.Adapter(64, "both"), 2 * L * (2 * D * 64 + 64 + D), None),
-        (prompts.VPTShallow(50), 50 * D, None),
-        (prompts.VPTDeep(5), L * 5 * D, None),
+        (bottleneck_adapters.AdaptFormer(8), L * (2 * D * 8 + 8 + D), 0.16),
+        (bottleneck_adapters.Adapter(64), L * (2 * D * 64 + 64 + D), None),
+        (bottleneck_adapters.Adapter(64, "both"), 2 * L * (2 * D * 64 + 64 + D), None),
+        (visual_prompts.VPTShallow(50), 50 * D, None),
+        (visual_prompts.VPTDeep(5), L * 5 * D, None),
         (selective.NormTuning(), (2 * L + 1) * 2 * D, None),
         (ssf.SSF(), 2 * D * (L * (1 + 3 + 1 + 1 + 4 + 1) + 2), None),
         (selective.Full(), 85_798_656, 85.8),
@@ -88,9 +88,9 @@ def test_clip_lora_on_vit_b_16():
 
         plugin = Plugin()
         plugin.module = module
-        net = Network(plugin, 2, class_names=["a", "b"], templates=["{}"])
+        net = AdaptedNetwork(plugin, 2, class_names=["a", "b"], templates=["{}"])
         lora.ClipLoRA().prepare(net)
-    found = costs.counts(net)
+    found = costs.count_parameters(net)
     assert found["trainable_parameters"] == found["trainable_without_head"] == 184_320
 
 

@@ -10,9 +10,9 @@ import torch
 import harness
 from harness.discovery import registry
 from harness.errors import DataError, HarnessError
-from harness_peft.checks import TrainingFault
 from harness_peft.protocol import Finetuning
-from harness_peft.restore import restored
+from harness_peft.restore import restore_network
+from harness_peft.training_checks import TrainingFault
 
 SUITE = {
     "name": "embeddings",
@@ -55,10 +55,10 @@ def loaded(kind, name, **options):
 def test_logits(network, model, dataset, record):
     """Top-1 and mean cross-entropy of a network on the limited test split, as the record has them."""
     from harness.contract.seeds import derive_seed
-    from harness.inference.limits import limited
+    from harness.inference.limits import draw_subset
 
     split = dataset.load("test")
-    split = limited(split, SUITE["limit"], derive_seed("limit", SUITE["limit"]))
+    split = draw_subset(split, SUITE["limit"], derive_seed("limit", SUITE["limit"]))
     from harness.inference.images import decode
 
     images = torch.stack([model.prepare(decode(split[i].image)) for i in range(len(split))])
@@ -108,7 +108,7 @@ def test_adapters_of_the_prompts_suite_and_their_files(run, tmp_path):
     for record in found.values():
         path = kept / f"{record['id']}.safetensors"
         assert path.stat().st_size == record["cost"]["adapter_bytes"]
-        test_logits(restored(path, model), model, dataset, record)
+        test_logits(restore_network(path, model), model, dataset, record)
     assert all(torch.equal(t, before[n]) for n, t in model.module.state_dict().items())
 
 
@@ -188,7 +188,7 @@ def test_a_method_from_outside_trains_stores_and_comes_back(outside, run, tmp_pa
         assert names == {"gain", "weight", "bias"}
         assert all(float(file.get_tensor(n)) != 0.9 for n in file.keys() if n.endswith("gain"))  # noqa: SIM118
     for record in found.values():
-        network = restored(kept / f"{record['id']}.safetensors", model)
+        network = restore_network(kept / f"{record['id']}.safetensors", model)
         test_logits(network, model, loaded("datasets", "scenes"), record)
 
 
@@ -210,17 +210,18 @@ def test_a_file_that_is_no_adapter_is_refused_in_one_line(tmp_path):
 
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(DataError, match="not a checkpoint that can be read"):
-        restored(tmp_path / "text.safetensors", None)
+        restore_network(tmp_path / "text.safetensors", None)
     save(tmp_path / "bare.safetensors", {"x": torch.zeros(1)})
     with pytest.raises(DataError, match="does not say which method"):
-        restored(tmp_path / "bare.safetensors", None)
+        restore_network(tmp_path / "bare.safetensors", None)
 
 
 def test_what_takes_no_part_in_a_fitted_head_fails(network):
     """CLIP-Adapter of ratio 0 counts a bottleneck that no gradient reaches."""
+
+    from harness_peft.adapted_network import FittedHead
     from harness_peft.embeddings import _check_gradients
-    from harness_peft.network import FittedHead
-    from harness_prompts.heads import AdapterHead, bottleneck
+    from harness_prompts.adapter_heads import ClipAdapterHead, build_bottleneck
 
     net = network("clip")
     net.requires_grad_(False)
@@ -228,7 +229,7 @@ def test_what_takes_no_part_in_a_fitted_head_fails(network):
     features = torch.nn.functional.normalize(torch.randn(12, 16), dim=-1)
     weights, labels = torch.nn.functional.normalize(torch.randn(3, 16), dim=-1), torch.arange(12) % 3
     for ratio, reaches in ((0.2, True), (0.0, False)):
-        net.head = FittedHead(AdapterHead(bottleneck(16, 8), weights, (20.0, ratio)))
+        net.head = FittedHead(ClipAdapterHead(build_bottleneck(16, 8), weights, (20.0, ratio)))
         if reaches:
             _check_gradients(net, features, labels)
         else:

@@ -10,9 +10,9 @@ from torch import nn
 
 from harness.errors import OptionError
 from harness_peft import lora
-from harness_peft.attention import SplitAttention, SplitQKV, split
-from harness_peft.checks import trained
-from harness_peft.network import Network, TextHead
+from harness_peft.adapted_network import AdaptedNetwork, TextHead
+from harness_peft.split_attention import SplitAttention, SplitQKV, split_attention
+from harness_peft.training_checks import trainable_parameters
 
 S = 1.5
 
@@ -87,7 +87,7 @@ def test_both_towers_of_clip_lora_equal_explicit_weights(network, clip, images):
     with torch.inference_mode():
         net(images)
         assert torch.allclose(net(images), wanted, atol=2e-3)  # through the kept text embeddings
-    lora.merge(net)
+    lora.merge_layers(net)
     assert torch.allclose(net(images), wanted, atol=2e-3)
 
 
@@ -106,9 +106,9 @@ def test_split_attention_is_the_same_attention(batch_first):
 def test_split_qkv_fuses_back_exactly(network, images):
     net, plain = network(), network()
     for block in net.blocks():
-        split(block)
+        split_attention(block)
     assert torch.allclose(net(images), plain(images), atol=1e-6)
-    lora.merge(net)
+    lora.merge_layers(net)
     assert not any(isinstance(m, SplitQKV) for m in net.modules())
     for a, b in zip(net.blocks(), plain.blocks()):
         assert torch.equal(a.attn.qkv.weight, b.attn.qkv.weight)
@@ -121,7 +121,7 @@ def test_rank_and_scales(network):
         net, plain = network(), network()
         lora.LoRA(targets=["fc1"], **options).prepare(net)
         randomise(net)
-        lora.merge(net)
+        lora.merge_layers(net)
         return (net.blocks()[0].mlp.fc1.weight - plain.blocks()[0].mlp.fc1.weight).detach()
 
     once, twice = change(rank=3, alpha=3.0), change(rank=3, alpha=6.0)
@@ -139,7 +139,7 @@ def test_rank_and_scales(network):
 def test_a_patch_embeddings_proj_is_never_met(network):
     net = network()
     lora.LoRA(2, targets=["proj"]).prepare(net)
-    names = [n for n in trained(net) if "lora" in n]
+    names = [n for n in trainable_parameters(net) if "lora" in n]
     assert len(names) == 4
     assert all(".blocks." in n for n in names)
 
@@ -150,7 +150,7 @@ def test_ia3_scales_keys_values_and_the_second_layers_input(network, images):
     lora.IA3().prepare(net)
     torch.manual_seed(2)
     with torch.no_grad():
-        for n, p in trained(net).items():
+        for n, p in trainable_parameters(net).items():
             if "ia3" in n:
                 p.uniform_(0.5, 1.5)
         for block, own in zip(plain.blocks(), net.blocks()):
@@ -173,4 +173,4 @@ def test_bad_options(make):
 
 def test_network_needs_a_module():
     with pytest.raises(OptionError, match="module"):
-        Network(object(), 3)
+        AdaptedNetwork(object(), 3)

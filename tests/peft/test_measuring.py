@@ -43,16 +43,16 @@ def test_peak_memory_is_the_last_trainings(monkeypatch):
     cuda, device = Cuda(), torch.device("cuda", 0)
     for name in ("empty_cache", "reset_peak_memory_stats", "max_memory_allocated", "max_memory_reserved"):
         monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
-    measuring.forget_peak_memory(device)
+    measuring.reset_peak_memory(device)
     assert cuda.calls == ["empty", "reset"]
     cuda.train(300, 512)
-    assert measuring.peak_memory(device) == {
+    assert measuring.read_peak_memory(device) == {
         "training_peak_memory": 300,
         "training_peak_memory_reserved": 512,
     }
-    measuring.forget_peak_memory(torch.device("cpu"))
-    absent = measuring.peak_memory(torch.device("cpu"))
-    assert absent.keys() == measuring.peak_memory(device).keys()
+    measuring.reset_peak_memory(torch.device("cpu"))
+    absent = measuring.read_peak_memory(torch.device("cpu"))
+    assert absent.keys() == measuring.read_peak_memory(device).keys()
     assert all(math.isnan(v) for v in absent.values())
     assert cuda.calls == ["empty", "reset"]
 
@@ -62,9 +62,9 @@ def test_peak_memory_on_a_device():
     device = torch.device("cuda", torch.cuda.current_device())
     big = torch.empty(64 * 2**20, device=device)
     del big
-    measuring.forget_peak_memory(device)
+    measuring.reset_peak_memory(device)
     kept = torch.empty(4 * 2**20, dtype=torch.uint8, device=device)
-    found = measuring.peak_memory(device)
+    found = measuring.read_peak_memory(device)
     assert kept.numel() <= found["training_peak_memory"] < 64 * 2**20
     assert found["training_peak_memory_reserved"] >= found["training_peak_memory"]
 
@@ -74,7 +74,7 @@ def test_memory_on_the_cpu_is_parameters_gradients_and_optimizer(network):
     net.requires_grad_(False)
     net.head.requires_grad_(True)
     everything, head = (sum(4 * p.numel() for p in m.parameters()) for m in (net, net.head))
-    assert costs.memory(net, 2 * head) == {
+    assert costs.estimate_training_memory(net, 2 * head) == {
         "parameter_bytes": everything,
         "gradient_bytes": head,
         "optimizer_bytes": 2 * head,
@@ -87,7 +87,7 @@ def test_a_merged_copy_leaves_the_model_it_was_made_from_alone(network, images):
     net = network("clip")
     method = lora.LoRA(2)
     method.prepare(net)
-    merged = costs.merged_copy(net, method)
+    merged = costs.copy_merged(net, method)
     assert merged._texts[0] is net._texts[0]
     own = {id(p) for p in net.parameters()}
     assert not own & {id(p) for p in merged.parameters()}
@@ -107,7 +107,7 @@ def test_where_back_propagation_stops(network, images, method, stop):
     """The first module whose output has a gradient to come is the one that is named."""
     net = network()
     method.prepare(net)
-    found, share = costs.backprop_stop(net, images[:1])
+    found, share = costs.find_backprop_stop(net, images[:1])
     order = []
     for name, module in net.named_modules():
         if list(module.parameters(recurse=False)):

@@ -8,9 +8,18 @@ import torch
 from harness.learning.checkpoints import load_into, save
 from harness.learning.optimizers import build_optimizer
 from harness.learning.recipe import Recipe
-from harness_peft import adapters, added, checkpoints, costs, lora, prompts, selective, ssf
-from harness_peft.checks import TrainingFault, check_frozen, frozen_digests, trained
-from harness_peft.training import base_modules, train
+from harness_peft import (
+    added_modules,
+    bottleneck_adapters,
+    costs,
+    lora,
+    selective,
+    ssf,
+    trained_state,
+    visual_prompts,
+)
+from harness_peft.finetuning import collect_base_modules, train_network
+from harness_peft.training_checks import TrainingFault, check_frozen, digest_frozen, trainable_parameters
 
 ALL = ["qkv", "proj", "fc1", "fc2"]
 METHODS = {
@@ -26,11 +35,11 @@ METHODS = {
     "rslora": lambda: lora.LoRA(4, targets=["q", "k", "v", "proj"], rslora=True),
     "dora": lambda: lora.DoRA(2),
     "ia3": lora.IA3,
-    "adaptformer": lambda: adapters.AdaptFormer(4),
-    "adapter": lambda: adapters.Adapter(4),
-    "adapter both": lambda: adapters.Adapter(4, "both"),
-    "vpt-shallow": lambda: prompts.VPTShallow(2),
-    "vpt-deep": lambda: prompts.VPTDeep(2),
+    "adaptformer": lambda: bottleneck_adapters.AdaptFormer(4),
+    "adapter": lambda: bottleneck_adapters.Adapter(4),
+    "adapter both": lambda: bottleneck_adapters.Adapter(4, "both"),
+    "vpt-shallow": lambda: visual_prompts.VPTShallow(2),
+    "vpt-deep": lambda: visual_prompts.VPTDeep(2),
     "ssf": ssf.SSF,
 }
 IDENTITY = ["full", "partial", "gradient probe", "bitfit", "norms", "wise-ft", "lora q,v", "lora all", "rslora",
@@ -41,7 +50,7 @@ CASES = [("vit", n) for n in METHODS] + [("clip", n) for n in CLIP_METHODS]
 
 def prepared(network, kind, name):
     net = network(kind)
-    base = base_modules(net)
+    base = collect_base_modules(net)
     method = CLIP_METHODS[name]()
     torch.manual_seed(5)
     method.prepare(net)
@@ -58,26 +67,28 @@ def test_starts_as_the_base(network, images, kind, name):
 def test_trains_what_it_counts_and_nothing_else(network, held, images, tmp_path, kind, name):
     """Checks 5, 6 and 16: frozen tensors bit for bit, gradients in two steps, the optimiser, the stored state."""
     net, base, method = prepared(network, kind, name)
-    own = trained(net)
+    own = trainable_parameters(net)
     optimizer = build_optimizer(net, Recipe(steps=3))
     inside = {id(p) for g in optimizer.param_groups for p in g["params"]}
     assert inside == {id(p) for p in own.values()}
     before = {n: p.detach().clone() for n, p in net.named_parameters()}
-    result = train(net, held, Recipe(steps=3, batch=6, rate=1e-2), 0, base=base)  # raises without gradients
+    result = train_network(
+        net, held, Recipe(steps=3, batch=6, rate=1e-2), 0, base=base
+    )  # raises without gradients
     for n, p in net.named_parameters():
         assert torch.equal(p, before[n]) == (n not in own), n
     assert result.optimizer_bytes == pytest.approx(
         2 * sum(4 * p.numel() for p in own.values()), rel=0.05, abs=400
     )
     after = net(images)
-    size = save(tmp_path / "a.safetensors", checkpoints.adapter_state(net))
+    size = save(tmp_path / "a.safetensors", trained_state.collect_trained_state(net))
     assert size >= 4 * sum(p.numel() for p in own.values())
     again, _, _ = prepared(network, kind, name)
     assert not torch.equal(again(images), after)
     load_into(tmp_path / "a.safetensors", again)
     assert torch.equal(again.eval()(images), after)
     if hasattr(method, "merge"):
-        merged = costs.merged_copy(net, method)
+        merged = costs.copy_merged(net, method)
         assert torch.allclose(merged(images), after, atol=1e-5 * max(1, float(after.detach().abs().max())))
         kinds = {type(m).__name__ for m in merged.modules()}
         assert not any(
@@ -87,15 +98,15 @@ def test_trains_what_it_counts_and_nothing_else(network, held, images, tmp_path,
 
 def test_a_tensor_without_gradient_fails(network, held):
     net = network()
-    base = base_modules(net)
+    base = collect_base_modules(net)
     net.backbone.add_module("idle", torch.nn.Linear(2, 2))
     with pytest.raises(TrainingFault, match=r"backbone\.idle"):
-        train(net, held, Recipe(steps=3, batch=6), 0, base=base)
+        train_network(net, held, Recipe(steps=3, batch=6), 0, base=base)
 
 
 def test_a_changed_frozen_tensor_fails(network):
     net = network()
-    digests = frozen_digests(net)
+    digests = digest_frozen(net)
     check_frozen(net, digests)
     with torch.no_grad():
         net.backbone.blocks[0].attn.qkv.weight[0, 0] += (
@@ -110,20 +121,20 @@ def test_a_moved_statistic_of_a_frozen_layer_fails(network):
     net = network()
     net.backbone.add_module("bn", torch.nn.BatchNorm1d(3))
     net.requires_grad_(False)
-    base = base_modules(net)
+    base = collect_base_modules(net)
     net.head.requires_grad_(True)
-    digests = frozen_digests(net, base)
+    digests = digest_frozen(net, base)
     net.backbone.bn.eval()(torch.randn(4, 3))
     check_frozen(net, digests)
     net.backbone.bn.train()(torch.randn(4, 3))
     with pytest.raises(TrainingFault, match=r"backbone\.bn\.running_mean"):
         check_frozen(net, digests)
     net.requires_grad_(True)
-    assert frozen_digests(net, base) == {}  # full fine-tuning may move them
+    assert digest_frozen(net, base) == {}  # full fine-tuning may move them
 
 
 def test_frozen_parts_stay_in_evaluation_mode(network):
-    from harness_peft.training import set_mode
+    from harness_peft.finetuning import set_mode
 
     net, base, _ = prepared(network, "vit", "lora q,v")
     set_mode(net, base)
@@ -138,7 +149,7 @@ def test_wise_ft_reaches_both_ends_and_interpolates_a_linear_model(network, held
     """Check 14."""
     start = {n: t.clone() for n, t in network().state_dict().items()}
     net, base, _ = prepared(network, "vit", "full")
-    train(net, held, Recipe(steps=2, batch=6, rate=1e-2), 0, base=base)
+    train_network(net, held, Recipe(steps=2, batch=6, rate=1e-2), 0, base=base)
     end = {n: t.clone() for n, t in net.state_dict().items()}
     for alpha, expected in ((0.0, start), (1.0, end)):
         net.load_state_dict(end)
@@ -165,7 +176,7 @@ def test_scratch_forgets_everything(network):
 @pytest.mark.parametrize("deep", [False, True])
 def test_prompts(network, images, deep):
     """Check 10: none is the base, the sequence is 1 + p + n in every block, their order says nothing."""
-    cls = prompts.VPTDeep if deep else prompts.VPTShallow
+    cls = visual_prompts.VPTDeep if deep else visual_prompts.VPTShallow
     net = network()
     cls(0).prepare(net)
     assert torch.equal(net(images), network()(images))
@@ -186,7 +197,7 @@ def test_prompts(network, images, deep):
 
 def test_prompts_start_in_their_range():
     torch.manual_seed(0)
-    tokens = added.Prompts(500, 16, 8).tokens
+    tokens = added_modules.PromptTokens(500, 16, 8).tokens
     bound = (6 / (3 * 64 + 16)) ** 0.5
     assert tokens.abs().max() <= bound
     assert float(tokens.detach().std()) == pytest.approx(bound / 3**0.5, rel=0.03)
@@ -201,7 +212,7 @@ def test_ssf_of_no_spread_is_the_base(network, images):
 def test_adaptformer_is_the_papers_equation(network, images):
     """x + MLP(LN(x)) + s·up(ReLU(down(LN(x)))) on one block, written out."""
     net = network()
-    adapters.AdaptFormer(4, scale=0.3).prepare(net)
+    bottleneck_adapters.AdaptFormer(4, scale=0.3).prepare(net)
     block = net.blocks()[0]
     torch.nn.init.normal_(block.adapter.up.weight)
     x = torch.randn(2, 5, 16)
@@ -217,14 +228,14 @@ def test_a_convolutional_network_is_refused_in_one_line():
     import timm
 
     from harness.errors import Unavailable
-    from harness_peft.network import Network
+    from harness_peft.adapted_network import AdaptedNetwork
 
     class Plugin:
         module = timm.create_model("resnet10t", num_classes=3)
         preparation = type("P", (), {"crop": 32})()
 
-    net = Network(Plugin(), 3, "new")
+    net = AdaptedNetwork(Plugin(), 3, "new")
     with pytest.raises(Unavailable, match="no transformer blocks"):
         lora.LoRA(2).prepare(net)
     selective.Partial(1).prepare(net)
-    assert {n.split(".")[1] for n in trained(net) if n.startswith("backbone")} == {"layer4"}
+    assert {n.split(".")[1] for n in trainable_parameters(net) if n.startswith("backbone")} == {"layer4"}

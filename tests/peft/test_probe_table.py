@@ -18,9 +18,9 @@ from harness_metrics.label_set_metrics import (
     average_precision_11,
 )
 from harness_metrics.label_sets import LabelSets, check_metrics
-from harness_peft.prepared import JoinedSplit
-from harness_peft.probe import LinearProbe
+from harness_peft.prepared_splits import JoinedSplit
 from harness_peft.summaries import OwnMetric
+from harness_peft.swept_probe import SweptProbe
 
 
 def kit(scores, targets):
@@ -98,7 +98,7 @@ def test_probe_of_label_sets_is_a_regression_for_each_class():
     rng = np.random.default_rng(3)
     features, targets = rng.normal(size=(50, 4)), rng.integers(0, 2, (50, 3))
     targets[:10, 0], targets[:, 2] = -1, 0
-    weight, bias = LinearProbe().solve(features, targets, 3, 0.01)
+    weight, bias = SweptProbe().solve(features, targets, 3, 0.01)
     for c, kept in ((0, slice(10, None)), (1, slice(None))):
         n = len(targets[kept])
         own = LogisticRegression(C=1 / (0.01 * n), tol=1e-8).fit(features[kept], targets[kept, c])
@@ -152,7 +152,7 @@ def test_voc_is_read_as_the_kit_has_it(voc):
     with pytest.raises(DataError, match="expected 1, 0 or -1, found '2'"):
         VOC2007(voc).load("train")
     (lists / "bird_train.txt").write_text("000001 1\n")
-    with pytest.raises(DataError, match="says nothing of image '000002'"):
+    with pytest.raises(DataError, match="has no line for image '000002'"):
         VOC2007(voc).load("train")
     with pytest.raises(OptionError, match=r"no split 'trian'.*'train'"):
         VOC2007(voc).load("trian")
@@ -195,7 +195,7 @@ def test_voc_is_probed_tuned_on_its_own_validation_split_and_fitted_on_both(voc,
     assert (tuning["validation_split"], tuning["validation_samples"]) == ("val", 20)
     assert tuning["judged_by"] == "11-point mAP"
     assert probe["notes"]["training_samples"] == 60
-    assert "can only be probed" in found["bitfit"]["reason"]
+    assert "only the linear probe supports" in found["bitfit"]["reason"]
     (path,) = (tmp_path / "other" / "records").rglob("*.json")
     assert "'top1' reads Predictions" in json.loads(path.read_text())["reason"]
 

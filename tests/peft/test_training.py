@@ -18,12 +18,12 @@ from harness.errors import Diverged, OptionError
 from harness.learning.recipe import Recipe
 from harness.planning import suite as suites
 from harness_peft import costs, lora, selective
-from harness_peft.data import Batches
-from harness_peft.prepared import as_is
-from harness_peft.probe import LinearProbe
+from harness_peft.finetuning import collect_base_modules, train_network
+from harness_peft.prepared_splits import pass_through
 from harness_peft.protocol import Finetuning
-from harness_peft.training import base_modules, train
-from harness_peft.tuning import spread
+from harness_peft.swept_probe import SweptProbe
+from harness_peft.training_data import Batches
+from harness_peft.tuning import spread_rates
 
 
 class Killed(Exception):
@@ -38,7 +38,7 @@ def test_a_killed_training_goes_on_to_the_same_end(network, held, tmp_path, meth
 
     def run(folder, stop=None, every=3):
         net = network()
-        base = base_modules(net)
+        base = collect_base_modules(net)
         torch.manual_seed(11)
         method.prepare(net)
         calls = {"step": 0}
@@ -48,7 +48,7 @@ def test_a_killed_training_goes_on_to_the_same_end(network, held, tmp_path, meth
             if step == stop:
                 raise Killed
 
-        result = train(net, held, recipe, 4, base=base, folder=folder, checkpoint_every=every,
+        result = train_network(net, held, recipe, 4, base=base, folder=folder, checkpoint_every=every,
                        validate=lambda: scores[calls["step"]], tell=tell)  # fmt: skip
         return net, result
 
@@ -66,7 +66,7 @@ def test_a_killed_training_goes_on_to_the_same_end(network, held, tmp_path, meth
 
 def test_early_stopping_takes_the_best_weights(network, held):
     net = network()
-    base = base_modules(net)
+    base = collect_base_modules(net)
     selective.Full().prepare(net)
     kept = {}
     scores = iter([0.2, 0.8, 0.5, 0.6, 0.3, 0.2])
@@ -77,7 +77,7 @@ def test_early_stopping_takes_the_best_weights(network, held):
         return value
 
     recipe = Recipe(steps=50, batch=6, rate=1e-2, patience=2, evaluate_every=1)
-    result = train(net, held, recipe, 0, base=base, validate=validate)
+    result = train_network(net, held, recipe, 0, base=base, validate=validate)
     assert result.steps == 4  # two evaluations in a row without a better one
     assert torch.equal(net.head.weight, kept[0.8])
 
@@ -94,7 +94,7 @@ def test_the_best_weights_come_with_the_statistics_that_they_were_judged_with(he
         return next(scores)
 
     recipe = Recipe(steps=9, batch=6, rate=1e-2, patience=1, evaluate_every=1)
-    train(net, held, recipe, 0, base=base_modules(net), validate=validate)
+    train_network(net, held, recipe, 0, base=collect_base_modules(net), validate=validate)
     assert len(kept) == 2
     for name, tensor in net.state_dict().items():
         assert torch.equal(tensor, kept[0][name]), name
@@ -106,7 +106,7 @@ def test_a_loss_that_is_not_finite_diverges(network, held):
     with torch.no_grad():
         net.head.bias.fill_(float("nan"))
     with pytest.raises(Diverged, match="step 1 of 3"):
-        train(net, held, Recipe(steps=3, batch=6), 0, base=base_modules(net))
+        train_network(net, held, Recipe(steps=3, batch=6), 0, base=collect_base_modules(net))
 
 
 def test_label_smoothing_reaches_the_loss(network, held):
@@ -114,16 +114,18 @@ def test_label_smoothing_reaches_the_loss(network, held):
     for amount in (0.0, 0.5):
         net = network()
         expected = torch.nn.functional.cross_entropy(net(held.images), held.targets, label_smoothing=amount)
-        result = train(net, held, Recipe(steps=1, batch=6, label_smoothing=amount), 0, base=base_modules(net))
+        result = train_network(
+            net, held, Recipe(steps=1, batch=6, label_smoothing=amount), 0, base=collect_base_modules(net)
+        )
         assert result.losses[0] == pytest.approx(float(expected.detach()), abs=1e-5)
         losses.append(result.losses[0])
     assert losses[0] != losses[1]
 
 
 def test_every_method_has_as_many_trials():
-    assert spread((1e-3, 1e-1), 3) == pytest.approx([1e-3, 1e-2, 1e-1])
-    assert spread((1e-3, 3e-3, 1e-1), 1) == pytest.approx([1e-2])
-    assert len(LinearProbe().candidates(4)) == 4
+    assert spread_rates((1e-3, 1e-1), 3) == pytest.approx([1e-3, 1e-2, 1e-1])
+    assert spread_rates((1e-3, 3e-3, 1e-1), 1) == pytest.approx([1e-2])
+    assert len(SweptProbe().candidates(4)) == 4
 
 
 def test_augmentation_differs_by_step_and_keeps_size():
@@ -143,7 +145,7 @@ def test_augmentation_differs_by_step_and_keeps_size():
         data = Batches(Split(), range(4), None, torch.device("cpu"), kind, Preparation(16, 16))
         seen = []
         for seed in (0, 0, 1, 2, 3):
-            (batch,) = data.source(seed).batches([(0, 0, np.arange(4))])
+            (batch,) = data.make_source(seed).batches([(0, 0, np.arange(4))])
             seen.append(batch.data)
         assert seen[0].shape == (4, 3, 16, 16)
         assert torch.equal(seen[0], seen[1])
@@ -174,19 +176,19 @@ class Numbered:
 def test_as_many_images_are_taken_as_are_asked_for(monkeypatch, kept):
     """What is not a multiple of the batch gives a whole first batch, too: costs are measured on it."""
     if not kept:
-        monkeypatch.setattr("harness_peft.data.KEPT_BYTES", 0)
-    data = Batches(Numbered(65), range(65), as_is, torch.device("cpu"))
+        monkeypatch.setattr("harness_peft.training_data.KEPT_BYTES", 0)
+    data = Batches(Numbered(65), range(65), pass_through, torch.device("cpu"))
     assert data.take(64)[:, 0, 0, 0].tolist() == list(range(64))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_split_that_does_not_fit_into_memory_streams(monkeypatch, workers):
     """No more images are alive than the batch in use and the pipeline's depth of two."""
-    monkeypatch.setattr("harness_peft.data.KEPT_BYTES", 0)
+    monkeypatch.setattr("harness_peft.training_data.KEPT_BYTES", 0)
     split = Numbered(160)
-    data = Batches(split, range(160), as_is, torch.device("cpu"), workers=workers)
+    data = Batches(split, range(160), pass_through, torch.device("cpu"), workers=workers)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
-    train(net, data, Recipe(steps=40, batch=8), 0, base=base_modules(net))
+    train_network(net, data, Recipe(steps=40, batch=8), 0, base=collect_base_modules(net))
     assert 0 < split.most <= 3 * 8
 
 
@@ -197,7 +199,7 @@ def test_probe_on_embeddings_equals_the_frozen_network_trained_end_to_end(networ
     y = torch.arange(30) % 3
     penalty = 0.05
     features = net.features(x).detach().numpy()
-    weight, bias = LinearProbe().solve(features, y.numpy(), 3, penalty)
+    weight, bias = SweptProbe().solve(features, y.numpy(), 3, penalty)
     optimizer = torch.optim.LBFGS(net.head.parameters(), max_iter=300, tolerance_grad=1e-9, tolerance_change=1e-12,
                                   line_search_fn="strong_wolfe")  # fmt: skip
 
@@ -217,9 +219,9 @@ def test_probe_on_embeddings_equals_the_frozen_network_trained_end_to_end(networ
 
 def test_probe_with_absent_and_with_two_classes():
     features = np.array([[0.0, 1], [0, 2], [3, 0], [4, 0]])
-    weight, bias = LinearProbe().solve(features, np.array([1, 1, 3, 3]), 5, 0.01)
+    weight, bias = SweptProbe().solve(features, np.array([1, 1, 3, 3]), 5, 0.01)
     assert (features @ weight.T + bias).argmax(1).tolist() == [1, 1, 3, 3]
-    weight, bias = LinearProbe().solve(features, np.array([2, 2, 2, 2]), 5, 0.01)
+    weight, bias = SweptProbe().solve(features, np.array([2, 2, 2, 2]), 5, 0.01)
     assert set((features @ weight.T + bias).argmax(1)) == {2}
 
 
@@ -227,14 +229,14 @@ def test_penultimate_features_leave_the_projection_out(network, images):
     net = network("clip")
     projection = net.backbone.proj.detach().clone()
     projected = net.features(images)
-    LinearProbe(features="penultimate").prepare(net)
+    SweptProbe(features="penultimate").prepare(net)
     assert torch.allclose(net.features(images) @ projection, projected, atol=1e-5)
 
 
 def test_clip_sweep_ends_at_eight_steps_per_decade():
     """The search of the CLIP paper finds the peak of a smooth score on its finest grid."""
     peak = 10**-2.375
-    scores = LinearProbe("clip").refine(lambda v: -abs(math.log10(v) - math.log10(peak)))
+    scores = SweptProbe("clip").refine(lambda v: -abs(math.log10(v) - math.log10(peak)))
     assert max(scores, key=scores.get) == pytest.approx(peak)
     assert len(scores) <= 7 + 2 * 4
 
@@ -317,7 +319,7 @@ def test_a_cell_measures_what_it_says(run):
     assert found["probe"]["status"] == "ok", found["probe"]["reason"]
     assert found["probe"]["notes"]["tuning"]["trials"] == 2
     assert found["untrained"]["status"] == "skipped"
-    assert "there must be a head for these classes" in found["untrained"]["reason"]
+    assert "needs a head for these classes" in found["untrained"]["reason"]
 
 
 def test_every_cell_has_every_cost_that_tables_show(run):
@@ -367,7 +369,7 @@ def test_what_is_tested_on_never_validates(run, folder):
     case = {"axes": {}, "methods": ["probe-gradient"], "datasets": folder(train=10, val=4)}
     (record,) = run("bare", protocol=options, **case)
     assert record["status"] == "failed"
-    assert "'val', which is tested on: give holdout" in record["reason"]
+    assert "'val', the test split: give holdout" in record["reason"]
     for own in (False, True):
         held = {**options, "holdout": 0.2, "retrain": True, "own_validation": own}
         (record,) = run(f"held {own}", protocol=held, **case)
@@ -427,13 +429,13 @@ class Kill(KeyboardInterrupt):
 
 def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
     """Killed in the last training's second step: the trials and the first step are not repeated."""
-    from harness.learning.progress import Progress
+    from harness.learning.progress import TrainingProgress
 
     options = {**SUITE["protocol"], "checkpoint_every": 1}
     methods = [{"plugin": "lora", "rank": 2, "dropout": 0.2}]
     (whole,) = run(protocol=options, methods=methods)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "other cache"))
-    own, calls = Progress.add, []
+    own, calls = TrainingProgress.add, []
 
     def counted(progress, *given):
         calls.append(progress.trained.steps)
@@ -441,7 +443,7 @@ def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
             raise Kill
         own(progress, *given)
 
-    monkeypatch.setattr(Progress, "add", counted)
+    monkeypatch.setattr(TrainingProgress, "add", counted)
     with pytest.raises(Kill):
         run("killed", protocol=options, methods=methods)
     (left,) = (tmp_path / "killed" / "work").rglob("trials.json")
@@ -457,7 +459,7 @@ def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
 def test_a_text_head_answers_for_the_weights_that_are_there(network, held):
     """Early stopping puts other weights into the text tower than those it was last judged with."""
     net = network("clip")
-    base = base_modules(net)
+    base = collect_base_modules(net)
     torch.manual_seed(1)
     lora.ClipLoRA(dropout=0.0).prepare(net)
     scores = iter([0.9, 0.1])
@@ -468,7 +470,7 @@ def test_a_text_head_answers_for_the_weights_that_are_there(network, held):
         return next(scores)
 
     recipe = Recipe(steps=9, batch=6, rate=0.1, patience=1, evaluate_every=1)
-    train(net, held, recipe, 0, base=base, validate=validate)
+    train_network(net, held, recipe, 0, base=base, validate=validate)
     with torch.inference_mode():
         found = net(held.images)
     expected = net(held.images).detach()  # with gradients nothing is kept
@@ -478,17 +480,17 @@ def test_a_text_head_answers_for_the_weights_that_are_there(network, held):
 def test_back_propagation_stops_in_the_text_tower_even_if_its_embeddings_are_kept(network, images):
     net = network("clip")
     lora.ClipLoRA(towers="text").prepare(net)
-    before = costs.backprop_stop(net, images)
+    before = costs.find_backprop_stop(net, images)
     with torch.inference_mode():
         net(images)
     assert before[0].startswith("head.clip.transformer.resblocks.0.attn.q")
-    assert costs.backprop_stop(net, images) == before
+    assert costs.find_backprop_stop(net, images) == before
 
 
 def test_what_a_method_takes_out_leaves_the_base(network):
     """A module that is added may stand where one that is gone stood in memory: it is no base module."""
     net = network()
-    base = base_modules(net)
+    base = collect_base_modules(net)
     assert set(base) == set(net.modules())
     count = len(base)
     net.backbone.blocks[0].mlp.fc1 = torch.nn.Linear(1, 1)

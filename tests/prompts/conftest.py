@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from harness.contract.data import Sample
-from harness_few_shot.task import Task
-from harness_few_shot.texts import Texts
+from harness_few_shot.task import FewShotTask
+from harness_few_shot.texts import TextEmbeddings
 
 NAMES = ["cat", "fire truck", "hummingbird", "old stone bridge"]
 VISION = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16}
@@ -49,9 +49,9 @@ def model() -> TinyModel:
 
 def make_task(
     model: TinyModel, shots: int = 4, seed: int = 0, names=NAMES, noise: float = 0.5, val: int = 2
-) -> Task:
+) -> FewShotTask:
     """Shots scattered around the embeddings of their own class's text."""
-    texts = Texts(model)
+    texts = TextEmbeddings(model)
     centres = F.normalize(texts.encode([f"a picture of {n}" for n in names]), dim=-1)
     generator = torch.Generator().manual_seed(seed + 1)
 
@@ -64,7 +64,7 @@ def make_task(
 
     features, labels = drawn(shots)
     val_features, val_labels = drawn(val)
-    return Task(
+    return FewShotTask(
         class_names=list(names),
         templates=["a photo of a {}.", "a sketch of a {}."],
         features=features,
@@ -80,7 +80,7 @@ def make_task(
 
 
 @pytest.fixture
-def task(model) -> Task:
+def task(model) -> FewShotTask:
     return make_task(model)
 
 

@@ -13,7 +13,7 @@ from harness.inference.images import decode
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness_data.coop_split import PLACES, CoOpSplit
-from harness_prompts.templates import COOP
+from harness_prompts.templates import COOP_TEMPLATES
 
 
 @pytest.fixture
@@ -98,8 +98,8 @@ def test_the_suites_plan_and_no_part_is_broken(name, tmp_path, monkeypatch):
 
 def test_coop11_names_all_eleven():
     plan = make_plan(suites.load("prompts-coop11"))
-    assert {p.cell.dataset.label for p in plan} == set(COOP)
-    assert set(PLACES) | {"imagenet", "fgvc_aircraft"} == set(COOP)
+    assert {p.cell.dataset.label for p in plan} == set(COOP_TEMPLATES)
+    assert set(PLACES) | {"imagenet", "fgvc_aircraft"} == set(COOP_TEMPLATES)
 
 
 def test_the_images_take_part_in_the_fingerprint(root):

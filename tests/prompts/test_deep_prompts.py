@@ -14,16 +14,16 @@ import torch.nn.functional as F
 
 from harness.discovery import registry
 from harness.errors import DataError, OptionError
-from harness.inference.features import weights_digest
-from harness.learning.pipeline import Batch, Held
+from harness.inference.features import digest_module
+from harness.learning.pipeline import Batch, HeldSamples
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.running.worker import Settings, Worker
-from harness_embedded import networks
-from harness_prompts import training
-from harness_prompts.deep import Coupled, ImageTower, Independent
-from harness_prompts.methods.deep_prompts import IVLP, MaPLe, PromptSRC, Towers, epoch_weights
+from harness.running.worker import RunSettings, Worker
+from harness_embedded import tiny_networks
+from harness_prompts import shot_training
+from harness_prompts.methods.deep_prompts import IVLP, MaPLe, PromptedTowers, PromptSRC, epoch_weights
 from harness_prompts.methods.zero_shot import Template
+from harness_prompts.tower_prompts import CoupledPrompts, ImageTower, IndependentPrompts
 
 SHOTS = 3
 
@@ -46,7 +46,7 @@ def with_images(task, model):
 
     with torch.no_grad():
         task.features = F.normalize(model.clip.encode_image(images), dim=-1)
-    task.images = lambda augment: Held(viewed if augment else images, task.labels)
+    task.images = lambda augment: HeldSamples(viewed if augment else images, task.labels)
     task.asked, task.pixels = asked, images
     return task
 
@@ -102,9 +102,9 @@ def test_prompts_stand_in_the_blocks_where_they_should(model):
 
 def test_text_prompts_take_the_contexts_place_in_every_block(task, model):
     """Against the model's own `encode_text` with hooks that overwrite positions 1 to M."""
-    towers = Towers(task, "a photo of a", 2)
+    towers = PromptedTowers(task, "a photo of a", 2)
     generator = torch.Generator().manual_seed(0)
-    prompts = [towers.wording(["cat"]).initial, torch.randn(2, 32, generator=generator)]
+    prompts = [towers.make_texts(["cat"]).initial, torch.randn(2, 32, generator=generator)]
     names = task.class_names
 
     def hook(block, args):
@@ -116,7 +116,7 @@ def test_text_prompts_take_the_contexts_place_in_every_block(task, model):
     with torch.no_grad():
         expected = F.normalize(model.encode_text([f"a photo of a {n}." for n in names]), dim=-1)
         handle.remove()
-        found = towers.wording(names).features(prompts)
+        found = towers.make_texts(names).encode(prompts)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
@@ -167,7 +167,7 @@ def test_each_regulariser_holds_what_it_names(task):
         ).fit(task)
         known = F.normalize(task.texts.encode([f"a photo of a {n}." for n in task.class_names]), dim=-1)
         with torch.no_grad():
-            texts = fitted.towers.wording(task.class_names).features(fitted.text)
+            texts = fitted.towers.make_texts(task.class_names).encode(fitted.text)
             seen = F.normalize(fitted.encode_image(task.pixels), dim=-1)
         predictions = (20 * seen @ texts.T).log_softmax(1), (20 * task.features @ known.T).log_softmax(1)
         divergence = F.kl_div(*predictions, reduction="batchmean", log_target=True)
@@ -201,9 +201,9 @@ def test_the_epochs_weights_sum_to_one_and_follow_the_normal_density(epochs, mea
 
 def test_the_prompts_taken_are_the_weighted_mean_of_the_epochs(task, monkeypatch):
     free = {"text_weight": 0.0, "image_weight": 0.0, "logit_weight": 0.0, "rate": 0.05}
-    given = training.coop_recipe
+    given = shot_training.coop_recipe
     monkeypatch.setattr(
-        training,
+        shot_training,
         "coop_recipe",
         lambda *options: replace(given(*options), schedule="constant", warmup=0, period=None),
     )
@@ -219,10 +219,10 @@ def test_the_prompts_taken_are_the_weighted_mean_of_the_epochs(task, monkeypatch
 @pytest.mark.parametrize("augment", [False, True])
 @pytest.mark.parametrize("method", [IVLP, MaPLe, PromptSRC])
 def test_only_prompts_are_trained_and_the_loss_falls(task, model, method, augment):
-    before = weights_digest(model.clip)
+    before = digest_module(model.clip)
     grads = {n: p.requires_grad for n, p in model.clip.named_parameters()}
     fitted = method(epochs=6, rate=0.02, augment=augment).fit(task)
-    assert weights_digest(model.clip) == before
+    assert digest_module(model.clip) == before
     assert all(p.grad is None for p in model.clip.parameters())
     assert {n: p.requires_grad for n, p in model.clip.named_parameters()} == grads
     losses = task.curves["training"]["loss"]
@@ -233,13 +233,13 @@ def test_only_prompts_are_trained_and_the_loss_falls(task, model, method, augmen
 
 
 def test_every_prompt_and_map_gets_a_gradient(task):
-    towers = Towers(task, "a photo of a", None)
+    towers = PromptedTowers(task, "a photo of a", None)
     for method in (IVLP(), MaPLe(), PromptSRC()):
         towers.length = method._learned_tokens
-        wording = towers.wording(task.class_names)
-        prompts = method._prompts(towers, wording.initial, 0)
+        class_texts = towers.make_texts(task.class_names)
+        prompts = method._build_prompts(towers, class_texts.initial, 0)
         batch = Batch(0, 0, np.arange(4), task.pixels[:4], task.labels[:4])
-        method._objective(task, towers, wording, prompts)(batch, 0).backward()
+        method._build_objective(task, towers, class_texts, prompts)(batch, 0).backward()
         for name, parameter in prompts.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
@@ -248,9 +248,9 @@ def test_every_prompt_and_map_gets_a_gradient(task):
 def test_parameter_counts_of_vit_b16():
     words = torch.zeros(4, 512)
     count = lambda module: sum(p.numel() for p in module.parameters())  # noqa: E731
-    assert count(Independent(words, 9, (4, 768), 9, 0)) == 9 * 4 * (512 + 768) == 46_080
+    assert count(IndependentPrompts(words, 9, (4, 768), 9, 0)) == 9 * 4 * (512 + 768) == 46_080
     # 3.55 M, says the MaPLe paper
-    assert count(Coupled(words[:2], 9, 768, 0)) == 9 * (2 * 512 + 512 * 768 + 768) == 3_555_072
+    assert count(CoupledPrompts(words[:2], 9, 768, 0)) == 9 * (2 * 512 + 512 * 768 + 768) == 3_555_072
 
 
 def test_the_same_seed_learns_the_same(task, kit, model):
@@ -304,7 +304,7 @@ def run(tmp_path, monkeypatch, kit):
             "methods": methods,
         }
         given |= {"protocol": {"plugin": "few-shot", **protocol}, "axes": {"shots": [2]}, "seeds": [0]}
-        worker = Worker(Settings(store=tmp_path / "store", device="cpu"))
+        worker = Worker(RunSettings(store=tmp_path / "store", device="cpu"))
         return [worker.run(p.cell) for p in make_plan(suites.from_dict(given))]
 
     yield run
@@ -328,9 +328,9 @@ def test_an_image_tower_that_is_left_alone_evaluates_as_the_kept_embeddings_do(r
 
 
 def test_the_embedded_vit_takes_prompts_and_the_embedded_resnet_refuses(kit):
-    vit = kit.TinyModel(networks.clip("vit"), networks.CONTEXT)
+    vit = kit.TinyModel(tiny_networks.clip("vit"), tiny_networks.CONTEXT)
     task = with_images(kit.make_task(vit, shots=1), vit)
     MaPLe(epochs=1).fit(task)
     assert task.notes["prompted_blocks"] == {"text": 2, "image": 2}
     with pytest.raises(OptionError, match="TimmModel has no transformer blocks"):
-        MaPLe().fit(kit.make_task(kit.TinyModel(networks.clip("resnet"), networks.CONTEXT)))
+        MaPLe().fit(kit.make_task(kit.TinyModel(tiny_networks.clip("resnet"), tiny_networks.CONTEXT)))

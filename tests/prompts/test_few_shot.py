@@ -15,11 +15,11 @@ from harness.contract.models import Preparation
 from harness.errors import DataError, OptionError
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
-from harness.running.worker import Settings, Worker
-from harness_few_shot.task import columns_for
-from harness_prompts.methods.adapters import FixedClassifier
+from harness.running.worker import RunSettings, Worker
+from harness_few_shot.task import find_columns
+from harness_prompts.methods.embedding_baselines import FixedClassifier
 from harness_prompts.protocol import FewShot
-from harness_prompts.shots import base_and_new, harmonic_mean, relabelled
+from harness_prompts.shots import harmonic_mean, relabel_rows, split_base_and_new
 from harness_prompts.summaries import BaseToNew, FoundPrompts, NearestWords, WordingSensitivity
 
 # CoCoOp, Table 1: base/new/H of CLIP, CoOp and CoCoOp, ViT-B/16, 16 shots
@@ -77,13 +77,13 @@ def test_properties_of_the_harmonic_mean():
 
 @pytest.mark.parametrize("count", [2, 3, 10, 37, 101, 1000])
 def test_base_and_new_split_the_classes(count):
-    base, new = base_and_new(count)
+    base, new = split_base_and_new(count)
     assert sorted(base + new) == list(range(count))
     assert len(base) == -(-count // 2)
     targets = np.random.default_rng(0).integers(count, size=500)
     rows = []
     for half in (base, new):
-        found, labels = relabelled(targets, half)
+        found, labels = relabel_rows(targets, half)
         rows += found.tolist()
         assert [half[label] for label in labels] == targets[found].tolist()
     assert sorted(rows) == list(range(500))
@@ -91,7 +91,7 @@ def test_base_and_new_split_the_classes(count):
 
 def test_one_class_has_no_halves():
     with pytest.raises(DataError, match="two classes"):
-        base_and_new(1)
+        split_base_and_new(1)
 
 
 def test_classes_of_one_name_keep_their_own_columns():
@@ -100,8 +100,8 @@ def test_classes_of_one_name_keep_their_own_columns():
     logits = torch.arange(8.0).reshape(2, 4)
     fixed = FixedClassifier(names, lambda features: logits)
     assert torch.equal(fixed.logits(logits, names), logits)
-    assert columns_for(names, ["dog", "missile"]) == [3, 0]
-    assert columns_for(["cat", "dog"], ["dog", "dog", "cat"]) == [1, 1, 0]
+    assert find_columns(names, ["dog", "missile"]) == [3, 0]
+    assert find_columns(["cat", "dog"], ["dog", "dog", "cat"]) == [1, 1, 0]
 
 
 class Toy:
@@ -186,7 +186,7 @@ def run(tmp_path, monkeypatch):
         given = {"name": "t", "models": ["toy-model"], "datasets": ["toy"], "metrics": ["top1"]}
         plan = make_plan(suites.from_dict({**given, **tomllib.loads(textwrap.dedent(text))}))
         skipped = {p.cell.shown: p.reason for p in plan if p.state != "run"}
-        worker = worker or Worker(Settings(store=tmp_path / "store", device="cpu"))
+        worker = worker or Worker(RunSettings(store=tmp_path / "store", device="cpu"))
         records = [worker.run(p.cell) for p in plan if p.state == "run"]
         assert [r.reason for r in records if r.status != "ok"] == []
         return records, skipped, worker
@@ -275,7 +275,7 @@ def test_augmented_training_sees_fresh_views_and_nothing_else_does(run, monkeypa
 
 
 def test_no_test_sample_is_opened_before_the_method_is_fitted(run, monkeypatch):
-    from harness_prompts.methods.adapters import TipAdapter
+    from harness_prompts.methods.embedding_baselines import TipAdapter
 
     opened: list[int] = []
     fit = TipAdapter.fit
@@ -390,7 +390,7 @@ def test_combinations_that_make_no_sense_are_skipped_with_their_reason(run):
         assert "shots must be a number of samples per class" in next(iter(skipped.values()))
     _, skipped, _ = run('protocol = "few-shot"\nmethods = ["coop", "linear-probe", "template"]')
     assert sorted(skipped.values()) == [
-        "learned contexts need a model that shows its open_clip text tower (here: model 'toy-model', method 'coop')",
+        "learned contexts need a model that exposes its open_clip text tower (here: model 'toy-model', method 'coop')",
         "the method 'linear-probe' needs shots: give the axis `shots`",
     ]
     _, skipped, _ = run(

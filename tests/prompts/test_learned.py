@@ -10,20 +10,20 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import DataError, Diverged, OptionError
-from harness.inference.features import weights_digest
-from harness_prompts.context import Context, Wording
+from harness.inference.features import digest_module
+from harness_prompts.context_vectors import ContextVectors, PromptLayout
 from harness_prompts.methods import cocoop
-from harness_prompts.methods.adapters import (
-    LinearProbe,
+from harness_prompts.methods.clip_adapter import ClipAdapter
+from harness_prompts.methods.cocoop import CoCoOp, ConditionalClassifier, build_meta_net
+from harness_prompts.methods.coop import CoOp, KgCoOp, ProGrad, align_gradient
+from harness_prompts.methods.embedding_baselines import (
+    EmbeddingProbe,
     TipAdapter,
     TipAdapterF,
     tip_logits,
 )
-from harness_prompts.methods.clip_adapter import ClipAdapter
-from harness_prompts.methods.cocoop import CoCoOp, ConditionalClassifier, meta_net
-from harness_prompts.methods.coop import CoOp, KgCoOp, ProGrad, aligned_gradient
 from harness_prompts.methods.zero_shot import Template, zero_shot_weights
-from harness_prompts.training import coop_recipe, embedded, epochs_for, learn
+from harness_prompts.shot_training import coop_epochs, coop_recipe, embedding_source, train_on_shots
 
 
 def logits(task, method, class_names=None):
@@ -49,7 +49,7 @@ def test_a_learned_context_reads_class_names_as_a_template_does(kit, model):
 
 
 def test_coop_at_hardly_any_rate_is_its_initial_wording(task, monkeypatch):
-    monkeypatch.setattr("harness_prompts.training.WARM_UP_RATE", 0.0)
+    monkeypatch.setattr("harness_prompts.shot_training.WARM_UP_RATE", 0.0)
     method = CoOp(init="a photo of a", epochs=3, rate=1e-12)
     torch.testing.assert_close(
         logits(task, method), logits(task, Template("a photo of a {}.")), atol=1e-4, rtol=0
@@ -61,11 +61,11 @@ def test_coop_at_hardly_any_rate_is_its_initial_wording(task, monkeypatch):
     KgCoOp(epochs=3), ProGrad(epochs=3, length=4),
 ], ids=["CoOp", "CoOp per class", "CoCoOp", "KgCoOp", "ProGrad"])  # fmt: skip
 def test_the_encoders_stay_as_they_are_and_the_loss_falls(task, model, method):
-    before = weights_digest(model.clip)
+    before = digest_module(model.clip)
     grads = {n: p.requires_grad for n, p in model.clip.named_parameters()}
     method.rate = 0.05
     method.fit(task)
-    assert weights_digest(model.clip) == before
+    assert digest_module(model.clip) == before
     assert all(p.grad is None for p in model.clip.parameters())
     assert {n: p.requires_grad for n, p in model.clip.named_parameters()} == grads
     losses = task.curves["training"]["loss"]
@@ -100,19 +100,19 @@ def test_the_rates_are_the_closed_form_and_those_of_torchs_own_schedule(task):
         assert optimiser.param_groups[0]["lr"] == pytest.approx(trace[epoch], rel=1e-9)
         optimiser.step()
         cosine.step()
-    assert [epochs_for(k) for k in (1, 2, 4, 8, 16)] == [50, 100, 100, 200, 200]
-    assert {epochs_for(k, "imagenet-1k") for k in (1, 2, 4, 8, 16)} == {50}
+    assert [coop_epochs(k) for k in (1, 2, 4, 8, 16)] == [50, 100, 100, 200, 200]
+    assert {coop_epochs(k, "imagenet-1k") for k in (1, 2, 4, 8, 16)} == {50}
 
 
 def test_a_step_is_sgd_with_momentum_and_weight_decay(task):
     """Three epochs of one batch against the update written out."""
     tower = task.texts.tower
-    context = Context(tower, 4, seed=task.seed)
-    wording = Wording(tower, task.class_names, 4)
+    context = ContextVectors(tower, 4, seed=task.seed)
+    layout = PromptLayout(tower, task.class_names, 4)
     v, momentum = context.vectors.detach().clone(), torch.zeros(4, 32)
     for rate in (1e-5, 0.1, 0.05 * (1 + math.cos(math.pi / 3))):
         v.requires_grad_(True)
-        loss = F.cross_entropy(20 * task.features @ wording.features(v).T, task.labels)
+        loss = F.cross_entropy(20 * task.features @ layout.encode(v).T, task.labels)
         (g,) = torch.autograd.grad(loss, v)
         v = v.detach()
         momentum = 0.9 * momentum + g + 5e-4 * v
@@ -124,7 +124,9 @@ def test_a_step_is_sgd_with_momentum_and_weight_decay(task):
 def test_a_loss_that_is_not_finite_is_a_divergence(task):
     weight, recipe = torch.nn.Parameter(torch.ones(1)), coop_recipe(len(task.labels), 2)
     with pytest.raises(Diverged, match="step 1 of 2"):
-        learn(task, [weight], embedded(task, False), lambda *_: weight.sum() * float("nan"), recipe)
+        train_on_shots(
+            task, [weight], embedding_source(task, False), lambda *_: weight.sum() * float("nan"), recipe
+        )
 
 
 def test_a_context_per_class_knows_its_own_classes_only(task):
@@ -139,8 +141,8 @@ def test_a_context_per_class_knows_its_own_classes_only(task):
 
 def conditional(task, zero=False):
     tower = task.texts.tower
-    vectors = Context(tower, init="a photo of a").vectors
-    shift = meta_net(16, tower.width, seed=3)
+    vectors = ContextVectors(tower, init="a photo of a").vectors
+    shift = build_meta_net(16, tower.width, seed=3)
     with torch.no_grad():
         if zero:
             shift[2].weight.zero_()
@@ -167,7 +169,7 @@ def test_cocoop_images_do_not_touch_each_other_and_classes_permute(task, monkeyp
     plain = conditional(task, zero=True).logits(task.features, task.class_names)
     assert (plain - whole).abs().max() > 1e-2  # the image does shift the context
     monkeypatch.setattr(cocoop, "POSITIONS_AT_ONCE", 100)
-    assert cocoop.chunk(Wording(classifier.tower, task.class_names, 4)) < 4
+    assert cocoop.images_per_chunk(PromptLayout(classifier.tower, task.class_names, 4)) < 4
     torch.testing.assert_close(classifier.logits(task.features, task.class_names), whole, atol=1e-4, rtol=0)
 
 
@@ -199,13 +201,13 @@ def test_cocoop_halves_its_chunks_when_memory_ends(task, kit, model, monkeypatch
 
 
 def test_published_parameter_counts():
-    assert sum(p.numel() for p in meta_net(512, 512).parameters()) == 33_312
+    assert sum(p.numel() for p in build_meta_net(512, 512).parameters()) == 33_312
 
     class B16:
         width, device = 512, torch.device("cpu")
 
-    assert Context(B16(), 4).vectors.numel() == 2_048
-    assert Context(B16(), 16).vectors.numel() == 8_192
+    assert ContextVectors(B16(), 4).vectors.numel() == 2_048
+    assert ContextVectors(B16(), 16).vectors.numel() == 8_192
 
 
 def test_kgcoop_without_weight_is_coop_and_with_much_stays_near(task, kit, model):
@@ -216,9 +218,9 @@ def test_kgcoop_without_weight_is_coop_and_with_much_stays_near(task, kit, model
     anchor = zero_shot_weights(task, ["a photo of a {}."])
 
     def cosine(classifier):
-        wording = Wording(task.texts.tower, task.class_names, 4)
+        layout = PromptLayout(task.texts.tower, task.class_names, 4)
         with torch.no_grad():
-            return float((wording.features(classifier.vectors) * anchor).sum(dim=1).mean())
+            return float((layout.encode(classifier.vectors) * anchor).sum(dim=1).mean())
 
     assert cosine(much) > cosine(none)
 
@@ -228,12 +230,12 @@ def test_prograds_gradient_never_works_against_what_is_known():
     for _ in range(20):
         g, known = torch.randn(2, 4, 8, generator=generator)
         if (g * known).sum() > 0:
-            assert torch.equal(aligned_gradient(g, known), g)
+            assert torch.equal(align_gradient(g, known), g)
         else:
-            assert abs(float((aligned_gradient(g, known) * known).sum())) < 1e-4
-            half = aligned_gradient(g, known, 0.5)
+            assert abs(float((align_gradient(g, known) * known).sum())) < 1e-4
+            half = align_gradient(g, known, 0.5)
             assert float((half * known).sum()) == pytest.approx(0.5 * float((g * known).sum()), rel=1e-4)
-    assert torch.equal(aligned_gradient(g, torch.zeros_like(g)), g)
+    assert torch.equal(align_gradient(g, torch.zeros_like(g)), g)
 
 
 def test_prograd_of_strength_zero_is_coop(kit, model):
@@ -261,7 +263,7 @@ def test_tip_adapters_formula(task):
 
 @pytest.mark.parametrize(
     "method",
-    [TipAdapter(), TipAdapterF(epochs=5, rate=0.01), LinearProbe(), ClipAdapter(epochs=30, rate=0.05)],
+    [TipAdapter(), TipAdapterF(epochs=5, rate=0.01), EmbeddingProbe(), ClipAdapter(epochs=30, rate=0.05)],
 )
 def test_adapters_fit_their_shots(task, method):
     found = logits(task, method)
@@ -310,7 +312,7 @@ def test_clip_adapter_of_ratio_zero_is_zero_shot(task):
 def test_the_linear_probe_is_scikit_learns(task):
     from sklearn.linear_model import LogisticRegression
 
-    found = LinearProbe([1.0]).fit(task).logits(task.features, task.class_names)
+    found = EmbeddingProbe([1.0]).fit(task).logits(task.features, task.class_names)
     theirs = LogisticRegression(C=1.0, max_iter=1000).fit(task.features.numpy(), task.labels.numpy())
     np.testing.assert_allclose(
         found.softmax(dim=1).numpy(), theirs.predict_proba(task.features.numpy()), atol=1e-4
@@ -321,12 +323,12 @@ def test_one_shot_of_many_classes_warns_of_nothing_and_a_single_class_is_no_task
     many = 30
     task.features, task.labels = F.normalize(torch.randn(many, 16), dim=-1), torch.arange(many)
     task.class_names, task.val_labels = [f"class {i}" for i in range(many)], task.val_labels[:0]
-    LinearProbe().fit(task)
+    EmbeddingProbe().fit(task)
     assert [str(w.message) for w in recwarn] == []
     task.labels = torch.zeros(many, dtype=torch.long)
     with pytest.raises(DataError, match="two classes or more"):
-        LinearProbe().fit(task)
-    for wrong in (lambda: LinearProbe([0.0]), lambda: TipAdapter(batch=0)):
+        EmbeddingProbe().fit(task)
+    for wrong in (lambda: EmbeddingProbe([0.0]), lambda: TipAdapter(batch=0)):
         with pytest.raises(OptionError):
             wrong()
 
@@ -335,8 +337,8 @@ def test_a_class_without_a_shot_is_never_predicted_by_the_probe(task):
     keep = task.labels != 2
     task.features, task.labels = task.features[keep], task.labels[keep]
     task.val_features, task.val_labels = task.val_features[:0], task.val_labels[:0]
-    found = logits(task, LinearProbe())
+    found = logits(task, EmbeddingProbe())
     assert set(found.argmax(dim=1).tolist()) <= {0, 1, 3}
     two = task.labels < 2
     task.features, task.labels = task.features[two], task.labels[two]
-    assert set(logits(task, LinearProbe()).argmax(dim=1).tolist()) <= {0, 1}
+    assert set(logits(task, EmbeddingProbe()).argmax(dim=1).tolist()) <= {0, 1}

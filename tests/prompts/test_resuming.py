@@ -10,7 +10,7 @@ from harness.discovery import registry
 from harness.planning import suite as suites
 from harness.planning.plan import make_plan
 from harness.records.store import Store
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 from harness.testing.cell_runs import Killed
 
 EPOCHS = 12
@@ -55,7 +55,7 @@ def run(cell, place, kill_at=None):
             if facts["step"] == kill_at:
                 raise Killed
 
-    settings = Settings(place / "store", device="cpu", cache=place / "cache", workers=1)
+    settings = RunSettings(place / "store", device="cpu", cache=place / "cache", workers=1)
     record = Worker(settings, listen).run(cell)
     store = Store(place / "store")
     return seen, record, store.samples(record.id), store.curves(record.id)

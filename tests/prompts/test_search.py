@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from harness.errors import OptionError, Unavailable
-from harness_language.endpoint import Answer, Budget, Endpoint, OutOfBudget, checked_address
+from harness_language.endpoint import Budget, ChatAnswer, Endpoint, OutOfBudget, check_address
 from harness_language.transcript import Transcript
-from harness_prompts.grammar import Grammar
-from harness_prompts.methods.ipo import IPO, fits, score
+from harness_prompts.grammar_proposer import GrammarProposer
+from harness_prompts.language_model_proposer import LanguageModelProposer, extract_prompts, write_question
+from harness_prompts.methods.ipo import IPO, fits_tower, score_prompt
 from harness_prompts.methods.zero_shot import Template
-from harness_prompts.proposer import LanguageModel, marked, question
-from harness_prompts.search import Request, Scored, search
+from harness_prompts.search import ProposalRequest, ScoredPrompt, search_prompts
 
 KEY = "sk-secret-0123456789"
 PATIENT = 60.0
@@ -30,7 +30,7 @@ class Scripted:
     def __init__(self, *rounds: list[str]) -> None:
         self.rounds, self.requests = list(rounds), []
 
-    def propose(self, request: Request) -> list[str]:
+    def propose(self, request: ProposalRequest) -> list[str]:
         self.requests.append(request)
         if not self.rounds:
             raise OutOfBudget("nothing left")
@@ -47,7 +47,7 @@ def by_length(calls: list[str]):
 
 def run(proposer, calls=None, **options):
     options = {"steps": 3, "proposals": 5, "keep": 3, **options}
-    return search(by_length(calls if calls is not None else []), proposer, ["cat", "dog"], **options)
+    return search_prompts(by_length(calls if calls is not None else []), proposer, ["cat", "dog"], **options)
 
 
 def test_prompts_without_the_class_are_refused_and_duplicates_scored_once():
@@ -70,7 +70,7 @@ def test_the_best_never_gets_worse_and_the_history_is_capped_and_ordered():
     found = run(proposer)
     assert found.best_by_step == sorted(found.best_by_step)
     assert len(found.history) == 3
-    assert [s.order for s in found.history] == sorted((s.order for s in found.history), reverse=True)
+    assert [s.rank_key for s in found.history] == sorted((s.rank_key for s in found.history), reverse=True)
     assert found.best == found.history[0]
     assert [len(r.history) for r in proposer.requests] == [1, 3, 3]
     last = proposer.requests[-1].history
@@ -87,11 +87,11 @@ def test_no_more_than_asked_for_is_scored_and_a_spent_budget_ends_the_search():
 
 def test_the_grammar_is_decided_by_its_seed_and_repeats_nothing():
     def proposals(seed: int) -> list[str]:
-        grammar, out = Grammar(seed), []
-        history = [Scored("a photo of a <CLASS>.", 0.5, 1.0, 0)]
+        grammar, out = GrammarProposer(seed), []
+        history = [ScoredPrompt("a photo of a <CLASS>.", 0.5, 1.0, 0)]
         for step in range(8):
-            found = grammar.propose(Request(history, ["cat"], 5, step))
-            history = [*history, Scored(found[0], 0.6, 1.0, step)]
+            found = grammar.propose(ProposalRequest(history, ["cat"], 5, step))
+            history = [*history, ScoredPrompt(found[0], 0.6, 1.0, step)]
             out += found
         return out
 
@@ -103,7 +103,7 @@ def test_the_grammar_is_decided_by_its_seed_and_repeats_nothing():
 
 
 def test_ipo_by_grammar_improves_on_its_first_prompt_and_sees_its_shots_only(task):
-    first = score(task, "a photo of a <CLASS>.")
+    first = score_prompt(task, "a photo of a <CLASS>.")
     classifier = IPO(steps=15).fit(task)
     best = task.notes["history"][0]
     assert (best["accuracy"], -best["loss"]) > (first[0], -first[1])
@@ -116,20 +116,22 @@ def test_ipo_by_grammar_improves_on_its_first_prompt_and_sees_its_shots_only(tas
 
 def test_a_prompts_score_is_that_of_its_template_on_the_shots(task):
     logits = Template("a picture of {}").fit(task).logits(task.features, task.class_names)
-    accuracy, loss = score(task, "a picture of <CLASS>")
+    accuracy, loss = score_prompt(task, "a picture of <CLASS>")
     assert accuracy == pytest.approx(float((logits.argmax(dim=1) == task.labels).float().mean()))
     expected = -logits.log_softmax(dim=1)[range(len(task.labels)), task.labels].mean()
     assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_prompts_that_would_be_cut_are_refused(task):
-    assert fits(task, "a photo of <CLASS>")
-    assert not fits(task, "very " * 38 + "<CLASS>")
+    assert fits_tower(task, "a photo of <CLASS>")
+    assert not fits_tower(task, "very " * 38 + "<CLASS>")
 
 
 def test_answers_are_read_between_their_marks():
-    assert marked("one <INS> a\nb </INS> two <ins>c</ins> <INS></INS> <INS>open") == ["a\nb", "c"]
-    text = question(Request([Scored("p <CLASS>", 0.5, 1.25, 0)], ["cat", "dog"], 4, 1), "Pets.")[1]["content"]
+    assert extract_prompts("one <INS> a\nb </INS> two <ins>c</ins> <INS></INS> <INS>open") == ["a\nb", "c"]
+    text = write_question(
+        ProposalRequest([ScoredPrompt("p <CLASS>", 0.5, 1.25, 0)], ["cat", "dog"], 4, 1), "Pets."
+    )[1]["content"]
     assert all(part in text for part in ("cat, dog", "Pets.", "p <CLASS>", "50.0", "1.250", "4 new prompts"))
 
 
@@ -144,31 +146,31 @@ class Chat:
     def ask(self, messages):
         self.budget.check()
         self.asked += 1
-        answer = Answer(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0], 7)
+        answer = ChatAnswer(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0], 7)
         self.budget.spend(answer)
         return answer
 
 
 def test_an_unmarked_answer_is_asked_again_and_then_given_up():
     chat = Chat("sorry", "<INS>a <CLASS></INS>")
-    request = Request([], ["cat"], 2, 1)
-    assert LanguageModel(chat).propose(request) == ["a <CLASS>"]
+    request = ProposalRequest([], ["cat"], 2, 1)
+    assert LanguageModelProposer(chat).propose(request) == ["a <CLASS>"]
     assert chat.asked == 2
-    assert LanguageModel(Chat("no")).propose(request) == []
+    assert LanguageModelProposer(Chat("no")).propose(request) == []
 
 
 def test_a_replay_is_identical_and_asks_nothing(tmp_path):
     chat = Chat("<INS>a <CLASS></INS>", "nothing", "<INS>the <CLASS> there</INS>", "<INS>bad</INS>")
-    first = run(LanguageModel(Transcript(chat, tmp_path, axes=[0])))
+    first = run(LanguageModelProposer(Transcript(chat, tmp_path, axes=[0])))
     silent = Chat("must not be asked")
     kept = Transcript(silent, tmp_path, "only", axes=[0])
-    again = run(LanguageModel(kept))
+    again = run(LanguageModelProposer(kept))
     assert first == again
     assert (silent.asked, kept.replayed) == (0, chat.asked)
     with pytest.raises(Unavailable, match="replay is 'only'"):
-        run(LanguageModel(Transcript(silent, tmp_path, "only", axes=[1])))
+        run(LanguageModelProposer(Transcript(silent, tmp_path, "only", axes=[1])))
     anew = Transcript(Chat("<INS>new <CLASS></INS>"), tmp_path, "off", axes=[0])
-    run(LanguageModel(anew))
+    run(LanguageModelProposer(anew))
     assert anew.asked > 0
 
 
@@ -181,24 +183,24 @@ def test_a_run_that_was_cut_short_goes_on_where_it_was(tmp_path):
 
     answers = [f"<INS>{n} <CLASS></INS>" for n in ("one", "three", "seven7")]
     with pytest.raises(Unavailable):
-        run(LanguageModel(Transcript(Failing(*answers), tmp_path)))
+        run(LanguageModelProposer(Transcript(Failing(*answers), tmp_path)))
     rest = Chat(answers[2])
     kept = Transcript(rest, tmp_path)
-    found = run(LanguageModel(kept))
+    found = run(LanguageModelProposer(kept))
     assert (kept.replayed, rest.asked) == (2, 1)
     assert found.scored == 4
 
 
 def test_a_run_that_a_budget_ended_is_repeated_to_the_same_end(tmp_path):
     answers = [f"<INS>{n} <CLASS></INS>" for n in ("one", "three", "seven7", "eleven")]
-    first = run(LanguageModel(Transcript(Chat(*answers, calls=2), tmp_path)), steps=4)
+    first = run(LanguageModelProposer(Transcript(Chat(*answers, calls=2), tmp_path)), steps=4)
     assert (first.ended, first.scored) == ("the budget of calls is spent", 3)
     for replay in ("use", "only"):
         silent = Chat("must not be asked", calls=2)
-        assert run(LanguageModel(Transcript(silent, tmp_path, replay)), steps=4) == first
+        assert run(LanguageModelProposer(Transcript(silent, tmp_path, replay)), steps=4) == first
         assert silent.asked == 0
     more = Chat(*answers[2:], calls=3)  # a larger budget goes on behind what is kept
-    assert run(LanguageModel(Transcript(more, tmp_path)), steps=4).scored == 4
+    assert run(LanguageModelProposer(Transcript(more, tmp_path)), steps=4).scored == 4
     assert more.asked == 1
 
 
@@ -307,7 +309,7 @@ def serve(monkeypatch):
 
 def test_a_good_answer(serve):
     server, endpoint, waits = serve(good("hi", 12))
-    assert endpoint.ask(ASKED) == Answer("hi", 12)
+    assert endpoint.ask(ASKED) == ChatAnswer("hi", 12)
     path, headers, body = server.seen[0]
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == f"Bearer {KEY}"
@@ -424,19 +426,19 @@ def test_budgets_in_calls_and_tokens(serve):
 def test_tries_that_failed_count_in_a_replay_as_they_did_in_the_run(serve, tmp_path):
     busy, answers = reply(503, b"busy"), [good(f"<INS>{n} <CLASS></INS>") for n in ("one", "three")]
     _, endpoint, _ = serve(busy, answers[0], answers[1], busy, calls=4)
-    first = run(LanguageModel(Transcript(endpoint, tmp_path)))
+    first = run(LanguageModelProposer(Transcript(endpoint, tmp_path)))
     assert (first.ended, first.scored) == ("the budget of calls is spent", 3)
     server, silent, _ = serve(good("must not be asked"), calls=4)
-    assert run(LanguageModel(Transcript(silent, tmp_path, "only"))) == first
+    assert run(LanguageModelProposer(Transcript(silent, tmp_path, "only"))) == first
     assert server.seen == []
     assert silent.budget.calls == 1  # what was left for the try that failed
     server, endpoint, _ = serve(good("<INS>seven7 <CLASS></INS>"), calls=4)
-    assert run(LanguageModel(Transcript(endpoint, tmp_path))).scored == 4  # the server is back
+    assert run(LanguageModelProposer(Transcript(endpoint, tmp_path))).scored == 4  # the server is back
     assert len(server.seen) == 1
 
 
 def test_addresses_without_secrets_only():
-    assert checked_address("http://host:1/v1/") == "http://host:1/v1"
+    assert check_address("http://host:1/v1/") == "http://host:1/v1"
     for bad, why in (
         ("", "needs an address"),
         ("file:///x", "http"),
@@ -447,7 +449,7 @@ def test_addresses_without_secrets_only():
         ("http://h/v1 x", "name a host"),
     ):
         with pytest.raises(OptionError, match=why) as error:
-            checked_address(bad)
+            check_address(bad)
         assert "u:p" not in str(error.value)
 
 

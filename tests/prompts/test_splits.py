@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import harness
-from harness_prompts.methods.zero_shot import Ensemble, Template, combined
+from harness_prompts.methods.zero_shot import Ensemble, Template, combine_templates
 from harness_prompts.protocol import FewShot
 
 CLIP = {"plugin": "tiny-clip", "tower": "vit", "steps": 0}
@@ -71,7 +71,7 @@ def test_splits_that_disagree_on_their_classes_are_refused(tmp_path, monkeypatch
         np.savez(tmp_path / "a" / f"{split}.npz", images=images, labels=labels, class_names=np.array(names))
     record = run(tmp_path, {"plugin": "arrays", "path": str(tmp_path / "a")})
     assert record.status == "skipped"
-    assert "differ: a label must stand for" in record.reason
+    assert "differ: a label must mean" in record.reason
 
 
 def model(**says):
@@ -93,7 +93,7 @@ def test_methods_that_need_cosine_say_so():
     dot, own = model(similarity="dot"), model(score=lambda self, images, texts: None)
     assert "by dot product, as the model does" in FewShot().cannot(dot, data, learned, {"shots": 1})
     assert FewShot().cannot(dot, data, Template(), {}) is FewShot().cannot(dot, data, Ensemble(), {}) is None
-    assert "take the protocol classification" in FewShot().cannot(own, data, Template(), {})
+    assert "use the protocol classification" in FewShot().cannot(own, data, Template(), {})
     assert FewShot().cannot(model(), data, learned, {"shots": 1}) is None
 
 
@@ -101,5 +101,5 @@ def test_methods_that_need_cosine_say_so():
 def test_dot_products_normalise_nothing(how):
     generator = torch.Generator().manual_seed(0)
     images, grid = torch.randn(4, 6, generator=generator), torch.randn(3, 2, 6, generator=generator)
-    found = combined(images, grid, 2.0, how, similarity="dot")
+    found = combine_templates(images, grid, 2.0, how, similarity="dot")
     torch.testing.assert_close(found, 2 * images @ grid.mean(dim=1).T)

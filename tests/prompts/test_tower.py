@@ -7,9 +7,16 @@ import pytest
 import torch
 
 from harness.errors import OptionError
-from harness_few_shot.texts import Texts
-from harness_few_shot.tower import TextTower, tower_of
-from harness_prompts.context import Context, Wording, first_token, init_tokens, nearest_words, word
+from harness_few_shot.texts import TextEmbeddings
+from harness_few_shot.tower import TextTower, open_text_tower
+from harness_prompts.context_vectors import (
+    ContextVectors,
+    PromptLayout,
+    decode_token,
+    find_nearest_words,
+    first_token_position,
+    init_tokens,
+)
 
 WORDINGS = {"end": "a photo of a {}.", "middle": "a photo {} of a.", "front": "{} a photo of a."}
 
@@ -78,11 +85,11 @@ def variant_of(kit, name):
 @pytest.mark.parametrize("position", WORDINGS)
 def test_word_embeddings_as_context_give_open_clips_own_encoding(kit, variant, position):
     model = variant_of(kit, variant)
-    tower = tower_of(model)
-    context = Context(tower, init="a photo of a")
-    wording = Wording(tower, NAMES, context.length, position)
+    tower = open_text_tower(model)
+    context = ContextVectors(tower, init="a photo of a")
+    layout = PromptLayout(tower, NAMES, context.length, position)
     with torch.no_grad():
-        ours = wording.features(context.vectors)
+        ours = layout.encode(context.vectors)
         theirs = model.clip.encode_text(
             model.tokenizer([WORDINGS[position].format(n) for n in NAMES]), normalize=True
         )
@@ -94,11 +101,11 @@ def test_word_embeddings_as_context_give_open_clips_own_encoding(kit, variant, p
 @pytest.mark.parametrize("length", [1, 4, 16])
 def test_causal_towers_cut_to_the_longest_text_are_bit_equal(kit, length):
     model = kit.TinyModel(kit.tiny_clip(context_length=77), 77)
-    tower = tower_of(model)
+    tower = open_text_tower(model)
     texts = [" ".join(["word"] * length) + f" {n}" for n in NAMES]
-    tokens = tower.tokens(texts)
+    tokens = tower.tokenize(texts)
     assert tower.trims
-    assert tower.needed(tokens) < 30
+    assert tower.needed_length(tokens) < 30
     with torch.no_grad():
         assert torch.equal(tower.encode(tokens), model.clip.encode_text(tokens))
 
@@ -109,8 +116,8 @@ def test_towers_that_see_the_padding_keep_it(kit):
         "own tower, not causal, last token",
         "CoCa, class token appended",
     ):
-        tower = tower_of(variant_of(kit, variant))
-        assert tower.needed(tower.tokens(["a cat"])) == 40, variant
+        tower = open_text_tower(variant_of(kit, variant))
+        assert tower.needed_length(tower.tokenize(["a cat"])) == 40, variant
 
 
 def test_towers_of_transformers_are_refused_in_one_line():
@@ -122,11 +129,11 @@ def test_towers_of_transformers_are_refused_in_one_line():
     with pytest.raises(OptionError, match="HFTextEncoder takes no token embeddings"):
         TextTower(clip, None)
     with pytest.raises(OptionError, match="need an open_clip model"):
-        tower_of(object())
+        open_text_tower(object())
 
 
 def test_texts_are_encoded_once_and_as_the_model_does(model):
-    texts = Texts(model)
+    texts = TextEmbeddings(model)
     wanted = ["a cat", "two dogs in the rain", "a cat", "x", "a long sentence about nothing in particular"]
     with torch.no_grad():
         torch.testing.assert_close(texts.encode(wanted), model.encode_text(wanted), atol=1e-6, rtol=0)
@@ -137,11 +144,11 @@ def test_texts_are_encoded_once_and_as_the_model_does(model):
 
 @pytest.mark.parametrize("position", WORDINGS)
 def test_the_end_of_the_text_survives_every_position(model, position):
-    tower = tower_of(model)
-    wording = Wording(tower, NAMES, 5, position)
-    marked = tower.tokens([f"X X X X X {n}." for n in NAMES])
-    ends = tower.ends(marked)
-    embedded = wording.embeddings(torch.full((5, 32), 7.0))
+    tower = open_text_tower(model)
+    layout = PromptLayout(tower, NAMES, 5, position)
+    marked = tower.tokenize([f"X X X X X {n}." for n in NAMES])
+    ends = tower.find_ends(marked)
+    embedded = layout.embed(torch.full((5, 32), 7.0))
     eot = tower.embed(torch.tensor([[49407]]))[0, 0]
     sot = tower.embed(torch.tensor([[49406]]))[0, 0]
     for row, end in enumerate(ends):
@@ -152,48 +159,48 @@ def test_the_end_of_the_text_survives_every_position(model, position):
 
 def test_a_name_that_leaves_no_room_is_refused(model):
     with pytest.raises(OptionError, match=r"has \d+ tokens, the text tower takes 40"):
-        Wording(tower_of(model), ["cat", "very " * 40 + "long name"], 4)
+        PromptLayout(open_text_tower(model), ["cat", "very " * 40 + "long name"], 4)
 
 
 def test_initial_words_of_several_tokens_count_as_their_tokens(model):
-    tower = tower_of(model)
+    tower = open_text_tower(model)
     words = "a hyperspectral watercolourish"
     ids = model.tokenizer.encode(words)
     assert len(ids) > 3
     assert init_tokens(tower, words).tolist() == ids
-    context = Context(tower, init=words)
+    context = ContextVectors(tower, init=words)
     assert context.length == len(ids)
     with torch.no_grad():
-        ours = Wording(tower, NAMES, context.length).features(context.vectors)
+        ours = PromptLayout(tower, NAMES, context.length).encode(context.vectors)
         theirs = model.clip.encode_text(model.tokenizer([f"{words} {n}." for n in NAMES]), normalize=True)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
 def test_identical_class_specific_contexts_equal_the_shared_one(model):
-    tower = tower_of(model)
-    shared = Context(tower, 4, seed=1).vectors.detach()
+    tower = open_text_tower(model)
+    shared = ContextVectors(tower, 4, seed=1).vectors.detach()
     for position in WORDINGS:
-        wording = Wording(tower, NAMES, 4, position)
+        layout = PromptLayout(tower, NAMES, 4, position)
         with torch.no_grad():
             torch.testing.assert_close(
-                wording.features(shared.expand(len(NAMES), -1, -1)),
-                wording.features(shared),
+                layout.encode(shared.expand(len(NAMES), -1, -1)),
+                layout.encode(shared),
                 atol=1e-6,
                 rtol=0,
             )
 
 
 def test_context_shapes_and_parameters(model):
-    tower = tower_of(model)
-    assert Context(tower, 16).vectors.shape == (16, 32)
-    assert Context(tower, 16, classes=5).vectors.shape == (5, 16, 32)
-    assert Context(tower, init="a photo of a", classes=5).vectors.shape == (5, 4, 32)
-    assert abs(float(Context(tower, 4000).vectors.detach().std()) - 0.02) < 5e-4
+    tower = open_text_tower(model)
+    assert ContextVectors(tower, 16).vectors.shape == (16, 32)
+    assert ContextVectors(tower, 16, classes=5).vectors.shape == (5, 16, 32)
+    assert ContextVectors(tower, init="a photo of a", classes=5).vectors.shape == (5, 4, 32)
+    assert abs(float(ContextVectors(tower, 4000).vectors.detach().std()) - 0.02) < 5e-4
 
 
 def test_nearest_words_of_words_are_themselves(model):
-    tower = tower_of(model)
-    found = nearest_words(tower, Context(tower, init="a photo of a").vectors, 2)
+    tower = open_text_tower(model)
+    found = find_nearest_words(tower, ContextVectors(tower, init="a photo of a").vectors, 2)
     assert [words[0][0] for words in found] == ["a", "photo", "of", "a"]
     assert all(words[0][1] == pytest.approx(0, abs=2e-2) for words in found)
     assert all(words[0][1] <= words[1][1] for words in found)
@@ -201,10 +208,12 @@ def test_nearest_words_of_words_are_themselves(model):
 
 def test_tokens_are_shown_as_they_are_read(model):
     handshake = model.tokenizer.encode("\U0001f91d")
-    assert "".join(word(model.tokenizer, t) for t in handshake) == "\U0001f91d"
-    assert word(model.tokenizer, 128) == model.tokenizer.decoder[128]  # one byte of a longer character
-    assert word(object(), 7) == "7"
+    assert "".join(decode_token(model.tokenizer, t) for t in handshake) == "\U0001f91d"
+    assert (
+        decode_token(model.tokenizer, 128) == model.tokenizer.decoder[128]
+    )  # one byte of a longer character
+    assert decode_token(object(), 7) == "7"
 
 
 def test_where_a_text_starts(model):
-    assert first_token(tower_of(model)) == 1
+    assert first_token_position(open_text_tower(model)) == 1

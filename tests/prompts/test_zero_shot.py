@@ -12,12 +12,18 @@ import torch
 import torch.nn.functional as F
 
 from harness.errors import DataError, OptionError, Unavailable
-from harness.inference.zeroshot import checked_templates, text_classifier
-from harness_prompts import names, templates
-from harness_prompts.methods.selection import TemplateSelection
-from harness_prompts.methods.zero_shot import Descriptions, Ensemble, PromptClassifier, Template, combined
+from harness.inference.zeroshot import check_templates, text_classifier
+from harness_prompts import class_names, templates
+from harness_prompts.methods.template_selection import TemplateSelection
+from harness_prompts.methods.zero_shot import (
+    Descriptions,
+    Ensemble,
+    PromptClassifier,
+    Template,
+    combine_templates,
+)
 from harness_prompts.protocol import FewShot
-from harness_prompts.shots import base_and_new
+from harness_prompts.shots import split_base_and_new
 
 SET = ["a photo of a {}.", "a sketch of a {}.", "{}", "the {} in the snow"]
 
@@ -43,24 +49,28 @@ def test_the_order_of_templates_does_not_matter(task, how):
 
 
 def test_combinations_against_their_definitions(task):
-    grid = task.texts.grid(task.class_names, SET)
+    grid = task.texts.encode_grid(task.class_names, SET)
     unit = grid / grid.norm(dim=-1, keepdim=True)
     each = 20 * torch.einsum("nd,ctd->tnc", task.features, unit)
     close = {"atol": 1e-4, "rtol": 0}
-    torch.testing.assert_close(combined(task.features, grid, 20, "logits"), each.mean(dim=0), **close)
+    torch.testing.assert_close(
+        combine_templates(task.features, grid, 20, "logits"), each.mean(dim=0), **close
+    )
     mean_probability = each.softmax(dim=2).mean(dim=0)
     torch.testing.assert_close(
-        combined(task.features, grid, 20, "probabilities").exp(), mean_probability, **close
+        combine_templates(task.features, grid, 20, "probabilities").exp(), mean_probability, **close
     )
     w = unit.mean(dim=1)
     expected = 20 * task.features @ (w / w.norm(dim=1, keepdim=True)).T
-    torch.testing.assert_close(combined(task.features, grid, 20, "embeddings"), expected, **close)
+    torch.testing.assert_close(combine_templates(task.features, grid, 20, "embeddings"), expected, **close)
     raw = grid.mean(dim=1)
     expected = 20 * task.features @ (raw / raw.norm(dim=1, keepdim=True)).T
-    torch.testing.assert_close(combined(task.features, grid, 20, "raw-embeddings"), expected, **close)
+    torch.testing.assert_close(
+        combine_templates(task.features, grid, 20, "raw-embeddings"), expected, **close
+    )
     # where the classes' means differ in length, normalising again is another classifier
     assert w.norm(dim=1).std() > 1e-3
-    a, b = (combined(task.features, grid, 20, how) for how in ("embeddings", "logits"))
+    a, b = (combine_templates(task.features, grid, 20, how) for how in ("embeddings", "logits"))
     assert (a - b).abs().max() > 1e-3
 
 
@@ -112,7 +122,7 @@ def test_selection_finds_the_best_template_of_the_shots(task):
 def test_imagenet_sets_are_the_published_ones():
     import open_clip
 
-    eighty, seven = templates.named_set("imagenet-80"), templates.named_set("imagenet-7")
+    eighty, seven = templates.find_templates("imagenet-80"), templates.find_templates("imagenet-7")
     assert len(eighty) == 80
     assert set(seven) <= set(eighty)
     assert seven[0] == "itap of a {}."
@@ -123,54 +133,64 @@ def test_imagenet_sets_are_the_published_ones():
 
 
 def test_openais_templates_are_the_published_ones():
-    counts = {n: len(templates.named_set(f"openai:{n}")) for n in names.DATASETS}
+    counts = {n: len(templates.find_templates(f"openai:{n}")) for n in class_names.DATASETS}
     assert counts == {
         "imagenet": 80, "caltech101": 34, "oxford_pets": 1, "stanford_cars": 8, "oxford_flowers": 1, "food101": 1,
         "fgvc_aircraft": 2, "sun397": 2, "dtd": 8, "eurosat": 3, "ucf101": 48,
     }  # fmt: skip
-    for name in names.DATASETS:
-        found = checked_templates(templates.named_set(f"openai:{name}"))
+    for name in class_names.DATASETS:
+        found = check_templates(templates.find_templates(f"openai:{name}"))
         assert len(set(found)) == len(found)
         if name not in ("caltech101", "dtd", "ucf101"):  # CoOp takes its own words for these
-            assert {t.removesuffix(".") for t in templates.named_set(f"coop:{name}")} <= {
+            assert {t.removesuffix(".") for t in templates.find_templates(f"coop:{name}")} <= {
                 t.removesuffix(".") for t in (*found, "a photo of a {}.")
             }
-    assert templates.named_set("openai:imagenet") == templates.named_set("imagenet-80")
+    assert templates.find_templates("openai:imagenet") == templates.find_templates("imagenet-80")
     with pytest.raises(OptionError, match="did you mean 'food101'"):
-        templates.named_set("openai:food-101")
+        templates.find_templates("openai:food-101")
     if find_spec("clip_benchmark") is not None:
         for ours, theirs in (("stanford_cars", "cars"), ("caltech101", "caltech101"), ("dtd", "dtd")):
-            assert templates.named_set(f"openai:{ours}") == templates.named_set(f"clip_benchmark:{theirs}")
+            assert templates.find_templates(f"openai:{ours}") == templates.find_templates(
+                f"clip_benchmark:{theirs}"
+            )
 
 
 def test_sets_by_name_and_file(tmp_path):
-    assert templates.named_set("coop:dtd") == ["{} texture."]
-    assert templates.named_set("coop", ["a {}"], "fgvc-aircraft") == ["a photo of a {}, a type of aircraft."]
-    assert templates.named_set("coop", ["a {}"], "imagenet-1k") == ["a photo of a {}."]
-    assert templates.named_set("coop", None, "eurosat") == ["a centered satellite photo of {}."]
+    assert templates.find_templates("coop:dtd") == ["{} texture."]
+    assert templates.find_templates("coop", ["a {}"], "fgvc-aircraft") == [
+        "a photo of a {}, a type of aircraft."
+    ]
+    assert templates.find_templates("coop", ["a {}"], "imagenet-1k") == ["a photo of a {}."]
+    assert templates.find_templates("coop", None, "eurosat") == ["a centered satellite photo of {}."]
     with pytest.raises(OptionError, match="space 'digits'"):
-        templates.named_set("coop", ["a {}"], "digits")
-    assert templates.named_set("data", ["a {c}"]) == ["a {}"]
+        templates.find_templates("coop", ["a {}"], "digits")
+    assert templates.find_templates("data", ["a {c}"]) == ["a {}"]
     file = tmp_path / "mine.txt"
     file.write_text("one {}\n\ntwo {c}\n")
-    assert templates.named_set(str(file)) == ["one {}", "two {}"]
+    assert templates.find_templates(str(file)) == ["one {}", "two {}"]
     with pytest.raises(OptionError, match="did you mean 'imagenet-80'"):
-        templates.named_set("imagenet80")
+        templates.find_templates("imagenet80")
     with pytest.raises(OptionError, match="did you mean 'eurosat'"):
-        templates.named_set("coop:eurosatt")
+        templates.find_templates("coop:eurosatt")
     with pytest.raises(OptionError, match=r"has no place \{\}"):
         Template("a photo")
     with pytest.raises(DataError, match="no templates of its own"):
-        templates.named_set("data", None)
+        templates.find_templates("data", None)
 
 
 def test_a_method_is_another_one_when_the_file_of_its_templates_changes(tmp_path):
     """Otherwise a store would take the old file's results for the new one's."""
-    from harness_prompts.methods import adapters, clip_adapter, coop, deep_prompts, selection
+    from harness_prompts.methods import (
+        clip_adapter,
+        coop,
+        deep_prompts,
+        embedding_baselines,
+        template_selection,
+    )
 
     methods = (
-        Ensemble, adapters.TipAdapter, adapters.TipAdapterF, clip_adapter.ClipAdapter, coop.KgCoOp, coop.ProGrad,
-        deep_prompts.PromptSRC, selection.TemplateSelection,
+        Ensemble, embedding_baselines.TipAdapter, embedding_baselines.TipAdapterF, clip_adapter.ClipAdapter,
+        coop.KgCoOp, coop.ProGrad, deep_prompts.PromptSRC, template_selection.TemplateSelection,
     )  # fmt: skip
     file = tmp_path / "own.txt"
     for method in methods:
@@ -192,21 +212,21 @@ def test_every_one_of_coops_data_sets_is_known_by_its_label_space():
     spaces = [CoOpSplit(name).label_space for name in PLACES]
     spaces += [CATALOGUE["FGVCAircraft"].label_space, ImageNet.label_space]
     found = {templates.SPACES.get(space, space) for space in spaces}
-    assert found == set(templates.COOP)
+    assert found == set(templates.COOP_TEMPLATES)
     assert all(s in {e.label_space for e in CATALOGUE.values()} | {"imagenet-1k"} for s in templates.SPACES)
 
 
 def test_class_names_from_files(tmp_path):
     own = ["AnnualCrop", "Sea Lake", "Something"]
-    assert names.class_names(own, "data") == own
+    assert class_names.choose_class_names(own, "data") == own
     file = tmp_path / "names.json"
     file.write_text(json.dumps({"Something": "else"}))
-    assert names.class_names(own, str(file)) == ["AnnualCrop", "Sea Lake", "else"]
-    before = names.digest(str(file))
+    assert class_names.choose_class_names(own, str(file)) == ["AnnualCrop", "Sea Lake", "else"]
+    before = class_names.digest_class_names(str(file))
     file.write_text(json.dumps({"Somethin": "else"}))
-    assert names.digest(str(file)) != before
+    assert class_names.digest_class_names(str(file)) != before
     with pytest.raises(DataError, match="did you mean 'Something'"):
-        names.class_names(own, str(file))
+        class_names.choose_class_names(own, str(file))
     with pytest.raises(OptionError, match="no such file"):
         FewShot(class_names=str(tmp_path / "none.json"))
     with pytest.raises(OptionError, match="did you mean 'coop-eurosat'"):
@@ -221,11 +241,11 @@ HALVES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dataset", names.DATASETS[1:])
+@pytest.mark.parametrize("dataset", class_names.DATASETS[1:])
 def test_name_sets_have_the_published_number_of_classes_and_tell_them_apart(dataset):
-    rows = names.table(dataset)
+    rows = class_names.read_class_table(dataset)
     coop = [row["coop"] for row in rows if "coop" in row]
-    base, new = base_and_new(len(coop))
+    base, new = split_base_and_new(len(coop))
     assert (len(base), len(new)) == HALVES[dataset]
     openai = [row["openai"] for row in rows]
     for listed in (coop, openai):
@@ -234,16 +254,22 @@ def test_name_sets_have_the_published_number_of_classes_and_tell_them_apart(data
     # whichever spelling a data set has, the names are found, and the data set is recognised
     own = [row["own"] for row in rows if "coop" in row]
     spelt = [n.replace(" ", "_") for n in own]
-    assert names.class_names(own, "openai") == names.class_names(coop, f"openai-{dataset}")
-    assert names.class_names(spelt, "coop") == coop == names.class_names(coop, "coop")
-    assert names.class_names([row["own"] for row in rows], "openai") == openai
+    assert class_names.choose_class_names(own, "openai") == class_names.choose_class_names(
+        coop, f"openai-{dataset}"
+    )
+    assert (
+        class_names.choose_class_names(spelt, "coop") == coop == class_names.choose_class_names(coop, "coop")
+    )
+    assert class_names.choose_class_names([row["own"] for row in rows], "openai") == openai
     with pytest.raises(OptionError, match=rf"coop-{dataset}: no class 'nothing'"):
-        names.class_names(["nothing"], f"coop-{dataset}")
+        class_names.choose_class_names(["nothing"], f"coop-{dataset}")
 
 
 def test_names_that_the_sets_are_known_to_change():
     def one(dataset: str, own: str) -> tuple[str, str]:
-        return tuple(names.class_names([own], f"{whose}-{dataset}")[0] for whose in ("openai", "coop"))
+        return tuple(
+            class_names.choose_class_names([own], f"{whose}-{dataset}")[0] for whose in ("openai", "coop")
+        )
 
     assert one("stanford_cars", "Acura RL Sedan 2012") == ("Acura RL Sedan 2012", "2012 Acura RL Sedan")
     assert one("sun397", "apartment_building/outdoor") == (
@@ -262,14 +288,14 @@ def test_names_that_the_sets_are_known_to_change():
     assert one("oxford_pets", "american_bulldog") == ("american bulldog", "american bulldog")
     assert one("oxford_flowers", "ball moss") == ("air plant", "ball moss")
     with pytest.raises(OptionError, match="no class 'Faces_easy'"):  # CoOp leaves it out
-        names.class_names(["Faces_easy"], "coop-caltech101")
+        class_names.choose_class_names(["Faces_easy"], "coop-caltech101")
 
 
 def test_names_agree_with_torchvisions_and_clip_benchmarks():
     from torchvision.datasets import Flowers102
 
     if hasattr(Flowers102, "classes"):
-        found = names.class_names(Flowers102.classes, "openai")
+        found = class_names.choose_class_names(Flowers102.classes, "openai")
         changed = {a: b for a, b in zip(Flowers102.classes, found, strict=True) if a != b}
         assert changed == {
             "globe-flower": "globe flower", "pink-yellow dahlia?": "pink and yellow dahlia", "ball moss": "air plant",
@@ -283,20 +309,20 @@ def test_names_agree_with_torchvisions_and_clip_benchmarks():
             ("oxford_flowers", "flowers"),
             ("eurosat", "eurosat"),
         ):
-            assert [row["openai"] for row in names.table(dataset)] == theirs[called]
+            assert [row["openai"] for row in class_names.read_class_table(dataset)] == theirs[called]
 
 
 def test_names_of_imagenet_and_of_unknown_data_sets():
-    assert len(names.class_names([""] * 1000, "openai-imagenet")) == 1000
-    assert names.class_names([str(i) for i in range(1000)], "openai")[0] == "tench"
+    assert len(class_names.choose_class_names([""] * 1000, "openai-imagenet")) == 1000
+    assert class_names.choose_class_names([str(i) for i in range(1000)], "openai")[0] == "tench"
     with pytest.raises(OptionError, match="1000"):
-        names.class_names(["a"], "openai-imagenet")
+        class_names.choose_class_names(["a"], "openai-imagenet")
     with pytest.raises(OptionError, match="not built in"):
-        names.class_names([""] * 1000, "coop")
+        class_names.choose_class_names([""] * 1000, "coop")
     with pytest.raises(OptionError, match="no data set with known names"):
-        names.class_names(["circle", "square"], "openai")
+        class_names.choose_class_names(["circle", "square"], "openai")
     with pytest.raises(OptionError, match=r"fit .* and .*: name the set"):  # a flower and Caltech's
-        names.class_names(["sunflower", "lotus"], "openai")
+        class_names.choose_class_names(["sunflower", "lotus"], "openai")
 
 
 def test_descriptions(task, tmp_path):
@@ -316,7 +342,7 @@ def test_descriptions(task, tmp_path):
 def test_clip_benchmark_sets_say_what_is_missing(monkeypatch):
     monkeypatch.setattr(templates, "find_spec", lambda name: None)
     with pytest.raises(Unavailable, match="install clip_benchmark"):
-        templates.named_set("clip_benchmark:cars")
+        templates.find_templates("clip_benchmark:cars")
 
 
 def test_normalised_features_are_what_the_scale_multiplies(task):

@@ -5,7 +5,6 @@ import hashlib
 import numpy as np
 import pytest
 
-from harness.discovery import registry
 from harness.records.record import Record
 from harness.records.store import Store
 
@@ -20,71 +19,30 @@ NASTY = (
     "</script><!-- <b>",
 )
 
-PLOTS = {
-    "curves": "harness_plots.curves:Curves",
-    "pareto": "harness_plots.pareto:Pareto",
-    "training": "harness_plots.training:Training",
-    "confusion": "harness_plots.confusion:Confusion",
-    "image-grid": "harness_plots.image_grid:ImageGrid",
-    "bars": "harness_plots.bars:Bars",
-    "scatter-fit": "harness_robustness.plots:ScatterFit",
-}
-
-
-@pytest.fixture(autouse=True, scope="session")
-def plots():
-    """The first-party plots by name, where the installed metadata does not have them yet."""
-    from importlib import import_module
-
-    known = {p.name for p in registry.installed("plots")}
-    for name, target in PLOTS.items():
-        if name in known:
-            continue
-        module, _, attribute = target.partition(":")
-        registry.register("plots", name, getattr(import_module(module), attribute))
-
 
 class Maker:
-    """Writes records of made-up accuracies, in the order in which they are asked for."""
+    """Writes records of made-up accuracies, in the order of the calls."""
 
     def __init__(self, path, suite="demo", **content):
         self.store, self.suite, self.cells = Store(path), suite, []
         self.content = {"name": suite, "protocol": "zero", **content}
         self.files = {}
 
-    def record(
-        self,
-        model,
-        dataset,
-        accuracy=0.8,
-        seed=0,
-        status="ok",
-        n=200,
-        tags=None,
-        axes=None,
-        files=True,
-        **more,
-    ):
+    def record(self, model, dataset, accuracy=0.8, seed=0, status="ok", n=200, files=True, **more):
         """One record, with per-sample predictions of about that accuracy over five classes."""
         at = {"experiment": self.suite, "protocol": "zero", "model": model, "dataset": dataset, "method": ""}
-        at |= {**(axes or {}), "seed": seed}
+        at |= {**more.get("axes", {}), "seed": seed}
+        tags = more.get("tags", {})
         id = hashlib.sha256(repr((self.suite, sorted(at.items()))).encode()).hexdigest()[:20]
-        self.cells.append({"id": id, "at": at, "tags": tags or {}})
+        self.cells.append({"id": id, "at": at, "tags": tags})
         part = {"plugin": "p", "distribution": "d", "version": "1", "tags": {}, "options": {}, "identity": {}}
         cell = {
             "model": {**part, "label": model},
             "dataset": {**part, "label": dataset, **_dataset(*more.pop("dataset_part", ("p", {})))},
             "seed": seed,
         }
-        record = Record(
-            id,
-            status,
-            self.suite,
-            at,
-            tags or {},
-            cell,
-            **{k: v for k, v in more.items() if k in ("reason", "traceback", "notes")},
-        )
+        texts = {k: v for k, v in more.items() if k in ("reason", "traceback", "notes")}
+        record = Record(id, status, self.suite, at, tags, cell, **texts)
         record.provenance = {
             "started": f"2026-01-02T03:04:{seed % 60:02d}.000+00:00",
             "libraries": {"torch": "2.4.0"},
@@ -110,16 +68,12 @@ class Maker:
             record.directions = {"top1": True, "ece": False}
             record.units, record.binary, record.count = {"top1": "fraction"}, ["top1"], n
             record.cost = {"parameters": float(more.get("parameters", 1e6)), "seconds": 1.5}
-        self.store.write(
-            record,
-            samples if files else None,
-            more.get("curves") if files else None,
-            more.get("images") if files else None,
-        )
+        beside = (samples, more.get("curves"), more.get("images")) if files else ()
+        self.store.write(record, *beside)
         return id
 
     def done(self):
-        """Writes the plan, after which the store looks as a run leaves it."""
+        """Write the plan, after which the store looks as a run leaves it."""
         self.store.write_manifest(self.content, self.cells)
         return self.store
 
@@ -146,7 +100,7 @@ def large(tmp_path_factory):
 
 @pytest.fixture
 def maker(tmp_path):
-    """Makes a store in a new folder."""
+    """Make a store in a new folder."""
     return lambda **content: Maker(tmp_path / "store", **content)
 
 
@@ -158,5 +112,5 @@ def nasty():
 
 @pytest.fixture(scope="module")
 def module_maker(tmp_path_factory):
-    """Makes a store that all tests of a module share."""
+    """Make a store that all tests of a module share."""
     return lambda **content: Maker(tmp_path_factory.mktemp("shared") / "store", **content)

@@ -32,17 +32,9 @@ def chromium(tmp_path_factory):
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     profile = tmp_path_factory.mktemp("profile")
-    for switch in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "disable-dev-shm-usage",
-        "window-size=1200,900",
-        f"user-data-dir={profile}",
-    ):
+    off = ("gpu", "background-networking", "component-update", "sync", "dev-shm-usage")
+    switches = ["headless=new", "no-sandbox", "window-size=1200,900", f"user-data-dir={profile}"]
+    for switch in (*switches, *(f"disable-{name}" for name in off)):
         options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
@@ -78,12 +70,12 @@ class Browser:
         )
 
     def write(self, selector, text):
-        """Puts a text into a field at once."""
+        """Put a text into a field at once."""
         script = "(e => (e.value = arguments[1], e.dispatchEvent(new Event('input'))))(document.querySelector(arguments[0]))"
         self.js(script, selector, text)
 
     def took(self, action):
-        """Milliseconds that an action takes with the layout after it."""
+        """Return the milliseconds of an action and its layout."""
         script = f"{action}; document.body.offsetHeight; return performance.now() - start;"
         return self.js(f"(() => {{ const start = performance.now(); {script} }})()")
 
@@ -126,14 +118,8 @@ def report(module_maker, tmp_path_factory, nasty):
             made.record(name, "clean", 0.30 + 0.05 * n, seed, tags=tags)
             if name != "beta":
                 made.record(name, "shifted", 0.9 - 0.07 * n, seed, tags=tags)
-    made.record(
-        "beta",
-        "shifted",
-        status="failed",
-        reason="<i>no</i>",
-        traceback="Traceback",
-        tags={"model.family": "odd"},
-    )
+    failed = {"status": "failed", "reason": "<i>no</i>", "traceback": "Traceback"}
+    made.record("beta", "shifted", **failed, tags={"model.family": "odd"})
     return write_report(made.done(), None, tmp_path_factory.mktemp("page") / "a report.html")
 
 

@@ -13,14 +13,14 @@ import pytest
 from harness.contract.data import Sample
 from harness.discovery import registry
 from harness.errors import StoreError
-from harness.leaderboard.entries import Column, Entry, Row
+from harness.leaderboard.entries import Column, Row, TableValue
 from harness.leaderboard.table import Table
 from harness.report import collect, write_report
-from harness.report.boards import head
-from harness.report.figures import themed
-from harness.report.page import embedded
-from harness.report.samples import fair_order
-from harness.report.thumbnails import spread
+from harness.report.boards import render_head
+from harness.report.figures import theme_svg
+from harness.report.page import embed_json
+from harness.report.samples import spread_over_models
+from harness.report.thumbnails import choose_positions
 
 VOID = {"meta", "link", "input", "br", "img"}
 
@@ -67,7 +67,7 @@ def column(index, name):
 
 @pytest.fixture
 def written(maker, tmp_path):
-    """Writes the report of a store that a function fills, and reads it back."""
+    """Write the report of a store that a function fills, and read it back."""
 
     def write(fill, **options):
         content = options.pop("content", {})
@@ -125,7 +125,7 @@ def test_names_stay_text_everywhere(written, nasty):
 
 def test_json_in_a_script_element_survives_anything():
     value = ["</script><script>alert(1)</script>", "<!--", "]]>", "&amp;", "\u2028", "🐈", float("inf")]
-    text = embedded(value)
+    text = embed_json(value)
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == [*value[:-1], None]
 
@@ -197,7 +197,7 @@ def test_few_misses_leave_room_for_hits_and_the_limit_of_records_is_told(written
 
 def test_every_model_has_its_turn_before_a_second_seed():
     cells = [(m, d, s) for m in "ab" for d in "xy" for s in "012"]
-    order = fair_order(["".join(c) for c in cells], [c[0] for c in cells], [c[2] for c in cells])
+    order = spread_over_models(["".join(c) for c in cells], [c[0] for c in cells], [c[2] for c in cells])
     assert order[:4] == ["ax0", "bx0", "ay0", "by0"]
     assert set(order[4:8]) == {"ax1", "bx1", "ay1", "by1"}
     assert len(set(order)) == 12
@@ -347,8 +347,8 @@ def test_thumbnails_can_be_left_out(written):
 
 
 def test_thumbnails_come_from_both_ends():
-    assert spread(10, 24) == list(range(10))
-    assert spread(60, 24) == [*range(12), *range(30, 42)]
+    assert choose_positions(10, 24) == list(range(10))
+    assert choose_positions(60, 24) == [*range(12), *range(30, 42)]
 
 
 def test_headers_keep_each_column_under_its_own_names():
@@ -359,13 +359,13 @@ def test_headers_keep_each_column_under_its_own_names():
         Column(("x", "a"), "top1"),
         Column(("x", "b"), "top1"),
     ]
-    table = Table("t", "T", ("model",), (), columns, [Row(("m",), [Entry(0.5) for _ in columns])])
+    table = Table("t", "T", ("model",), (), columns, [Row(("m",), [TableValue(0.5) for _ in columns])])
     found = HTMLParser()
     rows = []
     found.handle_starttag = lambda tag, attrs: (
         rows.append([]) if tag == "tr" else rows[-1].append(dict(attrs)) if tag == "th" else None
     )
-    found.feed(head(table))
+    found.feed(render_head(table))
     covered = [[0] * 6, [0] * 6]
     for n, row in enumerate(rows):
         at = 0
@@ -387,7 +387,7 @@ def test_svg_inside_the_page_cannot_act():
         '<image xlink:href="https://example.org/x.png"/><use xlink:href="#m" style="stroke: #0072b2"/>'
         '<path id="m" clip-path="url(#c)" style="fill: #1f2328"/><text>url(#t) onclick="x" &lt;b&gt;</text></g></svg>'
     )
-    text = themed(svg, "p1", 'a "label"')
+    text = theme_svg(svg, "p1", 'a "label"')
     assert "alert" not in text
     assert "example.org" not in text
     assert 'href="#p1-m"' in text
@@ -427,14 +427,14 @@ def test_predictions_of_any_kind_leave_the_page(written):
     assert [len(e["rows"]) for e in found] == [4, 4, 4, 4, 0]
     problems = [e["text"] for e in page.all("p") if e["attrs"].get("class") == "problem"]
     assert [p for p in problems if "JavaScript" not in p] == [
-        "no record keeps the numbers of per-sample targets and predictions"
+        "no record has per-sample targets and predictions as class numbers"
     ]
 
 
 def test_tables_of_parts_that_were_not_run_are_not_complained_of(tmp_path: Path) -> None:
     from harness.records.record import Record
     from harness.records.store import Store
-    from harness.report.collect import views
+    from harness.report.collect import collect_views
 
     store = Store(tmp_path / "store")
     at = {"experiment": "one", "protocol": "p", "model": "m", "dataset": "d", "method": "", "seed": 0}
@@ -446,6 +446,6 @@ def test_tables_of_parts_that_were_not_run_are_not_complained_of(tmp_path: Path)
     ]
     suite = {"name": "s", "experiments": [{"name": "one"}, {"name": "two"}], "tables": tables}
     store.write_manifest(suite, [{"id": "0" * 20, "at": at, "tags": {}}])
-    (view,) = views(store, None)
-    assert view.told == []
+    (view,) = collect_views(store, None)
+    assert view.problem_lines == []
     assert [table.name for table in view.tables] == ["here"]

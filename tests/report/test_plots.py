@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.leaderboard.frame import of_suite
+from harness.leaderboard.frame import suite_frame
 from harness.planning.suite import from_dict
-from harness.plots.draw import described, draw_plots, file_name, write_plots
-from harness.plots.style import mark, shortened
-from harness.report.figures import themed
+from harness.plots.draw import draw_plots, prepare_plot_data, safe_file_name, write_plots
+from harness.plots.style import series_mark, shorten
+from harness.report.figures import theme_svg
 from harness_plots.confusion import confusion_matrix
-from harness_plots.pareto import front
-from harness_plots.points import points
+from harness_plots.pareto import find_pareto_front
+from harness_plots.points import group_points
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -23,7 +23,7 @@ def drawn(made, *plots):
     """The plots of a store's suite, drawn for a page."""
     store = made.done()
     suite = from_dict({**made.content, "plots": list(plots)})
-    return draw_plots(suite, of_suite(store, made.suite), store)
+    return draw_plots(suite, suite_frame(store, made.suite), store)
 
 
 def texts(svg):
@@ -47,8 +47,8 @@ def test_front_is_what_nothing_beats():
         and qualities[j] >= qualities[i]
         and (costs[j] < costs[i] or qualities[j] > qualities[i])
     }
-    assert set(front(costs, qualities)) == set(range(6)) - beaten == {0, 1, 2, 5}
-    assert set(front(costs, [-q for q in qualities], lower_quality=True)) == {0, 1, 2, 5}
+    assert set(find_pareto_front(costs, qualities)) == set(range(6)) - beaten == {0, 1, 2, 5}
+    assert set(find_pareto_front(costs, [-q for q in qualities], lower_quality=True)) == {0, 1, 2, 5}
 
 
 def test_confusion_matrix_agrees_with_scikit_learn():
@@ -64,7 +64,7 @@ def test_points_average_within_a_seed_first_and_bound_over_seeds():
     data = pd.DataFrame(
         {"id": list("abc"), "model": "m", "seed": [0, 0, 1], "top1": [0.2, 0.4, 0.9], "status": "ok"}
     )
-    (point,) = points(data, ["model"], "top1", None)
+    (point,) = group_points(data, ["model"], "top1", None)
     assert point.value == pytest.approx((0.3 + 0.9) / 2)
     half = 12.7062 * np.std([0.3, 0.9], ddof=1) / np.sqrt(2)
     assert point.high - point.value == pytest.approx(half, rel=1e-4)
@@ -75,7 +75,9 @@ def test_points_bound_a_single_run_over_its_samples(maker):
 
     made = maker()
     made.record("m", "d", 0.75, n=100)
-    (point,) = points(described(of_suite(made.done(), "demo")), ["model"], "top1", made.store)
+    (point,) = group_points(
+        prepare_plot_data(suite_frame(made.done(), "demo")), ["model"], "top1", made.store
+    )
     expected = wilson_interval(75, 100)
     assert (point.low, point.high) == pytest.approx((expected.low, expected.high))
 
@@ -96,7 +98,7 @@ def test_curves_show_each_line_once_and_every_tick(maker):
 
 
 def test_scatter_fit_draws_the_line_of_the_standard_models_only(maker):
-    from harness_robustness.effective import fit_line
+    from harness_robustness.effective_robustness import fit_line
 
     made = maker()
     pairs = [(0.6, 0.4), (0.7, 0.52), (0.8, 0.63), (0.9, 0.8)]
@@ -110,10 +112,10 @@ def test_scatter_fit_draws_the_line_of_the_standard_models_only(maker):
 
     from matplotlib.figure import Figure
 
-    from harness_robustness.plots import ScatterFit
+    from harness_robustness.scatter_fit import ScatterFit
 
     figure = Figure()
-    ScatterFit(resamples=50).draw(described(of_suite(made.store, "demo")), made.store, figure)
+    ScatterFit(resamples=50).draw(prepare_plot_data(suite_frame(made.store, "demo")), made.store, figure)
     line = fit_line(*zip(*pairs, strict=True))
     fits = [(a.get_xdata(), a.get_ydata()) for a in figure.axes[0].lines if len(a.get_xdata()) == 80]
     assert len(fits) == 1
@@ -138,13 +140,13 @@ def test_scatter_fit_draws_axes_that_reach_the_ends_of_what_an_accuracy_can_be(m
     found = one(made, kind="scatter-fit", options={"scale": scale, "resamples": 20})
     assert found.problem == ""
     if pairs[0][0] < 1:
-        from harness_robustness.effective import fit_line
+        from harness_robustness.effective_robustness import fit_line
 
         line = fit_line(*zip(*pairs, strict=True), scale)
         assert f"Lines: v2: {line}." in found.caption
         assert {f"slope {line.slope:.2f}", f"R² {line.r2:.2f}"} <= set(texts(found.svg))
     else:
-        assert "Without a line" in found.caption
+        assert "No line if" in found.caption
 
 
 def test_pareto_names_the_front(maker):
@@ -205,7 +207,7 @@ def test_nasty_names_stay_text(maker, kind, nasty):
     if kind in ("curves", "pareto", "bars"):
         written = texts(found.svg)
         for name in nasty:
-            assert any(shortened(name, 34) == w or shortened(name) == w for w in written), name
+            assert any(shorten(name, 34) == w or shorten(name) == w for w in written), name
 
 
 def test_files_are_safe_different_and_the_same_on_every_run(maker, tmp_path):
@@ -214,8 +216,8 @@ def test_files_are_safe_different_and_the_same_on_every_run(maker, tmp_path):
     names = ["../../x", "a|b", "a/b", "🐈", "n" * 300, "fine"]
     suite = from_dict({**made.content, "plots": [{"name": n, "kind": "bars"} for n in names]})
     store = made.done()
-    first = write_plots(suite, of_suite(store, "demo"), store, tmp_path / "one")
-    second = write_plots(suite, of_suite(store, "demo"), store, tmp_path / "two")
+    first = write_plots(suite, suite_frame(store, "demo"), store, tmp_path / "one")
+    second = write_plots(suite, suite_frame(store, "demo"), store, tmp_path / "two")
     files = [f for p in first for f in p.files]
     assert len({f.name for f in files}) == 12
     assert all(f.parent == tmp_path / "one" and f.is_file() for f in files)
@@ -226,7 +228,7 @@ def test_files_are_safe_different_and_the_same_on_every_run(maker, tmp_path):
 
     png = Image.open(files[1])
     assert png.info["dpi"][0] == pytest.approx(300, abs=1)
-    assert file_name("s", "plain-name") == "s-plain-name"
+    assert safe_file_name("s", "plain-name") == "s-plain-name"
 
 
 def test_what_cannot_be_drawn_says_why(maker):
@@ -263,7 +265,7 @@ def test_what_cannot_be_drawn_says_why(maker):
 
 
 def test_forty_series_look_different():
-    assert len({mark(n) for n in range(40)}) == 40
+    assert len({series_mark(n) for n in range(40)}) == 40
 
 
 def test_characters_that_xml_can_not_hold_are_replaced(maker, tmp_path):
@@ -272,9 +274,9 @@ def test_characters_that_xml_can_not_hold_are_replaced(maker, tmp_path):
         made.record(name, "d")
     suite = from_dict({**made.content, "plots": [{"name": "p", "title": "\x1b", "kind": "bars"}]})
     store = made.done()
-    data = of_suite(store, "demo")
+    data = suite_frame(store, "demo")
     (drawn,) = draw_plots(suite, data, store)
     assert "red \ufffd[31m" in texts(drawn.svg)
-    assert themed(drawn.svg, "p", "label")
+    assert theme_svg(drawn.svg, "p", "label")
     (written,) = write_plots(suite, data, store, tmp_path)
     assert ET.parse(written.files[0]).getroot().tag.endswith("svg")

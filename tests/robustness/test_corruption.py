@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError
-from harness_robustness.corruption import (
+from harness_robustness.corruption_errors import (
     ALEXNET_CLEAN_ERROR,
     ALEXNET_ERROR,
     IMAGENET_C,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import linregress
 
 from harness.errors import DataError, OptionError
-from harness_robustness.effective import (
-    CLIP,
+from harness_robustness.effective_robustness import (
+    MARGIN,
     bootstrap_interval,
     bootstrap_predictions,
     fit_line,
@@ -88,7 +88,7 @@ def test_scales_are_inverses_and_clip_what_has_no_logit(scale):
     ends = to_scale([0.0, 1.0], scale)
     assert np.isfinite(ends).all()
     if scale != "linear":
-        assert from_scale(ends, scale) == pytest.approx([CLIP, 1 - CLIP])
+        assert from_scale(ends, scale) == pytest.approx([MARGIN, 1 - MARGIN])
     assert np.isfinite(fit_line([0.5, 0.6, 0.7], [0.0, 0.1, 0.2], scale).slope)
 
 

@@ -77,7 +77,10 @@ class Reader:
 @pytest.fixture(autouse=True)
 def plugins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    with registry.registered("models", "eye", Eye), registry.registered("models", "reader", Reader):
+    with (
+        registry.register_temporarily("models", "eye", Eye),
+        registry.register_temporarily("models", "reader", Reader),
+    ):
         yield
 
 
@@ -217,7 +220,7 @@ def test_an_own_checkpoint_needs_a_number_or_names(tmp_path, library):
         "the outputs of the model 'names' were put into the order of the classes, by name"
     ]
     assert "'wrong' has 4 outputs, the data set 'd' 3 classes" in records[2].reason
-    assert "does not classify images: say num_classes or class_names" in records[3].reason
+    assert "does not classify images: give num_classes or class_names" in records[3].reason
     assert "new and untrained: give the trained weights as checkpoint=FILE" in records[4].reason
 
 

@@ -6,19 +6,19 @@ import statsmodels.api as sm
 
 from harness.errors import DataError
 from harness_robustness import published
-from harness_robustness.effective import Line, fit_line, to_scale
+from harness_robustness.effective_robustness import AccuracyLine, fit_line, to_scale
 
 # Lines refitted elsewhere from the same table, on the logit scale: slope, intercept, R², models.
 PUBLISHED = {
-    ("imagenet", "imagenetv2"): Line(0.9232, -0.4977, 0.9960, 85),
-    ("imagenet", "imagenet-sketch"): Line(1.0709, -2.3701, 0.8690, 85),
-    ("imagenet-r-clean", "imagenet-r"): Line(0.6368, -2.1077, 0.8894, 80),
-    ("objectnet-clean", "objectnet"): Line(0.9809, -1.9283, 0.9525, 85),
+    ("imagenet", "imagenetv2"): AccuracyLine(0.9232, -0.4977, 0.9960, 85),
+    ("imagenet", "imagenet-sketch"): AccuracyLine(1.0709, -2.3701, 0.8690, 85),
+    ("imagenet-r-clean", "imagenet-r"): AccuracyLine(0.6368, -2.1077, 0.8894, 80),
+    ("objectnet-clean", "objectnet"): AccuracyLine(0.9809, -1.9283, 0.9525, 85),
 }
 
 
 def columns(reference, shift):
-    table = published.load("imagenet_testbed")[[reference, shift]].dropna()
+    table = published.load_table("imagenet_testbed")[[reference, shift]].dropna()
     return table[reference].to_numpy(), table[shift].to_numpy()
 
 
@@ -53,7 +53,7 @@ def test_the_reference_set_of_a_shift_matters():
     [("RN101", 6.99, 27.3), ("ViT-B-16", 6.58, 30.7), ("ViT-L-14-336", 6.44, 36.1)],
 )
 def test_published_effective_robustness_of_clip(model, v2, sketch):
-    clip = published.load("openai_clip").loc[model]
+    clip = published.load_table("openai_clip").loc[model]
     lines = [PUBLISHED["imagenet", shift] for shift in ("imagenetv2", "imagenet-sketch")]
     shifts = clip[["imagenetv2", "imagenet-sketch"]]
     rho = [float(line.effective_robustness(clip["imagenet"], y)) for line, y in zip(lines, shifts)]
@@ -63,12 +63,12 @@ def test_published_effective_robustness_of_clip(model, v2, sketch):
 
 def test_effective_robustness_from_the_refit_agrees_with_the_published():
     line = fit_line(*columns("imagenet", "imagenetv2"))
-    resnet50 = published.load("imagenet_testbed").loc["resnet50"]
+    resnet50 = published.load_table("imagenet_testbed").loc["resnet50"]
     rho = line.effective_robustness(resnet50["imagenet"], resnet50["imagenetv2"])
     assert float(rho) == pytest.approx(-0.74, abs=0.01)
     # Noisy-Student EfficientNet-L2: 88.322 on ImageNet, 80.85 on V2.
     assert float(line.effective_robustness(0.88322, 0.8085)) == pytest.approx(1.11, abs=0.01)
-    clip = published.load("openai_clip").loc["ViT-B-16"]
+    clip = published.load_table("openai_clip").loc["ViT-B-16"]
     rho = line.effective_robustness(clip["imagenet"], clip["imagenetv2"])
     assert float(rho) == pytest.approx(6.58, abs=0.01)
 
@@ -92,21 +92,21 @@ def test_zero_shot_clip_above_every_line(pair, accuracies, expected):
 @pytest.mark.parametrize(
     ("line", "points"),
     [
-        (Line(1.5952, -0.6318, 0.9897, 30, "linear"), 2.0),
-        (Line(0.8393, -0.4715, np.nan, 30, "logit"), 2.0),
-        (Line(0.9496, -0.3811, np.nan, 30, "probit"), 2.0),
+        (AccuracyLine(1.5952, -0.6318, 0.9897, 30, "linear"), 2.0),
+        (AccuracyLine(0.8393, -0.4715, np.nan, 30, "logit"), 2.0),
+        (AccuracyLine(0.9496, -0.3811, np.nan, 30, "probit"), 2.0),
     ],
     ids=["linear", "logit", "probit"],
 )
 def test_cifar_models_lie_along_the_published_lines_on_every_scale(line, points):
-    table = published.load("cifar10_1")
+    table = published.load_table("cifar10_1")
     rho = line.effective_robustness(table["cifar10"], table["cifar10.1-v6"])
     assert np.abs(rho).max() < points
     assert np.abs(np.mean(rho)) < 0.6
 
 
 def test_counts_behind_the_cifar_accuracies_are_whole():
-    table = published.load("cifar10_1")
+    table = published.load_table("cifar10_1")
     for column, size in (("cifar10", 10_000), ("cifar10.1-v6", 2_000)):
         hits = table[column].to_numpy() * size
         assert hits == pytest.approx(np.rint(hits), abs=1e-6)
@@ -117,7 +117,7 @@ def test_counts_behind_the_cifar_accuracies_are_whole():
 
 def test_counts_behind_the_testbed_accuracies_are_whole():
     # A digit typed wrongly would rarely leave a whole number of images.
-    table = published.load("imagenet_testbed")
+    table = published.load_table("imagenet_testbed")
     sizes = {
         "imagenet": 50_000,
         "imagenetv2": 10_000,
@@ -132,15 +132,15 @@ def test_counts_behind_the_testbed_accuracies_are_whole():
         assert hits == pytest.approx(np.rint(hits), abs=0.02), column
 
 
-@pytest.mark.parametrize("name", published.names())
+@pytest.mark.parametrize("name", published.list_tables())
 def test_every_table_is_fractions_with_a_source(name):
-    table = published.load(name)
+    table = published.load_table(name)
     values = table.to_numpy()
     assert table.index.is_unique
     assert ((values[~np.isnan(values)] > 0) & (values[~np.isnan(values)] < 1)).all()
-    assert "commit" in published.source(name)
+    assert "commit" in published.read_source(name)
 
 
 def test_an_unknown_table_names_the_nearest():
     with pytest.raises(DataError, match="did you mean 'imagenet_testbed'"):
-        published.load("imagenet-testbed")
+        published.load_table("imagenet-testbed")

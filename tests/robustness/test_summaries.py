@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from harness.errors import OptionError
-from harness_robustness.corruption import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, IMAGENET_C
-from harness_robustness.corruption_summary import CorruptionError
-from harness_robustness.effective import bootstrap_interval, fit_line, from_scale, to_scale
+from harness_robustness.corruption_errors import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, IMAGENET_C
+from harness_robustness.corruption_summary import CorruptionErrorSummary
+from harness_robustness.effective_robustness import bootstrap_interval, fit_line, from_scale, to_scale
 from harness_robustness.line_summary import FittedLine
-from harness_robustness.records import OUTPUT
+from harness_robustness.shift_tables import OUTPUT
 from harness_robustness.summaries import (
     MEAN,
     EffectiveRobustnessSummary,
@@ -55,7 +55,7 @@ ALL = [
     MeanOverShifts(),
     RelativeRobustness(baseline="net"),
     EffectiveRobustnessSummary(resamples=20),
-    CorruptionError("net"),
+    CorruptionErrorSummary("net"),
 ]
 
 
@@ -102,10 +102,13 @@ def test_a_corruption_that_stands_for_two_data_sets_has_no_error_of_its_own():
         [record("net", "ref", 0.9)]
         + [record("net", name, v, reference="ref", corruption="fog", severity=s) for name, v, s in sets]
     )
-    table = CorruptionError("net")(records)
+    table = CorruptionErrorSummary("net")(records)
     assert np.isnan(value(table, "net", "corruptions of ref", "mce").value)
-    assert "stands for several data sets" in value(table, "net", "corruptions of ref", "mce").note
-    table = CorruptionError("net")(records[records.dataset != "fog b"])
+    assert (
+        "several data sets have the same corruption and severity"
+        in value(table, "net", "corruptions of ref", "mce").note
+    )
+    table = CorruptionErrorSummary("net")(records[records.dataset != "fog b"])
     assert value(table, "net", "corruptions of ref", "mce").value == pytest.approx(100)
 
 
@@ -306,7 +309,7 @@ def test_corruption_error_against_alexnet_and_against_a_model():
     half = {n: ALEXNET_ERROR[n] / 2 for n in names}
     records = pd.DataFrame(rows + corrupted("half", half, ALEXNET_CLEAN_ERROR / 2))
     for normaliser in ("alexnet", "alex"):
-        table = CorruptionError(normaliser)(records)
+        table = CorruptionErrorSummary(normaliser)(records)
         where = "corruptions of ref"
         for metric in ("mce", "relative_mce"):
             assert value(table, "alex", where, metric).value == pytest.approx(100)
@@ -322,7 +325,7 @@ def test_relative_mce_leaves_out_what_costs_the_normaliser_nothing():
     errors = dict.fromkeys(IMAGENET_C, 0.4) | {"fog": 0.2}
     rows = corrupted("norm", errors, 0.2, spread=0.01)
     rows += corrupted("half", {c: 0.1 + (e - 0.2) / 2 + (c == "fog") * 0.3 for c, e in errors.items()}, 0.1)
-    table = CorruptionError("norm")(pd.DataFrame(rows))
+    table = CorruptionErrorSummary("norm")(pd.DataFrame(rows))
     where = "corruptions of ref"
     for model, relative in (("norm", 100), ("half", 50)):
         got = value(table, model, where, "relative_mce")
@@ -330,7 +333,7 @@ def test_relative_mce_leaves_out_what_costs_the_normaliser_nothing():
         assert got["count"] == 70
         assert got.note == "without fog, to which the normaliser loses nothing"
         assert value(table, model, where, "mce")["count"] == 75
-    table = CorruptionError("norm")(pd.DataFrame(corrupted("norm", 0.2, 0.2)))
+    table = CorruptionErrorSummary("norm")(pd.DataFrame(corrupted("norm", 0.2, 0.2)))
     assert np.isnan(value(table, "norm", where, "relative_mce").value)
 
 
@@ -338,7 +341,7 @@ def test_natural_shifts_and_corruptions_are_kept_apart():
     records = pd.DataFrame([*corrupted("net", 0.5, 0.2), record("net", "x", 0.6, reference="ref")])
     assert value(MeanOverShifts()(records), "net", MEAN, "top1").value == pytest.approx(0.6)
     assert value(MeanOverShifts(corruptions=True)(records), "net", MEAN, "top1")["count"] == 76
-    assert set(CorruptionError("net")(records).dataset) == {*IMAGENET_C, "corruptions of ref"}
+    assert set(CorruptionErrorSummary("net")(records).dataset) == {*IMAGENET_C, "corruptions of ref"}
 
 
 def test_incomplete_corruptions_are_not_compared():
@@ -348,7 +351,7 @@ def test_incomplete_corruptions_are_not_compared():
     rows += corrupted("more", 0.5, 0.2, [*IMAGENET_C, "spatter"])
     rows += corrupted("no-clean", 0.5, 0.2)[1:]
     for normaliser in ("alexnet", "whole"):
-        table = CorruptionError(normaliser)(pd.DataFrame(rows))
+        table = CorruptionErrorSummary(normaliser)(pd.DataFrame(rows))
         for model, why in (
             ("no-fog", "no cells for fog"),
             ("mild", "at severities 1, 2, 3, not 1, 2, 3, 4, 5"),
@@ -363,7 +366,7 @@ def test_incomplete_corruptions_are_not_compared():
         assert np.isfinite(value(table, "no-clean", where, "mce").value)
         assert "no clean error" in value(table, "no-clean", where, "relative_mce").note
         assert "rests on" in value(table, "mild", where, "mean_corruption_error").note
-    lost = CorruptionError("wole")(pd.DataFrame(rows))
+    lost = CorruptionErrorSummary("wole")(pd.DataFrame(rows))
     assert lost[lost.metric == "mce"].value.isna().all()
     assert "did you mean 'whole'" in value(lost, "mild", where, "mce").note
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import harness
-from harness_embedded.models import TinyCLIP
+from harness_embedded.tiny_models import TinyCLIP
 
 DIGITS = {"plugin": "digits", "label": "clean"}
 SUITE = {

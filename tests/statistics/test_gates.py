@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.statistics import Answer, Gate, GateError, Interval, judge, overall, parse_gate
+from harness.statistics import Gate, GateAnswer, GateError, Interval, combine_answers, judge, parse_gate
 
 
 def interval(low: float, high: float) -> Interval:
@@ -58,17 +58,17 @@ def test_fractions_are_held_against_percentage_points() -> None:
 @pytest.mark.parametrize(
     ("text", "low", "high", "answer"),
     [
-        ("top1 < -0.5", -0.02, -0.006, Answer.FAIL),
-        ("top1 < -0.5", -0.02, 0.001, Answer.INCONCLUSIVE),
-        ("top1 < -0.5", -0.004, 0.010, Answer.PASS),
-        ("top1 > 0.5", 0.006, 0.020, Answer.FAIL),
-        ("top1 > 0.5", -0.020, 0.004, Answer.PASS),
-        ("top1 < 0", 0.0, 0.0, Answer.PASS),
-        ("top1 <= 0", 0.0, 0.0, Answer.FAIL),
-        ("top1 >= 0", -0.1, 0.0, Answer.INCONCLUSIVE),
+        ("top1 < -0.5", -0.02, -0.006, GateAnswer.FAIL),
+        ("top1 < -0.5", -0.02, 0.001, GateAnswer.INCONCLUSIVE),
+        ("top1 < -0.5", -0.004, 0.010, GateAnswer.PASS),
+        ("top1 > 0.5", 0.006, 0.020, GateAnswer.FAIL),
+        ("top1 > 0.5", -0.020, 0.004, GateAnswer.PASS),
+        ("top1 < 0", 0.0, 0.0, GateAnswer.PASS),
+        ("top1 <= 0", 0.0, 0.0, GateAnswer.FAIL),
+        ("top1 >= 0", -0.1, 0.0, GateAnswer.INCONCLUSIVE),
     ],
 )
-def test_three_answers(text: str, low: float, high: float, answer: Answer) -> None:
+def test_three_answers(text: str, low: float, high: float, answer: GateAnswer) -> None:
     verdict = judge(parse_gate(text), (low + high) / 2, interval(low, high), "fraction")
     assert verdict.answer is answer
     assert "95%" in verdict.reason
@@ -76,18 +76,18 @@ def test_three_answers(text: str, low: float, high: float, answer: Answer) -> No
 
 def test_without_evidence_nothing_is_decided() -> None:
     gate = parse_gate("top1 < -0.5")
-    assert judge(gate, -0.3, None, "fraction").answer is Answer.INCONCLUSIVE
+    assert judge(gate, -0.3, None, "fraction").answer is GateAnswer.INCONCLUSIVE
     assert "missing" in judge(gate, math.nan, interval(-1, -1), "fraction").reason
-    assert judge(gate, -0.3, interval(math.nan, 0), "fraction").answer is Answer.INCONCLUSIVE
+    assert judge(gate, -0.3, interval(math.nan, 0), "fraction").answer is GateAnswer.INCONCLUSIVE
 
 
 def test_overall_is_the_worst() -> None:
     gate = parse_gate("top1 < -0.5")
     passed, failed = (judge(gate, x, interval(x, x), "fraction") for x in (0.0, -0.1))
     unsure = judge(gate, 0.0, None)
-    assert overall([passed]) is overall([]) is Answer.PASS
-    assert overall([passed, unsure]) is Answer.INCONCLUSIVE
-    assert overall([passed, failed, unsure]) is Answer.FAIL
+    assert combine_answers([passed]) is combine_answers([]) is GateAnswer.PASS
+    assert combine_answers([passed, unsure]) is GateAnswer.INCONCLUSIVE
+    assert combine_answers([passed, failed, unsure]) is GateAnswer.FAIL
 
 
 @given(
@@ -104,8 +104,8 @@ def test_a_wider_interval_never_turns_one_decision_into_the_other(
     gate = Gate("m", op, limit)
     narrow = judge(gate, low, interval(low, low + width)).answer
     wide = judge(gate, low, interval(low - more, low + width + more)).answer
-    assert wide in (narrow, Answer.INCONCLUSIVE)
-    assert (narrow is Answer.FAIL) <= gate.holds(low)
+    assert wide in (narrow, GateAnswer.INCONCLUSIVE)
+    assert (narrow is GateAnswer.FAIL) <= gate.is_met(low)
 
 
 @pytest.mark.parametrize(

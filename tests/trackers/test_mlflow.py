@@ -13,7 +13,7 @@ import pytest
 from harness.planning.suite import from_dict
 from harness.records.store import Store
 from harness.running.runner import run
-from harness_trackers.mlflow import TOGETHER, MLflow, MLflowCell, _name
+from harness_trackers.mlflow import MAX_WAITING, MLflow, MLflowCell, _clean_name
 
 
 class Client:
@@ -111,9 +111,9 @@ def test_a_server_is_not_asked_for_every_value() -> None:
     id = made.create_run(made.create_experiment("e"), "r", {}).info.run_id
     cell = MLflowCell(made, id)
     cell.sent = float("inf")  # no time passes
-    cell.waiting = [_metric("a", 1.0, 1_700_000_000_000, s) for s in range(2 * TOGETHER + 1)]
+    cell.waiting = [_metric("a", 1.0, 1_700_000_000_000, s) for s in range(2 * MAX_WAITING + 1)]
     cell._send()
-    assert made.runs[id]["batches"] == [TOGETHER, TOGETHER, 1]
+    assert made.runs[id]["batches"] == [MAX_WAITING, MAX_WAITING, 1]
     assert cell.waiting == []
 
 
@@ -145,9 +145,9 @@ def test_where_runs_go(
 
 
 def test_names_mlflow_takes_and_that_stay_in_their_folder() -> None:
-    assert _name("metrics/top1.scenes-R") == "metrics/top1.scenes-R"
-    assert _name("a/../../b") == "a/b"
-    assert _name("/x (50 %), k=3") == "x _50 ___ k_3"
+    assert _clean_name("metrics/top1.scenes-R") == "metrics/top1.scenes-R"
+    assert _clean_name("a/../../b") == "a/b"
+    assert _clean_name("/x (50 %), k=3") == "x _50 ___ k_3"
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="the extra mlflow is not installed")

@@ -1,4 +1,4 @@
-"""Writing a table: one function per format, by name."""
+"""Write a table in a format, found by name."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FORMATS = {
 }
 
 
-def writer(format: str) -> Callable[[Layout], str]:
-    """The function that writes tables in that format. Raises HarnessError for an unknown one."""
+def find_writer(format: str) -> Callable[[Layout], str]:
+    """Return the function that writes tables in that format. Raises HarnessError for an unknown one."""
     if format not in FORMATS:
         raise HarnessError(f"--format {format}: unknown{did_you_mean(format, FORMATS)}")
     module, _, name = FORMATS[format].partition(":")
@@ -28,5 +28,5 @@ def writer(format: str) -> Callable[[Layout], str]:
 
 
 def render(table: Layout, format: str) -> str:
-    """The table in that format. Raises HarnessError for an unknown one."""
-    return writer(format)(table)
+    """Return the table in that format. Raises HarnessError for an unknown one."""
+    return find_writer(format)(table)

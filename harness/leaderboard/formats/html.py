@@ -1,11 +1,18 @@
-"""Tables in HTML: a fragment with classes for what is best and tied, to be styled by its page."""
+"""Tables in HTML: a fragment whose classes mark best and tied values, for the page to style."""
 
 from __future__ import annotations
 
 from html import escape
 
-from harness.leaderboard.entries import DASH, Column, Entry, half_width, marks, shown
-from harness.leaderboard.layout import Layout, legend
+from harness.leaderboard.entries import (
+    DASH,
+    Column,
+    TableValue,
+    footnote_marks,
+    format_interval,
+    format_value,
+)
+from harness.leaderboard.layout import Layout, header_spans, marks_legend
 
 
 def html(table: Layout) -> str:
@@ -18,15 +25,19 @@ def html(table: Layout) -> str:
             if layer == 0
             else ""
         )
-        head.append(f"<tr>{names}{_merged(table, layer)}</tr>")
+        spans = header_spans(table, layer)
+        cells = "".join(f'<th scope="col" colspan="{width}">{escape(text)}</th>' for text, width in spans)
+        head.append(f"<tr>{names}{cells}</tr>")
     body = []
     for row in table.rows:
         names = "".join(f'<th scope="row">{escape(h)}</th>' for h in row.header)
-        body.append(f"<tr>{names}{''.join(_cell(e, c) for e, c in zip(row.entries, table.columns))}</tr>")
+        body.append(
+            f"<tr>{names}{''.join(_render_cell(e, c) for e, c in zip(row.entries, table.columns))}</tr>"
+        )
     width = len(table.row_names) + len(table.columns)
     notes = "".join(f"<li>{escape(text)}</li>" for text in table.footnotes)
     below = f"<ol>{notes}</ol>" if notes else ""
-    if key := legend(table, "<b>bold</b>", "<u>underlined</u>"):
+    if key := marks_legend(table, "<b>bold</b>", "<u>underlined</u>"):
         below = f'<p class="key">{key}</p>{below}'
     foot = f'<tfoot><tr><td colspan="{width}">{below}</td></tr></tfoot>' if below else ""
     caption = escape(table.title) + (f"<p>{escape(table.caption)}</p>" if table.caption else "")
@@ -36,25 +47,14 @@ def html(table: Layout) -> str:
     )
 
 
-def _merged(table: Layout, layer: int) -> str:
-    names = [c.header[layer] if layer < len(c.header) else "" for c in table.columns]
-    outer = [c.header[:layer] for c in table.columns]
-    cells, start = [], 0
-    for n in range(1, len(names) + 1):
-        if n == len(names) or names[n] != names[start] or outer[n] != outer[start]:
-            cells.append(f'<th scope="col" colspan="{n - start}">{escape(names[start])}</th>')
-            start = n
-    return "".join(cells)
-
-
-def _cell(entry: Entry, column: Column) -> str:
-    notes = f"<sup>{marks(entry.notes)}</sup>" if entry.notes else ""
+def _render_cell(entry: TableValue, column: Column) -> str:
+    notes = f"<sup>{footnote_marks(entry.notes)}</sup>" if entry.notes else ""
     if entry.value is None:
         return f"<td>{DASH if column.kind != 'delta' or entry.notes else ''}{notes}</td>"
     kind = "best" if entry.best else "tied" if entry.tied else ""
-    value = escape(shown(entry, column))
+    value = escape(format_value(entry, column))
     value = f"<b>{value}</b>" if entry.best else f"<u>{value}</u>" if entry.tied else value
-    interval = half_width(entry, column)
+    interval = format_interval(entry, column)
     span = f' <small class="interval">{escape(interval)}</small>' if interval else ""
     attribute = f' class="{kind}"' if kind else ""
     return f'<td{attribute} data-value="{entry.value!r}">{value}{span}{notes}</td>'

@@ -1,4 +1,4 @@
-"""Tables for the terminal and in markdown, through tabulate."""
+"""Tables for the terminal and in Markdown, through tabulate."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from harness.leaderboard.entries import DASH, Column, Entry, half_width, marks, shown
-from harness.leaderboard.layout import Layout, legend
+from harness.leaderboard.entries import (
+    DASH,
+    Column,
+    TableValue,
+    footnote_marks,
+    format_interval,
+    format_value,
+)
+from harness.leaderboard.layout import Layout, marks_legend
 
 LONGEST = 240
 """Longer names are cut."""
@@ -16,64 +23,63 @@ SUPERSCRIPTS = str.maketrans("0123456789–", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def terminal(table: Layout) -> str:
-    """The table as plain text; the best is starred, what is tied with it has a degree sign."""
-    from tabulate import tabulate
+    """Return the table as plain text; best values have a star, tied ones a degree sign."""
 
-    def marked(entry: Entry, column: Column) -> str:
-        mark = "*" if entry.best else "°" if entry.tied else ""
-        return _whole(entry, column) + mark
+    def mark(entry: TableValue, text: str) -> str:
+        return text + ("*" if entry.best else "°" if entry.tied else "")
 
-    body = [
-        [*map(plain_text, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
-        for r in table.rows
-    ]
-    headers = [
-        *map(plain_text, table.row_names),
-        *("\n".join(plain_text(h) for h in c.header if h) for c in table.columns),
-    ]
-    align = ["left"] * len(table.row_names) + ["right"] * len(table.columns)
-    text = tabulate(body, headers, tablefmt="simple", colalign=align if body else None, disable_numparse=True)
-    return "\n".join([plain_text(table.title), "", text, *_below(table, "*", "°", plain_text)])
+    text = _tabulate(table, "simple", clean_text, mark, "\n")
+    return "\n".join([clean_text(table.title), "", text, *_lines_below(table, "*", "°", clean_text)])
 
 
 def markdown(table: Layout) -> str:
-    """The table in GitHub's markdown; the best is bold, what is tied with it underlined."""
-    from tabulate import tabulate
+    """Return the table in GitHub's Markdown; best values are bold, tied ones underlined."""
 
-    def marked(entry: Entry, column: Column) -> str:
-        text = _whole(entry, column)
+    def mark(entry: TableValue, text: str) -> str:
         return f"**{text}**" if entry.best else f"<u>{text}</u>" if entry.tied else text
 
-    body = [
-        [*map(markdown_text, r.header), *(marked(e, c) for e, c in zip(r.entries, table.columns))]
-        for r in table.rows
-    ]
-    headers = [
-        *map(markdown_text, table.row_names),
-        *(" / ".join(markdown_text(h) for h in c.header if h) for c in table.columns),
-    ]
-    align = ["left"] * len(table.row_names) + ["right"] * len(table.columns)
-    text = tabulate(body, headers, tablefmt="pipe", colalign=align if body else None, disable_numparse=True)
+    text = _tabulate(table, "pipe", escape_markdown, mark, " / ")
+    below = _lines_below(table, "bold", "underlined", escape_markdown)
     lines = [
-        f"### {markdown_text(table.title)}",
+        f"### {escape_markdown(table.title)}",
         "",
         text,
-        *(f"{line}  " if line else "" for line in _below(table, "bold", "underlined", markdown_text)),
+        *(f"{line}  " if line else "" for line in below),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _whole(entry: Entry, column: Column) -> str:
-    notes = marks(entry.notes).translate(SUPERSCRIPTS)
+def _tabulate(
+    table: Layout,
+    style: str,
+    clean: Callable[[str], str],
+    mark: Callable[[TableValue, str], str],
+    joiner: str,
+) -> str:
+    """Return the body and headers in one of tabulate's styles; `joiner` joins the layers of a header."""
+    from tabulate import tabulate
+
+    body = [
+        [*map(clean, r.header), *(mark(e, _cell_text(e, c)) for e, c in zip(r.entries, table.columns))]
+        for r in table.rows
+    ]
+    above = (joiner.join(clean(h) for h in c.header if h) for c in table.columns)
+    align = ["left"] * len(table.row_names) + ["right"] * len(table.columns) if body else None
+    headers = [*map(clean, table.row_names), *above]
+    return tabulate(body, headers, tablefmt=style, colalign=align, disable_numparse=True)
+
+
+def _cell_text(entry: TableValue, column: Column) -> str:
+    notes = footnote_marks(entry.notes).translate(SUPERSCRIPTS)
     if entry.value is None:
         return DASH + notes if entry.notes else ("" if column.kind == "delta" else DASH)
-    interval = half_width(entry, column)
-    return shown(entry, column) + (f" {interval}" if interval else "") + notes
+    interval = format_interval(entry, column)
+    return format_value(entry, column) + (f" {interval}" if interval else "") + notes
 
 
-def _below(table: Layout, best: str, tied: str, clean: Callable[[str, int | None], str]) -> list[str]:
-    """Return what stands below a table. Footnotes are never cut: what they say must be known."""
-    lines = [said] if (said := legend(table, best, tied)) else []
+def _lines_below(table: Layout, best: str, tied: str, clean: Callable[[str, int | None], str]) -> list[str]:
+    """Return legend, caption and footnotes below a table. They are never cut: readers need all of them."""
+    lines = [key] if (key := marks_legend(table, best, tied)) else []
     if table.caption:
         lines.append(clean(table.caption, None))
     lines += [
@@ -82,13 +88,13 @@ def _below(table: Layout, best: str, tied: str, clean: Callable[[str, int | None
     return ["", *lines] if lines else []
 
 
-def plain_text(text: str, longest: int | None = LONGEST) -> str:
-    """Return the text without control characters, which could move the cursor, and not too long."""
+def clean_text(text: str, longest: int | None = LONGEST) -> str:
+    """Return the text without control characters, which could move the cursor, cut to `longest`."""
     clean = "".join(c if not unicodedata.category(c).startswith("C") else " " for c in text)
     return clean if longest is None or len(clean) <= longest else clean[: longest - 1] + "…"
 
 
-def markdown_text(text: str, longest: int | None = LONGEST) -> str:
-    """Return text in which nothing is markup: HTML, table bars, emphasis, code, links and mathematics."""
-    escaped = plain_text(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def escape_markdown(text: str, longest: int | None = LONGEST) -> str:
+    """Return the text with all markup escaped: HTML, table bars, emphasis, code, links and mathematics."""
+    escaped = clean_text(text, longest).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\|*_`\[\]$~#])", r"\\\1", escaped)

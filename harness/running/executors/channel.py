@@ -1,4 +1,4 @@
-"""The way of events and records from worker processes to the one that started them, in order."""
+"""The channel of events and records from worker processes to their parent, in order."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Event = tuple[str, str, dict[str, Any]]
 
 
 class Sender:
-    """A worker's end; it is called like the listeners of a run, and what it is told arrives in order.
+    """A worker's end; it is called like a run's listeners, and keeps the order of events.
 
-    A training may tell thousands of events a second, so they are sent together; of several
-    `cell_progress` of a cell that wait, only the last is sent.
+    A training may report thousands of events a second, so they are sent together; of several waiting
+    `cell_progress` of a cell, only the last is sent.
     """
 
     def __init__(self, pipe: Connection, lock: Lock) -> None:
@@ -45,27 +45,27 @@ class Sender:
         self.sent = time.monotonic()
 
     def __call__(self, event: str, *, cell: Cell, **facts: Any) -> None:
-        """Keeps an event for the next batch."""
+        """Keep an event for the next batch."""
         key = (event, cell.id) if event == "cell_progress" else next(self.numbers)
-        self.waiting.pop(key, None)  # it stands behind what was told meanwhile
-        self.waiting[key] = (event, cell.id, {name: _plain(value) for name, value in facts.items()})
+        self.waiting.pop(key, None)  # the new one goes behind events reported since
+        self.waiting[key] = (event, cell.id, {name: _to_plain(value) for name, value in facts.items()})
         if len(self.waiting) >= MOST or time.monotonic() - self.sent >= EVERY:
             self.flush()
 
     def record(self, cell: Cell, record: Record) -> None:
-        """Sends what waits, and the record behind it."""
+        """Send what waits, and the record behind it."""
         self.flush()
         # as it lies on disk: a note of a plugin's own class may not travel
         self._send(pickle.dumps([(RECORD, cell.id, {"record": record.to_json()})]))
 
     def flush(self) -> None:
-        """Sends what waits. An event that can't travel is left out: it must not fail its cell."""
+        """Send what waits. An event that can't be pickled is left out: it must not fail its cell."""
         events, self.waiting = list(self.waiting.values()), {}
         if events:
             try:
                 packed = pickle.dumps(events)
-            except Exception:  # rare enough to be looked for only then
-                packed = pickle.dumps([event for event in events if _travels(event)])
+            except Exception:  # rare, so the culprit is looked for only now
+                packed = pickle.dumps([event for event in events if _can_travel(event)])
             self._send(packed)
         self.sent = time.monotonic()
 
@@ -74,10 +74,10 @@ class Sender:
             self.pipe.send_bytes(packed)
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     """Numbers as Python's own: a tensor would take its graph along, and its device must not be opened."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: _to_plain(inner) for key, inner in value.items()}
     if isinstance(value, int | str) or not hasattr(value, "__float__"):
         return value
     try:
@@ -86,7 +86,7 @@ def _plain(value: Any) -> Any:
         return value
 
 
-def _travels(event: Event) -> bool:
+def _can_travel(event: Event) -> bool:
     try:
         pickle.dumps(event)
     except Exception as error:
@@ -104,7 +104,7 @@ class Receiver:
         threading.Thread(target=_read, args=(reader, take), daemon=True).start()
 
     def close(self) -> None:
-        """Lets go of the pipe: the thread ends when the last worker has done the same."""
+        """Release the pipe: the thread ends when the last worker has done the same."""
         self.pipe.close()
 
 
@@ -113,11 +113,11 @@ def _read(pipe: Connection, take: Callable[[Event], None]) -> None:
         while True:
             try:
                 packed = pipe.recv_bytes()
-            except (EOFError, OSError):  # the last writer is gone, maybe in the middle of a word
+            except (EOFError, OSError):  # the last writer is gone, maybe in the middle of a message
                 return
             try:
                 events = pickle.loads(packed)
-            except Exception as error:  # what only its own process can make; records never hold such
+            except Exception as error:  # an object that only its own process can build; records hold none
                 log.debug("events can't be taken in: %s", error)
                 continue
             for event in events:

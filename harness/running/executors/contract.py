@@ -1,4 +1,4 @@
-"""What an executor offers: the cells of a plan, run somewhere, each with its record on disk."""
+"""The contract of executors: they run the cells of a plan somewhere, and each leaves its record on disk."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from harness.contract.cells import Cell
     from harness.records.record import Record
-    from harness.running.worker import Settings
+    from harness.running.worker import RunSettings
 
 
 @runtime_checkable
 class Executor(Protocol):
-    """In which processes cells run, by the entry-point group `harness.executors`.
+    """The processes in which cells run, by the entry-point group `harness.executors`.
 
     It decides no result. `harness.running.worker.Worker(settings, tell)` runs cells in a process and writes
     their records; `harness.planning.grouping.seed_groups` says which belong into one call of `run_group`.
@@ -21,12 +21,12 @@ class Executor(Protocol):
     """
 
     def execute(
-        self, cells: Sequence[Cell], settings: Settings, tell: Callable[..., None]
+        self, cells: Sequence[Cell], settings: RunSettings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
-        """Gives every cell once with its record, in any order, as soon as the record is on disk.
+        """Yield every cell once with its record, in any order, as soon as the record is on disk.
 
-        `tell(event, **facts)` passes on what happens: `cell_started` with `cell`, `position` (from 1)
-        and `total` for each cell, and what `Worker` tells of the cells under way. A cell that fails has
-        a record that says so; only what stops the whole run (Ctrl-C) is raised.
+        `tell(event, **facts)` passes on events: `cell_started` with `cell`, `position` (from 1) and `total`
+        for each cell, and those of `Worker` for running cells. A failed cell has a record that says so; only
+        what stops the whole run (Ctrl-C) is raised.
         """
         ...

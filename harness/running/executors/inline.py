@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from harness.contract.cells import Cell
 from harness.planning.grouping import seed_groups
 from harness.records.record import Record
-from harness.running.worker import Settings, Worker
+from harness.running.worker import RunSettings, Worker
 
 
 class Inline:
     """Cells in this process, in the plan's order."""
 
     def execute(
-        self, cells: Sequence[Cell], settings: Settings, tell: Callable[..., None]
+        self, cells: Sequence[Cell], settings: RunSettings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
-        """Runs the cells and gives each with its record, which is on disk by then."""
+        """Run the cells; yield each with its record, which is on disk by then."""
         worker = Worker(settings, tell)
         position = 0
         for group in seed_groups(cells):

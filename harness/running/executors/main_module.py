@@ -1,4 +1,4 @@
-"""Whether worker processes can be started from here: each of them imports the main module again."""
+"""Checks that worker processes can be started from here: each of them imports the main module again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 CURE = 'put the call under `if __name__ == "__main__":`, or give executor="inline"'
 
 
-def obstacle() -> str | None:
-    """Why worker processes would not come up, or would run the caller's script again; None if they work.
+def find_obstacle() -> str | None:
+    """Return why worker processes would fail, or run the caller's script again; None if they work.
 
-    Spawned processes run the main module's file under another name. What stands there outside of a
-    guard runs once more in each of them, and a script from the standard input can't be found at all.
+    Spawned processes run the main module's file under another name. Code outside of a guard runs once more
+    in each of them, and a script from the standard input can't be found at all.
     """
     import multiprocessing
 
@@ -32,13 +32,13 @@ def obstacle() -> str | None:
     except (OSError, ValueError, SyntaxError):
         return "the script comes from no file that worker processes could import"
     line = _line_of(vars(main))
-    if any(_guards(node, line) for node in tree.body):
+    if any(_is_guard(node, line) for node in tree.body):
         return None
     return "the script has no main guard around the call"
 
 
 def _line_of(namespace: dict[str, Any]) -> int | None:
-    """The line at which the main module stands now; None when it was left, or in another thread."""
+    """Return the line that the main module executes; None if it has ended, or runs in another thread."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_globals is namespace and frame.f_code.co_name == "<module>":
@@ -47,8 +47,8 @@ def _line_of(namespace: dict[str, Any]) -> int | None:
     return None
 
 
-def _guards(node: ast.stmt, line: int | None) -> bool:
-    """Whether a statement is a guard by `__name__`, around the line if that is known."""
+def _is_guard(node: ast.stmt, line: int | None) -> bool:
+    """Return whether a statement is a guard by `__name__`, around the line if that is known."""
     if not isinstance(node, ast.If):
         return False
     by_name = any(isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test))

@@ -21,8 +21,8 @@ from harness.errors import HarnessError
 from harness.planning.grouping import seed_groups
 from harness.records.record import Record
 from harness.running.executors.channel import RECORD, Event, Receiver, Sender
-from harness.running.executors.main_module import CURE, obstacle
-from harness.running.worker import Settings, Worker
+from harness.running.executors.main_module import CURE, find_obstacle
+from harness.running.worker import RunSettings, Worker
 
 _worker: Worker | None = None
 _sender: Sender | None = None
@@ -31,8 +31,8 @@ _sender: Sender | None = None
 class Processes:
     """Cells in `count` processes, each with its share of threads.
 
-    The processes stay for the next `execute` with the same settings, until `close`: what they have
-    imported, loaded and opened need not be so again.
+    The processes stay for the next `execute` with the same settings, until `close`, and keep what they
+    have imported, loaded and opened.
 
     Args:
         count: number of worker processes, at least 1; by default one per two cores.
@@ -46,17 +46,16 @@ class Processes:
         self._pool: _Pool | None = None
 
     def execute(
-        self, cells: Sequence[Cell], settings: Settings, tell: Callable[..., None]
+        self, cells: Sequence[Cell], settings: RunSettings, tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
-        """Runs the cells and gives each with its record as it is finished, in no fixed order; `tell` hears all events.
+        """Run the cells; yield each with its record when finished, in no fixed order; `tell` hears all events.
 
-        Raises HarnessError where no process could be started, or one would run the caller's script again.
+        Raises HarnessError if no process could be started, or one would run the caller's script again.
         """
-        if reason := obstacle():
+        if reason := find_obstacle():
             raise HarnessError(f"executor processes: {reason}: {CURE}")
         for cell in cells:
-            parts = (cell.protocol, cell.model, cell.dataset, cell.method, *cell.metrics)
-            if here := next((p for p in parts if p and p.distribution == THIS_PROCESS), None):
+            if here := next((p for p in cell.parts if p.distribution == THIS_PROCESS), None):
                 raise HarnessError(
                     f"'{here.plugin}' is registered in this process only, so other processes can't run it: "
                     "use the executor 'inline', or install the plugin"
@@ -66,31 +65,31 @@ class Processes:
         if self._pool is None or self._pool.setup != setup:
             self.close()
             self._pool = _Pool(self.count, setup)
-        # several chunks a process, so that none waits long for the last; a chunk shares its model
-        chunks = _spread(_chunks(cells, max(1, len(cells) // (16 * self.count))))
+        # several chunks per process, so that none waits long for the last; a chunk shares its model
+        chunks = _spread(_make_chunks(cells, max(1, len(cells) // (16 * self.count))))
         finished = False
         try:
             yield from self._pool.run(chunks, cells, tell)
             finished = True
         finally:
-            if not finished:  # somebody interrupted it, and nobody waits for the cells in flight
+            if not finished:  # interrupted: nobody waits for the cells in flight
                 self.close()
 
     def close(self) -> None:
-        """Ends the processes."""
+        """End the processes."""
         if self._pool is not None:
             self._pool.close()
             self._pool = None
 
 
 class _Pool:
-    """Worker processes that share their settings, and the way to and from them."""
+    """Worker processes with common settings, and the channels to and from them."""
 
-    def __init__(self, count: int, setup: Settings) -> None:
+    def __init__(self, count: int, setup: RunSettings) -> None:
         self.setup = setup
         context = multiprocessing.get_context("spawn")
-        # Workers end as soon as nobody holds the other end of this pipe: neither a killed parent nor
-        # an interrupted one leaves any behind or waits for theirs to finish.
+        # Workers end when the other end of this pipe closes, so that a killed or interrupted parent
+        # neither leaves any behind nor waits for them to finish.
         self.alive, self.lifeline = context.Pipe(duplex=False)
         self.inbox: queue.SimpleQueue[Event | Future[None]] = queue.SimpleQueue()
         self.receiver = Receiver(context, self.inbox.put)
@@ -100,16 +99,16 @@ class _Pool:
     def run(
         self, chunks: Sequence[list[Cell]], cells: Sequence[Cell], tell: Callable[..., None]
     ) -> Iterator[tuple[Cell, Record]]:
-        """The cells with their records, as they arrive."""
+        """Yield the cells with their records, as they arrive."""
         try:
             for chunk in chunks:
                 self.processes.submit(_run, chunk).add_done_callback(self.inbox.put)
         except BrokenProcessPool:
-            raise _never_came_up() from None
-        yield from _arriving(self.inbox, cells, tell)
+            raise _startup_error() from None
+        yield from _collect(self.inbox, cells, tell)
 
     def close(self) -> None:
-        """Ends the processes wherever they are: files appear whole or not at all."""
+        """End the processes at whatever point: files appear whole or not at all."""
         self.lifeline.close()
         self.processes.shutdown(wait=False, cancel_futures=True)
         self.alive.close()
@@ -117,10 +116,10 @@ class _Pool:
         self.processes.shutdown()
 
 
-def _arriving(
+def _collect(
     inbox: queue.SimpleQueue[Event | Future[None]], cells: Sequence[Cell], tell: Callable[..., None]
 ) -> Iterator[tuple[Cell, Record]]:
-    """Tells the workers' events, and gives their records, until all cells have theirs or a worker fails."""
+    """Pass on the workers' events, and yield their records, until all cells have theirs or a worker fails."""
     by_id = {cell.id: cell for cell in cells}
     started, left = 0, len(cells)
     running: dict[str, Cell] = {}
@@ -142,12 +141,12 @@ def _arriving(
             facts = {"position": started, "total": len(cells)}
         tell(event, cell=cell, **facts)
     if isinstance(trouble, BrokenProcessPool):
-        raise _died(running.values()) if started else _never_came_up()
+        raise _death_error(running.values()) if started else _startup_error()
     if trouble:
         raise trouble
 
 
-def _died(running: Iterable[Cell]) -> HarnessError:
+def _death_error(running: Iterable[Cell]) -> HarnessError:
     names = ", ".join(f"'{cell.shown}'" for cell in running)
     return HarnessError(
         f"a worker process died (killed, out of memory, or ended by a plugin){' while it ran ' if names else ''}"
@@ -155,15 +154,15 @@ def _died(running: Iterable[Cell]) -> HarnessError:
     )
 
 
-def _never_came_up() -> HarnessError:
+def _startup_error() -> HarnessError:
     return HarnessError(
         "a worker process died before it ran a cell; if a script of yours runs cells whenever it is imported, "
         f"{CURE}; else run with the executor 'inline', which shows what happens"
     )
 
 
-def _chunks(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
-    """Runs of cells that share a model, of about `size`; seeds that run at once stay together."""
+def _make_chunks(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
+    """Return runs of cells that share a model, of about `size`; seeds that run at once stay together."""
     chunks: list[list[Cell]] = []
     for _, same in groupby(cells, key=lambda c: c.model.identity if c.model else ""):
         chunk: list[Cell] = []
@@ -177,10 +176,10 @@ def _chunks(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
 
 
 def _spread(chunks: Sequence[list[Cell]]) -> list[list[Cell]]:
-    """The chunks with the first of each model in front, and the rest from the last model to the first.
+    """Return the chunks with the first of each model in front, and the rest from the last model to the first.
 
-    A model may be made on its first use: while one process does that for the first model, the others
-    have work with other models, and come to its remaining cells last.
+    A model may be made on its first use: while one process makes the first model, the others work with
+    other models, and come to its remaining cells last.
     """
     by_model: dict[str, list[list[Cell]]] = {}
     for chunk in chunks:
@@ -190,7 +189,7 @@ def _spread(chunks: Sequence[list[Cell]]) -> list[list[Cell]]:
     return first + [chunk for same in reversed(by_model.values()) for chunk in same[1:]]
 
 
-def _start(settings: Settings, alive: Connection, pipe: Connection, lock: Lock) -> None:
+def _start(settings: RunSettings, alive: Connection, pipe: Connection, lock: Lock) -> None:
     global _worker, _sender
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the parent's to handle
     os.dup2(2, 1)  # the standard output is for the command's answer, whatever a plugin prints

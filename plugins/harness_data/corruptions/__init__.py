@@ -1,18 +1,17 @@
 """The common corruptions of Hendrycks & Dietterich (ICLR 2019), applied in memory.
 
-15 corruptions that the benchmark averages over (`CORRUPTIONS`) and 4 extra ones, in 5 severities,
-with the constants of ImageNet-C or the different ones of CIFAR-10-C. They were checked against the
-authors' make_imagenet_c.py and make_cifar_c.py (repository hendrycks/robustness) and rewritten on
-numpy, scipy and Pillow. As there, results are truncated, not rounded, to whole levels: a value may
-come out one level darker.
+There are the 15 corruptions that the benchmark averages over (`CORRUPTIONS`) and 4 extra ones, at 5
+severities, with the constants of ImageNet-C or those of CIFAR-10-C. They were rewritten with numpy,
+scipy and Pillow and checked against the authors' make_imagenet_c.py and make_cifar_c.py (repository
+hendrycks/robustness). As there, results are truncated, not rounded, to whole levels: a value may come
+out one level darker.
 
-Numbers measured with these are comparable among themselves. They are NOT comparable with numbers on
-the published ImageNet-C and CIFAR-10-C files: ImageNet-C was stored as JPEG of quality 85, other
-random numbers are drawn here, and `DEVIATIONS` names the corruptions that also look different. For
-those benchmarks read the published files.
+Results on these corruptions are comparable with each other but NOT with results on the published
+ImageNet-C and CIFAR-10-C files: ImageNet-C was stored as JPEG of quality 85, random numbers differ,
+and the corruptions in `DEVIATIONS` also look different. For those benchmarks read the published files.
 
-On images of other sizes than the constants were made for (224 and 32 px) lengths stay in pixels,
-except those of the elastic transformation, which the authors give as shares of the side.
+On images of other sizes than those of the constants (224 and 32 px), lengths stay in pixels, except
+those of the elastic transformation, which the authors give as shares of the side.
 """
 
 from __future__ import annotations
@@ -45,23 +44,23 @@ __all__ = [
     "SEVERITIES",
     "VERSIONS",
     "ConstantSet",
-    "check",
+    "check_corruption",
     "corrupt",
-    "version",
+    "pixel_version",
 ]
 
 FIRST_VERSION = 1
 VERSIONS: dict[str, int] = {"frost": 2}
-"""Of a corruption whose pixels a change of code has changed, how often; it goes into the fingerprint of such data."""
+"""Versions of corruptions whose pixels a change of code has changed; part of the fingerprint of such data."""
 
 ALL_CORRUPTIONS: tuple[str, ...] = CORRUPTIONS + EXTRA_CORRUPTIONS
 
 MIN_SIDE = 8
-"""The shortest side, in px, that the corruptions are defined for."""
+"""The shortest side, in px, for which the corruptions are defined."""
 
 DEVIATIONS: dict[str, str] = {
-    "frost": "drawn textures of equal colours and contrast stand in for the authors' photographs of frost, which "
-    "cannot be shipped",
+    "frost": "drawn textures of equal colours and contrast replace the authors' photographs of frost, which cannot be "
+    "shipped",
     "motion_blur": "ImageMagick's motion blur is computed in numpy, from its kernel and rounding rule",
     "snow": "the flakes are dragged by the same numpy version of ImageMagick's motion blur",
     "spatter": "own Canny edges and exact distances in place of OpenCV's approximate ones",
@@ -78,19 +77,19 @@ _MODULES: dict[str, str] = {
 }
 
 
-def version(name: str) -> int:
-    """The version of a corruption's pixels."""
+def pixel_version(name: str) -> int:
+    """Return the version of a corruption's pixels."""
     return VERSIONS.get(name, FIRST_VERSION)
 
 
-def check(name: str, severity: int, constants: str) -> None:
-    """Raises OptionError unless there is such a corruption, severity and set of constants."""
+def check_corruption(name: str, severity: int, constants: str) -> None:
+    """Raise OptionError unless the corruption, the severity and the set of constants exist."""
     if name not in ALL_CORRUPTIONS:
-        raise OptionError(f"no corruption is called '{name}'{did_you_mean(name, ALL_CORRUPTIONS)}")
+        raise OptionError(f"there is no corruption '{name}'{did_you_mean(name, ALL_CORRUPTIONS)}")
     if severity not in SEVERITIES or isinstance(severity, bool):
         raise OptionError(f"severity must be a whole number from 1 to 5, not {severity!r}")
     if constants not in CONSTANTS:
-        raise OptionError(f"no constants are called '{constants}'{did_you_mean(constants, CONSTANTS)}")
+        raise OptionError(f"there are no constants '{constants}'{did_you_mean(constants, CONSTANTS)}")
 
 
 def corrupt(
@@ -100,15 +99,15 @@ def corrupt(
     seed: int,
     constants: ConstantSet = "imagenet",
 ) -> NDArray[np.uint8]:
-    """The image, uint8 H×W×3 with sides of at least 8 px, corrupted; same shape, the input untouched.
+    """Return a corrupted copy of a uint8 image H×W×3 with sides of at least 8 px.
 
-    The same arguments give the same pixels, in whatever order images are corrupted.
+    The same arguments give the same pixels, whatever the order in which images are corrupted.
 
     Raises OptionError for an unknown name, severity or set of constants, DataError for a wrong image.
     """
     import numpy as np
 
-    check(name, severity, constants)
+    check_corruption(name, severity, constants)
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or min(image.shape[:2]) < MIN_SIDE:
         raise DataError(

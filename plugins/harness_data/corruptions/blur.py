@@ -17,22 +17,22 @@ Unit = NDArray[np.floating[Any]]
 
 
 def smooth(x: Unit, sigma: float) -> Unit:
-    """Gaussian smoothing over the first two axes, 4 sigma wide, borders repeated (scikit-image's default)."""
+    """Smooth the first two axes with a Gaussian cut at 4 sigma, borders repeated (scikit-image's default)."""
     smoothed: Unit = ndimage.gaussian_filter(x, (sigma, sigma, 0)[: x.ndim], mode="nearest", truncate=4.0)
     return smoothed
 
 
 def gaussian_blur(image: Image, rng: np.random.Generator, sigma: float) -> Unit:
-    """Gaussian smoothing."""
+    """Smooth with a Gaussian of `sigma` px."""
     return smooth(image / 255, sigma)
 
 
 @lru_cache(maxsize=32)
 def disk_kernel(radius: float, sigma: float) -> NDArray[np.float64]:
-    """A disk of `radius` px whose edge is smoothed with a 3×3 (radius > 8: 5×5) Gaussian.
+    """Return a disk of `radius` px whose edge is smoothed with a 3×3 (radius > 8: 5×5) Gaussian.
 
-    As in the authors' code the grid ends 8 px (or the radius) from the centre and mirrors there, so
-    that the widest kernel sums to 1.01 rather than 1.
+    As in the authors' code, the grid ends 8 px (or the radius) from the centre and is mirrored there,
+    so the widest kernel sums to 1.01 rather than 1.
     """
     half, taps = (8, 1) if radius <= 8 else (int(radius), 2)
     side = np.arange(-half, half + 1)
@@ -47,32 +47,32 @@ def disk_kernel(radius: float, sigma: float) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=32)
-def _transformed_disk(radius: float, sigma: float, shape: tuple[int, int]) -> NDArray[np.complex128]:
+def _transform_disk(radius: float, sigma: float, shape: tuple[int, int]) -> NDArray[np.complex128]:
     spectrum: NDArray[np.complex128] = fft.rfft2(disk_kernel(radius, sigma), shape)
     return spectrum
 
 
 def defocus_blur(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
-    """Convolution with a disk, borders mirrored; by FFT, so that a wide disk costs no more."""
+    """Convolve with a disk, borders mirrored; by FFT, so that a wide disk costs no more than a narrow one."""
     kernel = disk_kernel(*c)
     half = kernel.shape[0] // 2
     padded = np.pad(image / 255, ((half, half), (half, half), (0, 0)), mode="reflect").transpose(2, 0, 1)
-    # A circular convolution of the padded image is right where the kernel does not wrap round.
+    # A circular convolution of the padded image is exact where the kernel does not wrap round.
     shape = (fft.next_fast_len(padded.shape[1], real=True), fft.next_fast_len(padded.shape[2], real=True))
-    spectrum = fft.rfft2(padded, shape, axes=(1, 2)) * _transformed_disk(*c, shape)
+    spectrum = fft.rfft2(padded, shape, axes=(1, 2)) * _transform_disk(*c, shape)
     blurred: Unit = fft.irfft2(spectrum, shape, axes=(1, 2))
     height, width = image.shape[:2]
     return blurred[:, 2 * half : 2 * half + height, 2 * half : 2 * half + width].transpose(1, 2, 0)
 
 
-def _scattered(height: int, width: int, reach: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Which pixel each pixel shows after one round of scattering, as flat indices (H·W).
+def _scatter_pixels(height: int, width: int, reach: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Return the source of each pixel after one round of scattering, as flat indices H·W.
 
-    The rule is sequential: from the last row to the first and from the right to the left, each pixel
-    is overwritten by a random near one, which may have been overwritten before. (The authors' line
-    reads like an exchange, but numpy's rows are views, so it copies; the published data rest on it.)
-    Instead of walking, each pixel points at what it reads, "before" or "after" its own overwriting,
-    and the chains are shortened by doubling until all of them end.
+    The rule is sequential: from the last row to the first and from right to left, a random neighbour,
+    which may itself have been overwritten, overwrites each pixel. (The authors' line reads like an
+    exchange, but numpy's rows are views, so it copies; the published data were made that way.)
+    Instead of visiting pixels in order, let each pixel point at what it reads, "before" or "after" that
+    was overwritten, and shorten the chains by pointer doubling until all of them end.
     """
     count = height * width
     rows, columns = np.arange(reach + 1, height - reach + 1), np.arange(reach + 1, width - reach + 1)
@@ -84,7 +84,7 @@ def _scattered(height: int, width: int, reach: int, rng: np.random.Generator) ->
     source += columns + rng.integers(-reach, reach, at.shape)
     moved = np.zeros(count, dtype=bool)
     moved[at] = True
-    # Nodes 0..count-1 are pixels before, count..2·count-1 the same after their own overwriting.
+    # Nodes 0..count-1 are the pixels before they are overwritten, count..2·count-1 the same pixels after.
     shows = np.concatenate([own, own])
     shows[count + at] = np.where(moved[source] & (source > at), source + count, source)
     while True:
@@ -95,20 +95,20 @@ def _scattered(height: int, width: int, reach: int, rng: np.random.Generator) ->
 
 
 def glass_blur(image: Image, rng: np.random.Generator, c: tuple[float, int, int]) -> Unit:
-    """Smoothing, then pixels scattered within a few px, then smoothing again."""
+    """Smooth, scatter pixels by up to `reach` px, and smooth again."""
     sigma, reach, rounds = c
     height, width = image.shape[:2]
     pixels = (smooth(image / 255, sigma) * 255).astype(np.uint8).reshape(height * width, -1)
     for _ in range(rounds):
-        pixels = pixels[_scattered(height, width, reach, rng)]
+        pixels = pixels[_scatter_pixels(height, width, reach, rng)]
     return smooth(pixels.reshape(image.shape) / 255, sigma)
 
 
 def drag(x: Unit | Image, radius: int, sigma: float, angle: float) -> Unit:
-    """One-sided motion blur of an H×W(×C) array along `angle` (degrees), the way ImageMagick has it.
+    """Apply ImageMagick's one-sided motion blur to an H×W(×C) array along `angle` (degrees).
 
-    2·radius + 1 taps with the weights of half a Gaussian, each looking `i` px further along the
-    angle (rounded to whole pixels), borders repeated.
+    There are 2·radius + 1 taps with the weights of half a Gaussian; tap i reads the pixel i px along
+    the angle (rounded to whole pixels), borders repeated.
     """
     taps = np.arange(2 * radius + 1)
     weights = np.exp(-np.square(taps) / (2 * sigma**2))
@@ -125,16 +125,16 @@ def drag(x: Unit | Image, radius: int, sigma: float, angle: float) -> Unit:
 
 
 def motion_blur(image: Image, rng: np.random.Generator, c: tuple[int, float]) -> Image:
-    """Motion blur in a random direction within 45° of the horizontal."""
+    """Blur along a random direction within 45° of the horizontal."""
     blurred = drag(image, *c, angle=rng.uniform(-45, 45))
     return np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
 
 
 def zoom_blur(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
-    """The mean of the image and of its centre at growing magnifications.
+    """Average the image and its centre at growing magnifications.
 
-    The factors are numpy's range, rounding errors included: they decide whether the stop itself
-    belongs to it, and to how many pixels a centre of some sizes is stretched.
+    The factors must be those of `np.arange`, rounding errors included: these decide whether the stop
+    itself is a factor, and to how many pixels the centre is stretched at some sizes.
     """
     x = image.astype(np.float32) / 255
     factors = np.arange(1, *c)

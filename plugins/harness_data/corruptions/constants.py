@@ -1,4 +1,4 @@
-"""The constants of the common corruptions: severity 1..5 for ImageNet and, differently, for CIFAR.
+"""The constants of the common corruptions for severities 1..5, different for ImageNet and CIFAR.
 
 Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
 Perturbations", ICLR 2019. The figures are those of the authors' repository hendrycks/robustness,
@@ -29,17 +29,17 @@ CORRUPTIONS: tuple[str, ...] = (
     "pixelate",
     "jpeg_compression",
 )
-"""The 15 corruptions of the benchmark (those that mCE averages over), in its order."""
+"""The benchmark's 15 corruptions, which mCE averages over, in its order."""
 
 EXTRA_CORRUPTIONS: tuple[str, ...] = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
-"""The 4 that the authors keep for validation."""
+"""The 4 corruptions that the authors reserve for validation."""
 
 SEVERITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
 
 Levels = tuple[Any, Any, Any, Any, Any]
 
 
-def _of_244(*shares: float) -> tuple[float, ...]:
+def _scale_to_244(*shares: float) -> tuple[float, ...]:
     return tuple(244 / 224 * share for share in shares)
 
 
@@ -77,11 +77,11 @@ IMAGENET: dict[str, Levels] = {
     # (alpha, sigma, shift of the affine map's corners), each as a share of the side. The authors
     # multiply by 244 where the side is 224, and published the data so.
     "elastic_transform": (
-        _of_244(2, 0.7, 0.1),
-        _of_244(2, 0.08, 0.2),
-        _of_244(0.05, 0.01, 0.02),
-        _of_244(0.07, 0.01, 0.02),
-        _of_244(0.12, 0.01, 0.02),
+        _scale_to_244(2, 0.7, 0.1),
+        _scale_to_244(2, 0.08, 0.2),
+        _scale_to_244(0.05, 0.01, 0.02),
+        _scale_to_244(0.07, 0.01, 0.02),
+        _scale_to_244(0.12, 0.01, 0.02),
     ),
     # side of the shrunken image, as a share
     "pixelate": (0.6, 0.5, 0.4, 0.3, 0.25),

@@ -11,14 +11,14 @@ import PIL.Image
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from harness_data.corruptions.geometry import look_up
+from harness_data.corruptions.geometry import sample_bilinear
 
 Image = NDArray[np.uint8]
 Unit = NDArray[np.floating[Any]]
 
 
 def contrast(image: Image, rng: np.random.Generator, factor: float) -> Unit:
-    """Draws every channel towards its mean over the image."""
+    """Scale every channel's distance to its mean over the image by `factor`."""
     x = image / 255
     means = x.mean(axis=(0, 1), keepdims=True)
     drawn: Unit = (x - means) * factor + means
@@ -26,15 +26,15 @@ def contrast(image: Image, rng: np.random.Generator, factor: float) -> Unit:
 
 
 def saturate(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
-    """Changes the saturation S of HSV to `factor`·S + `added`, at constant hue and value.
+    """Change the saturation S of HSV to `factor`·S + `added`, at constant hue and value.
 
-    A grey pixel has no hue; HSV code calls it red, so that `added` tints it, here as in the original.
+    A grey pixel has no hue; HSV code calls it red, so `added` tints it, here as in the original.
     """
     factor, added = c
     x = image / 255
     value = x.max(axis=2, keepdims=True)
     chroma = value - x.min(axis=2, keepdims=True)
-    # How far each channel lies below the value, as a share of the chroma: 0 and 1 among them.
+    # Each channel's distance below the value as a share of the chroma; some channel has 0, another 1.
     below = np.where(chroma > 0, (value - x) / np.where(chroma > 0, chroma, 1), np.array([0.0, 1.0, 1.0]))
     saturation = chroma / np.where(value > 0, value, 1)
     saturated: Unit = value * (1 - below * np.clip(saturation * factor + added, 0, 1))
@@ -42,7 +42,7 @@ def saturate(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> 
 
 
 def jpeg_compression(image: Image, rng: np.random.Generator, quality: int) -> Image:
-    """Through a JPEG file of that quality (Pillow's encoder, its default subsampling)."""
+    """Encode and decode as JPEG of that quality (Pillow's encoder, its default subsampling)."""
     file = io.BytesIO()
     PIL.Image.fromarray(image).save(file, "JPEG", quality=quality)
     with PIL.Image.open(file) as opened:
@@ -50,7 +50,7 @@ def jpeg_compression(image: Image, rng: np.random.Generator, quality: int) -> Im
 
 
 def pixelate(image: Image, rng: np.random.Generator, share: float) -> Image:
-    """Shrunk to a `share` of its sides and enlarged again, both by box averaging."""
+    """Shrink to a `share` of both sides and enlarge again, each with Pillow's box filter."""
     height, width = image.shape[:2]
     small = (max(int(width * share), 1), max(int(height * share), 1))
     box = PIL.Image.Resampling.BOX
@@ -58,10 +58,10 @@ def pixelate(image: Image, rng: np.random.Generator, share: float) -> Image:
 
 
 @lru_cache(maxsize=32)
-def _smoother(length: int, sigma: float) -> NDArray[np.float64]:
-    """The matrix of Gaussian smoothing along an axis, mirrored borders, 3 sigma wide.
+def _smoothing_matrix(length: int, sigma: float) -> NDArray[np.float64]:
+    """Return the matrix that smooths an axis with a Gaussian cut at 3 sigma, borders mirrored.
 
-    The widest filter has 1,000 taps on 224 pixels, where the matrix is a hundred times as fast.
+    The widest filter has 1,000 taps on 224 pixels, for which the matrix is a hundred times as fast.
     """
     matrix: NDArray[np.float64] = ndimage.gaussian_filter1d(
         np.eye(length), sigma, axis=0, mode="reflect", truncate=3.0
@@ -69,18 +69,18 @@ def _smoother(length: int, sigma: float) -> NDArray[np.float64]:
     return matrix
 
 
-def _wobble(shape: tuple[int, int], alpha: float, sigma: float, rng: np.random.Generator) -> Unit:
-    """Displacements in px: uniform noise smoothed over `sigma` px, times `alpha`."""
+def _draw_displacements(shape: tuple[int, int], alpha: float, sigma: float, rng: np.random.Generator) -> Unit:
+    """Draw displacements in px: uniform noise in [-1, 1], smoothed over `sigma` px, times `alpha`."""
     noise = rng.uniform(-1, 1, shape)
     if sigma > 0:
-        noise = _smoother(shape[0], sigma) @ noise @ _smoother(shape[1], sigma).T
+        noise = _smoothing_matrix(shape[0], sigma) @ noise @ _smoothing_matrix(shape[1], sigma).T
     return alpha * noise
 
 
 def elastic_transform(image: Image, rng: np.random.Generator, c: tuple[float, float, float]) -> Unit:
-    """A random affine map (three points moved), then smooth random displacements; bilinear.
+    """Apply a random affine map (of three moved points), then smooth random displacements; bilinear.
 
-    Constants are shares of the shorter side.
+    The constants are shares of the shorter side.
     """
     height, width = image.shape[:2]
     alpha, sigma, shift = (share * min(height, width) for share in c)
@@ -88,11 +88,11 @@ def elastic_transform(image: Image, rng: np.random.Generator, c: tuple[float, fl
     centre, arm = np.array([width // 2, height // 2]), min(height, width) // 3
     before = np.array([centre + arm, [centre[0] + arm, centre[1] - arm], centre - arm], dtype=float)
     after = before + rng.uniform(-shift, shift, before.shape)
-    # The affine map takes `before` to `after`; each output pixel looks back along its inverse.
+    # The affine map takes `before` to `after`; each output pixel reads the position that its inverse gives.
     back = np.linalg.solve(np.column_stack([after, np.ones(3)]), before)
     rows, columns = np.mgrid[:height, :width]
     look_x = back[0, 0] * columns + back[1, 0] * rows + back[2, 0]
     look_y = back[0, 1] * columns + back[1, 1] * rows + back[2, 1]
-    x = look_up(x, look_y, look_x, repeat_edge=False)
-    dx, dy = (_wobble((height, width), alpha, sigma, rng) for _ in range(2))
-    return look_up(x, rows + dy, columns + dx, repeat_edge=True)
+    x = sample_bilinear(x, look_y, look_x, repeat_edge=False)
+    dx, dy = (_draw_displacements((height, width), alpha, sigma, rng) for _ in range(2))
+    return sample_bilinear(x, rows + dy, columns + dx, repeat_edge=True)

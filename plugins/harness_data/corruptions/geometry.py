@@ -12,8 +12,8 @@ Array = NDArray[np.floating[Any]]
 
 
 @lru_cache(maxsize=256)
-def _magnified_axis(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """For each of `length` output pixels: the pixel left of where it looks, and how far to the right.
+def _magnify_axis(length: int, factor: float) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return, for each of `length` output pixels, the source pixel to its left and the offset from it.
 
     The central ceil(length / factor) pixels are stretched corner to corner over
     round(crop · factor) pixels, of which the central `length` are kept.
@@ -28,14 +28,14 @@ def _magnified_axis(length: int, factor: float) -> tuple[NDArray[np.intp], NDArr
 
 
 def magnify_centre(image: Array, factor: float) -> Array:
-    """The centre of an H×W or H×W×C image enlarged `factor` (≥ 1) times, linearly, at the same size.
+    """Enlarge the centre of an H×W or H×W×C image `factor` (≥ 1) times, linearly, at the same size.
 
-    The same as `scipy.ndimage.zoom(order=1)` of the cropped centre, computed one axis at a time.
+    Equals `scipy.ndimage.zoom(order=1)` of the cropped centre, computed one axis at a time.
     """
     if factor == 1:
         return image
-    rows, down = _magnified_axis(image.shape[0], factor)
-    columns, across = _magnified_axis(image.shape[1], factor)
+    rows, down = _magnify_axis(image.shape[0], factor)
+    columns, across = _magnify_axis(image.shape[1], factor)
     tail = (1,) * (image.ndim - 2)
     down, across = down.reshape(-1, 1, *tail), across.reshape(1, -1, *tail)
     upper, lower = image[rows], image[np.minimum(rows + 1, image.shape[0] - 1)]
@@ -45,24 +45,24 @@ def magnify_centre(image: Array, factor: float) -> Array:
     return magnified
 
 
-def mirrored(index: NDArray[np.intp], length: int, *, repeat_edge: bool) -> NDArray[np.intp]:
-    """Indices outside [0, length) reflected back into it.
+def mirror_indices(index: NDArray[np.intp], length: int, *, repeat_edge: bool) -> NDArray[np.intp]:
+    """Reflect indices outside [0, length) back into it.
 
-    With `repeat_edge` the border pixel itself is repeated (… b a | a b …), otherwise not (… b | a b …).
+    `repeat_edge` repeats the border pixel (… b a | a b …); otherwise it is not repeated (… b | a b …).
     """
     period = 2 * length if repeat_edge else max(2 * (length - 1), 1)
     index = np.mod(index, period)
     return np.where(index < length, index, period - index - (1 if repeat_edge else 0))
 
 
-def look_up(image: Array, y: Array, x: Array, *, repeat_edge: bool) -> Array:
-    """The H×W×C image at the real-valued positions y, x (each H×W), bilinear, mirrored at borders."""
+def sample_bilinear(image: Array, y: Array, x: Array, *, repeat_edge: bool) -> Array:
+    """Sample an H×W×C image at the real positions y, x (each H×W), bilinearly, mirrored at the borders."""
     height, width = image.shape[:2]
     top, left = np.floor(y).astype(np.intp), np.floor(x).astype(np.intp)
     down = (y - top)[..., None].astype(image.dtype)
     across = (x - left)[..., None].astype(image.dtype)
-    rows = [mirrored(top + i, height, repeat_edge=repeat_edge) * width for i in (0, 1)]
-    columns = [mirrored(left + i, width, repeat_edge=repeat_edge) for i in (0, 1)]
+    rows = [mirror_indices(top + i, height, repeat_edge=repeat_edge) * width for i in (0, 1)]
+    columns = [mirror_indices(left + i, width, repeat_edge=repeat_edge) for i in (0, 1)]
     pixels = image.reshape(height * width, -1)
     upper, lower = (
         pixels[r + columns[0]] + (pixels[r + columns[1]] - pixels[r + columns[0]]) * across for r in rows

@@ -12,17 +12,17 @@ Unit = NDArray[np.floating[Any]]
 
 
 def gaussian_noise(image: Image, rng: np.random.Generator, deviation: float) -> Unit:
-    """Adds N(0, `deviation`²) to every value."""
+    """Add N(0, `deviation`²) to every value."""
     return image / 255 + rng.normal(scale=deviation, size=image.shape)
 
 
 def shot_noise(image: Image, rng: np.random.Generator, photons: float) -> Unit:
-    """Counts Poisson photons, `photons` expected at intensity 1: variance = intensity / photons."""
+    """Draw Poisson counts with mean `photons` at intensity 1: variance = intensity / photons."""
     return rng.poisson(image / 255 * photons) / photons
 
 
 def impulse_noise(image: Image, rng: np.random.Generator, share: float) -> Unit:
-    """Sets a `share` of the values, channel by channel, to 0 or 1 with equal chance."""
+    """Set a `share` of the values, channel by channel, to 0 or 1 with equal probability."""
     u = rng.random(image.shape)
     noisy = image / 255
     noisy[u < share] = 1.0
@@ -31,6 +31,6 @@ def impulse_noise(image: Image, rng: np.random.Generator, share: float) -> Unit:
 
 
 def speckle_noise(image: Image, rng: np.random.Generator, deviation: float) -> Unit:
-    """Multiplies every value by 1 + N(0, `deviation`²)."""
+    """Multiply every value by 1 + N(0, `deviation`²)."""
     x = image / 255
     return x + x * rng.normal(scale=deviation, size=image.shape)

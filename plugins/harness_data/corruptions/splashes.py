@@ -19,8 +19,11 @@ RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 """An emboss filter: light from the upper left."""
 
 
-def edges(levels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.bool_]:
-    """Canny's edges of an H×W image: |dx| + |dy| of Sobel, thinned, kept from `low` on if tied to `high`."""
+def detect_edges(levels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.bool_]:
+    """Return Canny's edges of an H×W image, as booleans.
+
+    The strength is |dx| + |dy| of Sobel. Ridges above `low` stay if they connect to one above `high`.
+    """
     grey = levels.astype(np.float64)
     dx = ndimage.sobel(grey, axis=1, mode="nearest")
     dy = ndimage.sobel(grey, axis=0, mode="nearest")
@@ -46,8 +49,8 @@ def edges(levels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.bool
     return kept
 
 
-def equalised(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Histogram equalisation of an H×W image; the darkest level present becomes 0."""
+def equalise_histogram(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Equalise the histogram of an H×W image; its darkest level becomes 0."""
     counts = np.bincount(levels.ravel(), minlength=256)
     first = counts[np.flatnonzero(counts)[0]]
     if first == levels.size:
@@ -57,13 +60,13 @@ def equalised(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return spread
 
 
-def _water(drops: Unit, strength: float) -> Unit:
-    """How much of the water's colour is added, H×W: the drops shaded by the distance to their edges."""
+def _shade_water(drops: Unit, strength: float) -> Unit:
+    """Return the amount of water colour to add, H×W: the drops shaded by the distance to their edges."""
     levels = (np.clip(drops, 0, 1) * 255).astype(np.uint8)
-    outline = edges(levels, 50, 150)
+    outline = detect_edges(levels, 50, 150)
     distance = ndimage.distance_transform_edt(~outline) if outline.any() else np.full(levels.shape, 20.0)
     shade = ndimage.uniform_filter(np.minimum(distance, 20), 3, mode="mirror").astype(np.uint8)
-    shade = equalised(shade).astype(np.int32)
+    shade = equalise_histogram(shade).astype(np.int32)
     shade = np.clip(ndimage.correlate(shade, RELIEF, mode="mirror"), 0, 255)
     shade = np.rint(ndimage.uniform_filter(shade.astype(np.float64), 3, mode="mirror"))
     amount: Unit = levels * shade
@@ -72,13 +75,13 @@ def _water(drops: Unit, strength: float) -> Unit:
 
 
 def spatter(image: Image, rng: np.random.Generator, c: tuple[float, ...]) -> Unit:
-    """Drops where smoothed noise exceeds a threshold: water adds light, mud covers."""
+    """Draw drops where smoothed noise exceeds a threshold: water adds light, mud covers."""
     mean, deviation, sigma, threshold, strength, is_mud = c
     x = image.astype(np.float32) / 255
     drops = smooth(rng.normal(mean, deviation, image.shape[:2]), sigma)
     drops[drops < threshold] = 0
     if not is_mud:
-        return x + _water(drops, strength)[..., None] * WATER
+        return x + _shade_water(drops, strength)[..., None] * WATER
     cover = smooth((drops > threshold).astype(np.float32), strength)
     cover[cover < 0.8] = 0
     return x * (1 - cover[..., None]) + cover[..., None] * MUD

@@ -30,17 +30,17 @@ FROST_COLOURS = (
     ((138, 153, 165), (29, 29, 30)),
     ((112, 123, 135), (44, 43, 42)),
 )
-"""Mean and standard deviation of red, green and blue in each of the five photographs of frost that ImageNet-C uses.
+"""Mean and standard deviation of red, green and blue in each of ImageNet-C's five photographs of frost.
 
-The drawn textures have the same, so that they change an image as much: by 86 levels (root mean square)
-at severity 3 on two photographs, as the authors' do. (Two of the five photographs are the same.)
+The drawn textures have the same statistics, so that they change an image as strongly as the authors'
+photographs: by 86 levels (root mean square) at severity 3 on two images. (Two of the five are the same.)
 """
 
 FROST_TEXTURES = len(FROST_COLOURS)
 
 
 def snow(image: Image, rng: np.random.Generator, c: tuple[float, ...]) -> Unit:
-    """Enlarged and dragged specks laid over the whitened image, once as drawn and once turned by 180°."""
+    """Lay enlarged, dragged specks over the whitened image, once as drawn and once turned by 180°."""
     mean, deviation, zoom, threshold, radius, sigma, kept = c
     x = image.astype(np.float32) / 255
     flakes = rng.normal(mean, deviation, image.shape[:2]).astype(np.float32)
@@ -54,12 +54,12 @@ def snow(image: Image, rng: np.random.Generator, c: tuple[float, ...]) -> Unit:
 
 
 @lru_cache(maxsize=FROST_TEXTURES)
-def frost_texture(index: int) -> NDArray[np.float32]:
-    """One of the drawn frost textures: 512×512×3 in [0, 255], periodic in both axes.
+def draw_frost_texture(index: int) -> NDArray[np.float32]:
+    """Draw frost texture number `index`: 512×512×3 in [0, 255], periodic in both axes.
 
-    Needles of ice: the zero lines of smoothed noise, stretched along a few directions and at three
-    scales, brightest where a coarse field says that frost lies thick; colours as in `FROST_COLOURS`.
-    Always the same for an index.
+    Ice needles are the zero lines of smoothed noise, stretched along two directions and at three scales,
+    and brightest where a coarse field makes the frost thick; colours follow `FROST_COLOURS`. The same
+    index always gives the same texture.
     """
     rng = np.random.default_rng([19, index])
     side = FROST_SIDE
@@ -84,20 +84,20 @@ def frost_texture(index: int) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=FROST_TEXTURES)
-def _small_frost_texture(index: int) -> NDArray[np.float32]:
-    """The texture at a fifth of its size, for CIFAR."""
+def _shrink_frost_texture(index: int) -> NDArray[np.float32]:
+    """Return the texture at a fifth of its size, for CIFAR."""
     side = int(0.2 * FROST_SIDE)
     cells = (np.arange(side + 1) * FROST_SIDE) // side
-    sums = np.add.reduceat(np.add.reduceat(frost_texture(index), cells[:-1], axis=0), cells[:-1], axis=1)
+    sums = np.add.reduceat(np.add.reduceat(draw_frost_texture(index), cells[:-1], axis=0), cells[:-1], axis=1)
     width = np.diff(cells).astype(np.float32)
     means: NDArray[np.float32] = sums / (width[:, None, None] * width[None, :, None])
     return means
 
 
 def frost(image: Image, rng: np.random.Generator, c: tuple[float, float], *, small: bool) -> Unit:
-    """The image and a random piece of a random frost texture, weighted (`small`: at a fifth of its size)."""
+    """Add a random piece of a random frost texture to the image (`small`: of textures at a fifth of their size)."""
     index = int(rng.integers(FROST_TEXTURES))
-    texture = _small_frost_texture(index) if small else frost_texture(index)
+    texture = _shrink_frost_texture(index) if small else draw_frost_texture(index)
     rows, columns = (
         (int(rng.integers(texture.shape[0])) + np.arange(length)) % texture.shape[0]
         for length in image.shape[:2]
@@ -107,12 +107,11 @@ def frost(image: Image, rng: np.random.Generator, c: tuple[float, float], *, sma
     return frosted
 
 
-def plasma(side: int, decay: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A cloud in [0, 1] by the diamond-square algorithm, side × side (a power of two), periodic.
+def draw_plasma(side: int, decay: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw a cloud in [0, 1] by the diamond-square algorithm: side × side (a power of two), periodic.
 
-    Each round halves the step; the midpoints of squares, then of diamonds, are the means of their
-    four neighbours plus uniform noise of amplitude a², a = 100 at first and divided by `decay`
-    per round.
+    Each round halves the step; the midpoints of squares, then of diamonds, are the means of their four
+    neighbours plus uniform noise of amplitude a², with a = 100 at first and divided by `decay` per round.
     """
     height = np.zeros((side, side))
     step, amplitude = side, 100.0
@@ -137,19 +136,19 @@ def plasma(side: int, decay: float, rng: np.random.Generator) -> NDArray[np.floa
 
 
 def fog(image: Image, rng: np.random.Generator, c: tuple[float, float]) -> Unit:
-    """A cloud added, then everything scaled so that the brightest possible value stays what it was."""
+    """Add a cloud, then scale so that the largest possible value equals the image's maximum."""
     strength, decay = c
     height, width = image.shape[:2]
     side = 1 << (max(height, width) - 1).bit_length()
     x = image / 255
     brightest = x.max()
-    cloud = plasma(side, decay, rng)[:height, :width, None]
+    cloud = draw_plasma(side, decay, rng)[:height, :width, None]
     fogged: Unit = (x + strength * cloud) * brightest / (brightest + strength)
     return fogged
 
 
 def brightness(image: Image, rng: np.random.Generator, added: float) -> Unit:
-    """Adds to the value of HSV at constant hue and saturation, that is, scales the three channels alike."""
+    """Add to the value of HSV at constant hue and saturation, that is, scale the three channels alike."""
     x = image / 255
     value = x.max(axis=2, keepdims=True)
     brighter = np.minimum(value + added, 1)

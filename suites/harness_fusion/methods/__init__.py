@@ -1,1 +1,1 @@
-"""The fusion methods, each a small class; none imports torch before it is built."""
+"""The fusion methods, each a small class that imports torch only in `build`."""

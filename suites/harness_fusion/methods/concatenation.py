@@ -1,17 +1,17 @@
-"""Early fusion, in both meanings of the word: features side by side, or tokens in one transformer."""
+"""Early fusion in both senses: concatenated features, or tokens in one transformer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_fusion.methods.limits import at_least, heads_divide
+from harness_fusion.methods.option_checks import check_at_least, check_heads_divide
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class EarlyFeatures:
-    """The two vectors side by side, then one hidden layer (feature concatenation).
+    """The two vectors concatenated, then one hidden layer.
 
     Args:
         hidden: width of the hidden layer.
@@ -21,11 +21,11 @@ class EarlyFeatures:
     reads = "pooled"
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "early-features", hidden=hidden)
+        check_at_least(1, "early-features", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for these two widths."""
+        """Return the module for these two widths."""
         from harness_fusion.networks.pooled import Concatenation
 
         return Concatenation(text, image, self.hidden)
@@ -34,8 +34,8 @@ class EarlyFeatures:
 class EarlyTokens:
     """Text tokens and patches as one sequence for a small transformer with a class token.
 
-    Tokens are projected to `hidden` and marked with a learned vector of their modality; positions are
-    what the encoders left in them. Also called early fusion: MultiBench, Liang et al., NeurIPS 2021.
+    Tokens are projected to `hidden`, and a learned vector of their modality is added; positions come
+    from the encoders. Also called early fusion: MultiBench, Liang et al., NeurIPS 2021.
 
     Args:
         hidden: width of the tokens; a multiple of `heads`.
@@ -47,12 +47,12 @@ class EarlyTokens:
     reads = "tokens"
 
     def __init__(self, hidden: int = 64, heads: int = 4, layers: int = 1) -> None:
-        heads_divide("early-tokens", hidden, heads)
-        at_least(1, "early-tokens", layers=layers)
+        check_heads_divide("early-tokens", hidden, heads)
+        check_at_least(1, "early-tokens", layers=layers)
         self.hidden, self.heads, self.layers = hidden, heads, layers
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for tokens of these two widths."""
+        """Return the module for tokens of these two widths."""
         from harness_fusion.networks.attention import TokenConcatenation
 
         return TokenConcatenation(text, image, self.hidden, self.heads, self.layers)

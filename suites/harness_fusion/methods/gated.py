@@ -1,10 +1,10 @@
-"""Gated fusion: each dimension chooses between text and image."""
+"""Gated fusion: each dimension weighs text against image."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_fusion.methods.limits import at_least
+from harness_fusion.methods.option_checks import check_at_least
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,11 +23,11 @@ class Gated:
     reads = "pooled"
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "gated", hidden=hidden)
+        check_at_least(1, "gated", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for these two widths."""
+        """Return the module for these two widths."""
         from harness_fusion.networks.pooled import GatedUnit
 
         return GatedUnit(text, image, self.hidden)

@@ -1,26 +1,26 @@
-"""The rows that every fusion must beat: the majority class, and each modality alone."""
+"""Baselines that every fusion must beat: the majority class, and each modality alone."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness_fusion.methods.limits import at_least
+from harness_fusion.methods.option_checks import check_at_least
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 class Majority:
-    """The class frequencies of the training part as the answer to everything."""
+    """The class frequencies of the training part as every sample's prediction."""
 
     modalities: tuple[str, ...] = ()
     reads = "pooled"
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module; it has no parameters."""
-        from harness_fusion.networks.decision import Majority as Network
+        """Return the module; it has no parameters."""
+        from harness_fusion.networks.decision import MajorityNetwork
 
-        return Network(classes)
+        return MajorityNetwork(classes)
 
 
 class TextOnly:
@@ -34,11 +34,11 @@ class TextOnly:
     reads = "pooled"
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "text-only", hidden=hidden)
+        check_at_least(1, "text-only", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for texts of width `text`."""
+        """Return the module for texts of width `text`."""
         from harness_fusion.networks.pooled import Unimodal
 
         return Unimodal("text", text, self.hidden)
@@ -55,11 +55,11 @@ class ImageOnly:
     reads = "pooled"
 
     def __init__(self, hidden: int = 128) -> None:
-        at_least(1, "image-only", hidden=hidden)
+        check_at_least(1, "image-only", hidden=hidden)
         self.hidden = hidden
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
-        """The module for images of width `image`."""
+        """Return the module for images of width `image`."""
         from harness_fusion.networks.pooled import Unimodal
 
         return Unimodal("image", image, self.hidden)

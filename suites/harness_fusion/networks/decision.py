@@ -1,4 +1,4 @@
-"""Networks that answer with scores themselves: late fusion, the majority class, and the oracle."""
+"""Networks that return scores themselves: late fusion, the majority class, and the oracle."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import nn
 from harness import DataError
 from harness_fusion.contracts import Features
 
-Rule = Literal["log-probabilities", "probabilities", "logits"]
+LateRule = Literal["log-probabilities", "probabilities", "logits"]
 
 BALANCE_SCALE = 50.0
-"""Factor on the learned weights' logits: AdamW moves every number by the rate at most, and at rates fit
-for matrices (1e-4) two plain logits would end where they start."""
+"""Factor on the learned weights' logits: AdamW changes every number by about the rate at most, so at rates
+suited to matrices (1e-4) two unscaled logits would hardly move."""
 
 
-class Late(nn.Module):
-    """A weighted mean of what two unimodal heads say; a missing modality has no vote.
+class LateNetwork(nn.Module):
+    """A weighted mean of two unimodal heads' scores, over the modalities present.
 
     `separate`: the heads are trained first, each alone, and are frozen while weights are learned.
     """
@@ -29,57 +29,62 @@ class Late(nn.Module):
     fixed: torch.Tensor
 
     def __init__(
-        self, text: nn.Module, image: nn.Module, rule: Rule, text_weight: float = 0.5, separate: bool = False
+        self,
+        text: nn.Module,
+        image: nn.Module,
+        rule: LateRule,
+        text_weight: float = 0.5,
+        separate: bool = False,
     ) -> None:
         super().__init__()
         self.text, self.image, self.rule, self.separate = text, image, rule, separate
         self.register_buffer("fixed", torch.tensor([text_weight, 1 - text_weight]))
 
     def parts(self) -> Mapping[str, nn.Module]:
-        """The heads that are trained before, each alone."""
+        """Return the heads to train first, each alone."""
         return {"text": self.text, "image": self.image} if self.separate else {}
 
-    def plain(self) -> torch.Tensor:
-        """The weights of text and image where both are there, 2, of sum 1."""
+    def prior_votes(self) -> torch.Tensor:
+        """Return the weights (2, of sum 1) of text and image if both are present."""
         return self.fixed
 
-    def votes(self, text: Features, image: Features) -> torch.Tensor:
-        """The weights of text and image, B×2, of sum 1; the plain ones where no weighted modality is there."""
-        plain = self.plain()
-        votes = plain * torch.stack([text.present, image.present], dim=-1)
+    def share_votes(self, text: Features, image: Features) -> torch.Tensor:
+        """Return the weights of text and image, B×2 of sum 1; `prior_votes` if no weighted modality is present."""
+        prior = self.prior_votes()
+        votes = prior * torch.stack([text.present, image.present], dim=-1)
         total = votes.sum(dim=-1, keepdim=True)
-        return torch.where(total > 0, votes / torch.where(total > 0, total, 1.0), plain)
+        return torch.where(total > 0, votes / torch.where(total > 0, total, 1.0), prior)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """Scores B×C: (log-)probabilities, or logits by that rule."""
-        said = torch.stack([self.text(text, image), self.image(text, image)])
-        weights = self.votes(text, image).T[..., None]
+        """Return scores B×C: log-probabilities, or logits under that rule."""
+        scores = torch.stack([self.text(text, image), self.image(text, image)])
+        weights = self.share_votes(text, image).T[..., None]
         if self.rule == "logits":
-            return (weights * said).sum(dim=0)
-        said = F.log_softmax(said, dim=-1)
+            return (weights * scores).sum(dim=0)
+        scores = F.log_softmax(scores, dim=-1)
         if self.rule == "probabilities":
-            return torch.logsumexp(said + weights.log(), dim=0)  # a weight of 0 adds exp(−∞)
-        return (weights * said).sum(dim=0)
+            return torch.logsumexp(scores + weights.log(), dim=0)  # log Σ w·p; a weight of 0 adds exp(−∞) = 0
+        return (weights * scores).sum(dim=0)
 
 
-class LearnedLate(Late):
-    """Late fusion of log-probabilities whose two weights are a softmax of two trained numbers."""
+class LearnedLateNetwork(LateNetwork):
+    """Late fusion of log-probabilities with two weights, the softmax of two trained numbers."""
 
     def __init__(self, text: nn.Module, image: nn.Module, separate: bool = False) -> None:
         super().__init__(text, image, "log-probabilities", separate=separate)
         self.balance = nn.Parameter(torch.zeros(2))
 
-    def plain(self) -> torch.Tensor:
-        """The learned weights of text and image, 2."""
+    def prior_votes(self) -> torch.Tensor:
+        """Return the learned weights (2) of text and image."""
         return torch.softmax(BALANCE_SCALE * self.balance, dim=0)
 
     def weights(self, text: Features, image: Features) -> torch.Tensor:
-        """The share of each modality, B×2: its vote."""
-        return self.votes(text, image)
+        """Return the weight of each modality, B×2."""
+        return self.share_votes(text, image)
 
 
-class Majority(nn.Module):
-    """The class frequencies of the training part, whatever the sample; nothing is trained."""
+class MajorityNetwork(nn.Module):
+    """The class frequencies of the training part for every sample; nothing is trained."""
 
     scores = True
     log_prior: torch.Tensor
@@ -89,17 +94,17 @@ class Majority(nn.Module):
         self.register_buffer("log_prior", torch.zeros(classes))
 
     def observe(self, targets: torch.Tensor) -> None:
-        """Counts the training targets N; one is added to each class, to keep logarithms finite."""
+        """Count the training targets N; add one to each class, to keep logarithms finite."""
         counts = torch.bincount(targets, minlength=len(self.log_prior)) + 1
         self.log_prior.copy_((counts / counts.sum()).log())
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """The same log-probabilities for all, B×C."""
+        """Return the same log-probabilities for every sample, B×C."""
         return self.log_prior.expand(len(text), -1)
 
 
-class Oracle(nn.Module):
-    """Right wherever either of two separately trained unimodal heads is right: a bound, no method."""
+class OracleNetwork(nn.Module):
+    """Correct wherever one of two separately trained unimodal heads is correct: a bound, not a method."""
 
     scores = True
 
@@ -108,18 +113,18 @@ class Oracle(nn.Module):
         self.text, self.image = text, image
 
     def parts(self) -> Mapping[str, nn.Module]:
-        """The unimodal heads, trained each alone."""
+        """Return the unimodal heads, each trained alone."""
         return {"text": self.text, "image": self.image}
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """Without the truth there is no oracle. Raises DataError."""
+        """Raise DataError: the oracle needs the targets."""
         raise DataError("the oracle is a bound that needs the labels; it can't predict unlabelled samples")
 
-    def judged(self, text: Features, image: Features, targets: torch.Tensor) -> torch.Tensor:
-        """For each sample the log-probabilities of the head that is right, B×C.
+    def score_with_targets(self, text: Features, image: Features, targets: torch.Tensor) -> torch.Tensor:
+        """Return each sample's log-probabilities B×C from the head that is correct.
 
-        Where both or none are right, of the one that gives the true class more. Raises DataError for
-        a target that is no class.
+        If both or neither are, take the head with the higher probability of the true class. Raises
+        DataError for a negative target.
         """
         if bool((targets < 0).any()):
             raise DataError(

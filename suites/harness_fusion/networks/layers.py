@@ -1,4 +1,4 @@
-"""What the token networks are made of: attention that survives empty sequences, blocks, pooling."""
+"""Layers of the token networks: attention that handles empty sequences, blocks, pooling."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from harness_fusion.contracts import Features
 
 
 def masked_mean(x: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
-    """The mean B×D of the visible tokens of B×T×D; zero where none is."""
+    """Return the mean B×D of the visible tokens of B×T×D; zero if there are none."""
     kept = x.masked_fill(~visible[..., None], 0.0).sum(dim=1)
     return kept / visible.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-class Tokens(nn.Module):
-    """Tokens of an encoder B×T×D as tokens B×T×hidden: layer norm, then a linear layer; zero under the mask.
+class TokenProjection(nn.Module):
+    """Project an encoder's tokens B×T×D to B×T×hidden: layer norm, then a linear layer; zero if not visible.
 
-    The norm is there because encoders' tokens, unlike their normalised embeddings, have any scale.
+    The norm is needed because encoders' tokens, unlike normalised embeddings, have arbitrary scale.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -25,18 +25,18 @@ class Tokens(nn.Module):
         self.project = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden))
 
     def forward(self, features: Features) -> torch.Tensor:
-        """The projected tokens B×T×hidden."""
+        """Return the projected tokens B×T×hidden."""
         projected: torch.Tensor = self.project(features.tokens)
         return projected.masked_fill(~features.visible[..., None], 0.0)
 
 
-class Attention(nn.Module):
-    """Multi-head attention whose answer is zero where there is nothing to read.
+class MaskedAttention(nn.Module):
+    """Multi-head attention whose output is zero for samples without visible keys.
 
-    A softmax over nothing is NaN, and a NaN passes through every later mask; so samples without a
-    visible key attend to everything and their answer is replaced. A single key is computed step by
-    step: there the queries' gradient is exactly zero, of which fused kernels leave a rounding residue
-    that Adam would scale up to steps.
+    A softmax over nothing is NaN, and NaN passes through every later mask; so samples without a visible
+    key attend to everything, and their output is zeroed. A single key uses the unfused path: the
+    queries' gradient is exactly zero there, but fused kernels leave a rounding residue that Adam would
+    scale up to full steps.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -46,7 +46,7 @@ class Attention(nn.Module):
     def forward(
         self, queries: torch.Tensor, keys: torch.Tensor, visible: torch.Tensor, shares: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The answers B×Q×D; with `shares` also the attention B×Q×K, averaged over heads."""
+        """Return the outputs B×Q×D; with `shares` also the attention B×Q×K, averaged over heads."""
         any_visible = visible.any(dim=1)[:, None, None]
         hidden = ~(visible | ~any_visible[:, 0])
         plain = shares or keys.shape[1] == 1
@@ -55,21 +55,21 @@ class Attention(nn.Module):
         return answer, attention.masked_fill(~any_visible, 0.0) if shares else None
 
 
-class Block(nn.Module):
-    """A transformer block with the norms first: attention to itself, then an MLP of twice the width."""
+class TokenBlock(nn.Module):
+    """A pre-norm transformer block: self-attention, then an MLP of twice the width."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads)
+        self.attention = MaskedAttention(width, heads)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(
         self, x: torch.Tensor, visible: torch.Tensor, rows: int | None = None, shares: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The first `rows` of the tokens B×T×D after the block (all by default).
+        """Return the first `rows` tokens of B×T×D after the block (all by default).
 
-        Also their attention B×rows×T, with `shares`. All tokens are read in any case.
+        With `shares` also return their attention B×rows×T. All tokens serve as keys in any case.
         """
         normed = self.before_attention(x)
         answer, attention = self.attention(normed[:, :rows], normed, visible, shares)

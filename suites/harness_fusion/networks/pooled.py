@@ -11,7 +11,7 @@ from harness_fusion.contracts import Features
 
 
 class Unimodal(nn.Module):
-    """ReLU(W x + b) of one modality's vector; the other modality is not looked at."""
+    """ReLU(W x + b) of one modality's vector; the other modality is ignored."""
 
     def __init__(self, modality: Literal["text", "image"], width: int, hidden: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Unimodal(nn.Module):
         self.layer = nn.Linear(width, hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """The vector B×hidden."""
+        """Return the vector B×hidden."""
         return torch.relu(self.layer((text if self.modality == "text" else image).vector))
 
 
@@ -32,7 +32,7 @@ class Concatenation(nn.Module):
         self.layer = nn.Linear(text + image, hidden)
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """The vector B×hidden."""
+        """Return the vector B×hidden."""
         return torch.relu(self.layer(torch.cat([text.vector, image.vector], dim=-1)))
 
 
@@ -50,15 +50,15 @@ class GatedUnit(nn.Module):
         self.gate = nn.Linear(text + image, hidden)
 
     def gates(self, text: Features, image: Features) -> torch.Tensor:
-        """z, B×hidden: 1 lets the text through, 0 the image."""
+        """Return z, B×hidden: 1 lets the text through, 0 the image."""
         return torch.sigmoid(self.gate(torch.cat([text.vector, image.vector], dim=-1)))
 
     def forward(self, text: Features, image: Features) -> torch.Tensor:
-        """The vector B×hidden."""
+        """Return the vector B×hidden."""
         z = self.gates(text, image)
         return z * torch.tanh(self.text(text.vector)) + (1 - z) * torch.tanh(self.image(image.vector))
 
     def weights(self, text: Features, image: Features) -> torch.Tensor:
-        """The mean gate and its complement, B×2."""
+        """Return the mean gate and its complement, B×2."""
         z = self.gates(text, image).mean(dim=-1)
         return torch.stack([z, 1 - z], dim=-1)

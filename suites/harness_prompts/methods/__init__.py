@@ -1,1 +1,1 @@
-"""What the prompts suite compares: each module holds methods that can be plugins of their own."""
+"""The methods that the prompts suite compares."""

@@ -1,4 +1,4 @@
-"""CoOp and what changes its loss or its gradient only: KgCoOp and ProGrad."""
+"""CoOp, and the variants that change only its loss (KgCoOp) or its gradient (ProGrad)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import OptionError
 from harness_prompts.shots import FromShots
-from harness_prompts.templates import FromTemplates, from_option
+from harness_prompts.templates import FromTemplates, check_templates_option
 
 if TYPE_CHECKING:
     import torch
 
     from harness.learning.loop import Objective
     from harness.learning.pipeline import Batch
-    from harness_few_shot.task import Task
-    from harness_prompts.context import Context, Wording
+    from harness_few_shot.task import FewShotTask
+    from harness_prompts.context_vectors import ContextVectors, PromptLayout
 
 Position = Literal["end", "middle", "front"]
 
 
 class ContextClassifier:
-    """Zero-shot classification with learned vectors in the place of words."""
+    """Zero-shot classification with learned vectors in place of words."""
 
     def __init__(
         self, tower: Any, vectors: torch.Tensor, class_names: Sequence[str], position: Position, scale: float
@@ -30,18 +30,18 @@ class ContextClassifier:
         self.position, self.scale = position, scale
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C. A context per class knows its own classes only: OptionError for others."""
+        """Return logits N×C. Raises OptionError if contexts are per class and a class has none."""
         import torch
 
-        from harness_few_shot.task import columns_for
-        from harness_prompts.context import Wording
+        from harness_few_shot.task import find_columns
+        from harness_prompts.context_vectors import PromptLayout
 
         vectors = self.vectors
         if vectors.ndim == 3:
-            vectors = vectors[columns_for(self.class_names, class_names)]
-        wording = Wording(self.tower, class_names, vectors.shape[-2], self.position)
+            vectors = vectors[find_columns(self.class_names, class_names)]
+        layout = PromptLayout(self.tower, class_names, vectors.shape[-2], self.position)
         with torch.no_grad():
-            return self.scale * features @ wording.features(vectors).T
+            return self.scale * features @ layout.encode(vectors).T
 
 
 class CoOp(FromShots):
@@ -53,15 +53,15 @@ class CoOp(FromShots):
     Args:
         length: M, the number of context vectors.
         init: words whose token embeddings they start from; M is then the number of their tokens.
-        position: of the class name: at the `end`, in the `middle`, or in `front`.
-        class_specific: a context for each class (it can't name new classes then).
-        epochs: passes over the shots; none: by their number, 50 for 1, 100 for 2 and 4, 200 for more, but
-            50 on ImageNet.
+        position: place of the class name: at the `end`, in the `middle`, or in `front`.
+        class_specific: one context per class, which can't name new classes.
+        epochs: passes over the shots; by default 50 for 1 shot, 100 for 2 to 4, 200 for more, and 50 on
+            ImageNet.
         rate: learning rate of SGD with momentum 0.9 and weight decay 5e-4, cosine after a warm-up epoch.
         batch: images per step.
-        augment: fresh random crops and flips in every epoch, which runs the image tower each time;
-            otherwise the kept embeddings of the shots serve.
-        words: how many nearest words of each learned vector to keep in the record; 0 for none.
+        augment: new random crops and flips in every epoch, which runs the image tower each time;
+            otherwise the shots' cached embeddings are used.
+        words: how many nearest words of each learned vector to add to the record; 0 for none.
     """
 
     needs_tower = True
@@ -86,50 +86,52 @@ class CoOp(FromShots):
 
     @property
     def transfers(self) -> bool:
-        """A shared context can be put before any class name."""
+        """Whether new classes can be named: only a shared context fits any name."""
         return not self.class_specific
 
-    def fit(self, task: Task) -> ContextClassifier:
-        """Learns the context; the encoders stay as they are."""
-        from harness_prompts.context import Context, Wording, nearest_words
-        from harness_prompts.training import coop_recipe, embedded, epochs_for, learn
+    def fit(self, task: FewShotTask) -> ContextClassifier:
+        """Learn the context; the encoders stay frozen."""
+        from harness_prompts.context_vectors import ContextVectors, PromptLayout, find_nearest_words
+        from harness_prompts.shot_training import coop_epochs, coop_recipe, embedding_source, train_on_shots
 
         tower = task.texts.tower
         classes = len(task.class_names) if self.class_specific else None
-        context = Context(tower, self.length, self.init, classes, task.seed)
-        wording = Wording(tower, task.class_names, context.length, self.position)
-        epochs = epochs_for(task.shots, task.space) if self.epochs is None else self.epochs
+        context = ContextVectors(tower, self.length, self.init, classes, task.seed)
+        layout = PromptLayout(tower, task.class_names, context.length, self.position)
+        epochs = coop_epochs(task.shots, task.space) if self.epochs is None else self.epochs
         recipe = coop_recipe(len(task.labels), epochs, self.rate, self.batch)
-        with frozen(tower.part):
-            objective = self._objective(task, context, wording)
-            learn(task, context.parameters(), embedded(task, self.augment), objective, recipe)
+        with freeze(tower.part):
+            objective = self._build_objective(task, context, layout)
+            train_on_shots(
+                task, context.parameters(), embedding_source(task, self.augment), objective, recipe
+            )
         vectors = context.vectors.detach()
         if self.words and vectors.ndim == 2:
-            task.notes["nearest_words"] = nearest_words(tower, vectors, self.words)
+            task.notes["nearest_words"] = find_nearest_words(tower, vectors, self.words)
         return ContextClassifier(tower, vectors, task.class_names, self.position, task.logit_scale)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
-        """What is minimised."""
+    def _build_objective(self, task: FewShotTask, context: ContextVectors, layout: PromptLayout) -> Objective:
+        """Return the objective that training minimises."""
         import torch.nn.functional as F
 
-        from harness_prompts.training import labels_of
+        from harness_prompts.shot_training import batch_labels
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
-            logits = task.logit_scale * batch.data @ wording.features(context.vectors).T
-            return F.cross_entropy(logits, labels_of(batch))
+            logits = task.logit_scale * batch.data @ layout.encode(context.vectors).T
+            return F.cross_entropy(logits, batch_labels(batch))
 
         return loss
 
 
 class KgCoOp(CoOp, FromTemplates):
-    """CoOp held near the hand-written prompt: + weight·(1 − mean cosine between the two classifiers).
+    """CoOp kept near the hand-written prompt: loss + weight·(1 − mean cosine between the two classifiers).
 
-    Source: Yao et al., KgCoOp, CVPR 2023, equations 4 and 5. Its code's defaults: M = 4 from
+    Source: Yao et al., KgCoOp, CVPR 2023, equations 4 and 5. Defaults are those of its code: M = 4 from
     "a photo of a", batch 128, 100 epochs.
 
     Args:
-        weight: weight of the distance from the hand-written classifier; 0 leaves CoOp.
-        templates: those of the classifier to stay near, as for `ensemble`.
+        weight: weight of the distance from the hand-written classifier; 0 is CoOp.
+        templates: templates of the hand-written classifier, as for `ensemble`.
     """
 
     def __init__(
@@ -146,34 +148,34 @@ class KgCoOp(CoOp, FromTemplates):
         words: int = 3,
     ) -> None:
         super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
-        self.weight, self.templates = weight, from_option(templates)
+        self.weight, self.templates = weight, check_templates_option(templates)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
+    def _build_objective(self, task: FewShotTask, context: ContextVectors, layout: PromptLayout) -> Objective:
         import torch.nn.functional as F
 
         from harness_prompts.methods.zero_shot import zero_shot_weights
-        from harness_prompts.training import labels_of
+        from harness_prompts.shot_training import batch_labels
 
         anchor = zero_shot_weights(task, self.templates)
 
         def loss(batch: Batch, step: int) -> torch.Tensor:
-            learned = wording.features(context.vectors)
-            entropy = F.cross_entropy(task.logit_scale * batch.data @ learned.T, labels_of(batch))
+            learned = layout.encode(context.vectors)
+            entropy = F.cross_entropy(task.logit_scale * batch.data @ learned.T, batch_labels(batch))
             return entropy + self.weight * (1 - (learned * anchor).sum(dim=1).mean())
 
         return loss
 
 
 class ProGrad(CoOp, FromTemplates):
-    """CoOp whose gradient may not work against the zero-shot model's knowledge.
+    """CoOp whose gradient may not oppose the zero-shot model's knowledge.
 
-    Where the cross-entropy's gradient opposes that of the divergence from the zero-shot
-    predictions, its part along the latter is taken out, times `strength` (λ). Source: Zhu et al.,
-    Prompt-aligned Gradient for Prompt Tuning, ICCV 2023, equation 4.
+    If the cross-entropy's gradient opposes that of the divergence from the zero-shot predictions, `strength`
+    (λ) times its component along the latter is removed. Source: Zhu et al., Prompt-aligned Gradient for
+    Prompt Tuning, ICCV 2023, equation 4.
 
     Args:
-        strength: λ; 0 leaves CoOp's gradient, 1 takes the whole part out.
-        templates: those of the zero-shot model, as for `ensemble`.
+        strength: λ; 0 leaves CoOp's gradient, 1 removes the whole component.
+        templates: templates of the zero-shot model, as for `ensemble`.
     """
 
     def __init__(
@@ -190,32 +192,32 @@ class ProGrad(CoOp, FromTemplates):
         words: int = 3,
     ) -> None:
         super().__init__(length, init, position, False, epochs, rate, batch, augment, words)
-        self.strength, self.templates = strength, from_option(templates)
+        self.strength, self.templates = strength, check_templates_option(templates)
 
-    def _objective(self, task: Task, context: Context, wording: Wording) -> Objective:
+    def _build_objective(self, task: FewShotTask, context: ContextVectors, layout: PromptLayout) -> Objective:
         import torch
         import torch.nn.functional as F
 
         from harness_prompts.methods.zero_shot import zero_shot_weights
-        from harness_prompts.training import labels_of
+        from harness_prompts.shot_training import batch_labels
 
         anchor = zero_shot_weights(task, self.templates)
 
         def leave_gradient(batch: Batch, step: int) -> float:
-            logits = task.logit_scale * batch.data @ wording.features(context.vectors).T
+            logits = task.logit_scale * batch.data @ layout.encode(context.vectors).T
             known = (task.logit_scale * batch.data @ anchor.T).softmax(dim=1)
-            entropy = F.cross_entropy(logits, labels_of(batch))
+            entropy = F.cross_entropy(logits, batch_labels(batch))
             divergence = F.kl_div(logits.log_softmax(dim=1), known, reduction="batchmean")
             (g_kl,) = torch.autograd.grad(divergence, context.vectors, retain_graph=True)
             (g_ce,) = torch.autograd.grad(entropy, context.vectors)
-            context.vectors.grad = aligned_gradient(g_ce, g_kl, self.strength)
+            context.vectors.grad = align_gradient(g_ce, g_kl, self.strength)
             return float(entropy.detach())
 
         return leave_gradient
 
 
-def aligned_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
-    """g, without `strength` times its part along `known` where the two oppose each other."""
+def align_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
+    """Return g, less `strength` times its component along `known` if the two oppose each other."""
     norm = known.norm()
     if norm == 0:
         return g
@@ -224,8 +226,8 @@ def aligned_gradient(g: torch.Tensor, known: torch.Tensor, strength: float = 1.0
     return g - strength * along * unit if along < 0 else g
 
 
-class frozen:
-    """Inside the block the module's parameters take no gradients; afterwards they are as before."""
+class freeze:
+    """A context in which the module's parameters take no gradients; afterwards they are as before."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self._trainable = [p for p in module.parameters() if p.requires_grad]

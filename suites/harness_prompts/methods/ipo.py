@@ -1,4 +1,4 @@
-"""IPO: a readable prompt found by search, with a language model or a grammar as its proposer."""
+"""IPO: a readable prompt found by search, proposed by a language model or a grammar."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from harness import OptionError
 from harness_prompts.shots import FromShots
 
 if TYPE_CHECKING:
-    from harness_few_shot.task import Task
-    from harness_language.endpoint import Answer, Budget
-    from harness_language.transcript import Chat, Transcript
+    from harness_few_shot.task import FewShotTask
+    from harness_language.endpoint import Budget, ChatAnswer
+    from harness_language.transcript import ChatModel, Transcript
     from harness_prompts.methods.zero_shot import PromptClassifier
     from harness_prompts.search import Proposer
 
@@ -19,32 +19,32 @@ Replay = Literal["use", "only", "off"]
 
 
 class IPO(FromShots):
-    """Interpretable prompt optimisation: prompts proposed, scored on the training shots, and proposed anew.
+    """Interpretable prompt optimisation: rounds of prompts, scored on the training shots.
 
     Every prompt is scored on the same un-augmented training shots by accuracy and mean cross-entropy.
     Source: Du et al., IPO: Interpretable Prompt Optimization for Vision-Language Models, NeurIPS 2024;
     without its image captions.
 
     Args:
-        proposer: `grammar` evolves templates and needs no model; `openai` asks an endpoint that speaks
-            OpenAI's protocol; `transformers` runs a model here.
+        proposer: `grammar` evolves templates and needs no model; `openai` asks an endpoint with OpenAI's
+            protocol; `transformers` runs a model on this machine.
         steps: rounds of proposals.
         proposals: prompts per round.
         keep: how many of the best prompts are remembered and shown to the proposer.
-        seed_prompts: the prompts to start from, with `<CLASS>`.
+        seed_prompts: initial prompts, with `<CLASS>`.
         about: a sentence about the pictures for the language model.
         language_model: its name at the endpoint, or its name or folder for `transformers`.
-        address: of the endpoint; default: $OPENAI_BASE_URL.
+        address: the endpoint's; by default $OPENAI_BASE_URL.
         key_variable: the environment variable that holds the key.
-        temperature: of the language model's sampling; 0 takes the likeliest answer.
-        max_tokens: the longest answer, in tokens.
-        timeout: seconds to wait for an answer of the endpoint.
-        retries: further tries where the endpoint gives no usable answer.
-        calls: budget of requests, failed tries included; when it is spent, the search ends with the best
-            so far.
-        tokens: budget of tokens, of questions and answers together; with the same end.
-        transcript: the folder of kept answers, from which a run is repeated without the model.
-        replay: `use` kept answers and ask for the others; `only` kept ones; `off` asks anew.
+        temperature: sampling temperature of the language model; 0 takes the likeliest answer.
+        max_tokens: maximum length of an answer, in tokens.
+        timeout: seconds to wait for the endpoint's answer.
+        retries: further tries after an unusable answer of the endpoint.
+        calls: budget of requests, failed tries included; when it is spent, the search ends with its best
+            prompt so far.
+        tokens: budget of tokens, questions and answers together; it ends the search likewise.
+        transcript: folder of stored answers, from which a run is repeated without the model.
+        replay: `use` stored answers and ask for the others; `only` use stored ones; `off` asks again.
     """
 
     transfers = True
@@ -76,9 +76,8 @@ class IPO(FromShots):
             raise OptionError("steps must be 0 or more, proposals and keep at least 1")
         if proposer != "grammar" and not language_model:
             raise OptionError(f"the proposer '{proposer}' needs the option 'language_model'")
-        if (
-            not key_variable.isidentifier()
-        ):  # not repeated here: it may be the key itself, put in the wrong place
+        if not key_variable.isidentifier():
+            # the message does not repeat the value, which may be the key itself in the wrong option
             raise OptionError("key_variable must be the name of the environment variable that holds the key")
         self.seed_prompts = seed_prompts or [f"a photo of a {PLACEHOLDER}."]
         if lost := [p for p in self.seed_prompts if PLACEHOLDER not in p]:
@@ -90,24 +89,24 @@ class IPO(FromShots):
         self.transcript, self.replay = transcript, replay
 
     def fingerprint(self) -> str:
-        """The versions of the draws, the search and the grammar; where the transcript lies decides nothing."""
+        """Return the versions of the draws, the search and the grammar; the transcript's folder is no part."""
         return f"{super().fingerprint()} ipo-1"
 
-    def fit(self, task: Task) -> PromptClassifier:
-        """Searches; the best prompt becomes a template."""
+    def fit(self, task: FewShotTask) -> PromptClassifier:
+        """Search for a prompt; the best becomes a template."""
         from harness_prompts.methods.zero_shot import PromptClassifier
-        from harness_prompts.search import PLACEHOLDER, search
+        from harness_prompts.search import PLACEHOLDER, search_prompts
 
-        kept = self._transcript(task)
-        found = search(
-            lambda prompt: score(task, prompt),
-            self._proposer(task, kept),
+        kept = self._open_transcript(task)
+        found = search_prompts(
+            lambda prompt: score_prompt(task, prompt),
+            self._make_proposer(task, kept),
             task.class_names,
             steps=self.steps,
             proposals=self.proposals,
             keep=self.keep,
             seeds=self.seed_prompts,
-            fits=lambda prompt: fits(task, prompt),
+            fits=lambda prompt: fits_tower(task, prompt),
             after_step=lambda step, best: task.report(
                 "search", step, {"accuracy": best.accuracy, "loss": best.loss}
             ),
@@ -123,26 +122,26 @@ class IPO(FromShots):
         template = found.best.prompt.replace(PLACEHOLDER, "{}")
         return PromptClassifier(task.texts, [template], task.logit_scale)
 
-    def _proposer(self, task: Task, kept: Transcript | None) -> Proposer:
-        from harness_prompts.grammar import Grammar
-        from harness_prompts.proposer import LanguageModel
+    def _make_proposer(self, task: FewShotTask, kept: Transcript | None) -> Proposer:
+        from harness_prompts.grammar_proposer import GrammarProposer
+        from harness_prompts.language_model_proposer import LanguageModelProposer
 
-        return Grammar(task.seed) if kept is None else LanguageModel(kept, self.about)
+        return GrammarProposer(task.seed) if kept is None else LanguageModelProposer(kept, self.about)
 
-    def _transcript(self, task: Task) -> Transcript | None:
+    def _open_transcript(self, task: FewShotTask) -> Transcript | None:
         from harness.records.paths import cache_dir
         from harness_language.transcript import Transcript
 
         if self.proposer == "grammar":
             return None
         folder = self.transcript or cache_dir() / "prompts" / "transcript"
-        return Transcript(self._chat(task), folder.expanduser(), self.replay, [task.seed, task.shots])
+        return Transcript(self._make_chat(task), folder.expanduser(), self.replay, [task.seed, task.shots])
 
-    def _chat(self, task: Task) -> Chat:
+    def _make_chat(self, task: FewShotTask) -> ChatModel:
         from harness_language.endpoint import Budget
 
         if self.replay == "only":
-            return Silent(self._identity(task), Budget(self.calls, self.tokens))
+            return UnaskedModel(self._make_identity(task), Budget(self.calls, self.tokens))
         if self.proposer == "openai":
             from harness_language.endpoint import Endpoint
 
@@ -157,26 +156,26 @@ class IPO(FromShots):
             str(task.device),
         )  # fmt: skip
 
-    def _identity(self, task: Task) -> dict[str, object]:
-        told: dict[str, object] = {
+    def _make_identity(self, task: FewShotTask) -> dict[str, object]:
+        identity: dict[str, object] = {
             "model": self.language_model, "temperature": self.temperature, "max_tokens": self.max_tokens,
         }  # fmt: skip
-        return told if self.proposer == "openai" else {**told, "seed": task.seed}
+        return identity if self.proposer == "openai" else {**identity, "seed": task.seed}
 
 
-class Silent:
-    """Stands in for a model that is never asked, with its identity and its budgets."""
+class UnaskedModel:
+    """The identity and budgets of a model that is only replayed, never asked."""
 
     def __init__(self, identity: dict[str, object], budget: Budget) -> None:
         self.identity, self.budget = identity, budget
 
-    def ask(self, messages: object) -> Answer:
-        """Never called: the transcript refuses first."""
+    def ask(self, messages: object) -> ChatAnswer:
+        """Raise AssertionError: with `replay = "only"` the transcript refuses first."""
         raise AssertionError("a transcript that may only be replayed asked its model")
 
 
-def score(task: Task, prompt: str) -> tuple[float, float]:
-    """Accuracy and mean cross-entropy of a prompt with `<CLASS>` on the training shots."""
+def score_prompt(task: FewShotTask, prompt: str) -> tuple[float, float]:
+    """Return accuracy and mean cross-entropy of a prompt with `<CLASS>` on the training shots."""
     import torch
     import torch.nn.functional as F
 
@@ -190,10 +189,10 @@ def score(task: Task, prompt: str) -> tuple[float, float]:
     return right, float(F.cross_entropy(logits, task.labels))
 
 
-def fits(task: Task, prompt: str) -> bool:
-    """Whether the prompt leaves room for every class name; a cut text may have lost its name.
+def fits_tower(task: FewShotTask, prompt: str) -> bool:
+    """Return whether the prompt fits the text tower with every class name; a cut text may lose the name.
 
-    Towers that don't tell their tokens get 300 characters.
+    Models whose tower can't count tokens get 300 characters.
     """
     from harness_prompts.search import PLACEHOLDER
 
@@ -202,4 +201,4 @@ def fits(task: Task, prompt: str) -> bool:
         tower = task.texts.tower
     except OptionError:
         return max(map(len, texts)) <= 300
-    return max(tower.lengths(texts)) <= tower.context_length
+    return max(tower.count_tokens(texts)) <= tower.context_length

@@ -1,4 +1,4 @@
-"""Hand-written prompts: a single template, ensembles combined in four ways, descriptions per class."""
+"""Hand-written prompts: a single template, ensembles (combined in four ways), and descriptions per class."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Literal
 
 from harness import DataError
 from harness.errors import did_you_mean
-from harness.inference.zeroshot import Similarity, checked_templates, fill_template, similarity_of
-from harness_prompts.templates import FromTemplates, file_digest, from_option, named_set
+from harness.inference.zeroshot import Similarity, check_templates, fill_template, similarity_of
+from harness_prompts.templates import (
+    FromTemplates,
+    check_templates_option,
+    digest_file,
+    find_templates,
+)
 
 if TYPE_CHECKING:
     import torch
 
-    from harness_few_shot.task import Task
-    from harness_few_shot.texts import Texts
+    from harness_few_shot.task import FewShotTask
+    from harness_few_shot.texts import TextEmbeddings
 
 Combine = Literal["embeddings", "logits", "probabilities", "raw-embeddings"]
 
 
-def combined(
+def combine_templates(
     features: torch.Tensor,
     grid: torch.Tensor,
     scale: float,
@@ -29,13 +34,13 @@ def combined(
     weights: torch.Tensor | None = None,
     similarity: Similarity = "cosine",
 ) -> torch.Tensor:
-    """Logits N×C of normalised image embeddings N×D for text embeddings C×T×D, not normalised.
+    """Return logits N×C of normalised image embeddings N×D against text embeddings C×T×D, not normalised.
 
     `embeddings`: the normalised mean of normalised embeddings (Radford et al. 2021). `logits`: the
     mean of the templates' logits, which is the same mean without normalising again.
     `probabilities`: the logarithm of the mean of the templates' probabilities. `raw-embeddings`:
     the normalised mean of embeddings that were not normalised. `weights` T sum to one. With the
-    similarity `dot` nothing is normalised, images neither.
+    similarity `dot` nothing is normalised, images included.
     """
     import torch
     import torch.nn.functional as F
@@ -61,11 +66,11 @@ def combined(
 
 
 class PromptClassifier:
-    """Zero-shot classifier for any class names, from templates that may be weighted."""
+    """Zero-shot classifier for any class names, from templates with optional weights."""
 
     def __init__(
         self,
-        texts: Texts,
+        texts: TextEmbeddings,
         templates: Sequence[str],
         scale: float,
         how: Combine = "embeddings",
@@ -75,17 +80,17 @@ class PromptClassifier:
         self.how, self.weights = how, weights
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C."""
-        grid = self.texts.grid(class_names, self.templates).to(features.device)
-        similarity = similarity_of(getattr(self.texts, "model", None))
-        return combined(features, grid, self.scale, self.how, self.weights, similarity)
+        """Return logits N×C."""
+        grid = self.texts.encode_grid(class_names, self.templates).to(features.device)
+        similarity = similarity_of(self.texts.model)
+        return combine_templates(features, grid, self.scale, self.how, self.weights, similarity)
 
 
 class Template:
     """One hand-written template with `{}` for the class name; by default CLIP's "a photo of a {}.".
 
     Args:
-        template: the prompt; `{}` stands for the class name.
+        template: the prompt, with `{}` for the class name.
     """
 
     needs_shots = False
@@ -94,10 +99,10 @@ class Template:
     similarities = ("cosine", "dot")
 
     def __init__(self, template: str = "a photo of a {}.") -> None:
-        self.template = checked_templates([template], "template")[0]
+        self.template = check_templates([template], "template")[0]
 
-    def fit(self, task: Task) -> PromptClassifier:
-        """Nothing is learned."""
+    def fit(self, task: FewShotTask) -> PromptClassifier:
+        """Return the template's classifier; nothing is learned."""
         return PromptClassifier(task.texts, [self.template], task.logit_scale)
 
 
@@ -106,9 +111,9 @@ class Ensemble(FromTemplates):
 
     Args:
         templates: a named set (`data`, `coop`, `imagenet-80`, `imagenet-7`, `openai:NAME`, `coop:NAME`,
-            `clip_benchmark:NAME`) or a file (`.json`, `.txt`), or a list of templates.
-        combine: mean of `embeddings`, `logits` or `probabilities`; or `raw-embeddings`, the mean
-            before normalising.
+            `clip_benchmark:NAME`), a file (`.json`, `.txt`), or a list of templates.
+        combine: mean of `embeddings`, `logits` or `probabilities`, or of `raw-embeddings` before
+            normalising.
     """
 
     needs_shots = False
@@ -117,11 +122,11 @@ class Ensemble(FromTemplates):
     similarities = ("cosine", "dot")
 
     def __init__(self, templates: str | list[str] = "data", combine: Combine = "embeddings") -> None:
-        self.templates, self.combine = from_option(templates), combine
+        self.templates, self.combine = check_templates_option(templates), combine
 
-    def fit(self, task: Task) -> PromptClassifier:
-        """Nothing is learned."""
-        chosen = chosen_templates(self.templates, task)
+    def fit(self, task: FewShotTask) -> PromptClassifier:
+        """Return the ensemble's classifier; nothing is learned."""
+        chosen = resolve_templates(self.templates, task)
         task.notes["templates"] = len(chosen)
         return PromptClassifier(task.texts, chosen, task.logit_scale, self.combine)
 
@@ -130,12 +135,12 @@ class DescriptionClassifier:
     """Zero-shot classifier from several whole texts per class."""
 
     def __init__(
-        self, texts: Texts, described: Mapping[str, Sequence[str]], scale: float, where: str
+        self, texts: TextEmbeddings, described: Mapping[str, Sequence[str]], scale: float, where: str
     ) -> None:
         self.texts, self.described, self.scale, self.where = texts, described, scale, where
 
     def logits(self, features: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-        """Logits N×C; DataError for a class without a description."""
+        """Return logits N×C. Raises DataError for a class without a description."""
         import torch
         import torch.nn.functional as F
 
@@ -151,9 +156,9 @@ class DescriptionClassifier:
 
 
 class Descriptions:
-    """Texts of each class's own from a JSON file: an object from class name to a text or a list of texts.
+    """Class-specific texts from a JSON file: an object from class name to a text or a list of texts.
 
-    `{}` in a text stands for the class name.
+    `{}` in a text is replaced by the class name.
 
     Args:
         path: the JSON file.
@@ -167,15 +172,15 @@ class Descriptions:
         self.path = Path(path).expanduser()
 
     def unavailable(self) -> str | None:
-        """Why the file can't be read."""
+        """Return why the file can't be read, or None."""
         return None if self.path.is_file() else f"{self.path}: no such file of descriptions"
 
     def fingerprint(self) -> str:
-        """The file's digest."""
-        return file_digest(self.path)
+        """Return the file's digest."""
+        return digest_file(self.path)
 
-    def fit(self, task: Task) -> DescriptionClassifier:
-        """Reads the file; DataError when it is not what it should be."""
+    def fit(self, task: FewShotTask) -> DescriptionClassifier:
+        """Read the file. Raises DataError if it is malformed."""
         try:
             found = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -192,16 +197,18 @@ class Descriptions:
         return DescriptionClassifier(task.texts, described, task.logit_scale, str(self.path))
 
 
-def chosen_templates(given: str | Sequence[str], task: Task) -> list[str]:
-    """Templates by the name of a set, from a file, or as they are given."""
+def resolve_templates(given: str | Sequence[str], task: FewShotTask) -> list[str]:
+    """Return the templates of a named set or a file, or the given list, checked."""
     return (
-        named_set(given, task.templates, task.space) if isinstance(given, str) else checked_templates(given)
+        find_templates(given, task.templates, task.space)
+        if isinstance(given, str)
+        else check_templates(given)
     )
 
 
 def zero_shot_weights(
-    task: Task, templates: str | list[str], class_names: Sequence[str] | None = None
+    task: FewShotTask, templates: str | list[str], class_names: Sequence[str] | None = None
 ) -> torch.Tensor:
-    """The zero-shot classifier C×D of an ensemble, by default of the task's own classes."""
+    """Return the zero-shot classifier C×D of an ensemble, by default for the task's own classes."""
     names = task.class_names if class_names is None else class_names
-    return task.texts.classifier(names, chosen_templates(templates, task)).to(task.device)
+    return task.texts.build_classifier(names, resolve_templates(templates, task)).to(task.device)

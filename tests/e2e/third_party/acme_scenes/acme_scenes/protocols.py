@@ -31,7 +31,7 @@ class Detection:
         """Boxes of all images from the cache or computed, and their metrics."""
         import json
 
-        from harness import Result, forward_all, image_pipeline, measured
+        from harness import Result, compute_metrics, forward_all, image_pipeline
 
         split, model = job.splits("test"), job.model
 
@@ -50,7 +50,7 @@ class Detection:
         found = job.cache.get(decides, compute)
         evidence = Detections(found, split.targets, split.ids)
         rows = {"id": list(split.ids), "found": [len(each["boxes"]) for each in found]}
-        return Result(measured(job, evidence), len(split), rows)
+        return Result(compute_metrics(job, evidence), len(split), rows)
 
 
 class Captioning:
@@ -71,7 +71,7 @@ class Captioning:
 
     def run(self, job: Job) -> Result:
         """A sentence for each image, and the metrics."""
-        from harness import Result, measured
+        from harness import Result, compute_metrics
 
         split = job.splits("test")
         said = []
@@ -80,4 +80,4 @@ class Captioning:
             job.advance(n + 1, len(split))
         evidence = Descriptions(said, split.targets)
         columns = {name: metric.per_sample(evidence) for name, metric in job.metrics.items()}
-        return Result(measured(job, evidence), len(split), {"id": list(split.ids), **columns})
+        return Result(compute_metrics(job, evidence), len(split), {"id": list(split.ids), **columns})
