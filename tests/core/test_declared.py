@@ -25,7 +25,7 @@ OF_OTHERS = {
     "inference/evaluate.py": {"detach"},
     "running/executors/channel.py": {"item"},
     "inference/images.py": {"data", "tile"},
-    "leaderboard/summary.py": {"columns"},
+    "leaderboard/summary_table.py": {"columns"},
     "learning/pipeline.py": {"many"},
     "testing/conformance.py": {"callspec"},
     "testing/displays.py": {"columns"},

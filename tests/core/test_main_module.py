@@ -47,7 +47,9 @@ CASES = [
         "None",
     ),
 ]
-ASK = "print(__import__('harness.running.executors.main_module').running.executors.main_module.find_obstacle())"
+ASK = (
+    "print(__import__('harness.running.executors.main_module').running.executors.main_module.find_obstacle())"
+)
 
 
 @pytest.mark.parametrize(("script", "said"), CASES)

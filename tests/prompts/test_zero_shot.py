@@ -211,9 +211,11 @@ def test_every_one_of_coops_data_sets_is_known_by_its_label_space():
 
     spaces = [CoOpSplit(name).label_space for name in PLACES]
     spaces += [CATALOGUE["FGVCAircraft"].label_space, ImageNet.label_space]
-    found = {templates.SPACES.get(space, space) for space in spaces}
+    found = {templates.COOP_NAMES.get(space, space) for space in spaces}
     assert found == set(templates.COOP_TEMPLATES)
-    assert all(s in {e.label_space for e in CATALOGUE.values()} | {"imagenet-1k"} for s in templates.SPACES)
+    assert all(
+        s in {e.label_space for e in CATALOGUE.values()} | {"imagenet-1k"} for s in templates.COOP_NAMES
+    )
 
 
 def test_class_names_from_files(tmp_path):
