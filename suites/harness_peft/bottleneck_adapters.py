@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from harness import OptionError
+from harness_peft.contract import LearnsFromDraws
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from harness_peft.added_modules import BottleneckAdapter
 
 
-class AdaptFormer:
+class AdaptFormer(LearnsFromDraws):
     """AdaptFormer: x + MLP(LN(x)) + s·up(ReLU(down(LN(x)))) (Chen et al. 2022, equations 2 and 3).
 
     Args:
@@ -38,7 +39,7 @@ class AdaptFormer:
             _add_beside(block, BottleneckAdapter(block_width(block), self.hidden, self.scale, nn.ReLU))
 
 
-class Adapter:
+class Adapter(LearnsFromDraws):
     """Bottleneck adapter x + up(GELU(down(x))) after the MLP (`mlp`), or after attention too (`both`).
 
     Sources: Pfeiffer et al. 2021; Houlsby et al. 2019.

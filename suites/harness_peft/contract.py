@@ -41,6 +41,14 @@ class PeftMethod(Protocol):
     def prepare(self, network: AdaptedNetwork) -> None: ...
 
 
+class LearnsFromDraws:
+    """Base of methods whose results depend on the project's trainings and draws of samples."""
+
+    def fingerprint(self) -> str:
+        """Return the version of trainings and draws, which decides results besides the options."""
+        return "learning-1"
+
+
 @runtime_checkable
 class Solves(Protocol):
     """A method that solves for a linear head on embeddings of the frozen network.

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import OptionError
+from harness_peft.contract import LearnsFromDraws
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,7 +94,7 @@ def merge_layers(network: AdaptedNetwork) -> None:
             network.set_submodule(name, module.fuse())
 
 
-class LoRA:
+class LoRA(LearnsFromDraws):
     """W + s·B·A on chosen layers, s = α/r, or α/√r with `rslora` (Hu et al. 2022; Kalajdzievski 2023).
 
     Through peft.
@@ -153,7 +154,7 @@ class DoRA(LoRA):
     _more = {"use_dora": True}  # noqa: RUF012 - constant
 
 
-class IA3:
+class IA3(LearnsFromDraws):
     """(IA)³: factors, initially 1, on keys, values and the input of fc2 (Liu et al. 2022). No weight decay."""
 
     rates = (3e-3, 1e-2, 3e-2)

@@ -88,10 +88,6 @@ class Finetuning(FinetuningOptions):
         },
     }
 
-    def fingerprint(self) -> str:
-        """Return the version of trainings and draws, which determines results besides the options."""
-        return "learning-1"
-
     def cannot(self, model: Any, dataset: Dataset, method: Any, axes: Mapping[str, Any]) -> str | None:
         """Return why this method can't adapt this model to this data set, or None."""
         if method is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import OptionError
+from harness_peft.contract import LearnsFromDraws
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ class ZeroShot:
         network.requires_grad_(False)
 
 
-class Scratch:
+class Scratch(LearnsFromDraws):
     """The same architecture trained from random weights, to show what pre-training is worth."""
 
     rates = (3e-4, 1e-3, 3e-3)
@@ -52,7 +53,7 @@ class Scratch:
         network.requires_grad_(True)
 
 
-class Full:
+class Full(LearnsFromDraws):
     """Full fine-tuning: every parameter trains."""
 
     rates = (1e-4, 3e-4, 1e-3)
@@ -62,7 +63,7 @@ class Full:
         network.requires_grad_(True)
 
 
-class Partial:
+class Partial(LearnsFromDraws):
     """The last `blocks` blocks (or stages) train, with everything after them.
 
     Args:
@@ -87,7 +88,7 @@ class Partial:
             projection.requires_grad_(True)
 
 
-class LinearGradient:
+class LinearGradient(LearnsFromDraws):
     """Linear probe by gradient: only the head trains, on the frozen network's features."""
 
     rates = (1e-3, 1e-2, 1e-1)
@@ -96,7 +97,7 @@ class LinearGradient:
         """Do nothing: all but the head is already frozen."""
 
 
-class BitFit:
+class BitFit(LearnsFromDraws):
     """Every bias trains, and the head (Ben Zaken et al. 2022)."""
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -109,7 +110,7 @@ class BitFit:
                 parameter.requires_grad_(True)
 
 
-class NormTuning:
+class NormTuning(LearnsFromDraws):
     """Scales and shifts of the normalisation layers train, and the head."""
 
     rates = (1e-3, 3e-3, 1e-2)
@@ -125,7 +126,7 @@ class NormTuning:
                 module.requires_grad_(True)
 
 
-class WiseFT:
+class WiseFT(LearnsFromDraws):
     """Full fine-tuning, then θ = (1−α)·θ₀ + α·θ₁ (Wortsman et al. 2022); integer buffers are left alone.
 
     Args:

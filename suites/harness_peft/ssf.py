@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import OptionError
+from harness_peft.contract import LearnsFromDraws
 
 if TYPE_CHECKING:
     import torch
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from harness_peft.adapted_network import AdaptedNetwork
 
 
-class SSF:
+class SSF(LearnsFromDraws):
     """Scale and shift after every linear layer, normalisation and the patch embedding; merges for free.
 
     Args:

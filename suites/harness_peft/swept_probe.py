@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from harness import OptionError
+from harness_peft.contract import LearnsFromDraws
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from harness_peft.adapted_network import AdaptedNetwork
 
 
-class SweptProbe:
+class SweptProbe(LearnsFromDraws):
     """Logistic regression with penalty λ‖W‖²/2 (mean loss, biases free), fitted by L-BFGS.
 
     Args:

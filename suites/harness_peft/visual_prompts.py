@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError, Unavailable
+from harness_peft.contract import LearnsFromDraws
 
 if TYPE_CHECKING:
     from torch import nn
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from harness_peft.added_modules import PromptTokens
 
 
-class _VPT:
+class _VPT(LearnsFromDraws):
     """Learned tokens among the image's, for the first block or for every block.
 
     Args:
