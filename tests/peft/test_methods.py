@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from harness.discovery import registry
 from harness.learning.checkpoints import load_into, save_tensors
 from harness.learning.optimizers import build_optimizer
 from harness.learning.recipe import Recipe
@@ -239,3 +240,14 @@ def test_a_convolutional_network_is_refused_in_one_line():
         lora.LoRA(2).prepare(net)
     selective.Partial(1).prepare(net)
     assert {n.split(".")[1] for n in trainable_parameters(net) if n.startswith("backbone")} == {"layer4"}
+
+
+def test_methods_that_learn_carry_the_version_of_trainings_and_draws():
+    """A new version gives their cells new ids; cells of `untrained`, which learn nothing, keep theirs."""
+    found = {
+        plugin.name: getattr(registry.load(plugin), "fingerprint", None)
+        for plugin in registry.installed("methods")
+        if plugin.target.startswith("harness_peft.")
+    }
+    assert {name for name, fingerprint in found.items() if fingerprint is None} == {"untrained"}
+    assert {fingerprint(None) for fingerprint in found.values() if fingerprint} == {"learning-1"}
