@@ -24,7 +24,7 @@ SETTING = re.compile(r"(?<=[?&])([^=&?\s]+)=([^&\s]+)")
 def redact(value: Any) -> Any:
     """Replace every non-empty text under a secret-looking name, at any depth.
 
-    >>> redacted({"name": "x", "llm": {"api_key": "abc"}, "short": "llm:y?api_key=abc"})
+    >>> redact({"name": "x", "llm": {"api_key": "abc"}, "short": "llm:y?api_key=abc"})
     {'name': 'x', 'llm': {'api_key': '***'}, 'short': 'llm:y?api_key=***'}
     """
     if isinstance(value, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from harness.discovery.libraries import package_folder
+from harness_timm.library_sources import package_folder
 
 HUB_SCHEMES = ("hf-hub:", "local-dir:")
 

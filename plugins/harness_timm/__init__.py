@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError, Preparation, Unavailable, derive_seed
-from harness.discovery.libraries import registered_models
 from harness.errors import did_you_mean
 from harness.inference.weights import (
     check_key,
@@ -21,6 +20,7 @@ from harness.inference.weights import (
     read_weights,
 )
 from harness_timm.folders import SCHEME, find_folder_problem, folder_digest, parse_folder
+from harness_timm.library_sources import registered_models
 from harness_timm.outputs import RANDOM_HEAD, ClassOutputs
 
 if TYPE_CHECKING:

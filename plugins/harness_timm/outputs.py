@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from harness import DataError, OptionError
-from harness.discovery.libraries import package_folder
+from harness_timm.library_sources import package_folder
 
 RANDOM_HEAD = "its head is new, random and untrained: the head of the weights has another size"
 

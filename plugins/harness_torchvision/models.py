@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError, Preparation, derive_seed
-from harness.discovery.libraries import registered_models
 from harness.errors import did_you_mean
 from harness.inference.weights import (
     check_key,
@@ -20,6 +19,7 @@ from harness.inference.weights import (
     one_line,
     read_weights,
 )
+from harness_timm.library_sources import registered_models
 from harness_timm.outputs import RANDOM_HEAD, ClassOutputs
 
 if TYPE_CHECKING:

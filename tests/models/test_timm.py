@@ -19,11 +19,11 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config, resolve_model_data_config
 
 from harness.contract.capability import capabilities
-from harness.discovery.libraries import registered_models
 from harness.errors import HarnessError, OptionError, Unavailable
 from harness.inference.classes import Classes, align_classes
 from harness.inference.weights import digest
 from harness_timm import _IMAGENET_TAG, TimmModel, build_preparation
+from harness_timm.library_sources import registered_models
 
 CPU = torch.device("cpu")
 

@@ -22,9 +22,9 @@ from scipy.io import savemat
 
 from harness.contract.capability import capabilities
 from harness.contract.data import Dataset, EncodedImage, Split
-from harness.discovery.libraries import registered_models
 from harness.errors import DataError, OptionError, Unavailable
 from harness.inference.images import decode
+from harness_timm.library_sources import registered_models
 from harness_torchvision.catalogue import CATALOGUE
 from harness_torchvision.datasets import TorchvisionDataset
 from harness_torchvision.models import TorchvisionModel

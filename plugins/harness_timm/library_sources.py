@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from harness.errors import Unavailable
+from harness import Unavailable
 
 # timm writes `@register_model`, torchvision `@register_model()`; further decorators may follow.
 _REGISTERED = re.compile(
