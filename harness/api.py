@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.discovery.content import trusting_mtime
 from harness.planning.plan import Choice, Plan, make_plan
-from harness.planning.suite import Suite, from_dict, load_planned, name_of
-from harness.planning.suite import load as load_suite
+from harness.planning.suite import Suite, find_suite_name, load_planned, load_suite_file, parse_suite
 from harness.records.paths import default_store
 from harness.records.store import Store
 from harness.running.runner import Run
@@ -82,7 +81,7 @@ def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.Dat
     place = Store(store or default_store())
     if not suite:
         return shorten_columns(read_frame(place))
-    suite = name_of(suite)
+    suite = find_suite_name(suite)
     data = suite_frame(place, suite)
     if not len(data) and place.manifest(suite) is None:
         known = {*place.suites(), *map(str, read_frame(place)["suite"].dropna())}
@@ -98,7 +97,7 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
     from harness.leaderboard.frame import suite_frame
     from harness.planning.suite import TableSpec, change_table
 
-    place, suite = Store(store or default_store()), name_of(suite)
+    place, suite = Store(store or default_store()), find_suite_name(suite)
     if suite not in place.suites():
         raise SuiteError(no_records(place.path, suite, place.suites()))
     found = load_planned(place, suite)
@@ -118,7 +117,7 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
 def _suite(given: SuiteLike) -> Suite:
     if isinstance(given, Suite):
         return given
-    return from_dict(given) if isinstance(given, Mapping) else load_suite(given)
+    return parse_suite(given) if isinstance(given, Mapping) else load_suite_file(given)
 
 
 def _choice(given: Mapping[str, Any]) -> Choice:

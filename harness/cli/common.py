@@ -102,7 +102,7 @@ def load_suites(given: argparse.Namespace) -> list[Suite]:
     import os
 
     from harness.discovery.reference import parse_value
-    from harness.planning.suite import load
+    from harness.planning.suite import load_suite_file
 
     if given.data_root is not None:
         if not given.data_root.is_dir():
@@ -114,7 +114,7 @@ def load_suites(given: argparse.Namespace) -> list[Suite]:
         if not equals:
             raise SuiteError(f"--set {text}: expected key=value")
         overrides[key.strip()] = parse_value(value)
-    return [load(name, overrides) for name in given.suites]
+    return [load_suite_file(name, overrides) for name in given.suites]
 
 
 def parse_choice(given: argparse.Namespace) -> Choice:

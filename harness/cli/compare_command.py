@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Compare the sides, judge the gates, and return their exit status."""
     from harness import compare as c
-    from harness.planning.suite import name_of
+    from harness.planning.suite import find_suite_name
     from harness.records.store import Store
     from harness.statistics.checks import check_level
 
@@ -68,7 +68,7 @@ def main(given: argparse.Namespace) -> int:
         sides["a"],
         sides["b"],
         metrics=metrics,
-        suites=[name_of(text) for text in given.suite],
+        suites=[find_suite_name(text) for text in given.suite],
         level=check_level(given.level),
     )
     judged = c.judge_all(found, gates)
@@ -81,7 +81,7 @@ def main(given: argparse.Namespace) -> int:
             }
         text = encode_json(data)
     else:
-        write = c.render_terminal if given.format == "terminal" else c.render_markdown
+        write = c.render_comparison_text if given.format == "terminal" else c.render_comparison_markdown
         text = write(found, judged, given.significant)
     if given.out is None:
         print(text, end="")

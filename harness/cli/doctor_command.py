@@ -60,18 +60,18 @@ def collect_facts(store: Any) -> dict[str, Any]:
             registry.load(plugin)
         except PluginBroken:
             continue  # the registry keeps it, see below
-    from harness.planning.suite import path_of
+    from harness.planning.suite import find_suite_file
 
     broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]
     for suite in registry.installed("suites"):
         try:
-            path_of(f"{suite.distribution}/{suite.name}")
+            find_suite_file(f"{suite.distribution}/{suite.name}")
         except Exception as error:  # any distribution's metadata can be wrong in any way
             broken.append({"reason": str(error), "traceback": ""})
     conflicts = [
         f"{registry.singular(same[0].kind)} '{same[0].name}' is offered by {' and '.join(p.distribution for p in same)}: "
         f"say {' or '.join(f'{p.distribution}/{p.name}' for p in same)}"
-        for same in registry.conflicts()
+        for same in registry.list_plugin_conflicts()
     ]
     cache = cache_dir()
     size = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) if cache.is_dir() else 0

@@ -23,14 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Write the records."""
     from harness.exchange import exporting
-    from harness.planning.suite import name_of
+    from harness.planning.suite import find_suite_name
 
     ending = given.out.suffix.lower().lstrip(".") if given.out else ""
     format = given.format or ("parquet" if ending == "parquet" else "csv")
     if format == "parquet" and given.out is None:
         raise HarnessError("export: Parquet is binary: name a file with --out FILE.parquet")
     frame = exporting.wide_frame if given.wide else exporting.long_frame
-    data = frame(open_store(given), given.suite and name_of(given.suite))
+    data = frame(open_store(given), given.suite and find_suite_name(given.suite))
     try:
         if format == "parquet":
             exporting.write_parquet(data, given.out)

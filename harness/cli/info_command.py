@@ -43,12 +43,12 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
         "target": plugin.target,
     }
     if plugin.kind == "suites":
-        from harness.planning.suite import load, path_of
+        from harness.planning.suite import find_suite_file, load_suite_file
 
         named = f"{plugin.distribution}/{plugin.name}"
-        suite = load(named)
+        suite = load_suite_file(named)
         facts |= {
-            "file": str(path_of(named)),
+            "file": str(find_suite_file(named)),
             "title": suite.title,
             "documentation": suite.description,
             "tables": [t.name for t in suite.tables],

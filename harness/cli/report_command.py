@@ -26,11 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Write the page, and the plots if `--plots` is given."""
-    from harness.planning.suite import name_of
+    from harness.planning.suite import find_suite_name
     from harness.report import write_report
 
     store = open_store(given)
-    names = [name_of(text) for text in given.suites] or store.suites()
+    names = [find_suite_name(text) for text in given.suites] or store.suites()
     try:
         problems: list[str] = []
         write_report(store, names, given.out, processes=os.cpu_count() or 1, report_problem=problems.append)

@@ -40,11 +40,11 @@ def main(given: argparse.Namespace) -> int:
     from harness.leaderboard.checking import check_where
     from harness.leaderboard.formats import render
     from harness.leaderboard.frame import suite_frame
-    from harness.planning.suite import load_planned, name_of
+    from harness.planning.suite import find_suite_name, load_planned
 
     store = open_store(given)
     known = store.suites()
-    name = given.suite and name_of(given.suite)
+    name = given.suite and find_suite_name(given.suite)
     if name and name not in known:
         raise SuiteError(no_records(store.path, name, known))
     if not known:

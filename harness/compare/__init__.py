@@ -15,5 +15,5 @@ from harness.compare.remarks import MatchedRemark as MatchedRemark
 from harness.compare.sides import CompareError as CompareError
 from harness.compare.sides import Side as Side
 from harness.compare.sides import parse_selection as parse_selection
-from harness.compare.text import render_markdown as render_markdown
-from harness.compare.text import render_terminal as render_terminal
+from harness.compare.text import render_comparison_markdown as render_comparison_markdown
+from harness.compare.text import render_comparison_text as render_comparison_text

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from harness.compare.comparison import Comparison, compare
 from harness.compare.gating import CellVerdict, combine_gate_verdicts, judge_all, parse_gates
 from harness.compare.sides import Side
-from harness.compare.text import render_terminal
-from harness.planning.suite import name_of
+from harness.compare.text import render_comparison_text
+from harness.planning.suite import find_suite_name
 from harness.records.store import Store
 from harness.statistics import GateAnswer
 
@@ -30,7 +30,7 @@ class CheckResult:
     """Cells that this check ran and that failed, with the reason."""
 
     def __str__(self) -> str:
-        text = render_terminal(self.comparison, self.judged).rstrip()
+        text = render_comparison_text(self.comparison, self.judged).rstrip()
         return "\n".join([text, *(f"run: {line}" for line in self.failed)])
 
 
@@ -76,5 +76,5 @@ def check_against(
 
 def _suite_name(suite: SuiteLike) -> str:
     if isinstance(suite, str | Path):
-        return name_of(str(suite)).rpartition("/")[2]
+        return find_suite_name(str(suite)).rpartition("/")[2]
     return str(suite["name"]) if isinstance(suite, Mapping) else suite.name

@@ -10,7 +10,7 @@ from harness.compare.gating import CellVerdict, combine_gate_verdicts
 from harness.leaderboard.formats.text import clean_text, escape_markdown
 
 
-class Clean(Protocol):
+class ComparisonEscaper(Protocol):
     """Escapes a text for a format, and cuts it to `longest` characters unless that is None."""
 
     def __call__(self, text: str, longest: int | None = ..., /) -> str: ...
@@ -22,14 +22,14 @@ LISTED = 10
 MARKS = {"better": "▲", "worse": "▼", "no difference shown": "=", "undecided": "?"}
 
 
-def render_terminal(
+def render_comparison_text(
     comparison: Comparison, judged: Sequence[CellVerdict] = (), significant: bool = False
 ) -> str:
     """Return the comparison as plain text; `significant` leaves out rows that show no difference."""
     return _render(comparison, judged, significant, clean_text, "simple", "")
 
 
-def render_markdown(
+def render_comparison_markdown(
     comparison: Comparison, judged: Sequence[CellVerdict] = (), significant: bool = False
 ) -> str:
     """Return the comparison in GitHub's Markdown."""
@@ -40,7 +40,7 @@ def _render(
     found: Comparison,
     judged: Sequence[CellVerdict],
     significant: bool,
-    clean: Clean,
+    clean: ComparisonEscaper,
     style: str,
     heading: str,
 ) -> str:
@@ -79,7 +79,7 @@ def _render(
     return "\n\n".join(paragraphs) + "\n"
 
 
-def verdict_lines(judged: Sequence[CellVerdict], clean: Clean = clean_text) -> list[str]:
+def verdict_lines(judged: Sequence[CellVerdict], clean: ComparisonEscaper = clean_text) -> list[str]:
     """Return a line per verdict that does not pass, and one with the answer and the number that pass."""
     names = _varying_coordinates([j.cell for j in judged])
     lines = [
@@ -95,7 +95,11 @@ def verdict_lines(judged: Sequence[CellVerdict], clean: Clean = clean_text) -> l
 
 
 def _difference_table(
-    shown: Sequence[Difference], rows: Sequence[Difference], level: float, clean: Clean, style: str
+    shown: Sequence[Difference],
+    rows: Sequence[Difference],
+    level: float,
+    clean: ComparisonEscaper,
+    style: str,
 ) -> str:
     from tabulate import tabulate
 
@@ -126,7 +130,7 @@ def _difference_table(
     return "\n\n".join([text, *(["  \n".join(notes)] if notes else [])])
 
 
-def _overall_lines(overall: MetricOverall, rows: Sequence[Difference], clean: Clean) -> list[str]:
+def _overall_lines(overall: MetricOverall, rows: Sequence[Difference], clean: ComparisonEscaper) -> list[str]:
     points = rows[0].unit == "fraction"
     counts = ", ".join(f"{a} in {overall.answers[a]}" for a in MARKS if overall.answers.get(a))
     mean = _format_scaled(overall.mean_difference, points, True) + (" points" if points else "")

@@ -38,7 +38,7 @@ def register_capability(words: str, choose: str = "") -> Callable[[Capability], 
     return register
 
 
-def words_of(protocol: type) -> str:
+def capability_wording(protocol: type) -> str:
     """Return a capability's wording: as registered, else from the protocol's name (EncodesVideo: "encodes video")."""
     known = (words for words, one in REGISTERED.items() if one is protocol)
     return next(known, " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", protocol.__name__)).lower())
@@ -46,7 +46,7 @@ def words_of(protocol: type) -> str:
 
 def explain_missing_capability(model: object, protocol: type, needed_by: str) -> str:
     """Return why a model without a capability can't be used, with the model's own reason if `lacks` has one."""
-    words, lacks = words_of(protocol), ask(model, "lacks")
+    words, lacks = capability_wording(protocol), ask(model, "lacks")
     verb, _, rest = words.partition(" ")
     plain = "have" if verb == "has" else re.sub(r"(?<=ss|sh|ch)es$|s$", "", re.sub(r"ies$", "y", verb))
     said = f"the model does not {plain} {rest}".rstrip() if plain != verb else f"the model lacks '{words}'"
@@ -56,7 +56,7 @@ def explain_missing_capability(model: object, protocol: type, needed_by: str) ->
 
 
 @lru_cache(maxsize=256)
-def members_of(protocol: type) -> frozenset[str]:
+def list_capability_members(protocol: type) -> frozenset[str]:
     """Return the members that a capability requires. Raises TypeError for a class that is no protocol."""
     from typing_extensions import get_protocol_members
 
@@ -71,10 +71,12 @@ def has(plugin: object, protocol: type) -> bool:
     """
     cls = plugin if isinstance(plugin, type) else type(plugin)
     lacks = () if isinstance(plugin, type) else ask(plugin, "lacks")
-    if protocol in lacks or words_of(protocol) in lacks:
+    if protocol in lacks or capability_wording(protocol) in lacks:
         return False
     annotated = {name for base in cls.__mro__ for name in getattr(base, "__annotations__", ())}
-    return all(m in annotated or hasattr(cls, m) or hasattr(plugin, m) for m in members_of(protocol))
+    return all(
+        m in annotated or hasattr(cls, m) or hasattr(plugin, m) for m in list_capability_members(protocol)
+    )
 
 
 def capabilities(plugin: object) -> list[str]:

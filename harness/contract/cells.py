@@ -140,7 +140,7 @@ class Cell:
 
 
 @dataclass
-class Planned:
+class PlannedCell:
     """A cell, and whether it is to be run, done, skipped or broken."""
 
     cell: Cell

@@ -16,7 +16,7 @@ SAME = " is the same as "
 """Wording of a plan for two names that share one record; a stored record may have it for names of another plan."""
 
 
-def with_names(text: str, cell: Cell) -> str:
+def label_remark(text: str, cell: Cell) -> str:
     """Add labels to the parts that a reason or remark mentions; if it mentions none, append model and method."""
     parts = {"model": cell.model, "method": cell.method, "data set": cell.dataset}
     labels = {word: part.label for word, part in parts.items() if part}
@@ -27,7 +27,7 @@ def with_names(text: str, cell: Cell) -> str:
     return f"{text} (here: {', '.join(here)})" if here else text
 
 
-def relabel(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
+def relabel_remarks(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
     """Return remarks with parts' old labels replaced by today's; `moved` maps old to new.
 
     A remark with both labels is about the two, and stays. Remarks with `SAME` are dropped: the plan adds its own.
@@ -47,10 +47,10 @@ def relabel(texts: Iterable[str], moved: Mapping[str, str]) -> list[str]:
 
 def remarks_of(thing: Any) -> tuple[str, ...]:
     """Return the remarks of a plugin object or a split, each on one line."""
-    return statements(ask(thing, "remarks"))
+    return normalise_remarks(ask(thing, "remarks"))
 
 
-def statements(given: Any) -> tuple[str, ...]:
+def normalise_remarks(given: Any) -> tuple[str, ...]:
     """Return remarks as other code returned them, each on one line; a lone text is one statement.
 
     >>> statements("not\\na list")

@@ -6,7 +6,7 @@ import inspect
 import sys
 from typing import Any
 
-from harness.contract.capability import capabilities, words_of
+from harness.contract.capability import capabilities, capability_wording
 from harness.contract.declared import ask
 from harness.discovery import options
 from harness.errors import HarnessError
@@ -69,7 +69,7 @@ def _of_protocol(cls: Any) -> list[str]:
     if ask(cls, "provides"):
         facts.append(f"provides {', '.join(c.__name__ for c in cls.provides)}")
     if isinstance(needs := ask(cls, "needs"), tuple | list) and needs:
-        facts.append(f"needs a model that {' and '.join(map(words_of, needs))}")
+        facts.append(f"needs a model that {' and '.join(map(capability_wording, needs))}")
     if not ask(cls, "needs_model"):
         facts.append("needs no model")
     if ask(cls, "needs_method"):

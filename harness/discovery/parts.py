@@ -17,7 +17,7 @@ from harness.discovery import options, registry, versions
 from harness.discovery.code import OWN, identify_code
 from harness.discovery.code_files import CodeIdentity
 from harness.discovery.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
-from harness.discovery.reference import Reference, parse
+from harness.discovery.reference import Reference, parse_references
 from harness.discovery.relative_paths import resolve_paths
 from harness.errors import (
     DataError,
@@ -134,7 +134,7 @@ class Resolver:
             found = [
                 self.resolve(option.nested, reference, place, folder)
                 for item in (given if isinstance(given, list) else [given])
-                for reference in parse(item, place)
+                for reference in parse_references(item, place)
             ]
             if troubled := [p for p in found if p.problem]:
                 raise OptionError(f"{place}: {troubled[0].problem}")

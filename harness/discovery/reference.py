@@ -62,7 +62,7 @@ def parse_short(text: str) -> Reference:
     return Reference(plugin.strip(), options, value or None)
 
 
-def parse(given: Any, where: str) -> list[Reference]:
+def parse_references(given: Any, where: str) -> list[Reference]:
     """Return the references of a suite's entry; several if it has a `grid` of option values.
 
     Raises SuiteError, starting with `where`, for an entry that is no reference.

@@ -58,7 +58,7 @@ class Plugin:
 
 
 @dataclass
-class Broken:
+class PluginFault:
     """An unusable plugin's fault, with the traceback, for `harness doctor`."""
 
     plugin: Plugin
@@ -67,7 +67,7 @@ class Broken:
 
 
 _local: dict[tuple[str, str], tuple[Plugin, Any]] = {}
-_broken: dict[tuple[str, str, str], Broken] = {}
+_broken: dict[tuple[str, str, str], PluginFault] = {}
 
 
 def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
@@ -133,7 +133,7 @@ def _keep_unreadable(dist: Distribution, error: Exception) -> None:
     where = str(getattr(dist, "_path", "a distribution"))
     reason = f"the metadata in {where} can't be read: {type(error).__name__}: {error}; install it again"
     plugin = Plugin("distributions", "*", "entry_points.txt", where, "?")
-    _broken[plugin.kind, where, "*"] = Broken(plugin, reason, traceback.format_exc())
+    _broken[plugin.kind, where, "*"] = PluginFault(plugin, reason, traceback.format_exc())
 
 
 def installed(kind: str) -> list[Plugin]:
@@ -186,11 +186,11 @@ def load(plugin: Plugin) -> Any:
         if interrupts(error):
             raise
         reason = f"{named} can't be imported: {reason_of(error)} (harness doctor shows where)"
-        _broken[key] = Broken(plugin, reason, traceback.format_exc())
+        _broken[key] = PluginFault(plugin, reason, traceback.format_exc())
         raise PluginBroken(reason) from error
     if lacking := _find_defect(plugin, loaded):
         reason = f"{named}: {lacking}"
-        _broken[key] = Broken(plugin, reason, "")
+        _broken[key] = PluginFault(plugin, reason, "")
         raise PluginBroken(reason)
     return loaded
 
@@ -210,12 +210,12 @@ def _find_defect(plugin: Plugin, loaded: Any) -> str | None:
     return None
 
 
-def broken() -> list[Broken]:
+def broken() -> list[PluginFault]:
     """Return the plugins that failed to import in this process so far."""
     return list(_broken.values())
 
 
-def conflicts() -> list[list[Plugin]]:
+def list_plugin_conflicts() -> list[list[Plugin]]:
     """Return plugins that share a name within their kind, from different distributions."""
     return [same for names in _scan_distributions().values() for same in names.values() if len(same) > 1]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.contract.cells import canonical_json
 from harness.errors import NewerRecord, StoreError
-from harness.records.columns import read_parquet
 from harness.records.files import write_bytes
+from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
 from harness.records.store import Store
 
@@ -19,7 +19,7 @@ BESIDE = (("samples", ".parquet"), ("curves", ".parquet"))
 
 
 @dataclass(frozen=True)
-class Conflict:
+class MergeConflict:
     """Two records of one cell with different numbers: both files, and the first difference."""
 
     id: str
@@ -38,7 +38,7 @@ class MergeResult:
     copied: int = 0
     replaced: int = 0
     same: int = 0
-    conflicts: list[Conflict] = field(default_factory=list)
+    conflicts: list[MergeConflict] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -104,7 +104,7 @@ def _merge_record(into: Store, source: Store, id: str, tolerance: float, outcome
         if what is None:
             outcome.same += 1
         else:
-            outcome.conflicts.append(Conflict(id, into.file("records", id, ".json"), file, what))
+            outcome.conflicts.append(MergeConflict(id, into.file("records", id, ".json"), file, what))
             _add_remark(
                 into,
                 ours,

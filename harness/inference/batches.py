@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from harness.errors import HarnessError
-from harness.inference.trees import join_trees, to_device, to_host
+from harness.inference.trees import join_trees, move_tree_to_device, move_tree_to_host
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def forward_all(
                     # keep no name of the batch's data, so that the next one reuses memory still in the cache
                     for count, part in _run_fitting(forward, vars(batch).pop("data"), collate, device):
                         largest = max(largest, count)
-                        out.append(to_host(part, count))
+                        out.append(move_tree_to_host(part, count))
                     position += size
                     advance(position, total)
                     if largest < size:  # batches prepared ahead are too large, too: prepare them again
@@ -123,7 +123,7 @@ def _run_fitting(
         part: Any = samples[position : position + size]
         count = len(part)
         try:
-            result = forward(to_device(collate(part), device) if collate else part)
+            result = forward(move_tree_to_device(collate(part), device) if collate else part)
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise

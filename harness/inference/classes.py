@@ -65,7 +65,7 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class Alignment:
+class ClassAlignment:
     """How a model's outputs and a data set's classes correspond, or why they don't."""
 
     columns: Columns | None = None
@@ -74,7 +74,7 @@ class Alignment:
     remarks: list[str] = field(default_factory=list)
 
 
-def align_classes(model: Classes, data: Classes, planning: bool = False) -> Alignment:
+def align_classes(model: Classes, data: Classes, planning: bool = False) -> ClassAlignment:
     """Return which outputs correspond to the data set's classes.
 
     Names decide if both sides state them, else equal label spaces. Otherwise the numbers of outputs and
@@ -83,7 +83,7 @@ def align_classes(model: Classes, data: Classes, planning: bool = False) -> Alig
     """
     same_space = model.space is not None and model.space == data.space
     if model.space and data.space and not same_space:
-        return Alignment(
+        return ClassAlignment(
             refusal=f"the model answers in the label space '{model.space}', the data set's is '{data.space}': "
             "choose a model for that, or one that encodes images and texts"
         )
@@ -91,7 +91,7 @@ def align_classes(model: Classes, data: Classes, planning: bool = False) -> Alig
         if (named := _align_by_name(model, data)).refusal is None or not same_space:
             return named
         if data.indices is None and (wrong := _find_contradiction(model, data)):
-            return Alignment(refusal=wrong)
+            return ClassAlignment(refusal=wrong)
     elif model.keys and data.names and data.indices is None:
         named = _align_by_name(replace(model, names=model.keys), data)
         if named.refusal is None or model.count != data.count:
@@ -99,9 +99,9 @@ def align_classes(model: Classes, data: Classes, planning: bool = False) -> Alig
     if data.indices is not None and (same_space or model.space is None):
         return _align_by_index(model, data, same_space)
     if model.count is not None and data.count is not None and model.count != data.count:
-        return Alignment(refusal=_explain_counts(model, data, same_space))
+        return ClassAlignment(refusal=_explain_counts(model, data, same_space))
     if planning and model.names and not data.names:
-        return Alignment()
+        return ClassAlignment()
     remarks = [data.order] if data.order else []
     if not same_space:
         remarks.insert(0, _describe_assumption(model, data))
@@ -109,7 +109,7 @@ def align_classes(model: Classes, data: Classes, planning: bool = False) -> Alig
         remarks.insert(
             0, f"{_describe_differences(model, data)}: the order of the label space '{model.space}' was taken"
         )
-    return Alignment(remarks=remarks)
+    return ClassAlignment(remarks=remarks)
 
 
 def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
@@ -133,7 +133,7 @@ def check_same_classes(one: Any, other: Any, where: str) -> list[str]:
     )
 
 
-def to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
+def map_logits_to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
     """Return logits N×K over a model's outputs as logits N×C over classes.
 
     A class with several outputs takes the largest of them, so that top-1 is the same as if any of them
@@ -148,7 +148,7 @@ def to_classes(logits: NDArray[Any], columns: Columns | None) -> NDArray[Any]:
     return np.stack([logits[:, list(group)].max(axis=1) for group in columns], axis=1)
 
 
-def normalise_name(name: str) -> str:
+def normalise_class_name(name: str) -> str:
     """Return a name without differences of writing: case, `_`, `-`, spaces, Unicode forms."""
     text = unicodedata.normalize("NFKC", name).casefold().strip()
     return " ".join(re.sub(_SEPARATORS, " ", text).split())
@@ -156,8 +156,8 @@ def normalise_name(name: str) -> str:
 
 def synonyms(name: str) -> set[str]:
     """Return the names in a WordNet entry, "n01440764 tench, Tinca tinca", normalised."""
-    parts = {normalise_name(part) for part in name.split(",")}
-    wordnet = _WORDNET_ID.match(normalise_name(name))
+    parts = {normalise_class_name(part) for part in name.split(",")}
+    wordnet = _WORDNET_ID.match(normalise_class_name(name))
     if wordnet:
         parts |= {wordnet[0], *(part.removeprefix(wordnet[0]).strip() for part in parts)}
     return parts - {""}
@@ -171,7 +171,7 @@ def _texts(candidates: Sequence[Any]) -> tuple[str, ...] | None:
     return None
 
 
-def _align_by_name(model: Classes, data: Classes) -> Alignment:
+def _align_by_name(model: Classes, data: Classes) -> ClassAlignment:
     """Align by the data set's names, else by its keys; if neither match entirely, refuse with the difference."""
     assert model.names
     assert data.names
@@ -180,14 +180,14 @@ def _align_by_name(model: Classes, data: Classes) -> Alignment:
         if wanted is None:
             continue
         if wanted == model.names:
-            return Alignment()
+            return ClassAlignment()
         attempts.append((_lookup(model.names).places(wanted), wanted))
         places, _ = attempts[-1]
         if all(len(p) == 1 for p in places) and len({p[0] for p in places}) == len(places):
             columns = [(p[0],) for p in places]
-            return Alignment(columns, remarks=_remark_order(columns, len(model.names)))
+            return ClassAlignment(columns, remarks=_remark_order(columns, len(model.names)))
     places, wanted = max(attempts, key=lambda a: sum(len(p) == 1 for p in a[0]))
-    return Alignment(refusal=_explain_unmatched(model.names, wanted, places))
+    return ClassAlignment(refusal=_explain_unmatched(model.names, wanted, places))
 
 
 @lru_cache(maxsize=16)
@@ -201,7 +201,7 @@ class _Lookup:
     def __init__(self, names: Sequence[str]) -> None:
         self.levels: list[dict[str, list[int]]] = [{}, {}, {}]
         for place, name in enumerate(names):
-            for level, forms in enumerate(({name}, {normalise_name(name)}, synonyms(name))):
+            for level, forms in enumerate(({name}, {normalise_class_name(name)}, synonyms(name))):
                 for form in forms:
                     self.levels[level].setdefault(form, []).append(place)
 
@@ -210,7 +210,9 @@ class _Lookup:
         return [self._places(name) for name in wanted]
 
     def _places(self, name: str) -> list[int]:
-        for level, forms in zip(self.levels, ({name}, {normalise_name(name)}, synonyms(name)), strict=True):
+        for level, forms in zip(
+            self.levels, ({name}, {normalise_class_name(name)}, synonyms(name)), strict=True
+        ):
             if found := sorted({place for form in forms for place in level.get(form, ())}):
                 return found
         return []
@@ -275,15 +277,15 @@ def _describe_differences(model: Classes, data: Classes) -> str:
     )
 
 
-def _align_by_index(model: Classes, data: Classes, same_space: bool) -> Alignment:
+def _align_by_index(model: Classes, data: Classes, same_space: bool) -> ClassAlignment:
     assert data.indices is not None
     highest = max(max(group) for group in data.indices)
     if model.count is not None and highest >= model.count:
-        return Alignment(
+        return ClassAlignment(
             refusal=f"the data set's classes reach index {highest} of their label space, the model gives "
             f"{model.count} outputs"
         )
-    return Alignment(data.indices, remarks=[] if same_space else [_describe_assumption(model, data)])
+    return ClassAlignment(data.indices, remarks=[] if same_space else [_describe_assumption(model, data)])
 
 
 def _explain_counts(model: Classes, data: Classes, same_space: bool) -> str:

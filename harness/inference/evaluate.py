@@ -17,7 +17,7 @@ from harness.contract.running import Job, Result
 from harness.contract.targets import require_labels
 from harness.errors import DataError, Diverged, HarnessError, OptionError, Unavailable, interrupts, reason_of
 from harness.inference.batches import forward_all, ran_out_of_memory
-from harness.inference.classes import Classes, align_classes, to_classes
+from harness.inference.classes import Classes, align_classes, map_logits_to_classes
 from harness.inference.images import Staged, exact_prepare, fast_prepare
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def to_split_classes(logits: NDArray[Any], split: Split, where: str) -> NDArray[
         raise DataError(
             f"{where}: the data set's classes reach index {highest}, the model returns {logits.shape[1]} logits"
         )
-    return to_classes(logits, groups)
+    return map_logits_to_classes(logits, groups)
 
 
 def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
@@ -112,7 +112,7 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     What was reordered or assumed, and not said at planning, is remarked. Raises DataError if outputs and
     classes can't be matched.
     """
-    from harness.contract.remarks import with_names
+    from harness.contract.remarks import label_remark
 
     require_labels(split.targets, job.cell.dataset.label)
     own = Classes.of(job.model)
@@ -125,8 +125,8 @@ def align_logits(job: Job, logits: NDArray[Any], split: Split) -> NDArray[Any]:
     planned = align_classes(own, Classes.of(job.dataset), planning=True).remarks
     for text in found.remarks:
         if text not in planned:
-            job.remark(with_names(text, job.cell))
-    return to_classes(logits, found.columns)
+            job.remark(label_remark(text, job.cell))
+    return map_logits_to_classes(logits, found.columns)
 
 
 def compute_metrics(job: Job, evidence: Any) -> dict[str, float]:

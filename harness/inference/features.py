@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.contract.cells import canonical_json
 from harness.contract.declared import ask
-from harness.inference.trees import map_tree, nbytes, pack_tree, unpack_tree
+from harness.inference.trees import count_tree_bytes, map_tree, pack_tree, unpack_tree
 from harness.records.files import cache_lock, write_cached
 from harness.records.paths import cache_dir
 from harness.records.provenance import environment
@@ -95,7 +95,9 @@ class FeatureCache:
 
     def _remember(self, key: str, array: Any) -> None:
         self._recent[key] = array
-        while sum(nbytes(a) for a in self._recent.values()) > MEMORY_LIMIT and len(self._recent) > 1:
+        while (
+            sum(count_tree_bytes(a) for a in self._recent.values()) > MEMORY_LIMIT and len(self._recent) > 1
+        ):
             self._recent.popitem(last=False)
 
 

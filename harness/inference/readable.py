@@ -12,8 +12,8 @@ import numpy as np
 from harness.contract.remarks import remarks_of
 from harness.contract.seeds import derive_seed
 from harness.errors import DataError
-from harness.inference.limits import SplitSubset as Cut
-from harness.inference.limits import draw_subset
+from harness.inference.split_subsets import SplitSubset as Cut
+from harness.inference.split_subsets import draw_subset
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Readable(Cut):
         self.left_out = tuple(left_out)
 
 
-def open_split(
+def open_readable_split(
     dataset: Part, name: str, limit: int | None, workers: int, cache: FeatureCache
 ) -> tuple[Split, Sequence[str]]:
     """Open a split of a data set as a run asks for it; return it with its remarks.

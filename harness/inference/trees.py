@@ -29,7 +29,7 @@ def map_tree(change: Callable[[Any], Any], tree: Any) -> Any:
     return change(tree)
 
 
-def to_device(tree: Any, device: torch.device) -> Any:
+def move_tree_to_device(tree: Any, device: torch.device) -> Any:
     """Return a batch on a device; leaves without a method `to` stay as they are."""
 
     def moved(leaf: Any) -> Any:
@@ -38,7 +38,7 @@ def to_device(tree: Any, device: torch.device) -> Any:
     return map_tree(moved, tree)
 
 
-def to_host(tree: Any, count: int) -> Any:
+def move_tree_to_host(tree: Any, count: int) -> Any:
     """Return a batch's result on the CPU: floats as float32, other leaves as they are.
 
     Raises HarnessError if a list does not have one entry for each of the `count` samples.
@@ -48,9 +48,9 @@ def to_host(tree: Any, count: int) -> Any:
             raise HarnessError(f"forward returned a list of {len(tree)} for {count} samples, not one each")
         return map_tree(_fetch, tree)
     if isinstance(tree, Mapping):
-        return {key: to_host(part, count) for key, part in tree.items()}
+        return {key: move_tree_to_host(part, count) for key, part in tree.items()}
     if isinstance(tree, tuple):
-        return tuple(to_host(part, count) for part in tree)
+        return tuple(move_tree_to_host(part, count) for part in tree)
     return _fetch(tree)
 
 
@@ -76,7 +76,7 @@ def join_trees(parts: Sequence[Any]) -> Any:
     return torch.cat(list(parts))
 
 
-def nbytes(tree: Any) -> int:
+def count_tree_bytes(tree: Any) -> int:
     """Return the memory of a tree's arrays in bytes."""
     found: list[int] = []
     map_tree(lambda leaf: found.append(leaf.nbytes), tree)

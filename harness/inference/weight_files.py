@@ -154,7 +154,7 @@ def _explain_json(path: Path) -> str | None:
     return f"is a JSON text, no weights ({said[:60]}{'…' * (len(said) > 60)}): {AGAIN}"
 
 
-def read_file(place: str, path: Path) -> Any:
+def read_weight_file(place: str, path: Path) -> Any:
     """Read a safetensors or torch file, whatever its suffix; nothing in it is executed.
 
     Raises OptionError, beginning with `place`, for a file that can't be read so.

@@ -14,8 +14,8 @@ from urllib.parse import urlparse
 
 from harness.discovery.content import bytes_digest
 from harness.errors import DataError, OptionError, Unavailable
-from harness.inference.weight_files import AGAIN, explain_no_weights, explain_unreadable, read_file
-from harness.inference.wrappings import Weights, find_fitting, find_largest
+from harness.inference.weight_files import AGAIN, explain_no_weights, explain_unreadable, read_weight_file
+from harness.inference.weights_in_checkpoints import Weights, find_fitting, find_largest
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ def explain_missing_file(where: str, path: Path | None) -> str | None:
     return problem and f"{where}: checkpoint {path} {problem}"
 
 
-def check_key(where: str, key: str | None, checkpoint: Path | None) -> None:
+def check_weights_key(where: str, key: str | None, checkpoint: Path | None) -> None:
     """Raise OptionError for a `weights_key` without the checkpoint that it chooses within."""
     if key is not None and checkpoint is None:
         raise OptionError(f"{where}: weights_key chooses within a checkpoint; give checkpoint=FILE")
@@ -69,14 +69,14 @@ def read_weights(
     """Return the tensors of a safetensors or torch file by name; nothing in it is executed.
 
     Training checkpoints are opened and wrappers' prefixes removed, by the rule of
-    `harness.inference.wrappings`; the result's `remarks` say what was chosen. With `module`, the network they
+    `harness.inference.weights_in_checkpoints`; the result's `remarks` say what was chosen. With `module`, the network they
     are meant for, its names decide; `optional` ones of it may be absent (a head's). `key` chooses among
     several places. Raises `Unavailable` for a missing file, `OptionError` for one without usable weights.
     """
     if not path.exists() and (problem := explain_missing_file(where, path)):
         raise Unavailable(problem)
     place = f"{where}: checkpoint {path}"
-    content = read_file(place, path)
+    content = read_weight_file(place, path)
     if not isinstance(content, Mapping) or not content:
         raise OptionError(f"{place} holds no named weights")
     try:
@@ -174,7 +174,7 @@ def _tensors(names: Sized) -> str:
 
 
 @contextmanager
-def downloading(where: str, remedy: str) -> Iterator[None]:
+def explain_weights_download(where: str, remedy: str) -> Iterator[None]:
     """Turn a failing download inside the block into one `Unavailable` line that ends in `remedy`.
 
     Without a network the hub client would retry each file for most of a minute, even files it has; so if its

@@ -104,7 +104,7 @@ def prompt_grid(encoded: torch.Tensor, class_names: Sequence[str], templates: Se
     return grid.reshape(len(class_names), len(templates), -1)
 
 
-def classifier_of(
+def build_zero_shot_classifier(
     encoded: torch.Tensor,
     class_names: Sequence[str],
     templates: Sequence[str],
@@ -125,7 +125,7 @@ def classifier_of(
 
 
 def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
-    """Return `classifier_of` a model's embeddings of the prompts; each text is encoded once.
+    """Return `build_zero_shot_classifier` a model's embeddings of the prompts; each text is encoded once.
 
     Raises OptionError for a model with its own score: it has no such weights.
     """
@@ -133,13 +133,13 @@ def text_classifier(model: Any, class_names: Sequence[str], templates: Sequence[
     if similarity == "own":
         raise OptionError("the model scores images and texts itself, so texts make no linear classifier")
     encoded = encode_prompts(model, prompts_of(class_names, templates))
-    return classifier_of(encoded, class_names, templates, similarity)
+    return build_zero_shot_classifier(encoded, class_names, templates, similarity)
 
 
 def zero_shot_logits(model: Any, embeddings: torch.Tensor, texts: torch.Tensor, scale: float) -> torch.Tensor:
     """Return logits N×C of image embeddings N×D, on the texts' device.
 
-    `texts` is `classifier_of`'s C×D or, for a model with its own score, `prompt_grid`'s C×T×D, over
+    `texts` is `build_zero_shot_classifier`'s C×D or, for a model with its own score, `prompt_grid`'s C×T×D, over
     whose templates the model's scores are averaged; these are not multiplied by `scale`.
     """
     import torch

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.discovery.reference import parse
+from harness.discovery.reference import parse_references
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
 from harness.leaderboard.entries import METRIC, Column, Row, TableValue
@@ -73,7 +73,10 @@ def _table_of_nothing(specs: Sequence[TableSpec]) -> Table:
 def _suite_metrics(suite: Suite, data: pd.DataFrame) -> list[str]:
     """Return the suite's metrics that records have, or its first one if they have none."""
     named = [
-        r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}, metrics")
+        r.shown
+        for g in suite.grids
+        for e in g.metrics
+        for r in parse_references(e, f"suite {suite.name}, metrics")
     ]
     return [n for n in dict.fromkeys(named) if f"metric.{n}" in data.columns] or named[:1]
 

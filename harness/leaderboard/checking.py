@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.cells import Part, Planned
+from harness.contract.cells import Part, PlannedCell
 from harness.contract.declared import ask
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse
+from harness.discovery.reference import parse_references
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.entries import METRIC
 from harness.leaderboard.frame import find_coordinate
@@ -44,7 +44,7 @@ OF_RECORDS = ("id", "status", "reason", "suite", "count")
 """Columns by which plots may choose records, besides coordinates and tags."""
 
 
-def check_layouts(suite: Suite, cells: Sequence[Planned], narrowed: bool) -> list[str]:
+def check_layouts(suite: Suite, cells: Sequence[PlannedCell], narrowed: bool) -> list[str]:
     """Return the doubts about a suite's tables and plots. Raises SuiteError for a certain mistake.
 
     A plan narrowed to a part of the suite is checked against all that the suite names.
@@ -96,7 +96,7 @@ def coordinate_labels(suite: Suite) -> dict[str, dict[str, Any]]:
         found["experiment"][grid.name] = grid.name
         for name, entries in _part_entries(grid):
             for entry in entries:
-                labels = [reference.shown for reference in parse(entry, f"{where}, {name}")]
+                labels = [reference.shown for reference in parse_references(entry, f"{where}, {name}")]
                 found[name].update(zip(labels, labels, strict=True))
         found["seed"].update({str(s): s for s in grid.seeds or [0]})
         for axes in (grid.axes, *({k: [v] for k, v in e.axes.items()} for e in grid.include)):
@@ -118,7 +118,7 @@ def _part_entries(grid: Experiment) -> Iterable[tuple[str, Sequence[Entry]]]:
 class LayoutChecker:
     """Checks what tables and plots of one plan name, and collects doubts."""
 
-    def __init__(self, suite: Suite, cells: Sequence[Planned], narrowed: bool) -> None:
+    def __init__(self, suite: Suite, cells: Sequence[PlannedCell], narrowed: bool) -> None:
         self.suite, self.doubts = suite, list[str]()
         self.values = coordinate_labels(suite)
         parts = {id(p): p for planned in cells for p in planned.cell.parts}
@@ -133,7 +133,12 @@ class LayoutChecker:
         self.whole = not narrowed and not any(p.problem or p.missing for p in parts.values())
         self.tags = _collect_tags(parts.values())
         self.protocols = [p for p in parts.values() if p.kind == "protocols"]
-        named = [r.shown for g in suite.grids for e in g.metrics for r in parse(e, f"suite {suite.name}")]
+        named = [
+            r.shown
+            for g in suite.grids
+            for e in g.metrics
+            for r in parse_references(e, f"suite {suite.name}")
+        ]
         known = {p.label for p in self.protocols}
         self.every_protocol = set(self.values["protocol"]) <= known
         self.metrics = list(
@@ -170,7 +175,9 @@ class LayoutChecker:
     def check_summary(self, spec: TableSpec, where: str) -> None:
         """Check a table of a summary, which itself decides on rows, columns and values."""
         assert spec.summary is not None
-        Resolver().resolve("summaries", parse(spec.summary, f"{where}, summary")[0], f"{where}, summary")
+        Resolver().resolve(
+            "summaries", parse_references(spec.summary, f"{where}, summary")[0], f"{where}, summary"
+        )
         for key in ("baseline", "group", "ranking"):
             if getattr(spec, key):
                 self.doubts.append(f"{where}: '{key}' has no effect in a table of a summary")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.remarks import relabel
+from harness.contract.remarks import relabel_remarks
 from harness.records.index import LISTS
 from harness.records.index import read_frame as indexed
 from harness.records.store import Store
@@ -64,7 +64,7 @@ def _merge_remarks(
     """
     pairs = [(old, cell["at"].get(name.removeprefix("at."))) for name, old in zip(names, labels, strict=True)]
     moved = {old: str(new) for old, new in pairs if isinstance(old, str) and old and new and old != new}
-    return tuple(dict.fromkeys([*cell.get("remarks", ()), *relabel(recorded, moved)]))
+    return tuple(dict.fromkeys([*cell.get("remarks", ()), *relabel_remarks(recorded, moved)]))
 
 
 def find_coordinate(data: pd.DataFrame, name: str) -> str | None:

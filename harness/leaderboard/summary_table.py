@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contract.cells import Part
 from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse
+from harness.discovery.reference import parse_references
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
 from harness.leaderboard.entries import Column, Row, TableValue, has_width
 from harness.leaderboard.frame import shorten_columns
@@ -31,7 +31,7 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
     """
     table = empty_table(spec, spec.rows, spec.columns)
     where = f"table '{spec.name}', summary"
-    reference = parse(spec.summary, where)[0]
+    reference = parse_references(spec.summary, where)[0]
     part = Resolver().resolve("summaries", reference, where)
     try:
         if part.problem or part.missing:

@@ -14,7 +14,7 @@ from harness.leaderboard.averages import mean
 from harness.leaderboard.entries import TableValue, effective_column, has_width
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
-from harness.records.columns import read_parquet
+from harness.records.parquet_columns import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -42,7 +42,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise DataError(f"{path}: not a checkpoint that can be read: {error}") from None
 
 
-def load_into(path: Path, network: nn.Module) -> None:
+def load_checkpoint_tensors(path: Path, network: nn.Module) -> None:
     """Put stored tensors into a network that has tensors of their names and shapes, among others.
 
     Raises DataError naming the tensor that does not fit.
@@ -69,15 +69,15 @@ def trained_state(network: nn.Module) -> dict[str, torch.Tensor]:
     return state | {name: b.detach() for name, b in network.named_buffers()}
 
 
-def save_tree(path: Path, tree: Any) -> int:
+def save_checkpoint_tree(path: Path, tree: Any) -> int:
     """Write a tree of mappings, lists, tuples, tensors and JSON-able values; return its bytes."""
     tensors: list[torch.Tensor] = []
     plain = _to_plain(tree, tensors)
     return save_tensors(path, {str(number): t for number, t in enumerate(tensors)}, {"tree": plain})
 
 
-def read_tree(path: Path) -> Any:
-    """Return what `save_tree` wrote; None without a file or, with a warning, for one that can't be read."""
+def read_checkpoint_tree(path: Path) -> Any:
+    """Return what `save_checkpoint_tree` wrote; None without a file or, with a warning, for one that can't be read."""
     if not path.exists():
         return None
     try:

@@ -22,7 +22,7 @@ DrawnBatch = tuple[int, int, Rows]
 """Step and epoch (from 0), and the rows of a batch."""
 
 
-def rank(ids: Sequence[str], seed: object, *axes: object) -> Rows:
+def rank_for_draw(ids: Sequence[str], seed: object, *axes: object) -> Rows:
     """Return all samples in an order by a digest of the id, the seed and the axes alone.
 
     Neither the order of the samples nor the presence of others changes which of two comes first.
@@ -62,7 +62,7 @@ def draw_shots(
         raise DataError("samples with several labels can't be drawn per class")
     if len(labels) != len(ids):
         raise DataError(f"there are {len(ids)} samples and {len(labels)} labels")
-    order = rank(ids, seed, "shots", split)
+    order = rank_for_draw(ids, seed, "shots", split)
     count = classes if classes is not None else int(labels.max(initial=-1)) + 1
     # a stable sort by label keeps the order of the draw inside each class
     grouped = order[np.argsort(labels[order], kind="stable")]
@@ -81,7 +81,7 @@ def hold_out(ids: Sequence[str], rows: Any, share: float, seed: object, split: s
     count = max(1, round(share * len(rows)))
     if count >= len(rows):
         raise DataError(f"{len(rows)} samples are too few to hold {share:.0%} out")
-    order = rows[rank([ids[row] for row in rows], seed, "hold-out", split)]
+    order = rows[rank_for_draw([ids[row] for row in rows], seed, "hold-out", split)]
     return np.sort(order[count:]), np.sort(order[:count])
 
 

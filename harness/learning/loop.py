@@ -23,9 +23,9 @@ from harness.learning.checkpoints import trained_state
 from harness.learning.draws import DrawnBatch, plan_rows
 from harness.learning.optimizers import Groups, build_optimizer, build_schedule
 from harness.learning.pipeline import Batch, SampleSource
-from harness.learning.progress import State, TrainingOutcome, TrainingProgress
 from harness.learning.randomness import seed_step
 from harness.learning.recipe import Recipe
+from harness.learning.training_progress import State, TrainingOutcome, TrainingProgress
 
 Objective = Callable[[Batch, int], torch.Tensor | float]
 

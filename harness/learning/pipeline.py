@@ -82,7 +82,7 @@ class HeldSamples:
             yield Batch(step, epoch, rows, data, targets)
 
 
-def image_of(sample: Sample) -> Any:
+def require_sample_image(sample: Sample) -> Any:
     """Return a sample's image. Raises DataError naming the sample that has none."""
     if sample.image is None:
         raise DataError(f"sample '{sample.id}' has no image")
@@ -113,7 +113,7 @@ class Pipeline:
         indices: Sequence[int] | None = None,
         targets: torch.Tensor | None = None,
         collate: Callable[[list[Any]], Any] = torch.stack,
-        take: Callable[[Sample], Any] = image_of,
+        take: Callable[[Sample], Any] = require_sample_image,
         depth: int | None = None,
         seed: int | None = None,
     ) -> None:

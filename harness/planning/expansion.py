@@ -12,14 +12,14 @@ from itertools import product
 from typing import Any
 
 from harness.contract import capability, targets
-from harness.contract.cells import Cell, Part, Planned, canonical_json
+from harness.contract.cells import Cell, Part, PlannedCell, canonical_json
 from harness.contract.declared import ask
-from harness.contract.remarks import statements, with_names
+from harness.contract.remarks import label_remark, normalise_remarks
 from harness.discovery import registry
 from harness.discovery.parts import Resolver, blame
-from harness.discovery.reference import RESERVED, Reference, complete_entry, parse, read_short
+from harness.discovery.reference import RESERVED, Reference, complete_entry, parse_references, read_short
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
-from harness.planning.matching import find_read_classes, fits, name_apart
+from harness.planning.matching import find_read_classes, match_evidence_classes, name_apart
 from harness.planning.suite import Entry, Experiment, Rule, Suite
 
 
@@ -108,16 +108,16 @@ class Expansion:
                 for axes in [{**p, **extra.axes} for p in points]:
                     yield self._cell(model, dataset, method, axes, seed)
 
-    def decide(self, cell: Cell, finished: set[str]) -> Planned:
+    def decide(self, cell: Cell, finished: set[str]) -> PlannedCell:
         """Return the cell with its state: done, broken, skipped with the reason, or to be run."""
         if cell.id in finished:
             with suppress(Exception, SystemExit):  # its record counts in any case
                 cell.remarks.extend(self._remarks(cell))
-            return Planned(cell, "done")
+            return PlannedCell(cell, "done")
         if problem := next((p.problem for p in cell.parts if p.problem), None):
-            return Planned(cell, "broken", problem)
+            return PlannedCell(cell, "broken", problem)
         if missing := next((p.missing for p in cell.parts if p.missing), None):
-            return Planned(cell, "skipped", missing)
+            return PlannedCell(cell, "skipped", missing)
         try:
             try:
                 reason = self._find_refusal(cell)
@@ -128,8 +128,8 @@ class Expansion:
         except BaseException as error:  # a protocol that can't judge a cell breaks that cell alone
             if interrupts(error):
                 raise
-            return Planned(cell, "broken", blame(cell.protocol, "failed at planning", error))
-        return Planned(cell, "skipped", reason) if reason else Planned(cell)
+            return PlannedCell(cell, "broken", blame(cell.protocol, "failed at planning", error))
+        return PlannedCell(cell, "skipped", reason) if reason else PlannedCell(cell)
 
     def _cell(
         self, model: Part | None, dataset: Part, method: Part | None, axes: dict[str, Any], seed: int
@@ -155,7 +155,7 @@ class Expansion:
         if key not in self._reasons:
             model, method = (p.object if p else None for p in (cell.model, cell.method))
             why = find_refusal(protocol, cell.protocol.plugin, model, cell.dataset.object, method, cell.axes)
-            self._reasons[key] = with_names(why, cell) if why else None
+            self._reasons[key] = label_remark(why, cell) if why else None
         return self._reasons[key]
 
     def _remarks(self, cell: Cell) -> Sequence[str]:
@@ -166,7 +166,7 @@ class Expansion:
             if ask(cell.protocol.object, "assumes") is not None:
                 model, method = (p.object if p else None for p in (cell.model, cell.method))
                 more = cell.protocol.object.assumes(model, cell.dataset.object, method, cell.axes)
-                said += [with_names(text, cell) for text in statements(more)]
+                said += [label_remark(text, cell) for text in normalise_remarks(more)]
             self._said[key] = tuple(dict.fromkeys(said))
         return self._said[key]
 
@@ -177,7 +177,7 @@ class Expansion:
         return found[0]
 
     def _resolve_all(self, kind: str, entry: Entry, key: str) -> list[Part]:
-        return self._resolve(kind, parse(entry, f"{self.where}, {key}"), key)
+        return self._resolve(kind, parse_references(entry, f"{self.where}, {key}"), key)
 
     def _resolve(
         self, kind: str, references: Sequence[Reference], key: str, typed: Sequence[Reference] = ()
@@ -193,7 +193,7 @@ class Expansion:
     def _choose(
         self, kind: str, entries: Sequence[Entry], only: Sequence[str], added: Sequence[str]
     ) -> list[Part]:
-        own = [r for n, e in enumerate(entries) for r in parse(e, f"{self.where}, {kind}.{n}")]
+        own = [r for n, e in enumerate(entries) for r in parse_references(e, f"{self.where}, {kind}.{n}")]
         labels = [r.shown for r in own]
         chosen: list[Reference] = [] if only else list(own)
         for text in only:
@@ -219,7 +219,7 @@ class Expansion:
             fnmatchcase(reference.shown, text) or reference.shown == text
             for grid in self.suite.grids
             for entry in getattr(grid, kind)
-            for reference in parse(entry, f"suite {self.suite.name}, {kind}")
+            for reference in parse_references(entry, f"suite {self.suite.name}, {kind}")
         )
 
     def _parse_added(self, kind: str, text: str, labels: Sequence[str]) -> Reference:
@@ -227,7 +227,7 @@ class Expansion:
         shared = getattr(self.suite.defaults, kind)
         # options alone: labels and tags are facts of the suite's own entries
         bare = {name: {k: v for k, v in t.items() if k not in RESERVED} for name, t in shared.items()}
-        reference = parse(complete_entry(text, bare), where)[0]
+        reference = parse_references(complete_entry(text, bare), where)[0]
         names = [p.name for p in registry.installed(kind)]
         if reference.plugin.rpartition("/")[2] not in names:
             hint = did_you_mean(text, [*labels, *names])
@@ -274,7 +274,7 @@ class Expansion:
                 raise SuiteError(
                     f"{self.where}: metric '{part.plugin}' of {part.distribution}: {error}"
                 ) from None
-            if wanted is None or fits(provided, wanted):
+            if wanted is None or match_evidence_classes(provided, wanted):
                 continue
             read, given = name_apart(wanted, provided)
             raise SuiteError(

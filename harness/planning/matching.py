@@ -59,7 +59,7 @@ def _classes(annotation: Any) -> tuple[type, ...] | None:
     return (found,) if isinstance(found, type) else None
 
 
-def fits(provided: Sequence[type], wanted: Sequence[type]) -> bool:
+def match_evidence_classes(provided: Sequence[type], wanted: Sequence[type]) -> bool:
     """Return whether any provided class is a wanted one, a subclass, or has a wanted protocol's members."""
     from typing_extensions import is_protocol
 

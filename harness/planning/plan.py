@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.contract.cells import Cell, Planned
-from harness.contract.remarks import SAME, relabel
+from harness.contract.cells import Cell, PlannedCell
+from harness.contract.remarks import SAME, relabel_remarks
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.errors import SuiteError, did_you_mean
@@ -17,7 +17,7 @@ from harness.planning.defaults import check_defaults
 from harness.planning.expansion import Choice, Expansion
 from harness.planning.suite import Suite
 
-__all__ = ["Cell", "Choice", "Plan", "Planned", "make_plan"]
+__all__ = ["Cell", "Choice", "Plan", "PlannedCell", "make_plan"]
 
 
 @dataclass
@@ -25,11 +25,11 @@ class Plan:
     """All cells of a suite in running order."""
 
     suite: Suite
-    cells: list[Planned] = field(default_factory=list)
+    cells: list[PlannedCell] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     """Possible typos in its tables and plots."""
 
-    def __iter__(self) -> Iterator[Planned]:
+    def __iter__(self) -> Iterator[PlannedCell]:
         return iter(self.cells)
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
     choice = choice or Choice()
     finished = set(done)
     plan = Plan(suite)
-    resolver, seen, excluded = Resolver(choice.skip_unreadable), dict[str, list[Planned]](), 0
+    resolver, seen, excluded = Resolver(choice.skip_unreadable), dict[str, list[PlannedCell]](), 0
     grids = suite.grids
     names = [g.name for g in grids]
     for name, count in Counter(names).items():
@@ -94,12 +94,12 @@ def _place(cell: Cell) -> dict[str, Any]:
     return {name: value for name, value in cell.coordinates.items() if name != "experiment"}
 
 
-def _plan_twin(cell: Cell, first: Planned) -> Planned:
+def _plan_twin(cell: Cell, first: PlannedCell) -> PlannedCell:
     """Plan a cell that equals another except in labels: it is not run, and shows the other's record."""
     pairs = zip(cell.parts, first.cell.parts, strict=True)
     moved = {other.label: one.label for one, other in pairs if one.label != other.label}
-    cell.remarks[:] = dict.fromkeys([*relabel(first.cell.remarks, moved), *cell.remarks])
-    return Planned(cell, "done" if first.state == "run" else first.state, first.reason)
+    cell.remarks[:] = dict.fromkeys([*relabel_remarks(first.cell.remarks, moved), *cell.remarks])
+    return PlannedCell(cell, "done" if first.state == "run" else first.state, first.reason)
 
 
 def _say_alike(cells: Sequence[Cell]) -> None:

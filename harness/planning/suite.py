@@ -193,7 +193,7 @@ def holders(suite: Suite) -> list[BaseModel]:
     return [*grids, *(extra for grid in grids for extra in grid.include), *suite.tables]
 
 
-def path_of(name: str) -> Path:
+def find_suite_file(name: str) -> Path:
     """Return the file of a suite given by its name or by a path.
 
     An entry point `NAME = "PACKAGE"` of the group `harness.suites` means the file NAME.toml inside PACKAGE;
@@ -219,9 +219,9 @@ def path_of(name: str) -> Path:
     raise SuiteError(f"suite '{name}' of {found.distribution}: {found.target} has no file {found.name}.toml")
 
 
-def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
+def load_suite_file(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
     """Read a suite by name or path; `overrides` maps dotted keys to values (`axes.shots`)."""
-    path = path_of(str(name))
+    path = find_suite_file(str(name))
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
@@ -230,7 +230,7 @@ def load(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
         raise SuiteError(f"{path}: not valid TOML: the file is not UTF-8") from None
     for key, value in (overrides or {}).items():
         _put(data, key, value)
-    suite = from_dict(data, str(path))
+    suite = parse_suite(data, str(path))
     suite._folder = path.parent.resolve()
     return suite
 
@@ -239,15 +239,15 @@ def load_planned(store: Store, name: str) -> Suite:
     """Return a suite as last planned in a store, or one without tables if its plan can't be read."""
     manifest = store.manifest(name)
     try:
-        return from_dict(manifest["suite"] if manifest else {"name": name}, f"{store.path}: suite {name}")
+        return parse_suite(manifest["suite"] if manifest else {"name": name}, f"{store.path}: suite {name}")
     except SuiteError as error:  # planned by another version of the harness
         from harness.records.store import warn_once
 
         warn_once(f"{error}; its tables and plots are left out")
-        return from_dict({"name": name})
+        return parse_suite({"name": name})
 
 
-def name_of(text: str) -> str:
+def find_suite_name(text: str) -> str:
     """Return the name of a suite given by its name or its file, which may be gone by now."""
     if not text.endswith(".toml"):
         return text
@@ -258,7 +258,7 @@ def name_of(text: str) -> str:
     return str(data.get("name", Path(text).stem))
 
 
-def from_dict(data: Mapping[str, Any], where: str = "suite") -> Suite:
+def parse_suite(data: Mapping[str, Any], where: str = "suite") -> Suite:
     """Return a suite from the parsed content of a file. Raises SuiteError; `where` starts every message."""
     try:
         return Suite.model_validate(data)

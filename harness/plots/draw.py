@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse
+from harness.discovery.reference import parse_references
 from harness.errors import HarnessError, did_you_mean, reason_of
 from harness.leaderboard.frame import find_coordinate, shorten_columns
 from harness.planning.expansion import matches
@@ -76,7 +76,7 @@ def _draw_plot(
     where = f"plot '{spec.name}'"
     blame = f"the plot plugin '{spec.kind}'"
     try:
-        reference = parse({"plugin": spec.kind, "options": spec.options}, where)[0]
+        reference = parse_references({"plugin": spec.kind, "options": spec.options}, where)[0]
         part = Resolver().resolve("plots", reference, where)
         if part.problem or part.missing:
             raise HarnessError(part.problem or part.missing or "")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 
 from harness.errors import StoreError
-from harness.records.columns import read_parquet
 from harness.records.files import FULL, replacing
+from harness.records.parquet_columns import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd

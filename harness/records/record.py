@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from harness.contract.cells import RECORD_SCHEMA, Cell, Part
-from harness.contract.remarks import statements
+from harness.contract.remarks import normalise_remarks
 from harness.errors import NewerRecord, StoreError
 from harness.records.redaction import redact
 
@@ -63,11 +63,11 @@ class Record:
     @property
     def remarks(self) -> list[str]:
         """What was assumed, left out, cut or reordered; stored in `notes`."""
-        return [*statements(self.notes.get("remarks"))]
+        return [*normalise_remarks(self.notes.get("remarks"))]
 
     def remark(self, texts: Iterable[str]) -> None:
         """Add remarks, each once."""
-        if texts := [*dict.fromkeys([*self.remarks, *statements(texts)])]:
+        if texts := [*dict.fromkeys([*self.remarks, *normalise_remarks(texts)])]:
             self.notes["remarks"] = texts
 
     def to_json(self) -> bytes:

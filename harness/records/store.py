@@ -23,9 +23,9 @@ from typing import Any
 import orjson
 
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
-from harness.records.columns import read_parquet
 from harness.records.files import FULL, clear_partial, replacing, write_bytes
 from harness.records.index import list_done
+from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
 
 log = logging.getLogger("harness")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.records.columns import read_parquet
+from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.report.index import json_number

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.cells import Planned
+from harness.contract.cells import PlannedCell
 from harness.contract.declared import ask
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse, parse_short
+from harness.discovery.reference import parse_references, parse_short
 from harness.errors import PluginBroken
 from harness.planning.plan import Choice, Plan, make_plan
 from harness.planning.suite import Suite, TableSpec
@@ -168,13 +168,13 @@ def _add_metrics_table(suite: Suite, added: Sequence[str]) -> Suite:
         rows = ["model", "method"] if any(g.methods for g in suite.grids) else ["model"]
         table = TableSpec(name="added-metrics", title="Added metrics", rows=rows, values=values)
     else:
-        own = [r.shown for g in suite.grids for e in g.metrics for r in parse(e, "metrics")]
+        own = [r.shown for g in suite.grids for e in g.metrics for r in parse_references(e, "metrics")]
         values = list(dict.fromkeys([*own, *values]))
         table = TableSpec(name=suite.name, title=suite.title, values=values)
     return suite.model_copy(update={"tables": [*suite.tables, table]})
 
 
-def _account(planned: Planned, store: Store, events: Listeners, outcome: Run) -> None:
+def _account(planned: PlannedCell, store: Store, events: Listeners, outcome: Run) -> None:
     """Write the record of a cell that can't run, unless it already has an ok one."""
     status = "skipped" if planned.state == "skipped" else "failed"
     record = make_blank(planned.cell, status, planned.reason)

@@ -26,11 +26,17 @@ from harness.discovery.parts import check_unchanged
 from harness.errors import Diverged, HarnessError, StoreUnwritable, Unavailable, interrupts, reason_of
 from harness.inference.batches import ran_out_of_memory
 from harness.inference.features import FeatureCache, feature_key
-from harness.inference.readable import open_split
+from harness.inference.readable import open_readable_split
 from harness.records import provenance
 from harness.records.record import Record, make_blank
 from harness.records.store import Store, warn_once
-from harness.running.devices import make_deterministic, pick_device, preparing_threads, seed_all, settle
+from harness.running.devices import (
+    make_deterministic,
+    pick_device,
+    preparing_threads,
+    seed_all,
+    settle_on_device,
+)
 from harness.running.logs import CellLog, cell_folder
 
 if TYPE_CHECKING:
@@ -275,7 +281,7 @@ class Worker:
         if ask(model, "load") is not None:
             model.load(self.device)
         if ask(model, "module") is not None and frozen:
-            settle(model.module, self.device)
+            settle_on_device(model.module, self.device)
         return model
 
     def _open_split(self, data: Part, name: str, limit: int | None) -> tuple[Split, Sequence[str]]:
@@ -285,7 +291,7 @@ class Worker:
             self._splits.move_to_end(key)
             return self._splits[key]
         check_unchanged(data)
-        self._splits[key] = open_split(data, name, limit, self.workers, self.cache)
+        self._splits[key] = open_readable_split(data, name, limit, self.workers, self.cache)
         while len(self._splits) > KEPT_SPLITS:
             self._splits.popitem(last=False)
         return self._splits[key]

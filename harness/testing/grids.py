@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness.contract.cells import Cell, Planned
+from harness.contract.cells import Cell, PlannedCell
 from harness.contract.declared import ask
 from harness.discovery import options, registry
 from harness.errors import HarnessError, PluginBroken
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.testing.verdicts import NotChecked, Violation
 
 Given = Any
@@ -27,9 +27,9 @@ class PlannedGrid:
 
     content: Mapping[str, Any]
 
-    def plan(self, seeds: Sequence[int] = (0,)) -> list[Planned]:
+    def plan(self, seeds: Sequence[int] = (0,)) -> list[PlannedCell]:
         """Make a new plan, whose objects no other plan shares."""
-        return list(make_plan(from_dict({"name": "kit", **self.content, "seeds": list(seeds)}, "cell")))
+        return list(make_plan(parse_suite({"name": "kit", **self.content, "seeds": list(seeds)}, "cell")))
 
     def pick_cells(self, seeds: Sequence[int] = (0,)) -> list[Cell]:
         """Return the first cell that can run, once for each seed.
@@ -98,14 +98,14 @@ def _find_grid(kind: str, references: Iterable[Any]) -> tuple[dict[str, Any] | N
     for reference in references:
         for name, grid in installed_grids():
             content = {**grid, kind: [reference]}
-            reason = explain_refusal(content)
+            reason = explain_grid_refusal(content)
             if reason is None:
                 return content, []
             reasons[f"{name}: {reason}"] = None
     return None, list(reasons) or ["no installed protocol states a smallest grid"]
 
 
-def explain_refusal(content: Mapping[str, Any]) -> str | None:
+def explain_grid_refusal(content: Mapping[str, Any]) -> str | None:
     """Return None if a cell of this grid can run, else why not."""
     try:
         planned = PlannedGrid(content).plan()
@@ -116,7 +116,7 @@ def explain_refusal(content: Mapping[str, Any]) -> str | None:
     return next((p.reason for p in planned if p.reason), "no cell")
 
 
-def explain_refusals(kind: str, plugin: Given) -> list[str]:
+def explain_grid_refusals(kind: str, plugin: Given) -> list[str]:
     """Return why no installed protocol takes this plugin on its smallest grid; empty when one does."""
     with refer_to(kind, plugin) as reference:
         return _find_grid(kind, [reference])[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse
+from harness.discovery.reference import parse_references
 from harness.testing import grids
 from harness.testing.cell_runs import (
     CellResult,
@@ -36,10 +36,10 @@ class RunSubject:
         if not isinstance(self.given, str | Mapping):
             return self.given
         where = "the plugin under test"
-        reference = parse(self.given, where)[0]
+        reference = parse_references(self.given, where)[0]
         if not reference.options and reference.value is None:
             smallest = grids.smallest_options(grids.find_factory(self.kind, self.given))
-            reference = parse({"plugin": reference.plugin, "options": smallest}, where)[0]
+            reference = parse_references({"plugin": reference.plugin, "options": smallest}, where)[0]
         part = Resolver().resolve(self.kind, reference, where)
         if part.problem:
             raise Violation("a plugin that can be built", part.problem, "All else needs it.")

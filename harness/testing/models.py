@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from harness.contract.capability import REGISTERED, capabilities, members_of
+from harness.contract.capability import REGISTERED, capabilities, list_capability_members
 from harness.contract.declared import ask
 from harness.inference.zeroshot import SIMILARITIES
 from harness.testing.model_subject import (
@@ -37,11 +37,11 @@ def check_capabilities(subject: ModelSubject) -> None:
     )
     if set(subject.abilities) - {"exposes its module"}:
         return
-    from harness.testing.grids import explain_refusals
+    from harness.testing.grids import explain_grid_refusals
 
-    if not (reasons := explain_refusals("models", subject.plugin)):
+    if not (reasons := explain_grid_refusals("models", subject.plugin)):
         return
-    members = {m for protocol in REGISTERED.values() for m in members_of(protocol)}
+    members = {m for protocol in REGISTERED.values() for m in list_capability_members(protocol)}
     own = [n for n in dir(subject.plugin) if not n.startswith("_") and n not in members]
     close = [f"'{n}' (meant '{near[0]}'?)" for n in own if (near := get_close_matches(n, members, 1, 0.7))]
     raise Violation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.contract.capability import members_of
+from harness.contract.capability import list_capability_members
 from harness.contract.declared import ask
 from harness.contract.targets import TARGET_KINDS
 from harness.errors import HarnessError
@@ -29,7 +29,7 @@ def check_declarations(subject: RunSubject) -> None:
     )
     expected, why = "`needs` to be a sequence of capabilities", "Planning skips models by it."
     with must(expected, why):
-        each = [members_of(need) for need in needs]
+        each = [list_capability_members(need) for need in needs]
     expect(all(each), expected, repr(needs), "Every model has a capability without members.")
     expect(
         not isinstance(kinds, str) and bool(kinds) and set(kinds) <= set(TARGET_KINDS),

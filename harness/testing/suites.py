@@ -8,16 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.contract.cells import Planned
+from harness.contract.cells import PlannedCell
 from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse, parse_short
+from harness.discovery.reference import parse_references, parse_short
 from harness.errors import HarnessError, did_you_mean
 from harness.leaderboard.checking import COSTS
 from harness.leaderboard.entries import METRIC
 from harness.planning.expansion import matches
 from harness.planning.plan import Plan, make_plan
-from harness.planning.suite import Suite, TableSpec, load
+from harness.planning.suite import Suite, TableSpec, load_suite_file
 from harness.testing.verdicts import NotChecked, Violation, expect
 
 
@@ -31,7 +31,7 @@ class SuiteSubject:
     def suite(self) -> Suite:
         """The suite, validated."""
         try:
-            return load(self.given)
+            return load_suite_file(self.given)
         except HarnessError as error:
             raise Violation("a valid suite file", error, "Nothing of it can be run.") from None
 
@@ -99,18 +99,18 @@ def check_tables(subject: SuiteSubject) -> None:
             _expect_plugin("summaries", spec.summary, f"{where}, summary")
 
 
-def _coordinates(planned: Planned) -> dict[str, Any]:
+def _coordinates(planned: PlannedCell) -> dict[str, Any]:
     """Return the coordinates and tags of a cell, by the names that suites have for them."""
     tags = planned.cell.tags
     return {**{f"tag.{k}": v for k, v in tags.items()}, **tags, **planned.cell.coordinates}
 
 
-def _meets(planned: Planned, where: Mapping[str, Any]) -> bool:
+def _meets(planned: PlannedCell, where: Mapping[str, Any]) -> bool:
     found = _coordinates(planned)
     return all(matches(pattern, found.get(key)) for key, pattern in where.items())
 
 
-def _check_values(spec: TableSpec, chosen: list[Planned], where: str) -> None:
+def _check_values(spec: TableSpec, chosen: list[PlannedCell], where: str) -> None:
     protocols = [planned.cell.protocol.object for planned in chosen]
     known = {m.label for planned in chosen for m in planned.cell.metrics}
     known.update(name for p in protocols for name in (*ask(p, "directions"), *ask(p, "units")))
@@ -143,7 +143,7 @@ def check_plots(subject: SuiteSubject) -> None:
 
 def _expect_plugin(kind: str, entry: Any, where: str) -> None:
     try:
-        part = Resolver().resolve(kind, parse(entry, where)[0], where)
+        part = Resolver().resolve(kind, parse_references(entry, where)[0], where)
     except HarnessError as error:
         raise Violation(f"{where} to name an existing plugin", error, "It could not be shown.") from None
     expect(not part.problem, f"{where} to name a plugin that works", part.problem, "It could not be shown.")

@@ -111,10 +111,10 @@ def run_toys(
     content: dict[str, Any], place: Path, store: str = "store", listeners: Sequence[Any] = ()
 ) -> Run:
     """Run a suite of toys in this process, with a store and a cache below `place`."""
-    from harness.planning.suite import from_dict
+    from harness.planning.suite import parse_suite
     from harness.records.store import Store
     from harness.running.runner import run
 
     where, cache = Store(place / store), place / "cache"
     how: dict[str, Any] = {"device": "cpu", "executor": "inline", "installed_listeners": False}
-    return run(from_dict(content, "kit"), where, cache=cache, listeners=listeners, **how)
+    return run(parse_suite(content, "kit"), where, cache=cache, listeners=listeners, **how)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 from unicodedata import normalize as normalise
 
-from harness.inference.classes import normalise_name
+from harness.inference.classes import normalise_class_name
 from harness.inference.splits import role_of
 from harness_data.scanning import has_images, list_subfolders
 
@@ -139,7 +139,7 @@ def find_spellings(folders: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """
     alike: dict[str, list[str]] = {}
     for names in folders.values():
-        forms = [normalise_name(name) for name in names]
+        forms = [normalise_class_name(name) for name in names]
         if len(set(forms)) < len(forms):
             return {}
         for form, name in zip(forms, names, strict=True):
@@ -163,11 +163,12 @@ def note_spellings(folders: Mapping[str, Sequence[str]], others: Mapping[str, st
 
 def note_crossed_names(classes: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return a remark if a given name is that of another class's folder."""
-    places = {normalise_name(folder): place for place, folder in enumerate(classes)}
+    places = {normalise_class_name(folder): place for place, folder in enumerate(classes)}
     crossed = [
         (folder, name)
         for place, (folder, name) in enumerate(zip(classes, names, strict=True))
-        if places.get(normalise_name(name), place) != place and normalise_name(folder) != normalise_name(name)
+        if places.get(normalise_class_name(name), place) != place
+        and normalise_class_name(folder) != normalise_class_name(name)
     ]
     if not crossed:
         return []

@@ -101,7 +101,7 @@ class _ImageNetFolders:
         raise NotImplementedError
 
     def _load_classes(self) -> imagenet_classes.ImageNetClasses:
-        return imagenet_classes.load_classes()
+        return imagenet_classes.load_imagenet_classes()
 
     def _known_folders(self) -> frozenset[str] | None:
         """Return all folders that may be present; None if any others are allowed."""
@@ -161,7 +161,7 @@ class ImageNet(_ImageNetFolders):
         return [f"imagenet/{name}", f"imagenet-1k/{name}", f"ILSVRC2012/{name}", name]
 
     def _load_classes(self) -> imagenet_classes.ImageNetClasses:
-        return imagenet_classes.load_classes(self.classes)
+        return imagenet_classes.load_imagenet_classes(self.classes)
 
     def _known_folders(self) -> frozenset[str]:
         return frozenset(imagenet_classes.wnids())
@@ -217,7 +217,7 @@ class ImageNetR(_PlainShift):
         return ["imagenet-r"]
 
     def _load_classes(self) -> imagenet_classes.ImageNetClasses:
-        return imagenet_classes.load_classes("imagenet-r")
+        return imagenet_classes.load_imagenet_classes("imagenet-r")
 
 
 class ImageNetA(_PlainShift):
@@ -232,7 +232,7 @@ class ImageNetA(_PlainShift):
         return ["imagenet-a"]
 
     def _load_classes(self) -> imagenet_classes.ImageNetClasses:
-        return imagenet_classes.load_classes("imagenet-a")
+        return imagenet_classes.load_imagenet_classes("imagenet-a")
 
 
 class ImageNetSketch(_PlainShift):

@@ -44,7 +44,7 @@ def wnids() -> tuple[str, ...]:
 
 
 @lru_cache
-def load_classes(subset: Subset | None = None) -> ImageNetClasses:
+def load_imagenet_classes(subset: Subset | None = None) -> ImageNetClasses:
     """Return the classes of ImageNet-style folders (`nXXXXXXXX`): all 1000, or those of a shift.
 
     For "objectnet" the labels are ObjectNet's 113 classes, which cover 125 ImageNet folders.

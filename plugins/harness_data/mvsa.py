@@ -26,16 +26,16 @@ CLASSES = ("negative", "neutral", "positive")
 LABEL_FILE = "labelResultAll.txt"
 
 
-def majority(votes: Sequence[str]) -> str | None:
+def vote_mvsa_label(votes: Sequence[str]) -> str | None:
     """Return the label given by more than half of the annotators, or None."""
     label, count = Counter(votes).most_common(1)[0]
     return label if 2 * count > len(votes) else None
 
 
-def joint_label(text: str, image: str) -> str | None:
+def join_mvsa_labels(text: str, image: str) -> str | None:
     """Return one polarity for a pair: the shared one, or the polar one beside neutral; None if opposite.
 
-    >>> joint_label("neutral", "negative")
+    >>> join_mvsa_labels("neutral", "negative")
     'negative'
     """
     if text == image:
@@ -99,11 +99,11 @@ class MVSA(PairFolder):
             if len(votes) != annotators or any(len(v) != 2 or not {*v} <= {*CLASSES} for v in votes):
                 table.broken.append(where)
                 continue
-            text, image = majority([t for t, _ in votes]), majority([i for _, i in votes])
+            text, image = vote_mvsa_label([t for t, _ in votes]), vote_mvsa_label([i for _, i in votes])
             label, reason = None, None
             if text is None or image is None:
                 reason = "labels without majority"
-            elif (label := joint_label(text, image)) is None:
+            elif (label := join_mvsa_labels(text, image)) is None:
                 reason = "labels opposite"
             facts = {"text_polarity": text or "", "image_polarity": image or ""}
             table.rows.append(PairRow(identity, label, None, None, where, facts, reason))

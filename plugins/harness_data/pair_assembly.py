@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import did_you_mean
 from harness_data.image_files import NON_IMAGE_SUFFIXES, suffix_of
 from harness_data.pair_files import FileIndex, FileSource, PairFiles, resolve_inside
-from harness_data.pair_findings import INEXACT, UNUSED, Findings
+from harness_data.pair_findings import INEXACT, UNUSED, PairFindings
 from harness_data.pair_layout import UNLABELLED
 from harness_data.pair_split import UnreadPair
 from harness_data.pair_tables import PairRow, PairTable
@@ -20,14 +20,14 @@ class AssembledPairs:
     """Pairs by split, with the findings on the pairs of each split and on the whole collection."""
 
     entries: dict[str, list[UnreadPair]] = field(default_factory=dict)
-    findings: dict[str, Findings] = field(default_factory=dict)
-    whole: Findings = field(default_factory=Findings)
-    expected: Findings = field(default_factory=Findings)
+    findings: dict[str, PairFindings] = field(default_factory=dict)
+    whole: PairFindings = field(default_factory=PairFindings)
+    expected: PairFindings = field(default_factory=PairFindings)
     """The part of `whole` that is normal, such as pairs in an unlabelled table, or reported already."""
 
     def describe_unused(self, usual: Collection[str] = ()) -> str | None:
         """Return one line on unused rows and files, if any; leave out the kinds in `usual`."""
-        unused = Findings()
+        unused = PairFindings()
         for kind, names in self.whole.names.items():
             known = {*self.expected.names.get(kind, ())}
             unused.extend(kind, (name for name in names if kind not in usual and name not in known))
@@ -95,7 +95,7 @@ def assemble_pairs(
             found.whole.add("label unknown", f"{row.id}: '{row.label}' ({row.where}{hint})")
             continue
         home = one.split if label >= 0 else UNLABELLED
-        entry = _build_pair(one, label, files, found.findings.setdefault(home, Findings()))
+        entry = _build_pair(one, label, files, found.findings.setdefault(home, PairFindings()))
         if (home, entry.id) in taken:  # from tables of two splits, both unlabelled
             entry = replace(entry, id=f"{one.split}/{entry.id}")
         taken.add((home, entry.id))
@@ -178,7 +178,7 @@ def _find_alike_file(row: PairRow, kind: str, index: FileIndex) -> str | None:
     return found
 
 
-def _drop_duplicates(resolved: Sequence[_ResolvedRow], whole: Findings) -> list[_ResolvedRow]:
+def _drop_duplicates(resolved: Sequence[_ResolvedRow], whole: PairFindings) -> list[_ResolvedRow]:
     """Return the rows that count, in order: one per id, none for an id with different labels."""
     counting: dict[str, list[_ResolvedRow]] = {}
     clashing: set[_ResolvedRow] = set()
@@ -208,7 +208,7 @@ def _is_same_pair(a: _ResolvedRow, b: _ResolvedRow) -> bool:
     )
 
 
-def _build_pair(one: _ResolvedRow, label: int, files: PairFiles, findings: Findings) -> UnreadPair:
+def _build_pair(one: _ResolvedRow, label: int, files: PairFiles, findings: PairFindings) -> UnreadPair:
     row = one.row
     names = [row.id] if row.image is None or row.text is None else []
     names += [row.image or ""] if one.image is None else []
@@ -231,7 +231,7 @@ def _build_pair(one: _ResolvedRow, label: int, files: PairFiles, findings: Findi
     )
 
 
-def _add_leftovers(files: PairFiles, used: set[str], whole: Findings) -> None:
+def _add_leftovers(files: PairFiles, used: set[str], whole: PairFindings) -> None:
     second = set(files.second)
     whole.extend("image without id", (n for n in files.images.files if n not in used and n not in second))
     whole.extend("text without id", (n for n in files.texts.files if n not in used and n not in second))

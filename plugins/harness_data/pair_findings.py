@@ -67,7 +67,7 @@ INEXACT: dict[str, str] = {
 """The same for files that are taken for what a row names."""
 
 
-class Findings:
+class PairFindings:
     """Names (of files, ids or rows) collected under the kinds above, in the order of their discovery."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class Findings:
     def describe(self, words: Mapping[str, str], start: str) -> str | None:
         """Return one line with the count and first name of each kind in `words`; None if there are none.
 
-        >>> findings = Findings()
+        >>> findings = PairFindings()
         >>> findings.add("row broken", "labels.csv:7")
         >>> findings.describe(UNUSED, "not used")
         "not used: 1 rows that can't be read (first: labels.csv:7)"

@@ -36,7 +36,7 @@ _SEPARATORS = (",", ";", "|", "/", "+", "&")
 _WHOLE_AS_FRACTION = re.compile(r"([+-]?\d+)\.0+")
 
 
-def settle_labels(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
+def settle_pair_labels(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
     """Set labels that mean "no label" to None by the rule above; return remarks on it.
 
     `1.0` becomes `1` unless `classes` lists it: programs write whole numbers so in a column with gaps.
@@ -55,7 +55,7 @@ def settle_labels(tables: Mapping[str, PairTable], classes: Sequence[str] | None
     return remarks
 
 
-def list_classes(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
+def list_pair_classes(tables: Mapping[str, PairTable], classes: Sequence[str] | None) -> list[str]:
     """Return the given classes, or the labels of all tables: numbers by value, then words by name.
 
     Labels that differ only in case are one class, in its most frequent spelling.
@@ -71,12 +71,12 @@ def list_classes(tables: Mapping[str, PairTable], classes: Sequence[str] | None)
     return sorted(found, key=lambda name: (name not in numbers, numbers.get(name, 0), name))
 
 
-def is_class(word: str, count: int, others: Mapping[str, int]) -> bool:
+def is_pair_class(word: str, count: int, others: Mapping[str, int]) -> bool:
     """Return whether an ambiguous word that occurs `count` times beside the labels `others` is a class.
 
-    >>> is_class("-1", 20, {"0": 20, "1": 20}), is_class("-1", 20, {"joy": 20, "anger": 20})
+    >>> is_pair_class("-1", 20, {"0": 20, "1": 20}), is_pair_class("-1", 20, {"joy": 20, "anger": 20})
     (True, False)
-    >>> is_class("none", 20, {"joy": 20, "anger": 20}), is_class("none", 900, {"0": 50, "1": 50})
+    >>> is_pair_class("none", 20, {"joy": 20, "anger": 20}), is_pair_class("none", 900, {"0": 50, "1": 50})
     (True, False)
     """
     if len(others) < 2:
@@ -109,7 +109,7 @@ def _settle_word(word: str, tables: Mapping[str, PairTable]) -> list[str]:
     mixed = [split for split, found in counts.items() if found[word] and len(found) > 1]
     together = sum((counts[split] for split in mixed), Counter[str]())
     count = together.pop(word, 0)
-    remarks, stays = [], bool(mixed) and is_class(word, count, together)
+    remarks, stays = [], bool(mixed) and is_pair_class(word, count, together)
     if stays:
         remarks.append(
             f"{count:,} of {count + together.total():,} rows are labelled '{word}', counted as a class; "

@@ -21,7 +21,9 @@ TABLE_FOLDERS = ("data", "annotations", "annotation", "labels", "splits", "metad
 """Folders that are searched for tables if the folder itself has none."""
 
 
-def find_tables(folder: Path, labels: str | None = None, unlabelled: str | None = None) -> dict[str, Path]:
+def find_pair_tables(
+    folder: Path, labels: str | None = None, unlabelled: str | None = None
+) -> dict[str, Path]:
     """Return the table of each split of a folder, in order.
 
     `labels` and `unlabelled` name the tables of all and of further pairs. Otherwise a table `train` with

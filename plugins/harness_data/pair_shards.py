@@ -15,7 +15,7 @@ from harness_data.text_encoding import replace_surrogates
 from harness_data.webdatasets import IMAGE_EXTENSIONS, WebDataset
 
 if TYPE_CHECKING:
-    from harness_data.pair_findings import Findings
+    from harness_data.pair_findings import PairFindings
     from harness_data.pair_split import PairSplit, UnreadPair
     from harness_data.shards import ShardMember
 
@@ -75,14 +75,14 @@ class PairShards(WebDataset):
         Raises DataError naming the shard that is missing or broken, or if nothing can be read.
         """
         from harness_data.leftovers import note_unused_labels
-        from harness_data.pair_findings import UNUSED, Findings
+        from harness_data.pair_findings import UNUSED, PairFindings
         from harness_data.pair_split import PairSplit, read_texts
         from harness_data.scanning import check_split
 
         if missing := self.unavailable():
             raise DataError(missing)
         check_split(split, self.splits, str(self.path))
-        names, findings, whole = self._names, Findings(), Findings()
+        names, findings, whole = self._names, PairFindings(), PairFindings()
         entries = []
         for key, members in self._list_samples(split):
             entry = self._build_pair(key, members, names, findings, whole)
@@ -134,7 +134,7 @@ class PairShards(WebDataset):
         """The classes, the labels (in lower case) that mean "no label", and remarks on these."""
         from collections import Counter
 
-        from harness_data.pair_labels import DOUBTFUL, NULL, is_class
+        from harness_data.pair_labels import DOUBTFUL, NULL, is_pair_class
         from harness_data.webdatasets import CLASS_NAMES
 
         given = self._read_lines(CLASS_NAMES)
@@ -149,7 +149,7 @@ class PairShards(WebDataset):
         null, remarks = NULL, []
         for word in [label for label in times if label.lower() in DOUBTFUL]:
             count, total = times.pop(word), times.total()
-            if is_class(word.lower(), count, times):
+            if is_pair_class(word.lower(), count, times):
                 times[word], what = count, "counted as a class"
             else:
                 null, what = null | {word.lower()}, "taken as unlabelled"
@@ -187,8 +187,8 @@ class PairShards(WebDataset):
         key: str,
         members: Mapping[str, ShardMember],
         names: list[str],
-        findings: Findings,
-        whole: Findings,
+        findings: PairFindings,
+        whole: PairFindings,
     ) -> UnreadPair | None:
         from harness.errors import did_you_mean
         from harness_data.pair_split import UnreadPair

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness import DataError, EncodedImage, Sample
 from harness_data.image_checks import ByteSource, check_images
-from harness_data.pair_findings import LEFT_OUT, Findings
+from harness_data.pair_findings import LEFT_OUT, PairFindings
 from harness_data.text_encoding import DAMAGED, UTF8, DecodedText, decode_texts, summarise_encodings
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class PairSplit:
         self,
         entries: Sequence[UnreadPair],
         class_names: Sequence[str],
-        findings: Findings,
+        findings: PairFindings,
         where: str,
         whole: Mapping[str, Any] | None = None,
         read: Mapping[str, DecodedText] | None = None,
@@ -126,7 +126,9 @@ class PairSplit:
         return Sample(entry.id, image, int(self.targets[index]), self.texts[index])
 
 
-def _choose_text(entry: UnreadPair, read: Mapping[str, DecodedText], findings: Findings) -> tuple[str, str]:
+def _choose_text(
+    entry: UnreadPair, read: Mapping[str, DecodedText], findings: PairFindings
+) -> tuple[str, str]:
     """Return the text and the encoding of its file, each "" if missing."""
     encoding, text, name = "", entry.text, entry.text_name or entry.id
     if text is not None and not isinstance(text, str):
@@ -145,7 +147,7 @@ def _choose_text(entry: UnreadPair, read: Mapping[str, DecodedText], findings: F
     return text, encoding
 
 
-def _check_images(entries: Sequence[UnreadPair], findings: Findings) -> list[bool]:
+def _check_images(entries: Sequence[UnreadPair], findings: PairFindings) -> list[bool]:
     """Return whether each pair has a readable image."""
     there = [i for i, e in enumerate(entries) if e.image is not None]
     verdicts = dict(zip(there, check_images([e.image for e in entries if e.image is not None]), strict=True))

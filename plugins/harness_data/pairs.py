@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import DataError
-from harness_data.pair_layout import ALL, UNLABELLED, find_tables, list_other_tables
+from harness_data.pair_layout import ALL, UNLABELLED, find_pair_tables, list_other_tables
 from harness_data.pair_tables import TABLE_SUFFIXES, read_pair_table
 from harness_data.roots import resolve_below_root
 from harness_data.text_encoding import RULE, check_encoding
@@ -68,10 +68,10 @@ class PairFolder:
     @cached_property
     def _settled(self) -> tuple[Mapping[str, PairTable], list[str]]:
         """The tables with only real labels, and remarks on them."""
-        from harness_data.pair_labels import settle_labels
+        from harness_data.pair_labels import settle_pair_labels
 
         tables = self._read_tables()
-        remarks = settle_labels(tables, self._known_classes)
+        remarks = settle_pair_labels(tables, self._known_classes)
         return tables, remarks + [text for table in tables.values() for text in table.remarks]
 
     @property
@@ -141,7 +141,7 @@ class PairFolder:
         """
         from copy import deepcopy
 
-        from harness_data.pair_findings import Findings
+        from harness_data.pair_findings import PairFindings
         from harness_data.pair_split import PairSplit
         from harness_data.scanning import check_split
 
@@ -152,7 +152,7 @@ class PairFolder:
         return PairSplit(
             found.entries.get(split, []),
             self._class_names,
-            deepcopy(found.findings.get(split, Findings())),
+            deepcopy(found.findings.get(split, PairFindings())),
             f"{self.path}, split '{split}'",
             found.whole.build_report(),
             self._texts,
@@ -238,7 +238,7 @@ class Pairs(PairFolder):
         """Return the table of each split, by the options or by usual names."""
         if self.path.is_file():
             return {ALL: self.path}
-        return find_tables(self.path, self.labels, self.unlabelled)
+        return find_pair_tables(self.path, self.labels, self.unlabelled)
 
     def _list_class_folders(self) -> list[str]:
         from harness_data.scanning import has_images, list_subfolders
@@ -282,9 +282,9 @@ class Pairs(PairFolder):
 
     @cached_property
     def _classes(self) -> list[str]:
-        from harness_data.pair_labels import list_classes
+        from harness_data.pair_labels import list_pair_classes
 
-        return list_classes(self._settled_tables, self.classes)
+        return list_pair_classes(self._settled_tables, self.classes)
 
     @property
     def _class_names(self) -> list[str]:

@@ -23,7 +23,7 @@ IMAGE_EXTENSIONS = (*USUAL_IMAGES, *sorted({s[1:] for s in IMAGE_SUFFIXES} - {*U
 """If a sample has several images, the first of these extensions counts; a remark reports the rest."""
 
 
-class ShardSplit:
+class WebDatasetSplit:
     """A `Split` of samples read in place from tar files, without unpacking.
 
     Ids are `<shard number>/<key>`; a sample's `.txt` is its `text`.
@@ -111,7 +111,7 @@ class WebDataset:
             parts += [split, *content_digests(self._list_shards(split))]
         return text_digest(parts)
 
-    def load(self, split: str) -> ShardSplit:
+    def load(self, split: str) -> WebDatasetSplit:
         """Index the shards of one split.
 
         Raises DataError naming the shard that is missing or broken, or the sample that has no image, no
@@ -152,7 +152,7 @@ class WebDataset:
         said = left.remarks(used)
         if not self._is_retrieval:
             said += note_unused_labels(np.asarray(labels), len(names) if names else max(labels) + 1, names)
-        return ShardSplit(images, labels, texts, ids, names, self._templates, said)
+        return WebDatasetSplit(images, labels, texts, ids, names, self._templates, said)
 
     @property
     def remarks(self) -> list[str]:

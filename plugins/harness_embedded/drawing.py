@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from harness_embedded.captions import write_captions
 from harness_embedded.drawn_images import DrawnImages
-from harness_embedded.painting import paint, to_bytes
+from harness_embedded.painting import paint, painting_to_bytes
 from harness_embedded.sampling import (
     ODD_VIEWS,
     REFERENCE,
@@ -59,7 +59,7 @@ def draw_scenes(
     for start in range(0, n, 1000):  # a thousand at a time, to keep the float layers small
         part = slice(start, start + 1000)
         scenes = sample_scenes(rng, labels[part], how)
-        images.append(to_bytes(render_styles(paint(scenes, rng), chosen[part], rng)))
+        images.append(painting_to_bytes(render_styles(paint(scenes, rng), chosen[part], rng)))
         captions += write_captions(rng, scenes, chosen[part])
     return DrawnImages(np.concatenate(images), labels, captions)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness_embedded.sampling import BACKGROUNDS, COLOURS, TEXTURES, SceneProperties
-from harness_embedded.shapes import CLASSES, distance
+from harness_embedded.shapes import CLASSES, shape_distance
 
 Array = NDArray[np.float32]
 
@@ -135,7 +135,7 @@ def paint(scenes: SceneProperties, rng: np.random.Generator) -> Layers:
     away = np.empty_like(u)
     for label in np.unique(scenes.label):
         rows = np.flatnonzero(scenes.label == label)
-        away[rows] = distance(CLASSES[label], u[rows], v[rows])
+        away[rows] = shape_distance(CLASSES[label], u[rows], v[rows])
     away *= _per_pixel(scenes.pose[:, 1]) * SIDE
     inside = np.clip(0.5 - away, 0, 1)
 
@@ -168,6 +168,6 @@ def paint(scenes: SceneProperties, rng: np.random.Generator) -> Layers:
     return Layers(inside, away, np.clip(image, 0, 1), scenes.noise)
 
 
-def to_bytes(images: Array) -> NDArray[np.uint8]:
+def painting_to_bytes(images: Array) -> NDArray[np.uint8]:
     """Convert images in [0, 1] to uint8, rounded to the nearest level."""
     return (np.clip(images, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -56,7 +56,7 @@ class SceneDomainSplit:
         import numpy as np
 
         from harness import derive_seed
-        from harness_embedded.painting import paint, to_bytes
+        from harness_embedded.painting import paint, painting_to_bytes
         from harness_embedded.sampling import REFERENCE, sample_scenes
         from harness_embedded.shapes import CLASSES
         from harness_embedded.styles import render_styles
@@ -66,7 +66,7 @@ class SceneDomainSplit:
         layers = paint(sample_scenes(rng, labels, REFERENCE), rng)
         style = np.array(["photo" if split.endswith("A") else "sketch"] * count)
         own = np.random.default_rng(derive_seed("scene-domains", split, count))
-        self.images: NDArray[np.uint8] = to_bytes(render_styles(layers, style, own))
+        self.images: NDArray[np.uint8] = painting_to_bytes(render_styles(layers, style, own))
         self.targets: NDArray[np.int64] = labels
         self.class_names: Sequence[str] = list(CLASSES)
         self.ids: Sequence[str] = [f"{split}/{n:05d}" for n in range(count)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness import derive_seed
 from harness_embedded.captions import add_article, describe_ground
 from harness_embedded.drawn_images import DrawnImages, load_or_draw
-from harness_embedded.painting import paint, to_bytes
+from harness_embedded.painting import paint, painting_to_bytes
 from harness_embedded.sampling import COLOURS, REFERENCE, SceneProperties, sample_scenes
 from harness_embedded.shapes import CLASSES
 from harness_embedded.styles import photo
@@ -55,7 +55,7 @@ _HOW_OFTEN = (0.2, 0.25, 0.2, 0.2, 0.15)
 
 
 @dataclass(frozen=True)
-class Posts:
+class DrawnScenePairs:
     """N drawn pairs: `text` and `image` are indices into `POLARITIES`, `emphatic` is bool, each N."""
 
     images: NDArray[np.uint8]
@@ -90,7 +90,7 @@ def _write_texts(
     return written
 
 
-def draw_posts(split: str, count: int, seed: int, shares: Sequence[float]) -> Posts:
+def draw_scene_pairs(split: str, count: int, seed: int, shares: Sequence[float]) -> DrawnScenePairs:
     """Draw `count` pairs with independent polarities in the given shares; the pixels are cached."""
     rng = np.random.default_rng(derive_seed(RECIPE, split, count, seed, *shares))
     text = rng.choice(len(POLARITIES), size=count, p=shares)
@@ -104,14 +104,14 @@ def draw_posts(split: str, count: int, seed: int, shares: Sequence[float]) -> Po
 
     def draw() -> DrawnImages:
         layers = paint(scenes, rng)
-        return DrawnImages(to_bytes(photo(layers, rng)), labels, texts)
+        return DrawnImages(painting_to_bytes(photo(layers, rng)), labels, texts)
 
     shown = "-".join(f"{share:g}" for share in shares)
     drawn = load_or_draw(f"{RECIPE}-{split}-{count}-{seed}-{shown}", draw)
-    return Posts(drawn.images, texts, text, image, emphatic)
+    return DrawnScenePairs(drawn.images, texts, text, image, emphatic)
 
 
-def blur(images: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
+def blur_scene_pairs(images: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
     """Blur images N×H×W×3 with a Gaussian of this radius in pixels."""
     from PIL import Image, ImageFilter
 

@@ -120,13 +120,19 @@ class ScenePairs:
             DataError: there is no such split.
         """
         from harness import derive_seed
-        from harness_embedded.scene_pair_drawing import POLARITIES, RECIPE, SHARES, blur, draw_posts
+        from harness_embedded.scene_pair_drawing import (
+            POLARITIES,
+            RECIPE,
+            SHARES,
+            blur_scene_pairs,
+            draw_scene_pairs,
+        )
 
         if split not in self.splits:
             raise DataError(f"scene-pairs has no split '{split}'{did_you_mean(split, self.splits)}")
         count = self.count if split == "all" else max(1, self.count // 10)
         xor = self.label_from == "xor"
-        posts = draw_posts(split, count, self.seed, (0.5, 0.0, 0.5) if xor else SHARES)
+        posts = draw_scene_pairs(split, count, self.seed, (0.5, 0.0, 0.5) if xor else SHARES)
 
         rng = np.random.default_rng(derive_seed(RECIPE, "losses", split, count, self.seed))
         order, lost = rng.permutation(count), round(self.missing * count)
@@ -137,7 +143,7 @@ class ScenePairs:
         images = posts.images
         if soft.any():
             images = images.copy()
-            images[soft] = blur(images[soft], BLUR)
+            images[soft] = blur_scene_pairs(images[soft], BLUR)
 
         whole = ~(no_text | no_image)
         opposed = np.abs(posts.text - posts.image) == 2

@@ -95,7 +95,7 @@ _CURVED: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def distance(name: str, x: Array, y: Array) -> Array:
+def shape_distance(name: str, x: Array, y: Array) -> Array:
     """Return the signed distance to the outline of an object, negative inside.
 
     `x`, `y` are float32 arrays of equal shape in the object's own frame, whose unit is the object's

@@ -106,7 +106,7 @@ class _TinyClassifier(_TinyModel):
 
     def load(self, device: torch.device) -> None:
         """Build the network and train it on the CPU, unless its weights are cached."""
-        from harness.learning.kept import train_once
+        from harness.learning.trained_once import train_once
         from harness_embedded.pretraining import fit_labels, seed_pretraining
 
         def train(module: nn.Module) -> None:
@@ -161,9 +161,9 @@ class TinyViT(_TinyClassifier):
         super().__init__(trained_on, width, steps, seed)
 
     def _build(self, classes: int) -> nn.Module:
-        from harness_embedded.tiny_networks import vit
+        from harness_embedded.tiny_networks import build_tiny_vit
 
-        return vit(classes, self.width)
+        return build_tiny_vit(classes, self.width)
 
 
 class TinyResNet(_TinyClassifier):
@@ -186,9 +186,9 @@ class TinyResNet(_TinyClassifier):
         super().__init__(trained_on, width, steps, seed)
 
     def _build(self, classes: int) -> nn.Module:
-        from harness_embedded.tiny_networks import resnet
+        from harness_embedded.tiny_networks import build_tiny_resnet
 
-        return resnet(classes, self.width)
+        return build_tiny_resnet(classes, self.width)
 
 
 @lru_cache(maxsize=1)
@@ -223,14 +223,14 @@ class TinyCLIP(_TinyModel):
 
     def load(self, device: torch.device) -> None:
         """Build both towers and train them on the CPU, unless their weights are cached."""
-        from harness.learning.kept import train_once
+        from harness.learning.trained_once import train_once
         from harness_embedded.pretraining import seed_pretraining
-        from harness_embedded.tiny_networks import CONTEXT, clip
+        from harness_embedded.tiny_networks import CONTEXT, build_tiny_clip
 
         self._device = device
         self.tokenizer = _tokenizer(CONTEXT)
         with seed_pretraining(self.seed):
-            module = clip(self.tower)
+            module = build_tiny_clip(self.tower)
             train_once(module, self._weights_path(), self._train)
         self._module = self._clip = module.eval().to(device)
         self.logit_scale = float(module.logit_scale.detach().exp())

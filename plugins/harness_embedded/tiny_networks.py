@@ -30,7 +30,7 @@ def _stem(width: int) -> ConvStem:
     return ConvStem(depth=4, channels=channels, kernel_size=(3,) * 4, stride=(2, 2, 2, 1), padding=(1,) * 4)
 
 
-def vit(classes: int, width: int) -> VisionTransformer:
+def build_tiny_vit(classes: int, width: int) -> VisionTransformer:
     """Build timm's VisionTransformer with a convolutional stem, three blocks, and 4×4 averaged tokens."""
     return VisionTransformer(
         img_size=SIDE,
@@ -47,7 +47,7 @@ def vit(classes: int, width: int) -> VisionTransformer:
     )
 
 
-def resnet(classes: int, width: int) -> ResNet:
+def build_tiny_resnet(classes: int, width: int) -> ResNet:
     """Build timm's ResNet with one basic block per stage, of 1, 2, 4 and 4 times `width` channels.
 
     The stem is three 3×3 convolutions (ResNet-D): a 7×7 one to timm's fixed 64 channels would take
@@ -69,12 +69,12 @@ def harness_tiny_resnet(
     """Build `resnet` of width 16; registered so that open_clip's timm tower can find it by name."""
     if pretrained:
         raise ValueError("harness_tiny_resnet has no published weights")
-    network = resnet(num_classes, 16)
+    network = build_tiny_resnet(num_classes, 16)
     network.reset_classifier(num_classes, global_pool)
     return network
 
 
-def clip(tower: Literal["resnet", "vit"]) -> open_clip.CLIP:
+def build_tiny_clip(tower: Literal["resnet", "vit"]) -> open_clip.CLIP:
     """Build open_clip's CLIP with a two-layer text transformer and one of two image towers.
 
     `resnet`: open_clip's timm tower around `resnet`. `vit`: open_clip's VisionTransformer of three

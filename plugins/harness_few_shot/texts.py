@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness import OptionError
-from harness.inference.zeroshot import classifier_of, prompt_grid, prompts_of
+from harness.inference.zeroshot import build_zero_shot_classifier, prompt_grid, prompts_of
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,9 @@ class TextEmbeddings:
 
     def build_classifier(self, class_names: Sequence[str], templates: Sequence[str]) -> torch.Tensor:
         """Return weights C×D of the templates' zero-shot classifier for cosine similarity."""
-        return classifier_of(self.encode(prompts_of(class_names, templates)), class_names, templates)
+        return build_zero_shot_classifier(
+            self.encode(prompts_of(class_names, templates)), class_names, templates
+        )
 
     def _encode_missing(self, texts: Sequence[str]) -> torch.Tensor:
         import torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import HarnessError, OptionError
-from harness_generative.evidence import GeneratedSamples, ModeAssignment
+from harness_generative.generated_samples import GeneratedSamples, ModeAssignment
 
 
 def _require_modes(evidence: GeneratedSamples, name: str) -> ModeAssignment:

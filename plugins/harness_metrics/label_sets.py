@@ -26,7 +26,7 @@ class LabelSets:
         return len(self.targets)
 
 
-def check_metrics(metrics: Mapping[str, Any], evidence: type, data: str) -> None:
+def check_label_set_metrics(metrics: Mapping[str, Any], evidence: type, data: str) -> None:
     """Raise OptionError for a metric that does not read this kind of evidence.
 
     Planning can't check this: only the loaded labels show which of a protocol's kinds a data set has.

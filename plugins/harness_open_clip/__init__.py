@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 from harness import OptionError, Preparation, Unavailable, derive_seed
 from harness.errors import did_you_mean
 from harness.inference.weights import (
-    check_key,
+    check_weights_key,
     digest,
-    downloading,
     explain_missing_file,
+    explain_weights_download,
     make_unusable_error,
     one_line,
 )
 from harness_open_clip.checkpoints import is_big_vision, load_checkpoint
-from harness_open_clip.names import HUB_SCHEMES, architectures, split_name
+from harness_open_clip.names import HUB_SCHEMES, list_open_clip_architectures, split_name
 from harness_timm.folders import find_folder_problem, folder_digest, parse_folder
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class OpenClipModel:
             raise OptionError(
                 f"{self._where}: weights come from the repository; leave pretrained and checkpoint out"
             )
-        if config is None and not hub and arch not in (known := architectures()):
+        if config is None and not hub and arch not in (known := list_open_clip_architectures()):
             raise OptionError(
                 f"{self._where}: open_clip has no architecture '{arch}'{did_you_mean(arch, known)}"
             )
@@ -82,7 +82,7 @@ class OpenClipModel:
         self.name = name
         self.architecture = arch
         self.tag = tag or pretrained
-        check_key(self._where, weights_key, checkpoint)
+        check_weights_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.quickgelu = quickgelu
         self.config = config
@@ -130,14 +130,14 @@ class OpenClipModel:
         arch, preprocess = self._register_config(open_clip)
         tag = self._find_tag_config(open_clip, arch)
         weights: Path | None = None
-        with downloading(self._where, _REMEDY):
+        with explain_weights_download(self._where, _REMEDY):
             if tag and self.checkpoint is None:
                 weights = Path(open_clip.pretrained.download_pretrained(tag))
         if tag:
             preprocess = open_clip.transform.merge_preprocess_dict(preprocess, tag)
         with (
             torch.random.fork_rng(devices=[]),
-            downloading(self._where, _REMEDY),
+            explain_weights_download(self._where, _REMEDY),
             _silence_random_weights_warning(),
         ):
             torch.manual_seed(derive_seed("open_clip", self.name))
@@ -163,7 +163,7 @@ class OpenClipModel:
             self.remarks = load_checkpoint(self._where, self.checkpoint, model, self.weights_key)
         settings = open_clip.transform.PreprocessCfg(**model.visual.preprocess_cfg)
         self._transform = open_clip.transform.image_transform_v2(settings, is_train=False)
-        self.preparation = build_preparation(settings)
+        self.preparation = build_open_clip_preparation(settings)
         self._module = model.to(device).eval()
         self.logit_scale = float(model.logit_scale.detach().exp())
         bias = getattr(model, "logit_bias", None)
@@ -292,7 +292,7 @@ def _silence_random_weights_warning() -> Iterator[None]:
         root.removeFilter(is_wanted)
 
 
-def build_preparation(settings: Any) -> Preparation | None:
+def build_open_clip_preparation(settings: Any) -> Preparation | None:
     """Convert open_clip's `PreprocessCfg` to an equivalent `Preparation`; return None if there is none.
 
     A `Preparation` can resize the shorter side to a square's, or both sides ("squash"); it can't pad
@@ -312,4 +312,4 @@ def build_preparation(settings: Any) -> Preparation | None:
     )
 
 
-__all__ = ["OpenClipModel", "build_preparation"]
+__all__ = ["OpenClipModel", "build_open_clip_preparation"]

@@ -10,7 +10,7 @@ HUB_SCHEMES = ("hf-hub:", "local-dir:")
 
 
 @cache
-def architectures() -> frozenset[str]:
+def list_open_clip_architectures() -> frozenset[str]:
     """Return all architectures that the installed open_clip has a model config for."""
     return frozenset(file.stem for file in (package_folder("open_clip") / "model_configs").glob("*.json"))
 
@@ -26,7 +26,7 @@ def split_name(name: str) -> tuple[str, str | None]:
     if name.startswith(HUB_SCHEMES) or "/" not in name:
         return name, None
     whole = name.replace("/", "-")
-    if whole in architectures():
+    if whole in list_open_clip_architectures():
         return whole, None
     architecture, tag = name.rsplit("/", 1)
     return architecture.replace("/", "-"), tag

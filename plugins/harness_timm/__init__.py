@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from harness import OptionError, Preparation, Unavailable, derive_seed
 from harness.errors import did_you_mean
 from harness.inference.weights import (
-    check_key,
+    check_weights_key,
     digest,
-    downloading,
     explain_missing_file,
+    explain_weights_download,
     load_weights,
     one_line,
     read_weights,
@@ -71,7 +71,7 @@ class TimmModel:
         self.class_names, self.num_classes = self._outputs.names, self._outputs.count
         self.name = name
         self.pretrained = pretrained
-        check_key(self._where, weights_key, checkpoint)
+        check_weights_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.weights_key = weights_key
         self.label_space = label_space or self._infer_label_space()
@@ -153,7 +153,7 @@ class TimmModel:
             module = self._build()
         config = resolve_model_data_config(module)
         self._transform = create_transform(**config, is_training=False)
-        self.preparation = build_preparation(config)
+        self.preparation = build_timm_preparation(config)
         self._module = module.to(device).eval()
 
     def _build(self) -> torch.nn.Module:
@@ -166,7 +166,7 @@ class TimmModel:
         use_own = self.pretrained and self.checkpoint is None
         self._check_tag(timm)
         try:
-            with downloading(self._where, remedy):
+            with explain_weights_download(self._where, remedy):
                 module: Any = timm.create_model(self.name, pretrained=use_own, **kwargs)
         except (RuntimeError, ValueError, TypeError) as error:
             hint = "; give checkpoint=FILE, or pretrained=false for random weights" if use_own else ""
@@ -270,7 +270,7 @@ def _position_shapes(state: dict[str, Any]) -> set[tuple[int, ...]]:
     return {tuple(value.shape) for name, value in state.items() if "pos_embed" in name or "position" in name}
 
 
-def build_preparation(config: dict[str, Any]) -> Preparation | None:
+def build_timm_preparation(config: dict[str, Any]) -> Preparation | None:
     """Convert timm's data configuration to an equivalent `Preparation`; return None if there is none.
 
     A `Preparation` can crop the centre after resizing the shorter side or both sides ("squash"); it
@@ -292,4 +292,4 @@ def build_preparation(config: dict[str, Any]) -> Preparation | None:
     )
 
 
-__all__ = ["TimmModel", "build_preparation"]
+__all__ = ["TimmModel", "build_timm_preparation"]

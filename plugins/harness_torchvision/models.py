@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from harness import OptionError, Preparation, derive_seed
 from harness.errors import did_you_mean
 from harness.inference.weights import (
-    check_key,
+    check_weights_key,
     digest,
-    downloading,
     explain_missing_file,
+    explain_weights_download,
     load_weights,
     one_line,
     read_weights,
@@ -74,7 +74,7 @@ class TorchvisionModel:
             )
         self.name = name.lower()
         self.weights = weights
-        check_key(self._where, weights_key, checkpoint)
+        check_weights_key(self._where, weights_key, checkpoint)
         self.checkpoint = checkpoint
         self.weights_key = weights_key
         self._outputs = ClassOutputs.from_options(self._where, num_classes, class_names)
@@ -120,7 +120,7 @@ class TorchvisionModel:
             torch.manual_seed(derive_seed("torchvision", self.name, self.num_classes))
             module = self._build(state, source)
         self._transform = entry.transforms()
-        self.preparation = build_preparation(self._transform)
+        self.preparation = build_torchvision_preparation(self._transform)
         self._module = module.to(device).eval()
 
     def _find_weights_entry(self) -> Any:
@@ -141,7 +141,7 @@ class TorchvisionModel:
         """Download named weights and return them with their URL; None if random or from a checkpoint."""
         if self.checkpoint is not None or self.weights.lower() == UNTRAINED:
             return None, ""
-        with downloading(
+        with explain_weights_download(
             self._where, f"fetch {entry.url} on a machine with a network and give checkpoint=FILE"
         ):
             state = entry.get_state_dict(
@@ -265,7 +265,7 @@ def _resize_head(module: Any, name: str, classes: int) -> bool:
     return True
 
 
-def build_preparation(transform: Any) -> Preparation | None:
+def build_torchvision_preparation(transform: Any) -> Preparation | None:
     """Convert torchvision's classification preset to a `Preparation`; return None for other transforms."""
     from torchvision.transforms._presets import ImageClassification
 

@@ -11,7 +11,7 @@ import torch
 
 from harness.inference.evaluate import image_pipeline
 from harness_fusion.contracts import FeatureBatches
-from harness_fusion.head_training import FEATURES_AT_ONCE, predict
+from harness_fusion.head_training import FEATURES_AT_ONCE, predict_with_head
 from harness_fusion.modality_features import Encoders, Modality, find_present
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def measure_cached_rate(head: FusionHead, source: FeatureBatches, repeats: int =
     fastest = float("inf")
     for number in range(repeats + 1):
         began = time.perf_counter()
-        predict(head, source, FEATURES_AT_ONCE)
+        predict_with_head(head, source, FEATURES_AT_ONCE)
         if number:
             fastest = min(fastest, time.perf_counter() - began)
     return len(source) / max(fastest, 1e-9)

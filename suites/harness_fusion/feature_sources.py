@@ -25,7 +25,7 @@ from harness_fusion.modality_features import (
     find_present,
 )
 from harness_fusion.pair_augmentation import PairAugmentation
-from harness_fusion.pair_splits import Portion
+from harness_fusion.pair_splits import SplitPortion
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,18 +51,18 @@ class FeatureSources:
         self.device = encoders.job.device
         self._spread: dict[Modality, tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def standardise(self, portion: Portion) -> None:
+    def standardise(self, portion: SplitPortion) -> None:
         """Scale vectors from now on to mean 0 and deviation 1 over this portion's samples with the modality."""
         for modality in self.method.modalities:
             features = self._load_plain(portion, modality)
             vectors = features.pooled[features.present]
             self._spread[modality] = vectors.mean(0), vectors.std(0).clamp(min=1e-6)
 
-    def collect_plain(self, portion: Portion) -> PairFeatures:
+    def collect_plain(self, portion: SplitPortion) -> PairFeatures:
         """Return features without augmentation; tuned encoders run once, and nothing is cached on disk."""
         return self._join(portion, lambda m: self._load_plain(portion, m))
 
-    def make_training(self, portion: Portion) -> FeatureBatches:
+    def make_training(self, portion: SplitPortion) -> FeatureBatches:
         """Return the source to train on; with augmentation its features differ by epoch."""
         if self.protocol.encoders == "tuned":
             return LiveFeatures(self, portion, altered=True)
@@ -77,13 +77,13 @@ class FeatureSources:
 
         return EpochFeatures(targets, encode)
 
-    def make_validation(self, portion: Portion) -> FeatureBatches:
+    def make_validation(self, portion: SplitPortion) -> FeatureBatches:
         """Return the source that decides early stopping: no augmentation, the encoders' current weights."""
         if self.protocol.encoders == "tuned":
             return LiveFeatures(self, portion, altered=False)
         return self.collect_plain(portion)
 
-    def make_change(self, portion: Portion, modality: Modality, epoch: int, seed: int) -> Change | None:
+    def make_change(self, portion: SplitPortion, modality: Modality, epoch: int, seed: int) -> Change | None:
         """Return the function that augments a row's image or text in an epoch or view; None for no change."""
         if modality not in self.augmented:
             return None
@@ -92,14 +92,14 @@ class FeatureSources:
             return lambda row, text: augmentation.alter_text(text, ids[row], epoch, seed)
         return lambda row, image: augmentation.alter_image(decode(image), ids[row], epoch, seed)
 
-    def _load_plain(self, portion: Portion, modality: Modality) -> Features:
+    def _load_plain(self, portion: SplitPortion, modality: Modality) -> Features:
         if self.protocol.encoders == "tuned":
             return self.encoders.encode_rows(modality, portion.name, portion.rows)
         tokens = self.method.reads == "tokens"
         rows = torch.from_numpy(portion.rows)
         return self.encoders.load_features(modality, portion.name, tokens).map_tensors(lambda t: t[rows])
 
-    def _load_view(self, portion: Portion, modality: Modality, number: int) -> Features:
+    def _load_view(self, portion: SplitPortion, modality: Modality, number: int) -> Features:
         """Return one view of the training part: cached if views are shared, else for this seed and epoch only."""
         shared = self.protocol.views > 0
         change = self.make_change(portion, modality, number, 0 if shared else self.seed)
@@ -117,7 +117,7 @@ class FeatureSources:
         mean, deviation = self._spread[modality]
         return replace(features, pooled=(features.pooled - mean) / deviation)
 
-    def _join(self, portion: Portion, features: Callable[[Modality], Features]) -> PairFeatures:
+    def _join(self, portion: SplitPortion, features: Callable[[Modality], Features]) -> PairFeatures:
         read = self.method.modalities
         text, image = (
             self._standardise(m, features(m)) if m in read else build_absent(len(portion)) for m in MODALITIES
@@ -143,7 +143,7 @@ class LiveFeatures:
     Images are prepared ahead while encoders and head compute.
     """
 
-    def __init__(self, sources: FeatureSources, portion: Portion, altered: bool) -> None:
+    def __init__(self, sources: FeatureSources, portion: SplitPortion, altered: bool) -> None:
         self.sources, self.portion, self.altered = sources, portion, altered
         self.encoders = sources.encoders
         self.targets = torch.from_numpy(portion.targets).to(sources.device)

@@ -19,12 +19,18 @@ from harness_fusion.contracts import PairFeatures, read_first_pair
 from harness_fusion.data_reports import merge_reports
 from harness_fusion.feature_sources import FeatureSources
 from harness_fusion.fusion_head import build_head, compute_fusion_weights
-from harness_fusion.head_training import FEATURES_AT_ONCE, HeadRecipe, TrainedHead, predict, train_head
-from harness_fusion.misses import DESCRIPTIONS, analyse_misses, find_groups
+from harness_fusion.head_training import (
+    FEATURES_AT_ONCE,
+    HeadRecipe,
+    TrainedHead,
+    predict_with_head,
+    train_head,
+)
+from harness_fusion.misses import DESCRIPTIONS, analyse_misses, find_miss_groups
 from harness_fusion.modality_features import Encoders
 from harness_fusion.modality_probes import KINDS, remove_modality
-from harness_fusion.pair_splits import arrange
-from harness_fusion.submission import check_layout, write_submission
+from harness_fusion.pair_splits import arrange_pair_splits
+from harness_fusion.submission import check_submission_layout, write_submission
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +53,7 @@ class FusionCell:
         self.protocol, self.job, self.method = protocol, job, job.method
         axes = job.cell.axes
         self.augmentation = str(axes.get("augmentation", protocol.augmentation))
-        self.parts = arrange(job.dataset.splits, job.splits, axes.get("split", protocol.split))
+        self.parts = arrange_pair_splits(job.dataset.splits, job.splits, axes.get("split", protocol.split))
         if (shots := axes.get("shots", "all")) != "all":
             train = self.parts.train
             drawn = draw_shots(train.ids, train.targets, shots, job.cell.seed, train.name)
@@ -78,7 +84,7 @@ class FusionCell:
         ).to(job.device)  # fmt: skip
         trained = self._train(head, training, used)
         test = self.sources.collect_plain(self.parts.test)
-        scores = predict(head, test).numpy()
+        scores = predict_with_head(head, test).numpy()
         predictions = Predictions(scores, self.parts.test.targets, self.parts.test.ids, self.classes)
         cost = self._measure_costs(head, test, trained, used)
         result = classification_result(job, predictions, cost=cost, curves=_build_curves(trained))
@@ -155,7 +161,7 @@ class FusionCell:
         for modality in self.method.modalities:
             for kind in KINDS:
                 altered = remove_modality(test, modality, kind, getattr(train, modality), self.seed)
-                scores = predict(head, altered).numpy()
+                scores = predict_with_head(head, altered).numpy()
                 predictions = Predictions(scores, self.parts.test.targets, self.parts.test.ids, self.classes)
                 name = f"{modality} {kind}"
                 values |= self._measure(predictions, name)
@@ -246,7 +252,7 @@ class FusionCell:
         job, test, train = self.job, self.parts.test, self.parts.train
 
         def compute() -> NDArray[np.int8]:
-            found = find_groups(test.split, test.rows, train.targets)
+            found = find_miss_groups(test.split, test.rows, train.targets)
             unknown = np.full(len(test), -1)
             return np.stack([found.get(name, unknown) for name in DESCRIPTIONS]).astype(np.int8)
 
@@ -262,19 +268,19 @@ class FusionCell:
             raise DataError(f"{self.job.cell.dataset.label}: no split without labels to predict")
         if folder.exists() and not folder.is_dir():
             raise OptionError(f"fusion: predict must be a folder, and {folder} is a file")
-        check_layout(self.protocol.layout, self.classes)
+        check_submission_layout(self.protocol.layout, self.classes)
 
     def _write_predictions(self, head: Any) -> str:
         """Write predictions of the pairs without labels; return the file's name, or why there is none."""
-        from harness_fusion.pair_splits import Portion
+        from harness_fusion.pair_splits import SplitPortion
 
         job, name = self.job, self.parts.unlabelled
         assert name is not None
         if hasattr(head.fusion, "score_with_targets"):
             return "none: a bound needs labels, and these pairs have none"
         split = job.splits(name)
-        portion = Portion(name, split, np.arange(len(split)))
-        scores = predict(head, self.sources.collect_plain(portion))
+        portion = SplitPortion(name, split, np.arange(len(split)))
+        scores = predict_with_head(head, self.sources.collect_plain(portion))
         assert self.protocol.predict is not None
         path = self.protocol.predict / f"{job.cell.id}.csv"
         write_submission(

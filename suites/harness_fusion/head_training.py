@@ -212,13 +212,15 @@ def _validate(
     head: FusionHead, validation: FeatureBatches, weight: torch.Tensor | None, batch: int
 ) -> dict[str, float]:
     """Return loss and weighted F1 on the validation part."""
-    scores, targets = predict(head, validation, batch), validation.targets.cpu()
+    scores, targets = predict_with_head(head, validation, batch), validation.targets.cpu()
     loss = F.cross_entropy(scores, targets, weight=None if weight is None else weight.cpu())
     f1 = f1_score(targets.numpy(), np.asarray(scores.argmax(1)), average="weighted", zero_division=0)
     return {"score": float(f1), "validation_loss": float(loss), "weighted_f1": float(f1)}
 
 
-def predict(head: FusionHead, source: FeatureBatches, batch: int = FEATURES_AT_ONCE) -> torch.Tensor:
+def predict_with_head(
+    head: FusionHead, source: FeatureBatches, batch: int = FEATURES_AT_ONCE
+) -> torch.Tensor:
     """Return scores N×C (float32, on the CPU) of all samples; their softmax is the probabilities.
 
     A bound (the oracle) sees the targets. Leaves the head in eval().

@@ -60,7 +60,7 @@ def measure_sharpness(split: Split, rows: NDArray[np.int64]) -> NDArray[np.float
     return np.array([np.nan if image is None else laplacian_variance(image) for image in images])
 
 
-def find_groups(
+def find_miss_groups(
     split: Split,
     rows: NDArray[np.int64],
     train_targets: NDArray[np.int64],

@@ -90,7 +90,7 @@ def divide_cleanly(targets: NDArray[np.int64], seed: int = SEED) -> Division:
 
 
 @dataclass(frozen=True, eq=False)
-class Portion:
+class SplitPortion:
     """Some rows (ascending) of a loaded split; features are cached for the whole split and taken by row."""
 
     name: str
@@ -116,16 +116,16 @@ class Arrangement:
     """The parts of a data set under a rule; `validation` is `test` under the reference rule."""
 
     rule: SplitRule
-    train: Portion
-    validation: Portion
-    test: Portion
+    train: SplitPortion
+    validation: SplitPortion
+    test: SplitPortion
     unlabelled: str | None
     """The name of the split without labels, if the data set has one."""
     notes: dict[str, Any] = field(default_factory=dict)
     """JSON-able: the number of pairs of each part, and what was left out or kept whole."""
 
 
-def arrange(
+def arrange_pair_splits(
     names: Sequence[str], open_split: Callable[[str], Split], rule: SplitRule, seed: int = SEED
 ) -> Arrangement:
     """Arrange the parts of a data set whose splits are `names`, opened by `open_split`.
@@ -146,7 +146,7 @@ def arrange(
         split = open_split(ALL)
         targets = np.asarray(split.targets)
         division = (divide_by_reference if rule == "reference" else divide_cleanly)(targets, seed)
-        parts = [Portion(ALL, split, r) for r in (division.train, division.validation, division.test)]
+        parts = [SplitPortion(ALL, split, r) for r in (division.train, division.validation, division.test)]
         whole, opened = division.kept_whole, [split]
     else:
         parts, whole, opened, spare = _use_own_splits(names, open_split, rule, seed, spare)
@@ -164,17 +164,17 @@ def arrange(
 
 def _use_own_splits(
     names: Sequence[str], open_split: Callable[[str], Split], rule: SplitRule, seed: int, spare: str | None
-) -> tuple[list[Portion], tuple[int, ...], list[Split], str | None]:
+) -> tuple[list[SplitPortion], tuple[int, ...], list[Split], str | None]:
     train_name, validation_name, test_name = (find_split(names, role) for role in ROLES)
     if train_name is None:
         raise DataError(f"fusion needs a split 'all', or 'train' and one to report; there are: {list(names)}")
-    found: dict[str, Portion] = {}
+    found: dict[str, SplitPortion] = {}
     for name in (train_name, validation_name, test_name):
         if name is not None:
             split = open_split(name)
             rows = np.flatnonzero(np.asarray(split.targets) >= 0)
             if len(rows):
-                found[name] = Portion(name, split, rows)
+                found[name] = SplitPortion(name, split, rows)
             elif name == test_name and spare is None:
                 spare = name
     if train_name not in found:
@@ -188,5 +188,5 @@ def _use_own_splits(
     if rule == "reference" or (validation_name in found and found[validation_name] is not test):
         return [train, found.get(validation_name or "", test), test], (), opened, spare
     kept, out, whole = _hold_out(train.rows, np.asarray(train.split.targets), VALIDATION_SHARE, seed)
-    parts = [Portion(train_name, train.split, kept), Portion(train_name, train.split, out), test]
+    parts = [SplitPortion(train_name, train.split, kept), SplitPortion(train_name, train.split, out), test]
     return parts, whole, opened, spare

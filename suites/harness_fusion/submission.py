@@ -45,7 +45,7 @@ def write_submission(
     """
     from harness.records.files import replacing
 
-    check_layout(layout, class_names)
+    check_submission_layout(layout, class_names)
     if probabilities.shape != (len(ids), len(class_names)):
         raise DataError(
             f"{path}: {len(ids)} ids and {len(class_names)} classes, but probabilities of shape {probabilities.shape}"
@@ -71,7 +71,7 @@ def write_submission(
     return path
 
 
-def check_layout(layout: str, class_names: Sequence[str]) -> None:
+def check_submission_layout(layout: str, class_names: Sequence[str]) -> None:
     """Raise OptionError for an unknown layout, or `memes` without exactly two classes."""
     if layout not in HEADERS:
         raise OptionError(f"submission: there is no layout '{layout}'{did_you_mean(layout, HEADERS)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from harness.learning.checkpoints import read_tree, save_tree
+from harness.learning.checkpoints import read_checkpoint_tree, save_checkpoint_tree
 from harness_gan.gan_training import GanTraining
 
 FILE = "training.safetensors"
@@ -27,12 +27,12 @@ def save_checkpoints(
             "counts": {name: getattr(training, name) for name in COUNTS},
             "more": more[number],
         }
-        save_tree(folder / FILE, state)
+        save_checkpoint_tree(folder / FILE, state)
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any] | None:
     """Return a seed's state, or None if there is none that can be read (the seed then starts over)."""
-    state: dict[str, Any] | None = read_tree(folder / FILE)
+    state: dict[str, Any] | None = read_checkpoint_tree(folder / FILE)
     return state
 
 

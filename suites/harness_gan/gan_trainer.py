@@ -17,8 +17,8 @@ from harness.running.devices import one_thread
 from harness_gan.gan_checkpoints import restore_checkpoints, save_checkpoints
 from harness_gan.gan_data import GanData
 from harness_gan.gan_training import GanTraining
-from harness_gan.grids import draw_image_grid, draw_point_picture
 from harness_gan.real_samples import ImageSamples, PointSamples
+from harness_gan.sample_pictures import draw_image_grid, draw_point_picture
 from harness_gan.verdicts import VERDICTS, VerdictSigns, decide_verdict, finite_mean, fit_slope
 from harness_generative.fidelity import prdc
 from harness_generative.modes import measure_mode_coverage

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness_gan.judge_networks import digest_weights, train_judge_network
-from harness_gan.real_samples import to_floats
+from harness_gan.real_samples import bytes_to_samples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,8 +89,8 @@ def train_classifier(
         batch=BATCH,
     )
     classifier = JudgeClassifier(network)
-    own, _ = classifier(to_floats(torch.from_numpy(images)))
+    own, _ = classifier(bytes_to_samples(torch.from_numpy(images)))
     classifier.scale = max(float(np.sqrt(np.mean(own**2))), 1e-12)
-    _, probabilities = classifier(to_floats(torch.from_numpy(test[0])))
+    _, probabilities = classifier(bytes_to_samples(torch.from_numpy(test[0])))
     classifier.accuracy = float((probabilities.argmax(1) == test[1]).mean())
     return classifier

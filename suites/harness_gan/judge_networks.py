@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import nn
 
-from harness.learning.kept import train_once
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch, HeldSamples
 from harness.learning.recipe import Recipe
-from harness_gan.real_samples import to_floats
+from harness.learning.trained_once import train_once
+from harness_gan.real_samples import bytes_to_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def train_judge_network(
 
         def objective(batch: Batch, step: int) -> torch.Tensor:
             assert batch.targets is not None
-            return loss(network, to_floats(batch.data), batch.targets)
+            return loss(network, bytes_to_samples(batch.data), batch.targets)
 
         train(network, HeldSamples(images, targets), objective, recipe, 0, rows=rows.__getitem__)
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from harness import HarnessError
-from harness_gan.real_samples import to_bytes, to_floats
-from harness_generative.evidence import GeneratedSamples, ModeAssignment
+from harness_gan.real_samples import bytes_to_samples, samples_to_bytes
+from harness_generative.generated_samples import GeneratedSamples, ModeAssignment
 from harness_generative.modes import find_nearest_modes, measure_mode_coverage
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class ImageJudge:
     def _extract_features(self, images: torch.Tensor) -> NDArray[np.floating]:
         shown = self._quantise(images)
         if self.extractor is not None:
-            return self.extractor(to_bytes(shown))
+            return self.extractor(samples_to_bytes(shown))
         assert self.classifier is not None
         return np.concatenate([self.classifier(part)[0] for part in self._split_channels(shown)], 1)
 
@@ -130,7 +130,7 @@ class ImageJudge:
     @staticmethod
     def _quantise(images: torch.Tensor) -> torch.Tensor:
         """Round images to bytes and back, as an image file would, so that no score rests on invisible detail."""
-        return to_floats(to_bytes(torch.nan_to_num(images, nan=0.0)))
+        return bytes_to_samples(samples_to_bytes(torch.nan_to_num(images, nan=0.0)))
 
 
 def _score_modes(modes: ModeAssignment | None) -> dict[str, float]:

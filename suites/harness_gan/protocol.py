@@ -11,7 +11,7 @@ from harness_gan.gan_splits import find_gan_splits
 from harness_gan.methods import GAN
 from harness_gan.verdicts import VERDICTS
 from harness_generative.contracts import BuildsGans
-from harness_generative.evidence import GeneratedSamples
+from harness_generative.generated_samples import GeneratedSamples
 
 if TYPE_CHECKING:
     from harness import Cell

@@ -69,19 +69,19 @@ class ImageSamples:
     def draw(self, n: int, generator: torch.Generator) -> torch.Tensor:
         """Draw n images with replacement."""
         rows = torch.randint(len(self.images), (n,), generator=generator)
-        return to_floats(self.images[rows])
+        return bytes_to_samples(self.images[rows])
 
     def take_fixed(self, n: int) -> torch.Tensor:
         """Return at most n images, always the same."""
-        return to_floats(self.images[self._order[:n]])
+        return bytes_to_samples(self.images[self._order[:n]])
 
 
-def to_floats(images: torch.Tensor) -> torch.Tensor:
+def bytes_to_samples(images: torch.Tensor) -> torch.Tensor:
     """Convert bytes to floats in [−1, 1]."""
     return images.float() / 127.5 - 1
 
 
-def to_bytes(images: torch.Tensor) -> torch.Tensor:
+def samples_to_bytes(images: torch.Tensor) -> torch.Tensor:
     """Convert floats in [−1, 1] to bytes, clipped and rounded."""
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 

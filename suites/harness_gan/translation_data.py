@@ -12,7 +12,7 @@ from harness import DataError, Job
 from harness.records.paths import cache_dir
 from harness_gan.judge_classifier import JudgeClassifier
 from harness_gan.judging import ImageJudge, load_extractor
-from harness_gan.real_samples import ImageSamples, PixelReader, to_floats
+from harness_gan.real_samples import ImageSamples, PixelReader, bytes_to_samples
 from harness_gan.segmentation import IGNORED, Segmenter, train_segmenter
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def load_translation_data(protocol: TranslationOptions, job: Job) -> Translation
     else:
         larger = arrays
     extractor = load_extractor(protocol, job)
-    test_a, test_b = (to_floats(torch.from_numpy(arrays[n])) for n in ("testA", "testB"))
+    test_a, test_b = (bytes_to_samples(torch.from_numpy(arrays[n])) for n in ("testA", "testB"))
     floor = ImageSamples(arrays["trainB"], targets["trainB"]).take_fixed(len(test_a))
     judge = ImageJudge(floor, test_b, classifier, extractor)
     labels = targets["testA"] if known else None

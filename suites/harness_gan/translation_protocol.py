@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from harness import TARGET_KINDS, Dataset, Job, Result
 from harness_gan.translation_options import TranslationOptions
 from harness_gan.verdicts import VERDICTS
-from harness_generative.evidence import GeneratedSamples
+from harness_generative.generated_samples import GeneratedSamples
 from harness_generative.translation import CycleGAN, TranslatesImages, TranslationMethod, Untranslated
 
 SPLITS = ("trainA", "trainB", "testA", "testB")

@@ -10,11 +10,11 @@ import torch
 
 from harness import Job, Result
 from harness.inference.evaluate import compute_metrics
-from harness.learning.checkpoints import save_tree
+from harness.learning.checkpoints import save_checkpoint_tree
 from harness_gan.domain_batches import draw_domain_batches
 from harness_gan.gan_checkpoints import FILE, read_checkpoint
-from harness_gan.grids import draw_image_grid
-from harness_gan.real_samples import to_bytes, to_floats
+from harness_gan.real_samples import bytes_to_samples, samples_to_bytes
+from harness_gan.sample_pictures import draw_image_grid
 from harness_gan.segmentation import score_segmentation
 from harness_gan.translation_data import TranslationData
 from harness_gan.translation_training import CycleTraining, NoTraining, PairedTraining
@@ -23,7 +23,7 @@ from harness_generative.fidelity import prdc
 
 if TYPE_CHECKING:
     from harness_gan.translation_options import TranslationOptions
-    from harness_generative.evidence import GeneratedSamples
+    from harness_generative.generated_samples import GeneratedSamples
 
 GRID = 8
 """Scenes in a sample grid."""
@@ -77,7 +77,7 @@ class TranslationTrainer:
                 job.show("translations", done, self._draw_grid())
             if done % protocol.checkpoint_every == 0 and done < protocol.steps:
                 state = {"training": training.state_dict(), "curve": self.curve}
-                save_tree(job.workdir / FILE, state)
+                save_checkpoint_tree(job.workdir / FILE, state)
             job.advance(done, protocol.steps)
 
     def _draw_grid(self) -> np.ndarray[Any, Any]:
@@ -158,7 +158,7 @@ class TranslationTrainer:
         if data.classifier is not None and data.labels is not None:
             shown = {"accuracy": fake, "untranslated_accuracy": data.test_a}
             for name, images in shown.items():
-                clean = to_floats(to_bytes(torch.nan_to_num(images)))
+                clean = bytes_to_samples(samples_to_bytes(torch.nan_to_num(images)))
                 likely = data.classifier(clean)[1].argmax(1)
                 found[name] = float((likely == data.labels).mean())
             found["true_accuracy"] = data.classifier.accuracy
@@ -167,7 +167,7 @@ class TranslationTrainer:
             if maps.b is not None:
                 read_of["true_"] = (data.test_b, maps.b)
             for of, (images, truth) in read_of.items():
-                read = maps.segmenter(to_floats(to_bytes(torch.nan_to_num(images))))
+                read = maps.segmenter(bytes_to_samples(samples_to_bytes(torch.nan_to_num(images))))
                 score = score_segmentation(truth, read, maps.segmenter.classes)
                 found |= {f"{of}{name}": value for name, value in score._asdict().items()}
         return found

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness import DataError, Job, Split, derive_seed
-from harness.inference.limits import SplitSubset
+from harness.inference.split_subsets import SplitSubset
 from harness_data.stacked_images import StackedSplit
 from harness_gan.gan_splits import find_gan_splits
 

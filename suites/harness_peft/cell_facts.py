@@ -14,13 +14,13 @@ from harness_peft.shared_head import shares_head
 
 if TYPE_CHECKING:
     from harness_peft.options import FinetuningOptions
-    from harness_peft.training_data import Batches
+    from harness_peft.training_data import TrainingBatches
 
 
 class CellFacts:
     """A cell's protocol, job and derived facts; `training` is set once the samples are drawn."""
 
-    training: Batches
+    training: TrainingBatches
 
     def __init__(self, protocol: FinetuningOptions, job: Job) -> None:
         self.protocol, self.job, self.method = protocol, job, job.method

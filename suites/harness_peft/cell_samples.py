@@ -12,7 +12,7 @@ from harness.inference.evaluate import image_pipeline
 from harness.inference.splits import find_test_split, training_split, validation_split
 from harness.learning.draws import draw_shots, hold_out
 from harness_peft.prepared_splits import JoinedSplit, PreparedSplit, PreparedSplits, pass_through
-from harness_peft.training_data import Batches
+from harness_peft.training_data import TrainingBatches
 
 if TYPE_CHECKING:
     from harness_peft.options import FinetuningOptions
@@ -96,7 +96,7 @@ class CellSamples:
         found.name = name
         return found
 
-    def join_batches(self, indices: Indices, name: str, held: Indices, augment: bool) -> Batches:
+    def join_batches(self, indices: Indices, name: str, held: Indices, augment: bool) -> TrainingBatches:
         """Return batches of training and validation samples together."""
         if name == self.train:
             return self.make_batches(name, np.sort(np.concatenate([indices, held])), augment)
@@ -105,16 +105,16 @@ class CellSamples:
             raw = JoinedSplit([self.train_split, self.job.splits(name)])
             return self._make_augmented_batches(raw, both)
         joined = JoinedSplit([self.prepare_split(self.train), self.prepare_split(name)])
-        return Batches(joined, both, pass_through, self.job.device, workers=self.job.workers)
+        return TrainingBatches(joined, both, pass_through, self.job.device, workers=self.job.workers)
 
-    def _make_augmented_batches(self, split: Split, indices: Indices) -> Batches:
+    def _make_augmented_batches(self, split: Split, indices: Indices) -> TrainingBatches:
         preparation = getattr(self.job.model, "preparation", None)
         kind, device, workers = self.protocol.augmentation, self.job.device, self.job.workers
-        return Batches(split, indices, pass_through, device, kind, preparation, workers)
+        return TrainingBatches(split, indices, pass_through, device, kind, preparation, workers)
 
-    def make_batches(self, name: str, indices: Indices, augment: bool = False) -> Batches:
+    def make_batches(self, name: str, indices: Indices, augment: bool = False) -> TrainingBatches:
         """Return batches of some of a split's samples."""
         if augment and self.protocol.augmentation != "none":
             return self._make_augmented_batches(self.job.splits(name), indices)
         prepared = self.prepare_split(name)
-        return Batches(prepared, indices, pass_through, self.job.device, workers=self.job.workers)
+        return TrainingBatches(prepared, indices, pass_through, self.job.device, workers=self.job.workers)

@@ -11,17 +11,17 @@ import torch
 import torch.nn.functional as F
 
 from harness import DataError, Job, Predictions, Result, Split
-from harness.contract.remarks import with_names
+from harness.contract.remarks import label_remark
 from harness.inference.batches import forward_all
 from harness.inference.classes import Classes, align_classes
 from harness.inference.evaluate import classification_result, compute_metrics
 from harness.inference.splits import find_test_split
 from harness_metrics.label_set_metrics import MeanAveragePrecision11
-from harness_metrics.label_sets import LabelSets, check_metrics
+from harness_metrics.label_sets import LabelSets, check_label_set_metrics
 from harness_peft.adapted_network import AdaptedNetwork
-from harness_peft.embeddings import apply_head, embed_split
+from harness_peft.embedding_heads import apply_head, embed_split
 from harness_peft.prepared_splits import pass_through
-from harness_peft.training_data import Batches
+from harness_peft.training_data import TrainingBatches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,7 @@ def can_match_classes(own: Split, other: Split) -> bool:
     return bool((ours.indices and theirs.indices) or (ours.names and theirs.names))
 
 
-def score_network(network: AdaptedNetwork, data: Batches) -> tuple[float, float]:
+def score_network(network: AdaptedNetwork, data: TrainingBatches) -> tuple[float, float]:
     """Return accuracy and mean cross-entropy on validation samples.
 
     For samples with several labels: 11-point mean average precision and mean binary cross-entropy.
@@ -88,7 +88,7 @@ def evaluate_cell(
     """
     job, protocol = run.job, run.protocol
     evidence = LabelSets if run.label_sets else Predictions
-    check_metrics(job.metrics, evidence, f"'{job.cell.dataset.label}'")
+    check_label_set_metrics(job.metrics, evidence, f"'{job.cell.dataset.label}'")
     logits, split = _compute_logits(run, network, job, run.data.tested)
     names = getattr(split, "class_names", None) or ()
     if run.label_sets:
@@ -105,7 +105,7 @@ def evaluate_cell(
         logits, split = _compute_logits(run, network, job.at(dataset), there.name, name)
         if not can_match_classes(run.data.train_split, split):
             text = f"shift '{name}': class i was assumed to be class i of the data set, since not both name their classes"
-            job.remark(with_names(text, job.cell))
+            job.remark(label_remark(text, job.cell))
         shifted = compute_metrics(job, Predictions(logits, split.targets, split.ids))
         metrics |= {f"{metric}.{name}": value for metric, value in shifted.items()}
     return replace(result, metrics=metrics)

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from harness.learning.loop import train
 from harness.learning.pipeline import Batch
-from harness.learning.progress import TrainingOutcome
 from harness.learning.recipe import Recipe
+from harness.learning.training_progress import TrainingOutcome
 from harness_peft.trained_state import collect_trained_state
 from harness_peft.training_checks import GradientCheck
-from harness_peft.training_data import Batches
+from harness_peft.training_data import TrainingBatches
 
 
 def set_mode(network: nn.Module, base: Collection[nn.Module]) -> None:
@@ -41,7 +41,7 @@ def set_mode(network: nn.Module, base: Collection[nn.Module]) -> None:
 
 def train_network(
     network: nn.Module,
-    data: Batches,
+    data: TrainingBatches,
     recipe: Recipe,
     seed: int,
     *,

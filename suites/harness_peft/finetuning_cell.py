@@ -11,34 +11,34 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from harness import Result, derive_seed
-from harness.contract.remarks import with_names
+from harness.contract.remarks import label_remark
 from harness.inference.prompts import prompt_facts, remark_prompts
 from harness.inference.zeroshot import encode_prompts, prompts_of
 from harness.learning.recipe import Recipe, steps_for
-from harness_peft import costs, embeddings
+from harness_peft import costs, embedding_heads
 from harness_peft.adapted_network import AdaptedNetwork
 from harness_peft.cell_facts import CellFacts
 from harness_peft.evaluation import evaluate_cell, score_network
 from harness_peft.finetuning import collect_base_modules, train_network
 from harness_peft.measuring import build_curves, measure_costs, read_peak_memory, reset_peak_memory
 from harness_peft.training_checks import TrainingFault, check_frozen, digest_frozen, trainable_parameters
-from harness_peft.training_data import Batches
-from harness_peft.trials import tune
+from harness_peft.training_data import TrainingBatches
+from harness_peft.trials import run_candidate_trials
 
 if TYPE_CHECKING:
-    from harness.learning.progress import TrainingOutcome
+    from harness.learning.training_progress import TrainingOutcome
 
 
 class FinetuningCell(CellFacts):
     """A cell being run; each step is a method, and `result` calls them in order."""
 
-    training: Batches
+    training: TrainingBatches
     """The samples of the final training."""
 
     def result(self) -> Result:
         """Tune, train, measure and evaluate; return the cell's result."""
         notes: dict[str, Any] = {}
-        trials, chosen = tune(self, self.train_candidate, notes)
+        trials, chosen = run_candidate_trials(self, self.train_candidate, notes)
         network, outcome, seconds = self._train_final(chosen, notes)
         self._remark_prompts(network)
         cost = {**read_peak_memory(self.job.device), **costs.count_parameters(network)}
@@ -62,8 +62,8 @@ class FinetuningCell(CellFacts):
     def train_candidate(
         self,
         candidate: float | None,
-        training: Batches,
-        validation: Batches | None,
+        training: TrainingBatches,
+        validation: TrainingBatches | None,
         seed: object,
         folder: Path,
     ) -> tuple[AdaptedNetwork, TrainingOutcome | None, dict[str, Any]]:
@@ -79,11 +79,11 @@ class FinetuningCell(CellFacts):
         if self.fits:
             network.requires_grad_(False)
             before = digest_frozen(network.backbone, base)
-            own = embeddings.fit_head(self, network, training, validation, candidate, seed)
+            own = embedding_heads.fit_head(self, network, training, validation, candidate, seed)
             check_frozen(network.backbone, before)
         elif self.solves:
             assert candidate is not None
-            embeddings.solve_head(self, network, training, candidate)
+            embedding_heads.solve_head(self, network, training, candidate)
         elif self.trains:
             assert candidate is not None
             outcome = self._train(network, base, candidate, training, validation, seed, folder)
@@ -94,8 +94,8 @@ class FinetuningCell(CellFacts):
         network: AdaptedNetwork,
         base: Collection[nn.Module],
         rate: float,
-        training: Batches,
-        validation: Batches | None,
+        training: TrainingBatches,
+        validation: TrainingBatches | None,
         seed: object,
         folder: Path,
     ) -> TrainingOutcome:
@@ -159,7 +159,7 @@ class FinetuningCell(CellFacts):
         seconds = time.perf_counter() - began
         if network.head_kind == "old":
             for text in self.own_head.remarks:
-                job.remark(with_names(text, job.cell))
+                job.remark(label_remark(text, job.cell))
         notes |= {"head": network.head_kind, "training_samples": len(self.training), "classes": self.classes}
         if own:
             notes["method"] = own

@@ -13,7 +13,7 @@ from harness_peft.adapted_network import AdaptedNetwork
 from harness_peft.trained_state import collect_trained_state
 
 if TYPE_CHECKING:
-    from harness.learning.progress import TrainingOutcome
+    from harness.learning.training_progress import TrainingOutcome
     from harness_peft.cell_facts import CellFacts
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import DataError
-from harness.learning.checkpoints import load_into, read_tensors
+from harness.learning.checkpoints import load_checkpoint_tensors, read_tensors
 from harness_peft.adapted_network import AdaptedNetwork, FittedHead
 
 
@@ -38,16 +38,16 @@ def restore_network(path: Path, model: Any) -> AdaptedNetwork:
         classes, width = tensors["head.weight"].shape
         network.head, network.head_kind = nn.Linear(width, classes).to(device), "fitted"
     with torch.no_grad():
-        load_into(path, network)
+        load_checkpoint_tensors(path, network)
     return network.eval()
 
 
 def _resolve_method(described: dict[str, Any], path: Path) -> Any:
     from harness.discovery.parts import Resolver
-    from harness.discovery.reference import parse
+    from harness.discovery.reference import parse_references
 
     given = {"plugin": described["plugin"], **described.get("options", {})}
-    (reference,) = parse(given, str(path))
+    (reference,) = parse_references(given, str(path))
     part = Resolver().resolve("methods", reference, str(path))
     if part.missing:
         raise DataError(f"{path}: its method can't be used: {part.missing}")

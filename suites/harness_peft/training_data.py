@@ -11,14 +11,14 @@ import torch
 from harness import DataError, Preparation, Split
 from harness.learning.augmentation import build_augmentation
 from harness.learning.draws import plan_in_order
-from harness.learning.pipeline import HeldSamples, Pipeline, SampleSource, image_of
+from harness.learning.pipeline import HeldSamples, Pipeline, SampleSource, require_sample_image
 from harness.learning.recipe import AugmentationKind
 
 KEPT_BYTES = 2**30
 """Largest size of prepared images to keep in memory; augmented ones are never kept."""
 
 
-class Batches:
+class TrainingBatches:
     """Prepared images of some samples of a split, by position, on the device.
 
     Without augmentation they are prepared once and kept if they fit into memory; with it they are prepared
@@ -75,4 +75,4 @@ class Batches:
         return found
 
     def _one(self, position: int) -> torch.Tensor:
-        return self.prepare(image_of(self.split[self.indices[position]]))
+        return self.prepare(require_sample_image(self.split[self.indices[position]]))

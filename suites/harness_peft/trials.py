@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness_peft.embeddings import apply_head, embed_samples
+from harness_peft.embedding_heads import apply_head, embed_samples
 from harness_peft.evaluation import score_logits, score_network
 from harness_peft.tuning import TuningTrial, run_trials, select_best, spread_rates
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness_peft.cell_facts import CellFacts
 
 
-def tune(
+def run_candidate_trials(
     run: CellFacts, fit: Callable[..., tuple[AdaptedNetwork, Any, Any]], notes: dict[str, Any]
 ) -> tuple[list[TuningTrial], float | None]:
     """Return the trials on validation and the chosen candidate; None if a method has nothing to try.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness_prompts.search import PLACEHOLDER, ProposalRequest
+from harness_prompts.prompt_search import PLACEHOLDER, ProposalRequest
 
 SLOTS: dict[str, tuple[str, ...]] = {
     "opening": ("", "a", "the", "one", "this is a", "here is a", "there is a", "itap of a", "my"),

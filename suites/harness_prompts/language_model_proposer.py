@@ -6,7 +6,7 @@ import re
 
 from harness_language.endpoint import Message
 from harness_language.transcript import ChatModel, Transcript
-from harness_prompts.search import PLACEHOLDER, ProposalRequest
+from harness_prompts.prompt_search import PLACEHOLDER, ProposalRequest
 
 CLASSES_SHOWN = 40
 _MARKED = re.compile(r"<INS>(.*?)</INS>", re.DOTALL | re.IGNORECASE)

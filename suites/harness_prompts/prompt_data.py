@@ -36,7 +36,7 @@ class PromptData:
     """
 
     def __init__(self, job: Job, names: str = "data", split: str | None = None) -> None:
-        from harness_prompts.class_names import choose_class_names
+        from harness_prompts.prompt_class_names import choose_class_names
 
         test = find_test_split(job.dataset.splits, option="")
         if test.name is None:

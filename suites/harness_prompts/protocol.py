@@ -11,7 +11,7 @@ from harness.inference.classes import check_same_classes
 from harness.inference.splits import find_named_split, find_test_split, role_of
 from harness.inference.zeroshot import similarity_of
 from harness_few_shot.tower import HasClip
-from harness_prompts.class_names import digest_class_names, find_names_file
+from harness_prompts.prompt_class_names import digest_class_names, find_names_file
 
 if TYPE_CHECKING:
     from harness_few_shot.task import FewShotClassifier, FewShotTask

@@ -41,7 +41,7 @@ class CorruptionErrorSummary:
         from harness_robustness.shift_tables import (
             CORRUPTION,
             average_seeds,
-            make_table,
+            make_shift_table,
             pair_with_references,
         )
 
@@ -54,7 +54,7 @@ class CorruptionErrorSummary:
             expected = list(dict.fromkeys(group["dataset"]))
             for part in models:
                 rows += self._model_rows(part, str(reference), against, clean, problem, expected)
-        return make_table(rows)
+        return make_shift_table(rows)
 
     def _find_normaliser(self, models: list[pd.DataFrame]) -> tuple[ByCorruption, float, str]:
         """Return the normaliser's errors and clean error, and the problem with it (empty: none)."""
@@ -84,13 +84,15 @@ class CorruptionErrorSummary:
         import numpy as np
 
         from harness_robustness.corruption_errors import corruption_errors, mean_corruption_error
-        from harness_robustness.shift_tables import make_row, note_missing
+        from harness_robustness.shift_tables import make_shift_row, note_missing
 
         cell, errors = next(part.itertuples()), _collect_errors(part)
         name, clean = f"corruptions of {reference}", 1.0 - float(part["reference_value"].iloc[0])
         whole = 100.0 * (1.0 - float(part["value"].mean()))
         note = note_missing(part["dataset"], expected, "corrupted sets")
-        rows = [make_row(cell, "mean_corruption_error", whole, count=len(part), note=note, dataset=name)]
+        rows = [
+            make_shift_row(cell, "mean_corruption_error", whole, count=len(part), note=note, dataset=name)
+        ]
 
         used = {c: e for c, e in errors.items() if c in against}
         extra = sorted(set(errors) - set(against))
@@ -100,7 +102,7 @@ class CorruptionErrorSummary:
         problem = problem or _describe_differences(used, against)
         if problem:
             none = [
-                make_row(cell, m, np.nan, count=count, note=problem, dataset=name)
+                make_shift_row(cell, m, np.nan, count=count, note=problem, dataset=name)
                 for m in ("mce", "relative_mce")
             ]
             return rows + none
@@ -108,7 +110,7 @@ class CorruptionErrorSummary:
         ours = {c: list(e.values()) for c, e in used.items()}
         theirs = {c: [against[c][s] for s in used[c]] for c in used}
         mce = mean_corruption_error(ours, theirs)
-        rows.append(make_row(cell, "mce", mce, count=count, note=note, dataset=name))
+        rows.append(make_shift_row(cell, "mce", mce, count=count, note=note, dataset=name))
         if np.isfinite(clean) and np.isfinite(against_clean):
             relative, without = _relative_mce(ours, clean, theirs, against_clean)
             why = f"without {', '.join(without)}, to which the normaliser loses nothing" if without else ""
@@ -116,9 +118,11 @@ class CorruptionErrorSummary:
             relative, without, why = np.nan, [], f"no clean error on {reference!r}"
         why = "; ".join(filter(None, (note, why)))
         rest = count - sum(len(used[c]) for c in without)
-        rows.append(make_row(cell, "relative_mce", relative, count=rest, note=why, dataset=name))
+        rows.append(make_shift_row(cell, "relative_mce", relative, count=rest, note=why, dataset=name))
         ratios = corruption_errors(ours, theirs)
-        return rows + [make_row(cell, "ce", v, count=len(used[c]), dataset=c) for c, v in ratios.items()]
+        return rows + [
+            make_shift_row(cell, "ce", v, count=len(used[c]), dataset=c) for c, v in ratios.items()
+        ]
 
 
 def _relative_mce(

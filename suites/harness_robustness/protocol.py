@@ -164,7 +164,7 @@ def _encode_texts(job: Job, class_names: Sequence[str], templates: Sequence[str]
     import numpy as np
 
     from harness.inference.prompts import prompt_facts, remark_prompts
-    from harness.inference.zeroshot import classifier_of, encode_prompts, prompt_grid, prompts_of
+    from harness.inference.zeroshot import build_zero_shot_classifier, encode_prompts, prompt_grid, prompts_of
 
     similarity = similarity_of(job.model)
     decides: dict[str, Any] = {
@@ -178,7 +178,9 @@ def _encode_texts(job: Job, class_names: Sequence[str], templates: Sequence[str]
     def compute_weights() -> NDArray[np.float32]:
         if similarity == "own":
             return np.asarray(prompt_grid(encoded(), class_names, templates).cpu().numpy())
-        return np.asarray(classifier_of(encoded(), class_names, templates, similarity).cpu().numpy())
+        return np.asarray(
+            build_zero_shot_classifier(encoded(), class_names, templates, similarity).cpu().numpy()
+        )
 
     def cached(compute: Callable[[], T], **more: Any) -> T:
         return job.features("zero-shot classifier", None, compute, images=False, **decides, **more)

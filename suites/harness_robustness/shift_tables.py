@@ -75,15 +75,15 @@ def pair_with_references(table: pd.DataFrame, corruptions: bool = False) -> pd.D
         named &= table[CORRUPTION].isna()
     out = table[named].rename(columns={REFERENCE: "reference"})
     missing: tuple[float, dict[Any, float]] = (np.nan, {})
-    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in iterate_rows(table)}
-    found = [by_cell.get((r.model, r.method, r.reference), missing) for r in iterate_rows(out)]
+    by_cell = {(r.model, r.method, r.dataset): (r.value, r.seeds) for r in iterate_shift_rows(table)}
+    found = [by_cell.get((r.model, r.method, r.reference), missing) for r in iterate_shift_rows(out)]
     return out.assign(
         reference_value=pd.Series([v for v, _ in found], index=out.index, dtype=float),
         reference_seeds=pd.Series([s for _, s in found], index=out.index, dtype=object),
     )
 
 
-def iterate_rows(table: pd.DataFrame) -> Iterator[Any]:
+def iterate_shift_rows(table: pd.DataFrame) -> Iterator[Any]:
     """Yield the table's rows with their columns as attributes, typed Any."""
     yield from table.itertuples()
 
@@ -104,7 +104,7 @@ def seed_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, 
     return float(x.mean() - half), float(x.mean() + half)
 
 
-def make_row(
+def make_shift_row(
     cell: Any,
     metric: str,
     value: float,
@@ -118,7 +118,7 @@ def make_row(
     return dict(zip(OUTPUT, (cell.model, cell.method, named, metric, value, *interval, count, note)))
 
 
-def make_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def make_shift_table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Return the rows as a table with the output columns, even if there are no rows."""
     return pd.DataFrame(list(rows), columns=list(OUTPUT))
 

@@ -19,7 +19,7 @@ Scale = Literal["logit", "probit", "linear"]
 MEAN = "mean over shifts"
 
 
-class Gap:
+class GapSummary:
     """Accuracy gap Δ = metric on the reference (same classes) − metric on the shift.
 
     One row per shift and one for their mean. The interval is over seeds, paired by seed.
@@ -42,27 +42,27 @@ class Gap:
         from harness_robustness.gaps import accuracy_gap
         from harness_robustness.shift_tables import (
             average_seeds,
-            iterate_rows,
-            make_row,
-            make_table,
+            iterate_shift_rows,
+            make_shift_row,
+            make_shift_table,
             pair_with_references,
             seed_interval,
         )
 
         pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
         rows = []
-        for cell in iterate_rows(pairs):
+        for cell in iterate_shift_rows(pairs):
             if np.isnan(cell.reference_value):
                 rows.append(
-                    make_row(
+                    make_shift_row(
                         cell, "gap", np.nan, count=0, note=f"no cell on the reference {cell.reference!r}"
                     )
                 )
                 continue
             paired = [cell.reference_seeds[s] - v for s, v in cell.seeds.items() if s in cell.reference_seeds]
             value = float(accuracy_gap(cell.reference_value, cell.value))
-            rows.append(make_row(cell, "gap", value, seed_interval(paired), count=2))
-        return make_table(rows + _mean_rows(rows, pairs, "gap"))
+            rows.append(make_shift_row(cell, "gap", value, seed_interval(paired), count=2))
+        return make_shift_table(rows + _mean_rows(rows, pairs, "gap"))
 
 
 class MeanOverShifts:
@@ -87,9 +87,9 @@ class MeanOverShifts:
 
         from harness_robustness.shift_tables import (
             average_seeds,
-            iterate_rows,
-            make_row,
-            make_table,
+            iterate_shift_rows,
+            make_shift_row,
+            make_shift_table,
             note_missing,
             pair_with_references,
             seed_interval,
@@ -99,7 +99,7 @@ class MeanOverShifts:
         rows = []
         expected = list(dict.fromkeys(pairs["dataset"]))
         by_model: dict[tuple[Any, Any], list[Any]] = {}
-        for cell in iterate_rows(pairs):
+        for cell in iterate_shift_rows(pairs):
             by_model.setdefault((cell.model, cell.method), []).append(cell)
         for part in by_model.values():
             common = set.intersection(*(set(c.seeds) for c in part))
@@ -107,12 +107,14 @@ class MeanOverShifts:
             note = note_missing([c.dataset for c in part], expected, "shifts")
             value = float(np.mean([c.value for c in part]))
             rows.append(
-                make_row(part[0], self.metric, value, seed_interval(per_seed), len(part), note, dataset=MEAN)
+                make_shift_row(
+                    part[0], self.metric, value, seed_interval(per_seed), len(part), note, dataset=MEAN
+                )
             )
-        return make_table(rows)
+        return make_shift_table(rows)
 
 
-class RelativeRobustness:
+class RelativeRobustnessSummary:
     """Relative robustness τ: metric on a shift − the same metric of the model it was derived from.
 
     The interval is over seeds, paired by seed.
@@ -138,9 +140,9 @@ class RelativeRobustness:
         from harness_robustness.effective_robustness import relative_robustness
         from harness_robustness.shift_tables import (
             average_seeds,
-            iterate_rows,
-            make_row,
-            make_table,
+            iterate_shift_rows,
+            make_shift_row,
+            make_shift_table,
             pair_with_references,
             seed_interval,
         )
@@ -150,11 +152,11 @@ class RelativeRobustness:
         if self.baseline is not None:
             pairs = pairs.assign(**{tag: self.baseline})
         by_cell: dict[tuple[Any, Any], list[Any]] = {}
-        for cell in iterate_rows(pairs):
+        for cell in iterate_shift_rows(pairs):
             by_cell.setdefault((cell.model, cell.dataset), []).append(cell)
         models = set(pairs["model"])
         rows = []
-        for cell, baseline in zip(iterate_rows(pairs), pairs[tag]):
+        for cell, baseline in zip(iterate_shift_rows(pairs), pairs[tag]):
             if pd.isna(baseline) or cell.model == baseline:
                 continue
             found = by_cell.get((baseline, cell.dataset), [])
@@ -162,13 +164,13 @@ class RelativeRobustness:
             if len(same) != 1:
                 known = did_you_mean(str(baseline), models) if baseline not in models else ""
                 why = f"{len(same) or 'no'} cells of the baseline {baseline!r} on {cell.dataset!r}{known}"
-                rows.append(make_row(cell, "relative_robustness", np.nan, count=0, note=why))
+                rows.append(make_shift_row(cell, "relative_robustness", np.nan, count=0, note=why))
                 continue
             other = same[0]
             paired = [v - other.seeds[s] for s, v in cell.seeds.items() if s in other.seeds]
             value = float(relative_robustness(cell.value, other.value)) / 100
-            rows.append(make_row(cell, "relative_robustness", value, seed_interval(paired), count=2))
-        return make_table(rows + _mean_rows(rows, pairs, "relative_robustness"))
+            rows.append(make_shift_row(cell, "relative_robustness", value, seed_interval(paired), count=2))
+        return make_shift_table(rows + _mean_rows(rows, pairs, "relative_robustness"))
 
 
 class EffectiveRobustnessSummary:
@@ -217,13 +219,13 @@ class EffectiveRobustnessSummary:
         `count` is the number of standard models in the fit; the value is NaN, with a note, if fewer than two
         of them (at or above `minimum`) differ in reference accuracy.
         """
-        from harness_robustness.shift_tables import average_seeds, make_table, pair_with_references
+        from harness_robustness.shift_tables import average_seeds, make_shift_table, pair_with_references
 
         pairs = pair_with_references(average_seeds(records, self.metric), self.corruptions)
         rows: list[dict[str, Any]] = []
         for cells_of, standard, which in self._iterate_lines(pairs):
             rows += self._compare_with_line(cells_of, standard, which)
-        return make_table(rows + _mean_rows(rows, pairs, "effective_robustness"))
+        return make_shift_table(rows + _mean_rows(rows, pairs, "effective_robustness"))
 
     def iterate_lines(self, records: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str]]:
         """Yield each shift's name, the standard models of its line, and which line that is."""
@@ -266,14 +268,14 @@ class EffectiveRobustnessSummary:
         import numpy as np
 
         from harness_robustness.effective_robustness import bootstrap_line_interval, fit_line
-        from harness_robustness.shift_tables import iterate_rows, make_row
+        from harness_robustness.shift_tables import iterate_shift_rows, make_shift_row
 
         x, y = chosen["reference_value"].to_numpy(), chosen["value"].to_numpy()
         if len(np.unique(x)) < 2:
             why = f"no line: {len(x)} standard models with different reference accuracies, needs two"
             return [
-                make_row(c, "effective_robustness", np.nan, count=len(x), note=why)
-                for c in iterate_rows(part)
+                make_shift_row(c, "effective_robustness", np.nan, count=len(x), note=why)
+                for c in iterate_shift_rows(part)
             ]
         usable = part[part["reference_value"].notna()]
         line = fit_line(x, y, self.scale)
@@ -282,17 +284,17 @@ class EffectiveRobustnessSummary:
         )
         where = {index: i for i, index in enumerate(usable.index)}
         rows = []
-        for cell in iterate_rows(part):
+        for cell in iterate_shift_rows(part):
             if np.isnan(cell.reference_value):
                 why = f"no cell on the reference {cell.reference!r}"
-                rows.append(make_row(cell, "effective_robustness", np.nan, count=len(x), note=why))
+                rows.append(make_shift_row(cell, "effective_robustness", np.nan, count=len(x), note=why))
                 continue
             i = where[cell.Index]
             value = float(line.effective_robustness(cell.reference_value, cell.value)) / 100
             interval = (float(cell.value - high[i]), float(cell.value - low[i]))
             among = ", this one among them" if cell.Index in chosen.index else ""
             note = f"line over {len(x)} standard models{which}{among}"
-            rows.append(make_row(cell, "effective_robustness", value, interval, len(x), note))
+            rows.append(make_shift_row(cell, "effective_robustness", value, interval, len(x), note))
         return rows
 
 
@@ -300,7 +302,7 @@ def _mean_rows(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> 
     """Return one row per model with the mean of its `rows` over shifts, noting missing shifts."""
     import numpy as np
 
-    from harness_robustness.shift_tables import make_row, note_missing
+    from harness_robustness.shift_tables import make_shift_row, note_missing
 
     expected = list(dict.fromkeys(pairs["dataset"]))
     by_model: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -312,5 +314,5 @@ def _mean_rows(rows: list[dict[str, Any]], pairs: pd.DataFrame, metric: str) -> 
         value = float(np.mean([given["value"] for given in there])) if there else np.nan
         note = note_missing([given["dataset"] for given in there], expected, "shifts")
         cell = SimpleNamespace(model=model, method=method)
-        out.append(make_row(cell, metric, value, count=len(there), note=note, dataset=MEAN))
+        out.append(make_shift_row(cell, metric, value, count=len(there), note=note, dataset=MEAN))
     return out

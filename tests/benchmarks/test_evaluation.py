@@ -13,11 +13,11 @@ import pytest
 
 from harness.contract.seeds import derive_seed
 from harness.discovery import registry
-from harness.inference.limits import draw_subset
+from harness.inference.split_subsets import draw_subset
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.store import Store
-from harness.running.devices import settle
+from harness.running.devices import settle_on_device
 from harness.running.executors.inline import Inline
 from harness.running.worker import RunSettings
 
@@ -36,11 +36,15 @@ class Kept:
         """Builds the network."""
         import torch
 
-        from harness_embedded.tiny_networks import resnet, vit
+        from harness_embedded.tiny_networks import build_tiny_resnet, build_tiny_vit
 
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            self.module = (resnet(12, 16) if self.name == "resnet" else vit(12, 64)).eval().to(device)
+            self.module = (
+                (build_tiny_resnet(12, 16) if self.name == "resnet" else build_tiny_vit(12, 64))
+                .eval()
+                .to(device)
+            )
 
     def prepare(self, image: Any) -> Any:
         """3×32×32, normalised."""
@@ -63,7 +67,7 @@ def plain_loop(model: Kept, open_split: Callable[[], Any]) -> Generator[None, No
     from PIL import Image
 
     model.load(torch.device("cpu"))
-    settle(model.module, torch.device("cpu"))
+    settle_on_device(model.module, torch.device("cpu"))
     split, out = open_split(), []
     for start in range(0, len(split), BATCH):
         with torch.inference_mode():
@@ -105,7 +109,7 @@ def test_evaluation_costs_no_more_than_a_plain_loop(
 ) -> None:
 
     registry.register("models", "kept", Kept)
-    suite = from_dict(
+    suite = parse_suite(
         {
             "name": "cost",
             # the largest embedded split: a cell's record costs some hundredths of a second, however large it is

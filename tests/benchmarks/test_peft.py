@@ -16,13 +16,13 @@ import harness
 from harness.contract.cells import canonical_json
 from harness.contract.seeds import derive_seed
 from harness.discovery import registry
-from harness.inference.limits import draw_subset
+from harness.inference.split_subsets import draw_subset
 from harness.learning.draws import epoch_order
 from harness.learning.pipeline import HeldSamples as Source
 from harness.learning.recipe import Recipe
-from harness.running.devices import settle
+from harness.running.devices import settle_on_device
 from harness_embedded.scenes import Scenes
-from harness_embedded.tiny_networks import vit
+from harness_embedded.tiny_networks import build_tiny_vit
 from harness_peft.adapted_network import AdaptedNetwork
 from harness_peft.finetuning import collect_base_modules, train_network
 from harness_peft.selective import Full, LinearGradient
@@ -137,7 +137,7 @@ class Kept:
     def load(self, device):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.module = vit(12, 128).eval().to(device)
+            self.module = build_tiny_vit(12, 128).eval().to(device)
 
     def prepare(self, image):
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
@@ -160,7 +160,7 @@ def whole_training(recipe, limit, seed, order_seed):
 
     model = Kept()
     model.load(torch.device("cpu"))
-    settle(model.module, torch.device("cpu"))
+    settle_on_device(model.module, torch.device("cpu"))
     network = model.module.requires_grad_(True)
     images, labels = opened("train")
     groups = [

@@ -97,7 +97,7 @@ def our_run(config, store, images: int, templates: int) -> tuple[float, list, Op
     ]
     model = {"plugin": "open_clip", "name": "small", "config": str(config)}
     given = {"name": "b", "protocol": "few-shot", "models": [model], "metrics": ["top1"], "methods": methods}
-    plan = make_plan(suites.from_dict({**given, "datasets": [{"plugin": "noise", "images": images}]}))
+    plan = make_plan(suites.parse_suite({**given, "datasets": [{"plugin": "noise", "images": images}]}))
     worker = Worker(RunSettings(store=store, device="cpu", batch_size=64))
     loaded = worker._load_model(plan.cells[0].cell)
     worker.run(replace(plan.cells[0].cell, limit=8))

@@ -13,7 +13,7 @@ from harness.discovery import registry
 from harness.leaderboard.build import build_tables
 from harness.leaderboard.frame import suite_frame
 from harness.planning.plan import Plan, make_plan
-from harness.planning.suite import Suite, from_dict
+from harness.planning.suite import Suite, parse_suite
 from harness.records.record import make_blank
 from harness.records.store import Store
 from harness.running.runner import keep_manifest, run
@@ -44,7 +44,7 @@ def suite(cells: int) -> Suite:
     for kind in ("models", "datasets"):
         registry.register(kind, "named", Named)
     registry.register("protocols", "fixed", Fixed)
-    return from_dict(
+    return parse_suite(
         {
             "name": "large",
             "protocol": "fixed",

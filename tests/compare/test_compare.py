@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest, ttest_rel
 
 from harness.cli import main
-from harness.compare import CompareError, Side, compare, render_markdown, render_terminal
+from harness.compare import CompareError, Side, compare, render_comparison_markdown, render_comparison_text
 
 
 def sides(a, b, where_a=None, where_b=None):
@@ -280,7 +280,7 @@ def test_nasty_names_stay_harmless_in_every_format(maker, nasty, capsys):
         b.record(name, f"{name}{n}", np.zeros(10))
     a.record(nasty[0], "only a", np.ones(10))
     found = compare(*sides(a.done(), b.done()))
-    text, marked = render_terminal(found), render_markdown(found)
+    text, marked = render_comparison_text(found), render_comparison_markdown(found)
     assert "\x1b" not in text + marked
     assert "<script>" not in marked
     assert "&lt;script&gt;" in marked
@@ -331,7 +331,7 @@ def test_a_metric_that_one_side_lacks_is_told_with_its_cell(maker):
     made.record("b", "digits", values={"map": 0.5})
     store = made.done()
     found = compare(Side("A", store, {"model": "a"}), Side("B", store, {"model": "b"}))
-    assert "dataset digits: top1 is on one side only" in render_terminal(found)
+    assert "dataset digits: top1 is on one side only" in render_comparison_text(found)
 
 
 def test_holm_counts_the_cells_that_were_tested_and_each_other_says_why_not(maker):
@@ -341,7 +341,7 @@ def test_holm_counts_the_cells_that_were_tested_and_each_other_says_why_not(make
         for seed in range(3):
             made.record("m", "steady", values={"top1": value}, seed=seed)
     found = compare(*sides(a.done(), b.done()))
-    assert "Holm over 1 cell;" in render_terminal(found)
+    assert "Holm over 1 cell;" in render_comparison_text(found)
     steady = found.differences[1]
     assert steady.answer == "undecided"
     assert "3 seed(s) show no variation" in steady.reason

@@ -141,11 +141,11 @@ def test_results_that_were_set_otherwise_are_told_apart(store, tmp_path):
 def test_imports_never_stand_for_cells_that_would_be_run(store, file):
     """A suite with the same labels plans cells of other ids, so nothing of it counts as done."""
     from harness.planning.plan import make_plan
-    from harness.planning.suite import from_dict
+    from harness.planning.suite import parse_suite
 
     text = ARABIC.replace("imagenet1k", "digits").replace("xlm-roberta-base-ViT-B-32", "tiny-vit")
     import_clip_benchmark([file(text)], store)
-    suite = from_dict(
+    suite = parse_suite(
         {
             "name": "s",
             "protocol": {"plugin": "classification", "label": "zeroshot_classification"},

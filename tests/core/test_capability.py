@@ -10,7 +10,7 @@ import harness
 from harness import ClassifiesImages, CountsTokens, EncodesImages, EncodesTexts, HasModule, capabilities, has
 from harness.contract import capability
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 
 
 @runtime_checkable
@@ -50,8 +50,8 @@ def test_any_protocol_is_asked_without_loading() -> None:
 
 
 def test_words_are_registered_or_made_of_the_name(registered: None) -> None:
-    assert capability.words_of(DetectsObjects) == "detects objects"
-    assert capability.words_of(CountsTokens) == "counts tokens"
+    assert capability.capability_wording(DetectsObjects) == "detects objects"
+    assert capability.capability_wording(CountsTokens) == "counts tokens"
     assert capabilities(Detector()) == ["detects objects"]
     assert capabilities(Untrained()) == []
 
@@ -106,7 +106,7 @@ def reasons(**change: Any) -> list[str | None]:
         "metrics": [],
         **change,
     }
-    return [planned.reason for planned in make_plan(from_dict(content))]
+    return [planned.reason for planned in make_plan(parse_suite(content))]
 
 
 def test_planning_skips_models_that_lack_what_protocol_or_method_needs(toys: Any, registered: None) -> None:

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from harness.errors import DataError
 from harness.inference.classes import (
-    Alignment,
+    ClassAlignment,
     Classes,
     align_classes,
     check_same_classes,
-    normalise_name,
+    map_logits_to_classes,
+    normalise_class_name,
     synonyms,
-    to_classes,
 )
 
 COLOURS = ("blue", "green", "red")
@@ -58,7 +58,7 @@ def test_folders_and_wordnet_ids_are_names_too() -> None:
 
 @pytest.mark.parametrize(("one", "other"), [("-1", "1"), ("rh-", "rh"), ("A-", "A"), (" -2", "2")])
 def test_a_minus_tells_classes_apart(one: str, other: str) -> None:
-    assert normalise_name(one) != normalise_name(other)
+    assert normalise_class_name(one) != normalise_class_name(other)
     found = align_classes(*sides({"class_names": ["0", other]}, {"class_names": [one, "0"]}))
     assert "no output for 1 of the data set's 2 classes" in str(found.refusal)
 
@@ -74,9 +74,9 @@ def test_what_a_label_space_calls_its_classes_finds_outputs_without_names() -> N
     assert "no output for 1 of the data set's 2 classes, 'dog'" in str(unknown.refusal)
     assert "may be any of" in str(align_classes(*sides(model, {"class_names": ["crane", "tench"]})).refusal)
     whole = {"class_names": ["a", "b", "c"], "label_space": "s"}
-    assert align_classes(*sides(model, whole)) == Alignment()
+    assert align_classes(*sides(model, whole)) == ClassAlignment()
     indexed = {"class_names": ["crane", "lift"], "label_space": "s", "label_indices": [[1], [2]]}
-    assert align_classes(*sides(model, indexed)) == Alignment(((1,), (2,)))
+    assert align_classes(*sides(model, indexed)) == ClassAlignment(((1,), (2,)))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_indices_into_the_label_space() -> None:
     )
     assert "reach index 5" in str(align_classes(*sides({"num_classes": 5}, data)).refusal)
     logits = np.arange(12.0).reshape(2, 6)
-    assert to_classes(logits, found.columns).tolist() == [[5.0, 4.0], [11.0, 10.0]]
+    assert map_logits_to_classes(logits, found.columns).tolist() == [[5.0, 4.0], [11.0, 10.0]]
 
 
 def test_the_order_of_folders_is_told_where_it_decides() -> None:
@@ -224,8 +224,8 @@ def test_no_wrong_number_without_a_remark(data: st.DataObject) -> None:
     if found.refusal is not None:
         return
     logits = np.eye(len(whole))[:, order]  # the sample of class i has its largest logit at i's output
-    predicted = to_classes(logits[: len(names)], found.columns).argmax(axis=1)
-    distinct = len({normalise_name(name) for name in whole}) == len(whole)
+    predicted = map_logits_to_classes(logits[: len(names)], found.columns).argmax(axis=1)
+    distinct = len({normalise_class_name(name) for name in whole}) == len(whole)
     if not found.remarks and found.columns is None and own.names != model.names:
         raise AssertionError("taken by position without a word")
     if model.names and own.names and distinct:

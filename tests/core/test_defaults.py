@@ -8,7 +8,7 @@ import harness
 from harness.discovery import registry
 from harness.errors import HarnessError
 from harness.planning.plan import Choice, make_plan
-from harness.planning.suite import from_dict, json_schema
+from harness.planning.suite import json_schema, parse_suite
 
 BASE: dict[str, Any] = {
     "name": "s",
@@ -20,7 +20,7 @@ BASE: dict[str, Any] = {
 
 
 def ids(choice: Choice | None = None, **changes: Any) -> list[str]:
-    return [p.cell.id for p in make_plan(from_dict({**BASE, **changes}), choice)]
+    return [p.cell.id for p in make_plan(parse_suite({**BASE, **changes}), choice)]
 
 
 def toy(**options: Any) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def test_a_default_is_the_same_as_the_option_in_every_entry(
 
 def test_what_is_typed_takes_options_and_wins_over_them(toys: Any) -> None:
     defaults = {"models": {"toy": {"bias": 0.5, "label": "mine", "tags": {"a": 1}}}}
-    (typed,) = make_plan(from_dict({**BASE, "defaults": defaults}), Choice(models=["toy:huge"]))
+    (typed,) = make_plan(parse_suite({**BASE, "defaults": defaults}), Choice(models=["toy:huge"]))
     assert typed.cell.model is not None
     assert (typed.cell.model.label, typed.cell.tags) == ("huge", {})
     assert [typed.cell.id] == ids(models=["toy:huge?bias=0.5"])
@@ -70,7 +70,7 @@ def test_what_is_typed_takes_options_and_wins_over_them(toys: Any) -> None:
 def test_labels_and_tags_are_shared_as_well(toys: Any) -> None:
     models = ["toy", toy(bias=0.2, label="biased", tags={"b": 2})]
     defaults = {"models": {"toy": {"label": "T", "tags": {"a": 1, "b": 1}}}}
-    suite = from_dict({**BASE, "models": models, "defaults": defaults})
+    suite = parse_suite({**BASE, "models": models, "defaults": defaults})
     one, other = [p.cell for p in make_plan(suite)]
     assert [c.coordinates["model"] for c in (one, other)] == ["T", "biased"]
     assert (one.tags, other.tags) == ({"model.a": 1, "model.b": 1}, {"model.a": 1, "model.b": 2})
@@ -79,21 +79,21 @@ def test_labels_and_tags_are_shared_as_well(toys: Any) -> None:
 def test_tables_are_completed_key_by_key_but_references_are_replaced() -> None:
     defaults = {"x": {"limits": {"low": 1, "high": 2}, "loss": {"plugin": "hinge", "weight": 3}}}
     entry = {"plugin": "x", "limits": {"high": 5}, "loss": {"plugin": "square"}}
-    assert from_dict({**BASE, "methods": [entry], "defaults": {"methods": defaults}}).methods == [
+    assert parse_suite({**BASE, "methods": [entry], "defaults": {"methods": defaults}}).methods == [
         {"plugin": "x", "limits": {"low": 1, "high": 5}, "loss": {"plugin": "square"}}
     ]
 
 
 def test_tables_take_the_defaults_of_summaries() -> None:
     table = {"name": "t", "summary": {"plugin": "x", "b": 2}}
-    suite = from_dict({**BASE, "tables": [table], "defaults": {"summaries": {"x": {"a": 1, "b": 1}}}})
+    suite = parse_suite({**BASE, "tables": [table], "defaults": {"summaries": {"x": {"a": 1, "b": 1}}}})
     assert suite.tables[0].summary == {"plugin": "x", "a": 1, "b": 2}
 
 
 def test_a_completed_suite_is_read_again_as_it_is(toys: Any) -> None:
     defaults = {"models": {"toy": {"bias": 0.5, "tags": {"a": 1}}}}
-    suite = from_dict({**BASE, "models": ["toy?bias=0.1"], "defaults": defaults})
-    assert from_dict(suite.model_dump(mode="json")) == suite
+    suite = parse_suite({**BASE, "models": ["toy?bias=0.1"], "defaults": defaults})
+    assert parse_suite(suite.model_dump(mode="json")) == suite
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -123,7 +123,7 @@ def test_only_a_truth_value_turns_them_off(toys: Any) -> None:
 
 def test_an_installed_plugin_that_no_entry_uses_is_a_doubt(toys: Any) -> None:
     with registry.register_temporarily("models", "idle", toys.Model):
-        suite = from_dict({**BASE, "defaults": {"models": {"idle": {"bias": 1}}}})
+        suite = parse_suite({**BASE, "defaults": {"models": {"idle": {"bias": 1}}}})
         assert make_plan(suite).doubts == [
             "suite s, defaults.models.idle: no entry of the suite uses this model; known: toy"
         ]

@@ -14,7 +14,7 @@ from harness.running.devices import (
     pick_device,
     preparing_threads,
     seed_all,
-    settle,
+    settle_on_device,
 )
 
 
@@ -76,7 +76,7 @@ def test_settling() -> None:
     )
     image = torch.randn(2, 3, 9, 9)
     before = conv[:4].eval()(image)
-    settle(conv.train(), torch.device("cpu"))
+    settle_on_device(conv.train(), torch.device("cpu"))
     assert not conv.training
     assert not any(p.requires_grad for p in conv.parameters())
     assert conv[2].weight.is_contiguous(memory_format=torch.channels_last)

@@ -10,9 +10,9 @@ import pytest
 
 import harness
 from harness import HarnessError, Predictions, SuiteError
-from harness.planning.matching import find_read_classes, fits, name_apart
+from harness.planning.matching import find_read_classes, match_evidence_classes, name_apart
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 
 if TYPE_CHECKING:
     from elsewhere import Hidden
@@ -111,11 +111,11 @@ def test_what_can_not_be_found_is_said_in_one_line() -> None:
 
 
 def test_classes_match_not_names() -> None:
-    assert fits((Finer,), (Read,))
-    assert not fits((Read,), (Finer,))
-    assert not fits((other_read,), (Read,))
-    assert fits((Scores,), (Scored,))
-    assert not fits((Read,), (Scored,))
+    assert match_evidence_classes((Finer,), (Read,))
+    assert not match_evidence_classes((Read,), (Finer,))
+    assert not match_evidence_classes((other_read,), (Read,))
+    assert match_evidence_classes((Scores,), (Scored,))
+    assert not match_evidence_classes((Read,), (Scored,))
     assert name_apart((Read,), (other_read, Finer)) == (f"{__name__}.Read", "another.package.Read, Finer")
 
 
@@ -123,7 +123,7 @@ def planned(toys: Any, given: type, metric: type) -> Any:
     harness.register("protocols", "gives", type("Gives", (toys.Protocol,), {"provides": (given,)}))
     harness.register("metrics", "takes", metric)
     content = {"name": "s", "protocol": "gives", "models": ["toy"], "datasets": ["toy"], "metrics": ["takes"]}
-    return list(make_plan(from_dict(content)))
+    return list(make_plan(parse_suite(content)))
 
 
 def test_planning_refuses_other_evidence(toys: Any) -> None:

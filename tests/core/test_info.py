@@ -13,7 +13,7 @@ from harness.cli import main
 from harness.cli.info_command import describe_plugin
 from harness.discovery import docstrings, registry
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse
+from harness.discovery.reference import parse_references
 
 CODE = '''
 from pathlib import Path
@@ -190,7 +190,7 @@ def test_every_first_party_plugin_is_described_and_its_example_holds(plugin: reg
         entry = (
             value[0]["summary"] if plugin.kind == "summaries" else value if key == "protocol" else value[0]
         )
-        (reference,) = parse(entry, "example")
+        (reference,) = parse_references(entry, "example")
         part = Resolver().resolve(plugin.kind, reference, "example")
         assert part.problem is None
 

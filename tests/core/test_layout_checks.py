@@ -14,7 +14,7 @@ from harness.cli import main
 from harness.discovery import registry
 from harness.errors import HarnessError, SuiteError
 from harness.planning.plan import Choice, Plan, make_plan
-from harness.planning.suite import from_dict, load
+from harness.planning.suite import load_suite_file, parse_suite
 
 SUITE: dict[str, Any] = {
     "name": "s",
@@ -31,7 +31,7 @@ SUITE: dict[str, Any] = {
 
 def planned(choice: Choice | None = None, plots: list[dict[str, Any]] | None = None, **table: Any) -> Plan:
     tables = [{"name": "t", **table}] if table else []
-    return make_plan(from_dict({**SUITE, "tables": tables, "plots": plots or []}), choice)
+    return make_plan(parse_suite({**SUITE, "tables": tables, "plots": plots or []}), choice)
 
 
 GOOD: list[dict[str, Any]] = [
@@ -130,7 +130,7 @@ def test_a_misspelt_coordinate_never_passes(name: str, at: int, data: st.DataObj
 
 def test_the_shipped_suites_raise_no_doubt() -> None:
     for plugin in registry.installed("suites"):
-        assert make_plan(load(plugin.name)).doubts == [], plugin.name
+        assert make_plan(load_suite_file(plugin.name)).doubts == [], plugin.name
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.inference.limits import draw_subset
+from harness.inference.split_subsets import draw_subset
 
 
 def test_a_part_keeps_order_samples_and_everything_else(toys: Any) -> None:
@@ -52,6 +52,6 @@ def test_parts_travel_to_other_processes(toys: Any) -> None:
 
 
 def limited_of(split: Any) -> Any:
-    from harness.inference.limits import SplitSubset
+    from harness.inference.split_subsets import SplitSubset
 
     return SplitSubset(split, np.array([0, 2]))

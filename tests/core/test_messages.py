@@ -15,7 +15,7 @@ from harness.discovery.registry import Plugin
 from harness.discovery.versions import OLDEST_API, explain_misfit
 from harness.errors import HarnessError
 from harness.planning.plan import Choice, make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 
 SUITE = {
     "name": "mine",
@@ -146,7 +146,7 @@ CAPABILITIES = {
 def said(case: Case) -> str:
     """The error of the plan, or why its only cell is skipped."""
     try:
-        plan = make_plan(from_dict({**SUITE, **case.change}, "mine.toml"), case.choice)
+        plan = make_plan(parse_suite({**SUITE, **case.change}, "mine.toml"), case.choice)
     except HarnessError as error:
         text = str(error)
         assert text.startswith(case.where), text
@@ -254,7 +254,7 @@ def test_broken_plugins(install: Callable[..., Path], name: str) -> None:
         "gone": "nets_code:Gone", "nowhere": "no_such_nets:Net", "falls": "nets_code:Falls",
     }  # fmt: skip
     install("acme-nets", {"harness.models": targets}, {"nets_code": CODE})
-    (planned,) = make_plan(from_dict({**SUITE, "models": [name]}))
+    (planned,) = make_plan(parse_suite({**SUITE, "models": [name]}))
     culprit, way_out = BROKEN[name]
     assert planned.state == "broken"
     text = str(planned.reason)
@@ -267,7 +267,7 @@ def test_a_name_that_two_distributions_claim(install: Callable[..., Path]) -> No
     for name in ("acme-nets", "other-nets"):
         install(name, {"harness.models": {"twice": "nets_code:Future"}}, {"nets_code": CODE})
     with pytest.raises(HarnessError) as caught:
-        make_plan(from_dict({**SUITE, "models": ["twice"]}))
+        make_plan(parse_suite({**SUITE, "models": ["twice"]}))
     assert str(caught.value) == (
         "suite mine, models: the model name 'twice' is claimed twice: say 'acme-nets/twice' or 'other-nets/twice'"
     )

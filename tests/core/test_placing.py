@@ -144,7 +144,7 @@ def test_a_suite_file_is_known_by_the_name_in_it(
     assert len(harness.load(str(file), store=place)) == 1
     assert harness.table(str(file), store=place)[0].rows
     file.unlink()
-    assert suites.name_of("real.toml") == suites.name_of("real") == "real"
+    assert suites.find_suite_name("real.toml") == suites.find_suite_name("real") == "real"
     capsys.readouterr()
 
 

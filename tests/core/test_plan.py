@@ -11,7 +11,7 @@ from harness.contract.evidence import Predictions
 from harness.errors import OptionError, PluginNotFound, SuiteError
 from harness.planning.expansion import matches
 from harness.planning.plan import Choice, Plan, make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 
 BASE: dict[str, Any] = {
     "name": "s",
@@ -23,7 +23,7 @@ BASE: dict[str, Any] = {
 
 
 def plan(choice: Choice | None = None, done: set[str] | None = None, **changes: Any) -> Plan:
-    return make_plan(from_dict({**BASE, **changes}), choice, done or set())
+    return make_plan(parse_suite({**BASE, **changes}), choice, done or set())
 
 
 def test_the_grid_is_the_product_and_models_stand_together(toys: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 
 BASE: dict[str, Any] = {
     "name": "s",
@@ -22,7 +22,7 @@ BASE: dict[str, Any] = {
 
 
 def ids(**changes: Any) -> list[str]:
-    return [p.cell.id for p in make_plan(from_dict({**BASE, **changes}))]
+    return [p.cell.id for p in make_plan(parse_suite({**BASE, **changes}))]
 
 
 SAME = [
@@ -118,7 +118,7 @@ def test_ids_are_equal_across_processes(install: Callable[..., Path], toys: Any)
         for k in ("model", "dataset", "protocol")
     }
     site = install("child", points, {"child_code": code, "harness_child_check": f"SUITE = {suite!r}\n"})
-    here = [p.cell.id for p in make_plan(from_dict(suite))]
+    here = [p.cell.id for p in make_plan(parse_suite(suite))]
     assert len(set(here)) == 6
     for seed in ("1", "2"):
         there = subprocess.run(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records import provenance
 
 
@@ -44,7 +44,7 @@ def test_the_home_folder_is_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_record_says_of_its_making(toys: Any) -> None:
     suite = {"name": "s", "protocol": "toy", "models": ["toy"], "datasets": ["toy"]}
-    (planned,) = make_plan(from_dict(suite))
+    (planned,) = make_plan(parse_suite(suite))
     facts = provenance.describe_run(planned.cell, "cpu", 64, 2)
     import numpy as np
     import torch

@@ -15,7 +15,7 @@ from PIL import Image
 from harness.contract.data import EncodedImage, Sample
 from harness.errors import DataError
 from harness.inference.features import FeatureCache
-from harness.inference.readable import find_unreadable, leave_out, open_split
+from harness.inference.readable import find_unreadable, leave_out, open_readable_split
 
 
 def png(level: int) -> bytes:
@@ -58,7 +58,7 @@ def opened(split: Mixed, folder: Any, limit: int | None = None, skip: bool = Tru
     dataset: Any = SimpleNamespace(
         identity="{}", skip_unreadable=skip, object=SimpleNamespace(load=lambda name: split)
     )
-    return open_split(dataset, "test", limit, 2, FeatureCache(folder))
+    return open_readable_split(dataset, "test", limit, 2, FeatureCache(folder))
 
 
 @given(st.text("sdanof", min_size=1, max_size=12))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.errors import StoreError
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.record import Record, make_blank
 
 SCALARS = st.one_of(
@@ -124,7 +124,7 @@ def test_a_blank_record_says_all_of_its_cell(toys: Any) -> None:
         "metrics": ["toy"],
         "seeds": [3],
     }
-    (planned,) = make_plan(from_dict(suite))
+    (planned,) = make_plan(parse_suite(suite))
     made = make_blank(planned.cell, "skipped", "because")
     assert (made.id, made.status, made.reason, made.suite) == (planned.cell.id, "skipped", "because", "s")
     assert made.cell["model"]["options"] == {"mode": "good", "bias": 0.1, "checkpoint": None}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.discovery.reference import Reference, fill, parse, parse_short, parse_value
+from harness.discovery.reference import Reference, fill, parse_references, parse_short, parse_value
 from harness.errors import SuiteError
 
 
@@ -68,7 +68,7 @@ def test_value_can_not_smuggle_a_second_key() -> None:
 
 
 def test_table_options_beside_plugin_and_under_options() -> None:
-    (reference,) = parse(
+    (reference,) = parse_references(
         {
             "plugin": "timm:r18",
             "pretrained": False,
@@ -95,7 +95,7 @@ def test_shown_is_label_else_value_else_plugin() -> None:
 
 
 def test_grid_is_the_product_with_labels_and_tags() -> None:
-    made = parse(
+    made = parse_references(
         {"plugin": "c:digits", "kind": "x", "grid": {"noise": ["a", "b"], "severity": [1, 2, 3]}}, "w"
     )
     assert [(r.options["noise"], r.options["severity"]) for r in made] == [
@@ -108,7 +108,7 @@ def test_grid_is_the_product_with_labels_and_tags() -> None:
 
 
 def test_grid_fills_label_and_tags() -> None:
-    made = parse(
+    made = parse_references(
         {
             "plugin": "c",
             "grid": {"s": [1, 2]},
@@ -119,7 +119,7 @@ def test_grid_fills_label_and_tags() -> None:
     )
     assert [r.label for r in made] == ["level 1 {other}", "level 2 {other}"]
     assert made[1].tags == {"s": 2, "group": "g2", "n": 7}
-    plain = parse({"plugin": "c", "grid": {"s": [1, 2]}, "label": "level"}, "w")
+    plain = parse_references({"plugin": "c", "grid": {"s": [1, 2]}, "label": "level"}, "w")
     assert [r.label for r in plain] == ["level (1)", "level (2)"]
 
 
@@ -139,7 +139,7 @@ def test_grid_fills_label_and_tags() -> None:
 )
 def test_wrong_entries_are_named_with_their_place(entry: object, words: str) -> None:
     with pytest.raises(SuiteError, match=f"^models.2: {words}"):
-        parse(entry, "models.2")
+        parse_references(entry, "models.2")
 
 
 def test_fill_interprets_nothing_else() -> None:

@@ -52,7 +52,9 @@ def test_name_conflict_names_both_and_a_prefix_picks(install: Install) -> None:
     assert "two-dist/same" in str(caught.value)
     assert registry.find("models", "two-dist/same").target == "code_two:Net"
     assert registry.find("models", "ONE_dist/same").target == "code_one:Net"
-    assert [sorted(p.distribution for p in c) for c in registry.conflicts()] == [["one-dist", "two-dist"]]
+    assert [sorted(p.distribution for p in c) for c in registry.list_plugin_conflicts()] == [
+        ["one-dist", "two-dist"]
+    ]
     with pytest.raises(
         PluginNotFound, match="no distribution 'third' offers the model 'same'; it comes from one-"
     ):
@@ -105,7 +107,7 @@ def test_first_on_the_path_counts_once(install: Install) -> None:
     install("some.dist", {"harness.models": {"x": "later:X"}}, version="1.0", folder="later")
     install("Some-Dist", {"harness.models": {"x": "first:X"}}, version="2.0", folder="first")
     assert registry.find("models", "x").version == "2.0"
-    assert registry.conflicts() == []
+    assert registry.list_plugin_conflicts() == []
 
 
 @pytest.mark.parametrize(

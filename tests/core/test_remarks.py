@@ -18,7 +18,7 @@ from harness.discovery import registry
 from harness.leaderboard.build import build_tables
 from harness.leaderboard.frame import shorten_columns, suite_frame
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.store import Store
 from harness.running.hooks import hookimpl
 from harness.running.progress import MOST_REMARKS, LineDisplay
@@ -93,7 +93,7 @@ def plugins(own_registry: None) -> None:
 
 
 def go(store: Store, *listeners: object, **changes: Any) -> Run:
-    suite = from_dict({**SUITE, **changes})
+    suite = parse_suite({**SUITE, **changes})
     return run(suite, store, device="cpu", installed_listeners=False, listeners=listeners)
 
 
@@ -105,7 +105,7 @@ def test_every_source_of_remarks_reaches_the_record(store: Store) -> None:
 
 
 def test_a_plan_tells_what_is_known_before_it_runs(store: Store) -> None:
-    remarks = make_plan(from_dict(SUITE)).remarks
+    remarks = make_plan(parse_suite(SUITE)).remarks
     assert remarks[0] == f"d: {LEFT_OUT}"
     assert len(remarks) == 2
 
@@ -184,7 +184,7 @@ def test_equal_content_under_two_names_keeps_both_rows_on_one_record(store: Stor
 
 def test_one_record_under_two_names_is_counted_once_in_a_mean(store: Store) -> None:
     names = [{"plugin": "d", "label": "one"}, {"plugin": "d", "label": "two"}]
-    suite = from_dict(
+    suite = parse_suite(
         {**SUITE, "datasets": names, "tables": [{"name": "t", "values": ["score"], "columns": []}]}
     )
     outcome = run(suite, store, device="cpu", installed_listeners=False)
@@ -194,7 +194,7 @@ def test_one_record_under_two_names_is_counted_once_in_a_mean(store: Store) -> N
 
 def test_the_same_cell_in_two_experiments_is_planned_once() -> None:
     twice = [{"name": "a"}, {"name": "b"}]
-    assert len(make_plan(from_dict({**SUITE, "experiments": twice}))) == 1
+    assert len(make_plan(parse_suite({**SUITE, "experiments": twice}))) == 1
 
 
 def test_json_answers_have_them(store: Store, tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import harness
 from harness.contract.running import Job, Result
 from harness.planning.plan import Choice, make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.files import locked
 from harness.records.index import read_frame
 from harness.records.record import Record
@@ -33,7 +33,7 @@ BASE: dict[str, Any] = {
 def go(store: Store, choice: Choice | None = None, **changes: Any) -> Run:
     how = {k: changes.pop(k) for k in ("fresh", "executor", "executors", "listeners") if k in changes}
     return run(
-        from_dict({**BASE, **changes}), store, choice=choice, device="cpu", installed_listeners=False, **how
+        parse_suite({**BASE, **changes}), store, choice=choice, device="cpu", installed_listeners=False, **how
     )
 
 
@@ -324,7 +324,7 @@ def test_processes_give_what_one_process_gives(outside: None, tmp_path: Path) ->
 
 
 def test_cells_travel_and_keep_their_id(toys: Any) -> None:
-    for planned in make_plan(from_dict({**BASE, "axes": {"shots": [1]}})):
+    for planned in make_plan(parse_suite({**BASE, "axes": {"shots": [1]}})):
         del planned.cell.__dict__["id"]
         there = pickle.loads(pickle.dumps(planned.cell))
         assert there.id == planned.cell.id
@@ -390,7 +390,7 @@ def test_an_added_metric_is_in_a_table(toys: Any, store: Store, own: list[dict[s
 
 
 def test_parts_of_a_suite_that_begin_at_once_all_stand_in_its_plan(toys: Any, store: Store) -> None:
-    plans = [make_plan(from_dict({**BASE, "seeds": [seed]})) for seed in (0, 1, 2)]
+    plans = [make_plan(parse_suite({**BASE, "seeds": [seed]})) for seed in (0, 1, 2)]
     keep_manifest(store, plans[0], merge=True)
     with locked(store.path / "suites" / ".lock"):  # another run: it has read the plan, and not yet written it
         read = store.manifest("s")

@@ -10,7 +10,7 @@ import pytest
 from harness.discovery import registry
 from harness.errors import SuiteError
 from harness.planning import suite
-from harness.planning.suite import from_dict, json_schema, load, path_of
+from harness.planning.suite import find_suite_file, json_schema, load_suite_file, parse_suite
 
 WHOLE: dict[str, Any] = {
     "name": "s",
@@ -51,12 +51,12 @@ def without(path: list[Any], key: str) -> dict[str, Any]:
 def test_unknown_keys_at_every_level_have_the_nearest(path: list[Any], key: str, near: str) -> None:
     place = ".".join(str(p) for p in [*path, key])
     with pytest.raises(SuiteError) as caught:
-        from_dict(without(path, key), "my.toml")
+        parse_suite(without(path, key), "my.toml")
     assert str(caught.value) == f"my.toml: unknown key '{place}'; did you mean '{near}'?"
 
 
 def test_the_whole_suite_is_valid() -> None:
-    assert from_dict(WHOLE).name == "s"
+    assert parse_suite(WHOLE).name == "s"
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_the_whole_suite_is_valid() -> None:
 )
 def test_wrong_values_are_named_with_their_place(change: dict[str, Any], words: str) -> None:
     with pytest.raises(SuiteError) as caught:
-        from_dict({**WHOLE, **change}, "my.toml")
+        parse_suite({**WHOLE, **change}, "my.toml")
     assert str(caught.value).startswith(f"my.toml: {words}")
     assert "\n" not in str(caught.value)
 
 
 def test_a_plugin_that_is_neither_text_nor_table_is_one_line() -> None:
     with pytest.raises(SuiteError) as caught:
-        from_dict({**WHOLE, "models": [3]}, "my.toml")
+        parse_suite({**WHOLE, "models": [3]}, "my.toml")
     assert (
         str(caught.value)
         == "my.toml: models.0: expected 'plugin:value' or a table with plugin = \"…\", found 3"
@@ -92,15 +92,15 @@ def test_a_plugin_that_is_neither_text_nor_table_is_one_line() -> None:
 
 def test_several_mistakes_are_several_lines() -> None:
     with pytest.raises(SuiteError) as caught:
-        from_dict({**WHOLE, "modells": [], "limit": 0}, "my.toml")
+        parse_suite({**WHOLE, "modells": [], "limit": 0}, "my.toml")
     assert len(str(caught.value).splitlines()) == 2
 
 
 def test_experiments_fill_what_they_leave_empty_from_the_top() -> None:
-    (grid,) = from_dict(WHOLE).grids
+    (grid,) = parse_suite(WHOLE).grids
     assert (grid.name, grid.protocol, grid.seeds, len(grid.models)) == ("e", "toy", [0, 1], 2)
     assert grid.exclude[0].seed == 1
-    alone = from_dict({k: v for k, v in WHOLE.items() if k != "experiments"}).grids
+    alone = parse_suite({k: v for k, v in WHOLE.items() if k != "experiments"}).grids
     assert [g.name for g in alone] == ["s"]
 
 
@@ -116,19 +116,19 @@ def test_bad_toml_names_the_file(tmp_path: Path, content: bytes, words: str) -> 
     path = tmp_path / "mine.toml"
     path.write_bytes(content)
     with pytest.raises(SuiteError, match=words) as caught:
-        load(path)
+        load_suite_file(path)
     assert str(caught.value).startswith(str(path))
 
 
 def test_missing_files_and_unknown_suites(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="no such suite file"):
-        load(tmp_path / "absent.toml")
+        load_suite_file(tmp_path / "absent.toml")
     with pytest.raises(SuiteError, match="no such suite file"):
-        load(str(tmp_path) + "/folder.toml")
+        load_suite_file(str(tmp_path) + "/folder.toml")
     with pytest.raises(
         SuiteError, match=r"no suite plugin named 'robustnes'; did you mean 'robustness'.*path"
     ):
-        load("robustnes")
+        load_suite_file("robustnes")
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -164,11 +164,11 @@ name = "main"
     ],
 )
 def test_set_reaches_every_place(tmp_path: Path, key: str, value: Any, look: Callable[[Any], Any]) -> None:
-    assert look(load(written(tmp_path, TEXT), {key: value})) == value
+    assert look(load_suite_file(written(tmp_path, TEXT), {key: value})) == value
 
 
 def test_set_on_a_short_reference_keeps_what_it_says(tmp_path: Path) -> None:
-    changed = load(written(tmp_path, TEXT), {"models.0.pretrained": False, "protocol.strength": 2})
+    changed = load_suite_file(written(tmp_path, TEXT), {"models.0.pretrained": False, "protocol.strength": 2})
     assert changed.models[0] == {"plugin": "timm:r18", "pretrained": False}
     assert changed.protocol == {"plugin": "toy:x", "strength": 2}
 
@@ -188,7 +188,7 @@ def test_set_on_a_short_reference_keeps_what_it_says(tmp_path: Path) -> None:
 )
 def test_set_refuses_what_is_not_there(tmp_path: Path, key: str, words: str) -> None:
     with pytest.raises(SuiteError) as caught:
-        load(written(tmp_path, TEXT), {key: 1})
+        load_suite_file(written(tmp_path, TEXT), {key: 1})
     assert words in str(caught.value)
 
 
@@ -209,7 +209,7 @@ def test_every_shipped_suite_is_found_and_valid() -> None:
     shipped = registry.installed("suites")
     assert shipped
     for plugin in shipped:
-        assert load(plugin.name).name == plugin.name
+        assert load_suite_file(plugin.name).name == plugin.name
 
 
 def test_a_suite_of_a_third_party_is_located_without_importing(install: Any, tmp_path: Path) -> None:
@@ -219,11 +219,11 @@ def test_a_suite_of_a_third_party_is_located_without_importing(install: Any, tmp
     with pytest.raises(
         SuiteError, match=r"'their-suite' of theirs: their_suites has no file their-suite.toml"
     ):
-        path_of("their-suite")
+        find_suite_file("their-suite")
     (site / "their_suites" / "their-suite.toml").write_text('name = "their-suite"\n')
-    assert load("their-suite").name == "their-suite"
+    assert load_suite_file("their-suite").name == "their-suite"
     with pytest.raises(SuiteError, match=r"'gone' of theirs: absent.module has no file gone.toml"):
-        path_of("gone")
+        find_suite_file("gone")
 
 
 @pytest.mark.parametrize(
@@ -237,10 +237,10 @@ def test_a_suite_of_a_third_party_is_located_without_importing(install: Any, tmp
 )
 def test_true_is_no_number(changes: dict[str, Any], place: str) -> None:
     with pytest.raises(SuiteError) as caught:
-        from_dict({**WHOLE, **changes}, "my.toml")
+        parse_suite({**WHOLE, **changes}, "my.toml")
     assert str(caught.value).startswith(f"my.toml: {place}: expected whole numbers, found ")
 
 
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('name = "s"\n', encoding="utf-8-sig")
-    assert load(tmp_path / "s.toml").name == "s"
+    assert load_suite_file(tmp_path / "s.toml").name == "s"

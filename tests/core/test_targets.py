@@ -12,9 +12,9 @@ import pytest
 import harness
 from harness import TARGET_KINDS, Answers, Boxes, DataError, Masks, Sample
 from harness.contract.targets import require_labels
-from harness.inference.limits import draw_subset
+from harness.inference.split_subsets import draw_subset
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 
 ONE, OTHER, THIRD = (np.full((2, 2, 3), n, np.uint8) for n in range(3))
 
@@ -97,7 +97,7 @@ def reason(toys: Any, kind: str, taken: Any = None) -> str | None:
     more = {} if taken is None else {"target_kinds": taken}
     harness.register("protocols", "takes", type("Takes", (toys.Protocol,), more))
     content = {"name": "s", "protocol": "takes", "models": ["toy"], "datasets": ["theirs"], "metrics": []}
-    (planned,) = make_plan(from_dict(content))
+    (planned,) = make_plan(parse_suite(content))
     return planned.reason
 
 

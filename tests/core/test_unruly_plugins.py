@@ -21,7 +21,7 @@ from harness.cli import main
 from harness.contract.running import Job, Result
 from harness.errors import HarnessError
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.record import make_blank
 from harness.records.store import Store
 from harness.running.executors.channel import RECORD
@@ -39,7 +39,7 @@ BASE: dict[str, Any] = {
 
 
 def go(store: Store, listeners: tuple[object, ...] = (), **changes: Any) -> Any:
-    content = from_dict({**BASE, **changes})
+    content = parse_suite({**BASE, **changes})
     return run(content, store, device="cpu", installed_listeners=False, listeners=listeners)
 
 
@@ -80,7 +80,7 @@ def test_a_protocol_that_exits_at_planning_breaks_its_cells(
             sys.exit(0)
 
     harness.register("protocols", "leaves", Leaves)
-    (planned,) = make_plan(from_dict({**BASE, "protocol": "leaves"}))
+    (planned,) = make_plan(parse_suite({**BASE, "protocol": "leaves"}))
     assert planned.state == "broken"
     assert "SystemExit" in str(planned.reason)
     suite = tmp_path / "s.toml"
@@ -116,7 +116,7 @@ def test_a_failure_takes_the_place_of_an_older_record(toys: Any, store: Store, t
 
     bad = tmp_path / "bad"  # what a plugin reads without saying so is no part of its identity
     harness.register("protocols", "worse", Worse)
-    suite = from_dict({**BASE, "protocol": "worse"})
+    suite = parse_suite({**BASE, "protocol": "worse"})
     run(suite, store, device="cpu")
     bad.touch()
     outcome = run(suite, store, device="cpu", fresh=True)
@@ -257,7 +257,7 @@ def test_a_process_that_a_plugin_ends_is_told(outside: None, store: Store) -> No
 
 def test_the_cells_that_ran_when_a_process_died_are_named(toys: Any) -> None:
     cells = [
-        p.cell for p in make_plan(from_dict({**BASE, "models": ["toy:good", "toy:fails"], "seeds": [3]}))
+        p.cell for p in make_plan(parse_suite({**BASE, "models": ["toy:good", "toy:fails"], "seeds": [3]}))
     ]
     inbox: Any = queue.SimpleQueue()
     for cell in cells:
@@ -300,7 +300,7 @@ def test_an_option_may_be_an_enumeration_and_what_no_record_can_hold_breaks_its_
     assert "model 'opaque' of (this process) has an option that no record can hold" in str(
         got["opaque"].reason
     )
-    (there,) = make_plan(from_dict({**BASE, "models": ["coloured:b"]}))
+    (there,) = make_plan(parse_suite({**BASE, "models": ["coloured:b"]}))
     travelled = pickle.loads(pickle.dumps(there.cell))
     assert travelled.id == there.cell.id
     assert travelled.model.object.colour is Colour.blue
@@ -323,9 +323,9 @@ def test_metrics_that_are_none_and_metrics_that_may_read_nothing(toys: Any) -> N
     harness.register("protocols", "gives", Gives)
     harness.register("metrics", "maybe", Maybe)
     harness.register("metrics", "number", number)
-    (fine,) = make_plan(from_dict({**BASE, "protocol": "gives", "metrics": ["maybe"]}))
+    (fine,) = make_plan(parse_suite({**BASE, "protocol": "gives", "metrics": ["maybe"]}))
     assert fine.state == "run"
-    (broken,) = make_plan(from_dict({**BASE, "protocol": "gives", "metrics": ["number"]}))
+    (broken,) = make_plan(parse_suite({**BASE, "protocol": "gives", "metrics": ["number"]}))
     assert broken.state == "broken"
     assert (
         broken.reason
@@ -348,7 +348,7 @@ def test_metrics_that_take_anything_or_what_the_protocol_gives(toys: Any, annota
     Takes.__call__.__annotations__["evidence"] = annotation
     harness.register("protocols", "gives", Gives)
     harness.register("metrics", "takes", Takes)
-    (fine,) = make_plan(from_dict({**BASE, "protocol": "gives", "metrics": ["takes"]}))
+    (fine,) = make_plan(parse_suite({**BASE, "protocol": "gives", "metrics": ["takes"]}))
     assert fine.state == "run"
 
 

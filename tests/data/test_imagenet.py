@@ -66,7 +66,10 @@ def test_what_is_left_out_is_told_when_a_split_is_opened(tmp_path):
 def test_sizes_of_the_subsets():
     assert len(WNIDS) == len(set(WNIDS)) == 1000
     assert list(WNIDS) == sorted(WNIDS)
-    r, a = imagenet_classes.load_classes("imagenet-r"), imagenet_classes.load_classes("imagenet-a")
+    r, a = (
+        imagenet_classes.load_imagenet_classes("imagenet-r"),
+        imagenet_classes.load_imagenet_classes("imagenet-a"),
+    )
     assert (len(r), len(a)) == (200, 200)
     assert len(set(r.indices) & set(a.indices)) == 86
     o = imagenet_classes.load_objectnet_classes()
@@ -100,7 +103,7 @@ def test_any_of_equals_max_pool():
 
 
 def test_names_and_templates_are_openais():
-    names = imagenet_classes.list_prompt_names(imagenet_classes.load_classes())
+    names = imagenet_classes.list_prompt_names(imagenet_classes.load_imagenet_classes())
     assert sha(names) == "571ae1c583b4be7d"
     assert names[744] == names[657] == "missile"
     templates = imagenet_classes.list_prompt_templates()
@@ -115,8 +118,8 @@ def test_names_and_templates_are_openais():
 def test_classes_and_planning_import_nothing_heavy():
     code = (
         "import sys; from harness_data.imagenet import ImageNetR; ImageNetR().unavailable();"
-        "from harness_data import imagenet_classes as c; c.load_classes('imagenet-r'); c.load_objectnet_classes();"
-        "c.list_prompt_names(c.load_classes()); c.list_prompt_templates();"
+        "from harness_data import imagenet_classes as c; c.load_imagenet_classes('imagenet-r'); c.load_objectnet_classes();"
+        "c.list_prompt_names(c.load_imagenet_classes()); c.list_prompt_templates();"
         "print([m for m in ('torch', 'timm', 'open_clip', 'numpy', 'PIL') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -181,7 +184,7 @@ def test_reference_on_the_same_classes(imagenet, subset, labels, samples):
 
 
 def test_reference_and_shift_have_the_same_labels(imagenet, tmp_path):
-    r = imagenet_classes.load_classes("imagenet-r")
+    r = imagenet_classes.load_imagenet_classes("imagenet-r")
     folder = tree(tmp_path / "imagenet-r", r.labels, suffix=".jpg")
     (folder / "README.txt").write_text("about the set")
     (folder / "n01443537" / "README.txt").write_text("about goldfish")
@@ -195,7 +198,7 @@ def test_reference_and_shift_have_the_same_labels(imagenet, tmp_path):
 
 
 def test_foreign_and_missing_folders(tmp_path):
-    names = sorted(imagenet_classes.load_classes("imagenet-a").labels)
+    names = sorted(imagenet_classes.load_imagenet_classes("imagenet-a").labels)
     folder = tree(tmp_path / "imagenet-a", names[1:])
     (folder / names[0]).mkdir()
     with pytest.raises(DataError, match=rf"1 of 200 class folders are missing or empty \({names[0]}\)"):

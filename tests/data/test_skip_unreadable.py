@@ -17,7 +17,7 @@ import harness
 from harness.cli import main
 from harness.discovery import registry
 from harness.planning.plan import Choice, make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 
 
 class Redness:
@@ -142,12 +142,12 @@ def test_what_was_out_of_reach_counts_again_once_it_can_be_read(colours: Path, t
 
 
 def test_the_option_travels_to_other_processes(colours: Path) -> None:
-    plan = make_plan(from_dict(suite(colours)), Choice(skip_unreadable=True))
+    plan = make_plan(parse_suite(suite(colours)), Choice(skip_unreadable=True))
     cell = plan.cells[0].cell
     assert pickle.loads(pickle.dumps(cell.dataset)).identity == cell.dataset.identity
     assert pickle.loads(pickle.dumps(cell.dataset)).skip_unreadable
     assert json.loads(cell.model.identity) == json.loads(  # type: ignore[union-attr]
-        make_plan(from_dict(suite(colours))).cells[0].cell.model.identity  # type: ignore[union-attr]
+        make_plan(parse_suite(suite(colours))).cells[0].cell.model.identity  # type: ignore[union-attr]
     )
 
 
@@ -158,7 +158,7 @@ def test_nested_data_sets_are_known_by_it_too(colours: Path) -> None:
         "dataset": {"plugin": "imagefolder", "path": str(colours)},
     }
     plans = [
-        make_plan(from_dict(suite(colours, datasets=[nested])), Choice(skip_unreadable=skip))
+        make_plan(parse_suite(suite(colours, datasets=[nested])), Choice(skip_unreadable=skip))
         for skip in (False, True)
     ]
     assert plans[0].cells[0].cell.id != plans[1].cells[0].cell.id

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.planning.suite import load
+from harness.planning.suite import load_suite_file
 
 pytestmark = pytest.mark.timeout(1800)  # three networks are trained first, where no cache has them
 PUBLISHED = Path(__file__).parents[2] / "results" / "robustness.md"
@@ -79,6 +79,6 @@ def test_the_supervised_lead_on_the_reference(again: dict[tuple[str, str], float
 
 
 def test_the_published_page_has_every_table_of_the_suite() -> None:
-    titles = [table.title for table in load("robustness").tables]
+    titles = [table.title for table in load_suite_file("robustness").tables]
     text = PUBLISHED.read_text(encoding="utf-8")
     assert [title for title in titles if f"### {title}\n" not in text] == []

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 import harness
-from harness.planning.suite import Suite
-from harness.planning.suite import load as load_suite
+from harness.planning.suite import Suite, load_suite_file
 from harness.records.paths import cache_dir
 
 STEPS = 3
@@ -21,7 +20,7 @@ DATASETS = ("scenes", "scenes-V2", "scenes-Sketch")
 
 def shortened() -> Suite:
     """The shipped suite with few steps, few samples, one corruption, and only some of its cells."""
-    suite = load_suite("robustness")
+    suite = load_suite_file("robustness")
     data = suite.model_dump(mode="json", exclude_defaults=True)
     shifts, digits, corruptions = data["experiments"]
     for experiment in data["experiments"]:

@@ -16,7 +16,7 @@ from harness_embedded import drawing, drawn_images, scene_splits
 from harness_embedded.adversarial import score_classes
 from harness_embedded.sampling import SUBSETS
 from harness_embedded.scenes import Scenes
-from harness_embedded.shapes import CLASSES, distance
+from harness_embedded.shapes import CLASSES, shape_distance
 
 SHIFTS = ("none", "v2", "r", "sketch", "a", "objectnet")
 
@@ -146,14 +146,14 @@ def test_unknown_splits_and_empty_limits_are_refused():
 def test_outlines_enclose_the_area_geometry_says(name: str, area: float):
     at = np.linspace(-1, 1, 801, dtype=np.float32)
     x, y = np.meshgrid(at, at)
-    assert (distance(name, x, y) < 0).mean() * 4 == pytest.approx(area, rel=0.01)
+    assert (shape_distance(name, x, y) < 0).mean() * 4 == pytest.approx(area, rel=0.01)
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_distances_change_no_faster_than_the_way_walked(name: str):
     at = np.linspace(-1, 1, 201, dtype=np.float32)
     x, y = np.meshgrid(at, at)
-    away = distance(name, x, y)
+    away = shape_distance(name, x, y)
     step = float(at[1] - at[0])
     # The fish's body is an ellipse, whose distance is an approximation that is steep along its short axis.
     assert np.abs(np.diff(away, axis=1)).max() <= step * 1.02

@@ -14,10 +14,10 @@ from PIL import Image
 
 from harness.contract.capability import capabilities
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import parse
+from harness.discovery.reference import parse_references
 from harness.errors import OptionError, Unavailable
 from harness.testing import ModelConformance
-from harness_embedded.tiny_networks import clip as tiny
+from harness_embedded.tiny_networks import build_tiny_clip as tiny
 from harness_open_clip.tokens import image_tokens, text_tokens
 from harness_timm import TimmModel
 from harness_timm.patches import extract_patches
@@ -209,7 +209,7 @@ def test_the_fingerprint_follows_the_weights(tmp_path, bert):
 def test_any_image_encoder_stands_beside_any_text_encoder(bert):
     part = Resolver().resolve(
         "models",
-        parse(
+        parse_references(
             {
                 "plugin": "pair",
                 "image": {"plugin": "timm", "name": "resnet10t", "pretrained": False, "num_classes": 0},

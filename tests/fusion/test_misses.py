@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from harness_fusion.misses import MissThresholds, analyse_misses, find_groups, laplacian_variance
+from harness_fusion.misses import MissThresholds, analyse_misses, find_miss_groups, laplacian_variance
 
 
 def test_sharpness_is_the_variance_of_the_laplacian():
@@ -64,7 +64,7 @@ def _members(found):
 
 def test_groups_are_found():
     split = _Split()
-    found = _members(find_groups(split, ROWS, split.targets, MissThresholds(words=2)))
+    found = _members(find_miss_groups(split, ROWS, split.targets, MissThresholds(words=2)))
     assert found == {
         "blurred image": [7],
         "short text": [1],
@@ -72,7 +72,7 @@ def test_groups_are_found():
         "missing text": [5],
         "missing image": [3],
     }
-    fixed = _members(find_groups(split, ROWS, split.targets, MissThresholds(blur=1e9)))
+    fixed = _members(find_miss_groups(split, ROWS, split.targets, MissThresholds(blur=1e9)))
     assert fixed["blurred image"] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
 
 
@@ -80,11 +80,11 @@ def test_conflict_is_told_by_the_data_or_else_by_the_unimodals():
     told = np.zeros(10, bool)
     told[[2, 6]] = True
     split = _Split({"conflict": told})
-    assert _members(find_groups(split, ROWS[:5], split.targets))["conflict"] == [2]
+    assert _members(find_miss_groups(split, ROWS[:5], split.targets))["conflict"] == [2]
     split = _Split()
     text, image = np.zeros(10, int), np.zeros(10, int)
     image[[0, 3, 8]] = 1  # pair 3 has no image, so its image can't say anything
-    found = find_groups(split, ROWS, split.targets, unimodal={"text": text, "image": image})
+    found = find_miss_groups(split, ROWS, split.targets, unimodal={"text": text, "image": image})
     assert np.flatnonzero(found["conflict"]).tolist() == [0, 8]
 
 
@@ -93,7 +93,7 @@ def test_blurred_drawings_are_found_among_sharp_ones(monkeypatch, tmp_path):
 
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
     split = ScenePairs(count=200, blur=0.1, missing=0.0).load("all")
-    found = find_groups(split, np.arange(200), split.targets, MissThresholds(blurriest=0.1))
+    found = find_miss_groups(split, np.arange(200), split.targets, MissThresholds(blurriest=0.1))
     hits = (found["blurred image"] & split.groups["blurred"]).sum()
     assert hits >= 15  # of 20; chance would be 2
 

@@ -14,7 +14,7 @@ from harness import testing
 from harness.errors import DataError
 from harness.inference.images import decode
 from harness_data.hateful_memes import HatefulMemes
-from harness_data.mvsa import CLASSES, MVSA, joint_label, majority
+from harness_data.mvsa import CLASSES, MVSA, join_mvsa_labels, vote_mvsa_label
 from harness_data.pair_shards import PairShards
 
 
@@ -32,7 +32,7 @@ def _image(kind="JPEG", mode="RGB"):
 
 
 def test_the_label_rule_of_mvsa():
-    table = {(t, i): joint_label(t, i) for t in CLASSES for i in CLASSES}
+    table = {(t, i): join_mvsa_labels(t, i) for t in CLASSES for i in CLASSES}
     assert {pair for pair, label in table.items() if label is None} == {
         ("negative", "positive"), ("positive", "negative"),
     }  # fmt: skip
@@ -40,9 +40,9 @@ def test_the_label_rule_of_mvsa():
         if label is not None:
             polar = {text, image} - {"neutral"}
             assert label == (polar.pop() if polar else "neutral")
-    assert majority(["a", "b", "a"]) == "a"
-    assert majority(["a", "b", "c"]) is None
-    assert majority(["a"]) == "a"
+    assert vote_mvsa_label(["a", "b", "a"]) == "a"
+    assert vote_mvsa_label(["a", "b", "c"]) is None
+    assert vote_mvsa_label(["a"]) == "a"
 
 
 def _mvsa(folder, header, rows):

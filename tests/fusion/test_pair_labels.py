@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness_data.pair_labels import is_class, list_classes, settle_labels
+from harness_data.pair_labels import is_pair_class, list_pair_classes, settle_pair_labels
 from harness_data.pair_tables import PairRow, PairTable
 from harness_data.pairs import Pairs
 
@@ -66,7 +66,7 @@ def test_a_test_table_of_a_challenge_has_no_labels(tmp_path):
     ],
 )
 def test_the_rule(word, count, others, expected):
-    assert is_class(word, count, others) is expected
+    assert is_pair_class(word, count, others) is expected
 
 
 def test_numbers_with_gaps_are_whole_and_in_order(tmp_path):
@@ -87,10 +87,10 @@ def test_every_row_is_of_a_class_or_without_label_and_doubtful_ones_are_told(par
         f"s{k}": PairTable("t", [PairRow(f"{k}-{i}", n, "", None, "") for i, n in enumerate(labels)])
         for k, labels in enumerate(parts)
     }
-    told = settle_labels(tables, None)
+    told = settle_pair_labels(tables, None)
     written = [name for labels in parts for name in labels]
     after = [row.label for table in tables.values() for row in table.rows]
-    classes = {name.casefold() for name in list_classes(tables, None)}
+    classes = {name.casefold() for name in list_pair_classes(tables, None)}
     doubtful = Counter(name.casefold() for name in written)
     for before, now in zip(written, after, strict=True):
         assert now is None or now.casefold() in classes
@@ -99,4 +99,4 @@ def test_every_row_is_of_a_class_or_without_label_and_doubtful_ones_are_told(par
     for word in ("-1", "none"):
         counts = [int(t.split()[0]) for t in told if f"'{word}'" in t]
         assert sum(counts) == doubtful[word]
-    assert settle_labels(tables, None) == [t for t in told if "as a class" in t]
+    assert settle_pair_labels(tables, None) == [t for t in told if "as a class" in t]

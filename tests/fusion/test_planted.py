@@ -10,7 +10,7 @@ import torch
 from harness.discovery import registry
 from harness_fusion.contracts import Features, PairFeatures
 from harness_fusion.fusion_head import build_head
-from harness_fusion.head_training import HeadRecipe, predict, train_head
+from harness_fusion.head_training import HeadRecipe, predict_with_head, train_head
 
 WIDTH = 8
 RECIPE = HeadRecipe(epochs=8, rate=5e-3, batch=40, patience=None)
@@ -44,7 +44,7 @@ def trained(label: str, name: str, seed: int = 0, **options: object) -> tuple[fl
     test = planted(label, 3, 800)
     dealt = torch.randperm(800, generator=torch.Generator().manual_seed(4))
     shuffled = PairFeatures(test.text, test.image.map_tensors(lambda t: t[dealt]), test.targets)
-    said, after = predict(head, test), predict(head, shuffled)
+    said, after = predict_with_head(head, test), predict_with_head(head, shuffled)
 
     def accuracy(scores: torch.Tensor) -> float:
         return float((scores.argmax(1) == test.targets).float().mean())
@@ -126,4 +126,4 @@ def test_token_methods_find_the_token_that_tells(name: str) -> None:
     recipe = HeadRecipe(epochs=8, rate=1e-2, batch=40, patience=None)
     train_head(head, hidden_in_a_token(1, 400), None, recipe, 0)
     test = hidden_in_a_token(2, 800)
-    assert float((predict(head, test).argmax(1) == test.targets).float().mean()) > 0.85
+    assert float((predict_with_head(head, test).argmax(1) == test.targets).float().mean()) > 0.85

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from harness import testing
 from harness.errors import DataError, OptionError
-from harness.inference.limits import draw_subset
+from harness.inference.split_subsets import draw_subset
 from harness_embedded.scene_pair_drawing import EMPHATIC, MILD, OBJECTS, POLARITIES, WORDS
 from harness_embedded.scene_pairs import ScenePairs
 

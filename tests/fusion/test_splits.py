@@ -9,7 +9,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from harness.errors import DataError, OptionError
-from harness_fusion.pair_splits import arrange, divide_by_reference, divide_cleanly
+from harness_fusion.pair_splits import arrange_pair_splits, divide_by_reference, divide_cleanly
 
 
 def _targets(n=400, seed=0):
@@ -82,31 +82,31 @@ def test_arranging_all_opens_one_split_and_counts_what_is_left_out():
         opened.append(name)
         return _split(targets)
 
-    found = arrange(("all", "unlabelled"), open_split, "clean")
+    found = arrange_pair_splits(("all", "unlabelled"), open_split, "clean")
     assert opened == ["all"]
     assert found.unlabelled == "unlabelled"
     assert found.notes["pairs without a label, left out"] == 7
     assert found.notes["test"] == {"split": "all", "pairs": len(found.test)}
     assert (found.train.targets >= 0).all()
     assert found.test.ids == [f"p{r}" for r in found.test.rows]
-    same = arrange(("all",), open_split, "reference")
+    same = arrange_pair_splits(("all",), open_split, "reference")
     assert same.validation is same.test
     assert same.test.rows.tolist() == found.test.rows.tolist()
 
 
 def test_own_splits_are_kept():
     splits = {"train": _split(_targets(200)), "dev": _split(_targets(40)), "test": _split(_targets(50))}
-    clean = arrange(tuple(splits), splits.__getitem__, "clean")
+    clean = arrange_pair_splits(tuple(splits), splits.__getitem__, "clean")
     assert [p.name for p in (clean.train, clean.validation, clean.test)] == ["train", "dev", "test"]
     assert len(clean.train) == 200
-    reference = arrange(tuple(splits), splits.__getitem__, "reference")
+    reference = arrange_pair_splits(tuple(splits), splits.__getitem__, "reference")
     assert reference.validation is reference.test
     assert reference.test.name == "test"
 
 
 def test_with_an_unlabelled_test_split_the_validation_split_is_reported():
     splits = {"train": _split(_targets(200)), "val": _split(_targets(40)), "test": _split([-1] * 30)}
-    clean = arrange(tuple(splits), splits.__getitem__, "clean")
+    clean = arrange_pair_splits(tuple(splits), splits.__getitem__, "clean")
     assert clean.test.name == "val"
     assert clean.validation.name == "train"
     assert set(clean.validation.rows).isdisjoint(clean.train.rows)
@@ -117,19 +117,19 @@ def test_with_an_unlabelled_test_split_the_validation_split_is_reported():
 @pytest.mark.parametrize("name", ["valid", "Eval", "validation"])
 def test_splits_are_found_under_their_other_names(name):
     splits = {"Training": _split(_targets(200)), name: _split(_targets(40)), "testing": _split(_targets(50))}
-    clean = arrange(tuple(splits), splits.__getitem__, "clean")
+    clean = arrange_pair_splits(tuple(splits), splits.__getitem__, "clean")
     assert [p.name for p in (clean.train, clean.validation, clean.test)] == ["Training", name, "testing"]
     del splits["testing"]
-    clean = arrange(tuple(splits), splits.__getitem__, "clean")
+    clean = arrange_pair_splits(tuple(splits), splits.__getitem__, "clean")
     assert [p.name for p in (clean.train, clean.validation, clean.test)] == ["Training", "Training", name]
 
 
 @pytest.mark.parametrize(("names", "message"), [(("test",), "'train'"), (("train",), "none can be reported")])
 def test_missing_parts_are_named(names, message):
     with pytest.raises(DataError, match=message):
-        arrange(names, lambda name: _split(_targets(100)), "clean")
+        arrange_pair_splits(names, lambda name: _split(_targets(100)), "clean")
 
 
 def test_an_unknown_rule_is_refused():
     with pytest.raises(OptionError, match="clean"):
-        arrange(("all",), lambda name: _split(_targets()), "cleen")
+        arrange_pair_splits(("all",), lambda name: _split(_targets()), "cleen")

@@ -14,7 +14,7 @@ from harness.records.store import Store
 def test_every_cell_is_to_be_run_or_skipped_with_how_to_get_its_data(name, monkeypatch, tmp_path):
     monkeypatch.delenv("HARNESS_DATA_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
-    plan = make_plan(suites.load(name))
+    plan = make_plan(suites.load_suite_file(name))
     assert not [p for p in plan if p.state == "broken"]
     if name == "fusion":
         assert plan.counts() == {"run": len(plan)}
@@ -24,7 +24,7 @@ def test_every_cell_is_to_be_run_or_skipped_with_how_to_get_its_data(name, monke
 
 
 def test_the_embedded_suite_has_three_seeds_both_splits_and_both_augmentations():
-    cells = [p.cell for p in make_plan(suites.load("fusion"))]
+    cells = [p.cell for p in make_plan(suites.load_suite_file("fusion"))]
     assert {c.seed for c in cells} >= {0, 1, 2}
     assert {c.axes["split"] for c in cells} == {"reference", "clean"}
     assert {c.axes["augmentation"] for c in cells} == {"off", "on"}
@@ -47,7 +47,7 @@ def small(tmp_path_factory):
     """The embedded suite with four methods, few posts, barely trained encoders and two seeds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        planned = suites.load("fusion").model_dump()
+        planned = suites.load_suite_file("fusion").model_dump()
         planned["protocol"] |= {"epochs": 1, "views": 1}
         text = {"plugin": "tiny-clip", "tower": "vit", "steps": 0}
         planned["models"] = [{"plugin": "pair", "image": {"plugin": "tiny-vit", "steps": 0}, "text": text}]
@@ -67,7 +67,7 @@ def test_all_tables_and_plots_of_the_embedded_suite_can_be_made(small):
     frame = harness.load("fusion", store=store.path)
     assert (frame["status"] == "ok").all(), frame[["method", "reason"]].to_string()
     tables = {t.name: t for t in run.tables()}
-    assert set(tables) == {t.name for t in suites.load("fusion").tables}
+    assert set(tables) == {t.name for t in suites.load_suite_file("fusion").tables}
     for table in tables.values():
         assert table.rows, table.name
         assert not [n for n in table.footnotes if n.startswith("not available")], table.footnotes
@@ -113,7 +113,7 @@ def test_the_sentiment_suite_takes_an_untidy_folder_below_the_data_root(own_plug
     (folder / "train.txt").write_text("\n".join(lines), encoding="utf-8")
 
     monkeypatch.setenv("HARNESS_DATA_ROOT", str(tmp_path / "data"))
-    planned = suites.load("fusion-sentiment").model_dump()
+    planned = suites.load_suite_file("fusion-sentiment").model_dump()
     planned["models"] = [{"plugin": "counting"}]
     planned["datasets"] = planned["datasets"][:1]
     planned["protocol"] |= {"epochs": 1, "views": 1, "predict": str(tmp_path / "out"), "layout": "tag"}

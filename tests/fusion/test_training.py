@@ -21,7 +21,7 @@ from harness.learning.pipeline import Batch
 from harness_fusion.contracts import Features, PairFeatures
 from harness_fusion.feature_sources import EpochFeatures
 from harness_fusion.fusion_head import FusionHead, build_head
-from harness_fusion.head_training import HeadRecipe, predict, train_head
+from harness_fusion.head_training import HeadRecipe, predict_with_head, train_head
 
 CLASSES = 3
 FAST = HeadRecipe(epochs=3, rate=1e-2, batch=32, patience=None)
@@ -136,7 +136,7 @@ def test_the_best_epoch_is_restored_and_its_f1_is_what_the_head_then_gives() -> 
     f1 = trained.curves["weighted_f1"]
     assert trained.epochs == len(f1) < 30
     assert trained.best_epoch == f1.index(max(f1)) + 1 == trained.epochs - 3
-    predicted, total = predict(head, validation).argmax(1), 0.0
+    predicted, total = predict_with_head(head, validation).argmax(1), 0.0
     for c in range(CLASSES):  # weighted F1 by its definition
         hit = int(((predicted == c) & (validation.targets == c)).sum())
         sizes = int((predicted == c).sum()) + int((validation.targets == c).sum())
@@ -162,7 +162,7 @@ def test_prediction_does_not_depend_on_the_batch() -> None:
     data = pairs()
     head = head_of("tensor")
     train_head(head, data, None, FAST, 0)
-    assert torch.allclose(predict(head, data, 1), predict(head, data, 32), atol=1e-5)
+    assert torch.allclose(predict_with_head(head, data, 1), predict_with_head(head, data, 32), atol=1e-5)
 
 
 def test_features_are_left_as_they_were() -> None:
@@ -184,7 +184,7 @@ def test_the_majority_row_is_the_largest_class_of_the_training_part() -> None:
         head, pairs(), PairFeatures(validation.text, validation.image, torch.zeros(30).long()), FAST, 0
     )
     assert trained.epochs == trained.samples == 0
-    said = predict(head, validation)
+    said = predict_with_head(head, validation)
     assert said.argmax(1).tolist() == [1] * 30
     assert said[0].exp().tolist() == pytest.approx([31 / 93, 46 / 93, 16 / 93])  # 30, 45, 15, one added
 

@@ -16,12 +16,12 @@ from PIL import Image
 from torchvision.models import inception, inception_v3
 
 from harness.discovery.parts import Resolver
-from harness.discovery.reference import Reference, parse
+from harness.discovery.reference import Reference, parse_references
 from harness.errors import OptionError, Unavailable
 from harness.testing import ModelConformance
 from harness_gan.judging import Extractor, name_extractor
 from harness_generative import inception as fid_inception
-from harness_generative.evidence import GeneratedSamples
+from harness_generative.generated_samples import GeneratedSamples
 from harness_generative.inception import FIDInception
 from harness_generative.metrics import FrechetDistance
 
@@ -149,7 +149,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path, capsys: pytest.Ca
     ],
 )
 def test_extractors_are_named_as_the_suite_file_names_them(given: Any, expected: str) -> None:
-    part = Resolver().resolve("models", parse(given, "test")[0], "test")
+    part = Resolver().resolve("models", parse_references(given, "test")[0], "test")
     assert name_extractor(object(), part) == expected
 
 

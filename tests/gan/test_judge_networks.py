@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from harness_gan import judge_classifier, segmentation
 from harness_gan.judge_classifier import train_classifier
 from harness_gan.judge_networks import digest_weights
-from harness_gan.real_samples import to_floats
+from harness_gan.real_samples import bytes_to_samples
 from harness_gan.segmentation import IGNORED, train_segmenter
 
 STEPS = 8
@@ -32,7 +32,7 @@ def by_hand(network: torch.nn.Module, images: torch.Tensor, batch: int, loss) ->
     for _ in range(STEPS):
         rows = torch.randint(len(images), (batch,), generator=generator)
         optimizer.zero_grad()
-        loss(to_floats(images[rows]), rows).backward()
+        loss(bytes_to_samples(images[rows]), rows).backward()
         optimizer.step()
         schedule.step()
     return digest_weights(network)

@@ -15,7 +15,7 @@ from harness.errors import DataError, HarnessError
 from harness_data.stacked_images import StackedSplit
 from harness_gan.gan_data import load_gan_data
 from harness_gan.protocol import GanProtocol
-from harness_gan.real_samples import AT_ONCE, ImageSamples, PixelReader, to_bytes
+from harness_gan.real_samples import AT_ONCE, ImageSamples, PixelReader, samples_to_bytes
 
 
 class Pictures:
@@ -76,13 +76,13 @@ def test_a_collection_sorted_by_label_is_held_by_chance() -> None:
     """A folder's first images are of its first label: no floor of a whole collection could rest on them."""
     images = np.arange(200, dtype=np.uint8).reshape(200, 1, 1, 1)
     by_folder = ImageSamples(images, np.repeat(np.arange(10), 20))
-    held = to_bytes(by_folder.take_fixed(60)).flatten()
+    held = samples_to_bytes(by_folder.take_fixed(60)).flatten()
     assert len(set((held // 20).tolist())) == 10
     assert len(set(held.tolist())) == 60
-    assert torch.equal(to_bytes(by_folder.take_fixed(30)).flatten(), held[:30])
-    assert sorted(to_bytes(by_folder.take_fixed(500)).flatten().tolist()) == list(range(200))
+    assert torch.equal(samples_to_bytes(by_folder.take_fixed(30)).flatten(), held[:30])
+    assert sorted(samples_to_bytes(by_folder.take_fixed(500)).flatten().tolist()) == list(range(200))
     for mixed in (ImageSamples(images, np.arange(200) % 10), ImageSamples(images)):
-        assert to_bytes(mixed.take_fixed(60)).flatten().tolist() == list(range(60))
+        assert samples_to_bytes(mixed.take_fixed(60)).flatten().tolist() == list(range(60))
 
 
 def test_images_of_several_labels_have_no_modes() -> None:

@@ -13,7 +13,7 @@ import harness
 import harness.api
 import harness_gan
 import harness_gan.judge_classifier
-from harness.planning.suite import load
+from harness.planning.suite import load_suite_file
 from harness_gan.verdicts import VerdictThresholds
 
 SUITES = ["gan", "gan-images", "gan-cyclegan"]
@@ -30,7 +30,7 @@ def test_shipped_suites_can_be_planned(name: str) -> None:
 
 @pytest.mark.parametrize("name", SUITES)
 def test_thresholds_of_verdicts_are_written_in_the_file(name: str) -> None:
-    for grid in load(name).grids:
+    for grid in load_suite_file(name).grids:
         protocol = grid.protocol
         assert isinstance(protocol, dict)
         assert {"rms", "modes", "gradient", "d_loss", "d_accuracy"} <= set(protocol["thresholds"])
@@ -41,7 +41,7 @@ def test_a_small_run_fills_every_table(tmp_path: Path, monkeypatch: pytest.Monke
     """A step of a few methods of every experiment: each column that a table names gets numbers."""
     monkeypatch.setattr(harness_gan.judge_classifier, "STEPS", 30)
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
-    suite: dict[str, Any] = load("gan").model_dump()
+    suite: dict[str, Any] = load_suite_file("gan").model_dump()
     suite["executor"] = "inline"
     suite["seeds"] = [0]
     suite["methods"] = [m for m in suite["methods"] if m["label"] == "WGAN-GP"]

@@ -13,7 +13,7 @@ from PIL import Image
 import harness
 import harness_gan.judge_classifier
 from harness.contract.running import Job
-from harness.inference.limits import draw_subset
+from harness.inference.split_subsets import draw_subset
 from harness_data.stacked_images import Stacked, StackedSplit
 from harness_gan.gan_splits import find_gan_splits
 from harness_gan.two_parts import divide_split, ensure_two_parts

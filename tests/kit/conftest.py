@@ -108,12 +108,15 @@ def _imagenet(root: Path) -> None:
     """Two classes of each of the family's data sets."""
     from harness_data import imagenet_classes as known
 
-    shifts = {"imagenet-r": known.load_classes("imagenet-r"), "imagenet-a": known.load_classes("imagenet-a")}
+    shifts = {
+        "imagenet-r": known.load_imagenet_classes("imagenet-r"),
+        "imagenet-a": known.load_imagenet_classes("imagenet-a"),
+    }
     folders = {
-        "imagenet/val": known.load_classes(),
-        "imagenet/train": known.load_classes(),
-        "imagenet-sketch/sketch": known.load_classes(),
-        "imagenet-c/fog/3": known.load_classes(),
+        "imagenet/val": known.load_imagenet_classes(),
+        "imagenet/train": known.load_imagenet_classes(),
+        "imagenet-sketch/sketch": known.load_imagenet_classes(),
+        "imagenet-c/fog/3": known.load_imagenet_classes(),
         "objectnet-1.0/images": known.load_objectnet_classes(),
         **shifts,
     }

@@ -50,7 +50,7 @@ OTHER_EVIDENCE = ("frechet", "high-quality", "kid", "map_11point", "modes", "prd
 
 def generated(quality: float, seed: int) -> Any:
     """Samples around as many of eight modes, and as near to them, as the quality says."""
-    from harness_generative.evidence import GeneratedSamples, ModeAssignment
+    from harness_generative.generated_samples import GeneratedSamples, ModeAssignment
 
     rng = np.random.default_rng(seed)
     centres = 10 * np.stack([np.cos(np.arange(8) * math.pi / 4), np.sin(np.arange(8) * math.pi / 4)], 1)

@@ -9,7 +9,7 @@ import pytest
 
 import harness
 from harness.learning.loop import train
-from harness.learning.progress import TrainingProgress
+from harness.learning.training_progress import TrainingProgress
 
 CLIP = {"plugin": "tiny-clip", "tower": "vit", "steps": 0}
 FUSION = {

@@ -15,7 +15,7 @@ from harness.learning.draws import (
     epoch_order,
     hold_out,
     plan_rows,
-    rank,
+    rank_for_draw,
     rows_of_epoch,
 )
 from harness.learning.recipe import Recipe, steps_for
@@ -75,11 +75,11 @@ def test_a_draw_is_decided_by_seed_and_split() -> None:
 
 def test_the_draw_of_published_tables() -> None:
     """These very samples: with another draw all few-shot numbers move."""
-    assert rank(names(6), 0, "shots", "train").tolist() == [5, 0, 3, 1, 2, 4]
+    assert rank_for_draw(names(6), 0, "shots", "train").tolist() == [5, 0, 3, 1, 2, 4]
 
 
 def test_equal_ids_are_drawn_once_each() -> None:
-    assert sorted(rank(["a", "b", "a", "a"], 0).tolist()) == [0, 1, 2, 3]
+    assert sorted(rank_for_draw(["a", "b", "a", "a"], 0).tolist()) == [0, 1, 2, 3]
 
 
 def test_what_can_not_be_drawn() -> None:

@@ -12,14 +12,14 @@ from torch import nn
 
 from harness.errors import DataError
 from harness.learning.checkpoints import (
-    load_into,
+    load_checkpoint_tensors,
+    read_checkpoint_tree,
     read_tensors,
-    read_tree,
+    save_checkpoint_tree,
     save_tensors,
-    save_tree,
     trained_state,
 )
-from harness.learning.kept import train_once
+from harness.learning.trained_once import train_once
 
 
 def test_a_network_is_trained_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -75,8 +75,8 @@ def test_trees_come_back_as_they_were(tmp_path: Path) -> None:
         "betas": (0.9, 0.999),
         "half": torch.ones(2, dtype=torch.bfloat16),
     }
-    save_tree(tmp_path / "tree.safetensors", tree)
-    found = read_tree(tmp_path / "tree.safetensors")
+    save_checkpoint_tree(tmp_path / "tree.safetensors", tree)
+    found = read_checkpoint_tree(tmp_path / "tree.safetensors")
     assert list(found) == list(tree)
     assert found[3] == tree[3]
     assert str(found["losses"]) == str(tree["losses"])
@@ -91,7 +91,7 @@ def test_trees_that_can_not_be_read(tmp_path: Path, content: bytes | None) -> No
     path = tmp_path / "tree.safetensors"
     if content is not None:
         path.write_bytes(content)
-    assert read_tree(path) is None
+    assert read_checkpoint_tree(path) is None
 
 
 def test_stored_tensors_go_into_a_network_that_fits(tmp_path: Path) -> None:
@@ -102,13 +102,13 @@ def test_stored_tensors_go_into_a_network_that_fits(tmp_path: Path) -> None:
     assert set(state) == {"bias", "running_mean", "running_var", "num_batches_tracked"}
     path = tmp_path / "net.safetensors"
     assert save_tensors(path, state, {"rank": 4}) == path.stat().st_size
-    load_into(path, second)
+    load_checkpoint_tensors(path, second)
     assert torch.equal(second.running_mean, first.running_mean)  # type: ignore[arg-type]
     assert read_tensors(path)[1] == {"rank": 4}
     with pytest.raises(DataError, match=r"'bias' is \(3,\), the network has \(2,\)"):
-        load_into(path, nn.BatchNorm1d(2))
+        load_checkpoint_tensors(path, nn.BatchNorm1d(2))
     with pytest.raises(DataError, match="the network has nothing of that name"):
-        load_into(path, nn.Linear(2, 2, bias=False))
+        load_checkpoint_tensors(path, nn.Linear(2, 2, bias=False))
     path.write_bytes(b"?")
     with pytest.raises(DataError, match="not a checkpoint that can be read"):
-        load_into(path, second)
+        load_checkpoint_tensors(path, second)

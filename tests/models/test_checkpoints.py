@@ -82,13 +82,12 @@ def test_timm_takes_the_averaged_weights_and_tells(path: Path, options: dict[str
 
 def test_the_key_is_part_of_a_models_identity(path: Path) -> None:
     from harness.discovery.parts import Resolver
-    from harness.discovery.reference import parse
+    from harness.discovery.reference import parse_references
 
     torch.save({"model": B, "ema": A}, path)
-    plain, chosen = (
-        Resolver().resolve("models", parse({"plugin": "timm:test_resnet", "checkpoint": str(path), **more}, "x")[0], "x")
-        for more in ({}, {"weights_key": "model"})
-    )  # fmt: skip
+    options = {"plugin": "timm:test_resnet", "checkpoint": str(path)}
+    references = parse_references([options, {**options, "weights_key": "model"}], "x")
+    plain, chosen = (Resolver().resolve("models", reference, "x") for reference in references)
     assert plain.identity != chosen.identity
 
 

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 
 from harness.contract.capability import capabilities
 from harness.errors import OptionError, Unavailable
-from harness_open_clip import OpenClipModel, build_preparation
-from harness_open_clip.names import architectures, split_name
+from harness_open_clip import OpenClipModel, build_open_clip_preparation
+from harness_open_clip.names import list_open_clip_architectures, split_name
 from harness_open_clip.tokens import token_counts
 
 CPU = torch.device("cpu")
@@ -169,7 +169,7 @@ def test_a_tag_decides_the_preprocessing_of_a_checkpoint_given_in_its_place(tiny
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 def test_every_kind_of_preprocessing_is_said_exactly_or_not_at_all(mode, size, interpolation):
     settings = PreprocessCfg(size=size, resize_mode=mode, interpolation=interpolation)
-    preparation = build_preparation(settings)
+    preparation = build_open_clip_preparation(settings)
     sayable = mode == "squash" or (mode == "shortest" and size != (32, 48))
     assert (preparation is not None) == sayable
     if preparation is not None:
@@ -193,8 +193,8 @@ def test_names_are_split_as_people_write_them(name, parts):
 
 def test_architectures_read_from_the_files_are_those_open_clip_lists():
     listed = {name for name in open_clip.list_models() if not name.startswith("config-")}  # other tests' own
-    assert listed == {name for name in architectures() if name in listed}
-    assert len(architectures() - listed) < 5  # files that are no complete two-tower configs
+    assert listed == {name for name in list_open_clip_architectures() if name in listed}
+    assert len(list_open_clip_architectures() - listed) < 5  # files that are no complete two-tower configs
 
 
 def test_unknown_names_are_refused_with_the_nearest():

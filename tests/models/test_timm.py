@@ -22,7 +22,7 @@ from harness.contract.capability import capabilities
 from harness.errors import HarnessError, OptionError, Unavailable
 from harness.inference.classes import Classes, align_classes
 from harness.inference.weights import digest
-from harness_timm import _IMAGENET_TAG, TimmModel, build_preparation
+from harness_timm import _IMAGENET_TAG, TimmModel, build_timm_preparation
 from harness_timm.library_sources import registered_models
 
 CPU = torch.device("cpu")
@@ -99,7 +99,7 @@ def test_every_kind_of_timm_preprocessing_is_said_exactly_or_not_at_all():
                 "crop_pct": 0.9,
                 "crop_mode": mode,
             }
-            preparation = build_preparation(config)
+            preparation = build_timm_preparation(config)
             said[mode, size[1:]] = preparation is not None
             if preparation is not None:
                 theirs = create_transform(**config, is_training=False)
@@ -122,7 +122,7 @@ def test_the_preprocessing_of_every_pretrained_timm_model_is_said_exactly_or_not
     small = [c for c in distinct.values() if c["input_size"][1] <= 300]
     assert len(small) > 50
     for config in small:
-        preparation = build_preparation(config)
+        preparation = build_timm_preparation(config)
         if preparation is None:
             assert config["crop_mode"] == "border"
         else:

@@ -71,13 +71,13 @@ def test_answers_equal_the_bare_network_bit_for_bit(tmp_path, name):
 
 
 def test_every_weights_preprocessing_is_said_exactly():
-    from harness_torchvision.models import build_preparation
+    from harness_torchvision.models import build_torchvision_preparation
 
     seen = set()
     for name in torchvision.models.list_models(module=torchvision.models):
         for entry in torchvision.models.get_model_weights(name):
             transform = entry.transforms()
-            preparation = build_preparation(transform)
+            preparation = build_torchvision_preparation(transform)
             if preparation not in seen:
                 seen.add(preparation)
                 assert torch.equal(by_hand(preparation)(photo(270, 300)), transform(photo(270, 300))), entry

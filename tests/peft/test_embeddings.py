@@ -46,16 +46,16 @@ def run(tmp_path, monkeypatch, cache):
 
 def loaded(kind, name, **options):
     from harness.discovery.parts import Resolver
-    from harness.discovery.reference import parse
+    from harness.discovery.reference import parse_references
 
-    (reference,) = parse({"plugin": name, **options}, "test")
+    (reference,) = parse_references({"plugin": name, **options}, "test")
     return Resolver().resolve(kind, reference, "test").object
 
 
 def test_logits(network, model, dataset, record):
     """Top-1 and mean cross-entropy of a network on the limited test split, as the record has them."""
     from harness.contract.seeds import derive_seed
-    from harness.inference.limits import draw_subset
+    from harness.inference.split_subsets import draw_subset
 
     split = dataset.load("test")
     split = draw_subset(split, SUITE["limit"], derive_seed("limit", SUITE["limit"]))
@@ -220,7 +220,7 @@ def test_what_takes_no_part_in_a_fitted_head_fails(network):
     """CLIP-Adapter of ratio 0 counts a bottleneck that no gradient reaches."""
 
     from harness_peft.adapted_network import FittedHead
-    from harness_peft.embeddings import _check_gradients
+    from harness_peft.embedding_heads import _check_gradients
     from harness_prompts.adapter_heads import ClipAdapterHead, build_bottleneck
 
     net = network("clip")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.discovery import registry
-from harness.learning.checkpoints import load_into, save_tensors
+from harness.learning.checkpoints import load_checkpoint_tensors, save_tensors
 from harness.learning.optimizers import build_optimizer
 from harness.learning.recipe import Recipe
 from harness_peft import (
@@ -86,7 +86,7 @@ def test_trains_what_it_counts_and_nothing_else(network, held, images, tmp_path,
     assert size >= 4 * sum(p.numel() for p in own.values())
     again, _, _ = prepared(network, kind, name)
     assert not torch.equal(again(images), after)
-    load_into(tmp_path / "a.safetensors", again)
+    load_checkpoint_tensors(tmp_path / "a.safetensors", again)
     assert torch.equal(again.eval()(images), after)
     if hasattr(method, "merge"):
         merged = costs.copy_merged(net, method)

@@ -17,7 +17,7 @@ from harness_metrics.label_set_metrics import (
     RocAuc,
     average_precision_11,
 )
-from harness_metrics.label_sets import LabelSets, check_metrics
+from harness_metrics.label_sets import LabelSets, check_label_set_metrics
 from harness_peft.prepared_splits import JoinedSplit
 from harness_peft.summaries import OwnMetric
 from harness_peft.swept_probe import SweptProbe
@@ -85,11 +85,11 @@ def test_mean_of_top_1_and_top_5():
 
 
 def test_a_metric_for_other_labels_is_named():
-    check_metrics({"map_11point": MeanAveragePrecision11()}, LabelSets, "VOC")
+    check_label_set_metrics({"map_11point": MeanAveragePrecision11()}, LabelSets, "VOC")
     with pytest.raises(OptionError, match="'roc_auc' reads Predictions, but VOC has several labels"):
-        check_metrics({"roc_auc": RocAuc()}, LabelSets, "VOC")
+        check_label_set_metrics({"roc_auc": RocAuc()}, LabelSets, "VOC")
     with pytest.raises(OptionError, match="has one label"):
-        check_metrics({"map_11point": MeanAveragePrecision11()}, Predictions, "digits")
+        check_label_set_metrics({"map_11point": MeanAveragePrecision11()}, Predictions, "digits")
 
 
 def test_probe_of_label_sets_is_a_regression_for_each_class():

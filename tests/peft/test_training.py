@@ -22,7 +22,7 @@ from harness_peft.finetuning import collect_base_modules, train_network
 from harness_peft.prepared_splits import pass_through
 from harness_peft.protocol import Finetuning
 from harness_peft.swept_probe import SweptProbe
-from harness_peft.training_data import Batches
+from harness_peft.training_data import TrainingBatches
 from harness_peft.tuning import spread_rates
 
 
@@ -142,7 +142,7 @@ def test_augmentation_differs_by_step_and_keeps_size():
             return Sample(self.ids[i], np.random.default_rng(i).integers(0, 256, (20, 20, 3), dtype=np.uint8))
 
     for kind in ("flip", "crop-flip", "randaugment"):
-        data = Batches(Split(), range(4), None, torch.device("cpu"), kind, Preparation(16, 16))
+        data = TrainingBatches(Split(), range(4), None, torch.device("cpu"), kind, Preparation(16, 16))
         seen = []
         for seed in (0, 0, 1, 2, 3):
             (batch,) = data.make_source(seed).batches([(0, 0, np.arange(4))])
@@ -151,7 +151,7 @@ def test_augmentation_differs_by_step_and_keeps_size():
         assert torch.equal(seen[0], seen[1])
         assert any(not torch.equal(seen[0], s) for s in seen[2:])
     with pytest.raises(OptionError, match="preparation"):
-        Batches(Split(), range(4), None, torch.device("cpu"), "flip", None)
+        TrainingBatches(Split(), range(4), None, torch.device("cpu"), "flip", None)
 
 
 class Numbered:
@@ -177,7 +177,7 @@ def test_as_many_images_are_taken_as_are_asked_for(monkeypatch, kept):
     """What is not a multiple of the batch gives a whole first batch, too: costs are measured on it."""
     if not kept:
         monkeypatch.setattr("harness_peft.training_data.KEPT_BYTES", 0)
-    data = Batches(Numbered(65), range(65), pass_through, torch.device("cpu"))
+    data = TrainingBatches(Numbered(65), range(65), pass_through, torch.device("cpu"))
     assert data.take(64)[:, 0, 0, 0].tolist() == list(range(64))
 
 
@@ -186,7 +186,7 @@ def test_a_split_that_does_not_fit_into_memory_streams(monkeypatch, workers):
     """No more images are alive than the batch in use and the pipeline's depth of two."""
     monkeypatch.setattr("harness_peft.training_data.KEPT_BYTES", 0)
     split = Numbered(160)
-    data = Batches(split, range(160), pass_through, torch.device("cpu"), workers=workers)
+    data = TrainingBatches(split, range(160), pass_through, torch.device("cpu"), workers=workers)
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))
     train_network(net, data, Recipe(steps=40, batch=8), 0, base=collect_base_modules(net))
     assert 0 < split.most <= 3 * 8
@@ -330,7 +330,7 @@ def test_every_cell_has_every_cost_that_tables_show(run):
     assert {r["status"] for r in records} == {"ok"}
     shown = set()
     for name in ("peft", "peft-vtab", "peft-clip"):
-        for table in suites.load(name).tables:
+        for table in suites.load_suite_file(name).tables:
             shown |= {v for v in table.values if v not in ("top1", "nll")}
     assert "training_peak_memory" in shown
     assert all(shown <= r["cost"].keys() for r in records)
@@ -429,7 +429,7 @@ class Kill(KeyboardInterrupt):
 
 def test_a_killed_run_goes_on_where_it_was(run, tmp_path, monkeypatch):
     """Killed in the last training's second step: the trials and the first step are not repeated."""
-    from harness.learning.progress import TrainingProgress
+    from harness.learning.training_progress import TrainingProgress
 
     options = {**SUITE["protocol"], "checkpoint_every": 1}
     methods = [{"plugin": "lora", "rank": 2, "dropout": 0.2}]
@@ -503,14 +503,14 @@ def test_the_limit_holds_for_shifts_too(run, monkeypatch):
     opened = {}
     from harness.inference import readable
 
-    real = readable.open_split
+    real = readable.open_readable_split
 
     def seen(dataset, name, limit, workers, cache):
         split, said = real(dataset, name, limit, workers, cache)
         opened[dataset.label, name] = len(split)
         return split, said
 
-    monkeypatch.setattr("harness.running.worker.open_split", seen)
+    monkeypatch.setattr("harness.running.worker.open_readable_split", seen)
     for method in ("probe", "lora"):
         opened.clear()
         (record,) = run(store=method, methods=[method], seeds=(0,), limit=40)

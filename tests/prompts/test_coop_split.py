@@ -85,7 +85,7 @@ def test_what_is_missing_is_told(root, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["prompts", "prompts-coop11", "prompts-imagenet"])
 def test_the_suites_plan_and_no_part_is_broken(name, tmp_path, monkeypatch):
     monkeypatch.setenv("HARNESS_DATA_ROOT", str(tmp_path))
-    suite = suites.load(name)
+    suite = suites.load_suite_file(name)
     plan = make_plan(suite)
     assert [p.reason for p in plan if p.state == "broken"] == []
     seeds = {c.cell.seed for c in plan if c.cell.axes}
@@ -97,7 +97,7 @@ def test_the_suites_plan_and_no_part_is_broken(name, tmp_path, monkeypatch):
 
 
 def test_coop11_names_all_eleven():
-    plan = make_plan(suites.load("prompts-coop11"))
+    plan = make_plan(suites.load_suite_file("prompts-coop11"))
     assert {p.cell.dataset.label for p in plan} == set(COOP_TEMPLATES)
     assert set(PLACES) | {"imagenet", "fgvc_aircraft"} == set(COOP_TEMPLATES)
 

@@ -22,7 +22,7 @@ from harness.running.worker import RunSettings, Worker
 from harness_embedded import tiny_networks
 from harness_prompts import shot_training
 from harness_prompts.methods.deep_prompts import IVLP, MaPLe, PromptedTowers, PromptSRC, epoch_weights
-from harness_prompts.methods.zero_shot import Template
+from harness_prompts.methods.zero_shot import ZeroShotTemplate
 from harness_prompts.tower_prompts import CoupledPrompts, ImageTower, IndependentPrompts
 
 SHOTS = 3
@@ -123,17 +123,17 @@ def test_text_prompts_take_the_contexts_place_in_every_block(task, model):
 def test_without_steps_and_deeper_prompts_ivlp_is_its_initial_wording(task):
     method = IVLP(image_length=0, depth=1, epochs=0)
     torch.testing.assert_close(
-        logits(task, method), logits(task, Template("a photo of a {}.")), atol=1e-4, rtol=0
+        logits(task, method), logits(task, ZeroShotTemplate("a photo of a {}.")), atol=1e-4, rtol=0
     )
     new = ["barn owl", "tin"]
     torch.testing.assert_close(
-        logits(task, method, new), logits(task, Template("a photo of a {}."), new), atol=1e-4, rtol=0
+        logits(task, method, new), logits(task, ZeroShotTemplate("a photo of a {}."), new), atol=1e-4, rtol=0
     )
 
 
 def test_without_steps_maple_words_its_classes_as_zero_shot_does(task):
     fitted = MaPLe(depth=1, epochs=0).fit(task)
-    expected = Template("a photo of a {}.").fit(task).logits(task.features, task.class_names)
+    expected = ZeroShotTemplate("a photo of a {}.").fit(task).logits(task.features, task.class_names)
     torch.testing.assert_close(fitted.logits(task.features, task.class_names), expected, atol=1e-4, rtol=0)
     assert len(fitted.image) == 1  # its image side starts from a map of the words, not from nothing
 
@@ -305,7 +305,7 @@ def run(tmp_path, monkeypatch, kit):
         }
         given |= {"protocol": {"plugin": "few-shot", **protocol}, "axes": {"shots": [2]}, "seeds": [0]}
         worker = Worker(RunSettings(store=tmp_path / "store", device="cpu"))
-        return [worker.run(p.cell) for p in make_plan(suites.from_dict(given))]
+        return [worker.run(p.cell) for p in make_plan(suites.parse_suite(given))]
 
     yield run
     registry.refresh()
@@ -328,9 +328,11 @@ def test_an_image_tower_that_is_left_alone_evaluates_as_the_kept_embeddings_do(r
 
 
 def test_the_embedded_vit_takes_prompts_and_the_embedded_resnet_refuses(kit):
-    vit = kit.TinyModel(tiny_networks.clip("vit"), tiny_networks.CONTEXT)
+    vit = kit.TinyModel(tiny_networks.build_tiny_clip("vit"), tiny_networks.CONTEXT)
     task = with_images(kit.make_task(vit, shots=1), vit)
     MaPLe(epochs=1).fit(task)
     assert task.notes["prompted_blocks"] == {"text": 2, "image": 2}
     with pytest.raises(OptionError, match="TimmModel has no transformer blocks"):
-        MaPLe().fit(kit.make_task(kit.TinyModel(tiny_networks.clip("resnet"), tiny_networks.CONTEXT)))
+        MaPLe().fit(
+            kit.make_task(kit.TinyModel(tiny_networks.build_tiny_clip("resnet"), tiny_networks.CONTEXT))
+        )

@@ -184,7 +184,7 @@ def run(tmp_path, monkeypatch):
         import tomllib
 
         given = {"name": "t", "models": ["toy-model"], "datasets": ["toy"], "metrics": ["top1"]}
-        plan = make_plan(suites.from_dict({**given, **tomllib.loads(textwrap.dedent(text))}))
+        plan = make_plan(suites.parse_suite({**given, **tomllib.loads(textwrap.dedent(text))}))
         skipped = {p.cell.shown: p.reason for p in plan if p.state != "run"}
         worker = worker or Worker(RunSettings(store=tmp_path / "store", device="cpu"))
         records = [worker.run(p.cell) for p in plan if p.state == "run"]

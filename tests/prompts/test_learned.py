@@ -16,13 +16,13 @@ from harness_prompts.methods import cocoop
 from harness_prompts.methods.clip_adapter import ClipAdapter
 from harness_prompts.methods.cocoop import CoCoOp, ConditionalClassifier, build_meta_net
 from harness_prompts.methods.coop import CoOp, KgCoOp, ProGrad, align_gradient
-from harness_prompts.methods.linear_probe import EmbeddingProbe
+from harness_prompts.methods.linear_probe import LinearProbe
 from harness_prompts.methods.tip_adapter import (
     TipAdapter,
     TipAdapterF,
     tip_logits,
 )
-from harness_prompts.methods.zero_shot import Template, zero_shot_weights
+from harness_prompts.methods.zero_shot import ZeroShotTemplate, zero_shot_weights
 from harness_prompts.shot_training import coop_epochs, coop_recipe, embedding_source, train_on_shots
 
 
@@ -37,13 +37,15 @@ def logits(task, method, class_names=None):
 @pytest.mark.parametrize("class_specific", [False, True])
 def test_coop_without_steps_is_its_initial_wording(task, position, template, class_specific):
     method = CoOp(init="a photo of a", position=position, epochs=0, class_specific=class_specific)
-    torch.testing.assert_close(logits(task, method), logits(task, Template(template)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        logits(task, method), logits(task, ZeroShotTemplate(template)), atol=1e-4, rtol=0
+    )
 
 
 def test_a_learned_context_reads_class_names_as_a_template_does(kit, model):
     """Names come as the data set or a file says them: no method may read them in a way of its own."""
     task = kit.make_task(model, names=["fire_truck", "cat", "a_b_c", "U.S. flag"])
-    expected = logits(task, Template("a photo of a {}."))
+    expected = logits(task, ZeroShotTemplate("a photo of a {}."))
     for method in (CoOp(init="a photo of a", epochs=0), KgCoOp(epochs=0)):
         torch.testing.assert_close(logits(task, method), expected, atol=1e-4, rtol=0)
 
@@ -52,7 +54,7 @@ def test_coop_at_hardly_any_rate_is_its_initial_wording(task, monkeypatch):
     monkeypatch.setattr("harness_prompts.shot_training.WARM_UP_RATE", 0.0)
     method = CoOp(init="a photo of a", epochs=3, rate=1e-12)
     torch.testing.assert_close(
-        logits(task, method), logits(task, Template("a photo of a {}.")), atol=1e-4, rtol=0
+        logits(task, method), logits(task, ZeroShotTemplate("a photo of a {}.")), atol=1e-4, rtol=0
     )
 
 
@@ -263,11 +265,11 @@ def test_tip_adapters_formula(task):
 
 @pytest.mark.parametrize(
     "method",
-    [TipAdapter(), TipAdapterF(epochs=5, rate=0.01), EmbeddingProbe(), ClipAdapter(epochs=30, rate=0.05)],
+    [TipAdapter(), TipAdapterF(epochs=5, rate=0.01), LinearProbe(), ClipAdapter(epochs=30, rate=0.05)],
 )
 def test_adapters_fit_their_shots(task, method):
     found = logits(task, method)
-    baseline = logits(task, Template())
+    baseline = logits(task, ZeroShotTemplate())
     assert F.cross_entropy(found, task.labels) < F.cross_entropy(baseline, task.labels)
     part = method.fit(task).logits(task.features, task.class_names[:2])
     torch.testing.assert_close(part, found[:, :2], atol=1e-3, rtol=1e-4)
@@ -306,13 +308,13 @@ def test_the_prompts_that_an_adapter_compares_with_name_the_classes(task):
 
 def test_clip_adapter_of_ratio_zero_is_zero_shot(task):
     found = logits(task, ClipAdapter(["a photo of a {}."], ratio=0.0, epochs=2))
-    torch.testing.assert_close(found, logits(task, Template("a photo of a {}.")), atol=1e-4, rtol=0)
+    torch.testing.assert_close(found, logits(task, ZeroShotTemplate("a photo of a {}.")), atol=1e-4, rtol=0)
 
 
 def test_the_linear_probe_is_scikit_learns(task):
     from sklearn.linear_model import LogisticRegression
 
-    found = EmbeddingProbe([1.0]).fit(task).logits(task.features, task.class_names)
+    found = LinearProbe([1.0]).fit(task).logits(task.features, task.class_names)
     theirs = LogisticRegression(C=1.0, max_iter=1000).fit(task.features.numpy(), task.labels.numpy())
     np.testing.assert_allclose(
         found.softmax(dim=1).numpy(), theirs.predict_proba(task.features.numpy()), atol=1e-4
@@ -323,12 +325,12 @@ def test_one_shot_of_many_classes_warns_of_nothing_and_a_single_class_is_no_task
     many = 30
     task.features, task.labels = F.normalize(torch.randn(many, 16), dim=-1), torch.arange(many)
     task.class_names, task.val_labels = [f"class {i}" for i in range(many)], task.val_labels[:0]
-    EmbeddingProbe().fit(task)
+    LinearProbe().fit(task)
     assert [str(w.message) for w in recwarn] == []
     task.labels = torch.zeros(many, dtype=torch.long)
     with pytest.raises(DataError, match="two classes or more"):
-        EmbeddingProbe().fit(task)
-    for wrong in (lambda: EmbeddingProbe([0.0]), lambda: TipAdapter(batch=0)):
+        LinearProbe().fit(task)
+    for wrong in (lambda: LinearProbe([0.0]), lambda: TipAdapter(batch=0)):
         with pytest.raises(OptionError):
             wrong()
 
@@ -337,8 +339,8 @@ def test_a_class_without_a_shot_is_never_predicted_by_the_probe(task):
     keep = task.labels != 2
     task.features, task.labels = task.features[keep], task.labels[keep]
     task.val_features, task.val_labels = task.val_features[:0], task.val_labels[:0]
-    found = logits(task, EmbeddingProbe())
+    found = logits(task, LinearProbe())
     assert set(found.argmax(dim=1).tolist()) <= {0, 1, 3}
     two = task.labels < 2
     task.features, task.labels = task.features[two], task.labels[two]
-    assert set(logits(task, EmbeddingProbe()).argmax(dim=1).tolist()) <= {0, 1}
+    assert set(logits(task, LinearProbe()).argmax(dim=1).tolist()) <= {0, 1}

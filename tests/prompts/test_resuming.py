@@ -39,7 +39,7 @@ def colours(tmp_path, monkeypatch, kit):
             "protocol": "few-shot",
             "axes": {"shots": [2]},
         }
-        return make_plan(suites.from_dict(given)).cells[0].cell
+        return make_plan(suites.parse_suite(given)).cells[0].cell
 
     yield cell
     registry.refresh()

@@ -15,8 +15,8 @@ from harness_language.transcript import Transcript
 from harness_prompts.grammar_proposer import GrammarProposer
 from harness_prompts.language_model_proposer import LanguageModelProposer, extract_prompts, write_question
 from harness_prompts.methods.ipo import IPO, fits_tower, score_prompt
-from harness_prompts.methods.zero_shot import Template
-from harness_prompts.search import ProposalRequest, ScoredPrompt, search_prompts
+from harness_prompts.methods.zero_shot import ZeroShotTemplate
+from harness_prompts.prompt_search import ProposalRequest, ScoredPrompt, search_prompts
 
 KEY = "sk-secret-0123456789"
 PATIENT = 60.0
@@ -115,7 +115,7 @@ def test_ipo_by_grammar_improves_on_its_first_prompt_and_sees_its_shots_only(tas
 
 
 def test_a_prompts_score_is_that_of_its_template_on_the_shots(task):
-    logits = Template("a picture of {}").fit(task).logits(task.features, task.class_names)
+    logits = ZeroShotTemplate("a picture of {}").fit(task).logits(task.features, task.class_names)
     accuracy, loss = score_prompt(task, "a picture of <CLASS>")
     assert accuracy == pytest.approx(float((logits.argmax(dim=1) == task.labels).float().mean()))
     expected = -logits.log_softmax(dim=1)[range(len(task.labels)), task.labels].mean()

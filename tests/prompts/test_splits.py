@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import harness
-from harness_prompts.methods.zero_shot import Ensemble, Template, combine_templates
+from harness_prompts.methods.zero_shot import ZeroShotEnsemble, ZeroShotTemplate, combine_templates
 from harness_prompts.protocol import FewShot
 
 CLIP = {"plugin": "tiny-clip", "tower": "vit", "steps": 0}
@@ -92,8 +92,12 @@ def test_methods_that_need_cosine_say_so():
     learned = SimpleNamespace(fit=None, needs_tower=False, needs_shots=True, transfers=True)
     dot, own = model(similarity="dot"), model(score=lambda self, images, texts: None)
     assert "by dot product, as the model does" in FewShot().cannot(dot, data, learned, {"shots": 1})
-    assert FewShot().cannot(dot, data, Template(), {}) is FewShot().cannot(dot, data, Ensemble(), {}) is None
-    assert "use the protocol classification" in FewShot().cannot(own, data, Template(), {})
+    assert (
+        FewShot().cannot(dot, data, ZeroShotTemplate(), {})
+        is FewShot().cannot(dot, data, ZeroShotEnsemble(), {})
+        is None
+    )
+    assert "use the protocol classification" in FewShot().cannot(own, data, ZeroShotTemplate(), {})
     assert FewShot().cannot(model(), data, learned, {"shots": 1}) is None
 
 

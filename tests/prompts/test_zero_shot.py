@@ -13,13 +13,13 @@ import torch.nn.functional as F
 
 from harness.errors import DataError, OptionError, Unavailable
 from harness.inference.zeroshot import check_templates, text_classifier
-from harness_prompts import class_names, templates
+from harness_prompts import prompt_class_names, templates
 from harness_prompts.methods.template_selection import TemplateSelection
 from harness_prompts.methods.zero_shot import (
-    Descriptions,
-    Ensemble,
     PromptClassifier,
-    Template,
+    ZeroShotDescriptions,
+    ZeroShotEnsemble,
+    ZeroShotTemplate,
     combine_templates,
 )
 from harness_prompts.protocol import FewShot
@@ -33,10 +33,10 @@ def logits(task, method, class_names=None):
 
 
 def test_an_ensemble_of_one_is_the_single_template_and_so_is_a_repeated_one(task):
-    single = logits(task, Template("a photo of a {}."))
+    single = logits(task, ZeroShotTemplate("a photo of a {}."))
     for how in ("embeddings", "logits", "probabilities", "raw-embeddings"):
         for given in (["a photo of a {}."], ["a photo of a {}."] * 5):
-            found = logits(task, Ensemble(given, how))
+            found = logits(task, ZeroShotEnsemble(given, how))
             expected = single if how != "probabilities" else single.log_softmax(dim=1)
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
@@ -44,7 +44,10 @@ def test_an_ensemble_of_one_is_the_single_template_and_so_is_a_repeated_one(task
 @pytest.mark.parametrize("how", ["embeddings", "logits", "probabilities", "raw-embeddings"])
 def test_the_order_of_templates_does_not_matter(task, how):
     torch.testing.assert_close(
-        logits(task, Ensemble(SET, how)), logits(task, Ensemble(SET[::-1], how)), atol=1e-4, rtol=0
+        logits(task, ZeroShotEnsemble(SET, how)),
+        logits(task, ZeroShotEnsemble(SET[::-1], how)),
+        atol=1e-4,
+        rtol=0,
     )
 
 
@@ -77,12 +80,14 @@ def test_combinations_against_their_definitions(task):
 def test_weights_of_the_classifier_have_unit_length_and_agree_with_the_core(task, model):
     core = text_classifier(model, task.class_names, SET)
     torch.testing.assert_close(core.norm(dim=1), torch.ones(4))
-    torch.testing.assert_close(logits(task, Ensemble(SET)), 20 * task.features @ core.T, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        logits(task, ZeroShotEnsemble(SET)), 20 * task.features @ core.T, atol=1e-4, rtol=0
+    )
 
 
 def test_classes_one_by_one_give_the_same_classifier(task):
-    together = logits(task, Ensemble(SET))
-    alone = torch.cat([logits(task, Ensemble(SET), [n]) for n in task.class_names], dim=1)
+    together = logits(task, ZeroShotEnsemble(SET))
+    alone = torch.cat([logits(task, ZeroShotEnsemble(SET), [n]) for n in task.class_names], dim=1)
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
 
 
@@ -92,7 +97,7 @@ def test_weights_select_templates(task):
         one.how = how
         torch.testing.assert_close(
             one.logits(task.features, task.class_names).log_softmax(dim=1),
-            logits(task, Template(SET[1])).log_softmax(dim=1),
+            logits(task, ZeroShotTemplate(SET[1])).log_softmax(dim=1),
             atol=1e-4,
             rtol=0,
         )
@@ -100,9 +105,9 @@ def test_weights_select_templates(task):
 
 def test_shared_prompts_are_encoded_once(task):
     before = task.texts.encoded
-    logits(task, Ensemble(SET))
-    logits(task, Ensemble(SET[:2]))
-    logits(task, Template(SET[3]))
+    logits(task, ZeroShotEnsemble(SET))
+    logits(task, ZeroShotEnsemble(SET[:2]))
+    logits(task, ZeroShotTemplate(SET[3]))
     assert task.texts.encoded - before == len(SET) * 4
 
 
@@ -112,7 +117,7 @@ def test_selection_finds_the_best_template_of_the_shots(task):
     assert chosen.templates == ["a picture of {}"]
     assert task.notes["selected_on"] == "training shots"
     best = task.notes["template_scores"][0]
-    right = (logits(task, Template("a picture of {}")).argmax(dim=1) == task.labels).float().mean()
+    right = (logits(task, ZeroShotTemplate("a picture of {}")).argmax(dim=1) == task.labels).float().mean()
     assert best["accuracy"] == pytest.approx(float(right))
     weighted = TemplateSelection([*SET, "a picture of {}"], keep="weight", temperature=1e-3).fit(task)
     assert float(weighted.weights[4]) > 0.99
@@ -133,12 +138,12 @@ def test_imagenet_sets_are_the_published_ones():
 
 
 def test_openais_templates_are_the_published_ones():
-    counts = {n: len(templates.find_templates(f"openai:{n}")) for n in class_names.DATASETS}
+    counts = {n: len(templates.find_templates(f"openai:{n}")) for n in prompt_class_names.DATASETS}
     assert counts == {
         "imagenet": 80, "caltech101": 34, "oxford_pets": 1, "stanford_cars": 8, "oxford_flowers": 1, "food101": 1,
         "fgvc_aircraft": 2, "sun397": 2, "dtd": 8, "eurosat": 3, "ucf101": 48,
     }  # fmt: skip
-    for name in class_names.DATASETS:
+    for name in prompt_class_names.DATASETS:
         found = check_templates(templates.find_templates(f"openai:{name}"))
         assert len(set(found)) == len(found)
         if name not in ("caltech101", "dtd", "ucf101"):  # CoOp takes its own words for these
@@ -173,7 +178,7 @@ def test_sets_by_name_and_file(tmp_path):
     with pytest.raises(OptionError, match="did you mean 'eurosat'"):
         templates.find_templates("coop:eurosatt")
     with pytest.raises(OptionError, match=r"has no place \{\}"):
-        Template("a photo")
+        ZeroShotTemplate("a photo")
     with pytest.raises(DataError, match="no templates of its own"):
         templates.find_templates("data", None)
 
@@ -189,7 +194,7 @@ def test_a_method_is_another_one_when_the_file_of_its_templates_changes(tmp_path
     )
 
     methods = (
-        Ensemble, tip_adapter.TipAdapter, tip_adapter.TipAdapterF, clip_adapter.ClipAdapter,
+        ZeroShotEnsemble, tip_adapter.TipAdapter, tip_adapter.TipAdapterF, clip_adapter.ClipAdapter,
         coop.KgCoOp, coop.ProGrad, deep_prompts.PromptSRC, template_selection.TemplateSelection,
     )  # fmt: skip
     file = tmp_path / "own.txt"
@@ -198,7 +203,9 @@ def test_a_method_is_another_one_when_the_file_of_its_templates_changes(tmp_path
         before = method(templates=str(file)).fingerprint()
         file.write_text("a sketch of {}\n")
         assert before != method(templates=str(file)).fingerprint() != "", method
-        assert method(templates="imagenet-7").fingerprint() == ("" if method is Ensemble else "learning-1")
+        assert method(templates="imagenet-7").fingerprint() == (
+            "" if method is ZeroShotEnsemble else "learning-1"
+        )
         with pytest.raises(OptionError, match="no such file"):
             method(templates=str(tmp_path / "none.txt")).fingerprint()
 
@@ -220,15 +227,15 @@ def test_every_one_of_coops_data_sets_is_known_by_its_label_space():
 
 def test_class_names_from_files(tmp_path):
     own = ["AnnualCrop", "Sea Lake", "Something"]
-    assert class_names.choose_class_names(own, "data") == own
+    assert prompt_class_names.choose_class_names(own, "data") == own
     file = tmp_path / "names.json"
     file.write_text(json.dumps({"Something": "else"}))
-    assert class_names.choose_class_names(own, str(file)) == ["AnnualCrop", "Sea Lake", "else"]
-    before = class_names.digest_class_names(str(file))
+    assert prompt_class_names.choose_class_names(own, str(file)) == ["AnnualCrop", "Sea Lake", "else"]
+    before = prompt_class_names.digest_class_names(str(file))
     file.write_text(json.dumps({"Somethin": "else"}))
-    assert class_names.digest_class_names(str(file)) != before
+    assert prompt_class_names.digest_class_names(str(file)) != before
     with pytest.raises(DataError, match="did you mean 'Something'"):
-        class_names.choose_class_names(own, str(file))
+        prompt_class_names.choose_class_names(own, str(file))
     with pytest.raises(OptionError, match="no such file"):
         FewShot(class_names=str(tmp_path / "none.json"))
     with pytest.raises(OptionError, match="did you mean 'coop-eurosat'"):
@@ -243,9 +250,9 @@ HALVES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("dataset", class_names.DATASETS[1:])
+@pytest.mark.parametrize("dataset", prompt_class_names.DATASETS[1:])
 def test_name_sets_have_the_published_number_of_classes_and_tell_them_apart(dataset):
-    rows = class_names.read_class_table(dataset)
+    rows = prompt_class_names.read_class_table(dataset)
     coop = [row["coop"] for row in rows if "coop" in row]
     base, new = split_base_and_new(len(coop))
     assert (len(base), len(new)) == HALVES[dataset]
@@ -256,21 +263,24 @@ def test_name_sets_have_the_published_number_of_classes_and_tell_them_apart(data
     # whichever spelling a data set has, the names are found, and the data set is recognised
     own = [row["own"] for row in rows if "coop" in row]
     spelt = [n.replace(" ", "_") for n in own]
-    assert class_names.choose_class_names(own, "openai") == class_names.choose_class_names(
+    assert prompt_class_names.choose_class_names(own, "openai") == prompt_class_names.choose_class_names(
         coop, f"openai-{dataset}"
     )
     assert (
-        class_names.choose_class_names(spelt, "coop") == coop == class_names.choose_class_names(coop, "coop")
+        prompt_class_names.choose_class_names(spelt, "coop")
+        == coop
+        == prompt_class_names.choose_class_names(coop, "coop")
     )
-    assert class_names.choose_class_names([row["own"] for row in rows], "openai") == openai
+    assert prompt_class_names.choose_class_names([row["own"] for row in rows], "openai") == openai
     with pytest.raises(OptionError, match=rf"coop-{dataset}: no class 'nothing'"):
-        class_names.choose_class_names(["nothing"], f"coop-{dataset}")
+        prompt_class_names.choose_class_names(["nothing"], f"coop-{dataset}")
 
 
 def test_names_that_the_sets_are_known_to_change():
     def one(dataset: str, own: str) -> tuple[str, str]:
         return tuple(
-            class_names.choose_class_names([own], f"{whose}-{dataset}")[0] for whose in ("openai", "coop")
+            prompt_class_names.choose_class_names([own], f"{whose}-{dataset}")[0]
+            for whose in ("openai", "coop")
         )
 
     assert one("stanford_cars", "Acura RL Sedan 2012") == ("Acura RL Sedan 2012", "2012 Acura RL Sedan")
@@ -290,14 +300,14 @@ def test_names_that_the_sets_are_known_to_change():
     assert one("oxford_pets", "american_bulldog") == ("american bulldog", "american bulldog")
     assert one("oxford_flowers", "ball moss") == ("air plant", "ball moss")
     with pytest.raises(OptionError, match="no class 'Faces_easy'"):  # CoOp leaves it out
-        class_names.choose_class_names(["Faces_easy"], "coop-caltech101")
+        prompt_class_names.choose_class_names(["Faces_easy"], "coop-caltech101")
 
 
 def test_names_agree_with_torchvisions_and_clip_benchmarks():
     from torchvision.datasets import Flowers102
 
     if hasattr(Flowers102, "classes"):
-        found = class_names.choose_class_names(Flowers102.classes, "openai")
+        found = prompt_class_names.choose_class_names(Flowers102.classes, "openai")
         changed = {a: b for a, b in zip(Flowers102.classes, found, strict=True) if a != b}
         assert changed == {
             "globe-flower": "globe flower", "pink-yellow dahlia?": "pink and yellow dahlia", "ball moss": "air plant",
@@ -311,34 +321,34 @@ def test_names_agree_with_torchvisions_and_clip_benchmarks():
             ("oxford_flowers", "flowers"),
             ("eurosat", "eurosat"),
         ):
-            assert [row["openai"] for row in class_names.read_class_table(dataset)] == theirs[called]
+            assert [row["openai"] for row in prompt_class_names.read_class_table(dataset)] == theirs[called]
 
 
 def test_names_of_imagenet_and_of_unknown_data_sets():
-    assert len(class_names.choose_class_names([""] * 1000, "openai-imagenet")) == 1000
-    assert class_names.choose_class_names([str(i) for i in range(1000)], "openai")[0] == "tench"
+    assert len(prompt_class_names.choose_class_names([""] * 1000, "openai-imagenet")) == 1000
+    assert prompt_class_names.choose_class_names([str(i) for i in range(1000)], "openai")[0] == "tench"
     with pytest.raises(OptionError, match="1000"):
-        class_names.choose_class_names(["a"], "openai-imagenet")
+        prompt_class_names.choose_class_names(["a"], "openai-imagenet")
     with pytest.raises(OptionError, match="not built in"):
-        class_names.choose_class_names([""] * 1000, "coop")
+        prompt_class_names.choose_class_names([""] * 1000, "coop")
     with pytest.raises(OptionError, match="no data set with known names"):
-        class_names.choose_class_names(["circle", "square"], "openai")
+        prompt_class_names.choose_class_names(["circle", "square"], "openai")
     with pytest.raises(OptionError, match=r"fit .* and .*: name the set"):  # a flower and Caltech's
-        class_names.choose_class_names(["sunflower", "lotus"], "openai")
+        prompt_class_names.choose_class_names(["sunflower", "lotus"], "openai")
 
 
 def test_descriptions(task, tmp_path):
     file = tmp_path / "d.json"
     file.write_text(json.dumps({n: [f"a photo of a {n}.", "a {} here"] for n in task.class_names}))
-    found = logits(task, Descriptions(file))
-    expected = logits(task, Ensemble(["a photo of a {}.", "a {} here"]))
+    found = logits(task, ZeroShotDescriptions(file))
+    expected = logits(task, ZeroShotEnsemble(["a photo of a {}.", "a {} here"]))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     with pytest.raises(DataError, match="no description of 'dog'"):
-        logits(task, Descriptions(file), ["dog"])
+        logits(task, ZeroShotDescriptions(file), ["dog"])
     file.write_text(json.dumps({"cat": []}))
     with pytest.raises(DataError, match="'cat' needs a text"):
-        logits(task, Descriptions(file))
-    assert "no such file" in Descriptions(tmp_path / "none.json").unavailable()
+        logits(task, ZeroShotDescriptions(file))
+    assert "no such file" in ZeroShotDescriptions(tmp_path / "none.json").unavailable()
 
 
 def test_clip_benchmark_sets_say_what_is_missing(monkeypatch):
@@ -349,7 +359,7 @@ def test_clip_benchmark_sets_say_what_is_missing(monkeypatch):
 
 def test_normalised_features_are_what_the_scale_multiplies(task):
     assert torch.allclose(F.normalize(task.features, dim=1), task.features)
-    assert logits(task, Template()).abs().max() <= 20 + 1e-4
+    assert logits(task, ZeroShotTemplate()).abs().max() <= 20 + 1e-4
 
 
 def test_templates_without_a_place_are_refused_before_anything_is_loaded(tmp_path):
@@ -361,8 +371,8 @@ def test_templates_without_a_place_are_refused_before_anything_is_loaded(tmp_pat
         ("a photo of a {}", r"write a list of them, \["),
         ("imagenet81", "no set"),
     ):
-        for method in (Ensemble, TemplateSelection):
+        for method in (ZeroShotEnsemble, TemplateSelection):
             with pytest.raises(OptionError, match=said):
                 method(templates=wrong)
     with pytest.raises(DataError, match=r"own\.txt: 'a thing' has no place"):
-        Ensemble(str(file)).fingerprint()
+        ZeroShotEnsemble(str(file)).fingerprint()

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.leaderboard.frame import suite_frame
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.plots.draw import draw_plots, prepare_plot_data, safe_file_name, write_plots
 from harness.plots.style import series_mark, shorten
 from harness.report.figures import theme_svg
@@ -22,7 +22,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def drawn(made, *plots):
     """The plots of a store's suite, drawn for a page."""
     store = made.done()
-    suite = from_dict({**made.content, "plots": list(plots)})
+    suite = parse_suite({**made.content, "plots": list(plots)})
     return draw_plots(suite, suite_frame(store, made.suite), store)
 
 
@@ -214,7 +214,7 @@ def test_files_are_safe_different_and_the_same_on_every_run(maker, tmp_path):
     made = maker()
     made.record("m", "d")
     names = ["../../x", "a|b", "a/b", "🐈", "n" * 300, "fine"]
-    suite = from_dict({**made.content, "plots": [{"name": n, "kind": "bars"} for n in names]})
+    suite = parse_suite({**made.content, "plots": [{"name": n, "kind": "bars"} for n in names]})
     store = made.done()
     first = write_plots(suite, suite_frame(store, "demo"), store, tmp_path / "one")
     second = write_plots(suite, suite_frame(store, "demo"), store, tmp_path / "two")
@@ -272,7 +272,7 @@ def test_characters_that_xml_can_not_hold_are_replaced(maker, tmp_path):
     made = maker()
     for name in ("red \x1b[31m", "nul \x00", "not a character \uffff"):
         made.record(name, "d")
-    suite = from_dict({**made.content, "plots": [{"name": "p", "title": "\x1b", "kind": "bars"}]})
+    suite = parse_suite({**made.content, "plots": [{"name": "p", "title": "\x1b", "kind": "bars"}]})
     store = made.done()
     data = suite_frame(store, "demo")
     (drawn,) = draw_plots(suite, data, store)

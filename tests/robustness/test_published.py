@@ -18,7 +18,7 @@ PUBLISHED = {
 
 
 def columns(reference, shift):
-    table = published.load_table("imagenet_testbed")[[reference, shift]].dropna()
+    table = published.load_published_table("imagenet_testbed")[[reference, shift]].dropna()
     return table[reference].to_numpy(), table[shift].to_numpy()
 
 
@@ -53,7 +53,7 @@ def test_the_reference_set_of_a_shift_matters():
     [("RN101", 6.99, 27.3), ("ViT-B-16", 6.58, 30.7), ("ViT-L-14-336", 6.44, 36.1)],
 )
 def test_published_effective_robustness_of_clip(model, v2, sketch):
-    clip = published.load_table("openai_clip").loc[model]
+    clip = published.load_published_table("openai_clip").loc[model]
     lines = [PUBLISHED["imagenet", shift] for shift in ("imagenetv2", "imagenet-sketch")]
     shifts = clip[["imagenetv2", "imagenet-sketch"]]
     rho = [float(line.effective_robustness(clip["imagenet"], y)) for line, y in zip(lines, shifts)]
@@ -63,12 +63,12 @@ def test_published_effective_robustness_of_clip(model, v2, sketch):
 
 def test_effective_robustness_from_the_refit_agrees_with_the_published():
     line = fit_line(*columns("imagenet", "imagenetv2"))
-    resnet50 = published.load_table("imagenet_testbed").loc["resnet50"]
+    resnet50 = published.load_published_table("imagenet_testbed").loc["resnet50"]
     rho = line.effective_robustness(resnet50["imagenet"], resnet50["imagenetv2"])
     assert float(rho) == pytest.approx(-0.74, abs=0.01)
     # Noisy-Student EfficientNet-L2: 88.322 on ImageNet, 80.85 on V2.
     assert float(line.effective_robustness(0.88322, 0.8085)) == pytest.approx(1.11, abs=0.01)
-    clip = published.load_table("openai_clip").loc["ViT-B-16"]
+    clip = published.load_published_table("openai_clip").loc["ViT-B-16"]
     rho = line.effective_robustness(clip["imagenet"], clip["imagenetv2"])
     assert float(rho) == pytest.approx(6.58, abs=0.01)
 
@@ -99,14 +99,14 @@ def test_zero_shot_clip_above_every_line(pair, accuracies, expected):
     ids=["linear", "logit", "probit"],
 )
 def test_cifar_models_lie_along_the_published_lines_on_every_scale(line, points):
-    table = published.load_table("cifar10_1")
+    table = published.load_published_table("cifar10_1")
     rho = line.effective_robustness(table["cifar10"], table["cifar10.1-v6"])
     assert np.abs(rho).max() < points
     assert np.abs(np.mean(rho)) < 0.6
 
 
 def test_counts_behind_the_cifar_accuracies_are_whole():
-    table = published.load_table("cifar10_1")
+    table = published.load_published_table("cifar10_1")
     for column, size in (("cifar10", 10_000), ("cifar10.1-v6", 2_000)):
         hits = table[column].to_numpy() * size
         assert hits == pytest.approx(np.rint(hits), abs=1e-6)
@@ -117,7 +117,7 @@ def test_counts_behind_the_cifar_accuracies_are_whole():
 
 def test_counts_behind_the_testbed_accuracies_are_whole():
     # A digit typed wrongly would rarely leave a whole number of images.
-    table = published.load_table("imagenet_testbed")
+    table = published.load_published_table("imagenet_testbed")
     sizes = {
         "imagenet": 50_000,
         "imagenetv2": 10_000,
@@ -132,15 +132,15 @@ def test_counts_behind_the_testbed_accuracies_are_whole():
         assert hits == pytest.approx(np.rint(hits), abs=0.02), column
 
 
-@pytest.mark.parametrize("name", published.list_tables())
+@pytest.mark.parametrize("name", published.list_published_tables())
 def test_every_table_is_fractions_with_a_source(name):
-    table = published.load_table(name)
+    table = published.load_published_table(name)
     values = table.to_numpy()
     assert table.index.is_unique
     assert ((values[~np.isnan(values)] > 0) & (values[~np.isnan(values)] < 1)).all()
-    assert "commit" in published.read_source(name)
+    assert "commit" in published.read_published_source(name)
 
 
 def test_an_unknown_table_names_the_nearest():
     with pytest.raises(DataError, match="did you mean 'imagenet_testbed'"):
-        published.load_table("imagenet-testbed")
+        published.load_published_table("imagenet-testbed")

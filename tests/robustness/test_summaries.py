@@ -8,14 +8,14 @@ from harness.errors import OptionError
 from harness_robustness.corruption_errors import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, IMAGENET_C
 from harness_robustness.corruption_summary import CorruptionErrorSummary
 from harness_robustness.effective_robustness import bootstrap_line_interval, fit_line, from_scale, to_scale
-from harness_robustness.line_summary import FittedLine
+from harness_robustness.fitted_line_summary import FittedLine
 from harness_robustness.shift_tables import OUTPUT
 from harness_robustness.summaries import (
     MEAN,
     EffectiveRobustnessSummary,
-    Gap,
+    GapSummary,
     MeanOverShifts,
-    RelativeRobustness,
+    RelativeRobustnessSummary,
 )
 
 
@@ -51,9 +51,9 @@ def value(table, model, dataset, metric):
 
 
 ALL = [
-    Gap(),
+    GapSummary(),
     MeanOverShifts(),
-    RelativeRobustness(baseline="net"),
+    RelativeRobustnessSummary(baseline="net"),
     EffectiveRobustnessSummary(resamples=20),
     CorruptionErrorSummary("net"),
 ]
@@ -82,7 +82,9 @@ def test_row_order_and_unfinished_cells_do_not_matter(summary):
     pd.testing.assert_frame_equal(before.drop(columns="note"), after.drop(columns="note"))
 
 
-@pytest.mark.parametrize("cls", [Gap, MeanOverShifts, RelativeRobustness, EffectiveRobustnessSummary])
+@pytest.mark.parametrize(
+    "cls", [GapSummary, MeanOverShifts, RelativeRobustnessSummary, EffectiveRobustnessSummary]
+)
 def test_an_unknown_metric_is_refused_with_the_nearest(cls):
     with pytest.raises(OptionError, match="no metric 'top-1'; did you mean 'top1'"):
         cls(metric="top-1")(shifted({"net": {"ref": 0.9, "x": 0.5}}))
@@ -113,7 +115,7 @@ def test_a_corruption_that_stands_for_two_data_sets_has_no_error_of_its_own():
 
 
 def test_gap_by_hand_with_its_mean():
-    table = Gap()(shifted({"net": {"ref": 0.9, "x": 0.5, "y": 0.8}}))
+    table = GapSummary()(shifted({"net": {"ref": 0.9, "x": 0.5, "y": 0.8}}))
     assert value(table, "net", "x", "gap").value == pytest.approx(0.4)
     assert value(table, "net", "y", "gap").value == pytest.approx(0.1)
     mean = value(table, "net", MEAN, "gap")
@@ -130,7 +132,7 @@ def test_each_shift_uses_the_reference_of_its_own_classes():
             record("net", "a", 0.2, reference="full-200"),
         ]
     )
-    table = Gap()(records)
+    table = GapSummary()(records)
     assert value(table, "net", "v2", "gap").value == pytest.approx(0.1)
     assert value(table, "net", "a", "gap").value == pytest.approx(0.7)
 
@@ -144,7 +146,7 @@ def test_missing_cells_are_counted_and_named():
     assert value(mean, "net", MEAN, "top1")["count"] == 3
     part = value(mean, "part", MEAN, "top1")
     assert (part["count"], part.note) == (1, "rests on 1 of 3 shifts; missing y, z")
-    gap = Gap()(records)
+    gap = GapSummary()(records)
     none = value(gap, "no", "x", "gap")
     assert np.isnan(none.value)
     assert none.note == "no cell on the reference 'ref'"
@@ -160,7 +162,7 @@ def test_seeds_give_paired_t_intervals():
             record("net", "x", x, seed, "ref"),
             record("net", "y", y, seed, "ref"),
         ]
-    gap = value(Gap()(pd.DataFrame(rows)), "net", "x", "gap")
+    gap = value(GapSummary()(pd.DataFrame(rows)), "net", "x", "gap")
     differences = np.array([0.40, 0.39, 0.39])
     half = 4.302653 * differences.std(ddof=1) / np.sqrt(3)
     assert gap.value == pytest.approx(differences.mean())
@@ -177,7 +179,7 @@ def test_seeds_give_paired_t_intervals():
 def test_methods_of_one_model_are_kept_apart():
     records = shifted({"net": {"ref": 0.9, "x": 0.5}})
     other = records.assign(method="ensemble", top1=[0.8, 0.7])
-    table = Gap()(pd.concat([records, other]))
+    table = GapSummary()(pd.concat([records, other]))
     by_method = table[table.dataset == "x"].set_index("method").value
     assert by_method.to_dict() == pytest.approx({"": 0.4, "ensemble": 0.1})
 
@@ -186,13 +188,13 @@ def test_relative_robustness_against_a_named_or_a_tagged_baseline():
     records = shifted(
         {"plain": {"ref": 0.8, "x": 0.5, "y": 0.4}, "augmented": {"ref": 0.79, "x": 0.6, "y": 0.35}}
     )
-    named = RelativeRobustness(baseline="plain")(records)
+    named = RelativeRobustnessSummary(baseline="plain")(records)
     assert value(named, "augmented", "x", "relative_robustness").value == pytest.approx(0.1)
     assert value(named, "augmented", MEAN, "relative_robustness").value == pytest.approx(0.025)
     assert "plain" not in set(named.model)
     tagged = records.assign(**{"tag.model.baseline": [None] * 3 + ["plain"] * 3})
-    assert RelativeRobustness()(tagged).value.tolist() == pytest.approx(named.value.tolist())
-    lost = RelativeRobustness(baseline="plane")(records)
+    assert RelativeRobustnessSummary()(tagged).value.tolist() == pytest.approx(named.value.tolist())
+    lost = RelativeRobustnessSummary(baseline="plane")(records)
     assert lost.value.isna().all()
     assert "did you mean 'plain'" in lost.note.iloc[0]
 

@@ -157,7 +157,7 @@ def test_a_listener_marks_its_methods() -> None:
 
 
 def test_leaderboards_are_told_when_they_are_made(talks: dict[str, Any], tmp_path: Path) -> None:
-    from harness.planning.suite import from_dict
+    from harness.planning.suite import parse_suite
     from harness.records.store import Store
     from harness.running.runner import run
 
@@ -170,7 +170,7 @@ def test_leaderboards_are_told_when_they_are_made(talks: dict[str, Any], tmp_pat
 
     tables = [{"name": "scores", "rows": ["seed"], "columns": ["metric"], "values": ["score"]}]
     outcome = run(
-        from_dict({**talks, "tables": tables}), Store(tmp_path / "store"), device="cpu", listeners=[Shows()],
+        parse_suite({**talks, "tables": tables}), Store(tmp_path / "store"), device="cpu", listeners=[Shows()],
         installed_listeners=False,
     )  # fmt: skip
     assert Shows.heard == []

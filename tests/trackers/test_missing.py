@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Unavailable
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.store import Store
 from harness.running.runner import run
 
@@ -23,7 +23,7 @@ def test_one_line_says_what_to_install(
         importlib.util, "find_spec", lambda wanted, *rest: None if wanted == name else find(wanted, *rest)
     )
     with pytest.raises(Unavailable) as caught:
-        run(from_dict(talks), Store(tmp_path / "store"), device="cpu", listeners=[name])
+        run(parse_suite(talks), Store(tmp_path / "store"), device="cpu", listeners=[name])
     assert str(caught.value) == (
         f"--listen: listener '{name}': needs the package '{name}': pip install 'vision-harness[{name}]'"
     )
@@ -32,6 +32,6 @@ def test_one_line_says_what_to_install(
 
 def test_nothing_happens_unless_it_is_asked_for(talks: dict[str, Any], tmp_path: Path) -> None:
     before = set(tmp_path.iterdir())
-    outcome = run(from_dict(talks), Store(tmp_path / "store"), device="cpu")
+    outcome = run(parse_suite(talks), Store(tmp_path / "store"), device="cpu")
     assert outcome.problems == []
     assert {p.name for p in set(tmp_path.iterdir()) - before} <= {"store", "cache"}

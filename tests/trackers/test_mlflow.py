@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.store import Store
 from harness.running.runner import run
 from harness_trackers.mlflow import MAX_WAITING, MLflow, MLflowCell, _clean_name
@@ -87,7 +87,7 @@ def test_runs_with_parameters_metrics_pictures_and_status(
 ) -> None:
     suite = {**talks, "protocol": "talks?fails=1&steps=4&token=hush"}
     outcome = run(
-        from_dict(suite), Store(tmp_path / "store"), device="cpu", listeners=["mlflow?experiment=mine"]
+        parse_suite(suite), Store(tmp_path / "store"), device="cpu", listeners=["mlflow?experiment=mine"]
     )
     assert outcome.problems == []
     (made,) = client.made
@@ -155,7 +155,7 @@ def test_with_mlflow_itself(talks: dict[str, Any], tmp_path: Path, monkeypatch: 
     import mlflow  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    suite = from_dict({**talks, "seeds": [0]})
+    suite = parse_suite({**talks, "seeds": [0]})
     outcome = run(suite, Store(tmp_path / "store"), device="cpu", listeners=["mlflow?tracking_uri=kept"])
     assert outcome.problems == []
     reader = mlflow.MlflowClient((tmp_path / "kept").as_uri())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.store import Store
 from harness.running.hooks import hookimpl
 from harness.running.runner import run
@@ -37,7 +37,7 @@ def text(events: Any, tag: str) -> str:
 @pytest.mark.parametrize("executor", ["inline", "processes:2"])
 def test_what_was_told_stands_in_the_files(talks: dict[str, Any], tmp_path: Path, executor: str) -> None:
     outcome = run(
-        from_dict({**talks, "protocol": "talks?fails=1&steps=5&token=hush", "axes": {"api_key": ["hush"]}}),
+        parse_suite({**talks, "protocol": "talks?fails=1&steps=5&token=hush", "axes": {"api_key": ["hush"]}}),
         Store(tmp_path / "store"), device="cpu", executor=executor, listeners=["tensorboard?folder=events"],
     )  # fmt: skip
     assert outcome.problems == []
@@ -72,7 +72,7 @@ def pixels(png: bytes) -> Any:
 def test_secrets_are_in_no_file(talks: dict[str, Any], tmp_path: Path) -> None:
     suite = {**talks, "protocol": "talks?token=hush-hush", "axes": {"api_key": ["hush-hush"]}}
     run(
-        from_dict(suite), Store(tmp_path / "store"), device="cpu", listeners=[TensorBoard(tmp_path / "events")],
+        parse_suite(suite), Store(tmp_path / "store"), device="cpu", listeners=[TensorBoard(tmp_path / "events")],
         installed_listeners=False,
     )  # fmt: skip
     files = list((tmp_path / "events").rglob("events*"))
@@ -82,8 +82,8 @@ def test_secrets_are_in_no_file(talks: dict[str, Any], tmp_path: Path) -> None:
 
 def test_only_cells_that_ran_have_a_folder(talks: dict[str, Any], tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    run(from_dict(talks), store, device="cpu", installed_listeners=False)
-    run(from_dict(talks), store, device="cpu", listeners=[TensorBoard(tmp_path / "events")])
+    run(parse_suite(talks), store, device="cpu", installed_listeners=False)
+    run(parse_suite(talks), store, device="cpu", listeners=[TensorBoard(tmp_path / "events")])
     assert cells(tmp_path / "events") == []
 
 
@@ -99,7 +99,7 @@ def test_an_interrupt_closes_the_files(talks: dict[str, Any], tmp_path: Path) ->
     board = TensorBoard(tmp_path / "events")
     with pytest.raises(KeyboardInterrupt):
         run(
-            from_dict(suite), Store(tmp_path / "store"), device="cpu", listeners=[Stops(), board],
+            parse_suite(suite), Store(tmp_path / "store"), device="cpu", listeners=[Stops(), board],
             installed_listeners=False,
         )  # fmt: skip
     (folder,) = cells(tmp_path / "events")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.store import Store
 from harness.running.runner import run
 
@@ -61,7 +61,7 @@ def test_runs_side_by_side_offline_unless_told_otherwise(
 ) -> None:
     suite = {**talks, "protocol": "talks?fails=1&steps=4&token=hush"}
     outcome = run(
-        from_dict(suite),
+        parse_suite(suite),
         Store(tmp_path / "store"),
         device="cpu",
         listeners=["wandb?project=mine&folder=kept"],
@@ -86,7 +86,7 @@ def test_runs_side_by_side_offline_unless_told_otherwise(
 def test_the_library_collects_nothing_by_itself(
     runs: list[Run], talks: dict[str, Any], tmp_path: Path
 ) -> None:
-    run(from_dict(talks), Store(tmp_path / "store"), device="cpu", listeners=["wandb"])
+    run(parse_suite(talks), Store(tmp_path / "store"), device="cpu", listeners=["wandb"])
     settings = runs[0].settings["settings"]
     assert settings["console"] == "off"
     assert settings["save_code"] is False
@@ -114,7 +114,7 @@ def test_modes(
 ) -> None:  # fmt: skip
     if variable:
         monkeypatch.setenv("WANDB_MODE", variable)
-    run(from_dict(talks), Store(tmp_path / "store"), device="cpu", listeners=[reference])
+    run(parse_suite(talks), Store(tmp_path / "store"), device="cpu", listeners=[reference])
     assert runs[0].settings["mode"] == mode
 
 
@@ -125,7 +125,7 @@ def test_a_failing_tracker_does_not_stop_the_run(
         raise ConnectionError("no answer from https://someone:hush@tracking.example")
 
     monkeypatch.setattr(sys.modules["wandb"], "init", broken)
-    outcome = run(from_dict(talks), Store(tmp_path / "store"), device="cpu", listeners=["wandb"])
+    outcome = run(parse_suite(talks), Store(tmp_path / "store"), device="cpu", listeners=["wandb"])
     assert [r.status for r in outcome.records] == ["ok", "ok"]
     (problem,) = outcome.problems
     assert problem == (
@@ -141,7 +141,7 @@ def test_with_the_library_itself(
     import wandb  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     monkeypatch.delenv("WANDB_MODE", raising=False)
-    suite = from_dict({**talks, "seeds": [0], "protocol": "talks?token=hush-hush"})
+    suite = parse_suite({**talks, "seeds": [0], "protocol": "talks?token=hush-hush"})
     outcome = run(suite, Store(tmp_path / "store"), device="cpu", listeners=["wandb?folder=kept"])
     assert outcome.problems == []
     wandb.teardown()  # its own process has written everything when this returns

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness.records.store import Store
 from harness.running.executors.channel import MOST, Receiver, Sender
 from harness.running.hooks import hookimpl
@@ -52,7 +52,7 @@ class Hears:
 def heard(suite: dict[str, Any], store: Path, executor: str) -> Hears:
     hears = Hears()
     run(
-        from_dict(suite), Store(store), device="cpu", executor=executor, listeners=[hears],
+        parse_suite(suite), Store(store), device="cpu", executor=executor, listeners=[hears],
         installed_listeners=False,
     )  # fmt: skip
     return hears

@@ -26,9 +26,9 @@ class EarlyFeatures:
 
     def build(self, text: int, image: int, classes: int, dropout: float) -> nn.Module:
         """Return the module for these two widths."""
-        from harness_fusion.networks.pooled import Concatenation
+        from harness_fusion.networks.pooled import PooledConcatenation
 
-        return Concatenation(text, image, self.hidden)
+        return PooledConcatenation(text, image, self.hidden)
 
 
 class EarlyTokens:

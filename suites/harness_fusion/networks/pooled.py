@@ -23,7 +23,7 @@ class Unimodal(nn.Module):
         return torch.relu(self.layer((text if self.modality == "text" else image).vector))
 
 
-class Concatenation(nn.Module):
+class PooledConcatenation(nn.Module):
     """ReLU(W [t; v] + b)."""
 
     def __init__(self, text: int, image: int, hidden: int) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness_language.endpoint import Budget, ChatAnswer
     from harness_language.transcript import ChatModel, Transcript
     from harness_prompts.methods.zero_shot import PromptClassifier
-    from harness_prompts.search import Proposer
+    from harness_prompts.prompt_search import Proposer
 
 Replay = Literal["use", "only", "off"]
 
@@ -70,7 +70,7 @@ class IPO(FromShots):
         transcript: Path | None = None,
         replay: Replay = "use",
     ) -> None:
-        from harness_prompts.search import PLACEHOLDER
+        from harness_prompts.prompt_search import PLACEHOLDER
 
         if steps < 0 or proposals < 1 or keep < 1:
             raise OptionError("steps must be 0 or more, proposals and keep at least 1")
@@ -95,7 +95,7 @@ class IPO(FromShots):
     def fit(self, task: FewShotTask) -> PromptClassifier:
         """Search for a prompt; the best becomes a template."""
         from harness_prompts.methods.zero_shot import PromptClassifier
-        from harness_prompts.search import PLACEHOLDER, search_prompts
+        from harness_prompts.prompt_search import PLACEHOLDER, search_prompts
 
         kept = self._open_transcript(task)
         found = search_prompts(
@@ -180,7 +180,7 @@ def score_prompt(task: FewShotTask, prompt: str) -> tuple[float, float]:
     import torch.nn.functional as F
 
     from harness_prompts.methods.zero_shot import PromptClassifier
-    from harness_prompts.search import PLACEHOLDER
+    from harness_prompts.prompt_search import PLACEHOLDER
 
     classifier = PromptClassifier(task.texts, [prompt.replace(PLACEHOLDER, "{}")], task.logit_scale)
     with torch.no_grad():
@@ -194,7 +194,7 @@ def fits_tower(task: FewShotTask, prompt: str) -> bool:
 
     Models whose tower can't count tokens get 300 characters.
     """
-    from harness_prompts.search import PLACEHOLDER
+    from harness_prompts.prompt_search import PLACEHOLDER
 
     texts = [prompt.replace(PLACEHOLDER, name) for name in task.class_names]
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness_few_shot.task import FewShotTask
 
 
-class EmbeddingProbe(FromShots):
+class LinearProbe(FromShots):
     """Logistic regression on the normalised embeddings of the shots (scikit-learn's L-BFGS).
 
     Args:

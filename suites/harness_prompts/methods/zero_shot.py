@@ -86,7 +86,7 @@ class PromptClassifier:
         return combine_templates(features, grid, self.scale, self.how, self.weights, similarity)
 
 
-class Template:
+class ZeroShotTemplate:
     """One hand-written template with `{}` for the class name; by default CLIP's "a photo of a {}.".
 
     Args:
@@ -106,7 +106,7 @@ class Template:
         return PromptClassifier(task.texts, [self.template], task.logit_scale)
 
 
-class Ensemble(FromTemplates):
+class ZeroShotEnsemble(FromTemplates):
     """An ensemble of templates.
 
     Args:
@@ -155,7 +155,7 @@ class DescriptionClassifier:
         return self.scale * features @ torch.stack(rows).to(features.device).T
 
 
-class Descriptions:
+class ZeroShotDescriptions:
     """Class-specific texts from a JSON file: an object from class name to a text or a list of texts.
 
     `{}` in a text is replaced by the class name.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from harness_gan.real_samples import to_bytes
+from harness_gan.real_samples import samples_to_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ SIDE = 256
 
 def draw_image_grid(samples: torch.Tensor) -> NDArray[np.uint8]:
     """Arrange images N×C×H×W in [−1, 1] row by row in one picture H'×W'×3, one pixel apart."""
-    images = to_bytes(torch.nan_to_num(samples)).permute(0, 2, 3, 1).numpy()
+    images = samples_to_bytes(torch.nan_to_num(samples)).permute(0, 2, 3, 1).numpy()
     n, height, width, channels = images.shape
     columns = ceil(sqrt(n))
     rows = ceil(n / columns)

@@ -15,7 +15,7 @@ from harness.learning.augmentation import build_augmentation
 from harness_peft.adapted_network import AdaptedNetwork, FittedHead
 from harness_peft.prepared_splits import JoinedSplit, pass_through
 from harness_peft.training_checks import GradientCheck, trainable_parameters
-from harness_peft.training_data import Batches
+from harness_peft.training_data import TrainingBatches
 
 ROWS_AT_ONCE = 8192
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from harness_peft.cell_facts import CellFacts
 
 
-def embed_samples(job: Job, method: Any, network: AdaptedNetwork, data: Batches) -> NDArray[np.float32]:
+def embed_samples(
+    job: Job, method: Any, network: AdaptedNetwork, data: TrainingBatches
+) -> NDArray[np.float32]:
     """Return the frozen network's embeddings N×D of these samples, from the cache of the whole split."""
     parts = data.split.parts if isinstance(data.split, JoinedSplit) else [data.split]
     whole = [embed_split(job, method, network, part) for part in parts]
@@ -55,7 +57,7 @@ def apply_head(network: AdaptedNetwork, features: NDArray[np.float32]) -> torch.
         return torch.cat(parts)
 
 
-def solve_head(run: CellFacts, network: AdaptedNetwork, training: Batches, candidate: float) -> None:
+def solve_head(run: CellFacts, network: AdaptedNetwork, training: TrainingBatches, candidate: float) -> None:
     """Replace the network's head by the linear one that the method solves for."""
     features = embed_samples(run.job, run.method, network, training)
     weight, bias = run.method.solve(features, training.targets.cpu().numpy(), run.classes, candidate)
@@ -69,8 +71,8 @@ def solve_head(run: CellFacts, network: AdaptedNetwork, training: Batches, candi
 def fit_head(
     run: CellFacts,
     network: AdaptedNetwork,
-    training: Batches,
-    validation: Batches | None,
+    training: TrainingBatches,
+    validation: TrainingBatches | None,
     rate: float | None,
     seed: object,
 ) -> dict[str, Any]:
@@ -119,12 +121,12 @@ def fit_head(
     return task.notes
 
 
-def _embed_normalised(job: Job, method: Any, network: AdaptedNetwork, data: Batches) -> torch.Tensor:
+def _embed_normalised(job: Job, method: Any, network: AdaptedNetwork, data: TrainingBatches) -> torch.Tensor:
     return F.normalize(torch.from_numpy(embed_samples(job, method, network, data)).to(job.device), dim=-1)
 
 
 def _embed_view(
-    run: CellFacts, network: AdaptedNetwork, training: Batches, seed: object, number: int
+    run: CellFacts, network: AdaptedNetwork, training: TrainingBatches, seed: object, number: int
 ) -> torch.Tensor:
     """Return normalised embeddings of the training samples under random crops and flips, fixed by `number`."""
     job = run.job

@@ -13,7 +13,7 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from harness.errors import Diverged
-from harness.learning.checkpoints import copy_into, read_tree, save_tree
+from harness.learning.checkpoints import copy_into, read_checkpoint_tree, save_checkpoint_tree
 from harness.learning.recipe import Recipe
 from harness.learning.stopping import Stopping
 
@@ -141,11 +141,11 @@ class TrainingProgress:
         if not finished:
             tree |= {"stopping": asdict(self.stopping), "best": self.best, "ema": self.ema}
             tree |= {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
-        save_tree(path, tree)
+        save_checkpoint_tree(path, tree)
 
     def restore(self, path: Path, digest: str) -> bool:
         """Resume from a checkpoint of the same training; return whether that is finished."""
-        kept = read_tree(path)
+        kept = read_checkpoint_tree(path)
         if kept is None or kept["digest"] != digest:
             return False
         copy_into(self.state, kept["state"])
