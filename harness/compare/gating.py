@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.compare.comparison import Comparison, Difference
-from harness.statistics import Gate, GateAnswer, Verdict, combine_answers, judge_gate, parse_gate
+from harness.statistics import Gate, GateAnswer, Verdict, combine_gate_answers, judge_gate, parse_gate
 from harness.statistics.gates import GateError
 
 EXIT = {GateAnswer.PASS: 0, GateAnswer.FAIL: 1, GateAnswer.INCONCLUSIVE: 3}
@@ -63,7 +63,7 @@ def judge_all(comparison: Comparison, gates: Sequence[Gate]) -> list[CellVerdict
 
 def combine_gate_verdicts(judged: Sequence[CellVerdict]) -> GateAnswer:
     """Return one answer for all verdicts: fail if any fails, else inconclusive if any is, else pass."""
-    return combine_answers(j.verdict for j in judged)
+    return combine_gate_answers(j.verdict for j in judged)
 
 
 def _judge_cell(gate: Gate, difference: Difference, cells: int, level: float) -> Verdict:

@@ -10,7 +10,7 @@ from harness.contract.capability import capabilities, capability_wording
 from harness.contract.declared import ask
 from harness.discovery import options
 from harness.errors import HarnessError
-from harness.planning.matching import find_read_classes
+from harness.planning.evidence_matching import find_evidence_classes
 from harness.running.hooks import Events
 
 
@@ -51,7 +51,7 @@ def _of_dataset(cls: Any) -> list[str]:
 
 def _of_metric(cls: Any) -> list[str]:
     try:
-        read = find_read_classes(cls)
+        read = find_evidence_classes(cls)
     except HarnessError:  # planning refuses it, with the way out
         read = None
     facts = [f"reads {' or '.join(c.__name__ for c in read)}"] if read else []

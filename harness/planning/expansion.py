@@ -19,7 +19,7 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver, blame
 from harness.discovery.reference import RESERVED, Reference, complete_entry, parse_references, read_short
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
-from harness.planning.matching import find_read_classes, match_evidence_classes, name_apart
+from harness.planning.evidence_matching import find_evidence_classes, match_evidence_classes, name_apart
 from harness.planning.suite import Entry, Experiment, Rule, Suite
 
 
@@ -269,7 +269,7 @@ class Expansion:
             if part.object is None:
                 continue
             try:
-                wanted = find_read_classes(part.object)
+                wanted = find_evidence_classes(part.object)
             except HarnessError as error:
                 raise SuiteError(
                     f"{self.where}: metric '{part.plugin}' of {part.distribution}: {error}"

@@ -22,7 +22,7 @@ from harness.statistics.gates import Gate as Gate
 from harness.statistics.gates import GateAnswer as GateAnswer
 from harness.statistics.gates import GateError as GateError
 from harness.statistics.gates import Verdict as Verdict
-from harness.statistics.gates import combine_answers as combine_answers
+from harness.statistics.gates import combine_gate_answers as combine_gate_answers
 from harness.statistics.gates import judge_gate as judge_gate
 from harness.statistics.gates import parse_gate as parse_gate
 from harness.statistics.intervals import Interval as Interval

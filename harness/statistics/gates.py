@@ -126,7 +126,7 @@ def judge_gate(gate: Gate, difference: float, interval: Interval | None, unit: s
     return Verdict(gate, GateAnswer.INCONCLUSIVE, f"{span} lies on both sides of {against}")
 
 
-def combine_answers(verdicts: Iterable[Verdict]) -> GateAnswer:
+def combine_gate_answers(verdicts: Iterable[Verdict]) -> GateAnswer:
     """Return one answer for several gates: fail if any fails, else inconclusive if any is, else pass."""
     answers = {verdict.answer for verdict in verdicts}
     for answer in (GateAnswer.FAIL, GateAnswer.INCONCLUSIVE):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from harness.testing.kinds import find_checks, make_subject
+from harness.testing.kinds import find_kind_checks, make_kind_subject
 from harness.testing.verdicts import Check, NotChecked
 
 C = TypeVar("C", bound="type[Conformance]")
@@ -24,7 +24,7 @@ def _add_tests(kind: str, fixture: str, **more: str) -> Callable[[C], C]:
         request_fixtures = pytest.mark.usefixtures(
             *cls._fixtures.values()
         )  # so that they may have parameters
-        for check in find_checks(kind):
+        for check in find_kind_checks(kind):
             name = check.__name__.replace("check_", "test_")
             setattr(cls, name, request_fixtures(_make_test(check, name)))
         return cls
@@ -64,7 +64,7 @@ class Conformance:
         if key not in self._subjects:
             given = more.pop("given")
             more = {name: value for name, value in more.items() if value is not None}
-            self._subjects[key] = make_subject(self._kind, given, more)
+            self._subjects[key] = make_kind_subject(self._kind, given, more)
         return self._subjects[key]
 
 

@@ -28,7 +28,7 @@ SHARED_SUBJECTS = ("methods", "protocols", "summaries", "plots")
 """Kinds that share their subject's class with another kind; the class is given the kind."""
 
 
-def find_checks(kind: str) -> tuple[Check, ...]:
+def find_kind_checks(kind: str) -> tuple[Check, ...]:
     """Return the checks for a kind of plugin (`models`, `datasets`, …), in their order."""
     modules = [import_module(f"harness.testing.{name}") for name in KINDS[kind][1].split()]
     return tuple(check for module in modules for check in checks_in(module))
@@ -40,7 +40,7 @@ def checks_in(module: Any) -> list[Check]:
     return [function for function in functions if function.__module__ == module.__name__]
 
 
-def make_subject(kind: str, given: Any, more: Mapping[str, Any]) -> Any:
+def make_kind_subject(kind: str, given: Any, more: Mapping[str, Any]) -> Any:
     """Return what the checks of a kind look at, made from a plugin and the further fixtures of a test."""
     module, _, name = KINDS[kind][0].partition(":")
     subject = getattr(import_module(f"harness.testing.{module}"), name)
@@ -55,4 +55,4 @@ def check(kind: str, given: Any, **more: Any) -> Sequence[Finding]:
     protocols may be references too. `more` is what the conformance classes take as further fixtures:
     `images`, `examples` and `make`, `cell`, `records`.
     """
-    return run_checks(find_checks(kind), make_subject(kind, given, more))
+    return run_checks(find_kind_checks(kind), make_kind_subject(kind, given, more))

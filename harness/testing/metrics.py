@@ -12,7 +12,7 @@ import numpy as np
 from harness.contract.declared import ask
 from harness.contract.evidence import Predictions
 from harness.errors import HarnessError
-from harness.planning.matching import find_read_classes
+from harness.planning.evidence_matching import find_evidence_classes
 from harness.testing import metric_evidence as kit
 from harness.testing.verdicts import NotChecked, Violation, describe_error, expect, must
 
@@ -40,7 +40,7 @@ class MetricSubject:
         if self._make is not None:
             return self._make(quality, seed)
         with must("the class of its evidence, from its argument's annotation or `reads`", "Planning asks."):
-            read = find_read_classes(self.plugin) or (Predictions,)
+            read = find_evidence_classes(self.plugin) or (Predictions,)
         if Predictions in read:
             return kit.make_predictions(quality, seed, self._classes)
         if example := next(filter(None, (ask(kind, "example") for kind in read)), None):

@@ -71,7 +71,7 @@ def list_pair_classes(tables: Mapping[str, PairTable], classes: Sequence[str] | 
     return sorted(found, key=lambda name: (name not in numbers, numbers.get(name, 0), name))
 
 
-def is_pair_class(word: str, count: int, others: Mapping[str, int]) -> bool:
+def is_pair_label(word: str, count: int, others: Mapping[str, int]) -> bool:
     """Return whether an ambiguous word that occurs `count` times beside the labels `others` is a class.
 
     >>> is_pair_class("-1", 20, {"0": 20, "1": 20}), is_pair_class("-1", 20, {"joy": 20, "anger": 20})
@@ -109,7 +109,7 @@ def _settle_word(word: str, tables: Mapping[str, PairTable]) -> list[str]:
     mixed = [split for split, found in counts.items() if found[word] and len(found) > 1]
     together = sum((counts[split] for split in mixed), Counter[str]())
     count = together.pop(word, 0)
-    remarks, stays = [], bool(mixed) and is_pair_class(word, count, together)
+    remarks, stays = [], bool(mixed) and is_pair_label(word, count, together)
     if stays:
         remarks.append(
             f"{count:,} of {count + together.total():,} rows are labelled '{word}', counted as a class; "

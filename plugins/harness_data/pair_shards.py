@@ -134,7 +134,7 @@ class PairShards(WebDataset):
         """The classes, the labels (in lower case) that mean "no label", and remarks on these."""
         from collections import Counter
 
-        from harness_data.pair_labels import DOUBTFUL, NULL, is_pair_class
+        from harness_data.pair_labels import DOUBTFUL, NULL, is_pair_label
         from harness_data.webdatasets import CLASS_NAMES
 
         given = self._read_lines(CLASS_NAMES)
@@ -149,7 +149,7 @@ class PairShards(WebDataset):
         null, remarks = NULL, []
         for word in [label for label in times if label.lower() in DOUBTFUL]:
             count, total = times.pop(word), times.total()
-            if is_pair_class(word.lower(), count, times):
+            if is_pair_label(word.lower(), count, times):
                 times[word], what = count, "counted as a class"
             else:
                 null, what = null | {word.lower()}, "taken as unlabelled"

@@ -17,8 +17,8 @@ from harness.inference.images import decode
 from harness.learning.pipeline import Batch, HeldSamples, Pipeline
 from harness_fusion.contracts import FeatureBatches, Features, PairFeatures
 from harness_fusion.modality_features import (
+    AlteredImageSplit,
     Change,
-    ChangedSplit,
     Encoders,
     Modality,
     build_absent,
@@ -168,7 +168,7 @@ class LiveFeatures:
 
         def seen(epoch: int) -> Any:
             change = self._make_change("image", epoch)
-            return split if change is None else ChangedSplit(split, change)
+            return split if change is None else AlteredImageSplit(split, change)
 
         return Pipeline(
             seen,

@@ -18,7 +18,7 @@ from harness_fusion import costs
 from harness_fusion.contracts import PairFeatures, read_first_pair
 from harness_fusion.data_reports import merge_reports
 from harness_fusion.feature_sources import FeatureSources
-from harness_fusion.fusion_head import build_head, compute_fusion_weights
+from harness_fusion.fusion_head import build_head, compute_fusion_head_weights
 from harness_fusion.head_training import (
     FEATURES_AT_ONCE,
     HeadRecipe,
@@ -94,7 +94,7 @@ class FusionCell:
         for name, chosen in self._find_subsets().items():
             extra |= self._measure(_select(predictions, chosen), name)
             samples[f"in {name}"] = chosen
-        if (share := compute_fusion_weights(head, test)) is not None:
+        if (share := compute_fusion_head_weights(head, test)) is not None:
             extra |= {"share.text": float(share[:, 0].mean()), "share.image": float(share[:, 1].mean())}
             samples["text share"] = share[:, 0].astype(np.float32)
         notes = self._build_notes(trained, predictions)

@@ -60,7 +60,7 @@ def build_head(
         return FusionHead(method.build(text, image, classes, dropout), classes, dropout)
 
 
-def compute_fusion_weights(
+def compute_fusion_head_weights(
     head: FusionHead, source: FeatureBatches, batch: int = 1024
 ) -> NDArray[np.floating[Any]] | None:
     """Return the shares of text and image in each prediction, N×2 of row sum 1; None if undefined."""

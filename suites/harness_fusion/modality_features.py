@@ -179,7 +179,7 @@ class Encoders:
     def _encode_image_rows(self, split: Split, rows: NDArray[np.int64], change: Change | None) -> Arrays:
         job = self.job
         prepare = image_pipeline(job, split)
-        source: Any = split if change is None else ChangedSplit(split, change)
+        source: Any = split if change is None else AlteredImageSplit(split, change)
         pooled: list[NDArray[Any]] = []
         patches: list[NDArray[Any]] = []
 
@@ -230,7 +230,7 @@ def find_present(split: Split, modality: Modality) -> NDArray[np.bool_]:
     return np.asarray(found, dtype=bool)
 
 
-class ChangedSplit:
+class AlteredImageSplit:
     """A split whose images are altered by row on access."""
 
     def __init__(self, split: Split, change: Change) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import harness
 from harness import HarnessError, Predictions, SuiteError
-from harness.planning.matching import find_read_classes, match_evidence_classes, name_apart
+from harness.planning.evidence_matching import find_evidence_classes, match_evidence_classes, name_apart
 from harness.planning.plan import make_plan
 from harness.planning.suite import parse_suite
 
@@ -99,7 +99,7 @@ def plain(evidence: Read) -> float:
     ],
 )
 def test_classes_that_are_read(metric: Any, classes: Any) -> None:
-    assert find_read_classes(metric) == classes
+    assert find_evidence_classes(metric) == classes
 
 
 def test_what_can_not_be_found_is_said_in_one_line() -> None:
@@ -107,7 +107,7 @@ def test_what_can_not_be_found_is_said_in_one_line() -> None:
         HarnessError,
         match=r"^what it reads, Hidden, can't be found in .*: import .*, or list it in .*`reads`$",
     ):
-        find_read_classes(OfHidden())
+        find_evidence_classes(OfHidden())
 
 
 def test_classes_match_not_names() -> None:
@@ -140,7 +140,7 @@ def test_first_party_metrics_say_what_they_read_without_torch() -> None:
     import subprocess
 
     code = (
-        "import sys; from harness.discovery import registry; from harness.planning.matching import find_read_classes\n"
+        "import sys; from harness.discovery import registry; from harness.planning.evidence_matching import find_read_classes\n"
         "for p in registry.installed('metrics'): assert find_read_classes(registry.load(p)), p\n"
         "assert 'torch' not in sys.modules"
     )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.discovery import registry
 from harness.errors import DataError, OptionError
 from harness_fusion.contracts import Features, FusionMethod, PairFeatures
-from harness_fusion.fusion_head import FusionHead, build_head, compute_fusion_weights
+from harness_fusion.fusion_head import FusionHead, build_head, compute_fusion_head_weights
 from harness_fusion.networks.layers import MaskedAttention
 from harness_fusion.networks.pooled import Unimodal
 
@@ -447,7 +447,9 @@ def test_shares_of_the_modalities_sum_to_one(name: str) -> None:
     head = head_of(name, **({"rule": "learned"} if name == "late" else {}))
     text, image = inputs()
     image = missing(image, torch.arange(8) == 3)
-    found = compute_fusion_weights(head, PairFeatures(text, image, torch.zeros(8, dtype=torch.long)), batch=3)
+    found = compute_fusion_head_weights(
+        head, PairFeatures(text, image, torch.zeros(8, dtype=torch.long)), batch=3
+    )
     assert found is not None
     assert found.shape == (8, 2)
     assert found.sum(1) == pytest.approx([1] * 8, abs=1e-5)
@@ -459,4 +461,4 @@ def test_shares_of_the_modalities_sum_to_one(name: str) -> None:
 def test_methods_without_modality_weights_say_so() -> None:
     pairs = PairFeatures(*inputs(), torch.zeros(8, dtype=torch.long))
     for name in ("tensor", "late"):  # fixed weights tell nothing of the modalities
-        assert compute_fusion_weights(head_of(name), pairs) is None
+        assert compute_fusion_head_weights(head_of(name), pairs) is None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness_data.pair_labels import is_pair_class, list_pair_classes, settle_pair_labels
+from harness_data.pair_labels import is_pair_label, list_pair_classes, settle_pair_labels
 from harness_data.pair_tables import PairRow, PairTable
 from harness_data.pairs import Pairs
 
@@ -66,7 +66,7 @@ def test_a_test_table_of_a_challenge_has_no_labels(tmp_path):
     ],
 )
 def test_the_rule(word, count, others, expected):
-    assert is_pair_class(word, count, others) is expected
+    assert is_pair_label(word, count, others) is expected
 
 
 def test_numbers_with_gaps_are_whole_and_in_order(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from harness import Predictions
 from harness.discovery import registry
 from harness.testing import check, general
-from harness.testing.kinds import checks_in, find_checks, make_subject
+from harness.testing.kinds import checks_in, find_kind_checks, make_kind_subject
 from harness.testing.verdicts import NotChecked, Violation, readable_name
 
 RANKED = Predictions(np.array([[2.0, 1.0], [2.0, 1.0]]), np.array([0, 1]), ["a", "b"])
@@ -206,9 +206,9 @@ def more(kind: str, plugin: Any) -> Mapping[str, Any]:
 def test_fault_is_found(kind: str, name: str, wanted: str, message: str) -> None:
     np.random.rand()  # noqa: NPY002  # within its block of 624 numbers one more draw moves a counter only
     plugin = made(name)
-    (one,) = (c for c in find_checks(kind) if readable_name(c) == wanted)
+    (one,) = (c for c in find_kind_checks(kind) if readable_name(c) == wanted)
     with pytest.raises(Violation) as found:
-        one(make_subject(kind, plugin, more(kind, plugin)))
+        one(make_kind_subject(kind, plugin, more(kind, plugin)))
     text = str(found.value)
     assert re.search(message, text, re.DOTALL), text
     assert re.fullmatch(r"expected .+; found .+\. [A-Z`].+", text, re.DOTALL), text
@@ -252,7 +252,7 @@ def test_every_check_has_a_fault_that_it_finds() -> None:
     planted = {(kind, wanted) for kind, _, wanted, _ in FAULTS}
     shared = {readable_name(c) for c in checks_in(general)}
     for kind in SOUND:
-        own = {readable_name(c) for c in find_checks(kind)} - shared
+        own = {readable_name(c) for c in find_kind_checks(kind)} - shared
         if kind == "methods":  # the same function as for protocols
             own -= {"runs"}
         missing = {c for c in own if (kind, c) not in planted}
@@ -261,8 +261,8 @@ def test_every_check_has_a_fault_that_it_finds() -> None:
 
 
 def test_not_checked_is_no_fault() -> None:
-    (one,) = (c for c in find_checks("datasets") if readable_name(c) == "disjoint")
+    (one,) = (c for c in find_kind_checks("datasets") if readable_name(c) == "disjoint")
     single = made("Squares")
     single.splits = ("train",)
     with pytest.raises(NotChecked, match="only one split"):
-        one(make_subject("datasets", single, {}))
+        one(make_kind_subject("datasets", single, {}))

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.statistics import Gate, GateAnswer, GateError, Interval, combine_answers, judge_gate, parse_gate
+from harness.statistics import (
+    Gate,
+    GateAnswer,
+    GateError,
+    Interval,
+    combine_gate_answers,
+    judge_gate,
+    parse_gate,
+)
 
 
 def interval(low: float, high: float) -> Interval:
@@ -85,9 +93,9 @@ def test_overall_is_the_worst() -> None:
     gate = parse_gate("top1 < -0.5")
     passed, failed = (judge_gate(gate, x, interval(x, x), "fraction") for x in (0.0, -0.1))
     unsure = judge_gate(gate, 0.0, None)
-    assert combine_answers([passed]) is combine_answers([]) is GateAnswer.PASS
-    assert combine_answers([passed, unsure]) is GateAnswer.INCONCLUSIVE
-    assert combine_answers([passed, failed, unsure]) is GateAnswer.FAIL
+    assert combine_gate_answers([passed]) is combine_gate_answers([]) is GateAnswer.PASS
+    assert combine_gate_answers([passed, unsure]) is GateAnswer.INCONCLUSIVE
+    assert combine_gate_answers([passed, failed, unsure]) is GateAnswer.FAIL
 
 
 @given(

@@ -15,7 +15,7 @@ from harness.discovery.options import evaluate_annotation
 from harness.errors import HarnessError
 
 
-def find_read_classes(metric: Any) -> tuple[type, ...] | None:
+def find_evidence_classes(metric: Any) -> tuple[type, ...] | None:
     """Return the evidence classes of which a metric (object, class or function) reads any; None for all.
 
     They are those in its `reads`, else those of its argument's annotation. Raises HarnessError if the
