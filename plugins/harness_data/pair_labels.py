@@ -74,9 +74,9 @@ def list_pair_classes(tables: Mapping[str, PairTable], classes: Sequence[str] | 
 def is_pair_label(word: str, count: int, others: Mapping[str, int]) -> bool:
     """Return whether an ambiguous word that occurs `count` times beside the labels `others` is a class.
 
-    >>> is_pair_class("-1", 20, {"0": 20, "1": 20}), is_pair_class("-1", 20, {"joy": 20, "anger": 20})
+    >>> is_pair_label("-1", 20, {"0": 20, "1": 20}), is_pair_label("-1", 20, {"joy": 20, "anger": 20})
     (True, False)
-    >>> is_pair_class("none", 20, {"joy": 20, "anger": 20}), is_pair_class("none", 900, {"0": 50, "1": 50})
+    >>> is_pair_label("none", 20, {"joy": 20, "anger": 20}), is_pair_label("none", 900, {"0": 50, "1": 50})
     (True, False)
     """
     if len(others) < 2:

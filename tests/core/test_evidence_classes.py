@@ -141,7 +141,7 @@ def test_first_party_metrics_say_what_they_read_without_torch() -> None:
 
     code = (
         "import sys; from harness.discovery import registry; from harness.planning.evidence_matching import find_read_classes\n"
-        "for p in registry.installed('metrics'): assert find_read_classes(registry.load(p)), p\n"
+        "for p in registry.installed('metrics'): assert find_evidence_classes(registry.load(p)), p\n"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
