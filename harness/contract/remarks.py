@@ -53,7 +53,7 @@ def remarks_of(thing: Any) -> tuple[str, ...]:
 def normalise_remarks(given: Any) -> tuple[str, ...]:
     """Return remarks as other code returned them, each on one line; a lone text is one statement.
 
-    >>> statements("not\\na list")
+    >>> normalise_remarks("not\\na list")
     ('not a list',)
     """
     several = given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else [given]

@@ -139,7 +139,7 @@ class Layout:
 def footnote_marks(notes: Iterable[int]) -> str:
     """Return the footnote numbers of a value, with runs joined.
 
-    >>> marks([0, 2, 3, 4])
+    >>> footnote_marks([0, 2, 3, 4])
     '1,3–5'
     """
     numbers = sorted({n + 1 for n in notes})
