@@ -21,9 +21,8 @@ def _add_tests(kind: str, fixture: str, **more: str) -> Callable[[C], C]:
 
     def add(cls: C) -> C:
         cls._kind, cls._fixtures = kind, {"given": fixture, **more}
-        request_fixtures = pytest.mark.usefixtures(
-            *cls._fixtures.values()
-        )  # so that they may have parameters
+        # request the fixtures by name, so that they may have parameters
+        request_fixtures = pytest.mark.usefixtures(*cls._fixtures.values())
         for check in find_checks(kind):
             name = check.__name__.replace("check_", "test_")
             setattr(cls, name, request_fixtures(_make_test(check, name)))

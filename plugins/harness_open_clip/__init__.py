@@ -120,7 +120,7 @@ class OpenClipModel:
     def load(self, device: torch.device) -> None:
         """Build both towers and the tokenizer, load the weights, and move the towers to `device`.
 
-        Raise `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
+        Raises `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
         """
         import open_clip
         import torch
