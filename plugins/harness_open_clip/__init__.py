@@ -177,7 +177,7 @@ class OpenClipModel:
             found = json.loads(self.config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OptionError(
-                f"{self._where}: config {self.config} is no JSON file: {one_line(error)}"
+                f"{self._where}: config {self.config} is not a JSON file: {one_line(error)}"
             ) from error
         model = found.get("model_cfg", found) if isinstance(found, dict) else {}
         if absent := [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in model]:
