@@ -22,7 +22,7 @@ log = logging.getLogger("harness")
 
 NAME = "files-1.sqlite"
 FEW = 500
-"""Up to so many files are queried by name; more by the range that holds all of them."""
+"""Up to this many files are queried by name; more by the range that holds all of them."""
 
 SECOND = 1_000_000_000
 TABLE = (

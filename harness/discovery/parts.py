@@ -89,7 +89,7 @@ class Resolver:
         instance = _construct(factory, arguments, named, plugin)  # a text says why that failed
         if kind == "metrics" and not callable(instance) and not isinstance(instance, str):
             instance = blame(
-                plugin, "is no metric", TypeError(f"its factory returned {instance!r}, no function")
+                plugin, "is not a metric", TypeError(f"its factory returned {instance!r}, not a function")
             )
         if isinstance(instance, str):
             as_checked = {**facts, "options": checked}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.cells import canonical_json
-from harness.errors import DataError, StoreError, SuiteError
+from harness.errors import DataError, HarnessError, StoreError, SuiteError, reason_of
 from harness.exchange.contract import ImportedPart, ImportedResult, Importer
 from harness.records import provenance
 from harness.records.record import Record
@@ -38,7 +38,7 @@ def import_results(
     read, StoreError if two results of one evaluation have different numbers, SuiteError if the suite holds
     records of this harness.
     """
-    results = [found for path in paths for found in _read_results(importer, path)]
+    results = [found for path in paths for found in _read_results(name, importer, path)]
     if not results:
         raise DataError(f"{', '.join(str(p) for p in paths)}: no {importer.pattern} file there")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", suite):
@@ -80,7 +80,7 @@ def import_results(
     return Imported(suite, len(new), same)
 
 
-def _read_results(importer: Importer, path: Path) -> list[tuple[Path, ImportedResult]]:
+def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path, ImportedResult]]:
     if not path.exists():
         raise DataError(f"{path}: no such file")
     problems: list[str] = []
@@ -90,6 +90,10 @@ def _read_results(importer: Importer, path: Path) -> list[tuple[Path, ImportedRe
             found += [(file, result) for result in importer.read(file)]
         except DataError as error:
             problems.append(str(error))
+        except (HarnessError, OSError):
+            raise
+        except Exception as error:  # a plugin may raise anything
+            problems.append(f"{file}: the importer '{name}' failed: {reason_of(error)}")
     if problems:
         more = [f"… and {len(problems) - SHOWN} more files"] if len(problems) > SHOWN else []
         raise DataError("\n".join([*problems[:SHOWN], *more]))

@@ -53,7 +53,7 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
 
     A record on both sides stays if its numbers agree within the relative `tolerance` (provenance, costs and
     notes may differ); an ok one replaces one that is not; two ok ones with different numbers are a conflict:
-    ours stays, with a remark that the other exists. Raises StoreError for a source that is no folder, or is
+    ours stays, with a remark that the other exists. Raises StoreError for a source that is not a folder, or is
     `into` itself.
     """
     for source in sources:

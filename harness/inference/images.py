@@ -71,7 +71,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
     Greyscale, palette and CMYK are converted, transparency is dropped and EXIF orientation ignored, as in
     the loaders behind published numbers. Of 16 bits the upper 8 count, and of several frames the first.
 
-    Raises DataError naming the file if the bytes are no image or end too early, if it is larger
+    Raises DataError naming the file if the bytes are not an image or end too early, if it is larger
     than `max_pixels`, or if black and white are unknown (`_to_eight_bits`).
     """
     if isinstance(image, np.ndarray) and image.dtype == UINT8 and image.ndim == 3 and image.shape[2] == 3:
@@ -120,7 +120,7 @@ def decode(image: Any, name: str = "image") -> Image.Image:
 
 
 def _kind_of(data: bytes | None) -> str:
-    """Return what a file that is no image is, as far as its first bytes say."""
+    """Return what a file that is not an image is, as far as its first bytes say."""
     if data == b"":
         return "an empty file"
     start = (data or b"")[:512].lstrip().lower()

@@ -60,7 +60,7 @@ class Recipe:
     erasing: float = 0.0
     """Probability that a rectangle of an image is erased."""
     patience: int | None = None
-    """Stop after so many evaluations in a row without a higher score, and restore the best weights."""
+    """Stop after this many evaluations in a row without a higher score, and restore the best weights."""
     keep_best: bool = False
     """Restore the weights of the best evaluation, with or without `patience`."""
     evaluate_every: int = 0
@@ -86,7 +86,7 @@ class Recipe:
         _one_of("precision", self.precision, ("float32", "bfloat16", "float16"))
 
     def batches_per_epoch(self, samples: int) -> int:
-        """Return the updates of an epoch over so many samples, at least 1."""
+        """Return the updates of an epoch over that many samples, at least 1."""
         if self.last == "drop":
             return max(1, samples // self.batch)
         return max(1, math.ceil(samples / self.batch))
@@ -101,7 +101,7 @@ class Recipe:
 
 
 def steps_for(samples: int, batch: int, epochs: float | None, steps: int | None, last: Last = "keep") -> int:
-    """Return `steps` if given, else the updates of so many epochs (at least 1)."""
+    """Return `steps` if given, else the updates of that many epochs (at least 1)."""
     if steps is not None:
         return steps
     return max(1, round((epochs or 1) * Recipe(0, batch, last=last).batches_per_epoch(samples)))

@@ -337,7 +337,7 @@ def _put(data: dict[str, Any], key: str, value: Any) -> None:
             here[place] = {"plugin": here[place]}
         here = here[place]
         if not isinstance(here, list | dict):
-            raise SuiteError(f"--set {key}: '{'.'.join(path[: depth + 1])}' is no table")
+            raise SuiteError(f"--set {key}: '{'.'.join(path[: depth + 1])}' is not a table")
     here[_index(here, last, key) if isinstance(here, list) else last] = value
 
 

@@ -54,7 +54,7 @@ class Store:
     def file(self, kind: str, id: str, suffix: str) -> Path:
         """Return the path of a record's file. Raises StoreError for ids that could leave the store's folder."""
         if not ID.fullmatch(id):
-            raise StoreError(f"{self.path}: '{id[:80]}' is no record id")
+            raise StoreError(f"{self.path}: '{id[:80]}' is not a record id")
         return self.path / kind / id[:2] / f"{id}{suffix}"
 
     def write(
@@ -96,7 +96,7 @@ class Store:
 
     def read(self, id: str) -> Record | None:
         """Return the record of an id, or None; an unreadable file causes a warning, and counts as none."""
-        self.file("records", id, ".json")  # a text that is no id is the caller's mistake
+        self.file("records", id, ".json")  # a text that is not an id is the caller's mistake
         try:
             return self.open_record(id)
         except NewerRecord as error:
@@ -182,7 +182,7 @@ class Store:
         """Write the suite as planned: its own content, and id and coordinates of its cells."""
         name = str(suite["name"])
         if not SUITE.fullmatch(name):
-            raise StoreError(f"{self.path}: '{name[:80]}' is no name of a suite")
+            raise StoreError(f"{self.path}: '{name[:80]}' is not a suite's name")
         path = self.path / "suites" / f"{name}.json"
         with self.writing():
             write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
@@ -213,7 +213,7 @@ class Store:
         if not isinstance(parts.get("suite"), dict) or not isinstance(cells, list):
             raise StoreError(f"{path}: not a plan: expected an object with suite and cells")
         if odd := [cell for cell in cells if not _is_cell(cell)]:
-            raise StoreError(f"{path}: not a plan: '{odd[0]!r:.80}' is no cell")
+            raise StoreError(f"{path}: not a plan: '{odd[0]!r:.80}' is not a cell")
         return content
 
     def suites(self) -> list[str]:

@@ -399,7 +399,7 @@ def _is_share(number: float, values: Any) -> bool:
 
 
 def _to_floats(values: Mapping[str, Any], what: str) -> dict[str, float]:
-    """Return the values as floats. Raises HarnessError naming one that is no number."""
+    """Return the values as floats. Raises HarnessError naming one that is not a number."""
     numbers = {}
     for name, value in values.items():
         try:

@@ -21,10 +21,9 @@ def _add_tests(kind: str, fixture: str, **more: str) -> Callable[[C], C]:
 
     def add(cls: C) -> C:
         cls._kind, cls._fixtures = kind, {"given": fixture, **more}
-        request_fixtures = pytest.mark.usefixtures(
-            *cls._fixtures.values()
-        )  # so that they may have parameters
-        for check in find_kind_checks(kind):
+        # request the fixtures by name, so that they may have parameters
+        request_fixtures = pytest.mark.usefixtures(*cls._fixtures.values())
+        for check in find_checks(kind):
             name = check.__name__.replace("check_", "test_")
             setattr(cls, name, request_fixtures(_make_test(check, name)))
         return cls

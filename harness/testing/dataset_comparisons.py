@@ -21,9 +21,9 @@ from harness.testing.other_process import call_in_other_process
 from harness.testing.verdicts import NotChecked, expect, must
 
 READ_WHOLE = 3000
-"""Splits of at most so many samples are compared by content."""
+"""Splits of at most this many samples are compared by content."""
 SHARED = 0.05
-"""Of a split's samples: above this share, equal content in two splits is no coincidence of the data."""
+"""Share of a split's samples above which equal content in two splits is not a coincidence of the data."""
 
 
 def check_order(subject: DatasetSubject) -> None:

@@ -35,7 +35,7 @@ def check_splits(subject: DatasetSubject) -> None:
 
 
 def check_length(subject: DatasetSubject) -> None:
-    """A split has as many ids and labels as samples, and raises IndexError behind its last sample."""
+    """A split has as many ids and labels as samples, and raises IndexError past its last sample."""
     for name, split in subject.splits.items():
         counts = {"len(split)": len(split), "ids": len(split.ids), "targets": len(split.targets)}
         expect(
@@ -52,7 +52,7 @@ def check_length(subject: DatasetSubject) -> None:
         except Exception as error:  # any other kind of error is what is looked for
             found = describe_error(error)
         why = "A loop over the split would never end, or end with an error."
-        raise Violation(f"split '{name}' to raise IndexError behind its last sample", found, why)
+        raise Violation(f"split '{name}' to raise IndexError past its last sample", found, why)
 
 
 def check_samples(subject: DatasetSubject) -> None:

@@ -20,12 +20,13 @@ class ImporterSubject:
     plugin: Any
 
     @contextmanager
-    def write(self, content: bytes) -> Iterator[Path]:
-        """Write a file of that content, whose name matches the importer's pattern."""
+    def write(self, content: bytes) -> Iterator[tuple[Path, Path]]:
+        """Yield a folder and a file of that content in it, whose path matches the importer's pattern."""
         with temporary_folder() as place:
-            path = Path(place) / self.plugin.pattern.replace("*", "results")
+            path = Path(place) / self.plugin.pattern.replace("**/", "").replace("*", "results")
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-            yield path
+            yield Path(place), path
 
     @property
     def example(self) -> bytes:
@@ -39,11 +40,11 @@ def check_reads(subject: ImporterSubject) -> None:
     from harness.exchange.importing import import_results
     from harness.records.store import Store
 
-    with subject.write(subject.example) as path:
-        store = Store(path.parent / "store")
+    with subject.write(subject.example) as (folder, path), temporary_folder() as place:
+        store = Store(Path(place) / "store")
         with must("the example to become records", "It does nothing else."):
             first = import_results("kit", subject.plugin, [path], store, "kit")
-            again = import_results("kit", subject.plugin, [path.parent], store, "kit")
+            again = import_results("kit", subject.plugin, [folder], store, "kit")
         for record in store.records():
             expect(
                 set(record.directions) == set(record.metrics),
@@ -67,7 +68,7 @@ def check_refuses(subject: ImporterSubject) -> None:
         ("half a file", example[: len(example) // 2]),
         ("bytes", b"\xff\0"),
     ):
-        with subject.write(content) as path:
+        with subject.write(content) as (_, path):
             try:
                 found: Any = f"{len(subject.plugin.read(path))} results"
             except DataError as error:

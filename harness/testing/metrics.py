@@ -167,7 +167,7 @@ def check_order_invariance(subject: MetricSubject) -> None:
     shuffled = kit.shuffle_evidence(whole, 5)
     if shuffled is None:
         raise NotChecked("the evidence can't be put in another order")
-    why = "The order comes from how a data set lists its files; it is no fact about the model."
+    why = "The order comes from how a data set lists its files; it says nothing about the model."
     subject.expect_same(
         subject.evaluate(whole, "evidence"), shuffled, "the same samples in another order", why
     )

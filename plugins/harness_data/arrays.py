@@ -264,7 +264,7 @@ def _suggest_fix(images: NDArray[Any]) -> str:
 
 
 def _decode_class_names(stored: NDArray[Any], where: Path) -> list[str]:
-    """Return the class names in a 1-D array of str or bytes. Raise DataError for another shape."""
+    """Return the class names in a 1-D array of str or bytes. Raises DataError for another shape."""
     if stored.ndim != 1:
         raise DataError(f"{where}: class_names must be one name per class, not of shape {stored.shape}")
     return [
@@ -312,7 +312,7 @@ def open_numpy_file(file: Path, **options: Any) -> Any:
 
 
 def read_array(stored: Any, key: str, where: Path) -> Any:
-    """Return one array of an open .npz file. Raise DataError naming both if it can't be read."""
+    """Return one array of an open .npz file. Raises DataError naming both if it can't be read."""
     try:
         return stored[key]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -70,8 +70,8 @@ class CIFARSplit:
         return Sample(self.ids[index], image, int(self.targets[index]))
 
 
-def _build_split(images: Any, labels: Any, ids: Sequence[str], source: Path) -> CIFARSplit:
-    """Return a split of images and labels. Raise DataError naming the file if a shape, type or label is wrong."""
+def _build_split(images: Any, labels: Any, ids: Sequence[str], source: Path) -> PixelSplit:
+    """Return a split of images and labels. Raises DataError naming the file if a shape, type or label is wrong."""
     import numpy as np
 
     if images.dtype != np.uint8 or images.shape[1:] != (32, 32, 3):
@@ -149,8 +149,8 @@ class CIFAR10(_CifarFiles):
         batches = [found.with_name(f"data_batch_{i}{found.suffix}") for i in range(1, 6)]
         return [*(path for path in batches if path.exists()), found]
 
-    def load(self, split: str) -> CIFARSplit:
-        """Load a split. Raise Unavailable for missing files, DataError for wrong ones."""
+    def load(self, split: str) -> PixelSplit:
+        """Load a split. Raises Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         files = self._files()
         last = files[-1]
@@ -222,8 +222,8 @@ class CIFAR101(_CifarFiles):
         data = roots.find_data(self.root, [f"{f}cifar10.1_{self.version}_data.npy" for f in folders], how)
         return [data, roots.find_data(data.parent, [f"cifar10.1_{self.version}_labels.npy"], how)]
 
-    def load(self, split: str) -> CIFARSplit:
-        """Load the test split. Raise Unavailable for missing files, DataError for wrong ones."""
+    def load(self, split: str) -> PixelSplit:
+        """Load the test split. Raises Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         data, labels = self._files()
         images, count = open_numpy_file(data), CIFAR101_COUNTS[self.version]
@@ -258,8 +258,8 @@ class CIFAR10C(_CifarFiles):
         data = roots.find_data(self.root, [f"{f}{self.corruption}.npy" for f in folders], how)
         return [data, roots.find_data(data.parent, ["labels.npy"], how)]
 
-    def load(self, split: str) -> CIFARSplit:
-        """Load the test split. Raise Unavailable for missing files, DataError for wrong ones."""
+    def load(self, split: str) -> PixelSplit:
+        """Load the test split. Raises Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         data, label_file = self._files()
         images, labels = open_numpy_file(data, mmap_mode="r"), open_numpy_file(label_file)

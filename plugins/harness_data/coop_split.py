@@ -71,7 +71,7 @@ class CoOpSplit:
         return text_digest([content_digest(file), files_digest(images, named)])
 
     def load(self, split: str) -> CoOpSplitPart:
-        """Load one split. Raise DataError for an unknown split or an invalid split file."""
+        """Load one split. Raises DataError for an unknown split or an invalid split file."""
         if split not in SPLITS:
             raise DataError(f"{self.name} has no split '{split}'{did_you_mean(split, SPLITS)}")
         file, images = self._places
@@ -142,7 +142,7 @@ class CoOpSplitPart:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one image. Raise DataError if its file can't be read."""
+        """Read one image. Raises DataError if its file can't be read."""
         path = self.folder / self.ids[index]
         try:
             data = path.read_bytes()

@@ -134,7 +134,7 @@ class Corrupted:
         return CorruptedSplit(self.dataset.load(split), self)
 
     def corrupt_sample(self, sample: Sample) -> PIL.Image.Image:
-        """Return the sample's image, decoded and corrupted. Raise DataError if it has none or it can't be corrupted."""
+        """Return the sample's image, decoded and corrupted. Raises DataError if it has none or it can't be corrupted."""
         import numpy as np
         import PIL.Image
 

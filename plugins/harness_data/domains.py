@@ -138,7 +138,7 @@ class Domains:
         return text_digest(f"{s}/{p.name} {d}" for (s, p), d in zip(files, held, strict=True))
 
     def load(self, split: str) -> DomainFiles:
-        """Return one split of one domain. Raise DataError for an unknown split."""
+        """Return one split of one domain. Raises DataError for an unknown split."""
         if split not in SPLITS:
             raise DataError(f"domains has no split '{split}'{did_you_mean(split, SPLITS)}")
         return DomainFiles(self.files(split), self.folder(split))

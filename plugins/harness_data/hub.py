@@ -246,7 +246,7 @@ def _read_split_names(listed: Path) -> list[str]:
 
 
 def _to_pixels(value: Any, name: str) -> NDArray[np.uint8]:
-    """Return a row's pixels as uint8. Raise DataError unless they are whole numbers from 0 to 255."""
+    """Return a row's pixels as uint8. Raises DataError unless they are whole numbers from 0 to 255."""
     import numpy as np
 
     try:

@@ -43,7 +43,7 @@ class FileSource:
         return self.path
 
     def read(self) -> bytes:
-        """Return its bytes. Raise DataError naming the file if it can't be read."""
+        """Return its bytes. Raises DataError naming the file if it can't be read."""
         return read_sample_file(self.path)
 
 

@@ -74,7 +74,7 @@ class PairFindings:
         self.names: dict[str, list[str]] = {}
 
     def add(self, kind: str, name: str) -> None:
-        """Add one name. Raise KeyError for a kind that is not in `KINDS`."""
+        """Add one name. Raises KeyError for a kind that is not in `KINDS`."""
         if kind not in KINDS:
             raise KeyError(kind)
         self.names.setdefault(kind, []).append(name)

@@ -45,7 +45,7 @@ class MemberSource:
         return self.member.shard
 
     def read(self) -> bytes:
-        """Return its bytes. Raise DataError naming shard and member if they can't be read."""
+        """Return its bytes. Raises DataError naming shard and member if they can't be read."""
         return self.member.read()
 
 

@@ -87,7 +87,7 @@ def check_split(split: str, known: Sequence[str], where: str) -> None:
 
 
 def read_sample_file(path: Path) -> bytes:
-    """Return the bytes of a sample's file. Raise DataError naming the file if it can't be read."""
+    """Return the bytes of a sample's file. Raises DataError naming the file if it can't be read."""
     try:
         if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe or a device may never end
             raise OSError(errno.EINVAL, "a pipe or a device, not a plain file")

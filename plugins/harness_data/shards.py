@@ -32,7 +32,7 @@ class ShardMember:
         return f"{self.shard}:{escape_file_name(self.name)}"
 
     def read(self) -> bytes:
-        """Return its bytes. Raise DataError naming shard and member if they can't be read."""
+        """Return its bytes. Raises DataError naming shard and member if they can't be read."""
         try:
             with self.shard.open("rb") as file:
                 file.seek(self.offset)

@@ -96,7 +96,7 @@ class VOC2007:
         )
 
     def load(self, split: str) -> VOC2007Split:
-        """Read the lists of one split. Raise OptionError for an unknown one, Unavailable without the data."""
+        """Read the lists of one split. Raises OptionError for an unknown one, Unavailable without the data."""
         if split not in self.splits:
             raise OptionError(f"voc2007: no split '{split}'{did_you_mean(split, self.splits)}")
         if problem := self.unavailable():
@@ -107,7 +107,7 @@ class VOC2007:
 
 
 def _read_words(file: Path, words: int) -> list[list[str]]:
-    """Return the lines of a list as words. Raise DataError unless each has `words` of them."""
+    """Return the lines of a list as words. Raises DataError unless each has `words` of them."""
     try:
         found = [line.split() for line in file.read_text(encoding="ascii").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

@@ -109,7 +109,8 @@ class DCGAN(Architecture):
     """Strided convolutions with batch normalisation (Radford et al. 2016), for power-of-two sizes.
 
     Args:
-        width: channels at the largest resolution; they double with each halving, up to eight times as many.
+        width: channels at the largest resolution; they double with each halving
+            down to 4×4, up to eight times as many.
         latent: size of z.
     """
 

@@ -188,7 +188,7 @@ def check_address(address: str) -> str:
     try:
         parts = urlsplit(address)
         named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number, half an IPv6 address
+    except ValueError:  # a port that is not a number, half an IPv6 address
         named = False
     if not named or any(c.isspace() for c in address):
         raise OptionError(

@@ -41,7 +41,7 @@ class MeanAveragePrecision11:
     unit = "fraction"
 
     def __call__(self, evidence: LabelSets) -> float:
-        """Return the mean over classes as a fraction. Raise DataError if no class has a sample."""
+        """Return the mean over classes as a fraction. Raises DataError if no class has a sample."""
         import numpy as np
 
         each = []
@@ -61,7 +61,7 @@ class RocAuc:
     unit = "fraction"
 
     def __call__(self, predictions: Predictions) -> float:
-        """Return the area. Raise DataError unless there are two classes, both with samples."""
+        """Return the area. Raises DataError unless there are two classes, both with samples."""
         from sklearn.metrics import roc_auc_score
 
         logits, targets = predictions.logits.astype("float64"), predictions.targets

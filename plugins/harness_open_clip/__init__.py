@@ -120,7 +120,7 @@ class OpenClipModel:
     def load(self, device: torch.device) -> None:
         """Build both towers and the tokenizer, load the weights, and move the towers to `device`.
 
-        Raise `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
+        Raises `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
         """
         import open_clip
         import torch
@@ -177,7 +177,7 @@ class OpenClipModel:
             found = json.loads(self.config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise OptionError(
-                f"{self._where}: config {self.config} is no JSON file: {one_line(error)}"
+                f"{self._where}: config {self.config} is not a JSON file: {one_line(error)}"
             ) from error
         model = found.get("model_cfg", found) if isinstance(found, dict) else {}
         if absent := [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in model]:

@@ -25,7 +25,7 @@ def is_big_vision(path: Path) -> bool:
 def load_checkpoint(where: str, path: Path, model: Any, key: str | None) -> list[str]:
     """Load a file's weights into a network; return remarks on their location in it and on changes.
 
-    Raise `Unavailable` for a missing file, `OptionError` for one that doesn't fit.
+    Raises `Unavailable` for a missing file, `OptionError` for one that doesn't fit.
     """
     place = f"{where}: checkpoint {path}"
     if is_big_vision(path):

@@ -16,7 +16,7 @@ from harness_timm.patches import extract_patches
 def image_tokens(clip: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return embeddings B×E, equal to `encode_image`'s, and the image tower's last patches B×P×D.
 
-    Patches are the tower's outputs before pooling and projection, without the class token. Raise
+    Patches are the tower's outputs before pooling and projection, without the class token. Raises
     OptionError for an unknown type of tower.
     """
     visual = clip.visual
@@ -40,7 +40,7 @@ def text_tokens(clip: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     """Return embeddings B×E, equal to `encode_text`'s, the text tower's last tokens B×T×D, and their mask B×T.
 
     `ids` are token ids B×T. The mask is true from the first token to the one that ends the text: the
-    id alone doesn't identify padding, since 0 is also an exclamation mark in CLIP's vocabulary. Raise
+    id alone doesn't identify padding, since 0 is also an exclamation mark in CLIP's vocabulary. Raises
     OptionError for an unknown type of tower.
     """
     text = getattr(clip, "text", None)

@@ -34,7 +34,7 @@ class Point:
 def find_column(data: pd.DataFrame, name: str) -> str:
     """Return the column of a coordinate or tag: `severity` also finds `tag.dataset.severity`.
 
-    Raise HarnessError with the nearest name if there is none.
+    Raises HarnessError with the nearest name if there is none.
     """
     for prefix in PARTS:
         if f"{prefix}{name}" in data.columns:

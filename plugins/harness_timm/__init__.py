@@ -142,7 +142,7 @@ class TimmModel:
     def load(self, device: torch.device) -> None:
         """Build the network, load its weights, and move it to `device` in evaluation mode.
 
-        Raise `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
+        Raises `Unavailable` for weights that can't be obtained, `OptionError` for weights that don't fit.
         """
         import torch
         from timm.data import create_transform, resolve_model_data_config

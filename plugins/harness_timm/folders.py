@@ -35,7 +35,7 @@ def find_folder_problem(where: str, folder: Path, settings: str, weights: bool =
 def folder_digest(folder: Path) -> str:
     """Return the SHA-256 of names and contents of weights, settings and vocabularies directly in a folder.
 
-    Raise `Unavailable` for a file that can't be read.
+    Raises `Unavailable` for a file that can't be read.
     """
     whole = hashlib.sha256()
     for file in sorted(folder.iterdir()):

@@ -31,7 +31,7 @@ class ClassOutputs:
     def from_options(cls, where: str, count: int | None, given: Sequence[str] | Path | None) -> ClassOutputs:
         """Combine `num_classes` and `class_names` (a list or a file).
 
-        Raise OptionError for an unreadable file, for an empty list, or if the two disagree.
+        Raises OptionError for an unreadable file, for an empty list, or if the two disagree.
         """
         names = _read_names(where, given) if isinstance(given, Path) else given
         if names is None:

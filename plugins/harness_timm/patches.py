@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def extract_patches(network: nn.Module, features: torch.Tensor) -> torch.Tensor:
     """Convert the output of the network's `forward_features` to patches B×P×D, without prefix tokens.
 
-    Feature maps are B×D×H×W, or B×H×W×D if the network declares it (Swin and similar). Raise
+    Feature maps are B×D×H×W, or B×H×W×D if the network declares it (Swin and similar). Raises
     OptionError for a network with several feature maps.
     """
     if not hasattr(features, "ndim"):

@@ -94,7 +94,7 @@ class TorchvisionDataset:
     def load(self, split: str) -> TorchvisionSplit:
         """Load a split with its labels; images stored as files stay on disk.
 
-        Raise `OptionError` for an unknown split, `Unavailable` when the data is missing or incomplete.
+        Raises `OptionError` for an unknown split, `Unavailable` when the data is missing or incomplete.
         """
         if split not in self._entry.splits:
             raise OptionError(f"{self._where}: no split '{split}'{did_you_mean(split, self.splits)}")

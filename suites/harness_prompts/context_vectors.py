@@ -148,7 +148,7 @@ def find_nearest_words(
 
 
 def decode_token(tokenizer: Any, token: int) -> str:
-    """Return a token as text, or in the tokeniser's byte alphabet if it is no whole character."""
+    """Return a token as text, or in the tokeniser's byte alphabet if it is not a whole character."""
     letters = (getattr(tokenizer, "decoder", None) or {}).get(token)
     if letters is None:
         return str(token)

@@ -157,7 +157,7 @@ def _read_class_names(own: Sequence[str], path: Path) -> list[str]:
     if isinstance(found, dict):
         if unknown := [k for k in found if k not in own]:
             raise DataError(
-                f"{path}: '{unknown[0]}' is no class of the data set{did_you_mean(unknown[0], own)}"
+                f"{path}: '{unknown[0]}' is not a class of the data set{did_you_mean(unknown[0], own)}"
             )
         return [str(found.get(name, name)) for name in own]
     if not isinstance(found, list) or len(found) != len(own):

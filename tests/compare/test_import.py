@@ -264,3 +264,14 @@ def test_no_measured_number_is_taken_for_a_setting(name):
     from harness_importers.clip_benchmark import is_setting
 
     assert not is_setting(name)
+
+
+def test_an_importer_that_raises_is_named_with_its_file(store, file):
+    class Crashes(ClipBenchmark):
+        def read(self, file):
+            raise KeyError("model")
+
+    path = file(PROBE)
+    with pytest.raises(DataError) as error:
+        import_results("crashes", Crashes(), [path], store, "crashes")
+    assert str(error.value) == f"{path}: the importer 'crashes' failed: KeyError: 'model'"

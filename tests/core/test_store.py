@@ -92,7 +92,7 @@ def test_ids_that_could_leave_the_store_are_refused(store: Store, id: str) -> No
         store.remove,
         lambda i: store.write(record(i)),
     ):
-        with pytest.raises(StoreError, match="is no record id"):
+        with pytest.raises(StoreError, match="is not a record id"):
             act(id)
     assert not store.path.exists()
 
@@ -166,7 +166,7 @@ def test_leftovers_of_killed_writers_go(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "x\n"])
 def test_names_of_suites_that_could_leave_the_store_are_refused(store: Store, name: str) -> None:
-    with pytest.raises(StoreError, match="is no name of a suite"):
+    with pytest.raises(StoreError, match="is not a suite's name"):
         store.write_manifest({"name": name}, [])
     assert not list(store.path.parent.rglob("*.json"))
 

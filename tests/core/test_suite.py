@@ -181,9 +181,9 @@ def test_set_on_a_short_reference_keeps_what_it_says(tmp_path: Path) -> None:
         ("tables.1.level", "no entry '1' among 1"),
         ("tables.mian.level", "no entry 'mian' among 1; did you mean 'main'"),
         ("tables.0.levle", "unknown key 'tables.0.levle'; did you mean 'level'"),
-        ("name.x", "--set name.x: 'name' is no table"),
-        ("name.x.y", "--set name.x.y: 'name' is no table"),
-        ("axes.shots.0.x", "--set axes.shots.0.x: 'axes.shots.0' is no table"),
+        ("name.x", "--set name.x: 'name' is not a table"),
+        ("name.x.y", "--set name.x.y: 'name' is not a table"),
+        ("axes.shots.0.x", "--set axes.shots.0.x: 'axes.shots.0' is not a table"),
     ],
 )
 def test_set_refuses_what_is_not_there(tmp_path: Path, key: str, words: str) -> None:

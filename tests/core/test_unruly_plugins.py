@@ -329,7 +329,7 @@ def test_metrics_that_are_none_and_metrics_that_may_read_nothing(toys: Any) -> N
     assert broken.state == "broken"
     assert (
         broken.reason
-        == "metric 'number' of (this process) is no metric: TypeError: its factory returned 5, no function"
+        == "metric 'number' of (this process) is not a metric: TypeError: its factory returned 5, not a function"
     )
 
 

@@ -50,7 +50,7 @@ FAULTS = [
     ("models", "HiddenState", "save and load", "neither a parameter nor a buffer"),
     ("models", "Decoy", "module is used", "a network that is not used"),
     ("models", "StaysBehind", "devices", "register it as a buffer"),
-    ("datasets", "Endless", "length", "IndexError behind its last sample"),
+    ("datasets", "Endless", "length", "IndexError past its last sample"),
     ("datasets", "AnySplit", "splits", "no-such-split.*found an answer"),
     ("datasets", "RaisesKeyError", "splits", "DataError.*found KeyError"),
     ("datasets", "TooFewLabels", "length", "as many as ids and targets.*11"),

@@ -254,7 +254,7 @@ def test_a_config_that_is_none_is_one_clear_line(tmp_path, tiny):
     with pytest.raises(OptionError, match=r"bad\.json has no 'embed_dim'"):
         OpenClipModel("bad", config=config).load(CPU)
     config.write_text("{")
-    with pytest.raises(OptionError, match=r"bad\.json is no JSON file"):
+    with pytest.raises(OptionError, match=r"bad\.json is not a JSON file"):
         OpenClipModel("bad", config=config).load(CPU)
     assert "is not a file" in (OpenClipModel("bad", config=tmp_path / "gone.json").unavailable() or "")
 

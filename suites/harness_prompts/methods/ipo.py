@@ -89,7 +89,7 @@ class IPO(FromShots):
         self.transcript, self.replay = transcript, replay
 
     def fingerprint(self) -> str:
-        """Return the versions of the draws, the search and the grammar; the transcript's folder is no part."""
+        """Return the versions of the draws, the search and the grammar; the transcript's folder is left out."""
         return f"{super().fingerprint()} ipo-1"
 
     def fit(self, task: FewShotTask) -> PromptClassifier:
