@@ -56,7 +56,7 @@ def explain_missing_capability(model: object, protocol: type, needed_by: str) ->
 
 
 @lru_cache(maxsize=256)
-def members_of(protocol: type) -> frozenset[str]:
+def list_capability_members(protocol: type) -> frozenset[str]:
     """Return the members that a capability requires. Raises TypeError for a class that is not a protocol."""
     from typing_extensions import get_protocol_members
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from harness.testing.kinds import find_kind_checks, make_kind_subject
+from harness.testing.kinds import make_kind_subject
 from harness.testing.verdicts import Check, NotChecked
 
 C = TypeVar("C", bound="type[Conformance]")
@@ -23,7 +23,7 @@ def _add_tests(kind: str, fixture: str, **more: str) -> Callable[[C], C]:
         cls._kind, cls._fixtures = kind, {"given": fixture, **more}
         # request the fixtures by name, so that they may have parameters
         request_fixtures = pytest.mark.usefixtures(*cls._fixtures.values())
-        for check in find_checks(kind):
+        for check in find_kind_checks(kind):
             name = check.__name__.replace("check_", "test_")
             setattr(cls, name, request_fixtures(_make_test(check, name)))
         return cls

@@ -70,7 +70,7 @@ class CIFARSplit:
         return Sample(self.ids[index], image, int(self.targets[index]))
 
 
-def _build_split(images: Any, labels: Any, ids: Sequence[str], source: Path) -> PixelSplit:
+def _build_split(images: Any, labels: Any, ids: Sequence[str], source: Path) -> CIFARSplit:
     """Return a split of images and labels. Raises DataError naming the file if a shape, type or label is wrong."""
     import numpy as np
 
@@ -149,7 +149,7 @@ class CIFAR10(_CifarFiles):
         batches = [found.with_name(f"data_batch_{i}{found.suffix}") for i in range(1, 6)]
         return [*(path for path in batches if path.exists()), found]
 
-    def load(self, split: str) -> PixelSplit:
+    def load(self, split: str) -> CIFARSplit:
         """Load a split. Raises Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         files = self._files()
@@ -222,7 +222,7 @@ class CIFAR101(_CifarFiles):
         data = roots.find_data(self.root, [f"{f}cifar10.1_{self.version}_data.npy" for f in folders], how)
         return [data, roots.find_data(data.parent, [f"cifar10.1_{self.version}_labels.npy"], how)]
 
-    def load(self, split: str) -> PixelSplit:
+    def load(self, split: str) -> CIFARSplit:
         """Load the test split. Raises Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         data, labels = self._files()
@@ -258,7 +258,7 @@ class CIFAR10C(_CifarFiles):
         data = roots.find_data(self.root, [f"{f}{self.corruption}.npy" for f in folders], how)
         return [data, roots.find_data(data.parent, ["labels.npy"], how)]
 
-    def load(self, split: str) -> PixelSplit:
+    def load(self, split: str) -> CIFARSplit:
         """Load the test split. Raises Unavailable for missing files, DataError for wrong ones."""
         self._check_split(split, self.splits)
         data, label_file = self._files()
