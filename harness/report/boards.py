@@ -6,14 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-from harness.leaderboard.entries import (
-    DASH,
-    Column,
-    Row,
-    TableValue,
-    format_interval,
-    format_value,
-)
+from harness.leaderboard.entries import DASH, Column, Row, TableValue, format_interval, format_value
 from harness.leaderboard.layout import footnote_marks
 from harness.leaderboard.table import Table
 

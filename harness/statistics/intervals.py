@@ -9,13 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.statistics.checks import (
-    StatisticsError,
-    check_level,
-    check_matrix,
-    check_vector,
-    is_binary,
-)
+from harness.statistics.checks import StatisticsError, check_level, check_matrix, check_vector, is_binary
 
 
 @dataclass(frozen=True)

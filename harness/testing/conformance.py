@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from harness.testing.kinds import make_kind_subject
+from harness.testing.kinds import find_kind_checks, make_kind_subject
 from harness.testing.verdicts import Check, NotChecked
 
 C = TypeVar("C", bound="type[Conformance]")

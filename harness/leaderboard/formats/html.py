@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from harness.leaderboard.entries import (
-    DASH,
-    Column,
-    TableValue,
-    format_interval,
-    format_value,
-)
+from harness.leaderboard.entries import DASH, Column, TableValue, format_interval, format_value
 from harness.leaderboard.layout import Layout, footnote_marks, header_spans, marks_legend
 
 

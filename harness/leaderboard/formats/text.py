@@ -6,13 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from harness.leaderboard.entries import (
-    DASH,
-    Column,
-    TableValue,
-    format_interval,
-    format_value,
-)
+from harness.leaderboard.entries import DASH, Column, TableValue, format_interval, format_value
 from harness.leaderboard.layout import Layout, footnote_marks, marks_legend
 
 LONGEST = 240
