@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +21,18 @@ class ImporterSubject:
     plugin: Any
 
     @contextmanager
-    def write(self, content: bytes) -> Iterator[Path]:
-        """Write a file of that content, whose name matches the importer's pattern."""
+    def write(self, content: bytes) -> Iterator[tuple[Path, Path]]:
+        """Write a file of that content, where the importer's pattern finds it in a folder; yield both."""
         with temporary_folder() as place:
-            path = Path(place) / self.plugin.pattern.replace("*", "results")
-            path.write_bytes(content)
-            yield path
+            why = "Folders are searched by it."
+            with must("`pattern`, a relative one, as Path.glob takes it", why):
+                pattern = self.plugin.pattern
+                path = Path(place) / _name_matching(pattern)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                found = [*Path(place).glob(pattern)]
+            expect(path in found, f"`pattern` to find {path.name} in its folder", repr(pattern), why)
+            yield Path(place), path
 
     @property
     def example(self) -> bytes:
@@ -34,16 +41,26 @@ class ImporterSubject:
             return str(self.plugin.example).encode()
 
 
+def _name_matching(pattern: str) -> str:
+    """Return the path of a file that a pattern of Path.glob finds.
+
+    >>> _name_matching("**/run_[0-9]?/*.json")
+    'run_0r/results.json'
+    """
+    plain = re.sub(r"\[(?!!)(.).*?\]", r"\1", pattern.replace("**/", ""))
+    return re.sub(r"\[!.+?\]", "_", plain).replace("*", "results").replace("?", "r")
+
+
 def check_reads(subject: ImporterSubject) -> None:
     """Its example becomes records, with a direction for every metric, and the same when it is read again."""
     from harness.exchange.importing import import_results
     from harness.records.store import Store
 
-    with subject.write(subject.example) as path:
-        store = Store(path.parent / "store")
-        with must("the example to become records", "It does nothing else."):
+    with subject.write(subject.example) as (folder, path):
+        store = Store(folder / "store")
+        with must("the example to become records", "An importer is for nothing else."):
             first = import_results("kit", subject.plugin, [path], store, "kit")
-            again = import_results("kit", subject.plugin, [path.parent], store, "kit")
+            again = import_results("kit", subject.plugin, [folder], store, "kit")
         for record in store.records():
             expect(
                 set(record.directions) == set(record.metrics),
@@ -67,7 +84,7 @@ def check_refuses(subject: ImporterSubject) -> None:
         ("half a file", example[: len(example) // 2]),
         ("bytes", b"\xff\0"),
     ):
-        with subject.write(content) as path:
+        with subject.write(content) as (_, path):
             try:
                 found: Any = f"{len(subject.plugin.read(path))} results"
             except DataError as error:
