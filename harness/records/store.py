@@ -26,7 +26,7 @@ from harness.errors import NewerRecord, StoreError, StoreUnwritable
 from harness.records.columns import read_parquet
 from harness.records.files import FULL, clear_partial, replacing, write_bytes
 from harness.records.index import list_done
-from harness.records.record import Record
+from harness.records.record import Record, write_json
 
 log = logging.getLogger("harness")
 
@@ -185,7 +185,7 @@ class Store:
             raise StoreError(f"{self.path}: '{name[:80]}' is no name of a suite")
         path = self.path / "suites" / f"{name}.json"
         with self.writing():
-            write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
+            write_bytes(path, write_json({"suite": suite, "cells": list(cells)}))
 
     def manifest(self, suite: str) -> dict[str, Any] | None:
         """Return the suite as last planned in this store, or None; a damaged file causes a warning and None."""
