@@ -64,7 +64,10 @@ def add_store_argument(parser: argparse.ArgumentParser) -> None:
 
 def positive_int(text: str) -> int:
     """Parse a whole number of at least 1."""
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}") from None
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, found {text}")
     return number

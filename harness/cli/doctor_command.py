@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from harness.cli.common import add_store_argument, format_bytes, open_store, print_json, redirect_prints
@@ -32,7 +34,8 @@ def main(given: argparse.Namespace) -> int:
     )
     print("libraries: " + ", ".join(f"{k} {v}" for k, v in environment["libraries"].items()))
     print("devices:   " + ", ".join(facts["devices"]))
-    print(f"cache:     {facts['cache']['folder']}, {format_bytes(facts['cache']['bytes'])}")
+    cache, unwritable = facts["cache"], "" if facts["cache"]["writable"] else ", can't be written"
+    print(f"cache:     {cache['folder']}, {format_bytes(cache['bytes'])}{unwritable}")
     print(
         f"store:     {facts['store']['folder']}, {facts['store']['records']} records, {format_bytes(facts['store']['bytes'])}"
     )
@@ -82,9 +85,20 @@ def collect_facts(store: Any) -> dict[str, Any]:
         "distributions": sorted({p.distribution for p in plugins}),
         "broken": broken,
         "conflicts": conflicts,
-        "cache": {"folder": str(cache), "bytes": size},
+        "cache": {"folder": str(cache), "bytes": size, "writable": _is_writable(cache)},
         "store": {"folder": str(store.path), "records": len(store.listing()), "bytes": store.size()},
     }
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether a file can be written into a folder, which need not exist yet."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _list_devices() -> list[str]:

@@ -33,7 +33,8 @@ def main(given: argparse.Namespace) -> int:
     part = Resolver().resolve("importers", parse_short(given.format), "import")
     if part.problem or part.missing:
         raise PluginBroken(str(part.problem or part.missing))
-    done = import_results(part.plugin, part.object, given.files, store, given.suite or part.plugin)
+    suite = part.plugin if given.suite is None else given.suite
+    done = import_results(part.plugin, part.object, given.files, store, suite)
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
     else:

@@ -138,7 +138,9 @@ def check_options(
             raise OptionError(f"{where}: takes no options, so nothing can follow the colon (found '{value}')")
         first = options[0].name
         if first in given:
-            raise OptionError(f"{where}: '{first}' is given twice, after the colon and as an option")
+            raise OptionError(
+                f"{where}: '{first}' is given twice, after the colon and as an option (the entry's or in `defaults`)"
+            )
         given[first] = value
     for name in given:
         if name not in by_name and not open_ended:

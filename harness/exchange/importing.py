@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.cells import canonical_json
+from harness.errors import (
+    DataError,
+    HarnessError,
+    PluginBroken,
+    StoreError,
+    SuiteError,
+    interrupts,
+    reason_of,
+)
 from harness.errors import DataError, HarnessError, StoreError, SuiteError, reason_of
 from harness.exchange.contract import ImportedPart, ImportedResult, Importer
+from harness.exchange.result_checks import find_fault
 from harness.records import provenance
 from harness.records.record import Record
 from harness.records.store import Store
@@ -35,14 +45,17 @@ def import_results(
     """Read files (or folders of them) with the importer of that name and write a record per result.
 
     Nothing is written unless every file can be read. Raises DataError for files that the importer can't
-    read, StoreError if two results of one evaluation have different numbers, SuiteError if the suite holds
-    records of this harness.
+    read or reads wrongly, StoreError if two results of one evaluation have different numbers, SuiteError if
+    the suite holds records of this harness, PluginBroken if the importer itself fails.
     """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", suite):
+        raise SuiteError(
+            f"--suite {suite!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
+            "digit, at most 100 of them"
+        )
     results = [found for path in paths for found in _read_results(name, importer, path)]
     if not results:
         raise DataError(f"{', '.join(str(p) for p in paths)}: no {importer.pattern} file there")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", suite):
-        raise SuiteError(f"--suite {suite!r}: expected letters, digits, '.', '_' and '-'")
     before = store.manifest(suite)
     for cell in before["cells"] if before else []:
         known = store.read(cell["id"])
@@ -85,9 +98,9 @@ def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path,
         raise DataError(f"{path}: no such file")
     problems: list[str] = []
     found: list[tuple[Path, ImportedResult]] = []
-    for file in sorted(path.glob(importer.pattern)) if path.is_dir() else [path]:
+    for file in _find_files(name, importer, path) if path.is_dir() else [path]:
         try:
-            found += [(file, result) for result in importer.read(file)]
+            found += [(file, result) for result in _read_file(name, importer, file)]
         except DataError as error:
             problems.append(str(error))
         except (HarnessError, OSError):
@@ -98,6 +111,34 @@ def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path,
         more = [f"… and {len(problems) - SHOWN} more files"] if len(problems) > SHOWN else []
         raise DataError("\n".join([*problems[:SHOWN], *more]))
     return found
+
+
+def _find_files(name: str, importer: Importer, folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.glob(importer.pattern) if path.is_file())
+    except (AttributeError, TypeError, ValueError, NotImplementedError):
+        pattern = getattr(importer, "pattern", None)
+        raise PluginBroken(
+            f"importer '{name}': `pattern` must be a relative one, as Path.glob takes it, found {pattern!r}"
+        ) from None
+
+
+def _read_file(name: str, importer: Importer, file: Path) -> Sequence[ImportedResult]:
+    """Return the results of a file. Raises DataError if there are none, or if one can't become a record."""
+    try:
+        results = list(importer.read(file))
+    except HarnessError:
+        raise
+    except BaseException as error:  # an importer may raise anything
+        if interrupts(error):
+            raise
+        raise PluginBroken(f"{file}: importer '{name}' failed: {reason_of(error)}") from error
+    if not results:
+        raise DataError(f"{file}: importer '{name}' found no results in it")
+    for result in results:
+        if fault := find_fault(result):
+            raise DataError(f"{file}: importer '{name}' read {fault}")
+    return results
 
 
 def _build_record(name: str, file: Path, result: ImportedResult, suite: str) -> Record:

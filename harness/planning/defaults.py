@@ -26,6 +26,10 @@ def check_defaults(suite: Suite, typed: Set[tuple[str, str]] = frozenset()) -> l
                     raise SuiteError(
                         f"{where}: '{key}' belongs to an entry: defaults hold options, label and tags"
                     )
+            if not isinstance(table.get("label", ""), str):
+                raise SuiteError(f"{where}: label must be a text, found {table['label']!r}")
+            if not isinstance(table.get("tags", {}), dict):
+                raise SuiteError(f"{where}: tags must be a table, found {table['tags']!r}")
             if (kind, name) in used:
                 given = {k: v for k, v in table.items() if k not in ("label", "tags")}
                 with suppress(PluginBroken, PluginNotFound):  # its entries say so

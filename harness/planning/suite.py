@@ -296,7 +296,7 @@ def _line(where: str, error: Any) -> str:
             f"{where}: {location}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
             f"digit, at most 100 of them, found {error['input']!r}"
         )
-    if error["type"] == "dict_type":
+    if error["type"] in ("dict_type", "model_type"):
         return f"{where}: {location}: expected a table, found {error['input']!r}"
     message = error["msg"].removeprefix("Value error, ")
     found = "" if error["type"] == "missing" else f", found {error['input']!r}"

@@ -75,11 +75,7 @@ class Record:
         content = asdict(self)
         content["metrics"] = {k: _encode_number(v) for k, v in self.metrics.items()}
         content["cost"] = {k: _encode_number(v) for k, v in self.cost.items()}
-        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
-        try:
-            return orjson.dumps(content, option=options, default=str) + b"\n"
-        except orjson.JSONEncodeError:  # a file name that is no Unicode, or an integer beyond 64 bits
-            return orjson.dumps(_make_writable(content), option=options, default=str) + b"\n"
+        return write_json(content, orjson.OPT_INDENT_2) + b"\n"
 
     @staticmethod
     def from_json(data: bytes, where: str) -> Record:
@@ -107,6 +103,15 @@ class Record:
         except (AttributeError, TypeError, ValueError) as error:
             raise StoreError(f"{where}: not a record: {error}") from None
         return record
+
+
+def write_json(content: Any, options: int = 0) -> bytes:
+    """Return anything as JSON: text in place of what JSON lacks, or orjson can't write."""
+    options |= orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+    try:
+        return orjson.dumps(content, option=options, default=str)
+    except orjson.JSONEncodeError:  # a file name that is no Unicode, or an integer beyond 64 bits
+        return orjson.dumps(_make_writable(content), option=options, default=str)
 
 
 def _encode_number(value: float) -> float | str:

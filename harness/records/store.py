@@ -25,6 +25,7 @@ import orjson
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
 from harness.records.files import FULL, clear_partial, replacing, write_bytes
 from harness.records.index import list_done
+from harness.records.record import Record, write_json
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
 
@@ -185,7 +186,7 @@ class Store:
             raise StoreError(f"{self.path}: '{name[:80]}' is not a suite's name")
         path = self.path / "suites" / f"{name}.json"
         with self.writing():
-            write_bytes(path, orjson.dumps({"suite": suite, "cells": list(cells)}, default=str))
+            write_bytes(path, write_json({"suite": suite, "cells": list(cells)}))
 
     def manifest(self, suite: str) -> dict[str, Any] | None:
         """Return the suite as last planned in this store, or None; a damaged file causes a warning and None."""

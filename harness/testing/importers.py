@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +22,17 @@ class ImporterSubject:
 
     @contextmanager
     def write(self, content: bytes) -> Iterator[tuple[Path, Path]]:
-        """Yield a folder and a file of that content in it, whose path matches the importer's pattern."""
+        """Write a file of that content, where the importer's pattern finds it in a folder; yield both."""
         with temporary_folder() as place:
+            why = "Folders are searched by it."
+            with must("`pattern`, a relative one, as Path.glob takes it", why):
+                pattern = self.plugin.pattern
+                path = Path(place) / _name_matching(pattern)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+                found = [*Path(place).glob(pattern)]
+            expect(path in found, f"`pattern` to find {path.name} in its folder", repr(pattern), why)
+        """Yield a folder and a file of that content in it, whose path matches the importer's pattern."""
             path = Path(place) / self.plugin.pattern.replace("**/", "").replace("*", "results")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
@@ -35,11 +45,24 @@ class ImporterSubject:
             return str(self.plugin.example).encode()
 
 
+def _name_matching(pattern: str) -> str:
+    """Return the path of a file that a pattern of Path.glob finds.
+
+    >>> _name_matching("**/run_[0-9]?/*.json")
+    'run_0r/results.json'
+    """
+    plain = re.sub(r"\[(?!!)(.).*?\]", r"\1", pattern.replace("**/", ""))
+    return re.sub(r"\[!.+?\]", "_", plain).replace("*", "results").replace("?", "r")
+
+
 def check_reads(subject: ImporterSubject) -> None:
     """Its example becomes records, with a direction for every metric, and the same when it is read again."""
     from harness.exchange.importing import import_results
     from harness.records.store import Store
 
+    with subject.write(subject.example) as (folder, path):
+        store = Store(folder / "store")
+        with must("the example to become records", "An importer is for nothing else."):
     with subject.write(subject.example) as (folder, path), temporary_folder() as place:
         store = Store(Path(place) / "store")
         with must("the example to become records", "It does nothing else."):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -52,7 +53,7 @@ class ClipBenchmark:
         except OSError as error:
             raise DataError(f"{file}: can't be read: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
-            reason = str(error).partition("\n")[0][:200] or type(error).__name__
+            reason = re.split(r"[\n;]", str(error))[0][:200] or type(error).__name__
             raise DataError(f"{file}: not valid JSON: {reason}") from None
         items = content if isinstance(content, list) else [content]
         if not items:
@@ -70,7 +71,7 @@ def _parse_result(item: Any, file: Path) -> ImportedResult:
         if key not in texts:
             raise DataError(f"{file}: {EXPECTED}, found no '{key}'")
     for key, text in texts.items():
-        if not isinstance(text, str):
+        if not isinstance(text, str) or not (text.strip() or key == "pretrained"):
             raise DataError(f"{file}: '{key}': expected a text, found {text!r:.60}")
     written = item.get("metrics")
     if not isinstance(written, dict):
@@ -79,17 +80,23 @@ def _parse_result(item: Any, file: Path) -> ImportedResult:
         is_number = isinstance(value, int | float | None) and not isinstance(value, bool)
         if not is_number and not is_setting(key):
             raise DataError(f"{file}: metrics.{key}: expected a number, found {value!r:.60}")
+        if is_number and isinstance(value, int) and abs(value) > sys.float_info.max:
+            raise DataError(
+                f"{file}: metrics.{key}: expected a number that a float can hold, found {value!r:.60}"
+            )
     measured = {k: float(v) for k, v in written.items() if v is not None and not is_setting(k)}
     if not measured:
         raise DataError(f"{file}: 'metrics' holds no number")
-    return _build_result(texts, written, measured)
+    seed = written.get("seed") or 0
+    if isinstance(seed, bool) or not isinstance(seed, int | float) or seed % 1 != 0:
+        raise DataError(f"{file}: metrics.seed: expected a whole number, found {seed!r:.60}")
+    return _build_result(texts, written, measured, int(seed))
 
 
 def _build_result(
-    texts: Mapping[str, str], written: Mapping[str, Any], measured: Mapping[str, float]
+    texts: Mapping[str, str], written: Mapping[str, Any], measured: Mapping[str, float], seed: int
 ) -> ImportedResult:
-    telling = {k: written[k] for k in TELLING if k in written}
-    seed = telling.pop("seed", 0)
+    telling = {k: written[k] for k in TELLING if k in written and k != "seed"}
     model = {"model": texts["model"], "pretrained": texts["pretrained"]}
     return ImportedResult(
         protocol=ImportedPart(texts["task"], texts["task"], telling),
@@ -103,7 +110,7 @@ def _build_result(
             if FRACTION.fullmatch(k) and (math.isnan(v) or 0 <= v <= 1)
         },
         axes={"language": texts["language"], **telling},
-        seed=seed if isinstance(seed, int) and not isinstance(seed, bool) else 0,
+        seed=seed,
         settings={k: v for k, v in written.items() if is_setting(k) and k not in TELLING},
         notes={"metrics as written": dict(measured)},
     )

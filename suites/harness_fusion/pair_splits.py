@@ -58,7 +58,12 @@ def _hold_out(
     divided = rows[~apart]
     classes = len(labels) - len(single)
     needed = int((max(1, classes) - 1) / share) + 1  # scikit-learn holds out the share rounded up
-    if len(divided) < needed or not classes:
+    if not classes:
+        raise DataError(
+            f"no class has two labelled pairs or more ({len(rows)} in all), so that {share:.0%} of each can't be "
+            "held out; add pairs, or raise --limit"
+        )
+    if len(divided) < needed:
         raise DataError(
             f"{len(divided)} labelled pairs of {classes} classes are too few to hold out {share:.0%} "
             f"of them with every class in it; at least {needed} are needed"

@@ -79,7 +79,7 @@ class Fusion(FusionOptions):
             return "the protocol 'fusion' needs a fusion method (one with the attribute `modalities`)"
         shots = axes.get("shots", "all")
         if shots != "all" and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
-            return f"shots must be a positive number of pairs per class or 'all', not {shots!r}"
+            return f"shots must be a positive whole number of pairs per class or 'all', not {shots!r}"
         for name, value in axes.items():
             if name in CHOICES and value not in CHOICES[name]:
                 hint = did_you_mean(str(value), CHOICES[name])

@@ -121,8 +121,8 @@ class Finetuning(FinetuningOptions):
             if refusal := find_test_split(shift.splits, option="").refusal:
                 return f"shift '{name}': {refusal}"
         shots = axes.get("shots", "all")
-        if shots != "all" and (not isinstance(shots, int) or shots < 1):
-            return f"shots must be a positive number or 'all', not {shots!r}"
+        if shots != "all" and (not isinstance(shots, int) or isinstance(shots, bool) or shots < 1):
+            return f"shots must be a positive whole number or 'all', not {shots!r}"
         if self.steps_per_shot is not None and shots == "all":
             return "steps_per_shot needs a number of shots"
         return None

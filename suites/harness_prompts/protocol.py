@@ -88,7 +88,7 @@ class FewShot:
             return "learned contexts need a model that exposes its open_clip text tower"
         shots = axes.get("shots", 0)
         if not isinstance(shots, int) or isinstance(shots, bool) or shots < 0:
-            return f"shots must be a number of samples per class, not {shots!r}"
+            return f"shots must be a whole number of samples per class, not {shots!r}"
         if method.needs_shots and shots < 1:
             return "the method needs shots: give the axis `shots`"
         test, train = find_test_split(dataset.splits, option=""), find_named_split(dataset.splits, self.train)

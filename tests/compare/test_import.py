@@ -1,13 +1,19 @@
 """Imports of clip_benchmark's files, in the forms that its versions write."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from harness import ImportedPart, ImportedResult
 from harness.cli import main
-from harness.errors import DataError, StoreError, SuiteError
+from harness.errors import DataError, PluginBroken, StoreError, SuiteError
 from harness.exchange.importing import import_results
 from harness.records.store import Store
+from harness.testing import importers
+from harness.testing.importers import ImporterSubject
+from harness.testing.verdicts import Violation
 from harness_importers.clip_benchmark import ClipBenchmark
 
 # As published in the repository of clip_benchmark (zero-shot ImageNet with Arabic prompts).
@@ -185,6 +191,14 @@ def test_a_suite_of_this_harness_is_left_alone(maker, file):
         (VOC.replace("0.7627869844436646", "null"), "holds no number"),
         (VOC.replace('"laion400m_e32"', "3"), "'pretrained': expected a text"),
         (VOC.replace("voc2007", "\\ud800"), "not valid JSON"),
+        (VOC.replace("voc2007_multilabel", " "), "'dataset': expected a text, found ' '"),
+        (VOC.replace("mean_average_precision", ""), "a name in metrics: expected a text, found ''"),
+        (VOC.replace("0.7627869844436646", "9" * 400), "expected a number that a float can hold, found 999"),
+        (VOC.replace("0.7627869844436646", "9" * 5000), "not valid JSON"),
+        (PROBE.replace('"seed": 3', '"seed": 1.5'), "metrics.seed: expected a whole number, found 1.5"),
+        (PROBE.replace('"seed": 3', '"seed": "x"'), "metrics.seed: expected a whole number, found 'x'"),
+        (PROBE.replace('"seed": 3', f'"seed": {10**30}'), "seed (Integer exceeds 64-bit range): expected"),
+        (PROBE.replace('"lr": 0.1', f'"lr": {10**30}'), "lr (Integer exceeds 64-bit range): expected"),
     ],
 )
 def test_what_is_no_result_gets_one_line(store, file, content, message):
@@ -203,6 +217,103 @@ def test_missing_files_and_empty_folders(store, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="json file there"):
         import_clip_benchmark([tmp_path / "empty"], store)
+
+
+@pytest.mark.parametrize("suite", ["", "a b", "../x", "-x", "a" * 101])
+def test_what_is_no_name_of_a_suite_gets_one_line(store, file, suite, capsys):
+    given = ["import", "clip_benchmark", str(file(VOC)), "--store", str(store.path), f"--suite={suite}"]
+    assert main(given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"harness: --suite '{suite}': expected letters")
+    assert "at most 100 of them" in line
+    assert not store.path.exists()
+
+
+def test_a_folder_named_like_a_file_is_no_file(store, file, tmp_path):
+    (tmp_path / "results" / "old.json").mkdir(parents=True)
+    file(VOC, "results/new.json")
+    assert import_clip_benchmark([tmp_path / "results"], store).written == 1
+
+
+SOUND = ImportedResult(
+    ImportedPart("p", "p"), ImportedPart("m", "m"), ImportedPart("d", "d"), {"top1": 0.5}, {"top1": True}
+)
+
+
+class Scripted:
+    """An importer that gives what it is told to, or raises it."""
+
+    pattern = "*.txt"
+    example = "x"
+
+    def __init__(self, given, pattern=pattern):
+        self.given, self.pattern = given, pattern
+
+    def read(self, file):
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (ValueError("two\nlines"), "importer 'own' failed: ValueError: two lines"),
+        (None, "importer 'own' failed: TypeError"),
+        ([], "importer 'own' found no results in it"),
+        (["x"], "a result: expected an ImportedResult, found 'x'"),
+        ([replace(SOUND, model="m")], "the model: expected an ImportedPart, found 'm'"),
+        (
+            [replace(SOUND, model=ImportedPart("m", " "))],
+            "the label of the model: expected a text, found ' '",
+        ),
+        ([replace(SOUND, metrics={})], "metrics: expected at least one"),
+        ([replace(SOUND, metrics={"top1": "0.5"})], "metrics.top1: expected a number, found '0.5'"),
+        ([replace(SOUND, metrics={"top1": True})], "metrics.top1: expected a number, found True"),
+        (
+            [replace(SOUND, metrics={"top1": 10**400})],
+            "metrics.top1: expected a number that a float can hold",
+        ),
+        ([replace(SOUND, directions={})], "directions.top1: expected whether larger is better"),
+        ([replace(SOUND, units={"top": "fraction"})], "units: expected names of its metrics, did you mean"),
+        ([replace(SOUND, axes={"model": 3})], "the axes: expected other names than experiment, "),
+        ([replace(SOUND, axes={"shots": np.int64(4)})], "shots (Type is not JSON serializable"),
+        ([replace(SOUND, axes=[1])], "axes: expected a mapping, found [1]"),
+        ([replace(SOUND, seed=1.0)], "the seed: expected a whole number, found 1.0"),
+    ],
+)
+def test_what_an_importer_does_wrong_gets_one_line(store, file, given, message):
+    path = file("x", "r.txt")
+    with pytest.raises((DataError, PluginBroken)) as caught:
+        import_results("own", Scripted(given), [path], store, "own")
+    assert str(caught.value).startswith(f"{path}: importer 'own' ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not store.path.exists()
+
+
+def test_numbers_of_numpy_are_numbers(store, file):
+    given = replace(SOUND, metrics={"top1": np.float32(0.5)})
+    assert import_results("own", Scripted([given]), [file("x", "r.txt")], store, "own").written == 1
+
+
+@pytest.mark.parametrize("pattern", ["", "/x/*.txt", None])
+def test_a_pattern_that_can_not_be_searched_for_gets_one_line(store, file, tmp_path, pattern):
+    file("x", "r.txt")
+    with pytest.raises(PluginBroken, match="importer 'own': `pattern` must be a relative one"):
+        import_results("own", Scripted([SOUND], pattern), [tmp_path], store, "own")
+
+
+@pytest.mark.parametrize("pattern", ["*.txt", "**/*.txt", "run_[0-9]?/*.txt", "[!a]*.txt", "results.txt"])
+def test_the_checks_take_every_pattern_of_glob(pattern):
+    subject = ImporterSubject(Scripted([SOUND], pattern))
+    importers.check_reads(subject)
+
+
+@pytest.mark.parametrize("pattern", ["", "/x/*.txt", None])
+def test_the_checks_name_a_pattern_that_is_none(pattern):
+    with pytest.raises(Violation, match="`pattern`"):
+        importers.check_reads(ImporterSubject(Scripted([SOUND], pattern)))
 
 
 def test_nasty_names_travel_unchanged(store, file, nasty, capsys):

@@ -104,6 +104,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"models": {"toy": {"grid": {}}}},
         "suite s, defaults.models.toy: 'grid' belongs to an entry: defaults hold options, label and tags",
     ),
+    ({"models": {"toy": {"label": 3}}}, "suite s, defaults.models.toy: label must be a text, found 3"),
+    ({"models": {"toy": {"tags": [3]}}}, "suite s, defaults.models.toy: tags must be a table, found [3]"),
     ({"model": {}}, "suite: unknown key 'defaults.model'; did you mean 'models'?"),
     ({"models": {"bias": 1}}, "suite: defaults.models.bias: expected a table, found 1"),
 ]  # fmt: skip

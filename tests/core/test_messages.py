@@ -131,7 +131,7 @@ CAPABILITIES = {
         "the data set 'scenes' has no split 'train'", "to fine-tune on",
     ),
     "no shots": Case({**FEW, "methods": ["coop"]}, "the method 'coop' needs shots", "give the axis `shots`"),
-    "wrong shots": Case({**TUNING, "methods": ["lora"], "axes": {"shots": [0]}}, "not 0", "a positive number or 'all'"),
+    "wrong shots": Case({**TUNING, "methods": ["lora"], "axes": {"shots": [0]}}, "not 0", "a positive whole number or 'all'"),
     "no prompt method": Case({**FEW, "methods": ["lora"]}, "method 'lora'", "needs a prompt method: name one"),
     "no texts": Case(
         {**FEW, "models": ["tiny-resnet"], "methods": ["template"]}, "the model 'tiny-resnet'", "choose one that does"

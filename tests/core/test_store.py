@@ -174,3 +174,11 @@ def test_names_of_suites_that_could_leave_the_store_are_refused(store: Store, na
 def test_a_store_below_a_file_is_empty(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert Store(tmp_path / "file" / "store").listing() == {}
+
+
+def test_a_plan_with_a_seed_beyond_64_bits_is_written(store: Store) -> None:
+    cells = [{"id": "a" * 20, "at": {"seed": 10**30}, "tags": {}}]
+    store.write_manifest({"name": "mine", "seeds": [10**30]}, cells)
+    found = store.manifest("mine")
+    assert found is not None
+    assert found["cells"][0]["at"] == {"seed": str(10**30)}

@@ -296,6 +296,28 @@ def test_doctor(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "cpu (" in said
 
 
+def test_doctor_says_that_the_cache_can_not_be_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "file").write_text("")
+    for place, unwritable in (("file/cache", True), ("new/cache", False)):
+        monkeypatch.setenv("HARNESS_CACHE", str(folder / place))
+        main(["doctor"])
+        assert (f"{place}, 0 B, can't be written\n" in capsys.readouterr().out) is unwritable
+    assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize("wrong", ["x", "1.5", "", "0"])
+def test_a_limit_that_is_no_number_gets_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "small.toml", "--limit", wrong])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "argument --limit: expected" in said
+    assert said.endswith(f"found {wrong}" if wrong == "0" else f"found {wrong!r}")
+
+
 def test_version_and_help(text: Answer, capsys: pytest.CaptureFixture[str]) -> None:
     from harness.cli import COMMANDS
 

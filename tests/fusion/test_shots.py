@@ -107,4 +107,4 @@ def test_cells_of_suites_without_the_axis_have_no_shots_in_their_ids(own_plugins
 @pytest.mark.parametrize("wrong", [0, -1, True, "some", 1.5])
 def test_shots_that_mean_nothing_are_refused(suite, only, wrong):
     run = suite(methods=only("early"), axes={"shots": [wrong]})
-    assert "shots must be a positive number of pairs per class or 'all'" in run.records[0].reason
+    assert "shots must be a positive whole number of pairs per class or 'all'" in run.records[0].reason

@@ -132,4 +132,11 @@ def test_missing_parts_are_named(names, message):
 
 def test_an_unknown_rule_is_refused():
     with pytest.raises(OptionError, match="clean"):
-        arrange_pair_splits(("all",), lambda name: _split(_targets()), "cleen")
+        arrange(("all",), lambda name: _split(_targets()), "cleen")
+
+
+def test_without_two_pairs_of_any_class_the_message_says_so():
+    with pytest.raises(
+        DataError, match=r"no class has two labelled pairs or more \(3 in all\).* raise --limit"
+    ):
+        divide_cleanly(np.array([0, 1, 2]))

@@ -247,6 +247,13 @@ class NoHead:
         raise AssertionError
 
 
+@pytest.mark.parametrize("wrong", [0, -1, True, "some", 1.5])
+def test_shots_that_mean_nothing_are_refused(wrong):
+    clip, scenes = loaded("models", "tiny-clip", steps=0), loaded("datasets", "scenes")
+    reason = Finetuning(steps=1).cannot(clip, scenes, loaded("methods", "clip-adapter"), {"shots": wrong})
+    assert reason == f"shots must be a positive whole number or 'all', not {wrong!r}"
+
+
 def test_what_can_not_be_fitted_here_says_so(run, monkeypatch):
     protocol = Finetuning(steps=1)
     clip = loaded("models", "tiny-clip", steps=0)

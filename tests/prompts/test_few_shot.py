@@ -387,7 +387,7 @@ def test_combinations_that_make_no_sense_are_skipped_with_their_reason(run):
         _, skipped, _ = run(
             f'protocol = "few-shot"\nmethods = ["linear-probe"]\naxes = {{ shots = [{shots}] }}'
         )
-        assert "shots must be a number of samples per class" in next(iter(skipped.values()))
+        assert "shots must be a whole number of samples per class" in next(iter(skipped.values()))
     _, skipped, _ = run('protocol = "few-shot"\nmethods = ["coop", "linear-probe", "template"]')
     assert sorted(skipped.values()) == [
         "learned contexts need a model that exposes its open_clip text tower (here: model 'toy-model', method 'coop')",
