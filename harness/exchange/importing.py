@@ -19,7 +19,6 @@ from harness.errors import (
     interrupts,
     reason_of,
 )
-from harness.errors import DataError, HarnessError, StoreError, SuiteError, reason_of
 from harness.exchange.contract import ImportedPart, ImportedResult, Importer
 from harness.exchange.result_checks import find_fault
 from harness.records import provenance
@@ -103,10 +102,6 @@ def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path,
             found += [(file, result) for result in _read_file(name, importer, file)]
         except DataError as error:
             problems.append(str(error))
-        except (HarnessError, OSError):
-            raise
-        except Exception as error:  # a plugin may raise anything
-            problems.append(f"{file}: the importer '{name}' failed: {reason_of(error)}")
     if problems:
         more = [f"… and {len(problems) - SHOWN} more files"] if len(problems) > SHOWN else []
         raise DataError("\n".join([*problems[:SHOWN], *more]))

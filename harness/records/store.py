@@ -25,9 +25,8 @@ import orjson
 from harness.errors import NewerRecord, StoreError, StoreUnwritable
 from harness.records.files import FULL, clear_partial, replacing, write_bytes
 from harness.records.index import list_done
-from harness.records.record import Record, write_json
 from harness.records.parquet_columns import read_parquet
-from harness.records.record import Record
+from harness.records.record import Record, write_json
 
 log = logging.getLogger("harness")
 

@@ -32,10 +32,6 @@ class ImporterSubject:
                 path.write_bytes(content)
                 found = [*Path(place).glob(pattern)]
             expect(path in found, f"`pattern` to find {path.name} in its folder", repr(pattern), why)
-        """Yield a folder and a file of that content in it, whose path matches the importer's pattern."""
-            path = Path(place) / self.plugin.pattern.replace("**/", "").replace("*", "results")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
             yield Path(place), path
 
     @property
@@ -63,9 +59,6 @@ def check_reads(subject: ImporterSubject) -> None:
     with subject.write(subject.example) as (folder, path):
         store = Store(folder / "store")
         with must("the example to become records", "An importer is for nothing else."):
-    with subject.write(subject.example) as (folder, path), temporary_folder() as place:
-        store = Store(Path(place) / "store")
-        with must("the example to become records", "It does nothing else."):
             first = import_results("kit", subject.plugin, [path], store, "kit")
             again = import_results("kit", subject.plugin, [folder], store, "kit")
         for record in store.records():

@@ -35,7 +35,7 @@ class Bars:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the marks, those of one row next to each other."""
-        from harness.plots.style import GRID, add_legend, series_mark, shorten
+        from harness.plots.style import GRID
         from harness_plots.points import (
             choose_scale,
             describe_intervals,
@@ -46,6 +46,7 @@ class Bars:
             group_points,
             select_measured,
         )
+        from harness_plots.series_and_panels import add_legend, series_mark, shorten
 
         metric = find_metric(data, self.metric)
         scale, words = choose_scale(data, metric)

@@ -49,8 +49,8 @@ class Confusion:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw matrices of row-wise shares, with numbers if the matrices are small enough to read."""
-        from harness.plots.style import add_panels
         from harness_plots.points import format_key
+        from harness_plots.series_and_panels import add_panels
 
         kept = data[data["status"] == "ok"]
         names = [n for n in ("model", "method", "dataset") if n in kept.columns]

@@ -59,7 +59,7 @@ class Curves:
         panel = find_column(data, self.panels) if self.panels else None
         values = list(dict.fromkeys(kept[panel])) if panel else [None]
         drawn = []
-        from harness.plots.style import add_legend, add_panels, series_mark, set_log_axis
+        from harness_plots.series_and_panels import add_legend, add_panels, series_mark, set_log_axis
 
         axes = add_panels(figure, [str(v) if panel else "" for v in values[:12]])
         order = list(dict.fromkeys(kept[series].itertuples(index=False, name=None)))

@@ -30,8 +30,8 @@ class ImageGrid:
         """Draw the images unsmoothed, each with its own aspect ratio."""
         from PIL import Image, UnidentifiedImageError
 
-        from harness.plots.style import shorten
         from harness_plots.points import format_key
+        from harness_plots.series_and_panels import shorten
 
         names = [n for n in ("model", "method", "dataset", "seed") if n in data.columns]
         varying = [n for n in names if data[n].nunique() > 1] or names[:1]

@@ -57,7 +57,7 @@ class Pareto:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
-        from harness.plots.style import INK, add_legend, format_si, series_mark, set_log_axis, shorten
+        from harness.plots.style import INK
         from harness_plots.points import (
             choose_scale,
             find_metric,
@@ -66,6 +66,7 @@ class Pareto:
             group_points,
             select_measured,
         )
+        from harness_plots.series_and_panels import add_legend, format_si, series_mark, set_log_axis, shorten
 
         metric = find_metric(data, self.metric)
         if self.cost not in data.columns:
@@ -131,7 +132,7 @@ class Pareto:
     def _annotate(
         ax: Any, best: list[int], costs: list[float], values: list[float], labels: list[str]
     ) -> None:
-        from harness.plots.style import shorten
+        from harness_plots.series_and_panels import shorten
 
         for n in best[:12]:
             ax.annotate(

@@ -41,8 +41,8 @@ class TrainingCurves:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the curves of ok and diverged records; diverged ones end in a cross."""
-        from harness.plots.style import add_legend, add_panels, series_mark
         from harness_plots.points import find_series_columns, format_key
+        from harness_plots.series_and_panels import add_legend, add_panels, series_mark
 
         kept = data[data["status"].isin(["ok", "diverged"])]
         names = find_series_columns(kept, self.lines) if len(kept) else []
@@ -82,7 +82,7 @@ class TrainingCurves:
                     ax.plot(at[-1:], values[-1:], marker="x", markersize=7, color=look.color)
             ax.set_xlabel(step_name[what])
             if self.log:
-                from harness.plots.style import set_log_axis
+                from harness_plots.series_and_panels import set_log_axis
 
                 set_log_axis(ax, "y")
         add_legend(

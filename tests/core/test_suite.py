@@ -243,7 +243,7 @@ def test_true_is_no_number(changes: dict[str, Any], place: str) -> None:
 
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "s.toml").write_text('name = "s"\n', encoding="utf-8-sig")
-    assert load(tmp_path / "s.toml").name == "s"
+    assert load_suite_file(tmp_path / "s.toml").name == "s"
 
 
 @pytest.mark.parametrize(
@@ -253,5 +253,5 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 def test_a_value_in_the_place_of_a_table_gets_one_line(key: str, wrong: Any, place: str) -> None:
     value = wrong[0] if isinstance(wrong, list) else wrong
     with pytest.raises(SuiteError) as caught:
-        from_dict({"name": "s", key: wrong}, "s.toml")
+        parse_suite({"name": "s", key: wrong}, "s.toml")
     assert str(caught.value) == f"s.toml: {place}: expected a table, found {value!r}"

@@ -132,7 +132,7 @@ def test_missing_parts_are_named(names, message):
 
 def test_an_unknown_rule_is_refused():
     with pytest.raises(OptionError, match="clean"):
-        arrange(("all",), lambda name: _split(_targets()), "cleen")
+        arrange_pair_splits(("all",), lambda name: _split(_targets()), "cleen")
 
 
 def test_without_two_pairs_of_any_class_the_message_says_so():

@@ -10,11 +10,11 @@ import pytest
 from harness.leaderboard.frame import suite_frame
 from harness.planning.suite import parse_suite
 from harness.plots.draw import draw_plots, prepare_plot_data, safe_file_name, write_plots
-from harness.plots.style import series_mark, shorten
 from harness.report.figures import theme_svg
 from harness_plots.confusion import confusion_matrix
 from harness_plots.pareto import find_pareto_front
 from harness_plots.points import group_points
+from harness_plots.series_and_panels import series_mark, shorten
 
 SVG = "{http://www.w3.org/2000/svg}"
 
