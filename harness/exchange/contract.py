@@ -46,8 +46,8 @@ class Importer(Protocol):
     was evaluated, so that it is the same for equal results and never the id of a cell that this harness runs.
     """
 
-    pattern: ClassVar[str]
-    """The files to read in a folder that is given, as `Path.glob` takes it."""
+    suffix: ClassVar[str]
+    """The suffix of the files to read in a folder that is given, such as `.json`."""
     example: ClassVar[str]
     """The text of a small file that can be read: the conformance kit starts from it."""
 

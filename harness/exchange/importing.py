@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def import_results(
         )
     results = [found for path in paths for found in _read_results(name, importer, path)]
     if not results:
-        raise DataError(f"{', '.join(str(p) for p in paths)}: no {importer.pattern} file there")
+        raise DataError(f"{', '.join(str(p) for p in paths)}: no *{importer.suffix} file there")
     before = store.manifest(suite)
     for cell in before["cells"] if before else []:
         known = store.read(cell["id"])
@@ -73,7 +73,7 @@ def import_results(
             new[record.id] = record
         elif _equal_numbers(known.metrics, record.metrics):
             same += 1
-        elif _equal_numbers(_without(known.metrics, result.settings), record.metrics):
+        elif _equal_numbers(known.metrics, record.metrics, result.settings):
             new[record.id] = record  # an older version of the importer took settings for metrics
         else:
             raise StoreError(
@@ -97,7 +97,8 @@ def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path,
         raise DataError(f"{path}: no such file")
     problems: list[str] = []
     found: list[tuple[Path, ImportedResult]] = []
-    for file in _find_files(name, importer, path) if path.is_dir() else [path]:
+    inside = sorted(filter(Path.is_file, path.glob(f"*{importer.suffix}"))) if path.is_dir() else [path]
+    for file in inside:
         try:
             found += [(file, result) for result in _read_file(name, importer, file)]
         except DataError as error:
@@ -106,16 +107,6 @@ def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path,
         more = [f"… and {len(problems) - SHOWN} more files"] if len(problems) > SHOWN else []
         raise DataError("\n".join([*problems[:SHOWN], *more]))
     return found
-
-
-def _find_files(name: str, importer: Importer, folder: Path) -> list[Path]:
-    try:
-        return sorted(path for path in folder.glob(importer.pattern) if path.is_file())
-    except (AttributeError, TypeError, ValueError, NotImplementedError):
-        pattern = getattr(importer, "pattern", None)
-        raise PluginBroken(
-            f"importer '{name}': `pattern` must be a relative one, as Path.glob takes it, found {pattern!r}"
-        ) from None
 
 
 def _read_file(name: str, importer: Importer, file: Path) -> Sequence[ImportedResult]:
@@ -220,12 +211,9 @@ def _compare_settings(one: Record, other: Record) -> str:
     return f" ({shown}: import one of them into a store of its own)"
 
 
-def _without(metrics: Mapping[str, float], names: Mapping[str, Any]) -> Mapping[str, float]:
-    return {k: v for k, v in metrics.items() if k not in names}
-
-
-def _equal_numbers(a: Mapping[str, float], b: Mapping[str, float]) -> bool:
-    """Return whether two sets of metrics are equal, with a NaN equal to a NaN."""
+def _equal_numbers(a: Mapping[str, float], b: Mapping[str, float], leave_out: Container[str] = ()) -> bool:
+    """Return whether two sets of metrics, the first but for some, are equal, with a NaN equal to a NaN."""
+    a = {k: v for k, v in a.items() if k not in leave_out}
     return a.keys() == b.keys() and all(a[k] == b[k] or (a[k] != a[k] and b[k] != b[k]) for k in a)
 
 

@@ -27,10 +27,6 @@ class PairedTest:
     n: int
     method: str
 
-    def is_tied(self, level: float = 0.05) -> bool:
-        """Return whether no difference is shown at the significance `level`."""
-        return self.p_value > level
-
 
 def mcnemar_p(only_a: ArrayLike, only_b: ArrayLike) -> Floats:
     """Return McNemar's two-sided p-values from the counts right in a only and in b only, of any shape.

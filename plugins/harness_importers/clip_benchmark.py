@@ -39,7 +39,7 @@ EXPECTED = "expected clip_benchmark's dataset, model, pretrained, task and metri
 class ClipBenchmark:
     """Read the JSON files that `clip_benchmark eval --output` writes, one result or a list of them in each."""
 
-    pattern: ClassVar[str] = "*.json"
+    suffix: ClassVar[str] = ".json"
     example: ClassVar[str] = (
         '{"dataset": "cifar10", "model": "ViT-B-32", "pretrained": "openai", "task": "linear_probe", '
         '"metrics": {"lp_acc1": 0.95, "lp_acc5": 0.999, "lr": 0.1, "epochs": 10, "seed": 3}, "language": "en"}'

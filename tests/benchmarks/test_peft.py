@@ -48,7 +48,7 @@ class Held:
     def __len__(self):
         return len(self.targets)
 
-    def source(self, seed):
+    def make_source(self, seed):
         return Source(self.images, self.targets)
 
     def take(self, positions):

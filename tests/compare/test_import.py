@@ -243,11 +243,11 @@ SOUND = ImportedResult(
 class Scripted:
     """An importer that gives what it is told to, or raises it."""
 
-    pattern = "*.txt"
+    suffix = ".txt"
     example = "x"
 
-    def __init__(self, given, pattern=pattern):
-        self.given, self.pattern = given, pattern
+    def __init__(self, given, suffix=suffix):
+        self.given, self.suffix = given, suffix
 
     def read(self, file):
         if isinstance(self.given, Exception):
@@ -297,23 +297,10 @@ def test_numbers_of_numpy_are_numbers(store, file):
     assert import_results("own", Scripted([given]), [file("x", "r.txt")], store, "own").written == 1
 
 
-@pytest.mark.parametrize("pattern", ["", "/x/*.txt", None])
-def test_a_pattern_that_can_not_be_searched_for_gets_one_line(store, file, tmp_path, pattern):
-    file("x", "r.txt")
-    with pytest.raises(PluginBroken, match="importer 'own': `pattern` must be a relative one"):
-        import_results("own", Scripted([SOUND], pattern), [tmp_path], store, "own")
-
-
-@pytest.mark.parametrize("pattern", ["*.txt", "**/*.txt", "run_[0-9]?/*.txt", "[!a]*.txt", "results.txt"])
-def test_the_checks_take_every_pattern_of_glob(pattern):
-    subject = ImporterSubject(Scripted([SOUND], pattern))
-    importers.check_reads(subject)
-
-
-@pytest.mark.parametrize("pattern", ["", "/x/*.txt", None])
-def test_the_checks_name_a_pattern_that_is_none(pattern):
-    with pytest.raises(Violation, match="`pattern`"):
-        importers.check_reads(ImporterSubject(Scripted([SOUND], pattern)))
+@pytest.mark.parametrize("suffix", ["", "txt", None])
+def test_the_checks_name_a_suffix_that_is_none(suffix):
+    with pytest.raises(Violation, match="`suffix`"):
+        importers.check_reads(ImporterSubject(Scripted([SOUND], suffix)))
 
 
 def test_nasty_names_travel_unchanged(store, file, nasty, capsys):
@@ -375,14 +362,3 @@ def test_no_measured_number_is_taken_for_a_setting(name):
     from harness_importers.clip_benchmark import is_setting
 
     assert not is_setting(name)
-
-
-def test_an_importer_that_raises_is_named_with_its_file(store, file):
-    class Crashes(ClipBenchmark):
-        def read(self, file):
-            raise KeyError("model")
-
-    path = file(PROBE)
-    with pytest.raises(DataError) as error:
-        import_results("crashes", Crashes(), [path], store, "crashes")
-    assert str(error.value) == f"{path}: the importer 'crashes' failed: KeyError: 'model'"

@@ -120,7 +120,7 @@ FAULTS = [
     ("executors", "LosesCells", "executes", "each of 3 cells once; found 2"),
     ("executors", "TellsNobody", "executes", "cell_started.*found 0 for 3"),
     ("executors", "SwapsRecords", "executes", "its own record"),
-    ("importers", "NoDirections", "reads", "a direction for each metric.*found directions of none"),
+    ("importers", "NoDirections", "reads", "directions.top1: expected whether larger is better"),
     ("importers", "NewSeeds", "reads", "the same results when the file is read again.*found 1 new"),
     ("importers", "Crashes", "refuses", "for an empty file; found JSONDecodeError"),
     ("importers", "NamesNoFile", "refuses", "starts with the file's path"),

@@ -522,10 +522,10 @@ def test_features_are_made_again_after_an_upgrade_of_any_library(run, monkeypatc
     from harness.inference import features
 
     computed = []
-    real = features.FeatureCache._keep
+    real = features.FeatureCache._write
     monkeypatch.setattr(
         features.FeatureCache,
-        "_keep",
+        "_write",
         lambda self, path, tree: computed.append(path) or real(self, path, tree),
     )
     run(store="old", methods=["probe"])

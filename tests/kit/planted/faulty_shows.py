@@ -165,7 +165,7 @@ class SwapsRecords(OneByOne):
 class Scores:
     """A sound importer: a JSON object of models and their scores."""
 
-    pattern = "*.json"
+    suffix = ".json"
     example = '{"net": 0.5}'
 
     def read(self, file: Any) -> Any:
