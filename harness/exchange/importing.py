@@ -109,10 +109,11 @@ def _read_results(name: str, importer: Importer, path: Path) -> list[tuple[Path,
 
 
 def _find_files(name: str, importer: Importer, folder: Path) -> list[Path]:
+    pattern: Any = None
     try:
-        return sorted(path for path in folder.glob(importer.pattern) if path.is_file())
+        pattern = importer.pattern
+        return sorted(path for path in folder.glob(pattern) if path.is_file())
     except (AttributeError, TypeError, ValueError, NotImplementedError):
-        pattern = getattr(importer, "pattern", None)
         raise PluginBroken(
             f"importer '{name}': `pattern` must be a relative one, as Path.glob takes it, found {pattern!r}"
         ) from None
