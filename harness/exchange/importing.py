@@ -113,10 +113,8 @@ def _read_file(name: str, importer: Importer, file: Path) -> Sequence[ImportedRe
     """Return the results of a file. Raises DataError if there are none, or if one can't become a record."""
     try:
         results = list(importer.read(file))
-    except HarnessError:
-        raise
     except BaseException as error:  # an importer may raise anything
-        if interrupts(error):
+        if isinstance(error, HarnessError) or interrupts(error):
             raise
         raise PluginBroken(f"{file}: importer '{name}' failed: {reason_of(error)}") from error
     if not results:
@@ -218,5 +216,5 @@ def _equal_numbers(a: Mapping[str, float], b: Mapping[str, float], leave_out: Co
 
 
 def _describe(result: ImportedResult) -> str:
-    labels = (result.protocol.label, result.model.label, result.dataset.label)
-    return " · ".join([*labels, *(f"{k} {v}" for k, v in result.axes.items())])
+    parts = (result.protocol, result.model, result.dataset)
+    return " · ".join([*(part.label for part in parts), *(f"{k} {v}" for k, v in result.axes.items())])

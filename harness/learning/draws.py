@@ -70,6 +70,13 @@ def draw_shots(
     return [grouped[a:b][skip : skip + shots] for a, b in pairwise(bounds)]
 
 
+def describe_short_draw(drawn: Sequence[Rows], shots: int, split: str) -> str | None:
+    """Return a remark if a draw has fewer than `shots` samples of some classes, else None."""
+    short = [len(rows) for rows in drawn if len(rows) < shots]
+    few = f"{len(short)} of {len(drawn)} classes have fewer than {shots} samples to draw from '{split}'"
+    return f"{few} (the fewest: {min(short)}); all of theirs are taken" if short else None
+
+
 def hold_out(ids: Sequence[str], rows: Any, share: float, seed: object, split: str) -> tuple[Rows, Rows]:
     """Divide `rows` of a split by a draw into those to train on and a `share` to validate on.
 

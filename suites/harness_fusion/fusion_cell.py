@@ -13,7 +13,7 @@ from harness import DataError, Job, OptionError, Predictions, Result
 from harness.inference.classes import check_same_classes
 from harness.inference.evaluate import classification_result, compute_metrics
 from harness.inference.splits import role_of
-from harness.learning.draws import class_weights, draw_shots
+from harness.learning.draws import class_weights, describe_short_draw, draw_shots
 from harness_fusion import costs
 from harness_fusion.contracts import PairFeatures, read_first_pair
 from harness_fusion.data_reports import merge_reports
@@ -57,6 +57,8 @@ class FusionCell:
         if (shots := axes.get("shots", "all")) != "all":
             train = self.parts.train
             drawn = draw_shots(train.ids, train.targets, shots, job.cell.seed, train.name)
+            if (remark := describe_short_draw(drawn, shots, train.name)) is not None:
+                job.remark(remark)
             rows = np.sort(train.rows[np.concatenate(drawn)])
             self.parts = replace(self.parts, train=replace(train, rows=rows))
         self.encoders = Encoders(job, protocol.tokens, protocol.vectors == "unit")

@@ -10,7 +10,7 @@ from harness import DataError, Job, Split, derive_seed
 from harness.inference.classes import check_same_classes
 from harness.inference.evaluate import image_pipeline
 from harness.inference.splits import find_test_split, training_split, validation_split
-from harness.learning.draws import draw_shots, hold_out
+from harness.learning.draws import describe_short_draw, draw_shots, hold_out
 from harness_peft.prepared_splits import JoinedSplit, PreparedSplit, PreparedSplits, pass_through
 from harness_peft.training_data import TrainingBatches
 
@@ -62,6 +62,8 @@ class CellSamples:
         ids = self.train_split.ids
         if shots != "all":
             drawn = draw_shots([ids[i] for i in indices.tolist()], targets[indices], shots, seed, self.train)
+            if (remark := describe_short_draw(drawn, shots, self.train)) is not None:
+                self.job.remark(remark)
             indices = indices[np.sort(np.concatenate(drawn))]
         name = self.validating
         if self.protocol.holdout is not None and not (self.protocol.own_validation and name is not None):

@@ -11,7 +11,7 @@ from harness import DataError, Diverged, Job, Predictions
 from harness.contract.declared import ask
 from harness.inference.splits import find_named_split, find_test_split
 from harness.inference.zeroshot import similarity_of, templates_of
-from harness.learning.draws import draw_shots
+from harness.learning.draws import describe_short_draw, draw_shots
 from harness_few_shot.task import FewShotClassifier, FewShotTask
 from harness_prompts.shots import POOL, relabel_rows
 
@@ -184,6 +184,8 @@ class PromptData:
             classes=len(self.class_names),
         )
         drawn = [pool[c][:shots] for c in classes]
+        if not skip and (remark := describe_short_draw(drawn, shots, split)) is not None:
+            job.remark(remark)
         rows = np.concatenate(drawn)
         if not len(rows):
             none = torch.empty(0, device=job.device)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harness.errors import DataError, OptionError
 from harness.learning.draws import (
     class_weights,
+    describe_short_draw,
     draw_shots,
     epoch_order,
     hold_out,
@@ -158,3 +159,12 @@ def test_recipes_that_make_no_sense(options: dict[str, object], message: str) ->
 
 def test_class_weights() -> None:
     assert class_weights(torch.tensor([0, 0, 0, 2]), 3).tolist() == pytest.approx([4 / 9, 1, 4 / 3])
+
+
+def test_a_draw_of_less_than_was_asked_for_is_told() -> None:
+    drawn = draw_shots([str(n) for n in range(6)], [0, 0, 0, 1, 1, 2], 2, 0, "train")
+    told = describe_short_draw(drawn, 2, "train")
+    assert told == (
+        "1 of 3 classes have fewer than 2 samples to draw from 'train' (the fewest: 1); all of theirs are taken"
+    )
+    assert describe_short_draw(drawn, 1, "train") is None

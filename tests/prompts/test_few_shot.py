@@ -242,6 +242,8 @@ def test_every_method_sees_the_same_shots_and_says_what_it_chose_on(run):
 def test_a_class_with_fewer_samples_gives_what_it_has(run):
     records, _, _ = run('datasets = [{ plugin = "toy", rare = true }]\n' + FEW)
     assert {r.notes["training_samples"] for r in records if r.coordinates["shots"] == 4} == {3 * 4 + 2}
+    short = "1 of 4 classes have fewer than 4 samples to draw from 'train' (the fewest: 2); all of theirs are taken"
+    assert {r.coordinates["shots"] for r in records if short in str(r.notes)} == {4}
 
 
 def test_without_a_validation_split_the_rest_of_train_validates(run):
