@@ -52,8 +52,5 @@ class Importer(Protocol):
     """The text of a small file that can be read: the conformance kit starts from it."""
 
     def read(self, file: Path) -> Sequence[ImportedResult]:
-        """Return all results of a file, at least one.
-
-        Raises DataError, starting with the file's path, if the file is not what that program writes.
-        """
+        """Return a file's results, at least one. Raises DataError, starting with its path, for any other file."""
         ...
