@@ -140,7 +140,8 @@ def test_first_party_metrics_say_what_they_read_without_torch() -> None:
     import subprocess
 
     code = (
-        "import sys; from harness.discovery import registry; from harness.planning.evidence_matching import find_read_classes\n"
+        "import sys; from harness.discovery import registry\n"
+        "from harness.planning.evidence_matching import find_evidence_classes\n"
         "for p in registry.installed('metrics'): assert find_evidence_classes(registry.load(p)), p\n"
         "assert 'torch' not in sys.modules"
     )

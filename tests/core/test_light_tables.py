@@ -9,17 +9,17 @@ from harness.leaderboard.build import build_tables
 from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.plots import draw
-from harness.discovery.reference import parse
+from harness.discovery.reference import parse_references
 from harness.discovery import registry
-from harness.planning.suite import load
+from harness.planning.suite import load_suite_file
 
 made = 0
-for suite in map(load, (plugin.name for plugin in registry.installed("suites"))):
+for suite in map(load_suite_file, (plugin.name for plugin in registry.installed("suites"))):
     for kind, written in (
         *(("summaries", table.summary) for table in suite.tables if table.summary),
         *(("plots", {"plugin": plot.kind, "options": plot.options}) for plot in suite.plots),
     ):
-        part = Resolver().resolve(kind, parse(written, suite.name)[0], suite.name)
+        part = Resolver().resolve(kind, parse_references(written, suite.name)[0], suite.name)
         assert part.object is not None and not part.problem, part.problem
         made += 1
 assert made

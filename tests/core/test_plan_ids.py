@@ -93,9 +93,9 @@ def test_versions_and_fingerprints_change_the_id(install: Callable[..., Path], t
 
 CHILD = """
 from harness.planning.plan import make_plan
-from harness.planning.suite import from_dict
+from harness.planning.suite import parse_suite
 from harness_child_check import SUITE
-print(*[p.cell.id for p in make_plan(from_dict(SUITE))])
+print(*[p.cell.id for p in make_plan(parse_suite(SUITE))])
 """
 
 

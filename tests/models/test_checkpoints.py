@@ -86,9 +86,10 @@ def test_the_key_is_part_of_a_models_identity(path: Path) -> None:
 
     torch.save({"model": B, "ema": A}, path)
     options = {"plugin": "timm:test_resnet", "checkpoint": str(path)}
-    references = parse_references([options, {**options, "weights_key": "model"}], "x")
-    plain, chosen = (Resolver().resolve("models", reference, "x") for reference in references)
-    assert plain.identity != chosen.identity
+    (plain,) = parse_references(options, "x")
+    (chosen,) = parse_references({**options, "weights_key": "model"}, "x")
+    one, other = (Resolver().resolve("models", reference, "x") for reference in (plain, chosen))
+    assert one.identity != other.identity
 
 
 @pytest.mark.parametrize("make", [TimmModel, TorchvisionModel, OpenClipModel])
