@@ -109,9 +109,10 @@ def first_token_position(tower: TextTower) -> int:
 
 def init_tokens(tower: TextTower, words: str) -> torch.Tensor:
     """Return the tokens of some words without start and end; underscores count as spaces."""
-    tokens = tower.tokenize([words.replace("_", " ")], strict=True)[0]
+    spaced = words.replace("_", " ")
+    tokens = tower.tokenize([spaced], strict=True)[0]
     start = first_token_position(tower)
-    count = tower.count_tokens([words])[0] - tower.count_tokens([""])[0]
+    count = tower.count_tokens([spaced])[0] - tower.count_tokens([""])[0]
     if count < 1:
         raise OptionError(f"the initial context '{words}' has no tokens")
     return tokens[start : start + count]

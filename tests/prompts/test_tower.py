@@ -168,6 +168,7 @@ def test_initial_words_of_several_tokens_count_as_their_tokens(model):
     ids = model.tokenizer.encode(words)
     assert len(ids) > 3
     assert init_tokens(tower, words).tolist() == ids
+    assert init_tokens(tower, words.replace(" ", "_")).tolist() == ids
     context = ContextVectors(tower, init=words)
     assert context.length == len(ids)
     with torch.no_grad():
