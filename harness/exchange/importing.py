@@ -52,6 +52,8 @@ def import_results(
             f"--suite {suite!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
             "digit, at most 100 of them"
         )
+    if not isinstance(getattr(importer, "suffix", None), str):
+        raise PluginBroken(f"importer '{name}' states no `suffix` of its files, such as '.json'")
     results = [found for path in paths for found in _read_results(name, importer, path)]
     if not results:
         raise DataError(f"{', '.join(str(p) for p in paths)}: no *{importer.suffix} file there")

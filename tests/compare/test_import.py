@@ -297,6 +297,12 @@ def test_numbers_of_numpy_are_numbers(store, file):
     assert import_results("own", Scripted([given]), [file("x", "r.txt")], store, "own").written == 1
 
 
+def test_an_importer_without_a_suffix_gets_one_line(store, file, tmp_path):
+    file("x", "r.txt")
+    with pytest.raises(PluginBroken, match=r"importer 'own' states no `suffix` of its files"):
+        import_results("own", Scripted([SOUND], None), [tmp_path], store, "own")
+
+
 @pytest.mark.parametrize("suffix", ["", "txt", None])
 def test_the_checks_name_a_suffix_that_is_none(suffix):
     with pytest.raises(Violation, match="`suffix`"):
