@@ -52,7 +52,7 @@ def import_results(
             f"--suite {suite!r}: expected letters, digits, '.', '_' and '-', beginning with a letter or a "
             "digit, at most 100 of them"
         )
-    if not isinstance(getattr(importer, "suffix", None), str):
+    if not (isinstance(importer, Importer) and isinstance(importer.suffix, str)):
         raise PluginBroken(f"importer '{name}' states no `suffix` of its files, such as '.json'")
     results = [found for path in paths for found in _read_results(name, importer, path)]
     if not results:
