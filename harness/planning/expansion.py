@@ -194,10 +194,12 @@ class Expansion:
         self, kind: str, entries: Sequence[Entry], only: Sequence[str], added: Sequence[str]
     ) -> list[Part]:
         own = [r for n, e in enumerate(entries) for r in parse_references(e, f"{self.where}, {kind}.{n}")]
+        if (kept := getattr(self.grid.kept, kind, None)) is not None:
+            own = self._keep_of_edition(kind, own, kept)
         labels = [r.shown for r in own]
         chosen: list[Reference] = [] if only else list(own)
         for text in only:
-            hits = [r for r in own if fnmatchcase(r.shown, text) or r.shown == text]
+            hits = [r for r in own if _is_called(r, text)]
             if not hits and kind != "metrics" and self._is_named_elsewhere(kind, text):
                 continue  # another experiment of the suite has it
             chosen += hits or [self._parse_added(kind, text, labels)]
@@ -214,9 +216,19 @@ class Expansion:
                 )
         return unique
 
+    def _keep_of_edition(self, kind: str, own: list[Reference], kept: Sequence[str]) -> list[Reference]:
+        """Return the references that an edition names. Raises SuiteError for a name that matches nothing."""
+        for text in kept:
+            if not any(_is_called(r, text) for r in own) and not self._is_named_elsewhere(kind, text):
+                what = f"no {registry.singular(kind)} '{text}'{did_you_mean(text, [r.shown for r in own])}"
+                raise SuiteError(f"{self.where}: its edition names {what}")
+        found = [r for r in own if any(_is_called(r, text) for text in kept)]
+        self.empty |= bool(own) and not found
+        return found
+
     def _is_named_elsewhere(self, kind: str, text: str) -> bool:
         return any(
-            fnmatchcase(reference.shown, text) or reference.shown == text
+            _is_called(reference, text)
             for grid in self.suite.grids
             for entry in getattr(grid, kind)
             for reference in parse_references(entry, f"suite {self.suite.name}, {kind}")
@@ -287,6 +299,11 @@ class Expansion:
         coordinates = {**cell.coordinates, **cell.tags}
         given = {k: v for k, v in rule.model_dump(exclude={"axes"}).items() if v is not None}
         return all(matches(v, coordinates.get(k)) for k, v in {**given, **rule.axes}.items())
+
+
+def _is_called(reference: Reference, text: str) -> bool:
+    """Return whether a reference has this label, or one that matches it as a pattern."""
+    return fnmatchcase(reference.shown, text) or reference.shown == text
 
 
 def find_refusal(
