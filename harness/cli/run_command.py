@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import (
     add_repeated,
@@ -52,7 +52,9 @@ def main(given: argparse.Namespace) -> int:
 
     write = find_writer(given.format)
     suites, store = load_suites(given), open_store(given)
-    outcomes, answers, began = list[Run](), [], time.monotonic()
+    outcomes: list[Run] = []
+    answers: list[dict[str, Any]] = []
+    began = time.monotonic()
     with Executors() as executors:
         for suite in suites:
             with redirect_prints(given), data_settings(given):
@@ -74,7 +76,7 @@ def main(given: argparse.Namespace) -> int:
     if given.report is not None:
         _write_report(store, [suite.name for suite in suites], given.report)
     if not given.quiet and not given.json:
-        print(_format_last_word(outcomes, time.monotonic() - began, store, given.report), file=sys.stderr)
+        print(_format_last_word(given, outcomes, time.monotonic() - began, store), file=sys.stderr)
     return 1 if any(outcome.failed or outcome.in_vain for outcome in outcomes) else 0
 
 
@@ -114,7 +116,7 @@ def _write_report(store: Store, suites: list[str], file: Path) -> None:
         raise HarnessError(f"{error.filename or file}: can't be written: {error.strerror}") from None
 
 
-def _format_last_word(outcomes: list[Run], seconds: float, store: Store, report: Path | None) -> str:
+def _format_last_word(given: argparse.Namespace, outcomes: list[Run], seconds: float, store: Store) -> str:
     """Return what was run, how long it took, what failed, where the results are, and how to run the rest."""
     from harness.planning.editions import split_edition
     from harness.running.progress import clock
@@ -132,8 +134,8 @@ def _format_last_word(outcomes: list[Run], seconds: float, store: Store, report:
         f"{', '.join([f'{failed} failed' if failed else 'none failed', *others])}",
         f"records: {store.path}",
     ]
-    lines += [f"report:  {report}"] if report is not None else []
-    if wholes := [split_edition(name)[0] for name in names if split_edition(name)[1]]:
+    lines += [f"report:  {given.report}"] if given.report is not None else []
+    if wholes := [split_edition(text)[0] for text in given.suites if split_edition(text)[1]]:
         lines.append(f"these are editions, small parts; all of it: harness run {' '.join(wholes)}")
     return "\n".join(lines)
 
