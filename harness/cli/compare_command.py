@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Compare the sides, judge the gates, and return their exit status."""
-    from harness import compare as c
+    from harness import comparing as c
     from harness.planning.suite import find_suite_name
     from harness.records.store import Store
     from harness.statistics.checks import check_level
