@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,8 @@ from harness.cli.common import (
 if TYPE_CHECKING:
     from harness.planning.suite import Suite
     from harness.records.store import Store
-    from harness.running.runner import Executors, Run
+    from harness.running.outcome import Run
+    from harness.running.runner import Executors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,34 +49,21 @@ def main(given: argparse.Namespace) -> int:
 
     write = find_writer(given.format)
     suites, store = load_suites(given), open_store(given)
-    failed, answers = 0, []
+    failed, answers = False, []
     with Executors() as executors:
         for suite in suites:
             with redirect_prints(given), data_settings(given):
                 outcome = _run_suite(suite, store, given, executors)
-                tables = outcome.tables()
-            if given.json:
-                counts = dict(Counter(r.status for r in outcome.records))
-                texts = [*outcome.plan.remarks, *(text for r in outcome.records for text in r.remarks)]
-                facts = {"suite": suite.name, "ran": counts, "remarks": list(dict.fromkeys(texts))}
-                answers.append({**facts, "tables": [t.to_dict() for t in tables]})
-            else:
-                for table in tables:
-                    print(write(table), end="\n\n" if given.format == "terminal" else "\n")
-            for record in outcome.failed:
-                hidden = ("experiment", "protocol", "seed")
-                where = " · ".join(str(v) for k, v in record.coordinates.items() if v and k not in hidden)
-                if record.status != "ok":
-                    print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
-                for why in record.failures.values():
-                    print(f"harness: {where}: {why}", file=sys.stderr)
-            failed += len(outcome.failed)
-            if outcome.in_vain:
-                failed += 1
-                print(f"harness: {outcome.in_vain}", file=sys.stderr)
+                tables = [] if given.json else outcome.tables()
+                answers += [outcome.to_dict()] if given.json else []
+            for table in tables:
+                print(write(table), end="\n\n" if given.format == "terminal" else "\n")
+            for line in outcome.failure_lines():
+                print(f"harness: {line}", file=sys.stderr)
+            failed |= bool(outcome.failed or outcome.in_vain)
     if given.json:
         print_json(answers)
-    return 1 if failed else 0
+    return int(failed)
 
 
 def _run_suite(suite: Suite, store: Store, given: argparse.Namespace, executors: Executors) -> Run:

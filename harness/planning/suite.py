@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -228,9 +229,7 @@ def load_suite_file(name: str | Path, overrides: Mapping[str, Any] | None = None
         raise SuiteError(f"{path}: not valid TOML: {error}") from None
     except UnicodeDecodeError:
         raise SuiteError(f"{path}: not valid TOML: the file is not UTF-8") from None
-    for key, value in (overrides or {}).items():
-        _put(data, key, value)
-    suite = parse_suite(data, str(path))
+    suite = parse_suite(data, str(path), overrides)
     suite._folder = path.parent.resolve()
     return suite
 
@@ -258,8 +257,17 @@ def find_suite_name(text: str) -> str:
     return str(data.get("name", Path(text).stem))
 
 
-def parse_suite(data: Mapping[str, Any], where: str = "suite") -> Suite:
-    """Return a suite from the parsed content of a file. Raises SuiteError; `where` starts every message."""
+def parse_suite(
+    data: Mapping[str, Any], where: str = "suite", overrides: Mapping[str, Any] | None = None
+) -> Suite:
+    """Return a suite from the parsed content of a file; `overrides` maps dotted keys to values.
+
+    Raises SuiteError; `where` starts every message about the content.
+    """
+    if overrides:
+        data = deepcopy(dict(data))
+        for key, value in overrides.items():
+            _put(data, key, value)
     try:
         return Suite.model_validate(data)
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 def display(stream: TextIO) -> LiveDisplay | LineDisplay:
     """Return the display that suits a stream."""
     return LiveDisplay(stream) if stream.isatty() else LineDisplay(stream)
+
+
+def is_watched(stream: TextIO) -> bool:
+    """Return whether somebody sees what is written to a stream now: on a terminal, or in a notebook."""
+    if stream.isatty():
+        return True
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return hasattr(get_shell() if get_shell else None, "kernel")
 
 
 def headline(record: Record) -> str:
