@@ -39,7 +39,7 @@ def table(
     """
     from harness.leaderboard.stored import stored_tables
 
-    return stored_tables(_open(store), suite and str(suite), layout, table)
+    return stored_tables(_open(store), str(suite) if suite else None, layout, table)
 
 
 @refusing_unknown()

@@ -135,7 +135,9 @@ def _find_suite(given: SuiteLike, changes: Mapping[str, Any] | None) -> Suite:
 def _choose(given: Mapping[str, Any]) -> Choice:
     """Return the choice; a single name or seed needs no brackets."""
     lists = [f.name for f in fields(Choice) if f.default == ()]
-    choices = {name: as_list(value) if name in lists else value for name, value in given.items()}
+    choices: dict[str, Any] = {
+        name: as_list(value) if name in lists else value for name, value in given.items()
+    }
     if isinstance(choices.get("seeds"), int):
         choices["seeds"] = [choices["seeds"]]
     return Choice(**choices)

@@ -264,12 +264,11 @@ def parse_suite(
 
     Raises SuiteError; `where` starts every message about the content.
     """
-    if overrides:
-        data = deepcopy(dict(data))
-        for key, value in overrides.items():
-            _put(data, key, value)
+    changed = deepcopy(dict(data)) if overrides else dict(data)
+    for key, value in (overrides or {}).items():
+        _put(changed, key, value)
     try:
-        return Suite.model_validate(data)
+        return Suite.model_validate(changed)
     except ValidationError as error:
         lines = dict.fromkeys(_line(where, e) for e in error.errors(include_url=False))
         raise SuiteError("\n".join(lines)) from None
