@@ -53,10 +53,10 @@ WITHOUT = {
 """Commands that have no function, with the reason."""
 
 NAMES = {
-    "fail_on": "fail_on", "skip_unreadable": "skip_unreadable", "model": "models", "dataset": "datasets",
+    "model": "models", "dataset": "datasets",
     "method": "methods", "metric": "metrics", "add_model": "add_models", "add_dataset": "add_datasets",
     "add_metric": "add_metrics", "experiment": "experiments", "suite": "suites", "listen": "listeners",
-    "value": "values", "no_percent": "percent", "quiet": "progress", "format": "program", "name": "name",
+    "value": "values", "no_percent": "percent", "quiet": "progress", "format": "program",
 }  # fmt: skip
 """Arguments by options that may be repeated, are negated, or are called otherwise."""
 
