@@ -21,6 +21,9 @@ from harness.statistics.checks import check_level
 if TYPE_CHECKING:
     import pandas as pd
 
+SHOWN = 40
+"""Differences that a notebook shows; `frame()` has all."""
+
 WRITERS = {"terminal": render_comparison_text, "markdown": render_comparison_markdown}
 
 
@@ -89,7 +92,8 @@ class JudgedComparison:
             varied = [c for c in data.columns[: data.columns.get_loc("metric")] if data[c].nunique() > 1]
             data = data[[*varied, *columns]]
         lines = "<br>".join(escape(line.strip()) for line in self._lines())
-        return f"<p>{lines}</p>{data.to_html(index=False, na_rep='–', float_format='{:.4g}'.format)}"
+        number = "{:.4g}".format
+        return f"<p>{lines}</p>{data.to_html(index=False, na_rep='–', float_format=number, max_rows=SHOWN)}"
 
     def _lines(self) -> list[str]:
         found = self.comparison

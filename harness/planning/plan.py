@@ -94,7 +94,8 @@ class Plan:
         return lines
 
     def __repr__(self) -> str:
-        following = ".frame() has all cells as a DataFrame; harness.run runs those to run"
+        next_step = "; harness.run runs what is to run" if self.counts().get("run") else ""
+        following = f".frame() has all cells as a DataFrame{next_step}"
         return "\n".join([self._headline(), *(f"  {line}" for line in [*self._notes(), following])])
 
     def _repr_html_(self) -> str:

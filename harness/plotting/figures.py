@@ -45,7 +45,7 @@ class Figures(dict[str, ShownFigure]):
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         shown = [
-            f'<figure><img alt="{escape(name)}" src="data:image/png;base64,'
+            f'<figure><img style="max-width:100%" alt="{escape(name)}" src="data:image/png;base64,'
             f'{base64.b64encode(figure._repr_png_()).decode()}">'
             f"<figcaption><b>{escape(name)}</b>. {escape(self.captions.get(name, ''))}</figcaption></figure>"
             for name, figure in self.items()
