@@ -102,7 +102,10 @@ class Plan:
         """Return what a notebook shows: counts, remarks, reasons, and the cells."""
         said = "".join(f"<li>{escape(line)}</li>" for line in self._notes())
         below = f"<ul>{said}</ul>" if said else ""
-        return f"<p>{escape(self._headline())}</p>{below}{self.frame().to_html(max_rows=LISTED)}"
+        data = self.frame()
+        varied = [c for c in data.columns if c in ("id", "state") or data[c].astype(str).nunique() > 1]
+        cells = data[varied].to_html(index=False, max_rows=LISTED)
+        return f"<p>{escape(self._headline())}</p>{below}{cells}"
 
     def _reasons(self) -> list[str]:
         """Return why cells do not run, the most frequent reason first."""
