@@ -113,11 +113,11 @@ def run(
 
 @contextmanager
 def _explaining_stop() -> Iterator[None]:
+    """Give an interruption a text, and a traceback without the many frames of what was interrupted."""
     try:
         yield
     except KeyboardInterrupt:
-        print("harness: interrupted; finished cells are kept, and the same call continues", file=sys.stderr)
-        raise
+        raise KeyboardInterrupt("finished cells are kept, and the same call continues") from None
 
 
 def _find_suite(given: SuiteLike, changes: Mapping[str, Any] | None) -> Suite:
