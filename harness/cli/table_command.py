@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.common import add_repeated, add_store_argument, encode_json, open_store, write_out
-from harness.errors import SuiteError, did_you_mean, no_records
+from harness.errors import SuiteError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,24 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Print the tables of one suite or of all."""
-    from harness.leaderboard.build import build_tables
-    from harness.leaderboard.checking import check_where
     from harness.leaderboard.formats import render
-    from harness.leaderboard.frame import suite_frame
-    from harness.planning.suite import find_suite_name, load_planned
+    from harness.leaderboard.stored import stored_tables
 
-    store = open_store(given)
-    known = store.suites()
-    name = given.suite and find_suite_name(given.suite)
-    if name and name not in known:
-        raise SuiteError(no_records(store.path, name, known))
-    if not known:
-        raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
-    tables = []
-    frames = {n: (load_planned(store, n), suite_frame(store, n)) for n in ([name] if name else known)}
-    check_where(_parse_where(given), "--where", frames)
-    for suite, data in frames.values():
-        tables += build_tables(change_tables(suite, given), data, store)
+    tables = stored_tables(open_store(given), given.suite, parse_changes(given), given.table)
     if given.json or given.format == "json":
         text = encode_json([t.to_dict() for t in tables])
     else:
@@ -66,43 +52,24 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def change_tables(suite: Any, given: argparse.Namespace) -> Any:
-    """Return the suite with its tables narrowed and changed by the options.
-
-    A change of layout makes a new table; other changes apply to all of the suite's.
-    """
-    from harness.planning.suite import TableSpec, change_table
-
-    tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
-    if given.table:
-        names = [t.name for t in tables]
-        if given.table not in names:
-            raise SuiteError(
-                f"suite {suite.name}: no table '{given.table}'{did_you_mean(given.table, names)}"
-            )
-        tables = [t for t in tables if t.name == given.table]
-    layout: dict[str, Any] = {}
+def parse_changes(given: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options change of a table's specification."""
+    changes: dict[str, Any] = {}
     if given.rows:
-        layout["rows"] = given.rows.split(",")
+        changes["rows"] = given.rows.split(",")
     if given.columns is not None:
-        layout["columns"] = given.columns.split(",") if given.columns else []
+        changes["columns"] = given.columns.split(",") if given.columns else []
     if given.value:
-        layout["values"] = given.value
-    if layout and not given.table:
-        plain = [t for t in tables if not t.summary] or [TableSpec(name=suite.name, title=suite.title)]
-        blank = {"name": suite.name, "title": suite.title or suite.name, "caption": ""}
-        tables = [plain[0].model_copy(update={**blank, "baseline": None, "where": {}})]
-    update = {
+        changes["values"] = given.value
+    changes |= {
         k: v
         for k in ("baseline", "delta", "sort", "group", "decimals", "intervals", "level")
         if (v := getattr(given, k)) is not None
     }
-    update |= {"percent": False} if given.no_percent else {}
-    update |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
+    changes |= {"percent": False} if given.no_percent else {}
+    changes |= {k: True for k in ("transpose", "ranking") if getattr(given, k)}
     where = _parse_where(given)
-    changes = [{**layout, **update, "where": {**t.where, **where}} for t in tables]
-    tables = [change_table(t, c, f"table '{t.name}'") for t, c in zip(tables, changes, strict=True)]
-    return suite.model_copy(update={"tables": tables})
+    return changes | ({"where": where} if where else {})
 
 
 def _parse_where(given: argparse.Namespace) -> dict[str, Any]:
