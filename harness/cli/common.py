@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name suites and change what they run."""
     add = parser.add_argument
-    add("suites", nargs="+", metavar="SUITE", help="a suite's name, or the path of a suite file")
+    add("suites", nargs="+", metavar="SUITE", help="a suite, by name or file; SUITE@EDITION for a part of it")
     only = "only this one (a label or pattern of the suite's, or a new reference); may be repeated"
     for kind in ("model", "dataset", "method", "metric"):
         add_repeated(parser, f"--{kind}", "REF", only)

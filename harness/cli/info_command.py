@@ -34,6 +34,8 @@ def _print_facts(facts: dict[str, Any]) -> None:
     print(f"  {facts.get('file') or facts['target']}")
     for line in (facts.get("title", "") + "\n" + facts["documentation"]).strip().splitlines():
         print(f"  {line}".rstrip())
+    for name, text in facts.get("editions", {}).items():
+        print(f"  edition {facts['name']}@{name}: {text}")
     if "capabilities" in facts:
         able = "can" if facts["kind"] == "models" else "facts"
         if facts["capabilities"] or facts["kind"] == "models":
