@@ -27,14 +27,14 @@ class Miss:
 def choose_misses(excerpts: Mapping[str, Mapping[str, Any]], shown: int = SHOWN) -> list[Miss]:
     """Return misses from the excerpts of records by id: the surest of each record, then the second, …
 
-    A sample of a data set that several models get wrong is taken once.
+    A sample that several models get wrong is taken once.
     """
     by_record = [_find_misses(id, excerpt) for id, excerpt in excerpts.items()]
     turns = chain.from_iterable(zip_longest(*by_record))
-    chosen: dict[int, Miss] = {}
+    chosen: dict[str, Miss] = {}
     for miss in turns:
         if miss is not None and len(chosen) < shown:
-            chosen.setdefault(miss.picture, miss)
+            chosen.setdefault(miss.sample, miss)
     return list(chosen.values())
 
 
