@@ -20,9 +20,17 @@ PORT = 8765
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add = parser.add_argument
-    add("suites", nargs="*", metavar="SUITE", help="default: all that the store knows, and those that it will")
+    add(
+        "suites", nargs="*", metavar="SUITE", help="default: all that the store knows, and those that it will"
+    )
     add_store_argument(parser)
-    add("--port", type=_parse_port, default=PORT, metavar="N", help=f"of the page ({PORT}); 0 for any free one")
+    add(
+        "--port",
+        type=_parse_port,
+        default=PORT,
+        metavar="N",
+        help=f"of the page ({PORT}); 0 for any free one",
+    )
     add(
         "--host",
         default="127.0.0.1",
@@ -38,7 +46,9 @@ def main(given: argparse.Namespace) -> int:
 
     store = open_store(given)
     if not store.path.is_dir():
-        raise StoreError(f"{store.path}: no such store: harness run SUITE makes one, or name another with --store")
+        raise StoreError(
+            f"{store.path}: no such store: harness run SUITE makes one, or name another with --store"
+        )
     names = [find_suite_name(text) for text in given.suites] or None
     from harness.report.live import LiveReport, Watcher
     from harness.report.server import ReportServer

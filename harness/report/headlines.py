@@ -45,7 +45,9 @@ def _find_wins(table: Table) -> dict[object, list[tuple[str, TableValue, Column]
             header, other = (row.header, column.header) if rows_compete else (column.header, row.header)
             rest = tuple(text for n, text in enumerate(header) if n not in places)
             name = " · ".join(header[n] for n in places if n < len(header) and header[n])
-            wins.setdefault((rest, other, row.group if rows_compete else ""), []).append((name, entry, column))
+            wins.setdefault((rest, other, row.group if rows_compete else ""), []).append(
+                (name, entry, column)
+            )
     return wins
 
 

@@ -41,7 +41,10 @@ class Origins:
             ("Made", _time_span(found)),
             ("Versions", escape(" · ".join(_join_versions(found)))),
             ("Device", "; ".join(escape(text) for text in _most(o.device for o in found))),
-            ("Command", "<br>".join(f"<code>{escape(text)}</code>" for text in _most(o.command for o in found))),
+            (
+                "Command",
+                "<br>".join(f"<code>{escape(text)}</code>" for text in _most(o.command for o in found)),
+            ),
         ]
         shown = "".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in rows if text)
         return f'<dl class="origins">{shown}</dl>' if shown else ""
@@ -108,7 +111,7 @@ def _parse_time(text: str) -> datetime | None:
 
 
 def _most(texts: Iterable[str]) -> list[str]:
-    """Return the distinct texts, the latest first; past `MOST`, how many there are besides."""
+    """Return the distinct texts in their order; past `MOST`, how many there are besides."""
     distinct = list(dict.fromkeys(text for text in texts if text))
     more = len(distinct) - MOST
     return [*distinct[:MOST], *([f"and {more} more"] if more > 0 else [])]

@@ -79,14 +79,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, "the request names no address")
             return False
         if self.command not in METHODS:
-            self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "this page can only be read", Allow=", ".join(METHODS))
+            self._refuse(
+                HTTPStatus.METHOD_NOT_ALLOWED, "this page can only be read", Allow=", ".join(METHODS)
+            )
         elif not access.accepts_host(self.headers.get("Host")):
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "the request names another host")
         elif url.path == "/" and access.token and given is not None and access.knows(given):
             keep = f"{access.cookie}={access.token}; Path=/; HttpOnly; SameSite=Strict"
-            self._send(HTTPStatus.SEE_OTHER, b"", "text/plain", NOTHING, {"Set-Cookie": keep, "Location": "/"})
+            self._send(
+                HTTPStatus.SEE_OTHER, b"", "text/plain", NOTHING, {"Set-Cookie": keep, "Location": "/"}
+            )
         elif not access.admits(self.headers.get("Authorization"), self.headers.get("Cookie")):
-            self._refuse(HTTPStatus.UNAUTHORIZED, "open the address with the token that harness serve printed")
+            self._refuse(
+                HTTPStatus.UNAUTHORIZED, "open the address with the token that harness serve printed"
+            )
         else:
             return True
         return False
@@ -99,7 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         if url.path == "/":
             page = report.page()
             policy = f"{page.policy}; frame-ancestors 'none'"
-            self._send(HTTPStatus.OK, page.html.encode("utf-8", "replace"), "text/html; charset=utf-8", policy)
+            self._send(
+                HTTPStatus.OK, page.html.encode("utf-8", "replace"), "text/html; charset=utf-8", policy
+            )
         elif url.path == "/update":
             self._send_json(report.update(query.get("since", "")))
         elif url.path == "/record" and (detail := report.detail(query.get("id", ""))) is not None:
@@ -115,7 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(self, status: HTTPStatus, why: str, **headers: str) -> None:
         """Answer in one line, and end the connection: whatever else the request holds is not read."""
         self.close_connection = True
-        self._send(status, f"{why}\n".encode(), "text/plain; charset=utf-8", NOTHING, {**headers, "Connection": "close"})
+        self._send(
+            status,
+            f"{why}\n".encode(),
+            "text/plain; charset=utf-8",
+            NOTHING,
+            {**headers, "Connection": "close"},
+        )
 
     def _send(
         self, status: HTTPStatus, body: bytes, kind: str, policy: str, headers: dict[str, str] | None = None

@@ -63,7 +63,7 @@ class Browser:
     def all(self, selector):
         return self.driver.find_elements("css selector", selector)
 
-    def rows(self, board="#t0-0"):
+    def rows(self, board="#table-demo-main"):
         return self.js(
             "[...document.querySelectorAll(arguments[0] + ' tbody tr')].filter(r => !r.hidden).map(r => r.cells[0].textContent)",
             board,
@@ -123,17 +123,17 @@ def report(module_maker, tmp_path_factory, nasty):
     return write_report(made.done(), None, tmp_path_factory.mktemp("page") / "a report.html")
 
 
-def sorter(browser, text, board="#t0-1"):
+def sorter(browser, text, board="#table-demo-grouped"):
     return next(b for b in browser.all(f"{board} .sort") if text in b.text)
 
 
 def test_sorting_by_number_and_name(browser, report):
     browser.open(report)
-    before = browser.rows("#t0-1")
-    header = browser.all("#t0-0 th[data-at]")
+    before = browser.rows("#table-demo-grouped")
+    header = browser.all("#table-demo-main th[data-at]")
     at = {h.get_attribute("data-at"): h for h in header}
     values = lambda n: browser.js(  # noqa: E731
-        "[...document.querySelectorAll('#t0-0 tbody tr')].map(r => r.cells[arguments[0]].dataset.v ?? null)",
+        "[...document.querySelectorAll('#table-demo-main tbody tr')].map(r => r.cells[arguments[0]].dataset.v ?? null)",
         n,
     )
     for column, down in (("1", True), ("2", False)):
@@ -142,22 +142,22 @@ def test_sorting_by_number_and_name(browser, report):
         found = [float(v) for v in values(int(column)) if v is not None]
         assert found == sorted(found, reverse=down)
     at["3"].find_element("tag name", "button").click()
-    assert browser.rows("#t0-0")[-1] == "beta"
+    assert browser.rows("#table-demo-main")[-1] == "beta"
     at["3"].find_element("tag name", "button").click()
-    assert browser.rows("#t0-0")[-1] == "beta"
-    assert len(browser.all("#t0-0 th[aria-sort]")) == 1
+    assert browser.rows("#table-demo-main")[-1] == "beta"
+    assert len(browser.all("#table-demo-main th[aria-sort]")) == 1
     at["0"].find_element("tag name", "button").click()
-    names = browser.rows("#t0-0")
+    names = browser.rows("#table-demo-main")
     assert names == browser.js(
         "arguments[0].slice().sort((a, b) => a.localeCompare(b, 'en', {numeric: true}))", names
     )
-    assert browser.rows("#t0-1") == before
+    assert browser.rows("#table-demo-grouped") == before
 
 
 def test_groups_stay_together_when_sorted(browser, report):
     browser.open(report)
-    groups = "[...document.querySelectorAll('#t0-1 tbody')].map(b => b.rows[0].textContent)"
-    members = "[...document.querySelectorAll('#t0-1 tbody')].map(b => [...b.rows].slice(1).map(r => r.cells[0].textContent))"
+    groups = "[...document.querySelectorAll('#table-demo-grouped tbody')].map(b => b.rows[0].textContent)"
+    members = "[...document.querySelectorAll('#table-demo-grouped tbody')].map(b => [...b.rows].slice(1).map(r => r.cells[0].textContent))"
     before = browser.js(members)
     sorter(browser, "clean").click()
     assert browser.js(groups) == ["even", "odd"]
@@ -168,16 +168,16 @@ def test_groups_stay_together_when_sorted(browser, report):
 
 def test_filtering_rows(browser, report):
     browser.open(report)
-    box = browser.one("#t0-0 input[type=search]")
+    box = browser.one("#table-demo-main input[type=search]")
     box.send_keys("<SCRIPT> alert")
     assert browser.rows() == ["<script>alert(1)</script>"]
-    assert browser.one("#t0-0 .found").text == "1 of 10 rows"
+    assert browser.one("#table-demo-main .found").text == "1 of 10 rows"
     box.clear()
     box.send_keys("a|b")
     assert browser.rows() == ["a|b"]
-    browser.write("#t0-0 input[type=search]", "")
+    browser.write("#table-demo-main input[type=search]", "")
     assert len(browser.rows()) == 10
-    assert len(browser.rows("#t0-1")) == 12
+    assert len(browser.rows("#table-demo-grouped")) == 12
 
 
 def test_a_number_opens_its_records_with_the_keyboard_alone(browser, report):
@@ -185,7 +185,7 @@ def test_a_number_opens_its_records_with_the_keyboard_alone(browser, report):
 
     browser.open(report)
     button = next(
-        b for b in browser.all("#t0-0 td button.open") if len(b.get_attribute("data-r").split()) == 2
+        b for b in browser.all("#table-demo-main td button.open") if len(b.get_attribute("data-r").split()) == 2
     )
     browser.js("arguments[0].focus()", button)
     browser.press(Keys.ENTER)
@@ -240,7 +240,7 @@ def test_names_are_shown_and_do_nothing(browser, report, nasty):
             assert browser.one("#found").text.startswith("4 of"), name
     assert browser.js("document.querySelectorAll('main script, main i, main b').length") == 0
     tall = browser.js(
-        "Math.max(...[...document.querySelectorAll('#t0-0 tbody tr')].map(r => r.offsetHeight))"
+        "Math.max(...[...document.querySelectorAll('#table-demo-main tbody tr')].map(r => r.offsetHeight))"
     )
     assert tall < 80
 
@@ -307,10 +307,10 @@ def test_on_a_phone_only_tables_scroll_sideways(browser, report):
     browser.open(report)
     browser.emulate("setDeviceMetricsOverride", width=360, height=700, deviceScaleFactor=2, mobile=True)
     assert browser.js("document.documentElement.scrollWidth") <= 360
-    scroller = browser.one("#t0-0 .scroll")
+    scroller = browser.one("#table-demo-main .scroll")
     assert browser.js("arguments[0].scrollWidth > arguments[0].clientWidth", scroller)
     browser.js("arguments[0].scrollLeft = 200", scroller)
-    name = browser.one("#t0-0 tbody th").rect
+    name = browser.one("#table-demo-main tbody th").rect
     assert abs(name["x"] - scroller.rect["x"]) < 3
     assert name["width"] < 200
     browser.js("arguments[0].click()", browser.one("#records tbody button.open"))
@@ -341,12 +341,12 @@ def test_ten_thousand_records_stay_usable(browser, large):
     browser.js("document.getElementById('plain').remove()")
     assert ready < 250 * plain
     assert browser.one("#found").text == "10,000 records"
-    assert len(browser.rows()) == 200
+    assert len(browser.rows("#table-large-all")) == 200
     assert len(browser.all("#records tbody tr")) == 50
 
-    assert browser.took("document.querySelector('#t0-0 th[data-at=\"1\"] button').click()") < 100 * plain
+    assert browser.took("document.querySelector('#table-large-all th[data-at=\"1\"] button').click()") < 100 * plain
     top = browser.js(
-        "[...document.querySelectorAll('#t0-0 tbody tr')].slice(0, 3).map(r => Number(r.cells[1].dataset.v))"
+        "[...document.querySelectorAll('#table-large-all tbody tr')].slice(0, 3).map(r => Number(r.cells[1].dataset.v))"
     )
     assert top == sorted(top, reverse=True)
     box = "document.getElementById('search')"
@@ -355,6 +355,6 @@ def test_ten_thousand_records_stay_usable(browser, large):
     assert browser.took("document.querySelector('#records tbody button.open').click()") < 50 * plain
     assert browser.one("#dialog-title").text.startswith("model-4321")
     browser.one("#close").click()
-    browser.js("arguments[0].scrollIntoView({block: 'center'})", browser.one("#t0-0 button.all"))
-    browser.one("#t0-0 button.all").click()
-    assert len(browser.rows()) == 5000
+    browser.js("arguments[0].scrollIntoView({block: 'center'})", browser.one("#table-large-all button.all"))
+    browser.one("#table-large-all button.all").click()
+    assert len(browser.rows("#table-large-all")) == 5000

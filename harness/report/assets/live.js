@@ -193,6 +193,7 @@ function progress(done, total) {
 
 function showRuns(runs) {
   const holder = $("under-way");
+  const focused = holder.contains(document.activeElement) ? document.activeElement.closest("[data-cell]") : null;
   holder.hidden = !runs.length;
   const parts = runs.map((run) => el("div", { class: "run" },
     el("p", { class: "run-head" }, el("strong", {}, run.title), " ",
@@ -201,16 +202,29 @@ function showRuns(runs) {
     run.command ? el("p", { class: "state" }, el("code", {}, run.command)) : null,
     el("div", { class: "cells" }, ...run.cells.map(showCell))));
   holder.replaceChildren(el("h2", {}, "Under way"), ...parts);
+  const again = focused && [...holder.querySelectorAll("[data-cell]")].find((e) => e.dataset.cell === focused.dataset.cell);
+  if (again) again.querySelector("summary, a").focus({ preventScroll: true });
 }
 
+const FEW = 4; // curves of a cell that are shown without being asked for
+const unfolded = new Set();
+
 function showCell(cell) {
-  const charts = Object.entries(cell.curves).flatMap(([file, columns]) =>
-    Object.entries(columns).map(([name, points]) => drawCurve(Object.keys(cell.curves).length > 1 ? `${file}: ${name}` : name, points)));
-  return el("article", { class: "cell", "data-cell": cell.id },
+  const files = Object.entries(cell.curves);
+  const charts = files.flatMap(([file, columns]) => Object.entries(columns)
+    .map(([name, points]) => drawCurve(files.length > 1 ? `${file}: ${name}` : name, points)));
+  const made = el("article", { class: "cell", "data-cell": cell.id },
     el("h3", {}, el("a", { href: "#record-" + cell.id }, cell.shown)),
     el("p", { class: "state" }, cell.total ? `${cell.done.toLocaleString("en")} of ${cell.total.toLocaleString("en")} · ` : "", since(cell.started)),
     cell.total ? progress(cell.done, cell.total) : null,
-    charts.length ? el("div", { class: "charts" }, ...charts) : null);
+    charts.length ? el("div", { class: "charts" }, ...charts.slice(0, FEW)) : null);
+  if (charts.length > FEW) {
+    const more = el("details", { open: unfolded.has(cell.id) },
+      el("summary", {}, `${charts.length - FEW} more`), el("div", { class: "charts" }, ...charts.slice(FEW)));
+    more.addEventListener("toggle", () => (more.open ? unfolded.add(cell.id) : unfolded.delete(cell.id)));
+    made.append(more);
+  }
+  return made;
 }
 
 function startLive() {
