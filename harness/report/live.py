@@ -92,12 +92,19 @@ class LiveReport:
     def refresh(self) -> bool:
         """Take in what has changed since the last call; if nothing has, draw the figures of one suite.
 
-        Returns whether the page is another now.
+        Returns whether the page is another now. `problem` says what could not be taken in.
         """
+        self._troubles: list[str] = []
+        try:
+            return self._refresh()
+        finally:
+            self.problem = "; ".join(self._troubles)
+
+    def _refresh(self) -> bool:
         listing = self.store.listing()
         names = [n for n in self.store.suites() if self.suites is None or n in self.suites]
         stamps = {name: self._stamp(name, listing) for name in names}
-        changed = [n for n in names if n not in self._followed or self._followed[n].stamp != stamps[n]]
+        changed = [n for n in names if n in self._plans and self._stamp_of(n) != stamps[n]]
         gone = self._followed.keys() - set(names)
         for name in changed:
             self._collect(name, stamps[name])
@@ -115,6 +122,10 @@ class LiveReport:
         self._read_origins(listing)
         return self._publish([self._followed[n] for n in names if n in self._followed])
 
+    def _stamp_of(self, name: str) -> Any:
+        """Return what the suite was last collected from, or None if it never was."""
+        return self._followed[name].stamp if name in self._followed else None
+
     def _stamp(self, name: str, listing: Mapping[str, tuple[int, int]]) -> Any:
         """Return what differs if the suite's plan or any of its records does."""
         try:
@@ -123,7 +134,11 @@ class LiveReport:
         except OSError:
             plan = None
         if name not in self._plans or self._plans[name][0] != plan:
-            cells = (self.store.manifest(name) or {}).get("cells", ())
+            try:
+                cells = (self.store.open_manifest(name) or {}).get("cells", ())
+            except StoreError as error:  # damaged: the page stays as it is, and says so
+                self._troubles.append(str(error))
+                return self._stamp_of(name)
             self._plans[name] = (plan, [cell["id"] for cell in cells])
         return (plan, tuple(listing.get(id) for id in self._plans[name][1]))
 
@@ -131,12 +146,9 @@ class LiveReport:
         before = self._followed.get(name)
         try:
             view = collect_tables(self.store, name)
-        except HarnessError as error:  # a plan that is damaged; the others are shown
-            self.problem = str(error)
-            if before:
-                before.stamp = stamp
+        except HarnessError as error:  # the others are shown
+            self._troubles.append(str(error))
             return
-        self.problem = ""
         if before:
             view.plots = before.view.plots
             self._followed[name] = replace(before, view=view, stamp=stamp, stale=True)
