@@ -38,11 +38,11 @@ function tell(state, why) {
 function keepPlace(change) {
   const under = document.querySelector(".top").getBoundingClientRect().bottom;
   const parts = [$("overview"), $("under-way"), ...document.querySelectorAll("#suites > .suite > [id]"), $("records")];
-  const seen = scrollY > 0 && parts.find((part) => part.getBoundingClientRect().bottom > under);
-  const before = seen && { id: seen.id, top: seen.getBoundingClientRect().top };
+  const tops = scrollY > 0 ? parts.map((part) => [part.id, part.getBoundingClientRect()])
+    .filter(([, box]) => box.bottom > under && box.top < innerHeight) : [];
   change();
-  const now = before && $(before.id);
-  if (now) scrollBy(0, now.getBoundingClientRect().top - before.top);
+  const stays = tops.find(([id]) => $(id)); // the part that was on top may be gone
+  if (stays) scrollBy(0, $(stays[0]).getBoundingClientRect().top - stays[1].top);
 }
 
 function readPart(part) {
