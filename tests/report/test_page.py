@@ -326,6 +326,26 @@ def test_thumbnails_show_the_samples_themselves(written, size, kind):
         assert abs(image.convert("RGB").getpixel((0, 0))[0] - shade) <= 3
 
 
+def test_misses_are_pictures_with_both_classes_and_a_link_to_their_record(written):
+    registry.register("datasets", "tiny", Tiny)
+    page, made = written(lambda m: m.record("net", "d", 0.5, n=8, dataset_part=("tiny", {})))
+    id = made.cells[0]["id"]
+    samples = made.store.samples(id)
+    wrong = samples[samples["target"] != samples["prediction"]].sort_values("confidence", ascending=False)
+    links = [e for e in page.all("a") if e["attrs"].get("class") == "miss"]
+    assert [e["attrs"]["href"] for e in links] == [f"#record-{id}"] * 4
+    assert [e["attrs"]["title"] for e in links] == [f"net · d: {sample}" for sample in wrong["id"]]
+    names = Tiny.class_names
+    told = [
+        f"taken for {names[p]}, truly {names[t]}net · d"
+        for t, p in zip(wrong["target"], wrong["prediction"], strict=True)
+    ]
+    assert [e["text"] for e in links] == told
+    pictures = [e["attrs"]["src"] for e in page.all("img") if "a" in e["path"]]
+    assert len(set(pictures)) == 4
+    assert set(pictures) <= set(page.data("pictures"))
+
+
 def test_thumbnails_that_cannot_be_made_say_why(written):
     registry.register("datasets", "tiny", Tiny)
 
