@@ -31,6 +31,9 @@ log = logging.getLogger("harness")
 LONGEST = 20.0
 """Seconds after which figures are drawn again even if records keep coming."""
 
+CURVES_OF = 24
+"""Running cells of one run whose curves are sent; the others are named."""
+
 MISSES_FROM = 12
 """Records of a suite whose misses may be shown."""
 
@@ -251,7 +254,10 @@ class LiveReport:
         for run in list_runs(self.store.path):
             if run.suite not in titles:
                 continue
-            cells = [asdict(cell) | {"curves": self._read_curves(cell.shown, cell.id)} for cell in run.cells]
+            cells = [
+                asdict(cell) | {"curves": self._read_curves(cell.shown, cell.id) if n < CURVES_OF else {}}
+                for n, cell in enumerate(run.cells)
+            ]
             runs.append(asdict(run) | {"title": titles[run.suite], "cells": cells})
         return runs
 

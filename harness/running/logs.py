@@ -66,7 +66,7 @@ class CellLog:
         self._columns[name] = columns
 
 
-def read_curves(folder: Path, points: int = 200) -> dict[str, dict[str, list[list[float | None]]]]:
+def read_curves(folder: Path, points: int = 120) -> dict[str, dict[str, list[list[float | None]]]]:
     """Return the curves of a cell's folder: for each file, each column's points as [steps, values].
 
     Of a longer curve, about that many points at equal distances; a value that is no number is None. A row

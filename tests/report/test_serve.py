@@ -1,5 +1,6 @@
 """`harness serve`: who may read the page, what may be asked, and how it follows its store."""
 
+import hmac
 import http.client
 import json
 import os
@@ -148,6 +149,15 @@ def test_other_hosts_need_the_token(made):
             assert ask(server, "/update", Host=host, Authorization=wrong.encode("latin-1"))[0] == 401
         assert ask(server, Host=f"evil.example:{server.access.port}", Cookie=cookie)[0] == 421
     assert Access("0.0.0.0", "0.0.0.0", 80).token != token
+
+
+def test_tokens_are_compared_in_constant_time(monkeypatch):
+    compared = []
+    monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append((a, b)) or False)
+    access = Access("0.0.0.0", "0.0.0.0", 80)
+    assert not access.admits(None, f"{access.cookie}={access.token}")
+    assert not access.admits(f"Bearer {access.token}", None)
+    assert compared == [(access.token.encode(),) * 2] * 2
 
 
 @pytest.mark.parametrize(
