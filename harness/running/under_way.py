@@ -1,7 +1,7 @@
 """What is under way in a store: a small file per run, which names its cells while they run.
 
 <store>/running/<run>.json   the run and its cells, replaced while it runs and removed at its end
-<store>/running/<run>.lock   locked as long as its process lives: a killed run leaves both files, unlocked
+<store>/running/.<run>.lock  locked as long as its process lives: a killed run leaves both files, unlocked
 """
 
 from __future__ import annotations
@@ -152,13 +152,17 @@ def _parse_run(content: dict[str, Any]) -> RunUnderWay:
     return run
 
 
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.lock")
+
+
 def _hold_lock(path: Path) -> IO[bytes] | None:
     """Return the open and locked file beside a run's file, or None if this system has no locks."""
     try:
         import fcntl
     except ImportError:  # Windows
         return None
-    file = path.with_suffix(".lock").open("wb")
+    file = _lock_path(path).open("wb")
     with suppress(OSError):  # a file system without locks
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return file
@@ -171,7 +175,7 @@ def _is_alive(path: Path) -> bool:
     except ImportError:  # Windows
         return time.time() - path.stat().st_mtime < SILENCE
     try:
-        with path.with_suffix(".lock").open("rb") as file:
+        with _lock_path(path).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -184,4 +188,4 @@ def _is_alive(path: Path) -> bool:
 
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-    path.with_suffix(".lock").unlink(missing_ok=True)
+    _lock_path(path).unlink(missing_ok=True)
