@@ -50,8 +50,8 @@ def main(given: argparse.Namespace) -> int:
             f"{store.path}: no such store: harness run SUITE makes one, or name another with --store"
         )
     names = [find_suite_name(text) for text in given.suites] or None
-    from harness.report.live import LiveReport, Watcher
-    from harness.report.server import ReportServer
+    from harness.reporting.live import LiveReport, Watcher
+    from harness.reporting.server import ReportServer
 
     with ReportServer(LiveReport(store, names), given.host, given.port) as server:
         # answers are given by threads: Ctrl-C, which this one hears, breaks none of them off

@@ -5,10 +5,10 @@ import pytest
 from harness.leaderboard.entries import Column, Row, TableValue
 from harness.leaderboard.table import Table
 from harness.records.record import Record
-from harness.report.anchors import Anchors
-from harness.report.headlines import render_headline
-from harness.report.misses import choose_misses
-from harness.report.origins import Origins
+from harness.reporting.anchors import Anchors
+from harness.reporting.headlines import render_headline
+from harness.reporting.misses import choose_misses
+from harness.reporting.origins import Origins
 
 
 def record(id, **provenance):

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from harness.report.live import LiveReport, Watcher
-from harness.report.server import ReportServer
+from harness.reporting.live import LiveReport, Watcher
+from harness.reporting.server import ReportServer
 from harness.running.logs import CellLog, cell_folder
 from harness.running.under_way import RunMarker
 

@@ -15,9 +15,9 @@ import pytest
 
 from harness.cli import main
 from harness.errors import HarnessError, StoreError
-from harness.report.access import Access
-from harness.report.live import LiveReport
-from harness.report.server import ReportServer
+from harness.reporting.access import Access
+from harness.reporting.live import LiveReport
+from harness.reporting.server import ReportServer
 from harness.running.logs import CellLog, cell_folder
 from harness.running.under_way import RunMarker
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from harness.report.anchors import Anchors
-from harness.report.boards import render_board
-from harness.report.collect import SuiteView
-from harness.report.figures import render_figure
-from harness.report.headlines import render_headline
-from harness.report.index import RecordIndex
-from harness.report.misses import Miss, render_misses
+from harness.reporting.anchors import Anchors
+from harness.reporting.boards import render_board
+from harness.reporting.collect import SuiteView
+from harness.reporting.figures import render_figure
+from harness.reporting.headlines import render_headline
+from harness.reporting.index import RecordIndex
+from harness.reporting.misses import Miss, render_misses
 
 
 @dataclass

@@ -16,9 +16,9 @@ import orjson
 
 from harness.records.files import write_bytes
 from harness.records.store import Store
-from harness.report.collect import SuiteView, collect_views
-from harness.report.content import Content, Gallery, render_content
-from harness.report.index import RecordIndex
+from harness.reporting.collect import SuiteView, collect_views
+from harness.reporting.content import Content, Gallery, render_content
+from harness.reporting.index import RecordIndex
 
 SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js", "links.js", "start.js")
 """The page's scripts in order; each may use definitions of those before it."""
@@ -49,10 +49,10 @@ def write_report(
 
     Raises StoreError for an unknown suite or a store without records.
     """
-    from harness.report.details import CHUNK, Pool, detail_chunks
-    from harness.report.origins import Origins
-    from harness.report.samples import Excerpts
-    from harness.report.thumbnails import Thumbnails
+    from harness.reporting.details import CHUNK, Pool, detail_chunks
+    from harness.reporting.origins import Origins
+    from harness.reporting.samples import Excerpts
+    from harness.reporting.thumbnails import Thumbnails
 
     shown = collect_views(store, suites, processes)
     for problem in (problem for view in shown for problem in view.problem_lines):
@@ -74,7 +74,7 @@ def write_report(
 
 def spread_over_suites(views: Sequence[SuiteView], index: RecordIndex) -> list[str]:
     """Order the ids of finished cells so that the first few cover every suite, and every model of it."""
-    from harness.report.samples import spread_over_models
+    from harness.reporting.samples import spread_over_models
 
     by_suite = [spread_over_models(*index.finished_cells(view.suite.name)) for view in views]
     turns = chain.from_iterable(zip_longest(*by_suite))
@@ -89,7 +89,7 @@ def _collect_galleries(
     pictures: Sequence[str],
 ) -> dict[str, Gallery]:
     """Return the misses of each suite that has any with pictures."""
-    from harness.report.misses import choose_misses
+    from harness.reporting.misses import choose_misses
 
     details = list(chain.from_iterable(blocks))
     galleries = {}
@@ -113,7 +113,7 @@ def render_page(
     content: Content, data: dict[str, Any], store_name: str, scripts: Sequence[str], connects: bool = False
 ) -> RenderedPage:
     """Return the whole page; one that `connects` may ask its own server for more."""
-    assets = files("harness.report") / "assets"
+    assets = files("harness.reporting") / "assets"
     style = (assets / "report.css").read_text(encoding="utf-8")
     texts = "\n".join((assets / name).read_text(encoding="utf-8") for name in scripts)
     script = f'"use strict";\n(() => {{\n{texts}}})();\n'

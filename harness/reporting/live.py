@@ -14,15 +14,15 @@ import orjson
 
 from harness.errors import HarnessError, StoreError, no_records, reason_of
 from harness.records.store import Store
-from harness.report.collect import SuiteView, collect_tables
-from harness.report.content import Content, Gallery, render_content
-from harness.report.details import Pool, describe_record
-from harness.report.index import RecordIndex
-from harness.report.misses import choose_misses
-from harness.report.origins import Origins
-from harness.report.page import LIVE_SCRIPTS, RenderedPage, render_page
-from harness.report.samples import Excerpts, spread_over_models
-from harness.report.thumbnails import OpenSplits, Thumbnails
+from harness.reporting.collect import SuiteView, collect_tables
+from harness.reporting.content import Content, Gallery, render_content
+from harness.reporting.details import Pool, describe_record
+from harness.reporting.index import RecordIndex
+from harness.reporting.misses import choose_misses
+from harness.reporting.origins import Origins
+from harness.reporting.page import LIVE_SCRIPTS, RenderedPage, render_page
+from harness.reporting.samples import Excerpts, spread_over_models
+from harness.reporting.thumbnails import OpenSplits, Thumbnails
 from harness.running.logs import cell_folder, read_curves
 from harness.running.under_way import list_runs
 
@@ -160,7 +160,7 @@ class LiveReport:
 
     def _draw(self, name: str) -> None:
         """Draw a suite's figures, and choose its misses."""
-        from harness.plots.draw import draw_plots
+        from harness.plotting.draw import draw_plots
 
         followed = self._followed[name]
         view = followed.view

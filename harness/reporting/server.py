@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from harness.errors import HarnessError
-from harness.report.access import Access
-from harness.report.live import LiveReport, encode
+from harness.reporting.access import Access
+from harness.reporting.live import LiveReport, encode
 
 METHODS = ("GET", "HEAD")
 HEADERS = {

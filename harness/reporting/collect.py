@@ -17,7 +17,7 @@ from harness.records.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.plots.draw import DrawnPlot
+    from harness.plotting.draw import DrawnPlot
 
 
 @dataclass
@@ -68,7 +68,7 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
 
 
 def _collect_view(store: Store, name: str) -> SuiteView:
-    from harness.plots.draw import draw_plots
+    from harness.plotting.draw import draw_plots
 
     view = collect_tables(store, name)
     view.plots = draw_plots(view.suite, view.data, store)
