@@ -14,6 +14,7 @@ COMMANDS = {
     "plan": "show what a run would do: to run, done, skipped and why",
     "table": "show leaderboards from the records in a store",
     "report": "write one HTML page with leaderboards, plots and records",
+    "serve": "serve the report's page, live while a run fills the store",
     "compare": "compare two stores, or two parts of one; gates for CI",
     "merge": "merge the records of several stores into one",
     "export": "write all records as CSV or Parquet in long form",

@@ -15,7 +15,7 @@ SHOWN = 200
 
 
 def render_board(table: Table, anchor: str, place: Mapping[str, int]) -> str:
-    """Return a table as a section. `place` maps record ids to their numbers on the page."""
+    """Return a table that can be folded. `place` maps record ids to their numbers on the page."""
     body, group = [], None
     for n, row in enumerate(table.rows):
         if n == 0 or row.group != group:
@@ -35,13 +35,14 @@ def render_board(table: Table, anchor: str, place: Mapping[str, int]) -> str:
     )
     notes = "".join(f"<li>{escape(text)}</li>" for text in table.footnotes)
     return (
-        f'<section class="board" id="{escape(anchor)}" data-shown="{SHOWN}"><h3 id="{escape(anchor)}-title">{title}</h3>'
+        f'<details class="board" id="{escape(anchor)}" data-shown="{SHOWN}" open>'
+        f'<summary><h3 id="{escape(anchor)}-title">{title}</h3></summary>'
         + (f'<p class="caption">{escape(table.caption)}</p>' if table.caption else "")
         + tools
         + f'<div class="scroll" tabindex="0" role="region" aria-labelledby="{escape(anchor)}-title">'
         + f'<table aria-labelledby="{escape(anchor)}-title"><thead>{render_head(table)}</thead>{"".join(body)}</table></div>'
         + (f'<ol class="notes">{notes}</ol>' if notes else "")
-        + "</section>"
+        + "</details>"
     )
 
 
@@ -54,7 +55,7 @@ def render_head(table: Table) -> str:
     for layer in range(layers):
         cells = []
         if layer == 0:
-            cells = [_sort_header(name, n, layers, "asc", "") for n, name in enumerate(table.row_names)]
+            cells = [_sort_header(name, name, n, layers, "asc", "") for n, name in enumerate(table.row_names)]
         n = 0
         while n < len(table.columns):
             column = table.columns[n]
@@ -64,7 +65,8 @@ def render_head(table: Table) -> str:
                 first = "asc" if column.higher_is_better is False else "desc"
                 hint = {True: "higher is better", False: "lower is better", None: ""}[column.higher_is_better]
                 text, at = headers[n][layer] or column.metric, len(table.row_names) + n
-                cells.append(_sort_header(text, at, layers - layer, first, hint, "value"))
+                key = "\x1f".join(headers[n])
+                cells.append(_sort_header(text, key, at, layers - layer, first, hint, "value"))
                 n += 1
             else:
                 end, same = n + 1, headers[n][: layer + 1]
@@ -92,14 +94,15 @@ def _trim_headers(columns: Sequence[Column]) -> list[tuple[str, ...]]:
     return headers
 
 
-def _sort_header(text: str, at: int, rowspan: int, first: str, hint: str, kind: str = "") -> str:
+def _sort_header(text: str, key: str, at: int, rowspan: int, first: str, hint: str, kind: str = "") -> str:
+    """Return a header that sorts by column `at`; `key` names it on a page whose columns change."""
     arrow = {"higher is better": "↑", "lower is better": "↓"}.get(hint, "")
     label = f'title="{hint}" aria-label="{hint}" role="img"'
     shown = f' <span class="hint" {label}>{arrow}</span>' if arrow else ""
     span = f' rowspan="{rowspan}"' if rowspan > 1 else ""
     style = f' class="{kind}"' if kind else ""
     return (
-        f'<th scope="col"{span}{style} data-at="{at}" data-first="{first}">'
+        f'<th scope="col"{span}{style} data-at="{at}" data-key="{escape(key)}" data-first="{first}">'
         f'<button type="button" class="sort"><span>{escape(text) or "value"}</span>{shown}</button></th>'
     )
 

@@ -68,9 +68,17 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
 
 
 def _collect_view(store: Store, name: str) -> SuiteView:
+    from harness.plotting.draw import draw_plots
+
+    view = collect_tables(store, name)
+    view.plots = draw_plots(view.suite, view.data, store)
+    return view
+
+
+def collect_tables(store: Store, name: str) -> SuiteView:
+    """Return a suite's view without its plots, which take longest."""
     from harness.leaderboard.build import build_tables, select_records
     from harness.leaderboard.frame import suite_frame
-    from harness.plotting.draw import draw_plots
 
     suite = load_planned(store, name)
     view = SuiteView(suite, suite_frame(store, name))
@@ -82,5 +90,4 @@ def _collect_view(store: Store, name: str) -> SuiteView:
             view.tables += build_tables(suite.model_copy(update={"tables": [spec]}), view.data, store)
         except HarnessError as error:
             view.problems.append(str(error))
-    view.plots = draw_plots(suite, view.data, store)
     return view

@@ -10,6 +10,7 @@ import orjson
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.reporting.index import json_number
+from harness.reporting.origins import Origins
 from harness.reporting.samples import Excerpts
 
 CHUNK = 200
@@ -32,17 +33,22 @@ class Pool:
         return self._places[key]
 
 
-def detail_chunks(store: Store, ids: Sequence[str], excerpts: Excerpts, pool: Pool) -> Iterator[list[Any]]:
-    """Yield the details of all records in order, in blocks; None for a missing record."""
+def detail_chunks(
+    store: Store, ids: Sequence[str], excerpts: Excerpts, pool: Pool, origins: Origins
+) -> Iterator[list[Any]]:
+    """Yield the details of all records in order, in blocks; None for a missing record. `origins` learns of each."""
     for start in range(0, len(ids), CHUNK):
         block = []
         for id in ids[start : start + CHUNK]:
             record = store.read(id)
-            block.append(None if record is None else _record_detail(record, excerpts, pool))
+            if record is not None:
+                origins.add(record)
+            block.append(None if record is None else describe_record(record, excerpts, pool))
         yield block
 
 
-def _record_detail(record: Record, excerpts: Excerpts, pool: Pool) -> dict[str, Any]:
+def describe_record(record: Record, excerpts: Excerpts, pool: Pool) -> dict[str, Any]:
+    """Return a record's details as JSON-able data; values that records share are numbers of the pool's."""
     provenance = dict(record.provenance)
     own = {k: provenance.pop(k) for k in ("started", "ended") if k in provenance}
     detail: dict[str, Any] = {

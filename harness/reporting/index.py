@@ -49,12 +49,18 @@ class RecordIndex:
         for values in self._metrics.values():
             values += [None] * (before + count - len(values))
 
-    def finished_cells(self) -> tuple[list[str], list[str], list[str]]:
-        """Return ids, models and seeds of the cells that are ok or diverged."""
-        kept = [n for n, status in enumerate(self.status) if status in ("ok", "diverged")]
+    def finished_cells(self, suite: str) -> tuple[list[str], list[str], list[str]]:
+        """Return ids, models and seeds of a suite's cells that are ok or diverged."""
+        own = [n for (name, _), n in self.place.items() if name == suite]
+        kept = [n for n in own if self.status[n] in ("ok", "diverged")]
         nothing = [""] * len(self.ids)
         models, seeds = (self._at.get(name, nothing) for name in ("model", "seed"))
         return [self.ids[n] for n in kept], [models[n] for n in kept], [seeds[n] for n in kept]
+
+    def describe(self, number: int) -> str:
+        """Return model, method and data set of a record, as far as it has them."""
+        words = (self._at[name][number] for name in ("model", "method", "dataset") if name in self._at)
+        return " · ".join(word for word in words if word)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the index as JSON-able data: texts as `[values, codes]`, numbers unchanged."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ import orjson
 
 from harness.records.files import write_bytes
 from harness.records.store import Store
-from harness.reporting.boards import render_board
 from harness.reporting.collect import SuiteView, collect_views
-from harness.reporting.figures import render_figure
+from harness.reporting.content import Content, Gallery, render_content
 from harness.reporting.index import RecordIndex
 
-SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js")
+SCRIPTS = ("common.js", "boards.js", "explorer.js", "record.js", "links.js", "start.js")
 """The page's scripts in order; each may use definitions of those before it."""
+
+LIVE_SCRIPTS = (*SCRIPTS[:-1], "curves.js", "live.js", SCRIPTS[-1])
+"""Those of a page that a server keeps up to date."""
 
 
 def write_report(
@@ -39,53 +43,99 @@ def write_report(
 
     `out` is the file, or a folder for report.html. Tables and plots of several suites are made by `processes`
     processes, which know installed plugins only; the page is the same. For `sample_records` records, spread
-    over the models, it contains up to `samples` per-sample outputs, and for `thumbnail_records` of them up to
-    `thumbnails` pictures, if the data set can be opened here. A table or plot that can't be made has its
-    reason on the page, and `report_problem` is called with it.
+    over the suites and their models, it contains up to `samples` per-sample outputs, and for
+    `thumbnail_records` of them up to `thumbnails` pictures, if the data set can be opened here. A table or
+    plot that can't be made has its reason on the page, and `report_problem` is called with it.
 
     Raises StoreError for an unknown suite or a store without records.
     """
     from harness.reporting.details import CHUNK, Pool, detail_chunks
-    from harness.reporting.samples import Excerpts, spread_over_models
+    from harness.reporting.origins import Origins
+    from harness.reporting.samples import Excerpts
     from harness.reporting.thumbnails import Thumbnails
 
     shown = collect_views(store, suites, processes)
     for problem in (problem for view in shown for problem in view.problem_lines):
         report_problem(problem)
-    index, pool = RecordIndex(shown), Pool()
-    order = spread_over_models(*index.finished_cells())
+    index, pool, origins = RecordIndex(shown), Pool(), Origins()
+    order = spread_over_suites(shown, index)
     pictures = Thumbnails(set(order[:thumbnail_records]), thumbnails)
     excerpts = Excerpts(store, pictures, set(order[:sample_records]), samples)
-    blocks = list(detail_chunks(store, index.ids, excerpts, pool))
+    blocks = list(detail_chunks(store, index.ids, excerpts, pool, origins))
     data = {"index": {**index.to_dict(), "chunk": CHUNK}, "pool": pool.values, "pictures": pictures.pictures}
     data |= {f"details-{n}": block for n, block in enumerate(blocks)}
+    galleries = _collect_galleries(shown, index, order, blocks, pictures.pictures)
+    content = render_content(shown, index, origins.render(index.ids), galleries)
     target = out / "report.html" if out.is_dir() else out
-    write_bytes(target, render_page(shown, index, data, store.path.name).encode("utf-8", "replace"))
+    page = render_page(content, data, store.path.name, SCRIPTS)
+    write_bytes(target, page.html.encode("utf-8", "replace"))
     return target
 
 
-def render_page(shown: Sequence[SuiteView], index: RecordIndex, data: dict[str, Any], store_name: str) -> str:
-    """Return the whole page as text."""
+def spread_over_suites(views: Sequence[SuiteView], index: RecordIndex) -> list[str]:
+    """Order the ids of finished cells so that the first few cover every suite, and every model of it."""
+    from harness.reporting.samples import spread_over_models
+
+    by_suite = [spread_over_models(*index.finished_cells(view.suite.name)) for view in views]
+    turns = chain.from_iterable(zip_longest(*by_suite))
+    return list(dict.fromkeys(id for id in turns if id is not None))
+
+
+def _collect_galleries(
+    views: Sequence[SuiteView],
+    index: RecordIndex,
+    order: Sequence[str],
+    blocks: Sequence[Sequence[Any]],
+    pictures: Sequence[str],
+) -> dict[str, Gallery]:
+    """Return the misses of each suite that has any with pictures."""
+    from harness.reporting.misses import choose_misses
+
+    details = list(chain.from_iterable(blocks))
+    galleries = {}
+    for view in views:
+        name = view.suite.name
+        own = [(id, details[index.place[name, id]]) for id in order if (name, id) in index.place]
+        excerpts = {id: detail["samples"] for id, detail in own if detail and "samples" in detail}
+        galleries[name] = Gallery(choose_misses(excerpts), pictures)
+    return galleries
+
+
+@dataclass(frozen=True)
+class RenderedPage:
+    """A page, and the policy under which its scripts may run."""
+
+    html: str
+    policy: str
+
+
+def render_page(
+    content: Content, data: dict[str, Any], store_name: str, scripts: Sequence[str], connects: bool = False
+) -> RenderedPage:
+    """Return the whole page; one that `connects` may ask its own server for more."""
     assets = files("harness.reporting") / "assets"
     style = (assets / "report.css").read_text(encoding="utf-8")
-    scripts = "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    script = f'"use strict";\n(() => {{\n{scripts}}})();\n'
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    # loads nothing, sends nothing, and runs only the script with this digest
+    texts = "\n".join((assets / name).read_text(encoding="utf-8") for name in scripts)
+    script = f'"use strict";\n(() => {{\n{texts}}})();\n'
+    # loads nothing, sends nothing but what `connects` allows, and runs only the script with this digest
     policy = (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src 'unsafe-inline'; "
+        f"style-src-elem '{_digest(style)}'; style-src-attr 'unsafe-inline'; img-src data:; "
+        + ("connect-src 'self'; " if connects else "")
+        + "base-uri 'none'; form-action 'none'"
     )
-    titles = [v.suite.title or v.suite.name for v in shown]
-    title = titles[0] if len(titles) == 1 else "Benchmark report"
-    sections = "".join(render_section(view, n, index) for n, view in enumerate(shown))
-    links = [f'<a href="#suite-{n}">{escape(t)}</a>' for n, t in enumerate(titles) if len(titles) > 1]
-    nav = "".join([*links, '<a href="#records">Records</a>'])
+    sections = "\n".join(
+        f'<section class="suite" id="{section.anchor}">{"".join(section.parts.values())}</section>'
+        for section in content.sections
+    )
+    state = '<span id="live" role="status">connecting</span>' if connects else ""
+    under_way = '<section class="under-way" id="under-way" hidden></section>' if connects else ""
     blocks = "".join(
         f'<script type="application/json" id="data-{name}">{embed_json(value)}</script>\n'
         for name, value in data.items()
     )
-    return f"""<!DOCTYPE html>
+    title = escape(content.title)
+    html = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -93,17 +143,23 @@ def render_page(shown: Sequence[SuiteView], index: RecordIndex, data: dict[str, 
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
-<title>{escape(title)}</title>
+<title>{title}</title>
 <link rel="icon" href="data:,">
 <style>{style}</style>
 </head>
 <body>
 <a class="skip" href="#main">Skip to the leaderboards</a>
-<header class="top"><strong class="brand">{escape(title)}</strong><nav aria-label="Sections">{nav}</nav>
-<div class="switches"><button type="button" id="intervals" aria-pressed="true">Intervals</button>
+<header class="top"><a class="brand" href="#overview">{title}</a>{content.nav}
+<div class="switches">{state}
+<button type="button" id="fold" aria-pressed="false">Fold tables</button>
+<button type="button" id="intervals" aria-pressed="true">Intervals</button>
 <button type="button" id="theme">Theme: system</button></div></header>
 <main id="main" tabindex="-1">
+{content.overview}
+{under_way}
+<div id="suites">
 {sections}
+</div>
 <section class="records" id="records"><h2>Records</h2>
 <p class="caption">All records of this page, from the store <code>{escape(store_name)}</code>.
 Open one for its metrics, cost, predictions and provenance.</p>
@@ -117,59 +173,12 @@ Open one for its metrics, cost, predictions and provenance.</p>
 </body>
 </html>
 """
+    return RenderedPage(html, policy)
 
 
-def render_section(view: SuiteView, number: int, index: RecordIndex) -> str:
-    """Return one suite's section: description, tables, plots, and cells without a result."""
-    suite, name = view.suite, view.suite.name
-    place = {id: n for (s, id), n in index.place.items() if s == name}
-    words = ", ".join(f"{count} {status_text(status)}" for status, count in view.counts().items())
-    cells = len(view.data)
-    parts = [
-        f'<section class="suite" id="suite-{number}"><h2>{escape(suite.title or name)}</h2>',
-        f"<p>{escape(suite.description)}</p>" if suite.description else "",
-        f'<p class="state">{cells} {"cell" if cells == 1 else "cells"}: {escape(words)}.</p>',
-        *(f'<p class="problem">{escape(problem)}</p>' for problem in view.problems),
-    ]
-    if any(e.best for t in view.tables for r in t.rows for e in r.entries):
-        parts.append(
-            '<p class="key"><span class="best">Bold</span>: the best of its column or row. '
-            '<span class="tied">Underlined</span>: not significantly worse than the best. '
-            "Open a number to see the records behind it.</p>"
-        )
-    parts += [render_board(t, f"t{number}-{n}", place) for n, t in enumerate(view.tables)]
-    parts += ['<div class="plots">'] if view.plots else []
-    parts += [render_figure(p, f"p{number}-{n}") for n, p in enumerate(view.plots)]
-    parts += ["</div>"] if view.plots else []
-    parts += [render_failures(view, place), "</section>"]
-    return "\n".join(p for p in parts if p)
-
-
-def render_failures(view: SuiteView, place: dict[str, int]) -> str:
-    """Return the cells without a result by status and reason, or nothing if there are none."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    reasons = view.data["reason"] if "reason" in view.data else [None] * len(view.data)
-    for id, status, reason in zip(view.data["id"], view.data["status"], reasons, strict=True):
-        if status != "ok":
-            groups.setdefault((status, reason if isinstance(reason, str) else ""), []).append(id)
-    if not groups:
-        return ""
-    rows = "".join(
-        f'<tr><th scope="row"><span class="status {escape(status)}">{escape(status_text(status))}</span></th>'
-        f'<td class="text reason">{escape(reason) or "–"}</td>'
-        f'<td><button type="button" class="open" data-r="{" ".join(str(place[i]) for i in ids)}">{len(ids)}</button></td></tr>'
-        for (status, reason), ids in groups.items()
-    )
-    return (
-        '<section class="failures"><h3>Cells without a result</h3><div class="scroll" tabindex="0" role="region" '
-        'aria-label="Cells without a result"><table><thead><tr><th scope="col">status</th><th scope="col">reason</th>'
-        f'<th scope="col">cells</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
-    )
-
-
-def status_text(status: str) -> str:
-    """Return a status as readers know it."""
-    return {"oom": "out of memory", "missing": "not run yet"}.get(status, status)
+def _digest(text: str) -> str:
+    """Return a text's digest as a content security policy names it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def embed_json(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.contract.declared import ask
@@ -19,14 +20,47 @@ DATASETS = 12
 """Limit of data sets opened for one page."""
 
 
+class OpenSplits:
+    """The splits that hold samples of records, each opened once; at most `DATASETS` data sets."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[OpenSplit]] = {}
+        self._problems: dict[str, str] = {}
+
+    def find(self, part: dict[str, Any], ids: Collection[str]) -> OpenSplit | str | None:
+        """Return the split of a record's data set with these samples, why there is none, or None past the limit."""
+        key = repr((part.get("plugin"), part.get("options"), part.get("label")))
+        known = self._found.setdefault(key, []) if key in self._found or len(self._found) < DATASETS else None
+        if known is None:
+            return None
+        opened = next((split for split in known if not split.places.keys().isdisjoint(ids)), None)
+        if opened is None and key not in self._problems:
+            found = _open_split(key, part, set(ids))
+            if isinstance(found, str):
+                self._problems[key] = found
+            else:
+                known.append(found)
+                opened = found
+        return opened or self._problems[key]
+
+
+@dataclass(frozen=True)
+class OpenSplit:
+    """A split of the data set `key`, with each sample's index in it."""
+
+    key: str
+    split: Any
+    places: dict[str, int]
+
+
 class Thumbnails:
     """Pictures of at most `each` samples of each record whose id is in `wanted`; equal pictures once."""
 
-    def __init__(self, wanted: Collection[str], each: int = 24) -> None:
+    def __init__(self, wanted: Collection[str], each: int = 24, splits: OpenSplits | None = None) -> None:
         self.wanted, self.each = wanted, each
         self.pictures: list[str] = []
         self._places: dict[tuple[str, str], int] = {}
-        self._splits: dict[str, tuple[Any, dict[str, int], str]] = {}
+        self._splits = splits or OpenSplits()
 
     def add_record(self, record: Record, ids: Sequence[str], classes: Collection[int]) -> dict[str, Any]:
         """Return `thumbs` (position and picture number) and class `names` for the excerpt of a record.
@@ -38,32 +72,29 @@ class Thumbnails:
         part = record.cell.get("dataset")
         if not isinstance(part, dict):
             return {}
-        key = repr((part.get("plugin"), part.get("options"), part.get("label")))
-        if key not in self._splits and len(self._splits) >= DATASETS:
+        opened = self._splits.find(part, ids)
+        if opened is None:
             return {}
-        if key not in self._splits:
-            self._splits[key] = _open_split(part, set(ids))
-        split, places, problem = self._splits[key]
-        if problem:
-            return {"without": problem}
-        named = ask(split, "class_names") or ()
+        if isinstance(opened, str):
+            return {"without": opened}
+        named = ask(opened.split, "class_names") or ()
         names = {str(c): str(named[c]) for c in sorted(classes) if 0 <= c < len(named)}
         thumbs = []
         # the excerpt lists misses first, and both kinds should appear
         for position in choose_positions(len(ids), self.each):
             try:
-                thumbs.append([position, self._place_picture(key, split, places, ids[position])])
+                thumbs.append([position, self._place_picture(opened, ids[position])])
             except Exception as error:  # a data set may fail in any way; the page is made without it
                 return {"names": names, "without": reason_of(error)}
         return {"names": names, "thumbs": thumbs}
 
-    def _place_picture(self, key: str, split: Any, places: dict[str, int], id: str) -> int:
-        if (key, id) not in self._places:
-            if id not in places:
+    def _place_picture(self, opened: OpenSplit, id: str) -> int:
+        if (opened.key, id) not in self._places:
+            if id not in opened.places:
                 raise HarnessError(f"the data set has no sample '{id[:80]}' any more")
-            self.pictures.append(data_uri(split[places[id]].image))
-            self._places[key, id] = len(self.pictures) - 1
-        return self._places[key, id]
+            self.pictures.append(data_uri(opened.split[opened.places[id]].image))
+            self._places[opened.key, id] = len(self.pictures) - 1
+        return self._places[opened.key, id]
 
 
 def choose_positions(count: int, wanted: int) -> list[int]:
@@ -90,8 +121,8 @@ def data_uri(image: Any) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _open_split(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int], str]:
-    """Return the split that holds these samples and each one's index in it, or why it can't be opened."""
+def _open_split(key: str, part: dict[str, Any], ids: set[str]) -> OpenSplit | str:
+    """Return the split that holds these samples, or why it can't be opened."""
     from harness.discovery.parts import Resolver
     from harness.discovery.reference import Reference
 
@@ -101,13 +132,13 @@ def _open_split(part: dict[str, Any], ids: set[str]) -> tuple[Any, dict[str, int
         )
         found = Resolver().resolve("datasets", reference, "report")
         if found.problem or found.missing:
-            return None, {}, found.problem or found.missing or ""
+            return found.problem or found.missing or ""
         names = sorted(found.object.splits, key=lambda s: s != "test")
         for name in names:
             split = found.object.load(name)
             places = {str(id): n for n, id in enumerate(split.ids)}
             if ids & places.keys():
-                return split, places, ""
+                return OpenSplit(key, split, places)
     except Exception as error:  # a data set may fail in any way; the page is made without it
-        return None, {}, reason_of(error)
-    return None, {}, "the data set has none of these samples any more"
+        return reason_of(error)
+    return "the data set has none of these samples any more"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +64,38 @@ class CellLog:
             writer.writeheader()
             writer.writerows(rows)
         self._columns[name] = columns
+
+
+def read_curves(folder: Path, points: int = 120) -> dict[str, dict[str, list[list[float | None]]]]:
+    """Return the curves of a cell's folder: for each file, each column's points as [steps, values].
+
+    Of a longer curve, about that many points at equal distances; a value that is no number is None. A row
+    that is being written is left out, and a column without numbers, too.
+    """
+    curves: dict[str, dict[str, list[list[float | None]]]] = {}
+    for path in sorted(folder.glob("[!.]*.csv")):
+        try:
+            rows = _read_rows(path)
+        except (OSError, csv.Error):
+            continue
+        steps = [_finite(row.get(STEP)) for row in rows]
+        known = [n for n, step in enumerate(steps) if step is not None and None not in rows[n].values()]
+        kept = known[:: max(1, len(known) // points)]
+        kept += [known[-1]] if known and kept[-1] != known[-1] else []
+        columns = {name: None for n in kept for name in rows[n] if name not in (STEP, None)}
+        found = {name: [_finite(rows[n].get(name)) for n in kept] for name in columns}
+        shown = {name: values for name, values in found.items() if any(v is not None for v in values)}
+        if shown:
+            curves[path.stem] = {name: [[steps[n] for n in kept], values] for name, values in shown.items()}
+    return curves
+
+
+def _finite(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _read_rows(path: Path) -> list[Mapping[str, str]]:

@@ -23,6 +23,7 @@ from harness.records.store import Store, warn_once
 from harness.running.executors.main_module import CURE, find_obstacle
 from harness.running.hooks import Listeners
 from harness.running.outcome import Run, manifest_cells
+from harness.running.under_way import RunMarker
 
 if TYPE_CHECKING:
     from harness.running.executors.contract import Executor
@@ -53,7 +54,7 @@ def run(
     from harness.running.worker import RunSettings
 
     suite = _add_metrics_table(suite, choice.add_metrics if choice else ())
-    events = Listeners(listeners, installed_listeners)
+    events = Listeners([RunMarker(store.path), *listeners], installed_listeners)
     plan = make_plan(suite, choice, () if fresh else store.done())
     # importing torch takes seconds, for names that always work in vain
     if device not in ("auto", "cpu") and any(p.state == "run" for p in plan):

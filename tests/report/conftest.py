@@ -1,12 +1,17 @@
-"""Stores made by hand: records of a run without anything having been run."""
+"""Stores made by hand, records of a run without anything having been run; and a browser to look at pages."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
 
 from harness.records.record import Record
 from harness.records.store import Store
+
+CHROMIUM = next(
+    (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
+)
 
 NASTY = (
     "<script>alert(1)</script>",
@@ -114,3 +119,93 @@ def nasty():
 def module_maker(tmp_path_factory):
     """Make a store that all tests of a module share."""
     return lambda **content: Maker(tmp_path_factory.mktemp("shared") / "store", **content)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """One browser for all tests, with a profile of its own; without any Chromium, which CI installs, they are skipped."""
+    from selenium import webdriver
+
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium here: apt-get install chromium-driver")
+
+    driver = shutil.which("chromedriver")
+    assert driver, "Chromium is here but chromedriver is not: apt-get install chromium-driver"
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    profile = tmp_path_factory.mktemp("profile")
+    off = ("gpu", "background-networking", "component-update", "sync", "dev-shm-usage")
+    switches = ["headless=new", "no-sandbox", "window-size=1200,900", f"user-data-dir={profile}"]
+    for switch in (*switches, *(f"disable-{name}" for name in off)):
+        options.add_argument(f"--{switch}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+class Browser:
+    """The page as somebody uses it."""
+
+    def __init__(self, driver):
+        self.driver = driver
+
+    def open(self, path):
+        self.driver.get(path.resolve().as_uri())
+        self.driver.execute_script("localStorage.clear()")
+        self.driver.get_log("browser")
+        self.driver.refresh()
+
+    def js(self, script, *arguments):
+        return self.driver.execute_script(f"return {script}", *arguments)
+
+    def one(self, selector):
+        return self.driver.find_element("css selector", selector)
+
+    def all(self, selector):
+        return self.driver.find_elements("css selector", selector)
+
+    def rows(self, board="#table-demo-main"):
+        """Return the first cells of the rows of a board that are shown."""
+        return self.js(
+            "[...document.querySelectorAll(arguments[0] + ' tbody tr')].filter(r => !r.hidden).map(r => r.cells[0].textContent)",
+            board,
+        )
+
+    def wait(self, condition):
+        """Wait until a script's value is true, and return it."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.driver, 120).until(lambda _: self.js(condition))
+
+    def write(self, selector, text):
+        """Put a text into a field at once."""
+        script = "(e => (e.value = arguments[1], e.dispatchEvent(new Event('input'))))(document.querySelector(arguments[0]))"
+        self.js(script, selector, text)
+
+    def took(self, action):
+        """Return the milliseconds of an action and its layout."""
+        script = f"{action}; document.body.offsetHeight; return performance.now() - start;"
+        return self.js(f"(() => {{ const start = performance.now(); {script} }})()")
+
+    def press(self, *keys):
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def ground(self):
+        return self.js("getComputedStyle(document.body).backgroundColor")
+
+    def emulate(self, command, **parameters):
+        self.driver.execute_cdp_cmd(f"Emulation.{command}", parameters)
+
+
+@pytest.fixture
+def browser(chromium):
+    """A browser as it starts; the page must have logged nothing by the end of the test."""
+    used = Browser(chromium)
+    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    scheme = [{"name": "prefers-color-scheme", "value": "light"}]
+    used.emulate("setEmulatedMedia", features=scheme)
+    yield used
+    assert chromium.get_log("browser") == []

@@ -1,105 +1,15 @@
 """The report in real headless Chromium: sorting, filtering, records, keyboard, themes, a phone, a flood.
 
-Needs `chromium` and `chromedriver` (Debian: chromium, chromium-driver). These tests are skipped only
-where there is no Chromium at all; CI installs it.
+Needs `chromium` and `chromedriver` (Debian: chromium, chromium-driver; conftest.py).
 """
 
-import shutil
-
 import pytest
-
-CHROMIUM = next(
-    (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium-driver"
-)
 
 PLAIN_TABLE = """const div = document.createElement('div'); div.id = 'plain';
 div.innerHTML = '<table>' + '<tr><td>name</td><td>1.5</td><td>2.5</td></tr>'.repeat(5000) + '</table>';
 document.body.append(div)"""
 
 LIGHT, DARK = "rgb(255, 255, 255)", "rgb(18, 22, 27)"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory):
-    """One browser for all tests, with a profile of its own."""
-    from selenium import webdriver
-
-    driver = shutil.which("chromedriver")
-    assert driver, "Chromium is here but chromedriver is not: apt-get install chromium-driver"
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("profile")
-    off = ("gpu", "background-networking", "component-update", "sync", "dev-shm-usage")
-    switches = ["headless=new", "no-sandbox", "window-size=1200,900", f"user-data-dir={profile}"]
-    for switch in (*switches, *(f"disable-{name}" for name in off)):
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield browser
-    browser.quit()
-
-
-class Browser:
-    """The page as somebody uses it."""
-
-    def __init__(self, driver):
-        self.driver = driver
-
-    def open(self, path):
-        self.driver.get(path.resolve().as_uri())
-        self.driver.execute_script("localStorage.clear()")
-        self.driver.get_log("browser")
-        self.driver.refresh()
-
-    def js(self, script, *arguments):
-        return self.driver.execute_script(f"return {script}", *arguments)
-
-    def one(self, selector):
-        return self.driver.find_element("css selector", selector)
-
-    def all(self, selector):
-        return self.driver.find_elements("css selector", selector)
-
-    def rows(self, board="#t0-0"):
-        return self.js(
-            "[...document.querySelectorAll(arguments[0] + ' tbody tr')].filter(r => !r.hidden).map(r => r.cells[0].textContent)",
-            board,
-        )
-
-    def write(self, selector, text):
-        """Put a text into a field at once."""
-        script = "(e => (e.value = arguments[1], e.dispatchEvent(new Event('input'))))(document.querySelector(arguments[0]))"
-        self.js(script, selector, text)
-
-    def took(self, action):
-        """Return the milliseconds of an action and its layout."""
-        script = f"{action}; document.body.offsetHeight; return performance.now() - start;"
-        return self.js(f"(() => {{ const start = performance.now(); {script} }})()")
-
-    def press(self, *keys):
-        from selenium.webdriver import ActionChains
-
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def ground(self):
-        return self.js("getComputedStyle(document.body).backgroundColor")
-
-    def emulate(self, command, **parameters):
-        self.driver.execute_cdp_cmd(f"Emulation.{command}", parameters)
-
-
-@pytest.fixture
-def browser(chromium):
-    """A browser as it starts; the page must have logged nothing by the end of the test."""
-    used = Browser(chromium)
-    chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    scheme = [{"name": "prefers-color-scheme", "value": "light"}]
-    used.emulate("setEmulatedMedia", features=scheme)
-    yield used
-    assert chromium.get_log("browser") == []
 
 
 @pytest.fixture(scope="module")
@@ -123,17 +33,17 @@ def report(module_maker, tmp_path_factory, nasty):
     return write_report(made.done(), None, tmp_path_factory.mktemp("page") / "a report.html")
 
 
-def sorter(browser, text, board="#t0-1"):
+def sorter(browser, text, board="#table-demo-grouped"):
     return next(b for b in browser.all(f"{board} .sort") if text in b.text)
 
 
 def test_sorting_by_number_and_name(browser, report):
     browser.open(report)
-    before = browser.rows("#t0-1")
-    header = browser.all("#t0-0 th[data-at]")
+    before = browser.rows("#table-demo-grouped")
+    header = browser.all("#table-demo-main th[data-at]")
     at = {h.get_attribute("data-at"): h for h in header}
     values = lambda n: browser.js(  # noqa: E731
-        "[...document.querySelectorAll('#t0-0 tbody tr')].map(r => r.cells[arguments[0]].dataset.v ?? null)",
+        "[...document.querySelectorAll('#table-demo-main tbody tr')].map(r => r.cells[arguments[0]].dataset.v ?? null)",
         n,
     )
     for column, down in (("1", True), ("2", False)):
@@ -142,22 +52,25 @@ def test_sorting_by_number_and_name(browser, report):
         found = [float(v) for v in values(int(column)) if v is not None]
         assert found == sorted(found, reverse=down)
     at["3"].find_element("tag name", "button").click()
-    assert browser.rows("#t0-0")[-1] == "beta"
+    assert browser.rows("#table-demo-main")[-1] == "beta"
     at["3"].find_element("tag name", "button").click()
-    assert browser.rows("#t0-0")[-1] == "beta"
-    assert len(browser.all("#t0-0 th[aria-sort]")) == 1
+    assert browser.rows("#table-demo-main")[-1] == "beta"
+    assert len(browser.all("#table-demo-main th[aria-sort]")) == 1
     at["0"].find_element("tag name", "button").click()
-    names = browser.rows("#t0-0")
+    names = browser.rows("#table-demo-main")
     assert names == browser.js(
         "arguments[0].slice().sort((a, b) => a.localeCompare(b, 'en', {numeric: true}))", names
     )
-    assert browser.rows("#t0-1") == before
+    assert browser.rows("#table-demo-grouped") == before
 
 
 def test_groups_stay_together_when_sorted(browser, report):
     browser.open(report)
-    groups = "[...document.querySelectorAll('#t0-1 tbody')].map(b => b.rows[0].textContent)"
-    members = "[...document.querySelectorAll('#t0-1 tbody')].map(b => [...b.rows].slice(1).map(r => r.cells[0].textContent))"
+    groups = "[...document.querySelectorAll('#table-demo-grouped tbody')].map(b => b.rows[0].textContent)"
+    members = (
+        "[...document.querySelectorAll('#table-demo-grouped tbody')]"
+        ".map(b => [...b.rows].slice(1).map(r => r.cells[0].textContent))"
+    )
     before = browser.js(members)
     sorter(browser, "clean").click()
     assert browser.js(groups) == ["even", "odd"]
@@ -168,16 +81,16 @@ def test_groups_stay_together_when_sorted(browser, report):
 
 def test_filtering_rows(browser, report):
     browser.open(report)
-    box = browser.one("#t0-0 input[type=search]")
+    box = browser.one("#table-demo-main input[type=search]")
     box.send_keys("<SCRIPT> alert")
     assert browser.rows() == ["<script>alert(1)</script>"]
-    assert browser.one("#t0-0 .found").text == "1 of 10 rows"
+    assert browser.one("#table-demo-main .found").text == "1 of 10 rows"
     box.clear()
     box.send_keys("a|b")
     assert browser.rows() == ["a|b"]
-    browser.write("#t0-0 input[type=search]", "")
+    browser.write("#table-demo-main input[type=search]", "")
     assert len(browser.rows()) == 10
-    assert len(browser.rows("#t0-1")) == 12
+    assert len(browser.rows("#table-demo-grouped")) == 12
 
 
 def test_a_number_opens_its_records_with_the_keyboard_alone(browser, report):
@@ -185,7 +98,9 @@ def test_a_number_opens_its_records_with_the_keyboard_alone(browser, report):
 
     browser.open(report)
     button = next(
-        b for b in browser.all("#t0-0 td button.open") if len(b.get_attribute("data-r").split()) == 2
+        b
+        for b in browser.all("#table-demo-main td button.open")
+        if len(b.get_attribute("data-r").split()) == 2
     )
     browser.js("arguments[0].focus()", button)
     browser.press(Keys.ENTER)
@@ -221,7 +136,7 @@ def test_tab_reaches_sorting_filtering_and_numbers(browser, report):
 
     browser.open(report)
     seen = []
-    for _ in range(14):
+    for _ in range(26):
         browser.press(Keys.TAB)
         seen.append(browser.js("['className', 'type', 'id'].map(k => document.activeElement[k]).join('|')"))
     assert seen[0].startswith("skip|")
@@ -240,7 +155,7 @@ def test_names_are_shown_and_do_nothing(browser, report, nasty):
             assert browser.one("#found").text.startswith("4 of"), name
     assert browser.js("document.querySelectorAll('main script, main i, main b').length") == 0
     tall = browser.js(
-        "Math.max(...[...document.querySelectorAll('#t0-0 tbody tr')].map(r => r.offsetHeight))"
+        "Math.max(...[...document.querySelectorAll('#table-demo-main tbody tr')].map(r => r.offsetHeight))"
     )
     assert tall < 80
 
@@ -307,10 +222,10 @@ def test_on_a_phone_only_tables_scroll_sideways(browser, report):
     browser.open(report)
     browser.emulate("setDeviceMetricsOverride", width=360, height=700, deviceScaleFactor=2, mobile=True)
     assert browser.js("document.documentElement.scrollWidth") <= 360
-    scroller = browser.one("#t0-0 .scroll")
+    scroller = browser.one("#table-demo-main .scroll")
     assert browser.js("arguments[0].scrollWidth > arguments[0].clientWidth", scroller)
     browser.js("arguments[0].scrollLeft = 200", scroller)
-    name = browser.one("#t0-0 tbody th").rect
+    name = browser.one("#table-demo-main tbody th").rect
     assert abs(name["x"] - scroller.rect["x"]) < 3
     assert name["width"] < 200
     browser.js("arguments[0].click()", browser.one("#records tbody button.open"))
@@ -341,12 +256,15 @@ def test_ten_thousand_records_stay_usable(browser, large):
     browser.js("document.getElementById('plain').remove()")
     assert ready < 250 * plain
     assert browser.one("#found").text == "10,000 records"
-    assert len(browser.rows()) == 200
+    assert len(browser.rows("#table-large-all")) == 200
     assert len(browser.all("#records tbody tr")) == 50
 
-    assert browser.took("document.querySelector('#t0-0 th[data-at=\"1\"] button').click()") < 100 * plain
+    assert (
+        browser.took("document.querySelector('#table-large-all th[data-at=\"1\"] button').click()")
+        < 100 * plain
+    )
     top = browser.js(
-        "[...document.querySelectorAll('#t0-0 tbody tr')].slice(0, 3).map(r => Number(r.cells[1].dataset.v))"
+        "[...document.querySelectorAll('#table-large-all tbody tr')].slice(0, 3).map(r => Number(r.cells[1].dataset.v))"
     )
     assert top == sorted(top, reverse=True)
     box = "document.getElementById('search')"
@@ -355,6 +273,107 @@ def test_ten_thousand_records_stay_usable(browser, large):
     assert browser.took("document.querySelector('#records tbody button.open').click()") < 50 * plain
     assert browser.one("#dialog-title").text.startswith("model-4321")
     browser.one("#close").click()
-    browser.js("arguments[0].scrollIntoView({block: 'center'})", browser.one("#t0-0 button.all"))
-    browser.one("#t0-0 button.all").click()
-    assert len(browser.rows()) == 5000
+    browser.js("arguments[0].scrollIntoView({block: 'center'})", browser.one("#table-large-all button.all"))
+    browser.one("#table-large-all button.all").click()
+    assert len(browser.rows("#table-large-all")) == 5000
+
+
+def test_the_third_click_restores_the_original_order(browser, report):
+    browser.open(report)
+    for board in ("#table-demo-main", "#table-demo-grouped", "#records"):
+        before = browser.rows(board)
+        header = next(
+            h for h in browser.all(f"{board} thead th") if h.find_elements("css selector", ".value .sort")
+        )
+        orders = []
+        for _ in range(3):
+            browser.js("arguments[0].querySelector('button').click()", header)
+            orders.append(browser.rows(board))
+        assert orders[0] != orders[1], board
+        assert orders[2] == before, board
+        assert header.get_attribute("aria-sort") is None
+
+
+def test_a_link_to_a_record_survives_a_reload(browser, report):
+    browser.open(report)
+    button = next(b for b in browser.all("#table-demo-main td button.open") if b.text == "30.0")
+    browser.js("arguments[0].click()", button)
+    several = browser.js("location.hash")
+    assert several.startswith("#records-")
+    browser.driver.refresh()
+    assert browser.one("#dialog-title").text == "2 records"
+    browser.all("#content button[data-one]")[1].click()
+    title, link = browser.one("#dialog-title").text, browser.js("location.hash")
+    assert title.endswith("seed 1")
+    id = link.removeprefix("#record-")
+    assert browser.one("#content .caption a").get_attribute("href").endswith(link)
+    browser.driver.refresh()
+    assert browser.one("#dialog-title").text == title
+    assert browser.js("document.getElementById('dialog').open")
+    assert id in browser.one("#content").text
+    browser.one("#close").click()
+    assert browser.js("location.hash") == ""
+    browser.driver.refresh()
+    assert not browser.js("document.getElementById('dialog').open")
+    browser.js("(location.hash = '#record-' + '0'.repeat(20))")
+    browser.wait("document.getElementById('dialog').open")
+    assert "no record 00000000000000000000" in browser.one("#content").text
+
+
+def test_the_way_back_leaves_a_record(browser, report):
+    browser.open(report)
+    browser.js("arguments[0].click()", browser.one("#records tbody button.open"))
+    assert browser.js("location.hash").startswith("#record-")
+    browser.driver.back()
+    browser.wait("!document.getElementById('dialog').open")
+    assert browser.js("location.hash") == ""
+
+
+def test_tables_fold_and_a_link_to_one_unfolds_it(browser, report):
+    browser.open(report)
+    table, board = "document.querySelector('#table-demo-main table')", browser.one("#table-demo-main")
+    shown = lambda: browser.js(f"{table}.checkVisibility()")  # noqa: E731
+    assert shown()
+    board.find_element("css selector", "summary").click()
+    assert not shown()
+    browser.js("arguments[0].click()", browser.one('#overview a[href="#table-demo-main"]'))
+    browser.wait(f"{table}.checkVisibility()")
+    browser.one("#fold").click()
+    assert browser.js("[...document.querySelectorAll('#suites table')].every(t => !t.checkVisibility())")
+    browser.driver.refresh()
+    assert shown()
+    assert browser.js("location.hash") == "#table-demo-main"
+    top = browser.js("document.querySelector('#table-demo-main').getBoundingClientRect().top")
+    assert 0 <= top < 300
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_no_page_is_wider_than_its_screen(browser, report, width, height):
+    browser.open(report)
+    browser.emulate(
+        "setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+    )
+    assert browser.js("document.documentElement.scrollWidth") <= width
+    wide = browser.js(
+        """[...document.querySelectorAll('body *')].filter((e) => e.checkVisibility() && !e.closest('.sr, .skip')
+        && !e.parentElement.closest('.scroll, nav, svg') && e.getBoundingClientRect().right > innerWidth + 1)
+        .map((e) => e.outerHTML.slice(0, 80))"""
+    )
+    assert wide == []
+    figures = browser.js(
+        """[...document.querySelectorAll('.plot svg')].map((svg) => [svg, svg.closest('.plot')]
+        .map((e) => e.getBoundingClientRect().width))"""
+    )
+    assert len(figures) == 2
+    assert all(0 < picture <= column for picture, column in figures)
+
+
+def test_the_summary_tells_what_the_page_holds(browser, report):
+    browser.open(report)
+    overview = browser.one("#overview").text
+    assert "39 cells: 38 ok, 1 failed." in overview
+    assert "torch 2.4.0" in overview
+    assert "2 January 2026, 03:04 UTC" in overview
+    links = browser.js("[...document.querySelectorAll('#overview li a')].map(a => a.getAttribute('href'))")
+    assert links[:2] == ["#table-demo-main", "#table-demo-grouped"]
+    assert all(browser.js("document.querySelector(arguments[0]) !== null", link) for link in links)

@@ -9,10 +9,22 @@ function compare(a, b, sign) {
   return sign * order;
 }
 
+// The next direction of a header that was clicked: its first one, the other, and then the original order.
+function turnHeader(th, first) {
+  const other = first === "descending" ? "ascending" : "descending";
+  const before = th.getAttribute("aria-sort");
+  const direction = before === null ? first : before === first ? other : null;
+  th.closest("thead").querySelectorAll("th[aria-sort]").forEach((h) => h.removeAttribute("aria-sort"));
+  if (direction) th.setAttribute("aria-sort", direction);
+  return direction;
+}
+
 function sortKey(cell) {
   if (cell.tagName === "TH") return cell.textContent.trim();
   return cell.dataset.v === undefined ? null : Number(cell.dataset.v.replace("inf", "Infinity"));
 }
+
+const boards = new WeakMap(); // what the reader has done to a board, and how to do it again
 
 function setupBoard(board) {
   const bodies = [...board.querySelectorAll("tbody")];
@@ -23,7 +35,8 @@ function setupBoard(board) {
   let whole = false;
   const texts = new Map();
   const rowsOf = (body) => [...body.rows].filter((row) => !row.classList.contains("group"));
-  const total = bodies.reduce((n, body) => n + rowsOf(body).length, 0);
+  const originally = new Map(bodies.flatMap(rowsOf).map((row, n) => [row, n]));
+  const total = originally.size;
 
   function refresh() {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -48,21 +61,22 @@ function setupBoard(board) {
     if (all) all.hidden = whole || matching <= limit;
   }
 
+  function sortRows(th, direction) {
+    const sign = direction === "ascending" ? 1 : -1;
+    for (const body of bodies) {
+      const rows = rowsOf(body);
+      if (direction) {
+        const keys = new Map(rows.map((row) => [row, sortKey(row.cells[Number(th.dataset.at)])]));
+        rows.sort((a, b) => compare(keys.get(a), keys.get(b), sign) || originally.get(a) - originally.get(b));
+      } else rows.sort((a, b) => originally.get(a) - originally.get(b));
+      body.append(...rows);
+    }
+    refresh();
+  }
+
   board.querySelectorAll("th[data-at]").forEach((th) => {
     th.querySelector("button").addEventListener("click", () => {
-      const before = th.getAttribute("aria-sort");
-      const first = th.dataset.first === "desc" ? "descending" : "ascending";
-      const other = first === "descending" ? "ascending" : "descending";
-      const direction = before === first ? other : first;
-      board.querySelectorAll("th[aria-sort]").forEach((h) => h.removeAttribute("aria-sort"));
-      th.setAttribute("aria-sort", direction);
-      const sign = direction === "ascending" ? 1 : -1;
-      for (const body of bodies) {
-        const keyed = rowsOf(body).map((row) => [sortKey(row.cells[Number(th.dataset.at)]), row]);
-        keyed.sort((a, b) => compare(a[0], b[0], sign));
-        body.append(...keyed.map((k) => k[1]));
-      }
-      refresh();
+      sortRows(th, turnHeader(th, th.dataset.first === "desc" ? "descending" : "ascending"));
     });
   });
   let waiting = 0;
@@ -72,5 +86,21 @@ function setupBoard(board) {
     else refresh();
   });
   if (all) all.addEventListener("click", () => { whole = true; refresh(); });
+
+  boards.set(board, {
+    read() {
+      const sorted = board.querySelector("th[aria-sort]");
+      const sort = sorted && { key: sorted.dataset.key, direction: sorted.getAttribute("aria-sort") };
+      return { filter: input.value, whole, sort };
+    },
+    restore(before) {
+      input.value = before.filter;
+      whole = before.whole;
+      const th = before.sort && [...board.querySelectorAll("th[data-key]")].find((h) => h.dataset.key === before.sort.key);
+      if (th) {
+        th.setAttribute("aria-sort", before.sort.direction);
+        sortRows(th, before.sort.direction);
+      } else refresh();
+    },
+  });
 }
-document.querySelectorAll(".board").forEach(setupBoard);

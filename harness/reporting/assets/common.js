@@ -66,3 +66,17 @@ $("intervals").addEventListener("click", () => {
   const plain = document.body.classList.toggle("plain");
   $("intervals").setAttribute("aria-pressed", String(!plain));
 });
+
+// --- the address: what is open is named in its hash, so that a link or a reload leads back to it
+
+const LINKED = 12; // records that one link names at most
+const hashNow = () => decodeURIComponent(location.hash.slice(1));
+const namesRecords = (hash) => /^records?-/.test(hash);
+
+function setHash(hash) {
+  if (hash === hashNow()) return;
+  const address = location.href.split("#")[0] + (hash ? "#" + hash : "");
+  // from one record to the next the way back leads out of the dialog, not through all of them
+  if (!hash || namesRecords(hashNow())) history.replaceState(null, "", address);
+  else history.pushState(null, "", address);
+}

@@ -1,11 +1,18 @@
 // All records in brief: searched, sorted, a page at a time.
 
-const index = data("index");
+let index = null;
+let coordinates = [];
+let metrics = [];
+let naming = [];
 const text = (column, n) => column[0][column[1][n]];
-const varying = Object.keys(index.at).filter((name) => index.at[name][0].length > 1);
-const coordinates = varying.length ? varying : Object.keys(index.at).slice(0, 1);
-const metrics = Object.keys(index.metrics);
-const naming = Object.keys(index.at).filter((name) => varying.includes(name) || ["model", "method", "dataset"].includes(name));
+
+function useIndex(given) {
+  index = given;
+  const varying = Object.keys(index.at).filter((name) => index.at[name][0].length > 1);
+  coordinates = varying.length ? varying : Object.keys(index.at).slice(0, 1);
+  metrics = Object.keys(index.metrics);
+  naming = Object.keys(index.at).filter((name) => varying.includes(name) || ["model", "method", "dataset"].includes(name));
+}
 
 function label(n, names = naming) {
   const words = names.map((name) => {
@@ -20,16 +27,16 @@ function badge(n) {
   return el("span", { class: "status " + (/^[a-z]+$/.test(status) ? status : "") }, said(status));
 }
 
-function setupExplorer() {
+// Build the list of records; `before` is what an earlier one's `read` returned.
+function setupExplorer(before) {
   const several = index.suite[0].length > 1;
-  const shownMetrics = metrics.slice(0, 4);
   const at = (name) => ({ name, value: (n) => text(index.at[name], n) });
   const columns = [
     ...coordinates.slice(0, 1).map(at),
     { name: "status", value: (n) => text(index.status, n) },
     ...(several ? [{ name: "suite", value: (n) => text(index.suite, n) }] : []),
     ...coordinates.slice(1).map(at),
-    ...shownMetrics.map((name) => ({ name, number: true, value: (n) => index.metrics[name][n] })),
+    ...metrics.slice(0, 4).map((name) => ({ name, number: true, value: (n) => index.metrics[name][n] })),
   ];
   const order = index.id.map((_, n) => n);
   let matching = order.slice();
@@ -44,25 +51,23 @@ function setupExplorer() {
   const count = el("span", { class: "found", role: "status", id: "found" });
   const body = el("tbody");
   const heads = columns.map((column) => {
-    const sort = button("", () => sortColumn(column), { class: "sort" });
+    const sort = button("", () => {
+      sortRecords(column, turnHeader(column.th, column.number ? "descending" : "ascending"));
+      filter();
+    }, { class: "sort" });
     sort.append(el("span", {}, column.name));
-    column.th = el("th", { scope: "col", class: column.number ? "value" : undefined }, sort);
+    column.th = el("th", { scope: "col", class: column.number ? "value" : undefined, "data-key": column.name }, sort);
     return column.th;
   });
   const previous = button("← Previous", () => turn(-1));
   const next = button("Next →", () => turn(1));
   const where = el("span", { role: "status" });
 
-  function sortColumn(column) {
-    const before = column.th.getAttribute("aria-sort");
-    const first = column.number ? "descending" : "ascending";
-    const direction = before === first ? (first === "ascending" ? "descending" : "ascending") : first;
-    heads.forEach((th) => th.removeAttribute("aria-sort"));
-    column.th.setAttribute("aria-sort", direction);
+  function sortRecords(column, direction) {
+    if (!direction) return order.sort((a, b) => a - b);
     const keys = index.id.map((_, n) => column.value(n));
     const sign = direction === "ascending" ? 1 : -1;
-    order.sort((a, b) => compare(keys[a] === "" ? null : keys[a], keys[b] === "" ? null : keys[b], sign) || a - b);
-    filter();
+    return order.sort((a, b) => compare(keys[a] === "" ? null : keys[a], keys[b] === "" ? null : keys[b], sign) || a - b);
   }
 
   function filter() {
@@ -85,6 +90,7 @@ function setupExplorer() {
 
   function show() {
     const pages = Math.max(1, Math.ceil(matching.length / PAGE));
+    page = Math.min(page, pages - 1);
     const rows = matching.slice(page * PAGE, (page + 1) * PAGE).map((n) => {
       const cells = columns.slice(1).map((column) => {
         if (column === columns[1]) return el("td", { class: "badge" }, badge(n));
@@ -107,7 +113,7 @@ function setupExplorer() {
   search.addEventListener("input", filter);
   status.addEventListener("change", filter);
   suite.addEventListener("change", filter);
-  $("explorer").append(
+  $("explorer").replaceChildren(
     el("div", { class: "tools" },
       el("label", {}, "Search ", search),
       el("label", {}, "Status ", status),
@@ -116,5 +122,29 @@ function setupExplorer() {
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Records" },
       el("table", { "aria-label": "Records" }, el("thead", {}, el("tr", {}, ...heads)), body)),
     el("nav", { class: "pager", "aria-label": "Pages of records" }, previous, where, next));
+
+  if (before) {
+    search.value = before.search;
+    status.value = before.status;
+    suite.value = before.suite;
+    if (status.selectedIndex < 0) status.value = "";
+    if (suite.selectedIndex < 0) suite.value = "";
+    const column = columns.find((each) => before.sort && each.name === before.sort.key);
+    if (column) {
+      column.th.setAttribute("aria-sort", before.sort.direction);
+      sortRecords(column, before.sort.direction);
+    }
+    filter();
+    page = before.page;
+  }
   show();
+
+  return {
+    read() {
+      const sorted = heads.find((th) => th.hasAttribute("aria-sort"));
+      const sort = sorted && { key: sorted.dataset.key, direction: sorted.getAttribute("aria-sort") };
+      return { search: search.value, status: status.value, suite: suite.value, page, sort };
+    },
+  };
 }
+let explorer = null;

@@ -32,7 +32,7 @@ function numbers(title, values) {
   return [el("h4", {}, title), list(entries.map(([k, v]) => [k, shown(v)]))];
 }
 
-function predictions(samples) {
+function predictions(samples, pictures) {
   const parts = [el("h4", {}, "Predictions")];
   if (!samples.rows) return [...parts, el("p", { class: "caption" }, samples.note || "")];
   const { columns, rows, hit, names = {} } = samples;
@@ -58,7 +58,7 @@ function predictions(samples) {
       const words = places.target < 0 ? String(row[columns.indexOf("id")])
         : good ? brief(row[places.target])
         : `${brief(row[places.prediction])}, truly ${brief(row[places.target])}`;
-      const source = data("pictures")[picture];
+      const source = pictures[picture];
       const image = el("img", { src: source, alt: "", loading: "lazy", class: source.startsWith("data:image/png") ? "pixels" : undefined });
       return el("li", { class: good ? "" : hit ? "miss" : "" },
         el("figure", {}, image, el("figcaption", {}, (hit ? (good ? "✓ " : "✗ ") : "") + words)));
@@ -87,10 +87,16 @@ function predictions(samples) {
   return parts;
 }
 
-function record(n) {
+// Where the details of records are: in the page's own blocks, unless a server has them (live.js).
+let fetchDetail = null;
+
+function withDetail(n, use) {
+  if (fetchDetail) return fetchDetail(n, use);
   const block = data("details-" + Math.floor(n / index.chunk));
-  const detail = block && block[n % index.chunk];
-  const pool = data("pool");
+  return use({ detail: block && block[n % index.chunk], pool: data("pool"), pictures: data("pictures") });
+}
+
+function record(n, { detail, pool, pictures }) {
   const reason = text(index.reason, n);
   const at = Object.keys(index.at).map((name) => [name, text(index.at[name], n)]).filter(([, v]) => v !== "");
   const parts = [el("p", {}, badge(n), " ", reason ? el("span", { class: "problem" }, reason) : "")];
@@ -107,7 +113,7 @@ function record(n) {
   if (detail.traceback !== undefined) {
     parts.push(folded("Traceback", () => el("pre", { tabindex: 0 }, pool[detail.traceback]), true));
   }
-  if (detail.samples) parts.push(...predictions(detail.samples));
+  if (detail.samples) parts.push(...predictions(detail.samples, pictures));
   parts.push(el("h4", {}, "How it was made"));
   if (detail.notes !== undefined) parts.push(folded("Notes", () => tree(pool[detail.notes])));
   const provenance = { ...detail.run };
@@ -119,7 +125,8 @@ function record(n) {
   if (Object.keys(pool[detail.tags] || {}).length) parts.push(folded("Tags", () => tree(pool[detail.tags])));
   const others = pool[detail.files] || [];
   if (others.length) parts.push(el("p", { class: "caption" }, "Also in the store: " + others.join(", ") + "."));
-  parts.push(el("p", { class: "caption" }, "Record ", el("code", {}, index.id[n])));
+  const link = el("a", { href: "#record-" + index.id[n], title: "Link to this record" }, el("code", {}, index.id[n]));
+  parts.push(el("p", { class: "caption" }, "Record ", link));
   return parts;
 }
 
@@ -128,21 +135,34 @@ function record(n) {
 const dialog = $("dialog");
 let opener = null;
 let many = null;
+let opened = null; // id of the record that is shown
+let turn = 0;
 
-function show(title, content, back) {
+function show(title, content, back, hash) {
   $("dialog-title").textContent = title;
   $("content").replaceChildren(...content);
   $("content").scrollTop = 0;
   $("back").hidden = !back;
+  setHash(hash);
   if (!dialog.open) dialog.showModal();
   $("dialog-title").focus();
 }
 
 function openRecord(n, back) {
-  show(label(n), record(n), back);
+  const mine = turn += 1;
+  const id = index.id[n];
+  const title = label(n);
+  if (fetchDetail) show(title, [el("p", { class: "caption" }, "Loading …")], back, "record-" + id);
+  withDetail(n, (found) => {
+    if (mine !== turn) return; // closed, or another was opened meanwhile
+    opened = id;
+    show(title, record(index.id.indexOf(id), found), back, "record-" + id);
+  });
 }
 
 function openMany(numbers) {
+  turn += 1;
+  opened = null;
   many = numbers;
   const shared = metrics.filter((name) => numbers.some((n) => index.metrics[name][n] !== null)).slice(0, 4);
   // what all of them have in common is said once: names cut on a narrow page would all look the same
@@ -167,7 +187,7 @@ function openMany(numbers) {
     common ? el("p", { class: "caption" }, common) : "",
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Records behind the number" },
       el("table", { "aria-label": "Records behind the number" }, el("thead", {}, el("tr", {}, ...header)), body)),
-    more], false);
+    more], false, numbers.length <= LINKED ? "records-" + numbers.map((n) => index.id[n]).join(".") : "");
 }
 
 document.addEventListener("click", (event) => {
@@ -183,8 +203,9 @@ $("back").addEventListener("click", () => openMany(many));
 $("close").addEventListener("click", () => dialog.close());
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 dialog.addEventListener("close", () => {
+  turn += 1;
+  opened = null;
   $("content").replaceChildren();
+  if (namesRecords(hashNow())) setHash("");
   if (opener && opener.isConnected) opener.focus();
 });
-
-setupExplorer();
