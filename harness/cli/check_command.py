@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.common import find_kinds, print_json, redirect_prints
+from harness.cli.common import find_kinds, print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
+from harness.discovery.waiting import doing
 from harness.errors import PluginBroken
 
 if TYPE_CHECKING:
@@ -81,10 +83,11 @@ def _run_checks(kind: str, plugin: registry.Plugin, reference: Reference, text: 
     part = Resolver().resolve(kind, reference, text)
     if part.problem:
         raise PluginBroken(part.problem)
-    if kind in ("methods", "protocols"):
-        table = {"plugin": f"{plugin.distribution}/{plugin.name}", "options": dict(part.options)}
-        return check(kind, table if plugin.distribution != registry.THIS_PROCESS else part.object)
-    return check(kind, part.object)
+    given = part.object
+    if kind in ("methods", "protocols") and plugin.distribution != registry.THIS_PROCESS:
+        given = {"plugin": f"{plugin.distribution}/{plugin.name}", "options": dict(part.options)}
+    with doing(f"checking {registry.full_name(plugin)}"):
+        return check(kind, given)
 
 
 def _origin(plugin: registry.Plugin) -> dict[str, str]:

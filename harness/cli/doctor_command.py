@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from harness.cli.common import add_store_argument, format_bytes, open_store, print_json, redirect_prints
+from harness.cli.common import add_store_argument, format_bytes, open_store, print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 from harness.errors import PluginBroken
 from harness.records.paths import cache_dir

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.cli.common import add_store_argument, open_store, print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 
 
@@ -30,11 +31,12 @@ def main(given: argparse.Namespace) -> int:
     from harness.exchange.importing import import_results
 
     store = open_store(given)
-    part = Resolver().resolve("importers", parse_short(given.format), "import")
-    if part.problem or part.missing:
-        raise PluginBroken(str(part.problem or part.missing))
-    suite = part.plugin if given.suite is None else given.suite
-    done = import_results(part.plugin, part.object, given.files, store, suite)
+    with redirect_prints(given):
+        part = Resolver().resolve("importers", parse_short(given.format), "import")
+        if part.problem or part.missing:
+            raise PluginBroken(str(part.problem or part.missing))
+        suite = part.plugin if given.suite is None else given.suite
+        done = import_results(part.plugin, part.object, given.files, store, suite)
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
     else:

@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.cli.common import find_kinds, print_json, redirect_prints
+from harness.cli.common import find_kinds, print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.contract.declared import ask
 from harness.discovery import docstrings, registry
 

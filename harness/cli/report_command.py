@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.common import add_store_argument, open_store, print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ def main(given: argparse.Namespace) -> int:
     names = [find_suite_name(text) for text in given.suites] or store.suites()
     try:
         problems: list[str] = []
-        write_report(store, names, given.out, processes=os.cpu_count() or 1, report_problem=problems.append)
-        plots = _write_plots(store, names, given.plots, problems) if given.plots else []
+        with redirect_prints(given):
+            write_report(
+                store, names, given.out, processes=os.cpu_count() or 1, report_problem=problems.append
+            )
+            plots = _write_plots(store, names, given.plots, problems) if given.plots else []
     except OSError as error:
         raise HarnessError(f"{error.filename or given.out}: can't be written: {error.strerror}") from None
     if given.json:

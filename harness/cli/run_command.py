@@ -17,8 +17,8 @@ from harness.cli.common import (
     parse_choice,
     positive_int,
     print_json,
-    redirect_prints,
 )
+from harness.cli.plugin_output import redirect_prints
 
 if TYPE_CHECKING:
     from harness.planning.suite import Suite

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.common import add_repeated, add_store_argument, encode_json, open_store, write_out
+from harness.cli.plugin_output import redirect_prints
 from harness.errors import SuiteError, did_you_mean, no_records
 
 
@@ -53,7 +54,8 @@ def main(given: argparse.Namespace) -> int:
     frames = {n: (load_planned(store, n), suite_frame(store, n)) for n in ([name] if name else known)}
     check_where(_parse_where(given), "--where", frames)
     for suite, data in frames.values():
-        tables += build_tables(change_tables(suite, given), data, store)
+        with redirect_prints(given):
+            tables += build_tables(change_tables(suite, given), data, store)
     if given.json or given.format == "json":
         text = encode_json([t.to_dict() for t in tables])
     else:

@@ -212,7 +212,7 @@ def _attach(
     def make(self: FunctionPlugin, **given: Any) -> None:
         FunctionPlugin.__init__(self, **given)
 
-    methods = {"__init__": (make, _method_signature(named))}
+    methods: dict[str, tuple[Any, inspect.Signature]] = {"__init__": (make, _method_signature(named))}
     if call is not None:
 
         def answer(self: FunctionPlugin, *given: Any) -> Any:
@@ -221,7 +221,7 @@ def _attach(
         methods["__call__"] = (answer, call)
     for method, signature in methods.values():
         # annotations written as text are looked up where the wrapped function is defined
-        method.__wrapped__, method.__signature__ = function, signature  # type: ignore[attr-defined]
+        method.__wrapped__, method.__signature__ = function, signature
     namespace = {
         **facts,
         **{name: method for name, (method, _) in methods.items()},

@@ -13,6 +13,7 @@ from importlib.metadata import Distribution, distributions
 from typing import Any
 
 from harness.discovery.decorated import class_for, find_function_fault
+from harness.discovery.waiting import doing
 from harness.errors import PluginBroken, PluginNotFound, did_you_mean, interrupts, reason_of
 
 KINDS = (
@@ -182,9 +183,10 @@ def load(plugin: Plugin) -> Any:
     if key in _broken:
         raise PluginBroken(_broken[key].reason)
     module, _, attribute = plugin.target.partition(":")
-    named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
+    named = full_name(plugin)
     try:
-        loaded = importlib.import_module(module)
+        with doing(f"importing {module} ({named})"):
+            loaded = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
             loaded = getattr(loaded, part)
         loaded = class_for(loaded)
@@ -232,6 +234,11 @@ def refresh() -> None:
     """Forget the plugins found so far, for processes in which something has been installed since."""
     _scan_distributions.cache_clear()
     _broken.clear()
+
+
+def full_name(plugin: Plugin) -> str:
+    """Return `metric 'top1' of vision-harness 0.1.0`, for messages."""
+    return f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
 
 
 def singular(kind: str) -> str:

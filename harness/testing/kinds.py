@@ -55,8 +55,8 @@ def check(kind: str, given: Any, **more: Any) -> Sequence[Finding]:
     """Make all checks on a plugin and return their verdicts.
 
     `kind` is the plugin's (`models`, `datasets`, `metrics`, `methods`, `protocols`, `suites`, `hooks`,
-    `summaries`, `plots`, `executors`, `importers`); `given` an instance, a decorated
-    function, or a suite's name or path. Methods and protocols may be references too. `more` is what the conformance classes take as further fixtures:
-    `images`, `examples` and `make`, `cell`, `records`.
+    `summaries`, `plots`, `executors`, `importers`); `given` an instance, a decorated function, or a suite's
+    name or path. Methods and protocols may be references too. `more` is what the conformance classes take as
+    further fixtures: `images`, `examples` and `make`, `cell`, `records`.
     """
     return run_checks(find_kind_checks(kind), make_kind_subject(kind, given, more))

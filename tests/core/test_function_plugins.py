@@ -17,6 +17,7 @@ import pytest
 import harness
 from harness.cli import main
 from harness.discovery import registry
+from harness.discovery.decorated import make_instance
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_short
 from harness.errors import DataError, OptionError, PluginBroken
@@ -214,7 +215,7 @@ def test_what_means_nothing_is_refused_in_words(package: Path) -> None:
         return 0.5
 
     with pytest.raises(DataError, match=r"expected one value for each sample, found the shape \(\)"):
-        registry.class_for(one_number)()(KNOWN)
+        make_instance(one_number)(KNOWN)
 
 
 def test_an_instance_travels_to_another_process(package: Path) -> None:
