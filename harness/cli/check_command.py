@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cli.common import find_kinds, print_json
 from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
+from harness.discovery.near_misses import find_near_misses
 from harness.discovery.waiting import doing
 from harness.errors import PluginBroken
 
@@ -59,7 +60,8 @@ def _check_plugin(kind: str, text: str) -> dict[str, Any]:
     reference = _complete_reference(plugin, text)
     findings = _run_checks(kind, plugin, reference, text)
     shown = {**({"(value)": reference.value} if reference.value else {}), **reference.options}
-    return _verdict_facts(kind, plugin.name, shown, findings, _origin(plugin))
+    verdict = _verdict_facts(kind, plugin.name, shown, findings, _origin(plugin))
+    return {**verdict, "doubts": find_near_misses(kind, registry.load(plugin))}
 
 
 def _complete_reference(plugin: registry.Plugin, text: str) -> Reference:
@@ -118,6 +120,8 @@ def _print_verdict(verdict: dict[str, Any]) -> None:
         print(f"  {SIGNS[found['status']]}  {found['check']}")
         if found["message"]:
             print(f"          {found['message']}")
+    for text in verdict.get("doubts", ()):
+        print(f"  ?     {text}")
     counts = verdict["counts"]
     summary = f"{counts['holds']} hold, {counts['fails']} fail, {counts['not checked']} not checked"
     print(f"  {'does not conform' if verdict['verdict'] == 'fails' else 'conforms'}: {summary}")

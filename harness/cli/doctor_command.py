@@ -11,6 +11,8 @@ from typing import Any
 from harness.cli.common import add_store_argument, format_bytes, open_store, print_json
 from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
+from harness.discovery.import_times import measure_import_times
+from harness.discovery.near_misses import find_near_misses
 from harness.errors import PluginBroken
 from harness.records.paths import cache_dir
 
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """Import every plugin; return 1 if one is broken or two claim a name."""
+    """Import every plugin; return 1 if one is broken or two claim a name (slow and doubtful ones are only named)."""
     with redirect_prints(given):
         facts = collect_facts(open_store(given))
     bad = bool(facts["broken"] or facts["conflicts"])
@@ -41,6 +43,14 @@ def main(given: argparse.Namespace) -> int:
         f"store:     {facts['store']['folder']}, {facts['store']['records']} records, {format_bytes(facts['store']['bytes'])}"
     )
     print(f"plugins:   {facts['plugins']} from {', '.join(facts['distributions'])}")
+    if facts["imports"]:
+        slowest = ", ".join(f"{t['package']} {t['seconds']:.1f} s" for t in facts["imports"][:3])
+        print(f"imports:   longest: {slowest}")
+    for item in facts["imports"]:
+        if item["slow"]:
+            print(f"SLOW       {_describe_slow(item)}")
+    for text in facts["doubts"]:
+        print(f"DOUBT      {text}")
     for item in facts["conflicts"]:
         print(f"CONFLICT   {item}")
     for item in facts["broken"]:
@@ -54,16 +64,28 @@ def main(given: argparse.Namespace) -> int:
     return int(bad)
 
 
+def _describe_slow(item: dict[str, Any]) -> str:
+    named = f"{item['package']} of {item['distribution']} {item['version']}"
+    if item["hangs"]:
+        return f"{named} was still being imported after {item['seconds']:.0f} s: planning would wait as long"
+    return (
+        f"{named} takes {item['seconds']:.1f} s to import, and planning waits for it: "
+        "import torch and the like inside methods"
+    )
+
+
 def collect_facts(store: Any) -> dict[str, Any]:
     """Return everything that `doctor` shows."""
     from harness.records.provenance import environment
 
     plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
+    doubts = []
     for plugin in plugins:
         try:
-            registry.load(plugin)
+            misses = find_near_misses(plugin.kind, registry.load(plugin))
         except PluginBroken:
             continue  # the registry keeps it, see below
+        doubts += [f"{registry.full_name(plugin)}: {text}" for text in misses]
     from harness.planning.suite import find_suite_file
 
     broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]
@@ -84,6 +106,8 @@ def collect_facts(store: Any) -> dict[str, Any]:
         "devices": _list_devices(),
         "plugins": len(plugins),
         "distributions": sorted({p.distribution for p in plugins}),
+        "imports": [{**vars(t), "slow": t.is_slow} for t in measure_import_times(plugins)],
+        "doubts": doubts,
         "broken": broken,
         "conflicts": conflicts,
         "cache": {"folder": str(cache), "bytes": size, "writable": _is_writable(cache)},

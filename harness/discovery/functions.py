@@ -216,7 +216,7 @@ def _attach(
     if call is not None:
 
         def answer(self: FunctionPlugin, *given: Any) -> Any:
-            return base.__call__(self, *given)  # type: ignore[operator]
+            return base.__call__(self, *given)
 
         methods["__call__"] = (answer, call)
     for method, signature in methods.values():
