@@ -22,7 +22,7 @@ def redirect_prints(given: argparse.Namespace) -> Iterator[None]:
     with (
         _redirect_descriptor(),
         redirect_stdout(sys.stderr),
-        naming_slow_plugins(not getattr(given, "quiet", False)),
+        naming_slow_plugins(not vars(given).get("quiet")),
     ):
         yield
 

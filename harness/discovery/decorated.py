@@ -57,7 +57,7 @@ def find_function_fault(kind: str, target: str, loaded: Any) -> str | None:
     An undecorated function is a factory of plugins. One that takes what the plugin would take, or returns
     what it would return, was meant to be the plugin itself.
     """
-    decorated = getattr(loaded, "function_kind", kind)
+    decorated = getattr(loaded, "_function_kind", kind)
     if decorated != kind:
         decorator = SHAPES[decorated].decorator.partition("(")[0]
         return f"{target} has the decorator {decorator}, so it belongs to the group harness.{decorated}"

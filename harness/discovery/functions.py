@@ -226,7 +226,7 @@ def _attach(
         **facts,
         **{name: method for name, (method, _) in methods.items()},
         "plugin_function": staticmethod(function),
-        "function_kind": kind,
+        "_function_kind": kind,
         "__doc__": function.__doc__,
         "__module__": function.__module__,
         "__qualname__": function.__qualname__,
