@@ -29,10 +29,10 @@ packages, kinds = Path(sys.argv[1]), json.loads(sys.argv[2])
 told = {}
 
 def call(name, *arguments):
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(list(map(str, arguments)))
-    told[name] = [int(status), out.getvalue()]
+    told[name] = [int(status), out.getvalue() or err.getvalue()]
 
 call("list", "list", "--json")
 for kind in kinds:
