@@ -33,7 +33,7 @@ class DisplaySubject:
     @cached_property
     def _toys(self) -> tuple[pd.DataFrame, Store, TemporaryDirectory[str]]:
         """The records and the store of a toy run, made once; the folder is removed with the subject."""
-        from harness.plots.draw import prepare_plot_data as as_plots_see
+        from harness.plotting.draw import prepare_plot_data as as_plots_see
 
         folder = temporary_folder()
         with toy_suite() as content:
@@ -65,7 +65,7 @@ class DisplaySubject:
             if self.kind == "plots":
                 from matplotlib.figure import Figure
 
-                from harness.plots.style import plot_style
+                from harness.plotting.style import plot_style
 
                 with plot_style("kit"):
                     figure = Figure(figsize=(5.4, 3.6))
