@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from harness.contract.targets import Masks as Masks
     from harness.discovery.content import content_digest as content_digest
     from harness.discovery.content import content_digests as content_digests
+    from harness.discovery.functions import listener as listener
+    from harness.discovery.functions import metric as metric
+    from harness.discovery.functions import summary as summary
     from harness.discovery.registry import register as register
     from harness.errors import DataError as DataError
     from harness.errors import Diverged as Diverged

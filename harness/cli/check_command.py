@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from harness.cli.common import print_json, redirect_prints
+from harness.cli.common import print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 
 

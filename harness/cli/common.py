@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,11 +139,6 @@ def data_settings(given: argparse.Namespace) -> Iterator[None]:
         showing_progress(not given.json and not getattr(given, "quiet", False)),
     ):
         yield
-
-
-def redirect_prints(given: argparse.Namespace) -> AbstractContextManager[Any]:
-    """If the output is JSON, send what plugins print inside the block to stderr."""
-    return redirect_stdout(sys.stderr) if given.json else nullcontext()
 
 
 def print_json(data: Any) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
-from harness.cli.common import add_store_argument, format_bytes, print_json, redirect_prints
+from harness.cli.common import add_store_argument, format_bytes, print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.running.diagnosis import collect_facts
 
 
@@ -15,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(given: argparse.Namespace) -> int:
-    """Import every plugin; return 1 if one is broken or two claim a name."""
+    """Import every plugin; return 1 if one is broken or two claim a name (slow and doubtful ones are only named)."""
     with redirect_prints(given):
         facts = collect_facts(given.store)
     bad = bool(facts["broken"] or facts["conflicts"])
@@ -34,6 +36,14 @@ def main(given: argparse.Namespace) -> int:
         f"store:     {facts['store']['folder']}, {facts['store']['records']} records, {format_bytes(facts['store']['bytes'])}"
     )
     print(f"plugins:   {facts['plugins']} from {', '.join(facts['distributions'])}")
+    if facts["imports"]:
+        slowest = ", ".join(f"{t['package']} {t['seconds']:.1f} s" for t in facts["imports"][:3])
+        print(f"imports:   longest: {slowest}")
+    for item in facts["imports"]:
+        if item["slow"]:
+            print(f"SLOW       {_describe_slow(item)}")
+    for text in facts["doubts"]:
+        print(f"DOUBT      {text}")
     for item in facts["conflicts"]:
         print(f"CONFLICT   {item}")
     for item in facts["broken"]:
@@ -45,3 +55,13 @@ def main(given: argparse.Namespace) -> int:
     if not bad:
         print("all plugins load")
     return int(bad)
+
+
+def _describe_slow(item: dict[str, Any]) -> str:
+    named = f"{item['package']} of {item['distribution']} {item['version']}"
+    if item["hangs"]:
+        return f"{named} was still being imported after {item['seconds']:.0f} s: planning would wait as long"
+    return (
+        f"{named} takes {item['seconds']:.1f} s to import, and planning waits for it: "
+        "import torch and the like inside methods"
+    )

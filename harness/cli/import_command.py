@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.cli.common import add_store_argument, open_store, print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 
 
@@ -27,7 +28,8 @@ def main(given: argparse.Namespace) -> int:
     from harness.exchange.importing import import_from
 
     store = open_store(given)
-    done = import_from(given.format, given.files, store, given.suite)
+    with redirect_prints(given):
+        done = import_from(given.format, given.files, store, given.suite)
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
     else:

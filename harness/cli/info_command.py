@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from harness.cli.common import print_json, redirect_prints
+from harness.cli.common import print_json
+from harness.cli.plugin_output import redirect_prints
 from harness.discovery import registry
 from harness.planning.descriptions import describe_name, write_toml
 

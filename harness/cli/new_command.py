@@ -33,8 +33,12 @@ def main(given: argparse.Namespace) -> int:
         return 0
     steps = ["pip install -e '.[dev]'", "pytest", f"harness check {names.plugin}"]
     run = {"suite": names.plugin, "listener": f"try.toml --listen {names.plugin}"}
-    print(f"{names.plugin}: a {names.kind} in {folder}")
-    for step in (f"cd {folder}", *steps, f"harness run {run.get(names.kind, 'try.toml')}"):
+    last = f"harness run {run.get(names.kind, 'try.toml')}"
+    if names.kind == "importer":
+        last = f"harness import {names.plugin} example.csv"
+    article = "an" if names.kind[0] in "aeiou" else "a"
+    print(f"{names.plugin}: {article} {names.kind} in {folder}")
+    for step in (f"cd {folder}", *steps, last):
         print(f"  {step}")
     return 0
 

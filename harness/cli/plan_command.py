@@ -11,8 +11,8 @@ from harness.cli.common import (
     open_store,
     parse_choice,
     print_json,
-    redirect_prints,
 )
+from harness.cli.plugin_output import redirect_prints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

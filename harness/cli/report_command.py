@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from harness.cli.common import add_store_argument, open_store, print_json
+from harness.cli.plugin_output import redirect_prints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,8 @@ def main(given: argparse.Namespace) -> int:
     """Write the page, and the plots if `--plots` is given."""
     from harness.reporting.writing import write_files
 
-    done = write_files(open_store(given), given.suites, given.out, given.plots, os.cpu_count() or 1)
+    with redirect_prints(given):
+        done = write_files(open_store(given), given.suites, given.out, given.plots, os.cpu_count() or 1)
     if given.json:
         files = [str(p) for p in done.plots]
         print_json({"page": str(given.out), "suites": done.suites, "plots": files, "problems": done.problems})

@@ -20,8 +20,8 @@ from harness.cli.common import (
     parse_choice,
     positive_int,
     print_json,
-    redirect_prints,
 )
+from harness.cli.plugin_output import redirect_prints
 
 if TYPE_CHECKING:
     from harness.planning.suite import Suite
@@ -74,7 +74,10 @@ def main(given: argparse.Namespace) -> int:
     if given.report is not None:
         from harness.reporting.writing import write_files
 
-        written = write_files(store, [s.name for s in suites], given.report, processes=os.cpu_count() or 1)
+        with redirect_prints(given):
+            written = write_files(
+                store, [s.name for s in suites], given.report, processes=os.cpu_count() or 1
+            )
         _complain(written.problems)
     if not given.quiet and not given.json:
         print(_format_last_word(given, outcomes, time.monotonic() - began, store), file=sys.stderr)

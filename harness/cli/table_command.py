@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.common import add_repeated, add_store_argument, encode_json, open_store, write_out
+from harness.cli.plugin_output import redirect_prints
 from harness.errors import SuiteError
 
 
@@ -39,7 +40,8 @@ def main(given: argparse.Namespace) -> int:
     from harness.leaderboard.formats import render
     from harness.leaderboard.stored import stored_tables
 
-    tables = stored_tables(open_store(given), given.suite, parse_changes(given), given.table)
+    with redirect_prints(given):
+        tables = stored_tables(open_store(given), given.suite, parse_changes(given), given.table)
     if given.json or given.format == "json":
         text = encode_json([t.to_dict() for t in tables])
     else:

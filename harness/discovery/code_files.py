@@ -98,7 +98,7 @@ def _library_folders() -> tuple[str, ...]:
     line must not make every embedded suite run again.
     """
     installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    own = [str(Path(__file__).resolve().parents[1] / name) for name in ("harness", "plugins", "suites")]
+    own = [str(Path(__file__).resolve().parents[2] / name) for name in ("harness", "plugins", "suites")]
     return tuple(os.path.realpath(folder) + os.sep for folder in installed + own if folder)
 
 

@@ -9,10 +9,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
 from harness.discovery.content_index import IndexedDigest, stamp_of
+from harness.discovery.waiting import doing
 
 THREADS = max(4, min(16, 4 * (os.cpu_count() or 1)))
 """More than cores, so that a slow disk reads several files at once."""
@@ -52,6 +53,9 @@ def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, IndexedDigest | No
         yield {path: read_entry(path, progress)}
         return
     pool = ThreadPoolExecutor(THREADS)
+    own = ExitStack()
+    if _is_shown:
+        own.enter_context(doing(""))  # the line below says it better
     try:
         left = {pool.submit(_read_task, task, progress) for task in _split_tasks(places)}
         done: dict[str, IndexedDigest | None] = {}
@@ -67,6 +71,7 @@ def read_all(stamps: Mapping[str, str]) -> Iterator[dict[str, IndexedDigest | No
         yield done
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        own.close()
         progress.clear()
 
 

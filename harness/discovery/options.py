@@ -94,8 +94,9 @@ def read_options(factory: Any) -> tuple[tuple[Option, ...], bool]:
     while isinstance(plain, partial):
         plain = plain.func
     function: Any = getattr(plain, "__init__", plain) if isinstance(plain, type) else plain
+    function = inspect.unwrap(function)
     module = sys.modules.get(getattr(function, "__module__", None) or "")
-    namespace = vars(module) if module else {}
+    namespace = vars(module) if module else getattr(function, "__globals__", {})
     options, open_ended = [], False
     for parameter in signature.parameters.values():
         if parameter.kind is parameter.VAR_KEYWORD:

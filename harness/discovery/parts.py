@@ -19,6 +19,7 @@ from harness.discovery.code_files import CodeIdentity
 from harness.discovery.content import BY_TIMES, UNREADABLE, content_digests, noticing_unread
 from harness.discovery.reference import Reference, parse_references
 from harness.discovery.relative_paths import resolve_paths
+from harness.discovery.waiting import doing
 from harness.errors import (
     DataError,
     HarnessError,
@@ -94,7 +95,8 @@ class Resolver:
         if isinstance(instance, str):
             as_checked = {**facts, "options": checked}
             return _assemble_part(facts, reference, shown, as_checked, None, problem=instance)
-        missing, fingerprint, remarks, trouble = _ask_plugin(instance, plugin)
+        with doing(f"asking {registry.full_name(plugin)} for its fingerprint and remarks"):
+            missing, fingerprint, remarks, trouble = _ask_plugin(instance, plugin)
         whole = {**facts, "options": identity, "fingerprint": fingerprint}
         paths = {o.name: identity.get(o.name) for o in options.read_options(factory)[0] if o.is_path}
         if fingerprint:  # it identifies files by content, so their paths decide nothing
@@ -205,7 +207,8 @@ def _prefix_errors(where: str, call: Any) -> Any:
 
 def _construct(factory: Any, arguments: Mapping[str, Any], where: str, plugin: registry.Plugin) -> Any:
     try:
-        return factory(**arguments)
+        with doing(f"constructing {registry.full_name(plugin)}"):
+            return factory(**arguments)
     except HarnessError as error:
         raise type(error)(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
     except BaseException as error:  # a plugin's constructor may raise anything

@@ -12,6 +12,8 @@ from functools import lru_cache, partial
 from importlib.metadata import Distribution, distributions
 from typing import Any
 
+from harness.discovery.decorated import class_for, find_function_fault
+from harness.discovery.waiting import doing
 from harness.errors import PluginBroken, PluginNotFound, did_you_mean, interrupts, reason_of
 
 KINDS = (
@@ -171,17 +173,23 @@ def load(plugin: Plugin) -> Any:
 
     Raises PluginBroken, which names the plugin and its distribution; the traceback is kept.
     """
+    loaded: Any
     if (plugin.kind, plugin.name) in _local and plugin.distribution == THIS_PROCESS:
-        return _local[plugin.kind, plugin.name][1]
+        loaded = class_for(_local[plugin.kind, plugin.name][1])
+        if lacking := find_function_fault(plugin.kind, plugin.target, loaded):
+            raise PluginBroken(f"{singular(plugin.kind)} '{plugin.name}' of {THIS_PROCESS}: {lacking}")
+        return loaded
     key = (plugin.kind, plugin.distribution, plugin.name)
     if key in _broken:
         raise PluginBroken(_broken[key].reason)
     module, _, attribute = plugin.target.partition(":")
-    named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
+    named = full_name(plugin)
     try:
-        loaded: Any = importlib.import_module(module)
+        with doing(f"importing {module} ({named})"):
+            loaded = importlib.import_module(module)
         for part in filter(None, attribute.split(".")):
             loaded = getattr(loaded, part)
+        loaded = class_for(loaded)
     except BaseException as error:  # a plugin's module may raise anything; the others go on
         if interrupts(error):
             raise
@@ -200,6 +208,8 @@ def _find_defect(plugin: Plugin, loaded: Any) -> str | None:
 
     What a factory function returns is checked when a cell is planned.
     """
+    if fault := find_function_fault(plugin.kind, plugin.target, loaded):
+        return fault
     if plugin.kind == "hooks":
         return None  # a listener may be a module or any object
     if not callable(loaded):
@@ -224,6 +234,11 @@ def refresh() -> None:
     """Forget the plugins found so far, for processes in which something has been installed since."""
     _scan_distributions.cache_clear()
     _broken.clear()
+
+
+def full_name(plugin: Plugin) -> str:
+    """Return `metric 'top1' of vision-harness 0.1.0`, for messages."""
+    return f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
 
 
 def singular(kind: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.contract.declared import API_VERSION, ask
-from harness.discovery.registry import Plugin, singular
+from harness.discovery.registry import Plugin, full_name
 
 OLDEST_API = 1
 """The oldest version of the contract that plugins may still be written for."""
@@ -19,7 +19,7 @@ def explain_misfit(
     A plugin states the version it is written for as `harness_api`; without it, the plugin is accepted.
     """
     wanted = ask(factory, "harness_api")
-    named = f"{singular(plugin.kind)} '{plugin.name}' of {plugin.distribution} {plugin.version}"
+    named = full_name(plugin)
     if not isinstance(wanted, int) or isinstance(wanted, bool):
         return f"{named}: harness_api must be a whole number, such as {newest}, found {wanted!r}"
     if wanted > newest:

@@ -8,6 +8,8 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from harness.discovery import registry
+from harness.discovery.import_times import measure_import_times
+from harness.discovery.near_misses import find_near_misses
 from harness.errors import PluginBroken
 from harness.planning.suite import find_suite_file
 from harness.records.paths import cache_dir, default_store
@@ -18,11 +20,13 @@ from harness.records.store import Store
 def collect_facts(store: str | Path | None = None) -> dict[str, Any]:
     """Return everything that `doctor` shows."""
     plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
+    doubts = []
     for plugin in plugins:
         try:
-            registry.load(plugin)
+            misses = find_near_misses(plugin.kind, registry.load(plugin))
         except PluginBroken:
             continue  # the registry keeps it, see below
+        doubts += [f"{registry.full_name(plugin)}: {text}" for text in misses]
     broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]
     for suite in registry.installed("suites"):
         try:
@@ -42,6 +46,8 @@ def collect_facts(store: str | Path | None = None) -> dict[str, Any]:
         "devices": _list_devices(),
         "plugins": len(plugins),
         "distributions": sorted({p.distribution for p in plugins}),
+        "imports": [{**vars(t), "slow": t.is_slow} for t in measure_import_times(plugins)],
+        "doubts": doubts,
         "broken": broken,
         "conflicts": conflicts,
         "cache": {"folder": str(cache), "bytes": size, "writable": _is_writable(cache)},

@@ -13,6 +13,7 @@ import pluggy
 
 from harness.contract.declared import ask
 from harness.discovery import registry, versions
+from harness.discovery.decorated import make_instance
 from harness.errors import PluginBroken, Unavailable, interrupts, reason_of
 from harness.records.redaction import redact
 
@@ -85,7 +86,7 @@ class Listeners:
         self.manager.add_hookspecs(Events)
         self.problems: list[str] = []
         named = [text for text in extra if isinstance(text, str)]
-        given = [listener for listener in extra if not isinstance(listener, str)]
+        given = [make_instance(listener) for listener in extra if not isinstance(listener, str)]
         wanted = [_load_requested(text, "--listen") for text in dict.fromkeys(named)]
         if installed:
             texts = os.environ.get(VARIABLE, "").split()

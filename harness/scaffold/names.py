@@ -17,10 +17,20 @@ GROUPS = {
     "dataset": "datasets",
     "metric": "metrics",
     "method": "methods",
+    "loss": "methods",
+    "fusion": "methods",
+    "protocol": "protocols",
     "suite": "suites",
+    "summary": "summaries",
+    "plot": "plots",
     "listener": "hooks",
+    "executor": "executors",
+    "importer": "importers",
 }
 """The kinds that `harness new` can make, each with the group of its entry point."""
+
+FUNCTIONS = ("metric", "summary")
+"""The kinds whose plugin is a function."""
 
 PATTERN = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 32
@@ -50,6 +60,12 @@ class PackageNames:
         return name + self.kind.capitalize() if name in taken else name
 
     @property
+    def function(self) -> str:
+        """The function of a kind that is one: `my_metric`; followed by the kind if that means something else."""
+        taken = self.module in dir(builtins) or self.module in ("np", "pd", "harness")
+        return f"{self.module}_{self.kind}" if taken else self.module
+
+    @property
     def group(self) -> str:
         """The entry-point group, without `harness.`."""
         return GROUPS[self.kind]
@@ -57,7 +73,9 @@ class PackageNames:
     @property
     def target(self) -> str:
         """What the entry point names; for a suite, the package that holds its file."""
-        return self.module if self.kind == "suite" else f"{self.module}:{self.cls}"
+        if self.kind == "suite":
+            return self.module
+        return f"{self.module}:{self.function if self.kind in FUNCTIONS else self.cls}"
 
 
 def make_names(kind: str, name: str) -> PackageNames:

@@ -21,23 +21,33 @@ def render_files(names: PackageNames) -> dict[str, str]:
     own = names.kind
     values = {
         "name": names.plugin,
-        "kind": {"dataset": "data set"}.get(own, own),
+        "kind": {"dataset": "data set", "loss": "GAN loss"}.get(own, own),
         "module": names.module,
         "cls": names.cls,
+        "function": names.function,
         "group": names.group,
         "target": names.target,
         "harness": ".".join(version("vision-harness").split(".")[:2]),
         "api": str(API_VERSION),
+        "stubs": ', "pandas-stubs"' if own in ("summary", "plot") else "",
     }
     for part in ("about", "use", "module_is"):  # the kind's own parts of the README
         values[part] = _fill(f"{own}/{part}", values).strip()
     suite = f"{names.module}/{names.plugin}.toml"
+    more = {
+        "suite": {suite: "suite/suite.toml"},
+        "importer": {"example.csv": "importer/example.csv"},
+        "fusion": {
+            "try.toml": "fusion/try.toml",
+            f"{names.module}/network.py": "fusion/network.py",
+        },
+    }
     templates = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",
         f"{names.module}/__init__.py": f"{own}/module.py",
         f"tests/test_{names.module}.py": f"{own}/test.py",
-        **({suite: "suite/suite.toml"} if own == "suite" else {"try.toml": f"{own}/try.toml"}),
+        **more.get(own, {"try.toml": f"{own}/try.toml"}),
     }
     written = {path: _fill(template, values) for path, template in templates.items()}
     return {**written, f"{names.module}/py.typed": ""}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.declared import ask
@@ -30,18 +30,31 @@ class DisplaySubject:
     def __init__(self, kind: str, plugin: Any, records: pd.DataFrame | None = None) -> None:
         self.kind, self.plugin, self.records = kind, plugin, records
 
-    @contextmanager
-    def frames(self) -> Iterator[tuple[dict[str, pd.DataFrame], Store]]:
-        """Frames by what they are: the records given, those of a toy run, and none at all; and a store."""
+    @cached_property
+    def _toys(self) -> tuple[pd.DataFrame, Store, TemporaryDirectory[str]]:
+        """The records and the store of a toy run, made once; the folder is removed with the subject."""
         from harness.plotting.draw import prepare_plot_data as as_plots_see
 
-        with toy_suite() as content, temporary_folder() as place:
-            done = run_toys(content, Path(place))
+        folder = temporary_folder()
+        with toy_suite() as content:
+            done = run_toys(content, Path(folder.name))
             usual = as_plots_see(done.frame())
-            if self.kind == "summaries":
-                usual = usual[usual["status"] == "ok"].reset_index(drop=True)
-            given = {} if self.records is None else {"the records given": self.records}
-            yield {**given, "records of a run": usual, "no records": usual.iloc[:0]}, done.store
+        if self.kind == "summaries":
+            usual = usual[usual["status"] == "ok"].reset_index(drop=True)
+        return usual, done.store, folder
+
+    def frames(self) -> tuple[dict[str, pd.DataFrame], Store]:
+        """Return frames by what they are (the records given, those of a toy run, and none at all) and a store.
+
+        They are copies: what a check's plugin does to them, no other check meets.
+        """
+        usual, store, _ = self._toys
+        given = {} if self.records is None else {"the records given": self.records.copy(deep=True)}
+        return {
+            **given,
+            "records of a run": usual.copy(deep=True),
+            "no records": usual.iloc[:0].copy(),
+        }, store
 
     def show(self, frame: pd.DataFrame, store: Store) -> Any:
         """Return a summary's table, or a plot's caption and number of axes.
@@ -72,24 +85,24 @@ class DisplaySubject:
 
 def check_shows(subject: DisplaySubject) -> None:
     """It makes a table or a figure of records, or says why it can't."""
-    with subject.frames() as (frames, store):
-        for what, frame in frames.items():
-            try:
-                made = subject.show(frame, store)
-            except HarnessError as error:
-                expected = "something to show of the records given"
-                expect(what != "the records given", expected, error, "The plugin is made for them.")
-                continue
-            if subject.kind == "summaries":
-                _check_table(made, what)
-                continue
-            caption, axes = made
-            expect(
-                axes > 0 and (caption is None or isinstance(caption, str)),
-                f"axes on the figure, and a caption or None, for {what}",
-                f"{axes} axes and {caption!r}",
-                "An empty figure tells a reader nothing: raise harness.HarnessError with the reason.",
-            )
+    frames, store = subject.frames()
+    for what, frame in frames.items():
+        try:
+            made = subject.show(frame, store)
+        except HarnessError as error:
+            expected = "something to show of the records given"
+            expect(what != "the records given", expected, error, "The plugin is made for them.")
+            continue
+        if subject.kind == "summaries":
+            _check_table(made, what)
+            continue
+        caption, axes = made
+        expect(
+            axes > 0 and (caption is None or isinstance(caption, str)),
+            f"axes on the figure, and a caption or None, for {what}",
+            f"{axes} axes and {caption!r}",
+            "An empty figure tells a reader nothing: raise harness.HarnessError with the reason.",
+        )
 
 
 def _check_table(made: Any, what: str) -> None:
@@ -113,25 +126,25 @@ def _check_table(made: Any, what: str) -> None:
 
 def check_leaves_the_records(subject: DisplaySubject) -> None:
     """It changes neither the records that it receives nor pyplot's figures."""
-    with subject.frames() as (frames, store):
-        for what, frame in frames.items():
-            before, figures = frame.copy(deep=True), _list_figures(subject)
-            try:
-                subject.show(frame, store)
-            except (HarnessError, Violation):
-                continue
-            expect(
-                frame.equals(before) and list(frame.columns) == list(before.columns),
-                f"{what} as they were",
-                "changed ones",
-                "The next table or plot is made of the same frame: work on a copy.",
-            )
-            expect(
-                _list_figures(subject) == figures,
-                "pyplot's figures as they were (draw on the figure given)",
-                "others",
-                "Figures would pile up, one for each plot of each report.",
-            )
+    frames, store = subject.frames()
+    for what, frame in frames.items():
+        before, figures = frame.copy(deep=True), _list_figures(subject)
+        try:
+            subject.show(frame, store)
+        except (HarnessError, Violation):
+            continue
+        expect(
+            frame.equals(before) and list(frame.columns) == list(before.columns),
+            f"{what} as they were",
+            "changed ones",
+            "The next table or plot is made of the same frame: work on a copy.",
+        )
+        expect(
+            _list_figures(subject) == figures,
+            "pyplot's figures as they were (draw on the figure given)",
+            "others",
+            "Figures would pile up, one for each plot of each report.",
+        )
 
 
 def _list_figures(subject: DisplaySubject) -> Any:

@@ -7,6 +7,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
+from harness.discovery.decorated import make_instance
 from harness.testing.verdicts import Check, Finding, run_checks
 
 KINDS = {
@@ -41,18 +42,21 @@ def checks_in(module: Any) -> list[Check]:
 
 
 def make_kind_subject(kind: str, given: Any, more: Mapping[str, Any]) -> Any:
-    """Return what the checks of a kind look at, made from a plugin and the further fixtures of a test."""
+    """Return what the checks of a kind look at, made from a plugin and the further fixtures of a test.
+
+    A decorated function, or a partial of one with options, becomes the plugin that it stands for.
+    """
     module, _, name = KINDS[kind][0].partition(":")
     subject = getattr(import_module(f"harness.testing.{module}"), name)
-    return subject(*([kind] if kind in SHARED_SUBJECTS else []), given, **more)
+    return subject(*([kind] if kind in SHARED_SUBJECTS else []), make_instance(given), **more)
 
 
 def check(kind: str, given: Any, **more: Any) -> Sequence[Finding]:
     """Make all checks on a plugin and return their verdicts.
 
     `kind` is the plugin's (`models`, `datasets`, `metrics`, `methods`, `protocols`, `suites`, `hooks`,
-    `summaries`, `plots`, `executors`, `importers`); `given` an instance, or a suite's name or path. Methods and
-    protocols may be references too. `more` is what the conformance classes take as further fixtures:
-    `images`, `examples` and `make`, `cell`, `records`.
+    `summaries`, `plots`, `executors`, `importers`); `given` an instance, a decorated function, or a suite's
+    name or path. Methods and protocols may be references too. `more` is what the conformance classes take as
+    further fixtures: `images`, `examples` and `make`, `cell`, `records`.
     """
     return run_checks(find_kind_checks(kind), make_kind_subject(kind, given, more))

@@ -10,8 +10,10 @@ from typing import Any
 
 from harness.discovery import registry
 from harness.discovery.listing import find_kinds
+from harness.discovery.near_misses import find_near_misses
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import Reference, parse_short
+from harness.discovery.waiting import doing
 from harness.errors import PluginBroken, PluginNotFound, did_you_mean
 from harness.testing.grids import smallest_options
 from harness.testing.kinds import check
@@ -30,6 +32,8 @@ class PluginVerdict:
     options: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, str] = field(default_factory=dict)
     """Distribution, version and target, if it is installed."""
+    doubts: Sequence[str] = ()
+    """Attributes whose names are nearly those that the harness asks for."""
 
     @property
     def holds(self) -> bool:
@@ -52,6 +56,7 @@ class PluginVerdict:
             "verdict": "holds" if self.holds else "fails",
             "counts": {state: states.count(state) for state in SIGNS},
             "checks": [{"check": f.check, "status": f.status, "message": f.message} for f in self.findings],
+            "doubts": list(self.doubts),
         }
 
     def __str__(self) -> str:
@@ -62,6 +67,7 @@ class PluginVerdict:
             lines.append(f"  {SIGNS[found.status]}  {found.check}")
             if found.message:
                 lines.append(f"          {found.message}")
+        lines += [f"  ?     {text}" for text in self.doubts]
         return "\n".join([*lines, f"  {self._summary()}"])
 
     def __repr__(self) -> str:
@@ -118,7 +124,8 @@ def _check_plugin(kind: str, text: str) -> PluginVerdict:
     reference = _complete_reference(plugin, text)
     findings = _run_checks(kind, plugin, reference, text)
     shown = {**({"(value)": reference.value} if reference.value else {}), **reference.options}
-    return PluginVerdict(plugin.name, kind, findings, shown, _origin(plugin))
+    doubts = find_near_misses(kind, registry.load(plugin))
+    return PluginVerdict(plugin.name, kind, findings, shown, _origin(plugin), doubts)
 
 
 def _complete_reference(plugin: registry.Plugin, text: str) -> Reference:
@@ -134,10 +141,11 @@ def _run_checks(kind: str, plugin: registry.Plugin, reference: Reference, text: 
     part = Resolver().resolve(kind, reference, text)
     if part.problem:
         raise PluginBroken(part.problem)
-    if kind in ("methods", "protocols"):
-        table = {"plugin": f"{plugin.distribution}/{plugin.name}", "options": dict(part.options)}
-        return check(kind, table if plugin.distribution != registry.THIS_PROCESS else part.object)
-    return check(kind, part.object)
+    given = part.object
+    if kind in ("methods", "protocols") and plugin.distribution != registry.THIS_PROCESS:
+        given = {"plugin": f"{plugin.distribution}/{plugin.name}", "options": dict(part.options)}
+    with doing(f"checking {registry.full_name(plugin)}"):
+        return check(kind, given)
 
 
 def _origin(plugin: registry.Plugin) -> dict[str, str]:

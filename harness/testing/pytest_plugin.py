@@ -15,7 +15,7 @@ Every pytest run imports this module, so it imports nothing of the harness until
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,16 +53,23 @@ def harness_check(request: pytest.FixtureRequest) -> Callable[..., CheckResult]:
     """A function that compares a model with a recorded leaderboard, and fails the test by its gates.
 
     Its arguments are those of `harness.comparing.check_against.check_against`; `store` may be left out, `fail_on` may be one
-    text, and `inconclusive` (fail, xfail or warn) overrules the configuration for this call.
+    text, and `inconclusive` (fail, xfail or warn) overrules the configuration for this call. Further arguments
+    are settings of `harness.run` (`datasets`, `limit`, `device`, …).
     """
 
     def check_gates(
         suite: Any,
         *,
+        model: str,
         fail_on: Sequence[str] | str,
+        baseline_store: str | Path,
         store: str | Path | None = None,
+        baseline_model: str | None = None,
+        where: Mapping[str, Any] | None = None,
+        run: bool = True,
+        level: float = 0.95,
         inconclusive: str | None = None,
-        **more: Any,
+        **running: Any,
     ) -> CheckResult:
         __tracebackhide__ = True
         from harness.comparing.check_against import check_against
@@ -71,7 +78,18 @@ def harness_check(request: pytest.FixtureRequest) -> Callable[..., CheckResult]:
         allowed = _read_inconclusive(request.config, inconclusive)
         gates = [fail_on] if isinstance(fail_on, str) else fail_on
         try:
-            found = check_against(suite, fail_on=gates, store=store or _choose_store(request), **more)
+            found = check_against(
+                suite,
+                model=model,
+                fail_on=gates,
+                baseline_store=baseline_store,
+                store=store or _choose_store(request),
+                baseline_model=baseline_model,
+                where=where,
+                run=run,
+                level=level,
+                **running,
+            )
         except HarnessError as error:
             pytest.fail(f"harness_check: {error}", pytrace=False)
         text = f"harness_check: {found.answer}\n{found}"

@@ -11,18 +11,18 @@ from harness.testing.verdicts import expect
 
 def check_order_of_records(subject: DisplaySubject) -> None:
     """The same records in another order have the same numbers."""
-    with subject.frames() as (frames, store):
-        for what, frame in frames.items():
-            try:
-                one = subject.show(frame, store)
-                other = subject.show(frame.iloc[::-1].reset_index(drop=True), store)
-            except HarnessError:
-                continue
-            expected, why = (
-                f"the same numbers for {what} in another order",
-                "Records come as cells were planned.",
-            )
-            expect(_sort_rows(one) == _sort_rows(other), expected, "others", why)
+    frames, store = subject.frames()
+    for what, frame in frames.items():
+        try:
+            one = subject.show(frame, store)
+            other = subject.show(frame.iloc[::-1].reset_index(drop=True), store)
+        except HarnessError:
+            continue
+        expected, why = (
+            f"the same numbers for {what} in another order",
+            "Records come as cells were planned.",
+        )
+        expect(_sort_rows(one) == _sort_rows(other), expected, "others", why)
 
 
 def _sort_rows(made: Any) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.contract.declared import ask
+from harness.discovery.waiting import doing
 from harness.errors import Unavailable
 
 Check = Callable[[Any], None]
@@ -86,7 +87,8 @@ def run_checks(checks: Sequence[Check], subject: Any) -> list[Finding]:
 def _judge(check: Check, subject: Any) -> Finding:
     name = readable_name(check)
     try:
-        check(subject)
+        with doing(name):
+            check(subject)
     except Violation as violation:
         return Finding(name, "fails", str(violation))
     except (NotChecked, Unavailable) as reason:

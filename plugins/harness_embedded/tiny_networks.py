@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import open_clip
-from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from timm.models import register_model
 from timm.models.resnet import BasicBlock, ResNet
 from timm.models.vision_transformer import VisionTransformer
 from timm.models.vision_transformer_hybrid import ConvStem, HybridEmbed
+
+if TYPE_CHECKING:
+    import open_clip
 
 SIDE = 32
 CONTEXT = 32
@@ -80,6 +81,9 @@ def build_tiny_clip(tower: Literal["resnet", "vit"]) -> open_clip.CLIP:
     `resnet`: open_clip's timm tower around `resnet`. `vit`: open_clip's VisionTransformer of three
     layers, width 64, its patch embedding replaced by four convolutions.
     """
+    import open_clip  # it takes longer to import than timm, which the other networks need
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+
     text = CLIPTextCfg(context_length=CONTEXT, width=64, heads=2, layers=2, mlp_ratio=MLP_RATIO)
     if tower == "resnet":
         return open_clip.CLIP(

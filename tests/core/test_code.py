@@ -613,3 +613,10 @@ def test_a_folder_of_a_plugin_without_a_fingerprint_is_told(tmp_path: Path) -> N
     (tmp_path / "file").write_text("1")
     assert ["option 'path' is known by its path alone" in text for text in said(Plain, tmp_path)] == [True]
     assert said(Plain, tmp_path / "file") == said(Known, tmp_path) == ()
+
+
+@pytest.mark.parametrize("module", ["harness", "harness_metrics", "harness_robustness"])
+def test_a_checkout_of_the_harness_is_no_code_under_development(module: str) -> None:
+    from harness.discovery.code_files import is_developed
+
+    assert not is_developed(module)

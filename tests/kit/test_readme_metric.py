@@ -22,18 +22,20 @@ class TestShownMetric(MetricConformance):
     @pytest.fixture(params=["README.md", "harness/guides/python-api.md"])
     def metric(self, request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         text = (ROOT / request.param).read_text(encoding="utf-8")
-        (shown,) = re.findall(
-            r"\n(class (?:(?!\n\n\n|```).)*?higher_is_better.*?\n)(?:\n\n|```)", text, re.DOTALL
+        (code,) = re.findall(
+            r"\n((?:class |@harness)(?:(?!\n\n\n|```).)*?higher_is_better.*?\n)(?:\n\n|```)", text, re.DOTALL
         )
         file = tmp_path / "shown_metric.py"
-        file.write_text("import numpy as np\nfrom harness import DataError, Predictions\n\n\n" + shown)
+        file.write_text(
+            "import harness\nimport numpy as np\nfrom harness import DataError, Predictions\n\n\n" + code
+        )
         spec = importlib.util.spec_from_file_location("shown_metric", file)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        (cls,) = (v for v in vars(module).values() if isinstance(v, type) and v.__module__ == "shown_metric")
-        return cls()
+        (shown,) = (v for v in vars(module).values() if getattr(v, "__module__", "") == "shown_metric")
+        return shown() if isinstance(shown, type) else shown
 
     @pytest.fixture
     def examples(self) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.discovery import registry
 from harness.scaffold.names import GROUPS, LONGEST
 
 pytestmark = pytest.mark.timeout(1800)  # a busy machine takes its time over reading torch's types
@@ -28,17 +29,19 @@ packages, kinds = Path(sys.argv[1]), json.loads(sys.argv[2])
 told = {}
 
 def call(name, *arguments):
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = main(list(map(str, arguments)))
-    told[name] = [int(status), out.getvalue()]
+    told[name] = [int(status), out.getvalue() or err.getvalue()]
 
 call("list", "list", "--json")
 for kind in kinds:
     call(f"info {kind}", "info", f"my-{kind}", "--json")
-    if kind != "suite":
+    if kind not in ("suite", "importer"):
         call(f"plan {kind}", "plan", packages / f"my-{kind}" / "try.toml", "--json")
 call("plan suite", "plan", "my-suite", "--json")
+call("import", "import", "my-importer", packages / "my-importer" / "example.csv", "--store", "store")
+call("table", "table", "my-importer", "--store", "store", "--format", "csv")
 for kind in kinds:
     call(f"check {kind}", "check", f"my-{kind}", "--json")
 out = io.StringIO()
@@ -61,7 +64,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def told(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
-    """Status and output of each command, run with all six packages installed."""
+    """Status and output of each command, run with all packages installed."""
     site, place = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("place")
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--disable-pip-version-check"]
     sources = [str(packages / f"my-{kind}") for kind in KINDS]
@@ -101,10 +104,19 @@ def test_it_is_listed_described_and_can_be_planned(told: dict[str, tuple[int, st
     (facts,) = json.loads(told[f"info {kind}"][1])
     assert facts["distribution"] == f"my-{kind}"
     assert facts["documentation"].strip()
+    if kind == "importer":
+        assert told["import"][0] == 0, told["import"][1]
+        assert "2 records imported" in told["import"][1]
+        assert "0.93" in told["table"][1] or "93" in told["table"][1]
+        return
     status, text = told[f"plan {kind}"]
     assert status == 0, text
     states = {cell["state"] for suite in json.loads(text) for cell in suite["cells"]}
     assert states == {"run"}
+
+
+def test_every_kind_of_plugin_can_be_written() -> None:
+    assert set(GROUPS.values()) == set(registry.KINDS)
 
 
 def test_ruff_has_nothing_to_say(packages: Path) -> None:
