@@ -1,0 +1,55 @@
+"""Words for metrics, costs and coordinates on axes, with their units."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORDS = {
+    "H": "Harmonic mean of base and new accuracy",
+    "mean_per_class": "Mean accuracy per class",
+    "nll": "Negative log-likelihood",
+    "brier": "Brier score",
+    "ece": "Expected calibration error",
+    "rms_calibration_error": "RMS calibration error",
+    "seconds": "Time (s)",
+    "trainable_parameters": "Trained parameters",
+    "trainable_without_head": "Trained parameters without the head",
+}
+"""Names that their parts don't explain."""
+
+CAPITALS = {
+    "fid": "FID",
+    "kid": "KID",
+    "iou": "IoU",
+    "map": "mAP",
+    "auroc": "AUROC",
+    "auc": "AUC",
+    "lr": "LR",
+}
+
+
+def name_quantity(name: str) -> str:
+    """Return a metric, cost, coordinate or tag in words: `tag.dataset.severity` as `Severity`."""
+    if name in WORDS:
+        return WORDS[name]
+    last = name.rpartition(".")[2] if name.startswith("tag.") else name
+    if found := re.fullmatch(r"top(\d+)(.*)", last):
+        return f"Top-{found[1]} accuracy{found[2].replace('_', ' ')}"
+    unit = ""
+    if last.endswith("_seconds"):
+        last, unit = f"{last.removesuffix('_seconds')} time", " (s)"
+    elif last.endswith(("_bytes", "_memory")):
+        last, unit = last.removesuffix("_bytes"), " (bytes)"
+    words = [CAPITALS.get(w, w) for w in last.replace("_", " ").split()] or [name]
+    first = words[0] if words[0] in CAPITALS.values() else words[0][:1].upper() + words[0][1:]
+    return " ".join([first, *words[1:]]) + unit
+
+
+def choose_scale(data: pd.DataFrame, metric: str) -> tuple[float, str]:
+    """Return the factor and the axis label of a metric: fractions are shown in percent."""
+    fraction = metric in data.attrs.get("fractions", ())
+    return (100.0, f"{name_quantity(metric)} (%)") if fraction else (1.0, name_quantity(metric))

@@ -1,0 +1,109 @@
+"""Geometry of labels: beside points and at the ends of lines, without overlap. Lengths in pixels, y upwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+GAPS = (2, 5, 9, 14, 20, 28, 38, 50, 64, 80, 100, 125, 155, 190)
+"""Distances between a point and its label, the nearest first."""
+
+SIDES = np.array(
+    [(1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]
+    + [(0.5, 1), (0.5, -1), (-0.5, 1), (-0.5, -1), (1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5)]
+)
+"""Directions of a label from its point, on the outline of a square; the first of equally good ones is taken."""
+
+LEADER = 9
+"""Labels farther from their points than this have a leader line."""
+
+
+def spread_apart(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> Array:
+    """Return centres nearest to those wanted (least squares) at which boxes of these heights don't overlap.
+
+    They keep their order and lie between `low` and `high`; if they can't, they start at `low`.
+    """
+    from scipy.optimize import isotonic_regression
+
+    order = np.argsort(wanted, kind="stable")
+    tall = np.asarray(heights, dtype=float)[order]
+    # without the heights below it, each centre must only not be lower than the one before
+    below = np.concatenate([[0.0], np.cumsum((tall[1:] + tall[:-1]) / 2)])
+    fitted = isotonic_regression(np.asarray(wanted, dtype=float)[order] - below).x
+    bottom, top = low + tall[0] / 2, high - tall[-1] / 2 - below[-1]
+    places = np.empty(len(order))
+    places[order] = np.clip(fitted, bottom, max(bottom, top)) + below
+    return places
+
+
+def place_beside(
+    anchors: Array, sizes: Array, bounds: Sequence[float], blocked: Array, soft: Array
+) -> Array | None:
+    """Return the centres N×2 of labels of `sizes` N×2 beside `anchors` N×2, or None if they don't fit.
+
+    Labels lie within `bounds` (left, bottom, right, top), and overlap neither each other nor the boxes
+    `blocked` M×4. They avoid the points `soft` K×2, which lie on lines, where they can.
+    """
+    candidates = [_list_candidates(a, s) for a, s in zip(anchors, sizes, strict=True)]
+    usable, costs = [], []
+    for anchor, boxes in zip(anchors, candidates, strict=True):
+        inside = (boxes[:, :2] >= bounds[:2]).all(1) & (boxes[:, 2:] <= bounds[2:]).all(1)
+        usable.append(inside & ~_overlaps(boxes, blocked).any(1))
+        cost = np.repeat(GAPS, len(SIDES)) + 0.05 * np.tile(np.arange(len(SIDES)), len(GAPS))
+        costs.append(
+            cost + 3.0 * np.minimum(_contains(boxes, soft).sum(1), 4) + _cross(anchor, boxes, blocked)
+        )
+    # points with many neighbours have the least choice
+    near = np.hypot(*(anchors[:, None] - anchors[None]).transpose(2, 0, 1))
+    order = np.argsort(np.sort(near, axis=1)[:, 1 : min(4, len(anchors))].sum(1), kind="stable")
+    chosen: dict[int, Array] = {}
+    for _ in range(4):
+        for n in order.tolist():
+            others = np.array([box for m, box in chosen.items() if m != n]).reshape(-1, 4)
+            free = usable[n] & ~_overlaps(candidates[n], others).any(1)
+            if not free.any():
+                return None
+            cost = costs[n] + _cross(anchors[n], candidates[n], others)
+            chosen[n] = candidates[n][int(np.argmin(np.where(free, cost, np.inf)))]
+    boxes = np.array([chosen[n] for n in range(len(anchors))]).reshape(-1, 4)
+    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
+
+
+def find_leader(anchor: Array, centre: Array, size: Array) -> Array | None:
+    """Return the end of the line from a point to its label, on the label's edge; None for a label beside it."""
+    end = np.clip(anchor, centre - size / 2, centre + size / 2)
+    return np.asarray(end) if np.hypot(*(end - anchor)) > LEADER else None
+
+
+def _list_candidates(anchor: Array, size: Array) -> Array:
+    gaps = np.repeat(np.asarray(GAPS, dtype=float), len(SIDES))[:, None]
+    centres = anchor + np.tile(SIDES, (len(GAPS), 1)) * (size / 2 + gaps)
+    return np.hstack([centres - size / 2, centres + size / 2])
+
+
+def _overlaps(boxes: Array, others: Array) -> NDArray[np.bool_]:
+    """Return which of the boxes N×4 overlap which of the others M×4, N×M."""
+    a, b = boxes[:, None], others.reshape(-1, 4)[None]
+    return np.asarray((a[..., :2] < b[..., 2:]).all(-1) & (b[..., :2] < a[..., 2:]).all(-1))
+
+
+def _contains(boxes: Array, points: Array) -> NDArray[np.bool_]:
+    a, p = boxes[:, None], points.reshape(-1, 2)[None]
+    return np.asarray((a[..., :2] <= p).all(-1) & (p <= a[..., 2:]).all(-1))
+
+
+def _cross(anchor: Array, boxes: Array, others: Array) -> Array:
+    """Return a penalty for each box whose leader from the anchor would pass through one of the others."""
+    if not len(others):
+        return np.zeros(len(boxes))
+    ends = np.clip(anchor, boxes[:, :2], boxes[:, 2:])
+    shares = np.linspace(0.0, 1.0, 15)[None, :, None]
+    along = anchor + shares * (ends - anchor)[:, None]
+    # what the anchor itself lies in, such as its own marker, is in nobody's way
+    away = others[~_contains(others, anchor[None]).any(1)]
+    hit = _contains(away, along.reshape(-1, 2)).any(0).reshape(len(boxes), -1).any(1)
+    return np.asarray(60.0 * hit)
