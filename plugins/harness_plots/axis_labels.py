@@ -16,6 +16,15 @@ WORDS = {
     "ece": "Expected calibration error",
     "rms_calibration_error": "RMS calibration error",
     "seconds": "Time (s)",
+    "d_loss": "Discriminator's loss",
+    "g_loss": "Generator's loss",
+    "d_real": "Discriminator's output on real samples",
+    "d_fake": "Discriminator's output on generated samples",
+    "d_accuracy": "Discriminator's accuracy",
+    "d_gradient": "Norm of the discriminator's gradient",
+    "g_gradient": "Norm of the generator's gradient",
+    "covered": "Covered modes",
+    "reverse_kl": "Reverse KL divergence (nats)",
     "trainable_parameters": "Trained parameters",
     "trainable_without_head": "Trained parameters without the head",
 }
@@ -28,7 +37,7 @@ CAPITALS = {
     "map": "mAP",
     "auroc": "AUROC",
     "auc": "AUC",
-    "lr": "LR",
+    "f1": "F1",
 }
 
 
@@ -39,6 +48,8 @@ def name_quantity(name: str) -> str:
     last = name.rpartition(".")[2] if name.startswith("tag.") else name
     if found := re.fullmatch(r"top(\d+)(.*)", last):
         return f"Top-{found[1]} accuracy{found[2].replace('_', ' ')}"
+    if found := re.fullmatch(r"at_(0\.\d+)", last):
+        return f"Modes with {float(found[1]):.0%} of an even share"
     unit = ""
     if last.endswith("_seconds"):
         last, unit = f"{last.removesuffix('_seconds')} time", " (s)"
@@ -47,6 +58,11 @@ def name_quantity(name: str) -> str:
     words = [CAPITALS.get(w, w) for w in last.replace("_", " ").split()] or [name]
     first = words[0] if words[0] in CAPITALS.values() else words[0][:1].upper() + words[0][1:]
     return " ".join([first, *words[1:]]) + unit
+
+
+def inside_sentence(words: str) -> str:
+    """Return words with a small first letter, unless they begin with an abbreviation."""
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]
 
 
 def choose_scale(data: pd.DataFrame, metric: str) -> tuple[float, str]:

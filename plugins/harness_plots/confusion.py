@@ -80,11 +80,13 @@ class Confusion:
         ]
         most = max(map(len, chosen))
         alike = all(names == labels[0] for names in labels)
-        axes = _add_matrices(figure, len(groups), most, max(len(n) for names in labels for n in names), alike)
+        side = max(1.5, 0.22 * most)
+        longest = max(len(n) for names in labels for n in names)
+        axes = _add_matrices(figure, len(groups), side, longest, alike)
         for n, (group, classes, ax) in enumerate(zip(groups, chosen, axes, strict=True)):
             matrix = confusion_matrix(group.targets, group.predictions, classes)
-            _draw_matrix(ax, matrix, labels[n])
-            ax.set_title(wrap(group.title, 30), loc="left")
+            _draw_matrix(ax, matrix, labels[n], upright=longest * 5.0 + 3 > side * 72 / most)
+            ax.set_title(wrap(group.title, int(side * 72 / 6.4)), loc="left")
             grid = ax.get_gridspec()
             if alike and n % grid.ncols:
                 ax.tick_params(labelleft=False)
@@ -150,29 +152,21 @@ def read_class_names(record: Record | None) -> Sequence[str]:
         return ()
 
 
-def _add_matrices(figure: Figure, count: int, classes: int, longest: int, alike: bool) -> list[Any]:
-    """Add square axes whose cells hold three digits, with room for the names of classes."""
-    side = max(1.3, 0.24 * classes)
-    names = min(longest, 24) * 0.068 + 0.35
-    columns = next(
-        (c for c in (4, 3, 2) if c <= count and c * (side + (0 if alike else names)) + names <= PAGE_WIDTH), 1
-    )
-    if count == 4 and columns == 3:
-        columns = 2
+def _add_matrices(figure: Figure, count: int, side: float, longest: int, alike: bool) -> list[Any]:
+    """Add axes of `side` inches, with room for the names of classes: once per row and column if they are alike."""
+    names = longest * 0.068 + 0.35
+    own, shared = (0.1, names) if alike else (names, 0.0)
+    columns = next((c for c in (4, 3, 2) if c <= count and c * (side + own) + shared <= PAGE_WIDTH), 1)
     rows = -(-count // columns)
-    across = columns * (side + 0.1 + (0 if alike else names)) + (names if alike else 0)
-    width = COLUMN_WIDTH if across <= COLUMN_WIDTH else max(across, PAGE_WIDTH)
-    slant = names if classes > 4 else 0.5
-    across_rows = rows * (side + 0.35 + (0.1 if alike else slant)) + (slant if alike else 0)
-    figure.set_size_inches(width, across_rows)
+    width = max(columns * (side + own) + shared, COLUMN_WIDTH)
+    figure.set_size_inches(width, rows * (side + own + 0.35) + shared)
     return [figure.add_subplot(rows, columns, n + 1) for n in range(count)]
 
 
-def _draw_matrix(ax: Any, matrix: NDArray[np.float64], names: Sequence[str]) -> None:
+def _draw_matrix(ax: Any, matrix: NDArray[np.float64], names: Sequence[str], upright: bool) -> None:
     ax.grid(False)
     ax.imshow(matrix, cmap="cividis", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
     places = range(len(names))
-    upright = len(names) > 4 or max(map(len, names)) > 9
     ax.set_xticks(places, names, fontsize=SMALL_TEXT, rotation=90 if upright else 0)
     ax.set_yticks(places, names, fontsize=SMALL_TEXT)
     for (i, j), value in np.ndenumerate(matrix):

@@ -58,7 +58,7 @@ class Curves:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the lines with their bands and names."""
-        from harness_plots.axis_labels import choose_scale, name_quantity
+        from harness_plots.axis_labels import choose_scale, inside_sentence, name_quantity
         from harness_plots.line_panels import LineAxes, LinePanel, draw_line_panels
         from harness_plots.points import (
             find_column,
@@ -101,7 +101,7 @@ class Curves:
         few = list(zip(places, shown, strict=True)) if len(ticks) <= 12 else []
         log = numeric and self.log and ticks[0] > 0
         layout = draw_line_panels(figure, panels, LineAxes(log, False, few, True, self.runs))
-        return f"{words} over {x_words[:1].lower()}{x_words[1:]}. {self._describe_bands(drawn)}{layout}"
+        return f"{words} over {inside_sentence(x_words)}. {self._describe_bands(drawn)}{layout}"
 
     def _make_line(self, name: str, points: list[tuple[float, Point]], scale: float) -> Line:
         from harness_plots.line_panels import Line

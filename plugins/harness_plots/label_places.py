@@ -13,8 +13,10 @@ GAPS = (2, 5, 9, 14, 20, 28, 38, 50, 64, 80, 100, 125, 155, 190)
 """Distances between a point and its label, the nearest first."""
 
 SIDES = np.array(
-    [(1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]
-    + [(0.5, 1), (0.5, -1), (-0.5, 1), (-0.5, -1), (1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5)]
+    [
+        *[(1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)],
+        *[(0.5, 1), (0.5, -1), (-0.5, 1), (-0.5, -1), (1, 0.5), (1, -0.5), (-1, 0.5), (-1, -0.5)],
+    ]
 )
 """Directions of a label from its point, on the outline of a square; the first of equally good ones is taken."""
 
@@ -55,7 +57,7 @@ def place_beside(
         usable.append(inside & ~_overlaps(boxes, blocked).any(1))
         cost = np.repeat(GAPS, len(SIDES)) + 0.05 * np.tile(np.arange(len(SIDES)), len(GAPS))
         costs.append(
-            cost + 3.0 * np.minimum(_contains(boxes, soft).sum(1), 4) + _cross(anchor, boxes, blocked)
+            cost + 6.0 * np.minimum(_contains(boxes, soft).sum(1), 6) + _cross(anchor, boxes, blocked)
         )
     # points with many neighbours have the least choice
     near = np.hypot(*(anchors[:, None] - anchors[None]).transpose(2, 0, 1))

@@ -34,7 +34,9 @@ def wrap(text: object, width: int, length: int = LONGEST) -> str:
     """Return a name, shortened to `length` characters, in lines of at most `width`."""
     import textwrap
 
-    return textwrap.fill(shorten(text, length), width, break_on_hyphens=False) or "–"
+    # a dot between the parts of a name stays on the line of the first
+    line = shorten(text, length).replace(" ·", "\u00a0·")
+    return textwrap.fill(line, width, break_on_hyphens=False).replace("\u00a0·", " ·") or "–"
 
 
 @dataclass

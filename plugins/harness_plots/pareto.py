@@ -34,6 +34,18 @@ def find_pareto_front(
     return kept
 
 
+def sample_steps(ax: Any, corners: Any) -> list[Any]:
+    """Return points every few pixels along steps through these corners (horizontal first), in data coordinates."""
+    there, back = ax.transData, ax.transData.inverted()
+    at = there.transform(corners)
+    turns = np.column_stack([at[1:, 0], at[:-1, 1]])
+    ends = np.stack([at[:-1], turns, at[1:]], axis=1)
+    shares = np.linspace(0, 1, 40)[:, None]
+    return [
+        back.transform(a + shares * (b - a)) for piece in ends for a, b in zip(piece, piece[1:], strict=False)
+    ]
+
+
 class Pareto:
     """Points of cost and metric, averaged over all else, with their labelled front.
 
@@ -60,7 +72,7 @@ class Pareto:
         """Draw the named points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
         from harness.plots.style import COLUMN_WIDTH, INK, MUTED, PALETTE
-        from harness_plots.axis_labels import choose_scale, name_quantity
+        from harness_plots.axis_labels import choose_scale, inside_sentence, name_quantity
         from harness_plots.labels import NamedPoints, drop_crowded_ticks, name_points, shorten
         from harness_plots.points import (
             find_metric,
@@ -90,7 +102,10 @@ class Pareto:
         figure.set_size_inches(COLUMN_WIDTH, 4.2 if len(found) > 8 else 3.8)
         ax = figure.add_subplot()
         values = [p.value * scale for p in found]
-        self._draw_front(ax, [(costs[n], values[n]) for n in best])
+        front = ax.step(
+            [costs[n] for n in best], [values[n] for n in best], where="post", color=PALETTE[0], linewidth=1.0,
+            alpha=0.6, zorder=1,
+        )[0]  # fmt: skip
         colors = [PALETTE[0] if n in best else MUTED for n in range(len(found))]
         lines = []
         for n, point in enumerate(found):
@@ -115,6 +130,7 @@ class Pareto:
         ax.margins(x=0.08, y=0.1)
         labels = [format_key(p.key) for p in found]
         drop_crowded_ticks(figure)
+        lines += sample_steps(ax, front.get_xydata())
         at = list(zip(costs, values, strict=True))
         marks = [4.0 if n in best else 3.0 for n in range(len(found))]
         weights = ["bold" if n in best else "normal" for n in range(len(found))]
@@ -123,15 +139,9 @@ class Pareto:
         bars = any(p.low is not None for p in found)
         intervals = f" Vertical bars: {self.level:.0%} intervals." if bars else ""
         return (
-            f"{words} against {name_quantity(self.cost).lower()}; bold and joined: the Pareto front ({shown})."
+            f"{words} against {inside_sentence(name_quantity(self.cost))}; bold and joined: the Pareto front ({shown})."
             f"{intervals}{' ' * bool(named)}{named}"
         )
-
-    @staticmethod
-    def _draw_front(ax: Any, steps: list[tuple[float, float]]) -> None:
-        from harness.plots.style import PALETTE
-
-        ax.step(*zip(*steps, strict=True), where="post", color=PALETTE[0], linewidth=1.0, alpha=0.6, zorder=1)
 
     def _scale_costs(self, ax: Any, costs: list[float]) -> None:
         from harness_plots.series_and_panels import format_si, set_log_axis

@@ -54,8 +54,8 @@ class ScatterFit:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the panels and return the caption; standard models are grey circles, others coloured squares."""
         from harness.plots.style import INK, MUTED, PALETTE
-        from harness_plots.axis_labels import name_quantity
-        from harness_plots.labels import NamedPoints, add_key, drop_crowded_ticks, name_points, wrap
+        from harness_plots.axis_labels import inside_sentence, name_quantity
+        from harness_plots.labels import NamedPoints, add_key, drop_crowded_ticks, name_points, shorten
         from harness_plots.points import format_key
         from harness_plots.series_and_panels import add_panels
         from harness_robustness.shift_tables import is_true
@@ -83,8 +83,8 @@ class ScatterFit:
                 points.colors.append(color)
                 points.marks.append(3.0)
             named.append(points)
-            ax.set_xlabel(wrap(f"{words} on {here['reference'].iloc[0]} (%)", 36))
-            ax.set_ylabel(wrap(f"{words} on {name} (%)", 30))
+            ax.set_xlabel(f"{words} (%)\non {shorten(here['reference'].iloc[0], 36)}")
+            ax.set_ylabel(f"{words} (%)\non {shorten(name, 30)}")
         kept = [k for k in ("y = x", "fitted line", "standard models", "other models") if k in handles]
         add_key(figure, kept, [handles[k] for k in kept])
         drop_crowded_ticks(figure)
@@ -94,7 +94,7 @@ class ScatterFit:
         missing = " No line if fewer than two standard models differ." if None in lines.values() else ""
         rest = f" The first 12 of {len(names)} shifts." if len(names) > 12 else ""
         return (
-            f"{words} under shift against {words} on the reference, {self.scale} axes; line and {self.level:.0%} "
+            f"{words} under shift against {inside_sentence(words)} on the reference, {self.scale} axes; line and {self.level:.0%} "
             f"bootstrap band over the models tagged '{self.fit}'.{fits}{missing}{rest}{' ' * bool(key)}{key}"
         )
 
@@ -142,7 +142,7 @@ class ScatterFit:
             fine = [t for t in ticks if 0 <= t <= 1 and low <= self._to_axis([t])[0] <= high]
             if len(fine) < 3 and self.scale != "linear":
                 a, b = from_scale([low, high], self.scale)
-                fine = [float(t) for t in np.round(np.linspace(a, b, 5)[1:-1], 2)]
+                fine = [t / 100 for t in MaxNLocator(4).tick_values(100 * a, 100 * b) if a <= t / 100 <= b]
             getattr(ax, f"set_{which}ticks")(self._to_axis(fine), [f"{100 * t:g}" for t in fine])
         (left, right), (bottom, top) = ends
         both = max(left, bottom), min(right, top)
