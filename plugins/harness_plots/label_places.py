@@ -29,17 +29,26 @@ def spread_apart(wanted: Sequence[float], heights: Sequence[float], low: float, 
 
     They keep their order and lie between `low` and `high`; if they can't, they start at `low`.
     """
-    from scipy.optimize import isotonic_regression
-
     order = np.argsort(wanted, kind="stable")
     tall = np.asarray(heights, dtype=float)[order]
     # without the heights below it, each centre must only not be lower than the one before
     below = np.concatenate([[0.0], np.cumsum((tall[1:] + tall[:-1]) / 2)])
-    fitted = isotonic_regression(np.asarray(wanted, dtype=float)[order] - below).x
+    fitted = _fit_increasing(np.asarray(wanted, dtype=float)[order] - below)
     bottom, top = low + tall[0] / 2, high - tall[-1] / 2 - below[-1]
     places = np.empty(len(order))
     places[order] = np.clip(fitted, bottom, max(bottom, top)) + below
     return places
+
+
+def _fit_increasing(values: Array) -> Array:
+    """Return the nearest values (least squares) that never decrease, by pooling neighbours; scipy takes long to import."""
+    pools: list[tuple[float, int]] = []
+    for value in values.tolist():
+        pools.append((value, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (a, n), (b, m) = pools[-2:]
+            pools[-2:] = [((a * n + b * m) / (n + m), n + m)]
+    return np.repeat([mean for mean, _ in pools], [count for _, count in pools])
 
 
 def place_beside(

@@ -201,8 +201,12 @@ def add_key(figure: Figure, lines: Sequence[str], handles: Sequence[Any] | None 
 
 
 def drop_crowded_ticks(figure: Figure) -> None:
-    """Remove the words of ticks that would touch the one before, as far as the layout is known."""
-    figure.draw_without_rendering()
+    """Remove the words of ticks that would touch the one before, and fix the layout if it is not yet."""
+    from matplotlib.layout_engine import PlaceHolderLayoutEngine
+
+    if not isinstance(figure.get_layout_engine(), PlaceHolderLayoutEngine):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     for axes in figure.axes:
         for axis, which in ((axes.xaxis, 0), (axes.yaxis, 1)):
             shown = [t for t in axis.get_ticklabels() if t.get_visible() and t.get_text()]

@@ -97,8 +97,8 @@ def draw_line_panels(figure: Figure, panels: Sequence[LinePanel], look: LineAxes
         columns = ax.get_gridspec().ncols  # type: ignore[union-attr]
         if panel.y_label != panel.title and (n % columns == 0 or panel.y_label != shown[n - 1].y_label):
             ax.set_ylabel(panel.y_label)
-    drop_crowded_ticks(figure)
     name_line_ends(figure, labels)
+    drop_crowded_ticks(figure)
     return left
 
 

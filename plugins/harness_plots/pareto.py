@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,9 +42,7 @@ def sample_steps(ax: Any, corners: Any) -> list[Any]:
     turns = np.column_stack([at[1:, 0], at[:-1, 1]])
     ends = np.stack([at[:-1], turns, at[1:]], axis=1)
     shares = np.linspace(0, 1, 40)[:, None]
-    return [
-        back.transform(a + shares * (b - a)) for piece in ends for a, b in zip(piece, piece[1:], strict=False)
-    ]
+    return [back.transform(a + shares * (b - a)) for piece in ends for a, b in pairwise(piece)]
 
 
 class Pareto:
@@ -129,12 +128,13 @@ class Pareto:
         ax.set_ylabel(words)
         ax.margins(x=0.08, y=0.1)
         labels = [format_key(p.key) for p in found]
-        drop_crowded_ticks(figure)
+        figure.draw_without_rendering()
         lines += sample_steps(ax, front.get_xydata())
         at = list(zip(costs, values, strict=True))
         marks = [4.0 if n in best else 3.0 for n in range(len(found))]
         weights = ["bold" if n in best else "normal" for n in range(len(found))]
         named = name_points(figure, [NamedPoints(ax, at, labels, colors, marks, weights, lines)])
+        drop_crowded_ticks(figure)
         shown = ", ".join(shorten(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
         bars = any(p.low is not None for p in found)
         intervals = f" Vertical bars: {self.level:.0%} intervals." if bars else ""

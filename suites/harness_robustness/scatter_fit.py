@@ -87,15 +87,15 @@ class ScatterFit:
             ax.set_ylabel(f"{words} (%)\non {shorten(name, 30)}")
         kept = [k for k in ("y = x", "fitted line", "standard models", "other models") if k in handles]
         add_key(figure, kept, [handles[k] for k in kept])
-        drop_crowded_ticks(figure)
         key = name_points(figure, named)
+        drop_crowded_ticks(figure)
         found = "; ".join(f"{name}: {line}" for name, line in lines.items() if line is not None)
         fits = f" Lines: {found}." if found else ""
         missing = " No line if fewer than two standard models differ." if None in lines.values() else ""
         rest = f" The first 12 of {len(names)} shifts." if len(names) > 12 else ""
         return (
-            f"{words} under shift against {inside_sentence(words)} on the reference, {self.scale} axes; line and {self.level:.0%} "
-            f"bootstrap band over the models tagged '{self.fit}'.{fits}{missing}{rest}{' ' * bool(key)}{key}"
+            f"{words} under shift against {inside_sentence(words)} on the reference, {self.scale} axes; line "
+            f"and {self.level:.0%} bootstrap band over the models tagged '{self.fit}'.{fits}{missing}{rest}{' ' * bool(key)}{key}"
         )
 
     def _choose_pairs(self, data: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
