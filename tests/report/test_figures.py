@@ -53,7 +53,9 @@ def measured(drawn, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     style = (files("harness.report") / "assets" / "report.css").read_text(encoding="utf-8")
     figures = {f"{name}/{plot.name}": plot for name, (_, _, plots) in drawn.items() for plot in plots}
-    shown = "".join(render_figure(plot, place.replace("/", "--")) for place, plot in figures.items())
+    shown = "".join(
+        render_figure(plot, place.replace("/", "--")) for place, plot in figures.items() if plot.svg
+    )
     page = folder / "figures.html"
     page.write_text(
         f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
