@@ -135,7 +135,7 @@ def read_class_names(record: Record | None) -> Sequence[str]:
     """Return the names of a record's classes in their order: its own note, else its data set's; empty if unknown."""
     if record is None:
         return ()
-    noted = record.notes.get("class_names")
+    noted = record.notes.get("class_names", record.notes.get("classes"))
     if isinstance(noted, list):
         return [str(name) for name in noted]
     from harness.contract.declared import ask
@@ -146,8 +146,9 @@ def read_class_names(record: Record | None) -> Sequence[str]:
     try:
         where = f"{part['distribution']}/{part['plugin']}"
         found = Resolver().resolve("datasets", Reference(where, part.get("options", {})), "plot").object
-        names = ask(found, "class_names")
-        return [str(name) for name in names or ask(found.load(record.notes["split"]), "class_names") or ()]
+        split = "test" if "test" in found.splits else found.splits[-1]
+        names = ask(found, "class_names") or ask(found.load(split), "class_names")
+        return [str(name) for name in names or ()]
     except Exception:  # without the data set here, numbers must do
         return ()
 
@@ -158,8 +159,8 @@ def _add_matrices(figure: Figure, count: int, side: float, longest: int, alike: 
     own, shared = (0.1, names) if alike else (names, 0.0)
     columns = next((c for c in (4, 3, 2) if c <= count and c * (side + own) + shared <= PAGE_WIDTH), 1)
     rows = -(-count // columns)
-    width = max(columns * (side + own) + shared, COLUMN_WIDTH)
-    figure.set_size_inches(width, rows * (side + own + 0.35) + shared)
+    width = max(columns * (side + own) + shared + 0.1, COLUMN_WIDTH)
+    figure.set_size_inches(width, rows * (side + own + 0.22) + shared)
     return [figure.add_subplot(rows, columns, n + 1) for n in range(count)]
 
 

@@ -20,6 +20,9 @@ SIDES = np.array(
 )
 """Directions of a label from its point, on the outline of a square; the first of equally good ones is taken."""
 
+CLOSE = np.array([-5.0, -2.0, 5.0, 2.0])
+"""What is added to a box to tell whether it is right beside something."""
+
 LEADER = 9
 """Labels farther from their points than this have a leader line."""
 
@@ -60,27 +63,41 @@ def place_beside(
     `blocked` M×4. They avoid the points `soft` K×2, which lie on lines, where they can.
     """
     candidates = [_list_candidates(a, s) for a, s in zip(anchors, sizes, strict=True)]
-    usable, costs = [], []
+    usable, costs, ends = [], [], []
     for anchor, boxes in zip(anchors, candidates, strict=True):
         inside = (boxes[:, :2] >= bounds[:2]).all(1) & (boxes[:, 2:] <= bounds[2:]).all(1)
         usable.append(inside & ~_overlaps(boxes, blocked).any(1))
-        cost = np.repeat(GAPS, len(SIDES)) + 0.05 * np.tile(np.arange(len(SIDES)), len(GAPS))
+        ends.append(np.clip(anchor, boxes[:, :2], boxes[:, 2:]))
+        # what the anchor itself lies in, such as its own marker, is in nobody's way
+        others = blocked[~_contains(blocked, anchor[None]).any(1)]
         costs.append(
-            cost + 6.0 * np.minimum(_contains(boxes, soft).sum(1), 6) + _cross(anchor, boxes, blocked)
+            np.repeat(GAPS, len(SIDES))
+            + 0.05 * np.tile(np.arange(len(SIDES)), len(GAPS))
+            + 6.0 * np.minimum(_contains(boxes, soft).sum(1), 6)
+            + 60.0 * _passes_through(anchor, ends[-1], others)
+            # a label right beside another point would be read as that one's
+            + 15.0 * np.minimum(_overlaps(boxes + CLOSE, others).sum(1), 2)
         )
     # points with many neighbours have the least choice
     near = np.hypot(*(anchors[:, None] - anchors[None]).transpose(2, 0, 1))
     order = np.argsort(np.sort(near, axis=1)[:, 1 : min(4, len(anchors))].sum(1), kind="stable")
-    chosen: dict[int, Array] = {}
+    chosen: dict[int, int] = {}
     for _ in range(4):
         for n in order.tolist():
-            others = np.array([box for m, box in chosen.items() if m != n]).reshape(-1, 4)
-            free = usable[n] & ~_overlaps(candidates[n], others).any(1)
+            placed = [m for m in chosen if m != n]
+            boxes = np.array([candidates[m][chosen[m]] for m in placed]).reshape(-1, 4)
+            leaders = np.array([[anchors[m], ends[m][chosen[m]]] for m in placed]).reshape(-1, 2, 2)
+            free = usable[n] & ~_overlaps(candidates[n], boxes).any(1)
             if not free.any():
                 return None
-            cost = costs[n] + _cross(anchors[n], candidates[n], others)
-            chosen[n] = candidates[n][int(np.argmin(np.where(free, cost, np.inf)))]
-    boxes = np.array([chosen[n] for n in range(len(anchors))]).reshape(-1, 4)
+            cost = (
+                costs[n]
+                + 60.0 * _passes_through(anchors[n], ends[n], boxes)
+                + 60.0 * _hit_by(candidates[n], leaders)
+                + 30.0 * _crosses(anchors[n], ends[n], leaders)
+            )
+            chosen[n] = int(np.argmin(np.where(free, cost, np.inf)))
+    boxes = np.array([candidates[n][chosen[n]] for n in range(len(anchors))]).reshape(-1, 4)
     return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
 
 
@@ -107,14 +124,29 @@ def _contains(boxes: Array, points: Array) -> NDArray[np.bool_]:
     return np.asarray((a[..., :2] <= p).all(-1) & (p <= a[..., 2:]).all(-1))
 
 
-def _cross(anchor: Array, boxes: Array, others: Array) -> Array:
-    """Return a penalty for each box whose leader from the anchor would pass through one of the others."""
-    if not len(others):
-        return np.zeros(len(boxes))
-    ends = np.clip(anchor, boxes[:, :2], boxes[:, 2:])
-    shares = np.linspace(0.0, 1.0, 15)[None, :, None]
-    along = anchor + shares * (ends - anchor)[:, None]
-    # what the anchor itself lies in, such as its own marker, is in nobody's way
-    away = others[~_contains(others, anchor[None]).any(1)]
-    hit = _contains(away, along.reshape(-1, 2)).any(0).reshape(len(boxes), -1).any(1)
-    return np.asarray(60.0 * hit)
+def _passes_through(anchor: Array, ends: Array, boxes: Array) -> NDArray[np.bool_]:
+    """Return which lines from the anchor to the ends C×2 pass through one of the boxes."""
+    if not len(boxes):
+        return np.zeros(len(ends), dtype=bool)
+    along = anchor + np.linspace(0.0, 1.0, 15)[None, :, None] * (ends - anchor)[:, None]
+    return np.asarray(_contains(boxes, along.reshape(-1, 2)).any(0).reshape(len(ends), -1).any(1))
+
+
+def _hit_by(boxes: Array, leaders: Array) -> NDArray[np.bool_]:
+    """Return through which of the boxes one of the leaders K×2×2 passes."""
+    along = leaders[:, :1] + np.linspace(0.0, 1.0, 15)[None, :, None] * (leaders[:, 1:] - leaders[:, :1])
+    return np.asarray(_contains(boxes, along.reshape(-1, 2)).any(1))
+
+
+def _crosses(anchor: Array, ends: Array, leaders: Array) -> NDArray[np.bool_]:
+    """Return which lines from the anchor to the ends C×2 cross one of the leaders K×2×2."""
+
+    def side(a: Array, b: Array, c: Array) -> Array:
+        return np.asarray(
+            (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1])
+            - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
+        )
+
+    end, start, stop = ends[:, None], leaders[None, :, 0], leaders[None, :, 1]
+    apart = side(anchor, end, start) * side(anchor, end, stop) < 0
+    return np.asarray((apart & (side(start, stop, anchor) * side(start, stop, end) < 0)).any(1))

@@ -88,7 +88,10 @@ def draw_line_panels(figure: Figure, panels: Sequence[LinePanel], look: LineAxes
         named = []
         for number, line in panel.lines.items():
             mark = series_mark(number)
-            _draw_line(ax, line, mark.color, mark.marker if look.markers else "", mark.dashes, look.runs)
+            marker = mark.marker if look.markers else ""
+            _draw_line(
+                ax, line, mark.color, marker, mark.dashes, look.runs, 0.18 if len(panel.lines) < 5 else 0.1
+            )
             if len(line.x):
                 named.append(NamedLine((float(line.x[-1]), float(line.y[-1])), line.name, mark.color))
         labels.append((ax, named))
@@ -135,11 +138,13 @@ def _draw_small_multiples(figure: Figure, panels: Sequence[LinePanel], look: Lin
     drop_crowded_ticks(figure)
 
 
-def _draw_line(ax: Axes, line: Line, color: str, marker: str, dashes: Any, runs: bool) -> None:
+def _draw_line(
+    ax: Axes, line: Line, color: str, marker: str, dashes: Any, runs: bool, alpha: float = 0.18
+) -> None:
     if runs:
         for x, y in line.runs:
             ax.plot(x, y, color=color, alpha=0.45, linewidth=0.6)
-    ax.fill_between(line.x, line.low, line.high, color=color, alpha=0.18, linewidth=0)
+    ax.fill_between(line.x, line.low, line.high, color=color, alpha=alpha, linewidth=0)
     ax.plot(line.x, line.y, color=color, marker=marker, linestyle=dashes, markersize=4.5)
     for x, y in line.crosses:
         ax.plot([x], [y], marker="x", markersize=7, color=color)
