@@ -82,11 +82,12 @@ class Confusion:
         alike = all(names == labels[0] for names in labels)
         side = max(1.5, 0.22 * most)
         longest = max(len(n) for names in labels for n in names)
-        axes = _add_matrices(figure, len(groups), side, longest, alike)
+        titles = [wrap(group.title, int(side * 72 / 6.4)) for group in groups]
+        axes = _add_matrices(figure, titles, side, longest, alike)
         for n, (group, classes, ax) in enumerate(zip(groups, chosen, axes, strict=True)):
             matrix = confusion_matrix(group.targets, group.predictions, classes)
             _draw_matrix(ax, matrix, labels[n], upright=longest * 5.0 + 3 > side * 72 / most)
-            ax.set_title(wrap(group.title, int(side * 72 / 6.4)), loc="left")
+            ax.set_title(titles[n], loc="left")
             grid = ax.get_gridspec()
             if alike and n % grid.ncols:
                 ax.tick_params(labelleft=False)
@@ -153,14 +154,15 @@ def read_class_names(record: Record | None) -> Sequence[str]:
         return ()
 
 
-def _add_matrices(figure: Figure, count: int, side: float, longest: int, alike: bool) -> list[Any]:
+def _add_matrices(figure: Figure, titles: Sequence[str], side: float, longest: int, alike: bool) -> list[Any]:
     """Add axes of `side` inches, with room for the names of classes: once per row and column if they are alike."""
+    count, lines = len(titles), max(title.count("\n") + 1 for title in titles)
     names = longest * 0.068 + 0.35
     own, shared = (0.1, names) if alike else (names, 0.0)
     columns = next((c for c in (4, 3, 2) if c <= count and c * (side + own) + shared <= PAGE_WIDTH), 1)
     rows = -(-count // columns)
     width = max(columns * (side + own) + shared + 0.1, COLUMN_WIDTH)
-    figure.set_size_inches(width, rows * (side + own + 0.22) + shared)
+    figure.set_size_inches(width, rows * (side + own + 0.06 + 0.17 * lines) + shared)
     return [figure.add_subplot(rows, columns, n + 1) for n in range(count)]
 
 

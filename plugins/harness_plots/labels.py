@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 LONGEST = 60
 """Longer names are cut in the middle, since models often differ in their first and last letters."""
 
+MOST_LABELS = 60
+"""More labels than this in one axes are not tried: they could hardly be read, and take long to place."""
+
 SIZE = 8.0
 """Size of labels in points."""
 
@@ -68,18 +71,23 @@ def name_points(figure: Figure, panels: Sequence[NamedPoints]) -> str:
     add_key(figure, [f"{numbers[name]}  {shorten(name)}" for name in order])
     if _write_labels(figure, panels, numbers):
         return "Numbers: see the key below the figure."
-    return f"There is no room for the names of {len(order)} points: the key lists them in their order."
+    bold = {n for p in panels for n, w in zip(p.names, p.weights, strict=False) if w == "bold"}
+    if bold and _write_labels(figure, panels, {name: numbers[name] for name in order if name in bold}):
+        return f"Only those in bold have their numbers of the key: there is no room for all {len(order)}."
+    return f"There is no room for the numbers of {len(order)} points: the key lists them in their order."
 
 
 def _write_labels(figure: Figure, panels: Sequence[NamedPoints], words: dict[str, str]) -> bool:
-    """Write all labels where they overlap nothing, or none at all; return whether they could be."""
+    """Write the words of all that have some where they overlap nothing, or none; return whether they could be."""
+    if any(sum(name in words for name in panel.names) > MOST_LABELS for panel in panels):
+        return False
     figure.draw_without_rendering()
     placed = [_place_labels(panel, words) for panel in panels]
     if any(found is None for found in placed):
         return False
     figure.set_layout_engine("none")
     for panel, found in zip(panels, placed, strict=True):
-        for n, (centre, size, anchor) in enumerate(found or ()):
+        for n, centre, size, anchor in found or ():
             text = words[panel.names[n]]
             end = find_leader(anchor, centre, size)
             if end is not None:
@@ -93,24 +101,21 @@ def _write_labels(figure: Figure, panels: Sequence[NamedPoints], words: dict[str
     return True
 
 
-def _place_labels(panel: NamedPoints, words: dict[str, str]) -> list[tuple[Array, Array, Array]] | None:
-    """Return each label's centre, size and point in pixels."""
+def _place_labels(panel: NamedPoints, words: dict[str, str]) -> list[tuple[int, Array, Array, Array]] | None:
+    """Return the point's number of each label, its centre, its size and its point in pixels."""
     axes = panel.axes
-    dpi = axes.figure.dpi
-    if not panel.at:
+    shown = [n for n, name in enumerate(panel.names) if name in words]
+    if not shown:
         return []
     weights = panel.weights or ["normal"] * len(panel.at)
-    texts = [words[name] for name in panel.names]
-    sizes = np.array([_measure(axes, t, w) for t, w in zip(texts, weights, strict=True)]) + 3.0
-    anchors = np.asarray(axes.transData.transform(panel.at), dtype=float)
-    half = np.asarray(panel.marks)[:, None] * dpi / 72
-    marks = np.hstack([anchors - half, anchors + half])
+    sizes = np.array([_measure(axes, words[panel.names[n]], weights[n]) for n in shown]) + 3.0
+    at = np.asarray(axes.transData.transform(panel.at), dtype=float)
+    half = np.asarray(panel.marks)[:, None] * axes.figure.dpi / 72
     lines = [axes.transData.transform(line) for line in panel.lines]
     soft = np.concatenate(lines) if lines else np.empty((0, 2))
-    box = axes.bbox
-    bounds = (box.x0 + 2, box.y0 + 2, box.x1, box.y1)
-    centres = place_beside(anchors, sizes, bounds, marks, soft)
-    return None if centres is None else list(zip(centres, sizes, anchors, strict=True))
+    bounds = (axes.bbox.x0 + 2, axes.bbox.y0 + 2, axes.bbox.x1, axes.bbox.y1)
+    centres = place_beside(at[shown], sizes, bounds, np.hstack([at - half, at + half]), soft)
+    return None if centres is None else list(zip(shown, centres, sizes, at[shown], strict=True))
 
 
 def _measure(axes: Axes, text: str, weight: str = "normal") -> tuple[float, float]:
@@ -179,13 +184,17 @@ def name_line_ends(figure: Figure, panels: Sequence[tuple[Axes, Sequence[NamedLi
 
 
 def add_key(figure: Figure, lines: Sequence[str], handles: Sequence[Any] | None = None) -> None:
-    """Add a key below the axes, in as many columns as fit; without handles, of texts alone."""
+    """Add a key below the axes, in as many columns as fit; without handles, of texts alone.
+
+    The figure grows by the key's height.
+    """
     from matplotlib.lines import Line2D
 
     if not lines:
         return
     longest = max(len(line) for line in lines) + (0 if handles is None else 5)
     columns = max(1, min(len(lines), int(figure.get_figwidth() * 72 / (longest * 5.0 + 16))))
+    figure.set_figheight(figure.get_figheight() + 0.17 * -(-len(lines) // columns))
     made = figure.legend(
         [Line2D([], [], linestyle="none")] * len(lines) if handles is None else handles,
         [f"entry {n}" for n in range(len(lines))],

@@ -188,6 +188,22 @@ def test_pareto_names_the_front(maker):
     assert "1 M" in texts(same.svg)
 
 
+@pytest.mark.parametrize("count", [30, 250])
+def test_points_too_close_for_names_have_numbers_and_a_key(maker, count):
+    made = maker()
+    for n in range(count):
+        made.record(f"a rather long name of model {n}", "d", 0.7, parameters=1e6 + n, files=False)
+    found = one(made, kind="pareto")
+    words = texts(found.svg)
+    written = "".join("".join(t.split()) for t in words)
+    assert all(f"arather long name of model {n}".replace(" ", "") in written for n in range(count))
+    if count == 30:
+        assert "see the key below" in found.caption
+        assert {str(n + 1) for n in range(count)} <= set(words)
+    else:
+        assert "Only those in bold" in found.caption
+
+
 def test_training_confusion_images_and_bars_draw(maker):
     made = maker()
     for seed in (0, 1):
