@@ -143,7 +143,7 @@ def read_class_names(record: Record | None) -> Sequence[str]:
     from harness.discovery.parts import Resolver
     from harness.discovery.reference import Reference
 
-    part = record.cell.get("dataset")
+    part: Any = record.cell.get("dataset")
     try:
         where = f"{part['distribution']}/{part['plugin']}"
         found = Resolver().resolve("datasets", Reference(where, part.get("options", {})), "plot").object

@@ -122,7 +122,7 @@ class Curves:
             for seed, value in point.by_seed:
                 by_seed.setdefault(seed, []).append((at, value * scale))
         runs = [tuple(np.array(run).T) for run in by_seed.values()] if len(by_seed) > 1 else []
-        return Line(name, x, y, low, high, runs)  # type: ignore[arg-type]
+        return Line(name, x, y, low, high, runs)
 
     def _describe_bands(self, drawn: list[Point]) -> str:
         from harness_plots.points import describe_intervals

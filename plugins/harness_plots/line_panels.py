@@ -146,8 +146,8 @@ def _draw_line(
             ax.plot(x, y, color=color, alpha=0.45, linewidth=0.6)
     ax.fill_between(line.x, line.low, line.high, color=color, alpha=alpha, linewidth=0)
     ax.plot(line.x, line.y, color=color, marker=marker, linestyle=dashes, markersize=4.5)
-    for x, y in line.crosses:
-        ax.plot([x], [y], marker="x", markersize=7, color=color)
+    for end in line.crosses:
+        ax.plot(*[[place] for place in end], marker="x", markersize=7, color=color)
 
 
 def _set_axes(ax: Axes, look: LineAxes) -> None:

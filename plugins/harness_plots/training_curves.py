@@ -87,9 +87,7 @@ class TrainingCurves:
             return f"Training curves, one run per line.{layout}{crosses}{left}"
         thin = " Thin lines: single runs." if self.runs else ""
         ends = " A line ends where fewer than half of its runs go on."
-        return (
-            f"Lines: median over runs (seeds); bands: minimum to maximum.{ends}{thin}{layout}{crosses}{left}"
-        )
+        return f"Training curves. Lines: median over runs (seeds); bands: minimum to maximum.{ends}{thin}{layout}{crosses}{left}"
 
     def _read_curves(
         self, kept: pd.DataFrame, names: list[str], store: Store

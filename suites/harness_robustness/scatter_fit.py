@@ -75,7 +75,7 @@ class ScatterFit:
             for cell, fitted in zip(here.itertuples(), standard.loc[here.index], strict=True):
                 (x,), (y,) = self._to_axis([cell.reference_value]), self._to_axis([cell.value])
                 color = MUTED if fitted else PALETTE[1]
-                edge = {} if fitted else {"markeredgecolor": INK, "markeredgewidth": 0.5}
+                edge: dict[str, Any] = {} if fitted else {"markeredgecolor": INK, "markeredgewidth": 0.5}
                 mark = ax.plot([x], [y], "o" if fitted else "s", color=color, markersize=5, **edge)[0]
                 handles.setdefault("standard models" if fitted else "other models", mark)
                 points.at.append((float(x), float(y)))
