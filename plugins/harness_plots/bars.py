@@ -60,7 +60,9 @@ class Bars:
         columns = min(len(kinds), 4)
         lines = -(-len(kinds) // columns)
         width = COLUMN_WIDTH if columns <= 2 else PAGE_WIDTH
-        figure.set_size_inches(width, lines * (1.0 + 0.27 * len(shown)))
+        labels = [wrap(format_key(key), 30) for key in shown]
+        row_height = 0.13 + 0.14 * max(label.count("\n") + 1 for label in labels)
+        figure.set_size_inches(width, lines * (1.0 + row_height * len(shown)))
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for n, ax in enumerate(grid.flat):
             if n >= len(kinds):
@@ -77,7 +79,7 @@ class Bars:
                         row, point.low * scale, point.high * scale, color=PALETTE[0], alpha=0.5, linewidth=2
                     )
                 ax.plot([point.value * scale], [row], "o", color=PALETTE[0])
-            ax.set_yticks(range(len(shown)), [wrap(format_key(k), 30) for k in shown])
+            ax.set_yticks(range(len(shown)), labels)
             ax.set_ylim(len(shown) - 0.4, -0.6)
             if n + columns >= len(kinds):
                 ax.tick_params(labelbottom=True)
