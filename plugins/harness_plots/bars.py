@@ -35,7 +35,7 @@ class Bars:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the panels, with the same rows in each."""
-        from harness.plots.style import COLUMN_WIDTH, PAGE_WIDTH, PALETTE
+        from harness.plotting.style import COLUMN_WIDTH, PAGE_WIDTH, PALETTE
         from harness_plots.axis_labels import choose_scale
         from harness_plots.labels import drop_crowded_ticks, wrap
         from harness_plots.points import (

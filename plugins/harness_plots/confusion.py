@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import HarnessError
-from harness.plots.style import COLUMN_WIDTH, PAGE_WIDTH, SMALL_TEXT
+from harness.plotting.style import COLUMN_WIDTH, PAGE_WIDTH, SMALL_TEXT
 from harness_plots.labels import shorten, wrap
 from harness_plots.points import format_key
 

@@ -30,7 +30,7 @@ class ImageGrid:
         """Draw the images unsmoothed, each with its own aspect ratio."""
         from PIL import Image, UnidentifiedImageError
 
-        from harness.plots.style import COLUMN_WIDTH, PAGE_WIDTH, SMALL_TEXT
+        from harness.plotting.style import COLUMN_WIDTH, PAGE_WIDTH, SMALL_TEXT
         from harness_plots.labels import wrap
         from harness_plots.points import format_key
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.plots.style import COLUMN_WIDTH, MUTED, PAGE_WIDTH, PALETTE
+from harness.plotting.style import COLUMN_WIDTH, MUTED, PAGE_WIDTH, PALETTE
 from harness_plots.label_places import Array
 from harness_plots.labels import NamedLine, drop_crowded_ticks, name_line_ends, wrap
 from harness_plots.series_and_panels import add_panels, series_mark, set_log_axis

@@ -70,7 +70,7 @@ class Pareto:
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the named points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
-        from harness.plots.style import COLUMN_WIDTH, INK, MUTED, PALETTE
+        from harness.plotting.style import COLUMN_WIDTH, INK, MUTED, PALETTE
         from harness_plots.axis_labels import choose_scale, inside_sentence, name_quantity
         from harness_plots.labels import NamedPoints, drop_crowded_ticks, name_points, shorten
         from harness_plots.points import (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.plots.style import COLUMN_WIDTH, PAGE_WIDTH, PALETTE
+from harness.plotting.style import COLUMN_WIDTH, PAGE_WIDTH, PALETTE
 from harness_plots.labels import wrap
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ class ScatterFit:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw the panels and return the caption; standard models are grey circles, others coloured squares."""
-        from harness.plots.style import INK, MUTED, PALETTE
+        from harness.plotting.style import INK, MUTED, PALETTE
         from harness_plots.axis_labels import inside_sentence, name_quantity
         from harness_plots.labels import NamedPoints, add_key, drop_crowded_ticks, name_points, shorten
         from harness_plots.points import format_key
@@ -124,7 +124,7 @@ class ScatterFit:
         import numpy as np
         from matplotlib.ticker import MaxNLocator
 
-        from harness.plots.style import INK, MUTED
+        from harness.plotting.style import INK, MUTED
         from harness_robustness.effective_robustness import bootstrap_line_interval, fit_line, from_scale
 
         ends, drawn = [], []

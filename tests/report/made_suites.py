@@ -14,7 +14,7 @@ from harness.leaderboard.frame import suite_frame
 from harness.planning.expansion import matches
 from harness.planning.plan import make_plan
 from harness.planning.suite import load_suite_file
-from harness.plots.draw import draw_plots
+from harness.plotting.draw import draw_plots
 from harness.records.record import make_blank
 from harness.records.store import Store
 

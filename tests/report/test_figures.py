@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from harness.report.figures import render_figure
+from harness.reporting.figures import render_figure
 from harness_plots.label_places import place_beside, spread_apart
 from tests.report.made_suites import draw_made_up, list_suites_with_plots
 
@@ -51,7 +51,7 @@ def measured(drawn, tmp_path_factory):
     from selenium import webdriver
 
     folder = tmp_path_factory.mktemp("page")
-    style = (files("harness.report") / "assets" / "report.css").read_text(encoding="utf-8")
+    style = (files("harness.reporting") / "assets" / "report.css").read_text(encoding="utf-8")
     figures = {f"{name}/{plot.name}": plot for name, (_, _, plots) in drawn.items() for plot in plots}
     shown = "".join(
         render_figure(plot, place.replace("/", "--")) for place, plot in figures.items() if plot.svg
@@ -127,7 +127,7 @@ def test_text_is_legible_and_only_the_figures_own_box_scrolls(measured, width):
 
 @in_chromium
 def test_every_line_and_point_is_named_in_its_figure(measured, drawn):
-    from harness.plots.draw import filter_rows
+    from harness.plotting.draw import filter_rows
 
     for name, (suite, data, _) in drawn.items():
         for spec in suite.plots:
