@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+NAMED_CLASSES = 100
+"""The names of up to this many classes are kept in each record."""
+
 
 def image_pipeline(job: Job, split: Split) -> Callable[[Any], torch.Tensor]:
     """Return what turns a sample's image into the model's input: exactly as its authors specify, or fast.
@@ -175,7 +178,8 @@ def _to_number(value: Any) -> float:
 def classification_result(job: Job, predictions: Predictions, **more: Any) -> Result:
     """Return the result of a cell from its predictions: metrics, count, and one row per sample.
 
-    A column named like a metric holds that metric's value per sample, for paired tests.
+    A column named like a metric holds that metric's value per sample, for paired tests. The note `class_names`
+    holds the names of up to `NAMED_CLASSES` classes, by which plots and pages call them.
     """
     targets = predictions.targets
     columns = predictions.logits.shape[1]
@@ -207,4 +211,7 @@ def classification_result(job: Job, predictions: Predictions, **more: Any) -> Re
                         f"it returned values of shape {column.shape} for {len(targets)} samples: expected one each"
                     )
                 samples[name] = column
+    names = [str(name) for name in predictions.class_names]
+    if len(names) == columns <= NAMED_CLASSES:
+        more["notes"] = {**(more.get("notes") or {}), "class_names": names}
     return Result(metrics=compute_metrics(job, predictions), count=len(targets), samples=samples, **more)

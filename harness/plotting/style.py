@@ -12,6 +12,12 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6
 INK, MUTED, GRID, PAPER = "#1f2328", "#59636e", "#d8dee4", "#fefefe"
 """Colours of text and axes, secondary text, grid lines, and the background of labels; a page may replace them."""
 
+COLUMN_WIDTH, PAGE_WIDTH = 6.0, 9.3
+"""Widths of figures in inches: for one of the page's two columns, and for both. Neither is shrunk on a page."""
+
+SMALL_TEXT = 7.5
+"""Size of the smallest text of a plot in points, 10 pixels on a page."""
+
 
 @contextmanager
 def plot_style(salt: str = "vision-harness", text_as_paths: bool = True) -> Iterator[None]:

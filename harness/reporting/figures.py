@@ -21,6 +21,10 @@ HARMFUL = ("script", "foreignObject", "a", "animate", "set", "iframe", "style")
 """Elements that a plot does not need; matplotlib's own `style` only repeats a default."""
 
 
+WIDE = 620
+"""Figures wider than this many pixels take the whole row of the page."""
+
+
 def render_figure(drawn: DrawnPlot, anchor: str) -> str:
     """Return a plot as a `<figure>`, or the reason why there is none."""
     title = f"<h3>{escape(drawn.title)}</h3>"
@@ -28,8 +32,9 @@ def render_figure(drawn: DrawnPlot, anchor: str) -> str:
         return f'<figure class="plot" id="{escape(anchor)}">{title}<p class="problem">{escape(drawn.problem)}</p></figure>'
     caption = f"<figcaption>{escape(drawn.caption)}</figcaption>" if drawn.caption else ""
     picture = theme_svg(drawn.svg, anchor, f"{drawn.title}. {drawn.caption}")
+    whole_row = ' style="grid-column:1/-1"' if measure_width(drawn.svg) > WIDE else ""
     return (
-        f'<figure class="plot" id="{escape(anchor)}">{title}'
+        f'<figure class="plot" id="{escape(anchor)}"{whole_row}>{title}'
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(drawn.title)}">{picture}</div>{caption}</figure>'
     )
 
@@ -46,7 +51,7 @@ def theme_svg(svg: str, prefix: str, label: str) -> str:
         for child in list(parent):
             if _local_name(child.tag) in (*HARMFUL, "metadata"):
                 parent.remove(child)
-    width = float(root.get("width", "400pt").removesuffix("pt")) * 4 / 3
+    width = measure_width(svg)
     used = set(re.findall(r"""(?:url\(|href=")#([^")]+)""", svg))
     for element in root.iter():
         if element.get("id") not in used:
@@ -56,10 +61,17 @@ def theme_svg(svg: str, prefix: str, label: str) -> str:
         root.attrib.pop(attribute, None)
     root.set("role", "img")
     root.set("aria-label", label)
-    root.set("style", f"max-width:{width * 1.2:.0f}px;min-width:{width * 0.72:.0f}px")
+    # never shrunk, so that its text stays legible: a narrow screen scrolls it
+    root.set("style", f"max-width:{width * 1.2:.0f}px;min-width:{width:.0f}px")
     ET.register_namespace("", SVG)
     text = ET.tostring(root, encoding="unicode")
     return text.replace(f' xmlns="{SVG}"', "", 1)
+
+
+def measure_width(svg: str) -> float:
+    """Return the width of SVG text by matplotlib in pixels, whose unit is 1/96 inch."""
+    found = re.search(r'<svg[^>]*?\bwidth="([0-9.]+)pt"', svg)
+    return float(found[1]) * 4 / 3 if found else 533.0
 
 
 def _clean_attributes(element: ET.Element, prefix: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,12 +15,12 @@ MAX_ROWS = 40
 
 
 class Bars:
-    """One row per `rows` (model and method), one mark per `by`, each with its interval.
+    """One row per `rows` (model and method), one panel per `by`, each mark with its interval.
 
     Args:
         metric: by default the records' first one.
         rows: coordinates or tags that distinguish rows; by default model and method, if they vary.
-        by: coordinate or tag that distinguishes the marks of a row; none: a single mark.
+        by: coordinate or tag that distinguishes the panels; none: a single panel.
         level: confidence of the intervals, in (0, 1).
     """
 
@@ -34,10 +34,11 @@ class Bars:
         self.metric, self.rows, self.by, self.level = metric, rows, by, level
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draw the marks, those of one row next to each other."""
-        from harness.plotting.style import GRID
+        """Draw the panels, with the same rows in each."""
+        from harness.plotting.style import COLUMN_WIDTH, PAGE_WIDTH, PALETTE
+        from harness_plots.axis_labels import choose_scale
+        from harness_plots.labels import drop_crowded_ticks, wrap
         from harness_plots.points import (
-            choose_scale,
             describe_intervals,
             find_column,
             find_metric,
@@ -46,7 +47,6 @@ class Bars:
             group_points,
             select_measured,
         )
-        from harness_plots.series_and_panels import add_legend, series_mark, shorten
 
         metric = find_metric(data, self.metric)
         scale, words = choose_scale(data, metric)
@@ -57,29 +57,33 @@ class Bars:
         keys = list(dict.fromkeys(p.key[: len(names)] for p in found))
         kinds = list(dict.fromkeys(p.key[-1] for p in found)) if by else [None]
         shown = keys[:MAX_ROWS]
-        figure.set_size_inches(5.8, 1.3 + 0.24 * len(shown) + 0.07 * len(shown) * min(len(kinds), 6))
-        ax = figure.add_subplot()
-        handles: dict[int, Any] = {}
-        for point in found:
-            row = keys.index(point.key[: len(names)])
-            if row >= MAX_ROWS:
+        columns = min(len(kinds), 4)
+        lines = -(-len(kinds) // columns)
+        width = COLUMN_WIDTH if columns <= 2 else PAGE_WIDTH
+        labels = [wrap(format_key(key), 30) for key in shown]
+        row_height = 0.13 + 0.14 * max(label.count("\n") + 1 for label in labels)
+        figure.set_size_inches(width, lines * (1.0 + row_height * len(shown)))
+        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for n, ax in enumerate(grid.flat):
+            if n >= len(kinds):
+                ax.set_visible(False)
                 continue
-            kind = kinds.index(point.key[-1]) if by else 0
-            at = row + (0.0 if len(kinds) == 1 else 0.6 * (kind / (len(kinds) - 1) - 0.5))
-            look = series_mark(kind)
-            if point.low is not None and point.high is not None:
-                ax.hlines(at, point.low * scale, point.high * scale, color=look.color, linewidth=1.4)
-            drawn = ax.plot([point.value * scale], [at], look.marker, color=look.color)[0]
-            handles.setdefault(kind, drawn)
-        ax.set_yticks(range(len(shown)), [shorten(format_key(k), 34) for k in shown])
-        ax.set_ylim(len(shown) - 0.4, -0.6)
-        ax.grid(False, axis="y")
-        for edge in range(1, len(shown)):
-            ax.axhline(edge - 0.5, color=GRID, linewidth=0.6, zorder=0)
-        ax.set_xlabel(words)
-        if by and len(kinds) > 1:
-            add_legend(
-                figure, [handles[n] for n in sorted(handles)], [str(kinds[n]) for n in sorted(handles)]
-            )
+            if len(kinds) > 1:
+                ax.set_title(wrap(kinds[n], int(width / (columns + 1) * 72 / 6.4)), loc="left")
+            for point in found:
+                row = keys.index(point.key[: len(names)])
+                if row >= MAX_ROWS or (by and point.key[-1] != kinds[n]):
+                    continue
+                if point.low is not None and point.high is not None:
+                    ax.hlines(
+                        row, point.low * scale, point.high * scale, color=PALETTE[0], alpha=0.5, linewidth=2
+                    )
+                ax.plot([point.value * scale], [row], "o", color=PALETTE[0])
+            ax.set_yticks(range(len(shown)), labels)
+            ax.set_ylim(len(shown) - 0.4, -0.6)
+            if n + columns >= len(kinds):
+                ax.tick_params(labelbottom=True)
+                ax.set_xlabel(words)
+        drop_crowded_ticks(figure)
         rest = f" The first {MAX_ROWS} of {len(keys)} rows are shown." if len(keys) > MAX_ROWS else ""
         return f"{words}. {describe_intervals(found, self.level)}{rest}"

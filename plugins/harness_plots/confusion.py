@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness import HarnessError
+from harness.plotting.style import COLUMN_WIDTH, PAGE_WIDTH, SMALL_TEXT
+from harness_plots.labels import shorten, wrap
+from harness_plots.points import format_key
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness import Store
+    from harness import Record, Store
 
 
 def confusion_matrix(
@@ -34,6 +39,16 @@ def confusion_matrix(
     return counts / np.maximum(sums, 1)[:, None]
 
 
+@dataclass
+class Group:
+    """The predictions of one panel, pooled over records, and what the classes are called."""
+
+    title: str
+    names: Sequence[str]
+    targets: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+
+
 class Confusion:
     """One matrix per model, method and data set, pooled over seeds.
 
@@ -49,62 +64,115 @@ class Confusion:
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
         """Draw matrices of row-wise shares, with numbers if the matrices are small enough to read."""
-        from harness_plots.points import format_key
-        from harness_plots.series_and_panels import add_panels
-
         kept = data[data["status"] == "ok"]
-        names = [n for n in ("model", "method", "dataset") if n in kept.columns]
-        groups: dict[tuple[Any, ...], list[tuple[NDArray[Any], NDArray[Any]]]] = {}
-        total = len(kept[names].drop_duplicates())
-        for id, key in zip(kept["id"], kept[names].itertuples(index=False, name=None), strict=True):
-            if key not in groups and len(groups) == self.panels:
+        columns = [n for n in ("model", "method", "dataset") if n in kept.columns]
+        total = len(kept[columns].drop_duplicates())
+        groups = self._read_groups(kept, columns, store)
+        if not groups:
+            raise HarnessError("no record has per-sample targets and predictions as class numbers")
+        chosen = [self._choose_classes(g.targets, g.predictions) for g in groups]
+        cut = any(
+            len(c) < len(np.union1d(g.targets, g.predictions)) for g, c in zip(groups, chosen, strict=True)
+        )
+        labels = [
+            [shorten(g.names[c], 24) if 0 <= c < len(g.names) else str(c) for c in classes.tolist()]
+            for g, classes in zip(groups, chosen, strict=True)
+        ]
+        most = max(map(len, chosen))
+        alike = all(names == labels[0] for names in labels)
+        side = max(1.5, 0.22 * most)
+        longest = max(len(n) for names in labels for n in names)
+        titles = [wrap(group.title, int(side * 72 / 6.4)) for group in groups]
+        axes = _add_matrices(figure, titles, side, longest, alike)
+        for n, (group, classes, ax) in enumerate(zip(groups, chosen, axes, strict=True)):
+            matrix = confusion_matrix(group.targets, group.predictions, classes)
+            _draw_matrix(ax, matrix, labels[n], upright=longest * 5.0 + 3 > side * 72 / most)
+            ax.set_title(titles[n], loc="left")
+            grid = ax.get_gridspec()
+            if alike and n % grid.ncols:
+                ax.tick_params(labelleft=False)
+            else:
+                ax.set_ylabel("True class")
+            if alike and n + grid.ncols < len(groups):
+                ax.tick_params(labelbottom=False)
+            else:
+                ax.set_xlabel("Predicted class")
+        rest = f" The first {len(groups)} of {total}." if total > len(groups) else ""
+        few = f" Only the {self.classes} classes with the most mistakes are shown." if cut else ""
+        nameless = "" if all(g.names for g in groups) else " Classes whose names are unknown have numbers."
+        return f"Confusion matrices in percent of each true class (rows).{few}{nameless}{rest}"
+
+    def _read_groups(self, kept: pd.DataFrame, columns: list[str], store: Store) -> list[Group]:
+        found: dict[tuple[Any, ...], tuple[str, list[tuple[NDArray[Any], NDArray[Any]]]]] = {}
+        for id, key in zip(kept["id"], kept[columns].itertuples(index=False, name=None), strict=True):
+            if key not in found and len(found) == self.panels:
                 continue
             samples = store.samples(id)
             if samples is not None and {"target", "prediction"} <= set(samples.columns):
                 pair = (samples["target"].to_numpy(), samples["prediction"].to_numpy())
                 if all(np.issubdtype(side.dtype, np.integer) for side in pair):
-                    groups.setdefault(key, []).append(pair)
-        if not groups:
-            raise HarnessError("no record has per-sample targets and predictions as class numbers")
-        varying = [n for n, column in enumerate(names) if len({k[n] for k in groups}) > 1] or [0]
-        titles = [format_key([key[n] for n in varying]) for key in groups]
-        cut = False
-        axes = add_panels(figure, titles, width=3.4, height=3.1)
-        for pairs, ax in zip(groups.values(), axes, strict=True):
-            targets, predictions = (np.concatenate([p[n] for p in pairs]) for n in (0, 1))
-            classes, whole = self._choose_classes(targets, predictions)
-            cut |= not whole
-            self._draw_matrix(ax, confusion_matrix(targets, predictions, classes), classes)
-        rest = f" The first {len(groups)} of {total}." if total > len(groups) else ""
-        chosen = f" Only the {self.classes} classes with the most mistakes are shown." if cut else ""
-        return f"Confusion matrices in percent of each true class (rows).{chosen}{rest}"
+                    found.setdefault(key, (id, []))[1].append(pair)
+        varying = [n for n in range(len(columns)) if len({key[n] for key in found}) > 1] or [0]
+        groups = []
+        for key, (id, pairs) in found.items():
+            targets, predictions = (np.concatenate([pair[n] for pair in pairs]) for n in (0, 1))
+            names = read_class_names(store.read(id))
+            groups.append(Group(format_key([key[n] for n in varying]), names, targets, predictions))
+        return groups
 
-    def _choose_classes(
-        self, targets: NDArray[Any], predictions: NDArray[Any]
-    ) -> tuple[NDArray[np.int64], bool]:
+    def _choose_classes(self, targets: NDArray[Any], predictions: NDArray[Any]) -> NDArray[np.int64]:
         classes = np.union1d(targets, predictions)
         if len(classes) <= self.classes:
-            return classes, True
+            return classes
         wrong = targets != predictions
         mistakes = {
             int(c): int((wrong & ((targets == c) | (predictions == c))).sum()) for c in classes.tolist()
         }
         most = sorted(mistakes, key=lambda c: (-mistakes[c], c))[: self.classes]
-        return np.array(sorted(most), dtype=np.int64), False
+        return np.array(sorted(most), dtype=np.int64)
 
-    @staticmethod
-    def _draw_matrix(ax: Any, matrix: NDArray[np.float64], classes: NDArray[np.int64]) -> None:
-        ax.grid(False)
-        ax.imshow(matrix, cmap="cividis", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
-        step = max(1, len(classes) // 10)
-        shown = range(0, len(classes), step)
-        ax.set_xticks(shown, [str(classes[n]) for n in shown], fontsize=7)
-        ax.set_yticks(shown, [str(classes[n]) for n in shown], fontsize=7)
-        ax.set_xlabel("predicted class")
-        ax.set_ylabel("true class")
-        if len(classes) <= 12:
-            for (i, j), value in np.ndenumerate(matrix):
-                if value >= 0.005:
-                    color = "#000000" if value > 0.55 else "#ffffff"
-                    size = 6.5 if len(classes) > 6 else 8
-                    ax.text(j, i, f"{value * 100:.0f}", ha="center", va="center", fontsize=size, color=color)
+
+def read_class_names(record: Record | None) -> Sequence[str]:
+    """Return the names of a record's classes in their order: its own note, else its data set's; empty if unknown."""
+    if record is None:
+        return ()
+    noted = record.notes.get("class_names", record.notes.get("classes"))
+    if isinstance(noted, list):
+        return [str(name) for name in noted]
+    from harness.contract.declared import ask
+    from harness.discovery.parts import Resolver
+    from harness.discovery.reference import Reference
+
+    part: Any = record.cell.get("dataset")
+    try:
+        where = f"{part['distribution']}/{part['plugin']}"
+        found = Resolver().resolve("datasets", Reference(where, part.get("options", {})), "plot").object
+        split = "test" if "test" in found.splits else found.splits[-1]
+        names = ask(found, "class_names") or ask(found.load(split), "class_names")
+        return [str(name) for name in names or ()]
+    except Exception:  # without the data set here, numbers must do
+        return ()
+
+
+def _add_matrices(figure: Figure, titles: Sequence[str], side: float, longest: int, alike: bool) -> list[Any]:
+    """Add axes of `side` inches, with room for the names of classes: once per row and column if they are alike."""
+    count, lines = len(titles), max(title.count("\n") + 1 for title in titles)
+    names = longest * 0.068 + 0.35
+    own, shared = (0.1, names) if alike else (names, 0.0)
+    columns = next((c for c in (4, 3, 2) if c <= count and c * (side + own) + shared <= PAGE_WIDTH), 1)
+    rows = -(-count // columns)
+    width = max(columns * (side + own) + shared + 0.1, COLUMN_WIDTH)
+    figure.set_size_inches(width, rows * (side + own + 0.06 + 0.17 * lines) + shared)
+    return [figure.add_subplot(rows, columns, n + 1) for n in range(count)]
+
+
+def _draw_matrix(ax: Any, matrix: NDArray[np.float64], names: Sequence[str], upright: bool) -> None:
+    ax.grid(False)
+    ax.imshow(matrix, cmap="cividis", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+    places = range(len(names))
+    ax.set_xticks(places, names, fontsize=SMALL_TEXT, rotation=90 if upright else 0)
+    ax.set_yticks(places, names, fontsize=SMALL_TEXT)
+    for (i, j), value in np.ndenumerate(matrix):
+        if value >= 0.005:
+            color = "#000000" if value > 0.55 else "#ffffff"
+            ax.text(j, i, f"{value * 100:.0f}", ha="center", va="center", fontsize=SMALL_TEXT, color=color)

@@ -30,8 +30,9 @@ class ImageGrid:
         """Draw the images unsmoothed, each with its own aspect ratio."""
         from PIL import Image, UnidentifiedImageError
 
+        from harness.plotting.style import COLUMN_WIDTH, PAGE_WIDTH, SMALL_TEXT
+        from harness_plots.labels import wrap
         from harness_plots.points import format_key
-        from harness_plots.series_and_panels import shorten
 
         names = [n for n in ("model", "method", "dataset", "seed") if n in data.columns]
         varying = [n for n in names if data[n].nunique() > 1] or names[:1]
@@ -47,16 +48,22 @@ class ImageGrid:
         shown = found[: self.limit]
         columns = min(self.columns, len(shown))
         rows = -(-len(shown) // columns)
-        figure.set_size_inches(1.9 * columns, 2.05 * rows)
+        width = PAGE_WIDTH if columns > 3 else COLUMN_WIDTH
+        letters = int(width / columns * 72 / 5.4)
         several = len({path.stem for path, _ in found}) > 1
+        titles, tallest = [], 0.0
         for n, (path, label) in enumerate(shown):
             ax = figure.add_subplot(rows, columns, n + 1)
             try:
                 with Image.open(path) as image:
+                    tallest = max(tallest, image.height / image.width)
                     ax.imshow(image.convert("RGB"), interpolation="nearest")
             except (UnidentifiedImageError, OSError) as error:
                 raise DataError(f"{path.parent.name}/{path.name}: damaged image ({error})") from None
-            title = f"{label} ({path.stem})" if several else label
-            ax.set_title(shorten(title, 26), fontsize=7, fontweight="normal", loc="left")
+            titles.append(wrap(f"{label} ({path.stem})" if several else label, letters))
+            ax.set_title(titles[-1], fontsize=SMALL_TEXT, fontweight="normal", loc="left")
             ax.set_axis_off()
+        lines = max(title.count("\n") + 1 for title in titles)
+        side = width / columns
+        figure.set_size_inches(width, (tallest * side + 0.14 * lines + 0.1) * rows)
         return f"Images kept with the records: {len(shown)} of {len(found)}."

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from harness import HarnessError
 
@@ -32,6 +35,16 @@ def find_pareto_front(
     return kept
 
 
+def sample_steps(ax: Any, corners: Any) -> list[Any]:
+    """Return points every few pixels along steps through these corners (horizontal first), in data coordinates."""
+    there, back = ax.transData, ax.transData.inverted()
+    at = there.transform(corners)
+    turns = np.column_stack([at[1:, 0], at[:-1, 1]])
+    ends = np.stack([at[:-1], turns, at[1:]], axis=1)
+    shares = np.linspace(0, 1, 40)[:, None]
+    return [back.transform(a + shares * (b - a)) for piece in ends for a, b in pairwise(piece)]
+
+
 class Pareto:
     """Points of cost and metric, averaged over all else, with their labelled front.
 
@@ -55,18 +68,18 @@ class Pareto:
         self.cost, self.metric, self.points, self.log, self.level = cost, metric, points, log, level
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draw the points with the intervals of the metric, and the front as steps."""
+        """Draw the named points with the intervals of the metric, and the front as steps."""
         from harness.errors import did_you_mean
-        from harness.plotting.style import INK
+        from harness.plotting.style import COLUMN_WIDTH, INK, MUTED, PALETTE
+        from harness_plots.axis_labels import choose_scale, inside_sentence, name_quantity
+        from harness_plots.labels import NamedPoints, drop_crowded_ticks, name_points, shorten
         from harness_plots.points import (
-            choose_scale,
             find_metric,
             find_series_columns,
             format_key,
             group_points,
             select_measured,
         )
-        from harness_plots.series_and_panels import add_legend, format_si, series_mark, set_log_axis, shorten
 
         metric = find_metric(data, self.metric)
         if self.cost not in data.columns:
@@ -85,60 +98,57 @@ class Pareto:
         best = find_pareto_front(
             [-c if more_is_better else c for c in costs], [p.value for p in found], lower
         )
-        figure.set_size_inches(5.8, 3.8)
+        figure.set_size_inches(COLUMN_WIDTH, 4.2 if len(found) > 8 else 3.8)
         ax = figure.add_subplot()
         values = [p.value * scale for p in found]
-        steps = [(costs[n], values[n]) for n in best]
-        ax.step(*zip(*steps, strict=True), where="post", color=INK, linewidth=1.0, alpha=0.6, zorder=1)
-        # labels of more points would overlap: label only the front, and draw the others as plain dots
-        many = len(found) > 16
-        handles, labels = [], []
+        front = ax.step(
+            [costs[n] for n in best], [values[n] for n in best], where="post", color=PALETTE[0], linewidth=1.0,
+            alpha=0.6, zorder=1,
+        )[0]  # fmt: skip
+        colors = [PALETTE[0] if n in best else MUTED for n in range(len(found))]
+        lines = []
         for n, point in enumerate(found):
-            look, on_front = series_mark(n), n in best
-            if many:
-                look = series_mark(0) if on_front else series_mark(7)
             if point.low is not None and point.high is not None:
-                ax.vlines(costs[n], point.low * scale, point.high * scale, color=look.color, linewidth=1.2)
-            handle = ax.plot(
+                ends = (point.low * scale, point.high * scale)
+                ax.vlines(costs[n], *ends, color=colors[n], linewidth=1.0, alpha=0.5)
+                lines.append([(costs[n], y) for y in np.linspace(*ends, 12)])
+            on_front = n in best
+            ax.plot(
                 [costs[n]],
                 [values[n]],
                 linestyle="none",
-                marker=look.marker,
-                markersize=7 if on_front else 5,
+                marker="o" if on_front else "s",
+                markersize=7 if on_front else 4.5,
                 markeredgecolor=INK if on_front else "none",
-                color=look.color,
+                color=colors[n],
                 clip_on=False,
-            )[0]
-            handles.append(handle)
-            labels.append(format_key(point.key))
-        if many:
-            self._annotate(ax, best, costs, values, labels)
-        else:
-            add_legend(figure, handles, labels)
+            )
+        self._scale_costs(ax, costs)
+        ax.set_xlabel(name_quantity(self.cost))
+        ax.set_ylabel(words)
+        ax.margins(x=0.08, y=0.1)
+        labels = [format_key(p.key) for p in found]
+        figure.draw_without_rendering()
+        lines += sample_steps(ax, front.get_xydata())
+        at = list(zip(costs, values, strict=True))
+        marks = [4.0 if n in best else 3.0 for n in range(len(found))]
+        weights = ["bold" if n in best else "normal" for n in range(len(found))]
+        named = name_points(figure, [NamedPoints(ax, at, labels, colors, marks, weights, lines)])
+        drop_crowded_ticks(figure)
+        shown = ", ".join(shorten(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
+        bars = any(p.low is not None for p in found)
+        intervals = f" Vertical bars: {self.level:.0%} intervals." if bars else ""
+        return (
+            f"{words} against {inside_sentence(name_quantity(self.cost))}; bold and joined: the Pareto front ({shown})."
+            f"{intervals}{' ' * bool(named)}{named}"
+        )
+
+    def _scale_costs(self, ax: Any, costs: list[float]) -> None:
+        from harness_plots.series_and_panels import format_si, set_log_axis
+
         if max(costs) == min(costs):
             ax.set_xticks(costs[:1], [format_si(costs[0])])
         elif self.log and min(costs) > 0:
             set_log_axis(ax, "x")
         else:
             ax.xaxis.set_major_formatter(lambda value, _: format_si(value))
-        ax.set_xlabel(self.cost.replace("_", " "))
-        ax.set_ylabel(words)
-        shown = ", ".join(shorten(labels[n], 30) for n in best[:8]) + (", …" if len(best) > 8 else "")
-        return (
-            f"{words} against {self.cost.replace('_', ' ')}; ringed and joined: the Pareto front ({shown})."
-        )
-
-    @staticmethod
-    def _annotate(
-        ax: Any, best: list[int], costs: list[float], values: list[float], labels: list[str]
-    ) -> None:
-        from harness_plots.series_and_panels import shorten
-
-        for n in best[:12]:
-            ax.annotate(
-                shorten(labels[n], 24),
-                (costs[n], values[n]),
-                xytext=(5, -9),
-                textcoords="offset points",
-                fontsize=7,
-            )

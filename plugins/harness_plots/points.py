@@ -28,7 +28,13 @@ class Point:
     low: float | None
     high: float | None
     ids: tuple[str, ...]
-    seeds: int
+    by_seed: tuple[tuple[Any, float], ...]
+    """The mean of each seed."""
+
+    @property
+    def seeds(self) -> int:
+        """The number of seeds."""
+        return len(self.by_seed)
 
 
 def find_column(data: pd.DataFrame, name: str) -> str:
@@ -53,11 +59,6 @@ def find_metric(data: pd.DataFrame, name: str | None) -> str:
     if name not in data.columns:
         raise HarnessError(f"the records have no metric '{name}'{did_you_mean(name, known)}")
     return name
-
-
-def choose_scale(data: pd.DataFrame, metric: str) -> tuple[float, str]:
-    """Return the factor and the axis label of a metric: fractions are shown in percent."""
-    return (100.0, f"{metric} (%)") if metric in data.attrs.get("fractions", ()) else (1.0, metric)
 
 
 def select_measured(data: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -100,10 +101,11 @@ def group_points(
         by_seed: dict[Any, list[float]] = {}
         for row in rows:
             by_seed.setdefault(seeds[row], []).append(float(values[row]))
-        means = [float(np.mean(v)) for v in by_seed.values()]
+        pairs = tuple((seed, float(np.mean(v))) for seed, v in by_seed.items())
+        means = [mean for _, mean in pairs]
         members = tuple(ids[row] for row in rows)
         low, high = _interval(means, members, metric, store, level)
-        found.append(Point(key, float(np.mean(means)), low, high, members, len(means)))
+        found.append(Point(key, float(np.mean(means)), low, high, members, pairs))
     return found
 
 
@@ -136,7 +138,7 @@ def describe_intervals(found: Sequence[Point], level: float = 0.95) -> str:
         frozenset({True}): "seeds",
         frozenset({False}): "samples",
     }.get(frozenset(several), "seeds, or over samples if there is only one seed")
-    return f"Bands: {level:.0%} intervals over {source}."
+    return f"Bars and bands: {level:.0%} intervals over {source}."
 
 
 def _is_missing(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Marks of series, panels, legends and logarithmic axes, as the plots of this package draw them."""
+"""Marks of series, panels and logarithmic axes, as the plots of this package draw them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.plotting.style import PALETTE
+from harness.plotting.style import COLUMN_WIDTH, PAGE_WIDTH, PALETTE
+from harness_plots.labels import wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
-LABEL = 40
-"""Longer names are cut in the middle, since models often differ in their first and last letters."""
 
 
 @dataclass(frozen=True)
@@ -32,52 +31,21 @@ def series_mark(number: int) -> Mark:
     return Mark(PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)])
 
 
-def shorten(text: object, length: int = LABEL) -> str:
-    """Return a name on one line of at most `length` characters."""
-    line = " ".join(str(text).split())
-    if len(line) <= length:
-        return line
-    tail = length // 3
-    return f"{line[: length - tail - 1]}…{line[-tail:]}"
+def add_panels(figure: Figure, titles: Sequence[str], height: float = 2.6, pad: float = 6) -> list[Axes]:
+    """Add an axes for each title, in rows of up to three; set the figure's size in inches.
 
-
-def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], title: str = "") -> None:
-    """Add a legend below the axes, in as many columns as fit; of more than 24 entries it counts the rest."""
-    from matplotlib.lines import Line2D
-
-    handles, shown = list(handles), [shorten(label) for label in labels]
-    if len(shown) > 24:
-        rest = len(shown) - 23
-        handles, shown = [*handles[:23], Line2D([], [], linestyle="none")], [*shown[:23], f"and {rest} more"]
-    if not handles:
-        return
-    width = figure.get_figwidth() * 72 / 4.6  # characters of 8 pt that fit beside each other
-    longest = max(len(s) for s in shown) + 6
-    columns = max(1, min(len(shown), int(width // longest)))
-    made = figure.legend(
-        handles,
-        [f"series {n}" for n in range(len(shown))],
-        loc="outside lower center",
-        ncols=columns,
-        title=title or None,
-        title_fontsize=8,
-    )
-    # set afterwards, since matplotlib omits labels that start with an underscore
-    for text, label in zip(made.get_texts(), shown, strict=True):
-        text.set_text(label)
-
-
-def add_panels(figure: Figure, titles: Sequence[str], width: float = 3.0, height: float = 2.6) -> list[Axes]:
-    """Add an axes for each title, in rows of up to three; set the figure's size in inches."""
-    columns = 2 if len(titles) == 4 else min(len(titles), 3)
-    rows = -(-len(titles) // columns)
-    single = len(titles) == 1
-    figure.set_size_inches(5.4 if single else width * columns, 3.6 if single else height * rows + 0.4)
+    `pad` is the room between axes and title in points.
+    """
+    count = len(titles)
+    columns = count if count < 3 else 2 if count == 4 else 3
+    rows = -(-count // columns)
+    width = COLUMN_WIDTH if count == 1 else PAGE_WIDTH
+    figure.set_size_inches(width, 3.8 if count == 1 else height * rows + 0.4)
     made = []
     for n, title in enumerate(titles):
         axes = figure.add_subplot(rows, columns, n + 1)
         if title:
-            axes.set_title(shorten(title), loc="left")
+            axes.set_title(wrap(title, int(width / columns * 72 / 6.4)), loc="left", pad=pad)
         made.append(axes)
     return made
 

@@ -52,12 +52,56 @@ class ScatterFit:
         self.corruptions, self.resamples, self.level, self.seed = corruptions, resamples, level, seed
 
     def draw(self, data: pd.DataFrame, store: Store, figure: Figure) -> str | None:
-        """Draw the panels and return the caption; standard models are grey circles, others have their own marks."""
-        from harness.errors import did_you_mean
-        from harness.plotting.style import INK
+        """Draw the panels and return the caption; standard models are grey circles, others coloured squares."""
+        from harness.plotting.style import INK, MUTED, PALETTE
+        from harness_plots.axis_labels import inside_sentence, name_quantity
+        from harness_plots.labels import NamedPoints, add_key, drop_crowded_ticks, name_points, shorten
         from harness_plots.points import format_key
-        from harness_plots.series_and_panels import add_legend, add_panels, series_mark
-        from harness_robustness.shift_tables import STANDARD, average_seeds, is_true, pair_with_references
+        from harness_plots.series_and_panels import add_panels
+        from harness_robustness.shift_tables import is_true
+
+        pairs, names = self._choose_pairs(data)
+        shown = names[:12]
+        standard = pairs[f"tag.model.{self.fit}"].map(is_true).astype(bool)
+        handles: dict[str, Any] = {}
+        lines: dict[str, AccuracyLine | None] = {}
+        named = []
+        words = name_quantity(self.metric)
+        axes = add_panels(figure, shown, height=3.0, pad=20)
+        for name, ax in zip(shown, axes, strict=True):
+            here = pairs[pairs["dataset"] == name]
+            lines[name], drawn = self._draw_line(ax, here, here[standard.loc[here.index]], handles)
+            points = NamedPoints(ax, [], [], [], [], lines=drawn)
+            for cell, fitted in zip(here.itertuples(), standard.loc[here.index], strict=True):
+                (x,), (y,) = self._to_axis([cell.reference_value]), self._to_axis([cell.value])
+                color = MUTED if fitted else PALETTE[1]
+                edge: dict[str, Any] = {} if fitted else {"markeredgecolor": INK, "markeredgewidth": 0.5}
+                mark = ax.plot([x], [y], "o" if fitted else "s", color=color, markersize=5, **edge)[0]
+                handles.setdefault("standard models" if fitted else "other models", mark)
+                points.at.append((float(x), float(y)))
+                points.names.append(format_key([cell.model, cell.method]))
+                points.colors.append(color)
+                points.marks.append(3.0)
+            named.append(points)
+            ax.set_xlabel(f"{words} (%)\non {shorten(here['reference'].iloc[0], 36)}")
+            ax.set_ylabel(f"{words} (%)\non {shorten(name, 30)}")
+        kept = [k for k in ("y = x", "fitted line", "standard models", "other models") if k in handles]
+        add_key(figure, kept, [handles[k] for k in kept])
+        key = name_points(figure, named)
+        drop_crowded_ticks(figure)
+        found = "; ".join(f"{name}: {line}" for name, line in lines.items() if line is not None)
+        fits = f" Lines: {found}." if found else ""
+        missing = " No line if fewer than two standard models differ." if None in lines.values() else ""
+        rest = f" The first 12 of {len(names)} shifts." if len(names) > 12 else ""
+        return (
+            f"{words} under shift against {inside_sentence(words)} on the reference, {self.scale} axes; line "
+            f"and {self.level:.0%} bootstrap band over the models tagged '{self.fit}'.{fits}{missing}{rest}{' ' * bool(key)}{key}"
+        )
+
+    def _choose_pairs(self, data: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+        """Return the models' values on shifts and references, and the names of the shifts to show."""
+        from harness.errors import did_you_mean
+        from harness_robustness.shift_tables import STANDARD, average_seeds, pair_with_references
 
         tag = f"tag.model.{self.fit}"
         pairs = pair_with_references(
@@ -71,60 +115,19 @@ class ScatterFit:
             raise HarnessError(f"no record on the shift '{unknown[0]}' and its reference{near}")
         if not names:
             raise HarnessError("no model has records both on a shift and on its reference")
-        shown = names[:12]
-        standard = pairs[tag].map(is_true).astype(bool)
-        others = list(
-            dict.fromkeys(pairs.loc[~standard, ["model", "method"]].itertuples(index=False, name=None))
-        )
-        handles: dict[str, Any] = {}
-        lines: dict[str, AccuracyLine | None] = {}
-        for name, ax in zip(shown, add_panels(figure, shown), strict=True):
-            here = pairs[pairs["dataset"] == name]
-            base = here[standard.loc[here.index]]
-            lines[name] = self._draw_line(ax, here, base, handles)
-            points = ax.plot(
-                self._to_axis(base["reference_value"]),
-                self._to_axis(base["value"]),
-                "o",
-                color="#7f7f7f",
-                markersize=4,
-            )
-            handles.setdefault("standard models", points[0])
-            for cell in here[~standard.loc[here.index]].itertuples():
-                number = others.index((cell.model, cell.method))
-                look = series_mark(number + number // 7)  # skips the standard models' grey
-                at = self._to_axis([cell.reference_value]), self._to_axis([cell.value])
-                point = ax.plot(*at, look.marker, color=look.color, markeredgecolor=INK, markeredgewidth=0.4)
-                handles.setdefault(f"model {number}", point[0])
-            ax.set_xlabel(f"{self.metric} on {here['reference'].iloc[0]} (%)")
-            ax.set_ylabel(f"{self.metric} on {name} (%)")
-        kept = [k for k in ("y = x", "fitted line", "standard models") if k in handles]
-        marks = [n for n in range(len(others)) if f"model {n}" in handles]
-        add_legend(
-            figure,
-            [handles[k] for k in kept] + [handles[f"model {n}"] for n in marks],
-            kept + [format_key(others[n]) for n in marks],
-        )
-        found = "; ".join(f"{name}: {line}" for name, line in lines.items() if line is not None)
-        fits = f" Lines: {found}." if found else ""
-        missing = " No line if fewer than two standard models differ." if None in lines.values() else ""
-        rest = f" The first 12 of {len(names)} shifts." if len(names) > 12 else ""
-        return (
-            f"{self.metric} under shift against {self.metric} on the reference, {self.scale} axes; line and "
-            f"{self.level:.0%} bootstrap band over the models tagged '{self.fit}'.{fits}{missing}{rest}"
-        )
+        return pairs, names
 
     def _draw_line(
         self, ax: Any, here: pd.DataFrame, base: pd.DataFrame, handles: dict[str, Any]
-    ) -> AccuracyLine | None:
-        """Scale the axes, draw the diagonal and the fitted line; return the line, or None if none can be fitted."""
+    ) -> tuple[AccuracyLine | None, list[Any]]:
+        """Scale the axes, draw the diagonal and the fitted line; return the line, if any, and points on both."""
         import numpy as np
         from matplotlib.ticker import MaxNLocator
 
         from harness.plotting.style import INK, MUTED
         from harness_robustness.effective_robustness import bootstrap_line_interval, fit_line, from_scale
 
-        ends = []
+        ends, drawn = [], []
         for values, which in ((here["reference_value"], "x"), (here["value"], "y")):
             scaled = self._to_axis(values)
             margin = max(0.08 * np.ptp(scaled), 0.05 if self.scale == "linear" else 0.15)
@@ -139,23 +142,26 @@ class ScatterFit:
             fine = [t for t in ticks if 0 <= t <= 1 and low <= self._to_axis([t])[0] <= high]
             if len(fine) < 3 and self.scale != "linear":
                 a, b = from_scale([low, high], self.scale)
-                fine = [float(t) for t in np.round(np.linspace(a, b, 5)[1:-1], 2)]
+                fine = [t / 100 for t in MaxNLocator(4).tick_values(100 * a, 100 * b) if a <= t / 100 <= b]
             getattr(ax, f"set_{which}ticks")(self._to_axis(fine), [f"{100 * t:g}" for t in fine])
         (left, right), (bottom, top) = ends
         both = max(left, bottom), min(right, top)
         if both[0] < both[1]:
             line = ax.plot(both, both, color=MUTED, linewidth=0.9, linestyle=(0, (1, 2)))
             handles.setdefault("y = x", line[0])
+            drawn.append(np.repeat(np.linspace(*both, 80)[:, None], 2, 1))
         if len(np.unique(self._to_axis(base["reference_value"]))) < 2:
-            return None
+            return None, drawn
         x, y = base["reference_value"].to_numpy(), base["value"].to_numpy()
         # a linear axis reaches past 0 and 100 %, where there are no accuracies to predict from
         at = np.clip(from_scale(np.linspace(left, right, 80), self.scale), 0, 1)
         fitted = fit_line(x, y, self.scale)
-        drawn = ax.plot(self._to_axis(at), self._to_axis(fitted.predict(at)), color=INK, linewidth=1.3)
-        handles.setdefault("fitted line", drawn[0])
-        numbers = f"slope {fitted.slope:.2f}\nR² {fitted.r2:.2f}"
-        ax.text(0.03, 0.97, numbers, transform=ax.transAxes, va="top", fontsize=7, color=INK)
+        predicted = self._to_axis(fitted.predict(at))
+        line = ax.plot(self._to_axis(at), predicted, color=INK, linewidth=1.3)
+        drawn.append(np.column_stack([self._to_axis(at), predicted]))
+        handles.setdefault("fitted line", line[0])
+        numbers = f"slope {fitted.slope:.2f}, R² {fitted.r2:.2f}"
+        ax.text(0, 1.03, numbers, transform=ax.transAxes, va="bottom", fontsize=8, color=INK)
         low_band, high_band = bootstrap_line_interval(
             x, y, at, self.scale, self.resamples, self.level, self.seed
         )
@@ -167,7 +173,7 @@ class ScatterFit:
             alpha=0.18,
             linewidth=0,
         )
-        return fitted
+        return fitted, drawn
 
     def _to_axis(self, accuracies: Any) -> Any:
         """Map accuracies to the axes' scale."""
