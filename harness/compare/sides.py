@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.contract.cells import canonical_json
 from harness.discovery.reference import parse_value
 from harness.errors import HarnessError, did_you_mean
 from harness.planning.expansion import matches
+from harness.planning.labels import SHORTENED, shorten_old_labels
 from harness.records.record import Record
 from harness.records.store import Store
 
@@ -31,6 +32,8 @@ class SideCell:
     record: Record | None
     planned: tuple[str, ...] = ()
     """The plan's remarks."""
+    written: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What was written for its model and data set, by which patterns find it, too."""
 
     @property
     def remarks(self) -> list[str]:
@@ -41,6 +44,10 @@ class SideCell:
     def names(self) -> dict[str, Any]:
         """Everything a selection can name: the suite, coordinates, and tags as `tag.…`."""
         return {"suite": self.suite, **self.at, **{f"tag.{k}": v for k, v in self.tags.items()}}
+
+    def matches(self, name: str, pattern: Any) -> bool:
+        """Return whether a coordinate or tag matches a pattern, by its label or by what was written for it."""
+        return any(matches(pattern, value) for value in (self.names.get(name), *self.written.get(name, ())))
 
     @property
     def status(self) -> str:
@@ -81,7 +88,7 @@ class Side:
             name = key if key in known else f"tag.{key}"
             if name not in known:
                 raise CompareError(f"{self.name}: no coordinate or tag '{key}'{did_you_mean(key, known)}")
-            kept = [c for c in found if matches(pattern, c.names.get(name))]
+            kept = [c for c in found if c.matches(name, pattern)]
             if not kept:
                 present = {str(c.names.get(name)) for c in found}
                 raise CompareError(
@@ -142,15 +149,56 @@ def group_by_cell(side: Side, found: Sequence[SideCell], without: set[str]) -> d
     return grouped
 
 
+def match_by_id(
+    a: Mapping[str, dict[Any, SideCell]], b: Mapping[str, dict[Any, SideCell]]
+) -> dict[str, dict[Any, SideCell]]:
+    """Return B's groups with those renamed that A lacks and that hold the same cells under another label."""
+    ids = {frozenset(cell.id for cell in seeds.values()): key for key, seeds in a.items() if key not in b}
+    names = {
+        key: ids.get(frozenset(cell.id for cell in seeds.values()), key)
+        for key, seeds in b.items()
+        if key not in a
+    }
+    return {names.get(key, key): seeds for key, seeds in b.items()}
+
+
 def _list_cells(store: Store) -> list[SideCell]:
     cells = []
     plans = {suite: plan for suite in store.suites() if (plan := store.manifest(suite)) is not None}
     for suite, plan in plans.items():
+        found = []
         for cell in plan["cells"]:
             record = store.read(cell["id"])
             remarks = tuple(cell.get("remarks", ()))
-            cells.append(SideCell(suite, cell["at"], cell.get("tags", {}), cell["id"], record, remarks))
-    for record in store.records():
-        if record.suite not in plans:
-            cells.append(SideCell(record.suite, record.coordinates, record.tags, record.id, record))
-    return cells
+            found.append(SideCell(suite, cell["at"], cell.get("tags", {}), cell["id"], record, remarks))
+        cells += _name_as_planned(found, plan["references"]) if "references" in plan else _name_as_now(found)
+    unplanned = [
+        SideCell(record.suite, record.coordinates, record.tags, record.id, record)
+        for record in store.records()
+        if record.suite not in plans
+    ]
+    return [*cells, *_name_as_now(unplanned)]
+
+
+def _name_as_planned(cells: Sequence[SideCell], references: Mapping[str, Any]) -> list[SideCell]:
+    """Return the cells with what was written for their labels."""
+    return [
+        replace(c, written={name: texts.get(c.at.get(name), ()) for name, texts in references.items()})
+        for c in cells
+    ]
+
+
+def _name_as_now(cells: Sequence[SideCell]) -> list[SideCell]:
+    """Return cells that an older harness planned with the short labels of this one, so that both match."""
+    short = {
+        name: shorten_old_labels(str(c.at[name]) for c in cells if name in c.at)
+        for name in SHORTENED.values()
+    }
+    return [
+        replace(
+            c,
+            at={k: short[k].get(v, v) if k in short else v for k, v in c.at.items()},
+            written={name: (str(c.at[name]),) for name in short if name in c.at},
+        )
+        for c in cells
+    ]

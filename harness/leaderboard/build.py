@@ -11,10 +11,9 @@ from harness.discovery.reference import parse_references
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
 from harness.leaderboard.entries import METRIC, Column, Row, TableValue
-from harness.leaderboard.frame import find_coordinate
+from harness.leaderboard.frame import find_coordinate, match_coordinate
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
-from harness.planning.expansion import matches
 from harness.planning.suite import Suite, TableSpec
 
 if TYPE_CHECKING:
@@ -90,8 +89,8 @@ def select_records(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
             break
         if key.startswith("tag.") and key not in data.columns:
             return data.iloc[:0]  # tags are free: these cells have none of that name
-        column = coordinate_column(data, key, spec)
-        keep &= np.array([matches(spec.where[key], v) for v in data[column]], dtype=bool)
+        coordinate_column(data, key, spec)  # raises for an unknown name
+        keep &= match_coordinate(data, key, spec.where[key])
     return data[keep].reset_index(drop=True)
 
 

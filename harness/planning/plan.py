@@ -15,6 +15,7 @@ from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.checking import check_layouts
 from harness.planning.defaults import check_defaults
 from harness.planning.expansion import Choice, Expansion
+from harness.planning.labels import Labels
 from harness.planning.suite import Suite
 
 __all__ = ["Cell", "Choice", "Plan", "PlannedCell", "make_plan"]
@@ -66,10 +67,11 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
         if name not in names:
             raise SuiteError(f"suite {suite.name}: no experiment '{name}'{did_you_mean(name, names)}")
     doubts = check_defaults(suite, choice.named_plugins)
+    labels = Labels(suite)
     for grid in grids:
         if choice.experiments and grid.name not in choice.experiments:
             continue
-        expansion = Expansion(suite, grid, choice, resolver)
+        expansion = Expansion(suite, grid, choice, resolver, labels)
         for cell in expansion.cells():
             same = seen.setdefault(cell.id, [])
             if any(_place(p.cell) == _place(cell) for p in same):
