@@ -94,6 +94,7 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
     from harness.errors import SuiteError, did_you_mean, no_records
     from harness.leaderboard.build import build_tables
     from harness.leaderboard.checking import check_where
+    from harness.leaderboard.default_layout import with_tables
     from harness.leaderboard.frame import suite_frame
     from harness.planning.suite import TableSpec, change_table
 
@@ -105,7 +106,7 @@ def table(suite: str, *, store: str | Path | None = None, **layout: Any) -> list
         unknown: Iterable[str] = set(layout) - set(TableSpec.model_fields)
         for name in unknown:
             raise SuiteError(f"table: unknown setting '{name}'{did_you_mean(name, TableSpec.model_fields)}")
-        specs = found.tables or [TableSpec(name=suite)]
+        specs = with_tables(found, suite_frame(place, suite)).tables
         changed = [change_table(s, layout, f"table '{s.name}'") for s in specs]
         found = found.model_copy(update={"tables": changed})
     data = suite_frame(place, suite)

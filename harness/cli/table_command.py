@@ -38,6 +38,7 @@ def main(given: argparse.Namespace) -> int:
     """Print the tables of one suite or of all."""
     from harness.leaderboard.build import build_tables
     from harness.leaderboard.checking import check_where
+    from harness.leaderboard.default_layout import with_tables
     from harness.leaderboard.formats import render
     from harness.leaderboard.frame import suite_frame
     from harness.planning.suite import find_suite_name, load_planned
@@ -53,7 +54,7 @@ def main(given: argparse.Namespace) -> int:
     frames = {n: (load_planned(store, n), suite_frame(store, n)) for n in ([name] if name else known)}
     check_where(_parse_where(given), "--where", frames)
     for suite, data in frames.values():
-        tables += build_tables(change_tables(suite, given), data, store)
+        tables += build_tables(change_tables(with_tables(suite, data), given), data, store)
     if given.json or given.format == "json":
         text = encode_json([t.to_dict() for t in tables])
     else:

@@ -10,10 +10,12 @@ import numpy as np
 from harness.discovery.reference import parse_references
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
+from harness.leaderboard.default_layout import note_averages, with_tables
 from harness.leaderboard.entries import METRIC, Column, Row, TableValue
 from harness.leaderboard.frame import find_coordinate, match_coordinate
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
+from harness.leaderboard.titles import describe_number, title_coordinate
 from harness.planning.suite import Suite, TableSpec
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Ta
     """Return all leaderboards that the suite declares, or a plain one if it declares none."""
     from harness.leaderboard.summary_table import build_summary_table
 
-    specs = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
+    specs = with_tables(suite, data).tables
     tables = []
     for spec in specs:
         if not spec.values and not spec.summary:
@@ -139,6 +141,7 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
     from harness.leaderboard.best_and_ties import mark_best
     from harness.leaderboard.value_intervals import RecordFacts, add_intervals
 
+    titles = data.attrs.get("titles", {})
     values = list(dict.fromkeys(spec.values)) or default_metric(data)
     row_names = tuple(n for n in spec.rows if n != METRIC)
     column_names = tuple(n for n in spec.columns if n != METRIC)
@@ -154,6 +157,13 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
     for position, key in enumerate(zip(row_keys, column_keys, strict=True)):
         members.setdefault(key, []).append(position)
     facts = {v: _column_format(data, v, spec) for v in values}
+    table.titles = {
+        v: describe_number(v, Column((), v, **facts[v]), _first_present(data, f"unit.{v}"), titles)
+        for v in values
+    }
+    table.name_titles = {n: title_coordinate(n, titles) for n in (*spec.rows, *spec.columns)}
+    if values and not shows_metric and column_names:
+        table.caption = f"{spec.caption} Numbers: {table.titles[values[0]]}.".strip()
     arrays = {v: _read_values(data, v, spec).tolist() for v in values}
     group = GroupAverager(data, spec.level)
     if metric_in_rows and values:
@@ -178,6 +188,7 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
         for r in rows:
             entries = [group.entry(members.get((r, c), []), v, arrays[v], table) for c, v in layout]
             table.rows.append(Row(r, entries))
+    note_averages(table, data, [*row_names, *column_names])
     if spec.group:
         _group_rows(table, data, row_keys, spec)
     known = RecordFacts(data)

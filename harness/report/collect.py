@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
-from harness.planning.suite import Suite, TableSpec, load_planned
+from harness.planning.suite import Suite, load_planned
 from harness.records.store import Store
 
 if TYPE_CHECKING:
@@ -69,12 +69,13 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
 
 def _collect_view(store: Store, name: str) -> SuiteView:
     from harness.leaderboard.build import build_tables, select_records
+    from harness.leaderboard.default_layout import with_tables
     from harness.leaderboard.frame import suite_frame
     from harness.plots.draw import draw_plots
 
     suite = load_planned(store, name)
     view = SuiteView(suite, suite_frame(store, name))
-    for spec in suite.tables or [TableSpec(name=suite.name, title=suite.title or suite.name)]:
+    for spec in with_tables(suite, view.data).tables:
         try:
             if len(suite.tables) > 1 and len(view.data) and not len(select_records(view.data, spec)):
                 continue  # a partial run has nothing for some tables, nor their columns

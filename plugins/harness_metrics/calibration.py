@@ -71,6 +71,7 @@ class Ece:
         if binning not in ("width", "mass"):
             raise OptionError(f"ece: binning must be 'width' or 'mass', got {binning!r}")
         self.bins, self.norm, self.binning = bins, norm, binning
+        self.title = {"l1": "ECE", "l2": "RMS calibration error", "max": "Largest calibration error"}[norm]
 
     def __call__(self, predictions: Predictions) -> float:
         """Return the calibration error as a fraction."""
@@ -89,6 +90,7 @@ class RmsCalibrationError(Ece):
 class Brier:
     """Brier score over all classes: (1/N) Σ_n Σ_c (p_nc − 1[c = y_n])² (Brier 1950), from 0 to 2."""
 
+    title = "Brier score"
     higher_is_better = False
     bounds = (0.0, 2.0)
 
@@ -109,7 +111,9 @@ class Brier:
 class Nll:
     """Negative log-likelihood of the target in nats: −(1/N) Σ log p_n(y_n)."""
 
+    title = "NLL"
     higher_is_better = False
+    unit = "nats"
     bounds = (0.0, float("inf"))
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:

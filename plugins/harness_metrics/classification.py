@@ -28,6 +28,11 @@ class TopK:
             raise OptionError(f"top-k: k must be at least 1, got {k}")
         self.k = k
 
+    @property
+    def title(self) -> str:
+        """Its name in tables."""
+        return f"Top-{self.k} accuracy"
+
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
         """Return 1 if the target is among the k largest logits, else 0; N."""
         check_predictions(predictions)
@@ -65,6 +70,7 @@ class MeanPerClass:
     It is usual for Pets, Flowers, Caltech-101 and Aircraft outside prompt learning.
     """
 
+    title = "Mean per-class accuracy"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"

@@ -26,6 +26,7 @@ class MacroPrecision:
     Precision is TP/(TP + FP), and 0 for a class that is never predicted.
     """
 
+    title = "Macro precision"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
@@ -42,6 +43,7 @@ class MacroRecall:
     samples, it equals `mean_per_class`, the balanced accuracy.
     """
 
+    title = "Macro recall"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
@@ -57,6 +59,7 @@ class MacroF1:
     Classes that are neither targets nor predictions do not count. It is not the F1 of the means.
     """
 
+    title = "Macro F1"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
@@ -69,6 +72,7 @@ class MacroF1:
 class WeightedF1:
     """F1 of each class, averaged with the classes' numbers of samples as weights."""
 
+    title = "Weighted F1"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
@@ -84,6 +88,7 @@ class F1PerClass:
     Classes that share a name, such as ImageNet's two missiles, get their numbers: `missile (657)`.
     """
 
+    title = "F1"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
