@@ -50,6 +50,7 @@ _ROWS: tuple[tuple[str, str, Any, str], ...] = (
     ("metric", "reads", None, "evidence classes that it reads, where its argument's annotation can't say"),
     ("metric", "bounds", None, "(lowest, highest) value"),
     ("metric", "per_sample", None, "method: one value per sample, for paired tests and intervals"),
+    ("metric", "from_samples", None, "method: its value from kept columns (`target`, `prediction`, `confidence`), for intervals"),
     ("metric", "proportion", False, "True, or the keys of those numbers that are shares of the counted samples"),
     ("metric", "title", None, "its name in headers, such as 'Top-1 accuracy'; or names by the keys of its numbers"),
     ("metric", "examples", (), "pairs of evidence and known value, for the checks"),

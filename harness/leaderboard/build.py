@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.discovery.reference import parse_references
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
 from harness.leaderboard.default_layout import note_averages, with_tables
 from harness.leaderboard.entries import METRIC, Column, Row, TableValue
 from harness.leaderboard.frame import find_coordinate, match_coordinate
+from harness.leaderboard.metric_finder import FindMetric, find_metrics, metric_references
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
 from harness.leaderboard.titles import describe_number, title_coordinate
@@ -28,6 +28,7 @@ def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Ta
 
     specs = with_tables(suite, data).tables
     tables = []
+    find = find_metrics(suite)
     for spec in specs:
         if not spec.values and not spec.summary:
             spec = spec.model_copy(update={"values": _suite_metrics(suite, data)})
@@ -35,7 +36,9 @@ def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Ta
         part = select_records(data, spec)
         if len(part) or len(specs) == 1:  # a partial run has nothing for some tables
             tables.append(
-                build_summary_table(spec, part, store) if spec.summary else build_table(spec, part, store)
+                build_summary_table(spec, part, store)
+                if spec.summary
+                else build_table(spec, part, store, find)
             )
             if unsorted:
                 tables[-1].note(f"not sorted by '{unsorted}', which these records do not have")
@@ -73,12 +76,7 @@ def _table_of_nothing(specs: Sequence[TableSpec]) -> Table:
 
 def _suite_metrics(suite: Suite, data: pd.DataFrame) -> list[str]:
     """Return the suite's metrics that records have, or its first one if they have none."""
-    named = [
-        r.shown
-        for g in suite.grids
-        for e in g.metrics
-        for r in parse_references(e, f"suite {suite.name}, metrics")
-    ]
+    named = [r.shown for r in metric_references(suite)]
     return [n for n in dict.fromkeys(named) if f"metric.{n}" in data.columns] or named[:1]
 
 
@@ -132,7 +130,9 @@ def default_metric(data: pd.DataFrame) -> list[str]:
     return metrics[:1]
 
 
-def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
+def build_table(
+    spec: TableSpec, data: pd.DataFrame, store: Any = None, metrics: FindMetric | None = None
+) -> Table:
     """Lay out the records as the specification says.
 
     Rows and columns are tuples of coordinates, in the plan's order. The records of one place are averaged,
@@ -192,7 +192,7 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
     if spec.group:
         _group_rows(table, data, row_keys, spec)
     known = RecordFacts(data)
-    add_intervals(table, known, store, spec)
+    add_intervals(table, known, store, spec, metrics)
     mark_best(table, known, store, spec)
     table.say_once()
     if spec.baseline is not None:

@@ -17,6 +17,7 @@ from harness.leaderboard.remark_finder import RemarkFinder
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
 from harness.leaderboard.titles import describe_number, title_coordinate
+from harness.leaderboard.value_intervals import extend_caption
 from harness.planning.expansion import matches
 from harness.planning.suite import TableSpec
 
@@ -56,6 +57,10 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
     _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), finder)
     titles = data.attrs.get("titles", {}) | (ask(part.object, "titles") or {})
     _title(table, spec, titles, "%" if ask(part.object, "unit") == "percent" else None)
+    bare = [e for e in table.entries if e.value is not None and e.low is None]
+    if bare:
+        some = "" if len(bare) == sum(e.value is not None for e in table.entries) else " for some numbers"
+        extend_caption(table, f"No interval{some or 's'}: the summary '{part.plugin}' gives none.")
     table.say_once()
     for text in finder.unplaced_remarks():  # only the summary knows which numbers rest on them
         table.note(text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,6 +79,11 @@ class Ece:
         check_predictions(predictions)
         right = predictions.predicted == predictions.targets
         return calibration_error(predictions.confidence, right, self.bins, self.norm, self.binning)
+
+    def from_samples(self, samples: Mapping[str, NDArray[Any]]) -> float:
+        """Return the calibration error from the samples' targets, predictions and confidences."""
+        right = samples["prediction"] == samples["target"]
+        return calibration_error(samples["confidence"], right, self.bins, self.norm, self.binning)
 
 
 class RmsCalibrationError(Ece):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,10 +81,15 @@ class MeanPerClass:
     def __call__(self, predictions: Predictions) -> float:
         """Return the mean recall as a fraction."""
         check_predictions(predictions)
-        targets = predictions.targets
-        right = (predictions.predicted == targets).astype(np.float64)
-        classes = predictions.logits.shape[1]
-        samples = np.bincount(targets, minlength=classes)
-        hits = np.bincount(targets, weights=right, minlength=classes)
-        present = samples > 0
-        return float((hits[present] / samples[present]).mean())
+        return _mean_recall(predictions.targets, predictions.predicted)
+
+    def from_samples(self, samples: Mapping[str, NDArray[Any]]) -> float:
+        """Return the mean recall from the samples' targets and predictions."""
+        return _mean_recall(samples["target"], samples["prediction"])
+
+
+def _mean_recall(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    samples = np.bincount(targets)
+    hits = np.bincount(targets, weights=predicted == targets)
+    present = samples > 0
+    return float((hits[present] / samples[present]).mean())
