@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import add_repeated, add_store_argument, encode_json, open_store, write_out
 from harness.errors import SuiteError, did_you_mean, no_records
+
+if TYPE_CHECKING:
+    from harness.records.store import Store
+
+
+LAYOUT = (
+    *("table", "rows", "columns", "value", "baseline", "delta", "sort", "group", "where", "decimals"),
+    *("no_percent", "transpose", "ranking", "intervals", "level"),
+)
+"""Options that decide the tables; the others decide how they are written."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,25 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Print the tables of one suite or of all."""
-    from harness.leaderboard.build import build_tables
-    from harness.leaderboard.checking import check_where
-    from harness.leaderboard.default_layout import with_tables
     from harness.leaderboard.formats import render
-    from harness.leaderboard.frame import suite_frame
-    from harness.planning.suite import find_suite_name, load_planned
+    from harness.leaderboard.table_json import decode_table
 
     store = open_store(given)
     known = store.suites()
-    name = given.suite and find_suite_name(given.suite)
+    name = given.suite and _find_name(given.suite)
     if name and name not in known:
         raise SuiteError(no_records(store.path, name, known))
     if not known:
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
-    tables = []
-    frames = {n: (load_planned(store, n), suite_frame(store, n)) for n in ([name] if name else known)}
-    check_where(_parse_where(given), "--where", frames)
-    for suite, data in frames.values():
-        tables += build_tables(change_tables(with_tables(suite, data), given), data, store)
+    data = _find_tables(store, [name] if name else known, given)
+    tables = [decode_table(one) for one in data]
     if given.json or given.format == "json":
         text = encode_json([t.to_dict() for t in tables])
     else:
@@ -65,6 +70,43 @@ def main(given: argparse.Namespace) -> int:
     else:
         print(text, end="")
     return 0
+
+
+def _find_name(text: str) -> str:
+    """Return the name of a suite given by its name or its file."""
+    if not text.endswith(".toml"):
+        return text
+    from harness.planning.suite import find_suite_name
+
+    return find_suite_name(text)
+
+
+def _find_tables(store: Store, names: Sequence[str], given: argparse.Namespace) -> list[Any]:
+    """Return the tables of these suites as JSON-able data, from the cache where nothing has changed."""
+    from harness.records.derived import DerivedCache
+
+    derived = DerivedCache(store)
+    frames: dict[str, Any] = {}
+
+    def make(name: str) -> list[Any]:
+        # imported here: tables from the cache need none of it
+        from harness.leaderboard.build import build_tables
+        from harness.leaderboard.checking import check_where
+        from harness.leaderboard.default_layout import with_tables
+        from harness.leaderboard.frame import suite_frame
+        from harness.leaderboard.table_json import encode_table
+        from harness.planning.suite import load_planned
+
+        if given.where and not frames:  # any of the suites may be the one that is meant
+            frames.update({n: (load_planned(store, n), suite_frame(store, n)) for n in names})
+            check_where(_parse_where(given), "--where", frames)
+        suite, data = frames.get(name) or (load_planned(store, name), suite_frame(store, name))
+        tables = build_tables(change_tables(with_tables(suite, data), given), data, store)
+        return [encode_table(table) for table in tables]
+
+    request = {k: v for k, v in vars(given).items() if k in LAYOUT}
+    request["suites"] = names if given.where else None
+    return [table for name in names for table in derived.get(name, "tables", request, partial(make, name))]
 
 
 def change_tables(suite: Any, given: argparse.Namespace) -> Any:

@@ -43,6 +43,11 @@ def warn_once(text: str) -> None:
         log.warning("harness: %s", text)
 
 
+def count_warnings() -> int:
+    """Return how many texts `warn_once` has logged in this process."""
+    return len(_warned)
+
+
 class Store:
     """Records in a folder. Several processes may write to it at once."""
 

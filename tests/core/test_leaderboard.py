@@ -1,12 +1,12 @@
 """Leaderboards: grouping, seeds, footnotes, baselines, ranking, order, layout."""
 
-from types import re
+import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import SimpleNamespace
 
 import harness
 from harness.errors import SuiteError
