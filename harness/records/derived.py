@@ -50,8 +50,7 @@ class DerivedCache:
         """
         if _registered_here():
             return _as_read(make())
-        place = _digest([str(self.store.path.resolve()), suite, what, request])
-        path = self.folder / place[:2] / f"{place}.json"
+        path = self._file(suite, what, request)
         state = self._state(suite)
         if (kept := _read_entry(path, state)) is not None:
             return kept
@@ -63,6 +62,15 @@ class DerivedCache:
             write_cached(path, lambda file: file.write_bytes(orjson.dumps(entry)), self.folder)
             _remove_oldest(self.folder)
         return value
+
+    def has(self, suite: str, what: str, request: Any) -> bool:
+        """Return whether a value is kept and counts."""
+        here = _registered_here()
+        return not here and _read_entry(self._file(suite, what, request), self._state(suite)) is not None
+
+    def _file(self, suite: str, what: str, request: Any) -> Path:
+        place = _digest([str(self.store.path.resolve()), suite, what, request])
+        return self.folder / place[:2] / f"{place}.json"
 
     def _state(self, suite: str, again: bool = False) -> str | None:
         """Return a digest of all of the store and the environment that decides a suite's values; None without a plan."""

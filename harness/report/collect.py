@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
 from harness.planning.suite import Suite, load_planned
+from harness.records.derived import DerivedCache
 from harness.records.store import Store
 
 if TYPE_CHECKING:
@@ -59,29 +61,47 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
         if name not in known:
             raise StoreError(no_records(store.path, name, known))
     names = list(dict.fromkeys(suites or known))
-    cells = sum(len((store.manifest(name) or {}).get("cells", ())) for name in names)
-    processes = min(processes, len(names))
-    if processes == 1 or cells < MANY:
-        return [_collect_view(store, name) for name in names]
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        return list(pool.map(_collect_view, repeat(store), names))
+    derived = DerivedCache(store)
+    making = [name for name in names if not derived.has(name, "report", None)]
+    cells = sum(len((store.manifest(name) or {}).get("cells", ())) for name in making)
+    processes = min(processes, len(making))
+    if processes > 1 and cells >= MANY:
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            return list(pool.map(_collect_view, repeat(store), names))
+    return [_collect_view(store, name, derived) for name in names]
 
 
-def _collect_view(store: Store, name: str) -> SuiteView:
+def _collect_view(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
+    from harness.leaderboard.frame import suite_frame
+    from harness.leaderboard.table_json import decode_table
+    from harness.plots.draw import DrawnPlot
+
+    view = SuiteView(load_planned(store, name), suite_frame(store, name))
+    made = (derived or DerivedCache(store)).get(name, "report", None, partial(_make_content, view, store))
+    view.tables = [decode_table(table) for table in made["tables"]]
+    view.problems = list(made["problems"])
+    view.plots = [DrawnPlot(**plot) for plot in made["plots"]]
+    return view
+
+
+def _make_content(view: SuiteView, store: Store) -> dict[str, Any]:
+    """Return tables, drawn plots, and the problems of tables that can't be made, as JSON-able data."""
     from harness.leaderboard.build import build_tables, select_records
     from harness.leaderboard.default_layout import with_tables
-    from harness.leaderboard.frame import suite_frame
+    from harness.leaderboard.table_json import encode_table
     from harness.plots.draw import draw_plots
 
-    suite = load_planned(store, name)
-    view = SuiteView(suite, suite_frame(store, name))
+    suite, tables, problems = view.suite, [], []
     for spec in with_tables(suite, view.data).tables:
         try:
             if len(suite.tables) > 1 and len(view.data) and not len(select_records(view.data, spec)):
                 continue  # a partial run has nothing for some tables, nor their columns
             # one at a time, so that a failing table leaves the others
-            view.tables += build_tables(suite.model_copy(update={"tables": [spec]}), view.data, store)
+            tables += build_tables(suite.model_copy(update={"tables": [spec]}), view.data, store)
         except HarnessError as error:
-            view.problems.append(str(error))
-    view.plots = draw_plots(suite, view.data, store)
-    return view
+            problems.append(str(error))
+    plots = [
+        {"name": p.name, "title": p.title, "caption": p.caption, "problem": p.problem, "svg": p.svg}
+        for p in draw_plots(suite, view.data, store)
+    ]
+    return {"tables": [encode_table(table) for table in tables], "problems": problems, "plots": plots}
