@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,9 @@ FORMAT = 1
 
 MOST_FILES = 400
 """Entries kept; of more, those unused for the longest time are removed."""
+
+STARTED = time.time_ns()
+"""About when this process imported the code that it runs."""
 
 BESIDE = (("records", ".json"), ("samples", ".parquet"), ("curves", ".parquet"), ("images", ""))
 
@@ -58,9 +62,13 @@ class DerivedCache:
         value = _as_read(make())
         # records that came meanwhile belong to the next state
         if count_warnings() == before and state is not None and state == self._state(suite, again=True):
-            entry = {"state": state, "code": _digest_code(_developed_roots()), "value": value}
-            write_cached(path, lambda file: file.write_bytes(orjson.dumps(entry)), self.folder)
-            _remove_oldest(self.folder)
+            roots = _developed_roots()
+            if all(
+                _scan_root(root)[1] < STARTED for root in roots
+            ):  # else what ran may be older than the files
+                entry = {"state": state, "code": _digest_code(roots), "value": value}
+                write_cached(path, lambda file: file.write_bytes(orjson.dumps(entry)), self.folder)
+                _remove_oldest(self.folder)
         return value
 
     def has(self, suite: str, what: str, request: Any) -> bool:
@@ -159,25 +167,27 @@ def _developed_roots() -> list[str]:
 
 def _digest_code(roots: Iterable[str]) -> dict[str, str]:
     """Return for each root a digest of names, sizes and times of its files."""
-    return {root: _digest_root(root) for root in roots}
+    return {root: _scan_root(root)[0] for root in roots}
 
 
 @cache
-def _digest_root(root: str) -> str:
+def _scan_root(root: str) -> tuple[str, int]:
+    """Return a digest of names, sizes and times of a root's files, and the latest time in ns."""
     found = []
     waiting = [root]
     for here in waiting:
         if here.endswith(".py"):
-            stat = Path(here).stat() if Path(here).is_file() else None
-            found.append((here, stat and (stat.st_mtime_ns, stat.st_size)))
+            if Path(here).is_file():
+                stat = Path(here).stat()
+                found.append((here, stat.st_mtime_ns, stat.st_size))
             continue
         for entry in _scan(here):
             if entry.is_dir(follow_symlinks=False):
                 waiting += [entry.path] if entry.name != "__pycache__" else []
             else:
                 stat = entry.stat(follow_symlinks=False)
-                found.append((entry.path, (stat.st_mtime_ns, stat.st_size)))
-    return _digest(sorted(found, key=str))
+                found.append((entry.path, stat.st_mtime_ns, stat.st_size))
+    return _digest(sorted(found)), max((changed for _, changed, _ in found), default=0)
 
 
 def _digest(value: Any) -> str:
