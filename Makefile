@@ -5,13 +5,16 @@ HARNESS := $(VENV)/bin/harness
 BASE_PYTHON ?= python3
 # let Python cache bytecode, which the setup compiles: without it, every start would compile every import
 export PYTHONDONTWRITEBYTECODE :=
-QUICKSTART := robustness prompts peft gan fusion
+SUITES := robustness prompts peft gan fusion
 
-.PHONY: quickstart test lint types benchmark docs clean setup
+.PHONY: quickstart suites test lint types benchmark docs clean setup
 
 quickstart: $(VENV)/.ready
-	$(HARNESS) run $(QUICKSTART)
-	$(HARNESS) report $(QUICKSTART) --out results/report.html
+	@$(HARNESS) run $(addsuffix @quick,$(SUITES)) --report results/report.html
+	@echo "all of the suites, in some 10 minutes on two cores: make suites"
+
+suites: $(VENV)/.ready
+	$(HARNESS) run $(SUITES) --report results/report.html
 
 # one process per core, one thread each; tests of one file run together and share fixtures
 WORKERS ?= 2

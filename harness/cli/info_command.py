@@ -52,6 +52,7 @@ def describe_plugin(plugin: registry.Plugin) -> dict[str, Any]:
             "title": suite.title,
             "documentation": suite.description,
             "tables": [t.name for t in suite.tables],
+            "editions": {name: edition.description for name, edition in suite.editions.items()},
             "example": f"harness run {plugin.name}",
         }
         return facts

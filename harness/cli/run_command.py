@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.common import (
     add_repeated,
@@ -19,6 +20,7 @@ from harness.cli.common import (
     print_json,
     redirect_prints,
 )
+from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.planning.suite import Suite
@@ -38,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     known = "an installed listener, such as tensorboard or wandb?mode=online"
     add_repeated(parser, "--listen", "REF", f"{known} (else $HARNESS_LISTEN); may be repeated")
     add("--fresh", action="store_true", help="run all cells again, even those done")
+    add("--report", type=Path, metavar="FILE", help="then write the report of these suites, one HTML page")
     add("--format", default="terminal", help="of the tables: terminal, markdown, csv, latex, html, json")
     add("--quiet", action="store_true", help="no progress, only the tables")
 
@@ -49,34 +52,92 @@ def main(given: argparse.Namespace) -> int:
 
     write = find_writer(given.format)
     suites, store = load_suites(given), open_store(given)
-    failed, answers = 0, []
+    outcomes: list[Run] = []
+    answers: list[dict[str, Any]] = []
+    began = time.monotonic()
     with Executors() as executors:
         for suite in suites:
             with redirect_prints(given), data_settings(given):
                 outcome = _run_suite(suite, store, given, executors)
                 tables = outcome.tables()
+            outcomes.append(outcome)
             if given.json:
                 counts = dict(Counter(r.status for r in outcome.records))
                 texts = [*outcome.plan.remarks, *(text for r in outcome.records for text in r.remarks)]
                 facts = {"suite": suite.name, "ran": counts, "remarks": list(dict.fromkeys(texts))}
                 answers.append({**facts, "tables": [t.to_dict() for t in tables]})
             else:
+                print(_format_heading(suite, given.format, len(suites)), end="")
                 for table in tables:
-                    print(write(table), end="\n\n" if given.format == "terminal" else "\n")
-            for record in outcome.failed:
-                hidden = ("experiment", "protocol", "seed")
-                where = " · ".join(str(v) for k, v in record.coordinates.items() if v and k not in hidden)
-                if record.status != "ok":
-                    print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
-                for why in record.failures.values():
-                    print(f"harness: {where}: {why}", file=sys.stderr)
-            failed += len(outcome.failed)
-            if outcome.in_vain:
-                failed += 1
-                print(f"harness: {outcome.in_vain}", file=sys.stderr)
+                    print(write(table), end="\n\n" if given.format == "terminal" else "\n", flush=True)
+            _complain_of_failures(outcome)
     if given.json:
         print_json(answers)
-    return 1 if failed else 0
+    if given.report is not None:
+        _write_report(store, [suite.name for suite in suites], given.report)
+    if not given.quiet and not given.json:
+        print(_format_last_word(given, outcomes, time.monotonic() - began, store), file=sys.stderr)
+    return 1 if any(outcome.failed or outcome.in_vain for outcome in outcomes) else 0
+
+
+def _complain_of_failures(outcome: Run) -> None:
+    """Say on stderr which cells and metrics failed, and why a suite had nothing to run."""
+    for record in outcome.failed:
+        hidden = ("experiment", "protocol", "seed")
+        where = " · ".join(str(v) for k, v in record.coordinates.items() if v and k not in hidden)
+        if record.status != "ok":
+            print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
+        for why in record.failures.values():
+            print(f"harness: {where}: {why}", file=sys.stderr)
+    if outcome.in_vain:
+        print(f"harness: {outcome.in_vain}", file=sys.stderr)
+
+
+def _format_heading(suite: Suite, format: str, count: int) -> str:
+    """Return the heading of a suite's tables for people; nothing if one suite is run, which everybody knows."""
+    if count < 2 or format not in ("terminal", "markdown"):
+        return ""
+    text = f"{suite.name}: {suite.title}" if suite.title else suite.name
+    return f"## {text}\n\n" if format == "markdown" else f"\n{'━' * min(len(text), 100)}\n{text}\n\n"
+
+
+def _write_report(store: Store, suites: list[str], file: Path) -> None:
+    """Write the report; a plot that can't be drawn is told on stderr."""
+    import os
+
+    from harness.report import write_report
+
+    def complain(problem: str) -> None:
+        print(f"harness: {problem}", file=sys.stderr)
+
+    try:
+        write_report(store, suites, file, processes=os.cpu_count() or 1, report_problem=complain)
+    except OSError as error:
+        raise HarnessError(f"{error.filename or file}: can't be written: {error.strerror}") from None
+
+
+def _format_last_word(given: argparse.Namespace, outcomes: list[Run], seconds: float, store: Store) -> str:
+    """Return what was run, how long it took, what failed, where the results are, and how to run the rest."""
+    from harness.planning.editions import split_edition
+    from harness.running.progress import clock
+
+    planned = Counter(p.state for o in outcomes for p in o.plan)
+    ran = Counter(r.status for o in outcomes for r in o.records if r.cost.get("seconds") is not None)
+    failed = sum(len(o.failed) for o in outcomes)
+    names = [o.plan.suite.name for o in outcomes]
+    others = [f"{planned['done']} were done before"] if planned["done"] else []
+    others += (
+        [f"{planned['skipped'] + ran['skipped']} skipped"] if planned["skipped"] + ran["skipped"] else []
+    )
+    lines = [
+        f"{', '.join(names)}: {sum(ran.values())} cells run in {clock(seconds)}, "
+        f"{', '.join([f'{failed} failed' if failed else 'none failed', *others])}",
+        f"records: {store.path}",
+    ]
+    lines += [f"report:  {given.report}"] if given.report is not None else []
+    if wholes := [split_edition(text)[0] for text in given.suites if split_edition(text)[1]]:
+        lines.append(f"these are editions, small parts; all of it: harness run {' '.join(wholes)}")
+    return "\n".join(lines)
 
 
 def _run_suite(suite: Suite, store: Store, given: argparse.Namespace, executors: Executors) -> Run:
@@ -85,9 +146,9 @@ def _run_suite(suite: Suite, store: Store, given: argparse.Namespace, executors:
 
     listeners: list[object] = list(given.listen)
     if not given.quiet and not given.json:
-        from harness.running.progress import display
+        from harness.running.live_display import make_display
 
-        listeners.append(display(sys.stderr))
+        listeners.append(make_display(sys.stderr))
     return run(
         suite,
         store,

@@ -74,7 +74,7 @@ def main(given: argparse.Namespace) -> int:
 
 def _find_name(text: str) -> str:
     """Return the name of a suite given by its name or its file."""
-    if not text.endswith(".toml"):
+    if ".toml" not in text:
         return text
     from harness.planning.suite import find_suite_name
 

@@ -16,6 +16,7 @@ from harness.discovery.content import bytes_digest
 from harness.errors import DataError, OptionError, Unavailable
 from harness.inference.weight_files import AGAIN, explain_no_weights, explain_unreadable, read_weight_file
 from harness.inference.weights_in_checkpoints import Weights, find_fitting, find_largest
+from harness.long_work import long_work
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +189,10 @@ def explain_weights_download(where: str, remedy: str) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = True
     network.setLevel(logging.ERROR)
     try:
-        yield
+        with long_work(
+            f"reading the weights of {where}, which are downloaded if they are not on this machine"
+        ):
+            yield
     except Exception as error:
         # the hub's client lets through some errors of its HTTP client, which are no OSErrors
         if not isinstance(error, OSError) and not type(error).__module__.startswith("httpx"):

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from torch import nn
 
+from harness.long_work import long_work
 from harness.records.files import cache_lock, write_cached
 from harness.running import devices
 
@@ -53,8 +54,9 @@ def _train_and_keep(module: Network, path: Path, train: Callable[[Network], obje
     from safetensors.torch import save_file
 
     began, cpu = time.perf_counter(), time.process_time()
-    log.info("training %s, once; it is kept in the cache", path.name)
-    train(module)
+    name = path.stem.rpartition("-")[0] or path.stem
+    with long_work(f"training {name}, once: its weights are kept in the cache"):
+        train(module)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
     log.info("trained %s in %.1f s (%.1f s of CPU time)", path.name, seconds, cpu)
     tensors = {name: t.contiguous() for name, t in module.state_dict().items()}

@@ -201,6 +201,8 @@ class Expansion:
         self, kind: str, entries: Sequence[Entry], only: Sequence[str], added: Sequence[str]
     ) -> list[Part]:
         own = [r for n, e in enumerate(entries) for r in parse_references(e, f"{self.where}, {kind}.{n}")]
+        if (kept := getattr(self.grid.kept, kind, None)) is not None:
+            own = self._keep_of_edition(kind, own, kept)
         labels = [self.labels.label(kind, r) for r in own]
         chosen: list[Reference] = [] if only else list(own)
         for text in only:
@@ -221,6 +223,18 @@ class Expansion:
                     f"{self.where}, {kind}: {count} entries are called '{label}': give each a label of its own"
                 )
         return unique
+
+    def _keep_of_edition(self, kind: str, own: list[Reference], kept: Sequence[str]) -> list[Reference]:
+        """Return the references that an edition names. Raises SuiteError for a name that matches nothing."""
+        for text in kept:
+            if not any(self.labels.match(kind, r, text) for r in own) and not self._is_named_elsewhere(
+                kind, text
+            ):
+                what = f"no {registry.singular(kind)} '{text}'{did_you_mean(text, [self.labels.label(kind, r) for r in own])}"
+                raise SuiteError(f"{self.where}: its edition names {what}")
+        found = [r for r in own if any(self.labels.match(kind, r, text) for text in kept)]
+        self.empty |= bool(own) and not found
+        return found
 
     def _is_named_elsewhere(self, kind: str, text: str) -> bool:
         return any(

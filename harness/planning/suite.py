@@ -6,21 +6,23 @@ import tomllib
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 
 from harness.discovery import registry
 from harness.discovery.reference import complete_entry
-from harness.errors import PluginNotFound, SuiteError, did_you_mean, nearest
+from harness.errors import PluginNotFound, SuiteError, did_you_mean
+from harness.planning.editions import (
+    EDITION,
+    MARK,
+    Edition,
+    ExperimentNarrowing,
+    Narrowing,
+    Strict,
+    split_edition,
+)
+from harness.planning.overrides import set_key
 
 if TYPE_CHECKING:
     from harness.records.store import Store
@@ -36,20 +38,6 @@ REFERENCES = ("protocol", "models", "datasets", "methods", "metrics", "model", "
 def kind_of(key: str) -> str:
     """Return the kind of plugin that a key of `REFERENCES` names, in the plural."""
     return "summaries" if key == "summary" else f"{key.removesuffix('s')}s"
-
-
-class Strict(BaseModel):
-    """A part of a suite file; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @field_validator("limit", "seed", "seeds", "decimals", mode="before", check_fields=False)
-    @classmethod
-    def _whole(cls, value: Any) -> Any:
-        """Refuse `true`, which Python takes for 1 and nobody means by it."""
-        if any(isinstance(v, bool) for v in (value if isinstance(value, list) else [value])):
-            raise ValueError("expected whole numbers")
-        return value
 
 
 class Rule(Strict):
@@ -85,6 +73,13 @@ class Grid(Strict):
     seeds: list[int] | None = None
     exclude: list[Rule] = Field(default_factory=list)
     include: list[Extra] = Field(default_factory=list)
+
+    _kept: Narrowing | None = PrivateAttr(default=None)
+
+    @property
+    def kept(self) -> Narrowing | None:
+        """What an edition keeps of this grid; None for the whole."""
+        return self._kept
 
 
 class Experiment(Grid):
@@ -149,7 +144,7 @@ class Defaults(Strict):
 class Suite(Grid):
     """A suite file. Relative paths in options of plugins are resolved against its folder."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: str = Field(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}({MARK}{EDITION})?$")
     title: str = ""
     description: str = ""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -161,6 +156,7 @@ class Suite(Grid):
     experiments: list[Experiment] = Field(default_factory=list)
     tables: list[TableSpec] = Field(default_factory=list)
     plots: list[PlotSpec] = Field(default_factory=list)
+    editions: dict[str, Edition] = Field(default_factory=dict)
 
     _folder: Path | None = PrivateAttr(default=None)
 
@@ -180,11 +176,62 @@ class Suite(Grid):
         """The experiments, each completed from the top level; without experiments, the top level alone."""
         shared = {name: getattr(self, name) for name in Grid.model_fields}
         if not self.experiments:
-            return [Experiment(name=self.name, **shared)]
+            whole = Experiment(name=split_edition(self.name)[0], **shared)
+            whole._kept = self._kept
+            return [whole]
         return [
             e.model_copy(update={name: v for name, v in shared.items() if not getattr(e, name)})
             for e in self.experiments
         ]
+
+    def select_edition(self, name: str, where: str) -> Suite:
+        """Return the suite of one edition, called `SUITE@EDITION`. Raises SuiteError, starting with `where`."""
+        if name not in self.editions:
+            hint = did_you_mean(name, self.editions) if self.editions else "; it has none"
+            raise SuiteError(f"{where}: no edition '{name}'{hint}")
+        edition = self.editions[name]
+        where = f"{where}: editions.{name}"
+        chosen = {
+            key: _choose_named(getattr(self, key), wanted, f"{where}.{key}")
+            for key, wanted in (
+                ("experiments", None if edition.experiments is None else edition.named_experiments),
+                ("tables", None if edition.tables is None else list(edition.changed_tables)),
+                ("plots", edition.plots),
+            )
+        }
+        update: dict[str, Any] = {"name": f"{self.name}{MARK}{name}", "editions": {}}
+        update["title"] = f"{self.title or self.name} ({name} edition)"
+        update["description"] = edition.description or self.description
+        found = self.model_copy(update=update | ({"limit": edition.limit} if edition.limit else {}))
+        found.plots = chosen["plots"]
+        found.tables = [
+            change_table(t, edition.changed_tables.get(t.name, {}), f"{where}.tables, '{t.name}'")
+            for t in chosen["tables"]
+        ]
+        found.experiments = [_narrow(e, edition.narrow(e.name)) for e in chosen["experiments"]]
+        return found if self.experiments else _narrow(found, edition)
+
+
+GridLike = TypeVar("GridLike", bound=Grid)
+
+
+def _narrow(grid: GridLike, kept: Narrowing | None) -> GridLike:
+    """Return a grid with the axes and seeds of a narrowing, which also says what parts are kept."""
+    found = grid.model_copy()
+    found._kept = kept
+    if kept is not None:
+        found.axes = {**grid.axes, **kept.axes}
+        found.seeds = kept.seeds or grid.seeds
+    return found
+
+
+def _choose_named(items: list[Any], wanted: list[str] | None, where: str) -> list[Any]:
+    """Return the experiments, tables or plots with these names, in the suite's order; all if None."""
+    names = [item.name for item in items]
+    for name in wanted or ():
+        if name not in names:
+            raise SuiteError(f"{where}: the suite has no '{name}'{did_you_mean(name, names)}")
+    return [item for item in items if wanted is None or item.name in wanted]
 
 
 def holders(suite: Suite) -> list[BaseModel]:
@@ -199,6 +246,7 @@ def find_suite_file(name: str) -> Path:
     An entry point `NAME = "PACKAGE"` of the group `harness.suites` means the file NAME.toml inside PACKAGE;
     the package is located, not imported. Raises SuiteError if there is no such file.
     """
+    name = _split_existing(name)[0]
     as_path = Path(name)
     if as_path.suffix == ".toml" or as_path.is_file():
         if not as_path.is_file():
@@ -220,19 +268,38 @@ def find_suite_file(name: str) -> Path:
 
 
 def load_suite_file(name: str | Path, overrides: Mapping[str, Any] | None = None) -> Suite:
-    """Read a suite by name or path; `overrides` maps dotted keys to values (`axes.shots`)."""
+    """Read a suite by name or path, or one edition of it (`SUITE@EDITION`).
+
+    `overrides` maps dotted keys to values (`axes.shots`); they come after what an edition sets.
+    """
     path = find_suite_file(str(name))
+    edition = _split_existing(str(name))[1]
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{path}: not valid TOML: {error}") from None
     except UnicodeDecodeError:
         raise SuiteError(f"{path}: not valid TOML: the file is not UTF-8") from None
-    for key, value in (overrides or {}).items():
-        _put(data, key, value)
+    if MARK in str(data.get("name")):
+        raise SuiteError(f"{path}: name: '{MARK}' is for editions, found {data['name']!r}")
+    changes = [("--set", dict(overrides or {}))]
+    if edition is not None:
+        given = parse_suite(data, str(path)).editions
+        own = given[edition].set if edition in given else {}
+        changes.insert(0, (f"{path}: editions.{edition}.set:", own))
+    for where, pairs in changes:
+        for key, value in pairs.items():
+            set_key(data, key, value, Suite.model_fields, REFERENCES, where)
     suite = parse_suite(data, str(path))
+    if edition is not None:
+        suite = suite.select_edition(edition, str(path))
     suite._folder = path.parent.resolve()
     return suite
+
+
+def _split_existing(text: str) -> tuple[str, str | None]:
+    """Return the suite and the edition that a text names; a file with an `@` in its name is a suite."""
+    return (text, None) if Path(text).is_file() else split_edition(text)
 
 
 def load_planned(store: Store, name: str) -> Suite:
@@ -249,13 +316,14 @@ def load_planned(store: Store, name: str) -> Suite:
 
 def find_suite_name(text: str) -> str:
     """Return the name of a suite given by its name or its file, which may be gone by now."""
-    if not text.endswith(".toml"):
+    file, edition = _split_existing(text)
+    if not file.endswith(".toml"):
         return text
     try:
-        data = tomllib.loads(Path(text).read_text(encoding="utf-8-sig"))
+        name = str(tomllib.loads(Path(file).read_text(encoding="utf-8-sig")).get("name", Path(file).stem))
     except (OSError, ValueError):
-        return Path(text).stem
-    return str(data.get("name", Path(text).stem))
+        name = Path(file).stem
+    return f"{name}{MARK}{edition}" if edition else name
 
 
 def parse_suite(data: Mapping[str, Any], where: str = "suite") -> Suite:
@@ -272,14 +340,16 @@ def change_table(spec: TableSpec, changes: Mapping[str, Any], where: str) -> Tab
     try:
         return TableSpec.model_validate({**spec.model_dump(), **changes})
     except ValidationError as error:
-        raise SuiteError("\n".join(_line(where, e) for e in error.errors(include_url=False))) from None
+        raise SuiteError(
+            "\n".join(_line(where, e, TableSpec) for e in error.errors(include_url=False))
+        ) from None
 
 
 ENTRY_KINDS = ("str", "dict[str,any]")
 """Pydantic's names of the two kinds of an `Entry` in the location of an error."""
 
 
-def _line(where: str, error: Any) -> str:
+def _line(where: str, error: Any, whole: type[BaseModel] = Suite) -> str:
     *outer, innermost = error["loc"]
     if innermost in ENTRY_KINDS:  # neither of the two ways to name a plugin: one message for both
         place = ".".join(map(str, outer))
@@ -287,7 +357,7 @@ def _line(where: str, error: Any) -> str:
     location = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         *parents, key = error["loc"]
-        known = _known_keys([p for p in parents if isinstance(p, str)])
+        known = _known_keys([p for p in parents if isinstance(p, str)], whole)
         return f"{where}: unknown key '{location}'{did_you_mean(str(key), known)}"
     if error["type"] == "list_type" and isinstance(error["input"], str | int | float):
         return f"{where}: {location}: expected a list, such as [{error['input']!r}], found {error['input']!r}"
@@ -303,7 +373,7 @@ def _line(where: str, error: Any) -> str:
     return f"{where}: {location}: {message[0].lower()}{message[1:]}{found}"
 
 
-def _known_keys(parents: list[str]) -> list[str]:
+def _known_keys(parents: list[str], whole: type[BaseModel]) -> list[str]:
     sections: dict[str, type[BaseModel]] = {
         "experiments": Experiment,
         "tables": TableSpec,
@@ -311,47 +381,12 @@ def _known_keys(parents: list[str]) -> list[str]:
         "exclude": Rule,
         "include": Extra,
         "defaults": Defaults,
+        "editions": Edition,
     }
-    innermost = next((sections[p] for p in reversed(parents) if p in sections), Suite)
+    if parents[:1] == ["editions"] and "experiments" in parents:
+        return list(ExperimentNarrowing.model_fields)
+    innermost = next((sections[p] for p in reversed(parents) if p in sections), whole)
     return list(innermost.model_fields)
-
-
-def _put(data: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key; a number steps into a list, a name into a list of tables with that name.
-
-    A short form (`timm:resnet50`) becomes a table when one of its options is set.
-    """
-    *path, last = key.split(".")
-    here: Any = data
-    section = ""
-    for depth, part in enumerate(path):
-        if here is data and part not in data and part not in Suite.model_fields:
-            raise SuiteError(f"--set {key}: unknown key '{part}'{did_you_mean(part, Suite.model_fields)}")
-        place: Any = part
-        if isinstance(here, list):
-            place = _index(here, part, key)
-        else:
-            section = part
-            here.setdefault(part, {})
-        if isinstance(here[place], str) and section in REFERENCES:
-            here[place] = {"plugin": here[place]}
-        here = here[place]
-        if not isinstance(here, list | dict):
-            raise SuiteError(f"--set {key}: '{'.'.join(path[: depth + 1])}' is not a table")
-    here[_index(here, last, key) if isinstance(here, list) else last] = value
-
-
-def _index(items: list[Any], part: str, key: str) -> int:
-    if part.isdigit() and int(part) < len(items):
-        return int(part)
-    names = [
-        str(i.get("name") or i.get("label") or i.get("plugin")) if isinstance(i, dict) else str(i)
-        for i in items
-    ]
-    if part in names:
-        return names.index(part)
-    hint = f"; did you mean '{near}'?" if (near := nearest(part, names)) else ""
-    raise SuiteError(f"--set {key}: no entry '{part}' among {len(items)}{hint}")
 
 
 def json_schema() -> dict[str, Any]:

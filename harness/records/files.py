@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from harness.long_work import long_work
+
 log = logging.getLogger("harness")
 
 TEMPORARY_PREFIX = ".partial-"
@@ -69,12 +71,17 @@ def cache_lock(path: Path) -> Iterator[None]:
 
     If the cache can't be written, there is no lock, and each process makes its own content.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     with ExitStack() as held:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(path.with_suffix(".lock")))
+            lock = FileLock(path.with_suffix(".lock"))
+            try:
+                held.enter_context(lock.acquire(timeout=0))
+            except Timeout:
+                with long_work(f"waiting for another process that makes {path.name}"):
+                    held.enter_context(lock.acquire())
         yield
 
 

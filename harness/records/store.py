@@ -31,7 +31,7 @@ from harness.records.record import Record, write_json
 log = logging.getLogger("harness")
 
 ID = re.compile(r"[0-9a-f]{8,64}")
-SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 _warned: set[str] = set()
 

@@ -48,6 +48,10 @@ class Events:
         """The running cell has done `done` of `total` samples or steps."""
 
     @hookspec
+    def cell_work(self, cell: Cell, what: str) -> None:
+        """The running cell begins work that is done once and may take long; an empty text ends it."""
+
+    @hookspec
     def cell_curve(self, cell: Cell, name: str, step: int, values: dict[str, float]) -> None:
         """A running training reports named values at a step."""
 

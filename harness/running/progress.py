@@ -1,13 +1,16 @@
-"""The progress display: a live panel on a terminal, plain lines elsewhere."""
+"""What displays of a run's progress share, and the one in plain lines."""
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from harness.running.hooks import hookimpl
 from harness.running.logs import FOLDER
+from harness.running.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,11 +19,6 @@ if TYPE_CHECKING:
     from harness.planning.plan import Plan
     from harness.records.record import Record
     from harness.records.store import Store
-
-
-def display(stream: TextIO) -> LiveDisplay | LineDisplay:
-    """Return the display that suits a stream."""
-    return LiveDisplay(stream) if stream.isatty() else LineDisplay(stream)
 
 
 def headline(record: Record) -> str:
@@ -34,20 +32,53 @@ def headline(record: Record) -> str:
     return f"{name} {shown}" if name else "ok"
 
 
+FEW = 100
+"""Up to so many cells, each has its plain line."""
+
+LINE_EVERY, SILENT = 5.0, 2.0
+"""Seconds: between plain lines of many cells, and before long work is told."""
+
 MOST_REMARKS = 20
 """Remarks shown during a run at most; all of them are in the records and below the tables."""
 
 
 class Display:
-    """The common part of displays: remarks, each text once, and where a training can be watched."""
+    """The common part of displays: counts, time left, remarks, each text once, and where to watch a training."""
 
     def __init__(self) -> None:
         self.told: set[str] = set()
         self.logs: Path | None = None
+        self.done = self.total = 0
+        self.works: dict[str, tuple[Cell, str, float]] = {}
+        """Cells with what they work at, if that is done once and may take long, and since when."""
+        self._start = time.monotonic()
+        self._left = TimeLeft([])
 
     def say(self, line: str) -> None:
         """Show a line that stays."""
         raise NotImplementedError
+
+    def begin(self, plan: Plan, store: Store) -> None:
+        """Count the cells to run."""
+        todo = [p.cell for p in plan if p.state == "run"]
+        self.done, self.total, self.logs = 0, len(todo), store.path / FOLDER
+        self.works.clear()
+        self._start, self._left = time.monotonic(), TimeLeft(todo)
+
+    def finish(self, cell: Cell, record: Record) -> bool:
+        """Count a finished cell; return whether it was run, and not merely recorded as one that can't run."""
+        self.works.pop(cell.id, None)
+        seconds = record.cost.get("seconds")
+        if seconds is None:
+            return False  # the tables say why
+        self.done += 1
+        self._left.finish(cell, seconds, record.cost.get("one_time_seconds", 0.0))
+        return True
+
+    def format_time_left(self) -> str:
+        """Return the time left in words; without a finished cell there is no estimate."""
+        left = self._left.estimate(time.monotonic() - self._start, os.cpu_count() or 1)
+        return "…" if left is None else f"{clock(left)} left"
 
     def tell(self, remarks: Iterable[str]) -> None:
         """Show each new remark; past `MOST_REMARKS`, say once that there are more."""
@@ -60,6 +91,14 @@ class Display:
                     self.say("note: … and more, in the records and below the tables")
 
     @hookimpl
+    def cell_work(self, cell: Cell, what: str) -> None:
+        """Keep what the cell works at, until it is over."""
+        if what:
+            self.works[cell.id] = (cell, what, time.monotonic())
+        else:
+            self.works.pop(cell.id, None)
+
+    @hookimpl
     def cell_curve(self) -> None:
         """Say once where a training can be watched."""
         if self.logs is not None:
@@ -68,116 +107,77 @@ class Display:
 
 
 class LineDisplay(Display):
-    """One line per finished cell."""
+    """Plain lines: one per finished cell, or one every few seconds if there are many; and what takes long."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, every: float = LINE_EVERY, silent: float = SILENT) -> None:
         super().__init__()
-        self.stream = stream
-        self.done = self.total = 0
-        self.start = time.perf_counter()
+        self.stream, self.every, self.silent = stream, every, silent
+        self._lock = threading.RLock()
+        self._over = threading.Event()
+        self._ticker: threading.Thread | None = None
+        self._waiting: str | None = None
+        """The line of the last finished cell, if it is not printed yet."""
+        self._printed = float("-inf")
+        self._announced: set[str] = set()
 
     def say(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        with self._lock:
+            print(line, file=self.stream, flush=True)
 
     @hookimpl
     def run_started(self, plan: Plan, store: Store) -> None:
         """Print the number of cells to run."""
+        self.begin(plan, store)
         counts = plan.counts()
-        self.total = counts.get("run", 0)
         others = "".join(f", {counts[s]} {s}" for s in ("done", "skipped", "broken") if s in counts)
         self.say(f"{plan.suite.name}: {self.total} cells to run{others} (store {store.path})")
         self.tell(plan.remarks)
-        self.logs = store.path / FOLDER
+        if self.total:
+            self._over.clear()
+            self._ticker = threading.Thread(target=self._tick, daemon=True)
+            self._ticker.start()
 
     @hookimpl
     def cell_finished(self, cell: Cell, record: Record) -> None:
-        """Print a line for the cell."""
-        if record.cost.get("seconds") is None:
-            return  # recorded without running; the tables say why
-        self.done += 1
-        left = (time.perf_counter() - self.start) / self.done * (self.total - self.done)
-        self.say(
-            f"[{self.done}/{self.total}] {cell.shown}: {headline(record)} "
-            f"({record.cost['seconds']:.1f} s, {clock(left)} left)"
-        )
-        self.tell(record.remarks)
-
-
-class LiveDisplay(Display):
-    """All cells, the running cell, its speed and the time left, redrawn in place."""
-
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        super().__init__()
-        self.console = Console(file=stream)
-        self.progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}", markup=False),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-        )
-        self.cell_task: Any = None
-        self.whole: Any = None
-        self.cell_start = 0.0
-        self.running: dict[str, tuple[int, int]] = {}
-        """Done and total of each running cell; several run at once in processes, or as stacked seeds."""
-
-    @hookimpl
-    def run_started(self, plan: Plan, store: Store) -> None:
-        """Draw the overall bar."""
-        self.logs = store.path / FOLDER
-        counts = plan.counts()
-        self.whole = self.progress.add_task(plan.suite.name, total=counts.get("run", 0), speed="")
-        self.cell_task = self.progress.add_task("", total=None, speed="", visible=False)
-        if counts.get("run"):
-            self.progress.start()
-        self.tell(plan.remarks)
-
-    def say(self, line: str) -> None:
-        """Print a line above the bars."""
-        self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    @hookimpl
-    def cell_started(self, cell: Cell) -> None:
-        """Show the running cell, or the number of running cells."""
-        self.running[cell.id] = (0, 0)
-        self.cell_start = time.perf_counter()
-        several = len(self.running) > 1
-        shown = f"  {len(self.running)} cells" if several else f"  {cell.shown}"[:70]
-        self.progress.reset(self.cell_task, description=shown, total=None, visible=True, speed="")
-
-    @hookimpl
-    def cell_progress(self, cell: Cell, done: int, total: int) -> None:
-        """Move the bar, which covers all running cells together."""
-        self.running[cell.id] = (done, total)
-        known = [each for each in self.running.values() if each != (0, 0)]
-        speed = done / max(time.perf_counter() - self.cell_start, 1e-6)
-        self.progress.update(
-            self.cell_task,
-            completed=sum(done for done, _ in known),
-            total=sum(total for _, total in known),
-            speed=f"{speed:,.0f}/s" if len(self.running) == 1 else "",
-        )
-
-    @hookimpl
-    def cell_finished(self, cell: Cell, record: Record) -> None:
-        """Count the cell; failures stay on the screen."""
-        self.running.pop(cell.id, None)
-        if record.cost.get("seconds") is None:
+        """Print a line for the cell, or keep it for the next time a line is due."""
+        if not self.finish(cell, record):
             return
-        self.progress.advance(self.whole)
+        with self._lock:
+            self._waiting = (
+                f"[{self.done}/{self.total}] {cell.shown}: {headline(record)} "
+                f"({record.cost['seconds']:.1f} s, {self.format_time_left()})"
+            )
+            due = time.monotonic() - self._printed >= self.every
+            if self.total <= FEW or due or not record.whole or self.done == self.total:
+                self._print_waiting()
         self.tell(record.remarks)
-        if not record.whole:
-            self.progress.console.print(f"{cell.shown}: {headline(record)}", markup=False, highlight=False)
 
     @hookimpl
     def run_finished(self) -> None:
-        self.progress.stop()
+        """Print the last line, and stop watching."""
+        self._over.set()
+        if self._ticker is not None:
+            self._ticker.join()
+            self._ticker = None
+        with self._lock:
+            self._print_waiting()
+
+    def _print_waiting(self) -> None:
+        if self._waiting:
+            self.say(self._waiting)
+            self._waiting, self._printed = None, time.monotonic()
+
+    def _tick(self) -> None:
+        """Print what is due although no cell finishes: a kept line, and long work, once it has lasted."""
+        while not self._over.wait(0.2):
+            with self._lock:
+                now = time.monotonic()
+                if now - self._printed >= self.every:
+                    self._print_waiting()
+                for cell, what, began in list(self.works.values()):
+                    if now - began >= self.silent and what not in self._announced:
+                        self._announced.add(what)
+                        self.say(f"… {what} ({cell.shown})")
 
 
 def clock(seconds: float) -> str:

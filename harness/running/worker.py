@@ -27,6 +27,7 @@ from harness.errors import Diverged, HarnessError, StoreUnwritable, Unavailable,
 from harness.inference.batches import ran_out_of_memory
 from harness.inference.features import FeatureCache, feature_key
 from harness.inference.readable import open_readable_split
+from harness.long_work import hearing_long_work, take_seconds
 from harness.records import provenance
 from harness.records.record import Record, make_blank
 from harness.records.store import Store, warn_once
@@ -85,6 +86,11 @@ class Worker:
 
     def run(self, cell: Cell) -> Record:
         """Run a cell and write its record; only an interrupt is raised."""
+        take_seconds()
+        with hearing_long_work(lambda what: self.tell("cell_work", cell=cell, what=what)):
+            return self._run(cell)
+
+    def _run(self, cell: Cell) -> Record:
         started, clock, before = provenance.now(), time.perf_counter(), self._stamp(cell)
         job = None
         result: Result | None = None
@@ -118,11 +124,13 @@ class Worker:
         if len(cells) == 1 or ask(protocol, "run_many") is None:
             return [self.run(cell) for cell in cells]
         started, clock = provenance.now(), time.perf_counter()
+        take_seconds()
         try:
-            seed_all(derive_seed("cell", cells[0].id))
-            jobs = [self._job(cell) for cell in cells]
-            self._reset_memory()
-            results: list[Result] = protocol.run_many(jobs)
+            with hearing_long_work(lambda what: self.tell("cell_work", cell=cells[0], what=what)):
+                seed_all(derive_seed("cell", cells[0].id))
+                jobs = [self._job(cell) for cell in cells]
+                self._reset_memory()
+                results: list[Result] = protocol.run_many(jobs)
             records = [self._build_record(*each) for each in zip(cells, jobs, results, strict=True)]
         except BaseException as error:  # running each alone shows which cell raises it
             if interrupts(error):
@@ -156,6 +164,8 @@ class Worker:
     ) -> Record:
         """Complete the record with cost and provenance, and write it with its files; return the record written."""
         record.cost["seconds"] = seconds
+        if once := take_seconds():
+            record.cost["one_time_seconds"] = once
         record.provenance = {
             "started": started,
             "ended": provenance.now(),

@@ -39,6 +39,7 @@ def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
     Replace an unreadable file, with a warning. Of two processes that need the same images, one
     makes them and the other waits.
     """
+    from harness.long_work import long_work
     from harness.records.files import cache_lock, write_cached
 
     path = cache_folder() / f"{name}.npz"
@@ -49,7 +50,8 @@ def load_or_draw(name: str, make: Callable[[], DrawnImages]) -> DrawnImages:
                     return DrawnImages(held["images"], held["labels"], held["captions"].tolist())
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 log.warning("%s can't be read (%s); it is drawn again", path, error)
-        drawn = make()
+        with long_work(f"drawing {name}, once: the images are kept in the cache"):
+            drawn = make()
         arrays: dict[str, Any] = {
             "images": drawn.images,
             "labels": drawn.labels,

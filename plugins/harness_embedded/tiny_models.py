@@ -1,10 +1,10 @@
-"""The models `tiny-vit`, `tiny-resnet` and `tiny-clip`: real architectures, small and trained on first use."""
+"""The models `tiny-vit`, `tiny-resnet` and `tiny-clip`: real architectures, small and trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from harness import OptionError, Preparation
 
@@ -32,29 +32,70 @@ def _check_options(model: str, steps: int | None, width: int = 1) -> None:
             raise OptionError(f"{model}: {name} must be at least {least}, not {value}")
 
 
-class _TinyModel:
-    """Base of the tiny models: images of 32×32, and weights that are trained if they are not cached."""
+class TinyModel:
+    """Base of the tiny models: images of 32×32; weights that are packaged, else cached, else trained on first use."""
 
     preparation = Preparation(
         resize=SIDE, crop=SIDE, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)
     )
     options: dict[str, int | str | None]
     """What determines the weights besides the recipe."""
+    seed: int
+    steps: int
     _name: str
     _module: nn.Module
 
-    def fingerprint(self) -> str:
-        """Return the versions of the training and of its data."""
+    def build(self) -> nn.Module:
+        """Return the network with initial weights drawn from torch's random state."""
+        raise NotImplementedError
+
+    def train(self, module: nn.Module) -> None:
+        """Train the network on the CPU."""
+        raise NotImplementedError
+
+    @property
+    def recipe(self) -> str:
+        """The versions of the training and of its data."""
         from harness_embedded.digits import RECIPE as DIGITS
         from harness_embedded.drawing import RECIPE as SCENES
 
         return f"{RECIPE}+{SCENES}+{DIGITS}"
 
-    def _weights_path(self) -> Path:
+    @property
+    def packaged_file(self) -> Path:
+        """Where the package has the trained weights, if it has them."""
+        from harness_embedded.packaged_weights import name_packaged_file
+
+        return name_packaged_file(self._name, self.recipe, self.options)
+
+    @property
+    def cached_file(self) -> Path:
+        """Where the cache keeps the weights if the package has none."""
         from harness_embedded.drawn_images import cache_folder
         from harness_embedded.weight_names import name_weights_file
 
-        return cache_folder() / name_weights_file(self._name, {"recipe": self.fingerprint(), **self.options})
+        return cache_folder() / name_weights_file(self._name, {"recipe": self.recipe, **self.options})
+
+    def fingerprint(self) -> str:
+        """Return the versions of the training and of its data, and what identifies packaged weights."""
+        from harness_embedded.packaged_weights import digest_packaged_file
+
+        digest = digest_packaged_file(self.packaged_file)
+        return f"{self.recipe}+packaged-{digest}" if digest else self.recipe
+
+    def _build_trained(self) -> nn.Module:
+        """Return the network with its packaged weights, else those of the cache, else after training."""
+        from harness.learning.trained_once import train_once
+        from harness_embedded.packaged_weights import load_changes
+        from harness_embedded.pretraining import seed_pretraining
+
+        with seed_pretraining(self.seed):
+            module = self.build()
+            if self.packaged_file.is_file():
+                load_changes(module, self.packaged_file)
+            elif self.steps:
+                train_once(module, self.cached_file, self.train)
+        return module.eval()
 
     @property
     def module(self) -> nn.Module:
@@ -78,7 +119,7 @@ class _TinyModel:
         return normalise_images(torch.from_numpy(np.array(image))[None])[0].contiguous()
 
 
-class _TinyClassifier(_TinyModel):
+class _TinyClassifier(TinyModel):
     label_space: str
     _rate: float
 
@@ -92,8 +133,9 @@ class _TinyClassifier(_TinyModel):
 
     _steps: ClassVar[dict[str, int]]
 
-    def _build(self, classes: int) -> nn.Module:
-        raise NotImplementedError
+    @property
+    def _classes(self) -> int:
+        return 10 if self.trained_on == "digits" else 12
 
     def _training_set(self) -> DrawnImages:
         if self.trained_on == "digits":
@@ -104,22 +146,15 @@ class _TinyClassifier(_TinyModel):
 
         return load_scene_images("none", "train")
 
+    def train(self, module: nn.Module) -> None:
+        """Train the network on the labels of its training set."""
+        from harness_embedded.pretraining import fit_labels
+
+        fit_labels(module, self._training_set(), steps=self.steps, batch=64, rate=self._rate, seed=self.seed)
+
     def load(self, device: torch.device) -> None:
-        """Build the network and train it on the CPU, unless its weights are cached."""
-        from harness.learning.trained_once import train_once
-        from harness_embedded.pretraining import fit_labels, seed_pretraining
-
-        def train(module: nn.Module) -> None:
-            if self.steps == 0:
-                return
-            fit_labels(
-                module, self._training_set(), steps=self.steps, batch=64, rate=self._rate, seed=self.seed
-            )
-
-        with seed_pretraining(self.seed):
-            module = self._build(10 if self.trained_on == "digits" else 12)
-            train_once(module, self._weights_path(), train)
-        self._module = module.eval().to(device)
+        """Build the network with trained weights; without packaged or cached ones it is trained on the CPU."""
+        self._module = self._build_trained().to(device)
 
     def classify(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits B×12 (B×10 for digits) of prepared images B×3×32×32."""
@@ -160,10 +195,11 @@ class TinyViT(_TinyClassifier):
             raise OptionError(f"tiny-vit: width must be a multiple of 32, not {width}")
         super().__init__(trained_on, width, steps, seed)
 
-    def _build(self, classes: int) -> nn.Module:
+    def build(self) -> nn.Module:
+        """Return the vision transformer with initial weights."""
         from harness_embedded.tiny_networks import build_tiny_vit
 
-        return build_tiny_vit(classes, self.width)
+        return build_tiny_vit(self._classes, self.width)
 
 
 class TinyResNet(_TinyClassifier):
@@ -185,10 +221,11 @@ class TinyResNet(_TinyClassifier):
     ) -> None:
         super().__init__(trained_on, width, steps, seed)
 
-    def _build(self, classes: int) -> nn.Module:
+    def build(self) -> nn.Module:
+        """Return the residual network with initial weights."""
         from harness_embedded.tiny_networks import build_tiny_resnet
 
-        return build_tiny_resnet(classes, self.width)
+        return build_tiny_resnet(self._classes, self.width)
 
 
 @lru_cache(maxsize=1)
@@ -199,7 +236,7 @@ def _tokenizer(context: int) -> open_clip.SimpleTokenizer:
     return open_clip.SimpleTokenizer(context_length=context)
 
 
-class TinyCLIP(_TinyModel):
+class TinyCLIP(TinyModel):
     """open_clip's CLIP with small image and text towers, trained on captions of a wide mixture.
 
     The mixture contains scenes as photographs, sketches and four of the six renditions, with varied
@@ -221,30 +258,33 @@ class TinyCLIP(_TinyModel):
         self.tower, self.steps, self.seed = tower, steps, seed
         self.options = {"tower": tower, "steps": steps, "seed": seed}
 
-    def load(self, device: torch.device) -> None:
-        """Build both towers and train them on the CPU, unless their weights are cached."""
-        from harness.learning.trained_once import train_once
-        from harness_embedded.pretraining import seed_pretraining
-        from harness_embedded.tiny_networks import CONTEXT, build_tiny_clip
+    def build(self) -> nn.Module:
+        """Return both towers with initial weights."""
+        from harness_embedded.tiny_networks import build_tiny_clip
 
-        self._device = device
-        self.tokenizer = _tokenizer(CONTEXT)
-        with seed_pretraining(self.seed):
-            module = build_tiny_clip(self.tower)
-            train_once(module, self._weights_path(), self._train)
-        self._module = self._clip = module.eval().to(device)
-        self.logit_scale = float(module.logit_scale.detach().exp())
+        network: nn.Module = build_tiny_clip(self.tower)
+        return network
 
-    def _train(self, module: nn.Module) -> None:
-        if self.steps == 0:
-            return
+    def train(self, module: nn.Module) -> None:
+        """Train both towers on the captions of the mixture."""
         from harness_embedded.pretraining import fit_captions
+        from harness_embedded.tiny_networks import CONTEXT
         from harness_embedded.training_mixture import load_wide_mixture
 
         drawn = load_wide_mixture()
-        tokens = self.tokenizer(list(drawn.captions))
+        tokens = _tokenizer(CONTEXT)(list(drawn.captions))
         rate = 8e-3 if self.tower == "resnet" else 4e-3
-        fit_captions(module, drawn, tokens, steps=self.steps, batch=128, rate=rate, seed=self.seed)
+        clip = cast("open_clip.CLIP", module)
+        fit_captions(clip, drawn, tokens, steps=self.steps, batch=128, rate=rate, seed=self.seed)
+
+    def load(self, device: torch.device) -> None:
+        """Build both towers with trained weights; without packaged or cached ones they are trained on the CPU."""
+        from harness_embedded.tiny_networks import CONTEXT
+
+        self._device = device
+        self.tokenizer = _tokenizer(CONTEXT)
+        self._module = self._clip = cast("open_clip.CLIP", self._build_trained().to(device))
+        self.logit_scale = float(self._clip.logit_scale.detach().exp())
 
     @property
     def clip(self) -> open_clip.CLIP:

@@ -43,7 +43,9 @@ def processor_seconds(*arguments: str, cache: Path) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_a_kept_table_costs_less_than_importing_pandas(benchmark: Any, measuring: bool, tmp_path: Path) -> None:
+def test_a_kept_table_costs_less_than_importing_pandas(
+    benchmark: Any, measuring: bool, tmp_path: Path
+) -> None:
     store, cache = Store(tmp_path / "store"), tmp_path / "cache"
     fill(store)
     command = ("-m", "harness", "table", "s", "--store", str(store.path))

@@ -65,9 +65,9 @@ def test_trained_once_then_read_bit_for_bit(make, caplog: pytest.LogCaptureFixtu
 def test_a_torn_file_is_replaced_by_the_same_weights(make, caplog: pytest.LogCaptureFixture):
     first = some(make)
     first.load(CPU)
-    file = first._weights_path()
+    file = first.cached_file
     whole = file.read_bytes()
-    for torn in (whole[:1000], b"", str(make(steps=3)._weights_path()).encode()):
+    for torn in (whole[:1000], b"", str(make(steps=3).cached_file).encode()):
         file.write_bytes(torn)
         caplog.clear()
         again = some(make)
@@ -78,7 +78,7 @@ def test_a_torn_file_is_replaced_by_the_same_weights(make, caplog: pytest.LogCap
 
 def test_options_change_the_weights_and_their_name():
     names = {
-        m._weights_path()
+        m.cached_file
         for m in (TinyViT(), TinyViT(seed=1), TinyViT("digits"), TinyViT(steps=3), TinyViT(width=32))
     }
     assert len(names) == 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,11 +105,13 @@ def test_an_installed_one_for_another_contract_is_a_problem_not_an_end(made: lis
 
 
 def cell(name: str) -> Any:
-    return SimpleNamespace(id=name, shown=name)
+    return SimpleNamespace(
+        id=name, shown=name, model=None, axes={}, coordinates={"experiment": "", "seed": 0}
+    )
 
 
 def test_the_live_display_counts_cells_that_run_at_once(store_like: Callable[..., Any]) -> None:
-    from harness.running.progress import LiveDisplay
+    from harness.running.live_display import LiveDisplay
 
     live = LiveDisplay(StringIO())
     live.run_started(**store_like())
@@ -139,8 +141,8 @@ def store_like(tmp_path: Path) -> Callable[..., Any]:
         suite = SimpleNamespace(name="s")
         remarks: ClassVar[list[str]] = []
 
-        def counts(self) -> dict[str, int]:
-            return {"run": 2}
+        def __iter__(self) -> Iterator[Any]:
+            return iter([SimpleNamespace(state="run", cell=cell(name)) for name in "ab"])
 
     return lambda: {"plan": Plan(), "store": SimpleNamespace(path=tmp_path)}
 

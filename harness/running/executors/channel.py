@@ -49,7 +49,8 @@ class Sender:
         key = (event, cell.id) if event == "cell_progress" else next(self.numbers)
         self.waiting.pop(key, None)  # the new one goes behind events reported since
         self.waiting[key] = (event, cell.id, {name: _to_plain(value) for name, value in facts.items()})
-        if len(self.waiting) >= MOST or time.monotonic() - self.sent >= EVERY:
+        # a cell that says what it works at is likely to be silent for long
+        if event == "cell_work" or len(self.waiting) >= MOST or time.monotonic() - self.sent >= EVERY:
             self.flush()
 
     def record(self, cell: Cell, record: Record) -> None:
