@@ -45,6 +45,9 @@ class SuiteView:
         return {str(s): int(counts[s]) for s in sorted(counts.index, key=lambda s: (s != "ok", str(s)))}
 
 
+TABLES, PLOTS = "report tables", "report plots"
+"""What the cache of derived values calls the parts of a view."""
+
 MANY = 200
 """From this many cells on a second process is worth its start."""
 
@@ -62,7 +65,7 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
             raise StoreError(no_records(store.path, name, known))
     names = list(dict.fromkeys(suites or known))
     derived = DerivedCache(store)
-    making = [name for name in names if not derived.has(name, "report", None)]
+    making = [name for name in names if not all(derived.has(name, what, None) for what in (TABLES, PLOTS))]
     cells = sum(len((store.manifest(name) or {}).get("cells", ())) for name in making)
     processes = min(processes, len(making))
     if processes > 1 and cells >= MANY:
@@ -72,26 +75,36 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
 
 
 def _collect_view(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
-    from harness.leaderboard.frame import suite_frame
-    from harness.leaderboard.table_json import decode_table
     from harness.plots.draw import DrawnPlot
 
-    view = SuiteView(load_planned(store, name), suite_frame(store, name))
-    made = (derived or DerivedCache(store)).get(name, "report", None, partial(_make_content, view, store))
-    view.tables = [decode_table(table) for table in made["tables"]]
-    view.problems = list(made["problems"])
-    view.plots = [DrawnPlot(**plot) for plot in made["plots"]]
+    derived = derived or DerivedCache(store)
+    view = collect_tables(store, name, derived)
+    drawn = derived.get(name, PLOTS, None, partial(_draw_plots, view, store))
+    view.plots = [DrawnPlot(**plot) for plot in drawn]
     return view
 
 
-def _make_content(view: SuiteView, store: Store) -> dict[str, Any]:
-    """Return tables, drawn plots, and the problems of tables that can't be made, as JSON-able data."""
+def collect_tables(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
+    """Return a suite's view without its plots, which take longest; tables come from the cache if it has them."""
+    from harness.leaderboard.frame import suite_frame
+    from harness.leaderboard.table_json import decode_table
+
+    view = SuiteView(load_planned(store, name), suite_frame(store, name))
+    made = (derived or DerivedCache(store)).get(name, TABLES, None, partial(_make_tables, view, store))
+    view.tables = [decode_table(table) for table in made["tables"]]
+    view.problems = list(made["problems"])
+    return view
+
+
+def _make_tables(view: SuiteView, store: Store) -> dict[str, Any]:
+    """Return tables, and the problems of those that can't be made, as JSON-able data."""
     from harness.leaderboard.build import build_tables, select_records
     from harness.leaderboard.default_layout import with_tables
     from harness.leaderboard.table_json import encode_table
-    from harness.plots.draw import draw_plots
 
-    suite, tables, problems = view.suite, [], []
+    suite = view.suite
+    tables: list[Table] = []
+    problems: list[str] = []
     for spec in with_tables(suite, view.data).tables:
         try:
             if len(suite.tables) > 1 and len(view.data) and not len(select_records(view.data, spec)):
@@ -100,8 +113,14 @@ def _make_content(view: SuiteView, store: Store) -> dict[str, Any]:
             tables += build_tables(suite.model_copy(update={"tables": [spec]}), view.data, store)
         except HarnessError as error:
             problems.append(str(error))
-    plots = [
+    return {"tables": [encode_table(table) for table in tables], "problems": problems}
+
+
+def _draw_plots(view: SuiteView, store: Store) -> list[dict[str, str]]:
+    """Return the drawn plots as JSON-able data."""
+    from harness.plots.draw import draw_plots
+
+    return [
         {"name": p.name, "title": p.title, "caption": p.caption, "problem": p.problem, "svg": p.svg}
-        for p in draw_plots(suite, view.data, store)
+        for p in draw_plots(view.suite, view.data, store)
     ]
-    return {"tables": [encode_table(table) for table in tables], "problems": problems, "plots": plots}
