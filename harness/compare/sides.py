@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -149,17 +149,45 @@ def group_by_cell(side: Side, found: Sequence[SideCell], without: set[str]) -> d
     return grouped
 
 
-def match_by_id(
-    a: Mapping[str, dict[Any, SideCell]], b: Mapping[str, dict[Any, SideCell]]
+def match_renamed(
+    a: Mapping[str, dict[Any, SideCell]], b: Mapping[str, dict[Any, SideCell]], without: set[str]
 ) -> dict[str, dict[Any, SideCell]]:
-    """Return B's groups with those renamed that A lacks and that hold the same cells under another label."""
-    ids = {frozenset(cell.id for cell in seeds.values()): key for key, seeds in a.items() if key not in b}
-    names = {
-        key: ids.get(frozenset(cell.id for cell in seeds.values()), key)
-        for key, seeds in b.items()
-        if key not in a
+    """Return B's groups with those renamed that A holds under another label of the model or data set.
+
+    They hold the same cells, or their labels have the same short form: an older harness kept whole paths.
+    """
+    only_a = {key: seeds for key, seeds in a.items() if key not in b}
+    only_b = {key: seeds for key, seeds in b.items() if key not in a}
+    renamed: dict[str, str] = {}
+    for name_a, name_b in (
+        (_cell_ids, _cell_ids),
+        (_short_names(only_a, without), _short_names(only_b, without)),
+    ):
+        places = {name_a(seeds): key for key, seeds in only_a.items() if key not in renamed.values()}
+        free = {key: seeds for key, seeds in only_b.items() if key not in renamed}
+        renamed |= {key: places[name] for key, seeds in free.items() if (name := name_b(seeds)) in places}
+    return {renamed.get(key, key): seeds for key, seeds in b.items()}
+
+
+def _cell_ids(seeds: Mapping[Any, SideCell]) -> str:
+    return " ".join(sorted(cell.id for cell in seeds.values()))
+
+
+def _short_names(
+    groups: Mapping[str, Mapping[Any, SideCell]], without: set[str]
+) -> Callable[[Mapping[Any, SideCell]], str]:
+    """Return a function that names a group by its cell's identity with short labels."""
+    cells = [cell for seeds in groups.values() for cell in seeds.values()]
+    short = {
+        name: shorten_old_labels(str(c.at[name]) for c in cells if name in c.at)
+        for name in SHORTENED.values()
     }
-    return {names.get(key, key): seeds for key, seeds in b.items()}
+
+    def name_group(seeds: Mapping[Any, SideCell]) -> str:
+        identity = cell_identity(next(iter(seeds.values())), without)
+        return canonical_json({k: short.get(k, {}).get(v, v) for k, v in identity.items()})
+
+    return name_group
 
 
 def _list_cells(store: Store) -> list[SideCell]:
@@ -189,16 +217,12 @@ def _name_as_planned(cells: Sequence[SideCell], references: Mapping[str, Any]) -
 
 
 def _name_as_now(cells: Sequence[SideCell]) -> list[SideCell]:
-    """Return cells that an older harness planned with the short labels of this one, so that both match."""
+    """Return cells that an older harness planned with the short forms of their labels, for patterns."""
     short = {
         name: shorten_old_labels(str(c.at[name]) for c in cells if name in c.at)
         for name in SHORTENED.values()
     }
     return [
-        replace(
-            c,
-            at={k: short[k].get(v, v) if k in short else v for k, v in c.at.items()},
-            written={name: (str(c.at[name]),) for name in short if name in c.at},
-        )
+        replace(c, written={k: (known[c.at[k]],) for k, known in short.items() if c.at.get(k) in known})
         for c in cells
     ]
