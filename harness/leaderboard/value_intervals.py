@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 METHODS = {
     "wilson": "Wilson over samples",
     "t": "Student's t over seeds",
+    "seeds×samples, variance components": "variance components over seeds and samples",
+    "seeds×samples, wilson at the effective size": "Wilson over seeds and samples, at the effective size",
     "bootstrap bca": "BCa bootstrap over samples",
     "bootstrap basic": "basic bootstrap over samples (less the bias by noise, so that a number may lie outside)",
 }
@@ -74,7 +76,7 @@ def add_intervals(
             used.add(METHODS.get(interval.method, interval.method))
             shown.add(is_.metric)
     if used:
-        extend_caption(table, f"{spec.level:.0%} intervals: {', '.join(sorted(used))}.")
+        extend_caption(table, f"{spec.level:.0%} intervals: {'; '.join(sorted(used))}.")
     unread = "" if deep or store is None else f"; above {PAIRED_RECORDS} records no values by sample are read"
     whole = {effective_column(e, c).metric for r in table.rows for e, c in zip(r.entries, table.columns)}
     for reason, names in bare.items():
@@ -160,7 +162,11 @@ def _value_interval(
         return wilson_interval(round(means[0] * n), n, spec.level)
     samples = stack_samples(runs, metric, facts, store)
     if samples is None:
-        return over_seeds or _resample(runs[0][1], metric, facts, store, spec, metrics)
+        if over_seeds is not None and has_width(over_seeds.low, over_seeds.high, entry.value or 0.0):
+            return over_seeds
+        # seeds that all agree, as of a frozen network, show nothing; its samples do
+        found = _resample(runs[0][1], metric, facts, store, spec, metrics)
+        return over_seeds if isinstance(found, str) and over_seeds is not None else found
     summary = summarise_seeds(samples[1].mean(axis=1), samples[1], spec.level)
     found = summary.over_samples if spec.intervals == "samples" else summary.interval
     return found or "too few samples"
@@ -170,7 +176,7 @@ def _resample(
     id: str, metric: str, facts: RecordFacts, store: Store | None, spec: TableSpec, metrics: FindMetric | None
 ) -> Interval | str:
     """Return a bootstrap interval of a metric that can be computed from a record's kept samples, or why not."""
-    from harness.statistics import Interval, StatisticsError, bootstrap_interval
+    from harness.statistics import Interval, bootstrap_interval
 
     none = "one seed, and no values by sample are kept"
     plugin = metrics(metric) if metrics is not None and store is not None else None
@@ -188,7 +194,7 @@ def _resample(
             return float(compute({name: values[chosen] for name, values in samples.items()}))
 
         found = bootstrap_interval(rows, statistic, spec.level, "basic", resamples)
-    except (StatisticsError, KeyError, IndexError, TypeError, ValueError):  # a plugin's, or a damaged file
+    except Exception:  # a plugin's method may fail in any way: the table is made without
         return none
     if found is None:
         return "too few samples"
