@@ -168,8 +168,8 @@ def _value_interval(
         found = _resample(runs[0][1], metric, facts, store, spec, metrics)
         return over_seeds if isinstance(found, str) and over_seeds is not None else found
     summary = summarise_seeds(samples[1].mean(axis=1), samples[1], spec.level)
-    found = summary.over_samples if spec.intervals == "samples" else summary.interval
-    return found or "too few samples"
+    own = summary.over_samples if spec.intervals == "samples" else summary.interval
+    return own or "too few samples"
 
 
 def _resample(

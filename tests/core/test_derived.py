@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -262,7 +263,7 @@ def test_old_entries_go(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(derived, "MOST_FILES", 3)
     kept = DerivedCache(store, tmp_path / "kept")
     for n in range(6):
-        assert kept.get("s", "number", n, lambda n=n: n) == n
+        assert kept.get("s", "number", n, partial(abs, n)) == n
     assert len(list((tmp_path / "kept").rglob("*.json"))) == 3
     assert kept.get("s", "number", 5, lambda: -1) == 5
 

@@ -93,7 +93,7 @@ def test_no_two_references_of_a_group_share_a_label(
 
 @pytest.fixture
 def folders(toys: Any) -> Any:
-    class AtFolder(toys.Data):
+    class AtFolder(toys.Data):  # type: ignore[misc]
         def __init__(self, root: str, part: int = 0) -> None:
             super().__init__()
 
@@ -127,10 +127,10 @@ def test_labels_decide_no_id_and_patterns_find_both(folders: Any, tmp_path: Path
     store = Store(tmp_path / "store")
     run(whole, store, installed_listeners=False)
     planned, data = load_planned(store, "s"), suite_frame(store, "s")
-    for pattern in ("pets", short, "/data/very/*", ["cars", short]):
-        check_where({"dataset": pattern}, "--where", {"s": (planned, data)})
-        found = select_records(data, TableSpec(name="t", where={"dataset": pattern}))
-        assert set(found["at.dataset"]) == ({"pets", "cars"} if isinstance(pattern, list) else {"pets"})
+    for where in ("pets", short, "/data/very/*", ["cars", short]):
+        check_where({"dataset": where}, "--where", {"s": (planned, data)})
+        found = select_records(data, TableSpec(name="t", where={"dataset": where}))
+        assert set(found["at.dataset"]) == ({"pets", "cars"} if isinstance(where, list) else {"pets"})
     with pytest.raises(SuiteError, match="no cell of suite 's' has it"):
         check_where({"dataset": "/data/else/*"}, "--where", {"s": (planned, data)})
     spec = TableSpec(name="t", values=["score"])
