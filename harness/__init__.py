@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING
 from harness.lazy import homes_of, importer
 
 if TYPE_CHECKING:
-    from harness.api import load as load
-    from harness.api import plan as plan
-    from harness.api import run as run
-    from harness.api import table as table
+    from harness.api.plugins import check as check
+    from harness.api.plugins import doctor as doctor
+    from harness.api.plugins import info as info
+    from harness.api.plugins import list_plugins as list_plugins
+    from harness.api.records import export as export
+    from harness.api.records import import_results as import_results
+    from harness.api.records import load as load
+    from harness.api.records import merge as merge
+    from harness.api.results import compare as compare
+    from harness.api.results import plots as plots
+    from harness.api.results import report as report
+    from harness.api.results import table as table
+    from harness.api.running import plan as plan
+    from harness.api.running import run as run
+    from harness.comparing.judged import JudgedComparison as JudgedComparison
     from harness.contract.capability import capabilities as capabilities
     from harness.contract.capability import has as has
     from harness.contract.capability import register_capability as register_capability
@@ -59,6 +70,8 @@ if TYPE_CHECKING:
     from harness.errors import did_you_mean as did_you_mean
     from harness.exchange.contract import ImportedPart as ImportedPart
     from harness.exchange.contract import ImportedResult as ImportedResult
+    from harness.exchange.importing import Imported as Imported
+    from harness.exchange.merging import MergeResult as MergeResult
     from harness.inference.batches import forward_all as forward_all
     from harness.inference.evaluate import align_logits as align_logits
     from harness.inference.evaluate import classification_result as classification_result
@@ -78,13 +91,15 @@ if TYPE_CHECKING:
     from harness.leaderboard.table import Table as Table
     from harness.planning.plan import Plan as Plan
     from harness.planning.suite import Suite as Suite
+    from harness.plotting.figures import Figures as Figures
     from harness.records.paths import cache_dir as cache_dir
     from harness.records.record import Record as Record
     from harness.records.redaction import redact as redact
     from harness.records.store import Store as Store
     from harness.running.hooks import Events as Events
     from harness.running.hooks import hookimpl as hookimpl
-    from harness.running.runner import Run as Run
+    from harness.running.outcome import Run as Run
+    from harness.testing.plugin_verdicts import PluginVerdict as PluginVerdict
 
 _HOMES = homes_of(__name__)
 __all__ = sorted(_HOMES)

@@ -9,9 +9,29 @@ from collections.abc import Iterable
 class HarnessError(Exception):
     """A problem the user can act on. Its text is one line that says where, what and what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the user's own lines and the message, without the harness's frames.
+
+        The whole traceback is shown if another exception caused the error, as a broken plugin's does.
+        """
+        import traceback
+
+        if self.__cause__ is not None:
+            return "".join(traceback.format_exception(self)).splitlines()
+        frames = zip(
+            traceback.extract_tb(self.__traceback__), traceback.walk_tb(self.__traceback__), strict=True
+        )
+        own = [
+            summary
+            for summary, (frame, _) in frames
+            if str(frame.f_globals.get("__name__")).partition(".")[0] not in ("harness", "IPython")
+        ]
+        where = "".join(traceback.format_list(own)).splitlines()
+        return [*where, f"{type(self).__name__}: {self}"]
+
 
 class SuiteError(HarnessError):
-    """An invalid suite file, or an invalid command-line value in its place."""
+    """An invalid suite file, or an invalid command-line value or argument in its place."""
 
 
 class OptionError(HarnessError):

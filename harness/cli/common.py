@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import HarnessError, PluginNotFound, SuiteError, did_you_mean
+from harness.errors import HarnessError, SuiteError
 
 if TYPE_CHECKING:
     from harness.planning.plan import Choice
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_suite_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name suites and change what they run."""
     add = parser.add_argument
-    add("suites", nargs="+", metavar="SUITE", help="a suite's name, or the path of a suite file")
+    add("suites", nargs="+", metavar="SUITE", help="a suite, by name or file; SUITE@EDITION for a part of it")
     only = "only this one (a label or pattern of the suite's, or a new reference); may be repeated"
     for kind in ("model", "dataset", "method", "metric"):
         add_repeated(parser, f"--{kind}", "REF", only)
@@ -73,25 +73,6 @@ def positive_int(text: str) -> int:
     return number
 
 
-def find_kinds(text: str, wanted: str | None) -> list[str]:
-    """Return the kinds with a plugin of that name (`timm`, `harness-x/timm:resnet18`), or only the `wanted` one.
-
-    Raises PluginNotFound if there is none.
-    """
-    from harness.discovery import registry
-
-    kinds = [k for k in registry.KINDS if wanted in (None, k, k.removesuffix("s"))]
-    if not kinds:
-        raise PluginNotFound(f"--kind {wanted}: no such kind{did_you_mean(str(wanted), registry.KINDS)}")
-    bare = text.partition("?")[0].partition(":")[0].rpartition("/")[2]
-    found = [k for k in kinds if bare in {p.name for p in registry.installed(k)}]
-    if not found:
-        known = [p.name for k in kinds for p in registry.installed(k)]
-        what = registry.singular(kinds[0]) if len(kinds) == 1 else "plugin or suite"
-        raise PluginNotFound(f"no {what} named '{text}'{did_you_mean(bare, known)}")
-    return found
-
-
 def open_store(given: argparse.Namespace) -> Any:
     """Open the store that the command names."""
     from harness.records.paths import default_store
@@ -102,15 +83,12 @@ def open_store(given: argparse.Namespace) -> Any:
 
 def load_suites(given: argparse.Namespace) -> list[Suite]:
     """Load the suites and apply `--set` and `--data-root`."""
-    import os
-
     from harness.discovery.reference import parse_value
     from harness.planning.suite import load_suite_file
+    from harness.records.paths import set_data_root
 
     if given.data_root is not None:
-        if not given.data_root.is_dir():
-            raise SuiteError(f"--data-root {given.data_root}: no such folder")
-        os.environ["HARNESS_DATA_ROOT"] = str(given.data_root.resolve())
+        set_data_root(given.data_root)
     overrides = {}
     for text in given.set:
         key, equals, value = text.partition("=")

@@ -52,39 +52,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Compare the sides, judge the gates, and return their exit status."""
-    from harness import compare as c
-    from harness.planning.suite import find_suite_name
-    from harness.records.store import Store
-    from harness.statistics.checks import check_level
+    from harness.comparing import parse_selection
+    from harness.comparing.judged import compare_stores
 
-    gates = c.parse_gates(given.fail_on)
-    both = c.parse_selection(given.where, "--where")
-    sides = {}
-    for name in ("a", "b"):
-        own = c.parse_selection(getattr(given, f"where_{name}"), f"--{name}")
-        sides[name] = c.Side(name.upper(), Store(getattr(given, name)), {**both, **own})
-    metrics = [*given.metric, *(gate.metric for gate in gates)]
-    found = c.compare(
-        sides["a"],
-        sides["b"],
-        metrics=metrics,
-        suites=[find_suite_name(text) for text in given.suite],
-        level=check_level(given.level),
+    found = compare_stores(
+        given.a,
+        given.b,
+        where=parse_selection(given.where, "--where"),
+        where_a=parse_selection(given.where_a, "--a"),
+        where_b=parse_selection(given.where_b, "--b"),
+        suites=given.suite,
+        metrics=given.metric,
+        fail_on=given.fail_on,
+        level=given.level,
     )
-    judged = c.judge_all(found, gates)
-    if given.json or given.format == "json":
-        data = found.to_dict()
-        if gates:
-            data["gates"] = {
-                "answer": str(c.combine_gate_verdicts(judged)),
-                "verdicts": [j.to_dict() for j in judged],
-            }
-        text = encode_json(data)
-    else:
-        write = c.render_comparison_text if given.format == "terminal" else c.render_comparison_markdown
-        text = write(found, judged, given.significant)
+    as_json = given.json or given.format == "json"
+    text = encode_json(found.to_dict()) if as_json else found.render(given.format, given.significant)
     if given.out is None:
         print(text, end="")
     else:
         write_out(given.out, text)
-    return c.EXIT[c.combine_gate_verdicts(judged)]
+    return found.exit_status

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any
 
-from harness.cli.common import add_store_argument, format_bytes, open_store, print_json, redirect_prints
-from harness.discovery import registry
-from harness.errors import PluginBroken
-from harness.records.paths import cache_dir
+from harness.cli.common import add_store_argument, format_bytes, print_json, redirect_prints
+from harness.running.diagnosis import collect_facts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(given: argparse.Namespace) -> int:
     """Import every plugin; return 1 if one is broken or two claim a name."""
     with redirect_prints(given):
-        facts = collect_facts(open_store(given))
+        facts = collect_facts(given.store)
     bad = bool(facts["broken"] or facts["conflicts"])
     if given.json:
         print_json(facts)
@@ -51,64 +45,3 @@ def main(given: argparse.Namespace) -> int:
     if not bad:
         print("all plugins load")
     return int(bad)
-
-
-def collect_facts(store: Any) -> dict[str, Any]:
-    """Return everything that `doctor` shows."""
-    from harness.records.provenance import environment
-
-    plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
-    for plugin in plugins:
-        try:
-            registry.load(plugin)
-        except PluginBroken:
-            continue  # the registry keeps it, see below
-    from harness.planning.suite import find_suite_file
-
-    broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]
-    for suite in registry.installed("suites"):
-        try:
-            find_suite_file(f"{suite.distribution}/{suite.name}")
-        except Exception as error:  # any distribution's metadata can be wrong in any way
-            broken.append({"reason": str(error), "traceback": ""})
-    conflicts = [
-        f"{registry.singular(same[0].kind)} '{same[0].name}' is offered by {' and '.join(p.distribution for p in same)}: "
-        f"say {' or '.join(f'{p.distribution}/{p.name}' for p in same)}"
-        for same in registry.list_plugin_conflicts()
-    ]
-    cache = cache_dir()
-    size = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) if cache.is_dir() else 0
-    return {
-        "environment": environment(),
-        "devices": _list_devices(),
-        "plugins": len(plugins),
-        "distributions": sorted({p.distribution for p in plugins}),
-        "broken": broken,
-        "conflicts": conflicts,
-        "cache": {"folder": str(cache), "bytes": size, "writable": _is_writable(cache)},
-        "store": {"folder": str(store.path), "records": len(store.listing()), "bytes": store.size()},
-    }
-
-
-def _is_writable(folder: Path) -> bool:
-    """Return whether a file can be written into a folder, which need not exist yet."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    try:
-        with TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-def _list_devices() -> list[str]:
-    try:
-        import torch
-    except ImportError as error:
-        return [f"torch can't be imported: {error}"]
-    found = [f"cpu ({torch.get_num_threads()} threads)"]
-    for n in range(torch.cuda.device_count()):
-        found.append(f"cuda:{n} ({torch.cuda.get_device_name(n)})")
-    if sys.platform == "darwin" and torch.backends.mps.is_available():
-        found.append("mps")
-    return found

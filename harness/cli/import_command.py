@@ -24,17 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Import all files, or none if one of them is wrong."""
-    from harness.discovery.parts import Resolver
-    from harness.discovery.reference import parse_short
-    from harness.errors import PluginBroken
-    from harness.exchange.importing import import_results
+    from harness.exchange.importing import import_from
 
     store = open_store(given)
-    part = Resolver().resolve("importers", parse_short(given.format), "import")
-    if part.problem or part.missing:
-        raise PluginBroken(str(part.problem or part.missing))
-    suite = part.plugin if given.suite is None else given.suite
-    done = import_results(part.plugin, part.object, given.files, store, suite)
+    done = import_from(given.format, given.files, store, given.suite)
     if given.json:
         print_json({"store": str(store.path), **vars(done)})
     else:

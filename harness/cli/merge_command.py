@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 from harness.cli.common import print_json
-from harness.errors import StoreError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +32,7 @@ def main(given: argparse.Namespace) -> int:
     from harness.exchange.merging import merge
     from harness.records.store import Store
 
-    if not 0 <= given.tolerance < 1:
-        raise StoreError(f"--tolerance {given.tolerance}: expected a number from 0 to below 1, like 1e-6")
-    try:
-        outcome = merge(Store(given.into), [Store(source) for source in given.sources], given.tolerance)
-    except OSError as error:
-        raise StoreError(f"{error.filename or given.into}: can't be merged: {error.strerror}") from None
+    outcome = merge(Store(given.into), [Store(source) for source in given.sources], given.tolerance)
     bad = bool(outcome.conflicts or outcome.unreadable)
     if given.json:
         print_json(outcome.to_dict())

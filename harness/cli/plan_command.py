@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 
 from harness.cli.common import (
     add_suite_arguments,
@@ -32,33 +31,8 @@ def main(given: argparse.Namespace) -> int:
     with redirect_prints(given), data_settings(given):
         plans = [make_plan(suite, parse_choice(given), done) for suite in load_suites(given)]
     if given.json:
-        answers = []
-        for plan in plans:
-            cells = [
-                {"id": p.cell.id, "state": p.state, "reason": p.reason, **p.cell.coordinates} for p in plan
-            ]
-            facts = {"suite": plan.suite.name, "counts": plan.counts(), "remarks": plan.remarks}
-            answers.append({**facts, "cells": cells})
-        print_json(answers)
+        print_json([plan.to_dict() for plan in plans])
         return 0
     for plan in plans:
-        counts = plan.counts()
-        words = {"run": "to run", "done": "done", "skipped": "skipped", "broken": "can't run"}
-        states = ", ".join(f"{counts[s]} {w}" for s, w in words.items() if s in counts)
-        print(f"{plan.suite.name}: {len(plan)} cells: {states}")
-        shown = [p for p in plan if p.state == "run" or given.all]
-        limit = len(shown) if given.all else 40
-        for p in shown[:limit]:
-            print(f"  {words[p.state]:<9} {p.cell.id[:8]}  {p.cell.shown}")
-        if len(shown) > limit:
-            print(f"  … and {len(shown) - limit} more (--all shows them)")
-        for text in plan.remarks:
-            print(f"  note      {text}")
-        reasons = Counter((p.state, p.reason) for p in plan if p.state in ("skipped", "broken"))
-        most = len(reasons) if given.all else 8
-        for (state, reason), count in reasons.most_common(most):
-            print(f"  {words[state]:<9} {count} × {reason}")
-        if len(reasons) > most:
-            total = f"{sum(reasons.values())} that do not run in all, for {len(reasons)} reasons"
-            print(f"  … and {total} (--all shows them)")
+        print("\n".join(plan.lines(everything=given.all)))
     return 0

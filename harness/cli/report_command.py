@@ -6,13 +6,8 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.cli.common import add_store_argument, open_store, print_json
-from harness.errors import HarnessError
-
-if TYPE_CHECKING:
-    from harness.records.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,40 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(given: argparse.Namespace) -> int:
     """Write the page, and the plots if `--plots` is given."""
-    from harness.planning.suite import find_suite_name
-    from harness.report import write_report
+    from harness.reporting.writing import write_files
 
-    store = open_store(given)
-    names = [find_suite_name(text) for text in given.suites] or store.suites()
-    try:
-        problems: list[str] = []
-        write_report(store, names, given.out, processes=os.cpu_count() or 1, report_problem=problems.append)
-        plots = _write_plots(store, names, given.plots, problems) if given.plots else []
-    except OSError as error:
-        raise HarnessError(f"{error.filename or given.out}: can't be written: {error.strerror}") from None
+    done = write_files(open_store(given), given.suites, given.out, given.plots, os.cpu_count() or 1)
     if given.json:
-        files = [str(p) for p in plots]
-        print_json({"page": str(given.out), "suites": names, "plots": files, "problems": problems})
+        files = [str(p) for p in done.plots]
+        print_json({"page": str(given.out), "suites": done.suites, "plots": files, "problems": done.problems})
     else:
         print(given.out)
-        for path in plots:
+        for path in done.plots:
             print(path)
-    for problem in problems:
+    for problem in done.problems:
         print(f"harness: {problem}", file=sys.stderr)
     return 0
-
-
-def _write_plots(store: Store, names: list[str], folder: Path, problems: list[str]) -> list[Path]:
-    """Write all plots and return their files; a plot that only the page could draw adds to `problems`."""
-    from harness.leaderboard.frame import suite_frame
-    from harness.planning.suite import load_planned
-    from harness.plots.draw import write_plots
-
-    files: list[Path] = []
-    for name in names:
-        for drawn in write_plots(load_planned(store, name), suite_frame(store, name), store, folder):
-            files += drawn.files
-            text = f"plot '{drawn.name}' of {name}: {drawn.problem}"
-            if drawn.problem and text not in problems:
-                problems.append(text)
-    return files

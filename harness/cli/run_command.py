@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +22,12 @@ from harness.cli.common import (
     print_json,
     redirect_prints,
 )
-from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.planning.suite import Suite
     from harness.records.store import Store
-    from harness.running.runner import Executors, Run
+    from harness.running.outcome import Run
+    from harness.running.runner import Executors
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,38 +61,29 @@ def main(given: argparse.Namespace) -> int:
         for suite in suites:
             with redirect_prints(given), data_settings(given):
                 outcome = _run_suite(suite, store, given, executors)
-                tables = outcome.tables()
+                tables = [] if given.json else outcome.tables()
+                answers += [outcome.to_dict()] if given.json else []
             outcomes.append(outcome)
-            if given.json:
-                counts = dict(Counter(r.status for r in outcome.records))
-                texts = [*outcome.plan.remarks, *(text for r in outcome.records for text in r.remarks)]
-                facts = {"suite": suite.name, "ran": counts, "remarks": list(dict.fromkeys(texts))}
-                answers.append({**facts, "tables": [t.to_dict() for t in tables]})
-            else:
+            if not given.json:
                 print(_format_heading(suite, given.format, len(suites)), end="")
                 for table in tables:
                     print(write(table), end="\n\n" if given.format == "terminal" else "\n", flush=True)
-            _complain_of_failures(outcome)
+            _complain(outcome.failure_lines())
     if given.json:
         print_json(answers)
     if given.report is not None:
-        _write_report(store, [suite.name for suite in suites], given.report)
+        from harness.reporting.writing import write_files
+
+        written = write_files(store, [s.name for s in suites], given.report, processes=os.cpu_count() or 1)
+        _complain(written.problems)
     if not given.quiet and not given.json:
         print(_format_last_word(given, outcomes, time.monotonic() - began, store), file=sys.stderr)
     return 1 if any(outcome.failed or outcome.in_vain for outcome in outcomes) else 0
 
 
-def _complain_of_failures(outcome: Run) -> None:
-    """Say on stderr which cells and metrics failed, and why a suite had nothing to run."""
-    for record in outcome.failed:
-        hidden = ("experiment", "protocol", "seed")
-        where = " · ".join(str(v) for k, v in record.coordinates.items() if v and k not in hidden)
-        if record.status != "ok":
-            print(f"harness: {record.status}: {where}: {record.reason}", file=sys.stderr)
-        for why in record.failures.values():
-            print(f"harness: {where}: {why}", file=sys.stderr)
-    if outcome.in_vain:
-        print(f"harness: {outcome.in_vain}", file=sys.stderr)
+def _complain(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(f"harness: {line}", file=sys.stderr)
 
 
 def _format_heading(suite: Suite, format: str, count: int) -> str:
@@ -99,21 +92,6 @@ def _format_heading(suite: Suite, format: str, count: int) -> str:
         return ""
     text = f"{suite.name}: {suite.title}" if suite.title else suite.name
     return f"## {text}\n\n" if format == "markdown" else f"\n{'━' * min(len(text), 100)}\n{text}\n\n"
-
-
-def _write_report(store: Store, suites: list[str], file: Path) -> None:
-    """Write the report; a plot that can't be drawn is told on stderr."""
-    import os
-
-    from harness.report import write_report
-
-    def complain(problem: str) -> None:
-        print(f"harness: {problem}", file=sys.stderr)
-
-    try:
-        write_report(store, suites, file, processes=os.cpu_count() or 1, report_problem=complain)
-    except OSError as error:
-        raise HarnessError(f"{error.filename or file}: can't be written: {error.strerror}") from None
 
 
 def _format_last_word(given: argparse.Namespace, outcomes: list[Run], seconds: float, store: Store) -> str:

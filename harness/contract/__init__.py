@@ -1,6 +1,6 @@
 """The contract between the core and plugins: what a model, a data set, a metric, a protocol must offer.
 
-The contracts of summaries, plots and executors are in `leaderboard/`, `plots/` and `executors/contract.py`.
+The contracts of summaries, plots and executors are in `leaderboard/`, `plotting/` and `executors/contract.py`.
 
 A plugin is a class (or a factory whose return annotation is that class) with typed keyword arguments,
 found through an entry point. Two rules keep planning fast:

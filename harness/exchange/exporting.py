@@ -6,8 +6,9 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, did_you_mean
 from harness.leaderboard.formats.data import disarm_formula
+from harness.planning.suite import find_suite_name
 from harness.records.files import replacing, write_bytes
 from harness.records.store import Store
 
@@ -16,7 +17,32 @@ if TYPE_CHECKING:
 
 FIRST = ("id", "suite", "status", "reason")
 LAST = ("count", "started", "environment", "remarks")
+FORMATS = ("csv", "parquet")
 LONG = ("kind", "name", "value", "unit", "higher_is_better")
+
+
+def export_records(
+    store: Store, suite: str | None, wide: bool, format: str | None, out: Path | None
+) -> tuple[pd.DataFrame, str]:
+    """Return the records as a DataFrame, and the format, after writing it to `out` if that is given.
+
+    Without a format, the file's suffix decides. Raises HarnessError for an unknown suite or format, Parquet
+    without a file, or a file that can't be written.
+    """
+    format = format or ("parquet" if out and out.suffix.lower() == ".parquet" else "csv")
+    if format not in FORMATS:
+        raise HarnessError(f"export: no format '{format}'{did_you_mean(format, FORMATS)}")
+    if format == "parquet" and out is None:
+        raise HarnessError("export: Parquet is binary: name a file with --out FILE.parquet")
+    data = (wide_frame if wide else long_frame)(store, suite and find_suite_name(suite))
+    try:
+        if out and format == "parquet":
+            write_parquet(data, out)
+        elif out:
+            write_csv(data, out)
+    except OSError as error:
+        raise HarnessError(f"--out {out}: can't be written: {error.strerror}") from None
+    return data, format
 
 
 def long_frame(store: Store, suite: str | None = None) -> pd.DataFrame:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.cells import canonical_json
+from harness.discovery.parts import Resolver
+from harness.discovery.reference import parse_short
 from harness.errors import (
     DataError,
     HarnessError,
@@ -36,6 +38,18 @@ class Imported:
     suite: str
     written: int
     same: int
+
+
+def import_from(program: str, paths: Sequence[Path], store: Store, suite: str | None = None) -> Imported:
+    """Import the files of a program, which an importer of that name can read; see `import_results`.
+
+    `suite` is by default the importer's name. Raises PluginNotFound, PluginBroken or OptionError if there is
+    no such importer.
+    """
+    part = Resolver().resolve("importers", parse_short(program), "import")
+    if part.problem or part.missing:
+        raise PluginBroken(str(part.problem or part.missing))
+    return import_results(part.plugin, part.object, paths, store, part.plugin if suite is None else suite)
 
 
 def import_results(

@@ -56,8 +56,17 @@ def merge(into: Store, sources: Sequence[Store], tolerance: float = 0.0) -> Merg
     A record on both sides stays if its numbers agree within the relative `tolerance` (provenance, costs and
     notes may differ); an ok one replaces one that is not; two ok ones with different numbers are a conflict:
     ours stays, with a remark that the other exists. Raises StoreError for a source that is not a folder, or is
-    `into` itself.
+    `into` itself, a tolerance that makes no sense, or a store that can't be written.
     """
+    if not 0 <= tolerance < 1:
+        raise StoreError(f"--tolerance {tolerance}: expected a number from 0 to below 1, like 1e-6")
+    try:
+        return _merge_stores(into, sources, tolerance)
+    except OSError as error:
+        raise StoreError(f"{error.filename or into.path}: can't be merged: {error.strerror}") from None
+
+
+def _merge_stores(into: Store, sources: Sequence[Store], tolerance: float) -> MergeResult:
     for source in sources:
         if not source.path.is_dir():
             raise StoreError(f"{source.path}: no such store")
@@ -231,7 +240,7 @@ def _remark_mixed_parts(
     into: Store, ours: Sequence[Mapping[str, Any]], added: Sequence[Mapping[str, Any]]
 ) -> None:
     """Remark on added records whose model or data set differs from one of the same name in our records."""
-    from harness.compare.conditions import different_parts
+    from harness.comparing.conditions import different_parts
 
     known: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for record in (into.read(c["id"]) for c in ours) if added else ():
@@ -254,7 +263,7 @@ def _remark_mixed_parts(
 
 def _version_remark(kept: Record, other: Record) -> str:
     """Return the remark on a record if another version of it has other numbers, or nothing."""
-    from harness.compare.conditions import different_conditions
+    from harness.comparing.conditions import different_conditions
 
     numbers = _first_difference(kept, other, 0.0)
     if numbers is None:

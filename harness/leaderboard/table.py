@@ -27,6 +27,10 @@ class Table(Layout):
     def __str__(self) -> str:
         return self.render()
 
+    def __repr__(self) -> str:
+        size = f"{len(self.rows)} × {len(self.columns)} values"
+        return f"<Table '{self.name}': {self.title}: {size}; print() or .render() shows it>"
+
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         return self.render("html")

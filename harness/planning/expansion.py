@@ -23,6 +23,8 @@ from harness.planning.evidence_matching import find_evidence_classes, match_evid
 from harness.planning.labels import SHORTENED, Labels
 from harness.planning.suite import Entry, Experiment, Rule, Suite
 
+PRECISIONS, IMAGES = ("float32", "bfloat16", "float16"), ("exact", "fast")
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -42,6 +44,14 @@ class Choice:
     limit: int | None = None
     skip_unreadable: bool = False
     """Leave out samples that can't be read, and report their number, instead of failing."""
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise SuiteError(f"limit: expected at least 1, found {self.limit}")
+        for name, known in (("precision", PRECISIONS), ("images", IMAGES)):
+            value = getattr(self, name)
+            if value is not None and value not in known:
+                raise SuiteError(f"{name}: expected one of {', '.join(known)}, found '{value}'")
 
     @property
     def narrows(self) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Cell, PlannedCell
 from harness.contract.remarks import SAME, relabel_remarks
@@ -19,7 +20,17 @@ from harness.planning.expansion import Choice, Expansion
 from harness.planning.labels import Labels
 from harness.planning.suite import Suite
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 __all__ = ["Cell", "Choice", "Plan", "PlannedCell", "make_plan"]
+
+
+WORDS = {"run": "to run", "done": "done", "skipped": "skipped", "broken": "can't run"}
+"""The states of planned cells as users read them."""
+
+LISTED, REASONS = 40, 8
+"""Cells, and reasons why cells do not run, that are listed unless all are asked for."""
 
 
 @dataclass
@@ -45,6 +56,74 @@ class Plan:
     def counts(self) -> dict[str, int]:
         """Return the number of cells in each state."""
         return dict(Counter(p.state for p in self.cells))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON-able data: what `harness plan --json` prints."""
+        cells = [{"id": p.cell.id, "state": p.state, "reason": p.reason, **p.cell.coordinates} for p in self]
+        return {
+            "suite": self.suite.name,
+            "counts": self.counts(),
+            "remarks": self.remarks,
+            "cells": cells,
+        }
+
+    def frame(self) -> pd.DataFrame:
+        """Return the plan as a DataFrame: a row per cell with id, state, reason and coordinates."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_dict()["cells"])
+
+    def lines(self, everything: bool = False) -> list[str]:
+        """Return the plan as text: counts, cells to run, remarks, and why others do not run.
+
+        Long lists are cut unless `everything` is asked for, with all cells.
+        """
+        shown = [p for p in self if p.state == "run" or everything]
+        limit = len(shown) if everything else LISTED
+        lines = [self._headline()]
+        lines += [f"  {WORDS[p.state]:<9} {p.cell.id[:8]}  {p.cell.shown}" for p in shown[:limit]]
+        if len(shown) > limit:
+            lines.append(f"  … and {len(shown) - limit} more (--all shows them)")
+        lines += [f"  note      {text}" for text in self.remarks]
+        reasons = self._reasons()
+        most = len(reasons) if everything else REASONS
+        lines += [f"  {text}" for text in reasons[:most]]
+        if len(reasons) > most:
+            idle = sum(p.state in ("skipped", "broken") for p in self)
+            lines.append(
+                f"  … and {idle} that do not run in all, for {len(reasons)} reasons (--all shows them)"
+            )
+        return lines
+
+    def __repr__(self) -> str:
+        next_step = "; harness.run runs what is to run" if self.counts().get("run") else ""
+        following = f".frame() has all cells as a DataFrame{next_step}"
+        return "\n".join([self._headline(), *(f"  {line}" for line in [*self._notes(), following])])
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: counts, remarks, reasons, and the cells."""
+        said = "".join(f"<li>{escape(line)}</li>" for line in self._notes())
+        below = f"<ul>{said}</ul>" if said else ""
+        data = self.frame()
+        varied = [c for c in data.columns if c in ("id", "state") or data[c].astype(str).nunique() > 1]
+        cells = data[varied].to_html(index=False, max_rows=LISTED)
+        return f"<p>{escape(self._headline())}</p>{below}{cells}"
+
+    def _reasons(self) -> list[str]:
+        """Return why cells do not run, the most frequent reason first."""
+        counts = Counter((p.state, p.reason) for p in self if p.state in ("skipped", "broken"))
+        return [f"{WORDS[state]:<9} {count} × {reason}" for (state, reason), count in counts.most_common()]
+
+    def _notes(self) -> list[str]:
+        """Return the first reasons and remarks, for a form of a few lines."""
+        found = [*self._reasons(), *(f"note      {text}" for text in self.remarks)]
+        more = [f"… and {len(found) - REASONS} more reasons and remarks"] if len(found) > REASONS else []
+        return [*found[:REASONS], *more]
+
+    def _headline(self) -> str:
+        counts = self.counts()
+        states = ", ".join(f"{counts[s]} {w}" for s, w in WORDS.items() if s in counts)
+        return f"{self.suite.name}: {len(self)} cells: {states}"
 
 
 def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = ()) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -282,15 +283,12 @@ def load_suite_file(name: str | Path, overrides: Mapping[str, Any] | None = None
         raise SuiteError(f"{path}: not valid TOML: the file is not UTF-8") from None
     if MARK in str(data.get("name")):
         raise SuiteError(f"{path}: name: '{MARK}' is for editions, found {data['name']!r}")
-    changes = [("--set", dict(overrides or {}))]
     if edition is not None:
         given = parse_suite(data, str(path)).editions
-        own = given[edition].set if edition in given else {}
-        changes.insert(0, (f"{path}: editions.{edition}.set:", own))
-    for where, pairs in changes:
-        for key, value in pairs.items():
+        for key, value in (given[edition].set if edition in given else {}).items():
+            where = f"{path}: editions.{edition}.set:"
             set_key(data, key, value, Suite.model_fields, REFERENCES, where)
-    suite = parse_suite(data, str(path))
+    suite = parse_suite(data, str(path), overrides)
     if edition is not None:
         suite = suite.select_edition(edition, str(path))
     suite._folder = path.parent.resolve()
@@ -326,10 +324,18 @@ def find_suite_name(text: str) -> str:
     return f"{name}{MARK}{edition}" if edition else name
 
 
-def parse_suite(data: Mapping[str, Any], where: str = "suite") -> Suite:
-    """Return a suite from the parsed content of a file. Raises SuiteError; `where` starts every message."""
+def parse_suite(
+    data: Mapping[str, Any], where: str = "suite", overrides: Mapping[str, Any] | None = None
+) -> Suite:
+    """Return a suite from the parsed content of a file; `overrides` maps dotted keys to values.
+
+    Raises SuiteError; `where` starts every message about the content.
+    """
+    changed = deepcopy(dict(data)) if overrides else dict(data)
+    for key, value in (overrides or {}).items():
+        set_key(changed, key, value, Suite.model_fields, REFERENCES, "--set")
     try:
-        return Suite.model_validate(data)
+        return Suite.model_validate(changed)
     except ValidationError as error:
         lines = dict.fromkeys(_line(where, e) for e in error.errors(include_url=False))
         raise SuiteError("\n".join(lines)) from None

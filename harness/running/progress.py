@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from harness.planning.plan import Plan
     from harness.records.record import Record
     from harness.records.store import Store
+
+
+def is_watched(stream: TextIO) -> bool:
+    """Return whether somebody sees what is written to a stream now: on a terminal, or in a notebook."""
+    if stream.isatty():
+        return True
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return hasattr(get_shell() if get_shell else None, "kernel")
 
 
 def headline(record: Record) -> str:

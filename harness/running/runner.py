@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,72 +19,15 @@ from harness.planning.plan import Choice, Plan, make_plan
 from harness.planning.suite import Suite, TableSpec
 from harness.records import provenance
 from harness.records.files import locked
-from harness.records.record import Record, make_blank
+from harness.records.record import make_blank
 from harness.records.redaction import redact
 from harness.records.store import Store, warn_once
 from harness.running.executors.main_module import CURE, find_obstacle
 from harness.running.hooks import Listeners
+from harness.running.outcome import Run, manifest_cells
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from harness.leaderboard.table import Table
     from harness.running.executors.contract import Executor
-
-
-@dataclass
-class Run:
-    """The outcome of a run: its plan, and the records it made (not those that were done before)."""
-
-    plan: Plan
-    store: Store
-    records: list[Record] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    _events: Listeners | None = field(default=None, init=False, repr=False)
-
-    @property
-    def failed(self) -> list[Record]:
-        """Records of cells that should have worked and did not, including those with a failed metric."""
-        return [r for r in self.records if r.status in ("failed", "oom", "diverged") or r.failures]
-
-    @property
-    def in_vain(self) -> str | None:
-        """Why the run has no results at all (no cell could run, and none was done before), or None."""
-        begun = {p.cell.id for p in self.plan if p.state in ("run", "done")}
-        skipped = {r.id: r.reason for r in self.records if r.status == "skipped"}  # some only once they began
-        if begun - skipped.keys():
-            return None
-        reasons = Counter(p.reason or skipped.get(p.cell.id) for p in self.plan)
-        (reason, count), *others = reasons.most_common()
-        several = "reason" if len(others) == 1 else "reasons"
-        more = f" ({len(others)} more {several} below the tables)" if others else ""
-        none = f"suite {self.plan.suite.name}: none of {len(self.plan)} cells can run"
-        return f"{none}: {count} × {reason}{more}"
-
-    def tables(self) -> list[Table]:
-        """Return the suite's leaderboards over this plan's cells, and pass each to the run's listeners."""
-        from harness.leaderboard.build import build_tables
-
-        tables = build_tables(self.plan.suite, self.frame(), self.store)
-        for table in tables:
-            if self._events:
-                self._events.call("leaderboard_made", suite=self.plan.suite.name, table=table)
-        return tables
-
-    def frame(self) -> pd.DataFrame:
-        """Return the plan's records as a DataFrame, one row per cell."""
-        from harness.leaderboard.frame import manifest_frame
-
-        return manifest_frame(self.store, manifest_cells(self.plan), plan_names(self.plan))
-
-
-def manifest_cells(plan: Plan) -> list[dict[str, Any]]:
-    """Return the plan's cells as the store keeps them: id, coordinates, tags, and remarks if any."""
-    return [
-        {"id": p.cell.id, "at": p.cell.coordinates, "tags": p.cell.tags}
-        | ({"remarks": p.cell.remarks} if p.cell.remarks else {})
-        for p in plan
-    ]
 
 
 def run(

@@ -15,7 +15,7 @@ from harness.discovery import registry
 from harness.errors import Diverged, Unavailable
 
 if TYPE_CHECKING:
-    from harness.running.runner import Run
+    from harness.running.outcome import Run
 
 SAMPLES = 20
 OUTCOMES = ("ok", "fails", "away", "diverges", "no memory", "not a number")

@@ -30,6 +30,7 @@ OF_OTHERS = {
     "testing/conformance.py": {"callspec"},
     "testing/displays.py": {"columns"},
     "inference/trees.py": {"to"},
+    "running/progress.py": {"get_ipython", "kernel"},
 }
 """Attributes by file that the core asks of things that are no plugins, with getattr or hasattr."""
 

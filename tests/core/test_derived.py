@@ -30,7 +30,7 @@ from harness.records import derived
 from harness.records.derived import DerivedCache
 from harness.records.record import Record
 from harness.records.store import Store
-from harness.report.collect import collect_views
+from harness.reporting.collect import collect_views
 
 texts = st.text(max_size=6)
 numbers = st.none() | st.floats(allow_nan=True, allow_infinity=True)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from harness.cli import main
-from harness.cli.info_command import describe_plugin
 from harness.discovery import docstrings, registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references
+from harness.planning.descriptions import describe_plugin
 
 CODE = '''
 from pathlib import Path

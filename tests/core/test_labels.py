@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness.compare import Side, compare
+from harness.comparing import Side, compare
 from harness.discovery.reference import Reference, parse_references, parse_short
 from harness.errors import SuiteError
 from harness.exchange.merging import merge

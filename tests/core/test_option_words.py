@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.cli.info_command import describe_plugin
 from harness.discovery import docstrings, registry
 from harness.discovery.options import read_options
+from harness.planning.descriptions import describe_plugin
 
 
 def shipped() -> Iterator[registry.Plugin]:

@@ -21,8 +21,9 @@ from harness.planning.plan import make_plan
 from harness.planning.suite import parse_suite
 from harness.records.store import Store
 from harness.running.hooks import hookimpl
+from harness.running.outcome import Run
 from harness.running.progress import MOST_REMARKS, LineDisplay
-from harness.running.runner import Run, run
+from harness.running.runner import run
 
 LEFT_OUT = "3 of 13 files are no images (first: notes.txt)"
 SUITE: dict[str, Any] = {

@@ -17,7 +17,8 @@ from harness.records.index import read_frame
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.running.hooks import hookimpl
-from harness.running.runner import Executors, Run, keep_manifest, manifest_cells, run
+from harness.running.outcome import Run, manifest_cells
+from harness.running.runner import Executors, keep_manifest, run
 
 MODES = ("good", "fails", "away", "diverges", "huge")
 GRID = [{"plugin": "toy", "label": "{mode}", "grid": {"mode": list(MODES)}}]

@@ -19,7 +19,7 @@ from harness.records.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.plots.draw import DrawnPlot
+    from harness.plotting.draw import DrawnPlot
 
 
 @dataclass
@@ -75,7 +75,7 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
 
 
 def _collect_view(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
-    from harness.plots.draw import DrawnPlot
+    from harness.plotting.draw import DrawnPlot
 
     derived = derived or DerivedCache(store)
     view = collect_tables(store, name, derived)
@@ -118,7 +118,7 @@ def _make_tables(view: SuiteView, store: Store) -> dict[str, Any]:
 
 def _draw_plots(view: SuiteView, store: Store) -> list[dict[str, str]]:
     """Return the drawn plots as JSON-able data."""
-    from harness.plots.draw import draw_plots
+    from harness.plotting.draw import draw_plots
 
     return [
         {"name": p.name, "title": p.title, "caption": p.caption, "problem": p.problem, "svg": p.svg}

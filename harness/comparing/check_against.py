@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.compare.comparison import Comparison, compare
-from harness.compare.gating import CellVerdict, combine_gate_verdicts, judge_all, parse_gates
-from harness.compare.sides import Side
-from harness.compare.text import render_comparison_text
+from harness.comparing.comparison import Comparison, compare
+from harness.comparing.gating import CellVerdict, combine_gate_verdicts, judge_all, parse_gates
+from harness.comparing.sides import Side
+from harness.comparing.text import render_comparison_text
 from harness.planning.suite import find_suite_name
 from harness.records.store import Store
 from harness.statistics import GateAnswer
 
 if TYPE_CHECKING:
-    from harness.api import SuiteLike
+    from harness.api.running import SuiteLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,9 +58,9 @@ def check_against(
     gates = parse_gates(fail_on)
     labels, failed, name = [model], [], _suite_name(suite)
     if run:
-        from harness.api import run as run_suite
+        from harness.api.running import run as run_suite
 
-        outcome = run_suite(suite, store=store, models=[model], **running)
+        outcome = run_suite(suite, store=store, models=[model], **{"progress": False, **running})
         name = outcome.plan.suite.name
         labels = sorted({p.cell.model.label for p in outcome.plan if p.cell.model})
         failed = [f"{r.coordinates.get('dataset')}: {r.status}: {r.reason}" for r in outcome.failed]

@@ -13,10 +13,10 @@ import numpy as np
 
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references
-from harness.errors import HarnessError, did_you_mean, reason_of
+from harness.errors import HarnessError, PluginBroken, did_you_mean, reason_of
 from harness.leaderboard.frame import find_coordinate, match_coordinate, shorten_columns
 from harness.planning.suite import PlotSpec, Suite
-from harness.plots.style import plot_style
+from harness.plotting.style import plot_style
 from harness.records.store import Store
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 DPI = 300
 """Resolution of PNG files, as journals require."""
+
+SIZE = (5.4, 3.6)
+"""Width and height of a figure in inches, which a plot may change."""
 
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that a name may contain and XML can't; matplotlib writes them unchanged."""
@@ -72,29 +75,39 @@ def _draw_plot(
     from matplotlib.figure import Figure
 
     drawn = DrawnPlot(spec.name, spec.title or spec.name)
-    where = f"plot '{spec.name}'"
-    blame = f"the plot plugin '{spec.kind}'"
+    stem = safe_file_name(suite.name, spec.name)
     try:
-        reference = parse_references({"plugin": spec.kind, "options": spec.options}, where)[0]
-        part = Resolver().resolve("plots", reference, where)
-        if part.problem or part.missing:
-            raise HarnessError(part.problem or part.missing or "")
-        blame = f"{part.plugin} of {part.distribution}"
-        rows = prepare_plot_data(filter_rows(data, spec.where))
-        with plot_style(safe_file_name(suite.name, spec.name), text_as_paths=folder is not None):
-            figure = Figure(figsize=(5.4, 3.6))
-            drawn.caption = part.object.draw(rows, store, figure) or ""
+        with plot_style(stem, text_as_paths=folder is not None):
+            figure = Figure(figsize=SIZE)
+            drawn.caption = draw_on(figure, spec, data, store)
             if folder is None:
                 drawn.svg = to_svg(figure)
             else:
-                drawn.files = _write_figure(
-                    figure, folder / safe_file_name(suite.name, spec.name), drawn.title
-                )
+                drawn.files = _write_figure(figure, folder / stem, drawn.title)
     except HarnessError as error:
         drawn.problem = str(error)
-    except Exception as error:  # a plugin's plot may fail in any way; the others must be drawn
-        drawn.problem = f"{blame} failed: {reason_of(error)}"
+    except Exception as error:  # what the plugin left on the figure may fail only now
+        drawn.problem = f"the plot plugin '{spec.kind}' failed: {reason_of(error)}"
     return drawn
+
+
+def draw_on(figure: Figure, spec: PlotSpec, data: pd.DataFrame, store: Store) -> str:
+    """Draw one plot on an empty figure, in the present style, and return its caption.
+
+    Raises HarnessError with the reason if it can't be drawn, whatever its plugin raises.
+    """
+    where = f"plot '{spec.name}'"
+    reference = parse_references({"plugin": spec.kind, "options": spec.options}, where)[0]
+    part = Resolver().resolve("plots", reference, where)
+    if part.problem or part.missing:
+        raise HarnessError(part.problem or part.missing or "")
+    rows = prepare_plot_data(filter_rows(data, spec.where))
+    try:
+        return part.object.draw(rows, store, figure) or ""
+    except HarnessError:
+        raise
+    except Exception as error:  # a plugin's plot may fail in any way; the others must be drawn
+        raise PluginBroken(f"{part.plugin} of {part.distribution} failed: {reason_of(error)}") from error
 
 
 def filter_rows(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:

@@ -1,0 +1,86 @@
+"""Records as data: `harness.load`, `harness.export`, `harness.merge` and `harness.import_results`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.api.keywords import refusing_unknown
+from harness.errors import SuiteError, no_records
+from harness.planning.suite import find_suite_name
+from harness.records.paths import default_store
+from harness.records.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.exchange.importing import Imported
+    from harness.exchange.merging import MergeResult
+
+
+@refusing_unknown()
+def load(suite: str | None = None, *, store: str | Path | None = None) -> pd.DataFrame:
+    """Return the records of a suite (or of the whole store) as a DataFrame, one row per cell.
+
+    The column `remarks` holds what was assumed or left out. Raises SuiteError for a suite without records
+    in the store.
+    """
+    from harness.leaderboard.frame import shorten_columns, suite_frame
+    from harness.records.index import read_frame
+
+    place = Store(store or default_store())
+    if not suite:
+        return shorten_columns(read_frame(place))
+    suite = find_suite_name(suite)
+    data = suite_frame(place, suite)
+    if not len(data) and place.manifest(suite) is None:
+        known = {*place.suites(), *map(str, read_frame(place)["suite"].dropna())}
+        raise SuiteError(no_records(place.path, suite, sorted(known)))
+    return shorten_columns(data)
+
+
+@refusing_unknown()
+def export(
+    suite: str | None = None,
+    *,
+    store: str | Path | None = None,
+    wide: bool = False,
+    format: str | None = None,
+    out: str | Path | None = None,
+) -> pd.DataFrame:
+    """Return all records of a store, or of one suite, in long form: a row per record and number.
+
+    With `wide`, a row per record. With `out`, they are also written there, as CSV or Parquet: by `format`,
+    else by the file's suffix.
+    """
+    from harness.exchange.exporting import export_records
+
+    place = Store(store or default_store())
+    return export_records(place, suite, wide, format, None if out is None else Path(out))[0]
+
+
+@refusing_unknown()
+def merge(into: str | Path, *sources: str | Path, tolerance: float = 0.0) -> MergeResult:
+    """Copy the records that the store `into` lacks from others, and return what happened.
+
+    Numbers of a record on both sides that differ by more than the relative `tolerance` are in `.conflicts`:
+    those of `into` stay, with a remark that tables show. Raises StoreError for a source that is no store.
+    """
+    from harness.exchange.merging import merge as merge_stores
+
+    return merge_stores(Store(into), [Store(source) for source in sources], tolerance)
+
+
+@refusing_unknown()
+def import_results(
+    program: str, *files: str | Path, store: str | Path | None = None, suite: str | None = None
+) -> Imported:
+    """Write another program's results (files, or folders of them) into a store as records.
+
+    `suite` is the one to file them under, by default the program's name. Nothing is written if one of the
+    files is wrong. Raises PluginNotFound for an unknown program, DataError for files that can't be read.
+    """
+    from harness.exchange.importing import import_from
+
+    place = Store(store or default_store())
+    return import_from(program, [Path(file) for file in files], place, suite)

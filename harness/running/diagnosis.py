@@ -1,0 +1,73 @@
+"""Facts about an installation: versions, devices, plugins with their faults, cache and store."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from harness.discovery import registry
+from harness.errors import PluginBroken
+from harness.planning.suite import find_suite_file
+from harness.records.paths import cache_dir, default_store
+from harness.records.provenance import environment
+from harness.records.store import Store
+
+
+def collect_facts(store: str | Path | None = None) -> dict[str, Any]:
+    """Return everything that `doctor` shows."""
+    plugins = [p for kind in registry.KINDS if kind != "suites" for p in registry.installed(kind)]
+    for plugin in plugins:
+        try:
+            registry.load(plugin)
+        except PluginBroken:
+            continue  # the registry keeps it, see below
+    broken = [{"reason": b.reason, "traceback": b.trace} for b in registry.broken()]
+    for suite in registry.installed("suites"):
+        try:
+            find_suite_file(f"{suite.distribution}/{suite.name}")
+        except Exception as error:  # any distribution's metadata can be wrong in any way
+            broken.append({"reason": str(error), "traceback": ""})
+    conflicts = [
+        f"{registry.singular(same[0].kind)} '{same[0].name}' is offered by {' and '.join(p.distribution for p in same)}: "
+        f"say {' or '.join(f'{p.distribution}/{p.name}' for p in same)}"
+        for same in registry.list_plugin_conflicts()
+    ]
+    cache = cache_dir()
+    size = sum(p.stat().st_size for p in cache.rglob("*") if p.is_file()) if cache.is_dir() else 0
+    place = Store(store or default_store())
+    return {
+        "environment": environment(),
+        "devices": _list_devices(),
+        "plugins": len(plugins),
+        "distributions": sorted({p.distribution for p in plugins}),
+        "broken": broken,
+        "conflicts": conflicts,
+        "cache": {"folder": str(cache), "bytes": size, "writable": _is_writable(cache)},
+        "store": {"folder": str(place.path), "records": len(place.listing()), "bytes": place.size()},
+    }
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether a file can be written into a folder, which need not exist yet."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _list_devices() -> list[str]:
+    try:
+        import torch
+    except ImportError as error:
+        return [f"torch can't be imported: {error}"]
+    found = [f"cpu ({torch.get_num_threads()} threads)"]
+    for n in range(torch.cuda.device_count()):
+        found.append(f"cuda:{n} ({torch.cuda.get_device_name(n)})")
+    if sys.platform == "darwin" and torch.backends.mps.is_available():
+        found.append("mps")
+    return found
