@@ -20,6 +20,7 @@ from harness.comparing.sides import (
     cell_identity,
     differing_coordinates,
     group_by_cell,
+    match_renamed,
 )
 from harness.errors import did_you_mean
 from harness.records.record import Record
@@ -171,6 +172,7 @@ def compare(
     known = {key for c in (*found_a, *found_b) for key in c.at}
     without = differing_coordinates(a, b, sorted(known))
     cells_a, cells_b = group_by_cell(a, found_a, without), group_by_cell(b, found_b, without)
+    cells_b = match_renamed(cells_a, cells_b, without)
     result = Comparison(a.description, b.description, level, tuple(sorted(without)))
     result.only_a = [_first_identity(cells_a[k], without) for k in cells_a if k not in cells_b]
     result.only_b = [_first_identity(cells_b[k], without) for k in cells_b if k not in cells_a]

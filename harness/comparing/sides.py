@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.contract.cells import canonical_json
 from harness.discovery.reference import parse_value
 from harness.errors import HarnessError, did_you_mean
 from harness.planning.expansion import matches
+from harness.planning.labels import SHORTENED, shorten_old_labels
 from harness.records.record import Record
 from harness.records.store import Store
 
@@ -31,6 +32,8 @@ class SideCell:
     record: Record | None
     planned: tuple[str, ...] = ()
     """The plan's remarks."""
+    written: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What was written for its model and data set, by which patterns find it, too."""
 
     @property
     def remarks(self) -> list[str]:
@@ -41,6 +44,10 @@ class SideCell:
     def names(self) -> dict[str, Any]:
         """Everything a selection can name: the suite, coordinates, and tags as `tag.…`."""
         return {"suite": self.suite, **self.at, **{f"tag.{k}": v for k, v in self.tags.items()}}
+
+    def matches(self, name: str, pattern: Any) -> bool:
+        """Return whether a coordinate or tag matches a pattern, by its label or by what was written for it."""
+        return any(matches(pattern, value) for value in (self.names.get(name), *self.written.get(name, ())))
 
     @property
     def status(self) -> str:
@@ -81,7 +88,7 @@ class Side:
             name = key if key in known else f"tag.{key}"
             if name not in known:
                 raise CompareError(f"{self.name}: no coordinate or tag '{key}'{did_you_mean(key, known)}")
-            kept = [c for c in found if matches(pattern, c.names.get(name))]
+            kept = [c for c in found if c.matches(name, pattern)]
             if not kept:
                 present = {str(c.names.get(name)) for c in found}
                 raise CompareError(
@@ -142,15 +149,80 @@ def group_by_cell(side: Side, found: Sequence[SideCell], without: set[str]) -> d
     return grouped
 
 
+def match_renamed(
+    a: Mapping[str, dict[Any, SideCell]], b: Mapping[str, dict[Any, SideCell]], without: set[str]
+) -> dict[str, dict[Any, SideCell]]:
+    """Return B's groups with those renamed that A holds under another label of the model or data set.
+
+    They hold the same cells, or their labels have the same short form: an older harness kept whole paths.
+    """
+    only_a = {key: seeds for key, seeds in a.items() if key not in b}
+    only_b = {key: seeds for key, seeds in b.items() if key not in a}
+    renamed: dict[str, str] = {}
+    for name_a, name_b in (
+        (_cell_ids, _cell_ids),
+        (_short_names(only_a, without), _short_names(only_b, without)),
+    ):
+        places = {name_a(seeds): key for key, seeds in only_a.items() if key not in renamed.values()}
+        free = {key: seeds for key, seeds in only_b.items() if key not in renamed}
+        renamed |= {key: places[name] for key, seeds in free.items() if (name := name_b(seeds)) in places}
+    return {renamed.get(key, key): seeds for key, seeds in b.items()}
+
+
+def _cell_ids(seeds: Mapping[Any, SideCell]) -> str:
+    return " ".join(sorted(cell.id for cell in seeds.values()))
+
+
+def _short_names(
+    groups: Mapping[str, Mapping[Any, SideCell]], without: set[str]
+) -> Callable[[Mapping[Any, SideCell]], str]:
+    """Return a function that names a group by its cell's identity with short labels."""
+    cells = [cell for seeds in groups.values() for cell in seeds.values()]
+    short = {
+        name: shorten_old_labels(str(c.at[name]) for c in cells if name in c.at)
+        for name in SHORTENED.values()
+    }
+
+    def name_group(seeds: Mapping[Any, SideCell]) -> str:
+        identity = cell_identity(next(iter(seeds.values())), without)
+        return canonical_json({k: short.get(k, {}).get(v, v) for k, v in identity.items()})
+
+    return name_group
+
+
 def _list_cells(store: Store) -> list[SideCell]:
     cells = []
     plans = {suite: plan for suite in store.suites() if (plan := store.manifest(suite)) is not None}
     for suite, plan in plans.items():
+        found = []
         for cell in plan["cells"]:
             record = store.read(cell["id"])
             remarks = tuple(cell.get("remarks", ()))
-            cells.append(SideCell(suite, cell["at"], cell.get("tags", {}), cell["id"], record, remarks))
-    for record in store.records():
-        if record.suite not in plans:
-            cells.append(SideCell(record.suite, record.coordinates, record.tags, record.id, record))
-    return cells
+            found.append(SideCell(suite, cell["at"], cell.get("tags", {}), cell["id"], record, remarks))
+        cells += _name_as_planned(found, plan["references"]) if "references" in plan else _name_as_now(found)
+    unplanned = [
+        SideCell(record.suite, record.coordinates, record.tags, record.id, record)
+        for record in store.records()
+        if record.suite not in plans
+    ]
+    return [*cells, *_name_as_now(unplanned)]
+
+
+def _name_as_planned(cells: Sequence[SideCell], references: Mapping[str, Any]) -> list[SideCell]:
+    """Return the cells with what was written for their labels."""
+    return [
+        replace(c, written={name: texts.get(c.at.get(name), ()) for name, texts in references.items()})
+        for c in cells
+    ]
+
+
+def _name_as_now(cells: Sequence[SideCell]) -> list[SideCell]:
+    """Return cells that an older harness planned with the short forms of their labels, for patterns."""
+    short = {
+        name: shorten_old_labels(str(c.at[name]) for c in cells if name in c.at)
+        for name in SHORTENED.values()
+    }
+    return [
+        replace(c, written={k: (known[c.at[k]],) for k, known in short.items() if c.at.get(k) in known})
+        for c in cells
+    ]

@@ -45,6 +45,13 @@ class Part:
     """Whether relative paths in its options were resolved against the suite file's folder."""
     nested: tuple[Part, ...] = ()
     """The plugins that its options name; their `object` is what the factory received."""
+    written: tuple[str, ...] = ()
+    """The reference as written: in short form, and its value alone; patterns find it by these, too."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The texts that mean it in a pattern: its label, and what was written."""
+        return (self.label, *self.written)
 
 
 def canonical_json(value: Any) -> str:

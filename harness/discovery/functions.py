@@ -91,6 +91,7 @@ class FunctionSummary(FunctionPlugin):
 def metric(
     *,
     higher_is_better: bool,
+    title: str | None = None,
     bounds: tuple[float, float] | None = None,
     unit: str | None = None,
     per_sample: bool = False,
@@ -106,7 +107,7 @@ def metric(
     Empty evidence and values that are not finite are refused with a DataError.
     Raises OptionError for a function whose parameters can't be an argument and options.
     """
-    stated = {"bounds": bounds, "unit": unit, "reads": reads, "harness_api": harness_api}
+    stated = {"title": title, "bounds": bounds, "unit": unit, "reads": reads, "harness_api": harness_api}
     facts: dict[str, Any] = {name: value for name, value in stated.items() if value is not None}
     facts |= {"higher_is_better": higher_is_better, "proportion": proportion, "examples": tuple(examples)}
 
@@ -121,6 +122,7 @@ def summary(
     *,
     higher_is_better: bool | None = None,
     unit: str | None = None,
+    titles: Mapping[str, str] | None = None,
     harness_api: int | None = None,
 ) -> Callable[[Function], Function]:
     """Make a summary of a function from the frame of records to a table of numbers.
@@ -130,6 +132,7 @@ def summary(
     """
     facts: dict[str, Any] = {"higher_is_better": higher_is_better, "unit": unit}
     facts |= {"harness_api": harness_api} if harness_api is not None else {}
+    facts |= {"titles": titles} if titles is not None else {}
 
     def mark(function: Function) -> Function:
         needs_store = [*inspect.signature(function).parameters][1:2] == ["store"]

@@ -295,4 +295,5 @@ def _assemble_part(
         remarks=remarks,
         moved=moved,
         nested=nested,
+        written=(reference.text, *([reference.value] if reference.value else [])),
     )

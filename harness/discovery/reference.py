@@ -20,7 +20,7 @@ class Reference:
     """A plugin by name with the options given to it.
 
     `value` is the short form's text after the colon; it goes to the plugin's first parameter. `label` is
-    its name in tables; `tags` are free facts for tables.
+    its name in tables; `tags` are free facts for tables. `point` holds those of its options that a grid varies.
     """
 
     plugin: str
@@ -28,11 +28,31 @@ class Reference:
     value: str | None = None
     label: str | None = None
     tags: Mapping[str, Any] = field(default_factory=dict)
+    point: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def shown(self) -> str:
-        """The label, or a short name made from what was written."""
-        return self.label or self.value or self.plugin
+        """The label, or the value or plugin as written; `harness.planning.labels` shortens paths."""
+        if self.label or not self.point:
+            return self.label or self.value or self.plugin
+        return f"{self.value or self.plugin} ({', '.join(f'{k}={v}' for k, v in self.point.items())})"
+
+    @property
+    def text(self) -> str:
+        """The whole reference in short form, without label and tags."""
+        head = self.plugin if self.value is None else f"{self.plugin}:{self.value}"
+        options = (f"{k}={v if isinstance(v, str) else _to_toml(v)}" for k, v in self.options.items())
+        return f"{head}?{'&'.join(options)}" if self.options else head
+
+    @property
+    def key(self) -> str:
+        """Text that is equal for references with the same content."""
+        options = repr(sorted(self.options.items(), key=str))
+        return repr((self.plugin, options, self.value, self.label, sorted(self.tags.items(), key=str)))
+
+
+def _to_toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse_value(text: str) -> Any:
@@ -90,8 +110,8 @@ def parse_references(given: Any, where: str) -> list[Reference]:
         raise SuiteError(f"{where}: grid must be a table of non-empty lists, found {grid!r}")
 
     def at(point: Mapping[str, Any]) -> Reference:
-        named, tagged = _label_point(label, base, point), _tag_point(tags, point)
-        return Reference(base.plugin, {**options, **point}, base.value, named, tagged)
+        named, tagged = _label_point(label, point), _tag_point(tags, point)
+        return Reference(base.plugin, {**options, **point}, base.value, named, tagged, point)
 
     return [at(point) for point in _expand_grid(grid)]
 
@@ -148,11 +168,9 @@ def _expand_grid(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def _label_point(label: str | None, base: Reference, point: Mapping[str, Any]) -> str | None:
-    if not point:
+def _label_point(label: str | None, point: Mapping[str, Any]) -> str | None:
+    if label is None or not point:
         return label
-    if label is None:
-        return f"{base.shown} ({', '.join(f'{k}={v}' for k, v in point.items())})"
     return fill(label, point) if "{" in label else f"{label} ({', '.join(str(v) for v in point.values())})"
 
 

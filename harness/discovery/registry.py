@@ -83,6 +83,11 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
     _scan_distributions.cache_clear()
 
 
+def registered_here() -> bool:
+    """Return whether any plugin was registered in this process."""
+    return bool(_local)
+
+
 @contextmanager
 def register_temporarily(kind: str, name: str, factory: Callable[..., Any]) -> Iterator[None]:
     """Register a plugin inside the block; afterwards, restore what was registered under that name before."""

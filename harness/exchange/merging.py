@@ -10,6 +10,8 @@ from typing import Any
 
 from harness.contract.cells import canonical_json
 from harness.errors import NewerRecord, StoreError
+from harness.planning.labels import find_renamed
+from harness.planning.names import merge_names
 from harness.records.files import write_bytes
 from harness.records.parquet_columns import read_parquet
 from harness.records.record import Record
@@ -203,8 +205,10 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult
     if theirs is None:
         return
     if ours is None:
-        into.write_manifest(theirs["suite"], theirs["cells"])
+        into.write_manifest(theirs["suite"], theirs["cells"], merge_names(theirs))
         return
+    renamed = find_renamed(theirs["cells"], ours["cells"])
+    theirs["cells"] = [c for n, c in enumerate(theirs["cells"]) if n not in renamed]
     cells = {_cell_key(c): c for c in ours["cells"]}
     added = [c for c in theirs["cells"] if _cell_key(c) not in cells]
     unlike = 0
@@ -229,7 +233,7 @@ def _merge_manifest(into: Store, source: Store, suite: str, outcome: MergeResult
         outcome.notes.append(
             f"suite {suite}: {source.path} has other tables or plots; those of {into.path} stay"
         )
-    into.write_manifest(ours["suite"], list(cells.values()))
+    into.write_manifest(ours["suite"], list(cells.values()), merge_names(theirs, ours))
 
 
 def _remark_mixed_parts(

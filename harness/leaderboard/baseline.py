@@ -8,6 +8,7 @@ from typing import Any
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.entries import Column, TableValue
 from harness.leaderboard.table import Table
+from harness.leaderboard.value_intervals import extend_caption
 from harness.planning.suite import TableSpec
 
 
@@ -19,6 +20,8 @@ def add_deltas(table: Table, spec: TableSpec) -> None:
     says so. Raises SuiteError if the coordinate is neither in rows nor in columns.
     """
     name, label = parse_baseline(spec)
+    if spec.intervals != "none":
+        extend_caption(table, "Differences have no intervals here; harness compare gives and tests them.")
     if name in table.row_names:
         _add_row_deltas(table, spec, table.row_names.index(name), label)
     elif name in table.column_names:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.discovery.reference import parse_references
 from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.averages import deviation, mean
+from harness.leaderboard.default_layout import note_averages, with_tables
 from harness.leaderboard.entries import METRIC, Column, Row, TableValue
-from harness.leaderboard.frame import find_coordinate
+from harness.leaderboard.frame import find_coordinate, match_coordinate
+from harness.leaderboard.metric_finder import FindMetric, find_metrics, metric_references
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
-from harness.planning.expansion import matches
+from harness.leaderboard.titles import describe_number, title_coordinate
 from harness.planning.suite import Suite, TableSpec
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Ta
     """Return all leaderboards that the suite declares, or a plain one if it declares none."""
     from harness.leaderboard.summary_table import build_summary_table
 
-    specs = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
+    specs = with_tables(suite, data).tables
     tables = []
+    find = find_metrics(suite)
     for spec in specs:
         if not spec.values and not spec.summary:
             spec = spec.model_copy(update={"values": _suite_metrics(suite, data)})
@@ -34,7 +36,9 @@ def build_tables(suite: Suite, data: pd.DataFrame, store: Any = None) -> list[Ta
         part = select_records(data, spec)
         if len(part) or len(specs) == 1:  # a partial run has nothing for some tables
             tables.append(
-                build_summary_table(spec, part, store) if spec.summary else build_table(spec, part, store)
+                build_summary_table(spec, part, store)
+                if spec.summary
+                else build_table(spec, part, store, find)
             )
             if unsorted:
                 tables[-1].note(f"not sorted by '{unsorted}', which these records do not have")
@@ -72,12 +76,7 @@ def _table_of_nothing(specs: Sequence[TableSpec]) -> Table:
 
 def _suite_metrics(suite: Suite, data: pd.DataFrame) -> list[str]:
     """Return the suite's metrics that records have, or its first one if they have none."""
-    named = [
-        r.shown
-        for g in suite.grids
-        for e in g.metrics
-        for r in parse_references(e, f"suite {suite.name}, metrics")
-    ]
+    named = [r.shown for r in metric_references(suite)]
     return [n for n in dict.fromkeys(named) if f"metric.{n}" in data.columns] or named[:1]
 
 
@@ -90,8 +89,8 @@ def select_records(data: pd.DataFrame, spec: TableSpec) -> pd.DataFrame:
             break
         if key.startswith("tag.") and key not in data.columns:
             return data.iloc[:0]  # tags are free: these cells have none of that name
-        column = coordinate_column(data, key, spec)
-        keep &= np.array([matches(spec.where[key], v) for v in data[column]], dtype=bool)
+        coordinate_column(data, key, spec)  # raises for an unknown name
+        keep &= match_coordinate(data, key, spec.where[key])
     return data[keep].reset_index(drop=True)
 
 
@@ -131,7 +130,9 @@ def default_metric(data: pd.DataFrame) -> list[str]:
     return metrics[:1]
 
 
-def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table:
+def build_table(
+    spec: TableSpec, data: pd.DataFrame, store: Any = None, metrics: FindMetric | None = None
+) -> Table:
     """Lay out the records as the specification says.
 
     Rows and columns are tuples of coordinates, in the plan's order. The records of one place are averaged,
@@ -140,6 +141,7 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
     from harness.leaderboard.best_and_ties import mark_best
     from harness.leaderboard.value_intervals import RecordFacts, add_intervals
 
+    titles = data.attrs.get("titles", {})
     values = list(dict.fromkeys(spec.values)) or default_metric(data)
     row_names = tuple(n for n in spec.rows if n != METRIC)
     column_names = tuple(n for n in spec.columns if n != METRIC)
@@ -155,6 +157,13 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
     for position, key in enumerate(zip(row_keys, column_keys, strict=True)):
         members.setdefault(key, []).append(position)
     facts = {v: _column_format(data, v, spec) for v in values}
+    table.titles = {
+        v: describe_number(v, Column((), v, **facts[v]), _first_present(data, f"unit.{v}"), titles)
+        for v in values
+    }
+    table.name_titles = {n: title_coordinate(n, titles) for n in (*spec.rows, *spec.columns)}
+    if values and not shows_metric and column_names:
+        table.caption = f"{spec.caption} Numbers: {table.titles[values[0]]}.".strip()
     arrays = {v: _read_values(data, v, spec).tolist() for v in values}
     group = GroupAverager(data, spec.level)
     if metric_in_rows and values:
@@ -179,10 +188,11 @@ def build_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) -> Table
         for r in rows:
             entries = [group.entry(members.get((r, c), []), v, arrays[v], table) for c, v in layout]
             table.rows.append(Row(r, entries))
+    note_averages(table, data, [*row_names, *column_names])
     if spec.group:
         _group_rows(table, data, row_keys, spec)
     known = RecordFacts(data)
-    add_intervals(table, known, store, spec)
+    add_intervals(table, known, store, spec, metrics)
     mark_best(table, known, store, spec)
     table.say_once()
     if spec.baseline is not None:

@@ -19,6 +19,7 @@ from harness.errors import SuiteError, did_you_mean
 from harness.leaderboard.entries import METRIC
 from harness.leaderboard.frame import find_coordinate
 from harness.planning.expansion import matches
+from harness.planning.labels import Labels
 from harness.planning.suite import Entry, Experiment, PlotSpec, Suite, TableSpec
 
 if TYPE_CHECKING:
@@ -69,11 +70,14 @@ def check_where(
     for name, pattern in where.items():
         known: dict[str, Any] = {}
         names: set[str] = set()
+        written: set[str] = set()
         found = False
         for suite, data in frames.values():
             labels = coordinate_labels(suite)
             names |= {c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))}
             names |= {*labels}
+            given = data.attrs.get("references", {}).get(name, {})
+            written |= {text for texts in given.values() for text in texts}
             column = find_coordinate(data, name)
             found |= column is not None or name in labels
             values = [] if column is None else [v for v in data[column].unique() if v is not None and v == v]
@@ -81,7 +85,7 @@ def check_where(
         if not found:
             raise SuiteError(f"{shown} {name}: no coordinate or tag is called so{did_you_mean(name, names)}")
         for one in pattern if isinstance(pattern, list) else [pattern]:
-            if not any(matches(one, value) for value in known.values()):
+            if not any(matches(one, value) for value in [*known.values(), *written]):
                 raise SuiteError(
                     f"{shown} {name}={one}: no cell of suite {' or '.join(map(repr, frames))} has it"
                     f"{did_you_mean(str(one), known)}"
@@ -91,12 +95,14 @@ def check_where(
 def coordinate_labels(suite: Suite) -> dict[str, dict[str, Any]]:
     """Return the values of each coordinate that a suite's grids name, by their text."""
     found: dict[str, dict[str, Any]] = {name: {} for name in ("experiment", *KINDS.values(), "seed")}
+    short = Labels(suite)
     for grid in suite.grids:
         where = f"suite {suite.name}"
         found["experiment"][grid.name] = grid.name
         for name, entries in _part_entries(grid):
             for entry in entries:
-                labels = [reference.shown for reference in parse_references(entry, f"{where}, {name}")]
+                references = parse_references(entry, f"{where}, {name}")
+                labels = [short.label(f"{name}s", reference) for reference in references]
                 found[name].update(zip(labels, labels, strict=True))
         found["seed"].update({str(s): s for s in grid.seeds or [0]})
         for axes in (grid.axes, *({k: [v] for k, v in e.axes.items()} for e in grid.include)):
@@ -121,12 +127,14 @@ class LayoutChecker:
     def __init__(self, suite: Suite, cells: Sequence[PlannedCell], narrowed: bool) -> None:
         self.suite, self.doubts = suite, list[str]()
         self.values = coordinate_labels(suite)
+        self.written: dict[str, list[str]] = {}
         parts = {id(p): p for planned in cells for p in planned.cell.parts}
         for planned in cells:
             self.values["seed"].setdefault(str(planned.cell.seed), planned.cell.seed)
         for part in parts.values():
             if part.kind in KINDS:
                 self.values[KINDS[part.kind]].setdefault(part.label, part.label)
+                self.written.setdefault(KINDS[part.kind], []).extend(part.written)
         self.values["method"].setdefault("", "")
         self.values["model"].setdefault("", "")
         # unresolved parts have unknown tags
@@ -210,7 +218,8 @@ class LayoutChecker:
             tag = self.tags.get(name.removeprefix("tag."))
             known = self.values.get(name) or (tag if self.whole else None)
             for one in pattern if isinstance(pattern, list) and known else [pattern] if known else []:
-                if known and not any(matches(one, value) for value in known.values()):
+                names = [*known.values(), *self.written.get(name, ())] if known else ()
+                if known and not any(matches(one, value) for value in names):
                     near = did_you_mean(str(one), known)
                     self.doubts.append(f"{place}, where: no cell has {name} = {one!r}{near}")
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.contract.remarks import relabel_remarks
+from harness.planning.expansion import matches
 from harness.records.index import LISTS
 from harness.records.index import read_frame as indexed
 from harness.records.store import Store
@@ -17,19 +21,33 @@ PARTS = ("at.model", "at.dataset", "at.method")
 """Coordinates whose labels occur in remarks."""
 
 
+NAMES = ("references", "titles")
+"""Attributes of a suite's frame: what was written for each label, and what people call numbers and axes."""
+
+
+class FrameNames(dict[str, Any]):
+    """Names with a cheap deep copy: pandas deep-copies `attrs` whenever it derives a frame."""
+
+    def __deepcopy__(self, memo: object) -> FrameNames:
+        return FrameNames(self)
+
+
 def suite_frame(store: Store, suite: str) -> pd.DataFrame:
     """Return the rows of a suite as last planned in this store; without a plan, those of its records."""
     manifest = store.manifest(suite)
     if manifest is not None:
-        return manifest_frame(store, manifest["cells"])
+        return manifest_frame(store, manifest["cells"], manifest)
     data = indexed(store)
     return data[data["suite"] == suite].reset_index(drop=True)
 
 
-def manifest_frame(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def manifest_frame(
+    store: Store, cells: Sequence[Mapping[str, Any]], about: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """Return the rows of these cells in their order; a cell without a record has the status `missing`.
 
-    Labels and tags come from the plan, since they may have changed after the record was made.
+    Labels and tags come from the plan, since they may have changed after the record was made. `about` holds the
+    `names` of `Store.write_manifest`, which become attributes of the frame.
     """
     import pandas as pd
 
@@ -52,7 +70,9 @@ def manifest_frame(store: Store, cells: Sequence[Mapping[str, Any]]) -> pd.DataF
         alike = dict.fromkeys(map(tuple, texts))  # nearly all cells have the same names
         for name in dict.fromkeys(name for names in alike for name in names):
             columns[f"{prefix}{name}"] = [text.get(name) for text in texts]
-    return pd.concat([merged, pd.DataFrame(columns, dtype=object)], axis=1)
+    frame = pd.concat([merged, pd.DataFrame(columns, dtype=object)], axis=1)
+    frame.attrs = {key: FrameNames((about or {}).get(key) or {}) for key in NAMES}
+    return frame
 
 
 def _merge_remarks(
@@ -71,6 +91,29 @@ def find_coordinate(data: pd.DataFrame, name: str) -> str | None:
     """Return the frame's column of a coordinate or tag, or None."""
     candidates = (f"at.{name}", name if name.startswith("tag.") else f"tag.{name}")
     return next((c for c in candidates if c in data.columns), None)
+
+
+def match_coordinate(data: pd.DataFrame, name: str, pattern: Any) -> NDArray[np.bool_]:
+    """Return which rows match a pattern in a coordinate, a tag or a column, by their labels or references.
+
+    A model or data set also matches by what was written for it in the suite. Raises KeyError for an unknown
+    name.
+    """
+    column = find_coordinate(data, name) or name
+    known: dict[str, bool] = {}  # labels repeat: each is matched once
+
+    def match(value: Any) -> bool:
+        if not isinstance(value, str):
+            return matches(pattern, value)
+        if value not in known:
+            known[value] = matches(pattern, value)
+        return known[value]
+
+    hits = [match(value) for value in data[column]]
+    if written := data.attrs.get("references", {}).get(name):
+        meant = {label for label, texts in written.items() if any(map(match, texts))}
+        hits = [hit or value in meant for hit, value in zip(hits, data[column], strict=True)]
+    return np.array(hits, dtype=bool)
 
 
 def shorten_columns(data: pd.DataFrame) -> pd.DataFrame:

@@ -30,6 +30,10 @@ class Layout:
     footnotes: list[str] = field(default_factory=list)
     caption: str = ""
     level: float = 0.95
+    titles: dict[str, str] = field(default_factory=dict)
+    """What headers show for the keys of metrics and costs."""
+    name_titles: dict[str, str] = field(default_factory=dict)
+    """What headers show for the names of rows and columns."""
     _numbers: dict[str, int] = field(default_factory=dict, init=False, repr=False, compare=False)
     """The index of each footnote, since a large table may have one per row."""
 
@@ -46,6 +50,26 @@ class Layout:
     def entries(self) -> Iterator[TableValue]:
         """Iterate over all entries, row by row."""
         return (entry for row in self.rows for entry in row.entries)
+
+    @property
+    def row_titles(self) -> list[str]:
+        """The headers above the names of rows."""
+        return [self.name_titles.get(name, name) for name in self.row_names]
+
+    def show_header(self, column: Column) -> tuple[str, ...]:
+        """Return a column's header as people read it: metrics by their titles."""
+        known = len(self.column_names)
+        return tuple(
+            self.titles.get(text, text) if n >= known or self.column_names[n] == "metric" else text
+            for n, text in enumerate(column.header)
+        )
+
+    def show_labels(self, row: Row) -> tuple[str, ...]:
+        """Return a row's header as people read it: metrics by their titles."""
+        return tuple(
+            self.titles.get(text, text) if name in ("metric", "") else text
+            for name, text in zip(self.row_names, row.header, strict=True)
+        )
 
     @property
     def general(self) -> list[str]:
@@ -132,7 +156,7 @@ class Layout:
             )
             for n, c in enumerate(self.columns)
         ]
-        fixed = (self.footnotes, self.caption, self.level)
+        fixed = (self.footnotes, self.caption, self.level, self.titles, self.name_titles)
         return type(self)(self.name, self.title, names, self.row_names, columns, rows, *fixed)
 
 
@@ -169,5 +193,6 @@ def _strip_labels(text: str, labels: set[str]) -> str:
 
 def header_spans(table: Layout, layer: int) -> list[tuple[str, int]]:
     """Return the names of one header line, and how many equal neighbours below one outer header share each."""
-    keys = [(c.header[:layer], c.header[layer] if layer < len(c.header) else "") for c in table.columns]
+    shown = [table.show_header(c) for c in table.columns]
+    keys = [(header[:layer], header[layer] if layer < len(header) else "") for header in shown]
     return [(name, len(list(same))) for (_, name), same in groupby(keys)]

@@ -1,17 +1,22 @@
-"""Tables of what a store holds, in the suite's layout or another, without the plugins that made the records."""
+"""Tables of what a store holds, in the suite's layout or another, without the plugins that made the records.
+
+Unchanged ones come from the cache of derived values: what only their making needs is imported there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import SuiteError, did_you_mean, no_records
-from harness.leaderboard.build import build_tables
-from harness.leaderboard.checking import check_where
-from harness.leaderboard.frame import suite_frame
 from harness.leaderboard.shown_tables import ShownTables
-from harness.planning.suite import Suite, TableSpec, change_table, find_suite_name, load_planned
+from harness.leaderboard.table_json import decode_table, encode_table
+from harness.records.derived import DerivedCache
 from harness.records.store import Store
+
+if TYPE_CHECKING:
+    from harness.planning.suite import Suite
 
 LAYOUT = ("rows", "columns", "values")
 """The fields whose change makes a new table of the suite's; other changes apply to all of its tables."""
@@ -26,18 +31,52 @@ def stored_tables(
     invalid change, or a `where` that no cell meets.
     """
     known = store.suites()
-    name = find_suite_name(suite) if suite else None
+    name = _find_name(suite) if suite else None
     if name and name not in known:
         raise SuiteError(no_records(store.path, name, known))
     if not known:
         raise SuiteError(f"{store.path}: no records yet: harness run SUITE makes some")
-    frames = {n: (load_planned(store, n), suite_frame(store, n)) for n in ([name] if name else known)}
-    if isinstance(changes.get("where"), Mapping):
-        check_where(changes["where"], "--where", frames)
-    tables = ShownTables()
-    for planned, data in frames.values():
-        tables += build_tables(change_tables(planned, changes, only), data, store)
+    names = [name] if name else known
+    # of a selection, any of the suites may be meant
+    request = {"changes": dict(changes), "only": only, "suites": names if changes.get("where") else None}
+    derived, frames, tables = DerivedCache(store), dict[str, Any](), ShownTables()
+    for one in names:
+        make = partial(_make_tables, store, one, names, changes, only, frames)
+        tables += [decode_table(table) for table in derived.get(one, "tables", request, make)]
     return tables
+
+
+def _find_name(text: str) -> str:
+    """Return the name of a suite given by its name or its file."""
+    if ".toml" not in text:
+        return text
+    from harness.planning.suite import find_suite_name
+
+    return find_suite_name(text)
+
+
+def _make_tables(
+    store: Store,
+    name: str,
+    names: Sequence[str],
+    changes: Mapping[str, Any],
+    only: str | None,
+    frames: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Return a suite's tables as JSON-able data; `frames` keeps the suites' frames for the next one."""
+    from harness.leaderboard.build import build_tables
+    from harness.leaderboard.checking import check_where
+    from harness.leaderboard.default_layout import with_tables
+    from harness.leaderboard.frame import suite_frame
+    from harness.planning.suite import load_planned
+
+    where = changes.get("where")
+    if isinstance(where, Mapping) and where and not frames:
+        frames.update({n: (load_planned(store, n), suite_frame(store, n)) for n in names})
+        check_where(where, "--where", frames)
+    planned, data = frames.get(name) or (load_planned(store, name), suite_frame(store, name))
+    tables = build_tables(change_tables(with_tables(planned, data), changes, only), data, store)
+    return [encode_table(table) for table in tables]
 
 
 def change_tables(suite: Suite, changes: Mapping[str, Any], only: str | None = None) -> Suite:
@@ -45,6 +84,8 @@ def change_tables(suite: Suite, changes: Mapping[str, Any], only: str | None = N
 
     A change of layout makes a new table; other changes apply to all of the suite's, and `where` adds to theirs.
     """
+    from harness.planning.suite import TableSpec, change_table
+
     tables = suite.tables or [TableSpec(name=suite.name, title=suite.title)]
     if only:
         names = [t.name for t in tables]

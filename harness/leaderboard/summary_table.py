@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.cells import Part
@@ -10,11 +11,13 @@ from harness.contract.declared import ask
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts, nearest, reason_of
-from harness.leaderboard.entries import Column, Row, TableValue, has_width
+from harness.leaderboard.entries import METRIC, Column, Row, TableValue, has_width
 from harness.leaderboard.frame import shorten_columns
 from harness.leaderboard.remark_finder import RemarkFinder
 from harness.leaderboard.sorting import sort_rows
 from harness.leaderboard.table import Table, empty_table
+from harness.leaderboard.titles import describe_number, title_coordinate
+from harness.leaderboard.value_intervals import extend_caption
 from harness.planning.expansion import matches
 from harness.planning.suite import TableSpec
 
@@ -52,6 +55,12 @@ def build_summary_table(spec: TableSpec, data: pd.DataFrame, store: Any = None) 
     percent = spec.percent and ask(part.object, "unit") == "fraction"
     finder = RemarkFinder(data, [str(c) for c in long.columns if c not in ("metric", "value")])
     _lay_out(table, spec, long, percent, ask(part.object, "higher_is_better"), finder)
+    titles = data.attrs.get("titles", {}) | (ask(part.object, "titles") or {})
+    _title(table, spec, titles, "%" if ask(part.object, "unit") == "percent" else None)
+    bare = [e for e in table.entries if e.value is not None and e.low is None]
+    if bare:
+        some = "" if len(bare) == sum(e.value is not None for e in table.entries) else " for some numbers"
+        extend_caption(table, f"No interval{some or 's'}: the summary '{part.plugin}' gives none.")
     table.say_once()
     for text in finder.unplaced_remarks():  # only the summary knows which numbers rest on them
         table.note(text)
@@ -140,6 +149,26 @@ def _lay_out(
     ]
     for key in _order_metrics(list(dict.fromkeys(row_keys)), spec.rows, spec.values):
         table.rows.append(Row(key, [entries.get((key, c), TableValue()) for c in order]))
+
+
+def _title(table: Table, spec: TableSpec, titles: Mapping[str, str], unit: str | None) -> None:
+    """Add titles of the summary's numbers and of coordinates; a single number's goes to the caption."""
+    formats: dict[str, Column] = {}
+    places = [n for n, name in enumerate(spec.rows) if name == METRIC]
+    for row in table.rows:
+        for entry, column in zip(row.entries, table.columns, strict=True):
+            if entry.value is not None:
+                metric = row.header[places[0]] if places else column.metric
+                own = entry.format
+                # a value with its own unit has no stated direction
+                formats.setdefault(metric, replace(own, higher_is_better=None) if own else column)
+    table.titles = {
+        name: describe_number(name, of, unit if of.higher_is_better is not None else None, titles)
+        for name, of in formats.items()
+    }
+    table.name_titles = {n: title_coordinate(n, titles) for n in (*spec.rows, *spec.columns)}
+    if len(formats) == 1 and METRIC not in (*spec.rows, *spec.columns):
+        table.caption = f"{table.caption} Numbers: {next(iter(table.titles.values()))}.".strip()
 
 
 def _overlap_note(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

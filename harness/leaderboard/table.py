@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.leaderboard.formats import render
 from harness.leaderboard.layout import Layout
-from harness.planning.suite import TableSpec
+
+if TYPE_CHECKING:
+    from harness.planning.suite import TableSpec
 
 
 @dataclass

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from harness.contract.declared import ask
 from harness.leaderboard.averages import mean
-from harness.leaderboard.entries import TableValue, effective_column, has_width
+from harness.leaderboard.entries import Column, TableValue, effective_column, has_width
+from harness.leaderboard.metric_finder import FindMetric
 from harness.leaderboard.table import Table
 from harness.planning.suite import TableSpec
 from harness.records.parquet_columns import read_parquet
@@ -20,31 +24,70 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.records.store import Store
+    from harness.statistics import Interval
+
+METHODS = {
+    "wilson": "Wilson over samples",
+    "t": "Student's t over seeds",
+    "seeds×samples, variance components": "variance components over seeds and samples",
+    "seeds×samples, wilson at the effective size": "Wilson over seeds and samples, at the effective size",
+    "bootstrap bca": "BCa bootstrap over samples",
+    "bootstrap basic": "basic bootstrap over samples (less the bias by noise, so that a number may lie outside)",
+}
+"""What captions call the methods of intervals."""
+
+SAMPLE_COLUMNS = ("target", "prediction", "confidence")
+RESAMPLES, RESAMPLES_OF_MANY, MANY_SAMPLES = 1000, 400, 10_000
+"""Resamples of a metric that is computed anew from each, and fewer from that many samples on."""
 
 PAIRED_RECORDS = 2000
 """Above this many records a table does not read the per-sample files, and says so."""
 
 
-def add_intervals(table: Table, facts: RecordFacts, store: Store | None, spec: TableSpec) -> None:
-    """Add an interval to every value: over seeds and samples if both are known, else over one of them.
+def add_intervals(
+    table: Table, facts: RecordFacts, store: Store | None, spec: TableSpec, metrics: FindMetric | None = None
+) -> None:
+    """Add an interval to every value that can have one; the caption says why others have none.
 
-    Over seeds it is Student's t; over samples Wilson's for proportions, a BCa bootstrap otherwise.
+    Over seeds it is Student's t; over samples Wilson's for proportions, a BCa bootstrap for means, and a
+    basic bootstrap for metrics that are computed from kept samples again; over both if both are known.
+    `metrics` finds the metric behind a number's name.
     """
     if spec.intervals == "none":
+        extend_caption(table, 'No intervals: the table leaves them out (intervals = "none").')
         return
     deep = store is not None and len(facts) <= PAIRED_RECORDS
     used: set[str] = set()
+    bare: dict[str, dict[str, None]] = {}
+    shown: set[str] = set()
     for row in table.rows:
         for entry, column in zip(row.entries, table.columns, strict=True):
             is_ = effective_column(entry, column)
-            if is_.kind != "value" or entry.value is None:
+            if is_.kind not in ("value", "cost") or entry.value is None:
                 continue
-            interval = _value_interval(entry, is_.metric, facts, store if deep else None, spec)
-            if interval is not None and has_width(interval.low, interval.high, entry.value):
-                entry.low, entry.high, entry.method = interval.low, interval.high, interval.method
-                used.add(interval.method)
+            interval = _value_interval(entry, is_, facts, store if deep else None, spec, metrics)
+            if not isinstance(interval, str) and not has_width(interval.low, interval.high, entry.value):
+                interval = "" if is_.kind == "cost" else "what they rest on is all equal"
+            if isinstance(interval, str):
+                if interval:
+                    bare.setdefault(interval, {})[is_.metric] = None
+                continue
+            entry.low, entry.high, entry.method = interval.low, interval.high, interval.method
+            used.add(METHODS.get(interval.method, interval.method))
+            shown.add(is_.metric)
     if used:
-        extend_caption(table, f"{spec.level:.0%} intervals: {', '.join(sorted(used))}.")
+        extend_caption(table, f"{spec.level:.0%} intervals: {'; '.join(sorted(used))}.")
+    unread = "" if deep or store is None else f"; above {PAIRED_RECORDS} records no values by sample are read"
+    whole = {effective_column(e, c).metric for r in table.rows for e, c in zip(r.entries, table.columns)}
+    for reason, names in bare.items():
+        some = [("some of " if n in shown else "") + _short_title(table, n) for n in names]
+        of = "" if not used and len(bare) == 1 and set(names) == whole else f" for {', '.join(some)}"
+        extend_caption(table, f"No interval{of or 's'}: {reason}{unread}.")
+
+
+def _short_title(table: Table, name: str) -> str:
+    """Return a number's title without unit and direction."""
+    return re.sub(r"( \([^)]*\))?( [↑↓])?$", "", table.titles.get(name, name))
 
 
 class RecordFacts:
@@ -74,9 +117,9 @@ class RecordFacts:
         """Return the record's number of samples."""
         return self._number("count", id)
 
-    def value(self, id: str, metric: str) -> float:
-        """Return the record's value of a metric."""
-        return self._number(f"metric.{metric}", id)
+    def value(self, id: str, metric: str, kind: str = "value") -> float:
+        """Return the record's value of a metric, or of a cost."""
+        return self._number(f"{'cost' if kind == 'cost' else 'metric'}.{metric}", id)
 
     def _number(self, column: str, id: str) -> float:
         if column not in self._columns:
@@ -85,30 +128,92 @@ class RecordFacts:
 
 
 def _value_interval(
-    entry: TableValue, metric: str, facts: RecordFacts, store: Store | None, spec: TableSpec
-) -> Any:
+    entry: TableValue,
+    column: Column,
+    facts: RecordFacts,
+    store: Store | None,
+    spec: TableSpec,
+    metrics: FindMetric | None,
+) -> Interval | str:
+    """Return the interval of a number, or why it has none."""
     from harness.statistics import summarise_seeds, t_interval, wilson_interval
 
+    metric = column.metric
     runs = facts.runs(entry)
     seeds = [s for s, _ in runs]
     by_seed: dict[Any, list[float]] = {}
     for seed, id in runs:
-        by_seed.setdefault(seed, []).append(facts.value(id, metric))
+        number = facts.value(id, metric, column.kind)
+        if column.kind == "value" or number == number:
+            by_seed.setdefault(seed, []).append(number)
     means = [mean(v) for v in by_seed.values()]
     if not all(map(math.isfinite, means)):
-        return None
-    one_each = len(set(seeds)) == len(seeds)
-    if not one_each or spec.intervals == "seeds":
-        return t_interval(means, spec.level) if len(means) > 1 else None
+        return "they rest on numbers that are not finite"
+    over_seeds = t_interval(means, spec.level) if len(means) > 1 else None
+    if column.kind == "cost":
+        return over_seeds or "measured for one seed"
+    if len(set(seeds)) != len(seeds):
+        return over_seeds or "means over several records of one seed"
+    if spec.intervals == "seeds":
+        return over_seeds or "one seed"
     count = facts.count(runs[0][1]) if len(runs) == 1 and facts.is_proportion(runs[0][1], metric) else 0
     if count >= 1 and 0 <= means[0] <= 1:  # a record may contradict itself
         n = int(count)
         return wilson_interval(round(means[0] * n), n, spec.level)
     samples = stack_samples(runs, metric, facts, store)
     if samples is None:
-        return t_interval(means, spec.level) if len(means) > 1 else None
+        if over_seeds is not None and has_width(over_seeds.low, over_seeds.high, entry.value or 0.0):
+            return over_seeds
+        # seeds that all agree, as of a frozen network, show nothing; its samples do
+        found = _resample(runs[0][1], metric, facts, store, spec, metrics)
+        return over_seeds if isinstance(found, str) and over_seeds is not None else found
     summary = summarise_seeds(samples[1].mean(axis=1), samples[1], spec.level)
-    return summary.over_samples if spec.intervals == "samples" else summary.interval
+    own = summary.over_samples if spec.intervals == "samples" else summary.interval
+    return own or "too few samples"
+
+
+def _resample(
+    id: str, metric: str, facts: RecordFacts, store: Store | None, spec: TableSpec, metrics: FindMetric | None
+) -> Interval | str:
+    """Return a bootstrap interval of a metric that can be computed from a record's kept samples, or why not."""
+    from harness.statistics import Interval, bootstrap_interval
+
+    none = "one seed, and no values by sample are kept"
+    plugin = metrics(metric) if metrics is not None and store is not None else None
+    compute = ask(plugin, "from_samples")
+    if compute is None or store is None:
+        return none
+    samples = _read_samples(store.file("samples", id, ".parquet"))
+    try:
+        if samples is None or not abs(compute(samples) - facts.value(id, metric)) <= 1e-5:
+            return none  # other samples, or another statistic
+        rows = np.arange(len(samples["target"]))
+        resamples = RESAMPLES if len(rows) <= MANY_SAMPLES else RESAMPLES_OF_MANY
+
+        def statistic(chosen: NDArray[Any]) -> float:
+            return float(compute({name: values[chosen] for name, values in samples.items()}))
+
+        found = bootstrap_interval(rows, statistic, spec.level, "basic", resamples)
+    except Exception:  # a plugin's method may fail in any way: the table is made without
+        return none
+    if found is None:
+        return "too few samples"
+    bounds = ask(plugin, "bounds") or (-math.inf, math.inf)
+    low, high = (min(max(end, bounds[0]), bounds[1]) for end in (found.low, found.high))
+    return Interval(low, high, found.level, found.method, found.n)
+
+
+def _read_samples(path: Path) -> dict[str, NDArray[Any]] | None:
+    """Return the columns of a record's samples that metrics are computed from, or None without them."""
+    import pyarrow as pa
+
+    try:
+        table = read_parquet(path, SAMPLE_COLUMNS)
+    except (pa.ArrowException, OSError):
+        return None
+    if not {"target", "prediction"} <= set(table.column_names):
+        return None
+    return {name: table[name].to_numpy() for name in table.column_names}
 
 
 def stack_samples(

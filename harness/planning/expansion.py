@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import product
 from typing import Any
@@ -20,6 +20,7 @@ from harness.discovery.parts import Resolver, blame
 from harness.discovery.reference import RESERVED, Reference, complete_entry, parse_references, read_short
 from harness.errors import HarnessError, SuiteError, did_you_mean, interrupts
 from harness.planning.evidence_matching import find_evidence_classes, match_evidence_classes, name_apart
+from harness.planning.labels import SHORTENED, Labels
 from harness.planning.suite import Entry, Experiment, Rule, Suite
 
 PRECISIONS, IMAGES = ("float32", "bfloat16", "float16"), ("exact", "fast")
@@ -71,8 +72,11 @@ class Choice:
 class Expansion:
     """The expansion of one experiment's grid."""
 
-    def __init__(self, suite: Suite, grid: Experiment, choice: Choice, resolver: Resolver) -> None:
+    def __init__(
+        self, suite: Suite, grid: Experiment, choice: Choice, resolver: Resolver, labels: Labels
+    ) -> None:
         self.suite, self.grid, self.choice, self.resolver = suite, grid, choice, resolver
+        self.labels = labels
         self.where = f"suite {suite.name}" + (f", experiment {grid.name}" if suite.experiments else "")
         if grid.protocol is None:
             hint = did_you_mean("", [p.name for p in registry.installed("protocols")])
@@ -195,7 +199,10 @@ class Expansion:
         """Return the parts; paths are relative to the suite's folder, those of `typed` references to the current one."""
         return [
             self.resolver.resolve(
-                kind, r, f"{self.where}, {key}", None if any(r is t for t in typed) else self.suite.folder
+                kind,
+                replace(r, label=self.labels.label(kind, r)) if kind in SHORTENED else r,
+                f"{self.where}, {key}",
+                None if any(r is t for t in typed) else self.suite.folder,
             )
             for r in references
         ]
@@ -206,10 +213,10 @@ class Expansion:
         own = [r for n, e in enumerate(entries) for r in parse_references(e, f"{self.where}, {kind}.{n}")]
         if (kept := getattr(self.grid.kept, kind, None)) is not None:
             own = self._keep_of_edition(kind, own, kept)
-        labels = [r.shown for r in own]
+        labels = [self.labels.label(kind, r) for r in own]
         chosen: list[Reference] = [] if only else list(own)
         for text in only:
-            hits = [r for r in own if _is_called(r, text)]
+            hits = [r for r in own if self.labels.match(kind, r, text)]
             if not hits and kind != "metrics" and self._is_named_elsewhere(kind, text):
                 continue  # another experiment of the suite has it
             chosen += hits or [self._parse_added(kind, text, labels)]
@@ -217,6 +224,7 @@ class Expansion:
         if only and not chosen:
             self.empty = True
         typed = [r for r in chosen if not any(r is o for o in own)]
+        self.labels.add(kind, typed)
         parts = self._resolve(kind, chosen, kind, typed)
         unique = list({id(p): p for p in parts}.values())
         for label, count in Counter(p.label for p in unique).items():
@@ -229,16 +237,18 @@ class Expansion:
     def _keep_of_edition(self, kind: str, own: list[Reference], kept: Sequence[str]) -> list[Reference]:
         """Return the references that an edition names. Raises SuiteError for a name that matches nothing."""
         for text in kept:
-            if not any(_is_called(r, text) for r in own) and not self._is_named_elsewhere(kind, text):
-                what = f"no {registry.singular(kind)} '{text}'{did_you_mean(text, [r.shown for r in own])}"
+            if not any(self.labels.match(kind, r, text) for r in own) and not self._is_named_elsewhere(
+                kind, text
+            ):
+                what = f"no {registry.singular(kind)} '{text}'{did_you_mean(text, [self.labels.label(kind, r) for r in own])}"
                 raise SuiteError(f"{self.where}: its edition names {what}")
-        found = [r for r in own if any(_is_called(r, text) for text in kept)]
+        found = [r for r in own if any(self.labels.match(kind, r, text) for text in kept)]
         self.empty |= bool(own) and not found
         return found
 
     def _is_named_elsewhere(self, kind: str, text: str) -> bool:
         return any(
-            _is_called(reference, text)
+            self.labels.match(kind, reference, text)
             for grid in self.suite.grids
             for entry in getattr(grid, kind)
             for reference in parse_references(entry, f"suite {self.suite.name}, {kind}")
@@ -308,12 +318,11 @@ class Expansion:
     def _matches(rule: Rule, cell: Cell) -> bool:
         coordinates = {**cell.coordinates, **cell.tags}
         given = {k: v for k, v in rule.model_dump(exclude={"axes"}).items() if v is not None}
-        return all(matches(v, coordinates.get(k)) for k, v in {**given, **rule.axes}.items())
-
-
-def _is_called(reference: Reference, text: str) -> bool:
-    """Return whether a reference has this label, or one that matches it as a pattern."""
-    return fnmatchcase(reference.shown, text) or reference.shown == text
+        names = {name: part.names for name in ("model", "dataset") if (part := getattr(cell, name))}
+        return all(
+            any(matches(v, value) for value in names.get(k, (coordinates.get(k),)))
+            for k, v in {**given, **rule.axes}.items()
+        )
 
 
 def find_refusal(

@@ -17,6 +17,7 @@ from harness.leaderboard.checking import check_layouts
 from harness.planning.defaults import check_defaults
 from harness.planning.editions import MARK
 from harness.planning.expansion import Choice, Expansion
+from harness.planning.labels import Labels
 from harness.planning.suite import Suite
 
 if TYPE_CHECKING:
@@ -146,10 +147,11 @@ def make_plan(suite: Suite, choice: Choice | None = None, done: Iterable[str] = 
         if name not in names:
             raise SuiteError(f"suite {suite.name}: no experiment '{name}'{did_you_mean(name, names)}")
     doubts = check_defaults(suite, choice.named_plugins)
+    labels = Labels(suite)
     for grid in grids:
         if choice.experiments and grid.name not in choice.experiments:
             continue
-        expansion = Expansion(suite, grid, choice, resolver)
+        expansion = Expansion(suite, grid, choice, resolver, labels)
         for cell in expansion.cells():
             same = seen.setdefault(cell.id, [])
             if any(_place(p.cell) == _place(cell) for p in same):

@@ -14,8 +14,7 @@ import numpy as np
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references
 from harness.errors import HarnessError, PluginBroken, did_you_mean, reason_of
-from harness.leaderboard.frame import find_coordinate, shorten_columns
-from harness.planning.expansion import matches
+from harness.leaderboard.frame import find_coordinate, match_coordinate, shorten_columns
 from harness.planning.suite import PlotSpec, Suite
 from harness.plotting.style import plot_style
 from harness.records.store import Store
@@ -119,7 +118,7 @@ def filter_rows(data: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
         if column is None:
             known = [c.removeprefix("at.") for c in data.columns if c.startswith(("at.", "tag."))]
             raise HarnessError(f"nothing to choose records by is called '{name}'{did_you_mean(name, known)}")
-        keep &= np.array([matches(pattern, v) for v in data[column]], dtype=bool)
+        keep &= match_coordinate(data, name, pattern)
     return data[keep].reset_index(drop=True)
 
 
@@ -136,7 +135,7 @@ def prepare_plot_data(data: pd.DataFrame) -> pd.DataFrame:
     metrics = [c.removeprefix("metric.") for c in data.columns if c.startswith("metric.")]
     metrics = [m for m in metrics if m in rows.columns]
     fractions, lower = _metrics_with(data, "unit.", "fraction"), _metrics_with(data, "better.", 0.0)
-    rows.attrs = {
+    rows.attrs |= {
         "metrics": Names(metrics),
         "costs": Names(c.removeprefix("cost.") for c in data.columns if c.startswith("cost.")),
         "fractions": Names(m for m in metrics if m in fractions),

@@ -44,6 +44,11 @@ def warn_once(text: str) -> None:
         log.warning("harness: %s", text)
 
 
+def count_warnings() -> int:
+    """Return how many texts `warn_once` has logged in this process."""
+    return len(_warned)
+
+
 class Store:
     """Records in a folder. Several processes may write to it at once."""
 
@@ -179,14 +184,23 @@ class Store:
         if self.path.is_dir():
             clear_partial(self.path)
 
-    def write_manifest(self, suite: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> None:
-        """Write the suite as planned: its own content, and id and coordinates of its cells."""
+    def write_manifest(
+        self,
+        suite: Mapping[str, Any],
+        cells: Sequence[Mapping[str, Any]],
+        names: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Write the suite as planned: its own content, and id and coordinates of its cells.
+
+        `names` may hold `references`, what was written for each label of a `model` or `dataset`, and `titles`,
+        what people call metrics, costs and axes.
+        """
         name = str(suite["name"])
         if not SUITE.fullmatch(name):
             raise StoreError(f"{self.path}: '{name[:80]}' is not a suite's name")
         path = self.path / "suites" / f"{name}.json"
         with self.writing():
-            write_bytes(path, write_json({"suite": suite, "cells": list(cells)}))
+            write_bytes(path, write_json({"suite": suite, "cells": list(cells), **(names or {})}))
 
     def manifest(self, suite: str) -> dict[str, Any] | None:
         """Return the suite as last planned in this store, or None; a damaged file causes a warning and None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from itertools import pairwise
 
@@ -48,14 +48,15 @@ def render_board(table: Table, anchor: str, place: Mapping[str, int]) -> str:
 
 def render_head(table: Table) -> str:
     """Return the header rows; the lowest cell of each column sorts by it."""
-    headers = _trim_headers(table.columns)
+    headers = _trim_headers(table)
     depths = [len(h) for h in headers]
     layers = max(depths, default=1)
     rows = []
     for layer in range(layers):
         cells = []
         if layer == 0:
-            cells = [_sort_header(name, name, n, layers, "asc", "") for n, name in enumerate(table.row_names)]
+            named = zip(table.row_titles, table.row_names, strict=True)
+            cells = [_sort_header(title, name, n, layers, "asc", "") for n, (title, name) in enumerate(named)]
         n = 0
         while n < len(table.columns):
             column = table.columns[n]
@@ -79,15 +80,17 @@ def render_head(table: Table) -> str:
     return "".join(rows)
 
 
-def _trim_headers(columns: Sequence[Column]) -> list[tuple[str, ...]]:
-    """Return each column's header without empty layers at its end.
+def _trim_headers(table: Table) -> list[tuple[str, ...]]:
+    """Return each column's header as people read it, without arrows, and without empty layers at its end.
 
     A column followed by others below its own header (its differences) becomes the first of them.
     """
     headers = []
-    for column in columns:
-        depth = max((n for n, text in enumerate(column.header, 1) if text), default=1)
-        headers.append(column.header[:depth])
+    for column in table.columns:
+        # the page draws arrows itself
+        shown = tuple(text.removesuffix(" ↑").removesuffix(" ↓") for text in table.show_header(column))
+        depth = max((n for n, text in enumerate(shown, 1) if text), default=1)
+        headers.append(shown[:depth])
     for n, (header, following) in enumerate(pairwise(list(headers))):
         if len(following) > len(header) and following[: len(header)] == header:
             headers[n] = (*header, *["value"] * (len(following) - len(header)))
@@ -108,7 +111,9 @@ def _sort_header(text: str, key: str, at: int, rowspan: int, first: str, hint: s
 
 
 def _render_row(row: Row, table: Table, place: Mapping[str, int], hidden: bool) -> str:
-    cells = [f'<th scope="row">{render_name(h)}</th>' for h in row.header] or ['<th scope="row"></th>']
+    cells = [f'<th scope="row">{render_name(h)}</th>' for h in table.show_labels(row)] or [
+        '<th scope="row"></th>'
+    ]
     if not table.row_names:
         cells = []
     cells += [_render_cell(e, c, place) for e, c in zip(row.entries, table.columns, strict=True)]

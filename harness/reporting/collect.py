@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from multiprocessing import get_context
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, StoreError, no_records
 from harness.leaderboard.table import Table
-from harness.planning.suite import Suite, TableSpec, load_planned
+from harness.planning.suite import Suite, load_planned
+from harness.records.derived import DerivedCache
 from harness.records.store import Store
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ class SuiteView:
         return {str(s): int(counts[s]) for s in sorted(counts.index, key=lambda s: (s != "ok", str(s)))}
 
 
+TABLES, PLOTS = "report tables", "report plots"
+"""What the cache of derived values calls the parts of a view."""
+
 MANY = 200
 """From this many cells on a second process is worth its start."""
 
@@ -59,35 +64,63 @@ def collect_views(store: Store, suites: Sequence[str] | None, processes: int = 1
         if name not in known:
             raise StoreError(no_records(store.path, name, known))
     names = list(dict.fromkeys(suites or known))
-    cells = sum(len((store.manifest(name) or {}).get("cells", ())) for name in names)
-    processes = min(processes, len(names))
-    if processes == 1 or cells < MANY:
-        return [_collect_view(store, name) for name in names]
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        return list(pool.map(_collect_view, repeat(store), names))
+    derived = DerivedCache(store)
+    making = [name for name in names if not all(derived.has(name, what, None) for what in (TABLES, PLOTS))]
+    cells = sum(len((store.manifest(name) or {}).get("cells", ())) for name in making)
+    processes = min(processes, len(making))
+    if processes > 1 and cells >= MANY:
+        with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+            return list(pool.map(_collect_view, repeat(store), names))
+    return [_collect_view(store, name, derived) for name in names]
 
 
-def _collect_view(store: Store, name: str) -> SuiteView:
-    from harness.plotting.draw import draw_plots
+def _collect_view(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
+    from harness.plotting.draw import DrawnPlot
 
-    view = collect_tables(store, name)
-    view.plots = draw_plots(view.suite, view.data, store)
+    derived = derived or DerivedCache(store)
+    view = collect_tables(store, name, derived)
+    drawn = derived.get(name, PLOTS, None, partial(_draw_plots, view, store))
+    view.plots = [DrawnPlot(**plot) for plot in drawn]
     return view
 
 
-def collect_tables(store: Store, name: str) -> SuiteView:
-    """Return a suite's view without its plots, which take longest."""
-    from harness.leaderboard.build import build_tables, select_records
+def collect_tables(store: Store, name: str, derived: DerivedCache | None = None) -> SuiteView:
+    """Return a suite's view without its plots, which take longest; tables come from the cache if it has them."""
     from harness.leaderboard.frame import suite_frame
+    from harness.leaderboard.table_json import decode_table
 
-    suite = load_planned(store, name)
-    view = SuiteView(suite, suite_frame(store, name))
-    for spec in suite.tables or [TableSpec(name=suite.name, title=suite.title or suite.name)]:
+    view = SuiteView(load_planned(store, name), suite_frame(store, name))
+    made = (derived or DerivedCache(store)).get(name, TABLES, None, partial(_make_tables, view, store))
+    view.tables = [decode_table(table) for table in made["tables"]]
+    view.problems = list(made["problems"])
+    return view
+
+
+def _make_tables(view: SuiteView, store: Store) -> dict[str, Any]:
+    """Return tables, and the problems of those that can't be made, as JSON-able data."""
+    from harness.leaderboard.build import build_tables, select_records
+    from harness.leaderboard.default_layout import with_tables
+    from harness.leaderboard.table_json import encode_table
+
+    suite = view.suite
+    tables: list[Table] = []
+    problems: list[str] = []
+    for spec in with_tables(suite, view.data).tables:
         try:
             if len(suite.tables) > 1 and len(view.data) and not len(select_records(view.data, spec)):
                 continue  # a partial run has nothing for some tables, nor their columns
             # one at a time, so that a failing table leaves the others
-            view.tables += build_tables(suite.model_copy(update={"tables": [spec]}), view.data, store)
+            tables += build_tables(suite.model_copy(update={"tables": [spec]}), view.data, store)
         except HarnessError as error:
-            view.problems.append(str(error))
-    return view
+            problems.append(str(error))
+    return {"tables": [encode_table(table) for table in tables], "problems": problems}
+
+
+def _draw_plots(view: SuiteView, store: Store) -> list[dict[str, str]]:
+    """Return the drawn plots as JSON-able data."""
+    from harness.plotting.draw import draw_plots
+
+    return [
+        {"name": p.name, "title": p.title, "caption": p.caption, "problem": p.problem, "svg": p.svg}
+        for p in draw_plots(view.suite, view.data, store)
+    ]

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
+from harness.planning.names import plan_names
 from harness.planning.plan import Plan
 from harness.records.record import Record
 from harness.records.store import Store
@@ -71,7 +72,7 @@ class Run:
         """Return the plan's records as a DataFrame, one row per cell."""
         from harness.leaderboard.frame import manifest_frame
 
-        return manifest_frame(self.store, manifest_cells(self.plan))
+        return manifest_frame(self.store, manifest_cells(self.plan), plan_names(self.plan))
 
     def failure_lines(self) -> list[str]:
         """Return a line for each cell or metric that failed, and one if the run has no results at all."""

@@ -13,6 +13,8 @@ from harness.discovery import registry
 from harness.discovery.parts import Resolver
 from harness.discovery.reference import parse_references, parse_short
 from harness.errors import PluginBroken
+from harness.planning.labels import find_renamed
+from harness.planning.names import merge_names, plan_names
 from harness.planning.plan import Choice, Plan, make_plan
 from harness.planning.suite import Suite, TableSpec
 from harness.records import provenance
@@ -87,7 +89,7 @@ def run(
 
 def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
     """Write the plan to the store; a run of a part of the suite adds to what was planned before."""
-    cells = manifest_cells(plan)
+    cells, names = manifest_cells(plan), plan_names(plan)
 
     # cells are merged by coordinates, in their old order: a changed option gives a cell another id
     def place(cell: dict[str, Any]) -> str:
@@ -97,8 +99,11 @@ def keep_manifest(store: Store, plan: Plan, merge: bool) -> None:
     with store.writing(), locked(store.path / "suites" / ".lock"):
         before = store.manifest(plan.suite.name) if merge else None
         if before:
+            renamed = find_renamed(before["cells"], cells)
+            before["cells"] = [c for n, c in enumerate(before["cells"]) if n not in renamed]
+            names = merge_names(before, names)
             cells = list(({place(c): c for c in before["cells"]} | {place(c): c for c in cells}).values())
-        store.write_manifest(redact(plan.suite.model_dump(mode="json")), cells)
+        store.write_manifest(redact(plan.suite.model_dump(mode="json")), cells, redact(names))
 
 
 def _add_metrics_table(suite: Suite, added: Sequence[str]) -> Suite:

@@ -20,7 +20,7 @@ _CHUNK = 1 << 21
 _ROUNDING = 1e-9
 """Draws this close to the estimate, relative to the furthest one, equal it but for rounding."""
 
-Method = Literal["bca", "percentile"]
+Method = Literal["bca", "percentile", "basic"]
 
 
 def sample_interval(
@@ -91,9 +91,10 @@ def bootstrap_interval(
 
     `data` has one row per sample (N or N×columns); `statistic` takes as many rows, drawn with replacement,
     and returns a number. Percentile by default: the bias correction of BCa misleads for statistics that
-    noise biases upwards, such as calibration errors, and its jackknife calls the statistic N times. None for
-    fewer than two samples. Raises StatisticsError if the statistic is not finite for some resample, which
-    leaves the interval undefined.
+    noise biases upwards, such as calibration errors, and its jackknife calls the statistic N times. `basic`
+    reflects the percentiles at the estimate, 2θ − q (Davison and Hinkley 1997, 5.2): the interval moves down
+    by as much as noise moves the estimate up. None for fewer than two samples. Raises StatisticsError if
+    the statistic is not finite for some resample, which leaves the interval undefined.
     """
     n = len(data)
     if n < 2:
@@ -108,6 +109,8 @@ def bootstrap_interval(
         left_out = np.array([statistic(np.delete(data, i, axis=0)) for i in range(n)], dtype=np.float64)
         influence = left_out.mean() - left_out
     low, high = _interval_ends(draws, estimate, level, influence)
+    if method == "basic":
+        low, high = 2 * estimate - high, 2 * estimate - low
     return Interval(low, high, level, f"bootstrap {method}", n)
 
 

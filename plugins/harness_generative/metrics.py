@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness import HarnessError, OptionError
 from harness_generative.generated_samples import GeneratedSamples, ModeAssignment
 
@@ -21,6 +23,7 @@ class ModesCovered:
         share: threshold in units of N/K, the samples per mode of an even spread; not negative.
     """
 
+    title = "Modes"
     higher_is_better = True
 
     def __init__(self, share: float = 0.0) -> None:
@@ -41,6 +44,7 @@ class ModesCovered:
 class HighQuality:
     """Share of samples within 3σ of their mode, or of images that the classifier labels with confidence."""
 
+    title = "High quality"
     higher_is_better = True
     unit = "fraction"
     bounds = (0, 1)
@@ -53,7 +57,9 @@ class HighQuality:
 class ReverseKL:
     """KL divergence of the good samples' modes from uniform, in nats; ln K, the worst, if no sample is good."""
 
+    title = "Reverse KL"
     higher_is_better = False
+    unit = "nats"
 
     def __call__(self, evidence: GeneratedSamples) -> float:
         """Return the divergence."""
@@ -69,6 +75,7 @@ class FrechetDistance:
     It is called FID only with the weights that define the FID (`fid-inception`).
     """
 
+    title = "Fréchet distance"
     higher_is_better = False
 
     def __call__(self, evidence: GeneratedSamples) -> dict[str, float]:
@@ -86,6 +93,7 @@ class FrechetDistance:
 class KernelDistance:
     """KID (×1), named by its extractor, and the floor that real data reach; unbiased, so it may be negative."""
 
+    title = "KID"
     higher_is_better = False
 
     def __call__(self, evidence: GeneratedSamples) -> dict[str, float]:
@@ -106,6 +114,15 @@ class PrecisionRecall:
         k: a sample's ball reaches to its k-th nearest neighbour; at least 1.
     """
 
+    title: ClassVar = {
+        "precision": "Precision",
+        "recall": "Recall",
+        "density": "Density",
+        "coverage": "Coverage",
+    } | {
+        f"{name}_floor": f"{name.capitalize()} of real data"
+        for name in ("precision", "recall", "density", "coverage")
+    }
     higher_is_better = True
     unit = "fraction"
 

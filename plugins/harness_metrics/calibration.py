@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -71,12 +72,18 @@ class Ece:
         if binning not in ("width", "mass"):
             raise OptionError(f"ece: binning must be 'width' or 'mass', got {binning!r}")
         self.bins, self.norm, self.binning = bins, norm, binning
+        self.title = {"l1": "ECE", "l2": "RMS calibration error", "max": "Largest calibration error"}[norm]
 
     def __call__(self, predictions: Predictions) -> float:
         """Return the calibration error as a fraction."""
         check_predictions(predictions)
         right = predictions.predicted == predictions.targets
         return calibration_error(predictions.confidence, right, self.bins, self.norm, self.binning)
+
+    def from_samples(self, samples: Mapping[str, NDArray[Any]]) -> float:
+        """Return the calibration error from the samples' targets, predictions and confidences."""
+        right = samples["prediction"] == samples["target"]
+        return calibration_error(samples["confidence"], right, self.bins, self.norm, self.binning)
 
 
 class RmsCalibrationError(Ece):
@@ -89,6 +96,7 @@ class RmsCalibrationError(Ece):
 class Brier:
     """Brier score over all classes: (1/N) Σ_n Σ_c (p_nc − 1[c = y_n])² (Brier 1950), from 0 to 2."""
 
+    title = "Brier score"
     higher_is_better = False
     bounds = (0.0, 2.0)
 
@@ -109,7 +117,9 @@ class Brier:
 class Nll:
     """Negative log-likelihood of the target in nats: −(1/N) Σ log p_n(y_n)."""
 
+    title = "NLL"
     higher_is_better = False
+    unit = "nats"
     bounds = (0.0, float("inf"))
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:

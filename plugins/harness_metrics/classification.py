@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +30,11 @@ class TopK:
         if k < 1:
             raise OptionError(f"top-k: k must be at least 1, got {k}")
         self.k = k
+
+    @property
+    def title(self) -> str:
+        """Its name in tables."""
+        return f"Top-{self.k} accuracy"
 
     def per_sample(self, predictions: Predictions) -> NDArray[np.float64]:
         """Return 1 if the target is among the k largest logits, else 0; N."""
@@ -65,6 +73,7 @@ class MeanPerClass:
     It is usual for Pets, Flowers, Caltech-101 and Aircraft outside prompt learning.
     """
 
+    title = "Mean per-class accuracy"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
@@ -72,10 +81,15 @@ class MeanPerClass:
     def __call__(self, predictions: Predictions) -> float:
         """Return the mean recall as a fraction."""
         check_predictions(predictions)
-        targets = predictions.targets
-        right = (predictions.predicted == targets).astype(np.float64)
-        classes = predictions.logits.shape[1]
-        samples = np.bincount(targets, minlength=classes)
-        hits = np.bincount(targets, weights=right, minlength=classes)
-        present = samples > 0
-        return float((hits[present] / samples[present]).mean())
+        return _mean_recall(predictions.targets, predictions.predicted)
+
+    def from_samples(self, samples: Mapping[str, NDArray[Any]]) -> float:
+        """Return the mean recall from the samples' targets and predictions."""
+        return _mean_recall(samples["target"], samples["prediction"])
+
+
+def _mean_recall(targets: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    samples = np.bincount(targets)
+    hits = np.bincount(targets, weights=predicted == targets)
+    present = samples > 0
+    return float((hits[present] / samples[present]).mean())

@@ -36,6 +36,7 @@ class MeanAveragePrecision11:
     A class's "difficult" samples (target −1) do not count for it, as in the development kit.
     """
 
+    title = "11-point mAP"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
@@ -56,6 +57,7 @@ class MeanAveragePrecision11:
 class RocAuc:
     """Area under the ROC curve of two classes, the second being positive (by scikit-learn)."""
 
+    title = "ROC AUC"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"
@@ -75,6 +77,7 @@ class RocAuc:
 class MeanTop1Top5:
     """Mean of top-1 and top-5 accuracy, Kinetics-700's measure (Carreira et al. 2019)."""
 
+    title = "Mean of top-1 and top-5"
     higher_is_better = True
     bounds = (0.0, 1.0)
     unit = "fraction"

@@ -62,6 +62,7 @@ class EceAfterTemperature:
         binning: bins of equal `width`, or of equal `mass` (numbers of samples).
     """
 
+    title = "ECE after temperature scaling"
     higher_is_better = False
     bounds = (0.0, 1.0)
     unit = "fraction"

@@ -56,6 +56,16 @@ class Fusion(FusionOptions):
     axes = ("split", "augmentation", "shots")
     own_numbers = ("training_*", "epochs", "*_samples_per_second", "*_parameters", "best_epoch")
     needs_method = True
+    titles: ClassVar = {
+        "training_seconds": "Training time (s)",
+        "epochs": "Epochs",
+        "best_epoch": "Best epoch",
+        "samples_per_second": "Samples per second",
+        "cached_samples_per_second": "Samples per second, from cached features",
+        "training_samples_per_second": "Samples per second, in training",
+        "share.text": "Share of the text",
+        "share.image": "Share of the image",
+    }
     directions: ClassVar[Mapping[str, bool]] = {}
     units: ClassVar = {"share.text": "fraction", "share.image": "fraction"}
     smallest: ClassVar = {

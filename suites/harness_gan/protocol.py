@@ -48,6 +48,13 @@ class GanProtocol(GanOptions):
     provides = (GeneratedSamples,)
     axes = ()
     own_numbers = ("gradient_evaluations*", "steps", "*.equal_evaluations", "floor.*", "*_parameters")
+    titles: ClassVar = {
+        **{name: name.capitalize() for name in VERDICTS},
+        "d_wins": "Discriminator wins",
+        "gradient_evaluations": "Gradient evaluations",
+        "steps": "Steps",
+        "floor.high_quality": "High quality of real data",
+    }
     directions = dict.fromkeys(RATES, False) | {
         "healthy": True,
         "healthy.equal_evaluations": True,

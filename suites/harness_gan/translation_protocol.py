@@ -55,6 +55,17 @@ class TranslationProtocol(TranslationOptions):
             "metrics": ["frechet"],
         },
     }
+    titles: ClassVar = {
+        **{name: name.capitalize() for name in VERDICTS},
+        "d_wins": "Discriminator wins",
+        "pixel_error": "Pixel error",
+        "untranslated_pixel_error": "Pixel error without translation",
+        "cycle_error": "Cycle error",
+        "identity_error": "Identity error",
+        "per_pixel_accuracy": "Per-pixel accuracy",
+        "per_class_accuracy": "Per-class accuracy",
+        "class_iou": "Class IoU",
+    }
     directions = dict.fromkeys(LOWER, False)
     units = dict.fromkeys(VERDICTS, "fraction") | {
         "accuracy": "fraction",

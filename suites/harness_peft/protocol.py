@@ -12,6 +12,26 @@ from harness_metrics.label_sets import LabelSets
 from harness_peft.options import FinetuningOptions
 from harness_peft.shared_head import shares_head
 
+TITLES = {
+    "trainable_without_head": "Trainable parameters without the head",
+    "trainable_share": "Trainable share",
+    "adapter_bytes": "Adapter on disk (B)",
+    "parameter_bytes": "Parameters in memory (B)",
+    "gradient_bytes": "Gradients (B)",
+    "optimizer_bytes": "Optimiser (B)",
+    "training_bytes": "Training state (B)",
+    "training_peak_memory": "Peak GPU memory in training (B)",
+    "training_peak_memory_reserved": "Reserved GPU memory in training (B)",
+    "seconds_per_step": "Time per step (s)",
+    "training_seconds": "Training time (s)",
+    "tuning_seconds": "Tuning time (s)",
+    "training_samples_per_second": "Samples per second, in training",
+    "merged_samples_per_second": "Samples per second, merged",
+    "backprop_share": "Share of layers with gradients",
+    "steps": "Steps",
+}
+"""What tables call the costs of fine-tuning."""
+
 
 class Finetuning(FinetuningOptions):
     """Adapts a network to a data set's training split; evaluates it on the test split and on shifts.
@@ -68,6 +88,7 @@ class Finetuning(FinetuningOptions):
         "*_samples",
     )
     needs_method = True
+    titles: ClassVar = TITLES
     directions: Mapping[str, bool] = {}
     smallest: ClassVar = {
         "steps": 4,

@@ -46,6 +46,12 @@ class FewShot:
     axes = ("shots",)
     own_numbers = ("fit_*", "trainable_*", "H", "mean of H")
     directions: ClassVar = {"H": True}
+    titles: ClassVar = {
+        "H": "H",
+        "mean of H": "Mean of H",
+        "shots": "Shots",
+        "fit_seconds": "Training time (s)",
+    }
     units: ClassVar = {"H": "fraction"}
     smallest: ClassVar = {
         "cell": {

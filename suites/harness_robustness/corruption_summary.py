@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,12 @@ class CorruptionErrorSummary:
         metric: the accuracy, a fraction; the error is 1 − accuracy.
     """
 
+    titles: ClassVar = {
+        "mce": "mCE",
+        "relative_mce": "Relative mCE",
+        "ce": "CE",
+        "mean_corruption_error": "Mean error",
+    }
     unit = "percent"
     higher_is_better = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness_robustness.summaries import EffectiveRobustnessSummary, Scale
 
@@ -21,6 +21,7 @@ class FittedLine:
         bends: for a shift's label, the accuracy on the reference at which the line bends.
     """
 
+    titles: ClassVar = {"slope": "Slope", "intercept": "Intercept", "standard models": "Standard models"}
     unit = None
     higher_is_better = None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness import OptionError
 
@@ -29,6 +29,7 @@ class GapSummary:
         corruptions: whether corrupted data sets count as shifts, too.
     """
 
+    titles: ClassVar = {"gap": "Accuracy lost"}
     unit = "fraction"
     higher_is_better = False
 
@@ -125,6 +126,7 @@ class RelativeRobustnessSummary:
         corruptions: whether corrupted data sets count as shifts, too.
     """
 
+    titles: ClassVar = {"relative_robustness": "Relative robustness"}
     unit = "fraction"
     higher_is_better = True
 
@@ -193,6 +195,7 @@ class EffectiveRobustnessSummary:
             ResNet-50, at that model's accuracy of 0.9186.
     """
 
+    titles: ClassVar = {"effective_robustness": "Effective robustness"}
     unit = "fraction"
     higher_is_better = True
 

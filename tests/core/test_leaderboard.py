@@ -1,5 +1,6 @@
 """Leaderboards: grouping, seeds, footnotes, baselines, ranking, order, layout."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -290,7 +291,8 @@ def test_metrics_in_rows_keep_their_own_unit_and_direction() -> None:
     fields: dict[str, Any] = {"values": ["top1", "ece", "seconds"], "rows": ["metric", "model"]}
     fields["intervals"] = "none"
     table = build_table(spec(**fields, baseline={"model": "a"}), data)
-    lines = {tuple(line.split()[:2]): line.split()[2:] for line in table.render().splitlines()}
+    shown = re.sub(r" [(%)↑↓]+(?= )", "", table.render().replace("Time (s)", "seconds"))
+    lines = {tuple(line.split()[:2]): line.split()[2:] for line in shown.splitlines()}
     assert lines["b", "top1"] == ["75.0*", "+25.0", "50.0*", "+25.0"]
     assert lines["a", "ece"] == ["0.100*", "0.200*"]
     assert lines["b", "ece"] == ["0.300", "+0.200", "0.400", "+0.200"]

@@ -141,9 +141,11 @@ def test_another_api_version_is_said(toys: Any) -> None:
 
 
 def test_two_entries_of_one_label_are_refused(toys: Any) -> None:
-    with pytest.raises(SuiteError, match=r"^suite s, models: 2 entries are called 'toy': give each a label"):
-        plan(models=["toy", "toy?bias=0.1"])
+    with pytest.raises(SuiteError, match=r"^suite s, models: 2 entries are called 'a': give each a label"):
+        plan(models=[{"plugin": "toy", "label": "a"}, {"plugin": "toy?bias=0.1", "label": "a"}])
     assert len(plan(models=["toy", "toy"])) == 1
+    made = plan(models=["toy", "toy?bias=0.1"])
+    assert [p.cell.coordinates["model"] for p in made] == ["toy", "toy (bias=0.1)"]
 
 
 class Reads:

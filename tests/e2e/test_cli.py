@@ -383,7 +383,8 @@ FILES = {
     "latin.toml": "name = 'é'".encode("latin-1"),
     "empty.toml": b'name = "empty"',
     "nothing.toml": b"",
-    "twice.toml": b'name = "t"\nprotocol = "classification"\nmodels = ["acme-linear", "acme-linear?seed=1"]\n'
+    "twice.toml": b'name = "t"\nprotocol = "classification"\n'
+    b'models = [{plugin = "acme-linear", label = "a"}, {plugin = "acme-linear?seed=1", label = "a"}]\n'
     b'datasets = ["acme-stripes"]\nmetrics = ["top1"]\n',
     "axis.toml": b'name = "t"\nprotocol = "classification"\nmodels = ["acme-linear"]\ndatasets = ["acme-stripes"]\n'
     b"axes = { shots = [1] }\n",

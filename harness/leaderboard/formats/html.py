@@ -14,7 +14,7 @@ def html(table: Layout) -> str:
     head = []
     for layer in range(layers):
         names = (
-            "".join(f'<th scope="col" rowspan="{layers}">{escape(n)}</th>' for n in table.row_names)
+            "".join(f'<th scope="col" rowspan="{layers}">{escape(n)}</th>' for n in table.row_titles)
             if layer == 0
             else ""
         )
@@ -23,7 +23,7 @@ def html(table: Layout) -> str:
         head.append(f"<tr>{names}{cells}</tr>")
     body = []
     for row in table.rows:
-        names = "".join(f'<th scope="row">{escape(h)}</th>' for h in row.header)
+        names = "".join(f'<th scope="row">{escape(h)}</th>' for h in table.show_labels(row))
         body.append(
             f"<tr>{names}{''.join(_render_cell(e, c) for e, c in zip(row.entries, table.columns))}</tr>"
         )

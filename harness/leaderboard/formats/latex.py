@@ -38,6 +38,8 @@ SYMBOLS = {
     "≤": r"$\leq$",
     "≥": r"$\geq$",
     "→": r"$\rightarrow$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
     "°": r"$^\circ$",
     "σ": r"$\sigma$",
     "ρ": r"$\rho$",
@@ -61,7 +63,7 @@ def latex(table: Layout) -> str:
         r"\toprule",
     ]
     for layer in range(layers):
-        names = [escape_latex(n) if layer == layers - 1 else "" for n in table.row_names]
+        names = [escape_latex(n) if layer == layers - 1 else "" for n in table.row_titles]
         for text, width in header_spans(table, layer):
             name = escape_latex(text)
             names.append(rf"\multicolumn{{{width}}}{{c}}{{{name}}}" if width > 1 else name)
@@ -73,7 +75,7 @@ def latex(table: Layout) -> str:
             lines.append(r"\addlinespace")
             group = row.group
         cells = [_render_cell(e, c) for e, c in zip(row.entries, table.columns)]
-        lines.append(" & ".join([*(escape_latex(h) for h in row.header), *cells]) + r" \\")
+        lines.append(" & ".join([*(escape_latex(h) for h in table.show_labels(row)), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     if key := marks_legend(table, r"\textbf{bold}", r"\underline{underlined}"):
         lines.append(rf"\par\footnotesize {key}")

@@ -53,12 +53,15 @@ def _tabulate(
     from tabulate import tabulate
 
     body = [
-        [*map(clean, r.header), *(mark(e, _cell_text(e, c)) for e, c in zip(r.entries, table.columns))]
+        [
+            *map(clean, table.show_labels(r)),
+            *(mark(e, _cell_text(e, c)) for e, c in zip(r.entries, table.columns)),
+        ]
         for r in table.rows
     ]
-    above = (joiner.join(clean(h) for h in c.header if h) for c in table.columns)
+    above = (joiner.join(clean(h) for h in table.show_header(c) if h) for c in table.columns)
     align = ["left"] * len(table.row_names) + ["right"] * len(table.columns) if body else None
-    headers = [*map(clean, table.row_names), *above]
+    headers = [*map(clean, table.row_titles), *above]
     return tabulate(body, headers, tablefmt=style, colalign=align, disable_numparse=True)
 
 

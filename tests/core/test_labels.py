@@ -1,0 +1,171 @@
+"""Short labels: what they are made of, that they are unique, decide no id, and lose no pattern."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import harness
+from harness.comparing import Side, compare
+from harness.discovery.reference import Reference, parse_references, parse_short
+from harness.errors import SuiteError
+from harness.exchange.merging import merge
+from harness.leaderboard.build import build_tables, select_records
+from harness.leaderboard.checking import check_where
+from harness.leaderboard.frame import suite_frame
+from harness.planning.labels import label_references, shorten_reference
+from harness.planning.plan import Choice, make_plan
+from harness.planning.suite import TableSpec, load_planned, parse_suite
+from harness.records.store import Store
+from harness.running.runner import keep_manifest, run
+
+
+@pytest.mark.parametrize(
+    ("written", "label"),
+    [
+        ("imagefolder:/data/very/long/pets", "pets"),
+        ("imagefolder:/data/very/long/pets/", "pets"),
+        ("imagefolder:../pets", "pets"),
+        ("imagefolder:/data/pets/test", "pets/test"),  # `test` alone says too little
+        ("arrays:C:\\data\\x.npz", "x"),
+        ("webdataset:https://host/a/b/x-{000..012}.tar", "x-{000..012}"),
+        ("timm:resnet18", "resnet18"),
+        (
+            "timm:resnet18?checkpoint=/x/y/mine.safetensors&num_classes=12&class_names=/x/names.txt",
+            "resnet18 (mine)",
+        ),
+        ("timm:resnet18?checkpoint=/runs/7/best.pt", "resnet18 (7/best)"),
+        # names of hubs are no paths
+        ("open_clip:ViT-B-32/laion2b_s34b_b79k", "ViT-B-32/laion2b_s34b_b79k"),
+        ("timm:hf-hub:timm/resnet18.a1_in1k", "hf-hub:timm/resnet18.a1_in1k"),
+        ("scenes?shift=v2", "scenes"),
+    ],
+)
+def test_labels_are_short(written: str, label: str) -> None:
+    assert shorten_reference(parse_short(written)) == label
+
+
+def labels_of(*written: Any, fixed: Any = None) -> list[str]:
+    references = [r for w in written for r in parse_references(w, "here")]
+    found = label_references([references], fixed)
+    return [found[r.key] for r in references]
+
+
+def test_labels_are_told_apart_by_paths_then_options() -> None:
+    assert labels_of("f:/a/pets", "f:/b/pets", "f:/b/cars") == ["a/pets", "b/pets", "cars"]
+    assert labels_of("t:r?bias=1", "t:r?bias=2&cut=1", "t:r") == ["r (bias=1)", "r (bias=2, cut=1)", "r"]
+    assert labels_of("t:r?flag=true", "t:r?flag=false") == ["r (flag=true)", "r (flag=false)"]
+    assert labels_of({"plugin": "t:r", "label": "pets"}, "f:/a/pets") == ["pets", "a/pets"]
+    grid = {"plugin": "t:r", "grid": {"checkpoint": ["/a/x.pt", "/a/y.pt"]}}
+    assert labels_of(grid) == ["r (checkpoint=x)", "r (checkpoint=y)"]
+
+
+paths = st.lists(st.sampled_from(["a", "b", "pets", "test", "x.pt"]), min_size=1, max_size=4).map(
+    lambda names: "/" + "/".join(names)
+)
+references = st.builds(
+    Reference,
+    st.sampled_from(["f", "g"]),
+    st.dictionaries(st.sampled_from(["checkpoint", "n", "q"]), paths | st.integers(0, 2), max_size=2),
+    st.none() | paths | st.sampled_from(["r", "hub/r"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(references, max_size=5), max_size=3), st.lists(references, max_size=3))
+def test_no_two_references_of_a_group_share_a_label(
+    groups: list[list[Reference]], added: list[Reference]
+) -> None:
+    labels = label_references(groups)
+    for group in groups:
+        distinct = {r.key for r in group}
+        assert len({labels[k] for k in distinct}) == len(distinct)
+    more = label_references([added], labels)
+    assert {k: more[k] for k in labels} == labels  # the suite's own stay
+    new = {r.key for r in added} - set(labels)
+    assert len({more[k] for k in new}) == len(new)
+    assert not {more[k] for k in new} & set(labels.values())
+
+
+@pytest.fixture
+def folders(toys: Any) -> Any:
+    class AtFolder(toys.Data):  # type: ignore[misc]
+        def __init__(self, root: str, part: int = 0) -> None:
+            super().__init__()
+
+    harness.register("datasets", "folder", AtFolder)
+    return toys
+
+
+def suite(*datasets: Any, **changes: Any) -> Any:
+    content = {
+        "name": "s",
+        "protocol": "toy",
+        "models": ["toy"],
+        "datasets": list(datasets),
+        "metrics": ["toy"],
+    }
+    return parse_suite(content | changes)
+
+
+def test_labels_decide_no_id_and_patterns_find_both(folders: Any, tmp_path: Path) -> None:
+    short, named = "folder:/data/very/long/pets", {"plugin": "folder:/data/very/long/pets", "label": "P"}
+    (one,), (other,) = make_plan(suite(short)), make_plan(suite(named))
+    assert one.cell.id == other.cell.id
+    assert (one.cell.coordinates["dataset"], other.cell.coordinates["dataset"]) == ("pets", "P")
+    whole = suite(
+        short, "folder:/data/cars", exclude=[{"dataset": "folder:/data/cars", "seed": 1}], seeds=[0, 1]
+    )
+    assert [p.cell.dataset.label for p in make_plan(whole)] == ["pets", "pets", "cars"]
+    for pattern in ("pets", "p*", short, "/data/very/*", "folder:*pets"):
+        chosen = make_plan(whole, Choice(datasets=[pattern]))
+        assert {p.cell.dataset.label for p in chosen} == {"pets"}, pattern
+    store = Store(tmp_path / "store")
+    run(whole, store, installed_listeners=False)
+    planned, data = load_planned(store, "s"), suite_frame(store, "s")
+    for where in ("pets", short, "/data/very/*", ["cars", short]):
+        check_where({"dataset": where}, "--where", {"s": (planned, data)})
+        found = select_records(data, TableSpec(name="t", where={"dataset": where}))
+        assert set(found["at.dataset"]) == ({"pets", "cars"} if isinstance(where, list) else {"pets"})
+    with pytest.raises(SuiteError, match="no cell of suite 's' has it"):
+        check_where({"dataset": "/data/else/*"}, "--where", {"s": (planned, data)})
+    spec = TableSpec(name="t", values=["score"])
+    (table,) = build_tables(planned.model_copy(update={"tables": [spec]}), data, store)
+    assert [c.header[0] for c in table.columns] == ["pets", "cars"]
+
+
+def test_added_data_keep_the_suites_labels(folders: Any) -> None:
+    made = make_plan(suite("folder:/a/pets"), Choice(add_datasets=["folder:/b/pets"]))
+    assert [p.cell.dataset.label for p in made] == ["pets", "b/pets"]
+
+
+def old_store(path: Path, planned: Any) -> Store:
+    """A store whose labels are whole values, as an older harness made them."""
+    store = Store(path)
+    run(planned, store, installed_listeners=False)
+    plan = store.manifest("s") or {}
+    texts = {"pets": "/data/very/long/pets", "cars": "/data/cars"}
+    for cell in plan["cells"]:
+        cell["at"]["dataset"] = texts[cell["at"]["dataset"]]
+    store.write_manifest(plan["suite"], plan["cells"])
+    return store
+
+
+def test_stores_of_older_labels_match(folders: Any, tmp_path: Path) -> None:
+    planned = suite("folder:/data/very/long/pets", "folder:/data/cars")
+    new, old = Store(tmp_path / "new"), old_store(tmp_path / "old", planned)
+    run(planned, new, installed_listeners=False)
+    found = compare(Side("A", old), Side("B", new))
+    assert (found.matched, found.only_a, found.only_b) == (2, [], [])
+    chosen = compare(Side("A", old, {"dataset": "/data/cars"}), Side("B", new, {"dataset": "/data/cars"}))
+    assert chosen.matched == 1
+    for into, source in ((new, old), (old, new)):
+        merge(into, [source])
+        assert len((into.manifest("s") or {})["cells"]) == 2
+    keep_manifest(old, make_plan(planned, Choice(datasets=["cars"])), merge=True)
+    labels = [c["at"]["dataset"] for c in (old.manifest("s") or {})["cells"]]
+    assert sorted(labels) == ["/data/very/long/pets", "cars"]
