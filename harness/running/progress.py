@@ -96,10 +96,9 @@ class LineDisplay(Display):
             return  # recorded without running; the tables say why
         self.done += 1
         left = (time.perf_counter() - self.start) / self.done * (self.total - self.done)
-        self.say(
-            f"[{self.done}/{self.total}] {cell.shown}: {headline(record)} "
-            f"({record.cost['seconds']:.1f} s, {clock(left)} left)"
-        )
+        kept = "measured" in record.provenance
+        took = "from kept evidence" if kept else f"{record.cost['seconds']:.1f} s"
+        self.say(f"[{self.done}/{self.total}] {cell.shown}: {headline(record)} ({took}, {clock(left)} left)")
         self.tell(record.remarks)
 
 
