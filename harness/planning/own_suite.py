@@ -60,7 +60,7 @@ def compose_suite(
 ) -> dict[str, Any]:
     """Return the content of a suite that evaluates these models on these data sets.
 
-    `class_names` names the outputs of all models that have outputs. A model whose checkpoint has outputs that
+    `class_names` names the outputs of all models that take it. A model whose checkpoint has outputs that
     nothing defines gets the first data set's number of classes, so that their order is assumed, with a remark.
     Raises HarnessError for names that no model takes.
     """
@@ -70,6 +70,10 @@ def compose_suite(
     def count() -> int | None:
         return next(filter(None, (_count_classes(resolver, data, split) for data in datasets)), None)
 
+    named = [model for model in models if "class_names" in _options(model)]
+    if class_names is not None and not named:
+        wrong = models[0].plugin if models else ""
+        raise OptionError(f"--class-names {class_names}: model '{wrong}' has no outputs to be named")
     protocol = {"plugin": PROTOCOL, "split": split} if split else PROTOCOL
     return {
         "name": name,
@@ -147,12 +151,8 @@ def _define_outputs(
 ) -> dict[str, Any]:
     """Return a model's entry with what defines its outputs."""
     entry = dict(model.entry)
-    options = {option.name for option in read_options(model.factory)[0]}
-    if class_names is not None:
-        if "class_names" not in options:
-            raise OptionError(
-                f"--class-names {class_names}: model '{model.plugin}' has no outputs to be named"
-            )
+    options = _options(model)
+    if class_names is not None and "class_names" in options:
         return {**entry, "class_names": class_names}
     if "num_classes" not in options or "checkpoint" not in entry:
         return entry
@@ -161,6 +161,10 @@ def _define_outputs(
     if {CLASSIFIES, ENCODES} & {*able} or (number := count()) is None:
         return entry
     return {**entry, "num_classes": number}
+
+
+def _options(model: PlainName) -> set[str]:
+    return {option.name for option in read_options(model.factory)[0]}
 
 
 def _tell_apart(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
